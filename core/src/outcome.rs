@@ -1,0 +1,150 @@
+//! How an execution ended, as the worker reports it and the master judges it.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::CodecError;
+
+/// Why an execution did not give a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The task returned an error.
+    Failed,
+    /// The task panicked.
+    Panicked,
+    /// The attempt outlived its timeout; its slot was killed.
+    TimedOut,
+    /// The slot died: a signal, an abort, an exit.
+    Crashed,
+    /// The slot passed its memory limit, or could not allocate below it.
+    OutOfMemory,
+    /// The slot died while this task may or may not have been to blame: it must run alone.
+    Suspect,
+    /// The worker or its lease went away: the attempt comes back by itself, nothing is charged.
+    Interrupted,
+    /// The worker does not know the task, knows another shape, or cannot read the arguments.
+    Rejected,
+    /// The task was cancelled while it ran.
+    Cancelled,
+    /// The slot could not be made ready: the initializer failed or the process did not start.
+    Broken,
+}
+
+impl Cause {
+    /// The cause in words, to follow "the task".
+    #[must_use]
+    pub const fn phrase(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+            Self::TimedOut => "timed out",
+            Self::Crashed => "crashed its process",
+            Self::OutOfMemory => "ran out of memory",
+            Self::Suspect => "was running when its process died",
+            Self::Interrupted => "was interrupted",
+            Self::Rejected => "was rejected",
+            Self::Cancelled => "was cancelled",
+            Self::Broken => "could not start",
+        }
+    }
+}
+
+/// How a slot's process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Exit {
+    /// It exited with this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => match signal_name(*signal) {
+                Some(name) => write!(f, "signal {signal} ({name})"),
+                None => write!(f, "signal {signal}"),
+            },
+        }
+    }
+}
+
+/// The names that people know; others go by number.
+const fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        15 => "SIGTERM",
+        _ => return None,
+    })
+}
+
+/// A reported failure of one execution. On the wire it is the payload of a result that is not `Done`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Why there is no result.
+    pub cause: Cause,
+    /// What happened, in one sentence; the task's own words for `Failed` and `Panicked`.
+    pub message: String,
+    /// The causes of the task's error, outermost first.
+    pub chain: Vec<String>,
+    /// False when the task marked the error as permanent, or its `retry_on` said no.
+    pub retryable: bool,
+    /// How the slot's process ended, where it did.
+    pub exit: Option<Exit>,
+    /// Highest resident set of the slot's process since its start, in bytes, where it is known.
+    pub peak_rss: Option<u64>,
+    /// CPU time of the execution, where it is known.
+    pub cpu: Option<Duration>,
+    /// The last lines that the task printed.
+    pub output: Vec<String>,
+}
+
+impl Failure {
+    /// A failure with a cause and a sentence, and nothing else known.
+    #[must_use]
+    pub fn new(cause: Cause, message: impl Into<String>) -> Self {
+        Self {
+            cause,
+            message: message.into(),
+            chain: Vec::new(),
+            retryable: true,
+            exit: None,
+            peak_rss: None,
+            cpu: None,
+            output: Vec::new(),
+        }
+    }
+
+    /// Arguments or output that cannot be encoded or decoded.
+    #[must_use]
+    pub fn codec(error: &CodecError) -> Self {
+        Self {
+            retryable: false,
+            ..Self::new(Cause::Rejected, error.to_string())
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the task {}: {}", self.cause.phrase(), self.message)?;
+        for cause in &self.chain {
+            write!(f, ": {cause}")?;
+        }
+        if let Some(exit) = self.exit {
+            write!(f, " ({exit})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}

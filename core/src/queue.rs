@@ -1,0 +1,148 @@
+//! The queue that carries parcels, results and control: the least that a back-end must do.
+//!
+//! Delivery is at least once. Nothing is fetched behind the caller's back, dropping a delivery does
+//! nothing (its lease expires), and attempts are counted by podpool, never by the queue.
+//! [`memory`] is the reference; [`faulty`] wraps any queue for tests.
+
+pub mod faulty;
+pub mod memory;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+/// A queue of opaque messages with leases.
+///
+/// Every call may be made from any number of tasks at once, and is safe to drop: a dropped `put` may or
+/// may not have stored its messages, a dropped `take` may leave messages leased until the lease expires.
+#[async_trait]
+pub trait Queue: fmt::Debug + Send + Sync + 'static {
+    /// Stores messages. One answer for each message, in order; `Ok` means that it is safely stored.
+    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>>;
+
+    /// Takes up to `max` messages, and waits up to `wait` for the first. An empty answer says only that none
+    /// came in time, never that the queue is drained.
+    async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError>;
+
+    /// Renews leases: each lasts [`QueueLimits::lease`] from now. One answer for each lease, in order.
+    async fn extend(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>>;
+
+    /// Removes messages for good. One answer for each lease, in order.
+    async fn ack(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>>;
+
+    /// Gives messages back at once, for any taker. One answer for each lease, in order.
+    async fn release(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>>;
+
+    /// What the queue can carry, and how long a lease lasts.
+    fn limits(&self) -> QueueLimits;
+}
+
+/// A message with the lease on it. Dropping it does nothing: the lease expires and the message comes again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The lease, for `extend`, `ack` and `release`.
+    pub lease: LeaseId,
+    /// The message.
+    pub body: Bytes,
+}
+
+/// The name of one lease, given by the queue.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LeaseId(Arc<str>);
+
+impl LeaseId {
+    /// A lease named by its queue.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a queue can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueLimits {
+    /// Largest message, in bytes.
+    pub message_bytes: usize,
+    /// How long a lease lasts from its taking or its last renewal.
+    pub lease: Duration,
+}
+
+impl QueueLimits {
+    /// Limits of a queue.
+    #[must_use]
+    pub const fn new(message_bytes: usize, lease: Duration) -> Self {
+        Self {
+            message_bytes,
+            lease,
+        }
+    }
+}
+
+/// Why a queue did not do what it was asked, by what the caller can do about it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// The lease ran out or was answered before: the message may be with another taker.
+    #[error("lease {0} is lost; its message may be delivered again")]
+    LeaseLost(LeaseId),
+    /// The message is larger than the queue carries; it was not stored.
+    #[error(
+        "a message of {size} bytes is larger than the {limit} bytes that {queue} carries; it was not stored"
+    )]
+    TooLarge {
+        /// Bytes of the message.
+        size: usize,
+        /// Most that the queue carries.
+        limit: usize,
+        /// The queue's name.
+        queue: String,
+    },
+    /// The queue did not answer or answered with a passing fault: the call may be made again.
+    #[error("{queue} is unavailable: {reason}; the call can be made again")]
+    Unavailable {
+        /// The queue's name.
+        queue: String,
+        /// What it said.
+        reason: String,
+    },
+    /// Rights are missing; the message names them.
+    #[error("{queue} refused the call: {reason}")]
+    Denied {
+        /// The queue's name.
+        queue: String,
+        /// What is missing.
+        reason: String,
+    },
+    /// The queue does not exist, or no longer.
+    #[error("{queue} does not exist: {reason}")]
+    Gone {
+        /// The queue's name.
+        queue: String,
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl QueueError {
+    /// Whether making the same call again may succeed.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}

@@ -1,0 +1,398 @@
+//! What a task is: its static description, a call of it, and what its body is told.
+
+use std::any::type_name;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::codec::{self, CodecError};
+use crate::id::{Attempt, ExecutionId, RunId, TaskId};
+use crate::outcome::Failure;
+use crate::shape::{Fingerprint, Shape, ShapeError};
+
+/// A future that a task's body returns.
+pub type BodyFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
+
+/// The erased body of a task: it decodes its arguments, runs, and appends its encoded output.
+#[derive(Clone, Copy)]
+pub enum Body {
+    /// A plain function; it runs on the slot's thread.
+    Sync(fn(&TaskContext, &[u8], &mut Vec<u8>) -> Result<(), Failure>),
+    /// An async function; the slot's single-threaded runtime drives it.
+    Async(for<'a> fn(&'a TaskContext, &'a [u8], &'a mut Vec<u8>) -> BodyFuture<'a>),
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sync(_) => "Sync",
+            Self::Async(_) => "Async",
+        })
+    }
+}
+
+/// The delays between the attempts at a failing task: exponential, with jitter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Backoff {
+    /// Delay before the second attempt. Default: 1 s.
+    pub initial: Duration,
+    /// Longest delay. Default: 60 s.
+    pub max: Duration,
+    /// Growth from one delay to the next. Default: 2.
+    pub factor: f32,
+}
+
+impl Backoff {
+    /// 1 s, doubling, at most 60 s.
+    pub const DEFAULT: Self = Self {
+        initial: Duration::from_secs(1),
+        max: Duration::from_secs(60),
+        factor: 2.0,
+    };
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What the `#[task]` attribute says of every call of a task. A call may override retries, timeout and priority.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TaskOptions {
+    /// Attempts after the first, when the task itself fails. Default: 0.
+    pub retries: u32,
+    /// Longest time of one attempt, without queueing. Default: none.
+    pub timeout: Option<Duration>,
+    /// Delays between attempts.
+    pub backoff: Backoff,
+    /// Bytes of memory that one execution may use. Default: no limit.
+    pub memory: Option<u64>,
+    /// Whether several calls may travel in one parcel. Default: true.
+    pub pack: bool,
+    /// Whether an execution goes on when its lease is lost. Default: false.
+    pub finish_on_lost_lease: bool,
+}
+
+impl TaskOptions {
+    /// No retries, no timeout, no limit, packed.
+    pub const DEFAULT: Self = Self {
+        retries: 0,
+        timeout: None,
+        backoff: Backoff::DEFAULT,
+        memory: None,
+        pack: true,
+        finish_on_lost_lease: false,
+    };
+
+    /// Sets [`retries`](Self::retries).
+    #[must_use]
+    pub const fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Sets [`timeout`](Self::timeout), in milliseconds.
+    #[must_use]
+    pub const fn timeout_ms(mut self, timeout: u64) -> Self {
+        self.timeout = Some(Duration::from_millis(timeout));
+        self
+    }
+
+    /// Sets [`backoff`](Self::backoff): the first and the longest delay, in milliseconds.
+    #[must_use]
+    pub const fn backoff_ms(mut self, initial: u64, max: u64) -> Self {
+        self.backoff.initial = Duration::from_millis(initial);
+        self.backoff.max = Duration::from_millis(max);
+        self
+    }
+
+    /// Sets [`memory`](Self::memory), in bytes.
+    #[must_use]
+    pub const fn memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
+    /// Sets [`pack`](Self::pack).
+    #[must_use]
+    pub const fn pack(mut self, pack: bool) -> Self {
+        self.pack = pack;
+        self
+    }
+
+    /// Sets [`finish_on_lost_lease`](Self::finish_on_lost_lease).
+    #[must_use]
+    pub const fn finish_on_lost_lease(mut self, finish: bool) -> Self {
+        self.finish_on_lost_lease = finish;
+        self
+    }
+}
+
+impl Default for TaskOptions {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// The static description of a task; `#[task]` writes one for each function.
+#[derive(Debug)]
+pub struct TaskSpec {
+    /// `crate::module::function`, unique in a program.
+    pub name: &'static str,
+    /// The `version = "…"` of the attribute: part of the fingerprint.
+    pub version: Option<&'static str>,
+    /// Source file of the function.
+    pub file: &'static str,
+    /// Line of the function.
+    pub line: u32,
+    /// What holds for every call.
+    pub options: TaskOptions,
+    /// The erased function.
+    pub body: Body,
+    /// Traces the serde shape of arguments and output.
+    pub shape: fn() -> Result<Shape, ShapeError>,
+    /// Where the fingerprint is kept once it was traced.
+    pub traced: OnceLock<Result<Fingerprint, ShapeError>>,
+    /// Where the registry's index is kept once it was built.
+    pub index: OnceLock<u32>,
+}
+
+/// What one call says beside its arguments; every field overrides the task's own option.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct CallOptions {
+    /// The entity that the call is about, for people and for named runs.
+    pub key: Option<Arc<str>>,
+    /// Attempts after the first.
+    pub retries: Option<u32>,
+    /// Longest time of one attempt.
+    pub timeout: Option<Duration>,
+    /// Higher goes first; 0 by default.
+    pub priority: i32,
+}
+
+/// A task with its arguments, ready to be submitted. Calling a `#[task]` function makes one; nothing runs yet.
+#[must_use = "a call runs only when it is submitted"]
+pub struct Call<T> {
+    spec: &'static TaskSpec,
+    arguments: Result<Box<[u8]>, CodecError>,
+    options: Option<Box<CallOptions>>,
+    output: PhantomData<fn() -> T>,
+}
+
+/// The parts of a [`Call`], for the executor.
+#[derive(Debug)]
+pub struct CallParts {
+    /// The task.
+    pub spec: &'static TaskSpec,
+    /// Its encoded arguments, or why they could not be encoded.
+    pub arguments: Result<Box<[u8]>, CodecError>,
+    /// What the call overrides.
+    pub options: Option<Box<CallOptions>>,
+}
+
+impl<T> Call<T> {
+    /// Encodes `arguments`, a tuple. For the code that `#[task]` writes.
+    #[doc(hidden)]
+    pub fn new<A: Serialize>(spec: &'static TaskSpec, arguments: &A) -> Self {
+        let arguments = codec::encode(arguments).map(Vec::into_boxed_slice);
+        Self {
+            spec,
+            arguments,
+            options: None,
+            output: PhantomData,
+        }
+    }
+
+    /// Names the entity that the call is about: an asset, a sensor, a day.
+    pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
+        self.options_mut().key = Some(key.into());
+        self
+    }
+
+    /// Allows so many attempts after the first when the task itself fails.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.options_mut().retries = Some(retries);
+        self
+    }
+
+    /// Bounds the time of one attempt; queueing does not count.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options_mut().timeout = Some(timeout);
+        self
+    }
+
+    /// Higher priorities are published first; the default is 0.
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.options_mut().priority = priority;
+        self
+    }
+
+    fn options_mut(&mut self) -> &mut CallOptions {
+        self.options.get_or_insert_default()
+    }
+
+    /// Takes the call apart. For the executor.
+    #[doc(hidden)]
+    pub fn into_parts(self) -> CallParts {
+        CallParts {
+            spec: self.spec,
+            arguments: self.arguments,
+            options: self.options,
+        }
+    }
+}
+
+impl<T: DeserializeOwned> Call<T> {
+    /// Runs the body in this process, without executor, retries or timeout: for unit tests of a task.
+    ///
+    /// # Errors
+    /// The task's own [`Failure`]; arguments or output that cannot be encoded count as one.
+    pub async fn run_here(self) -> Result<T, Failure> {
+        let arguments = self.arguments.map_err(|error| Failure::codec(&error))?;
+        let context = TaskContext::here(self.options.as_deref());
+        let mut output = Vec::new();
+        match self.spec.body {
+            Body::Sync(body) => body(&context, &arguments, &mut output)?,
+            Body::Async(body) => body(&context, &arguments, &mut output).await?,
+        }
+        codec::decode(&output).map_err(|error| Failure::codec(&error))
+    }
+}
+
+impl<T> fmt::Debug for Call<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("task", &self.spec.name)
+            .field("output", &type_name::<T>())
+            .field(
+                "arguments",
+                &self.arguments.as_ref().map(|bytes| bytes.len()),
+            )
+            .field("options", &self.options)
+            .finish()
+    }
+}
+
+/// What every execution in one slot shares.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The run.
+    pub run: RunId,
+    /// The worker's name: a pod's name on a cluster, `local` on a laptop.
+    pub worker: Arc<str>,
+    /// The node's name: the host.
+    pub node: Arc<str>,
+}
+
+/// What a running task may ask about itself. A task takes it as its first argument, `ctx: &TaskContext`.
+#[derive(Debug, Clone)]
+pub struct TaskContext {
+    /// Where the execution runs.
+    pub(crate) place: Arc<Place>,
+    pub(crate) task: TaskId,
+    pub(crate) attempt: Attempt,
+    pub(crate) execution: ExecutionId,
+    pub(crate) key: Option<Arc<str>>,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) cancellation: CancellationToken,
+}
+
+impl TaskContext {
+    /// The context of a body that runs without an executor.
+    fn here(options: Option<&CallOptions>) -> Self {
+        let name: Arc<str> = "here".into();
+        Self {
+            place: Arc::new(Place {
+                run: RunId::random(),
+                worker: name.clone(),
+                node: name,
+            }),
+            task: TaskId(0),
+            attempt: Attempt::FIRST,
+            execution: ExecutionId {
+                worker: crate::id::WorkerId::random(),
+                number: 0,
+            },
+            key: options.and_then(|options| options.key.clone()),
+            deadline: None,
+            cancellation: CancellationToken::new(),
+        }
+    }
+
+    /// The run that the task belongs to.
+    #[must_use]
+    pub fn run(&self) -> &RunId {
+        &self.place.run
+    }
+
+    /// The task's sequence number in its run.
+    #[must_use]
+    pub fn task(&self) -> TaskId {
+        self.task
+    }
+
+    /// Which attempt this is, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> Attempt {
+        self.attempt
+    }
+
+    /// This execution; a redelivered attempt has another.
+    #[must_use]
+    pub fn execution(&self) -> ExecutionId {
+        self.execution
+    }
+
+    /// The key that the call was given.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// When the attempt will be ended by its timeout.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The name of the worker: a pod's name on a cluster, `local` on a laptop.
+    #[must_use]
+    pub fn worker(&self) -> &str {
+        &self.place.worker
+    }
+
+    /// The name of the node: the host's.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.place.node
+    }
+
+    /// Whether the task was asked to stop. After a grace it is stopped.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancellation.is_cancelled()
+    }
+
+    /// Resolves when the task is asked to stop.
+    pub async fn cancelled(&self) {
+        self.cancellation.cancelled().await;
+    }
+
+    /// The token itself, for code that takes one.
+    #[must_use]
+    pub fn cancellation(&self) -> &CancellationToken {
+        &self.cancellation
+    }
+}
