@@ -2,10 +2,24 @@
 //!
 //! Users depend on `podpool`, which re-exports what they name. This crate is for back-ends and workers.
 
+mod cancellation;
 pub mod codec;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+pub mod envelope;
 pub mod id;
+pub mod init;
 pub mod outcome;
+pub mod permanent;
 pub mod queue;
 pub mod registry;
+pub mod retry;
 pub mod shape;
+pub mod slot;
 pub mod task;
+pub mod worker;
+
+#[doc(hidden)]
+pub mod __private;
+
+pub use permanent::permanent;

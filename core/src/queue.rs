@@ -6,6 +6,7 @@
 
 pub mod faulty;
 pub mod memory;
+pub mod publisher;
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,6 +39,33 @@ pub trait Queue: fmt::Debug + Send + Sync + 'static {
 
     /// What the queue can carry, and how long a lease lasts.
     fn limits(&self) -> QueueLimits;
+}
+
+#[async_trait]
+impl<Q: Queue + ?Sized> Queue for Arc<Q> {
+    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        self.as_ref().put(batch).await
+    }
+
+    async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        self.as_ref().take(max, wait).await
+    }
+
+    async fn extend(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        self.as_ref().extend(leases).await
+    }
+
+    async fn ack(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        self.as_ref().ack(leases).await
+    }
+
+    async fn release(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        self.as_ref().release(leases).await
+    }
+
+    fn limits(&self) -> QueueLimits {
+        self.as_ref().limits()
+    }
 }
 
 /// A message with the lease on it. Dropping it does nothing: the lease expires and the message comes again.

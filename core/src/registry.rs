@@ -1,1 +1,221 @@
 //! All tasks that are linked into the program, by name and by index.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::OnceLock;
+
+use linkme::distributed_slice;
+
+use crate::shape::ShapeError;
+use crate::task::TaskSpec;
+
+/// Every `#[task]` of every crate that is linked into the program adds itself here; [`Registry`] reads it.
+#[doc(hidden)]
+#[distributed_slice]
+pub static TASKS: [&'static TaskSpec];
+
+/// Stack of the thread that traces shapes, in bytes. It is address space: only what a trace touches becomes memory.
+const TRACE_STACK: usize = 64 << 20;
+
+/// The tasks of a program, sorted by name. The place in that order is a task's index: processes whose
+/// [`digest`](Self::digest) is equal agree on it, so that an index can stand for a name between them.
+pub struct Registry {
+    specs: Box<[&'static TaskSpec]>,
+    by_name: HashMap<&'static str, u32>,
+    digest: OnceLock<Result<[u8; 16], RegistryError>>,
+}
+
+impl Registry {
+    /// The program's registry, built by the first caller.
+    ///
+    /// # Errors
+    /// [`RegistryError::Duplicates`] when two tasks have one name; it stays so for the life of the process.
+    pub fn global() -> Result<&'static Self, RegistryError> {
+        static GLOBAL: OnceLock<Result<Registry, RegistryError>> = OnceLock::new();
+        let built = GLOBAL.get_or_init(|| {
+            let registry = Self::new(TASKS.iter().copied())?;
+            for (index, spec) in (0..).zip(&registry.specs) {
+                // Nobody else sets the index, so the first value stands.
+                spec.index.get_or_init(|| index);
+            }
+            Ok(registry)
+        });
+        built.as_ref().map_err(Clone::clone)
+    }
+
+    /// Sorts the tasks and checks their names.
+    fn new(specs: impl IntoIterator<Item = &'static TaskSpec>) -> Result<Self, RegistryError> {
+        let mut specs: Box<[_]> = specs.into_iter().collect();
+        specs.sort_unstable_by_key(|spec| (spec.name, spec.file, spec.line));
+        let duplicates: Vec<Duplicate> = specs
+            .windows(2)
+            .filter(|pair| pair[0].name == pair[1].name)
+            .map(|pair| Duplicate::new(pair[0], pair[1]))
+            .collect();
+        if !duplicates.is_empty() {
+            return Err(RegistryError::Duplicates(duplicates));
+        }
+        let by_name = specs.iter().map(|spec| spec.name).zip(0..).collect();
+        Ok(Self {
+            specs,
+            by_name,
+            digest: OnceLock::new(),
+        })
+    }
+
+    /// How many tasks there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.specs.len()
+    }
+
+    /// Whether the program has no task at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.specs.is_empty()
+    }
+
+    /// The tasks in the order of their names, which is that of their indexes.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'static TaskSpec> + '_ {
+        self.specs.iter().copied()
+    }
+
+    /// The task of this index.
+    #[must_use]
+    pub fn get(&self, index: u32) -> Option<&'static TaskSpec> {
+        let index = usize::try_from(index).ok()?;
+        self.specs.get(index).copied()
+    }
+
+    /// The index of the task of this name.
+    #[must_use]
+    pub fn index_of(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The task of this name.
+    ///
+    /// # Errors
+    /// [`RegistryError::Unknown`] when the program has no such task.
+    pub fn find(&self, name: &str) -> Result<&'static TaskSpec, RegistryError> {
+        self.index_of(name)
+            .and_then(|index| self.get(index))
+            .ok_or_else(|| RegistryError::Unknown(name.to_owned()))
+    }
+
+    /// Traces the shape of every task that was not traced yet; later calls answer from memory.
+    ///
+    /// # Errors
+    /// [`RegistryError::Untraceable`] names every task that needs a `version`.
+    pub fn trace(&self) -> Result<(), RegistryError> {
+        self.digest().map(drop)
+    }
+
+    /// 16 bytes that are equal in two processes only if they have the same tasks with the same fingerprints:
+    /// whether they are the same program, as far as tasks go. Traces like [`trace`](Self::trace).
+    ///
+    /// # Errors
+    /// [`RegistryError::Untraceable`] names every task that needs a `version`.
+    pub fn digest(&self) -> Result<[u8; 16], RegistryError> {
+        self.digest
+            .get_or_init(|| on_a_deep_stack(|| self.compute_digest()))
+            .clone()
+    }
+
+    fn compute_digest(&self) -> Result<[u8; 16], RegistryError> {
+        let mut untraceable = Vec::new();
+        let mut hasher = blake3::Hasher::new();
+        for spec in self.iter() {
+            match spec.fingerprint() {
+                Ok(fingerprint) => {
+                    hasher.update(&(spec.name.len() as u64).to_le_bytes());
+                    hasher.update(spec.name.as_bytes());
+                    hasher.update(&fingerprint.0);
+                }
+                Err(error) => untraceable.push((spec.name, error)),
+            }
+        }
+        if untraceable.is_empty() {
+            let mut digest = [0; 16];
+            hasher.finalize_xof().fill(&mut digest);
+            Ok(digest)
+        } else {
+            Err(RegistryError::Untraceable(untraceable))
+        }
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.iter().map(|spec| spec.name))
+            .finish()
+    }
+}
+
+/// Runs `work` on a thread whose stack holds deeply nested types; on this one when no thread can be had.
+fn on_a_deep_stack<T: Send>(work: impl Fn() -> T + Sync) -> T {
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name("podpool-trace".to_owned())
+            .stack_size(TRACE_STACK)
+            .spawn_scoped(scope, &work)
+            .ok()
+            .and_then(|thread| thread.join().ok())
+    })
+    .unwrap_or_else(work)
+}
+
+/// Two tasks of one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Duplicate {
+    name: &'static str,
+    places: [(&'static str, u32); 2],
+}
+
+impl Duplicate {
+    fn new(one: &TaskSpec, other: &TaskSpec) -> Self {
+        Self {
+            name: one.name,
+            places: [(one.file, one.line), (other.file, other.line)],
+        }
+    }
+}
+
+impl fmt::Display for Duplicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [(file, line), (other_file, other_line)] = self.places;
+        write!(
+            f,
+            "two tasks are called {}: {file}:{line} and {other_file}:{other_line}",
+            self.name
+        )
+    }
+}
+
+/// Why the tasks of a program cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// Two tasks have one name.
+    #[error("{}; give one of them another with #[task(name = \"…\")]", lines(.0.iter()))]
+    Duplicates(Vec<Duplicate>),
+    /// The shape of these tasks cannot be traced, and they state no version.
+    #[error(
+        "these tasks cannot be compared between programs: {}",
+        lines(.0.iter().map(|(name, error)| format!("task {name}: {error}")))
+    )]
+    Untraceable(Vec<(&'static str, ShapeError)>),
+    /// The program has no task of this name.
+    #[error(
+        "unknown task {0:?}: the program does not contain it; a crate that the program never names is left out by the linker, so write `use my_tasks as _;` (with the crate's name) in its main file and build it again"
+    )]
+    Unknown(String),
+}
+
+fn lines<T: fmt::Display>(parts: impl Iterator<Item = T>) -> String {
+    parts
+        .map(|part| part.to_string())
+        .collect::<Vec<_>>()
+        .join("; ")
+}

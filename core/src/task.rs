@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::cancellation::Cancellation;
 use crate::codec::{self, CodecError};
 use crate::id::{Attempt, ExecutionId, RunId, TaskId};
 use crate::outcome::Failure;
@@ -22,13 +23,19 @@ use crate::shape::{Fingerprint, Shape, ShapeError};
 /// A future that a task's body returns.
 pub type BodyFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 
+/// A body that blocks: context, encoded arguments, and where the encoded output goes.
+pub type SyncBody = fn(&TaskContext, &[u8], &mut Vec<u8>) -> Result<(), Failure>;
+
+/// A body that awaits; otherwise like [`SyncBody`].
+pub type AsyncBody = for<'a> fn(&'a TaskContext, &'a [u8], &'a mut Vec<u8>) -> BodyFuture<'a>;
+
 /// The erased body of a task: it decodes its arguments, runs, and appends its encoded output.
 #[derive(Clone, Copy)]
 pub enum Body {
     /// A plain function; it runs on the slot's thread.
-    Sync(fn(&TaskContext, &[u8], &mut Vec<u8>) -> Result<(), Failure>),
+    Sync(SyncBody),
     /// An async function; the slot's single-threaded runtime drives it.
-    Async(for<'a> fn(&'a TaskContext, &'a [u8], &'a mut Vec<u8>) -> BodyFuture<'a>),
+    Async(AsyncBody),
 }
 
 impl fmt::Debug for Body {
@@ -166,6 +173,18 @@ pub struct TaskSpec {
     pub traced: OnceLock<Result<Fingerprint, ShapeError>>,
     /// Where the registry's index is kept once it was built.
     pub index: OnceLock<u32>,
+}
+
+impl TaskSpec {
+    /// The fingerprint, traced by the first caller and kept.
+    ///
+    /// # Errors
+    /// [`ShapeError`] when the shape cannot be traced and the task states no version.
+    pub fn fingerprint(&self) -> Result<Fingerprint, ShapeError> {
+        self.traced
+            .get_or_init(|| Fingerprint::of(self.name, self.version, (self.shape)()))
+            .clone()
+    }
 }
 
 /// What one call says beside its arguments; every field overrides the task's own option.
@@ -306,7 +325,7 @@ pub struct TaskContext {
     pub(crate) execution: ExecutionId,
     pub(crate) key: Option<Arc<str>>,
     pub(crate) deadline: Option<Instant>,
-    pub(crate) cancellation: CancellationToken,
+    pub(crate) cancellation: Cancellation,
 }
 
 impl TaskContext {
@@ -327,7 +346,7 @@ impl TaskContext {
             },
             key: options.and_then(|options| options.key.clone()),
             deadline: None,
-            cancellation: CancellationToken::new(),
+            cancellation: Cancellation::default(),
         }
     }
 
@@ -387,12 +406,12 @@ impl TaskContext {
 
     /// Resolves when the task is asked to stop.
     pub async fn cancelled(&self) {
-        self.cancellation.cancelled().await;
+        self.cancellation.token().cancelled().await;
     }
 
     /// The token itself, for code that takes one.
     #[must_use]
     pub fn cancellation(&self) -> &CancellationToken {
-        &self.cancellation
+        self.cancellation.token()
     }
 }

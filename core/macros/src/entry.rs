@@ -1,0 +1,72 @@
+//! `#[main]`: `init()` first, then the program.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Error, ItemFn, Result};
+
+use crate::options::MainOptions;
+
+/// Writes the program's `main`. On an error the function stays, so that the compiler complains about one thing only.
+pub(crate) fn expand(attribute: TokenStream, item: &TokenStream) -> TokenStream {
+    let function: ItemFn = match syn::parse2(item.clone()) {
+        Ok(function) => function,
+        Err(error) => return with_item(&error, item),
+    };
+    let written = syn::parse2(attribute).and_then(|options| write(&options, &function));
+    written.unwrap_or_else(|error| {
+        let mut plain = function;
+        plain.sig.asyncness = None;
+        plain.sig.inputs.clear();
+        plain.sig.generics = syn::Generics::default();
+        plain.sig.output = syn::ReturnType::Default;
+        plain.block = syn::parse_quote!({});
+        with_item(&error, &quote!(#plain))
+    })
+}
+
+fn with_item(error: &Error, item: &TokenStream) -> TokenStream {
+    let error = error.to_compile_error();
+    quote!(#error #item)
+}
+
+fn write(options: &MainOptions, function: &ItemFn) -> Result<TokenStream> {
+    let signature = &function.sig;
+    if let Some(argument) = signature.inputs.first() {
+        let message = "`main` takes no arguments: read `std::env::args()`";
+        return Err(Error::new_spanned(argument, message));
+    }
+    if !signature.generics.params.is_empty() {
+        let message = "`main` cannot be generic";
+        return Err(Error::new_spanned(&signature.generics, message));
+    }
+    if let Some(token) = signature.constness {
+        return Err(Error::new_spanned(token, "`main` cannot be `const`"));
+    }
+    let krate = &options.krate;
+    let init = match &options.setup {
+        Some(setup) => quote!(#krate::init_with(#setup);),
+        None => quote!(#krate::init();),
+    };
+    let (attributes, visibility) = (&function.attrs, &function.vis);
+    let (name, output) = (&signature.ident, &signature.output);
+    let body = &function.block;
+    if signature.asyncness.is_none() {
+        let statements = &body.stmts;
+        return Ok(quote! {
+            #(#attributes)*
+            #visibility fn #name() #output {
+                #init
+                #(#statements)*
+            }
+        });
+    }
+    // A function within, so that `?` knows the type it returns.
+    Ok(quote! {
+        #(#attributes)*
+        #visibility fn #name() #output {
+            #init
+            async fn __podpool_main() #output #body
+            #krate::__private::block_on_main(__podpool_main())
+        }
+    })
+}

@@ -1,0 +1,220 @@
+//! `#[task]`: a constructor in the function's place, and the function, its erased body and its registration within.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Error, Ident, Item, ItemFn, Path, Result, Type};
+
+use crate::options::TaskOptions;
+use crate::signature::{Returned, Task};
+
+/// Writes a task. On an error the function stays as it is, so that an editor still understands its body.
+pub(crate) fn expand(attribute: TokenStream, item: &TokenStream) -> TokenStream {
+    read(attribute, item).map_or_else(
+        |error| {
+            let error = error.to_compile_error();
+            quote!(#error #item)
+        },
+        |parts| parts.write(),
+    )
+}
+
+fn read(attribute: TokenStream, item: &TokenStream) -> Result<Parts> {
+    let function = match syn::parse2(item.clone())? {
+        Item::Fn(function) => function,
+        other => return Err(Error::new_spanned(other, "only a function can be a task")),
+    };
+    let options: TaskOptions = syn::parse2(attribute)?;
+    let task = Task::read(&function.sig, options.fallible)?;
+    if let (Some(path), Returned::Output(_)) = (&options.retry_on, &task.returned) {
+        return Err(Error::new_spanned(
+            path,
+            "`retry_on` judges the error of a task, and this one returns no `Result`; \
+             if its return type is one by another name, say `fallible`",
+        ));
+    }
+    Ok(Parts {
+        function,
+        options,
+        task,
+    })
+}
+
+struct Parts {
+    function: ItemFn,
+    options: TaskOptions,
+    task: Task,
+}
+
+impl Parts {
+    fn private(&self) -> TokenStream {
+        let krate: &Path = &self.options.krate;
+        quote!(#krate::__private)
+    }
+
+    fn names(&self) -> Vec<&Ident> {
+        self.task.arguments.iter().map(|a| &a.name).collect()
+    }
+
+    fn types(&self) -> Vec<&Type> {
+        self.task.arguments.iter().map(|a| &a.ty).collect()
+    }
+
+    /// The type that a call resolves to.
+    fn output(&self) -> TokenStream {
+        let private = self.private();
+        match &self.task.returned {
+            Returned::Output(ty) => ty.to_token_stream(),
+            Returned::Result {
+                output: Some(ty), ..
+            } => ty.to_token_stream(),
+            Returned::Result { whole, .. } => {
+                quote!(<#whole as #private::Fallible>::Ok)
+            }
+        }
+    }
+
+    fn write(&self) -> TokenStream {
+        let private = self.private();
+        let (attributes, visibility) = (&self.function.attrs, &self.function.vis);
+        let (keyword, name) = (&self.function.sig.fn_token, &self.function.sig.ident);
+        let (names, types) = (self.names(), self.types());
+        let output = self.output();
+        let (checks, inner, run) = (self.checks(), self.inner(), self.run());
+        let spec = self.spec();
+        let call = match &self.task.returned {
+            Returned::Output(_) => quote!(#private::call),
+            Returned::Result { whole, .. } => {
+                quote_spanned!(whole.span()=> #private::call_fallible::<#whole, _>)
+            }
+        };
+        quote! {
+            #(#attributes)*
+            #visibility #keyword #name(#(#names: #types),*) -> #private::Call<#output> {
+                #checks
+                #inner
+                #run
+                #spec
+                #call(&__PODPOOL_SPEC, &(#(#names,)*))
+            }
+        }
+    }
+
+    /// Says at the type itself what a type lacks.
+    fn checks(&self) -> TokenStream {
+        let private = self.private();
+        let arguments = self
+            .types()
+            .into_iter()
+            .map(|ty| quote_spanned!(ty.span()=> const _: () = #private::check_argument::<#ty>();));
+        let output = self.output();
+        let span = self.function.sig.output.span();
+        let output = quote_spanned!(span=> const _: () = #private::check_output::<#output>(););
+        quote!(#(#arguments)* #output)
+    }
+
+    /// The function as it was written, under another name.
+    fn inner(&self) -> TokenStream {
+        let mut signature = self.function.sig.clone();
+        signature.ident = Ident::new("__podpool_body", signature.ident.span());
+        let block = &self.function.block;
+        quote! {
+            // A task's arguments are owned and its asyncness is a choice, so these lints have nothing to say.
+            #[allow(clippy::needless_pass_by_value, clippy::unused_async, clippy::too_many_arguments)]
+            #[allow(clippy::items_after_statements, clippy::unnecessary_wraps)]
+            #signature #block
+        }
+    }
+
+    /// The erased body: decodes, calls, judges, encodes.
+    fn run(&self) -> TokenStream {
+        let private = self.private();
+        let types = self.types();
+        let values: Vec<Ident> = (0..types.len())
+            .map(|i| format_ident!("__argument_{i}"))
+            .collect();
+        let context = self.task.wants_context.then(|| quote!(__context,));
+        let wait = self.function.sig.asyncness.map(|_| quote!(.await));
+        let returned = quote!(__podpool_body(#context #(#values),*) #wait);
+        let value = match &self.task.returned {
+            Returned::Output(_) => returned,
+            Returned::Result { .. } => {
+                let judge = self.retry_on();
+                quote!(#private::judge(#returned, #judge)?)
+            }
+        };
+        let steps = quote! {
+            let (#(#values,)*): (#(#types,)*) = #private::decode_arguments(__arguments)?;
+            #private::encode_output(&#value, __output)
+        };
+        if wait.is_none() {
+            return quote! {
+                fn __podpool_run(
+                    __context: &#private::TaskContext,
+                    __arguments: &[u8],
+                    __output: &mut #private::Vec<u8>,
+                ) -> #private::Result<(), #private::Failure> {
+                    #steps
+                }
+            };
+        }
+        quote! {
+            fn __podpool_run<'__a>(
+                __context: &'__a #private::TaskContext,
+                __arguments: &'__a [u8],
+                __output: &'__a mut #private::Vec<u8>,
+            ) -> #private::BodyFuture<'__a> {
+                #private::Box::pin(async move { #steps })
+            }
+        }
+    }
+
+    fn retry_on(&self) -> TokenStream {
+        let private = self.private();
+        match &self.options.retry_on {
+            Some(path) => quote_spanned!(path.span()=> #path),
+            None => quote!(#private::always),
+        }
+    }
+
+    fn spec(&self) -> TokenStream {
+        let private = self.private();
+        let types = self.types();
+        let output = self.output();
+        let options = &self.options;
+        let function = &self.function.sig.ident;
+        let name = match &options.name {
+            Some(name) => quote!(#name),
+            None => {
+                let function = syn::ext::IdentExt::unraw(function).to_string();
+                quote!(::core::concat!(::core::module_path!(), "::", #function))
+            }
+        };
+        let version = match &options.version {
+            Some(version) => quote!(#private::Some(#version)),
+            None => quote!(#private::None),
+        };
+        let body = match self.function.sig.asyncness {
+            Some(_) => quote!(Async),
+            None => quote!(Sync),
+        };
+        // The line is the function's own.
+        let line = quote_spanned!(function.span()=> ::core::line!());
+        quote! {
+            static __PODPOOL_SPEC: #private::TaskSpec = #private::TaskSpec {
+                name: #name,
+                version: #version,
+                file: ::core::file!(),
+                line: #line,
+                options: #options,
+                body: #private::Body::#body(__podpool_run),
+                shape: #private::shape::<(#(#types,)*), #output>,
+                traced: #private::OnceLock::new(),
+                index: #private::OnceLock::new(),
+            };
+            #[#private::linkme::distributed_slice(#private::TASKS)]
+            #[linkme(crate = #private::linkme)]
+            static __PODPOOL_ENTRY: &#private::TaskSpec = &__PODPOOL_SPEC;
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! A `main` that nobody can call.
+#[podpool_macros::main(crate = podpool)]
+async fn main(arguments: Vec<String>) {}

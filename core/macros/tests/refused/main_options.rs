@@ -1,0 +1,3 @@
+//! An option that `main` does not have.
+#[podpool_macros::main(threads = 4)]
+async fn main() {}

@@ -1,0 +1,284 @@
+//! What `#[task]` writes, seen from a crate that forbids unsafe code and denies warnings.
+#![forbid(unsafe_code)]
+#![deny(warnings, missing_docs, clippy::pedantic)]
+
+use std::fmt;
+use std::time::Duration;
+
+use podpool_core::outcome::{Cause, Failure};
+use podpool_core::permanent;
+use podpool_core::registry::Registry;
+use podpool_core::task::{Call, TaskContext, TaskSpec};
+use podpool_macros::task;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// A nested argument.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// What is bought.
+    pub symbol: String,
+    /// How much, and at which price, if limited.
+    pub kind: Kind,
+}
+
+/// An enum within.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Kind {
+    /// At once.
+    Market(u32),
+    /// At this price.
+    Limit {
+        /// How much.
+        count: u32,
+        /// The price.
+        price: f64,
+    },
+}
+
+/// The task's own error.
+#[derive(Debug)]
+pub struct Refused(u32);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused {}", self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Adds; this sentence goes to the constructor.
+#[task(crate = podpool_core)]
+pub fn add(one: u32, mut other: u32) -> u32 {
+    other += one;
+    other
+}
+
+#[task(crate = podpool_core)]
+async fn describe(ctx: &TaskContext, order: Order) -> String {
+    tokio::task::yield_now().await;
+    let key = ctx.key().unwrap_or("none");
+    format!("{} {:?} {key}", order.symbol, order.kind)
+}
+
+#[task(crate = podpool_core)]
+fn nothing() {}
+
+#[task(crate = podpool_core)]
+fn ignores_its_context(_: &podpool_core::task::TaskContext, r#type: u8) -> u8 {
+    r#type
+}
+
+#[task(crate = podpool_core, retry_on = small)]
+fn picky(number: u32) -> Result<u32, Refused> {
+    if number == 0 {
+        Ok(number)
+    } else {
+        Err(Refused(number))
+    }
+}
+
+fn small(error: &Refused) -> bool {
+    error.0 < 10
+}
+
+#[task(crate = podpool_core)]
+async fn wordy(number: String) -> anyhow::Result<u32> {
+    use anyhow::Context as _;
+    tokio::task::yield_now().await;
+    let number: u32 = number.parse().context("reading the number")?;
+    if number == 0 {
+        Err(permanent(Refused(number)))?;
+    }
+    Ok(number)
+}
+
+type Outcome = Result<u8, &'static str>;
+
+#[task(crate = podpool_core, fallible)]
+fn by_another_name(number: u8) -> Outcome {
+    Err(["zero", "one"][usize::from(number)])
+}
+
+#[task(crate = podpool_core)]
+fn formats() -> fmt::Result {
+    Err(fmt::Error)
+}
+
+#[task(
+    crate = podpool_core,
+    name = "an/other",
+    version = "7",
+    retries = 3,
+    timeout = "1h30m",
+    backoff = "250ms..2m",
+    memory = "512MiB",
+    pack = false,
+    finish_on_lost_lease,
+)]
+fn configured(value: serde_json::Value) {
+    drop(value);
+}
+
+#[task(crate = podpool_core)]
+#[expect(
+    clippy::too_many_arguments,
+    clippy::many_single_char_names,
+    reason = "the most that a task takes"
+)]
+fn sixteen(
+    a: u8,
+    b: u8,
+    c: u8,
+    d: u8,
+    e: u8,
+    f: u8,
+    g: u8,
+    h: u8,
+    i: u8,
+    j: u8,
+    k: u8,
+    l: u8,
+    m: u8,
+    n: u8,
+    o: u8,
+    p: String,
+) -> String {
+    format!(
+        "{}{p}",
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o]
+            .iter()
+            .map(|x| u32::from(*x))
+            .sum::<u32>()
+    )
+}
+
+mod inner {
+    use super::task;
+
+    /// Tasks call tasks, and names resolve as they do in the module.
+    #[task(crate = podpool_core)]
+    pub(crate) async fn outer(number: u32) -> u32 {
+        super::add(number, 1).run_here().await.unwrap_or_default()
+    }
+}
+
+fn run<T: DeserializeOwned>(call: Call<T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.expect("a runtime").block_on(call.run_here())
+}
+
+fn spec<T>(call: Call<T>) -> &'static TaskSpec {
+    call.into_parts().spec
+}
+
+#[test]
+fn bodies_run_with_the_arguments_of_their_calls() {
+    assert_eq!(run(add(2, 3)), Ok(5));
+    assert_eq!(run(nothing()), Ok(()));
+    assert_eq!(run(ignores_its_context(7)), Ok(7));
+    assert_eq!(run(inner::outer(1)), Ok(2));
+    assert_eq!(
+        run(sixteen(
+            1,
+            1,
+            1,
+            1,
+            1,
+            1,
+            1,
+            1,
+            1,
+            1,
+            1,
+            1,
+            1,
+            1,
+            1,
+            "x".into()
+        )),
+        Ok("15x".to_owned())
+    );
+    let order = Order {
+        symbol: "BTC".into(),
+        kind: Kind::Limit {
+            count: 2,
+            price: 0.5,
+        },
+    };
+    assert_eq!(
+        run(describe(order).key("k")),
+        Ok("BTC Limit { count: 2, price: 0.5 } k".to_owned())
+    );
+}
+
+#[test]
+fn errors_become_failures() {
+    assert_eq!(run(picky(0)), Ok(0));
+    for (number, retryable) in [(9, true), (10, false)] {
+        let failure = run(picky(number)).unwrap_err();
+        assert_eq!(failure.cause, Cause::Failed);
+        assert_eq!(failure.message, format!("refused {number}"));
+        assert_eq!(failure.retryable, retryable);
+    }
+    let failure = run(wordy("x".into())).unwrap_err();
+    assert_eq!(failure.message, "reading the number");
+    assert_eq!(failure.chain, ["invalid digit found in string"]);
+    assert!(failure.retryable);
+    let failure = run(wordy("0".into())).unwrap_err();
+    assert_eq!(
+        (failure.message.as_str(), failure.retryable),
+        ("refused 0", false)
+    );
+    assert_eq!(run(by_another_name(1)).unwrap_err().message, "one");
+    assert_eq!(run(formats()).unwrap_err().cause, Cause::Failed);
+}
+
+#[test]
+fn options_reach_the_specification() {
+    let spec = spec(configured(serde_json::Value::Null));
+    assert_eq!((spec.name, spec.version), ("an/other", Some("7")));
+    let options = spec.options;
+    assert_eq!(options.retries, 3);
+    assert_eq!(options.timeout, Some(Duration::from_secs(5400)));
+    assert_eq!(options.backoff.initial, Duration::from_millis(250));
+    assert_eq!(options.backoff.max, Duration::from_secs(120));
+    assert_eq!(options.memory, Some(512 << 20));
+    assert!(!options.pack && options.finish_on_lost_lease);
+}
+
+#[test]
+fn a_specification_says_where_its_function_is() {
+    let spec = spec(add(1, 2));
+    assert_eq!(spec.name, "task::add");
+    let source = include_str!("task.rs");
+    let line = source.lines().position(|l| l.contains("pub fn add("));
+    assert_eq!(Some(spec.line as usize), line.map(|l| l + 1));
+    assert!(spec.file.ends_with("tests/task.rs"), "{}", spec.file);
+}
+
+#[test]
+fn the_registry_holds_every_task_by_name_and_index() {
+    let registry = Registry::global().expect("no duplicates");
+    let names: Vec<&str> = registry.iter().map(|spec| spec.name).collect();
+    assert!(names.is_sorted());
+    assert!(names.contains(&"task::inner::outer") && names.contains(&"an/other"));
+    assert_eq!(registry.len(), 11);
+    for (index, name) in (0..).zip(&names) {
+        let spec = registry.find(name).expect("known");
+        assert_eq!(spec.index.get(), Some(&index));
+        assert!(std::ptr::eq(spec, registry.get(index).expect("dense")));
+    }
+    assert!(std::ptr::eq(
+        spec(add(1, 2)),
+        registry.find("task::add").expect("known")
+    ));
+    assert!(registry.get(11).is_none());
+    let unknown = registry.find("task::nowhere").unwrap_err().to_string();
+    assert!(unknown.contains("use my_tasks as _;"), "{unknown}");
+    assert_eq!(registry.digest(), registry.digest());
+    assert!(registry.trace().is_ok());
+    let shape = (spec(add(1, 2)).shape)().expect("plain");
+    assert_eq!(shape.as_str(), "(u32,u32)->u32");
+}

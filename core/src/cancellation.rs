@@ -1,0 +1,81 @@
+//! A cancellation token that costs nothing until somebody asks for it.
+//!
+//! Most tasks never look: a flag is enough for them, and the next task can have it again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio_util::sync::CancellationToken;
+
+/// A flag, and a token once it was asked for. Clones are the same one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cancellation(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    cancelled: AtomicBool,
+    token: OnceLock<CancellationToken>,
+}
+
+impl Cancellation {
+    pub(crate) fn cancel(&self) {
+        self.0.cancelled.store(true, Ordering::SeqCst);
+        if let Some(token) = self.0.token.get() {
+            token.cancel();
+        }
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// The token, made by the first caller. Whichever comes second, the token or the cancel, sees the other.
+    pub(crate) fn token(&self) -> &CancellationToken {
+        let token = self.0.token.get_or_init(CancellationToken::new);
+        if self.is_cancelled() {
+            token.cancel();
+        }
+        token
+    }
+
+    /// Makes this a fresh one: the same memory again, unless somebody kept a clone or touched it.
+    pub(crate) fn renew(&mut self) {
+        let unused = Arc::get_mut(&mut self.0)
+            .is_some_and(|inner| !*inner.cancelled.get_mut() && inner.token.get().is_none());
+        if !unused {
+            *self = Self::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_cancelled_whenever_it_was_asked_for() {
+        let early = Cancellation::default();
+        let token = early.token().clone();
+        assert!(!token.is_cancelled());
+        early.cancel();
+        assert!(token.is_cancelled() && early.is_cancelled());
+        let late = Cancellation::default();
+        late.cancel();
+        assert!(late.token().is_cancelled());
+    }
+
+    #[test]
+    fn what_a_task_kept_is_never_given_to_the_next() {
+        let mut cancellation = Cancellation::default();
+        let kept = cancellation.clone();
+        cancellation.renew();
+        cancellation.cancel();
+        assert!(!kept.is_cancelled());
+        cancellation.renew();
+        assert!(!cancellation.is_cancelled());
+        let token = cancellation.token().clone();
+        cancellation.renew();
+        cancellation.cancel();
+        assert!(!token.is_cancelled());
+    }
+}

@@ -1,0 +1,240 @@
+//! What travels: parcels of tasks, results, and the words between master and workers.
+//!
+//! ```text
+//! version u8 | type u8 | seal u8 | 0 u8 | header length u32 | header … | body … | seal (32 bytes, or none)
+//! ```
+//! The header is a value of the codec; the body holds [entries](entry). The seal covers all before it, and the
+//! header names the run, so that no message can stand for one of another type, run or attempt.
+
+pub mod entry;
+mod message;
+mod seal;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
+use crate::shape::Fingerprint;
+
+pub use self::message::{Body, Message, WireError};
+pub use self::seal::Seal;
+
+/// The version of the wire format; the first byte of every message.
+pub const VERSION: u8 = 1;
+
+/// A task as a parcel names it: an entry holds the index of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Kind {
+    /// `crate::module::function`.
+    pub name: Arc<str>,
+    /// Name, version, codec and shape: the worker's must be equal.
+    pub fingerprint: Fingerprint,
+}
+
+/// The head of a parcel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parcel {
+    /// The run.
+    pub run: RunId,
+    /// The master's epoch.
+    pub epoch: u64,
+    /// Whether it must run alone, in a fresh slot: its task is a suspect.
+    pub alone: bool,
+    /// The tasks that the entries name by index.
+    pub kinds: Vec<Kind>,
+    /// How many entries follow.
+    pub count: u32,
+}
+
+/// What a call overrides, with its entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryOptions {
+    /// The call's key.
+    pub key: Option<Arc<str>>,
+    /// The call's timeout.
+    pub timeout: Option<Duration>,
+}
+
+/// The head of a message of results.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Results {
+    /// The run.
+    pub run: RunId,
+    /// Which execution they come from.
+    pub execution: ExecutionId,
+    /// The highest epoch that the worker has seen.
+    pub epoch: u64,
+    /// How many entries follow.
+    pub count: u32,
+}
+
+/// Attempts at tasks whose numbers follow each other: most parcels are one such run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRun {
+    /// The first task.
+    pub first: TaskId,
+    /// How many tasks, from the first on.
+    pub count: u32,
+    /// The attempt at each of them.
+    pub attempt: Attempt,
+}
+
+impl TaskRun {
+    /// Appends a task to a list of runs, and lengthens the last run where it follows on.
+    pub fn push(runs: &mut Vec<Self>, task: TaskId, attempt: Attempt) {
+        if let Some(last) = runs.last_mut()
+            && last.attempt == attempt
+            && last.first.0.checked_add(u64::from(last.count)) == Some(task.0)
+        {
+            last.count += 1;
+            return;
+        }
+        runs.push(Self {
+            first: task,
+            count: 1,
+            attempt,
+        });
+    }
+
+    /// The tasks of the run.
+    pub fn tasks(self) -> impl Iterator<Item = TaskId> {
+        (self.first.0..self.first.0.saturating_add(u64::from(self.count))).map(TaskId)
+    }
+}
+
+/// "I took these": sent before the first task of a parcel starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// The run.
+    pub run: RunId,
+    /// This execution of the parcel.
+    pub execution: ExecutionId,
+    /// The highest epoch that the worker has seen.
+    pub epoch: u64,
+    /// The parcel's tasks and attempts.
+    pub tasks: Vec<TaskRun>,
+}
+
+/// The first word of a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The run.
+    pub run: RunId,
+    /// The worker.
+    pub worker: WorkerId,
+    /// Its name: a pod's, or `local`.
+    pub name: Arc<str>,
+    /// Its host.
+    pub node: Arc<str>,
+    /// How many slots it feeds.
+    pub slots: u32,
+    /// Its build, for people.
+    pub build: String,
+    /// The highest epoch that it has seen.
+    pub epoch: u64,
+}
+
+/// A worker's heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alive {
+    /// The run.
+    pub run: RunId,
+    /// The worker.
+    pub worker: WorkerId,
+    /// Tasks that it holds, running or not yet.
+    pub held: Vec<TaskRun>,
+    /// How many of them run in a slot.
+    pub running: u32,
+    /// Slots without work.
+    pub free: u32,
+    /// Pulls that came back empty since the last heartbeat.
+    pub empty_pulls: u32,
+    /// Envelopes of retired attempts that it acknowledged since the last heartbeat.
+    pub retired: Vec<TaskRun>,
+    /// The highest epoch that it has seen.
+    pub epoch: u64,
+}
+
+/// What the run is doing, as its master tells the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RunState {
+    /// Tasks come.
+    Open,
+    /// No new tasks are submitted; those there are go on.
+    Closing,
+    /// The master has gone and will come back.
+    Detached,
+    /// Every future is resolved: workers leave.
+    Ended,
+    /// Everything stops at once.
+    Aborted,
+}
+
+/// Retired attempts: every attempt up to `attempt` at the tasks `first..=last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retired {
+    /// The first task.
+    pub first: TaskId,
+    /// The last task.
+    pub last: TaskId,
+    /// The last attempt that must not run.
+    pub attempt: Attempt,
+}
+
+/// The master's word to the workers: a state, not an event, so a lost one is mended by the next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Control {
+    /// The run.
+    pub run: RunId,
+    /// The master's epoch: a younger master has a higher one.
+    pub epoch: u64,
+    /// Grows with each change; workers keep the highest.
+    pub sequence: u64,
+    /// What the run is doing.
+    pub state: RunState,
+    /// Attempts that must not run, or not any more.
+    pub retired: Vec<Retired>,
+    /// Workers that must end what they run and leave.
+    pub drain: Vec<WorkerId>,
+}
+
+impl Parcel {
+    /// Builds the message of a parcel from its entries.
+    #[must_use]
+    pub fn message(&self, entries: &[u8], seal: &Seal) -> Bytes {
+        message::write(message::Type::Parcel, self, entries, seal)
+    }
+
+    /// The same from a body that was made for it, without copying the entries.
+    #[must_use]
+    pub fn close(&self, body: Body, seal: &Seal) -> Bytes {
+        message::close(message::Type::Parcel, self, body, seal)
+    }
+}
+
+impl Results {
+    /// Builds the message of results from their entries.
+    #[must_use]
+    pub fn message(&self, entries: &[u8], seal: &Seal) -> Bytes {
+        message::write(message::Type::Results, self, entries, seal)
+    }
+}
+
+macro_rules! word {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// Builds the message.
+            #[must_use]
+            pub fn message(&self, seal: &Seal) -> Bytes {
+                message::write(message::Type::$name, self, &[], seal)
+            }
+        }
+    )*};
+}
+
+word!(Started, Hello, Alive, Control);

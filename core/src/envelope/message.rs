@@ -1,0 +1,173 @@
+//! Writing and reading a whole message.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::codec;
+
+use super::{Alive, Control, Hello, Parcel, Results, Seal, Started, VERSION};
+
+/// Bytes before the header.
+const PREFIX: usize = 8;
+
+/// The second byte of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Type {
+    Parcel = 1,
+    Results = 2,
+    Started = 3,
+    Hello = 4,
+    Alive = 5,
+    Control = 6,
+}
+
+/// A message that was read and whose seal is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Message {
+    /// Tasks, with their entries.
+    Parcel(Parcel, Bytes),
+    /// Results, with their entries.
+    Results(Results, Bytes),
+    /// A parcel was taken.
+    Started(Started),
+    /// A worker's first word.
+    Hello(Hello),
+    /// A worker's heartbeat.
+    Alive(Alive),
+    /// The master's state.
+    Control(Control),
+}
+
+/// Why bytes are not a message of ours. It names no task: what carries a bad seal proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WireError {
+    /// It ends before it should.
+    #[error("the message is cut short")]
+    Truncated,
+    /// Another version wrote it.
+    #[error(
+        "the message has wire version {0}, this program reads version {VERSION}; build both from the same release"
+    )]
+    Version(u8),
+    /// The seal is missing or does not fit.
+    #[error("the message's seal is not this run's")]
+    Seal,
+    /// A field is longer than its length can say.
+    #[error("{0} bytes do not fit one entry")]
+    TooLong(usize),
+    /// It has a good seal and cannot be read all the same.
+    #[error("the message cannot be read: {0}")]
+    Unreadable(String),
+}
+
+pub(super) fn write<H: Serialize>(kind: Type, header: &H, entries: &[u8], seal: &Seal) -> Bytes {
+    // Headers are short but for a Started of thousands of tasks, which grows the vector once.
+    let mut message = Vec::with_capacity(PREFIX + 128 + entries.len() + seal.length());
+    message.extend_from_slice(&[VERSION, kind as u8, seal.tag(), 0, 0, 0, 0, 0]);
+    if codec::encode_into(header, &mut message).is_err() {
+        // Headers are made of numbers and strings, which always encode.
+        message.truncate(PREFIX);
+    }
+    let header = u32::try_from(message.len() - PREFIX).unwrap_or(u32::MAX);
+    message[4..8].copy_from_slice(&header.to_le_bytes());
+    message.extend_from_slice(entries);
+    let hash = seal.hash(&message);
+    message.extend_from_slice(&hash);
+    message.into()
+}
+
+/// Room that a [`Body`] keeps before its entries: enough for the header of a parcel of one kind.
+const GAP: usize = 512;
+
+/// Entries that will be a message's, with room before them for its header: the message needs no copy of them.
+#[derive(Clone, Debug)]
+pub struct Body {
+    bytes: Vec<u8>,
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self {
+            bytes: vec![0; GAP],
+        }
+    }
+}
+
+impl Body {
+    /// The entries, to append to.
+    pub fn entries_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Bytes of the entries so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len() - GAP
+    }
+
+    /// Whether there is no entry yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+pub(super) fn close<H: Serialize>(kind: Type, header: &H, body: Body, seal: &Seal) -> Bytes {
+    let head = write(kind, header, &[], &Seal::Unsealed);
+    let Some(start) = GAP.checked_sub(head.len()) else {
+        // A header of very many kinds: the entries move after all.
+        return write(kind, header, &body.bytes[GAP..], seal);
+    };
+    let mut bytes = body.bytes;
+    bytes[start..GAP].copy_from_slice(&head);
+    bytes[start + 2] = seal.tag();
+    let hash = seal.hash(&bytes[start..]);
+    bytes.extend_from_slice(&hash);
+    Bytes::from(bytes).slice(start..)
+}
+
+impl Message {
+    /// Reads a message, its seal first.
+    ///
+    /// # Errors
+    /// [`WireError`]; nothing of a message with a bad seal is looked at.
+    pub fn read(mut bytes: Bytes, seal: &Seal) -> Result<Self, WireError> {
+        let Some(&[version, kind, tag, _, h0, h1, h2, h3]) = bytes.first_chunk::<PREFIX>() else {
+            return Err(WireError::Truncated);
+        };
+        if version != VERSION {
+            return Err(WireError::Version(version));
+        }
+        let closing = bytes
+            .len()
+            .checked_sub(seal.length())
+            .filter(|end| *end >= PREFIX);
+        let end = closing.ok_or(WireError::Truncated)?;
+        if tag != seal.tag() || !seal.verifies(&bytes[..end], &bytes[end..]) {
+            return Err(WireError::Seal);
+        }
+        bytes.truncate(end);
+        let header = u32::from_le_bytes([h0, h1, h2, h3]) as usize;
+        let body = bytes.split_off(PREFIX + header.min(end - PREFIX));
+        Self::read_parts(kind, &bytes[PREFIX..], body)
+    }
+
+    fn read_parts(kind: u8, header: &[u8], body: Bytes) -> Result<Self, WireError> {
+        Ok(match kind {
+            1 => Self::Parcel(read_header(header)?, body),
+            2 => Self::Results(read_header(header)?, body),
+            3 => Self::Started(read_header(header)?),
+            4 => Self::Hello(read_header(header)?),
+            5 => Self::Alive(read_header(header)?),
+            6 => Self::Control(read_header(header)?),
+            other => return Err(WireError::Unreadable(format!("type {other}"))),
+        })
+    }
+}
+
+fn read_header<H: DeserializeOwned>(header: &[u8]) -> Result<H, WireError> {
+    codec::decode(header).map_err(|error| WireError::Unreadable(error.to_string()))
+}

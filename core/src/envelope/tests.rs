@@ -1,0 +1,591 @@
+//! The wire format: what was written once stays readable, and what was tampered with is refused.
+//!
+//! The files in `golden` are messages of wire version 1, byte for byte. A change that alters them needs a new
+//! [`VERSION`]; then `PODPOOL_BLESS=1 cargo test -p podpool-core envelope` writes them again.
+
+use std::fs;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::entry::{
+    ResultEntry, TaskEntry, count, next_result, next_task, put_done, put_failed, put_task,
+    result_head, task_head,
+};
+use super::*;
+use crate::codec;
+use crate::outcome::{Cause, Exit, Failure};
+
+const KEY: Seal = Seal::Keyed([7; 32]);
+const SEALS: [(&str, Seal); 2] = [("unsealed", Seal::Unsealed), ("keyed", KEY)];
+
+fn run() -> RunId {
+    RunId::new("backfill-2026-11").unwrap()
+}
+
+fn execution() -> ExecutionId {
+    ExecutionId {
+        worker: WorkerId(0x0123_4567_89ab_cdef),
+        number: 300,
+    }
+}
+
+fn runs() -> Vec<TaskRun> {
+    [(7, 3, 1), (4096, 1, 2)]
+        .map(|(first, count, attempt)| TaskRun {
+            first: TaskId(first),
+            count,
+            attempt: Attempt(attempt),
+        })
+        .to_vec()
+}
+
+fn options() -> EntryOptions {
+    EntryOptions {
+        key: Some("BTC".into()),
+        timeout: Some(Duration::from_millis(1500)),
+    }
+}
+
+fn failure() -> Failure {
+    Failure {
+        chain: vec!["no such file".into()],
+        retryable: false,
+        exit: Some(Exit::Signal(9)),
+        peak_rss: Some(123_456_789),
+        cpu: Some(Duration::from_micros(2_500)),
+        output: vec!["reading btc.csv".into()],
+        ..Failure::new(Cause::Failed, "cannot read btc.csv")
+    }
+}
+
+fn parcel() -> (Parcel, Vec<u8>) {
+    let kind = |name: &str, byte| Kind {
+        name: name.into(),
+        fingerprint: Fingerprint([byte; 16]),
+    };
+    let parcel = Parcel {
+        run: run(),
+        epoch: 3,
+        alone: true,
+        kinds: vec![kind("prices::clean", 1), kind("prices::merge", 2)],
+        count: 2,
+    };
+    let mut body = Vec::new();
+    put_task(&mut body, TaskId(7), Attempt(1), 0, &[], b"arguments").unwrap();
+    let options = codec::encode(&options()).unwrap();
+    put_task(&mut body, TaskId(1 << 40), Attempt(2), 1, &options, &[]).unwrap();
+    (parcel, body)
+}
+
+fn results() -> (Results, Vec<u8>) {
+    let results = Results {
+        run: run(),
+        execution: execution(),
+        epoch: 3,
+        count: 2,
+    };
+    let mut body = Vec::new();
+    let output = |body: &mut Vec<u8>| {
+        body.extend_from_slice(b"output");
+        Ok::<_, ()>(Duration::from_micros(1234))
+    };
+    put_done(&mut body, TaskId(7), Attempt(1), output).unwrap();
+    let elapsed = Duration::from_secs(2);
+    put_failed(&mut body, TaskId(1 << 40), Attempt(2), elapsed, &failure());
+    (results, body)
+}
+
+fn started() -> Started {
+    Started {
+        run: run(),
+        execution: execution(),
+        epoch: 3,
+        tasks: runs(),
+    }
+}
+
+fn hello() -> Hello {
+    Hello {
+        run: run(),
+        worker: execution().worker,
+        name: "pp-backfill-0".into(),
+        node: "node-a".into(),
+        slots: 4,
+        build: "0.1.0 (abc)".into(),
+        epoch: 3,
+    }
+}
+
+fn alive() -> Alive {
+    Alive {
+        run: run(),
+        worker: execution().worker,
+        held: runs(),
+        running: 2,
+        free: 1,
+        empty_pulls: 5,
+        retired: runs(),
+        epoch: 3,
+    }
+}
+
+fn control() -> Control {
+    Control {
+        run: run(),
+        epoch: 3,
+        sequence: 41,
+        state: RunState::Closing,
+        retired: vec![Retired {
+            first: TaskId(5),
+            last: TaskId(900),
+            attempt: Attempt(2),
+        }],
+        drain: vec![WorkerId(1), execution().worker],
+    }
+}
+
+/// One message of each type: its name, its bytes, and what reading them must give.
+fn every_message(seal: &Seal) -> Vec<(&'static str, Bytes, Message)> {
+    let (parcel, tasks) = parcel();
+    let (results, ends) = results();
+    vec![
+        (
+            "parcel",
+            parcel.message(&tasks, seal),
+            Message::Parcel(parcel, tasks.into()),
+        ),
+        (
+            "results",
+            results.message(&ends, seal),
+            Message::Results(results, ends.into()),
+        ),
+        (
+            "started",
+            started().message(seal),
+            Message::Started(started()),
+        ),
+        ("hello", hello().message(seal), Message::Hello(hello())),
+        ("alive", alive().message(seal), Message::Alive(alive())),
+        (
+            "control",
+            control().message(seal),
+            Message::Control(control()),
+        ),
+    ]
+}
+
+fn golden(name: &str, seal: &str) -> PathBuf {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/envelope/golden");
+    PathBuf::from(folder).join(format!("{name}.{seal}.bin"))
+}
+
+/// Reads all entries, as a worker and a master would; the point is that it ends without a panic.
+fn walk(message: &Message) {
+    match message {
+        Message::Parcel(_, entries) => {
+            assert!(count(entries) as usize <= entries.len());
+            let mut rest = entries.clone();
+            while let Ok(Some(_)) = next_task(&mut rest) {}
+        }
+        Message::Results(_, entries) => {
+            let mut rest = entries.clone();
+            while let Ok(Some(_)) = next_result(&mut rest) {}
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn messages_are_written_as_ever_and_what_was_written_is_read() {
+    let bless = std::env::var_os("PODPOOL_BLESS").is_some();
+    for (seal_name, seal) in &SEALS {
+        for (name, bytes, message) in every_message(seal) {
+            let path = golden(name, seal_name);
+            if bless {
+                fs::write(&path, &bytes).unwrap();
+            }
+            let kept = fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(bytes, kept, "{name} {seal_name}: the wire format changed");
+            assert_eq!(Message::read(kept.into(), seal), Ok(message), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_golden_entries_are_read_field_by_field() {
+    let read = |name| {
+        let bytes = fs::read(golden(name, "keyed")).unwrap();
+        match Message::read(bytes.into(), &KEY) {
+            Ok(Message::Parcel(_, entries) | Message::Results(_, entries)) => entries,
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut tasks = read("parcel");
+    assert_eq!(count(&tasks), 2);
+    let first = next_task(&mut tasks).unwrap().unwrap();
+    assert_eq!((first.task, first.attempt), (TaskId(7), Attempt(1)));
+    assert_eq!((first.kind, &*first.payload), (0, &b"arguments"[..]));
+    let second = next_task(&mut tasks).unwrap().unwrap();
+    assert_eq!((second.task, second.kind), (TaskId(1 << 40), 1));
+    assert_eq!(codec::decode(&second.options), Ok(options()));
+    assert_eq!(next_task(&mut tasks), Ok(None));
+
+    let mut ends = read("results");
+    let first = next_result(&mut ends).unwrap().unwrap();
+    assert_eq!(first.elapsed, Duration::from_micros(1234));
+    assert_eq!(first.outcome, Ok(Bytes::from_static(b"output")));
+    let second = next_result(&mut ends).unwrap().unwrap();
+    assert_eq!(second.outcome, Err(failure()));
+    assert_eq!(next_result(&mut ends), Ok(None));
+}
+
+#[test]
+fn another_version_is_refused_by_name() {
+    for (_, seal) in &SEALS {
+        for (name, bytes, _) in every_message(seal) {
+            for version in [0, VERSION + 1, u8::MAX] {
+                let mut other = bytes.to_vec();
+                other[0] = version;
+                let refused = Message::read(other.into(), seal).unwrap_err();
+                assert_eq!(refused, WireError::Version(version), "{name}");
+                let text = refused.to_string();
+                assert!(text.contains(&format!("version {version}")), "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_that_is_cut_anywhere_is_refused_under_a_seal_and_never_panics() {
+    for (name, bytes, _) in every_message(&KEY) {
+        for length in 0..bytes.len() {
+            let cut = Message::read(bytes.slice(..length), &KEY);
+            assert!(cut.is_err(), "{name} cut to {length}: {cut:?}");
+        }
+    }
+    for (name, bytes, whole) in every_message(&Seal::Unsealed) {
+        for length in 0..bytes.len() {
+            let Ok(message) = Message::read(bytes.slice(..length), &Seal::Unsealed) else {
+                continue;
+            };
+            assert_ne!(message, whole, "{name} cut to {length}");
+            walk(&message);
+        }
+    }
+}
+
+#[test]
+fn any_flipped_bit_is_refused_under_a_seal_and_never_panics() {
+    for (name, bytes, _) in every_message(&KEY) {
+        for (at, bit) in (0..bytes.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut flipped = bytes.to_vec();
+            flipped[at] ^= 1 << bit;
+            let read = Message::read(flipped.into(), &KEY);
+            let expected = if at == 0 {
+                WireError::Version(VERSION ^ (1 << bit))
+            } else {
+                WireError::Seal
+            };
+            assert_eq!(read, Err(expected), "{name} byte {at} bit {bit}");
+        }
+    }
+    for (_, bytes, _) in every_message(&Seal::Unsealed) {
+        for (at, bit) in (0..bytes.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut flipped = bytes.to_vec();
+            flipped[at] ^= 1 << bit;
+            if let Ok(message) = Message::read(flipped.into(), &Seal::Unsealed) {
+                walk(&message);
+            }
+        }
+    }
+}
+
+#[test]
+fn bytes_after_a_sealed_message_are_refused() {
+    for (name, bytes, _) in every_message(&KEY) {
+        let mut longer = bytes.to_vec();
+        longer.push(0);
+        let read = Message::read(longer.into(), &KEY);
+        assert_eq!(read, Err(WireError::Seal), "{name}");
+    }
+}
+
+#[test]
+fn a_reader_with_a_key_takes_neither_unsealed_messages_nor_another_key() {
+    for (name, bytes, _) in every_message(&Seal::Unsealed) {
+        assert!(Message::read(bytes, &KEY).is_err(), "{name}");
+    }
+    for (name, bytes, _) in every_message(&Seal::Keyed([8; 32])) {
+        assert_eq!(Message::read(bytes, &KEY), Err(WireError::Seal), "{name}");
+    }
+    for (name, bytes, _) in every_message(&KEY) {
+        let read = Message::read(bytes, &Seal::Unsealed);
+        assert_eq!(read, Err(WireError::Seal), "{name}");
+    }
+    assert!(!format!("{KEY:?}").contains('7'), "a key is never printed");
+}
+
+/// The seal of `from` under the text of `onto`: what a forger who saw one message could try.
+fn forge(from: &Bytes, onto: &Bytes) -> Bytes {
+    let mut forged = onto[..onto.len() - 32].to_vec();
+    forged.extend_from_slice(&from[from.len() - 32..]);
+    forged.into()
+}
+
+#[test]
+fn a_seal_cannot_stand_for_another_run_direction_task_attempt_or_body() {
+    let (head, body) = parcel();
+    let original = head.message(&body, &KEY);
+    let entry = |task, attempt, payload: &[u8]| {
+        let mut body = Vec::new();
+        put_task(&mut body, TaskId(task), Attempt(attempt), 0, &[], payload).unwrap();
+        head.message(&body, &KEY)
+    };
+    let other_run = Parcel {
+        run: RunId::new("backfill-2026-12").unwrap(),
+        ..head.clone()
+    };
+    let mut other_direction = original.to_vec();
+    other_direction[1] = 2;
+    let others = [
+        other_run.message(&body, &KEY),
+        other_direction.into(),
+        entry(7, 1, b"a"),
+        entry(8, 1, b"a"),
+        entry(7, 2, b"a"),
+        entry(7, 1, b"b"),
+    ];
+    for (one, from) in others.iter().enumerate() {
+        for (two, onto) in others.iter().enumerate() {
+            let read = Message::read(forge(from, onto), &KEY);
+            // The second was never sealed as what it says; the others' own seals are good.
+            let good = one == two && one != 1;
+            assert_eq!(read.is_ok(), good, "the seal of {one} on {two}: {read:?}");
+        }
+        assert!(Message::read(forge(&original, from), &KEY).is_err());
+    }
+}
+
+#[test]
+fn an_unknown_type_and_a_header_that_lies_are_unreadable_under_a_good_seal() {
+    let bytes = hello().message(&Seal::Unsealed);
+    let with = |at: usize, byte: u8| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] = byte;
+        Message::read(bytes.into(), &Seal::Unsealed)
+    };
+    for kind in [0, 7, 255] {
+        let unknown = WireError::Unreadable(format!("type {kind}"));
+        assert_eq!(with(1, kind), Err(unknown));
+    }
+    assert!(matches!(with(4, 1), Err(WireError::Unreadable(_))));
+    assert!(matches!(with(4, 0), Err(WireError::Unreadable(_))));
+}
+
+#[test]
+fn an_entry_with_a_status_or_a_failure_that_cannot_be_read_is_refused() {
+    let mut body = Vec::new();
+    put_failed(&mut body, TaskId(1), Attempt(1), Duration::ZERO, &failure());
+    let mut status = body.clone();
+    status[20] = 9;
+    let unreadable = WireError::Unreadable("status 9".to_owned());
+    assert_eq!(next_result(&mut status.into()), Err(unreadable));
+    let last = body.len() - 1;
+    body.truncate(last);
+    let shorter = u32::try_from(last - entry::RESULT_HEAD).unwrap();
+    body[..4].copy_from_slice(&shorter.to_le_bytes());
+    let read = next_result(&mut body.into());
+    assert!(matches!(read, Err(WireError::Unreadable(_))), "{read:?}");
+}
+
+#[test]
+fn an_output_that_fails_leaves_nothing_behind() {
+    let mut body = b"before".to_vec();
+    let refused = put_done(&mut body, TaskId(1), Attempt(1), |body| {
+        body.extend_from_slice(b"half an output");
+        Err("no")
+    });
+    assert_eq!((refused, &body[..]), (Err("no"), &b"before"[..]));
+}
+
+#[test]
+fn options_that_do_not_fit_their_length_are_refused() {
+    let options = vec![0; usize::from(u16::MAX) + 1];
+    let mut body = Vec::new();
+    let refused = put_task(&mut body, TaskId(1), Attempt(1), 0, &options, &[]);
+    assert_eq!(refused, Err(WireError::TooLong(options.len())));
+    assert!(body.is_empty());
+}
+
+#[test]
+fn long_executions_are_told_apart_up_to_the_field_s_width() {
+    let mut body = Vec::new();
+    let output = |_: &mut Vec<u8>| Ok::<_, ()>(Duration::from_secs(1 << 40));
+    put_done(&mut body, TaskId(1), Attempt(1), output).unwrap();
+    let head = result_head(&body).unwrap().unwrap();
+    assert_eq!(head.elapsed, Duration::from_micros(u64::from(u32::MAX)));
+}
+
+fn task_entry() -> impl Strategy<Value = TaskEntry> {
+    let bytes = |most| prop::collection::vec(any::<u8>(), 0..most).prop_map(Bytes::from);
+    let numbers = (any::<u64>(), any::<u32>(), any::<u16>());
+    (numbers, bytes(40), bytes(300)).prop_map(|((task, attempt, kind), options, payload)| {
+        TaskEntry {
+            task: TaskId(task),
+            attempt: Attempt(attempt),
+            kind,
+            options,
+            payload,
+        }
+    })
+}
+
+fn any_failure() -> impl Strategy<Value = Failure> {
+    let cause = prop::sample::select(vec![
+        Cause::Failed,
+        Cause::Panicked,
+        Cause::TimedOut,
+        Cause::Crashed,
+        Cause::OutOfMemory,
+        Cause::Suspect,
+        Cause::Interrupted,
+        Cause::Rejected,
+        Cause::Cancelled,
+        Cause::Broken,
+    ]);
+    let exit = prop::option::of(prop_oneof![
+        any::<i32>().prop_map(Exit::Code),
+        any::<i32>().prop_map(Exit::Signal),
+    ]);
+    let words = || prop::collection::vec(any::<String>(), 0..4);
+    let rest = (any::<bool>(), any::<Option<u64>>(), any::<Option<u32>>());
+    (cause, any::<String>(), words(), words(), exit, rest).prop_map(
+        |(cause, message, chain, output, exit, (retryable, peak_rss, cpu))| Failure {
+            chain,
+            retryable,
+            exit,
+            peak_rss,
+            cpu: cpu.map(|micros| Duration::from_micros(micros.into())),
+            output,
+            ..Failure::new(cause, message)
+        },
+    )
+}
+
+fn result_entry() -> impl Strategy<Value = ResultEntry> {
+    let output = prop::collection::vec(any::<u8>(), 0..300).prop_map(Bytes::from);
+    let outcome = prop_oneof![output.prop_map(Ok), any_failure().prop_map(Err)];
+    (any::<u64>(), any::<u32>(), any::<u32>(), outcome).prop_map(
+        |(task, attempt, micros, outcome)| ResultEntry {
+            task: TaskId(task),
+            attempt: Attempt(attempt),
+            elapsed: Duration::from_micros(micros.into()),
+            outcome,
+        },
+    )
+}
+
+fn put_result(body: &mut Vec<u8>, entry: &ResultEntry) {
+    match &entry.outcome {
+        Ok(output) => put_done(body, entry.task, entry.attempt, |body| {
+            body.extend_from_slice(output);
+            Ok::<_, ()>(entry.elapsed)
+        })
+        .unwrap(),
+        Err(failure) => put_failed(body, entry.task, entry.attempt, entry.elapsed, failure),
+    }
+}
+
+fn seal() -> impl Strategy<Value = Seal> {
+    prop_oneof![
+        Just(Seal::Unsealed),
+        any::<[u8; 32]>().prop_map(Seal::Keyed)
+    ]
+}
+
+proptest! {
+    #[test]
+    fn parcels_come_back(entries in prop::collection::vec(task_entry(), 0..12), seal in seal()) {
+        let mut body = Vec::new();
+        for e in &entries {
+            put_task(&mut body, e.task, e.attempt, e.kind, &e.options, &e.payload).unwrap();
+        }
+        prop_assert_eq!(count(&body) as usize, entries.len());
+        let (head, _) = parcel();
+        let read = Message::read(head.message(&body, &seal), &seal).unwrap();
+        let Message::Parcel(read, mut rest) = read else { panic!("{read:?}") };
+        prop_assert_eq!(read, head);
+        for entry in entries {
+            let head = task_head(&rest).unwrap().unwrap();
+            let before = rest.len();
+            prop_assert_eq!((head.task, head.attempt, head.kind), (entry.task, entry.attempt, entry.kind));
+            prop_assert_eq!(next_task(&mut rest).unwrap(), Some(entry));
+            prop_assert_eq!(before - rest.len(), head.length);
+        }
+        prop_assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn results_come_back(entries in prop::collection::vec(result_entry(), 0..12), seal in seal()) {
+        let mut body = Vec::new();
+        entries.iter().for_each(|entry| put_result(&mut body, entry));
+        let (head, _) = results();
+        let read = Message::read(head.message(&body, &seal), &seal).unwrap();
+        let Message::Results(read, mut rest) = read else { panic!("{read:?}") };
+        prop_assert_eq!(read, head);
+        for entry in entries {
+            let head = result_head(&rest).unwrap().unwrap();
+            let before = rest.len();
+            prop_assert_eq!((head.task, head.done), (entry.task, entry.outcome.is_ok()));
+            prop_assert_eq!(next_result(&mut rest).unwrap(), Some(entry));
+            prop_assert_eq!(before - rest.len(), head.length);
+        }
+        prop_assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn any_bytes_are_a_message_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0_u8..8) {
+        let mut bytes = bytes;
+        if let Some(prefix) = bytes.first_chunk_mut::<8>() {
+            // Past the first checks, so that headers and entries are met.
+            *prefix = [VERSION, kind, 0, 0, prefix[4] % 64, 0, 0, 0];
+        }
+        if let Ok(message) = Message::read(bytes.into(), &Seal::Unsealed) {
+            walk(&message);
+        }
+    }
+
+    #[test]
+    fn runs_hold_what_was_pushed(tasks in prop::collection::vec((0_u64..40, 1_u32..3), 0..60)) {
+        let mut runs = Vec::new();
+        tasks.iter().for_each(|(task, attempt)| TaskRun::push(&mut runs, TaskId(*task), Attempt(*attempt)));
+        let listed: Vec<_> = runs.iter().flat_map(|run| run.tasks().map(|task| (task.0, run.attempt.0))).collect();
+        prop_assert_eq!(listed, tasks);
+    }
+}
+
+#[test]
+fn a_body_with_room_for_its_header_makes_the_same_message() {
+    let kind = |n: usize| Kind {
+        name: format!("a::task::number_{n}").into(),
+        fingerprint: Fingerprint([7; 16]),
+    };
+    // The last one's header is larger than the room.
+    for kinds in [0, 1, 5, 40] {
+        let parcel = Parcel {
+            run: RunId::new("run").unwrap(),
+            epoch: 1,
+            alone: false,
+            kinds: (0..kinds).map(kind).collect(),
+            count: 1,
+        };
+        for seal in [Seal::Unsealed, KEY] {
+            let mut body = Body::default();
+            assert!(body.is_empty());
+            body.entries_mut().extend_from_slice(b"entries");
+            assert_eq!(body.len(), 7);
+            assert_eq!(parcel.close(body, &seal), parcel.message(b"entries", &seal));
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The first line of a program: which role this process has, and the life of a slot.
+//!
+//! A slot is a process of the user's own executable, so the user's `main` must hand over before it does anything
+//! else: [`init`] never returns in a slot.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
+use std::thread;
+
+use linkme::distributed_slice;
+use rustix::net::{AddressFamily, sockopt};
+
+use crate::slot;
+
+/// The variable that gives a process its role.
+pub const ROLE_VARIABLE: &str = "PODPOOL_ROLE";
+
+/// Its value in a worker process.
+pub const WORKER_ROLE: &str = "worker";
+
+/// What the value begins with in a slot; the worker's process id follows.
+const SLOT_ROLE: &str = "slot:";
+
+/// Exit code of a slot whose program builds an executor before it calls `init()`: `EX_USAGE`.
+const EXIT_SLOT_WITHOUT_INIT: i32 = 64;
+/// Exit code of a worker whose program builds an executor before it calls `init()`: `EX_CONFIG`.
+const EXIT_WORKER_WITHOUT_INIT: i32 = 78;
+
+/// Stack of the thread that runs tasks: what the main thread of a program has on Linux.
+const STACK: usize = 8 << 20;
+
+/// The role of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It submits tasks.
+    Master,
+    /// It holds leases and feeds slots, on a cluster.
+    Worker,
+    /// It runs tasks.
+    Slot,
+}
+
+/// Why an executor that starts processes cannot be built here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildRefused {
+    /// `init()` has not run, so the processes would run the program's `main` instead of tasks.
+    #[error(
+        "podpool is not initialised, so no process can be started: write #[podpool::main] on main, or call podpool::init() as its first line; in tests write podpool::test_slots!() once, or use Isolation::InProcess"
+    )]
+    NotInitialised,
+    /// This process runs tasks itself.
+    #[error(
+        "a task cannot build a pool of processes of its own: submit the tasks from the program that submitted this one"
+    )]
+    NestedPool,
+}
+
+static ROLE: OnceLock<Role> = OnceLock::new();
+
+/// The `test_slots!()` of a libtest program.
+#[doc(hidden)]
+#[distributed_slice]
+pub static TEST_SLOTS: [&'static str];
+
+/// Takes the process's role from its environment. In a slot this never returns: it runs tasks until its worker is
+/// done with it. It may be called more than once, and inside a runtime.
+///
+/// A worker or slot installs a tracing subscriber that writes to stderr what `RUST_LOG` asks for.
+pub fn init() -> Role {
+    begin(None::<fn()>)
+}
+
+/// Like [`init`], and runs `setup` once, in master, worker and slot alike, before anything else. No tracing
+/// subscriber is installed then.
+pub fn init_with(setup: impl FnOnce()) -> Role {
+    begin(Some(setup))
+}
+
+/// Whether [`init`] ran, or libtest can start slots by [`test_slots!`](crate::test_slots).
+#[must_use]
+pub fn is_initialised() -> bool {
+    ROLE.get().is_some() || !TEST_SLOTS.is_empty()
+}
+
+/// The role of this process; [`Role::Master`] when nothing says otherwise.
+#[must_use]
+pub fn role() -> Role {
+    ROLE.get()
+        .copied()
+        .unwrap_or_else(|| Assigned::read().role())
+}
+
+/// Whether an executor that starts processes may be built here. A slot or worker that comes here without `init()`
+/// ends with a word on stderr: else it would start slots that start slots.
+///
+/// # Errors
+/// [`BuildRefused`] says what the program must change.
+pub fn may_build() -> Result<(), BuildRefused> {
+    match (ROLE.get(), role()) {
+        (Some(Role::Master), _) => Ok(()),
+        (Some(Role::Slot | Role::Worker), _) => Err(BuildRefused::NestedPool),
+        (None, Role::Slot) => leave(EXIT_SLOT_WITHOUT_INIT),
+        (None, Role::Worker) => leave(EXIT_WORKER_WITHOUT_INIT),
+        (None, Role::Master) if is_initialised() => Ok(()),
+        (None, Role::Master) => Err(BuildRefused::NotInitialised),
+    }
+}
+
+/// Runs the slot in a libtest child, and returns at once elsewhere. For [`test_slots!`](crate::test_slots).
+#[doc(hidden)]
+pub fn serve_test_slot() {
+    if ROLE.get().is_none() && Assigned::read().role() == Role::Slot {
+        init();
+    }
+}
+
+/// Lets a libtest program start slots: write it once, in any module of the test file.
+///
+/// It adds a test, `podpool_slots`, which passes at once; a slot is a process of the test program that runs this
+/// test alone.
+#[macro_export]
+macro_rules! test_slots {
+    () => {
+        #[test]
+        fn podpool_slots() {
+            $crate::init::serve_test_slot();
+        }
+
+        const _: () = {
+            #[$crate::init::__linkme::distributed_slice($crate::init::TEST_SLOTS)]
+            #[linkme(crate = $crate::init::__linkme)]
+            static PODPOOL_SLOTS: &str = concat!(module_path!(), "::podpool_slots");
+        };
+    };
+}
+
+#[doc(hidden)]
+pub use linkme as __linkme;
+
+/// The role variable's value for a slot of the worker `parent`.
+pub(crate) fn slot_role(parent: u32) -> String {
+    format!("{SLOT_ROLE}{parent}")
+}
+
+/// The arguments with which this executable becomes a slot.
+pub(crate) fn slot_args() -> Vec<OsString> {
+    let test = TEST_SLOTS.first().filter(|_| ROLE.get().is_none());
+    let Some((_, test)) = test.and_then(|path| path.split_once("::")) else {
+        return Vec::new();
+    };
+    [test, "--exact", "--nocapture", "--test-threads=1"]
+        .map(OsString::from)
+        .into()
+}
+
+/// The role that the environment names, if it is meant for this process.
+#[derive(Debug)]
+enum Assigned {
+    Master,
+    Worker,
+    Slot,
+}
+
+impl Assigned {
+    fn read() -> Self {
+        let Ok(value) = std::env::var(ROLE_VARIABLE) else {
+            return Self::Master;
+        };
+        match value.strip_prefix(SLOT_ROLE) {
+            Some(parent) if is_child_of(parent) && stdin_is_socket() => Self::Slot,
+            None if value == WORKER_ROLE => Self::Worker,
+            // A grandchild that inherited the variable is an ordinary program.
+            Some(_) | None => Self::Master,
+        }
+    }
+
+    fn role(&self) -> Role {
+        match self {
+            Self::Master => Role::Master,
+            Self::Worker => Role::Worker,
+            Self::Slot => Role::Slot,
+        }
+    }
+}
+
+fn is_child_of(parent: &str) -> bool {
+    let its = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
+    its.is_some() && parent.parse().ok() == its
+}
+
+fn stdin_is_socket() -> bool {
+    matches!(
+        sockopt::socket_domain(rustix::stdio::stdin()),
+        Ok(AddressFamily::UNIX)
+    )
+}
+
+fn begin(setup: Option<impl FnOnce()>) -> Role {
+    if let Some(role) = ROLE.get() {
+        return *role;
+    }
+    let assigned = Assigned::read();
+    let role = *ROLE.get_or_init(|| assigned.role());
+    // The socket leaves stdin before any code of the user's can read from it.
+    let socket = matches!(assigned, Assigned::Slot).then(take_socket);
+    match setup {
+        Some(setup) => setup(),
+        None if role != Role::Master => install_subscriber(),
+        None => {}
+    }
+    match socket {
+        Some(socket) => live_as_slot(socket),
+        None => role,
+    }
+}
+
+/// Moves the socket from stdin to a descriptor that no child of a task inherits, and gives the task an empty input.
+fn take_socket() -> std::io::Result<OwnedFd> {
+    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    let empty = std::fs::File::open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&empty)?;
+    Ok(socket)
+}
+
+/// Runs the slot on a thread of its own, because the caller may be inside a runtime, where nothing may block.
+fn live_as_slot(socket: std::io::Result<OwnedFd>) -> ! {
+    let lived = socket.and_then(|socket| {
+        thread::Builder::new()
+            .name("podpool-slot".to_owned())
+            .stack_size(STACK)
+            .spawn(move || {
+                wake_with_parents_death();
+                slot::serve(socket)
+            })
+    });
+    match lived.map(thread::JoinHandle::join) {
+        Ok(Ok(never)) => never,
+        Ok(Err(_)) => exit("the slot's thread panicked", 70),
+        Err(error) => exit(&format!("the slot cannot begin: {error}"), 70),
+    }
+}
+
+/// Makes sure that this process hears of its worker's end, and looks whether that was before.
+///
+/// The end is heard on the control socket, and the slot then kills its whole group. A signal that killed at the
+/// worker's death would always be first, and leave what tasks started behind; this one only wakes a slot that is
+/// stopped, so that it can listen.
+fn wake_with_parents_death() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Signal, set_parent_process_death_signal};
+        // Without it only a slot that someone stopped outlives its worker.
+        let _ = set_parent_process_death_signal(Some(Signal::CONT));
+    }
+    let alive = std::env::var(ROLE_VARIABLE)
+        .ok()
+        .and_then(|role| role.strip_prefix(SLOT_ROLE).map(is_child_of));
+    if alive != Some(true) {
+        exit("its worker has gone before it began", 70);
+    }
+}
+
+/// Writes to stderr what RUST_LOG asks for. A program that set its own subscriber keeps it.
+fn install_subscriber() {
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::prelude::*;
+    let wanted = std::env::var("RUST_LOG").ok();
+    let targets = wanted
+        .and_then(|filter| filter.parse::<Targets>().ok())
+        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .with_writer(std::io::stderr);
+    // It fails when the program has set one: that one is meant.
+    drop(
+        tracing_subscriber::registry()
+            .with(lines.with_filter(targets))
+            .try_init(),
+    );
+}
+
+fn leave(code: i32) -> ! {
+    exit(
+        "podpool: this process was started to run tasks, but the program builds an executor first; call podpool::init() as the first line of main",
+        code,
+    )
+}
+
+#[expect(
+    clippy::exit,
+    reason = "the process was started for one purpose, and that has failed"
+)]
+fn exit(reason: &str, code: i32) -> ! {
+    // Nobody is left to hear of a failed write.
+    drop(writeln!(std::io::stderr(), "{reason}"));
+    std::process::exit(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_meant_for_another_process_is_ignored() {
+        let me = std::process::id().to_string();
+        assert!(!is_child_of(&me));
+        assert!(!is_child_of("x"));
+        assert!(is_child_of(
+            &std::os::unix::process::parent_id().to_string()
+        ));
+        assert!(slot_role(7).starts_with(SLOT_ROLE));
+    }
+
+    #[test]
+    fn an_ordinary_process_is_a_master() {
+        assert_eq!(role(), Role::Master);
+    }
+}

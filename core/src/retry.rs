@@ -1,0 +1,197 @@
+//! Whether a task whose execution failed runs again: a pure decision.
+
+use std::time::Duration;
+
+use crate::outcome::{Cause, Failure};
+use crate::task::Backoff;
+
+/// How often a task may fail, by cause.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Policy {
+    /// Attempts after the first when the task itself fails. Default: 0.
+    pub retries: u32,
+    /// Crashes after which it still runs again. Default: 2.
+    pub crashes: u32,
+    /// Times it may run out of memory and run again at the same size. Default: 1.
+    pub out_of_memory: u32,
+    /// Delays between attempts.
+    pub backoff: Backoff,
+}
+
+impl Policy {
+    /// The default budgets with so many retries.
+    #[must_use]
+    pub const fn new(retries: u32, backoff: Backoff) -> Self {
+        Self {
+            retries,
+            crashes: 2,
+            out_of_memory: 1,
+            backoff,
+        }
+    }
+}
+
+/// What a task has spent, before the failure that is judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Failures, panics and timeouts.
+    pub failures: u32,
+    /// Crashes that were its own.
+    pub crashes: u32,
+    /// Times out of memory.
+    pub out_of_memory: u32,
+    /// Deaths of a process for which it was only suspected.
+    pub suspicions: u32,
+}
+
+/// What becomes of the task.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Decision {
+    /// The next attempt is published after a delay.
+    Retry {
+        /// How long to wait.
+        after: Duration,
+        /// Whether it runs alone: it is a suspect.
+        alone: bool,
+    },
+    /// The same attempt comes back by itself.
+    Wait,
+    /// The future resolves to the failure.
+    GiveUp,
+}
+
+/// Judges a failure. `spent` is brought up to date; `jitter` lies in 0..1 and shortens the delay by up to half.
+///
+/// A suspicion costs nothing: the task runs alone, and only what happens there counts.
+pub fn decide(policy: &Policy, spent: &mut Spent, failure: &Failure, jitter: f32) -> Decision {
+    let at_once = Decision::Retry {
+        after: Duration::ZERO,
+        alone: false,
+    };
+    match failure.cause {
+        Cause::Failed | Cause::Panicked | Cause::TimedOut => {
+            let delay = delay(&policy.backoff, spent.failures, jitter);
+            spent.failures += 1;
+            if failure.retryable && spent.failures <= policy.retries {
+                Decision::Retry {
+                    after: delay,
+                    alone: false,
+                }
+            } else {
+                Decision::GiveUp
+            }
+        }
+        Cause::Crashed => {
+            spent.crashes += 1;
+            // A task that killed its process once is kept apart from others from then on.
+            if spent.crashes <= policy.crashes {
+                Decision::Retry {
+                    after: Duration::ZERO,
+                    alone: true,
+                }
+            } else {
+                Decision::GiveUp
+            }
+        }
+        Cause::OutOfMemory => {
+            spent.out_of_memory += 1;
+            if spent.out_of_memory <= policy.out_of_memory {
+                at_once
+            } else {
+                Decision::GiveUp
+            }
+        }
+        Cause::Suspect => {
+            spent.suspicions += 1;
+            Decision::Retry {
+                after: Duration::ZERO,
+                alone: true,
+            }
+        }
+        Cause::Interrupted => Decision::Wait,
+        Cause::Rejected | Cause::Cancelled | Cause::Broken => Decision::GiveUp,
+    }
+}
+
+/// The delay before attempt `failures + 2`: exponential up to its bound, shortened by up to half.
+fn delay(backoff: &Backoff, failures: u32, jitter: f32) -> Duration {
+    let exponent = i32::try_from(failures).unwrap_or(i32::MAX);
+    let grown = backoff.initial.as_secs_f32() * backoff.factor.powi(exponent);
+    let bounded = grown.min(backoff.max.as_secs_f32());
+    Duration::try_from_secs_f32(bounded * (1.0 - jitter.clamp(0.0, 1.0) / 2.0))
+        .unwrap_or(backoff.max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(policy: &Policy, causes: &[Cause]) -> Decision {
+        let mut spent = Spent::default();
+        causes
+            .iter()
+            .map(|cause| decide(policy, &mut spent, &Failure::new(*cause, "x"), 0.0))
+            .last()
+            .unwrap()
+    }
+
+    #[test]
+    fn failures_spend_the_retries_and_back_off() {
+        let policy = Policy::new(2, Backoff::DEFAULT);
+        let retry = |seconds| Decision::Retry {
+            after: Duration::from_secs(seconds),
+            alone: false,
+        };
+        assert_eq!(judge(&policy, &[Cause::Failed]), retry(1));
+        assert_eq!(judge(&policy, &[Cause::Failed, Cause::Panicked]), retry(2));
+        assert_eq!(
+            judge(&policy, &[Cause::Failed, Cause::Panicked, Cause::TimedOut]),
+            Decision::GiveUp
+        );
+    }
+
+    #[test]
+    fn a_permanent_failure_is_not_retried() {
+        let failure = Failure {
+            retryable: false,
+            ..Failure::new(Cause::Failed, "x")
+        };
+        let policy = Policy::new(9, Backoff::DEFAULT);
+        assert_eq!(
+            decide(&policy, &mut Spent::default(), &failure, 0.0),
+            Decision::GiveUp
+        );
+    }
+
+    #[test]
+    fn causes_have_budgets_of_their_own() {
+        let policy = Policy::new(0, Backoff::DEFAULT);
+        let alone = Decision::Retry {
+            after: Duration::ZERO,
+            alone: true,
+        };
+        assert_eq!(
+            judge(
+                &policy,
+                &[Cause::Crashed, Cause::OutOfMemory, Cause::Crashed]
+            ),
+            alone
+        );
+        assert_eq!(judge(&policy, &[Cause::Crashed; 3]), Decision::GiveUp);
+        assert_eq!(judge(&policy, &[Cause::OutOfMemory; 2]), Decision::GiveUp);
+        assert_eq!(judge(&policy, &[Cause::Suspect; 50]), alone);
+        assert_eq!(judge(&policy, &[Cause::Interrupted; 50]), Decision::Wait);
+    }
+
+    #[test]
+    fn delays_are_bounded_whatever_the_count() {
+        for failures in [0, 1, 10, 1000, u32::MAX] {
+            let longest = delay(&Backoff::DEFAULT, failures, 0.0);
+            assert!(longest <= Duration::from_secs(60));
+            assert!(
+                delay(&Backoff::DEFAULT, failures, 1.0) >= longest / 2 - Duration::from_millis(1)
+            );
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! A slot: a child process of the same executable that runs tasks, one at a time, for a worker.
+//!
+//! [`Slot`] is the worker's handle. What happens to the slot comes as [`SlotEvent`]s, in the order in which it
+//! happened; the last one is always [`SlotEvent::Exited`]. The process finds its way here by [`init`](crate::init).
+
+mod child;
+mod desk;
+mod driver;
+mod flights;
+mod in_process;
+mod memory;
+mod output;
+mod panics;
+mod progress;
+mod runner;
+mod spawn;
+mod wire;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+
+use crate::id::{Attempt, ExecutionId, TaskId};
+use crate::outcome::{Exit, Failure};
+use crate::registry::RegistryError;
+use crate::task::Place;
+
+pub(crate) use self::child::serve;
+pub use self::in_process::abandoned;
+
+/// The number that a worker gives to a slot; a replaced slot has another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlotId(pub u32);
+
+/// How to start slots.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// What runs the tasks.
+    pub program: Program,
+    /// Variables that are added to the environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// What the slot is told before its first task.
+    pub setup: Setup,
+}
+
+/// What runs the tasks of a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// A process of its own. [`Program::this_executable`] gives the usual one.
+    Process {
+        /// The executable; it must reach [`init`](crate::init) and hold the same tasks.
+        path: PathBuf,
+        /// Its name for itself; the path by default.
+        name: Option<OsString>,
+        /// Its arguments.
+        args: Vec<OsString>,
+    },
+    /// A thread of this process: no containment of crashes, no memory limit, no captured output, and a blocking
+    /// task cannot be stopped.
+    InProcess,
+}
+
+/// What a slot is told before its first task.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Where its executions run.
+    pub place: Place,
+    /// A task that runs once before the others: its registry index and its encoded arguments.
+    pub initializer: Option<(u32, Bytes)>,
+    /// Bytes of memory that the slot's process may use. Default: no limit.
+    pub memory_limit: Option<u64>,
+}
+
+/// Tasks that a slot runs one after another.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Its number, which must grow from one frame of a slot to the next.
+    pub number: u64,
+    /// The execution that the tasks belong to.
+    pub execution: ExecutionId,
+    /// From the index of a kind in the tasks' message to the registry's index.
+    pub kinds: Arc<[u32]>,
+    /// The [task entries](crate::envelope::entry), as they came.
+    pub entries: Bytes,
+    /// How many tasks there are.
+    pub count: u32,
+    /// Whether the slot notes each task before it begins, so that its worker knows which one runs, and since when,
+    /// also after a crash. It costs a system call a task; the task of a frame of one is known without.
+    pub noted: bool,
+}
+
+/// Which of its two streams a task printed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// What happened to a slot.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum SlotEvent {
+    /// The initializer has run; the first task may begin.
+    Ready,
+    /// No task will run in this slot; it exits.
+    SetupFailed(Failure),
+    /// Some results of a frame, in the order of its tasks. A frame may send several.
+    Results {
+        /// The frame.
+        frame: u64,
+        /// The result entries.
+        entries: Bytes,
+        /// How many there are.
+        count: u32,
+    },
+    /// The answer to [`Slot::revoke`]: the frame's first `kept` tasks ran or run, the others never will.
+    Revoked {
+        /// The frame.
+        frame: u64,
+        /// How many tasks are kept; `u32::MAX` for a frame that had ended.
+        kept: u32,
+    },
+    /// A line that was printed, without its end, at most 16 KiB. It comes before the results of its task when that
+    /// was sent alone. A slot that prints without measure loses lines, and one line says how many.
+    Output {
+        /// Where it was printed.
+        stream: Stream,
+        /// The line; what is not UTF-8 in it is replaced.
+        line: String,
+    },
+    /// The slot has ended, and all that its tasks had started.
+    Exited {
+        /// How its process ended.
+        exit: Exit,
+        /// The task that ran then.
+        running: Option<Running>,
+        /// The last lines that this task printed, or the slot before its first.
+        tail: Vec<String>,
+        /// The highest number of resident bytes that was seen.
+        peak_rss: Option<u64>,
+        /// Whether it died for want of memory.
+        out_of_memory: bool,
+    },
+}
+
+/// The task that a slot is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Its frame.
+    pub frame: u64,
+    /// Its place in the frame, from 0.
+    pub index: u32,
+    /// Whether it is the first that this slot ever ran: then nothing before it can be to blame.
+    pub first: bool,
+    /// When it began.
+    pub since: Instant,
+}
+
+/// Why a slot did not start. No task was lost.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The executable did not start.
+    #[error("the slot's process {path} did not start: {source}")]
+    Spawn {
+        /// The executable.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The system refused what a slot needs beside its process.
+    #[error(
+        "the system refused {what} for a slot: {source}; raise the limit on open files or start fewer slots"
+    )]
+    Refused {
+        /// What was asked for.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The program's tasks cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The initializer's arguments cannot be sent.
+    #[error(transparent)]
+    Codec(#[from] crate::codec::CodecError),
+}
+
+impl StartError {
+    fn refused(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Refused { what, source }
+    }
+}
+
+/// The handle of one slot. Dropping it kills the slot; it does not wait.
+#[derive(Debug)]
+pub struct Slot {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Process(driver::Handle),
+    Thread(in_process::Handle),
+}
+
+impl Slot {
+    /// Starts a slot and sends its set-up. Its events go to `events`, with its `id`.
+    ///
+    /// The calling thread must run a tokio runtime and live as long as the slot: on Linux the process is bound to
+    /// the life of the thread that started it.
+    ///
+    /// # Errors
+    /// [`StartError`] when there is no process; one that starts and fails is told by [`SlotEvent::Exited`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn start(
+        id: SlotId,
+        launch: &Launch,
+        events: UnboundedSender<(SlotId, SlotEvent)>,
+    ) -> Result<Self, StartError> {
+        let kind = match &launch.program {
+            Program::Process { path, name, args } => {
+                let command = spawn::command(path, name.as_deref(), args, &launch.env);
+                let started = spawn::start(command, &launch.setup)?;
+                Kind::Process(driver::start(id, started, events)?)
+            }
+            Program::InProcess => Kind::Thread(in_process::start(id, &launch.setup, events)?),
+        };
+        Ok(Self { kind })
+    }
+
+    /// Gives the slot a frame. Never blocks; the frame waits behind those before.
+    pub fn run(&self, frame: Frame) {
+        match &self.kind {
+            Kind::Process(slot) => slot.run(frame),
+            Kind::Thread(slot) => slot.run(frame),
+        }
+    }
+
+    /// Asks for the tasks of a frame that have not begun; [`SlotEvent::Revoked`] answers, even while a task runs.
+    pub fn revoke(&self, frame: u64) {
+        match &self.kind {
+            Kind::Process(slot) => slot.revoke(frame),
+            Kind::Thread(slot) => slot.revoke(frame),
+        }
+    }
+
+    /// Cancels the token of a task that runs; one that has not begun will not, and fails as cancelled.
+    pub fn cancel(&self, task: TaskId, attempt: Attempt) {
+        match &self.kind {
+            Kind::Process(slot) => slot.cancel(task, attempt),
+            Kind::Thread(slot) => slot.cancel(task, attempt),
+        }
+    }
+
+    /// Lets the slot end with code 0 after the frames that it was given.
+    pub fn exit(&self) {
+        match &self.kind {
+            Kind::Process(slot) => slot.exit(),
+            Kind::Thread(slot) => slot.exit(),
+        }
+    }
+
+    /// Kills the slot and all that its tasks started. [`SlotEvent::Exited`] follows.
+    pub fn kill(&self) {
+        match &self.kind {
+            Kind::Process(slot) => slot.kill(),
+            Kind::Thread(slot) => slot.kill(),
+        }
+    }
+
+    /// The task that runs now.
+    #[must_use]
+    pub fn running(&self) -> Option<Running> {
+        match &self.kind {
+            Kind::Process(slot) => slot.running(),
+            Kind::Thread(slot) => slot.running(),
+        }
+    }
+
+    /// The last lines, 20 at most, that the running frame printed, or the one that ended last.
+    #[must_use]
+    pub fn tail(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::Process(slot) => slot.tail(),
+            Kind::Thread(_) => Vec::new(),
+        }
+    }
+
+    /// The highest number of bytes that the process had resident, as far as it was looked at. A look costs some µs.
+    #[must_use]
+    pub fn peak_rss(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Process(slot) => slot.peak_rss(),
+            Kind::Thread(_) => None,
+        }
+    }
+
+    /// The process; `None` in this process, and once it has ended.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        match &self.kind {
+            Kind::Process(slot) => slot.pid(),
+            Kind::Thread(_) => None,
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,406 @@
+//! The slot's process: it reads frames from the socket that was its standard input, runs them, and answers.
+//!
+//! The thread that runs tasks reads the data socket itself, between frames. Another one blocks on the control socket
+//! for revocations and cancellations, and for its end: a slot without a worker kills itself and all it started.
+
+use std::io::{IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::thread;
+
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
+use rustix::process::{Signal, getpgrp, getpid, kill_current_process_group, kill_process};
+
+use crate::id::{Attempt, TaskId};
+use crate::outcome::{Cause, Failure};
+use crate::registry::Registry;
+use crate::task::Place;
+
+use super::desk::{Desk, Uplink};
+use super::output::BEGINNING;
+use super::progress::{self, Epoch};
+use super::runner::Runner;
+use super::wire::{self, Garbled, HEAD, Head, SetupBody, Tasks, Type};
+use super::{memory, panics};
+
+/// Exit code of a slot that was told to end.
+const DONE: i32 = 0;
+/// Exit code of a slot whose program is not the worker's: `EX_DATAERR`.
+pub(crate) const EXIT_MISMATCH: i32 = 65;
+/// Exit code of a slot that could not begin: `EX_SOFTWARE`.
+const EXIT_SETUP: i32 = 70;
+
+/// How much a read asks for.
+const READ: usize = 64 * 1024;
+/// A read buffer past this many bytes is let go when it is empty.
+const KEPT: usize = 4 << 20;
+/// Stack of the threads beside the one that runs tasks; thread-local variables of the program lie in it too.
+const SMALL_STACK: usize = 512 * 1024;
+
+/// Runs the slot until it is told to end.
+pub(crate) fn serve(data: OwnedFd) -> ! {
+    let code = match Child::open(data) {
+        Ok(child) => child.run(),
+        Err(failure) => {
+            tracing::error!("the slot cannot begin: {failure}; its worker will start another");
+            EXIT_SETUP
+        }
+    };
+    exit(code)
+}
+
+#[expect(
+    clippy::exit,
+    reason = "a slot's process never returns into the user's main"
+)]
+fn exit(code: i32) -> ! {
+    std::process::exit(code)
+}
+
+/// What the process has once the set-up is read.
+#[derive(Debug)]
+struct Child {
+    feed: Feed,
+    desk: Arc<Desk<Wire>>,
+    control: OwnedFd,
+    cell: OwnedFd,
+    setup: SetupBody,
+}
+
+impl Child {
+    fn open(data: OwnedFd) -> Result<Self, Failure> {
+        let broken = |message: String| Failure::new(Cause::Broken, message);
+        let data = Arc::new(data);
+        let (head, control, cell) = receive_setup(&data)
+            .map_err(|error| broken(format!("its first message cannot be read: {error}")))?;
+        let mut feed = Feed::new(data.clone());
+        let body = feed
+            .exactly(head.length)
+            .map_err(|error| broken(format!("its set-up cannot be read: {error}")))?;
+        let setup = SetupBody::decode(&feed.bytes[body]).map_err(|error| Failure::codec(&error))?;
+        mark_beginning();
+        Ok(Self {
+            feed,
+            desk: Arc::new(Desk::new(Wire(data))),
+            control,
+            cell,
+            setup,
+        })
+    }
+
+    fn run(self) -> i32 {
+        panics::install_hook();
+        let Self {
+            mut feed,
+            desk,
+            control,
+            cell,
+            setup,
+        } = self;
+        let registry = match same_program(&setup) {
+            Ok(registry) => registry,
+            Err(failure) => {
+                send_failure(&desk, &failure);
+                return EXIT_MISMATCH;
+            }
+        };
+        if let Some(limit) = setup.memory_limit {
+            memory::set_stop(limit);
+        }
+        if let Err(failure) = start_threads(&desk, control) {
+            send_failure(&desk, &failure);
+            return EXIT_SETUP;
+        }
+        let place = Place {
+            run: setup.run,
+            worker: setup.worker.into(),
+            node: setup.node.into(),
+        };
+        let mut runner = Runner::new(desk.clone(), place, registry, None);
+        if let Some((index, arguments)) = setup.initializer
+            && let Err(failure) = runner.initialize(index, &arguments)
+        {
+            send_failure(&desk, &failure);
+            return EXIT_SETUP;
+        }
+        desk.uplink(|wire| wire.send(&wire::message(Type::Ready, 0, b"")));
+        run_frames(&mut feed, &mut runner, &cell);
+        DONE
+    }
+}
+
+/// Marks in both streams where the output of tasks begins. It begins with a line's end, for libtest leaves one open.
+fn mark_beginning() {
+    let mark = format!("\n{BEGINNING}\n");
+    // A stream that cannot be written carries no output that could be taken for a task's.
+    drop(std::io::stdout().write_all(mark.as_bytes()));
+    drop(std::io::stdout().flush());
+    drop(std::io::stderr().write_all(mark.as_bytes()));
+}
+
+/// Runs frames until the worker says that there are no more.
+fn run_frames(feed: &mut Feed, runner: &mut Runner<Wire>, cell: &OwnedFd) {
+    let epoch = Epoch::now();
+    loop {
+        let (head, body) = match feed.next() {
+            Ok(next) => next,
+            Err(reason) => die(&reason),
+        };
+        match head.kind {
+            Type::Tasks | Type::NotedTasks => {
+                let tasks = &feed.bytes[body];
+                if let Err(Garbled) = run_frame(runner, head, tasks, cell, epoch) {
+                    die(&Lost::Garbled(Garbled));
+                }
+            }
+            Type::Exit => return,
+            _ => die(&Lost::Garbled(Garbled)),
+        }
+    }
+}
+
+fn run_frame(
+    runner: &mut Runner<Wire>,
+    head: Head,
+    body: &[u8],
+    cell: &OwnedFd,
+    epoch: Epoch,
+) -> Result<(), Garbled> {
+    let tasks = Tasks::parse(body)?;
+    let noted = head.kind == Type::NotedTasks && tasks.count > 1;
+    runner.run_frame(head.number, &tasks, |index, began| {
+        if noted {
+            // Without a note the worker takes the first unanswered task for the one that runs.
+            let _ = progress::write(cell, head.number, index, epoch.nanos(began));
+        }
+    })
+}
+
+fn send_failure(desk: &Desk<Wire>, failure: &Failure) {
+    let body = crate::codec::encode(failure).unwrap_or_default();
+    desk.uplink(|wire| wire.send(&wire::message(Type::SetupFailed, 0, &body)));
+}
+
+/// The registry, if it is the worker's.
+fn same_program(setup: &SetupBody) -> Result<&'static Registry, Failure> {
+    let broken = |message: String| Failure {
+        retryable: false,
+        ..Failure::new(Cause::Broken, message)
+    };
+    let registry = Registry::global().map_err(|error| broken(error.to_string()))?;
+    let digest = registry
+        .digest()
+        .map_err(|error| broken(error.to_string()))?;
+    if digest == setup.digest {
+        Ok(registry)
+    } else {
+        Err(broken(
+            "the slot's program has other tasks than its worker's: it was built again while it ran; start it again"
+                .to_owned(),
+        ))
+    }
+}
+
+fn start_threads(desk: &Arc<Desk<Wire>>, control: OwnedFd) -> Result<(), Failure> {
+    let start = |name: &str, life: Box<dyn FnOnce() + Send>| {
+        thread::Builder::new()
+            .name(name.to_owned())
+            .stack_size(SMALL_STACK)
+            .spawn(life)
+            .map(drop)
+            .map_err(|error| {
+                let message = format!("the slot cannot start its thread {name}: {error}");
+                Failure::new(Cause::Broken, message)
+            })
+    };
+    let heard = desk.clone();
+    start("podpool-control", Box::new(move || obey(&heard, control)))?;
+    let flushed = desk.clone();
+    start(
+        "podpool-flush",
+        Box::new(move || flushed.flush_until_retired()),
+    )
+}
+
+/// The life of the thread on the control socket. It ends the process when the socket ends.
+fn obey(desk: &Desk<Wire>, control: OwnedFd) {
+    let mut feed = Feed::new(Arc::new(control));
+    loop {
+        let heard = feed.next().and_then(|(head, body)| match head.kind {
+            Type::Revoke => {
+                desk.revoke(head.number);
+                Ok(())
+            }
+            Type::Cancel => {
+                let attempt = Attempt(wire::first_u32(&feed.bytes[body])?);
+                desk.cancel(TaskId(head.number), attempt);
+                Ok(())
+            }
+            _ => Err(Lost::Garbled(Garbled)),
+        });
+        if let Err(reason) = heard {
+            die(&reason);
+        }
+    }
+}
+
+/// Why a slot has no worker any more.
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    #[error("its worker has gone")]
+    Gone,
+    #[error("its socket fails: {0}")]
+    Socket(#[from] Errno),
+    #[error(transparent)]
+    Garbled(#[from] Garbled),
+}
+
+/// Ends the process and all that its tasks started: nobody would hear of a result.
+fn die(reason: &Lost) -> ! {
+    tracing::debug!("the slot ends at once: {reason}");
+    // A slot leads its own group, unless a task changed that: then others may be in it, who are spared.
+    if getpgrp() == getpid() {
+        let _ = kill_current_process_group(Signal::KILL);
+    }
+    let _ = kill_process(getpid(), Signal::KILL);
+    exit(EXIT_SETUP)
+}
+
+/// Reads messages from a blocking socket, in place.
+#[derive(Debug)]
+struct Feed {
+    socket: Arc<OwnedFd>,
+    bytes: Vec<u8>,
+    /// Where the next message begins.
+    next: usize,
+}
+
+impl Feed {
+    fn new(socket: Arc<OwnedFd>) -> Self {
+        Self {
+            socket,
+            bytes: Vec::new(),
+            next: 0,
+        }
+    }
+
+    /// Waits for the next message; its body lies in `bytes` until the next call.
+    fn next(&mut self) -> Result<(Head, Range<usize>), Lost> {
+        loop {
+            let wanted = match wire::head(&self.bytes[self.next..])? {
+                Some(head) if self.bytes.len() - self.next >= HEAD + head.length => {
+                    let body = self.next + HEAD..self.next + HEAD + head.length;
+                    self.next = body.end;
+                    return Ok((head, body));
+                }
+                Some(head) => HEAD + head.length,
+                None => HEAD,
+            };
+            self.fill(wanted)?;
+        }
+    }
+
+    /// Waits for so many bytes that no head announces.
+    fn exactly(&mut self, length: usize) -> Result<Range<usize>, Lost> {
+        while self.bytes.len() - self.next < length {
+            self.fill(length)?;
+        }
+        let body = self.next..self.next + length;
+        self.next = body.end;
+        Ok(body)
+    }
+
+    /// Reads once, with room for `wanted` bytes from the next message's first.
+    fn fill(&mut self, wanted: usize) -> Result<(), Lost> {
+        self.bytes.drain(..self.next);
+        self.next = 0;
+        if self.bytes.is_empty() && self.bytes.capacity() > KEPT {
+            self.bytes = Vec::new();
+        }
+        self.bytes
+            .reserve(wanted.saturating_sub(self.bytes.len()).max(READ));
+        match rustix::io::read(&self.socket, spare_capacity(&mut self.bytes)) {
+            Ok(0) => Err(Lost::Gone),
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The data socket, upwards.
+#[derive(Debug)]
+struct Wire(Arc<OwnedFd>);
+
+impl Wire {
+    fn send(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            match send(&self.0, bytes, SendFlags::NOSIGNAL) {
+                Ok(sent) => bytes = &bytes[sent..],
+                Err(Errno::INTR) => {}
+                Err(error) => die(&Lost::Socket(error)),
+            }
+        }
+    }
+}
+
+impl Uplink for Wire {
+    fn results(&mut self, frame: u64, count: u32, bytes: &mut Vec<u8>) {
+        wire::seal_results(bytes, frame, count);
+        self.send(bytes);
+    }
+
+    fn revoked(&mut self, frame: u64, kept: u32) {
+        self.send(&wire::message(Type::Revoked, frame, &kept.to_le_bytes()));
+    }
+}
+
+/// Reads the head of the set-up and the two descriptors that come with it.
+fn receive_setup(data: &OwnedFd) -> Result<(Head, OwnedFd, OwnedFd), Lost> {
+    let mut bytes = [0; HEAD];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let received = loop {
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        match recvmsg(data, &mut parts, &mut ancillary, receive_flags()) {
+            Ok(received) => break received,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let mut descriptors = ancillary
+        .drain()
+        .filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+            _ => None,
+        })
+        .flatten();
+    let (control, cell) = (descriptors.next(), descriptors.next());
+    let head = wire::head(&bytes[..received.bytes])?.filter(|head| head.kind == Type::Setup);
+    match (head, control, cell) {
+        (Some(head), Some(control), Some(cell)) => {
+            close_on_exec(&control)?;
+            close_on_exec(&cell)?;
+            Ok((head, control, cell))
+        }
+        _ if received.bytes == 0 => Err(Lost::Gone),
+        _ => Err(Lost::Garbled(Garbled)),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn receive_flags() -> RecvFlags {
+    RecvFlags::CMSG_CLOEXEC
+}
+
+#[cfg(not(target_os = "linux"))]
+fn receive_flags() -> RecvFlags {
+    RecvFlags::empty()
+}
+
+fn close_on_exec(descriptor: impl AsFd) -> rustix::io::Result<()> {
+    rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC)
+}

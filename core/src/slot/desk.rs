@@ -1,0 +1,407 @@
+//! What the threads of a slot share: the task that runs, the results that wait, and the way up to the worker.
+//!
+//! One thread runs tasks, one hears revocations and cancellations, one sends results that wait too long behind a
+//! long task. A task costs two uncontended locks.
+
+use std::collections::HashSet;
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cancellation::Cancellation;
+use crate::id::{Attempt, TaskId};
+
+use super::wire::RESULTS_HEAD;
+
+/// Results older than this do not wait for the end of their frame.
+const PATIENCE: Duration = Duration::from_millis(3);
+/// Results past this many bytes are sent before the frame ends.
+const BATCH: usize = 256 * 1024;
+/// A buffer past this many bytes is not kept for the next results.
+const KEPT: usize = 4 << 20;
+/// Cancellations of tasks that never came are forgotten past this number.
+const CANCELLED: usize = 1 << 16;
+
+/// The way up to the worker.
+pub(super) trait Uplink: Send + 'static {
+    /// Sends results. `bytes` begins with [`RESULTS_HEAD`] bytes to fill; it may be taken or left for the next.
+    fn results(&mut self, frame: u64, count: u32, bytes: &mut Vec<u8>);
+
+    /// Answers a revocation.
+    fn revoked(&mut self, frame: u64, kept: u32);
+}
+
+/// Whether the next task of the frame runs.
+#[derive(Debug)]
+pub(super) enum Claim {
+    /// It runs with this token.
+    Run(Cancellation),
+    /// It was cancelled before it began.
+    Cancelled,
+    /// It and all after it were revoked.
+    Revoked,
+}
+
+/// What runs now.
+#[derive(Debug, Default)]
+struct Current {
+    /// The frame that began last; numbers grow.
+    frame: Option<u64>,
+    /// Whether that frame still runs.
+    running: bool,
+    /// Tasks of it that began.
+    begun: u32,
+    revoked: bool,
+    task: Option<(TaskId, Attempt, Cancellation)>,
+    /// Revoked frames that have not begun.
+    early: Vec<u64>,
+    /// Cancelled tasks that have not begun.
+    cancelled: HashSet<(TaskId, Attempt)>,
+}
+
+/// Results that wait; `bytes` begins with room for the message's head.
+#[derive(Debug)]
+struct Done {
+    frame: u64,
+    count: u32,
+    bytes: Vec<u8>,
+    since: Instant,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Desk<U> {
+    current: Mutex<Current>,
+    done: Mutex<Done>,
+    uplink: Mutex<U>,
+    /// Whether a frame of several tasks runs.
+    packed: AtomicBool,
+    flusher: OnceLock<Thread>,
+    flusher_sleeps: AtomicBool,
+    retired: AtomicBool,
+}
+
+impl<U: Uplink> Desk<U> {
+    pub(super) fn new(uplink: U) -> Self {
+        Self {
+            current: Mutex::default(),
+            done: Mutex::new(Done {
+                frame: 0,
+                count: 0,
+                bytes: empty_results(),
+                since: Instant::now(),
+            }),
+            uplink: Mutex::new(uplink),
+            packed: AtomicBool::new(false),
+            flusher: OnceLock::new(),
+            flusher_sleeps: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+        }
+    }
+
+    /// A frame begins. False when it was revoked before.
+    pub(super) fn begin(&self, frame: u64, count: u32) -> bool {
+        {
+            let mut current = lock(&self.current);
+            current.frame = Some(frame);
+            if let Some(at) = current.early.iter().position(|early| *early == frame) {
+                current.early.swap_remove(at);
+                return false;
+            }
+            current.running = true;
+            current.begun = 0;
+            current.revoked = false;
+        }
+        lock(&self.done).frame = frame;
+        if count > 1 {
+            self.packed.store(true, Ordering::SeqCst);
+            self.wake_flusher();
+        }
+        true
+    }
+
+    fn wake_flusher(&self) {
+        // A load first: while it is awake, frames do not fight for the line that it writes.
+        if self.flusher_sleeps.load(Ordering::SeqCst)
+            && self.flusher_sleeps.swap(false, Ordering::SeqCst)
+            && let Some(flusher) = self.flusher.get()
+        {
+            flusher.unpark();
+        }
+    }
+
+    /// Lets the thread that flushes end.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::SeqCst);
+        self.wake_flusher();
+    }
+
+    /// The next task of the frame is due.
+    pub(super) fn claim(&self, task: TaskId, attempt: Attempt) -> Claim {
+        let mut current = lock(&self.current);
+        if current.revoked {
+            return Claim::Revoked;
+        }
+        current.begun += 1;
+        if !current.cancelled.is_empty() && current.cancelled.remove(&(task, attempt)) {
+            return Claim::Cancelled;
+        }
+        // Fresh for each task: one may keep a clone, and the next must not be cancelled with it.
+        let mut token = current
+            .task
+            .take()
+            .map_or_else(Cancellation::default, |(.., token)| token);
+        token.renew();
+        current.task = Some((task, attempt, token.clone()));
+        Claim::Run(token)
+    }
+
+    /// A task's result: all of `result` after its head's room. It comes back empty.
+    pub(super) fn finished(&self, result: &mut Vec<u8>, now: Instant) {
+        let long = {
+            let mut done = lock(&self.done);
+            // What waits is sent before a long result, which then goes as it is.
+            let crowded = done.count > 0 && done.bytes.len() + result.len() > BATCH;
+            if crowded {
+                drop(done);
+                self.flush();
+                done = lock(&self.done);
+            }
+            if done.count == 0 {
+                mem::swap(&mut done.bytes, result);
+                done.since = now;
+            } else {
+                done.bytes.extend_from_slice(&result[RESULTS_HEAD..]);
+            }
+            done.count += 1;
+            done.bytes.len() > BATCH
+        };
+        clear_results(result);
+        if long {
+            self.flush();
+        }
+    }
+
+    /// The frame ended: its last results go.
+    pub(super) fn end(&self) {
+        {
+            let mut current = lock(&self.current);
+            current.running = false;
+            current.task = None;
+        }
+        self.packed.store(false, Ordering::SeqCst);
+        self.flush();
+    }
+
+    /// Sends what waits. The uplink is locked first, so that results keep their order whoever sends them.
+    fn flush(&self) {
+        let mut uplink = lock(&self.uplink);
+        let (frame, count, mut bytes) = {
+            let mut done = lock(&self.done);
+            if done.count == 0 {
+                return;
+            }
+            let count = mem::take(&mut done.count);
+            (done.frame, count, mem::take(&mut done.bytes))
+        };
+        uplink.results(frame, count, &mut bytes);
+        clear_results(&mut bytes);
+        let mut done = lock(&self.done);
+        if done.count == 0 {
+            done.bytes = bytes;
+        }
+    }
+
+    /// Starts no more tasks of `frame`, and says how many began.
+    pub(super) fn revoke(&self, frame: u64) {
+        let kept = {
+            let mut current = lock(&self.current);
+            match current.frame {
+                Some(last) if frame < last => u32::MAX,
+                Some(last) if frame == last && !current.running => u32::MAX,
+                Some(last) if frame == last => {
+                    current.revoked = true;
+                    current.begun
+                }
+                _ => {
+                    current.early.push(frame);
+                    0
+                }
+            }
+        };
+        lock(&self.uplink).revoked(frame, kept);
+    }
+
+    /// Cancels a task that runs, or will.
+    pub(super) fn cancel(&self, task: TaskId, attempt: Attempt) {
+        let mut current = lock(&self.current);
+        let token = match &current.task {
+            Some((running, its, token)) if (*running, *its) == (task, attempt) => token.clone(),
+            _ => {
+                if current.cancelled.len() >= CANCELLED {
+                    current.cancelled.clear();
+                }
+                current.cancelled.insert((task, attempt));
+                return;
+            }
+        };
+        drop(current);
+        // Cancelling wakes whoever waits for it: not under our lock.
+        token.cancel();
+    }
+
+    /// Cancels whatever runs.
+    pub(super) fn cancel_running(&self) {
+        let token = lock(&self.current)
+            .task
+            .as_ref()
+            .map(|(.., token)| token.clone());
+        if let Some(token) = token {
+            token.cancel();
+        }
+    }
+
+    /// Passes something else up, in order with the results.
+    pub(super) fn uplink<T>(&self, pass: impl FnOnce(&mut U) -> T) -> T {
+        pass(&mut lock(&self.uplink))
+    }
+
+    /// The life of the thread that sends results which wait behind a long task. It wakes up only while frames of
+    /// several tasks run, and then every few milliseconds.
+    pub(super) fn flush_until_retired(&self) {
+        if self.flusher.set(thread::current()).is_err() {
+            return;
+        }
+        while !self.retired.load(Ordering::SeqCst) {
+            let before = self.packed.load(Ordering::SeqCst);
+            thread::park_timeout(PATIENCE);
+            let late = {
+                let done = lock(&self.done);
+                done.count > 0 && done.since.elapsed() >= PATIENCE
+            };
+            if late {
+                self.flush();
+            }
+            // Two looks, so that a run of short frames does not pay for a wake-up each.
+            if !before && !self.packed.load(Ordering::SeqCst) {
+                self.sleep();
+            }
+        }
+    }
+
+    /// Sleeps until a frame of several tasks begins. Both sides write their flag before they read the other's, so
+    /// one of them sees the other.
+    fn sleep(&self) {
+        self.flusher_sleeps.store(true, Ordering::SeqCst);
+        while self.flusher_sleeps.load(Ordering::SeqCst)
+            && !self.packed.load(Ordering::SeqCst)
+            && !self.retired.load(Ordering::SeqCst)
+        {
+            thread::park();
+        }
+        self.flusher_sleeps.store(false, Ordering::SeqCst);
+    }
+}
+
+/// A buffer for results with room for their head.
+pub(super) fn empty_results() -> Vec<u8> {
+    vec![0; RESULTS_HEAD]
+}
+
+/// Empties a buffer of results, and lets a large one go.
+fn clear_results(bytes: &mut Vec<u8>) {
+    if bytes.capacity() > KEPT || bytes.capacity() < RESULTS_HEAD {
+        *bytes = empty_results();
+    } else {
+        bytes.clear();
+        bytes.resize(RESULTS_HEAD, 0);
+    }
+}
+
+/// Locks, also after a panic elsewhere: what the locks guard is whole between statements.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Sent(Vec<(u64, u32, Vec<u8>)>, Vec<(u64, u32)>);
+
+    impl Uplink for Sent {
+        fn results(&mut self, frame: u64, count: u32, bytes: &mut Vec<u8>) {
+            self.0.push((frame, count, bytes[RESULTS_HEAD..].to_vec()));
+        }
+
+        fn revoked(&mut self, frame: u64, kept: u32) {
+            self.1.push((frame, kept));
+        }
+    }
+
+    fn finish(desk: &Desk<Sent>, result: &[u8]) {
+        let mut bytes = empty_results();
+        bytes.extend_from_slice(result);
+        desk.finished(&mut bytes, Instant::now());
+        assert_eq!(bytes, empty_results());
+    }
+
+    #[test]
+    fn results_of_a_frame_go_together_and_long_ones_at_once() {
+        let desk = Desk::new(Sent::default());
+        assert!(desk.begin(1, 3));
+        finish(&desk, b"a");
+        finish(&desk, b"b");
+        desk.end();
+        assert!(desk.begin(2, 2));
+        finish(&desk, b"c");
+        let long = vec![1; BATCH + 1];
+        finish(&desk, &long);
+        let sent = desk.uplink(|sent| mem::take(&mut sent.0));
+        assert_eq!(
+            sent,
+            [(1, 2, b"ab".to_vec()), (2, 1, b"c".to_vec()), (2, 1, long)]
+        );
+    }
+
+    #[test]
+    fn a_revocation_is_answered_before_while_and_after_a_frame_runs() {
+        let desk = Desk::new(Sent::default());
+        desk.revoke(2);
+        assert!(desk.begin(1, 3));
+        assert!(matches!(desk.claim(TaskId(1), Attempt(1)), Claim::Run(_)));
+        desk.revoke(1);
+        assert!(matches!(desk.claim(TaskId(2), Attempt(1)), Claim::Revoked));
+        desk.end();
+        desk.revoke(1);
+        assert!(!desk.begin(2, 3));
+        assert!(desk.begin(3, 1));
+        desk.revoke(2);
+        let answers = desk.uplink(|sent| mem::take(&mut sent.1));
+        assert_eq!(answers, [(2, 0), (1, 1), (1, u32::MAX), (2, u32::MAX)]);
+    }
+
+    #[test]
+    fn a_cancellation_reaches_its_task_only() {
+        let desk = Desk::new(Sent::default());
+        desk.cancel(TaskId(2), Attempt(1));
+        assert!(desk.begin(1, 3));
+        let Claim::Run(token) = desk.claim(TaskId(1), Attempt(1)) else {
+            panic!("the first task runs");
+        };
+        desk.cancel(TaskId(1), Attempt(2));
+        assert!(!token.is_cancelled());
+        desk.cancel(TaskId(1), Attempt(1));
+        assert!(token.is_cancelled());
+        assert!(matches!(
+            desk.claim(TaskId(2), Attempt(1)),
+            Claim::Cancelled
+        ));
+        assert!(matches!(desk.claim(TaskId(2), Attempt(1)), Claim::Run(_)));
+    }
+}

@@ -1,0 +1,436 @@
+//! The worker's side of a slot's process: one task of the worker's runtime for each slot.
+//!
+//! [`Handle`] writes frames itself as long as the socket takes them, so that an idle slot is reached without a
+//! detour. The [`Driver`] reads results and output, writes what the socket did not take, watches the memory, and
+//! reaps.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::pin::Pin;
+use std::process::{Child, ExitStatus};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use futures_util::task::AtomicWaker;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::net::unix::OwnedReadHalf;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
+
+use crate::codec;
+use crate::outcome::{Cause, Exit, Failure};
+
+use super::desk::lock;
+use super::flights::Flights;
+use super::memory::{self, Death};
+use super::output::Tail;
+use super::spawn::Started;
+use super::wire::{self, Garbled, Head, Inbox, Type};
+use super::{SlotEvent, SlotId, StartError, output, progress};
+
+mod death;
+mod handle;
+mod pipes;
+
+use self::death::DeathWatch;
+pub(super) use self::handle::Handle;
+use self::handle::{Shared, State};
+use self::pipes::{Fate, Pipes};
+
+/// How often the memory of a limited slot is looked at.
+const SAMPLE: Duration = Duration::from_millis(50);
+/// How long a process may go on after its socket ended: one that exits ends within that, others are killed.
+const AFTER_SOCKET: Duration = Duration::from_millis(500);
+
+/// Takes over a process that was started.
+pub(super) fn start(
+    id: SlotId,
+    started: Started,
+    events: UnboundedSender<(SlotId, SlotEvent)>,
+) -> Result<Handle, StartError> {
+    let Started {
+        mut child,
+        data,
+        control,
+        cell,
+        unsent,
+        memory_limit,
+    } = started;
+    let watched = watch(&mut child, data);
+    let (pid, socket, pipes, death) = match watched {
+        Ok(watched) => watched,
+        Err(source) => {
+            reap_later(child);
+            return Err(StartError::Refused {
+                what: "the watch over a process",
+                source,
+            });
+        }
+    };
+    let (reader, writer) = socket.into_split();
+    let shared = Arc::new(Shared {
+        pid,
+        socket: writer,
+        control,
+        cell,
+        state: Mutex::new(State {
+            unsent: [Bytes::from(unsent)].into(),
+            flights: Flights::default(),
+            tail: Tail::default(),
+            peak: None,
+            killed: false,
+            ended: false,
+        }),
+        writer: AtomicWaker::new(),
+    });
+    let driver = Driver {
+        shared: shared.clone(),
+        child: Some(child),
+        reader,
+        inbox: Inbox::default(),
+        reading: true,
+        preface: Tail::default(),
+        pipes,
+        death,
+        give_up: None,
+        sampler: memory_limit.map(sampler),
+        verdict: Death {
+            limit: memory_limit,
+            ..Death::default()
+        },
+        kernel_kills: memory::kernel_kills(),
+        sink: Sink { id, events },
+    };
+    tokio::spawn(driver.drive());
+    Ok(Handle { shared })
+}
+
+type Watched = (Pid, tokio::net::UnixStream, Pipes, DeathWatch);
+
+/// Registers all that tells about a process with the runtime.
+fn watch(child: &mut Child, data: OwnedFd) -> io::Result<Watched> {
+    let gone = || io::Error::from(io::ErrorKind::NotFound);
+    let pid = i32::try_from(child.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(gone)?;
+    let data = std::os::unix::net::UnixStream::from(data);
+    data.set_nonblocking(true)?;
+    let socket = tokio::net::UnixStream::from_std(data)?;
+    let stdout = child.stdout.take().ok_or_else(gone)?;
+    let stderr = child.stderr.take().ok_or_else(gone)?;
+    let pipes = Pipes::new(stdout.into(), stderr.into())?;
+    Ok((pid, socket, pipes, DeathWatch::new(pid)?))
+}
+
+fn sampler(_limit: u64) -> Interval {
+    let mut interval = tokio::time::interval(SAMPLE);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+/// Kills a process that nobody watches, and waits for it where nobody is kept waiting.
+fn reap_later(mut child: Child) {
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+    // Without a thread the process stays in the table until this one ends; it holds nothing else.
+    drop(std::thread::Builder::new().spawn(move || drop(child.wait())));
+}
+
+/// Where events go.
+#[derive(Debug)]
+struct Sink {
+    id: SlotId,
+    events: UnboundedSender<(SlotId, SlotEvent)>,
+}
+
+impl Sink {
+    fn send(&self, event: SlotEvent) {
+        // A worker that has gone needs no events; the slot is killed with its handle.
+        drop(self.events.send((self.id, event)));
+    }
+}
+
+/// The task of a slot's process.
+#[derive(Debug)]
+struct Driver {
+    shared: Arc<Shared>,
+    child: Option<Child>,
+    reader: OwnedReadHalf,
+    inbox: Inbox,
+    reading: bool,
+    /// What was printed before the slot's loop was reached.
+    preface: Tail,
+    pipes: Pipes,
+    death: DeathWatch,
+    give_up: Option<Pin<Box<Sleep>>>,
+    sampler: Option<Interval>,
+    verdict: Death,
+    kernel_kills: Option<u64>,
+    sink: Sink,
+}
+
+/// What there is to do.
+#[derive(Debug)]
+enum Wake {
+    Read(io::Result<usize>),
+    Printed,
+    Died,
+    Sample,
+    GiveUp,
+    WriteFailed,
+}
+
+impl Driver {
+    async fn drive(mut self) {
+        loop {
+            match std::future::poll_fn(|cx| self.poll(cx)).await {
+                Wake::Read(Ok(read)) if read > 0 => self.understand(),
+                Wake::Read(_) => self.socket_ended(),
+                Wake::Printed => {
+                    self.publish_output();
+                    // A flood must leave the others their turn.
+                    tokio::task::yield_now().await;
+                }
+                Wake::Sample => self.sample(),
+                Wake::GiveUp => self.kill(),
+                Wake::WriteFailed => lock(&self.shared.state).unsent.clear(),
+                Wake::Died => break,
+            }
+        }
+        self.bury();
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        if self.reading
+            && let Poll::Ready(read) = poll_read(&mut self.reader, &mut self.inbox, cx)
+        {
+            return Poll::Ready(Wake::Read(read));
+        }
+        if self.pipes.poll_read(cx).is_ready() {
+            return Poll::Ready(Wake::Printed);
+        }
+        if self.shared.poll_write(cx).is_ready() {
+            return Poll::Ready(Wake::WriteFailed);
+        }
+        if self.death.poll(cx).is_ready() {
+            return Poll::Ready(Wake::Died);
+        }
+        if let Some(sampler) = &mut self.sampler
+            && sampler.poll_tick(cx).is_ready()
+        {
+            return Poll::Ready(Wake::Sample);
+        }
+        match &mut self.give_up {
+            Some(sleep) => sleep.as_mut().poll(cx).map(|()| Wake::GiveUp),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Takes the messages out of what was read.
+    fn understand(&mut self) {
+        loop {
+            match self.inbox.next() {
+                Ok(Some((head, body))) => {
+                    if self.message(head, body).is_err() {
+                        return self.garbled();
+                    }
+                }
+                Ok(None) => return,
+                Err(Garbled) => return self.garbled(),
+            }
+        }
+    }
+
+    fn message(&mut self, head: Head, mut body: Bytes) -> Result<(), Garbled> {
+        // What a task printed lies in the pipes by the time that its result is here.
+        self.pipes.drain();
+        self.publish_output();
+        let event = match head.kind {
+            Type::Ready => SlotEvent::Ready,
+            Type::SetupFailed => SlotEvent::SetupFailed(
+                codec::decode(&body)
+                    .unwrap_or_else(|error| Failure::new(Cause::Broken, error.to_string())),
+            ),
+            Type::Results => {
+                let count = wire::first_u32(&body)?;
+                body.advance(4);
+                self.answered(head.number, count);
+                SlotEvent::Results {
+                    frame: head.number,
+                    entries: body,
+                    count,
+                }
+            }
+            Type::Revoked => {
+                let kept = wire::first_u32(&body)?;
+                let mut state = lock(&self.shared.state);
+                SlotEvent::Revoked {
+                    frame: head.number,
+                    kept: state.flights.revoked(head.number, kept, Instant::now()),
+                }
+            }
+            _ => return Err(Garbled),
+        };
+        self.sink.send(event);
+        Ok(())
+    }
+
+    /// Counts results; the last of a frame also ends the line that it left open.
+    fn answered(&mut self, frame: u64, count: u32) {
+        let shared = self.shared.clone();
+        let mut state = lock(&shared.state);
+        let front = state.flights.front();
+        if state.flights.answered(frame, count, Instant::now()) {
+            self.pipes.finish_lines();
+            self.publish(&mut state.tail, front);
+        }
+    }
+
+    fn publish_output(&mut self) {
+        let shared = self.shared.clone();
+        let mut state = lock(&shared.state);
+        let front = state.flights.front();
+        self.publish(&mut state.tail, front);
+    }
+
+    /// Sends the lines that the pipes gave, and keeps the last.
+    fn publish(&mut self, tail: &mut Tail, frame: Option<u64>) {
+        let Self {
+            pipes,
+            sink,
+            verdict,
+            preface,
+            ..
+        } = self;
+        pipes.publish(Instant::now(), |stream, line, fate| {
+            verdict.allocation_failed |= output::says_allocation_failed(stream, &line);
+            match fate {
+                Fate::Before => preface.push(None, &line),
+                Fate::Passed | Fate::LeftOut => tail.push(frame, &line),
+                Fate::Ours => {}
+            }
+            if matches!(fate, Fate::Passed | Fate::Ours) {
+                let line = line.into_owned();
+                sink.send(SlotEvent::Output { stream, line });
+            }
+        });
+    }
+
+    fn garbled(&mut self) {
+        tracing::warn!(pid = %self.shared.pid, "{Garbled}");
+        self.reading = false;
+        self.kill();
+    }
+
+    fn kill(&mut self) {
+        self.give_up = None;
+        self.shared.kill(&mut lock(&self.shared.state));
+    }
+
+    /// The slot's end of the socket is closed: it exits, or a task closed what was not its own.
+    fn socket_ended(&mut self) {
+        self.reading = false;
+        self.give_up = Some(Box::pin(tokio::time::sleep(AFTER_SOCKET)));
+    }
+
+    fn sample(&mut self) {
+        let Some(limit) = self.verdict.limit else {
+            return;
+        };
+        let pid = self.shared.pid.as_raw_nonzero().get();
+        let mut state = lock(&self.shared.state);
+        let resident = memory::resident(pid);
+        state.peak = state.peak.max(resident);
+        if resident.is_some_and(|resident| resident > limit) {
+            self.verdict.over_limit = true;
+            self.shared.kill(&mut state);
+        }
+    }
+
+    /// The process has died and is not reaped: its id is still its own, so its group can be swept.
+    fn bury(&mut self) {
+        self.shared.signal();
+        self.read_the_rest();
+        self.pipes.drain();
+        self.pipes.finish_lines();
+        self.publish_output();
+        let exit = self.child.take().map_or(Exit::Code(0), reap);
+        let mut state = lock(&self.shared.state);
+        state.ended = true;
+        state.unsent.clear();
+        let cell = progress::read(&self.shared.cell, Instant::now());
+        self.verdict.killed = state.killed;
+        self.verdict.peak = state.peak;
+        self.verdict.kernel_killed = memory::kernel_kills() > self.kernel_kills;
+        let front = state.flights.front();
+        let tail = if !self.pipes.begun() {
+            self.preface.lines()
+        } else if front.is_none() || state.tail.frame() == front {
+            state.tail.lines()
+        } else {
+            Vec::new()
+        };
+        self.sink.send(SlotEvent::Exited {
+            exit,
+            running: state.flights.running(cell),
+            tail,
+            peak_rss: state.peak,
+            out_of_memory: self.verdict.is_out_of_memory(exit),
+        });
+    }
+
+    /// Reads what the process wrote before it died. A grandchild may hold the socket, so its end may never come.
+    fn read_the_rest(&mut self) {
+        while self.reading {
+            match self.reader.try_read_buf(self.inbox.room()) {
+                Ok(read) if read > 0 => self.understand(),
+                Ok(_) | Err(_) => self.reading = false,
+            }
+        }
+    }
+}
+
+impl Drop for Driver {
+    /// The runtime ends before the slot: the process must not outlive it.
+    fn drop(&mut self) {
+        if let Some(child) = self.child.take() {
+            lock(&self.shared.state).ended = true;
+            reap_later(child);
+        }
+    }
+}
+
+/// Reads once into the inbox.
+fn poll_read(
+    reader: &mut OwnedReadHalf,
+    inbox: &mut Inbox,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    use tokio::io::AsyncReadExt;
+    let read = std::pin::pin!(reader.read_buf(inbox.room()));
+    read.poll(cx)
+}
+
+/// Collects the status of a process that has ended.
+fn reap(mut child: Child) -> Exit {
+    match child.wait() {
+        Ok(status) => exit_of(status),
+        Err(error) => {
+            tracing::warn!(%error, "a slot's status cannot be read; it counts as a crash");
+            Exit::Code(-1)
+        }
+    }
+}
+
+fn exit_of(status: ExitStatus) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, Some(signal)) => Exit::Signal(signal),
+        (None, None) => Exit::Code(-1),
+    }
+}

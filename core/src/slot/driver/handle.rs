@@ -1,0 +1,185 @@
+//! The worker's handle of a slot's process, and what it shares with the driver.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use futures_util::task::AtomicWaker;
+use rustix::net::{SendFlags, send};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::time::Instant;
+
+use crate::id::{Attempt, TaskId};
+use crate::slot::desk::lock;
+use crate::slot::flights::Flights;
+use crate::slot::output::Tail;
+use crate::slot::wire::{self, Type};
+use crate::slot::{Frame, Running, memory, progress};
+
+/// What the handle and the driver share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) pid: Pid,
+    pub(super) socket: OwnedWriteHalf,
+    pub(super) control: OwnedFd,
+    pub(super) cell: OwnedFd,
+    pub(super) state: Mutex<State>,
+    pub(super) writer: AtomicWaker,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    /// What the socket did not take yet, in order.
+    pub(super) unsent: VecDeque<Bytes>,
+    pub(super) flights: Flights,
+    pub(super) tail: Tail,
+    pub(super) peak: Option<u64>,
+    pub(super) killed: bool,
+    /// The process is reaped: its id may belong to another.
+    pub(super) ended: bool,
+}
+
+impl Shared {
+    /// Writes `parts`, one behind the other, as far as the socket takes them; the driver writes the rest.
+    pub(super) fn write(&self, state: &mut State, parts: [Bytes; 2]) {
+        if state.ended {
+            return;
+        }
+        let mut taken = 0;
+        if state.unsent.is_empty() {
+            let slices = [IoSlice::new(&parts[0]), IoSlice::new(&parts[1])];
+            // A failed write is seen by the driver, as the end of the process.
+            taken = self.socket.try_write_vectored(&slices).unwrap_or(0);
+        }
+        for mut part in parts {
+            let skipped = taken.min(part.len());
+            part.advance(skipped);
+            taken -= skipped;
+            if !part.is_empty() {
+                state.unsent.push_back(part);
+            }
+        }
+        if !state.unsent.is_empty() {
+            self.writer.wake();
+        }
+    }
+
+    /// Writes what waits.
+    pub(super) fn poll_write(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.writer.register(cx.waker());
+        let mut state = lock(&self.state);
+        while let Some(first) = state.unsent.front_mut() {
+            ready!(self.socket.as_ref().poll_write_ready(cx))?;
+            match self.socket.try_write(first) {
+                Ok(written) => {
+                    first.advance(written);
+                    if first.is_empty() {
+                        state.unsent.pop_front();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Pending
+    }
+
+    pub(super) fn kill(&self, state: &mut State) {
+        if !state.ended {
+            state.killed = true;
+            self.signal();
+        }
+    }
+
+    /// Kills the group and, should it have left its group, the process.
+    pub(super) fn signal(&self) {
+        // Whoever is gone already needs no signal.
+        let _ = kill_process_group(self.pid, Signal::KILL);
+        let _ = kill_process(self.pid, Signal::KILL);
+    }
+
+    pub(super) fn look_at_peak(&self, state: &mut State) -> Option<u64> {
+        if !state.ended {
+            let peak = memory::peak(self.pid.as_raw_nonzero().get());
+            state.peak = state.peak.max(peak);
+        }
+        state.peak
+    }
+}
+
+/// The worker's handle.
+#[derive(Debug)]
+pub(in crate::slot) struct Handle {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Handle {
+    pub(in crate::slot) fn run(&self, frame: Frame) {
+        let head = wire::tasks_head(&frame);
+        let mut state = lock(&self.shared.state);
+        state
+            .flights
+            .sent(frame.number, frame.count, frame.noted, Instant::now());
+        self.shared.write(&mut state, [head.into(), frame.entries]);
+    }
+
+    pub(in crate::slot) fn revoke(&self, frame: u64) {
+        self.command(&wire::message(Type::Revoke, frame, b""));
+    }
+
+    pub(in crate::slot) fn cancel(&self, task: TaskId, attempt: Attempt) {
+        self.command(&wire::cancel(task, attempt));
+    }
+
+    /// Sends on the control socket. It is read all the time and holds thousands of such messages: when it is full,
+    /// the slot does not live any more, or stands still and will be killed by a timeout.
+    fn command(&self, message: &[u8]) {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        if let Err(error) = send(&self.shared.control, message, flags) {
+            tracing::debug!(%error, pid = %self.shared.pid, "a slot cannot be told; its end will be");
+        }
+    }
+
+    pub(in crate::slot) fn exit(&self) {
+        let message = wire::message(Type::Exit, 0, b"");
+        let mut state = lock(&self.shared.state);
+        self.shared
+            .write(&mut state, [message.into(), Bytes::new()]);
+    }
+
+    pub(in crate::slot) fn kill(&self) {
+        self.shared.kill(&mut lock(&self.shared.state));
+    }
+
+    pub(in crate::slot) fn running(&self) -> Option<Running> {
+        let state = lock(&self.shared.state);
+        if state.flights.is_empty() {
+            return None;
+        }
+        let cell = progress::read(&self.shared.cell, Instant::now());
+        state.flights.running(cell)
+    }
+
+    pub(in crate::slot) fn tail(&self) -> Vec<String> {
+        let state = lock(&self.shared.state);
+        if state.flights.is_recent(state.tail.frame()) {
+            state.tail.lines()
+        } else {
+            Vec::new()
+        }
+    }
+
+    pub(in crate::slot) fn peak_rss(&self) -> Option<u64> {
+        self.shared.look_at_peak(&mut lock(&self.shared.state))
+    }
+
+    pub(in crate::slot) fn pid(&self) -> Option<u32> {
+        let ended = lock(&self.shared.state).ended;
+        let pid = u32::try_from(self.shared.pid.as_raw_nonzero().get()).ok();
+        pid.filter(|_| !ended)
+    }
+}

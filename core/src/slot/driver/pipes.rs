@@ -1,0 +1,219 @@
+//! The two pipes that a slot prints to.
+
+use std::borrow::Cow;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll, ready};
+
+use rustix::io::Errno;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
+use tokio::time::Instant;
+
+use crate::slot::Stream;
+use crate::slot::output::{BEGINNING, Flood, Lines};
+
+/// What one read takes at most: a pipe's capacity on Linux.
+const READ: usize = 64 * 1024;
+/// Reads that a drain does at most: a grandchild may print without end.
+const DRAIN: usize = 64;
+/// A buffer past this many bytes is not kept.
+const KEPT: usize = 256 * 1024;
+
+/// One stream.
+#[derive(Debug)]
+struct Pipe {
+    stream: Stream,
+    pipe: Receiver,
+    open: bool,
+    lines: Lines,
+    /// What was read and is not cut into lines yet.
+    fresh: Vec<u8>,
+    /// The open line is to be ended.
+    finish: bool,
+    /// The slot's loop is reached: tasks print.
+    begun: bool,
+}
+
+/// Both streams of a slot.
+#[derive(Debug)]
+pub(super) struct Pipes {
+    pipes: [Pipe; 2],
+    flood: Flood,
+    /// What was left out is to be said.
+    report: bool,
+}
+
+impl Pipe {
+    fn new(stream: Stream, descriptor: OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            stream,
+            pipe: Receiver::from_owned_fd(descriptor)?,
+            open: true,
+            lines: Lines::default(),
+            fresh: Vec::new(),
+            finish: false,
+            begun: false,
+        })
+    }
+
+    /// Reads once, whatever the runtime knows. False when there is nothing now.
+    fn read(&mut self) -> bool {
+        if !self.open {
+            return false;
+        }
+        self.fresh.reserve(READ);
+        let room = rustix::buffer::spare_capacity(&mut self.fresh);
+        match rustix::io::read(&self.pipe, room) {
+            Ok(read) => {
+                self.open = read > 0;
+                self.open
+            }
+            Err(Errno::INTR) => true,
+            Err(error) => {
+                self.open = error == Errno::AGAIN;
+                false
+            }
+        }
+    }
+
+    /// Reads once when the runtime knows that there is something.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.open {
+            return Poll::Pending;
+        }
+        self.fresh.reserve(READ);
+        let read = std::pin::pin!(self.pipe.read_buf(&mut self.fresh));
+        match ready!(read.poll(cx)) {
+            Ok(read) if read > 0 => Poll::Ready(()),
+            // Nothing will ever wake the task for this pipe again, which is right.
+            Ok(_) | Err(_) => {
+                self.open = false;
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Cuts what was read into lines; each comes with whether a task may have printed it.
+    fn cut(&mut self, mut line: impl FnMut(&[u8], bool)) {
+        let begun = &mut self.begun;
+        let mut sort = |bytes: &[u8]| {
+            if !*begun && bytes == BEGINNING.as_bytes() {
+                *begun = true;
+            } else {
+                line(bytes, *begun);
+            }
+        };
+        self.lines.feed(&self.fresh, &mut sort);
+        if self.finish {
+            self.lines.finish(&mut sort);
+            self.finish = false;
+        }
+        if self.fresh.capacity() > KEPT {
+            self.fresh = Vec::new();
+        } else {
+            self.fresh.clear();
+        }
+    }
+}
+
+impl Pipes {
+    pub(super) fn new(stdout: OwnedFd, stderr: OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            pipes: [
+                Pipe::new(Stream::Stdout, stdout)?,
+                Pipe::new(Stream::Stderr, stderr)?,
+            ],
+            flood: Flood::new(Instant::now()),
+            report: false,
+        })
+    }
+
+    /// Reads once from whichever has something; ready when there is something to publish.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let [stdout, stderr] = &mut self.pipes;
+        // Both are asked, so that both wake the task.
+        match (stdout.poll_read(cx), stderr.poll_read(cx)) {
+            (Poll::Pending, Poll::Pending) => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// Reads what is there now, whatever the runtime knows of it.
+    pub(super) fn drain(&mut self) {
+        for pipe in &mut self.pipes {
+            for _ in 0..DRAIN {
+                if !pipe.read() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Whether the slot's loop was reached.
+    pub(super) fn begun(&self) -> bool {
+        self.pipes.iter().any(|pipe| pipe.begun)
+    }
+
+    /// Ends the lines that are open and says what was left out: the frame that printed them has ended.
+    pub(super) fn finish_lines(&mut self) {
+        for pipe in &mut self.pipes {
+            pipe.finish = true;
+        }
+        self.report = true;
+    }
+
+    /// Gives the lines that were read since the last call.
+    pub(super) fn publish(
+        &mut self,
+        now: Instant,
+        mut give: impl FnMut(Stream, Cow<'_, str>, Fate),
+    ) {
+        let Self {
+            pipes,
+            flood,
+            report,
+        } = self;
+        flood.refill(now);
+        for pipe in pipes {
+            let stream = pipe.stream;
+            pipe.cut(|line, begun| {
+                if !begun {
+                    give(stream, String::from_utf8_lossy(line), Fate::Before);
+                    return;
+                }
+                if flood.recovered() {
+                    say_left_out(flood, &mut give);
+                }
+                let fate = if flood.admit(line.len()) {
+                    Fate::Passed
+                } else {
+                    Fate::LeftOut
+                };
+                give(stream, String::from_utf8_lossy(line), fate);
+            });
+        }
+        if std::mem::take(report) {
+            say_left_out(flood, &mut give);
+        }
+    }
+}
+
+/// What becomes of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is passed on.
+    Passed,
+    /// There are too many.
+    LeftOut,
+    /// It was printed before the slot's loop was reached.
+    Before,
+    /// No task printed it: it says how many were left out.
+    Ours,
+}
+
+fn say_left_out(flood: &mut Flood, give: &mut impl FnMut(Stream, Cow<'_, str>, Fate)) {
+    if let Some(report) = flood.report() {
+        give(Stream::Stderr, report.into(), Fate::Ours);
+    }
+}

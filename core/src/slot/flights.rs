@@ -1,0 +1,185 @@
+//! What a slot was given and has not answered: which task it must be at, seen from the worker.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use super::Running;
+
+/// One frame on its way through a slot.
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    frame: u64,
+    /// Tasks that will be answered; a revocation lowers it.
+    count: u32,
+    /// Whether each task is noted when it begins.
+    noted: bool,
+    /// Tasks that are answered.
+    answered: u32,
+    /// When it was sent, or when it came to the front.
+    since: Instant,
+}
+
+/// What the slot's progress cell says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub(super) frame: u64,
+    pub(super) index: u32,
+    pub(super) since: Instant,
+}
+
+/// The frames of a slot, oldest first: it runs them one after another.
+#[derive(Debug, Default)]
+pub(super) struct Flights {
+    frames: VecDeque<Flight>,
+    /// The frame that was sent first in the slot's life.
+    first: Option<u64>,
+    /// The frame that ended last.
+    ended: Option<u64>,
+}
+
+impl Flights {
+    /// A frame was sent.
+    pub(super) fn sent(&mut self, frame: u64, count: u32, noted: bool, now: Instant) {
+        self.first.get_or_insert(frame);
+        self.frames.push_back(Flight {
+            frame,
+            count,
+            noted,
+            answered: 0,
+            since: now,
+        });
+    }
+
+    /// Results came. True when they were the frame's last.
+    pub(super) fn answered(&mut self, frame: u64, count: u32, now: Instant) -> bool {
+        self.change(frame, now, |flight| flight.answered += count)
+    }
+
+    /// A revocation was answered: only the first `kept` tasks run. Gives how many that are at most.
+    pub(super) fn revoked(&mut self, frame: u64, kept: u32, now: Instant) -> u32 {
+        let mut count = kept;
+        self.change(frame, now, |flight| {
+            flight.count = flight.count.min(kept);
+            count = flight.count;
+        });
+        count
+    }
+
+    fn change(&mut self, frame: u64, now: Instant, change: impl FnOnce(&mut Flight)) -> bool {
+        let Some(at) = self.frames.iter().position(|f| f.frame == frame) else {
+            return false;
+        };
+        change(&mut self.frames[at]);
+        let ended = self.frames[at].answered >= self.frames[at].count;
+        if ended {
+            self.frames.remove(at);
+            self.ended = Some(frame);
+            if at == 0
+                && let Some(front) = self.frames.front_mut()
+            {
+                front.since = now;
+            }
+        }
+        ended
+    }
+
+    /// The frame that the slot is at.
+    pub(super) fn front(&self) -> Option<u64> {
+        self.frames.front().map(|flight| flight.frame)
+    }
+
+    /// Whether the slot has nothing to do.
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Whether a line that was printed during `frame` still speaks of what runs now or ended last.
+    pub(super) fn is_recent(&self, frame: Option<u64>) -> bool {
+        frame.is_some() && (frame == self.front() || frame == self.ended)
+    }
+
+    /// The task that runs. `cell` tells it for frames of several tasks; it may lag behind and speak of an earlier
+    /// frame, and a frame of one task never touches it. `None` also when several tasks of a frame that is not noted
+    /// are not answered: any of them may run.
+    pub(super) fn running(&self, cell: Option<Progress>) -> Option<Running> {
+        let front = self.frames.front()?;
+        let running = |index, since| Running {
+            frame: front.frame,
+            index,
+            first: index == 0 && self.first == Some(front.frame),
+            since,
+        };
+        match cell {
+            Some(cell) if cell.frame == front.frame && cell.index < front.count => {
+                Some(running(cell.index, cell.since))
+            }
+            _ if !front.noted && front.count - front.answered > 1 => None,
+            _ => Some(running(front.answered, front.since)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_front_frame_runs_and_the_cell_says_where() {
+        let start = Instant::now();
+        let later = start + Duration::from_secs(1);
+        let mut flights = Flights::default();
+        assert_eq!(flights.running(None), None);
+        flights.sent(7, 3, true, start);
+        flights.sent(8, 1, true, start);
+        let at = |frame, index, since| {
+            Some(Progress {
+                frame,
+                index,
+                since,
+            })
+        };
+        let running = flights.running(None).unwrap();
+        assert_eq!((running.frame, running.index, running.first), (7, 0, true));
+        let running = flights.running(at(7, 2, later)).unwrap();
+        assert_eq!(
+            (running.index, running.first, running.since),
+            (2, false, later)
+        );
+        assert!(!flights.answered(7, 2, later));
+        assert!(flights.answered(7, 1, later));
+        let running = flights.running(at(7, 2, start)).unwrap();
+        assert_eq!((running.frame, running.index, running.first), (8, 0, false));
+        assert_eq!(running.since, later);
+        assert!(flights.answered(8, 1, later));
+        assert!(flights.is_empty());
+    }
+
+    #[test]
+    fn a_revoked_frame_ends_with_what_was_kept() {
+        let now = Instant::now();
+        let mut flights = Flights::default();
+        flights.sent(1, 10, true, now);
+        flights.sent(2, 5, true, now);
+        assert_eq!(flights.revoked(2, 0, now), 0);
+        assert!(!flights.answered(1, 4, now));
+        assert_eq!(flights.revoked(1, 4, now), 4);
+        assert!(flights.is_empty());
+        assert_eq!(flights.revoked(1, u32::MAX, now), u32::MAX);
+    }
+
+    #[test]
+    fn lines_of_the_last_frame_stay_until_the_next_prints() {
+        let now = Instant::now();
+        let mut flights = Flights::default();
+        flights.sent(1, 1, true, now);
+        assert!(flights.is_recent(Some(1)));
+        flights.answered(1, 1, now);
+        flights.sent(2, 1, true, now);
+        assert!(flights.is_recent(Some(1)) && flights.is_recent(Some(2)));
+        flights.answered(2, 1, now);
+        assert!(!flights.is_recent(Some(1)) && !flights.is_recent(None));
+    }
+}

@@ -1,0 +1,276 @@
+//! A slot that is a thread of this process: for tests and for containers too small for processes.
+//!
+//! It keeps the contract of [`Slot`](super::Slot) as far as a thread can: a killed async task is dropped, a blocking
+//! one goes on unheard until it returns by itself, and is counted as [`abandoned`].
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::id::{Attempt, TaskId};
+use crate::outcome::{Cause, Exit, Failure};
+use crate::registry::Registry;
+use crate::task::Place;
+
+use super::desk::{Desk, Uplink, lock};
+use super::flights::{Flights, Progress};
+use super::runner::Runner;
+use super::wire::{Garbled, RESULTS_HEAD, Tasks};
+use super::{Frame, Running, Setup, SlotEvent, SlotId, StartError, panics};
+
+/// The signal that a killed slot reports, as a killed process would.
+const SIGKILL: i32 = 9;
+
+static ABANDONED: AtomicUsize = AtomicUsize::new(0);
+
+/// How many threads of killed slots still run a blocking task in this process.
+#[must_use]
+pub fn abandoned() -> usize {
+    ABANDONED.load(Ordering::Relaxed)
+}
+
+/// What the handle and the thread share.
+#[derive(Debug)]
+struct Shared {
+    id: SlotId,
+    events: UnboundedSender<(SlotId, SlotEvent)>,
+    state: Mutex<State>,
+    kill: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    flights: Flights,
+    progress: Option<Progress>,
+    /// `Exited` was sent: nothing may follow.
+    ended: bool,
+    /// The thread counts as abandoned.
+    abandoned: bool,
+}
+
+impl Shared {
+    fn send(&self, event: SlotEvent) {
+        // A worker that has gone needs no events.
+        drop(self.events.send((self.id, event)));
+    }
+
+    /// Sends the last event, once.
+    fn end(&self, state: &mut State, exit: Exit) {
+        if state.ended {
+            return;
+        }
+        state.ended = true;
+        self.send(SlotEvent::Exited {
+            exit,
+            running: state.flights.running(state.progress),
+            tail: Vec::new(),
+            peak_rss: None,
+            out_of_memory: false,
+        });
+    }
+}
+
+/// The way up: events, with no copies.
+#[derive(Debug)]
+struct Events(Arc<Shared>);
+
+impl Uplink for Events {
+    fn results(&mut self, frame: u64, count: u32, bytes: &mut Vec<u8>) {
+        let entries = Bytes::from(std::mem::take(bytes)).slice(RESULTS_HEAD..);
+        let mut state = lock(&self.0.state);
+        if state.ended {
+            return;
+        }
+        state.flights.answered(frame, count, Instant::now());
+        self.0.send(SlotEvent::Results {
+            frame,
+            entries,
+            count,
+        });
+    }
+
+    fn revoked(&mut self, frame: u64, kept: u32) {
+        let mut state = lock(&self.0.state);
+        if state.ended {
+            return;
+        }
+        let kept = state.flights.revoked(frame, kept, Instant::now());
+        self.0.send(SlotEvent::Revoked { frame, kept });
+    }
+}
+
+#[derive(Debug)]
+enum Command {
+    Run(Frame),
+    Exit,
+}
+
+/// The worker's handle.
+#[derive(Debug)]
+pub(super) struct Handle {
+    shared: Arc<Shared>,
+    desk: Arc<Desk<Events>>,
+    commands: Sender<Command>,
+}
+
+impl Handle {
+    pub(super) fn run(&self, frame: Frame) {
+        {
+            let mut state = lock(&self.shared.state);
+            if state.ended {
+                return;
+            }
+            state
+                .flights
+                .sent(frame.number, frame.count, frame.noted, Instant::now());
+        }
+        self.command(Command::Run(frame));
+    }
+
+    pub(super) fn revoke(&self, frame: u64) {
+        self.desk.revoke(frame);
+    }
+
+    pub(super) fn cancel(&self, task: TaskId, attempt: Attempt) {
+        self.desk.cancel(task, attempt);
+    }
+
+    pub(super) fn exit(&self) {
+        self.command(Command::Exit);
+    }
+
+    pub(super) fn kill(&self) {
+        {
+            let mut state = lock(&self.shared.state);
+            if state.ended {
+                return;
+            }
+            if !state.flights.is_empty() {
+                state.abandoned = true;
+                ABANDONED.fetch_add(1, Ordering::Relaxed);
+            }
+            self.shared.end(&mut state, Exit::Signal(SIGKILL));
+        }
+        self.shared.kill.cancel();
+        self.desk.cancel_running();
+        // An idle thread waits for a command.
+        self.command(Command::Exit);
+    }
+
+    pub(super) fn running(&self) -> Option<Running> {
+        let state = lock(&self.shared.state);
+        state.flights.running(state.progress)
+    }
+
+    fn command(&self, command: Command) {
+        // The thread has ended only if it said so.
+        drop(self.commands.send(command));
+    }
+}
+
+/// Starts the thread.
+pub(super) fn start(
+    id: SlotId,
+    setup: &Setup,
+    events: UnboundedSender<(SlotId, SlotEvent)>,
+) -> Result<Handle, StartError> {
+    panics::install_hook();
+    let registry = Registry::global()?;
+    let shared = Arc::new(Shared {
+        id,
+        events,
+        state: Mutex::default(),
+        kill: CancellationToken::new(),
+    });
+    let desk = Arc::new(Desk::new(Events(shared.clone())));
+    let (commands, heard) = channel();
+    let life = Life {
+        shared: shared.clone(),
+        heard,
+        desk: desk.clone(),
+        place: setup.place.clone(),
+        initializer: setup.initializer.clone(),
+    };
+    let flushed = desk.clone();
+    thread::Builder::new()
+        .name(format!("podpool-slot-{}", id.0))
+        .spawn(move || life.live(registry))
+        .and_then(|_| {
+            thread::Builder::new()
+                .name(format!("podpool-flush-{}", id.0))
+                .spawn(move || flushed.flush_until_retired())
+        })
+        .map_err(StartError::refused("a thread"))?;
+    Ok(Handle {
+        shared,
+        desk,
+        commands,
+    })
+}
+
+/// What the thread owns.
+#[derive(Debug)]
+struct Life {
+    shared: Arc<Shared>,
+    heard: Receiver<Command>,
+    desk: Arc<Desk<Events>>,
+    place: Place,
+    initializer: Option<(u32, Bytes)>,
+}
+
+impl Life {
+    fn live(self, registry: &'static Registry) {
+        let exit = match self.run(registry) {
+            Ok(()) => Exit::Code(0),
+            Err(failure) => {
+                if !lock(&self.shared.state).ended {
+                    self.shared.send(SlotEvent::SetupFailed(failure));
+                }
+                Exit::Code(1)
+            }
+        };
+        self.desk.retire();
+        let mut state = lock(&self.shared.state);
+        self.shared.end(&mut state, exit);
+        if state.abandoned {
+            ABANDONED.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn run(&self, registry: &'static Registry) -> Result<(), Failure> {
+        let kill = Some(self.shared.kill.clone());
+        let mut runner = Runner::new(self.desk.clone(), self.place.clone(), registry, kill);
+        if let Some((index, arguments)) = &self.initializer {
+            runner.initialize(*index, arguments)?;
+        }
+        if !lock(&self.shared.state).ended {
+            self.shared.send(SlotEvent::Ready);
+        }
+        while let Ok(Command::Run(frame)) = self.heard.recv() {
+            if self.shared.kill.is_cancelled() {
+                break;
+            }
+            self.run_frame(&mut runner, &frame)
+                .map_err(|garbled| Failure::new(Cause::Broken, garbled.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn run_frame(&self, runner: &mut Runner<Events>, frame: &Frame) -> Result<(), Garbled> {
+        let kinds: Vec<u8> = frame.kinds.iter().flat_map(|k| k.to_le_bytes()).collect();
+        let tasks = Tasks::new(frame.execution, frame.count, &kinds, &frame.entries);
+        runner.run_frame(frame.number, &tasks, |index, since| {
+            lock(&self.shared.state).progress = Some(Progress {
+                frame: frame.number,
+                index,
+                since,
+            });
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! How much memory a slot's process uses, the stop that the kernel enforces, and whether a death was for want of it.
+
+use std::fs;
+
+use crate::outcome::Exit;
+
+/// What a process may claim beyond its limit before the kernel refuses: the sampler should be first, and stacks of
+/// threads and pages that were never touched count for the kernel but not as memory in use.
+const SLACK: u64 = 128 << 20;
+
+const SIGABRT: i32 = 6;
+const SIGKILL: i32 = 9;
+
+/// Bytes that are resident now; `None` where the system does not tell.
+pub(super) fn resident(pid: i32) -> Option<u64> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    resident_pages(&statm).map(|pages| pages * rustix::param::page_size() as u64)
+}
+
+fn resident_pages(statm: &str) -> Option<u64> {
+    statm.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// The highest number of resident bytes since the process began; `None` where the system does not tell.
+pub(super) fn peak(pid: i32) -> Option<u64> {
+    status_field(
+        &fs::read_to_string(format!("/proc/{pid}/status")).ok()?,
+        "VmHWM:",
+    )
+}
+
+fn status_field(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(kib << 10)
+}
+
+/// Makes the kernel refuse allocations of this process far beyond `limit`. For the slot's process.
+pub(super) fn set_stop(limit: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let before = fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| status_field(&status, "VmData:"))
+        .unwrap_or(0);
+    let stop = before
+        .saturating_add(limit)
+        .saturating_add(SLACK + limit / 4);
+    let old = getrlimit(Resource::Data);
+    let stop = old.maximum.map_or(stop, |maximum| maximum.min(stop));
+    let new = Rlimit {
+        current: Some(stop),
+        maximum: old.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Data, new) {
+        tracing::debug!(%error, "the kernel takes no limit for data; the sampler alone watches the memory");
+    }
+}
+
+/// How often the kernel has killed for want of memory in this process's control group.
+pub(super) fn kernel_kills() -> Option<u64> {
+    let group = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = group.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let events = fs::read_to_string(format!("/sys/fs/cgroup{path}/memory.events")).ok()?;
+    let line = events
+        .lines()
+        .find_map(|line| line.strip_prefix("oom_kill "))?;
+    line.trim().parse().ok()
+}
+
+/// What is known about the memory of a process that died.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Death {
+    /// The sampler killed it.
+    pub(super) over_limit: bool,
+    /// Its allocator said that it gave up.
+    pub(super) allocation_failed: bool,
+    /// We killed it for another reason.
+    pub(super) killed: bool,
+    /// The kernel killed for want of memory in this group since the process began.
+    pub(super) kernel_killed: bool,
+    /// The limit, in bytes.
+    pub(super) limit: Option<u64>,
+    /// The highest number of resident bytes that was seen.
+    pub(super) peak: Option<u64>,
+}
+
+impl Death {
+    /// Whether the process died for want of memory.
+    pub(super) fn is_out_of_memory(&self, exit: Exit) -> bool {
+        let near = match (self.limit, self.peak) {
+            (Some(limit), Some(peak)) => peak >= limit - limit / 10,
+            _ => false,
+        };
+        match exit {
+            _ if self.over_limit => true,
+            Exit::Signal(SIGABRT) => self.allocation_failed || near,
+            Exit::Signal(SIGKILL) => self.kernel_killed && !self.killed,
+            Exit::Code(_) | Exit::Signal(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_proc_says_is_read() {
+        assert_eq!(resident_pages("5000 123 45 6 0 7 0\n"), Some(123));
+        let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmData:\t 10 kB\n";
+        assert_eq!(status_field(status, "VmHWM:"), Some(2 << 20));
+        assert_eq!(status_field(status, "VmSwap:"), None);
+    }
+
+    #[test]
+    fn deaths_are_told_apart() {
+        let abort = Exit::Signal(SIGABRT);
+        let kill = Exit::Signal(SIGKILL);
+        let plain = Death::default();
+        assert!(!plain.is_out_of_memory(abort) && !plain.is_out_of_memory(kill));
+        let limited = |peak| Death {
+            limit: Some(1000),
+            peak: Some(peak),
+            ..plain
+        };
+        assert!(limited(900).is_out_of_memory(abort));
+        assert!(!limited(899).is_out_of_memory(abort));
+        assert!(!limited(900).is_out_of_memory(Exit::Signal(11)));
+        let said = Death {
+            allocation_failed: true,
+            ..plain
+        };
+        assert!(said.is_out_of_memory(abort) && !said.is_out_of_memory(Exit::Code(1)));
+        let kernel = Death {
+            kernel_killed: true,
+            ..plain
+        };
+        assert!(kernel.is_out_of_memory(kill));
+        let ours = Death {
+            killed: true,
+            ..kernel
+        };
+        assert!(!ours.is_out_of_memory(kill));
+    }
+}

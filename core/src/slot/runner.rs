@@ -1,0 +1,284 @@
+//! Runs the tasks of a frame, one after another, and survives what they throw.
+
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::cancellation::Cancellation;
+use crate::codec;
+use crate::envelope::EntryOptions;
+use crate::envelope::entry::{self, MAX_OUTPUT, TASK_HEAD, TaskHead};
+use crate::id::{Attempt, ExecutionId, TaskId, WorkerId};
+use crate::outcome::{Cause, Failure};
+use crate::registry::Registry;
+use crate::task::{Body, Place, TaskContext, TaskSpec};
+
+use super::desk::{Claim, Desk, Uplink, empty_results};
+use super::panics;
+use super::wire::{Garbled, Tasks};
+
+/// CPU time is told for executions that took at least this long.
+const CPU_FROM: Duration = Duration::from_millis(10);
+/// How old a reading of the CPU clock may be: it costs more than a short task.
+const CPU_AGE: Duration = Duration::from_millis(1);
+/// Room that the heads of a message take from what an output may fill.
+const HEADS: usize = 64;
+
+/// The thread that runs tasks: what it keeps from one to the next.
+#[derive(Debug)]
+pub(super) struct Runner<U> {
+    desk: Arc<Desk<U>>,
+    place: Arc<Place>,
+    registry: &'static Registry,
+    /// Made by the first async task.
+    runtime: Option<Runtime>,
+    result: Vec<u8>,
+    cpu: (Instant, Duration),
+    /// Drops an async task; only threads need it, processes are killed.
+    kill: Option<CancellationToken>,
+}
+
+impl<U: Uplink> Runner<U> {
+    pub(super) fn new(
+        desk: Arc<Desk<U>>,
+        place: Place,
+        registry: &'static Registry,
+        kill: Option<CancellationToken>,
+    ) -> Self {
+        Self {
+            desk,
+            place: Arc::new(place),
+            registry,
+            runtime: None,
+            result: empty_results(),
+            cpu: (Instant::now(), cpu_time()),
+            kill,
+        }
+    }
+
+    /// Runs the initializer: a task like others, whose output nobody reads.
+    pub(super) fn initialize(&mut self, index: u32, arguments: &[u8]) -> Result<(), Failure> {
+        let spec = self.spec(Some(index))?;
+        let context = self.context(
+            TaskId(0),
+            Attempt::FIRST,
+            ExecutionId {
+                worker: WorkerId(0),
+                number: 0,
+            },
+            Cancellation::default(),
+        );
+        self.invoke(spec, &context, arguments, &mut Vec::new())
+    }
+
+    /// Runs a frame; `note` hears the index and the start of each task before it begins.
+    ///
+    /// # Errors
+    /// [`Garbled`] when there are fewer entries than the frame says: it can never be answered.
+    pub(super) fn run_frame(
+        &mut self,
+        number: u64,
+        tasks: &Tasks<'_>,
+        mut note: impl FnMut(u32, Instant),
+    ) -> Result<(), Garbled> {
+        if !self.desk.begin(number, tasks.count) {
+            return Ok(());
+        }
+        let mut entries = tasks.entries;
+        let mut began = Instant::now();
+        for index in 0..tasks.count {
+            let Ok(Some(head)) = entry::task_head(entries) else {
+                return Err(Garbled);
+            };
+            let (this, rest) = entries.split_at(head.length);
+            entries = rest;
+            match self.desk.claim(head.task, head.attempt) {
+                Claim::Revoked => break,
+                Claim::Cancelled => self.put_cancelled(head),
+                Claim::Run(token) => {
+                    note(index, began);
+                    let context = self.context(head.task, head.attempt, tasks.execution, token);
+                    // One task's end is the next one's start: a look at the clock costs as much as a short task.
+                    began = self.run_task(head, this, tasks.kind(head.kind), context, began);
+                }
+            }
+            self.desk.finished(&mut self.result, began);
+        }
+        self.desk.end();
+        Ok(())
+    }
+
+    /// Runs one task and appends its result. Gives when it ended.
+    fn run_task(
+        &mut self,
+        head: TaskHead,
+        entry: &[u8],
+        kind: Option<u32>,
+        mut context: TaskContext,
+        began: Instant,
+    ) -> Instant {
+        if began.duration_since(self.cpu.0) > CPU_AGE {
+            self.cpu = (began, cpu_time());
+        }
+        let mut ended = began;
+        let mut result = std::mem::take(&mut self.result);
+        let done: Result<(), Failure> =
+            entry::put_done(&mut result, head.task, head.attempt, |output| {
+                let spec = self.spec(kind)?;
+                let (options, arguments) = entry[TASK_HEAD..].split_at(head.options);
+                apply(&mut context, spec, options, began)?;
+                let before = output.len();
+                let returned = self.invoke(spec, &context, arguments, output);
+                ended = Instant::now();
+                returned?;
+                check_length(output.len() - before)?;
+                Ok(ended - began)
+            });
+        if let Err(mut failure) = done {
+            let elapsed = ended - began;
+            if elapsed >= CPU_FROM {
+                failure.cpu = Some(cpu_time().saturating_sub(self.cpu.1));
+            }
+            entry::put_failed(&mut result, head.task, head.attempt, elapsed, &failure);
+        }
+        self.result = result;
+        ended
+    }
+
+    fn put_cancelled(&mut self, head: TaskHead) {
+        let failure = Failure::new(Cause::Cancelled, "it was cancelled before it began");
+        let elapsed = Duration::ZERO;
+        entry::put_failed(&mut self.result, head.task, head.attempt, elapsed, &failure);
+    }
+
+    fn spec(&self, index: Option<u32>) -> Result<&'static TaskSpec, Failure> {
+        index
+            .and_then(|index| self.registry.get(index))
+            .ok_or_else(|| Failure {
+                retryable: false,
+                ..Failure::new(
+                    Cause::Rejected,
+                    "its frame names a task by an index that the slot's program does not have",
+                )
+            })
+    }
+
+    fn context(
+        &self,
+        task: TaskId,
+        attempt: Attempt,
+        execution: ExecutionId,
+        cancellation: Cancellation,
+    ) -> TaskContext {
+        TaskContext {
+            place: self.place.clone(),
+            task,
+            attempt,
+            execution,
+            key: None,
+            deadline: None,
+            cancellation,
+        }
+    }
+
+    /// Runs a body; whatever it throws becomes a failure.
+    fn invoke(
+        &mut self,
+        spec: &TaskSpec,
+        context: &TaskContext,
+        arguments: &[u8],
+        output: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        let ended = match spec.body {
+            Body::Sync(body) => catch_unwind(AssertUnwindSafe(|| body(context, arguments, output))),
+            Body::Async(body) => {
+                let kill = self.kill.clone();
+                let runtime = self.runtime()?;
+                catch_unwind(AssertUnwindSafe(|| {
+                    let task = body(context, arguments, output);
+                    match kill {
+                        None => runtime.block_on(task),
+                        Some(kill) => runtime.block_on(until_killed(task, kill)),
+                    }
+                }))
+            }
+        };
+        // The worker must have read what the task printed before its result. Costs 14 ns when it printed nothing.
+        if self.kill.is_none() {
+            drop(std::io::stdout().flush());
+        }
+        ended.unwrap_or_else(|payload| Err(panics::failure(&*payload)))
+    }
+
+    fn runtime(&mut self) -> Result<&Runtime, Failure> {
+        if self.runtime.is_none() {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|error| {
+                    let message = format!("its slot cannot make a runtime: {error}");
+                    Failure::new(Cause::Failed, message)
+                })?;
+            self.runtime = Some(runtime);
+        }
+        self.runtime
+            .as_ref()
+            .ok_or_else(|| Failure::new(Cause::Failed, "its slot has no runtime"))
+    }
+}
+
+/// Drives a task until its slot is killed.
+async fn until_killed(
+    task: impl Future<Output = Result<(), Failure>>,
+    kill: CancellationToken,
+) -> Result<(), Failure> {
+    tokio::select! {
+        biased;
+        () = kill.cancelled() => Err(Failure::new(Cause::Interrupted, "its slot was killed")),
+        ended = task => ended,
+    }
+}
+
+/// Puts what the call and its task say into the context.
+fn apply(
+    context: &mut TaskContext,
+    spec: &TaskSpec,
+    options: &[u8],
+    now: Instant,
+) -> Result<(), Failure> {
+    let mut timeout = spec.options.timeout;
+    if !options.is_empty() {
+        let options: EntryOptions =
+            codec::decode(options).map_err(|error| Failure::codec(&error))?;
+        timeout = options.timeout.or(timeout);
+        context.key = options.key;
+    }
+    context.deadline = timeout.and_then(|timeout| now.checked_add(timeout));
+    Ok(())
+}
+
+fn check_length(output: usize) -> Result<(), Failure> {
+    if output > MAX_OUTPUT - HEADS {
+        let message = format!("its output of {output} bytes is larger than a message can be");
+        return Err(Failure {
+            retryable: false,
+            ..Failure::new(Cause::Rejected, message)
+        });
+    }
+    Ok(())
+}
+
+/// CPU time of the process.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
+}

@@ -1,0 +1,154 @@
+//! Starts a slot's process: its sockets, its pipes, its progress cell, and the set-up that it reads first.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    sendmsg, socketpair, sockopt,
+};
+
+use crate::init;
+use crate::registry::Registry;
+
+use super::wire::{self, SetupBody, Type};
+use super::{Program, Setup, StartError, progress};
+
+/// What is asked for as a socket's send buffer; the system may give less (`net.core.wmem_max`).
+const SEND_BUFFER: usize = 1 << 20;
+
+/// A process that was started, and what ties it to this one.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) child: Child,
+    pub(super) data: OwnedFd,
+    pub(super) control: OwnedFd,
+    pub(super) cell: OwnedFd,
+    /// What did not go with the first send: the body of the set-up.
+    pub(super) unsent: Vec<u8>,
+    pub(super) memory_limit: Option<u64>,
+}
+
+impl Program {
+    /// A process of the executable that runs now, even if its file was replaced since. In a libtest program with
+    /// [`test_slots!`](crate::test_slots) the process is told to run that test alone.
+    ///
+    /// # Errors
+    /// [`StartError::Refused`] when the system does not tell which executable runs.
+    pub fn this_executable() -> Result<Self, StartError> {
+        Ok(Self::Process {
+            path: executable().map_err(StartError::refused("the name of the executable"))?,
+            name: std::env::args_os().next(),
+            args: init::slot_args(),
+        })
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[expect(clippy::unnecessary_wraps, reason = "other systems must ask")]
+fn executable() -> io::Result<PathBuf> {
+    Ok(PathBuf::from("/proc/self/exe"))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn executable() -> io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
+/// The command of a slot, but for its standard input.
+pub(super) fn command(
+    path: &Path,
+    name: Option<&OsStr>,
+    args: &[OsString],
+    env: &[(OsString, OsString)],
+) -> Command {
+    let mut command = Command::new(path);
+    if let Some(name) = name {
+        command.arg0(name);
+    }
+    command
+        .args(args)
+        .envs(env.iter().map(|(name, value)| (name, value)))
+        .env(init::ROLE_VARIABLE, init::slot_role(std::process::id()))
+        .process_group(0)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Starts the process and sends what it must have first.
+pub(super) fn start(mut command: Command, setup: &Setup) -> Result<Started, StartError> {
+    let body = SetupBody {
+        digest: Registry::global()?.digest()?,
+        run: setup.place.run.clone(),
+        worker: setup.place.worker.as_ref().to_owned(),
+        node: setup.place.node.as_ref().to_owned(),
+        initializer: setup
+            .initializer
+            .as_ref()
+            .map(|(index, arguments)| (*index, arguments.to_vec())),
+        memory_limit: setup.memory_limit,
+    }
+    .encode()?;
+    let (data, its_data) = pair().map_err(StartError::refused("a socket"))?;
+    let (control, its_control) = pair().map_err(StartError::refused("a socket"))?;
+    let cell = progress::create().map_err(StartError::refused("a file in memory"))?;
+    for end in [&data, &its_data] {
+        // A larger buffer makes large payloads faster; a refusal changes nothing else.
+        let _ = sockopt::set_socket_send_buffer_size(end, SEND_BUFFER);
+    }
+    let head = wire::head_bytes(Type::Setup, 0, body.len());
+    send_with(&data, &head, &its_control, &cell).map_err(StartError::refused("the set-up"))?;
+    command.stdin(Stdio::from(its_data));
+    let child = command.spawn().map_err(|source| StartError::Spawn {
+        path: command.get_program().display().to_string(),
+        source,
+    })?;
+    Ok(Started {
+        child,
+        data,
+        control,
+        cell,
+        unsent: body,
+        memory_limit: setup.memory_limit,
+    })
+}
+
+/// Two ends of a stream socket that no other child inherits.
+#[cfg(target_os = "linux")]
+fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (one, other) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    Ok((one, other))
+}
+
+/// Two ends of a stream socket that no other child inherits.
+#[cfg(not(target_os = "linux"))]
+fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (one, other) = std::os::unix::net::UnixStream::pair()?;
+    Ok((one.into(), other.into()))
+}
+
+/// Sends `bytes`, few enough for an empty socket, together with two descriptors.
+fn send_with(socket: &OwnedFd, bytes: &[u8], control: &OwnedFd, cell: &OwnedFd) -> io::Result<()> {
+    let descriptors = [control.as_fd(), cell.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let fits = ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    let parts = [IoSlice::new(bytes)];
+    let sent = sendmsg(socket, &parts, &mut ancillary, SendFlags::NOSIGNAL)?;
+    if fits && sent == bytes.len() {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::WriteZero.into())
+    }
+}

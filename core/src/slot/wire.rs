@@ -1,0 +1,352 @@
+//! What passes between a worker and its slot's process.
+//!
+//! Two stream sockets: frames and results travel on the data socket, and the slot reads it only between frames, so
+//! that no thread stands between the socket and the task. Revocations and cancellations travel on the control
+//! socket, which a thread of the slot always reads: they must arrive while a task runs. Both ends are one program,
+//! checked by a digest in the set-up, so the format has no version of its own. All numbers are little-endian.
+//!
+//! ```text
+//! message: length of the body u32 | type u8 | 0 u8 u8 u8 | number u64 | body …
+//! Tasks:   worker u64 | execution u64 | count u32 | kinds u32 | registry index u32 … | task entries …
+//! Results: count u32 | result entries …
+//! ```
+
+use bytes::{Buf, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use super::Frame;
+use crate::codec::{self, CodecError};
+use crate::id::{Attempt, ExecutionId, TaskId, WorkerId};
+
+/// Bytes before the body of a message.
+pub(super) const HEAD: usize = 16;
+/// Bytes of a message of results before its entries.
+pub(super) const RESULTS_HEAD: usize = HEAD + 4;
+/// Bytes of a frame's body before its kinds.
+const TASKS_FIXED: usize = 24;
+/// A longer message is not copied out of the buffer that it was read into.
+const COPIED: usize = 16 * 1024;
+/// How much a read asks for at least.
+const READ: usize = 64 * 1024;
+
+/// What a message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Type {
+    /// Down: what the slot needs before its first task; two descriptors come with it.
+    Setup = 1,
+    /// Down: a frame of tasks; the number is the frame's.
+    Tasks = 2,
+    /// Down: the same, of which each task is noted before it begins.
+    NotedTasks = 6,
+    /// Down: end after the frames before.
+    Exit = 3,
+    /// Down, control: start no more tasks of the frame of this number.
+    Revoke = 4,
+    /// Down, control: cancel the task of this number; the body is the attempt.
+    Cancel = 5,
+    /// Up: the initializer has run.
+    Ready = 17,
+    /// Up: no task will run; the body is the failure.
+    SetupFailed = 18,
+    /// Up: results of the frame of this number.
+    Results = 19,
+    /// Up: the first tasks of the frame, as many as the body says, ran or run; the others never will.
+    Revoked = 20,
+}
+
+impl Type {
+    const ALL: [Self; 10] = [
+        Self::Setup,
+        Self::Tasks,
+        Self::NotedTasks,
+        Self::Exit,
+        Self::Revoke,
+        Self::Cancel,
+        Self::Ready,
+        Self::SetupFailed,
+        Self::Results,
+        Self::Revoked,
+    ];
+
+    fn of(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// The head of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) length: usize,
+    pub(super) kind: Type,
+    pub(super) number: u64,
+}
+
+/// Bytes that are no message: the other side is not what it should be, or something else wrote to the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the slot's socket carries bytes that are no message; the slot is stopped")]
+pub(super) struct Garbled;
+
+/// Reads the head at the front of `bytes`; `None` while it is incomplete.
+pub(super) fn head(bytes: &[u8]) -> Result<Option<Head>, Garbled> {
+    let Some(head) = bytes.first_chunk::<HEAD>() else {
+        return Ok(None);
+    };
+    Ok(Some(Head {
+        length: u32_at(head, 0).ok_or(Garbled)? as usize,
+        kind: Type::of(head[4]).ok_or(Garbled)?,
+        number: u64_at(head, 8).ok_or(Garbled)?,
+    }))
+}
+
+/// The bytes of a head.
+pub(super) fn head_bytes(kind: Type, number: u64, length: usize) -> [u8; HEAD] {
+    let mut head = [0; HEAD];
+    // A body past 4 GiB is refused before: entries that large do not pass a parcel.
+    head[..4].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+    head[4] = kind as u8;
+    head[8..].copy_from_slice(&number.to_le_bytes());
+    head
+}
+
+/// A message with a short body.
+pub(super) fn message(kind: Type, number: u64, body: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(HEAD + body.len());
+    message.extend_from_slice(&head_bytes(kind, number, body.len()));
+    message.extend_from_slice(body);
+    message
+}
+
+/// All of a frame's message but its entries, which follow on the socket from where they are.
+pub(super) fn tasks_head(frame: &Frame) -> Vec<u8> {
+    let before = TASKS_FIXED + 4 * frame.kinds.len();
+    let kind = if frame.noted {
+        Type::NotedTasks
+    } else {
+        Type::Tasks
+    };
+    let kinds = u32::try_from(frame.kinds.len()).unwrap_or(u32::MAX);
+    let mut head = Vec::with_capacity(HEAD + before);
+    head.extend_from_slice(&head_bytes(
+        kind,
+        frame.number,
+        before + frame.entries.len(),
+    ));
+    head.extend_from_slice(&frame.execution.worker.0.to_le_bytes());
+    head.extend_from_slice(&frame.execution.number.to_le_bytes());
+    head.extend_from_slice(&frame.count.to_le_bytes());
+    head.extend_from_slice(&kinds.to_le_bytes());
+    for kind in frame.kinds.iter() {
+        head.extend_from_slice(&kind.to_le_bytes());
+    }
+    head
+}
+
+/// A frame as the slot reads it, in place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tasks<'a> {
+    pub(super) execution: ExecutionId,
+    pub(super) count: u32,
+    kinds: &'a [u8],
+    pub(super) entries: &'a [u8],
+}
+
+impl<'a> Tasks<'a> {
+    /// A frame that did not pass a socket; `kinds` as they stand in a message.
+    pub(super) fn new(
+        execution: ExecutionId,
+        count: u32,
+        kinds: &'a [u8],
+        entries: &'a [u8],
+    ) -> Self {
+        Self {
+            execution,
+            count,
+            kinds,
+            entries,
+        }
+    }
+
+    /// Reads a frame's body.
+    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Garbled> {
+        let kinds = u32_at(body, 20).ok_or(Garbled)? as usize;
+        let (kinds, entries) = body[TASKS_FIXED..]
+            .split_at_checked(kinds.saturating_mul(4))
+            .ok_or(Garbled)?;
+        Ok(Self {
+            execution: ExecutionId {
+                worker: WorkerId(u64_at(body, 0).ok_or(Garbled)?),
+                number: u64_at(body, 8).ok_or(Garbled)?,
+            },
+            count: u32_at(body, 16).ok_or(Garbled)?,
+            kinds,
+            entries,
+        })
+    }
+
+    /// The registry index of the frame's kind `kind`.
+    pub(super) fn kind(&self, kind: u16) -> Option<u32> {
+        u32_at(self.kinds, 4 * usize::from(kind))
+    }
+}
+
+/// Writes the head of a message of results over the space that was left for it at the front of `bytes`.
+pub(super) fn seal_results(bytes: &mut [u8], frame: u64, count: u32) {
+    let head = head_bytes(Type::Results, frame, bytes.len() - HEAD);
+    bytes[..HEAD].copy_from_slice(&head);
+    bytes[HEAD..RESULTS_HEAD].copy_from_slice(&count.to_le_bytes());
+}
+
+/// The attempt in the body of a cancellation, the count in that of `Results` and `Revoked`.
+pub(super) fn first_u32(body: &[u8]) -> Result<u32, Garbled> {
+    u32_at(body, 0).ok_or(Garbled)
+}
+
+/// The message that cancels a task.
+pub(super) fn cancel(task: TaskId, attempt: Attempt) -> Vec<u8> {
+    message(Type::Cancel, task.0, &attempt.0.to_le_bytes())
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// The body of the set-up.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SetupBody {
+    /// The registry's digest in the worker's process.
+    pub(super) digest: [u8; 16],
+    pub(super) run: crate::id::RunId,
+    pub(super) worker: String,
+    pub(super) node: String,
+    pub(super) initializer: Option<(u32, Vec<u8>)>,
+    pub(super) memory_limit: Option<u64>,
+}
+
+impl SetupBody {
+    pub(super) fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        codec::encode(self)
+    }
+
+    pub(super) fn decode(body: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(body)
+    }
+}
+
+/// The worker's read buffer: whole messages come out of it.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    bytes: BytesMut,
+}
+
+impl Inbox {
+    /// The buffer to read into, with room for the rest of the message that has begun.
+    pub(super) fn room(&mut self) -> &mut BytesMut {
+        let wanted = match head(&self.bytes) {
+            Ok(Some(head)) => (HEAD + head.length).saturating_sub(self.bytes.len()),
+            Ok(None) | Err(Garbled) => 0,
+        };
+        if self.bytes.capacity() - self.bytes.len() < wanted.max(1) {
+            self.bytes.reserve(wanted.max(READ));
+        }
+        &mut self.bytes
+    }
+
+    /// Takes the first whole message; its body stands on its own when it is short, so that it keeps no buffer alive.
+    pub(super) fn next(&mut self) -> Result<Option<(Head, Bytes)>, Garbled> {
+        let Some(head) = head(&self.bytes)? else {
+            return Ok(None);
+        };
+        let whole = HEAD + head.length;
+        if self.bytes.len() < whole {
+            return Ok(None);
+        }
+        let body = if head.length <= COPIED {
+            let body = Bytes::copy_from_slice(&self.bytes[HEAD..whole]);
+            self.bytes.advance(whole);
+            body
+        } else {
+            self.bytes.split_to(whole).freeze().slice(HEAD..)
+        };
+        Ok(Some((head, body)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_come_out_whole_however_they_arrive() {
+        let long = vec![7; COPIED + 1];
+        let mut wire = message(Type::Ready, 3, b"");
+        wire.extend(message(Type::Results, 4, b"abcd"));
+        wire.extend(message(Type::Results, 5, &long));
+        for step in [1, 7, 4096, wire.len()] {
+            let mut inbox = Inbox::default();
+            let mut seen = Vec::new();
+            for chunk in wire.chunks(step) {
+                inbox.room().extend_from_slice(chunk);
+                while let Some((head, body)) = inbox.next().unwrap() {
+                    seen.push((head.kind, head.number, body.to_vec()));
+                }
+            }
+            let expected = [
+                (Type::Ready, 3, Vec::new()),
+                (Type::Results, 4, b"abcd".to_vec()),
+                (Type::Results, 5, long.clone()),
+            ];
+            assert_eq!(seen, expected, "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn a_frame_is_read_in_place() {
+        let execution = ExecutionId {
+            worker: WorkerId(9),
+            number: 8,
+        };
+        let frame = Frame {
+            number: 11,
+            execution,
+            kinds: [5, 70_000].into(),
+            entries: Bytes::from_static(b"xyz"),
+            count: 2,
+            noted: false,
+        };
+        let mut wire = tasks_head(&frame);
+        wire.extend_from_slice(&frame.entries);
+        let head = head(&wire).unwrap().unwrap();
+        assert_eq!((head.kind, head.number), (Type::Tasks, 11));
+        assert_eq!(head.length, wire.len() - HEAD);
+        let tasks = Tasks::parse(&wire[HEAD..]).unwrap();
+        assert_eq!((tasks.execution, tasks.count), (execution, 2));
+        assert_eq!(tasks.entries, b"xyz");
+        assert_eq!(
+            [0, 1, 2].map(|kind| tasks.kind(kind)),
+            [Some(5), Some(70_000), None]
+        );
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        assert_eq!(head(&[0xff; HEAD]), Err(Garbled));
+        assert_eq!(head(&[1; HEAD - 1]), Ok(None));
+        assert!(Tasks::parse(b"short").is_err());
+        let lying = tasks_head(&Frame {
+            number: 0,
+            execution: ExecutionId {
+                worker: WorkerId(0),
+                number: 0,
+            },
+            kinds: [1].into(),
+            entries: Bytes::new(),
+            count: 1,
+            noted: false,
+        });
+        assert!(Tasks::parse(&lying[HEAD..HEAD + TASKS_FIXED]).is_err());
+    }
+}

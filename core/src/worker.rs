@@ -1,0 +1,17 @@
+//! The worker: it takes parcels, keeps their leases, feeds slots, publishes results, then acknowledges.
+//!
+//! The same loop runs in a pod and inside the master on a laptop. [`State`] decides; the loop only
+//! moves messages between it, the queues and the slots.
+
+pub mod effect;
+pub mod estimate;
+pub mod frame;
+mod held;
+mod keeper;
+pub mod lease;
+pub mod retired;
+pub mod run;
+pub mod state;
+
+pub use self::run::{Order, OutputLine, OutputSink, Queues, Worker};
+pub use self::state::{Settings, State};

@@ -1,0 +1,73 @@
+//! What the worker's state asks its loop to do.
+
+use bytes::Bytes;
+
+use crate::id::{Attempt, TaskId};
+use crate::queue::LeaseId;
+use crate::slot::{Frame, Running, SlotId, Stream};
+
+/// One thing to do, in order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Start a slot.
+    Start(SlotId),
+    /// Give a slot a frame of tasks.
+    Run(SlotId, Frame),
+    /// Ask a slot for the tasks of a frame that it has not started.
+    Revoke(SlotId, u64),
+    /// Cancel the token of a task in a slot.
+    Cancel(SlotId, TaskId, Attempt),
+    /// Let a slot end when it is idle.
+    Exit(SlotId),
+    /// Kill a slot and all it started.
+    Kill(SlotId),
+    /// Forget a slot that has ended.
+    Drop(SlotId),
+    /// Put a message on a queue; the receipt comes back when it is safe.
+    Publish(Outgoing),
+    /// Acknowledge a parcel: all its results are safe.
+    Ack(LeaseId),
+    /// Give a parcel back.
+    Release(LeaseId),
+    /// A line that a task printed.
+    Output(SlotId, Option<(TaskId, Attempt)>, Stream, String),
+}
+
+/// A message on its way.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Where it goes.
+    pub to: Topic,
+    /// The message.
+    pub message: Bytes,
+    /// What its safe arrival settles.
+    pub receipt: Option<Receipt>,
+}
+
+/// Where a worker may publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// Results and words to the master.
+    Results,
+    /// Tasks that are put back.
+    Tasks,
+}
+
+/// So many tasks of an execution are in safety once the message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The execution's number.
+    pub execution: u64,
+    /// How many of its tasks.
+    pub tasks: u32,
+}
+
+/// What the state may look up about a slot while it decides. A simulation answers from its script.
+pub trait Probe {
+    /// The task that a slot runs now, and since when.
+    fn running(&self, slot: SlotId) -> Option<Running>;
+    /// The last lines that a slot printed.
+    fn tail(&self, slot: SlotId) -> Vec<String>;
+    /// The highest resident set of a slot's process, in bytes.
+    fn peak_rss(&self, slot: SlotId) -> Option<u64>;
+}

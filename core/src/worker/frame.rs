@@ -1,0 +1,210 @@
+//! Cutting a parcel's entries into the frames that slots run.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::codec;
+use crate::envelope::EntryOptions;
+use crate::envelope::entry::{TASK_HEAD, TaskHead, task_head};
+
+use super::estimate::Estimates;
+
+/// Most tasks in a frame: from 32 on, a larger frame gains nothing, and a crash takes less along.
+const MAX_TASKS: u32 = 256;
+/// A frame is worth about this much work, so that short tasks share the cost of a write and long ones go alone.
+const WORTH: Duration = Duration::from_millis(4);
+/// Below this much work a frame is not worth dividing: the write and the wake-up would cost more than the tasks.
+const INDIVISIBLE: f64 = 100e-6;
+/// Most bytes in a frame of several tasks; larger payloads go alone, which is faster than packing them.
+const MAX_BYTES: usize = 64 << 10;
+
+/// What a worker knows of a kind that a parcel names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KindInfo {
+    /// The registry's index.
+    pub index: u32,
+    /// The task's own timeout.
+    pub timeout: Option<Duration>,
+    /// Whether an execution goes on when its lease is lost.
+    pub finish_on_lost_lease: bool,
+}
+
+impl KindInfo {
+    /// Stands for a kind that this program cannot run.
+    pub const UNKNOWN: Self = Self {
+        index: u32::MAX,
+        timeout: None,
+        finish_on_lost_lease: false,
+    };
+}
+
+/// The first tasks of a chunk, ready for a slot.
+#[derive(Debug, PartialEq)]
+pub struct Cut {
+    /// Bytes of the entries.
+    pub length: usize,
+    /// How many entries.
+    pub count: u32,
+    /// How long they should take; `None` when a kind was never measured.
+    pub expected: Option<Duration>,
+    /// The shortest timeout among them.
+    pub timeout: Option<Duration>,
+}
+
+/// Cuts the next frame off `entries`: worth a few milliseconds together, and `share` tasks at most unless they are
+/// hardly worth anything; never more than `most`.
+#[must_use]
+pub fn cut(
+    entries: &Bytes,
+    kinds: &[KindInfo],
+    estimates: &Estimates,
+    share: u32,
+    most: u32,
+) -> Cut {
+    let mut cut = Cut {
+        length: 0,
+        count: 0,
+        expected: Some(Duration::ZERO),
+        timeout: None,
+    };
+    let mut seconds = 0.0;
+    let share = share.max(1);
+    let most = most.clamp(1, MAX_TASKS);
+    while cut.count < most
+        && (cut.count < share || seconds < INDIVISIBLE)
+        && let Ok(Some(head)) = task_head(&entries[cut.length..])
+    {
+        let kind = kinds.get(usize::from(head.kind));
+        let measured = kind.and_then(|kind| estimates.seconds(kind.index));
+        let full = seconds + measured.unwrap_or(f64::INFINITY) > WORTH.as_secs_f64()
+            || cut.length + head.length > MAX_BYTES;
+        if cut.count > 0 && full {
+            break;
+        }
+        let timeout = timeout(&entries[cut.length..], &head, kinds);
+        cut.timeout = [cut.timeout, timeout].into_iter().flatten().min();
+        cut.length += head.length;
+        cut.count += 1;
+        seconds += measured.unwrap_or(f64::INFINITY);
+    }
+    cut.expected = Duration::try_from_secs_f64(seconds).ok();
+    cut
+}
+
+/// The timeout of the task whose entry begins `entry`: its call's own, or its kind's.
+#[must_use]
+pub fn timeout(entry: &[u8], head: &TaskHead, kinds: &[KindInfo]) -> Option<Duration> {
+    options(entry, head).timeout.or_else(|| {
+        kinds
+            .get(usize::from(head.kind))
+            .and_then(|kind| kind.timeout)
+    })
+}
+
+fn options(entry: &[u8], head: &TaskHead) -> EntryOptions {
+    if head.options == 0 {
+        return EntryOptions::default();
+    }
+    // Options that cannot be read leave the task's own; the slot rejects the task and says why.
+    codec::decode(&entry[TASK_HEAD..TASK_HEAD + head.options]).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::entry::put_task;
+    use crate::id::{Attempt, TaskId};
+
+    fn entries(sizes: &[usize]) -> Bytes {
+        let mut body = Vec::new();
+        for (number, size) in sizes.iter().enumerate() {
+            put_task(
+                &mut body,
+                TaskId(number as u64),
+                Attempt::FIRST,
+                0,
+                &[],
+                &vec![0; *size],
+            )
+            .unwrap();
+        }
+        body.into()
+    }
+
+    fn measured(millis: u64) -> Estimates {
+        let mut estimates = Estimates::default();
+        estimates.record(0, Duration::from_micros(millis));
+        estimates
+    }
+
+    const KINDS: [KindInfo; 1] = [KindInfo {
+        index: 0,
+        ..KindInfo::UNKNOWN
+    }];
+
+    #[test]
+    fn unknown_kinds_and_long_tasks_go_alone() {
+        let body = entries(&[8; 9]);
+        let unknown = cut(&body, &KINDS, &Estimates::default(), 100, u32::MAX);
+        assert_eq!((unknown.count, unknown.expected), (1, None));
+        assert_eq!(
+            cut(&body, &KINDS, &measured(1_000_000), 100, u32::MAX).count,
+            1
+        );
+    }
+
+    #[test]
+    fn short_tasks_are_packed_up_to_their_worth_share_and_bytes() {
+        assert_eq!(
+            cut(&entries(&[8; 900]), &KINDS, &measured(1), 1000, u32::MAX).count,
+            MAX_TASKS
+        );
+        assert_eq!(
+            cut(&entries(&[8; 900]), &KINDS, &measured(1000), 1000, u32::MAX).count,
+            4
+        );
+        assert_eq!(
+            cut(&entries(&[8; 900]), &KINDS, &measured(30), 7, u32::MAX).count,
+            7
+        );
+        let cheap = cut(&entries(&[8; 900]), &KINDS, &measured(1), 7, u32::MAX).count;
+        assert!((99..=101).contains(&cheap), "{cheap}");
+        assert_eq!(
+            cut(&entries(&[40_000; 3]), &KINDS, &measured(1), 9, u32::MAX).count,
+            1
+        );
+        assert_eq!(
+            cut(&entries(&[400_000, 1]), &KINDS, &measured(1), 9, u32::MAX).count,
+            1
+        );
+        assert_eq!(
+            cut(&entries(&[]), &KINDS, &measured(1), 9, u32::MAX).count,
+            0
+        );
+    }
+
+    #[test]
+    fn the_shortest_timeout_counts_and_a_call_overrides_its_kind() {
+        let kinds = [KindInfo {
+            timeout: Some(Duration::from_secs(9)),
+            ..KINDS[0]
+        }];
+        let mut body = entries(&[8, 8]).to_vec();
+        let own = EntryOptions {
+            timeout: Some(Duration::from_secs(2)),
+            key: None,
+        };
+        let own = codec::encode(&own).unwrap();
+        put_task(&mut body, TaskId(9), Attempt::FIRST, 0, &own, &[]).unwrap();
+        let body = Bytes::from(body);
+        assert_eq!(
+            cut(&body, &kinds, &measured(1000), 2, u32::MAX).timeout,
+            Some(Duration::from_secs(9))
+        );
+        assert_eq!(
+            cut(&body, &kinds, &measured(1000), 3, u32::MAX).timeout,
+            Some(Duration::from_secs(2))
+        );
+    }
+}

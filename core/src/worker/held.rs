@@ -1,0 +1,49 @@
+//! The parcels that a worker holds, and what of each is in safety.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::envelope::Kind;
+use crate::queue::LeaseId;
+
+use super::frame::KindInfo;
+
+/// A parcel under lease.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) lease: LeaseId,
+    /// The kinds as the parcel names them, to put a part of it back.
+    pub(super) kinds: Arc<[Kind]>,
+    /// The same as this program's registry knows them.
+    pub(super) known: Arc<[KindInfo]>,
+    /// The same as registry indices, for slots.
+    pub(super) indices: Arc<[u32]>,
+    /// How many tasks it brought.
+    pub(super) count: u32,
+    /// How many of them are in safety: their result, or the parcel that they were put back in, is stored.
+    pub(super) safe: u32,
+    /// Whether the lease was lost: it is never acknowledged then.
+    pub(super) lost: bool,
+    /// Whether its task needs a fresh slot to itself, so that a death there is its own.
+    pub(super) alone: bool,
+    /// Whether the worker must run nothing else beside it: another worker may have died of it.
+    pub(super) solitary: bool,
+    /// Whether a task of it was given to a slot.
+    pub(super) begun: bool,
+}
+
+/// Tasks of one parcel that no slot has.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) execution: u64,
+    pub(super) entries: Bytes,
+    pub(super) count: u32,
+    /// Whether they were in a slot that died: they are noted one by one, so that the next death has a name.
+    pub(super) noted: bool,
+    /// Whether they need a fresh slot to themselves.
+    pub(super) alone: bool,
+    /// When they came, or came back from a slot.
+    pub(super) since: Instant,
+}

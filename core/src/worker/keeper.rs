@@ -1,0 +1,104 @@
+//! The keeper renews leases on a thread of its own, so that nothing a worker or a task does can starve it.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, interval, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::queue::{LeaseId, Queue, QueueError};
+
+use super::lease::Leases;
+
+/// The handle of the keeper's thread; dropping it ends the thread.
+///
+/// Holding and forgetting a lease wakes nobody: the thread looks by itself, a few times in each lease.
+pub(super) struct Keeper {
+    leases: Arc<Mutex<Leases>>,
+    _stop: DropGuard,
+}
+
+impl Keeper {
+    /// Starts the thread. Lost leases are named on `lost`.
+    pub(super) fn start(
+        queue: Arc<dyn Queue>,
+        lost: mpsc::UnboundedSender<LeaseId>,
+    ) -> io::Result<Self> {
+        let leases = Arc::new(Mutex::new(Leases::new(queue.limits().lease)));
+        let stop = CancellationToken::new();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (shared, stopped) = (leases.clone(), stop.clone());
+        thread::Builder::new()
+            .name("podpool-lease".into())
+            .spawn(move || {
+                runtime.block_on(stopped.run_until_cancelled(keep(queue, shared, lost)));
+            })?;
+        Ok(Self {
+            leases,
+            _stop: stop.drop_guard(),
+        })
+    }
+
+    /// Renews this lease from now on; it was asked for at `since`.
+    pub(super) fn hold(&self, lease: LeaseId, since: Instant) {
+        self.lock().hold(lease, since);
+    }
+
+    /// Lets it go.
+    pub(super) fn forget(&self, lease: &LeaseId) {
+        self.lock().forget(lease);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Leases> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").finish_non_exhaustive()
+    }
+}
+
+async fn keep(
+    queue: Arc<dyn Queue>,
+    leases: Arc<Mutex<Leases>>,
+    lost: mpsc::UnboundedSender<LeaseId>,
+) {
+    let lock = || leases.lock().unwrap_or_else(PoisonError::into_inner);
+    let tick = lock().tick();
+    let mut ticks = interval(tick);
+    loop {
+        ticks.tick().await;
+        let sent = Instant::now();
+        let due = lock().due(sent);
+        if !due.is_empty() {
+            // A queue that does not answer must not keep the lost leases unsaid.
+            let answers = timeout(tick, queue.extend(&due)).await.unwrap_or_else(|_| {
+                let reason = "no answer to a renewal".to_owned();
+                vec![
+                    Err(QueueError::Unavailable {
+                        queue: "the queue".to_owned(),
+                        reason
+                    });
+                    due.len()
+                ]
+            });
+            let mut leases = lock();
+            for (lease, answer) in due.iter().zip(&answers) {
+                if leases.renewed(lease, sent, answer) {
+                    // A worker that has gone needs no word.
+                    lost.send(lease.clone()).ok();
+                }
+            }
+        }
+        for lease in lock().expired(Instant::now()) {
+            lost.send(lease).ok();
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Which leases must be renewed, and which are lost: pure state.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::queue::{LeaseId, QueueError};
+
+/// The leases that a worker holds.
+#[derive(Debug)]
+pub struct Leases {
+    lease: Duration,
+    held: HashMap<LeaseId, Held>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    /// When the lease certainly still held: before the call that took or renewed it was sent.
+    since: Instant,
+    renewing: bool,
+}
+
+impl Leases {
+    /// No leases; each will last `lease`.
+    #[must_use]
+    pub fn new(lease: Duration) -> Self {
+        Self {
+            lease,
+            held: HashMap::new(),
+        }
+    }
+
+    /// How often [`due`](Self::due) must be asked: with this tick, each lease is renewed when at least a sixth
+    /// and at most a third of it has gone by.
+    #[must_use]
+    pub fn tick(&self) -> Duration {
+        self.lease / 6
+    }
+
+    /// Holds a lease that was asked for at `since`.
+    pub fn hold(&mut self, lease: LeaseId, since: Instant) {
+        self.held.insert(
+            lease,
+            Held {
+                since,
+                renewing: false,
+            },
+        );
+    }
+
+    /// Holds it no longer: it was acknowledged, released or given up.
+    pub fn forget(&mut self, lease: &LeaseId) {
+        self.held.remove(lease);
+    }
+
+    /// The leases to renew now.
+    pub fn due(&mut self, now: Instant) -> Vec<LeaseId> {
+        let tick = self.tick();
+        let old = self
+            .held
+            .iter_mut()
+            .filter(|(_, held)| !held.renewing && now >= held.since + tick);
+        old.map(|(lease, held)| {
+            held.renewing = true;
+            lease.clone()
+        })
+        .collect()
+    }
+
+    /// Takes in the answer to a renewal that was sent at `sent`; true when the lease is lost.
+    pub fn renewed(
+        &mut self,
+        lease: &LeaseId,
+        sent: Instant,
+        answer: &Result<(), QueueError>,
+    ) -> bool {
+        let Some(held) = self.held.get_mut(lease) else {
+            return false;
+        };
+        held.renewing = false;
+        match answer {
+            Ok(()) => {
+                held.since = sent;
+                false
+            }
+            Err(QueueError::LeaseLost(_) | QueueError::Gone { .. }) => {
+                self.held.remove(lease);
+                true
+            }
+            // The queue may answer next time; until the lease is over it is ours.
+            Err(_) => false,
+        }
+    }
+
+    /// The leases that ran out because no renewal came through.
+    pub fn expired(&mut self, now: Instant) -> Vec<LeaseId> {
+        let lease = self.lease;
+        let over = self.held.extract_if(|_, held| now >= held.since + lease);
+        over.map(|(lease, _)| lease).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(60);
+
+    fn id(name: &str) -> LeaseId {
+        LeaseId::new(name)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_is_renewed_between_a_sixth_and_a_third() {
+        let start = Instant::now();
+        let mut leases = Leases::new(LEASE);
+        leases.hold(id("a"), start);
+        assert!(leases.due(start + LEASE / 7).is_empty());
+        assert_eq!(leases.due(start + LEASE / 6), [id("a")]);
+        assert!(
+            leases.due(start + LEASE / 3).is_empty(),
+            "one renewal at a time"
+        );
+        assert!(!leases.renewed(&id("a"), start + LEASE / 6, &Ok(())));
+        assert!(
+            leases.expired(start + LEASE).is_empty(),
+            "counted from the renewal"
+        );
+        assert_eq!(leases.expired(start + LEASE / 6 + LEASE), [id("a")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_renewal_is_a_loss_and_a_fault_is_not() {
+        let start = Instant::now();
+        let mut leases = Leases::new(LEASE);
+        leases.hold(id("a"), start);
+        let fault = QueueError::Unavailable {
+            queue: "q".into(),
+            reason: "busy".into(),
+        };
+        assert!(!leases.renewed(&id("a"), start, &Err(fault)));
+        assert!(leases.renewed(&id("a"), start, &Err(QueueError::LeaseLost(id("a")))));
+        assert!(
+            !leases.renewed(&id("a"), start, &Err(QueueError::LeaseLost(id("a")))),
+            "only once"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_forgotten_lease_is_not_renewed() {
+        let start = Instant::now();
+        let mut leases = Leases::new(LEASE);
+        leases.hold(id("a"), start);
+        leases.forget(&id("a"));
+        assert!(leases.due(start + LEASE).is_empty());
+        assert!(leases.expired(start + LEASE).is_empty());
+    }
+}

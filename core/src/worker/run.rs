@@ -1,0 +1,499 @@
+//! The loop: one `select!` that moves what happens into the state, and the state's effects out.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{debug, warn};
+
+use crate::envelope::{Hello, Message, RunState};
+use crate::id::{Attempt, TaskId};
+use crate::queue::publisher::Publisher;
+use crate::queue::{Delivery, LeaseId, Queue, QueueError};
+use crate::slot::{Launch, Running, Slot, SlotEvent, SlotId, Stream};
+
+use super::effect::{Effect, Probe, Receipt, Topic};
+use super::keeper::Keeper;
+use super::state::{Lookup, Settings, State};
+
+/// How long one pull waits for a parcel at most.
+const PULL_WAIT: Duration = Duration::from_secs(30);
+/// Delay before a failed pull is tried again.
+const PULL_AGAIN: Duration = Duration::from_millis(200);
+/// Most slot events taken in at once.
+const EVENTS: usize = 256;
+/// Longest time between two heartbeats.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// Where a worker takes tasks, sends results and hears its master.
+#[derive(Clone, Debug)]
+pub struct Queues {
+    /// Parcels come from here, and are put back here.
+    pub tasks: Arc<dyn Queue>,
+    /// Results and words to the master go here.
+    pub results: Arc<dyn Queue>,
+    /// The master's state comes from here.
+    pub control: Arc<dyn Queue>,
+}
+
+/// Who takes the lines that tasks print.
+pub type OutputSink = Arc<dyn Fn(OutputLine<'_>) + Send + Sync>;
+
+/// A line that a task printed.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct OutputLine<'a> {
+    /// The slot it came from.
+    pub slot: SlotId,
+    /// The task and attempt, where the slot ran no other at that time.
+    pub task: Option<(TaskId, Attempt)>,
+    /// Standard output or standard error.
+    pub stream: Stream,
+    /// The line, without its end.
+    pub line: &'a str,
+}
+
+/// A worker, before it runs.
+pub struct Worker {
+    /// What its state is told.
+    pub settings: Settings,
+    /// Its queues.
+    pub queues: Queues,
+    /// How it starts slots.
+    pub launch: Launch,
+    /// What its program knows of tasks.
+    pub lookup: Arc<dyn Lookup + Send + Sync>,
+    /// Where the tasks' output goes.
+    pub output: OutputSink,
+    /// Its build, for people.
+    pub build: String,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("settings", &self.settings)
+            .field("queues", &self.queues)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a worker is told by those who started it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// End what runs, take nothing more, then leave.
+    Drain,
+    /// Kill what runs and leave.
+    Stop,
+}
+
+impl Worker {
+    /// Runs until it was ordered to leave, or the master's state says that the run is over.
+    ///
+    /// # Errors
+    /// When the lease keeper's thread cannot be started.
+    pub async fn run(self, orders: mpsc::UnboundedReceiver<Order>) -> io::Result<()> {
+        let mut running = RunningWorker::new(self, orders)?;
+        running.say_hello();
+        while !running.is_over() {
+            running.step().await;
+        }
+        Ok(())
+    }
+}
+
+/// A pull under way: when it was sent, and its answer.
+type Pull = BoxFuture<'static, (Instant, Result<Vec<Delivery>, QueueError>)>;
+
+struct RunningWorker {
+    state: State,
+    worker: Worker,
+    slots: SlotHandles,
+    keeper: Keeper,
+    results: Publisher<Receipt>,
+    tasks: Publisher<Receipt>,
+    pull: Option<Pull>,
+    control: Pull,
+    answers: FuturesUnordered<BoxFuture<'static, ()>>,
+    events: mpsc::UnboundedReceiver<(SlotId, SlotEvent)>,
+    events_tx: mpsc::UnboundedSender<(SlotId, SlotEvent)>,
+    lost: mpsc::UnboundedReceiver<LeaseId>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    heartbeat: Instant,
+    heartbeat_every: Duration,
+    leaving: bool,
+    effects: Vec<Effect>,
+    batch: Vec<(SlotId, SlotEvent)>,
+}
+
+/// The slots' handles; the state looks things up here.
+#[derive(Debug, Default)]
+struct SlotHandles(HashMap<SlotId, Slot>);
+
+impl Probe for SlotHandles {
+    fn running(&self, slot: SlotId) -> Option<Running> {
+        self.0.get(&slot)?.running()
+    }
+
+    fn tail(&self, slot: SlotId) -> Vec<String> {
+        self.0.get(&slot).map(Slot::tail).unwrap_or_default()
+    }
+
+    fn peak_rss(&self, slot: SlotId) -> Option<u64> {
+        self.0.get(&slot)?.peak_rss()
+    }
+}
+
+/// What woke the loop.
+enum Woken {
+    Slots,
+    Stored(Vec<Receipt>),
+    Pulled(Instant, Result<Vec<Delivery>, QueueError>),
+    Told(Result<Vec<Delivery>, QueueError>),
+    Lost(LeaseId),
+    Ordered(Order),
+    Answered,
+    Tick,
+}
+
+impl RunningWorker {
+    fn new(worker: Worker, orders: mpsc::UnboundedReceiver<Order>) -> io::Result<Self> {
+        let (events_tx, events) = mpsc::unbounded_channel();
+        let (lost_tx, lost) = mpsc::unbounded_channel();
+        let lease = worker.queues.tasks.limits().lease;
+        let heartbeat_every = HEARTBEAT.min(lease / 3);
+        Ok(Self {
+            state: State::new(worker.settings.clone()),
+            slots: SlotHandles::default(),
+            keeper: Keeper::start(worker.queues.tasks.clone(), lost_tx)?,
+            results: Publisher::new(worker.queues.results.clone()),
+            tasks: Publisher::new(worker.queues.tasks.clone()),
+            pull: None,
+            control: pull(worker.queues.control.clone(), 64),
+            answers: FuturesUnordered::new(),
+            events,
+            events_tx,
+            lost,
+            orders,
+            heartbeat: Instant::now() + heartbeat_every,
+            heartbeat_every,
+            leaving: false,
+            effects: Vec::new(),
+            batch: Vec::new(),
+            worker,
+        })
+    }
+
+    fn say_hello(&mut self) {
+        let place = &self.worker.launch.setup.place;
+        let hello = Hello {
+            run: self.worker.settings.run.clone(),
+            worker: self.worker.settings.worker,
+            name: place.worker.clone(),
+            node: place.node.clone(),
+            slots: self.worker.settings.slots,
+            build: self.worker.build.clone(),
+            epoch: 0,
+        };
+        self.results
+            .push(hello.message(&self.worker.settings.seal), None);
+    }
+
+    /// Whether it was ordered to leave, holds nothing, and everything it said is stored.
+    fn is_over(&self) -> bool {
+        self.leaving
+            && self.state.is_empty()
+            && self.state.has_no_slots()
+            && self.results.is_empty()
+            && self.tasks.is_empty()
+            && self.answers.is_empty()
+    }
+
+    async fn step(&mut self) {
+        self.start_pull();
+        let woken = self.wait().await;
+        let now = Instant::now();
+        match woken {
+            Woken::Slots => self.on_slots(now),
+            Woken::Stored(receipts) => receipts
+                .into_iter()
+                .for_each(|r| self.state.on_published(now, r)),
+            Woken::Pulled(sent, answer) => self.on_pulled(now, sent, answer),
+            Woken::Told(answer) => self.on_told(now, answer),
+            Woken::Lost(lease) => {
+                warn!(%lease, "a lease was lost; its parcel may run elsewhere too");
+                self.state.on_lease_lost(&lease, now);
+            }
+            Woken::Ordered(order) => self.on_order(order),
+            Woken::Answered | Woken::Tick => {}
+        }
+        if self
+            .state
+            .deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            self.state.on_tick(now, &self.slots);
+        }
+        if now >= self.heartbeat {
+            self.heartbeat = now + self.heartbeat_every;
+            let alive = self.state.alive().message(&self.worker.settings.seal);
+            self.results.push(alive, None);
+        }
+        if self.leaving && self.state.is_empty() {
+            self.state.retire_slots();
+        }
+        self.carry_out();
+    }
+
+    /// Waits for the next thing to happen. The order says what frees the most: slots that report come first, so
+    /// that their hands are filled before anything else is done.
+    async fn wait(&mut self) -> Woken {
+        let deadline = self
+            .state
+            .deadline()
+            .map_or(self.heartbeat, |at| at.min(self.heartbeat));
+        tokio::select! {
+            biased;
+            _ = self.events.recv_many(&mut self.batch, EVENTS) => Woken::Slots,
+            receipts = self.results.next() => Woken::Stored(receipts),
+            receipts = self.tasks.next() => Woken::Stored(receipts),
+            (sent, answer) = pulled(&mut self.pull) => Woken::Pulled(sent, answer),
+            (_, answer) = &mut self.control => Woken::Told(answer),
+            Some(lease) = self.lost.recv() => Woken::Lost(lease),
+            order = self.orders.recv(), if !self.leaving || !self.orders.is_closed() => {
+                // Whoever gave orders has gone: nobody waits for what runs.
+                Woken::Ordered(order.unwrap_or(Order::Stop))
+            }
+            Some(()) = self.answers.next() => Woken::Answered,
+            () = sleep_until(deadline) => Woken::Tick,
+        }
+    }
+
+    fn start_pull(&mut self) {
+        let wanted = self.state.wants();
+        if self.pull.is_none() && wanted > 0 && !self.leaving {
+            self.pull = Some(pull(self.worker.queues.tasks.clone(), wanted));
+        }
+    }
+
+    fn on_slots(&mut self, now: Instant) {
+        let mut batch = std::mem::take(&mut self.batch);
+        for (slot, event) in batch.drain(..) {
+            self.state.on_slot(now, slot, event, &self.slots);
+        }
+        self.batch = batch;
+    }
+
+    fn on_pulled(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        answer: Result<Vec<Delivery>, QueueError>,
+    ) {
+        self.pull = None;
+        match answer {
+            Ok(parcels) if parcels.is_empty() => self.state.on_empty_pull(),
+            Ok(parcels) if self.leaving => {
+                let leases = parcels.into_iter().map(|parcel| parcel.lease).collect();
+                self.release(leases);
+            }
+            Ok(parcels) => {
+                parcels
+                    .into_iter()
+                    .for_each(|parcel| self.on_delivery(now, sent, parcel));
+            }
+            Err(error) => {
+                warn!(%error, "no tasks could be pulled; trying again");
+                self.pull = Some(pull_later(
+                    self.worker.queues.tasks.clone(),
+                    self.state.wants(),
+                ));
+            }
+        }
+    }
+
+    /// A message from the tasks' queue. What is not a parcel of this run names no task: it is removed and logged.
+    fn on_delivery(&mut self, now: Instant, sent: Instant, delivery: Delivery) {
+        let Delivery { lease, body } = delivery;
+        let settings = &self.worker.settings;
+        let problem = match Message::read(body, &settings.seal) {
+            Ok(Message::Parcel(parcel, entries)) if parcel.run == settings.run => {
+                self.keeper.hold(lease.clone(), sent);
+
+                let lookup = self.worker.lookup.as_ref();
+                match self
+                    .state
+                    .on_parcel(now, lease.clone(), &parcel, entries, lookup)
+                {
+                    Ok(()) => return,
+                    Err(error) => error.to_string(),
+                }
+            }
+            Ok(_) => "it is no parcel of this run".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        warn!(%lease, problem, "a message on the tasks' queue was dropped");
+        self.acknowledge(vec![lease]);
+    }
+
+    fn on_told(&mut self, now: Instant, answer: Result<Vec<Delivery>, QueueError>) {
+        let queue = self.worker.queues.control.clone();
+        let Ok(deliveries) = answer else {
+            self.control = pull_later(queue, 64);
+            return;
+        };
+        self.control = pull(queue.clone(), 64);
+        let mut leases = Vec::with_capacity(deliveries.len());
+        for Delivery { lease, body } in deliveries {
+            leases.push(lease);
+            let Ok(Message::Control(control)) = Message::read(body, &self.worker.settings.seal)
+            else {
+                warn!("a message on the control queue was dropped: it is not the master's");
+                continue;
+            };
+            self.state.on_control(&control, now);
+            match control.state {
+                RunState::Ended => self.on_order(Order::Drain),
+                RunState::Aborted => self.on_order(Order::Stop),
+                RunState::Open | RunState::Closing | RunState::Detached => {}
+            }
+        }
+        self.answers.push(Box::pin(async move {
+            // A control message that is delivered again changes nothing.
+            queue.ack(&leases).await;
+        }));
+    }
+
+    fn on_order(&mut self, order: Order) {
+        debug!(?order, "the worker leaves");
+        self.leaving = true;
+        match order {
+            Order::Drain => self.state.drain(),
+            Order::Stop => self.state.stop(),
+        }
+    }
+
+    fn carry_out(&mut self) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.state.take_effects(&mut effects);
+        let (mut acks, mut releases) = (Vec::new(), Vec::new());
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Start(id) => self.start_slot(id),
+                Effect::Run(id, frame) => self.with(id, |slot| slot.run(frame)),
+                Effect::Revoke(id, frame) => self.with(id, |slot| slot.revoke(frame)),
+                Effect::Cancel(id, task, attempt) => {
+                    self.with(id, |slot| slot.cancel(task, attempt))
+                }
+                Effect::Exit(id) => self.with(id, Slot::exit),
+                Effect::Kill(id) => self.with(id, Slot::kill),
+                Effect::Drop(id) => drop(self.slots.0.remove(&id)),
+                Effect::Publish(out) => match out.to {
+                    Topic::Results => self.results.push(out.message, out.receipt),
+                    Topic::Tasks => self.tasks.push(out.message, out.receipt),
+                },
+                Effect::Ack(lease) => acks.push(lease),
+                Effect::Release(lease) => releases.push(lease),
+                Effect::Output(slot, task, stream, line) => {
+                    (self.worker.output)(OutputLine {
+                        slot,
+                        task,
+                        stream,
+                        line: &line,
+                    });
+                }
+            }
+        }
+        self.effects = effects;
+        self.acknowledge(acks);
+        self.release(releases);
+    }
+
+    fn with(&self, id: SlotId, order: impl FnOnce(&Slot)) {
+        // A slot that ended meanwhile has said so: its tasks wait again by then.
+        if let Some(slot) = self.slots.0.get(&id) {
+            order(slot);
+        }
+    }
+
+    fn start_slot(&mut self, id: SlotId) {
+        match Slot::start(id, &self.worker.launch, self.events_tx.clone()) {
+            Ok(slot) => drop(self.slots.0.insert(id, slot)),
+            Err(error) => self
+                .state
+                .on_start_failed(Instant::now(), id, &error.to_string()),
+        }
+    }
+
+    fn acknowledge(&self, leases: Vec<LeaseId>) {
+        if !leases.is_empty() {
+            leases.iter().for_each(|lease| self.keeper.forget(lease));
+            let queue = self.worker.queues.tasks.clone();
+            self.answers.push(Box::pin(acknowledge(queue, leases)));
+        }
+    }
+
+    fn release(&self, leases: Vec<LeaseId>) {
+        if !leases.is_empty() {
+            leases.iter().for_each(|lease| self.keeper.forget(lease));
+            let queue = self.worker.queues.tasks.clone();
+            self.answers.push(Box::pin(async move {
+                // A release that fails is made good by the lease's end.
+                queue.release(&leases).await;
+            }));
+        }
+    }
+}
+
+fn pull(queue: Arc<dyn Queue>, most: usize) -> Pull {
+    Box::pin(async move {
+        let sent = Instant::now();
+        // An empty pull is news too: the master redrives by it, in leases.
+        let wait = PULL_WAIT.min(queue.limits().lease);
+        (sent, queue.take(most, wait).await)
+    })
+}
+
+fn pull_later(queue: Arc<dyn Queue>, most: usize) -> Pull {
+    Box::pin(async move {
+        sleep(PULL_AGAIN).await;
+        pull(queue, most.max(1)).await
+    })
+}
+
+async fn pulled(pull: &mut Option<Pull>) -> (Instant, Result<Vec<Delivery>, QueueError>) {
+    match pull {
+        Some(pull) => pull.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Acknowledges, again where the queue had a passing fault. A lost lease needs nothing: the parcel comes again,
+/// and the master passes its results over.
+async fn acknowledge(queue: Arc<dyn Queue>, mut leases: Vec<LeaseId>) {
+    for delay in [PULL_AGAIN, PULL_AGAIN * 5, PULL_AGAIN * 25] {
+        let answers = queue.ack(&leases).await;
+        let failed =
+            |answer: &Result<(), QueueError>| answer.as_ref().is_err_and(QueueError::is_transient);
+        leases = leases
+            .into_iter()
+            .zip(answers)
+            .filter(|(_, a)| failed(a))
+            .map(|(l, _)| l)
+            .collect();
+        if leases.is_empty() {
+            return;
+        }
+        sleep(delay).await;
+    }
+    warn!(
+        parcels = leases.len(),
+        "parcels could not be acknowledged; they will be delivered again"
+    );
+}

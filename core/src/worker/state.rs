@@ -1,0 +1,268 @@
+//! What a worker knows and decides: no IO, no clock, no channel.
+//!
+//! Every input takes `now` and leaves its [`Effect`]s for the loop. Parcels come in at one end; their tasks wait
+//! in chunks, go to slots in frames, and leave as results. A parcel is acknowledged when each of its tasks is
+//! in safety.
+
+mod fill;
+mod intake;
+mod leave;
+mod report;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod tick;
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::envelope::{Alive, Control, Seal, TaskRun};
+use crate::id::{RunId, TaskId, WorkerId};
+use crate::outcome::Failure;
+use crate::queue::LeaseId;
+use crate::slot::SlotId;
+
+use self::slots::SlotState;
+use super::effect::{Effect, Outgoing, Receipt, Topic};
+use super::estimate::Estimates;
+use super::held::{Chunk, Held};
+use super::retired::RetiredSet;
+
+pub use self::intake::Lookup;
+
+/// What a worker is told when it starts.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The run.
+    pub run: RunId,
+    /// This worker.
+    pub worker: WorkerId,
+    /// How messages are sealed.
+    pub seal: Seal,
+    /// Most slots.
+    pub slots: u32,
+    /// Executions after which a slot is replaced; none by default.
+    pub max_tasks_per_slot: Option<u64>,
+    /// From a cancelled token to the kill.
+    pub grace: Duration,
+    /// Largest message that the results' queue carries, in bytes.
+    pub message_bytes: usize,
+}
+
+/// The worker.
+#[derive(Debug)]
+pub struct State {
+    settings: Settings,
+    parcels: HashMap<u64, Held>,
+    next_execution: u64,
+    pending: VecDeque<Chunk>,
+    /// Tasks in `pending`.
+    waiting: u64,
+    slots: Vec<SlotState>,
+    next_slot: u32,
+    next_frame: u64,
+    estimates: Estimates,
+    retired: RetiredSet,
+    retired_since: Vec<TaskRun>,
+    empty_pulls: u32,
+    epoch: u64,
+    control: u64,
+    /// The execution beside which nothing else may run.
+    solitary: Option<u64>,
+    /// Tasks in whose company slots of this worker died, the last ones.
+    accused: VecDeque<TaskId>,
+    /// Whether nothing more is taken.
+    draining: bool,
+    /// Slots in a row that died before they were ready.
+    stillborn: u32,
+    broken: Option<Failure>,
+    effects: Vec<Effect>,
+}
+
+impl State {
+    /// A worker that holds nothing.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            parcels: HashMap::new(),
+            next_execution: 0,
+            pending: VecDeque::new(),
+            waiting: 0,
+            slots: Vec::new(),
+            next_slot: 0,
+            next_frame: 0,
+            estimates: Estimates::default(),
+            retired: RetiredSet::default(),
+            retired_since: Vec::new(),
+            empty_pulls: 0,
+            epoch: 0,
+            control: 0,
+            solitary: None,
+            accused: VecDeque::new(),
+            draining: false,
+            stillborn: 0,
+            broken: None,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Takes the effects of the inputs so far, in order. `into` is emptied first.
+    pub fn take_effects(&mut self, into: &mut Vec<Effect>) {
+        into.clear();
+        std::mem::swap(&mut self.effects, into);
+    }
+
+    /// Whether it holds no parcel.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parcels.is_empty()
+    }
+
+    /// Whether every slot has ended.
+    #[must_use]
+    pub fn has_no_slots(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// How many parcels to take now: no more than can start soon, so that nobody hoards.
+    #[must_use]
+    pub fn wants(&self) -> usize {
+        if self.draining || self.solitary.is_some() || self.broken.is_some() {
+            return 0;
+        }
+        let idle = self.idle_slots();
+        let chunks = self.pending.len();
+        if idle > chunks {
+            return idle - chunks;
+        }
+        // Nobody is idle: one more parcel may wait here while all that is held will soon be over.
+        usize::from(chunks == 0 && self.slots.iter().all(SlotState::is_short))
+    }
+
+    /// Free hands: slots without work, and those that were not started yet.
+    fn idle_slots(&self) -> usize {
+        let busy = self
+            .slots
+            .iter()
+            .filter(|slot| !slot.frames.is_empty())
+            .count();
+        (self.settings.slots as usize).saturating_sub(busy)
+    }
+
+    /// A pull came back empty.
+    pub fn on_empty_pull(&mut self) {
+        self.empty_pulls = self.empty_pulls.saturating_add(1);
+    }
+
+    /// A message is safe.
+    pub fn on_published(&mut self, now: Instant, receipt: Receipt) {
+        let solitary = self.solitary;
+        self.settle(receipt);
+        if self.solitary != solitary {
+            // What waited behind a task that ran alone may go on.
+            self.fill(now);
+        }
+    }
+
+    /// So many tasks of an execution are in safety.
+    fn settle(&mut self, receipt: Receipt) {
+        let Some(held) = self.parcels.get_mut(&receipt.execution) else {
+            return;
+        };
+        held.safe += receipt.tasks;
+        if held.safe >= held.count {
+            self.finish(receipt.execution);
+        }
+    }
+
+    /// Every task of the parcel is in safety.
+    fn finish(&mut self, execution: u64) {
+        let Some(held) = self.parcels.remove(&execution) else {
+            return;
+        };
+        if !held.lost {
+            self.effects.push(Effect::Ack(held.lease));
+        }
+        self.next_solitary();
+    }
+
+    /// The oldest parcel that suffers nothing beside it is the next to run so.
+    fn next_solitary(&mut self) {
+        let solitary = self.parcels.iter().filter(|(_, held)| held.solitary);
+        self.solitary = solitary.map(|(execution, _)| *execution).min();
+    }
+
+    /// Takes in the master's state; older ones are passed over.
+    pub fn on_control(&mut self, control: &Control, now: Instant) {
+        if (control.epoch, control.sequence) <= (self.epoch, self.control) {
+            return;
+        }
+        (self.epoch, self.control) = (control.epoch, control.sequence);
+        self.retired = RetiredSet::new(&control.retired);
+        self.drop_retired(now);
+        self.fill(now);
+    }
+
+    /// A lease was lost: what runs is cancelled, what waits is dropped, the parcel is with another worker.
+    pub fn on_lease_lost(&mut self, lease: &LeaseId, now: Instant) {
+        let found = self
+            .parcels
+            .iter_mut()
+            .find(|(_, held)| held.lease == *lease);
+        let Some((&execution, held)) = found else {
+            return;
+        };
+        held.lost = true;
+        let mut dropped = 0;
+        self.pending.retain(|chunk| {
+            let keep = chunk.execution != execution;
+            dropped += if keep { 0 } else { chunk.count };
+            keep
+        });
+        self.waiting -= u64::from(dropped);
+        self.cancel_execution(execution, now);
+        self.settle(Receipt {
+            execution,
+            tasks: dropped,
+        });
+        self.fill(now);
+    }
+
+    /// The heartbeat.
+    pub fn alive(&mut self) -> Alive {
+        let mut held = Vec::new();
+        let mut running = 0;
+        for chunk in &self.pending {
+            intake::push_runs(&mut held, &chunk.entries);
+        }
+        for frame in self.slots.iter().flat_map(|slot| &slot.frames) {
+            intake::push_runs(&mut held, &frame.entries);
+            running += frame.left();
+        }
+        Alive {
+            run: self.settings.run.clone(),
+            worker: self.settings.worker,
+            held,
+            running,
+            free: u32::try_from(self.idle_slots()).unwrap_or(u32::MAX),
+            empty_pulls: std::mem::take(&mut self.empty_pulls),
+            retired: std::mem::take(&mut self.retired_since),
+            epoch: self.epoch,
+        }
+    }
+
+    fn publish(&mut self, to: Topic, message: bytes::Bytes, receipt: Option<Receipt>) {
+        self.effects.push(Effect::Publish(Outgoing {
+            to,
+            message,
+            receipt,
+        }));
+    }
+
+    fn slot_mut(&mut self, id: SlotId) -> Option<&mut SlotState> {
+        self.slots.iter_mut().find(|slot| slot.id == id)
+    }
+}

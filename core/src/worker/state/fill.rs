@@ -1,0 +1,211 @@
+//! Tasks that wait go to slots.
+
+use tokio::time::Instant;
+
+use crate::slot::{Frame, SlotId};
+
+use super::super::effect::Effect;
+use super::super::frame::{Cut, cut};
+use super::State;
+use super::slots::{InFlight, Phase, SlotState};
+
+impl State {
+    /// Gives waiting tasks to slots with free hands, and starts slots where hands are missing.
+    pub(super) fn fill(&mut self, now: Instant) {
+        if self.broken.is_some() {
+            self.fail_pending();
+            return;
+        }
+        if self.solitary.is_some() {
+            self.fill_solitary(now);
+            return;
+        }
+        let waits = self.fill_alone(now);
+        while let Some(at) = self.pending.iter().position(|chunk| !chunk.alone) {
+            let Some(slot) = self.choose(waits, now) else {
+                break;
+            };
+            self.bring_forward(at);
+            self.send(slot, now);
+        }
+        self.start_slots();
+    }
+
+    /// Gives fresh slots to tasks that need one each. True when one of them waits for a place.
+    fn fill_alone(&mut self, now: Instant) -> bool {
+        while let Some(at) = self.pending.iter().position(|chunk| chunk.alone) {
+            let fresh = |slot: &SlotState| slot.executions == 0 && slot.is_idle();
+            let Some(slot) = self.slots.iter().position(fresh) else {
+                let coming = |slot: &SlotState| slot.phase != Phase::Ready;
+                if self.slots.len() >= self.settings.slots as usize
+                    && !self.slots.iter().any(coming)
+                {
+                    self.retire_idle_slot();
+                }
+                return true;
+            };
+            self.bring_forward(at);
+            self.send(slot, now);
+        }
+        false
+    }
+
+    /// Makes a chunk the first; the others keep their order.
+    fn bring_forward(&mut self, at: usize) {
+        if at > 0
+            && let Some(chunk) = self.pending.remove(at)
+        {
+            self.pending.push_front(chunk);
+        }
+    }
+
+    /// The slot for the next frame: an idle one, else one whose short work is soon over. While a task waits for a
+    /// fresh slot nothing goes behind other work, so that a slot falls idle and can be replaced.
+    fn choose(&self, idle_only: bool, now: Instant) -> Option<usize> {
+        let idle = self.slots.iter().position(SlotState::is_idle);
+        let wear = self.settings.max_tasks_per_slot;
+        idle.or_else(|| {
+            if idle_only {
+                return None;
+            }
+            let room = |slot: &SlotState| slot.has_room_behind(now) && slot.wear_left(wear) > 0;
+            let rooms = self.slots.iter().enumerate().filter(|(_, slot)| room(slot));
+            rooms
+                .min_by_key(|(_, slot)| slot.left())
+                .map(|(index, _)| index)
+        })
+    }
+
+    /// Cuts a frame off the first chunk and gives it to a slot.
+    fn send(&mut self, slot: usize, now: Instant) {
+        let Some(chunk) = self.pending.front_mut() else {
+            return;
+        };
+        let Some(held) = self.parcels.get_mut(&chunk.execution) else {
+            // A chunk never outlives its parcel; were it so, its tasks come back by lease.
+            self.waiting -= u64::from(chunk.count);
+            self.pending.pop_front();
+            return;
+        };
+        // Half of an even share, so that the last frames end together.
+        let share = self.waiting.div_ceil(u64::from(self.settings.slots) * 2);
+        let share = u32::try_from(share).unwrap_or(u32::MAX);
+        let wear = self.slots[slot].wear_left(self.settings.max_tasks_per_slot);
+        let Cut {
+            length,
+            count,
+            expected,
+            timeout,
+        } = cut(&chunk.entries, &held.known, &self.estimates, share, wear);
+        // A timeout counts from when its own task began: that must be noted too.
+        let noted = count > 1 && (chunk.noted || timeout.is_some());
+        let entries = chunk.entries.split_to(length);
+        let execution = chunk.execution;
+        chunk.count -= count;
+        if chunk.count == 0 {
+            self.pending.pop_front();
+        }
+        held.begun = true;
+        let kinds = held.indices.clone();
+        self.waiting -= u64::from(count);
+        let number = self.next_frame;
+        self.next_frame += 1;
+        let id = self.execution_id(execution);
+        let frame = Frame {
+            number,
+            execution: id,
+            kinds,
+            entries: entries.clone(),
+            count,
+            noted,
+        };
+        let slot = &mut self.slots[slot];
+        let since = slot.frames.is_empty().then_some(now);
+        slot.frames.push_back(InFlight {
+            number,
+            execution,
+            entries,
+            count,
+            done: 0,
+            expected,
+            timeout,
+            since,
+            revoking: false,
+            noted,
+        });
+        let id = slot.id;
+        self.effects.push(Effect::Run(id, frame));
+    }
+
+    /// Starts slots lazily: no more than there are tasks without one.
+    fn start_slots(&mut self) {
+        let starting = self
+            .slots
+            .iter()
+            .filter(|slot| slot.phase == Phase::Starting)
+            .count();
+        let room = (self.settings.slots as usize).saturating_sub(self.slots.len());
+        let wanted = usize::try_from(self.waiting)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(starting);
+        for _ in 0..wanted.min(room) {
+            self.start_slot();
+        }
+    }
+
+    fn start_slot(&mut self) {
+        let id = SlotId(self.next_slot);
+        self.next_slot += 1;
+        self.slots.push(SlotState::new(id));
+        self.effects.push(Effect::Start(id));
+    }
+
+    /// A suspect runs alone: other slots end what they have, then it gets a fresh one.
+    fn fill_solitary(&mut self, now: Instant) {
+        if self.slots.iter().any(|slot| !slot.frames.is_empty()) {
+            return;
+        }
+        let Some(at) = self
+            .pending
+            .iter()
+            .position(|chunk| Some(chunk.execution) == self.solitary)
+        else {
+            return;
+        };
+        match self
+            .slots
+            .iter()
+            .position(|slot| slot.executions == 0 && slot.phase != Phase::Leaving)
+        {
+            Some(fresh) if self.slots[fresh].phase == Phase::Ready => {
+                self.bring_forward(at);
+                self.send(fresh, now);
+            }
+            Some(_) => {}
+            None if self.slots.len() < self.settings.slots as usize => self.start_slot(),
+            None => self.retire_idle_slot(),
+        }
+    }
+
+    /// Makes room for a fresh slot.
+    fn retire_idle_slot(&mut self) {
+        if self.slots.iter().any(|slot| slot.phase == Phase::Leaving) {
+            return;
+        }
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.is_idle()) {
+            slot.phase = Phase::Leaving;
+            self.effects.push(Effect::Exit(slot.id));
+        }
+    }
+
+    /// Answers every waiting task with the reason why no slot can be had.
+    fn fail_pending(&mut self) {
+        let Some(failure) = self.broken.clone() else {
+            return;
+        };
+        for chunk in std::mem::take(&mut self.pending) {
+            self.waiting -= u64::from(chunk.count);
+            self.report_all(chunk.execution, &chunk.entries, &failure);
+        }
+    }
+}

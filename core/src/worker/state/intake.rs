@@ -1,0 +1,417 @@
+//! Parcels come in.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::envelope::entry::{self, result_head, task_head};
+use crate::envelope::{Kind, Parcel, Results, Started, TaskRun, WireError};
+use crate::id::{Attempt, ExecutionId, TaskId};
+use crate::outcome::{Cause, Failure};
+use crate::queue::LeaseId;
+
+use super::super::effect::{Effect, Receipt, Topic};
+use super::super::frame::KindInfo;
+use super::super::held::{Chunk, Held};
+use super::State;
+
+/// What the worker's program knows of a kind that a parcel names; the failure says why it cannot run it.
+pub trait Lookup {
+    /// Looks a kind up by name and fingerprint.
+    ///
+    /// # Errors
+    /// The [`Failure`] that each task of the kind is answered with.
+    fn look_up(&self, kind: &Kind) -> Result<KindInfo, Failure>;
+}
+
+/// What became of one entry on its way in.
+enum Entry {
+    Keep,
+    Retired,
+    Rejected(Box<Failure>),
+}
+
+impl State {
+    /// Takes in a parcel of this run.
+    ///
+    /// # Errors
+    /// [`WireError`] when its entries cannot be read under a good seal. Nothing of it runs then; the caller
+    /// acknowledges and logs it, and the master publishes what it misses again.
+    pub fn on_parcel(
+        &mut self,
+        now: Instant,
+        lease: LeaseId,
+        parcel: &Parcel,
+        entries: Bytes,
+        lookup: &dyn Lookup,
+    ) -> Result<(), WireError> {
+        let looked_up: Vec<_> = parcel
+            .kinds
+            .iter()
+            .map(|kind| lookup.look_up(kind))
+            .collect();
+        let plain = self.retired.is_empty() && looked_up.iter().all(Result::is_ok);
+        let mut runs = Vec::new();
+        let counted = count_runs(&entries, parcel.kinds.len(), &mut runs)?;
+        let execution = self.next_execution;
+        self.next_execution += 1;
+        self.hold(execution, lease, counted, parcel, &looked_up);
+        if parcel.alone {
+            self.acquit(execution, &runs);
+        }
+        self.next_solitary();
+        let kept = if plain {
+            (entries, counted)
+        } else {
+            runs.clear();
+            self.sort_out(execution, &entries, &looked_up, &mut runs)?
+        };
+        if !runs.is_empty() && !self.is_soon_over(execution, kept.1) {
+            self.say_started(execution, runs);
+        }
+        self.wait_for_slot(execution, kept.0, kept.1, now);
+        // A parcel without a task is in safety at once.
+        self.settle(Receipt {
+            execution,
+            tasks: 0,
+        });
+        self.fill(now);
+        Ok(())
+    }
+
+    fn hold(
+        &mut self,
+        execution: u64,
+        lease: LeaseId,
+        count: u32,
+        parcel: &Parcel,
+        looked_up: &[Result<KindInfo, Failure>],
+    ) {
+        // An unknown kind's index is never used: its entries are rejected on the way in.
+        let known: Arc<[KindInfo]> = looked_up
+            .iter()
+            .map(|info| *info.as_ref().unwrap_or(&KindInfo::UNKNOWN))
+            .collect();
+        let indices = known.iter().map(|kind| kind.index).collect();
+        let kinds = parcel.kinds.as_slice().into();
+        let alone = parcel.alone;
+        let held = Held {
+            lease,
+            kinds,
+            known,
+            indices,
+            count,
+            safe: 0,
+            lost: false,
+            alone,
+            solitary: alone,
+            begun: false,
+        };
+        self.parcels.insert(execution, held);
+    }
+
+    /// A task that this worker itself made a suspect, as a slot died, needs a fresh slot and no more: whatever else
+    /// runs here is in other processes.
+    fn acquit(&mut self, execution: u64, runs: &[TaskRun]) {
+        let before = self.accused.len();
+        for task in runs.iter().flat_map(|run| run.tasks()) {
+            self.accused.retain(|accused| *accused != task);
+        }
+        if self.accused.len() < before
+            && let Some(held) = self.parcels.get_mut(&execution)
+        {
+            held.solitary = false;
+        }
+    }
+
+    /// Keeps the entries that may run; answers or settles the others.
+    fn sort_out(
+        &mut self,
+        execution: u64,
+        entries: &Bytes,
+        kinds: &[Result<KindInfo, Failure>],
+        runs: &mut Vec<TaskRun>,
+    ) -> Result<(Bytes, u32), WireError> {
+        let mut kept = Vec::with_capacity(entries.len());
+        let mut rejected = Vec::new();
+        let (mut keeps, mut rejections, mut retired) = (0, 0, 0);
+        let mut rest = &entries[..];
+        while let Some(head) = task_head(rest)? {
+            match self.judge(head.task, head.attempt, kinds.get(usize::from(head.kind))) {
+                Entry::Keep => {
+                    kept.extend_from_slice(&rest[..head.length]);
+                    TaskRun::push(runs, head.task, head.attempt);
+                    keeps += 1;
+                }
+                Entry::Retired => {
+                    TaskRun::push(&mut self.retired_since, head.task, head.attempt);
+                    retired += 1;
+                }
+                Entry::Rejected(failure) => {
+                    let zero = std::time::Duration::ZERO;
+                    entry::put_failed(&mut rejected, head.task, head.attempt, zero, &failure);
+                    rejections += 1;
+                }
+            }
+            rest = &rest[head.length..];
+        }
+        if rejections > 0 {
+            self.publish_results(execution, &rejected, rejections);
+        }
+        if retired > 0 {
+            self.settle(Receipt {
+                execution,
+                tasks: retired,
+            });
+        }
+        Ok((kept.into(), keeps))
+    }
+
+    fn judge(
+        &self,
+        task: TaskId,
+        attempt: Attempt,
+        kind: Option<&Result<KindInfo, Failure>>,
+    ) -> Entry {
+        if self.retired.contains(task, attempt) {
+            return Entry::Retired;
+        }
+        match kind {
+            Some(Ok(_)) => Entry::Keep,
+            Some(Err(failure)) => Entry::Rejected(Box::new(failure.clone())),
+            None => {
+                let reason = "its envelope names a kind that its parcel does not list";
+                Entry::Rejected(Box::new(Failure::new(Cause::Rejected, reason)))
+            }
+        }
+    }
+
+    /// Whether the results of a parcel will come so soon that nobody needs to hear of its start.
+    fn is_soon_over(&self, execution: u64, count: u32) -> bool {
+        let Some(held) = self.parcels.get(&execution) else {
+            return true;
+        };
+        let longest = held
+            .known
+            .iter()
+            .map(|kind| self.estimates.seconds(kind.index));
+        let longest = longest
+            .map(|seconds| seconds.unwrap_or(f64::INFINITY))
+            .fold(0.0, f64::max);
+        longest * f64::from(count) <= SOON
+    }
+
+    fn say_started(&mut self, execution: u64, tasks: Vec<TaskRun>) {
+        let started = Started {
+            run: self.settings.run.clone(),
+            execution: self.execution_id(execution),
+            epoch: self.epoch,
+            tasks,
+        };
+        let message = started.message(&self.settings.seal);
+        self.publish(Topic::Results, message, None);
+    }
+
+    /// Puts tasks at the end of those that wait.
+    fn wait_for_slot(&mut self, execution: u64, entries: Bytes, count: u32, now: Instant) {
+        if count > 0 {
+            self.waiting += u64::from(count);
+            let alone = self.is_alone(execution);
+            self.pending.push_back(Chunk {
+                alone,
+                execution,
+                entries,
+                count,
+                noted: false,
+                since: now,
+            });
+        }
+    }
+
+    /// Puts tasks that a slot had back at the front; those that were retired meanwhile are dropped.
+    pub(super) fn wait_again(&mut self, execution: u64, entries: Bytes, noted: bool, now: Instant) {
+        let lost = self.parcels.get(&execution).is_none_or(|held| held.lost);
+        if !lost && self.retired.is_empty() {
+            let count = entry::count(&entries);
+            self.wait_first(Chunk {
+                alone: self.is_alone(execution),
+                execution,
+                entries,
+                count,
+                noted,
+                since: now,
+            });
+            return;
+        }
+        let mut kept = Vec::new();
+        let (mut count, mut dropped) = (0, 0);
+        let mut rest = &entries[..];
+        while let Ok(Some(head)) = task_head(rest) {
+            let retired = self.retired.contains(head.task, head.attempt);
+            if retired {
+                TaskRun::push(&mut self.retired_since, head.task, head.attempt);
+            }
+            if lost || retired {
+                dropped += 1;
+            } else {
+                kept.extend_from_slice(&rest[..head.length]);
+                count += 1;
+            }
+            rest = &rest[head.length..];
+        }
+        self.wait_first(Chunk {
+            alone: self.is_alone(execution),
+            execution,
+            entries: kept.into(),
+            count,
+            noted,
+            since: now,
+        });
+        self.settle(Receipt {
+            execution,
+            tasks: dropped,
+        });
+    }
+
+    fn wait_first(&mut self, chunk: Chunk) {
+        if chunk.count > 0 {
+            self.waiting += u64::from(chunk.count);
+            self.pending.push_front(chunk);
+        }
+    }
+
+    fn is_alone(&self, execution: u64) -> bool {
+        self.parcels.get(&execution).is_some_and(|held| held.alone)
+    }
+
+    /// Drops what waits and is retired, and cancels what runs and is retired.
+    pub(super) fn drop_retired(&mut self, now: Instant) {
+        if self.retired.is_empty() {
+            return;
+        }
+        for chunk in std::mem::take(&mut self.pending).into_iter().rev() {
+            self.waiting -= u64::from(chunk.count);
+            let Chunk {
+                execution,
+                entries,
+                noted,
+                since,
+                ..
+            } = chunk;
+            self.wait_again(execution, entries, noted, since);
+        }
+        self.cancel_retired(now);
+    }
+
+    pub(super) const fn execution_id(&self, number: u64) -> ExecutionId {
+        ExecutionId {
+            worker: self.settings.worker,
+            number,
+        }
+    }
+
+    /// Sends results of an execution to the master, in as many messages as the queue's limit asks for.
+    pub(super) fn publish_results(&mut self, execution: u64, entries: &[u8], count: u32) {
+        let most = self.settings.message_bytes.saturating_sub(MESSAGE_OVERHEAD);
+        if entries.len() <= most {
+            self.publish_message(execution, entries, count);
+            return;
+        }
+        for (part, tasks) in split_results(entries, most) {
+            self.publish_message(execution, &part, tasks);
+        }
+    }
+
+    fn publish_message(&mut self, execution: u64, entries: &[u8], count: u32) {
+        let results = Results {
+            run: self.settings.run.clone(),
+            execution: self.execution_id(execution),
+            epoch: self.epoch,
+            count,
+        };
+        let message = results.message(entries, &self.settings.seal);
+        self.publish(
+            Topic::Results,
+            message,
+            Some(Receipt {
+                execution,
+                tasks: count,
+            }),
+        );
+    }
+
+    /// Gives a parcel back whole: nothing of it has begun.
+    pub(super) fn release(&mut self, execution: u64) {
+        if let Some(held) = self.parcels.remove(&execution)
+            && !held.lost
+        {
+            self.effects.push(Effect::Release(held.lease));
+        }
+        self.next_solitary();
+    }
+}
+
+/// Seconds of work of a parcel below which its results are the first that is said of it.
+const SOON: f64 = 0.01;
+
+/// Bytes that a message's prefix, header and seal may take beside its entries.
+const MESSAGE_OVERHEAD: usize = 1024;
+
+/// Groups results into messages of at most `most` bytes. A result that is larger by itself becomes a failure
+/// that names the setting.
+fn split_results(entries: &[u8], most: usize) -> Vec<(Vec<u8>, u32)> {
+    let mut parts: Vec<(Vec<u8>, u32)> = Vec::new();
+    let mut rest = entries;
+    while let Ok(Some(head)) = result_head(rest) {
+        let mut entry = rest[..head.length].to_vec();
+        if entry.len() > most {
+            let (size, limit) = (entry.len(), most);
+            let reason = format!(
+                "its result of {size} bytes is larger than the {limit} bytes that a message carries; return it by reference, as a path or a URL"
+            );
+            let failure = Failure {
+                retryable: false,
+                ..Failure::new(Cause::Rejected, reason)
+            };
+            entry.clear();
+            entry::put_failed(&mut entry, head.task, head.attempt, head.elapsed, &failure);
+        }
+        match parts.last_mut() {
+            Some((part, count)) if part.len() + entry.len() <= most => {
+                part.extend_from_slice(&entry);
+                *count += 1;
+            }
+            _ => parts.push((entry, 1)),
+        }
+        rest = &rest[head.length..];
+    }
+    parts
+}
+
+/// Counts entries and lists their tasks; refuses what cannot be read before anything of it runs.
+fn count_runs(entries: &[u8], kinds: usize, runs: &mut Vec<TaskRun>) -> Result<u32, WireError> {
+    let mut rest = entries;
+    let mut count = 0;
+    while let Some(head) = task_head(rest)? {
+        if usize::from(head.kind) >= kinds {
+            return Err(WireError::Unreadable(format!(
+                "kind {} of {kinds}",
+                head.kind
+            )));
+        }
+        TaskRun::push(runs, head.task, head.attempt);
+        count += 1;
+        rest = &rest[head.length..];
+    }
+    Ok(count)
+}
+
+/// Adds the tasks of some entries to a list of runs.
+pub(super) fn push_runs(runs: &mut Vec<TaskRun>, entries: &[u8]) {
+    let mut rest = entries;
+    while let Ok(Some(head)) = task_head(rest) {
+        TaskRun::push(runs, head.task, head.attempt);
+        rest = &rest[head.length..];
+    }
+}

@@ -1,0 +1,478 @@
+//! Slots report: they are ready, tasks end, slots end.
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::time::Instant;
+
+use crate::envelope::entry::{self, TaskHead, next_result, result_head, task_head};
+use crate::id::{Attempt, TaskId};
+use crate::outcome::{Cause, Exit, Failure};
+use crate::slot::{Running, SlotEvent, SlotId, Stream};
+
+use super::super::effect::{Effect, Probe};
+use super::State;
+use super::slots::{InFlight, Phase, Sentence, SlotState};
+
+/// Slots that may die in a row before any was ready; then the pool is broken.
+const STILLBORN: u32 = 3;
+
+/// Most tasks that are remembered as having been in a slot that died.
+const ACCUSED: usize = 1024;
+
+/// How a slot ended.
+struct Ended {
+    exit: Exit,
+    running: Option<Running>,
+    tail: Vec<String>,
+    peak_rss: Option<u64>,
+    out_of_memory: bool,
+}
+
+impl State {
+    /// Takes in what a slot says.
+    pub fn on_slot(&mut self, now: Instant, id: SlotId, event: SlotEvent, probe: &dyn Probe) {
+        match event {
+            SlotEvent::Ready => self.on_ready(id),
+            SlotEvent::SetupFailed(failure) => {
+                if let Some(slot) = self.slot_mut(id) {
+                    slot.phase = Phase::Leaving;
+                }
+                self.on_stillborn(failure);
+            }
+            SlotEvent::Results {
+                frame,
+                entries,
+                count,
+            } => {
+                self.on_results(now, id, frame, &entries, count, probe);
+            }
+            SlotEvent::Revoked { frame, kept } => self.on_revoked(now, id, frame, kept),
+            SlotEvent::Output { stream, line } => return self.on_output(id, stream, line),
+            SlotEvent::Exited {
+                exit,
+                running,
+                tail,
+                peak_rss,
+                out_of_memory,
+            } => {
+                self.on_exited(
+                    now,
+                    id,
+                    Ended {
+                        exit,
+                        running,
+                        tail,
+                        peak_rss,
+                        out_of_memory,
+                    },
+                );
+            }
+        }
+        self.fill(now);
+    }
+
+    /// A slot could not be started at all.
+    pub fn on_start_failed(&mut self, now: Instant, id: SlotId, reason: &str) {
+        self.slots.retain(|slot| slot.id != id);
+        self.on_stillborn(Failure::new(
+            Cause::Broken,
+            format!("a slot cannot be started: {reason}"),
+        ));
+        self.fill(now);
+    }
+
+    fn on_ready(&mut self, id: SlotId) {
+        self.stillborn = 0;
+        if let Some(slot) = self.slot_mut(id)
+            && slot.phase == Phase::Starting
+        {
+            slot.phase = Phase::Ready;
+        }
+    }
+
+    /// A slot died before it was ready: after three in a row nothing will start here.
+    fn on_stillborn(&mut self, failure: Failure) {
+        self.stillborn += 1;
+        if self.stillborn >= STILLBORN {
+            self.broken = Some(Failure {
+                cause: Cause::Broken,
+                ..failure
+            });
+        }
+    }
+
+    fn on_output(&mut self, id: SlotId, stream: Stream, line: String) {
+        let task = self.slot_mut(id).and_then(|slot| sole_task(slot));
+        self.effects.push(Effect::Output(id, task, stream, line));
+    }
+
+    fn on_results(
+        &mut self,
+        now: Instant,
+        id: SlotId,
+        number: u64,
+        entries: &Bytes,
+        count: u32,
+        probe: &dyn Probe,
+    ) {
+        let Some(at) = self.slots.iter().position(|slot| slot.id == id) else {
+            return;
+        };
+        let slot = &mut self.slots[at];
+        let Some(place) = slot.frames.iter().position(|frame| frame.number == number) else {
+            return;
+        };
+        slot.executions += u64::from(count);
+        let frame = &mut slot.frames[place];
+        let execution = frame.execution;
+        frame.done += count;
+        frame.since = Some(now);
+        let held = self.parcels.get(&execution);
+        let known = held.map(|held| held.known.clone());
+        let lost = held.is_none_or(|held| held.lost);
+        let mut all_done = true;
+        let mut rest = &entries[..];
+        let mut ended = 0;
+        while let Ok(Some(result)) = result_head(rest)
+            && let Ok(Some(task)) = task_head(&frame.entries[ended..])
+        {
+            all_done &= result.done;
+            if let Some(kind) = known
+                .as_ref()
+                .and_then(|known| known.get(usize::from(task.kind)))
+            {
+                self.estimates.record(kind.index, result.elapsed);
+            }
+            ended += task.length;
+            rest = &rest[result.length..];
+        }
+        let tasks = frame.entries.split_to(ended);
+        if slot
+            .stopping
+            .is_some_and(|(task, ..)| !frame_holds(&frame.entries, task))
+        {
+            slot.stopping = None;
+        }
+        if frame.left() == 0 {
+            slot.frames.remove(place);
+            if let Some(next) = slot.frames.front_mut() {
+                next.since = Some(now);
+            }
+        }
+        if all_done {
+            self.publish_results(execution, entries, count);
+        } else {
+            let completed = self.complete(entries, &tasks, lost, id, probe);
+            if completed.count > 0 {
+                self.publish_results(execution, &completed.results, completed.count);
+            }
+            self.wait_again(execution, completed.again.into(), false, now);
+        }
+        self.recycle(at);
+    }
+
+    /// Judges and completes the failures among a slot's results.
+    fn complete(
+        &self,
+        entries: &Bytes,
+        tasks: &[u8],
+        lost: bool,
+        id: SlotId,
+        probe: &dyn Probe,
+    ) -> Completed {
+        let told = |head: &TaskHead| lost || self.retired.contains(head.task, head.attempt);
+        complete(
+            entries,
+            tasks,
+            lost,
+            told,
+            &probe.tail(id),
+            probe.peak_rss(id),
+        )
+    }
+
+    /// Lets a slot go that has run its share.
+    fn recycle(&mut self, at: usize) {
+        let slot = &mut self.slots[at];
+        let worn = self
+            .settings
+            .max_tasks_per_slot
+            .is_some_and(|most| slot.executions >= most);
+        if worn && slot.is_idle() {
+            slot.phase = Phase::Leaving;
+            self.effects.push(Effect::Exit(slot.id));
+        }
+    }
+
+    fn on_revoked(&mut self, now: Instant, id: SlotId, number: u64, kept: u32) {
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
+        let Some(at) = slot.frames.iter().position(|frame| frame.number == number) else {
+            return;
+        };
+        let frame = &mut slot.frames[at];
+        frame.revoking = false;
+        if kept >= frame.count {
+            return;
+        }
+        let first = entry_offset(&frame.entries, kept.saturating_sub(frame.done));
+        let returned = frame.entries.split_off(first);
+        frame.count = kept.max(frame.done);
+        let (execution, noted) = (frame.execution, frame.noted);
+        if frame.left() == 0 {
+            slot.frames.remove(at);
+        }
+        self.wait_again(execution, returned, noted, now);
+    }
+
+    /// A slot has ended: its running task is judged, its other tasks wait again.
+    fn on_exited(&mut self, now: Instant, id: SlotId, ended: Ended) {
+        let Some(at) = self.slots.iter().position(|slot| slot.id == id) else {
+            return;
+        };
+        let slot = self.slots.remove(at);
+        self.effects.push(Effect::Drop(id));
+        if slot.phase == Phase::Starting && slot.sentence.is_none() {
+            let message = format!("a slot ended before it was ready: {}", ended.exit);
+            let failure = Failure {
+                exit: Some(ended.exit),
+                output: ended.tail,
+                ..Failure::new(Cause::Broken, message)
+            };
+            self.on_stillborn(failure);
+            return;
+        }
+        let fresh = slot.executions == 0;
+        for (place, frame) in slot.frames.into_iter().enumerate().rev() {
+            let begun = place == 0;
+            if begun && let Some(running) = running_in(&frame, ended.running, fresh) {
+                self.judge_running(now, frame, running, slot.sentence, &ended);
+            } else {
+                // Any of several tasks that were not noted may have done it: they run again, noted.
+                let noted = frame.noted || (begun && frame.left() > 1);
+                self.wait_again(frame.execution, frame.entries, noted, now);
+            }
+        }
+    }
+
+    /// The task that ran when its slot died is reported; those before it, whose results were lost, and those
+    /// after it wait again without blame.
+    fn judge_running(
+        &mut self,
+        now: Instant,
+        frame: InFlight,
+        running: Running,
+        sentence: Option<Sentence>,
+        ended: &Ended,
+    ) {
+        let start = entry_offset(&frame.entries, running.index - frame.done);
+        let Ok(Some(head)) = task_head(&frame.entries[start..]) else {
+            self.wait_again(frame.execution, frame.entries, true, now);
+            return;
+        };
+        let held = self.parcels.get(&frame.execution);
+        let (alone, lost) = held.map_or((false, true), |held| (held.alone, held.lost));
+        let told = lost || self.retired.contains(head.task, head.attempt);
+        let sentence = match sentence {
+            // The cancellation was meant for another execution of the same attempt.
+            Some(Sentence::Cancelled(_)) if !told => Some(Sentence::Interrupted),
+            _ if lost => Some(Sentence::Interrupted),
+            other => other,
+        };
+        let mut failure = verdict(&head, running, sentence, alone, ended);
+        if failure.cause == Cause::Interrupted {
+            // The message that comes back by lease is the retry; the report only tells why.
+            self.give_up_lease(frame.execution);
+        }
+        if matches!(failure.cause, Cause::Suspect | Cause::Crashed) {
+            self.accuse(head.task);
+        }
+        let mut others = frame.entries[..start].to_vec();
+        others.extend_from_slice(&frame.entries[start + head.length..]);
+        if !others.is_empty() {
+            self.wait_again(frame.execution, others.into(), true, now);
+        }
+        failure.exit = Some(ended.exit);
+        failure.peak_rss = ended.peak_rss;
+        failure.output.clone_from(&ended.tail);
+        let elapsed = now.saturating_duration_since(running.since);
+        let mut entries = Vec::new();
+        entry::put_failed(&mut entries, head.task, head.attempt, elapsed, &failure);
+        self.publish_results(frame.execution, &entries, 1);
+    }
+
+    /// Remembers a task with which a slot died. One that was forgotten only waits for the other slots to end.
+    fn accuse(&mut self, task: TaskId) {
+        if self.accused.len() >= ACCUSED {
+            self.accused.pop_front();
+        }
+        self.accused.push_back(task);
+    }
+
+    /// Reports the same failure for every task of some entries.
+    pub(super) fn report_all(&mut self, execution: u64, entries: &Bytes, failure: &Failure) {
+        let mut results = Vec::new();
+        let mut count = 0;
+        let mut rest = &entries[..];
+        while let Ok(Some(head)) = task_head(rest) {
+            entry::put_failed(
+                &mut results,
+                head.task,
+                head.attempt,
+                Duration::ZERO,
+                failure,
+            );
+            count += 1;
+            rest = &rest[head.length..];
+        }
+        if count > 0 {
+            self.publish_results(execution, &results, count);
+        }
+    }
+}
+
+/// The task that a slot's output belongs to: that of a frame of one.
+fn sole_task(slot: &SlotState) -> Option<(TaskId, Attempt)> {
+    let frame = slot.frames.front().filter(|frame| frame.count == 1)?;
+    let head = task_head(&frame.entries).ok().flatten()?;
+    Some((head.task, head.attempt))
+}
+
+/// What ran in the slot's first frame when it died: what the slot wrote down, or the only task that was left of it.
+fn running_in(frame: &InFlight, running: Option<Running>, fresh: bool) -> Option<Running> {
+    let written = running.filter(|running| {
+        running.frame == frame.number && (frame.done..frame.count).contains(&running.index)
+    });
+    let only = || {
+        let since = frame.since.filter(|_| frame.left() == 1)?;
+        let (frame, index) = (frame.number, frame.done);
+        Some(Running {
+            frame,
+            index,
+            first: fresh,
+            since,
+        })
+    };
+    written.or_else(only)
+}
+
+/// Why the running task gave no result.
+fn verdict(
+    head: &TaskHead,
+    running: Running,
+    sentence: Option<Sentence>,
+    alone: bool,
+    ended: &Ended,
+) -> Failure {
+    let exit = ended.exit;
+    match sentence {
+        Some(Sentence::TimedOut(task, limit)) if task == head.task => Failure::new(
+            Cause::TimedOut,
+            format!("it ran longer than its timeout of {limit:?}"),
+        ),
+        Some(Sentence::Cancelled(task)) if task == head.task => {
+            Failure::new(Cause::Cancelled, "it did not end by itself and was killed")
+        }
+        Some(Sentence::Interrupted) => Failure::new(Cause::Interrupted, "its worker gave it back"),
+        _ if ended.out_of_memory => Failure::new(
+            Cause::OutOfMemory,
+            format!("its process passed the memory limit: {exit}"),
+        ),
+        _ if alone || running.first => {
+            Failure::new(Cause::Crashed, format!("its process died: {exit}"))
+        }
+        _ => Failure::new(
+            Cause::Suspect,
+            format!("its process died: {exit}; it will run alone"),
+        ),
+    }
+}
+
+/// Results as the master gets them, and the tasks that must run again here.
+#[derive(Default)]
+struct Completed {
+    results: Vec<u8>,
+    count: u32,
+    again: Vec<u8>,
+}
+
+/// Adds what the worker knows to the failures among some results.
+///
+/// An execution whose lease was lost was told to stop: what it says then is no failure of the task. A cancellation
+/// goes by task and attempt, so it may also meet the next execution of the same attempt in the same slot: what was
+/// cancelled without having been `told` to stop runs again.
+fn complete(
+    entries: &Bytes,
+    tasks: &[u8],
+    lost: bool,
+    told: impl Fn(&TaskHead) -> bool,
+    tail: &[String],
+    peak_rss: Option<u64>,
+) -> Completed {
+    let mut completed = Completed::default();
+    let mut rest = entries.clone();
+    let mut tasks = tasks;
+    while let Ok(Some(head)) = result_head(&rest)
+        && let Ok(Some(task)) = task_head(tasks)
+    {
+        let (entry, behind) = tasks.split_at(task.length);
+        tasks = behind;
+        if head.done {
+            completed.results.extend_from_slice(&rest[..head.length]);
+            completed.count += 1;
+            rest.advance(head.length);
+            continue;
+        }
+        let Ok(Some(result)) = next_result(&mut rest) else {
+            break;
+        };
+        let Err(mut failure) = result.outcome else {
+            continue;
+        };
+        if failure.cause == Cause::Cancelled && !told(&task) {
+            completed.again.extend_from_slice(entry);
+            continue;
+        }
+        if lost {
+            failure.cause = Cause::Interrupted;
+        }
+        failure.output = tail.to_vec();
+        failure.peak_rss = failure.peak_rss.or(peak_rss);
+        let (attempt, elapsed) = (result.attempt, result.elapsed);
+        entry::put_failed(
+            &mut completed.results,
+            result.task,
+            attempt,
+            elapsed,
+            &failure,
+        );
+        completed.count += 1;
+    }
+    completed
+}
+
+/// Whether a task is among some entries.
+pub(super) fn frame_holds(entries: &[u8], task: TaskId) -> bool {
+    let mut rest = entries;
+    while let Ok(Some(head)) = task_head(rest) {
+        if head.task == task {
+            return true;
+        }
+        rest = &rest[head.length..];
+    }
+    false
+}
+
+/// Where the entry at `index` begins; the end when there are fewer.
+pub(super) fn entry_offset(entries: &[u8], index: u32) -> usize {
+    let mut offset = 0;
+    for _ in 0..index {
+        let Ok(Some(head)) = task_head(&entries[offset..]) else {
+            break;
+        };
+        offset += head.length;
+    }
+    offset
+}

@@ -1,0 +1,115 @@
+//! What the worker knows of each slot.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::id::{Attempt, TaskId};
+use crate::slot::SlotId;
+
+/// Work below this is soon over: a slot may have a second frame waiting behind it.
+const SHORT: Duration = Duration::from_millis(10);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Starting,
+    Ready,
+    /// Told to exit or killed: it gets nothing more.
+    Leaving,
+}
+
+/// Why the worker kills a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sentence {
+    /// The task outlived its timeout.
+    TimedOut(TaskId, Duration),
+    /// The task was cancelled and did not end within the grace.
+    Cancelled(TaskId),
+    /// The worker leaves, or its lease is lost.
+    Interrupted,
+}
+
+#[derive(Debug)]
+pub(super) struct SlotState {
+    pub(super) id: SlotId,
+    pub(super) phase: Phase,
+    /// The first one runs; a second waits in the slot behind short tasks.
+    pub(super) frames: VecDeque<InFlight>,
+    pub(super) executions: u64,
+    pub(super) sentence: Option<Sentence>,
+    /// A task that was asked to stop, and when its grace ends.
+    pub(super) stopping: Option<(TaskId, Attempt, Instant)>,
+}
+
+/// A frame that a slot has.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    pub(super) number: u64,
+    pub(super) execution: u64,
+    /// The entries whose results have not come yet.
+    pub(super) entries: Bytes,
+    pub(super) count: u32,
+    /// How many results came.
+    pub(super) done: u32,
+    pub(super) expected: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
+    /// When its running task began, as far as the worker knows; `None` while it waits behind another.
+    pub(super) since: Option<Instant>,
+    pub(super) revoking: bool,
+    /// Whether the slot notes each task when it begins.
+    pub(super) noted: bool,
+}
+
+impl InFlight {
+    pub(super) const fn left(&self) -> u32 {
+        self.count - self.done
+    }
+}
+
+impl SlotState {
+    pub(super) const fn new(id: SlotId) -> Self {
+        Self {
+            id,
+            phase: Phase::Starting,
+            frames: VecDeque::new(),
+            executions: 0,
+            sentence: None,
+            stopping: None,
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.phase == Phase::Ready && self.frames.is_empty()
+    }
+
+    /// Whether all it has will soon be over.
+    pub(super) fn is_short(&self) -> bool {
+        self.frames
+            .iter()
+            .all(|frame| frame.expected.is_some_and(|expected| expected <= SHORT))
+    }
+
+    /// Whether a second frame may wait in it: what it has is short, and it is not stuck in it.
+    pub(super) fn has_room_behind(&self, now: Instant) -> bool {
+        let moves = |frame: &InFlight| frame.since.is_some_and(|since| now < since + 2 * SHORT);
+        self.phase == Phase::Ready
+            && self.frames.len() == 1
+            && self.is_short()
+            && self.frames.iter().all(moves)
+    }
+
+    /// How many more tasks it may be given, when slots are replaced after `most`.
+    pub(super) fn wear_left(&self, most: Option<u64>) -> u32 {
+        most.map_or(u32::MAX, |most| {
+            let left = most.saturating_sub(self.executions + u64::from(self.left()));
+            u32::try_from(left).unwrap_or(u32::MAX)
+        })
+    }
+
+    /// Tasks that it was given and that have not ended.
+    pub(super) fn left(&self) -> u32 {
+        self.frames.iter().map(InFlight::left).sum()
+    }
+}

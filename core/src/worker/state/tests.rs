@@ -1,0 +1,759 @@
+//! The worker's decisions, driven by hand: slots and queues are played by the test.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::*;
+use crate::envelope::entry::{ResultEntry, next_result, put_done, put_failed, put_task, task_head};
+use crate::envelope::{Kind, Message, Parcel, Retired, RunState};
+use crate::id::{Attempt, TaskId};
+use crate::outcome::{Cause, Exit};
+use crate::shape::Fingerprint;
+use crate::slot::{Frame, Running, SlotEvent};
+use crate::worker::effect::Probe;
+use crate::worker::frame::KindInfo;
+
+const GRACE: Duration = Duration::from_secs(5);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Knows every kind; `slow` ones have a timeout of a second.
+struct Known;
+
+impl Lookup for Known {
+    fn look_up(&self, kind: &Kind) -> Result<KindInfo, Failure> {
+        match &*kind.name {
+            "fast" => Ok(KindInfo {
+                index: 0,
+                ..KindInfo::UNKNOWN
+            }),
+            "slow" => Ok(KindInfo {
+                index: 1,
+                timeout: Some(SECOND),
+                ..KindInfo::UNKNOWN
+            }),
+            _ => Err(Failure::new(Cause::Rejected, "unknown")),
+        }
+    }
+}
+
+/// What slots would say they run.
+#[derive(Default)]
+struct Script(HashMap<SlotId, Running>);
+
+impl Probe for Script {
+    fn running(&self, slot: SlotId) -> Option<Running> {
+        self.0.get(&slot).copied()
+    }
+
+    fn tail(&self, _: SlotId) -> Vec<String> {
+        vec!["last words".to_owned()]
+    }
+
+    fn peak_rss(&self, _: SlotId) -> Option<u64> {
+        Some(7)
+    }
+}
+
+struct Bed {
+    state: State,
+    now: Instant,
+    script: Script,
+    frames: HashMap<SlotId, VecDeque<Frame>>,
+    acks: Vec<String>,
+    releases: Vec<String>,
+    kills: Vec<SlotId>,
+    cancels: Vec<TaskId>,
+    revokes: Vec<(SlotId, u64)>,
+    results: Vec<ResultEntry>,
+    put_back: Vec<Parcel>,
+    unconfirmed: Vec<Receipt>,
+    started: u32,
+}
+
+fn bed(slots: u32) -> Bed {
+    let settings = Settings {
+        run: RunId::new("test").unwrap(),
+        worker: WorkerId(1),
+        seal: Seal::Unsealed,
+        slots,
+        max_tasks_per_slot: None,
+        grace: GRACE,
+        message_bytes: 1 << 20,
+    };
+    Bed {
+        state: State::new(settings),
+        now: Instant::now(),
+        script: Script::default(),
+        frames: HashMap::new(),
+        acks: Vec::new(),
+        releases: Vec::new(),
+        kills: Vec::new(),
+        cancels: Vec::new(),
+        revokes: Vec::new(),
+        results: Vec::new(),
+        put_back: Vec::new(),
+        unconfirmed: Vec::new(),
+        started: 0,
+    }
+}
+
+impl Bed {
+    /// A parcel of tasks `first..first + count` of one kind.
+    fn parcel(&mut self, lease: &str, kind: &str, first: u64, count: u32, alone: bool) {
+        let mut body = Vec::new();
+        for n in 0..u64::from(count) {
+            put_task(&mut body, TaskId(first + n), Attempt::FIRST, 0, &[], &[1]).unwrap();
+        }
+        let kinds = vec![Kind {
+            name: kind.into(),
+            fingerprint: Fingerprint([0; 16]),
+        }];
+        let parcel = Parcel {
+            run: RunId::new("test").unwrap(),
+            epoch: 1,
+            alone,
+            kinds,
+            count,
+        };
+        self.state
+            .on_parcel(self.now, LeaseId::new(lease), &parcel, body.into(), &Known)
+            .unwrap();
+        self.settle();
+    }
+
+    /// Carries the effects out; slots are ready at once.
+    fn settle(&mut self) {
+        let mut effects = Vec::new();
+        loop {
+            self.state.take_effects(&mut effects);
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects.drain(..) {
+                self.carry_out(effect);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Start(id) => {
+                self.started += 1;
+                self.state
+                    .on_slot(self.now, id, SlotEvent::Ready, &self.script);
+            }
+            Effect::Run(id, frame) => self.frames.entry(id).or_default().push_back(frame),
+            Effect::Revoke(id, frame) => self.revokes.push((id, frame)),
+            Effect::Cancel(_, task, _) => self.cancels.push(task),
+            Effect::Exit(id) => self.exit(id, Exit::Code(0), None),
+            Effect::Kill(id) => self.kills.push(id),
+            Effect::Drop(id) => drop(self.frames.remove(&id)),
+            Effect::Publish(out) => {
+                self.unconfirmed.extend(out.receipt);
+                self.read(out.message);
+            }
+            Effect::Ack(lease) => self.acks.push(lease.to_string()),
+            Effect::Release(lease) => self.releases.push(lease.to_string()),
+            Effect::Output(..) => {}
+        }
+    }
+
+    fn read(&mut self, message: Bytes) {
+        match Message::read(message, &Seal::Unsealed).unwrap() {
+            Message::Results(_, mut entries) => {
+                while let Some(entry) = next_result(&mut entries).unwrap() {
+                    self.results.push(entry);
+                }
+            }
+            Message::Parcel(parcel, _) => self.put_back.push(parcel),
+            _ => {}
+        }
+    }
+
+    /// All that was published is stored.
+    fn confirm(&mut self) {
+        for receipt in std::mem::take(&mut self.unconfirmed) {
+            self.state.on_published(self.now, receipt);
+        }
+        self.settle();
+    }
+
+    /// The slot's first frame gives `count` results of `elapsed` each.
+    fn done(&mut self, id: SlotId, count: u32, elapsed: Duration) {
+        let frame = self.frames.get_mut(&id).unwrap().front_mut().unwrap();
+        let mut entries = Vec::new();
+        for _ in 0..count {
+            let head = task_head(&frame.entries).unwrap().unwrap();
+            put_done(&mut entries, head.task, head.attempt, |_| {
+                Ok::<_, ()>(elapsed)
+            })
+            .unwrap();
+            frame.entries = frame.entries.slice(head.length..);
+        }
+        let number = frame.number;
+        if frame.entries.is_empty() {
+            self.frames.get_mut(&id).unwrap().pop_front();
+        }
+        let event = SlotEvent::Results {
+            frame: number,
+            entries: entries.into(),
+            count,
+        };
+        self.state.on_slot(self.now, id, event, &self.script);
+        self.settle();
+    }
+
+    fn exit(&mut self, id: SlotId, exit: Exit, running: Option<Running>) {
+        let event = SlotEvent::Exited {
+            exit,
+            running,
+            tail: vec![],
+            peak_rss: None,
+            out_of_memory: false,
+        };
+        self.state.on_slot(self.now, id, event, &self.script);
+        self.settle();
+    }
+
+    fn tick(&mut self) {
+        self.state.on_tick(self.now, &self.script);
+        self.settle();
+    }
+
+    fn causes(&self) -> Vec<(u64, Cause)> {
+        let failed = |result: &ResultEntry| {
+            result
+                .outcome
+                .as_ref()
+                .err()
+                .map(|failure| (result.task.0, failure.cause))
+        };
+        self.results.iter().filter_map(failed).collect()
+    }
+
+    /// The slots that have frames, and how many tasks each.
+    fn busy(&self) -> Vec<(u32, u32)> {
+        let mut busy: Vec<_> = self
+            .frames
+            .iter()
+            .map(|(id, frames)| (id.0, frames.iter().map(|frame| frame.count).sum()))
+            .filter(|(_, tasks)| *tasks > 0)
+            .collect();
+        busy.sort_unstable();
+        busy
+    }
+}
+
+const S0: SlotId = SlotId(0);
+const S1: SlotId = SlotId(1);
+
+/// A bed whose slots know how long `fast` takes: frames may be large.
+fn warm(slots: u32) -> Bed {
+    let mut bed = bed(slots);
+    for slot in 0..slots {
+        bed.parcel(
+            &format!("warm{slot}"),
+            "fast",
+            1_000_000 + u64::from(slot),
+            1,
+            false,
+        );
+    }
+    for slot in 0..slots {
+        bed.done(SlotId(slot), 1, Duration::from_micros(1));
+    }
+    bed.confirm();
+    bed.results.clear();
+    bed.acks.clear();
+    bed
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parcel_is_acknowledged_only_when_its_last_result_is_stored() {
+    let mut bed = bed(1);
+    assert_eq!(bed.state.wants(), 1);
+    bed.parcel("a", "fast", 0, 2, false);
+    assert_eq!((bed.started, bed.state.wants()), (1, 0));
+    bed.done(S0, 1, SECOND);
+    bed.confirm();
+    assert!(bed.acks.is_empty());
+    bed.done(S0, 1, SECOND);
+    assert!(
+        bed.acks.is_empty(),
+        "the result is published, not yet stored"
+    );
+    bed.confirm();
+    assert_eq!(bed.acks, ["a"]);
+    assert_eq!(bed.results.len(), 2);
+    assert!(bed.state.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_start_no_more_than_there_is_work_for() {
+    let mut bed = bed(4);
+    bed.parcel("a", "fast", 0, 1, false);
+    assert_eq!(bed.started, 1);
+    bed.parcel("b", "fast", 1, 2, false);
+    assert_eq!(bed.started, 3);
+    assert_eq!(bed.state.wants(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_task_holds_no_other_behind_it() {
+    let mut bed = bed(2);
+    bed.parcel("a", "fast", 0, 3, false);
+    assert_eq!(bed.busy(), [(0, 1), (1, 1)], "unknown kinds go one by one");
+    assert_eq!(bed.state.wants(), 0, "nobody is free and something waits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn short_tasks_share_frames_and_a_second_frame_waits_in_each_slot() {
+    let mut bed = warm(2);
+    bed.parcel("a", "fast", 0, 400, false);
+    let busy = bed.busy();
+    assert_eq!(busy.len(), 2);
+    assert!(busy.iter().all(|(_, tasks)| *tasks > 100), "{busy:?}");
+    assert_eq!(
+        bed.state.slots.iter().map(|slot| slot.frames.len()).max(),
+        Some(2)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_in_a_used_slot_makes_a_suspect_and_blames_no_other() {
+    let mut bed = warm(1);
+    bed.parcel("a", "fast", 0, 10, false);
+    bed.exit(S0, Exit::Signal(6), None);
+    assert!(bed.causes().is_empty(), "several may have done it");
+    assert!(bed.frames[&S1][0].noted, "they run again, noted");
+    let frame = bed.frames[&S1][0].number;
+    let running = Running {
+        frame,
+        index: 2,
+        first: false,
+        since: bed.now,
+    };
+    bed.exit(S1, Exit::Signal(6), Some(running));
+    assert_eq!(bed.causes(), [(2, Cause::Suspect)]);
+    assert_eq!(bed.started, 3, "another slot takes the others");
+    while let Some((slot, _)) = bed.busy().first().copied() {
+        let count = bed.frames[&SlotId(slot)][0].count;
+        bed.done(SlotId(slot), count, Duration::from_micros(1));
+    }
+    bed.confirm();
+    assert_eq!(bed.results.len(), 10);
+    assert_eq!(bed.acks, ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_of_the_first_task_of_a_fresh_slot_is_its_own() {
+    let mut bed = bed(1);
+    bed.parcel("a", "fast", 0, 1, false);
+    bed.exit(S0, Exit::Signal(11), None);
+    assert_eq!(bed.causes(), [(0, Cause::Crashed)]);
+    let failure = bed.results[0].outcome.as_ref().unwrap_err();
+    assert_eq!(failure.exit, Some(Exit::Signal(11)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspect_waits_for_the_others_and_gets_a_fresh_slot() {
+    let mut bed = warm(2);
+    bed.parcel("a", "slow", 0, 1, false);
+    bed.parcel("b", "fast", 1, 1, true);
+    assert_eq!(bed.busy(), [(0, 1)], "the suspect waits");
+    assert_eq!(bed.state.wants(), 0, "and nothing more is taken");
+    bed.done(S0, 1, SECOND);
+    assert_eq!(
+        bed.busy(),
+        [(2, 1)],
+        "a slot that ran something was replaced"
+    );
+    bed.exit(SlotId(2), Exit::Signal(9), None);
+    assert_eq!(bed.causes(), [(1, Cause::Crashed)]);
+    bed.confirm();
+    assert_eq!(bed.state.wants(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspect_of_this_worker_gets_a_fresh_slot_beside_the_others() {
+    let mut bed = warm(2);
+    bed.parcel("a", "slow", 0, 1, false);
+    bed.parcel("b", "fast", 1, 1, false);
+    bed.exit(S1, Exit::Signal(9), None);
+    assert_eq!(bed.causes(), [(1, Cause::Suspect)]);
+    bed.confirm();
+    bed.parcel("c", "fast", 5, 1, false);
+    bed.done(SlotId(2), 1, Duration::from_micros(1));
+    bed.parcel("d", "fast", 1, 1, true);
+    assert_eq!(
+        bed.busy(),
+        [(0, 1), (3, 1)],
+        "an idle slot was replaced, a busy one goes on"
+    );
+    bed.exit(SlotId(3), Exit::Signal(9), None);
+    assert_eq!(bed.causes()[1..], [(1, Cause::Crashed)]);
+    bed.parcel("e", "fast", 1, 1, true);
+    bed.done(SlotId(4), 1, Duration::from_micros(1));
+    bed.parcel("f", "fast", 6, 1, false);
+    assert_eq!(bed.busy(), [(0, 1), (4, 1)], "others run as ever");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspect_of_this_worker_does_not_starve_behind_short_tasks() {
+    let mut bed = warm(1);
+    bed.parcel("a", "fast", 0, 1, false);
+    bed.exit(S0, Exit::Signal(9), None);
+    bed.parcel("b", "fast", 1, 1, false);
+    bed.parcel("c", "fast", 0, 1, true);
+    bed.parcel("d", "fast", 2, 1, false);
+    assert_eq!(bed.busy(), [(1, 1)], "nothing goes behind what runs");
+    bed.done(S1, 1, Duration::from_micros(1));
+    let next = &bed.frames[&SlotId(2)];
+    assert_eq!(
+        task_head(&next[0].entries).unwrap().unwrap().task,
+        TaskId(0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_outlives_its_timeout_is_killed_and_named() {
+    let mut bed = bed(1);
+    bed.parcel("a", "slow", 0, 1, false);
+    let deadline = bed.state.deadline().unwrap();
+    assert_eq!(deadline, bed.now + SECOND);
+    bed.now = deadline;
+    bed.tick();
+    assert_eq!(bed.kills, [S0]);
+    assert_eq!(bed.state.deadline(), None, "said once");
+    bed.exit(S0, Exit::Signal(9), None);
+    assert_eq!(bed.causes(), [(0, Cause::TimedOut)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_counts_from_the_beginning_of_the_task_that_runs() {
+    let mut bed = bed(1);
+    bed.parcel("warm", "slow", 9, 1, false);
+    bed.done(S0, 1, Duration::from_micros(1));
+    bed.parcel("a", "slow", 0, 8, false);
+    let number = bed.frames[&S0][0].number;
+    let began = bed.now + SECOND / 2;
+    bed.script.0.insert(
+        S0,
+        Running {
+            frame: number,
+            index: 1,
+            first: false,
+            since: began,
+        },
+    );
+    bed.now += SECOND;
+    bed.tick();
+    assert!(bed.kills.is_empty(), "the second task began later");
+    bed.now = began + SECOND;
+    bed.tick();
+    assert_eq!(bed.kills, [S0]);
+    let running = bed.script.0[&S0];
+    bed.exit(S0, Exit::Signal(9), Some(running));
+    assert_eq!(bed.causes(), [(1, Cause::TimedOut)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_lease_stops_its_tasks_and_is_never_acknowledged() {
+    let mut bed = bed(1);
+    bed.parcel("a", "fast", 0, 3, false);
+    bed.state.on_lease_lost(&LeaseId::new("a"), bed.now);
+    bed.settle();
+    assert_eq!(bed.cancels, [TaskId(0)]);
+    bed.now += GRACE;
+    bed.tick();
+    assert_eq!(bed.kills, [S0]);
+    bed.exit(S0, Exit::Signal(9), None);
+    assert_eq!(bed.causes(), [(0, Cause::Interrupted)]);
+    bed.confirm();
+    assert!(bed.acks.is_empty() && bed.releases.is_empty());
+    assert!(bed.state.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_after_a_lost_lease_counts_and_a_failure_is_an_interruption() {
+    let mut bed = bed(2);
+    bed.parcel("a", "fast", 0, 2, false);
+    bed.state.on_lease_lost(&LeaseId::new("a"), bed.now);
+    bed.settle();
+    bed.done(S0, 1, SECOND);
+    let mut entries = Vec::new();
+    let failure = Failure::new(Cause::Failed, "told to stop");
+    put_failed(&mut entries, TaskId(1), Attempt::FIRST, SECOND, &failure);
+    let frame = bed.frames[&S1][0].number;
+    let event = SlotEvent::Results {
+        frame,
+        entries: entries.into(),
+        count: 1,
+    };
+    bed.state.on_slot(bed.now, S1, event, &bed.script);
+    bed.settle();
+    assert_eq!(bed.results.len(), 2);
+    assert_eq!(bed.causes(), [(1, Cause::Interrupted)]);
+}
+
+fn retire(bed: &mut Bed, first: u64, last: u64) {
+    let retired = Retired {
+        first: TaskId(first),
+        last: TaskId(last),
+        attempt: Attempt::FIRST,
+    };
+    let control = Control {
+        run: RunId::new("test").unwrap(),
+        epoch: 1,
+        sequence: bed.state.control + 1,
+        state: RunState::Open,
+        retired: vec![retired],
+        drain: vec![],
+    };
+    bed.state.on_control(&control, bed.now);
+    bed.settle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn retired_attempts_are_dropped_and_told_of_and_running_ones_are_stopped() {
+    let mut bed = bed(1);
+    bed.parcel("a", "fast", 0, 3, false);
+    retire(&mut bed, 0, 1);
+    assert_eq!(bed.cancels, [TaskId(0)]);
+    bed.done(S0, 1, SECOND);
+    assert_eq!(bed.busy(), [(0, 1)], "task 2 runs, task 1 is gone");
+    bed.done(S0, 1, SECOND);
+    bed.confirm();
+    assert_eq!(bed.acks, ["a"]);
+    let told = bed.state.alive().retired;
+    assert_eq!(
+        told,
+        [TaskRun {
+            first: TaskId(1),
+            count: 1,
+            attempt: Attempt::FIRST
+        }]
+    );
+    bed.parcel("b", "fast", 1, 1, false);
+    assert_eq!(
+        (bed.busy().len(), bed.acks.len()),
+        (0, 2),
+        "a late envelope is acknowledged unrun"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_kinds_are_rejected_and_acknowledged() {
+    let mut bed = bed(1);
+    bed.parcel("a", "nobody", 0, 2, false);
+    assert_eq!(bed.causes(), [(0, Cause::Rejected), (1, Cause::Rejected)]);
+    bed.confirm();
+    assert_eq!(bed.acks, ["a"]);
+    assert_eq!(bed.started, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_two_seconds_is_put_back_and_the_first_task_never_is() {
+    let mut bed = bed(1);
+    bed.parcel("a", "fast", 0, 5, false);
+    bed.parcel("b", "fast", 9, 1, false);
+    bed.now = bed.state.deadline().unwrap();
+    bed.tick();
+    assert_eq!(
+        bed.put_back
+            .iter()
+            .map(|parcel| parcel.count)
+            .collect::<Vec<_>>(),
+        [4]
+    );
+    bed.done(S0, 1, SECOND);
+    assert!(bed.acks.is_empty());
+    bed.confirm();
+    assert_eq!(
+        bed.acks,
+        ["a"],
+        "the new parcel is stored, so the old one may go"
+    );
+    assert_eq!(bed.busy(), [(0, 1)], "b runs here");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_free_slot_takes_over_what_waits_behind_a_long_task() {
+    let mut bed = warm(2);
+    bed.parcel("a", "fast", 0, 600, false);
+    let behind = bed.frames[&S0].len();
+    while bed.frames.get(&S1).is_some_and(|frames| !frames.is_empty()) {
+        let count = bed.frames[&S1][0].count;
+        bed.done(S1, count, Duration::from_micros(1));
+    }
+    assert!(
+        behind >= 1 && bed.state.slots[0].left() > 1,
+        "slot 0 is stuck with several"
+    );
+    bed.now = bed.state.deadline().unwrap();
+    bed.tick();
+    assert!(!bed.revokes.is_empty());
+    for (id, frame) in std::mem::take(&mut bed.revokes) {
+        let kept = u32::from(bed.frames[&S0][0].number == frame);
+        bed.state
+            .on_slot(bed.now, id, SlotEvent::Revoked { frame, kept }, &bed.script);
+    }
+    bed.settle();
+    assert_eq!(bed.state.slots[0].left(), 1);
+    assert!(bed.state.slots[1].left() > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_stillborn_slots_break_the_worker_and_every_task_is_told() {
+    let mut bed = bed(1);
+    let mut effects = Vec::new();
+    let mut body = Vec::new();
+    put_task(&mut body, TaskId(0), Attempt::FIRST, 0, &[], &[]).unwrap();
+    let kinds = vec![Kind {
+        name: "fast".into(),
+        fingerprint: Fingerprint([0; 16]),
+    }];
+    let run = RunId::new("test").unwrap();
+    let parcel = Parcel {
+        run,
+        epoch: 1,
+        alone: false,
+        kinds,
+        count: 1,
+    };
+    let lease = LeaseId::new("a");
+    bed.state
+        .on_parcel(bed.now, lease, &parcel, body.into(), &Known)
+        .unwrap();
+    for _ in 0..3 {
+        bed.state.take_effects(&mut effects);
+        let started = effects.iter().find_map(|effect| match effect {
+            Effect::Start(id) => Some(*id),
+            _ => None,
+        });
+        bed.exit_unborn(started.unwrap());
+    }
+    bed.settle();
+    assert_eq!(bed.causes(), [(0, Cause::Broken)]);
+    assert_eq!(bed.state.wants(), 0);
+}
+
+impl Bed {
+    fn exit_unborn(&mut self, id: SlotId) {
+        let event = SlotEvent::Exited {
+            exit: Exit::Code(1),
+            running: None,
+            tail: vec![],
+            peak_rss: None,
+            out_of_memory: false,
+        };
+        self.state.on_slot(self.now, id, event, &self.script);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_gives_back_what_has_not_begun_and_lets_the_rest_end() {
+    let mut bed = bed(1);
+    bed.parcel("a", "fast", 0, 2, false);
+    bed.parcel("b", "fast", 5, 1, false);
+    bed.state.drain();
+    bed.settle();
+    assert_eq!(bed.releases, ["b"]);
+    assert_eq!(bed.put_back.len(), 1);
+    assert_eq!(bed.state.wants(), 0);
+    bed.done(S0, 1, SECOND);
+    bed.confirm();
+    assert_eq!(bed.acks, ["a"]);
+    bed.state.retire_slots();
+    bed.settle();
+    assert!(bed.state.has_no_slots());
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_interrupts_and_the_parcel_goes_back_at_once() {
+    let mut bed = bed(1);
+    bed.parcel("a", "fast", 0, 1, false);
+    bed.state.stop();
+    bed.settle();
+    assert_eq!(bed.kills, [S0]);
+    bed.exit(S0, Exit::Signal(9), None);
+    assert_eq!(bed.causes(), [(0, Cause::Interrupted)]);
+    assert_eq!(bed.releases, ["a"]);
+    bed.confirm();
+    assert!(bed.acks.is_empty() && bed.state.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worn_slot_is_replaced() {
+    let mut bed = bed(1);
+    bed.state.settings.max_tasks_per_slot = Some(2);
+    for n in 0..5 {
+        bed.parcel("a", "fast", n, 1, false);
+        let slot = SlotId(bed.busy()[0].0);
+        bed.done(slot, 1, SECOND);
+        bed.confirm();
+    }
+    assert_eq!(bed.started, 3);
+}
+
+/// A slot says that its first task was cancelled.
+fn cancelled(bed: &mut Bed, id: SlotId) {
+    let frame = bed.frames.get_mut(&id).unwrap().pop_front().unwrap();
+    let head = task_head(&frame.entries).unwrap().unwrap();
+    let failure = Failure::new(Cause::Cancelled, "it was cancelled before it began");
+    let mut entries = Vec::new();
+    put_failed(&mut entries, head.task, head.attempt, SECOND, &failure);
+    let event = SlotEvent::Results {
+        frame: frame.number,
+        entries: entries.into(),
+        count: 1,
+    };
+    bed.state.on_slot(bed.now, id, event, &bed.script);
+    bed.settle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancellation_that_was_meant_for_another_execution_is_no_end() {
+    let mut bed = bed(1);
+    bed.parcel("a", "fast", 0, 1, false);
+    bed.state.on_lease_lost(&LeaseId::new("a"), bed.now);
+    bed.settle();
+    bed.done(S0, 1, SECOND);
+    bed.confirm();
+    assert_eq!(bed.cancels, [TaskId(0)]);
+    // The word came when the task had ended: the slot keeps it for the next execution.
+    bed.parcel("b", "fast", 0, 1, false);
+    cancelled(&mut bed, S0);
+    assert_eq!(bed.causes(), [], "the master hears nothing of it");
+    bed.done(S0, 1, SECOND);
+    bed.confirm();
+    assert_eq!(bed.acks, ["b"]);
+    assert!(bed.state.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_task_that_is_retired_ends() {
+    let mut bed = bed(1);
+    bed.parcel("a", "fast", 0, 1, false);
+    retire(&mut bed, 0, 0);
+    assert_eq!(bed.cancels, [TaskId(0)]);
+    cancelled(&mut bed, S0);
+    assert_eq!(bed.causes(), [(0, Cause::Cancelled)]);
+    bed.confirm();
+    assert_eq!(bed.acks, ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_behind_a_task_that_ran_alone_goes_on_with_its_end() {
+    let mut bed = bed(1);
+    bed.parcel("a", "fast", 0, 1, true);
+    bed.parcel("b", "fast", 1, 1, false);
+    bed.done(S0, 1, SECOND);
+    assert!(bed.frames[&S0].is_empty(), "until its result is safe");
+    bed.confirm();
+    assert_eq!(bed.acks, ["a"]);
+    assert_eq!(bed.frames[&S0].len(), 1, "nothing else wakes the worker");
+}

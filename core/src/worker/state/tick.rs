@@ -1,0 +1,201 @@
+//! What time brings: timeouts, graces, tasks that wait too long, work that a free slot can take over.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::envelope::Parcel;
+use crate::envelope::entry::task_head;
+use crate::slot::Running;
+
+use super::super::effect::{Effect, Probe, Receipt, Topic};
+use super::super::frame::timeout;
+use super::State;
+use super::report::entry_offset;
+use super::slots::{InFlight, Phase, Sentence, SlotState};
+
+/// Tasks of a begun parcel that no slot took within this are put back for other workers.
+const PUT_BACK: Duration = Duration::from_secs(2);
+/// A slot that reports nothing for so long gives its unstarted tasks up to a free one.
+const STEAL: Duration = Duration::from_millis(50);
+
+impl State {
+    /// When [`on_tick`](Self::on_tick) must be called next.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let idle = self.may_steal();
+        let slots = self
+            .slots
+            .iter()
+            .filter_map(|slot| slot_deadline(slot, idle))
+            .min();
+        let chunks = self
+            .pending
+            .iter()
+            .filter(|chunk| self.may_put_back(chunk.execution));
+        let chunks = chunks.map(|chunk| chunk.since + PUT_BACK).min();
+        [slots, chunks].into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub fn on_tick(&mut self, now: Instant, probe: &dyn Probe) {
+        let idle = self.may_steal();
+        for at in 0..self.slots.len() {
+            self.check_timeout(at, now, probe);
+            self.check_grace(at, now);
+            if idle {
+                self.steal(at, now);
+            }
+        }
+        self.put_back_old(now);
+    }
+
+    /// Whether a free slot has nothing to do.
+    fn may_steal(&self) -> bool {
+        self.pending.is_empty() && self.solitary.is_none() && self.idle_slots() > 0
+    }
+
+    /// Kills a slot whose running task outlived its timeout.
+    fn check_timeout(&mut self, at: usize, now: Instant, probe: &dyn Probe) {
+        let id = self.slots[at].id;
+        let Some(frame) = self.slots[at].frames.front() else {
+            return;
+        };
+        let (Some(since), Some(shortest)) = (frame.since, frame.timeout) else {
+            return;
+        };
+        if now < since + shortest || self.slots[at].sentence.is_some() {
+            return;
+        }
+        let running = running_or_front(frame, since, probe.running(id));
+        let start = entry_offset(&frame.entries, running.index - frame.done);
+        let entry = &frame.entries[start..];
+        let Ok(Some(head)) = task_head(entry) else {
+            // Entries were counted on their way in; without a task there is no timeout to keep.
+            self.slots[at].frames[0].timeout = None;
+            return;
+        };
+        let known = self
+            .parcels
+            .get(&frame.execution)
+            .map(|held| held.known.clone());
+        let limit = timeout(entry, &head, known.as_deref().unwrap_or_default());
+        // Another task of the frame may run by now: its time counts from its own beginning.
+        let again = match limit {
+            Some(limit) if now >= running.since + limit => {
+                self.kill(at, Sentence::TimedOut(head.task, limit));
+                return;
+            }
+            Some(limit) => running.since + limit.saturating_sub(shortest),
+            None => now,
+        };
+        self.slots[at].frames[0].since = Some(again);
+    }
+
+    fn check_grace(&mut self, at: usize, now: Instant) {
+        let slot = &self.slots[at];
+        if let Some((task, _, end)) = slot.stopping
+            && now >= end
+            && slot.sentence.is_none()
+        {
+            self.kill(at, Sentence::Cancelled(task));
+        }
+    }
+
+    /// Asks a slot that is busy with one task for those behind it.
+    fn steal(&mut self, at: usize, now: Instant) {
+        let slot = &mut self.slots[at];
+        if slot.sentence.is_some() || steal_at(slot).is_none_or(|due| now < due) {
+            return;
+        }
+        let id = slot.id;
+        for frame in &mut slot.frames {
+            frame.revoking = true;
+            self.effects.push(Effect::Revoke(id, frame.number));
+        }
+    }
+
+    pub(super) fn kill(&mut self, at: usize, sentence: Sentence) {
+        let slot = &mut self.slots[at];
+        slot.sentence.get_or_insert(sentence);
+        slot.phase = Phase::Leaving;
+        self.effects.push(Effect::Kill(slot.id));
+    }
+
+    /// Whether tasks of this execution may go to another worker: it has begun, and need not run alone.
+    fn may_put_back(&self, execution: u64) -> bool {
+        self.parcels
+            .get(&execution)
+            .is_some_and(|held| held.begun && !held.lost && !held.alone)
+    }
+
+    fn put_back_old(&mut self, now: Instant) {
+        while let Some(at) = self
+            .pending
+            .iter()
+            .position(|chunk| now >= chunk.since + PUT_BACK && self.may_put_back(chunk.execution))
+        {
+            self.put_back(at);
+        }
+    }
+
+    /// Publishes a waiting chunk as a parcel of its own; once that is safe, the old parcel need not wait for it.
+    pub(super) fn put_back(&mut self, at: usize) {
+        let Some(chunk) = self.pending.remove(at) else {
+            return;
+        };
+        self.waiting -= u64::from(chunk.count);
+        let Some(held) = self.parcels.get(&chunk.execution) else {
+            return;
+        };
+        let parcel = Parcel {
+            run: self.settings.run.clone(),
+            epoch: self.epoch,
+            alone: false,
+            kinds: held.kinds.to_vec(),
+            count: chunk.count,
+        };
+        let message = parcel.message(&chunk.entries, &self.settings.seal);
+        let receipt = Receipt {
+            execution: chunk.execution,
+            tasks: chunk.count,
+        };
+        self.publish(Topic::Tasks, message, Some(receipt));
+    }
+}
+
+fn slot_deadline(slot: &SlotState, idle: bool) -> Option<Instant> {
+    if slot.sentence.is_some() {
+        return None;
+    }
+    let frame = slot.frames.front()?;
+    let timeout = frame
+        .since
+        .zip(frame.timeout)
+        .map(|(since, timeout)| since + timeout);
+    let grace = slot.stopping.map(|(.., end)| end);
+    let steal = if idle { steal_at(slot) } else { None };
+    [timeout, grace, steal].into_iter().flatten().min()
+}
+
+/// When the unstarted tasks of a slot may be asked back.
+fn steal_at(slot: &SlotState) -> Option<Instant> {
+    let front = slot.frames.front()?;
+    let asked = slot.frames.iter().any(|frame| frame.revoking);
+    let unstarted = slot.left() > 1 && slot.phase == Phase::Ready;
+
+    (unstarted && !asked).then_some(front.since? + STEAL)
+}
+
+/// What runs in a frame: what the slot wrote down, or the frame's first task since it was first in line.
+fn running_or_front(frame: &InFlight, since: Instant, written: Option<Running>) -> Running {
+    let written = written.filter(|running| {
+        running.frame == frame.number && (frame.done..frame.count).contains(&running.index)
+    });
+    written.unwrap_or(Running {
+        frame: frame.number,
+        index: frame.done,
+        first: false,
+        since,
+    })
+}
