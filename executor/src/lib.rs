@@ -1,1 +1,67 @@
-//! placeholder
+//! podpool: a batch fan-out executor. `ThreadPoolExecutor`, whose threads are pods, or child processes on a laptop.
+//!
+//! ```no_run
+//! use podpool::prelude::*;
+//!
+//! #[podpool::task(retries = 2)]
+//! async fn square(n: u64) -> u64 {
+//!     n * n
+//! }
+//!
+//! #[podpool::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let pool = PodPoolExecutor::builder().build().await?;
+//!     let future = pool.submit(square(7));
+//!     assert_eq!(future.await?, 49);
+//!     let mut squares = pool.map(0..1_000, square);
+//!     while let Some(square) = squares.next().await {
+//!         println!("{}", square?);
+//!     }
+//!     Ok(pool.shutdown().await?)
+//! }
+//! ```
+//!
+//! A task may run more than once (a lost worker, a lost acknowledgement); it ends, and its future resolves, exactly
+//! once.
+
+mod builder;
+mod callbacks;
+mod ctrl_c;
+mod deadline;
+mod dispatch;
+mod error;
+mod executor;
+mod future;
+mod local;
+mod lock;
+mod mailbox;
+mod map;
+mod measured;
+mod output;
+mod wait;
+
+pub mod prelude;
+
+#[doc(hidden)]
+pub mod __private;
+
+pub use podpool_core as core;
+pub use podpool_core::id::{Attempt, RunId, TaskId};
+pub use podpool_core::init::{Role, init, init_with, is_initialised, role};
+pub use podpool_core::outcome::{Cause, Exit, Failure};
+pub use podpool_core::task::{Call, TaskContext};
+pub use podpool_core::worker::{OutputLine, OutputSink};
+pub use podpool_core::{permanent, test_slots};
+pub use podpool_macros::{main, task};
+
+pub use self::builder::{Backend, Builder, Isolation};
+pub use self::error::{
+    AttemptReport, BuildError, NotDone, ShutdownError, TaskError, TaskErrorKind, Unfinished,
+};
+pub use self::executor::PodPoolExecutor;
+pub use self::future::{Cancel, CancelOutcome, TaskFuture, TaskHandle, TaskState};
+#[doc(hidden)]
+pub use self::local::QueueDecorator;
+pub use self::mailbox::ShutdownBehavior;
+pub use self::map::Map;
+pub use self::wait::{AsCompleted, AsCompletedWithin, ReturnWhen, Wait, as_completed, wait};

@@ -1,0 +1,257 @@
+//! How an executor is described and started. This file alone sees all back-ends.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use podpool_core::id::RunId;
+use podpool_core::init::{BuildRefused, may_build};
+use podpool_core::registry::Registry;
+use podpool_core::task::Call;
+use podpool_core::worker::OutputSink;
+
+use crate::error::BuildError;
+use crate::executor::PodPoolExecutor;
+use crate::local::{self, Local, QueueDecorator};
+use crate::output;
+
+/// The environment variable that names the back-end.
+const BACKEND: &str = "PODPOOL_BACKEND";
+
+/// Where tasks run on this machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Isolation {
+    /// In child processes of the same executable, so that a crash, a limit or a kill hits one task only.
+    #[default]
+    Process,
+    /// In threads of this process: for tests and tiny containers. A timeout or a cancel drops an async task and
+    /// abandons a blocking one; a crash takes the program along, and there is neither memory limit nor capture of
+    /// output.
+    InProcess,
+}
+
+/// What starts workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backend {
+    /// This machine: an in-memory queue and child processes.
+    #[default]
+    Local,
+    /// A Kubernetes cluster, with Pub/Sub as its queue. Needs the feature `kubernetes`.
+    Kubernetes,
+}
+
+/// Describes an executor; every setting has a default.
+#[must_use = "an executor starts when it is built"]
+#[derive(Default)]
+pub struct Builder {
+    max_workers: Option<usize>,
+    max_tasks_per_slot: Option<u64>,
+    isolation: Isolation,
+    backend: Option<Backend>,
+    run: Option<String>,
+    retries: Option<u32>,
+    memory: Option<u64>,
+    grace: Option<Duration>,
+    lease: Option<Duration>,
+    initializer: Option<Initializer>,
+    output: Option<OutputSink>,
+    ignore_ctrl_c: bool,
+    decorator: Option<QueueDecorator>,
+}
+
+type Initializer = Box<dyn FnOnce() -> Result<(u32, bytes::Bytes), String> + Send>;
+
+impl Builder {
+    /// How many tasks run at once. Default: as many as the machine has processors.
+    pub const fn max_workers(mut self, workers: usize) -> Self {
+        self.max_workers = Some(workers);
+        self
+    }
+
+    /// Replaces a slot's process after so many executions, as `max_tasks_per_child` does. Default: never.
+    pub const fn max_tasks_per_slot(mut self, tasks: u64) -> Self {
+        self.max_tasks_per_slot = Some(tasks);
+        self
+    }
+
+    /// Where tasks run on this machine. Default: child processes.
+    pub const fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
+    /// What starts workers. Default: `PODPOOL_BACKEND`, else this machine.
+    pub const fn backend(mut self, backend: Backend) -> Self {
+        self.backend = Some(backend);
+        self
+    }
+
+    /// Names the run: 1 to 40 lower-case letters, digits and `-`. Default: a random name.
+    pub fn run(mut self, name: impl Into<String>) -> Self {
+        self.run = Some(name.into());
+        self
+    }
+
+    /// Attempts after the first for every task, whatever its attribute says; a call's own `retries` goes before it.
+    pub const fn retries(mut self, retries: u32) -> Self {
+        self.retries = Some(retries);
+        self
+    }
+
+    /// Bytes of memory that each slot's process may use beyond what it has at its start. Default: no limit.
+    pub const fn memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
+    /// From asking a task to stop to killing its process. Default: 5 s.
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
+        self
+    }
+
+    /// How long a worker owns a parcel before it must renew. Default: 60 s.
+    pub const fn lease(mut self, lease: Duration) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
+    /// Runs a call once in each slot before its first task. When it fails in three fresh slots in a row the pool is
+    /// broken, and every future says why.
+    pub fn initializer<T: 'static>(mut self, call: Call<T>) -> Self {
+        let parts = call.into_parts();
+        self.initializer = Some(Box::new(move || {
+            let arguments = parts.arguments.map_err(|error| error.to_string())?;
+            let index = parts.spec.index.get().copied();
+            Ok((
+                index.ok_or("the task is not registered")?,
+                bytes::Bytes::from(arguments),
+            ))
+        }));
+        self
+    }
+
+    /// Takes the lines that tasks print. Default: standard output and standard error of this program, with the task
+    /// in front.
+    pub fn output(mut self, sink: OutputSink) -> Self {
+        self.output = Some(sink);
+        self
+    }
+
+    /// Leaves Ctrl-C to the program. By default the first cancels what has not begun, the second ends everything.
+    pub const fn ignore_ctrl_c(mut self) -> Self {
+        self.ignore_ctrl_c = true;
+        self
+    }
+
+    /// Wraps the local queues, for tests with faults.
+    #[doc(hidden)]
+    pub fn decorate_queues(mut self, decorator: QueueDecorator) -> Self {
+        self.decorator = Some(decorator);
+        self
+    }
+
+    /// Starts the executor.
+    ///
+    /// # Errors
+    /// [`BuildError`]; nothing was started then.
+    #[expect(clippy::unused_async, reason = "back-ends on a cluster are asked here")]
+    pub async fn build(self) -> Result<PodPoolExecutor, BuildError> {
+        if self.chosen_backend()? == Backend::Kubernetes {
+            let backend = "kubernetes";
+            return Err(BuildError::FeatureMissing {
+                backend: backend.to_owned(),
+                feature: backend,
+            });
+        }
+        check_role(self.isolation)?;
+        let registry = Registry::global().map_err(|error| BuildError::Registry(Box::new(error)))?;
+        registry
+            .trace()
+            .map_err(|error| BuildError::Registry(Box::new(error)))?;
+        local::start(self.into_local()?)
+    }
+
+    fn chosen_backend(&self) -> Result<Backend, BuildError> {
+        if let Some(backend) = self.backend {
+            return Ok(backend);
+        }
+        match std::env::var(BACKEND).ok().as_deref() {
+            None | Some("" | "local") => Ok(Backend::Local),
+            Some("kubernetes") => Ok(Backend::Kubernetes),
+            Some(other) => Err(BuildError::UnknownBackend(other.to_owned())),
+        }
+    }
+
+    fn into_local(self) -> Result<Local, BuildError> {
+        let slots = match self.max_workers {
+            Some(0) => return Err(BuildError::ZeroWorkers),
+            Some(workers) => workers,
+            None => thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        };
+        let setting = |name: &str, value: String, reason: String| BuildError::Setting {
+            name: name.to_owned(),
+            value,
+            reason,
+        };
+        let slots = u32::try_from(slots).map_err(|_| {
+            setting(
+                "max_workers",
+                slots.to_string(),
+                "it is too large".to_owned(),
+            )
+        })?;
+        let run = match &self.run {
+            None => RunId::random(),
+            Some(name) => {
+                RunId::new(name).map_err(|error| setting("run", name.clone(), error.to_string()))?
+            }
+        };
+        let initializer = self
+            .initializer
+            .map(|initializer| initializer())
+            .transpose();
+        Ok(Local {
+            run,
+            slots,
+            isolation: self.isolation,
+            max_tasks_per_slot: self.max_tasks_per_slot,
+            retries: self.retries,
+            memory: self.memory,
+            grace: self.grace.unwrap_or(Duration::from_secs(5)),
+            lease: self.lease,
+            initializer: initializer
+                .map_err(|reason| setting("initializer", "the call".to_owned(), reason))?,
+            output: self.output.unwrap_or_else(|| Arc::new(output::pass_on)),
+            ctrl_c: !self.ignore_ctrl_c,
+            decorator: self.decorator,
+        })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("max_workers", &self.max_workers)
+            .field("isolation", &self.isolation)
+            .field("backend", &self.backend)
+            .field("run", &self.run)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Child processes are started only by a program whose `init()` ran: without it each of them would run `main`
+/// again.
+fn check_role(isolation: Isolation) -> Result<(), BuildError> {
+    match isolation {
+        Isolation::InProcess => Ok(()),
+        Isolation::Process => may_build().map_err(|refused| match refused {
+            BuildRefused::NestedPool => BuildError::NestedPool,
+            _ => BuildError::NotInitialised,
+        }),
+    }
+}

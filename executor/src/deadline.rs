@@ -1,0 +1,192 @@
+//! Timeouts of whoever waits for futures, on any runtime or none.
+//!
+//! A timer of the user's runtime may be missing or switched off, and one of the executor's ends with it. So one
+//! thread, started by the first timeout, keeps them for the whole process. It wakes only for a timeout that came.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::lock::lock;
+
+/// When to be woken, and a number that tells apart what is due at the same time.
+type Key = (Instant, u64);
+
+/// Resolves at a moment, or never.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    at: Option<Instant>,
+    key: Option<Key>,
+}
+
+impl Deadline {
+    /// So long from now; never when that is further than the clock reaches.
+    pub(crate) fn after(timeout: Duration) -> Self {
+        Self::at(Instant::now().checked_add(timeout))
+    }
+
+    /// At a moment, or never.
+    pub(crate) const fn at(at: Option<Instant>) -> Self {
+        Self { at, key: None }
+    }
+
+    /// So long from now, or never.
+    pub(crate) fn maybe(timeout: Option<Duration>) -> Self {
+        timeout.map_or(Self::NEVER, Self::after)
+    }
+
+    /// Does not resolve.
+    pub(crate) const NEVER: Self = Self {
+        at: None,
+        key: None,
+    };
+}
+
+impl Future for Deadline {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(at) = self.at else {
+            return Poll::Pending;
+        };
+        if Instant::now() >= at {
+            return Poll::Ready(());
+        }
+        let key = self.key;
+        self.key = Some(timer().register(at, key, cx.waker()));
+        Poll::Pending
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            lock(&timer().state).wakers.remove(&key);
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Timer {
+    state: Mutex<State>,
+    earlier: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    wakers: BTreeMap<Key, Waker>,
+    next: u64,
+}
+
+impl Timer {
+    /// Keeps a waker under its old key, or under a new one when it has none.
+    fn register(&self, at: Instant, key: Option<Key>, waker: &Waker) -> Key {
+        let mut state = lock(&self.state);
+        let key = key.unwrap_or_else(|| {
+            state.next += 1;
+            (at, state.next)
+        });
+        match state.wakers.get_mut(&key) {
+            Some(kept) => kept.clone_from(waker),
+            None => {
+                let first = state.wakers.first_key_value().is_none_or(|(k, _)| key < *k);
+                state.wakers.insert(key, waker.clone());
+                if first {
+                    self.earlier.notify_one();
+                }
+            }
+        }
+        key
+    }
+
+    fn run(&self) {
+        let mut state = lock(&self.state);
+        loop {
+            let now = Instant::now();
+            if let Some(due) = state.wakers.first_entry().filter(|e| e.key().0 <= now) {
+                let waker = due.remove();
+                drop(state);
+                waker.wake();
+                state = lock(&self.state);
+                continue;
+            }
+            let next = state.wakers.first_key_value().map(|((at, _), _)| *at);
+            state = match next {
+                Some(at) => {
+                    let waited = self.earlier.wait_timeout(state, at - now);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self
+                    .earlier
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+}
+
+fn timer() -> &'static Timer {
+    static TIMER: OnceLock<Timer> = OnceLock::new();
+    static THREAD: OnceLock<()> = OnceLock::new();
+    let timer = TIMER.get_or_init(Timer::default);
+    THREAD.get_or_init(|| {
+        let thread = thread::Builder::new().name("podpool-timeouts".to_owned());
+        if let Err(error) = thread.spawn(|| timer.run()) {
+            tracing::error!(%error, "cannot start the thread of the timeouts; waiting for a future has no bound");
+        }
+    });
+    timer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use futures_util::future::{Either, join_all, select};
+    use std::sync::mpsc;
+
+    /// Runs a future without a runtime on a thread of its own; a hang fails.
+    fn bounded<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || sender.send(crate::future::fake::block_on(future)));
+        receiver
+            .recv_timeout(Duration::from_secs(10))
+            .expect("it does not hang")
+    }
+
+    #[test]
+    fn deadlines_fire_in_order_without_a_runtime() {
+        bounded(async {
+            let late = Deadline::after(Duration::from_millis(20));
+            let soon = Deadline::after(Duration::from_millis(5));
+            let first = select(late, soon).await;
+            assert!(
+                matches!(first, Either::Right(_)),
+                "the sooner one fires first"
+            );
+            let same = (0..50).map(|_| Deadline::after(Duration::from_millis(3)));
+            join_all(same).await;
+        });
+    }
+
+    #[test]
+    fn zero_is_due_at_once_and_never_is_not() {
+        assert!(Deadline::after(Duration::ZERO).now_or_never().is_some());
+        assert!(Deadline::after(Duration::MAX).now_or_never().is_none());
+        assert!(Deadline::NEVER.now_or_never().is_none());
+    }
+
+    #[test]
+    fn a_dropped_deadline_is_forgotten() {
+        let mut deadline = Deadline::after(Duration::from_secs(3600));
+        assert!((&mut deadline).now_or_never().is_none());
+        let key = deadline.key.expect("it is registered");
+        assert!(lock(&timer().state).wakers.contains_key(&key));
+        drop(deadline);
+        assert!(!lock(&timer().state).wakers.contains_key(&key));
+    }
+}

@@ -1,0 +1,300 @@
+//! The slots of the simulation: they follow the scripts of their tasks and keep the contract of a real slot.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use fastrand::Rng;
+use podpool_core::envelope::entry::{next_task, put_done, put_failed, task_head};
+use podpool_core::id::{Attempt, TaskId};
+use podpool_core::outcome::{Cause, Exit, Failure};
+use podpool_core::slot::{Frame, Running, SlotEvent, SlotId};
+use podpool_core::worker::effect::Probe;
+use tokio::time::Instant;
+
+use super::Script;
+
+/// The running task's end, by the number of its execution in the slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step(u64);
+
+#[derive(Debug, Default)]
+struct Slot {
+    frames: VecDeque<Given>,
+    running: Option<Running>,
+    /// How many tasks it began.
+    begun: u64,
+    /// The last of them whose end was foreseen.
+    foreseen: u64,
+    /// Whether its running task is over.
+    over: bool,
+    cancelled: HashSet<(TaskId, Attempt)>,
+    ready: bool,
+    leaving: bool,
+    killed: bool,
+    gone: bool,
+    said: Vec<SlotEvent>,
+}
+
+/// A frame in a slot.
+#[derive(Debug)]
+struct Given {
+    number: u64,
+    entries: Bytes,
+    count: u32,
+    /// Tasks that ended.
+    index: u32,
+    /// Results that were not said yet.
+    buffer: Vec<u8>,
+    buffered: u32,
+}
+
+/// What slots say, and what comes next in them.
+type Advanced = (Vec<(SlotId, SlotEvent)>, Vec<(SlotId, Duration, Step)>);
+
+/// The slots of one worker.
+#[derive(Debug, Default)]
+pub(super) struct Slots(BTreeMap<SlotId, Slot>);
+
+impl Probe for Slots {
+    fn running(&self, slot: SlotId) -> Option<Running> {
+        self.0.get(&slot)?.running
+    }
+
+    fn tail(&self, _: SlotId) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn peak_rss(&self, _: SlotId) -> Option<u64> {
+        None
+    }
+}
+
+impl Slots {
+    pub(super) fn start(&mut self, id: SlotId) {
+        let mut slot = Slot::default();
+        slot.said.push(SlotEvent::Ready);
+        self.0.insert(id, slot);
+    }
+
+    /// The worker hears something.
+    pub(super) fn said(&mut self, id: SlotId, event: &SlotEvent) {
+        if *event == SlotEvent::Ready
+            && let Some(slot) = self.0.get_mut(&id)
+        {
+            slot.ready = true;
+        }
+    }
+
+    pub(super) fn run(&mut self, id: SlotId, frame: Frame) {
+        let slot = self.0.get_mut(&id).expect("frames go to slots that are");
+        assert!(slot.ready && !slot.leaving, "frames go to ready slots");
+        assert_eq!(frame.kinds.len(), 1);
+        slot.frames.push_back(Given {
+            number: frame.number,
+            entries: frame.entries,
+            count: frame.count,
+            index: 0,
+            buffer: Vec::new(),
+            buffered: 0,
+        });
+    }
+
+    pub(super) fn revoke(&mut self, id: SlotId, number: u64) {
+        let Some(slot) = self.0.get_mut(&id).filter(|slot| !slot.gone) else {
+            return;
+        };
+        let running = slot.running.map(|running| running.frame);
+        let kept = match slot.frames.iter_mut().find(|frame| frame.number == number) {
+            None => u32::MAX,
+            Some(frame) => {
+                frame.count = frame.index + u32::from(running == Some(number));
+                frame.count
+            }
+        };
+        slot.say_results(number);
+        slot.said.push(SlotEvent::Revoked {
+            frame: number,
+            kept,
+        });
+        slot.frames.retain(|frame| frame.index < frame.count);
+    }
+
+    pub(super) fn cancel(&mut self, id: SlotId, task: TaskId, attempt: Attempt) {
+        if let Some(slot) = self.0.get_mut(&id) {
+            slot.cancelled.insert((task, attempt));
+        }
+    }
+
+    pub(super) fn exit(&mut self, id: SlotId) {
+        if let Some(slot) = self.0.get_mut(&id) {
+            slot.leaving = true;
+        }
+    }
+
+    pub(super) fn kill(&mut self, id: SlotId) {
+        if let Some(slot) = self.0.get_mut(&id) {
+            slot.killed = true;
+        }
+    }
+
+    pub(super) fn forget(&mut self, id: SlotId) {
+        self.0.remove(&id);
+    }
+
+    /// The running task may be over.
+    pub(super) fn step(&mut self, id: SlotId, step: Step) {
+        if let Some(slot) = self.0.get_mut(&id)
+            && slot.begun == step.0
+        {
+            slot.over = true;
+        }
+    }
+
+    /// Lets each slot go on as far as it can now.
+    pub(super) fn advance(&mut self, now: Instant, rng: &mut Rng) -> Advanced {
+        let (mut said, mut steps) = (Vec::new(), Vec::new());
+        for (id, slot) in &mut self.0 {
+            while !slot.gone && slot.go_on(now, rng) {}
+            said.extend(slot.said.drain(..).map(|event| (*id, event)));
+            if let Some(after) = slot.due(rng) {
+                steps.push((*id, after, Step(slot.begun)));
+            }
+        }
+        (said, steps)
+    }
+}
+
+impl Slot {
+    /// One thing; false when it has to wait.
+    fn go_on(&mut self, now: Instant, rng: &mut Rng) -> bool {
+        if self.killed {
+            self.die(Exit::Signal(9));
+            return false;
+        }
+        if self.running.is_some() {
+            return self.end_task(now, rng);
+        }
+        let Some(frame) = self.frames.front() else {
+            if self.leaving {
+                self.die(Exit::Code(0));
+            }
+            return false;
+        };
+        if frame.index == frame.count {
+            let number = frame.number;
+            self.say_results(number);
+            self.frames.pop_front();
+            return true;
+        }
+        self.running = Some(Running {
+            frame: frame.number,
+            index: frame.index,
+            first: self.begun == 0,
+            since: now,
+        });
+        self.begun += 1;
+        self.over = false;
+        let head = task_head(&frame.entries).unwrap().unwrap();
+        if self.cancelled.remove(&(head.task, head.attempt)) {
+            // It was cancelled before it began.
+            self.finish(Some(Cause::Cancelled), now, rng);
+        }
+        true
+    }
+
+    /// How long until the task that just began is over; `None` when it never will be.
+    fn due(&mut self, rng: &mut Rng) -> Option<Duration> {
+        let frame = self.frames.front().filter(|_| self.running.is_some())?;
+        if std::mem::replace(&mut self.foreseen, self.begun) == self.begun {
+            return None;
+        }
+        let entry = next_task(&mut frame.entries.clone()).unwrap().unwrap();
+        let first = entry.attempt == Attempt::FIRST;
+        let millis = match Script::of(&entry.payload) {
+            Script::Slow => rng.u64(20..400),
+            Script::Hangs => return None,
+            Script::HangsOnce if first => return None,
+            _ => rng.u64(1..4),
+        };
+        Some(Duration::from_millis(millis))
+    }
+
+    /// The running task ends, if it does.
+    fn end_task(&mut self, now: Instant, rng: &mut Rng) -> bool {
+        let entries = &self.frames[0].entries;
+        let entry = next_task(&mut entries.clone()).unwrap().unwrap();
+        let script = Script::of(&entry.payload);
+        // Half of the tasks listen when they are cancelled; the others are killed after the grace.
+        let listens = entry.task.0.is_multiple_of(2);
+        if listens && self.cancelled.remove(&(entry.task, entry.attempt)) {
+            self.finish(Some(Cause::Cancelled), now, rng);
+            return true;
+        }
+        if !self.over {
+            return false;
+        }
+        let first = entry.attempt == Attempt::FIRST;
+        match script {
+            Script::Crashes => self.die(Exit::Signal(11)),
+            Script::CrashesOnce if first => self.die(Exit::Code(101)),
+            Script::Fails => self.finish(Some(Cause::Failed), now, rng),
+            Script::FailsOnce if first => self.finish(Some(Cause::Panicked), now, rng),
+            _ => self.finish(None, now, rng),
+        }
+        true
+    }
+
+    fn finish(&mut self, cause: Option<Cause>, now: Instant, rng: &mut Rng) {
+        let frame = &mut self.frames[0];
+        let head = task_head(&frame.entries).unwrap().unwrap();
+        let since = self.running.take().expect("it runs").since;
+        let elapsed = now - since;
+        match cause {
+            None => put_done(&mut frame.buffer, head.task, head.attempt, |_| {
+                Ok::<_, ()>(elapsed)
+            })
+            .unwrap(),
+            Some(cause) => {
+                let failure = Failure::new(cause, "as its script says");
+                put_failed(
+                    &mut frame.buffer,
+                    head.task,
+                    head.attempt,
+                    elapsed,
+                    &failure,
+                );
+            }
+        }
+        frame.entries.advance(head.length);
+        frame.index += 1;
+        frame.buffered += 1;
+        let number = frame.number;
+        if rng.bool() {
+            self.say_results(number);
+        }
+    }
+
+    fn say_results(&mut self, number: u64) {
+        let frame = self.frames.iter_mut().find(|frame| frame.number == number);
+        if let Some(frame) = frame.filter(|frame| frame.buffered > 0) {
+            self.said.push(SlotEvent::Results {
+                frame: number,
+                entries: std::mem::take(&mut frame.buffer).into(),
+                count: std::mem::take(&mut frame.buffered),
+            });
+        }
+    }
+
+    fn die(&mut self, exit: Exit) {
+        self.gone = true;
+        self.said.push(SlotEvent::Exited {
+            exit,
+            running: self.running,
+            tail: Vec::new(),
+            peak_rss: None,
+            out_of_memory: false,
+        });
+        self.frames.clear();
+    }
+}

@@ -1,0 +1,359 @@
+//! What the master knows and decides: no IO, no clock, no channel.
+//!
+//! Submissions come in, parcels go out, results settle futures. Every task that has not ended stands in the
+//! table; dropping the state settles each of them, so that no path leaves a future waiting.
+
+mod cancel;
+mod judge;
+mod publish;
+mod redrive;
+mod retired;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use podpool_core::envelope::entry::{RESULT_HEAD, ResultEntry, next_result, result_head};
+use podpool_core::envelope::{Alive, Hello, Kind, Results, RunState, Seal, Started};
+use podpool_core::id::{Attempt, RunId, TaskId, WorkerId};
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::error::{TaskError, TaskErrorKind};
+use crate::future::{INLINE, Output, Wakers};
+use crate::mailbox::Submission;
+use crate::measured::Measured;
+
+use super::outbox::Outbox;
+use super::parcels::Parcels;
+use super::table::{Entry, Phase, Table};
+
+/// The master's epoch, until a ledger counts masters.
+const EPOCH: u64 = 1;
+
+/// Outputs below this are copied out of the message they came in, so that one kept result does not keep the
+/// message of thousands.
+const COPY_BELOW: usize = 4096;
+
+/// What the master is told when it starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) run: RunId,
+    pub(crate) seal: Seal,
+    /// Slots of all workers together.
+    pub(crate) slots: usize,
+    /// Largest message that the tasks' queue carries, in bytes.
+    pub(crate) message_bytes: usize,
+    /// Most parcels that are out at once.
+    pub(crate) parcels_out: usize,
+    /// Most bytes of arguments that are out at once.
+    pub(crate) bytes_out: usize,
+    /// How long the tasks' leases last.
+    pub(crate) lease: Duration,
+    /// Overrides every task's own retries.
+    pub(crate) retries: Option<u32>,
+}
+
+/// What is known of a worker.
+#[derive(Debug)]
+struct WorkerState {
+    /// Unknown until its greeting comes.
+    name: Option<Arc<str>>,
+    node: Option<Arc<str>>,
+    /// When it was heard last.
+    heard: Instant,
+    /// When a heartbeat told last of empty pulls, if all since then told of free hands. A pull may wait longer than
+    /// the time between two heartbeats, so not every one of a hungry worker tells of one.
+    hungry: Option<Instant>,
+    holds: Vec<podpool_core::envelope::TaskRun>,
+}
+
+impl WorkerState {
+    const fn new(now: Instant) -> Self {
+        Self {
+            name: None,
+            node: None,
+            heard: now,
+            hungry: None,
+            holds: Vec::new(),
+        }
+    }
+}
+
+/// The master's state.
+#[derive(Debug)]
+pub(crate) struct State {
+    settings: Settings,
+    table: Table,
+    outbox: Outbox,
+    parcels: Parcels,
+    kinds: Vec<Option<Kind>>,
+    delayed: BinaryHeap<Reverse<(Instant, u64)>>,
+    workers: HashMap<WorkerId, WorkerState>,
+    retired: retired::RetiredList,
+    control_sequence: u64,
+    control_changed: bool,
+    run_state: RunState,
+    redrive_at: Option<Instant>,
+    redriven: Vec<Bytes>,
+    broken: Option<String>,
+    wakers: Wakers,
+    /// Results that came after their task's end, or for an older attempt.
+    late_results: u64,
+    /// Kinds of which a mean changed.
+    newly_measured: Vec<u32>,
+}
+
+impl State {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            outbox: Outbox::new(settings.slots.max(1)),
+            settings,
+            table: Table::default(),
+            parcels: Parcels::default(),
+            kinds: Vec::new(),
+            delayed: BinaryHeap::new(),
+            workers: HashMap::new(),
+            retired: retired::RetiredList::default(),
+            control_sequence: 0,
+            control_changed: true,
+            run_state: RunState::Open,
+            redrive_at: None,
+            redriven: Vec::new(),
+            broken: None,
+            wakers: Wakers::default(),
+            late_results: 0,
+            newly_measured: Vec::new(),
+        }
+    }
+
+    /// How many tasks have not ended.
+    pub(crate) const fn unfinished(&self) -> usize {
+        self.table.len()
+    }
+
+    /// How many tasks wait in the outbox.
+    pub(crate) const fn waiting(&self) -> usize {
+        self.outbox.waiting()
+    }
+
+    /// Tells the means that changed since the last call.
+    pub(crate) fn tell_measured(&mut self, measured: &Measured) {
+        for kind in self.newly_measured.drain(..) {
+            if let Some(seconds) = self.outbox.seconds(kind) {
+                measured.set(kind, seconds);
+            }
+        }
+    }
+
+    /// Why nothing runs any more, if so.
+    pub(crate) fn broken(&self) -> Option<&str> {
+        self.broken.as_deref()
+    }
+
+    /// Results that came too late to matter.
+    pub(crate) const fn late_results(&self) -> u64 {
+        self.late_results
+    }
+
+    /// Wakes those whose futures were settled since the last call.
+    pub(crate) fn wake(&mut self) {
+        self.wakers.wake();
+    }
+
+    /// A task was submitted.
+    pub(crate) fn submit(&mut self, submission: Submission) {
+        let id = submission.cell.id();
+        let entry = Entry {
+            cell: submission.cell,
+            spec: submission.spec,
+            arguments: submission.arguments,
+            options: submission.options,
+            history: None,
+            attempt: Attempt::FIRST,
+            parcel: 0,
+            phase: Phase::Waiting,
+            alone: false,
+            repeated: false,
+        };
+        if let Some(reason) = &self.broken {
+            let error = TaskError::new(TaskErrorKind::PoolBroken, entry.subject(), reason.clone());
+            entry.cell.settle(Err(error), &mut self.wakers);
+            return;
+        }
+        if entry.cell.is_settled() {
+            // Cancelled before it came here.
+            return;
+        }
+        if let Some(error) = self.too_large(&entry) {
+            entry.cell.settle(Err(error), &mut self.wakers);
+            return;
+        }
+        self.outbox.push(id, entry.priority(), entry.kind());
+        self.table.insert(id, entry);
+    }
+
+    /// A worker took a parcel.
+    pub(crate) fn on_started(&mut self, now: Instant, started: &Started) {
+        for run in &started.tasks {
+            let Some(entry) = self.table.get_mut(run.first) else {
+                continue;
+            };
+            if entry.phase == Phase::Published
+                && let Some(parcel) = self.parcels.get_mut(entry.parcel)
+            {
+                parcel.news = now;
+            }
+            for task in run.tasks() {
+                if let Some(entry) = self.table.get_mut(task)
+                    && entry.attempt == run.attempt
+                {
+                    entry.cell.set_running(run.attempt);
+                }
+            }
+        }
+    }
+
+    /// A worker says that it is there.
+    pub(crate) fn on_hello(&mut self, now: Instant, hello: Hello) {
+        let worker = self.worker(now, hello.worker);
+        worker.name = Some(hello.name);
+        worker.node = Some(hello.node);
+        // The answer to a greeting is the state.
+        self.control_changed = true;
+    }
+
+    /// A worker's heartbeat. It makes a worker known whose greeting was lost.
+    pub(crate) fn on_alive(&mut self, now: Instant, alive: Alive) {
+        self.retired.acknowledged(&alive.retired);
+        let worker = self.worker(now, alive.worker);
+        worker.heard = now;
+        if alive.free == 0 {
+            worker.hungry = None;
+        } else if alive.empty_pulls > 0 {
+            worker.hungry = Some(now);
+        }
+        worker.holds = alive.held;
+    }
+
+    fn worker(&mut self, now: Instant, id: WorkerId) -> &mut WorkerState {
+        self.workers
+            .entry(id)
+            .or_insert_with(|| WorkerState::new(now))
+    }
+
+    /// Results of an execution.
+    pub(crate) fn on_results(&mut self, now: Instant, results: &Results, entries: &Bytes) {
+        let copy = results.count > 1;
+        let mut at = 0;
+        let outcome = loop {
+            match result_head(&entries[at..]) {
+                Ok(Some(head)) if head.done => {
+                    let output = &entries[at + RESULT_HEAD..at + head.length];
+                    let result = (head.task, head.attempt, head.elapsed);
+                    self.on_done(result, entries, output, copy);
+                    at += head.length;
+                }
+                Ok(Some(head)) => {
+                    match next_result(&mut entries.slice(at..)) {
+                        Ok(Some(ResultEntry {
+                            outcome: Err(failure),
+                            ..
+                        })) => {
+                            let (execution, elapsed) = (results.execution, head.elapsed);
+                            let report = judge::Report {
+                                execution,
+                                elapsed,
+                                failure,
+                            };
+                            self.on_failed(now, head.task, head.attempt, &report);
+                        }
+                        Ok(_) => {}
+                        Err(error) => break Err(error),
+                    }
+                    at += head.length;
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        if let Err(error) = outcome {
+            warn!(%error, execution = %results.execution, "the rest of a result message was dropped");
+        }
+    }
+
+    /// `Done` of any attempt ends a task.
+    fn on_done(
+        &mut self,
+        (id, attempt, elapsed): (TaskId, Attempt, Duration),
+        message: &Bytes,
+        output: &[u8],
+        copy: bool,
+    ) {
+        let Some(entry) = self.end(id) else {
+            self.late_results += 1;
+            return;
+        };
+        if entry.phase == Phase::Published && entry.attempt != attempt {
+            // The newest attempt is still out, for nothing.
+            self.retire(id, entry.attempt);
+        }
+        let kind = entry.kind();
+        self.outbox.measured(kind, elapsed);
+        if self.newly_measured.last() != Some(&kind) {
+            self.newly_measured.push(kind);
+        }
+        let output = if copy && (INLINE + 1..COPY_BELOW).contains(&output.len()) {
+            Bytes::copy_from_slice(output).into()
+        } else {
+            Output::part(message, output)
+        };
+        entry.cell.settle(Ok(output), &mut self.wakers);
+    }
+
+    /// Takes a task out of the table: it has ended.
+    fn end(&mut self, id: TaskId) -> Option<Entry> {
+        let entry = self.table.remove(id)?;
+
+        match entry.phase {
+            Phase::Published => self.unpublish(&entry),
+            Phase::Waiting => {
+                self.outbox.remove(id, entry.priority(), entry.kind());
+            }
+            Phase::Delayed => {}
+        }
+        if entry.repeated {
+            // Another envelope of it may still be about.
+            self.retire(id, entry.attempt);
+        }
+        Some(entry)
+    }
+
+    /// The newest attempt is no longer out.
+    fn unpublish(&mut self, entry: &Entry) {
+        self.outbox.returned(entry.kind());
+        self.parcels.task_left(entry.parcel);
+    }
+
+    /// When [`on_tick`](Self::on_tick) must be called next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let delayed = self.delayed.peek().map(|Reverse((at, _))| *at);
+        [delayed, self.redrive_at].into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub(crate) fn on_tick(&mut self, now: Instant) {
+        while let Some(Reverse((at, id))) = self.delayed.peek()
+            && *at <= now
+        {
+            let id = TaskId(*id);
+            self.delayed.pop();
+            self.publish_again(id);
+        }
+        self.redrive(now);
+    }
+}

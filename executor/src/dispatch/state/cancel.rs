@@ -1,0 +1,97 @@
+//! Tasks that must not run any more, and what the workers are told of the run.
+
+use podpool_core::envelope::{Control, RunState};
+use podpool_core::id::{Attempt, TaskId};
+
+use crate::error::{TaskError, TaskErrorKind};
+use crate::future::{CancelOutcome, TaskState};
+
+use super::super::table::Phase;
+use super::State;
+
+impl State {
+    /// Cancels a task: its future is settled at once.
+    pub(crate) fn cancel(&mut self, id: TaskId) -> CancelOutcome {
+        let Some(mut entry) = self.end(id) else {
+            return CancelOutcome::AlreadyDone;
+        };
+        let attempts = entry
+            .history
+            .take()
+            .map(|history| history.attempts)
+            .unwrap_or_default();
+        let kind = TaskErrorKind::Cancelled;
+        let error = TaskError::with_attempts(kind, entry.subject(), "", attempts);
+        entry.cell.settle(Err(error), &mut self.wakers);
+        if entry.phase == Phase::Published {
+            self.retire(id, entry.attempt);
+            CancelOutcome::Signalled
+        } else {
+            CancelOutcome::Dequeued
+        }
+    }
+
+    /// Ends every task: the executor goes without waiting.
+    pub(crate) fn abort(&mut self) {
+        for id in self.table.ids() {
+            if let Some(mut entry) = self.end(id) {
+                let attempts = entry.history.take().map(|history| history.attempts);
+                let error = TaskError::with_attempts(
+                    TaskErrorKind::ShutDown,
+                    entry.subject(),
+                    "",
+                    attempts.unwrap_or_default(),
+                );
+                entry.cell.settle(Err(error), &mut self.wakers);
+            }
+        }
+    }
+
+    /// Cancels every task that no worker has begun.
+    pub(crate) fn cancel_pending(&mut self) {
+        for id in self.table.ids() {
+            let begun = |entry: &mut super::Entry| {
+                entry.phase == Phase::Published
+                    && matches!(entry.cell.state(), TaskState::Running { .. })
+            };
+            if !self.table.get_mut(id).is_some_and(begun) {
+                self.cancel(id);
+            }
+        }
+    }
+
+    /// Workers acknowledge envelopes of these attempts without running them.
+    pub(super) fn retire(&mut self, task: TaskId, attempt: Attempt) {
+        self.retired.add(task, attempt);
+        self.control_changed = true;
+    }
+
+    /// Changes what the workers are told of the run.
+    pub(crate) fn set_run_state(&mut self, state: RunState) {
+        if self.run_state != state {
+            self.run_state = state;
+            self.control_changed = true;
+        }
+    }
+
+    /// Whether the workers were not told the newest state yet.
+    pub(crate) const fn control_changed(&self) -> bool {
+        self.control_changed
+    }
+
+    /// The word to the workers, when it has changed or `anyway`.
+    pub(crate) fn control(&mut self, anyway: bool) -> Option<Control> {
+        if !std::mem::take(&mut self.control_changed) && !anyway {
+            return None;
+        }
+        self.control_sequence += 1;
+        Some(Control {
+            run: self.settings.run.clone(),
+            epoch: super::EPOCH,
+            sequence: self.control_sequence,
+            state: self.run_state,
+            retired: self.retired.to_vec(),
+            drain: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,149 @@
+//! An execution failed: retry, wait, or give up.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use podpool_core::id::{Attempt, ExecutionId, TaskId};
+use podpool_core::outcome::{Cause, Failure};
+use podpool_core::retry::{Decision, Policy, decide};
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::error::{AttemptReport, TaskError, TaskErrorKind};
+
+use super::super::table::{Entry, Phase};
+use super::State;
+
+/// A failure as a worker reported it.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) execution: ExecutionId,
+    pub(super) elapsed: Duration,
+    pub(super) failure: Failure,
+}
+
+impl State {
+    /// `Failed` counts for the newest attempt only, once: after it the attempt is no longer out.
+    pub(super) fn on_failed(
+        &mut self,
+        now: Instant,
+        id: TaskId,
+        attempt: Attempt,
+        report: &Report,
+    ) {
+        if report.failure.cause == Cause::Broken {
+            self.break_pool(&report.failure.message);
+            return;
+        }
+        let story = self.attempt_report(attempt, report);
+        let retries = self.settings.retries;
+        let Some(entry) = self
+            .table
+            .get_mut(id)
+            .filter(|entry| is_out(entry, attempt))
+        else {
+            self.late_results += 1;
+            return;
+        };
+        let policy = policy(entry, retries);
+        let history = entry.history.get_or_insert_default();
+        entry.cell.remember(story.clone());
+        history.attempts.push(story);
+        match decide(
+            &policy,
+            &mut history.spent,
+            &report.failure,
+            fastrand::f32(),
+        ) {
+            Decision::Wait => entry.repeated = true,
+            Decision::GiveUp => self.give_up(id),
+            Decision::Retry { after, alone } => {
+                debug!(task = %id, %attempt, failure = %report.failure, ?after, "a task is tried again");
+                entry.alone |= alone;
+                self.retry(now, id, after);
+            }
+        }
+    }
+
+    /// The next attempt waits for its delay.
+    fn retry(&mut self, now: Instant, id: TaskId, after: Duration) {
+        let Some(entry) = self.table.get_mut(id) else {
+            return;
+        };
+        let (kind, parcel) = (entry.kind(), entry.parcel);
+        entry.attempt = entry.attempt.next();
+        entry.phase = Phase::Delayed;
+        entry.cell.set_pending();
+        self.outbox.returned(kind);
+        self.parcels.task_left(parcel);
+        if after.is_zero() {
+            self.publish_again(id);
+        } else {
+            self.delayed.push(Reverse((now + after, id.0)));
+        }
+    }
+
+    /// The delay is over: the task waits in the outbox.
+    pub(super) fn publish_again(&mut self, id: TaskId) {
+        let delayed = |entry: &&mut Entry| entry.phase == Phase::Delayed;
+        let Some(entry) = self.table.get_mut(id).filter(delayed) else {
+            return;
+        };
+        entry.phase = Phase::Waiting;
+        if entry.alone {
+            self.outbox.push_alone(id);
+        } else {
+            let (priority, kind) = (entry.priority(), entry.kind());
+            self.outbox.push_again(id, priority, kind);
+        }
+    }
+
+    fn give_up(&mut self, id: TaskId) {
+        let Some(mut entry) = self.end(id) else {
+            return;
+        };
+        let attempts = entry
+            .history
+            .take()
+            .map(|history| history.attempts)
+            .unwrap_or_default();
+        let error = TaskError::of_attempts(entry.subject(), attempts);
+        entry.cell.settle(Err(error), &mut self.wakers);
+    }
+
+    fn attempt_report(&self, attempt: Attempt, report: &Report) -> AttemptReport {
+        let mut story = AttemptReport::new(attempt, report.failure.clone());
+        if let Some(worker) = self.workers.get(&report.execution.worker) {
+            story.worker.clone_from(&worker.name);
+            story.node.clone_from(&worker.node);
+        }
+        story.execution = Some(report.execution);
+        story.elapsed = Some(report.elapsed);
+        story
+    }
+
+    /// No worker can start, or the queue is gone: every future says why.
+    pub(crate) fn break_pool(&mut self, reason: &str) {
+        if self.broken.is_some() {
+            return;
+        }
+        self.broken = Some(reason.to_owned());
+        for id in self.table.ids() {
+            if let Some(entry) = self.end(id) {
+                let kind = TaskErrorKind::PoolBroken;
+                let error = TaskError::new(kind, entry.subject(), reason.to_owned());
+                entry.cell.settle(Err(error), &mut self.wakers);
+            }
+        }
+    }
+}
+
+fn is_out(entry: &Entry, attempt: Attempt) -> bool {
+    entry.attempt == attempt && entry.phase == Phase::Published
+}
+
+fn policy(entry: &Entry, retries: Option<u32>) -> Policy {
+    let own = entry.options.as_ref().and_then(|options| options.retries);
+    let retries = own.or(retries).unwrap_or(entry.spec.options.retries);
+    Policy::new(retries, entry.spec.options.backoff)
+}

@@ -1,0 +1,183 @@
+//! Tasks leave the outbox in parcels.
+
+use bytes::Bytes;
+use podpool_core::codec;
+use podpool_core::envelope::entry::put_task;
+use podpool_core::envelope::{Body, EntryOptions, Kind, Parcel as ParcelHead, TaskRun};
+use podpool_core::id::TaskId;
+use podpool_core::outcome::{Cause, Failure};
+use tokio::time::Instant;
+
+use crate::error::{AttemptReport, TaskError};
+
+use super::super::outbox::{ALONE_BYTES, Choice, MAX_BYTES};
+use super::super::parcels::Parcel;
+use super::super::table::{Entry, Phase};
+use super::State;
+
+/// Bytes that a message may take beside one task's arguments.
+const OVERHEAD: usize = 4096;
+
+impl State {
+    /// The next parcel to publish; `None` when nothing waits, or enough is out.
+    pub(crate) fn next_parcel(&mut self, now: Instant) -> Option<Bytes> {
+        if self.is_full() {
+            return None;
+        }
+        let number = self.parcels.next_number();
+        let mut draft = Draft::default();
+        let (kind, alone) = match self.outbox.choose()? {
+            Choice::Alone(id) => {
+                let kind = self.table.get_mut(id)?.kind();
+                self.outbox.pop_alone(kind);
+                self.pack(id, number, &mut draft);
+                (kind, true)
+            }
+            Choice::Lane {
+                priority,
+                kind,
+                most,
+            } => {
+                while (draft.count as usize) < most
+                    && let Some(id) = self.outbox.peek(priority, kind)
+                    && self.fits(id, &draft)
+                {
+                    self.outbox.pop(priority, kind);
+                    self.pack(id, number, &mut draft);
+                }
+                (kind, false)
+            }
+        };
+        self.parcels.add(Parcel {
+            tasks: std::mem::take(&mut draft.runs),
+            kind,
+            alone,
+            left: draft.count,
+            bytes: draft.body.len(),
+            news: now,
+        });
+        let message = self.message(kind, alone, draft);
+        self.redrive_at.get_or_insert(now + self.settings.lease);
+        Some(message)
+    }
+
+    /// Whether enough is out: more would only wait elsewhere, where it can be neither reordered nor dequeued.
+    pub(crate) fn is_full(&self) -> bool {
+        self.parcels.out() >= self.settings.parcels_out
+            || self.parcels.bytes() >= self.settings.bytes_out
+    }
+
+    /// Whether a task may join those that are packed: large arguments go alone.
+    fn fits(&mut self, id: TaskId, draft: &Draft) -> bool {
+        let Some(entry) = self.table.get_mut(id) else {
+            return true;
+        };
+        let bytes = entry.arguments.len();
+        let small = bytes <= ALONE_BYTES && draft.body.len() + bytes <= MAX_BYTES;
+        draft.count == 0 || (small && entry.spec.options.pack && !draft.closed)
+    }
+
+    fn pack(&mut self, id: TaskId, number: u32, draft: &mut Draft) {
+        let Some(entry) = self.table.get_mut(id) else {
+            return;
+        };
+        entry.phase = Phase::Published;
+        entry.parcel = number;
+        draft.add(id, entry);
+    }
+
+    /// The same parcel again, with those of its tasks that have not ended.
+    pub(super) fn repeat_parcel(&mut self, now: Instant, number: u32) -> Option<Bytes> {
+        let parcel = self.parcels.get_mut(number)?;
+        parcel.news = now;
+        let (kind, alone, runs) = (parcel.kind, parcel.alone, parcel.tasks.clone());
+        let mut draft = Draft::default();
+        let out = |entry: &&mut Entry| entry.phase == Phase::Published && entry.parcel == number;
+        for task in runs.iter().flat_map(|run| run.tasks()) {
+            if let Some(entry) = self.table.get_mut(task).filter(out) {
+                entry.repeated = true;
+                draft.add(task, entry);
+            }
+        }
+        Some(self.message(kind, alone, draft))
+    }
+
+    fn message(&mut self, kind: u32, alone: bool, draft: Draft) -> Bytes {
+        let head = ParcelHead {
+            run: self.settings.run.clone(),
+            epoch: super::EPOCH,
+            alone,
+            kinds: vec![self.kind(kind)],
+            count: draft.count,
+        };
+        head.close(draft.body, &self.settings.seal)
+    }
+
+    fn kind(&mut self, index: u32) -> Kind {
+        let at = index as usize;
+        if self.kinds.len() <= at {
+            self.kinds.resize(at + 1, None);
+        }
+        self.kinds[at]
+            .get_or_insert_with(|| super::super::kind(index))
+            .clone()
+    }
+
+    /// Arguments that no message can carry.
+    pub(super) fn too_large(&self, entry: &Entry) -> Option<TaskError> {
+        let size = entry.arguments.len();
+        let limit = self.settings.message_bytes.saturating_sub(OVERHEAD);
+        (size > limit).then(|| {
+            let reason = format!(
+                "its arguments of {size} bytes are larger than the {limit} bytes that a message carries; pass them by reference, as a path or a URL"
+            );
+            let failure = Failure::new(Cause::Rejected, reason);
+            TaskError::of_attempts(entry.subject(), vec![AttemptReport::new(entry.attempt, failure)])
+        })
+    }
+}
+
+/// A parcel that is being packed.
+#[derive(Debug, Default)]
+struct Draft {
+    body: Body,
+    runs: Vec<TaskRun>,
+    count: u32,
+    /// Nothing may join: its task is large, or asked to travel alone.
+    closed: bool,
+}
+
+impl Draft {
+    fn add(&mut self, id: TaskId, entry: &Entry) {
+        let options = encoded_options(entry);
+        // Arguments past the message's limit were rejected on their way in, and options are short.
+        if put_task(
+            self.body.entries_mut(),
+            id,
+            entry.attempt,
+            0,
+            &options,
+            &entry.arguments,
+        )
+        .is_ok()
+        {
+            TaskRun::push(&mut self.runs, id, entry.attempt);
+            self.count += 1;
+        }
+        self.closed |= !entry.spec.options.pack || entry.arguments.len() > ALONE_BYTES;
+    }
+}
+
+fn encoded_options(entry: &Entry) -> Vec<u8> {
+    let Some(options) = &entry.options else {
+        return Vec::new();
+    };
+    let options = EntryOptions {
+        key: options.key.clone(),
+        timeout: options.timeout,
+    };
+    if options == EntryOptions::default() {
+        return Vec::new();
+    }
+    codec::encode(&options).unwrap_or_default()
+}

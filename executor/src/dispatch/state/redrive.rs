@@ -1,0 +1,63 @@
+//! What the queue lost is published again.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use podpool_core::id::TaskId;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::State;
+
+/// Leases without news after which a parcel is published again.
+const LEASES: u32 = 3;
+
+impl State {
+    /// Looks for parcels that nobody has: no news for three leases, in no worker's heartbeat, while workers have
+    /// free hands and pull in vain. Their messages are kept for [`take_redriven`](Self::take_redriven).
+    pub(super) fn redrive(&mut self, now: Instant) {
+        if self.redrive_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.redrive_at = (self.parcels.out() > 0).then(|| now + self.settings.lease);
+        let Some(before) = now.checked_sub(self.settings.lease * LEASES) else {
+            return;
+        };
+        // A worker that fell silent holds nothing: what it had comes back by its lease, or is lost.
+        let live = || self.workers.values().filter(|worker| worker.heard > before);
+        if !live().any(|worker| worker.hungry.is_some_and(|at| at > before)) {
+            return;
+        }
+        let silent = self.parcels.silent(before);
+        if silent.is_empty() {
+            return;
+        }
+        let runs = live().flat_map(|worker| &worker.holds);
+        let held: HashSet<TaskId> = runs.flat_map(|run| run.tasks()).collect();
+        for number in silent {
+            let Some(parcel) = self.parcels.get_mut(number) else {
+                continue;
+            };
+            if parcel
+                .tasks
+                .iter()
+                .flat_map(|run| run.tasks())
+                .any(|task| held.contains(&task))
+            {
+                parcel.news = now;
+                continue;
+            }
+            warn!(
+                tasks = parcel.left,
+                "nothing was heard of a parcel; it is published again"
+            );
+            let message = self.repeat_parcel(now, number);
+            self.redriven.extend(message);
+        }
+    }
+
+    /// Parcels to publish again.
+    pub(crate) fn take_redriven(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.redriven)
+    }
+}

@@ -1,0 +1,149 @@
+//! What can go wrong, by what the caller can do about it.
+
+mod attempt;
+mod task;
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use podpool_core::id::TaskId;
+
+pub use self::attempt::AttemptReport;
+pub(crate) use self::task::Subject;
+pub use self::task::{TaskError, TaskErrorKind};
+
+/// Why an executor could not be built. Nothing was started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// `init()` did not run, so a child process would run `main` again instead of tasks.
+    #[error(
+        "podpool is not initialised, so no process was started; put `#[podpool::main]` on main, or call \
+         `podpool::init()` as its first line, or, in a libtest file, write `podpool::test_slots!()` once"
+    )]
+    NotInitialised,
+    /// A task tried to build an executor of its own.
+    #[error(
+        "a task cannot build an executor inside its slot; submit what it wants to fan out from the master"
+    )]
+    NestedPool,
+    /// `max_workers(0)`.
+    #[error("an executor needs at least one worker; give max_workers 1 or more, or leave it out")]
+    ZeroWorkers,
+    /// The back-end exists and was not compiled in.
+    #[error(
+        "back-end {backend:?} is not compiled in; add the feature: podpool = {{ features = [\"{feature}\"] }}"
+    )]
+    FeatureMissing {
+        /// The back-end that was asked for.
+        backend: String,
+        /// The cargo feature that holds it.
+        feature: &'static str,
+    },
+    /// No such back-end.
+    #[error("there is no back-end {0:?}; use one of local, kubernetes")]
+    UnknownBackend(String),
+    /// A setting that cannot be used.
+    #[error("{name} cannot be {value:?}: {reason}")]
+    Setting {
+        /// The builder's method or the environment's variable.
+        name: String,
+        /// What it was set to.
+        value: String,
+        /// What it may be.
+        reason: String,
+    },
+    /// The tasks of this program contradict each other; the source says which.
+    #[error("the tasks of this program cannot be used")]
+    Registry(#[source] Box<dyn Error + Send + Sync>),
+    /// The operating system or a service refused something that the executor needs.
+    #[error("cannot {what}")]
+    Start {
+        /// What was tried, such as "start the executor's thread".
+        what: String,
+        /// What it answered.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What a shutdown left behind. Every future is resolved all the same.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShutdownError {
+    /// The pool broke before or while it shut down; its pending futures resolved to `PoolBroken`.
+    #[error("the pool broke before it was shut down: {reason}")]
+    Broken {
+        /// Why.
+        reason: String,
+    },
+    /// Something that the run made could not be removed.
+    #[error(
+        "the run ended, and {what} could not be removed: {reason}; remove it by hand or with gc"
+    )]
+    Leftover {
+        /// The thing, by name.
+        what: String,
+        /// Why it is still there.
+        reason: String,
+    },
+}
+
+/// A result that was not there in time. The task goes on: ask again, or cancel it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("task {task} {id} is not done after {waited:?}; it goes on: ask again, or cancel it")]
+pub struct NotDone {
+    pub(crate) task: &'static str,
+    pub(crate) id: TaskId,
+    pub(crate) waited: Duration,
+}
+
+/// Futures that did not end in time. Their tasks go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{unfinished} (of {total}) futures unfinished after {waited:?}; their tasks go on")]
+pub struct Unfinished {
+    pub(crate) unfinished: usize,
+    pub(crate) total: usize,
+    pub(crate) waited: Duration,
+}
+
+impl Unfinished {
+    /// How many futures had not ended.
+    #[must_use]
+    pub const fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+
+    /// How many futures there were.
+    #[must_use]
+    pub const fn total(&self) -> usize {
+        self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forgotten_init_names_the_three_ways() {
+        let text = BuildError::NotInitialised.to_string();
+        for way in [
+            "#[podpool::main]",
+            "podpool::init()",
+            "podpool::test_slots!()",
+        ] {
+            assert!(text.contains(way), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_missing_feature_is_named_as_cargo_wants_it() {
+        let error = BuildError::FeatureMissing {
+            backend: "kubernetes".to_owned(),
+            feature: "kubernetes",
+        };
+        assert!(error.to_string().contains("features = [\"kubernetes\"]"));
+    }
+}

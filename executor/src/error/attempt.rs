@@ -1,0 +1,122 @@
+//! The post-mortem of one attempt that gave no result.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use podpool_core::id::{Attempt, ExecutionId};
+use podpool_core::outcome::{Cause, Exit, Failure};
+
+/// What is known of an attempt that gave no result. Fields are empty where nobody could tell.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct AttemptReport {
+    /// Which attempt, from 1.
+    pub attempt: Attempt,
+    /// The execution that reported or was lost; none when no worker had taken it.
+    pub execution: Option<ExecutionId>,
+    /// The worker's name: a pod's, or `local`.
+    pub worker: Option<Arc<str>>,
+    /// The node's name: the worker's host.
+    pub node: Option<Arc<str>>,
+    /// The process id of the slot, on that host.
+    pub pid: Option<u32>,
+    /// When it started, for people: the worker's wall clock.
+    pub started: Option<SystemTime>,
+    /// How long it ran.
+    pub elapsed: Option<Duration>,
+    /// Why there is no result.
+    pub cause: Cause,
+    /// What happened, in one sentence; the task's own words when it failed or panicked.
+    pub message: String,
+    /// The causes of the task's error, outermost first.
+    pub chain: Vec<String>,
+    /// How the slot's process ended, where it did.
+    pub exit: Option<Exit>,
+    /// Highest resident set of the slot's process since its start, in bytes.
+    pub peak_rss: Option<u64>,
+    /// CPU time of the execution.
+    pub cpu: Option<Duration>,
+    /// The last lines that the task printed.
+    pub output: Vec<String>,
+}
+
+impl AttemptReport {
+    /// The report of a failure, before anything is known of where it happened.
+    pub(crate) fn new(attempt: Attempt, failure: Failure) -> Self {
+        Self {
+            attempt,
+            execution: None,
+            worker: None,
+            node: None,
+            pid: None,
+            started: None,
+            elapsed: None,
+            cause: failure.cause,
+            message: failure.message,
+            chain: failure.chain,
+            exit: failure.exit,
+            peak_rss: failure.peak_rss,
+            cpu: failure.cpu,
+            output: failure.output,
+        }
+    }
+
+    /// Where it ran: `on worker pool-0 (node n1, pid 77)`.
+    fn write_place(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(worker) = &self.worker else {
+            return Ok(());
+        };
+        write!(f, " on worker {worker}")?;
+        match (&self.node, self.pid) {
+            (Some(node), Some(pid)) => write!(f, " (node {node}, pid {pid})"),
+            (Some(node), None) => write!(f, " (node {node})"),
+            (None, Some(pid)) => write!(f, " (pid {pid})"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// One line, without the task's own words: `attempt 2 on worker pool-0 (node n1) crashed its process after 1.2s, …`.
+impl fmt::Display for AttemptReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "attempt {}", self.attempt)?;
+        self.write_place(f)?;
+        write!(f, " {}", self.cause.phrase())?;
+        if let Some(elapsed) = self.elapsed {
+            write!(f, " after {elapsed:.1?}")?;
+        }
+        if let Some(exit) = self.exit {
+            write!(f, ", {exit}")?;
+        }
+        if let Some(bytes) = self.peak_rss {
+            write!(f, ", peak memory {} MiB", bytes.div_ceil(1 << 20))?;
+        }
+        if let Some(cpu) = self.cpu {
+            write!(f, ", CPU {cpu:.1?}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_one_line_of_what_is_known() {
+        let mut report = AttemptReport::new(Attempt(2), Failure::new(Cause::Crashed, "gone"));
+        assert_eq!(report.to_string(), "attempt 2 crashed its process");
+        report.worker = Some("pool-0".into());
+        report.node = Some("n1".into());
+        report.pid = Some(77);
+        report.elapsed = Some(Duration::from_millis(1240));
+        report.exit = Some(Exit::Signal(11));
+        report.peak_rss = Some(3 << 20);
+        assert_eq!(
+            report.to_string(),
+            "attempt 2 on worker pool-0 (node n1, pid 77) crashed its process after 1.2s, \
+             signal 11 (SIGSEGV), peak memory 3 MiB"
+        );
+    }
+}

@@ -1,0 +1,347 @@
+//! Why a task has no result: one word to act on, and the story of its attempts.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use podpool_core::id::TaskId;
+use podpool_core::outcome::Cause;
+
+use super::AttemptReport;
+
+/// Most lines of the task's output that an error prints; its report holds all that were kept.
+const LINES_SHOWN: usize = 10;
+
+/// Why a task has no result, by what the caller can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TaskErrorKind {
+    /// The task returned an error, as often as its retries allow.
+    Failed,
+    /// The task panicked, as often as its retries allow.
+    Panicked,
+    /// The attempts outlived their timeout and were stopped; or a map's own timeout is over.
+    TimedOut,
+    /// The task ended its process by a signal or an exit code, as often as its budget allows.
+    Crashed,
+    /// The task needed more memory than the largest size it was given.
+    OutOfMemory,
+    /// Its workers were lost again and again. It may have run in part.
+    WorkerLost,
+    /// It was cancelled. It may have begun; its result, if any, is dropped.
+    Cancelled,
+    /// It did not run: bad input, an unknown task, another shape, or too large.
+    Rejected,
+    /// The executor was shut down before the task ended.
+    ShutDown,
+    /// Workers cannot start, the queue is gone, or the executor's thread ended. It may have run.
+    PoolBroken,
+}
+
+impl TaskErrorKind {
+    /// What happened, to follow the task's name.
+    const fn phrase(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+            Self::TimedOut => "timed out",
+            Self::Crashed => "crashed its process",
+            Self::OutOfMemory => "ran out of memory",
+            Self::WorkerLost => "lost its worker",
+            Self::Cancelled => "was cancelled",
+            Self::Rejected => "was rejected and did not run",
+            Self::ShutDown => "was not run to its end, the executor is shut down",
+            Self::PoolBroken => "has no result, the pool is broken",
+        }
+    }
+
+    /// What to do next.
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::Failed | Self::Panicked => {
+                "mend its cause and submit it again, or allow more attempts with `retries`"
+            }
+            Self::TimedOut => "give it a longer `timeout`, or less to do",
+            Self::Crashed => "run it in this process with `run_here()` to see where it ends",
+            Self::OutOfMemory => "give it more `memory`, or less to hold at once",
+            Self::WorkerLost => "submit it again, on workers that are not taken away",
+            Self::Cancelled => "submit it again if it is still wanted",
+            Self::Rejected => "correct the call, or build program and workers from the same source",
+            Self::ShutDown => "submit it to another executor",
+            Self::PoolBroken => "mend the reason, build a new executor, and submit it again",
+        }
+    }
+}
+
+impl From<Cause> for TaskErrorKind {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Panicked => Self::Panicked,
+            Cause::TimedOut => Self::TimedOut,
+            Cause::Crashed | Cause::Suspect => Self::Crashed,
+            Cause::OutOfMemory => Self::OutOfMemory,
+            Cause::Interrupted => Self::WorkerLost,
+            Cause::Rejected => Self::Rejected,
+            Cause::Cancelled => Self::Cancelled,
+            Cause::Broken => Self::PoolBroken,
+            // `Failed`, and what a later version of the wire may add.
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// The task that an error is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Subject {
+    pub(crate) task: &'static str,
+    pub(crate) id: TaskId,
+    pub(crate) key: Option<Arc<str>>,
+}
+
+impl Subject {
+    /// The number in an error of a map that was waiting for its inputs, with no task under way.
+    pub(crate) const NO_ID: TaskId = TaskId(u64::MAX);
+}
+
+/// Why a task has no result. It is one pointer wide and cheap to clone.
+///
+/// It prints what happened, to which task, after how many attempts, with the last lines that the task printed,
+/// and what to do next. [`source`](Error::source) gives the causes of the task's own error.
+#[derive(Clone)]
+pub struct TaskError(Arc<Inner>);
+
+struct Inner {
+    kind: TaskErrorKind,
+    subject: Subject,
+    message: Cow<'static, str>,
+    attempts: Vec<AttemptReport>,
+    source: Option<Link>,
+}
+
+impl TaskError {
+    /// An error with a sentence of its own.
+    pub(crate) fn new(
+        kind: TaskErrorKind,
+        subject: Subject,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::with_attempts(kind, subject, message, Vec::new())
+    }
+
+    /// An error with a sentence of its own, after attempts.
+    pub(crate) fn with_attempts(
+        kind: TaskErrorKind,
+        subject: Subject,
+        message: impl Into<Cow<'static, str>>,
+        attempts: Vec<AttemptReport>,
+    ) -> Self {
+        let source = attempts.last().and_then(|last| Link::of(&last.chain));
+        Self(Arc::new(Inner {
+            kind,
+            subject,
+            message: message.into(),
+            attempts,
+            source,
+        }))
+    }
+
+    /// The error of a task whose budget is spent: its last attempt says why.
+    pub(crate) fn of_attempts(subject: Subject, attempts: Vec<AttemptReport>) -> Self {
+        let (kind, message) = match attempts.last() {
+            Some(last) => (last.cause.into(), last.message.clone()),
+            None => (TaskErrorKind::WorkerLost, "no attempt was seen".to_owned()),
+        };
+        Self::with_attempts(kind, subject, message, attempts)
+    }
+
+    /// What happened, to act on.
+    #[must_use]
+    pub fn kind(&self) -> TaskErrorKind {
+        self.0.kind
+    }
+
+    /// The task's name: `crate::module::function`.
+    #[must_use]
+    pub fn task(&self) -> &'static str {
+        self.0.subject.task
+    }
+
+    /// The task's number in its run; the highest number when a map's timeout ended while no task was under way.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.0.subject.id
+    }
+
+    /// The key that the call was given.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.0.subject.key.as_deref()
+    }
+
+    /// What happened, in one sentence; the task's own words for `Failed` and `Panicked`.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The attempts that gave no result, oldest first; empty when none began.
+    #[must_use]
+    pub fn attempts(&self) -> &[AttemptReport] {
+        &self.0.attempts
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { kind, subject, .. } = &*self.0;
+        write!(f, "task {}", subject.task)?;
+        if subject.id != Subject::NO_ID {
+            write!(f, " {}", subject.id)?;
+        }
+        if let Some(key) = &subject.key {
+            write!(f, " (key {key:?})")?;
+        }
+        write!(f, " {}", kind.phrase())?;
+        match self.0.attempts.len() {
+            0 => {}
+            1 => f.write_str(" after 1 attempt")?,
+            attempts => write!(f, " after {attempts} attempts")?,
+        }
+        if !self.0.message.is_empty() {
+            write!(f, ": {}", self.0.message)?;
+        }
+        if let Some(last) = self.0.attempts.last() {
+            write!(f, "\n  {last}")?;
+            write_output(f, &last.output)?;
+        }
+        write!(f, "\n  {}", kind.advice())
+    }
+}
+
+fn write_output(f: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Result {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    f.write_str("\n  the last it printed:")?;
+    let shown = lines.len().saturating_sub(LINES_SHOWN);
+    lines[shown..]
+        .iter()
+        .try_for_each(|line| write!(f, "\n    | {line}"))
+}
+
+impl fmt::Debug for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskError")
+            .field("kind", &self.0.kind)
+            .field("task", &self.0.subject.task)
+            .field("id", &self.0.subject.id)
+            .field("key", &self.0.subject.key)
+            .field("message", &self.0.message)
+            .field("attempts", &self.0.attempts)
+            .finish()
+    }
+}
+
+impl Error for TaskError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source.as_ref().map(|link| link as _)
+    }
+}
+
+/// One cause of the task's error, as its own program worded it.
+#[derive(Debug)]
+struct Link {
+    text: String,
+    next: Option<Box<Self>>,
+}
+
+impl Link {
+    fn of(chain: &[String]) -> Option<Self> {
+        chain.iter().rev().fold(None, |next, text| {
+            Some(Self {
+                text: text.clone(),
+                next: next.map(Box::new),
+            })
+        })
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Error for Link {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.next.as_deref().map(|link| link as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use podpool_core::id::Attempt;
+    use podpool_core::outcome::Failure;
+
+    fn subject() -> Subject {
+        Subject {
+            task: "prices::clean",
+            id: TaskId(12),
+            key: Some("BTC".into()),
+        }
+    }
+
+    #[test]
+    fn it_says_what_happened_to_whom_and_what_to_do() {
+        let failure = Failure {
+            chain: vec!["no such file".to_owned(), "os error 2".to_owned()],
+            output: (0..12).map(|line| format!("line {line}")).collect(),
+            ..Failure::new(Cause::Failed, "cannot read btc.csv")
+        };
+        let attempts = [1, 2].map(|n| AttemptReport::new(Attempt(n), failure.clone()));
+        let error = TaskError::of_attempts(subject(), attempts.to_vec());
+        assert_eq!(error.kind(), TaskErrorKind::Failed);
+        let text = error.to_string();
+        let head = "task prices::clean #12 (key \"BTC\") failed after 2 attempts: cannot read btc.csv\n  \
+                    attempt 2 failed\n  the last it printed:\n    | line 2\n";
+        assert!(text.starts_with(head), "{text}");
+        assert!(text.ends_with(
+            "| line 11\n  mend its cause and submit it again, or allow more attempts with `retries`"
+        ));
+        let chain: Vec<_> = std::iter::successors(error.source(), |link| (*link).source())
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(chain, ["no such file", "os error 2"]);
+    }
+
+    #[test]
+    fn every_cause_has_its_kind_and_every_kind_its_advice() {
+        let pairs = [
+            (Cause::Failed, TaskErrorKind::Failed),
+            (Cause::Panicked, TaskErrorKind::Panicked),
+            (Cause::TimedOut, TaskErrorKind::TimedOut),
+            (Cause::Crashed, TaskErrorKind::Crashed),
+            (Cause::Suspect, TaskErrorKind::Crashed),
+            (Cause::OutOfMemory, TaskErrorKind::OutOfMemory),
+            (Cause::Interrupted, TaskErrorKind::WorkerLost),
+            (Cause::Rejected, TaskErrorKind::Rejected),
+            (Cause::Cancelled, TaskErrorKind::Cancelled),
+            (Cause::Broken, TaskErrorKind::PoolBroken),
+        ];
+        for (cause, kind) in pairs {
+            let report = AttemptReport::new(Attempt::FIRST, Failure::new(cause, "why"));
+            let error = TaskError::of_attempts(subject(), vec![report]);
+            assert_eq!(error.kind(), kind);
+            let text = error.to_string();
+            assert!(text.contains(kind.phrase()) && text.contains(kind.advice()));
+        }
+    }
+
+    #[test]
+    fn it_is_one_pointer_wide() {
+        assert_eq!(size_of::<TaskError>(), size_of::<usize>());
+        assert_eq!(size_of::<Option<TaskError>>(), size_of::<usize>());
+    }
+}

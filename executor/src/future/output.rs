@@ -1,0 +1,71 @@
+//! The encoded result of a task: in place when it is short, a part of its message when it is not.
+
+use bytes::Bytes;
+
+/// Longest result that is kept in place: what fits beside a tag and a length in the width of the other variant.
+pub(crate) const INLINE: usize = 38;
+
+/// An encoded result. Short ones are copied, so that they neither count references nor hold on to a whole message.
+#[derive(Clone)]
+pub(crate) enum Output {
+    Inline { length: u8, bytes: [u8; INLINE] },
+    Shared(Bytes),
+}
+
+impl Output {
+    /// No bytes: the result of a task that returns `()`, and of one whose future was dropped.
+    pub(crate) const EMPTY: Self = Self::Inline {
+        length: 0,
+        bytes: [0; INLINE],
+    };
+
+    /// The part of a message that holds the result. `part` lies within `message`.
+    pub(crate) fn part(message: &Bytes, part: &[u8]) -> Self {
+        Self::inline(part).unwrap_or_else(|| Self::Shared(message.slice_ref(part)))
+    }
+
+    fn inline(part: &[u8]) -> Option<Self> {
+        let length = u8::try_from(part.len()).ok()?;
+        let mut bytes = [0; INLINE];
+        bytes.get_mut(..part.len())?.copy_from_slice(part);
+        Some(Self::Inline { length, bytes })
+    }
+
+    /// The encoded value.
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Inline { length, bytes } => &bytes[..usize::from(*length)],
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Bytes> for Output {
+    fn from(bytes: Bytes) -> Self {
+        Self::inline(&bytes).unwrap_or(Self::Shared(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_place_costs_no_room() {
+        assert_eq!(size_of::<Output>(), size_of::<Bytes>() + size_of::<usize>());
+    }
+
+    #[test]
+    fn short_results_are_copied_and_long_ones_shared() {
+        let message = Bytes::from((0..100).collect::<Vec<u8>>());
+        for length in [0, 1, INLINE, INLINE + 1, 100] {
+            let output = Output::part(&message, &message[..length]);
+            assert_eq!(output.as_slice(), &message[..length]);
+            assert_eq!(matches!(output, Output::Inline { .. }), length <= INLINE);
+            assert_eq!(
+                Output::from(message.slice(..length)).as_slice(),
+                &message[..length]
+            );
+        }
+    }
+}

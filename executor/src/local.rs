@@ -1,0 +1,235 @@
+//! The local back-end: memory queues, and a worker on the executor's own thread.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use podpool_core::envelope::{Kind, Seal};
+use podpool_core::id::{RunId, WorkerId};
+use podpool_core::outcome::{Cause, Failure};
+use podpool_core::queue::memory::MemoryQueue;
+use podpool_core::queue::{Queue, QueueLimits};
+use podpool_core::registry::Registry;
+use podpool_core::slot::{Launch, Program, Setup};
+use podpool_core::task::Place;
+use podpool_core::worker::frame::KindInfo;
+use podpool_core::worker::state::Lookup;
+use podpool_core::worker::{self, OutputSink, Queues, Worker};
+use tokio::sync::{mpsc, oneshot};
+use tracing::error;
+
+use crate::builder::Isolation;
+use crate::ctrl_c;
+use crate::dispatch::{self, Dispatch};
+use crate::error::BuildError;
+use crate::executor::{Handle, PodPoolExecutor};
+use crate::mailbox::{Inbox, Mailbox};
+use crate::measured::Measured;
+
+/// How long a local lease lasts: it only matters when this process is suspended.
+const LEASE: Duration = Duration::from_secs(60);
+/// Largest message in memory: what an entry's length can say.
+const MESSAGE_BYTES: usize = u32::MAX as usize;
+/// Parcels for each slot that may be out: enough to keep hands full, few enough to reorder and to cancel.
+const PARCELS_FOR_EACH_SLOT: usize = 4;
+/// Bytes of arguments that may be out, as a second copy beside the table's.
+const BYTES_OUT: usize = 64 << 20;
+
+/// Wraps a queue, for tests with faults; the name says which.
+pub type QueueDecorator = Arc<dyn Fn(&str, Arc<dyn Queue>) -> Arc<dyn Queue> + Send + Sync>;
+
+/// A local executor's description, checked.
+pub(crate) struct Local {
+    pub(crate) run: RunId,
+    pub(crate) slots: u32,
+    pub(crate) isolation: Isolation,
+    pub(crate) max_tasks_per_slot: Option<u64>,
+    pub(crate) retries: Option<u32>,
+    pub(crate) memory: Option<u64>,
+    pub(crate) grace: Duration,
+    pub(crate) lease: Option<Duration>,
+    pub(crate) initializer: Option<(u32, Bytes)>,
+    pub(crate) output: OutputSink,
+    pub(crate) ctrl_c: bool,
+    pub(crate) decorator: Option<QueueDecorator>,
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local")
+            .field("run", &self.run)
+            .field("slots", &self.slots)
+            .field("isolation", &self.isolation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Starts the executor's thread.
+pub(crate) fn start(local: Local) -> Result<PodPoolExecutor, BuildError> {
+    let program = local.program()?;
+    let (mailbox, inbox) = Mailbox::new();
+    let tasks = Registry::global().map_or(0, Registry::len);
+    let measured = Arc::new(Measured::new(tasks));
+    let handle = Handle {
+        mailbox: mailbox.clone(),
+        measured: measured.clone(),
+        run: local.run.clone(),
+        slots: local.slots as usize,
+    };
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |source| BuildError::Start { what, source }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed("start the executor's runtime"))?;
+    if local.ctrl_c {
+        ctrl_c::watch(&mailbox).map_err(failed("start the thread that hears Ctrl-C"))?;
+    }
+    thread::Builder::new()
+        .name("podpool".to_owned())
+        .spawn(move || runtime.block_on(run(local, program, inbox, measured)))
+        .map_err(failed("start the executor's thread"))?;
+    Ok(PodPoolExecutor::new(handle))
+}
+
+/// The life of the executor's thread: the worker beside the dispatcher.
+async fn run(local: Local, program: Program, inbox: Inbox, measured: Arc<Measured>) {
+    let queues = local.queues();
+    let (orders, orders_rx) = mpsc::unbounded_channel();
+    let (ended, worker) = oneshot::channel();
+    let settings = local.dispatch_settings(&queues);
+    let local_worker = local.worker(program, queues.clone());
+    tokio::spawn(async move {
+        if let Err(error) = local_worker.run(orders_rx).await {
+            error!(%error, "the local worker cannot run");
+        }
+        // The dispatcher may have ended before.
+        ended.send(()).ok();
+    });
+    Dispatch {
+        settings,
+        inbox,
+        queues,
+        orders,
+        worker,
+        measured,
+    }
+    .run()
+    .await;
+}
+
+impl Local {
+    fn queues(&self) -> Queues {
+        let limits = QueueLimits::new(MESSAGE_BYTES, self.lease.unwrap_or(LEASE));
+        let make = |name: &str| -> Arc<dyn Queue> {
+            let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(name, limits));
+            match &self.decorator {
+                Some(decorate) => decorate(name, queue),
+                None => queue,
+            }
+        };
+        Queues {
+            tasks: make("tasks"),
+            results: make("results"),
+            control: make("control"),
+        }
+    }
+
+    fn dispatch_settings(&self, queues: &Queues) -> dispatch::Settings {
+        let limits = queues.tasks.limits();
+        dispatch::Settings {
+            run: self.run.clone(),
+            seal: Seal::Unsealed,
+            slots: self.slots as usize,
+            message_bytes: limits.message_bytes,
+            parcels_out: PARCELS_FOR_EACH_SLOT * self.slots as usize,
+            bytes_out: BYTES_OUT,
+            lease: limits.lease,
+            retries: self.retries,
+        }
+    }
+
+    fn program(&self) -> Result<Program, BuildError> {
+        match self.isolation {
+            Isolation::InProcess => Ok(Program::InProcess),
+            Isolation::Process => Program::this_executable().map_err(|error| BuildError::Start {
+                what: "find the program's own executable".to_owned(),
+                source: io::Error::other(error),
+            }),
+        }
+    }
+
+    fn worker(self, program: Program, queues: Queues) -> Worker {
+        let place = Place {
+            run: self.run.clone(),
+            worker: "local".into(),
+            node: hostname(),
+        };
+        Worker {
+            settings: worker::Settings {
+                run: self.run,
+                worker: WorkerId::random(),
+                seal: Seal::Unsealed,
+                slots: self.slots,
+                max_tasks_per_slot: self.max_tasks_per_slot,
+                grace: self.grace,
+                message_bytes: queues.results.limits().message_bytes,
+            },
+            launch: Launch {
+                program,
+                env: Vec::new(),
+                setup: Setup {
+                    place,
+                    initializer: self.initializer,
+                    memory_limit: self.memory,
+                },
+            },
+            queues,
+            lookup: Arc::new(KnownTasks),
+            output: self.output,
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// The tasks of this program.
+#[derive(Debug)]
+pub(crate) struct KnownTasks;
+
+impl Lookup for KnownTasks {
+    fn look_up(&self, kind: &Kind) -> Result<KindInfo, Failure> {
+        let rejected = |reason: String| Failure {
+            retryable: false,
+            ..Failure::new(Cause::Rejected, reason)
+        };
+        let registry = Registry::global().map_err(|error| rejected(error.to_string()))?;
+        let spec = registry
+            .find(&kind.name)
+            .map_err(|error| rejected(error.to_string()))?;
+        let fingerprint = spec
+            .fingerprint()
+            .map_err(|error| rejected(error.to_string()))?;
+        if fingerprint != kind.fingerprint {
+            return Err(rejected(format!(
+                "task {} has another shape in the worker than in the master; build both from the same source",
+                spec.name
+            )));
+        }
+        Ok(KindInfo {
+            index: spec.index.get().copied().unwrap_or(u32::MAX),
+            timeout: spec.options.timeout,
+            finish_on_lost_lease: spec.options.finish_on_lost_lease,
+        })
+    }
+}
+
+/// The host's name, for people.
+fn hostname() -> Arc<str> {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into()
+}

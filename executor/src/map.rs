@@ -1,0 +1,288 @@
+//! `map`: many calls of one task, in order, with no more of them under way than it takes to keep the slots busy.
+
+mod flight;
+mod tolerance;
+mod window;
+
+use std::any::Any;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_core::Stream;
+use podpool_core::task::{Call, TaskSpec};
+use serde::de::DeserializeOwned;
+
+use crate::deadline::Deadline;
+use crate::error::{Subject, TaskError, TaskErrorKind};
+use crate::future::TaskFuture;
+use crate::mailbox::{Command, Mailbox};
+
+use self::flight::Flight;
+use self::tolerance::Tolerance;
+use self::window::Window;
+
+/// What a map needs of a pool.
+pub(crate) trait Submit: Send + Sync {
+    /// Where calls go.
+    fn mailbox(&self) -> &Arc<Mailbox>;
+
+    /// How many tasks run at once, as far as is known.
+    fn slots(&self) -> usize;
+
+    /// The measured time of one such task; none before one has ended.
+    fn typical(&self, task: &'static TaskSpec) -> Option<Duration>;
+}
+
+/// The results of many calls of one task, made by `map` and `map_stream`. It is a `Stream` too.
+///
+/// It takes the next input only while it is polled and only when there is room for it, so inputs may be endless.
+/// Results come in the order of the inputs. An error is yielded at its position, ends the iteration, and cancels the
+/// rest; dropping the map cancels the rest as well. A panic of the inputs goes to the caller of [`next`](Self::next).
+#[must_use = "it submits and yields only while it is polled"]
+pub struct Map<S, F, T> {
+    pool: Box<dyn Submit>,
+    /// None when there is no more input.
+    inputs: Option<S>,
+    call: F,
+    flight: Flight<T>,
+    window: Window,
+    /// The task, once the first call was made.
+    task: Option<&'static TaskSpec>,
+    tolerance: Tolerance,
+    delivered: usize,
+    failures: usize,
+    started: Instant,
+    timeout: Option<Duration>,
+    deadline: Deadline,
+}
+
+impl<S, F, T> Map<S, F, T> {
+    /// Maps a stream over a pool. Nothing is taken from it yet.
+    pub(crate) fn new(pool: Box<dyn Submit>, inputs: S, call: F) -> Self {
+        Self {
+            window: Window::growing(pool.slots()),
+            pool,
+            inputs: Some(inputs),
+            call,
+            flight: Flight::ordered(),
+            task: None,
+            tolerance: Tolerance::Count(0),
+            delivered: 0,
+            failures: 0,
+            started: Instant::now(),
+            timeout: None,
+            deadline: Deadline::NEVER,
+        }
+    }
+
+    /// Lets exactly so many calls be submitted and not yet delivered; 0 is taken for 1.
+    ///
+    /// By default a window starts at 4 calls a slot and doubles while it holds less than 50 ms of measured work, up
+    /// to 4,096 calls or 16 MiB of arguments.
+    pub fn window(mut self, calls: usize) -> Self {
+        self.window = Window::exact(calls);
+        self
+    }
+
+    /// Yields results as they come, in any order. Set it before the first result is asked for.
+    pub fn unordered(mut self) -> Self {
+        if self.flight.len() == 0 {
+            self.flight = Flight::unordered();
+        }
+        self
+    }
+
+    /// Bounds the whole, counted from the call of `map`. When it is over, what is done is still yielded, then one
+    /// `TimedOut`, and the rest is cancelled.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self.deadline = Deadline::at(self.started.checked_add(timeout));
+        self
+    }
+
+    /// Yields errors like results, and goes on.
+    pub fn return_exceptions(mut self) -> Self {
+        self.tolerance = Tolerance::All;
+        self
+    }
+
+    /// Yields so many errors like results and goes on; the next one is yielded too and ends it.
+    pub fn max_failures(mut self, failures: usize) -> Self {
+        self.tolerance = Tolerance::Count(failures);
+        self
+    }
+
+    /// Yields errors like results while at most this percentage of the results so far are errors; the share is
+    /// judged from the 20th result on. The error that exceeds it is yielded too and ends the iteration.
+    pub fn max_failures_percent(mut self, percent: f64) -> Self {
+        self.tolerance = Tolerance::Percent(percent);
+        self
+    }
+
+    /// How many errors were yielded so far.
+    #[must_use]
+    pub const fn failures(&self) -> usize {
+        self.failures
+    }
+
+    /// Takes no more input and cancels what was not delivered.
+    fn stop(&mut self) {
+        self.inputs = None;
+        let cells = self.flight.take_cells();
+        if !cells.is_empty() {
+            self.pool.mailbox().command(Command::CancelMany(cells));
+        }
+    }
+
+    /// Counts a result that is about to be yielded; an error may be the last.
+    fn deliver<R>(&mut self, result: &Result<R, TaskError>) {
+        self.delivered += 1;
+        self.window.deliver();
+        if result.is_err() {
+            self.failures += 1;
+            if !self.tolerance.endures(self.failures, self.delivered) {
+                self.stop();
+            }
+        }
+    }
+
+    fn timed_out(&self) -> TaskError {
+        let message = format!(
+            "the map was not done within {:?}; {} results were delivered, the rest is cancelled",
+            self.timeout.unwrap_or_default(),
+            self.delivered
+        );
+        let subject = match self.flight.front() {
+            Some(future) => future.cell().subject(),
+            None => Subject {
+                task: self.task.map_or("of a map", |task| task.name),
+                id: Subject::NO_ID,
+                key: None,
+            },
+        };
+        TaskError::new(TaskErrorKind::TimedOut, subject, message)
+    }
+}
+
+impl<S, F, T> Map<S, F, T>
+where
+    S: Stream + Unpin,
+    F: FnMut(S::Item) -> Call<T>,
+    T: DeserializeOwned,
+{
+    /// The next result; none when all were yielded, or after the error that ended it.
+    ///
+    /// # Panics
+    /// When the inputs or the function that makes calls of them panic, with their panic; the rest is cancelled.
+    pub async fn next(&mut self) -> Option<Result<T, TaskError>> {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, TaskError>>> {
+        self.refill(cx);
+        let next = self.flight.poll_next(cx);
+        if let Poll::Ready(Some(result)) = next {
+            self.deliver(&result);
+            return Poll::Ready(Some(result));
+        }
+        if self.flight.len() == 0 && self.inputs.is_none() {
+            return Poll::Ready(None);
+        }
+        if Pin::new(&mut self.deadline).poll(cx).is_ready() {
+            let error = self.timed_out();
+            self.failures += 1;
+            self.stop();
+            return Poll::Ready(Some(Err(error)));
+        }
+        Poll::Pending
+    }
+
+    /// Submits calls while there are inputs and room for them.
+    fn refill(&mut self, cx: &mut Context<'_>) {
+        if self.inputs.is_none() {
+            return;
+        }
+        if self.window.may_grow() {
+            let typical = self.task.and_then(|task| self.pool.typical(task));
+            self.window.grow(typical);
+        }
+        if !self.window.wants_refill(self.flight.len()) {
+            return;
+        }
+        while self.window.has_room(self.flight.len(), self.flight.bytes()) {
+            match catch_unwind(AssertUnwindSafe(|| self.poll_call(cx))) {
+                Ok(Poll::Ready(Some(call))) => self.submit(call),
+                Ok(Poll::Ready(None)) => {
+                    self.inputs = None;
+                    return;
+                }
+                Ok(Poll::Pending) => return,
+                Err(panic) => self.surface(panic),
+            }
+        }
+    }
+
+    /// The call of the next input.
+    fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<Option<Call<T>>> {
+        let Some(inputs) = &mut self.inputs else {
+            return Poll::Ready(None);
+        };
+        let input = Pin::new(inputs).poll_next(cx);
+        input.map(|input| input.map(&mut self.call))
+    }
+
+    fn submit(&mut self, call: Call<T>) {
+        let call = call.into_parts();
+        let bytes = call.arguments.as_ref().map_or(0, |bytes| bytes.len());
+        self.task = Some(call.spec);
+        let future = TaskFuture::submit_parts(self.pool.mailbox(), call);
+        self.flight.push(future, bytes);
+    }
+
+    /// Hands the panic of an input to the caller; a broken input is not asked again.
+    fn surface(&mut self, panic: Box<dyn Any + Send>) -> ! {
+        self.stop();
+        resume_unwind(panic)
+    }
+}
+
+// Nothing in it is pinned: `S` is polled only where it is `Unpin`.
+impl<S, F, T> Unpin for Map<S, F, T> {}
+
+impl<S, F, T> Stream for Map<S, F, T>
+where
+    S: Stream + Unpin,
+    F: FnMut(S::Item) -> Call<T>,
+    T: DeserializeOwned,
+{
+    type Item = Result<T, TaskError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(cx)
+    }
+}
+
+impl<S, F, T> Drop for Map<S, F, T> {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl<S, F, T> fmt::Debug for Map<S, F, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Map")
+            .field("window", &self.window)
+            .field("in_flight", &self.flight.len())
+            .field("delivered", &self.delivered)
+            .field("failures", &self.failures)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

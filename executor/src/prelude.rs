@@ -1,0 +1,6 @@
+//! What most programs name: `use podpool::prelude::*`.
+
+pub use crate::{
+    Call, CancelOutcome, Isolation, PodPoolExecutor, ReturnWhen, ShutdownBehavior, TaskContext,
+    TaskError, TaskErrorKind, TaskFuture, as_completed, wait,
+};
