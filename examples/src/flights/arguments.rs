@@ -1,0 +1,235 @@
+//! The command line, and the plan that it becomes once everything in it was checked.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+
+use clap::{Parser, ValueEnum};
+use jiff::Zoned;
+
+use super::airlines::Airlines;
+use super::days::{BadRange, Days};
+use super::fault::Fault;
+use super::input::Input;
+use super::out::{Out, OutError};
+
+/// Backfills the flights that left New York in 2013: one task per day, one CSV per day
+#[derive(Clone, Debug, Parser)]
+#[command(name = "flights", version)]
+pub struct Arguments {
+    /// Where the files go: a directory, or a URL such as s3://bucket/prefix (with the feature for it)
+    /// [default: a new directory under ./out, named by the time]
+    #[arg(long, value_name = "OUT")]
+    pub out: Option<String>,
+    /// The directory of flights.csv, weather.csv and airlines.csv, each plain or .gz
+    /// [default: examples/data]
+    #[arg(long, value_name = "DIR")]
+    pub input: Option<PathBuf>,
+    /// The first day
+    #[arg(long, value_name = "DATE", default_value = "2013-01-01")]
+    pub from: String,
+    /// The last day
+    #[arg(long, value_name = "DATE", default_value = "2013-12-31")]
+    pub to: String,
+    /// How many tasks run at once [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<NonZeroUsize>,
+    /// Where the tasks run [default: as PODPOOL_BACKEND says, else local]
+    #[arg(long, value_name = "NAME", value_enum)]
+    pub backend: Option<BackendName>,
+}
+
+/// What starts the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BackendName {
+    /// Child processes on this machine
+    Local,
+    /// Pods on a cluster; podpool must be built with its feature kubernetes
+    Kubernetes,
+}
+
+/// What is to be done, checked.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The days.
+    pub days: Days,
+    /// The input directory.
+    pub input: PathBuf,
+    /// The airlines' names.
+    pub airlines: Airlines,
+    /// Where the files go, open.
+    pub out: Out,
+    /// How many tasks run at once.
+    pub workers: usize,
+    /// Where the tasks run, if the command line says.
+    pub backend: Option<BackendName>,
+}
+
+/// Why nothing was started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The range of days makes no sense.
+    #[error(transparent)]
+    Range(#[from] BadRange),
+    /// An input file is missing or can't be used.
+    #[error(transparent)]
+    Input(#[from] Fault),
+    /// The output can't be opened.
+    #[error(transparent)]
+    Out(#[from] OutError),
+    /// No directory could be made for the output.
+    #[error("{dir}: no directory can be made for the output: {source}; name another with --out")]
+    NoOut {
+        /// The directory.
+        dir: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    /// The program's exit code: 2 when the command line is wrong, 1 for all else.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Range(_) => 2,
+            Self::Input(_) | Self::Out(_) | Self::NoOut { .. } => 1,
+        }
+    }
+}
+
+impl Arguments {
+    /// Checks everything that can be checked before any work, and opens the output.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, in one line. The output is opened last: nothing is made for nothing.
+    pub fn plan(self) -> Result<Plan, StartError> {
+        let days = Days::parse(&self.from, &self.to)?;
+        let input = self.input.unwrap_or_else(default_input);
+        let airlines = Input::check(&input)?;
+        let out = match self.out {
+            Some(name) => name,
+            None => new_directory(Path::new("out"), &Zoned::now())?,
+        };
+        let workers = self.workers.or_else(|| available_parallelism().ok());
+        Ok(Plan {
+            days,
+            input,
+            airlines,
+            out: Out::open(&out)?,
+            workers: workers.map_or(1, NonZeroUsize::get),
+            backend: self.backend,
+        })
+    }
+}
+
+/// The data in the repository: from its root by a short name, from elsewhere by the whole path.
+fn default_input() -> PathBuf {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+    let below_here = std::env::current_dir()
+        .ok()
+        .and_then(|here| data.strip_prefix(here).ok().map(Path::to_owned));
+    below_here.unwrap_or(data)
+}
+
+/// Makes a directory that wasn't there, so that two runs never share one.
+fn new_directory(parent: &Path, now: &Zoned) -> Result<String, StartError> {
+    let name = now.strftime("flights-%Y%m%d-%H%M%S").to_string();
+    let failed = |dir: &Path, source| StartError::NoOut {
+        dir: dir.display().to_string(),
+        source,
+    };
+    std::fs::create_dir_all(parent).map_err(|error| failed(parent, error))?;
+    let mut dir = parent.join(&name);
+    for number in 2u64.. {
+        match std::fs::create_dir(&dir) {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                dir = parent.join(format!("{name}-{number}"));
+            }
+            Err(error) => return Err(failed(&dir, error)),
+        }
+    }
+    Ok(dir.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(arguments: &[&str]) -> Arguments {
+        Arguments::try_parse_from([&["flights"], arguments].concat()).unwrap()
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+        let given = parse(&[
+            "--out",
+            "s3://b/x",
+            "--input",
+            "in",
+            "--from",
+            "2013-02-01",
+            "--to",
+            "2013-02-02",
+            "--workers",
+            "3",
+            "--backend",
+            "local",
+        ]);
+        assert_eq!(given.out.as_deref(), Some("s3://b/x"));
+        assert_eq!(given.workers.map(NonZeroUsize::get), Some(3));
+        assert_eq!(given.backend, Some(BackendName::Local));
+        assert!(Arguments::try_parse_from(["flights", "--workers", "0"]).is_err());
+    }
+
+    #[test]
+    fn the_defaults_are_the_year_and_the_data_in_the_repository() {
+        let plan = parse(&[]).plan_into_temporary();
+        assert_eq!(plan.days, Days::parse("2013-01-01", "2013-12-31").unwrap());
+        assert_eq!(plan.airlines.name("AA"), "American Airlines Inc.");
+        assert!(plan.input.ends_with("data"), "{:?}", plan.input);
+        assert!(plan.workers >= 1);
+    }
+
+    impl Arguments {
+        fn plan_into_temporary(mut self) -> Plan {
+            let dir = tempfile::tempdir().unwrap();
+            self.out = Some(dir.path().display().to_string());
+            self.plan().unwrap()
+        }
+    }
+
+    #[test]
+    fn a_bad_range_is_usage_and_a_missing_file_is_not() {
+        let range = parse(&["--from", "2014-01-01"]).plan().unwrap_err();
+        assert_eq!(range.exit_code(), 2);
+        let dir = tempfile::tempdir().unwrap();
+        let empty = dir.path().to_str().unwrap();
+        let error = parse(&["--input", empty]).plan().unwrap_err();
+        assert_eq!(error.exit_code(), 1);
+        let line = error.to_string();
+        assert!(line.contains("flights.csv: no such file"), "{line}");
+        assert_eq!(line.lines().count(), 1);
+        let gone = format!("{empty}/gone");
+        let line = parse(&["--input", &gone]).plan().unwrap_err().to_string();
+        assert_eq!(line, format!("{gone}: no such directory"));
+    }
+
+    #[test]
+    fn two_runs_in_one_second_get_two_directories() {
+        let dir = tempfile::tempdir().unwrap();
+        let now: Zoned = "2026-11-21T10:15:00+00:00[UTC]".parse().unwrap();
+        let name = |tail: &str| {
+            let path = dir.path().join(format!("flights-20261121-101500{tail}"));
+            path.display().to_string()
+        };
+        for tail in ["", "-2", "-3"] {
+            assert_eq!(new_directory(dir.path(), &now).unwrap(), name(tail));
+        }
+    }
+}
