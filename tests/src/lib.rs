@@ -1,1 +1,16 @@
-//! placeholder
+//! The executor's suite: what every back-end promises, written once and stamped out for each of them.
+//!
+//! A row is an async function over a [`Bed`](bed::Bed), which says how to build the pool and what the back-end can
+//! do. [`executor_suite!`] turns the rows into tests. A row that needs what a bed lacks prints so and passes.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+pub mod bed;
+pub mod block;
+pub mod faults;
+pub mod gate;
+pub mod journal;
+pub mod run;
+pub mod seeds;
+pub mod suite;
+pub mod tasks;

@@ -1,0 +1,28 @@
+//! A program that a task starts: it inherits the slot's environment, and must be an ordinary program all the same.
+#![expect(clippy::print_stdout, reason = "a program speaks by printing")]
+
+use podpool_tests::faults::tasks::{echo, run_program};
+use podpool_tests::faults::{built, describe, end};
+
+#[podpool::main]
+async fn main() {
+    let pool = built(describe(1)).await;
+    let inherited = std::env::var("PODPOOL_ROLE").is_ok();
+    if std::env::args().nth(1).as_deref() == Some("grandchild") {
+        let result = pool.submit(echo(5)).await.expect("a result");
+        println!(
+            "{:?}, inherited {inherited}, result {result}",
+            podpool::role()
+        );
+    } else {
+        let program = std::env::current_exe().expect("the program's name");
+        let heard = pool
+            .submit(run_program(program, vec!["grandchild".into()]))
+            .await;
+        println!(
+            "heard {}",
+            heard.expect("what the grandchild said").trim_end()
+        );
+    }
+    end(pool).await;
+}

@@ -1,0 +1,25 @@
+//! A program that builds its pool before it calls `init()`, which a slot must not survive.
+#![expect(clippy::print_stdout, reason = "a program speaks by printing")]
+
+use podpool::{Isolation, PodPoolExecutor};
+use podpool_tests::faults::tasks::echo;
+
+#[tokio::main]
+async fn main() {
+    println!("main");
+    let early = PodPoolExecutor::builder()
+        .isolation(Isolation::Process)
+        .build()
+        .await;
+    assert!(early.is_err(), "it was built without init()");
+    podpool::init();
+    let pool = PodPoolExecutor::builder()
+        .max_workers(1)
+        .build()
+        .await
+        .expect("a pool");
+    match pool.submit(echo(5)).await {
+        Ok(result) => println!("result {result}"),
+        Err(error) => println!("{:?}", error.kind()),
+    }
+}

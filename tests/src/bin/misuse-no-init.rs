@@ -1,0 +1,14 @@
+//! A program that forgot `init()`: it builds a pool of processes all the same, and says what came of it.
+#![expect(clippy::print_stdout, reason = "a program speaks by printing")]
+
+use podpool::PodPoolExecutor;
+
+#[tokio::main]
+async fn main() {
+    println!("main");
+    let built = PodPoolExecutor::builder().max_workers(4).build().await;
+    match built {
+        Ok(_) => println!("it was built"),
+        Err(error) => println!("{error}"),
+    }
+}

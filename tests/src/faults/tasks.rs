@@ -1,0 +1,183 @@
+//! The tasks that go wrong, and the ones beside them that must not notice.
+
+use std::hint::black_box;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use podpool::{PodPoolExecutor, TaskContext};
+
+use super::meeting::meet_at;
+
+/// Gives its argument back.
+#[podpool::task]
+pub fn echo(n: u64) -> u64 {
+    n
+}
+
+/// Works for a tenth of a millisecond; gives its argument back, and the process that it ran in.
+#[podpool::task]
+pub fn echo_with_process(n: u64) -> (u64, u32) {
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < std::time::Duration::from_micros(100) {
+        black_box(n);
+    }
+    (n, std::process::id())
+}
+
+/// The process that it runs in.
+#[podpool::task]
+pub fn process() -> u32 {
+    std::process::id()
+}
+
+/// Waits at a meeting with its thread blocked, deaf to cancellation, and gives its name back.
+#[podpool::task]
+pub fn meet(meeting: PathBuf, name: u32) -> std::io::Result<u32> {
+    meet_at(&meeting, name)?;
+    Ok(name)
+}
+
+/// Like [`meet`]; may take a second.
+#[podpool::task(timeout = "1s")]
+pub fn meet_briefly(meeting: PathBuf, name: u32) -> std::io::Result<u32> {
+    meet_at(&meeting, name)?;
+    Ok(name)
+}
+
+/// Aborts if `n` is `victim`, at every attempt.
+#[podpool::task]
+pub fn abort_if(n: u64, victim: u64) -> u64 {
+    if n == victim {
+        std::process::abort();
+    }
+    n
+}
+
+/// Aborts at its first attempt.
+#[podpool::task]
+pub fn abort_once(ctx: &TaskContext) -> u32 {
+    if ctx.attempt().0 == 1 {
+        std::process::abort();
+    }
+    ctx.attempt().0
+}
+
+/// Needs a stack without end.
+#[podpool::task]
+pub fn overflow(n: u64) -> u64 {
+    deeper(n)
+}
+
+#[expect(
+    unconditional_recursion,
+    reason = "that the stack ends is what is tested"
+)]
+fn deeper(n: u64) -> u64 {
+    let room = black_box([n; 512]);
+    deeper(n + 1) + room[7]
+}
+
+/// Most that [`devour`] takes when nothing stops it, so that a broken limit does not end the machine.
+const ENOUGH: usize = 1536;
+
+/// Takes memory until it is stopped; gives the MiB that it got when nothing stops it.
+#[podpool::task]
+pub fn devour() -> usize {
+    let mut taken = Vec::new();
+    while taken.len() < ENOUGH {
+        taken.push(black_box(vec![7_u8; 1 << 20]));
+    }
+    taken.len()
+}
+
+/// Asks for more at once than any machine has.
+#[podpool::task]
+pub fn devour_at_once() -> usize {
+    black_box(vec![7_u8; 1 << 44]).len()
+}
+
+/// Prints so many MiB in lines of 64 bytes, to standard output and standard error in turn.
+#[podpool::task]
+pub fn print_lines(mebibytes: usize) -> std::io::Result<usize> {
+    let page = format!("{}\n", "x".repeat(63)).repeat(1 << 14);
+    for page_number in 0..mebibytes {
+        if page_number % 2 == 0 {
+            std::io::stdout().write_all(page.as_bytes())?;
+        } else {
+            std::io::stderr().write_all(page.as_bytes())?;
+        }
+    }
+    Ok(mebibytes)
+}
+
+/// Prints so many MiB without the end of a line.
+#[podpool::task]
+pub fn print_one_line(mebibytes: usize) -> std::io::Result<usize> {
+    let part = "y".repeat(1 << 20);
+    for _ in 0..mebibytes {
+        std::io::stdout().write_all(part.as_bytes())?;
+    }
+    Ok(mebibytes)
+}
+
+/// Closes its process's descriptors from `first` up to 255.
+#[podpool::task]
+pub fn close_descriptors(first: i32, last: i32) -> i32 {
+    for descriptor in first..=last {
+        // Most of them are not open.
+        nix::unistd::close(descriptor).ok();
+    }
+    first
+}
+
+/// Becomes another program, which neither answers nor ends.
+#[podpool::task]
+pub fn become_another_program() -> std::io::Result<()> {
+    Err(Command::new("sleep").arg("600").exec())
+}
+
+/// Starts a program that outlives the task and holds its standard output; gives its process id.
+#[podpool::task]
+pub fn leave_a_child() -> std::io::Result<u32> {
+    Ok(Command::new("sleep").arg("600").spawn()?.id())
+}
+
+/// Starts a program that outlives the task, then waits at a meeting under the program's process id.
+#[podpool::task]
+pub fn leave_a_child_and_meet(meeting: PathBuf) -> std::io::Result<()> {
+    let child = Command::new("sleep").arg("600").spawn()?;
+    meet_at(&meeting, child.id())
+}
+
+/// Runs a program, which inherits the slot's environment, and gives what it wrote to its standard output.
+#[podpool::task]
+pub fn run_program(program: PathBuf, arguments: Vec<String>) -> std::io::Result<String> {
+    let ran = Command::new(program)
+        .args(arguments)
+        .stderr(Stdio::inherit())
+        .output()?;
+    Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
+}
+
+/// Tries to build a pool of its own, and says what came of it.
+#[podpool::task]
+pub async fn nest() -> String {
+    match PodPoolExecutor::builder().max_workers(1).build().await {
+        Ok(_) => "it was built".to_owned(),
+        Err(error) => format!("{error:?}"),
+    }
+}
+
+/// An initializer that fails always.
+#[podpool::task]
+pub fn refuse() -> Result<(), String> {
+    Err("the licence has expired".to_owned())
+}
+
+/// An initializer that ends its process.
+#[podpool::task]
+pub fn abort_at_start() {
+    std::process::abort();
+}

@@ -1,0 +1,129 @@
+//! Running a row: bounded in time, and named when it hangs.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+
+use crate::bed::{Bed, Need};
+
+/// Longest time of a row.
+pub const ROW_LIMIT: Duration = Duration::from_secs(30);
+
+/// Longest time that a row waits for one thing.
+pub const STEP_LIMIT: Duration = Duration::from_secs(12);
+
+/// Waits for a step of a row.
+///
+/// # Panics
+/// When it takes too long; `what` names it.
+pub async fn within<F: Future>(what: &str, step: F) -> F::Output {
+    match tokio::time::timeout(STEP_LIMIT, step).await {
+        Ok(output) => output,
+        Err(_) => panic!("waited {STEP_LIMIT:?} in vain for {what}"),
+    }
+}
+
+/// Runs a row on each bed that has what it needs: all beds at once, on one thread.
+///
+/// # Panics
+/// When the row fails on a bed, or has not ended after [`ROW_LIMIT`]; the message names row and beds.
+pub fn run<R, F>(name: &'static str, beds: Vec<Bed>, needs: &[Need], row: R)
+where
+    R: Fn(Bed) -> F + Send + 'static,
+    F: Future<Output = ()>,
+{
+    let beds = suitable(name, beds, needs);
+    if beds.is_empty() {
+        return;
+    }
+    let (ended, end) = channel();
+    // A thread of its own, because a row that blocks must not keep its own clock from being read.
+    let work = move || {
+        let failures = catch_unwind(AssertUnwindSafe(|| drive(name, beds, row)));
+        // The test may have given up on it.
+        ended.send(failures).ok();
+    };
+    if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(work) {
+        panic!("no thread for {name}: {error}");
+    }
+    let start = Instant::now();
+    let answer = end.recv_timeout(ROW_LIMIT);
+    report(&format!("{name} took {:.2?}", start.elapsed()));
+    match answer {
+        Ok(Ok(failures)) => assert!(failures.is_empty(), "{}", failures.join("\n")),
+        Ok(Err(panic)) => resume_unwind(panic),
+        Err(RecvTimeoutError::Timeout) => {
+            panic!("{name} hung: it had not ended after {ROW_LIMIT:?}")
+        }
+        Err(RecvTimeoutError::Disconnected) => panic!("{name} ended without an answer"),
+    }
+}
+
+/// The beds that have what a row needs. Why the others are left out is printed, once for each need.
+fn suitable(name: &str, beds: Vec<Bed>, needs: &[Need]) -> Vec<Bed> {
+    let mut fit = beds;
+    for need in needs {
+        let (with, without): (Vec<_>, Vec<_>) = fit.into_iter().partition(|bed| bed.has(*need));
+        fit = with;
+        if let Some(first) = without.first() {
+            let others = match without.len() - 1 {
+                0 => String::new(),
+                others => format!(" and {others} more"),
+            };
+            let (first, need) = (first.name(), need.phrase());
+            report(&format!(
+                "{name} does not apply to {first}{others}: it needs {need}"
+            ));
+        }
+    }
+    fit
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "a test's output is where people look for what was left out"
+)]
+fn report(line: &str) {
+    println!("{line}");
+}
+
+fn drive<R, F>(name: &str, beds: Vec<Bed>, row: R) -> Vec<String>
+where
+    R: Fn(Bed) -> F,
+    F: Future<Output = ()>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => panic!("no runtime for {name}: {error}"),
+    };
+    runtime.block_on(async {
+        let runs = beds.into_iter().map(|bed| {
+            let title = bed.name().to_owned();
+            let run = tokio::time::timeout(ROW_LIMIT, AssertUnwindSafe(row(bed)).catch_unwind());
+            async move {
+                match run.await {
+                    Ok(Ok(())) => None,
+                    Ok(Err(panic)) => Some(format!("{name} on {title}: {}", words(&*panic))),
+                    Err(_) => Some(format!("{name} on {title}: hung")),
+                }
+            }
+        });
+        join_all(runs).await.into_iter().flatten().collect()
+    })
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("it panicked without words")
+}

@@ -1,0 +1,200 @@
+//! The rows, by topic, and the macro that stamps them out.
+
+pub mod as_completed;
+pub mod callbacks;
+pub mod cancel;
+pub mod drop;
+pub mod errors;
+pub mod initializer;
+pub mod map;
+pub mod retry;
+pub mod shutdown;
+pub mod storm;
+pub mod submit;
+pub mod timeout;
+pub mod wait;
+
+/// Makes a test of every row: one module for each topic. The argument gives the beds that a row runs on.
+///
+/// After a row stands what it needs of a bed, as [`Need`](crate::bed::Need) names it.
+#[macro_export]
+macro_rules! executor_suite {
+    ($beds:expr) => {
+        $crate::rows! { $beds; submit;
+            a_call_gives_its_result();
+            each_future_gets_its_own_result();
+            a_large_argument_comes_back_whole();
+            it_works_outside_any_runtime();
+            it_works_inside_a_blocked_runtime();
+            many_threads_submit_at_once();
+            a_hundred_thousand_tasks();
+            higher_priorities_go_first(Order);
+            a_future_tells_its_state();
+            a_task_sees_its_context();
+            slots_run_side_by_side();
+            zero_workers_are_refused();
+            a_missing_back_end_names_its_feature();
+            a_bad_run_name_is_refused();
+            two_pools_work_side_by_side();
+            clones_are_one_pool();
+        }
+        $crate::rows! { $beds; map;
+            results_come_in_order();
+            it_goes_far_beyond_its_window();
+            an_empty_input_ends_at_once();
+            an_endless_input_works();
+            inputs_are_taken_lazily();
+            a_panicking_input_surfaces();
+            a_panicking_function_surfaces();
+            an_error_comes_at_its_position_and_ends_it();
+            an_error_cancels_the_rest(Order);
+            dropping_it_cancels_the_rest(Order);
+            errors_can_be_returned();
+            failures_can_be_bounded();
+            a_share_of_failures_can_be_bounded();
+            without_order_the_finished_come_first();
+            its_timeout_cancels_the_rest(Order);
+            its_timeout_counts_from_the_call();
+            a_stream_of_inputs_works();
+            it_keeps_its_pool();
+            after_a_shutdown_it_says_so();
+        }
+        $crate::rows! { $beds; wait;
+            all_waits_for_the_last();
+            first_completed_returns_at_the_first();
+            first_exception_returns_at_a_failure();
+            first_exception_ignores_a_cancelled_one();
+            first_exception_without_one_is_all();
+            a_timeout_returns_and_cancels_nothing();
+            a_timeout_of_zero_only_looks();
+            an_empty_wait_returns_at_once();
+            what_is_done_counts_at_once();
+            an_abort_ends_every_wait();
+        }
+        $crate::rows! { $beds; as_completed;
+            each_comes_once();
+            what_is_done_comes_first();
+            they_come_as_they_end();
+            failed_and_cancelled_ones_come_too();
+            a_timeout_counts_what_is_left_and_cancels_nothing();
+            a_future_can_be_added();
+            an_empty_input_ends_at_once();
+            futures_of_two_pools_mix();
+            dropping_it_cancels_nothing();
+        }
+        $crate::rows! { $beds; cancel;
+            a_waiting_task_never_runs();
+            a_running_task_is_stopped(Order);
+            a_blocking_task_is_killed(Processes, Order);
+            a_blocking_task_holds_nothing_up(Order);
+            a_task_can_heed_its_token(Processes, Order);
+            a_done_task_keeps_its_result();
+            a_second_cancel_changes_nothing();
+            the_request_goes_out_unawaited(Order);
+            a_backlog_can_be_cancelled(Order);
+            a_task_between_attempts_is_dequeued();
+            cancelling_one_leaves_its_neighbours();
+        }
+        $crate::rows! { $beds; shutdown;
+            it_waits_for_all();
+            it_waits_for_retries();
+            an_idle_pool_ends_at_once();
+            it_may_be_repeated();
+            later_submissions_say_so();
+            submissions_are_refused_while_it_waits();
+            pending_tasks_can_be_cancelled();
+            an_abort_ends_everything();
+            a_harsher_call_overrides();
+            a_milder_call_changes_nothing();
+            a_dropped_shutdown_goes_on();
+        }
+        $crate::rows! { $beds; initializer;
+            it_runs_once_in_each_slot();
+            it_runs_before_the_first_task();
+            slots_start_lazily(Order);
+            one_failure_is_borne();
+            three_failures_break_the_pool();
+            a_panic_breaks_the_pool_too();
+            bad_arguments_are_refused_at_build();
+            recycled_slots_are_set_up_again(Processes, Order);
+        }
+        $crate::rows! { $beds; errors;
+            a_failure_keeps_its_chain();
+            a_panic_says_its_words();
+            bad_arguments_are_rejected();
+            a_bad_result_is_rejected();
+            one_failure_is_one_failure();
+            an_error_can_be_cloned();
+            what_was_printed_comes_along(Processes);
+            an_abort_is_contained(Processes);
+            a_crash_is_tried_again(Processes);
+            an_exit_is_a_crash(Processes);
+            a_stack_overflow_is_a_crash(Processes);
+            a_killed_slot_is_replaced(Processes);
+            one_abort_among_many_is_one_failure(Processes);
+            memory_without_end_is_stopped(Processes);
+            a_pool_inside_a_task_is_refused(Processes);
+            a_failed_state_is_told();
+        }
+        $crate::rows! { $beds; drop;
+            dropping_a_future_does_not_cancel();
+            a_future_can_abort_on_drop(Order);
+            abort_on_drop_spares_what_is_done();
+            dropping_a_pool_ends_its_tasks();
+            dropping_an_unused_pool_is_quiet();
+            a_result_outlives_its_pool();
+            an_await_may_be_dropped();
+        }
+        $crate::rows! { $beds; callbacks;
+            they_run_in_order();
+            a_late_one_runs_at_once();
+            a_panic_stops_no_other();
+            failures_and_cancels_are_told();
+            one_may_submit_the_next();
+        }
+        $crate::rows! { $beds; retry;
+            a_later_attempt_gives_the_result();
+            the_budget_ends();
+            the_default_is_none();
+            the_call_goes_before_the_builder_before_the_task();
+            panics_are_tried_again();
+            a_permanent_error_ends_it();
+            the_task_may_judge_its_error();
+            others_run_meanwhile();
+            the_delay_is_kept();
+            many_fail_at_once();
+        }
+        $crate::rows! { $beds; timeout;
+            an_async_task_is_stopped();
+            a_blocking_task_is_killed(Processes);
+            a_blocking_task_holds_nothing_up();
+            queueing_does_not_count();
+            each_attempt_has_its_own_time();
+            others_are_left_alone();
+            waiting_in_vain_never_cancels();
+            a_quick_task_is_never_stopped();
+        }
+        $crate::rows! { $beds; storm;
+            every_future_ends_once_and_right();
+            a_map_keeps_its_order();
+            slots_die_in_the_storm(Processes);
+        }
+    };
+}
+
+/// Makes tests of rows of one topic.
+#[macro_export]
+macro_rules! rows {
+    ($beds:expr; $topic:ident; $($row:ident($($need:ident),*);)+) => {
+        mod $topic {
+            $(
+                #[test]
+                fn $row() {
+                    let name = concat!(stringify!($topic), "::", stringify!($row));
+                    let needs = &[$($crate::bed::Need::$need),*];
+                    $crate::run::run(name, $beds, needs, $crate::suite::$topic::$row);
+                }
+            )+
+        }
+    };
+}

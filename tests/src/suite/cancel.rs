@@ -1,0 +1,237 @@
+//! Cancelling: what has not left never runs, what runs is stopped, and the future ends at once.
+
+use futures_util::future::join_all;
+use podpool::{CancelOutcome, TaskErrorKind, TaskState};
+
+use crate::bed::Bed;
+use crate::gate::Gate;
+use crate::journal::Journal;
+use crate::run::within;
+use crate::tasks;
+
+/// A task that waits in the executor never runs.
+pub async fn a_waiting_task_never_runs(bed: Bed) {
+    let gate = Gate::new();
+    let journal = Journal::new();
+    let pool = bed.pool(1).await;
+    let held = pool.submit(tasks::hold(gate.path(), 0));
+    let guest = gate.arrival().await;
+    // More than may be out while nothing is known of their time, so that the last one cannot have left.
+    let submit = |n| pool.submit(tasks::write_line(journal.path(), format!("{n:02}")));
+    let mut futures: Vec<_> = (0..40).map(submit).collect();
+    let last = futures.pop().unwrap();
+    assert_eq!(
+        within("the cancel", last.cancel()).await,
+        CancelOutcome::Dequeued
+    );
+    assert_eq!(last.state(), TaskState::Cancelled);
+    let error = within("the cancelled one", last).await.unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::Cancelled);
+    guest.let_go();
+    within("the holder", held).await.unwrap();
+    for result in within("the others", join_all(futures)).await {
+        result.unwrap();
+    }
+    let expected: Vec<_> = (0..39).map(|n| format!("{n:02}")).collect();
+    assert_eq!(journal.distinct(), expected);
+}
+
+/// A running task's future ends at once, and the task is stopped.
+pub async fn a_running_task_is_stopped(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(1).await;
+    let held = pool.submit(tasks::hold(gate.path(), 0));
+    let guest = gate.arrival().await;
+    assert_eq!(
+        within("the cancel", held.cancel()).await,
+        CancelOutcome::Signalled
+    );
+    assert_eq!(held.state(), TaskState::Cancelled);
+    let error = within("the cancelled one", held).await.unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::Cancelled);
+    guest.vanished().await;
+    assert_eq!(
+        within("another", pool.submit(tasks::echo(4)))
+            .await
+            .unwrap(),
+        4
+    );
+}
+
+/// A task that blocks its thread is stopped too: its process is killed.
+pub async fn a_blocking_task_is_killed(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(1).await;
+    let blocked = pool.submit(tasks::block(gate.path(), 0));
+    let guest = gate.arrival().await;
+    assert_eq!(
+        within("the cancel", blocked.cancel()).await,
+        CancelOutcome::Signalled
+    );
+    guest.vanished().await;
+    assert_eq!(
+        within("another", pool.submit(tasks::echo(4)))
+            .await
+            .unwrap(),
+        4
+    );
+}
+
+/// Without processes a blocking task is left behind, and the pool goes on.
+pub async fn a_blocking_task_holds_nothing_up(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(1).await;
+    let blocked = pool.submit(tasks::block(gate.path(), 0));
+    let guest = gate.arrival().await;
+    assert_eq!(
+        within("the cancel", blocked.cancel()).await,
+        CancelOutcome::Signalled
+    );
+    assert_eq!(
+        within("another", pool.submit(tasks::echo(4)))
+            .await
+            .unwrap(),
+        4
+    );
+    drop(guest);
+}
+
+/// A task that heeds its token ends by itself, and its slot lives on.
+pub async fn a_task_can_heed_its_token(bed: Bed) {
+    let gate = Gate::new();
+    let journal = Journal::new();
+    let pool = bed.pool(1).await;
+    let before = within("a process id", pool.submit(tasks::pid()))
+        .await
+        .unwrap();
+    let held = pool.submit(tasks::hold_until_cancelled(gate.path(), journal.path()));
+    let guest = gate.arrival().await;
+    assert_eq!(
+        within("the cancel", held.cancel()).await,
+        CancelOutcome::Signalled
+    );
+    guest.vanished().await;
+    let after = within("a process id", pool.submit(tasks::pid()))
+        .await
+        .unwrap();
+    assert_eq!(journal.lines(), ["cancelled"]);
+    assert_eq!(
+        before, after,
+        "the slot was replaced though its task had gone"
+    );
+}
+
+/// What has ended cannot be cancelled, and keeps its result.
+pub async fn a_done_task_keeps_its_result(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let mut future = pool.submit(tasks::echo(3));
+    let first = future.result(crate::run::STEP_LIMIT).await.unwrap();
+    assert_eq!(first.unwrap(), 3);
+    assert_eq!(
+        within("the cancel", future.cancel()).await,
+        CancelOutcome::AlreadyDone
+    );
+    assert_eq!(future.state(), TaskState::Done);
+    assert_eq!(within("the result", future).await.unwrap(), 3);
+}
+
+/// A second cancel finds it done.
+pub async fn a_second_cancel_changes_nothing(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(1).await;
+    let held = pool.submit(tasks::hold(gate.path(), 0));
+    let _guest = gate.arrival().await;
+    let handle = held.handle();
+    assert_eq!(
+        within("the cancel", handle.cancel()).await,
+        CancelOutcome::Signalled
+    );
+    assert_eq!(
+        within("the second", held.cancel()).await,
+        CancelOutcome::AlreadyDone
+    );
+    assert_eq!(handle.state(), TaskState::Cancelled);
+}
+
+/// Cancelling needs no await.
+pub async fn the_request_goes_out_unawaited(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(1).await;
+    let held = pool.submit(tasks::hold(gate.path(), 0));
+    let guest = gate.arrival().await;
+    drop(held.cancel());
+    let error = within("the cancelled one", held).await.unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::Cancelled);
+    guest.vanished().await;
+}
+
+/// A backlog is cancelled at one go, and the pool goes on.
+pub async fn a_backlog_can_be_cancelled(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(2).await;
+    let futures: Vec<_> = (0..3_000)
+        .map(|n| pool.submit(tasks::hold(gate.path(), n)))
+        .collect();
+    let guest = gate.arrival().await;
+    let cancels: Vec<_> = futures.iter().map(|future| future.cancel()).collect();
+    let outcomes = within("all cancels", join_all(cancels)).await;
+    let dequeued = |outcome: &&CancelOutcome| **outcome == CancelOutcome::Dequeued;
+    let never_left = outcomes.iter().filter(dequeued).count();
+    assert!(never_left >= 2_900, "only {never_left} had not left");
+    for result in within("all", join_all(futures)).await {
+        assert_eq!(result.unwrap_err().kind(), TaskErrorKind::Cancelled);
+    }
+    guest.vanished().await;
+    assert_eq!(
+        within("another", pool.submit(tasks::echo(4)))
+            .await
+            .unwrap(),
+        4
+    );
+    within("the shutdown", pool.shutdown()).await.unwrap();
+}
+
+/// A task that waits for its next attempt has nothing out.
+pub async fn a_task_between_attempts_is_dequeued(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let future = pool.submit(tasks::patient());
+    let failed_once = async {
+        while future.attempts().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    };
+    within("the first failure", failed_once).await;
+    assert_eq!(future.state(), TaskState::Pending);
+    assert_eq!(
+        within("the cancel", future.cancel()).await,
+        CancelOutcome::Dequeued
+    );
+    let error = within("the cancelled one", future).await.unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::Cancelled);
+    assert_eq!(error.attempts().len(), 1);
+    within("the shutdown", pool.shutdown()).await.unwrap();
+}
+
+/// A cancelled task behind others in a parcel is not run.
+pub async fn cancelling_one_leaves_its_neighbours(bed: Bed) {
+    let pool = bed.pool(2).await;
+    // The first of a kind teach the executor its time; the rest travel together.
+    let warm: Vec<_> = (0..50).map(|n| pool.submit(tasks::echo(n))).collect();
+    within("the warm-up", join_all(warm)).await;
+    let futures: Vec<_> = (0..400).map(|n| pool.submit(tasks::echo(n))).collect();
+    let cancels: Vec<_> = futures
+        .iter()
+        .step_by(3)
+        .map(|future| future.cancel())
+        .collect();
+    within("all cancels", join_all(cancels)).await;
+    for (n, future) in (0..).zip(futures) {
+        match within("a result", future).await {
+            Ok(result) => assert_eq!(result, n),
+            Err(error) => {
+                assert_eq!(error.kind(), TaskErrorKind::Cancelled);
+                assert_eq!(n % 3, 0, "nobody cancelled {n}");
+            }
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Errors: what happened, to which task, and nobody else is harmed.
+
+use std::error::Error;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use podpool::{Cause, Exit, TaskErrorKind, TaskFuture, TaskState};
+
+use crate::bed::{Bed, built};
+use crate::gate::Gate;
+use crate::run::within;
+use crate::tasks;
+
+/// The task's own words, and their causes.
+pub async fn a_failure_keeps_its_chain(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let future = pool.submit(tasks::chained().key("2013-05-01"));
+    let id = future.id();
+    let error = within("the failure", future).await.unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::Failed);
+    assert_eq!(error.message(), "the day failed");
+    assert_eq!((error.id(), error.key()), (id, Some("2013-05-01")));
+    assert!(
+        error.task().ends_with("::tasks::chained"),
+        "{}",
+        error.task()
+    );
+    let chain: Vec<_> = std::iter::successors(error.source(), |link| (*link).source())
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(chain, ["the file cannot be read", "no such day"]);
+    let attempt = &error.attempts()[0];
+    assert_eq!(attempt.cause, Cause::Failed);
+    assert_eq!(attempt.worker.as_deref(), Some("local"));
+}
+
+/// A panic says its words.
+pub async fn a_panic_says_its_words(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let error = within("the panic", pool.submit(tasks::panicking(9)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::Panicked);
+    assert!(
+        error.message().contains("attempt 1 was told to panic"),
+        "{error}"
+    );
+    let error = within("the async panic", pool.submit(tasks::panicking_async()))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::Panicked);
+    assert!(
+        error.message().contains("an async body was told to panic"),
+        "{error}"
+    );
+    assert_eq!(
+        within("another", pool.submit(tasks::echo(1)))
+            .await
+            .unwrap(),
+        1
+    );
+}
+
+/// What cannot be encoded is never sent.
+pub async fn bad_arguments_are_rejected(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let future = pool.submit(tasks::take_stubborn(tasks::Stubborn(-1)));
+    let error = within("the refusal", future).await.unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::Rejected);
+    assert!(error.message().contains("it is negative"), "{error}");
+    assert!(error.attempts().is_empty());
+    let good = pool.submit(tasks::take_stubborn(tasks::Stubborn(5)));
+    assert_eq!(within("a good one", good).await.unwrap(), 5);
+}
+
+/// A result that cannot be encoded is an error of its own task only.
+pub async fn a_bad_result_is_rejected(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let futures: Vec<_> = [1, -1, 2]
+        .map(|n| pool.submit(tasks::give_stubborn(n)))
+        .into();
+    let results = within("all", join_all(futures)).await;
+    let error = results[1].as_ref().unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::Rejected);
+    assert!(error.message().contains("it is negative"), "{error}");
+    assert_eq!(results[0].as_ref().unwrap().0, 1);
+    assert_eq!(results[2].as_ref().unwrap().0, 2);
+}
+
+/// One failure among many is one failure.
+pub async fn one_failure_is_one_failure(bed: Bed) {
+    let pool = bed.pool(2).await;
+    let call = |n: u32| tasks::flaky(if n == 123 { 9 } else { 0 });
+    let futures: Vec<_> = (0..400).map(|n| pool.submit(call(n))).collect();
+    let results = within("all", join_all(futures)).await;
+    let failed: Vec<_> = (0..400)
+        .zip(&results)
+        .filter(|(_, result)| result.is_err())
+        .collect();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].0, 123);
+}
+
+/// An error is cheap to clone and says the same.
+pub async fn an_error_can_be_cloned(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let error = within("the failure", pool.submit(tasks::chained()))
+        .await
+        .unwrap_err();
+    assert_eq!(error.clone().to_string(), error.to_string());
+}
+
+/// The last lines that a task printed travel with its error.
+pub async fn what_was_printed_comes_along(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let error = within("the failure", pool.submit(tasks::print_and_fail(3)))
+        .await
+        .unwrap_err();
+    let output = &error.attempts()[0].output;
+    assert!(
+        output.iter().any(|line| line.contains("line 2")),
+        "{output:?}"
+    );
+    assert!(error.to_string().contains("the last it printed"), "{error}");
+}
+
+/// Waits until the first attempt at a task has failed.
+async fn first_failure<T>(future: &TaskFuture<T>) {
+    let failed = async {
+        while future.attempts().is_empty() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    within("the first failure", failed).await;
+}
+
+/// An abort hits its own task only, and is told with its signal.
+pub async fn an_abort_is_contained(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(2).await;
+    let neighbour = pool.submit(tasks::hold(gate.path(), 1));
+    let guest = gate.arrival().await;
+    let error = within("the crash", pool.submit(tasks::aborting(99)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::Crashed);
+    let last = error.attempts().last().unwrap();
+    assert_eq!(last.exit, Some(Exit::Signal(6)));
+    guest.let_go();
+    assert_eq!(within("the neighbour", neighbour).await.unwrap(), 1);
+}
+
+/// A crash has a budget of its own: twice it is tried again.
+pub async fn a_crash_is_tried_again(bed: Bed) {
+    let pool = bed.pool(1).await;
+    assert_eq!(
+        within("the second attempt", pool.submit(tasks::aborting(1)))
+            .await
+            .unwrap(),
+        2
+    );
+    let error = within("the crash", pool.submit(tasks::aborting(99)))
+        .await
+        .unwrap_err();
+    let crashes = error
+        .attempts()
+        .iter()
+        .filter(|attempt| attempt.cause == Cause::Crashed);
+    assert_eq!(crashes.count(), 3, "{error:?}");
+}
+
+/// A process that exits is a crash with its code.
+pub async fn an_exit_is_a_crash(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let error = within("the exit", pool.submit(tasks::exiting(7)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::Crashed);
+    assert_eq!(error.attempts().last().unwrap().exit, Some(Exit::Code(7)));
+    let error = within("the exit", pool.submit(tasks::exiting(0)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::Crashed, "no code is a result");
+}
+
+/// So is a stack that overflows.
+pub async fn a_stack_overflow_is_a_crash(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let error = within("the overflow", pool.submit(tasks::overflowing(1 << 40)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::Crashed);
+    assert_eq!(
+        within("another", pool.submit(tasks::overflowing(3)))
+            .await
+            .unwrap(),
+        6
+    );
+}
+
+/// A slot that is killed from outside: its task runs again, others do not notice.
+pub async fn a_killed_slot_is_replaced(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(2).await;
+    let neighbour = pool.submit(tasks::hold(gate.path(), 1));
+    let guest = gate.arrival().await;
+    let mut killed = pool.submit(tasks::killed(1));
+    first_failure(&killed).await;
+    guest.let_go();
+    let result = killed.result(crate::run::STEP_LIMIT).await.unwrap();
+    assert_eq!(result.unwrap(), 2);
+    assert_eq!(killed.attempts()[0].exit, Some(Exit::Signal(9)));
+    assert_eq!(neighbour.attempts(), []);
+    assert_eq!(within("the neighbour", neighbour).await.unwrap(), 1);
+}
+
+/// One abort among packed tasks: exactly that one fails.
+pub async fn one_abort_among_many_is_one_failure(bed: Bed) {
+    let pool = bed.pool(2).await;
+    let warm: Vec<_> = (0..50).map(|_| pool.submit(tasks::aborting(0))).collect();
+    within("the warm-up", join_all(warm)).await;
+    let call = |n: u32| tasks::aborting(if n == 200 { 99 } else { 0 });
+    let futures: Vec<_> = (0..400).map(|n| pool.submit(call(n))).collect();
+    let results = within("all", join_all(futures)).await;
+    for (n, result) in (0..).zip(results) {
+        match result {
+            Ok(_) => assert_ne!(n, 200),
+            Err(error) => assert_eq!((n, error.kind()), (200, TaskErrorKind::Crashed), "{error}"),
+        }
+    }
+}
+
+/// Memory without end meets the limit, and only its own task is hit.
+pub async fn memory_without_end_is_stopped(bed: Bed) {
+    let gate = Gate::new();
+    let pool = built(bed.builder(2).memory(128 << 20)).await;
+    let neighbour = pool.submit(tasks::hold(gate.path(), 1));
+    let guest = gate.arrival().await;
+    let error = within("the limit", pool.submit(tasks::greedy()))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::OutOfMemory, "{error}");
+    guest.let_go();
+    assert_eq!(within("the neighbour", neighbour).await.unwrap(), 1);
+}
+
+/// A task cannot build a pool inside its slot.
+pub async fn a_pool_inside_a_task_is_refused(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let answer = within("the answer", pool.submit(tasks::nest()))
+        .await
+        .unwrap();
+    assert_eq!(answer, "NestedPool");
+}
+
+/// A failed task's state says so, and its error can be had again.
+pub async fn a_failed_state_is_told(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let mut future = pool.submit(tasks::flaky(9));
+    let first = future
+        .result(crate::run::STEP_LIMIT)
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(future.state(), TaskState::Failed);
+    let again = future
+        .result(crate::run::STEP_LIMIT)
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(first.to_string(), again.to_string());
+}

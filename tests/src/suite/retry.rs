@@ -1,0 +1,122 @@
+//! Retries: as often as was said, for what is worth it, and never more.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join_all;
+use podpool::{Cause, TaskErrorKind};
+
+use crate::bed::{Bed, built};
+use crate::run::within;
+use crate::tasks;
+
+/// A later attempt's result is the result, and the failures are on record.
+pub async fn a_later_attempt_gives_the_result(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let mut future = pool.submit(tasks::flaky_twice(2));
+    let result = future.result(crate::run::STEP_LIMIT).await.unwrap();
+    assert_eq!(result.unwrap(), 3);
+    let attempts = future.attempts();
+    let numbers: Vec<_> = attempts.iter().map(|attempt| attempt.attempt.0).collect();
+    assert_eq!(numbers, [1, 2]);
+    assert!(
+        attempts
+            .iter()
+            .all(|attempt| attempt.cause == Cause::Failed)
+    );
+    assert!(
+        attempts[1].message.contains("attempt 2"),
+        "{:?}",
+        attempts[1]
+    );
+}
+
+/// The budget is the attempts after the first.
+pub async fn the_budget_ends(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let error = within("the failure", pool.submit(tasks::flaky_twice(3)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::Failed);
+    assert_eq!(error.attempts().len(), 3);
+    assert!(error.message().contains("attempt 3"), "{error}");
+    assert!(error.to_string().contains("after 3 attempts"), "{error}");
+}
+
+/// By default nothing is tried again.
+pub async fn the_default_is_none(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let error = within("the failure", pool.submit(tasks::flaky(1)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.attempts().len(), 1);
+}
+
+/// The call's word goes before the builder's, and the builder's before the attribute's.
+pub async fn the_call_goes_before_the_builder_before_the_task(bed: Bed) {
+    let pool = built(bed.builder(1).retries(1)).await;
+    let by_builder = within("the builder's", pool.submit(tasks::flaky_twice(9))).await;
+    assert_eq!(by_builder.unwrap_err().attempts().len(), 2);
+    let by_call = within("the call's", pool.submit(tasks::flaky_twice(9).retries(0))).await;
+    assert_eq!(by_call.unwrap_err().attempts().len(), 1);
+    let by_call = within("the call's", pool.submit(tasks::flaky_twice(9).retries(3))).await;
+    assert_eq!(by_call.unwrap_err().attempts().len(), 4);
+}
+
+/// A panic is tried again like a failure.
+pub async fn panics_are_tried_again(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let future = pool.submit(tasks::panicking(2).retries(2));
+    assert_eq!(within("the result", future).await.unwrap(), 3);
+}
+
+/// What is marked as permanent is not tried again.
+pub async fn a_permanent_error_ends_it(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let error = within("the failure", pool.submit(tasks::hopeless()))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::Failed);
+    assert_eq!(error.message(), "bad input");
+    assert_eq!(error.attempts().len(), 1);
+}
+
+/// The task's own judgement of its error counts.
+pub async fn the_task_may_judge_its_error(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let lasting = within("the lasting one", pool.submit(tasks::picky(false))).await;
+    assert_eq!(lasting.unwrap_err().attempts().len(), 1);
+    let passing = within("the passing one", pool.submit(tasks::picky(true))).await;
+    assert_eq!(passing.unwrap_err().attempts().len(), 3);
+}
+
+/// While one task waits for its next attempt, others run; a delay of ten minutes holds up nobody.
+pub async fn others_run_meanwhile(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let patient = pool.submit(tasks::patient());
+    let others: Vec<_> = (0..50).map(|n| pool.submit(tasks::echo(n))).collect();
+    within("the others", try_join_all(others)).await.unwrap();
+    assert!(!patient.is_done());
+}
+
+/// The delay is kept: at least half of what was said.
+pub async fn the_delay_is_kept(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let before = Instant::now();
+    let future = pool.submit(tasks::after_a_delay());
+    assert_eq!(within("the result", future).await.unwrap(), 2);
+    let took = before.elapsed();
+    assert!(
+        took >= Duration::from_millis(150),
+        "it was tried again after {took:?}"
+    );
+}
+
+/// Many tasks fail and succeed at once, each by its own count.
+pub async fn many_fail_at_once(bed: Bed) {
+    let pool = bed.pool(3).await;
+    let call = |n: u32| tasks::flaky(n % 4).retries(3);
+    let futures: Vec<_> = (0..200).map(|n| pool.submit(call(n))).collect();
+    let results = within("all", try_join_all(futures)).await.unwrap();
+    let expected: Vec<_> = (0..200).map(|n| n % 4 + 1).collect();
+    assert_eq!(results, expected);
+}

@@ -1,0 +1,191 @@
+//! Shutting down: every way, any number of times, and nobody is left waiting.
+
+use futures_util::future::{join_all, try_join_all};
+use podpool::{ShutdownBehavior, TaskErrorKind};
+
+use crate::bed::Bed;
+use crate::gate::Gate;
+use crate::journal::Journal;
+use crate::run::within;
+use crate::tasks;
+
+/// What was submitted is run, and its results stay with the futures.
+pub async fn it_waits_for_all(bed: Bed) {
+    let pool = bed.pool(2).await;
+    let futures: Vec<_> = (0..300).map(|n| pool.submit(tasks::echo(n))).collect();
+    within("the shutdown", pool.shutdown()).await.unwrap();
+    assert!(futures.iter().all(|future| future.is_done()));
+    drop(pool);
+    let results = within("the results", try_join_all(futures)).await.unwrap();
+    assert_eq!(results, (0..300).collect::<Vec<_>>());
+}
+
+/// Retries belong to what is waited for.
+pub async fn it_waits_for_retries(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let future = pool.submit(tasks::flaky(2).retries(2));
+    within("the shutdown", pool.shutdown()).await.unwrap();
+    assert_eq!(within("the result", future).await.unwrap(), 3);
+}
+
+/// A pool that never did anything.
+pub async fn an_idle_pool_ends_at_once(bed: Bed) {
+    let pool = bed.pool(4).await;
+    within("the shutdown", pool.shutdown()).await.unwrap();
+}
+
+/// Again, and again, by clones, at the same time.
+pub async fn it_may_be_repeated(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let future = pool.submit(tasks::echo(1));
+    let clones: Vec<_> = (0..3).map(|_| pool.clone()).collect();
+    let all = join_all(clones.iter().map(|clone| clone.shutdown()));
+    for ended in within("three at once", all).await {
+        ended.unwrap();
+    }
+    within("one more", pool.shutdown()).await.unwrap();
+    within(
+        "and a harsher one",
+        pool.shutdown_with(ShutdownBehavior::Abort),
+    )
+    .await
+    .unwrap();
+    assert_eq!(within("the result", future).await.unwrap(), 1);
+}
+
+/// Later submissions say so.
+pub async fn later_submissions_say_so(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let clone = pool.clone();
+    within("the shutdown", pool.shutdown()).await.unwrap();
+    let error = within("a late one", clone.submit(tasks::echo(1)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::ShutDown);
+    assert!(error.attempts().is_empty());
+}
+
+/// Submissions are refused from the first call on, though the pool still works.
+pub async fn submissions_are_refused_while_it_waits(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(1).await;
+    let held = pool.submit(tasks::hold(gate.path(), 0));
+    let guest = gate.arrival().await;
+    let shutdown = pool.shutdown();
+    let rest = async {
+        // The other future of the join was polled first: the pool is closing.
+        let late = pool.submit(tasks::echo(1)).await;
+        assert_eq!(late.unwrap_err().kind(), TaskErrorKind::ShutDown);
+        assert!(!held.is_done());
+        guest.let_go();
+    };
+    let (ended, ()) = within("the shutdown", async { tokio::join!(shutdown, rest) }).await;
+    ended.unwrap();
+    assert_eq!(within("the result", held).await.unwrap(), 0);
+}
+
+/// What has not begun is cancelled, what runs ends by itself.
+pub async fn pending_tasks_can_be_cancelled(bed: Bed) {
+    let gate = Gate::new();
+    let journal = Journal::new();
+    let pool = bed.pool(1).await;
+    let held = pool.submit(tasks::hold(gate.path(), 5));
+    let guest = gate.arrival().await;
+    let told = async {
+        while !matches!(held.state(), podpool::TaskState::Running { .. }) {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    };
+    within("the state to be running", told).await;
+    let write = |n: u32| pool.submit(tasks::write_line(journal.path(), n.to_string()));
+    let pending: Vec<_> = (0..50).map(write).collect();
+    let shutdown = pool.shutdown_with(ShutdownBehavior::CancelPending);
+    let rest = async {
+        for result in join_all(pending).await {
+            assert_eq!(result.unwrap_err().kind(), TaskErrorKind::Cancelled);
+        }
+        assert!(!held.is_done(), "the running task was not left alone");
+        guest.let_go();
+    };
+    let (ended, ()) = within("the shutdown", async { tokio::join!(shutdown, rest) }).await;
+    ended.unwrap();
+    assert_eq!(within("the running one", held).await.unwrap(), 5);
+    // Four of a kind may be out while nothing is known of their time. The word that they are cancelled races with
+    // the slot that gets free: those four may run, and no other.
+    let ran = journal.distinct();
+    assert!(
+        ran.iter()
+            .all(|n| ["0", "1", "2", "3"].contains(&n.as_str())),
+        "{ran:?} ran"
+    );
+}
+
+/// Abort: everything ends, running tasks too.
+pub async fn an_abort_ends_everything(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(bed.room_for(2)).await;
+    let futures: Vec<_> = (0..50)
+        .map(|n| pool.submit(tasks::hold(gate.path(), n)))
+        .collect();
+    let guests = [gate.arrival().await, gate.arrival().await];
+    within("the abort", pool.shutdown_with(ShutdownBehavior::Abort))
+        .await
+        .unwrap();
+    for future in futures {
+        assert!(future.is_done());
+        let error = within("a result", future).await.unwrap_err();
+        assert_eq!(error.kind(), TaskErrorKind::ShutDown);
+    }
+    for guest in guests {
+        guest.vanished().await;
+    }
+}
+
+/// A harsher second call overrides a first that waits.
+pub async fn a_harsher_call_overrides(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(1).await;
+    let held = pool.submit(tasks::hold(gate.path(), 0));
+    let guest = gate.arrival().await;
+    let first = pool.shutdown();
+    let second = async {
+        assert!(!held.is_done());
+        pool.shutdown_with(ShutdownBehavior::Abort).await
+    };
+    let (first, second) = within("both", async { tokio::join!(first, second) }).await;
+    first.unwrap();
+    second.unwrap();
+    let error = within("the result", held).await.unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::ShutDown);
+    guest.vanished().await;
+}
+
+/// A milder second call changes nothing.
+pub async fn a_milder_call_changes_nothing(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(1).await;
+    let futures: Vec<_> = (0..20)
+        .map(|n| pool.submit(tasks::hold(gate.path(), n)))
+        .collect();
+    let guest = gate.arrival().await;
+    let harsh = pool.shutdown_with(ShutdownBehavior::Abort);
+    let mild = pool.shutdown();
+    let (harsh, mild) = within("both", async { tokio::join!(harsh, mild) }).await;
+    harsh.unwrap();
+    mild.unwrap();
+    for result in within("all", join_all(futures)).await {
+        assert_eq!(result.unwrap_err().kind(), TaskErrorKind::ShutDown);
+    }
+    drop(guest);
+}
+
+/// A shutdown that nobody awaits any more goes on.
+pub async fn a_dropped_shutdown_goes_on(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let futures: Vec<_> = (0..20).map(|n| pool.submit(tasks::echo(n))).collect();
+    assert!(futures_util::poll!(std::pin::pin!(pool.shutdown())).is_pending());
+    let late = within("a late one", pool.submit(tasks::echo(1))).await;
+    assert_eq!(late.unwrap_err().kind(), TaskErrorKind::ShutDown);
+    within("the results", try_join_all(futures)).await.unwrap();
+    within("another call", pool.shutdown()).await.unwrap();
+}

@@ -1,0 +1,148 @@
+//! Timeouts: one attempt's time, without queueing; and how long somebody waits, which is another thing.
+
+use std::time::Duration;
+
+use futures_util::future::{join_all, try_join_all};
+use podpool::{Cause, TaskErrorKind, TaskState};
+
+use crate::bed::Bed;
+use crate::gate::Gate;
+use crate::run::within;
+use crate::tasks;
+
+const SHORT: Duration = Duration::from_millis(150);
+
+/// An async task is stopped.
+pub async fn an_async_task_is_stopped(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(1).await;
+    let held = pool.submit(tasks::hold(gate.path(), 0).timeout(SHORT));
+    let guest = gate.arrival().await;
+    let error = within("the timeout", held).await.unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::TimedOut);
+    assert_eq!(error.attempts().len(), 1);
+    guest.vanished().await;
+    assert_eq!(
+        within("another", pool.submit(tasks::echo(1)))
+            .await
+            .unwrap(),
+        1
+    );
+}
+
+/// A blocking task's process is killed.
+pub async fn a_blocking_task_is_killed(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(1).await;
+    let blocked = pool.submit(tasks::block(gate.path(), 0).timeout(SHORT));
+    let guest = gate.arrival().await;
+    let error = within("the timeout", blocked).await.unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::TimedOut);
+    guest.vanished().await;
+    assert_eq!(
+        within("another", pool.submit(tasks::echo(1)))
+            .await
+            .unwrap(),
+        1
+    );
+}
+
+/// Without processes a blocking task is left behind, and the pool goes on.
+pub async fn a_blocking_task_holds_nothing_up(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(1).await;
+    let blocked = pool.submit(tasks::block(gate.path(), 0).timeout(SHORT));
+    let guest = gate.arrival().await;
+    let error = within("the timeout", blocked).await.unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::TimedOut);
+    assert_eq!(
+        within("another", pool.submit(tasks::echo(1)))
+            .await
+            .unwrap(),
+        1
+    );
+    drop(guest);
+}
+
+/// Waiting in the queue does not count.
+pub async fn queueing_does_not_count(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(1).await;
+    let held = pool.submit(tasks::hold(gate.path(), 0));
+    let guest = gate.arrival().await;
+    let queued: Vec<_> = (0..5)
+        .map(|n| pool.submit(tasks::echo_async(n).timeout(SHORT)))
+        .collect();
+    tokio::time::sleep(2 * SHORT).await;
+    guest.let_go();
+    within("the holder", held).await.unwrap();
+    within("the queued ones", try_join_all(queued))
+        .await
+        .unwrap();
+}
+
+/// Each attempt has its own time.
+pub async fn each_attempt_has_its_own_time(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let call = tasks::slow_at_first(Duration::from_secs(60))
+        .timeout(SHORT)
+        .retries(2);
+    let mut future = pool.submit(call);
+    let result = future.result(crate::run::STEP_LIMIT).await.unwrap();
+    assert_eq!(result.unwrap(), 3);
+    let causes: Vec<_> = future
+        .attempts()
+        .iter()
+        .map(|attempt| attempt.cause)
+        .collect();
+    assert_eq!(causes, [Cause::TimedOut; 2]);
+}
+
+/// What shares the parcel, and what runs in other slots, ends well.
+pub async fn others_are_left_alone(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(2).await;
+    let warm: Vec<_> = (0..20)
+        .map(|n| pool.submit(tasks::hold("nowhere".into(), n)))
+        .collect();
+    within("the warm-up", try_join_all(warm)).await.unwrap();
+    let call = |n: u32| match n {
+        77 => tasks::hold(gate.path(), n).timeout(SHORT),
+        _ => tasks::hold("nowhere".into(), n).timeout(Duration::from_secs(20)),
+    };
+    let futures: Vec<_> = (0..200).map(|n| pool.submit(call(n))).collect();
+    let results = within("all", join_all(futures)).await;
+    for (n, result) in (0..).zip(results) {
+        match result {
+            Ok(name) => assert_eq!(name, n),
+            Err(error) => assert_eq!((n, error.kind()), (77, TaskErrorKind::TimedOut)),
+        }
+    }
+}
+
+/// `result` gives up waiting, and only that.
+pub async fn waiting_in_vain_never_cancels(bed: Bed) {
+    let gate = Gate::new();
+    let pool = bed.pool(1).await;
+    let mut held = pool.submit(tasks::hold(gate.path(), 4));
+    let guest = gate.arrival().await;
+    for _ in 0..3 {
+        let waited = held.result(Duration::from_millis(20)).await;
+        assert!(waited.is_err(), "{waited:?}");
+    }
+    assert_ne!(held.state(), TaskState::Cancelled);
+    guest.let_go();
+    let first = held.result(crate::run::STEP_LIMIT).await.unwrap();
+    assert_eq!(first.unwrap(), 4);
+    let again = held.result(Duration::ZERO).await.unwrap();
+    assert_eq!(again.unwrap(), 4, "a result can be asked for again");
+}
+
+/// A task that is quick enough is never stopped, many times over.
+pub async fn a_quick_task_is_never_stopped(bed: Bed) {
+    let pool = bed.pool(2).await;
+    let call = |n| tasks::echo(n).timeout(Duration::from_secs(10));
+    let futures: Vec<_> = (0..500).map(|n| pool.submit(call(n))).collect();
+    let results = within("all", try_join_all(futures)).await.unwrap();
+    assert_eq!(results, (0..500).collect::<Vec<_>>());
+}

@@ -1,0 +1,380 @@
+//! The tasks that the suite runs.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use podpool::{PodPoolExecutor, TaskContext};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::gate::{block_at, wait_at};
+use crate::journal::note;
+
+/// Gives its argument back.
+#[podpool::task]
+pub fn echo(n: u64) -> u64 {
+    n
+}
+
+/// The same, async.
+#[podpool::task]
+pub async fn echo_async(n: u64) -> u64 {
+    n
+}
+
+/// Returns nothing.
+#[podpool::task]
+pub fn nothing() {}
+
+/// Gives bytes back in reverse.
+#[podpool::task]
+pub fn reverse(bytes: Vec<u8>) -> Vec<u8> {
+    bytes.into_iter().rev().collect()
+}
+
+/// Takes a while, and gives its argument back.
+#[podpool::task]
+pub async fn slow(n: u64, time: Duration) -> u64 {
+    tokio::time::sleep(time).await;
+    n
+}
+
+/// Waits at a gate, and gives its name back.
+#[podpool::task]
+pub async fn hold(gate: PathBuf, name: u32) -> u32 {
+    wait_at(&gate, name).await;
+    name
+}
+
+/// Waits at a gate with its thread blocked.
+#[podpool::task]
+pub fn block(gate: PathBuf, name: u32) -> u32 {
+    block_at(&gate, name);
+    name
+}
+
+/// Waits at a gate, then fails.
+#[podpool::task]
+pub async fn hold_and_fail(gate: PathBuf, name: u32) -> anyhow::Result<u32> {
+    wait_at(&gate, name).await;
+    anyhow::bail!("task {name} was told to fail")
+}
+
+/// Waits at a gate until it is cancelled, and writes down that it saw so.
+#[podpool::task]
+pub async fn hold_until_cancelled(ctx: &TaskContext, gate: PathBuf, journal: PathBuf) -> u32 {
+    tokio::select! {
+        () = ctx.cancellation().cancelled() => {
+            note(&journal, "cancelled").ok();
+        }
+        () = wait_at(&gate, 0) => {}
+    }
+    std::process::id()
+}
+
+/// Writes a line.
+#[podpool::task]
+pub fn write_line(journal: PathBuf, line: String) -> anyhow::Result<()> {
+    note(&journal, &line).context("the journal refused")
+}
+
+/// Fails until its attempt is above `failures`, and says which attempt gave the result.
+#[podpool::task(backoff = "10ms..20ms")]
+pub fn flaky(ctx: &TaskContext, failures: u32) -> anyhow::Result<u32> {
+    let attempt = ctx.attempt().0;
+    anyhow::ensure!(attempt > failures, "attempt {attempt} was told to fail");
+    Ok(attempt)
+}
+
+/// The same with retries of its own.
+#[podpool::task(retries = 2, backoff = "10ms..20ms")]
+pub fn flaky_twice(ctx: &TaskContext, failures: u32) -> anyhow::Result<u32> {
+    let attempt = ctx.attempt().0;
+    anyhow::ensure!(attempt > failures, "attempt {attempt} was told to fail");
+    Ok(attempt)
+}
+
+/// Fails once, and waits for ten minutes before its second attempt.
+#[podpool::task(retries = 1, backoff = "10m..10m")]
+pub fn patient(ctx: &TaskContext) -> anyhow::Result<u32> {
+    let attempt = ctx.attempt().0;
+    anyhow::ensure!(attempt > 1, "attempt {attempt} was told to fail");
+    Ok(attempt)
+}
+
+/// Panics until its attempt is above `panics`.
+#[podpool::task(backoff = "10ms..20ms")]
+pub fn panicking(ctx: &TaskContext, panics: u32) -> u32 {
+    let attempt = ctx.attempt().0;
+    assert!(attempt > panics, "attempt {attempt} was told to panic");
+    attempt
+}
+
+/// Panics, async.
+#[podpool::task]
+pub async fn panicking_async() -> u32 {
+    tokio::task::yield_now().await;
+    panic!("an async body was told to panic")
+}
+
+/// Fails with two causes under it.
+#[podpool::task]
+pub fn chained() -> anyhow::Result<()> {
+    let error = std::io::Error::new(std::io::ErrorKind::NotFound, "no such day");
+    Err(error)
+        .context("the file cannot be read")
+        .context("the day failed")
+}
+
+/// Fails in a way that another attempt cannot cure.
+#[podpool::task(retries = 5, backoff = "10ms..20ms")]
+pub fn hopeless() -> anyhow::Result<()> {
+    Err(podpool::permanent("bad input").into())
+}
+
+/// The error of [`picky`].
+#[derive(Debug)]
+pub struct Passing(bool);
+
+impl std::fmt::Display for Passing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0 {
+            "a passing fault"
+        } else {
+            "a lasting fault"
+        })
+    }
+}
+
+impl std::error::Error for Passing {}
+
+fn passes(error: &Passing) -> bool {
+    error.0
+}
+
+/// Fails always; only a passing fault is worth a retry.
+#[podpool::task(retries = 2, retry_on = passes, backoff = "10ms..20ms")]
+pub fn picky(passing: bool) -> Result<(), Passing> {
+    Err(Passing(passing))
+}
+
+/// What a task saw of its context.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The run's name.
+    pub run: String,
+    /// The task's number.
+    pub task: u64,
+    /// The attempt.
+    pub attempt: u32,
+    /// The key of the call.
+    pub key: Option<String>,
+    /// The worker's name.
+    pub worker: String,
+    /// Whether there was a deadline.
+    pub deadline: bool,
+    /// Whether it was cancelled before it began.
+    pub cancelled: bool,
+}
+
+/// Looks at its context.
+#[podpool::task]
+pub fn look_around(ctx: &TaskContext) -> Seen {
+    Seen {
+        run: ctx.run().to_string(),
+        task: ctx.task().0,
+        attempt: ctx.attempt().0,
+        key: ctx.key().map(ToOwned::to_owned),
+        worker: ctx.worker().to_owned(),
+        deadline: ctx.deadline().is_some(),
+        cancelled: ctx.is_cancelled(),
+    }
+}
+
+/// A number that refuses to be encoded when it is negative.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Stubborn(#[serde(default)] pub i64);
+
+impl Serialize for Stubborn {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0 < 0 {
+            return Err(serde::ser::Error::custom("it is negative"));
+        }
+        serializer.serialize_newtype_struct("Stubborn", &self.0)
+    }
+}
+
+/// Takes what may refuse to be encoded.
+#[podpool::task]
+pub fn take_stubborn(stubborn: Stubborn) -> i64 {
+    stubborn.0
+}
+
+/// Returns what may refuse to be encoded.
+#[podpool::task]
+pub fn give_stubborn(n: i64) -> Stubborn {
+    Stubborn(n)
+}
+
+/// Tries to build a pool of its own, and says what came of it.
+#[podpool::task]
+pub async fn nest() -> String {
+    match PodPoolExecutor::builder().max_workers(1).build().await {
+        Ok(_) => "it was built".to_owned(),
+        Err(error) => format!("{error:?}"),
+    }
+}
+
+/// The process it runs in.
+#[podpool::task]
+pub fn pid() -> u32 {
+    std::process::id()
+}
+
+/// Prints lines, then fails.
+#[podpool::task]
+#[expect(clippy::print_stdout, reason = "that a task prints is what is tested")]
+pub fn print_and_fail(lines: u32) -> anyhow::Result<()> {
+    for line in 0..lines {
+        println!("line {line}");
+    }
+    anyhow::bail!("it printed and failed")
+}
+
+/// Ends its process by an abort while its attempt is not above `aborts`.
+#[podpool::task]
+pub fn aborting(ctx: &TaskContext, aborts: u32) -> u32 {
+    if ctx.attempt().0 <= aborts {
+        std::process::abort();
+    }
+    ctx.attempt().0
+}
+
+/// Ends its process with a code.
+#[podpool::task]
+#[expect(clippy::exit, reason = "that a task exits is what is tested")]
+pub fn exiting(code: i32) {
+    std::process::exit(code)
+}
+
+/// Kills its process while its attempt is not above `kills`.
+#[podpool::task]
+pub fn killed(ctx: &TaskContext, kills: u32) -> u32 {
+    if ctx.attempt().0 <= kills {
+        let itself = rustix::process::getpid();
+        // The signal cannot be caught: what follows never runs.
+        rustix::process::kill_process(itself, rustix::process::Signal::KILL).ok();
+    }
+    ctx.attempt().0
+}
+
+/// Needs a stack without end.
+#[podpool::task]
+pub fn overflowing(depth: u64) -> u64 {
+    fn deeper(depth: u64) -> u64 {
+        let room = std::hint::black_box([depth; 512]);
+        if depth == 0 {
+            0
+        } else {
+            deeper(depth - 1) + room[7]
+        }
+    }
+    deeper(depth)
+}
+
+/// Takes memory without end.
+#[podpool::task]
+pub fn greedy() -> usize {
+    let mut taken: Vec<Vec<u8>> = Vec::new();
+    loop {
+        taken.push(std::hint::black_box(vec![7; 1 << 20]));
+        if taken.len() > 4096 {
+            return taken.len();
+        }
+    }
+}
+
+thread_local! {
+    /// How often the initializer ran in this slot; a slot's tasks run on one thread.
+    static INITIALISED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// An initializer: counts, and writes a line.
+#[podpool::task]
+pub fn set_up(journal: PathBuf) -> anyhow::Result<()> {
+    INITIALISED.set(INITIALISED.get() + 1);
+    note(&journal, "set up").context("the journal refused")
+}
+
+/// How often the initializer ran in the slot.
+#[podpool::task]
+pub fn count_set_ups() -> u32 {
+    INITIALISED.get()
+}
+
+/// An initializer that fails always.
+#[podpool::task]
+pub fn refuse_to_set_up() -> anyhow::Result<()> {
+    anyhow::bail!("the licence has expired")
+}
+
+/// An initializer that panics.
+#[podpool::task]
+pub fn panic_at_set_up() {
+    panic!("the model is not there")
+}
+
+/// An initializer that fails in the first slot and in no other.
+#[podpool::task]
+pub fn set_up_at_second_try(journal: PathBuf) -> anyhow::Result<()> {
+    let first = !journal.exists();
+    note(&journal, "set up").context("the journal refused")?;
+    anyhow::ensure!(!first, "the first slot was told to fail");
+    Ok(())
+}
+
+/// Waits at a gate, then gives its argument back.
+#[podpool::task]
+pub async fn echo_behind(gate: PathBuf, n: u64) -> u64 {
+    wait_at(&gate, 0).await;
+    n
+}
+
+/// Waits at a gate, then writes a line.
+#[podpool::task]
+pub async fn hold_and_write(gate: PathBuf, journal: PathBuf) -> anyhow::Result<()> {
+    wait_at(&gate, 0).await;
+    note(&journal, "went").context("the journal refused")
+}
+
+/// Fails once, and runs again after 300 ms, or half of it.
+#[podpool::task(retries = 1, backoff = "300ms..300ms")]
+pub fn after_a_delay(ctx: &TaskContext) -> anyhow::Result<u32> {
+    let attempt = ctx.attempt().0;
+    anyhow::ensure!(attempt > 1, "attempt {attempt} was told to fail");
+    Ok(attempt)
+}
+
+/// Takes so long at its first two attempts, and none at the third.
+#[podpool::task(backoff = "10ms..20ms")]
+pub async fn slow_at_first(ctx: &TaskContext, time: Duration) -> u32 {
+    if ctx.attempt().0 < 3 {
+        tokio::time::sleep(time).await;
+    }
+    ctx.attempt().0
+}
+
+/// Fails until its attempt is above `failures`, then gives `n` and the attempt, added.
+#[podpool::task(backoff = "5ms..20ms")]
+pub fn storm_flaky(ctx: &TaskContext, n: u64, failures: u32) -> anyhow::Result<u64> {
+    let attempt = ctx.attempt().0;
+    anyhow::ensure!(attempt > failures, "attempt {attempt} was told to fail");
+    Ok(n + u64::from(attempt))
+}
+
+/// Panics.
+#[podpool::task]
+pub fn storm_panic(n: u64) -> u64 {
+    panic!("task {n} was told to panic")
+}

@@ -1,0 +1,115 @@
+//! Tasks that are stopped: by their timeout, by a cancel that they do not hear; and slots that cannot begin.
+
+use std::time::Duration;
+
+use podpool::{CancelOutcome, Exit, ShutdownError, TaskErrorKind};
+use podpool_tests::faults::meeting::Meeting;
+use podpool_tests::faults::processes::Watched;
+use podpool_tests::faults::tasks::{abort_at_start, echo, meet, meet_briefly, refuse};
+use podpool_tests::faults::{LIMIT, built, describe, end, within};
+
+podpool::test_slots!();
+
+#[tokio::test]
+async fn a_timeout_kills_the_slot_of_its_task_and_no_other() {
+    let pool = built(describe(2)).await;
+    let meeting = Meeting::new();
+    let mut beside = pool.submit(meet(meeting.path(), 1));
+    let other = meeting.guest().await;
+    let late = pool.submit(meet_briefly(meeting.path(), 2));
+    let guest = meeting.guest().await;
+    let slot = Watched::new(guest.pid);
+    let error = within("the timeout", late).await.expect_err("too late");
+    assert_eq!(error.kind(), TaskErrorKind::TimedOut, "{error}");
+    assert_eq!(error.attempts().len(), 1, "{error}");
+    assert!(slot.ends_within(LIMIT).await);
+    guest.vanished().await;
+    other.let_go().await;
+    assert_eq!(
+        within("the other task", &mut beside)
+            .await
+            .expect("a result"),
+        1
+    );
+    assert!(beside.attempts().is_empty());
+    assert_eq!(
+        within("another task", pool.submit(echo(5)))
+            .await
+            .expect("a result"),
+        5
+    );
+    end(pool).await;
+}
+
+#[tokio::test]
+async fn a_cancel_that_the_task_does_not_hear_kills_its_slot_after_the_grace() {
+    let pool = built(describe(2)).await;
+    let meeting = Meeting::new();
+    let mut beside = pool.submit(meet(meeting.path(), 1));
+    let other = meeting.guest().await;
+    let deaf = pool.submit(meet(meeting.path(), 2));
+    let guest = meeting.guest().await;
+    let slot = Watched::new(guest.pid);
+    assert_eq!(
+        within("the cancel", deaf.cancel()).await,
+        CancelOutcome::Signalled
+    );
+    let error = within("the cancelled future", deaf)
+        .await
+        .expect_err("cancelled");
+    assert_eq!(error.kind(), TaskErrorKind::Cancelled, "{error}");
+    assert!(
+        slot.ends_within(Duration::from_secs(5)).await,
+        "the slot lives after the grace"
+    );
+    guest.vanished().await;
+    other.let_go().await;
+    assert_eq!(
+        within("the other task", &mut beside)
+            .await
+            .expect("a result"),
+        1
+    );
+    assert!(beside.attempts().is_empty());
+    end(pool).await;
+}
+
+#[tokio::test]
+async fn a_failing_initializer_breaks_the_pool_and_every_future_says_why() {
+    let pool = built(describe(2).initializer(refuse())).await;
+    let futures: Vec<_> = (0..50).map(|n| pool.submit(echo(n))).collect();
+    for future in futures {
+        let error = within("the broken pool", future).await.expect_err("broken");
+        assert_eq!(error.kind(), TaskErrorKind::PoolBroken, "{error}");
+        assert!(
+            error.to_string().contains("the licence has expired"),
+            "{error}"
+        );
+    }
+    let late = within("a late task", pool.submit(echo(1)))
+        .await
+        .expect_err("broken");
+    assert_eq!(late.kind(), TaskErrorKind::PoolBroken, "{late}");
+    assert!(
+        late.to_string().contains("the licence has expired"),
+        "{late}"
+    );
+    let ended = within("the end of the pool", pool.shutdown()).await;
+    let Err(ShutdownError::Broken { reason }) = ended else {
+        panic!("it did not say that it broke: {ended:?}");
+    };
+    assert!(reason.contains("the licence has expired"), "{reason}");
+    let again = within("a second shutdown", pool.shutdown()).await;
+    assert_eq!(again, Err(ShutdownError::Broken { reason }));
+}
+
+#[tokio::test]
+async fn an_initializer_that_ends_its_process_breaks_the_pool() {
+    let pool = built(describe(1).initializer(abort_at_start())).await;
+    let error = within("the broken pool", pool.submit(echo(1)))
+        .await
+        .expect_err("broken");
+    assert_eq!(error.kind(), TaskErrorKind::PoolBroken, "{error}");
+    let told = format!("{}", Exit::Signal(6));
+    assert!(error.to_string().contains(&told), "{error}");
+}

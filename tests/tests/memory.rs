@@ -1,0 +1,61 @@
+//! Tasks that take memory without end: only they fail, and the error says why.
+
+use podpool::TaskErrorKind;
+use podpool_tests::faults::meeting::Meeting;
+use podpool_tests::faults::tasks::{devour, devour_at_once, echo, meet};
+use podpool_tests::faults::{built, describe, end, within};
+
+podpool::test_slots!();
+
+const MIB: u64 = 1 << 20;
+
+#[tokio::test]
+async fn a_task_without_end_of_memory_is_out_of_memory() {
+    let pool = built(describe(1).memory(64 * MIB)).await;
+    let error = within("the limit", pool.submit(devour()))
+        .await
+        .expect_err("no memory");
+    assert_eq!(error.kind(), TaskErrorKind::OutOfMemory, "{error}");
+    // Once more at the same size.
+    assert_eq!(error.attempts().len(), 2, "{error}");
+    assert_eq!(
+        within("another task", pool.submit(echo(5)))
+            .await
+            .expect("a result"),
+        5
+    );
+    end(pool).await;
+}
+
+#[tokio::test]
+async fn an_allocation_that_no_machine_can_give_is_out_of_memory() {
+    let pool = built(describe(1).memory(64 * MIB)).await;
+    let error = within("the limit", pool.submit(devour_at_once()))
+        .await
+        .expect_err("no memory");
+    assert_eq!(error.kind(), TaskErrorKind::OutOfMemory, "{error}");
+    end(pool).await;
+}
+
+#[tokio::test]
+async fn among_four_busy_slots_only_the_greedy_task_fails() {
+    let pool = built(describe(4).memory(64 * MIB)).await;
+    let meeting = Meeting::new();
+    let mut busy: Vec<_> = (1..=3)
+        .map(|name| pool.submit(meet(meeting.path(), name)))
+        .collect();
+    let guests = meeting.guests(3).await;
+    let error = within("the limit", pool.submit(devour()))
+        .await
+        .expect_err("no memory");
+    assert_eq!(error.kind(), TaskErrorKind::OutOfMemory, "{error}");
+    for guest in guests {
+        guest.let_go().await;
+    }
+    for (name, future) in (1..).zip(&mut busy) {
+        let result = within("a busy task", &mut *future).await;
+        assert_eq!(result.expect("a result"), name);
+        assert!(future.attempts().is_empty(), "{:?}", future.attempts());
+    }
+    end(pool).await;
+}

@@ -1,0 +1,104 @@
+//! Calls from odd places, and tasks that the worker must refuse.
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use podpool::{Isolation, PodPoolExecutor, TaskErrorKind, TaskFuture, TaskState};
+use podpool_core::registry::Registry;
+use podpool_tests::faults::reshaped::Reshaped;
+use podpool_tests::faults::tasks::{echo, nest, process};
+use podpool_tests::faults::{LIMIT, built, describe, end, within};
+
+podpool::test_slots!();
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+/// Blocks this thread until the task has ended, with nobody polling anything on it.
+fn block_until_done<T>(future: &TaskFuture<T>) {
+    let (done, ended) = channel();
+    future.on_done(move |handle| {
+        // The test may have given up.
+        done.send(handle.state()).ok();
+    });
+    assert_eq!(ended.recv_timeout(LIMIT), Ok(TaskState::Done));
+}
+
+#[test]
+fn a_task_is_submitted_outside_a_runtime() {
+    let pool = runtime().block_on(built(describe(2)));
+    let future = pool.submit(echo(5));
+    block_until_done(&future);
+    assert_eq!(runtime().block_on(future).expect("a result"), 5);
+    runtime().block_on(end(pool));
+}
+
+#[test]
+fn a_task_runs_while_a_single_threaded_runtime_is_blocked() {
+    runtime().block_on(async {
+        let pool = built(describe(2)).await;
+        let futures: Vec<_> = (0..20).map(|n| pool.submit(echo(n))).collect();
+        futures.iter().for_each(block_until_done);
+        for (n, future) in (0..).zip(futures) {
+            assert_eq!(future.await.expect("a result"), n);
+        }
+        end(pool).await;
+    });
+}
+
+#[tokio::test]
+async fn tasks_run_in_other_processes_of_a_libtest_program() {
+    let pool = built(describe(1)).await;
+    let slot = within("a slot", pool.submit(process()))
+        .await
+        .expect("a result");
+    assert_ne!(slot, std::process::id());
+    end(pool).await;
+}
+
+#[tokio::test]
+async fn a_parcel_of_another_shape_is_rejected_and_others_run() {
+    // What the master learns of its tasks' names it learns from the registry.
+    let name = Registry::global()
+        .expect("sound tasks")
+        .find("podpool_tests::faults::tasks::echo");
+    let name = name.expect("a task").name;
+    for isolation in [Isolation::Process, Isolation::InProcess] {
+        let builder =
+            describe(2)
+                .isolation(isolation)
+                .decorate_queues(Arc::new(move |queue_name, queue| {
+                    if queue_name == "tasks" {
+                        Arc::new(Reshaped::new(queue, name))
+                    } else {
+                        queue
+                    }
+                }));
+        let pool = built(builder).await;
+        let error = within("the refusal", pool.submit(echo(5)).into_future()).await;
+        let error = error.expect_err("another shape");
+        assert_eq!(error.kind(), TaskErrorKind::Rejected, "{error}");
+        assert!(error.message().contains("another shape"), "{error}");
+        assert_eq!(error.attempts().len(), 1, "{error}");
+        assert!(within("another task", pool.submit(process())).await.is_ok());
+        end(pool).await;
+    }
+}
+
+#[tokio::test]
+async fn a_task_cannot_build_a_pool_of_processes() {
+    let pool = built(describe(1)).await;
+    let said = within("the nested pool", pool.submit(nest())).await;
+    assert_eq!(said.expect("a result"), "NestedPool");
+    end(pool).await;
+}
+
+#[tokio::test]
+async fn no_workers_are_refused() {
+    let refused = PodPoolExecutor::builder().max_workers(0).build().await;
+    assert!(refused.is_err_and(|error| error.to_string().contains("max_workers")));
+}

@@ -1,0 +1,107 @@
+//! Whole programs that use the library wrongly, or in ways that slots must not trip over.
+
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use podpool_tests::faults::within;
+
+/// Runs a program to its end.
+async fn run(program: &str, arguments: &[&str], role: Option<&str>) -> Output {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    if let Some(role) = role {
+        command.env("PODPOOL_ROLE", role);
+    }
+    let running = tokio::task::spawn_blocking(move || command.output());
+    let ran = within("the end of the program", running).await;
+    ran.expect("a thread").expect("a program")
+}
+
+fn said(output: &Output) -> Vec<&str> {
+    let text = std::str::from_utf8(&output.stdout).expect("words");
+    text.lines().collect()
+}
+
+#[tokio::test]
+async fn a_forgotten_init_starts_no_process_and_names_the_ways() {
+    let output = run(env!("CARGO_BIN_EXE_misuse-no-init"), &[], None).await;
+    let [first, message] = said(&output)[..] else {
+        panic!("one process says two lines: {output:?}");
+    };
+    assert_eq!(first, "main");
+    for way in [
+        "#[podpool::main]",
+        "podpool::init()",
+        "podpool::test_slots!()",
+    ] {
+        assert!(message.contains(way), "{message}");
+    }
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_pool_before_init_ends_in_a_broken_pool_and_no_crowd() {
+    let begun = std::time::Instant::now();
+    let output = run(env!("CARGO_BIN_EXE_misuse-late-init"), &[], None).await;
+    // What the slots say goes to the master's output, which ended before they did.
+    assert_eq!(said(&output).last(), Some(&"PoolBroken"), "{output:?}");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn slots_do_not_trip_over_required_arguments() {
+    let output = run(
+        env!("CARGO_BIN_EXE_misuse-clap"),
+        &["10", "--count", "100"],
+        None,
+    )
+    .await;
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(said(&output), ["sum 5950"]);
+    let refused = run(env!("CARGO_BIN_EXE_misuse-clap"), &[], None).await;
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+}
+
+#[tokio::test]
+async fn two_tasks_of_one_name_are_named_with_their_places() {
+    let output = run(env!("CARGO_BIN_EXE_misuse-two-of-one-name"), &[], None).await;
+    let [message, why] = said(&output)[..] else {
+        panic!("one message with one cause: {output:?}");
+    };
+    assert_eq!(message, "the tasks of this program cannot be used");
+    for place in [
+        "same",
+        "misuse-two-of-one-name.rs:9",
+        "misuse-two-of-one-name.rs:12",
+    ] {
+        assert!(why.contains(place), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_grandchild_that_inherits_the_role_is_an_ordinary_program() {
+    let output = run(env!("CARGO_BIN_EXE_misuse-grandchild"), &[], None).await;
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(said(&output), ["heard Master, inherited true, result 5"]);
+}
+
+#[tokio::test]
+async fn a_role_from_the_shell_does_not_make_a_slot() {
+    let me = std::process::id().to_string();
+    for role in [
+        "slot:1",
+        "slot:x",
+        "slot",
+        "nonsense",
+        &format!("slot:{me}"),
+    ] {
+        let output = run(
+            env!("CARGO_BIN_EXE_misuse-clap"),
+            &["1", "--count", "3"],
+            Some(role),
+        )
+        .await;
+        assert!(output.status.success(), "{role}: {output:?}");
+        assert_eq!(said(&output), ["sum 6"], "{role}");
+    }
+}
