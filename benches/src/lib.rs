@@ -1,1 +1,16 @@
-//! placeholder
+//! The scoreboard's rooms: references to measure against, the harness, and the rows.
+//!
+//! Every number is taken in a process of its own, so that no case inherits another's heap, threads or warm caches,
+//! and the references run in the same rounds as what is measured. Nothing here is for users of podpool.
+
+pub mod args;
+pub mod bare;
+pub mod board;
+pub mod case;
+pub mod heap;
+pub mod measure;
+pub mod memory;
+pub mod pin;
+pub mod pool;
+pub mod ppe;
+pub mod rows;

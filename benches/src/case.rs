@@ -1,0 +1,211 @@
+//! Cases: what one process measures once, and how a case is run in a process of its own.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::bare::BarePool;
+use crate::measure::{median_micros, rate};
+use crate::pool;
+
+/// Longest time of one case; the longest that is expected is the naps' 45 s.
+const DEADLINE: Duration = Duration::from_secs(180);
+
+/// Children of every pool that is measured.
+pub const CHILDREN: usize = 2;
+
+/// Frames on the way to each child of the reference pool.
+const WINDOW: usize = 64;
+
+/// Bytes of a heavy payload: 1 MiB.
+pub const HEAVY: usize = 1 << 20;
+
+/// Tasks that run before the clock does, so that children are up and buffers have grown.
+pub const WARM_UP: u64 = 10_000;
+
+/// Round trips before those that count.
+pub const WARM_UP_TRIPS: u64 = 200;
+
+/// One thing to measure, in one process, once.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// What `--case` calls it.
+    pub name: &'static str,
+    /// Measures with a size, whose meaning is the case's: mostly a number of tasks.
+    pub run: fn(u64) -> anyhow::Result<f64>,
+}
+
+/// The cases of the reference pool.
+pub const BARE: [Case; 3] = [
+    Case {
+        name: "bare-burst",
+        run: bare_burst,
+    },
+    Case {
+        name: "bare-trip",
+        run: bare_trip,
+    },
+    Case {
+        name: "bare-load",
+        run: bare_load,
+    },
+];
+
+/// Finds a case by its name.
+///
+/// # Errors
+/// There is no such case.
+pub fn find(name: &str) -> anyhow::Result<Case> {
+    let mut all = BARE.into_iter().chain(pool::CASES);
+    all.find(|case| case.name == name)
+        .with_context(|| format!("there is no case {name:?}"))
+}
+
+/// Runs `program` with `arguments`, which prints one number, and returns the number.
+///
+/// # Errors
+/// The program cannot be started, fails, takes longer than three minutes, or prints something else.
+pub fn run_apart(program: &Path, arguments: &[OsString]) -> anyhow::Result<f64> {
+    let what = || format!("{} {arguments:?}", program.display());
+    let child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", what()))?;
+    let mut child = KilledOnDrop(child);
+    let stdout = child.0.stdout.take().context("a case without its pipe")?;
+    let lines = Lines::read(stdout);
+    let answer = lines.next(DEADLINE).with_context(what)?;
+    // The number is out, so what is left is the end of its pool.
+    lines.end(DEADLINE).with_context(what)?;
+    let status = child.0.wait().with_context(what)?;
+    if !status.success() {
+        bail!("{} ended with {status}", what());
+    }
+    answer
+        .parse()
+        .with_context(|| format!("{} printed {answer:?}", what()))
+}
+
+/// A case that is not waited for is not left behind either; its own children end with it.
+struct KilledOnDrop(Child);
+
+impl Drop for KilledOnDrop {
+    fn drop(&mut self) {
+        // Both fail when it has ended, which is what they are for.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// The lines of a pipe, each waited for with a bound.
+#[derive(Debug)]
+pub struct Lines(Receiver<std::io::Result<String>>);
+
+impl Lines {
+    /// Reads on a thread of its own, which ends with the pipe.
+    #[must_use]
+    pub fn read(pipe: impl Read + Send + 'static) -> Self {
+        let (sender, lines) = sync_channel(16);
+        std::thread::spawn(move || {
+            for line in BufReader::new(pipe).lines() {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(lines)
+    }
+
+    /// The next line.
+    ///
+    /// # Errors
+    /// None came within `longest`, or the pipe ended.
+    pub fn next(&self, longest: Duration) -> anyhow::Result<String> {
+        match self.0.recv_timeout(longest) {
+            Ok(line) => line.context("the pipe broke"),
+            Err(RecvTimeoutError::Timeout) => bail!("no answer within {longest:?}"),
+            Err(RecvTimeoutError::Disconnected) => bail!("ended without an answer"),
+        }
+    }
+
+    /// Waits for the pipe's end.
+    ///
+    /// # Errors
+    /// Another line came, or no end within `longest`.
+    pub fn end(&self, longest: Duration) -> anyhow::Result<()> {
+        match self.0.recv_timeout(longest) {
+            Err(RecvTimeoutError::Disconnected) => Ok(()),
+            Err(RecvTimeoutError::Timeout) => bail!("did not end within {longest:?}"),
+            Ok(line) => bail!("went on with {:?}", line.context("the pipe broke")?),
+        }
+    }
+}
+
+fn bare(window: usize) -> anyhow::Result<BarePool> {
+    let program = std::env::current_exe().context("the path of this program is unknown")?;
+    BarePool::start(&program, CHILDREN, window)
+}
+
+/// Tasks per second: `n` submitted one by one, all answers awaited.
+fn bare_burst(n: u64) -> anyhow::Result<f64> {
+    let mut pool = bare(WINDOW)?;
+    burst_through(&mut pool, WARM_UP.min(n))?;
+    let start = Instant::now();
+    burst_through(&mut pool, n)?;
+    Ok(rate(n, start.elapsed()))
+}
+
+fn burst_through(pool: &mut BarePool, n: u64) -> anyhow::Result<()> {
+    let futures: Vec<_> = (0..n)
+        .map(|i| pool.submit(i.to_le_bytes().to_vec()))
+        .collect();
+    for (i, future) in (0..n).zip(futures) {
+        if future.wait()? != i.to_le_bytes() {
+            bail!("answer {i} is not its own");
+        }
+    }
+    Ok(())
+}
+
+/// Median microseconds of `n` round trips, one at a time.
+fn bare_trip(n: u64) -> anyhow::Result<f64> {
+    let mut pool = bare(1)?;
+    let mut times = Vec::with_capacity(usize::try_from(n)?);
+    for i in 0..WARM_UP_TRIPS + n {
+        let start = Instant::now();
+        let answer = pool.submit(i.to_le_bytes().to_vec()).wait()?;
+        let elapsed = start.elapsed();
+        if answer != i.to_le_bytes() {
+            bail!("answer {i} is not its own");
+        }
+        if i >= WARM_UP_TRIPS {
+            times.push(elapsed);
+        }
+    }
+    Ok(median_micros(&times))
+}
+
+/// MiB per second of `n` payloads of 1 MiB that go in and come out, each counted once.
+fn bare_load(n: u64) -> anyhow::Result<f64> {
+    let mut pool = bare(WINDOW)?;
+    burst_through(&mut pool, WARM_UP_TRIPS)?;
+    let payloads: Vec<_> = (0..n).map(|i| vec![i as u8; HEAVY]).collect();
+    let start = Instant::now();
+    let futures: Vec<_> = payloads.into_iter().map(|p| pool.submit(p)).collect();
+    let answers = futures.into_iter().map(|future| future.wait());
+    let answers = answers.collect::<anyhow::Result<Vec<_>>>()?;
+    let speed = rate(n, start.elapsed());
+    for (i, answer) in (0..n).zip(&answers) {
+        if answer.len() != HEAVY || answer.iter().any(|byte| *byte != i as u8) {
+            bail!("payload {i} came back changed");
+        }
+    }
+    Ok(speed)
+}

@@ -1,0 +1,407 @@
+//! The rows: what is measured, against what, and what it must reach.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::board::{Budget, Reference, Row, Unit};
+use crate::case::run_apart;
+use crate::heap;
+use crate::measure::{Paired, median, pairs};
+use crate::ppe::{Measure, Ppe};
+
+const BARE: &str = "bare pool";
+const PPE: &str = "ProcessPoolExecutor";
+
+/// A size for a verdict, and one for a look.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    full: u64,
+    quick: u64,
+}
+
+/// Where a number comes from.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    /// A case of this program, in a process of its own.
+    Case(&'static str, Size),
+    /// The same, with every thread and child of it on one core.
+    Pinned(&'static str, Size),
+    /// The program that counts live heap.
+    Heap(Size),
+    /// The Python program.
+    Ppe(Measure, Size),
+}
+
+/// How a row is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// The name that `--only` takes.
+    pub name: &'static str,
+    what: &'static str,
+    unit: Unit,
+    measured: Source,
+    reference: Option<(&'static str, Source)>,
+    budget: Budget,
+    rounds: Size,
+}
+
+const MILLION: Size = Size {
+    full: 1_000_000,
+    quick: 100_000,
+};
+/// Just past 2^20, where containers that double have just doubled.
+const PAST_DOUBLING: Size = Size {
+    full: 1_100_000,
+    quick: 140_000,
+};
+const HUNDRED_THOUSAND: Size = Size {
+    full: 100_000,
+    quick: 10_000,
+};
+const ONE_BY_ONE_IN_PYTHON: Size = Size {
+    full: 20_000,
+    quick: 5_000,
+};
+const TRIPS: Size = Size {
+    full: 2_000,
+    quick: 500,
+};
+const HEAVY: Size = Size {
+    full: 64,
+    quick: 64,
+};
+/// Milliseconds of a nap.
+const NAPS: Size = Size {
+    full: 5_000,
+    quick: 500,
+};
+const MANY: Size = Size { full: 11, quick: 3 };
+const FEW: Size = Size { full: 5, quick: 3 };
+const ONCE: Size = Size { full: 1, quick: 1 };
+
+/// Every local row, in the order of the table.
+pub const PLANS: [Plan; 15] = [
+    Plan {
+        name: "one-by-one",
+        what: "1 M no-ops, submitted one by one",
+        unit: Unit::TasksPerSecond,
+        measured: Source::Case("pool-burst", MILLION),
+        reference: Some((BARE, Source::Case("bare-burst", MILLION))),
+        budget: Budget::RatioAtLeast(0.8),
+        rounds: MANY,
+    },
+    Plan {
+        name: "one-by-one-python",
+        what: "the same, against the fastest peer",
+        unit: Unit::TasksPerSecond,
+        measured: Source::Case("pool-burst", MILLION),
+        reference: Some((PPE, Source::Ppe(Measure::Burst, ONE_BY_ONE_IN_PYTHON))),
+        budget: Budget::RatioAtLeast(1.0),
+        rounds: FEW,
+    },
+    Plan {
+        name: "map",
+        what: "1 M no-ops through map, default window",
+        unit: Unit::TasksPerSecond,
+        measured: Source::Case("pool-map", MILLION),
+        reference: Some((PPE, Source::Ppe(Measure::Map, MILLION))),
+        budget: Budget::RatioAtLeast(2.0),
+        rounds: MANY,
+    },
+    Plan {
+        name: "trip",
+        what: "round trip, both on one core",
+        unit: Unit::Micros,
+        measured: Source::Pinned("pool-trip", TRIPS),
+        reference: Some((BARE, Source::Pinned("bare-trip", TRIPS))),
+        budget: Budget::RatioAtMost(2.0),
+        rounds: MANY,
+    },
+    Plan {
+        name: "trip-any-core",
+        what: "round trip, cores as they come",
+        unit: Unit::Micros,
+        measured: Source::Case("pool-trip", TRIPS),
+        reference: Some((BARE, Source::Case("bare-trip", TRIPS))),
+        budget: Budget::Information,
+        rounds: MANY,
+    },
+    Plan {
+        name: "trip-python",
+        what: "the same, against Python",
+        unit: Unit::Micros,
+        measured: Source::Case("pool-trip", TRIPS),
+        reference: Some((PPE, Source::Ppe(Measure::Trip, TRIPS))),
+        budget: Budget::Information,
+        rounds: FEW,
+    },
+    Plan {
+        name: "submit",
+        what: "submit while the slots run",
+        unit: Unit::TasksPerSecond,
+        measured: Source::Case("pool-submit", MILLION),
+        reference: None,
+        budget: Budget::AtLeast(2e6),
+        rounds: MANY,
+    },
+    Plan {
+        name: "heap",
+        what: "live heap of a pending task, 1 M pending",
+        unit: Unit::BytesPerTask,
+        measured: Source::Heap(MILLION),
+        reference: None,
+        budget: Budget::AtMost(200.0),
+        rounds: ONCE,
+    },
+    Plan {
+        name: "heap-past-doubling",
+        what: "the same, 1.1 M pending",
+        unit: Unit::BytesPerTask,
+        measured: Source::Heap(PAST_DOUBLING),
+        reference: None,
+        budget: Budget::AtMost(200.0),
+        rounds: ONCE,
+    },
+    Plan {
+        name: "bytes",
+        what: "64 × 1 MiB in and out",
+        unit: Unit::MebibytesPerSecond,
+        measured: Source::Case("pool-load", HEAVY),
+        reference: Some((BARE, Source::Case("bare-load", HEAVY))),
+        budget: Budget::RatioAtLeast(0.9),
+        rounds: MANY,
+    },
+    Plan {
+        name: "bytes-python",
+        what: "the same, against Python",
+        unit: Unit::MebibytesPerSecond,
+        measured: Source::Case("pool-load", HEAVY),
+        reference: Some((PPE, Source::Ppe(Measure::Load, HEAVY))),
+        budget: Budget::RatioAtLeast(1.0),
+        rounds: MANY,
+    },
+    Plan {
+        name: "bytes-vec",
+        what: "the same as Vec<u8>, which serde takes byte by byte",
+        unit: Unit::MebibytesPerSecond,
+        measured: Source::Case("pool-load-vec", HEAVY),
+        reference: Some((BARE, Source::Case("bare-load", HEAVY))),
+        budget: Budget::Information,
+        rounds: FEW,
+    },
+    Plan {
+        name: "flat",
+        what: "peak memory that map adds, 100,000 to 1 M tasks",
+        unit: Unit::Mebibytes,
+        measured: Source::Case("pool-map-memory", MILLION),
+        reference: None,
+        budget: Budget::AtMost(8.0),
+        rounds: FEW,
+    },
+    Plan {
+        name: "linear",
+        what: "1 M tasks one by one, against 100,000",
+        unit: Unit::TasksPerSecond,
+        measured: Source::Case("pool-burst", MILLION),
+        reference: Some(("podpool", Source::Case("pool-burst", HUNDRED_THOUSAND))),
+        budget: Budget::RatioAtLeast(0.5),
+        rounds: FEW,
+    },
+    Plan {
+        name: "naps",
+        what: "225 tasks of 5 s on 25 slots, over the ideal 45 s",
+        unit: Unit::Percent,
+        measured: Source::Case("pool-naps", NAPS),
+        reference: None,
+        budget: Budget::AtMost(1.0),
+        rounds: ONCE,
+    },
+];
+
+/// The plans that were asked for, in the table's order.
+///
+/// # Errors
+/// A name that no row has.
+pub fn chosen(only: &[String]) -> anyhow::Result<Vec<Plan>> {
+    for name in only {
+        PLANS
+            .iter()
+            .find(|plan| plan.name == name)
+            .with_context(|| format!("there is no row {name:?}; --list names them"))?;
+    }
+    let wanted = |plan: &Plan| only.is_empty() || only.iter().any(|name| name == plan.name);
+    Ok(PLANS.into_iter().filter(wanted).collect())
+}
+
+/// What the sources need: this program's path, and the other programs once they were needed.
+#[derive(Debug)]
+pub struct Bench {
+    program: PathBuf,
+    quick: bool,
+    ppe: Option<Result<Ppe, String>>,
+    heap: Option<PathBuf>,
+}
+
+impl Bench {
+    /// For sizes of a verdict, or `quick` ones.
+    ///
+    /// # Errors
+    /// The path of this program is unknown.
+    pub fn new(quick: bool) -> anyhow::Result<Self> {
+        Ok(Self {
+            program: std::env::current_exe().context("the path of this program is unknown")?,
+            quick,
+            ppe: None,
+            heap: None,
+        })
+    }
+
+    /// Measures a row. What fails is absent from it, and its note says why.
+    pub fn row(&mut self, plan: &Plan) -> Row {
+        let mut row = Row::new(plan.name, plan.what, plan.unit, plan.budget);
+        row.rounds = self.rounds(plan);
+        let outcome = match plan.reference {
+            Some((name, source)) => {
+                row.reference = Some(Reference { name, value: None });
+                self.against(plan, source, &mut row)
+            }
+            None => self.alone(plan.measured, row.rounds),
+        };
+        match outcome {
+            Ok(measured) => {
+                row.measured = Some(measured);
+                row.met = self.judged(plan, measured, row.ratio);
+            }
+            Err(error) => row.note = Some(format!("{error:#}")),
+        }
+        row
+    }
+
+    /// Measures against a reference, or alone, with a note, when this machine does not have it.
+    fn against(&mut self, plan: &Plan, source: Source, row: &mut Row) -> anyhow::Result<f64> {
+        if matches!(source, Source::Ppe(..))
+            && let Err(error) = self.ppe()
+        {
+            row.note = Some(format!("{error:#}"));
+            return self.alone(plan.measured, row.rounds);
+        }
+        let paired = self.paired(plan.measured, source, row.rounds)?;
+        row.ratio = Some(paired.ratio);
+        if let Some(reference) = &mut row.reference {
+            reference.value = Some(paired.reference);
+        }
+        Ok(paired.measured)
+    }
+
+    /// Measures a row's reference alone; `None` when the row has none.
+    pub fn reference(&mut self, plan: &Plan) -> Option<Row> {
+        let (name, source) = plan.reference?;
+        let mut row = Row::new(plan.name, plan.what, plan.unit, Budget::Information);
+        row.rounds = self.rounds(plan);
+        let value = self.alone(source, row.rounds);
+        row.note = value.as_ref().err().map(|error| format!("{error:#}"));
+        row.reference = Some(Reference {
+            name,
+            value: value.ok(),
+        });
+        Some(row)
+    }
+
+    fn paired(
+        &mut self,
+        measured: Source,
+        reference: Source,
+        rounds: usize,
+    ) -> anyhow::Result<Paired> {
+        pairs(
+            rounds,
+            self,
+            |bench| bench.once(measured),
+            |bench| bench.once(reference),
+        )
+    }
+
+    fn alone(&mut self, source: Source, rounds: usize) -> anyhow::Result<f64> {
+        let values = (0..rounds).map(|_| self.once(source));
+        Ok(median(values.collect::<anyhow::Result<_>>()?))
+    }
+
+    /// A quick row's naps are too short for start-up to vanish in them, so it is not judged.
+    fn judged(&self, plan: &Plan, measured: f64, ratio: Option<f64>) -> Option<bool> {
+        if self.quick && plan.unit == Unit::Percent {
+            return None;
+        }
+        plan.budget.met(measured, ratio)
+    }
+
+    fn once(&mut self, source: Source) -> anyhow::Result<f64> {
+        match source {
+            Source::Case(name, size) => run_case(&self.program, name, self.size(size), &[]),
+            Source::Pinned(name, size) => {
+                run_case(&self.program, name, self.size(size), &["--pin"])
+            }
+            Source::Heap(size) => {
+                let n = self.size(size);
+                run_case(self.heap()?, "pending", n, &[])
+            }
+            Source::Ppe(measure, size) => {
+                let n = self.size(size);
+                self.ppe()?.run(measure, n)
+            }
+        }
+    }
+
+    /// Starts Python on first use; a failure is remembered, so that it is not waited for twice.
+    fn ppe(&mut self) -> anyhow::Result<&mut Ppe> {
+        let start = || Ppe::start().map_err(|error| format!("{error:#}"));
+        match self.ppe.get_or_insert_with(start) {
+            Ok(ppe) => Ok(ppe),
+            Err(reason) => Err(anyhow::Error::msg(reason.clone())),
+        }
+    }
+
+    fn heap(&mut self) -> anyhow::Result<&Path> {
+        if self.heap.is_none() {
+            self.heap = Some(heap::program()?);
+        }
+        self.heap.as_deref().context("no program to count with")
+    }
+
+    fn rounds(&self, plan: &Plan) -> usize {
+        usize::try_from(self.size(plan.rounds)).unwrap_or(usize::MAX)
+    }
+
+    const fn size(&self, size: Size) -> u64 {
+        if self.quick { size.quick } else { size.full }
+    }
+}
+
+fn run_case(program: &Path, name: &str, n: u64, more: &[&str]) -> anyhow::Result<f64> {
+    let n = n.to_string();
+    let arguments = ["--case", name, "--n", &n];
+    let arguments: Vec<_> = arguments.iter().chain(more).map(OsString::from).collect();
+    run_apart(program, &arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_chosen_by_name_in_the_tables_order() {
+        let only = ["trip".to_owned(), "map".to_owned()];
+        let names: Vec<_> = chosen(&only).unwrap().iter().map(|p| p.name).collect();
+        assert_eq!(names, ["map", "trip"]);
+        assert_eq!(chosen(&[]).unwrap().len(), PLANS.len());
+        let error = chosen(&["mop".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("mop"), "{error}");
+    }
+
+    #[test]
+    fn no_two_rows_share_a_name() {
+        let names: std::collections::BTreeSet<_> = PLANS.iter().map(|plan| plan.name).collect();
+        assert_eq!(names.len(), PLANS.len());
+    }
+}
