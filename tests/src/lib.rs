@@ -12,5 +12,6 @@ pub mod gate;
 pub mod journal;
 pub mod run;
 pub mod seeds;
+pub mod story;
 pub mod suite;
 pub mod tasks;

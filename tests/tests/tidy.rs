@@ -1,5 +1,10 @@
 //! The house rules that a machine can keep.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test cannot go on without ends it"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use podpool::{Cause, Exit, TaskErrorKind, TaskFuture, TaskState};
 
-use crate::bed::{Bed, built};
+use crate::bed::{Bed, Need, built};
 use crate::gate::Gate;
 use crate::run::within;
+use crate::story::failed;
 use crate::tasks;
 
 /// The task's own words, and their causes.
@@ -29,9 +30,12 @@ pub async fn a_failure_keeps_its_chain(bed: Bed) {
         .map(ToString::to_string)
         .collect();
     assert_eq!(chain, ["the file cannot be read", "no such day"]);
-    let attempt = &error.attempts()[0];
+    let attempt = failed(error.attempts())[0];
     assert_eq!(attempt.cause, Cause::Failed);
-    assert_eq!(attempt.worker.as_deref(), Some("local"));
+    if bed.has(Need::Order) {
+        // Elsewhere a failure may come before its worker's greeting, which tells the name.
+        assert_eq!(attempt.worker.as_deref(), Some("local"));
+    }
 }
 
 /// A panic says its words.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use podpool::{PodPoolExecutor, ReturnWhen, TaskError, TaskErrorKind, TaskFuture, wait};
 
 use crate::bed::Bed;
+use crate::story::failures;
 use crate::tasks;
 
 /// How long a storm may last; queues that lose messages need leases to run out.
@@ -45,7 +46,7 @@ fn judge(n: usize, ended: &Result<u64, TaskError>, end: End) -> Option<String> {
     let right = match (ended, end) {
         (Ok(value), End::Value(expected)) => *value == expected,
         (Err(error), End::Error(kind, attempts)) => {
-            error.kind() == kind && error.attempts().len() == attempts
+            error.kind() == kind && failures(error) == attempts
         }
         _ => false,
     };
