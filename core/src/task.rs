@@ -83,7 +83,8 @@ pub struct TaskOptions {
     pub timeout: Option<Duration>,
     /// Delays between attempts.
     pub backoff: Backoff,
-    /// Bytes of memory that one execution may use. Default: no limit.
+    /// Bytes of memory that one execution may use. Default: no limit. Not enforced yet: the limit of a whole slot is the
+    /// executor's setting.
     pub memory: Option<u64>,
     /// Whether several calls may travel in one parcel. Default: true.
     pub pack: bool,
