@@ -5,7 +5,9 @@ use std::time::Duration;
 use podpool::{CancelOutcome, Exit, ShutdownError, TaskErrorKind};
 use podpool_tests::faults::meeting::Meeting;
 use podpool_tests::faults::processes::Watched;
-use podpool_tests::faults::tasks::{abort_at_start, echo, meet, meet_briefly, refuse};
+use podpool_tests::faults::tasks::{
+    abort_at_start, echo, meet, meet_at_start, meet_briefly, process, refuse,
+};
 use podpool_tests::faults::{LIMIT, built, describe, end, within};
 
 podpool::test_slots!();
@@ -112,4 +114,35 @@ async fn an_initializer_that_ends_its_process_breaks_the_pool() {
     assert_eq!(error.kind(), TaskErrorKind::PoolBroken, "{error}");
     let told = format!("{}", Exit::Signal(6));
     assert!(error.to_string().contains(&told), "{error}");
+}
+
+#[tokio::test]
+async fn beside_a_living_slot_others_may_die_at_their_start_and_the_pool_goes_on() {
+    let births = Meeting::new();
+    let pool = built(describe(2).initializer(meet_at_start(births.path()))).await;
+    let meeting = Meeting::new();
+    let first = pool.submit(meet(meeting.path(), 1));
+    let living = births.guest().await;
+    let pid = living.pid;
+    living.let_go().await;
+    let held = meeting.guest().await;
+    let waiting = pool.submit(process());
+    for _ in 0..3 {
+        births.guest().await.kill().await;
+    }
+    held.let_go().await;
+    assert_eq!(within("the first task", first).await.expect("a result"), 1);
+    let ran = within("the task that waited", waiting).await;
+    assert_eq!(ran.expect("a result"), pid, "the living slot took it");
+    // A second slot is tried again while there is work for it.
+    let again = pool.submit(meet(meeting.path(), 2));
+    let held = meeting.guest().await;
+    let beside = pool.submit(process());
+    let born = births.guest().await;
+    let pid = born.pid;
+    born.let_go().await;
+    assert_eq!(within("a new slot", beside).await.expect("a result"), pid);
+    held.let_go().await;
+    assert_eq!(within("the last", again).await.expect("a result"), 2);
+    end(pool).await;
 }

@@ -379,40 +379,49 @@ impl RunningWorker {
         }
     }
 
+    /// Carries the state's effects out, and those that they have themselves: a slot that cannot be started asks for
+    /// another at once.
     fn carry_out(&mut self) {
         let mut effects = std::mem::take(&mut self.effects);
-        self.state.take_effects(&mut effects);
         let (mut acks, mut releases) = (Vec::new(), Vec::new());
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Start(id) => self.start_slot(id),
-                Effect::Run(id, frame) => self.with(id, |slot| slot.run(frame)),
-                Effect::Revoke(id, frame) => self.with(id, |slot| slot.revoke(frame)),
-                Effect::Cancel(id, task, attempt) => {
-                    self.with(id, |slot| slot.cancel(task, attempt))
-                }
-                Effect::Exit(id) => self.with(id, Slot::exit),
-                Effect::Kill(id) => self.with(id, Slot::kill),
-                Effect::Drop(id) => drop(self.slots.0.remove(&id)),
-                Effect::Publish(out) => match out.to {
-                    Topic::Results => self.results.push(out.message, out.receipt),
-                    Topic::Tasks => self.tasks.push(out.message, out.receipt),
-                },
-                Effect::Ack(lease) => acks.push(lease),
-                Effect::Release(lease) => releases.push(lease),
-                Effect::Output(slot, task, stream, line) => {
-                    (self.worker.output)(OutputLine {
-                        slot,
-                        task,
-                        stream,
-                        line: &line,
-                    });
-                }
+        loop {
+            self.state.take_effects(&mut effects);
+            if effects.is_empty() {
+                break;
+            }
+            for effect in effects.drain(..) {
+                self.effect(effect, &mut acks, &mut releases);
             }
         }
         self.effects = effects;
         self.acknowledge(acks);
         self.release(releases);
+    }
+
+    fn effect(&mut self, effect: Effect, acks: &mut Vec<LeaseId>, releases: &mut Vec<LeaseId>) {
+        match effect {
+            Effect::Start(id) => self.start_slot(id),
+            Effect::Run(id, frame) => self.with(id, |slot| slot.run(frame)),
+            Effect::Revoke(id, frame) => self.with(id, |slot| slot.revoke(frame)),
+            Effect::Cancel(id, task, attempt) => self.with(id, |slot| slot.cancel(task, attempt)),
+            Effect::Exit(id) => self.with(id, Slot::exit),
+            Effect::Kill(id) => self.with(id, Slot::kill),
+            Effect::Drop(id) => drop(self.slots.0.remove(&id)),
+            Effect::Publish(out) => match out.to {
+                Topic::Results => self.results.push(out.message, out.receipt),
+                Topic::Tasks => self.tasks.push(out.message, out.receipt),
+            },
+            Effect::Ack(lease) => acks.push(lease),
+            Effect::Release(lease) => releases.push(lease),
+            Effect::Output(slot, task, stream, line) => {
+                (self.worker.output)(OutputLine {
+                    slot,
+                    task,
+                    stream,
+                    line: &line,
+                });
+            }
+        }
     }
 
     fn with(&self, id: SlotId, order: impl FnOnce(&Slot)) {

@@ -4,6 +4,7 @@
 //! in chunks, go to slots in frames, and leave as results. A parcel is acknowledged when each of its tasks is
 //! in safety.
 
+mod births;
 mod fill;
 mod intake;
 mod leave;
@@ -24,6 +25,7 @@ use crate::outcome::Failure;
 use crate::queue::LeaseId;
 use crate::slot::SlotId;
 
+use self::births::Births;
 use self::slots::SlotState;
 use super::effect::{Effect, Outgoing, Receipt, Topic};
 use super::estimate::Estimates;
@@ -75,8 +77,7 @@ pub struct State {
     accused: VecDeque<TaskId>,
     /// Whether nothing more is taken.
     draining: bool,
-    /// Slots in a row that died before they were ready.
-    stillborn: u32,
+    births: Births,
     broken: Option<Failure>,
     effects: Vec<Effect>,
 }
@@ -103,7 +104,7 @@ impl State {
             solitary: None,
             accused: VecDeque::new(),
             draining: false,
-            stillborn: 0,
+            births: Births::default(),
             broken: None,
             effects: Vec::new(),
         }
@@ -142,14 +143,18 @@ impl State {
         usize::from(chunks == 0 && self.slots.iter().all(SlotState::is_short))
     }
 
-    /// Free hands: slots without work, and those that were not started yet.
+    /// Free hands: slots without work, and those that were not started yet, unless they do not start at present.
     fn idle_slots(&self) -> usize {
         let busy = self
             .slots
             .iter()
             .filter(|slot| !slot.frames.is_empty())
             .count();
-        (self.settings.slots as usize).saturating_sub(busy)
+        let all = match self.births.due() {
+            Some(_) => self.slots.len(),
+            None => self.settings.slots as usize,
+        };
+        all.saturating_sub(busy)
     }
 
     /// A pull came back empty.

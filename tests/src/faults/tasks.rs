@@ -181,3 +181,9 @@ pub fn refuse() -> Result<(), String> {
 pub fn abort_at_start() {
     std::process::abort();
 }
+
+/// An initializer that waits at a meeting, under the name 0.
+#[podpool::task]
+pub fn meet_at_start(meeting: PathBuf) -> std::io::Result<()> {
+    meet_at(&meeting, 0)
+}

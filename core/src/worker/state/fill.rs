@@ -28,7 +28,7 @@ impl State {
             self.bring_forward(at);
             self.send(slot, now);
         }
-        self.start_slots();
+        self.start_slots(now);
     }
 
     /// Gives fresh slots to tasks that need one each. True when one of them waits for a place.
@@ -138,13 +138,14 @@ impl State {
     }
 
     /// Starts slots lazily: no more than there are tasks without one.
-    fn start_slots(&mut self) {
+    fn start_slots(&mut self, now: Instant) {
         let starting = self
             .slots
             .iter()
             .filter(|slot| slot.phase == Phase::Starting)
             .count();
         let room = (self.settings.slots as usize).saturating_sub(self.slots.len());
+        let room = room.min(self.births.room(now, starting, self.has_living_slot()));
         let wanted = usize::try_from(self.waiting)
             .unwrap_or(usize::MAX)
             .saturating_sub(starting);
@@ -182,7 +183,11 @@ impl State {
                 self.send(fresh, now);
             }
             Some(_) => {}
-            None if self.slots.len() < self.settings.slots as usize => self.start_slot(),
+            None if self.slots.len() < self.settings.slots as usize => {
+                if self.births.room(now, 0, self.has_living_slot()) > 0 {
+                    self.start_slot();
+                }
+            }
             None => self.retire_idle_slot(),
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::time::Instant;
+use tracing::warn;
 
 use crate::envelope::entry::{self, TaskHead, next_result, result_head, task_head};
 use crate::id::{Attempt, TaskId};
@@ -12,10 +13,8 @@ use crate::slot::{Running, SlotEvent, SlotId, Stream};
 
 use super::super::effect::{Effect, Probe};
 use super::State;
+use super::births::{Next, Stillbirth};
 use super::slots::{InFlight, Phase, Sentence, SlotState};
-
-/// Slots that may die in a row before any was ready; then the pool is broken.
-const STILLBORN: u32 = 3;
 
 /// Most tasks that are remembered as having been in a slot that died.
 const ACCUSED: usize = 1024;
@@ -38,7 +37,7 @@ impl State {
                 if let Some(slot) = self.slot_mut(id) {
                     slot.phase = Phase::Leaving;
                 }
-                self.on_stillborn(failure);
+                self.on_stillborn(now, failure);
             }
             SlotEvent::Results {
                 frame,
@@ -75,15 +74,13 @@ impl State {
     /// A slot could not be started at all.
     pub fn on_start_failed(&mut self, now: Instant, id: SlotId, reason: &str) {
         self.slots.retain(|slot| slot.id != id);
-        self.on_stillborn(Failure::new(
-            Cause::Broken,
-            format!("a slot cannot be started: {reason}"),
-        ));
+        let message = format!("a slot cannot be started: {reason}");
+        self.on_stillborn(now, Failure::new(Cause::Broken, message));
         self.fill(now);
     }
 
     fn on_ready(&mut self, id: SlotId) {
-        self.stillborn = 0;
+        self.births.succeeded();
         if let Some(slot) = self.slot_mut(id)
             && slot.phase == Phase::Starting
         {
@@ -91,14 +88,25 @@ impl State {
         }
     }
 
-    /// A slot died before it was ready: after three in a row nothing will start here.
-    fn on_stillborn(&mut self, failure: Failure) {
-        self.stillborn += 1;
-        if self.stillborn >= STILLBORN {
-            self.broken = Some(Failure {
-                cause: Cause::Broken,
-                ..failure
-            });
+    /// A slot died before it was ready. What the system refuses may pass, and the slots that live go on; an
+    /// initializer that fails says the same in every slot.
+    fn on_stillborn(&mut self, now: Instant, failure: Failure) {
+        let why = match failure.cause {
+            Cause::Broken => Stillbirth::Died,
+            _ => Stillbirth::Refused,
+        };
+        let alive = self.has_living_slot();
+        match self.births.failed(now, why, alive) {
+            Next::AtOnce => {}
+            Next::After(delay) => {
+                warn!(%failure, ?delay, "slots do not start; the living ones go on, another is tried later");
+            }
+            Next::Never => {
+                self.broken = Some(Failure {
+                    cause: Cause::Broken,
+                    ..failure
+                });
+            }
         }
     }
 
@@ -241,7 +249,7 @@ impl State {
                 output: ended.tail,
                 ..Failure::new(Cause::Broken, message)
             };
-            self.on_stillborn(failure);
+            self.on_stillborn(now, failure);
             return;
         }
         let fresh = slot.executions == 0;

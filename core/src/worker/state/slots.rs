@@ -68,6 +68,13 @@ impl InFlight {
     }
 }
 
+impl super::State {
+    /// Whether a slot was ready and works on.
+    pub(super) fn has_living_slot(&self) -> bool {
+        self.slots.iter().any(|slot| slot.phase == Phase::Ready)
+    }
+}
+
 impl SlotState {
     pub(super) const fn new(id: SlotId) -> Self {
         Self {

@@ -1,5 +1,7 @@
 //! The worker's decisions, driven by hand: slots and queues are played by the test.
 
+mod births;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -71,6 +73,10 @@ struct Bed {
     put_back: Vec<Parcel>,
     unconfirmed: Vec<Receipt>,
     started: u32,
+    /// How many of the next slots die before they are ready.
+    stillborn: u32,
+    /// Whether those say that the initializer failed.
+    refuses: bool,
 }
 
 fn bed(slots: u32) -> Bed {
@@ -97,6 +103,8 @@ fn bed(slots: u32) -> Bed {
         put_back: Vec::new(),
         unconfirmed: Vec::new(),
         started: 0,
+        stillborn: 0,
+        refuses: false,
     }
 }
 
@@ -107,6 +115,11 @@ impl Bed {
         for n in 0..u64::from(count) {
             put_task(&mut body, TaskId(first + n), Attempt::FIRST, 0, &[], &[1]).unwrap();
         }
+        self.take_in(lease, kind, count, body.into(), alone);
+        self.settle();
+    }
+
+    fn take_in(&mut self, lease: &str, kind: &str, count: u32, entries: Bytes, alone: bool) {
         let kinds = vec![Kind {
             name: kind.into(),
             fingerprint: Fingerprint([0; 16]),
@@ -119,9 +132,8 @@ impl Bed {
             count,
         };
         self.state
-            .on_parcel(self.now, LeaseId::new(lease), &parcel, body.into(), &Known)
+            .on_parcel(self.now, LeaseId::new(lease), &parcel, entries, &Known)
             .unwrap();
-        self.settle();
     }
 
     /// Carries the effects out; slots are ready at once.
@@ -142,8 +154,7 @@ impl Bed {
         match effect {
             Effect::Start(id) => {
                 self.started += 1;
-                self.state
-                    .on_slot(self.now, id, SlotEvent::Ready, &self.script);
+                self.be_born(id);
             }
             Effect::Run(id, frame) => self.frames.entry(id).or_default().push_back(frame),
             Effect::Revoke(id, frame) => self.revokes.push((id, frame)),
@@ -604,54 +615,6 @@ async fn a_free_slot_takes_over_what_waits_behind_a_long_task() {
     bed.settle();
     assert_eq!(bed.state.slots[0].left(), 1);
     assert!(bed.state.slots[1].left() > 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn three_stillborn_slots_break_the_worker_and_every_task_is_told() {
-    let mut bed = bed(1);
-    let mut effects = Vec::new();
-    let mut body = Vec::new();
-    put_task(&mut body, TaskId(0), Attempt::FIRST, 0, &[], &[]).unwrap();
-    let kinds = vec![Kind {
-        name: "fast".into(),
-        fingerprint: Fingerprint([0; 16]),
-    }];
-    let run = RunId::new("test").unwrap();
-    let parcel = Parcel {
-        run,
-        epoch: 1,
-        alone: false,
-        kinds,
-        count: 1,
-    };
-    let lease = LeaseId::new("a");
-    bed.state
-        .on_parcel(bed.now, lease, &parcel, body.into(), &Known)
-        .unwrap();
-    for _ in 0..3 {
-        bed.state.take_effects(&mut effects);
-        let started = effects.iter().find_map(|effect| match effect {
-            Effect::Start(id) => Some(*id),
-            _ => None,
-        });
-        bed.exit_unborn(started.unwrap());
-    }
-    bed.settle();
-    assert_eq!(bed.causes(), [(0, Cause::Broken)]);
-    assert_eq!(bed.state.wants(), 0);
-}
-
-impl Bed {
-    fn exit_unborn(&mut self, id: SlotId) {
-        let event = SlotEvent::Exited {
-            exit: Exit::Code(1),
-            running: None,
-            tail: vec![],
-            peak_rss: None,
-            out_of_memory: false,
-        };
-        self.state.on_slot(self.now, id, event, &self.script);
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,7 +34,10 @@ impl State {
             .iter()
             .filter(|chunk| self.may_put_back(chunk.execution));
         let chunks = chunks.map(|chunk| chunk.since + PUT_BACK).min();
-        [slots, chunks].into_iter().flatten().min()
+        [slots, chunks, self.births.due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what is due.
@@ -48,6 +51,9 @@ impl State {
             }
         }
         self.put_back_old(now);
+        if self.births.is_due(now) {
+            self.fill(now);
+        }
     }
 
     /// Whether a free slot has nothing to do.

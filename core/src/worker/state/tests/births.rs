@@ -1,0 +1,142 @@
+//! Slots that die before they are ready.
+
+use super::*;
+
+impl Bed {
+    /// A slot is ready, or dies before.
+    pub(super) fn be_born(&mut self, id: SlotId) {
+        if self.stillborn == 0 {
+            let ready = SlotEvent::Ready;
+            return self.state.on_slot(self.now, id, ready, &self.script);
+        }
+        self.stillborn -= 1;
+        if self.refuses {
+            let failure = Failure::new(Cause::Failed, "the licence has expired");
+            let refused = SlotEvent::SetupFailed(failure);
+            self.state.on_slot(self.now, id, refused, &self.script);
+        }
+        self.exit(id, Exit::Code(1), None);
+    }
+
+    /// Goes to the next deadline and does what is due then. Gives how long that took.
+    fn wait(&mut self) -> Duration {
+        let due = self.state.deadline().unwrap();
+        let waited = due - self.now;
+        self.now = due;
+        self.tick();
+        waited
+    }
+}
+
+/// A bed with one slot that lives and holds task 0.
+fn bed_with_one(slots: u32) -> Bed {
+    let mut bed = bed(slots);
+    bed.parcel("a", "fast", 0, 1, false);
+    bed.stillborn = u32::MAX;
+    bed
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_stillborn_slots_break_the_worker_and_every_task_is_told() {
+    let mut bed = bed(1);
+    bed.stillborn = 3;
+    bed.parcel("a", "fast", 0, 1, false);
+    assert_eq!(bed.started, 3);
+    assert_eq!(bed.causes(), [(0, Cause::Broken)]);
+    assert_eq!(bed.state.wants(), 0);
+    bed.parcel("b", "fast", 1, 1, false);
+    assert_eq!(bed.causes()[1..], [(1, Cause::Broken)]);
+    assert_eq!(bed.started, 3, "nothing is tried any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_stillborn_slots_are_borne() {
+    let mut bed = bed(1);
+    for task in 0..4 {
+        bed.stillborn = 2;
+        bed.parcel("a", "fast", task, 1, false);
+        assert_eq!(bed.causes(), []);
+        let slot = SlotId(bed.busy()[0].0);
+        bed.exit(slot, Exit::Code(0), None);
+        bed.results.clear();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn beside_a_living_slot_stillborn_ones_are_tried_again_with_growing_delays() {
+    let mut bed = bed_with_one(3);
+    bed.parcel("b", "fast", 1, 2, false);
+    assert_eq!(bed.started, 5, "three died, and one that was on its way");
+    assert_eq!(bed.state.wants(), 0, "hands that do not start are not free");
+    let mut waited = Vec::new();
+    while bed.started < 10 {
+        let before = bed.started;
+        let wait = bed.wait();
+        if bed.started > before {
+            assert_eq!(bed.started, before + 1, "one at a time");
+            waited.push(wait.as_secs());
+        }
+    }
+    // What waits is put back for other workers after two seconds, a delay of its own.
+    assert_eq!(waited, [1, 2, 4, 8, 16]);
+    assert_eq!(bed.causes(), []);
+    bed.done(S0, 1, SECOND);
+    assert_eq!(bed.busy(), [(0, 1)], "the living slot goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_starts_at_last_ends_the_delays() {
+    let mut bed = bed_with_one(3);
+    bed.parcel("b", "fast", 1, 2, false);
+    bed.stillborn = 0;
+    assert_eq!(bed.wait(), SECOND);
+    assert_eq!(bed.busy(), [(0, 1), (5, 1), (6, 1)], "all start again");
+    bed.stillborn = 2;
+    bed.exit(SlotId(5), Exit::Code(0), None);
+    bed.parcel("c", "fast", 9, 1, false);
+    assert_eq!(bed.busy().len(), 3, "two deaths are borne as ever");
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_the_last_slot_has_died_too_the_worker_breaks_without_a_delay() {
+    let mut bed = bed_with_one(2);
+    bed.parcel("b", "fast", 1, 1, false);
+    assert_eq!(bed.causes(), []);
+    bed.exit(S0, Exit::Signal(9), None);
+    let causes = bed.causes();
+    assert_eq!(causes[0], (0, Cause::Crashed));
+    assert_eq!(causes[1..], [(1, Cause::Broken)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_initializer_that_fails_three_times_breaks_the_worker_whoever_lives() {
+    let mut bed = bed_with_one(2);
+    bed.refuses = true;
+    bed.parcel("b", "fast", 1, 1, false);
+    assert_eq!(bed.started, 4);
+    assert_eq!(bed.causes(), [(1, Cause::Broken)]);
+    bed.done(S0, 1, SECOND);
+    bed.confirm();
+    assert_eq!(bed.acks.len(), 2, "what runs ends as ever");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_cannot_even_be_started_counts_as_well() {
+    let mut bed = bed_with_one(2);
+    let mut effects = Vec::new();
+    let mut body = Vec::new();
+    put_task(&mut body, TaskId(1), Attempt::FIRST, 0, &[], &[]).unwrap();
+    bed.take_in("b", "fast", 1, body.into(), false);
+    for _ in 0..3 {
+        bed.state.take_effects(&mut effects);
+        let started = effects.iter().find_map(|effect| match effect {
+            Effect::Start(id) => Some(*id),
+            _ => None,
+        });
+        bed.state
+            .on_start_failed(bed.now, started.unwrap(), "too many open files");
+    }
+    bed.settle();
+    assert_eq!(bed.causes(), []);
+    assert_eq!(bed.wait(), SECOND);
+}
