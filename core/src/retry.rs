@@ -52,7 +52,7 @@ pub enum Decision {
     Retry {
         /// How long to wait.
         after: Duration,
-        /// Whether it runs alone: it is a suspect.
+        /// Whether it runs alone, in a fresh slot: it is a suspect, and only a death there is proof.
         alone: bool,
     },
     /// The same attempt comes back by itself.
@@ -84,12 +84,9 @@ pub fn decide(policy: &Policy, spent: &mut Spent, failure: &Failure, jitter: f32
         }
         Cause::Crashed => {
             spent.crashes += 1;
-            // A task that killed its process once is kept apart from others from then on.
+            // The charge is the price: should it die again among others, it is a suspect first, so that none of them pays.
             if spent.crashes <= policy.crashes {
-                Decision::Retry {
-                    after: Duration::ZERO,
-                    alone: true,
-                }
+                at_once
             } else {
                 Decision::GiveUp
             }
@@ -167,20 +164,19 @@ mod tests {
     #[test]
     fn causes_have_budgets_of_their_own() {
         let policy = Policy::new(0, Backoff::DEFAULT);
-        let alone = Decision::Retry {
+        let retry = |alone| Decision::Retry {
             after: Duration::ZERO,
-            alone: true,
+            alone,
         };
-        assert_eq!(
-            judge(
-                &policy,
-                &[Cause::Crashed, Cause::OutOfMemory, Cause::Crashed]
-            ),
-            alone
-        );
+        let mixed = [Cause::Crashed, Cause::OutOfMemory, Cause::Crashed];
+        assert_eq!(judge(&policy, &mixed), retry(false));
         assert_eq!(judge(&policy, &[Cause::Crashed; 3]), Decision::GiveUp);
         assert_eq!(judge(&policy, &[Cause::OutOfMemory; 2]), Decision::GiveUp);
-        assert_eq!(judge(&policy, &[Cause::Suspect; 50]), alone);
+        assert_eq!(judge(&policy, &[Cause::Suspect; 50]), retry(true));
+        let proven = [Cause::Suspect, Cause::Crashed].repeat(3);
+        assert_eq!(judge(&policy, &proven[..4]), retry(false));
+        assert_eq!(judge(&policy, &proven[..5]), retry(true));
+        assert_eq!(judge(&policy, &proven), Decision::GiveUp);
         assert_eq!(judge(&policy, &[Cause::Interrupted; 50]), Decision::Wait);
     }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::envelope::{Alive, Control, Seal, TaskRun};
-use crate::id::{RunId, TaskId, WorkerId};
+use crate::id::{Attempt, RunId, TaskId, WorkerId};
 use crate::outcome::Failure;
 use crate::queue::LeaseId;
 use crate::slot::SlotId;
@@ -73,8 +73,8 @@ pub struct State {
     control: u64,
     /// The execution beside which nothing else may run.
     solitary: Option<u64>,
-    /// Tasks in whose company slots of this worker died, the last ones.
-    accused: VecDeque<TaskId>,
+    /// Suspects of slots of this worker, the last ones: the attempts that run alone.
+    accused: VecDeque<(TaskId, Attempt)>,
     /// Whether nothing more is taken.
     draining: bool,
     births: Births,

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use fastrand::Rng;
 use podpool_core::envelope::{Control, Kind, Message, Seal};
 use podpool_core::id::{RunId, TaskId, WorkerId};
-use podpool_core::outcome::Failure;
+use podpool_core::outcome::{Cause, Failure};
 use podpool_core::queue::LeaseId;
 use podpool_core::slot::{SlotEvent, SlotId};
 use podpool_core::task::{Body, CallOptions, TaskOptions, TaskSpec};
@@ -26,7 +26,7 @@ use podpool_core::worker::state::Lookup;
 use podpool_core::worker::{Settings as WorkerSettings, State as WorkerState};
 use tokio::time::Instant;
 
-use crate::error::TaskErrorKind;
+use crate::error::{AttemptReport, TaskErrorKind};
 use crate::future::{Cell, CellGuard, TaskState};
 use crate::mailbox::Submission;
 
@@ -587,6 +587,15 @@ impl World {
         ))
     }
 
+    /// How often a task is charged with a crash before it ends. Neighbours of one that crashes never are.
+    fn charges(script: Script) -> std::ops::RangeInclusive<usize> {
+        match script {
+            Script::Crashes => 3..=3,
+            Script::CrashesOnce => 0..=1,
+            _ => 0..=0,
+        }
+    }
+
     /// Every task ended as its script says, or was cancelled.
     fn check(&self) -> Result<(), String> {
         for (number, (cell, script)) in self.cells.iter().zip(&self.scripts).enumerate() {
@@ -601,6 +610,13 @@ impl World {
                 let story = cell.attempts();
                 return Err(format!(
                     "task {number}, {script:?}, ended {end:?}: {story:?}"
+                ));
+            }
+            let crashed = |attempt: &&AttemptReport| attempt.cause == Cause::Crashed;
+            let charged = cell.attempts().iter().filter(crashed).count();
+            if !cancelled && !Self::charges(*script).contains(&charged) {
+                return Err(format!(
+                    "task {number}, {script:?}, is charged {charged} times"
                 ));
             }
             if let Some(kind) = script.end()

@@ -114,11 +114,12 @@ impl State {
     /// A task that this worker itself made a suspect, as a slot died, needs a fresh slot and no more: whatever else
     /// runs here is in other processes.
     fn acquit(&mut self, execution: u64, runs: &[TaskRun]) {
-        let before = self.accused.len();
-        for task in runs.iter().flat_map(|run| run.tasks()) {
-            self.accused.retain(|accused| *accused != task);
-        }
-        if self.accused.len() < before
+        let accused = |run: &TaskRun| {
+            run.tasks()
+                .all(|task| self.accused.contains(&(task, run.attempt)))
+        };
+        // It is remembered on: the same parcel may be delivered again.
+        if runs.iter().all(accused)
             && let Some(held) = self.parcels.get_mut(&execution)
         {
             held.solitary = false;

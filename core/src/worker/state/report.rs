@@ -16,7 +16,7 @@ use super::State;
 use super::births::{Next, Stillbirth};
 use super::slots::{InFlight, Phase, Sentence, SlotState};
 
-/// Most tasks that are remembered as having been in a slot that died.
+/// Most suspects that are remembered.
 const ACCUSED: usize = 1024;
 
 /// How a slot ended.
@@ -294,8 +294,8 @@ impl State {
             // The message that comes back by lease is the retry; the report only tells why.
             self.give_up_lease(frame.execution);
         }
-        if matches!(failure.cause, Cause::Suspect | Cause::Crashed) {
-            self.accuse(head.task);
+        if failure.cause == Cause::Suspect {
+            self.accuse(head.task, head.attempt.next());
         }
         let mut others = frame.entries[..start].to_vec();
         others.extend_from_slice(&frame.entries[start + head.length..]);
@@ -311,12 +311,12 @@ impl State {
         self.publish_results(frame.execution, &entries, 1);
     }
 
-    /// Remembers a task with which a slot died. One that was forgotten only waits for the other slots to end.
-    fn accuse(&mut self, task: TaskId) {
+    /// Remembers the attempt that will run alone. One that was forgotten only waits for the other slots to end.
+    fn accuse(&mut self, task: TaskId, attempt: Attempt) {
         if self.accused.len() >= ACCUSED {
             self.accused.pop_front();
         }
-        self.accused.push_back(task);
+        self.accused.push_back((task, attempt));
     }
 
     /// Reports the same failure for every task of some entries.

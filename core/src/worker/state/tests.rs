@@ -111,9 +111,11 @@ fn bed(slots: u32) -> Bed {
 impl Bed {
     /// A parcel of tasks `first..first + count` of one kind.
     fn parcel(&mut self, lease: &str, kind: &str, first: u64, count: u32, alone: bool) {
+        // What runs alone was a suspect before.
+        let attempt = Attempt(1 + u32::from(alone));
         let mut body = Vec::new();
         for n in 0..u64::from(count) {
-            put_task(&mut body, TaskId(first + n), Attempt::FIRST, 0, &[], &[1]).unwrap();
+            put_task(&mut body, TaskId(first + n), attempt, 0, &[], &[1]).unwrap();
         }
         self.take_in(lease, kind, count, body.into(), alone);
         self.settle();
@@ -406,6 +408,7 @@ async fn a_suspect_of_this_worker_gets_a_fresh_slot_beside_the_others() {
     );
     bed.exit(SlotId(3), Exit::Signal(9), None);
     assert_eq!(bed.causes()[1..], [(1, Cause::Crashed)]);
+    // The same parcel is delivered again.
     bed.parcel("e", "fast", 1, 1, true);
     bed.done(SlotId(4), 1, Duration::from_micros(1));
     bed.parcel("f", "fast", 6, 1, false);

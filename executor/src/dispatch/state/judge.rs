@@ -59,7 +59,7 @@ impl State {
             Decision::GiveUp => self.give_up(id),
             Decision::Retry { after, alone } => {
                 debug!(task = %id, %attempt, failure = %report.failure, ?after, "a task is tried again");
-                entry.alone |= alone;
+                entry.alone = alone;
                 self.retry(now, id, after);
             }
         }

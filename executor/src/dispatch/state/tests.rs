@@ -513,25 +513,21 @@ async fn a_permanent_failure_is_not_retried_and_a_pool_may_override_retries() {
 
 #[tokio::test(start_paused = true)]
 async fn causes_have_budgets_of_their_own() {
-    // (cause, how often it is tried again, whether alone)
+    // (cause, how often it is tried again)
     let budgets = [
-        (Cause::Crashed, 2, true, TaskErrorKind::Crashed),
-        (Cause::OutOfMemory, 1, false, TaskErrorKind::OutOfMemory),
-        (Cause::Rejected, 0, false, TaskErrorKind::Rejected),
-        (Cause::Cancelled, 0, false, TaskErrorKind::Cancelled),
-        (Cause::Failed, 0, false, TaskErrorKind::Failed),
+        (Cause::Crashed, 2, TaskErrorKind::Crashed),
+        (Cause::OutOfMemory, 1, TaskErrorKind::OutOfMemory),
+        (Cause::Rejected, 0, TaskErrorKind::Rejected),
+        (Cause::Cancelled, 0, TaskErrorKind::Cancelled),
+        (Cause::Failed, 0, TaskErrorKind::Failed),
     ];
-    for (cause, again, apart, kind) in budgets {
+    for (cause, again, kind) in budgets {
         let mut bed = bed();
         bed.submit(&PLAIN);
         assert_eq!(bed.parcels(), [packed(&[(0, 1)])]);
         for attempt in 1..=again {
             bed.fail(0, attempt, cause);
-            let next = Published {
-                alone: apart,
-                ..packed(&[(0, attempt + 1)])
-            };
-            assert_eq!(bed.parcels(), [next], "{cause:?}");
+            assert_eq!(bed.parcels(), [packed(&[(0, attempt + 1)])], "{cause:?}");
         }
         bed.fail(0, again + 1, cause);
         assert_eq!(bed.error(0).kind(), kind);
@@ -556,12 +552,19 @@ async fn a_suspect_runs_alone_ahead_of_others_without_charge() {
         bed.fail(1, attempt, Cause::Suspect);
         assert_eq!(bed.parcels(), [alone(1, attempt + 1)]);
     }
-    bed.fail(1, 40, Cause::Crashed);
-    assert_eq!(
-        bed.parcels(),
-        [alone(1, 41)],
-        "the budget of crashes is whole"
-    );
+    // The budget of crashes is whole: what is charged runs among others again, and what dies there is a suspect.
+    for attempt in [40, 42] {
+        bed.fail(1, attempt, Cause::Crashed);
+        let charged = bed.parcels();
+        let published = charged
+            .iter()
+            .find(|parcel| parcel.tasks.contains(&(1, attempt + 1)));
+        assert!(published.is_some_and(|parcel| !parcel.alone), "{charged:?}");
+        bed.fail(1, attempt + 1, Cause::Suspect);
+        assert_eq!(bed.parcels(), [alone(1, attempt + 2)]);
+    }
+    bed.fail(1, 44, Cause::Crashed);
+    assert_eq!(bed.error(1).kind(), TaskErrorKind::Crashed);
 }
 
 #[tokio::test(start_paused = true)]
