@@ -253,11 +253,12 @@ impl Slot {
         }
     }
 
-    /// Cancels the token of a task that runs; one that has not begun will not, and fails as cancelled.
-    pub fn cancel(&self, task: TaskId, attempt: Attempt) {
+    /// Cancels the token of a task of a frame; one that has not begun will not, and fails as cancelled. Once the
+    /// frame has ended it does nothing.
+    pub fn cancel(&self, frame: u64, task: TaskId, attempt: Attempt) {
         match &self.kind {
-            Kind::Process(slot) => slot.cancel(task, attempt),
-            Kind::Thread(slot) => slot.cancel(task, attempt),
+            Kind::Process(slot) => slot.cancel(frame, task, attempt),
+            Kind::Thread(slot) => slot.cancel(frame, task, attempt),
         }
     }
 

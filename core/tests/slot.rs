@@ -590,8 +590,9 @@ async fn tasks_that_have_not_begun_can_be_taken_back() {
         assert_eq!(rig.next().await, SlotEvent::Revoked { frame: 1, kept: 2 });
         rig.slot.revoke(2);
         assert_eq!(rig.next().await, SlotEvent::Revoked { frame: 2, kept: 0 });
-        rig.slot.cancel(TaskId(101), Attempt(2));
-        rig.slot.cancel(TaskId(101), Attempt(3));
+        rig.slot.cancel(1, TaskId(101), Attempt(2));
+        rig.slot.cancel(2, TaskId(101), Attempt(3));
+        rig.slot.cancel(1, TaskId(101), Attempt(3));
         let result = rig.results(1, 1).await.remove(0);
         assert_eq!(result.task, TaskId(101));
         let word: String = podpool_core::codec::decode(&result.outcome.unwrap()).unwrap();

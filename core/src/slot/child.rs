@@ -15,7 +15,6 @@ use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
 use rustix::process::{Signal, getpgrp, getpid, kill_current_process_group, kill_process};
 
-use crate::id::{Attempt, TaskId};
 use crate::outcome::{Cause, Failure};
 use crate::registry::Registry;
 use crate::task::Place;
@@ -236,8 +235,8 @@ fn obey(desk: &Desk<Wire>, control: OwnedFd) {
                 Ok(())
             }
             Type::Cancel => {
-                let attempt = Attempt(wire::first_u32(&feed.bytes[body])?);
-                desk.cancel(TaskId(head.number), attempt);
+                let (task, attempt) = wire::cancelled(&feed.bytes[body])?;
+                desk.cancel(head.number, task, attempt);
                 Ok(())
             }
             _ => Err(Lost::Garbled(Garbled)),

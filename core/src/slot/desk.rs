@@ -23,8 +23,6 @@ const PATIENCE: Duration = Duration::from_millis(3);
 const BATCH: usize = 256 * 1024;
 /// A buffer past this many bytes is not kept for the next results.
 const KEPT: usize = 4 << 20;
-/// Cancellations of tasks that never came are forgotten past this number.
-const CANCELLED: usize = 1 << 16;
 
 /// The way up to the worker.
 pub(super) trait Uplink: Send + 'static {
@@ -59,8 +57,8 @@ struct Current {
     task: Option<(TaskId, Attempt, Cancellation)>,
     /// Revoked frames that have not begun.
     early: Vec<u64>,
-    /// Cancelled tasks that have not begun.
-    cancelled: HashSet<(TaskId, Attempt)>,
+    /// Cancelled tasks of this frame and later ones that have not begun.
+    cancelled: HashSet<(u64, TaskId, Attempt)>,
 }
 
 /// Results that wait; `bytes` begins with room for the message's head.
@@ -108,6 +106,9 @@ impl<U: Uplink> Desk<U> {
         {
             let mut current = lock(&self.current);
             current.frame = Some(frame);
+            if !current.cancelled.is_empty() {
+                current.cancelled.retain(|(its, ..)| *its >= frame);
+            }
             if let Some(at) = current.early.iter().position(|early| *early == frame) {
                 current.early.swap_remove(at);
                 return false;
@@ -147,7 +148,10 @@ impl<U: Uplink> Desk<U> {
             return Claim::Revoked;
         }
         current.begun += 1;
-        if !current.cancelled.is_empty() && current.cancelled.remove(&(task, attempt)) {
+        if !current.cancelled.is_empty()
+            && let Some(frame) = current.frame
+            && current.cancelled.remove(&(frame, task, attempt))
+        {
             return Claim::Cancelled;
         }
         // Fresh for each task: one may keep a clone, and the next must not be cancelled with it.
@@ -236,16 +240,20 @@ impl<U: Uplink> Desk<U> {
         lock(&self.uplink).revoked(frame, kept);
     }
 
-    /// Cancels a task that runs, or will.
-    pub(super) fn cancel(&self, task: TaskId, attempt: Attempt) {
+    /// Cancels a task of `frame` that runs, or will. In a frame that has ended nothing is left to cancel: the same
+    /// attempt may come again in another, and that one nobody meant.
+    pub(super) fn cancel(&self, frame: u64, task: TaskId, attempt: Attempt) {
         let mut current = lock(&self.current);
+        let here = current.frame == Some(frame);
+        if current.frame.is_some_and(|last| frame < last) || (here && !current.running) {
+            return;
+        }
         let token = match &current.task {
-            Some((running, its, token)) if (*running, *its) == (task, attempt) => token.clone(),
+            Some((running, its, token)) if here && (*running, *its) == (task, attempt) => {
+                token.clone()
+            }
             _ => {
-                if current.cancelled.len() >= CANCELLED {
-                    current.cancelled.clear();
-                }
-                current.cancelled.insert((task, attempt));
+                current.cancelled.insert((frame, task, attempt));
                 return;
             }
         };
@@ -389,19 +397,44 @@ mod tests {
     #[test]
     fn a_cancellation_reaches_its_task_only() {
         let desk = Desk::new(Sent::default());
-        desk.cancel(TaskId(2), Attempt(1));
+        desk.cancel(1, TaskId(2), Attempt(1));
         assert!(desk.begin(1, 3));
         let Claim::Run(token) = desk.claim(TaskId(1), Attempt(1)) else {
             panic!("the first task runs");
         };
-        desk.cancel(TaskId(1), Attempt(2));
+        desk.cancel(1, TaskId(1), Attempt(2));
+        desk.cancel(2, TaskId(1), Attempt(1));
         assert!(!token.is_cancelled());
-        desk.cancel(TaskId(1), Attempt(1));
+        desk.cancel(1, TaskId(1), Attempt(1));
         assert!(token.is_cancelled());
         assert!(matches!(
             desk.claim(TaskId(2), Attempt(1)),
             Claim::Cancelled
         ));
         assert!(matches!(desk.claim(TaskId(2), Attempt(1)), Claim::Run(_)));
+    }
+
+    #[test]
+    fn a_cancellation_that_comes_late_does_not_meet_the_next_execution() {
+        let desk = Desk::new(Sent::default());
+        let task = (TaskId(1), Attempt(1));
+        let claim = |desk: &Desk<Sent>| desk.claim(task.0, task.1);
+        assert!(desk.begin(1, 1));
+        assert!(matches!(claim(&desk), Claim::Run(_)));
+        desk.end();
+        desk.cancel(1, task.0, task.1);
+        assert!(desk.begin(2, 1));
+        desk.cancel(1, task.0, task.1);
+        let Claim::Run(token) = claim(&desk) else {
+            panic!("the cancellation was meant for frame 1");
+        };
+        desk.cancel(1, task.0, task.1);
+        assert!(!token.is_cancelled());
+        // One that its frame never used up goes with it.
+        desk.cancel(2, TaskId(9), Attempt(1));
+        desk.end();
+        assert!(desk.begin(3, 1));
+        assert!(lock(&desk.current).cancelled.is_empty());
+        assert!(matches!(desk.claim(TaskId(9), Attempt(1)), Claim::Run(_)));
     }
 }

@@ -137,8 +137,8 @@ impl Handle {
         self.desk.revoke(frame);
     }
 
-    pub(super) fn cancel(&self, task: TaskId, attempt: Attempt) {
-        self.desk.cancel(task, attempt);
+    pub(super) fn cancel(&self, frame: u64, task: TaskId, attempt: Attempt) {
+        self.desk.cancel(frame, task, attempt);
     }
 
     pub(super) fn exit(&self) {

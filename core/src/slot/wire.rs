@@ -9,6 +9,7 @@
 //! message: length of the body u32 | type u8 | 0 u8 u8 u8 | number u64 | body …
 //! Tasks:   worker u64 | execution u64 | count u32 | kinds u32 | registry index u32 … | task entries …
 //! Results: count u32 | result entries …
+//! Cancel:  task u64 | attempt u32
 //! ```
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -42,7 +43,7 @@ pub(super) enum Type {
     Exit = 3,
     /// Down, control: start no more tasks of the frame of this number.
     Revoke = 4,
-    /// Down, control: cancel the task of this number; the body is the attempt.
+    /// Down, control: cancel a task of the frame of this number; the body names it.
     Cancel = 5,
     /// Up: the initializer has run.
     Ready = 17,
@@ -196,14 +197,24 @@ pub(super) fn seal_results(bytes: &mut [u8], frame: u64, count: u32) {
     bytes[HEAD..RESULTS_HEAD].copy_from_slice(&count.to_le_bytes());
 }
 
-/// The attempt in the body of a cancellation, the count in that of `Results` and `Revoked`.
+/// The count in the body of `Results` and `Revoked`.
 pub(super) fn first_u32(body: &[u8]) -> Result<u32, Garbled> {
     u32_at(body, 0).ok_or(Garbled)
 }
 
-/// The message that cancels a task.
-pub(super) fn cancel(task: TaskId, attempt: Attempt) -> Vec<u8> {
-    message(Type::Cancel, task.0, &attempt.0.to_le_bytes())
+/// The message that cancels a task of a frame.
+pub(super) fn cancel(frame: u64, task: TaskId, attempt: Attempt) -> Vec<u8> {
+    let mut body = [0; 12];
+    body[..8].copy_from_slice(&task.0.to_le_bytes());
+    body[8..].copy_from_slice(&attempt.0.to_le_bytes());
+    message(Type::Cancel, frame, &body)
+}
+
+/// The task in the body of a cancellation.
+pub(super) fn cancelled(body: &[u8]) -> Result<(TaskId, Attempt), Garbled> {
+    let task = u64_at(body, 0).ok_or(Garbled)?;
+    let attempt = u32_at(body, 8).ok_or(Garbled)?;
+    Ok((TaskId(task), Attempt(attempt)))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -329,6 +340,16 @@ mod tests {
             [0, 1, 2].map(|kind| tasks.kind(kind)),
             [Some(5), Some(70_000), None]
         );
+    }
+
+    #[test]
+    fn a_cancellation_names_frame_task_and_attempt() {
+        let wire = cancel(7, TaskId(u64::MAX - 1), Attempt(3));
+        let head = head(&wire).unwrap().unwrap();
+        assert_eq!((head.kind, head.number), (Type::Cancel, 7));
+        let named = (TaskId(u64::MAX - 1), Attempt(3));
+        assert_eq!(cancelled(&wire[HEAD..]), Ok(named));
+        assert_eq!(cancelled(&wire[HEAD..wire.len() - 1]), Err(Garbled));
     }
 
     #[test]

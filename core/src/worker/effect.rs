@@ -15,8 +15,8 @@ pub enum Effect {
     Run(SlotId, Frame),
     /// Ask a slot for the tasks of a frame that it has not started.
     Revoke(SlotId, u64),
-    /// Cancel the token of a task in a slot.
-    Cancel(SlotId, TaskId, Attempt),
+    /// Cancel the token of a task of a frame in a slot.
+    Cancel(SlotId, u64, TaskId, Attempt),
     /// Let a slot end when it is idle.
     Exit(SlotId),
     /// Kill a slot and all it started.

@@ -403,7 +403,9 @@ impl RunningWorker {
             Effect::Start(id) => self.start_slot(id),
             Effect::Run(id, frame) => self.with(id, |slot| slot.run(frame)),
             Effect::Revoke(id, frame) => self.with(id, |slot| slot.revoke(frame)),
-            Effect::Cancel(id, task, attempt) => self.with(id, |slot| slot.cancel(task, attempt)),
+            Effect::Cancel(id, frame, task, attempt) => {
+                self.with(id, |slot| slot.cancel(frame, task, attempt));
+            }
             Effect::Exit(id) => self.with(id, Slot::exit),
             Effect::Kill(id) => self.with(id, Slot::kill),
             Effect::Drop(id) => drop(self.slots.0.remove(&id)),

@@ -522,7 +522,9 @@ impl World {
             Effect::Start(slot) => worker.slots.start(slot),
             Effect::Run(slot, frame) => worker.slots.run(slot, frame),
             Effect::Revoke(slot, frame) => worker.slots.revoke(slot, frame),
-            Effect::Cancel(slot, task, attempt) => worker.slots.cancel(slot, task, attempt),
+            Effect::Cancel(slot, frame, task, attempt) => {
+                worker.slots.cancel(slot, frame, task, attempt);
+            }
             Effect::Exit(slot) => worker.slots.exit(slot),
             Effect::Kill(slot) => worker.slots.kill(slot),
             Effect::Drop(slot) => worker.slots.forget(slot),

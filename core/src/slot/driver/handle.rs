@@ -131,8 +131,8 @@ impl Handle {
         self.command(&wire::message(Type::Revoke, frame, b""));
     }
 
-    pub(in crate::slot) fn cancel(&self, task: TaskId, attempt: Attempt) {
-        self.command(&wire::cancel(task, attempt));
+    pub(in crate::slot) fn cancel(&self, frame: u64, task: TaskId, attempt: Attempt) {
+        self.command(&wire::cancel(frame, task, attempt));
     }
 
     /// Sends on the control socket. It is read all the time and holds thousands of such messages: when it is full,

@@ -132,6 +132,7 @@ impl State {
             since,
             revoking: false,
             noted,
+            stop_by: None,
         });
         let id = slot.id;
         self.effects.push(Effect::Run(id, frame));

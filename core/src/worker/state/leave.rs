@@ -47,14 +47,10 @@ impl State {
         }
     }
 
-    /// Asks the tasks of an execution to stop.
+    /// Asks the tasks of an execution whose lease was lost to stop.
     pub(super) fn cancel_execution(&mut self, execution: u64, now: Instant) {
-        let Some(known) = self.parcels.get(&execution).map(|held| held.known.clone()) else {
-            return;
-        };
-        self.cancel_where(now, |_, frame, head| {
-            let kind = known.get(usize::from(head.kind));
-            frame == execution && kind.is_none_or(|kind| !kind.finish_on_lost_lease)
+        self.cancel_where(now, |state, frame, head| {
+            frame == execution && state.is_told_to_stop(frame, head)
         });
     }
 
@@ -65,30 +61,43 @@ impl State {
         });
     }
 
-    /// Cancels the first task of each slot's frame that matches, and asks for those behind it.
+    /// Whether a task must stop: it is retired, or its lease is lost and it did not opt to finish.
+    pub(super) fn is_told_to_stop(&self, execution: u64, head: &TaskHead) -> bool {
+        let lost = self.parcels.get(&execution).is_none_or(|held| {
+            let kind = held.known.get(usize::from(head.kind));
+            held.lost && kind.is_none_or(|kind| !kind.finish_on_lost_lease)
+        });
+        lost || self.retired.contains(head.task, head.attempt)
+    }
+
+    /// Cancels the tasks in slots that match, and asks for those of their frames that have not begun.
     fn cancel_where(&mut self, now: Instant, matches: impl Fn(&Self, u64, &TaskHead) -> bool) {
         let mut cancelled = Vec::new();
         for (at, slot) in self.slots.iter().enumerate() {
-            for frame in &slot.frames {
+            for (place, frame) in slot.frames.iter().enumerate() {
                 let mut rest = &frame.entries[..];
                 while let Ok(Some(head)) = task_head(rest) {
                     if matches(self, frame.execution, &head) {
-                        cancelled.push((at, frame.number, frame.count, head.task, head.attempt));
-                        break;
+                        cancelled.push((at, place, head));
                     }
                     rest = &rest[head.length..];
                 }
             }
         }
-        for (at, frame, count, task, attempt) in cancelled {
+        let grace_ends = now + self.settings.grace;
+        let mut last = None;
+        for (at, place, head) in cancelled {
             let slot = &mut self.slots[at];
-            self.effects.push(Effect::Cancel(slot.id, task, attempt));
-            if count > 1 || slot.frames.len() > 1 {
-                self.effects.push(Effect::Revoke(slot.id, frame));
+            let several = slot.frames.len() > 1;
+            let frame = &mut slot.frames[place];
+            // Revoked first: else the next task begins as soon as the cancelled one ends.
+            if (several || frame.count > 1) && last != Some((at, place)) {
+                self.effects.push(Effect::Revoke(slot.id, frame.number));
             }
-            if slot.stopping.is_none() {
-                slot.stopping = Some((task, attempt, now + self.settings.grace));
-            }
+            last = Some((at, place));
+            let cancel = Effect::Cancel(slot.id, frame.number, head.task, head.attempt);
+            self.effects.push(cancel);
+            frame.stop_by.get_or_insert(grace_ends);
         }
     }
 

@@ -155,49 +155,17 @@ impl State {
             ended += task.length;
             rest = &rest[result.length..];
         }
-        let tasks = frame.entries.split_to(ended);
-        if slot
-            .stopping
-            .is_some_and(|(task, ..)| !frame_holds(&frame.entries, task))
-        {
-            slot.stopping = None;
-        }
+        frame.entries.advance(ended);
         if frame.left() == 0 {
-            slot.frames.remove(place);
-            if let Some(next) = slot.frames.front_mut() {
-                next.since = Some(now);
-            }
+            slot.end_frame(place, now, self.settings.grace);
         }
         if all_done {
             self.publish_results(execution, entries, count);
         } else {
-            let completed = self.complete(entries, &tasks, lost, id, probe);
-            if completed.count > 0 {
-                self.publish_results(execution, &completed.results, completed.count);
-            }
-            self.wait_again(execution, completed.again.into(), false, now);
+            let completed = complete(entries, lost, &probe.tail(id), probe.peak_rss(id));
+            self.publish_results(execution, &completed, count);
         }
         self.recycle(at);
-    }
-
-    /// Judges and completes the failures among a slot's results.
-    fn complete(
-        &self,
-        entries: &Bytes,
-        tasks: &[u8],
-        lost: bool,
-        id: SlotId,
-        probe: &dyn Probe,
-    ) -> Completed {
-        let told = |head: &TaskHead| lost || self.retired.contains(head.task, head.attempt);
-        complete(
-            entries,
-            tasks,
-            lost,
-            told,
-            &probe.tail(id),
-            probe.peak_rss(id),
-        )
     }
 
     /// Lets a slot go that has run its share.
@@ -214,6 +182,7 @@ impl State {
     }
 
     fn on_revoked(&mut self, now: Instant, id: SlotId, number: u64, kept: u32) {
+        let grace = self.settings.grace;
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
@@ -230,7 +199,7 @@ impl State {
         frame.count = kept.max(frame.done);
         let (execution, noted) = (frame.execution, frame.noted);
         if frame.left() == 0 {
-            slot.frames.remove(at);
+            slot.end_frame(at, now, grace);
         }
         self.wait_again(execution, returned, noted, now);
     }
@@ -252,10 +221,13 @@ impl State {
             self.on_stillborn(now, failure);
             return;
         }
-        let fresh = slot.executions == 0;
         for (place, frame) in slot.frames.into_iter().enumerate().rev() {
+            if slot.sentence == Some(Sentence::Interrupted) {
+                // The worker leaves: what the slot had comes back by lease.
+                self.give_up_lease(frame.execution);
+            }
             let begun = place == 0;
-            if begun && let Some(running) = running_in(&frame, ended.running, fresh) {
+            if begun && let Some(running) = running_in(&frame, ended.running) {
                 self.judge_running(now, frame, running, slot.sentence, &ended);
             } else {
                 // Any of several tasks that were not noted may have done it: they run again, noted.
@@ -282,14 +254,16 @@ impl State {
         };
         let held = self.parcels.get(&frame.execution);
         let (alone, lost) = held.map_or((false, true), |held| (held.alone, held.lost));
-        let told = lost || self.retired.contains(head.task, head.attempt);
-        let sentence = match sentence {
-            // The cancellation was meant for another execution of the same attempt.
-            Some(Sentence::Cancelled(_)) if !told => Some(Sentence::Interrupted),
-            _ if lost => Some(Sentence::Interrupted),
-            other => other,
+        let retired = self.retired.contains(head.task, head.attempt);
+        let sentence = if lost {
+            Some(Sentence::Interrupted)
+        } else {
+            sentence
         };
-        let mut failure = verdict(&head, running, sentence, alone, ended);
+        let Some(mut failure) = verdict(&head, running, sentence, alone, retired, ended) else {
+            self.wait_again(frame.execution, frame.entries, frame.noted, now);
+            return;
+        };
         if failure.cause == Cause::Interrupted {
             // The message that comes back by lease is the retry; the report only tells why.
             self.give_up_lease(frame.execution);
@@ -348,129 +322,86 @@ fn sole_task(slot: &SlotState) -> Option<(TaskId, Attempt)> {
     Some((head.task, head.attempt))
 }
 
-/// What ran in the slot's first frame when it died: what the slot wrote down, or the only task that was left of it.
-fn running_in(frame: &InFlight, running: Option<Running>, fresh: bool) -> Option<Running> {
-    let written = running.filter(|running| {
+/// What ran in the slot's first frame when it died, if that is known. A frame that never reached the slot has
+/// nothing that ran.
+fn running_in(frame: &InFlight, running: Option<Running>) -> Option<Running> {
+    running.filter(|running| {
         running.frame == frame.number && (frame.done..frame.count).contains(&running.index)
-    });
-    let only = || {
-        let since = frame.since.filter(|_| frame.left() == 1)?;
-        let (frame, index) = (frame.number, frame.done);
-        Some(Running {
-            frame,
-            index,
-            first: fresh,
-            since,
-        })
-    };
-    written.or_else(only)
+    })
 }
 
-/// Why the running task gave no result.
+/// Why the running task gave no result; `None` when its slot was killed for the sake of another, which had ended by
+/// then.
 fn verdict(
     head: &TaskHead,
     running: Running,
     sentence: Option<Sentence>,
     alone: bool,
+    retired: bool,
     ended: &Ended,
-) -> Failure {
-    let exit = ended.exit;
+) -> Option<Failure> {
     match sentence {
-        Some(Sentence::TimedOut(task, limit)) if task == head.task => Failure::new(
-            Cause::TimedOut,
-            format!("it ran longer than its timeout of {limit:?}"),
-        ),
-        Some(Sentence::Cancelled(task)) if task == head.task => {
-            Failure::new(Cause::Cancelled, "it did not end by itself and was killed")
+        Some(Sentence::TimedOut(task, limit)) => (task == head.task).then(|| {
+            let message = format!("it ran longer than its timeout of {limit:?}");
+            Failure::new(Cause::TimedOut, message)
+        }),
+        Some(Sentence::Cancelled) => retired
+            .then(|| Failure::new(Cause::Cancelled, "it did not end by itself and was killed")),
+        Some(Sentence::Interrupted) => {
+            Some(Failure::new(Cause::Interrupted, "its worker gave it back"))
         }
-        Some(Sentence::Interrupted) => Failure::new(Cause::Interrupted, "its worker gave it back"),
-        _ if ended.out_of_memory => Failure::new(
-            Cause::OutOfMemory,
-            format!("its process passed the memory limit: {exit}"),
-        ),
-        _ if alone || running.first => {
-            Failure::new(Cause::Crashed, format!("its process died: {exit}"))
-        }
-        _ => Failure::new(
-            Cause::Suspect,
-            format!("its process died: {exit}; it will run alone"),
-        ),
+        None => Some(death(alone || running.first, ended)),
     }
 }
 
-/// Results as the master gets them, and the tasks that must run again here.
-#[derive(Default)]
-struct Completed {
-    results: Vec<u8>,
-    count: u32,
-    again: Vec<u8>,
+/// A slot died by itself: its task is charged only where no other can have done it, not even by what it left behind.
+fn death(proven: bool, ended: &Ended) -> Failure {
+    let exit = ended.exit;
+    let (cause, message) = if ended.out_of_memory {
+        (
+            Cause::OutOfMemory,
+            format!("its process passed the memory limit: {exit}"),
+        )
+    } else {
+        (Cause::Crashed, format!("its process died: {exit}"))
+    };
+    if proven {
+        Failure::new(cause, message)
+    } else {
+        Failure::new(Cause::Suspect, message + "; it will run alone")
+    }
 }
 
-/// Adds what the worker knows to the failures among some results.
-///
-/// An execution whose lease was lost was told to stop: what it says then is no failure of the task. A cancellation
-/// goes by task and attempt, so it may also meet the next execution of the same attempt in the same slot: what was
-/// cancelled without having been `told` to stop runs again.
-fn complete(
-    entries: &Bytes,
-    tasks: &[u8],
-    lost: bool,
-    told: impl Fn(&TaskHead) -> bool,
-    tail: &[String],
-    peak_rss: Option<u64>,
-) -> Completed {
-    let mut completed = Completed::default();
+/// Adds what the worker knows to the failures among some results. An execution whose lease was lost was told to
+/// stop: what it says then is no failure of the task.
+fn complete(entries: &Bytes, lost: bool, tail: &[String], peak_rss: Option<u64>) -> Vec<u8> {
+    let mut completed = Vec::new();
     let mut rest = entries.clone();
-    let mut tasks = tasks;
-    while let Ok(Some(head)) = result_head(&rest)
-        && let Ok(Some(task)) = task_head(tasks)
-    {
-        let (entry, behind) = tasks.split_at(task.length);
-        tasks = behind;
+    while let Ok(Some(head)) = result_head(&rest) {
         if head.done {
-            completed.results.extend_from_slice(&rest[..head.length]);
-            completed.count += 1;
+            completed.extend_from_slice(&rest[..head.length]);
             rest.advance(head.length);
             continue;
         }
-        let Ok(Some(result)) = next_result(&mut rest) else {
-            break;
+        let mut failure = match next_result(&mut rest).map(|result| result.map(|r| r.outcome)) {
+            Ok(Some(Err(failure))) => failure,
+            Ok(_) => break,
+            Err(error) => Failure::new(Cause::Failed, format!("its failure is lost: {error}")),
         };
-        let Err(mut failure) = result.outcome else {
-            continue;
-        };
-        if failure.cause == Cause::Cancelled && !told(&task) {
-            completed.again.extend_from_slice(entry);
-            continue;
-        }
         if lost {
             failure.cause = Cause::Interrupted;
         }
         failure.output = tail.to_vec();
         failure.peak_rss = failure.peak_rss.or(peak_rss);
-        let (attempt, elapsed) = (result.attempt, result.elapsed);
         entry::put_failed(
-            &mut completed.results,
-            result.task,
-            attempt,
-            elapsed,
+            &mut completed,
+            head.task,
+            head.attempt,
+            head.elapsed,
             &failure,
         );
-        completed.count += 1;
     }
     completed
-}
-
-/// Whether a task is among some entries.
-pub(super) fn frame_holds(entries: &[u8], task: TaskId) -> bool {
-    let mut rest = entries;
-    while let Ok(Some(head)) = task_head(rest) {
-        if head.task == task {
-            return true;
-        }
-        rest = &rest[head.length..];
-    }
-    false
 }
 
 /// Where the entry at `index` begins; the end when there are fewer.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::id::{Attempt, TaskId};
+use crate::id::TaskId;
 use crate::slot::SlotId;
 
 /// Work below this is soon over: a slot may have a second frame waiting behind it.
@@ -25,8 +25,8 @@ pub(super) enum Phase {
 pub(super) enum Sentence {
     /// The task outlived its timeout.
     TimedOut(TaskId, Duration),
-    /// The task was cancelled and did not end within the grace.
-    Cancelled(TaskId),
+    /// The task was asked to stop and did not end within the grace.
+    Cancelled,
     /// The worker leaves, or its lease is lost.
     Interrupted,
 }
@@ -39,8 +39,6 @@ pub(super) struct SlotState {
     pub(super) frames: VecDeque<InFlight>,
     pub(super) executions: u64,
     pub(super) sentence: Option<Sentence>,
-    /// A task that was asked to stop, and when its grace ends.
-    pub(super) stopping: Option<(TaskId, Attempt, Instant)>,
 }
 
 /// A frame that a slot has.
@@ -60,6 +58,8 @@ pub(super) struct InFlight {
     pub(super) revoking: bool,
     /// Whether the slot notes each task when it begins.
     pub(super) noted: bool,
+    /// When the grace ends of those of its tasks that were asked to stop.
+    pub(super) stop_by: Option<Instant>,
 }
 
 impl InFlight {
@@ -83,7 +83,18 @@ impl SlotState {
             frames: VecDeque::new(),
             executions: 0,
             sentence: None,
-            stopping: None,
+        }
+    }
+
+    /// A frame has ended. If it was the first, the next one runs: its time, and the grace of those in it that were
+    /// asked to stop, count from now.
+    pub(super) fn end_frame(&mut self, place: usize, now: Instant, grace: Duration) {
+        self.frames.remove(place);
+        if place == 0
+            && let Some(next) = self.frames.front_mut()
+        {
+            next.since = Some(now);
+            next.stop_by = next.stop_by.map(|_| now + grace);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The worker's decisions, driven by hand: slots and queues are played by the test.
 
 mod births;
+mod blame;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -160,7 +161,7 @@ impl Bed {
             }
             Effect::Run(id, frame) => self.frames.entry(id).or_default().push_back(frame),
             Effect::Revoke(id, frame) => self.revokes.push((id, frame)),
-            Effect::Cancel(_, task, _) => self.cancels.push(task),
+            Effect::Cancel(_, _, task, _) => self.cancels.push(task),
             Effect::Exit(id) => self.exit(id, Exit::Code(0), None),
             Effect::Kill(id) => self.kills.push(id),
             Effect::Drop(id) => drop(self.frames.remove(&id)),
@@ -219,13 +220,30 @@ impl Bed {
         self.settle();
     }
 
+    /// What the slot was at, as a real one would say: the only task that is left of its first frame.
+    fn flight(&self, id: SlotId) -> Option<Running> {
+        let slot = self.state.slots.iter().find(|slot| slot.id == id)?;
+        let frame = slot.frames.front().filter(|frame| frame.left() == 1)?;
+        Some(Running {
+            frame: frame.number,
+            index: frame.done,
+            first: slot.executions == 0,
+            since: frame.since.unwrap(),
+        })
+    }
+
     fn exit(&mut self, id: SlotId, exit: Exit, running: Option<Running>) {
+        let running = running.or_else(|| self.flight(id));
+        self.end(id, exit, running, false);
+    }
+
+    fn end(&mut self, id: SlotId, exit: Exit, running: Option<Running>, out_of_memory: bool) {
         let event = SlotEvent::Exited {
             exit,
             running,
             tail: vec![],
             peak_rss: None,
-            out_of_memory: false,
+            out_of_memory,
         };
         self.state.on_slot(self.now, id, event, &self.script);
         self.settle();
@@ -679,25 +697,6 @@ fn cancelled(bed: &mut Bed, id: SlotId) {
     };
     bed.state.on_slot(bed.now, id, event, &bed.script);
     bed.settle();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_cancellation_that_was_meant_for_another_execution_is_no_end() {
-    let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 1, false);
-    bed.state.on_lease_lost(&LeaseId::new("a"), bed.now);
-    bed.settle();
-    bed.done(S0, 1, SECOND);
-    bed.confirm();
-    assert_eq!(bed.cancels, [TaskId(0)]);
-    // The word came when the task had ended: the slot keeps it for the next execution.
-    bed.parcel("b", "fast", 0, 1, false);
-    cancelled(&mut bed, S0);
-    assert_eq!(bed.causes(), [], "the master hears nothing of it");
-    bed.done(S0, 1, SECOND);
-    bed.confirm();
-    assert_eq!(bed.acks, ["b"]);
-    assert!(bed.state.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -45,7 +45,7 @@ impl State {
         let idle = self.may_steal();
         for at in 0..self.slots.len() {
             self.check_timeout(at, now, probe);
-            self.check_grace(at, now);
+            self.check_grace(at, now, probe);
             if idle {
                 self.steal(at, now);
             }
@@ -98,13 +98,25 @@ impl State {
         self.slots[at].frames[0].since = Some(again);
     }
 
-    fn check_grace(&mut self, at: usize, now: Instant) {
+    /// Kills a slot whose running task was asked to stop and did not.
+    fn check_grace(&mut self, at: usize, now: Instant, probe: &dyn Probe) {
         let slot = &self.slots[at];
-        if let Some((task, _, end)) = slot.stopping
-            && now >= end
-            && slot.sentence.is_none()
-        {
-            self.kill(at, Sentence::Cancelled(task));
+        let Some(frame) = slot.frames.front() else {
+            return;
+        };
+        let over = frame.stop_by.is_some_and(|end| now >= end);
+        if !over || slot.sentence.is_some() {
+            return;
+        }
+        let since = frame.since.unwrap_or(now);
+        let running = running_or_front(frame, since, probe.running(slot.id));
+        let start = entry_offset(&frame.entries, running.index - frame.done);
+        let head = task_head(&frame.entries[start..]).ok().flatten();
+        if head.is_some_and(|head| self.is_told_to_stop(frame.execution, &head)) {
+            self.kill(at, Sentence::Cancelled);
+        } else {
+            // Those that were asked have ended, or never began.
+            self.slots[at].frames[0].stop_by = None;
         }
     }
 
@@ -179,9 +191,8 @@ fn slot_deadline(slot: &SlotState, idle: bool) -> Option<Instant> {
         .since
         .zip(frame.timeout)
         .map(|(since, timeout)| since + timeout);
-    let grace = slot.stopping.map(|(.., end)| end);
     let steal = if idle { steal_at(slot) } else { None };
-    [timeout, grace, steal].into_iter().flatten().min()
+    [timeout, frame.stop_by, steal].into_iter().flatten().min()
 }
 
 /// When the unstarted tasks of a slot may be asked back.

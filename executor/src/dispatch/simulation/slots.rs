@@ -28,7 +28,7 @@ struct Slot {
     foreseen: u64,
     /// Whether its running task is over.
     over: bool,
-    cancelled: HashSet<(TaskId, Attempt)>,
+    cancelled: HashSet<(u64, TaskId, Attempt)>,
     ready: bool,
     leaving: bool,
     killed: bool,
@@ -120,9 +120,11 @@ impl Slots {
         slot.frames.retain(|frame| frame.index < frame.count);
     }
 
-    pub(super) fn cancel(&mut self, id: SlotId, task: TaskId, attempt: Attempt) {
-        if let Some(slot) = self.0.get_mut(&id) {
-            slot.cancelled.insert((task, attempt));
+    pub(super) fn cancel(&mut self, id: SlotId, frame: u64, task: TaskId, attempt: Attempt) {
+        if let Some(slot) = self.0.get_mut(&id)
+            && slot.frames.iter().any(|given| given.number == frame)
+        {
+            slot.cancelled.insert((frame, task, attempt));
         }
     }
 
@@ -196,7 +198,8 @@ impl Slot {
         self.begun += 1;
         self.over = false;
         let head = task_head(&frame.entries).unwrap().unwrap();
-        if self.cancelled.remove(&(head.task, head.attempt)) {
+        let key = (frame.number, head.task, head.attempt);
+        if self.cancelled.remove(&key) {
             // It was cancelled before it began.
             self.finish(Some(Cause::Cancelled), now, rng);
         }
@@ -227,7 +230,8 @@ impl Slot {
         let script = Script::of(&entry.payload);
         // Half of the tasks listen when they are cancelled; the others are killed after the grace.
         let listens = entry.task.0.is_multiple_of(2);
-        if listens && self.cancelled.remove(&(entry.task, entry.attempt)) {
+        let key = (self.frames[0].number, entry.task, entry.attempt);
+        if listens && self.cancelled.remove(&key) {
             self.finish(Some(Cause::Cancelled), now, rng);
             return true;
         }
