@@ -25,7 +25,7 @@ pub use self::message::{Body, Message, WireError};
 pub use self::seal::Seal;
 
 /// The version of the wire format; the first byte of every message.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// A task as a parcel names it: an entry holds the index of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,9 +1,11 @@
 //! How an execution ended, as the worker reports it and the master judges it.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+
+use tokio::time::Instant;
 
 use crate::codec::CodecError;
 
@@ -87,6 +89,17 @@ const fn signal_name(signal: i32) -> Option<&'static str> {
     })
 }
 
+/// Where and when a failed execution ran: for people, nothing is decided by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ran {
+    /// When it began, by the wall clock of its host.
+    pub started: Option<SystemTime>,
+    /// The process id of the slot, on that host; none for a slot that is a thread.
+    pub pid: Option<u32>,
+    /// Its CPU time; told for executions that ended by themselves and took 10 ms or more.
+    pub cpu: Option<Duration>,
+}
+
 /// A reported failure of one execution. On the wire it is the payload of a result that is not `Done`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
@@ -100,10 +113,12 @@ pub struct Failure {
     pub retryable: bool,
     /// How the slot's process ended, where it did.
     pub exit: Option<Exit>,
-    /// Highest resident set of the slot's process since its start, in bytes, where it is known.
+    /// Highest resident set of the slot's process since its start, in bytes, as far as it was looked at: when a failure
+    /// is reported, before a kill, at the slot's first frame, and every 50 ms under a limit. A process that dies by
+    /// itself takes what came after the last look with it.
     pub peak_rss: Option<u64>,
-    /// CPU time of the execution, where it is known.
-    pub cpu: Option<Duration>,
+    /// What is known of the execution itself; none when it did not begin. Boxed: results carry failures by value.
+    pub ran: Option<Box<Ran>>,
     /// The last lines that the task printed.
     pub output: Vec<String>,
 }
@@ -119,7 +134,7 @@ impl Failure {
             retryable: true,
             exit: None,
             peak_rss: None,
-            cpu: None,
+            ran: None,
             output: Vec::new(),
         }
     }
@@ -132,6 +147,17 @@ impl Failure {
             ..Self::new(Cause::Rejected, error.to_string())
         }
     }
+}
+
+/// The wall clock's time at an instant of this process; `None` where that clock stands before 1970, which does not
+/// travel.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "people read when an attempt began"
+)]
+pub(crate) fn wall_clock(at: Instant) -> Option<SystemTime> {
+    let time = SystemTime::now().checked_sub(at.elapsed())?;
+    (time >= SystemTime::UNIX_EPOCH).then_some(time)
 }
 
 impl fmt::Display for Failure {

@@ -19,6 +19,7 @@ mod wire;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
@@ -140,9 +141,14 @@ pub enum SlotEvent {
         exit: Exit,
         /// The task that ran then.
         running: Option<Running>,
+        /// When that task began, by the wall clock.
+        started: Option<SystemTime>,
+        /// The process that was; none for a thread.
+        pid: Option<u32>,
         /// The last lines that this task printed, or the slot before its first.
         tail: Vec<String>,
-        /// The highest number of resident bytes that was seen.
+        /// The highest number of resident bytes that was seen, at the latest before a kill: what has died cannot be
+        /// looked at.
         peak_rss: Option<u64>,
         /// Whether it died for want of memory.
         out_of_memory: bool,

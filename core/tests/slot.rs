@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use podpool_core::envelope::entry::{self, ResultEntry};
@@ -274,9 +274,16 @@ struct Rig {
 struct Ended {
     exit: Exit,
     running: Option<Running>,
+    started: Option<SystemTime>,
+    pid: Option<u32>,
     tail: Vec<String>,
     peak_rss: Option<u64>,
     out_of_memory: bool,
+}
+
+/// The wall clock says that it was a moment ago.
+fn is_recent(started: Option<SystemTime>) -> bool {
+    started.is_some_and(|started| started.elapsed().is_ok_and(|age| age < BOUND))
 }
 
 fn setup() -> Setup {
@@ -380,6 +387,8 @@ impl Rig {
                 SlotEvent::Exited {
                     exit,
                     running,
+                    started,
+                    pid,
                     tail,
                     peak_rss,
                     out_of_memory,
@@ -388,6 +397,8 @@ impl Rig {
                     return Ended {
                         exit,
                         running,
+                        started,
+                        pid,
                         tail,
                         peak_rss,
                         out_of_memory,
@@ -488,6 +499,9 @@ async fn a_panic_is_a_failure_with_its_place() {
     assert_eq!(failure.cause, Cause::Panicked);
     assert!(failure.message.starts_with("no luck, at "), "{failure}");
     assert!(failure.message.contains("slot.rs:"), "{failure}");
+    let ran = failure.ran.unwrap();
+    assert_eq!(ran.pid, rig.slot.pid());
+    assert!(is_recent(ran.started), "{ran:?}");
     let tail = rig.slot.tail();
     assert_eq!(tail[0], "about to panic", "{tail:?}");
     assert!(tail.iter().any(|line| line.contains("no luck")), "{tail:?}");
@@ -504,9 +518,14 @@ async fn a_crash_names_the_task_and_its_last_words() {
     let mut load = Load::of((0..17).map(tasks::noop));
     load.add(tasks::aborts());
     load.add(tasks::noop(1));
+    let pid = rig.slot.pid();
     rig.slot.run(load.frame(9));
     let ended = rig.ended().await;
     assert_eq!(ended.exit, Exit::Signal(6));
+    assert!(pid.is_some() && ended.pid == pid, "{ended:?}");
+    assert!(is_recent(ended.started), "{ended:?}");
+    // It was looked at once, when its first frame came.
+    assert!(ended.peak_rss.unwrap() > 1 << 20);
     let running = ended.running.unwrap();
     assert_eq!(
         (running.frame, running.index, running.first),

@@ -32,7 +32,8 @@ async fn a_killed_slot_costs_its_own_task_an_attempt_and_no_other() {
     let attempts = futures[0].attempts();
     assert_eq!(attempts.len(), 1, "{attempts:?}");
     assert_eq!(attempts[0].exit, Some(Exit::Signal(9)));
-    assert_eq!(attempts[0].pid.or(Some(killed)), Some(killed));
+    assert_eq!(attempts[0].pid, Some(killed));
+    assert!(attempts[0].started.is_some(), "{attempts:?}");
     assert!(
         futures[1].attempts().is_empty(),
         "{:?}",

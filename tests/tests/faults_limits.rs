@@ -24,6 +24,15 @@ async fn a_timeout_kills_the_slot_of_its_task_and_no_other() {
     let error = within("the timeout", late).await.expect_err("too late");
     assert_eq!(error.kind(), TaskErrorKind::TimedOut, "{error}");
     assert_eq!(error.attempts().len(), 1, "{error}");
+    let attempt = &error.attempts()[0];
+    assert_eq!(attempt.pid, Some(guest.pid), "{error}");
+    let ran = attempt.started.and_then(|started| started.elapsed().ok());
+    assert!(ran.is_some_and(|ran| ran < LIMIT), "{attempt:?}");
+    // It was looked at before it was killed.
+    assert!(
+        attempt.peak_rss.is_some_and(|bytes| bytes > 1 << 20),
+        "{error}"
+    );
     assert!(slot.ends_within(LIMIT).await);
     guest.vanished().await;
     other.let_go().await;

@@ -1,10 +1,11 @@
 //! The wire format: what was written once stays readable, and what was tampered with is refused.
 //!
-//! The files in `golden` are messages of wire version 1, byte for byte. A change that alters them needs a new
+//! The files in `golden` are messages of wire version 2, byte for byte. A change that alters them needs a new
 //! [`VERSION`]; then `PODPOOL_BLESS=1 cargo test -p podpool-core envelope` writes them again.
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use proptest::prelude::*;
 
@@ -14,7 +15,7 @@ use super::entry::{
 };
 use super::*;
 use crate::codec;
-use crate::outcome::{Cause, Exit, Failure};
+use crate::outcome::{Cause, Exit, Failure, Ran};
 
 const KEY: Seal = Seal::Keyed([7; 32]);
 const SEALS: [(&str, Seal); 2] = [("unsealed", Seal::Unsealed), ("keyed", KEY)];
@@ -53,7 +54,11 @@ fn failure() -> Failure {
         retryable: false,
         exit: Some(Exit::Signal(9)),
         peak_rss: Some(123_456_789),
-        cpu: Some(Duration::from_micros(2_500)),
+        ran: Some(Box::new(Ran {
+            started: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123)),
+            pid: Some(77),
+            cpu: Some(Duration::from_micros(2_500)),
+        })),
         output: vec!["reading btc.csv".into()],
         ..Failure::new(Cause::Failed, "cannot read btc.csv")
     }
@@ -244,7 +249,7 @@ fn the_golden_entries_are_read_field_by_field() {
 fn another_version_is_refused_by_name() {
     for (_, seal) in &SEALS {
         for (name, bytes, _) in every_message(seal) {
-            for version in [0, VERSION + 1, u8::MAX] {
+            for version in [0, 1, VERSION + 1, u8::MAX] {
                 let mut other = bytes.to_vec();
                 other[0] = version;
                 let refused = Message::read(other.into(), seal).unwrap_err();
@@ -466,7 +471,14 @@ fn any_failure() -> impl Strategy<Value = Failure> {
             retryable,
             exit,
             peak_rss,
-            cpu: cpu.map(|micros| Duration::from_micros(micros.into())),
+            ran: cpu.map(|micros| {
+                let cpu = Duration::from_micros(micros.into());
+                Box::new(Ran {
+                    started: Some(SystemTime::UNIX_EPOCH + cpu),
+                    pid: Some(micros),
+                    cpu: Some(cpu),
+                })
+            }),
             output,
             ..Failure::new(cause, message)
         },

@@ -21,7 +21,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
 use crate::codec;
-use crate::outcome::{Cause, Exit, Failure};
+use crate::outcome::{Cause, Exit, Failure, wall_clock};
 
 use super::desk::lock;
 use super::flights::Flights;
@@ -375,9 +375,12 @@ impl Driver {
         } else {
             Vec::new()
         };
+        let running = state.flights.running(cell);
         self.sink.send(SlotEvent::Exited {
             exit,
-            running: state.flights.running(cell),
+            running,
+            started: running.and_then(|running| wall_clock(running.since)),
+            pid: u32::try_from(self.shared.pid.as_raw_nonzero().get()).ok(),
             tail,
             peak_rss: state.peak,
             out_of_memory: self.verdict.is_out_of_memory(exit),

@@ -89,6 +89,11 @@ impl Flights {
         self.frames.front().map(|flight| flight.frame)
     }
 
+    /// Whether the slot was never given anything.
+    pub(super) const fn is_untouched(&self) -> bool {
+        self.first.is_none()
+    }
+
     /// Whether the slot has nothing to do.
     pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty()

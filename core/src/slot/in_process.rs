@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::id::{Attempt, TaskId};
-use crate::outcome::{Cause, Exit, Failure};
+use crate::outcome::{Cause, Exit, Failure, wall_clock};
 use crate::registry::Registry;
 use crate::task::Place;
 
@@ -66,9 +66,12 @@ impl Shared {
             return;
         }
         state.ended = true;
+        let running = state.flights.running(state.progress);
         self.send(SlotEvent::Exited {
             exit,
-            running: state.flights.running(state.progress),
+            running,
+            started: running.and_then(|running| wall_clock(running.since)),
+            pid: None,
             tail: Vec::new(),
             peak_rss: None,
             out_of_memory: false,

@@ -15,7 +15,7 @@ use crate::codec;
 use crate::envelope::EntryOptions;
 use crate::envelope::entry::{self, MAX_OUTPUT, TASK_HEAD, TaskHead};
 use crate::id::{Attempt, ExecutionId, TaskId, WorkerId};
-use crate::outcome::{Cause, Failure};
+use crate::outcome::{Cause, Failure, Ran, wall_clock};
 use crate::registry::Registry;
 use crate::task::{Body, Place, TaskContext, TaskSpec};
 
@@ -142,13 +142,21 @@ impl<U: Uplink> Runner<U> {
             });
         if let Err(mut failure) = done {
             let elapsed = ended - began;
-            if elapsed >= CPU_FROM {
-                failure.cpu = Some(cpu_time().saturating_sub(self.cpu.1));
-            }
+            failure.ran = Some(Box::new(self.ran(began, elapsed)));
             entry::put_failed(&mut result, head.task, head.attempt, elapsed, &failure);
         }
         self.result = result;
         ended
+    }
+
+    /// What people are told of an execution that failed.
+    fn ran(&self, began: Instant, elapsed: Duration) -> Ran {
+        let cpu = (elapsed >= CPU_FROM).then(|| cpu_time().saturating_sub(self.cpu.1));
+        Ran {
+            started: wall_clock(began),
+            pid: self.kill.is_none().then(std::process::id),
+            cpu,
+        }
     }
 
     fn put_cancelled(&mut self, head: TaskHead) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use podpool_core::id::{Attempt, ExecutionId};
-use podpool_core::outcome::{Cause, Exit, Failure};
+use podpool_core::outcome::{Cause, Exit, Failure, Ran};
 
 /// What is known of an attempt that gave no result. Fields are empty where nobody could tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,9 +19,9 @@ pub struct AttemptReport {
     pub worker: Option<Arc<str>>,
     /// The node's name: the worker's host.
     pub node: Option<Arc<str>>,
-    /// The process id of the slot, on that host.
+    /// The process id of the slot, on that host; none when no slot had begun it, or the slot was a thread.
     pub pid: Option<u32>,
-    /// When it started, for people: the worker's wall clock.
+    /// When it started, for people: the wall clock of that host. None when it did not start.
     pub started: Option<SystemTime>,
     /// How long it ran.
     pub elapsed: Option<Duration>,
@@ -33,7 +33,9 @@ pub struct AttemptReport {
     pub chain: Vec<String>,
     /// How the slot's process ended, where it did.
     pub exit: Option<Exit>,
-    /// Highest resident set of the slot's process since its start, in bytes.
+    /// Highest resident set of the slot's process since its start, in bytes, as far as it was looked at: when the failure
+    /// was reported, before a kill, every 50 ms under a memory limit. Of a slot that died by itself it may be no more
+    /// than what was seen when its first task was sent.
     pub peak_rss: Option<u64>,
     /// CPU time of the execution.
     pub cpu: Option<Duration>,
@@ -44,20 +46,21 @@ pub struct AttemptReport {
 impl AttemptReport {
     /// The report of a failure, before anything is known of where it happened.
     pub(crate) fn new(attempt: Attempt, failure: Failure) -> Self {
+        let Ran { started, pid, cpu } = failure.ran.map(|ran| *ran).unwrap_or_default();
         Self {
             attempt,
             execution: None,
             worker: None,
             node: None,
-            pid: None,
-            started: None,
+            pid,
+            started,
             elapsed: None,
             cause: failure.cause,
             message: failure.message,
             chain: failure.chain,
             exit: failure.exit,
             peak_rss: failure.peak_rss,
-            cpu: failure.cpu,
+            cpu,
             output: failure.output,
         }
     }
@@ -90,7 +93,10 @@ impl fmt::Display for AttemptReport {
             write!(f, ", {exit}")?;
         }
         if let Some(bytes) = self.peak_rss {
-            write!(f, ", peak memory {} MiB", bytes.div_ceil(1 << 20))?;
+            // What a process took after the last look at it is gone with it.
+            let least = if self.exit.is_some() { "at least " } else { "" };
+            let mebibytes = bytes.div_ceil(1 << 20);
+            write!(f, ", peak memory {least}{mebibytes} MiB")?;
         }
         if let Some(cpu) = self.cpu {
             write!(f, ", CPU {cpu:.1?}")?;
@@ -116,7 +122,7 @@ mod tests {
         assert_eq!(
             report.to_string(),
             "attempt 2 on worker pool-0 (node n1, pid 77) crashed its process after 1.2s, \
-             signal 11 (SIGSEGV), peak memory 3 MiB"
+             signal 11 (SIGSEGV), peak memory at least 3 MiB"
         );
     }
 }

@@ -121,10 +121,15 @@ impl Handle {
     pub(in crate::slot) fn run(&self, frame: Frame) {
         let head = wire::tasks_head(&frame);
         let mut state = lock(&self.shared.state);
+        let first = state.flights.is_untouched();
         state
             .flights
             .sent(frame.number, frame.count, frame.noted, Instant::now());
         self.shared.write(&mut state, [head.into(), frame.entries]);
+        if first {
+            // Should it crash, this may be all that is known of its memory.
+            self.shared.look_at_peak(&mut state);
+        }
     }
 
     pub(in crate::slot) fn revoke(&self, frame: u64) {
@@ -152,7 +157,11 @@ impl Handle {
     }
 
     pub(in crate::slot) fn kill(&self) {
-        self.shared.kill(&mut lock(&self.shared.state));
+        let mut state = lock(&self.shared.state);
+        if !state.killed {
+            self.shared.look_at_peak(&mut state);
+        }
+        self.shared.kill(&mut state);
     }
 
     pub(in crate::slot) fn running(&self) -> Option<Running> {

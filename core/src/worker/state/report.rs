@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::envelope::entry::{self, TaskHead, next_result, result_head, task_head};
 use crate::id::{Attempt, TaskId};
-use crate::outcome::{Cause, Exit, Failure};
+use crate::outcome::{Cause, Exit, Failure, Ran};
 use crate::slot::{Running, SlotEvent, SlotId, Stream};
 
 use super::super::effect::{Effect, Probe};
@@ -23,6 +23,7 @@ const ACCUSED: usize = 1024;
 struct Ended {
     exit: Exit,
     running: Option<Running>,
+    ran: Ran,
     tail: Vec<String>,
     peak_rss: Option<u64>,
     out_of_memory: bool,
@@ -51,6 +52,8 @@ impl State {
             SlotEvent::Exited {
                 exit,
                 running,
+                started,
+                pid,
                 tail,
                 peak_rss,
                 out_of_memory,
@@ -61,6 +64,11 @@ impl State {
                     Ended {
                         exit,
                         running,
+                        ran: Ran {
+                            started,
+                            pid,
+                            cpu: None,
+                        },
                         tail,
                         peak_rss,
                         out_of_memory,
@@ -276,6 +284,7 @@ impl State {
         if !others.is_empty() {
             self.wait_again(frame.execution, others.into(), true, now);
         }
+        failure.ran = Some(Box::new(ended.ran.clone()));
         failure.exit = Some(ended.exit);
         failure.peak_rss = ended.peak_rss;
         failure.output.clone_from(&ended.tail);

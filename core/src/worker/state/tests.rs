@@ -4,7 +4,7 @@ mod births;
 mod blame;
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -241,6 +241,8 @@ impl Bed {
         let event = SlotEvent::Exited {
             exit,
             running,
+            started: Some(SystemTime::UNIX_EPOCH),
+            pid: Some(77),
             tail: vec![],
             peak_rss: None,
             out_of_memory,
@@ -387,6 +389,9 @@ async fn a_crash_of_the_first_task_of_a_fresh_slot_is_its_own() {
     assert_eq!(bed.causes(), [(0, Cause::Crashed)]);
     let failure = bed.results[0].outcome.as_ref().unwrap_err();
     assert_eq!(failure.exit, Some(Exit::Signal(11)));
+    let ran = failure.ran.clone().unwrap();
+    let told = (ran.started, ran.pid);
+    assert_eq!(told, (Some(SystemTime::UNIX_EPOCH), Some(77)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -295,6 +295,8 @@ impl Slot {
         self.said.push(SlotEvent::Exited {
             exit,
             running: self.running,
+            started: None,
+            pid: None,
             tail: Vec::new(),
             peak_rss: None,
             out_of_memory: false,
