@@ -92,6 +92,9 @@ pub struct Frame {
     /// Whether the slot notes each task before it begins, so that its worker knows which one runs, and since when,
     /// also after a crash. It costs a system call a task; the task of a frame of one is known without.
     pub noted: bool,
+    /// Bytes that the slot's process may have resident while it is at this frame: looked at every 50 ms, beside the
+    /// slot's own limit. Default: none. A slot that is a thread has no limit.
+    pub memory: Option<u64>,
 }
 
 /// Which of its two streams a task printed to.

@@ -83,8 +83,9 @@ pub struct TaskOptions {
     pub timeout: Option<Duration>,
     /// Delays between attempts.
     pub backoff: Backoff,
-    /// Bytes of memory that one execution may use. Default: no limit. Not enforced yet: the limit of a whole slot is the
-    /// executor's setting.
+    /// Bytes that the slot's whole process may have resident while it runs the task: looked at every 50 ms, and past it
+    /// the slot is killed, `OutOfMemory`. Default: no limit. A jump in between is not seen; the kernel's stop is set by
+    /// the executor's own limit, for every slot. Not for slots that are threads.
     pub memory: Option<u64>,
     /// Whether several calls may travel in one parcel. Default: true.
     pub pack: bool,

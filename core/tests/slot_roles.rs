@@ -102,6 +102,7 @@ async fn a_slot_runs_the_setup_and_its_children_are_ordinary() {
         entries: entries.into(),
         count: 1,
         noted: false,
+        memory: None,
     });
     loop {
         let event = tokio::time::timeout(BOUND, events.recv()).await.unwrap();

@@ -102,7 +102,9 @@ impl Builder {
         self
     }
 
-    /// Bytes of memory that each slot's process may use beyond what it has at its start. Default: no limit.
+    /// Bytes of memory that each slot's process may use. It is looked at every 50 ms, and the kernel refuses allocations
+    /// far past it; either way the task is out of memory. A task's own `memory` may lower it while that task runs.
+    /// Default: no limit.
     pub const fn memory(mut self, bytes: u64) -> Self {
         self.memory = Some(bytes);
         self

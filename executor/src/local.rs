@@ -224,6 +224,7 @@ impl Lookup for KnownTasks {
             index: spec.index.get().copied().unwrap_or(u32::MAX),
             timeout: spec.options.timeout,
             finish_on_lost_lease: spec.options.finish_on_lost_lease,
+            memory: spec.options.memory,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use podpool::TaskErrorKind;
 use podpool_tests::faults::meeting::Meeting;
-use podpool_tests::faults::tasks::{devour, devour_at_once, echo, meet};
+use podpool_tests::faults::tasks::{devour, devour_at_once, echo, hoard, hoard_within_limit, meet};
 use podpool_tests::faults::{built, describe, end, within};
 
 podpool::test_slots!();
@@ -57,5 +57,36 @@ async fn among_four_busy_slots_only_the_greedy_task_fails() {
         assert_eq!(result.expect("a result"), name);
         assert!(future.attempts().is_empty(), "{:?}", future.attempts());
     }
+    end(pool).await;
+}
+
+#[tokio::test]
+async fn a_task_over_its_own_limit_is_out_of_memory_and_a_neighbour_without_one_is_not() {
+    let pool = built(describe(2)).await;
+    let meeting = Meeting::new();
+    let mut beside = pool.submit(hoard(meeting.path(), 160));
+    let neighbour = meeting.guest().await;
+    // Nobody lets it go: it ends by its limit or not at all.
+    let nowhere = Meeting::new();
+    let greedy = pool.submit(hoard_within_limit(nowhere.path(), 160));
+    let error = within("the limit", greedy).await.expect_err("no memory");
+    assert_eq!(error.kind(), TaskErrorKind::OutOfMemory, "{error}");
+    // Once more at the same size.
+    assert_eq!(error.attempts().len(), 2, "{error}");
+    let seen = |bytes: Option<u64>| bytes.is_some_and(|bytes| bytes > 64 * MIB);
+    assert!(
+        error
+            .attempts()
+            .iter()
+            .all(|attempt| seen(attempt.peak_rss)),
+        "{error}"
+    );
+    let modest = pool.submit(hoard_within_limit(meeting.path(), 8));
+    meeting.guest().await.let_go().await;
+    assert_eq!(within("a modest one", modest).await.expect("a result"), 8);
+    neighbour.let_go().await;
+    let result = within("the neighbour", &mut beside).await;
+    assert_eq!(result.expect("a result"), 160);
+    assert!(beside.attempts().is_empty(), "{:?}", beside.attempts());
     end(pool).await;
 }

@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::pin::Pin;
 use std::process::{Child, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -40,7 +41,7 @@ pub(super) use self::handle::Handle;
 use self::handle::{Shared, State};
 use self::pipes::{Fate, Pipes};
 
-/// How often the memory of a limited slot is looked at.
+/// How often the memory of a slot is looked at that has a limit, or is at a task that has one.
 const SAMPLE: Duration = Duration::from_millis(50);
 /// How long a process may go on after its socket ended: one that exits ends within that, others are killed.
 const AFTER_SOCKET: Duration = Duration::from_millis(500);
@@ -85,6 +86,7 @@ pub(super) fn start(
             ended: false,
         }),
         writer: AtomicWaker::new(),
+        limited: AtomicBool::new(false),
     });
     let driver = Driver {
         shared: shared.clone(),
@@ -96,7 +98,7 @@ pub(super) fn start(
         pipes,
         death,
         give_up: None,
-        sampler: memory_limit.map(sampler),
+        sampler: memory_limit.map(|_| sampler()),
         verdict: Death {
             limit: memory_limit,
             ..Death::default()
@@ -126,7 +128,7 @@ fn watch(child: &mut Child, data: OwnedFd) -> io::Result<Watched> {
     Ok((pid, socket, pipes, DeathWatch::new(pid)?))
 }
 
-fn sampler(_limit: u64) -> Interval {
+fn sampler() -> Interval {
     let mut interval = tokio::time::interval(SAMPLE);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
@@ -219,6 +221,10 @@ impl Driver {
         }
         if self.death.poll(cx).is_ready() {
             return Poll::Ready(Wake::Died);
+        }
+        // Woken by the handle, which sets this first.
+        if self.sampler.is_none() && self.shared.limited.load(Ordering::Acquire) {
+            self.sampler = Some(sampler());
         }
         if let Some(sampler) = &mut self.sampler
             && sampler.poll_tick(cx).is_ready()
@@ -338,17 +344,24 @@ impl Driver {
         self.give_up = Some(Box::pin(tokio::time::sleep(AFTER_SOCKET)));
     }
 
+    /// Looks at the memory, and kills the process when it is over the slot's limit or its frame's own.
     fn sample(&mut self) {
-        let Some(limit) = self.verdict.limit else {
+        let shared = self.shared.clone();
+        let mut state = lock(&shared.state);
+        let limits = [self.verdict.limit, state.flights.limit()];
+        let Some(limit) = limits.into_iter().flatten().min() else {
+            if !state.flights.has_limit() {
+                shared.limited.store(false, Ordering::Release);
+                self.sampler = None;
+            }
             return;
         };
-        let pid = self.shared.pid.as_raw_nonzero().get();
-        let mut state = lock(&self.shared.state);
-        let resident = memory::resident(pid);
+        let resident = memory::resident(shared.pid.as_raw_nonzero().get());
         state.peak = state.peak.max(resident);
-        if resident.is_some_and(|resident| resident > limit) {
+        if resident.is_some_and(|resident| resident > limit) && !self.verdict.over_limit {
             self.verdict.over_limit = true;
-            self.shared.kill(&mut state);
+            self.verdict.frame_then = state.flights.front();
+            shared.kill(&mut state);
         }
     }
 
@@ -375,7 +388,9 @@ impl Driver {
         } else {
             Vec::new()
         };
-        let running = state.flights.running(cell);
+        self.verdict.frame_now = front;
+        let innocent = self.verdict.is_of_another();
+        let running = state.flights.running(cell).filter(|_| !innocent);
         self.sink.send(SlotEvent::Exited {
             exit,
             running,

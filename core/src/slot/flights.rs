@@ -14,6 +14,8 @@ struct Flight {
     count: u32,
     /// Whether each task is noted when it begins.
     noted: bool,
+    /// Bytes that may be resident while it runs.
+    memory: Option<u64>,
     /// Tasks that are answered.
     answered: u32,
     /// When it was sent, or when it came to the front.
@@ -46,9 +48,27 @@ impl Flights {
             frame,
             count,
             noted,
+            memory: None,
             answered: 0,
             since: now,
         });
+    }
+
+    /// The frame that was sent last has a memory limit, in bytes.
+    pub(super) fn limit_last(&mut self, memory: u64) {
+        if let Some(last) = self.frames.back_mut() {
+            last.memory = Some(memory);
+        }
+    }
+
+    /// The memory limit of the frame that the slot is at, in bytes.
+    pub(super) fn limit(&self) -> Option<u64> {
+        self.frames.front()?.memory
+    }
+
+    /// Whether any frame has a memory limit.
+    pub(super) fn has_limit(&self) -> bool {
+        self.frames.iter().any(|flight| flight.memory.is_some())
     }
 
     /// Results came. True when they were the frame's last.
@@ -160,6 +180,23 @@ mod tests {
         assert_eq!(running.since, later);
         assert!(flights.answered(8, 1, later));
         assert!(flights.is_empty());
+    }
+
+    #[test]
+    fn a_limit_counts_while_its_frame_is_the_first() {
+        let now = Instant::now();
+        let mut flights = Flights::default();
+        flights.sent(1, 1, false, now);
+        flights.sent(2, 1, false, now);
+        flights.limit_last(77);
+        flights.sent(3, 1, false, now);
+        let mut seen = vec![(flights.limit(), flights.has_limit())];
+        for frame in [1, 2, 3] {
+            flights.answered(frame, 1, now);
+            seen.push((flights.limit(), flights.has_limit()));
+        }
+        let none = (None, false);
+        assert_eq!(seen, [(None, true), (Some(77), true), none, none]);
     }
 
     #[test]

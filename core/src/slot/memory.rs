@@ -72,6 +72,10 @@ pub(super) fn kernel_kills() -> Option<u64> {
 pub(super) struct Death {
     /// The sampler killed it.
     pub(super) over_limit: bool,
+    /// The frame that ran when the sampler did.
+    pub(super) frame_then: Option<u64>,
+    /// The frame that ran when the process died.
+    pub(super) frame_now: Option<u64>,
     /// Its allocator said that it gave up.
     pub(super) allocation_failed: bool,
     /// We killed it for another reason.
@@ -85,6 +89,11 @@ pub(super) struct Death {
 }
 
 impl Death {
+    /// Whether the sampler killed it for the sake of a frame that had ended by then: what it met is not to blame.
+    pub(super) fn is_of_another(&self) -> bool {
+        self.over_limit && self.frame_then != self.frame_now
+    }
+
     /// Whether the process died for want of memory.
     pub(super) fn is_out_of_memory(&self, exit: Exit) -> bool {
         let near = match (self.limit, self.peak) {
@@ -92,7 +101,7 @@ impl Death {
             _ => false,
         };
         match exit {
-            _ if self.over_limit => true,
+            _ if self.over_limit => !self.is_of_another(),
             Exit::Signal(SIGABRT) => self.allocation_failed || near,
             Exit::Signal(SIGKILL) => self.kernel_killed && !self.killed,
             Exit::Code(_) | Exit::Signal(_) => false,
@@ -141,5 +150,18 @@ mod tests {
             ..kernel
         };
         assert!(!ours.is_out_of_memory(kill));
+        let sampled = |frame_now| Death {
+            over_limit: true,
+            killed: true,
+            frame_then: Some(3),
+            frame_now,
+            ..plain
+        };
+        let own = sampled(Some(3));
+        assert!(own.is_out_of_memory(kill) && !own.is_of_another());
+        for now in [Some(4), None] {
+            let late = sampled(now);
+            assert!(late.is_of_another() && !late.is_out_of_memory(kill));
+        }
     }
 }

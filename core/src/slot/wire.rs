@@ -327,6 +327,7 @@ mod tests {
             entries: Bytes::from_static(b"xyz"),
             count: 2,
             noted: false,
+            memory: None,
         };
         let mut wire = tasks_head(&frame);
         wire.extend_from_slice(&frame.entries);
@@ -367,6 +368,7 @@ mod tests {
             entries: Bytes::new(),
             count: 1,
             noted: false,
+            memory: None,
         });
         assert!(Tasks::parse(&lying[HEAD..HEAD + TASKS_FIXED]).is_err());
     }

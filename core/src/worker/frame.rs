@@ -28,6 +28,8 @@ pub struct KindInfo {
     pub timeout: Option<Duration>,
     /// Whether an execution goes on when its lease is lost.
     pub finish_on_lost_lease: bool,
+    /// Bytes that a slot may have resident while it runs such a task; none when only the slot's own limit counts.
+    pub memory: Option<u64>,
 }
 
 impl KindInfo {
@@ -36,6 +38,7 @@ impl KindInfo {
         index: u32::MAX,
         timeout: None,
         finish_on_lost_lease: false,
+        memory: None,
     };
 }
 
@@ -50,10 +53,13 @@ pub struct Cut {
     pub expected: Option<Duration>,
     /// The shortest timeout among them.
     pub timeout: Option<Duration>,
+    /// The memory limit of its task, which is the only one then.
+    pub memory: Option<u64>,
 }
 
 /// Cuts the next frame off `entries`: worth a few milliseconds together, and `share` tasks at most unless they are
-/// hardly worth anything; never more than `most`.
+/// hardly worth anything; never more than `most`. A task with a memory limit of its own goes alone: what the process
+/// takes meanwhile is its.
 #[must_use]
 pub fn cut(
     entries: &Bytes,
@@ -67,11 +73,13 @@ pub fn cut(
         count: 0,
         expected: Some(Duration::ZERO),
         timeout: None,
+        memory: None,
     };
     let mut seconds = 0.0;
     let share = share.max(1);
     let most = most.clamp(1, MAX_TASKS);
     while cut.count < most
+        && cut.memory.is_none()
         && (cut.count < share || seconds < INDIVISIBLE)
         && let Ok(Some(head)) = task_head(&entries[cut.length..])
     {
@@ -79,9 +87,11 @@ pub fn cut(
         let measured = kind.and_then(|kind| estimates.seconds(kind.index));
         let full = seconds + measured.unwrap_or(f64::INFINITY) > WORTH.as_secs_f64()
             || cut.length + head.length > MAX_BYTES;
-        if cut.count > 0 && full {
+        let memory = kind.and_then(|kind| kind.memory);
+        if cut.count > 0 && (full || memory.is_some()) {
             break;
         }
+        cut.memory = memory;
         let timeout = timeout(&entries[cut.length..], &head, kinds);
         cut.timeout = [cut.timeout, timeout].into_iter().flatten().min();
         cut.length += head.length;
@@ -182,6 +192,28 @@ mod tests {
             cut(&entries(&[]), &KINDS, &measured(1), 9, u32::MAX).count,
             0
         );
+    }
+
+    #[test]
+    fn a_task_with_a_memory_limit_goes_alone() {
+        let limited = KindInfo {
+            memory: Some(64 << 20),
+            ..KINDS[0]
+        };
+        let kinds = [KINDS[0], limited];
+        let mut body = Vec::new();
+        for (number, kind) in (0..).zip([1, 1, 0, 0, 1]) {
+            put_task(&mut body, TaskId(number), Attempt::FIRST, kind, &[], &[1]).unwrap();
+        }
+        let mut body = Bytes::from(body);
+        let mut cuts = Vec::new();
+        while !body.is_empty() {
+            let cut = cut(&body, &kinds, &measured(1), 100, u32::MAX);
+            cuts.push((cut.count, cut.memory));
+            drop(body.split_to(cut.length));
+        }
+        let alone = (1, limited.memory);
+        assert_eq!(cuts, [alone, alone, (2, None), alone]);
     }
 
     #[test]

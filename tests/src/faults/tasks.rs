@@ -187,3 +187,19 @@ pub fn abort_at_start() {
 pub fn meet_at_start(meeting: PathBuf) -> std::io::Result<()> {
     meet_at(&meeting, 0)
 }
+
+/// Takes so many MiB, and holds them at a meeting, under the name 1.
+#[podpool::task]
+pub fn hoard(meeting: PathBuf, mebibytes: usize) -> std::io::Result<usize> {
+    let taken = black_box(vec![7_u8; mebibytes << 20]);
+    meet_at(&meeting, 1)?;
+    Ok(taken.len() >> 20)
+}
+
+/// Like [`hoard`]; may take 64 MiB.
+#[podpool::task(memory = "64MiB")]
+pub fn hoard_within_limit(meeting: PathBuf, mebibytes: usize) -> std::io::Result<usize> {
+    let taken = black_box(vec![7_u8; mebibytes << 20]);
+    meet_at(&meeting, 1)?;
+    Ok(taken.len() >> 20)
+}

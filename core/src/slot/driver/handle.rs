@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) cell: OwnedFd,
     pub(super) state: Mutex<State>,
     pub(super) writer: AtomicWaker,
+    /// Whether a frame has a memory limit of its own: the driver must look.
+    pub(super) limited: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -125,6 +128,11 @@ impl Handle {
         state
             .flights
             .sent(frame.number, frame.count, frame.noted, Instant::now());
+        if let Some(memory) = frame.memory {
+            state.flights.limit_last(memory);
+            self.shared.limited.store(true, Ordering::Release);
+            self.shared.writer.wake();
+        }
         self.shared.write(&mut state, [head.into(), frame.entries]);
         if first {
             // Should it crash, this may be all that is known of its memory.

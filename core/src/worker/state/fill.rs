@@ -96,6 +96,7 @@ impl State {
             count,
             expected,
             timeout,
+            memory,
         } = cut(&chunk.entries, &held.known, &self.estimates, share, wear);
         // A timeout counts from when its own task began: that must be noted too.
         let noted = count > 1 && (chunk.noted || timeout.is_some());
@@ -118,6 +119,7 @@ impl State {
             entries: entries.clone(),
             count,
             noted,
+            memory,
         };
         let slot = &mut self.slots[slot];
         let since = slot.frames.is_empty().then_some(now);
