@@ -423,6 +423,7 @@ mod tests {
         assert!(matches!(claim(&desk), Claim::Run(_)));
         desk.end();
         desk.cancel(1, task.0, task.1);
+        assert!(lock(&desk.current).cancelled.is_empty(), "nothing to keep");
         assert!(desk.begin(2, 1));
         desk.cancel(1, task.0, task.1);
         let Claim::Run(token) = claim(&desk) else {
