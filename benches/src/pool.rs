@@ -57,13 +57,13 @@ pub fn echo(value: u64) -> u64 {
     value
 }
 
-/// Gives its bytes back; `Bytes` are encoded in one piece.
+/// Gives its bytes back.
 #[podpool::task]
 pub fn echo_bytes(payload: Bytes) -> Bytes {
     payload
 }
 
-/// Gives its bytes back; a plain vector is encoded element by element.
+/// Gives its bytes back as a vector of its own, where `Bytes` may be a part of the message that brought them.
 #[podpool::task]
 pub fn echo_vec(payload: Vec<u8>) -> Vec<u8> {
     payload
@@ -199,11 +199,14 @@ async fn trip(n: u64) -> anyhow::Result<f64> {
 }
 
 /// MiB per second of `n` payloads of 1 MiB that go in and come out, each counted once.
+///
+/// Both sides begin with vectors that they own and hand over, and end with all the answers in hand: the reference's
+/// are vectors that nothing was copied to, ours `Bytes`.
 async fn load(n: u64) -> anyhow::Result<f64> {
     load_through(n, |payload| echo_bytes(payload.into()), Bytes::as_ref).await
 }
 
-/// The same as a plain vector.
+/// The same with plain vectors in and out, which costs a copy of the answer more.
 async fn load_vec(n: u64) -> anyhow::Result<f64> {
     load_through(n, echo_vec, Vec::as_slice).await
 }

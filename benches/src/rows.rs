@@ -184,7 +184,7 @@ pub const PLANS: [Plan; 15] = [
     },
     Plan {
         name: "bytes-vec",
-        what: "the same as Vec<u8>, which serde takes byte by byte",
+        what: "the same as Vec<u8>, which costs copies",
         unit: Unit::MebibytesPerSecond,
         measured: Source::Case("pool-load-vec", HEAVY),
         reference: Some((BARE, Source::Case("bare-load", HEAVY))),

@@ -13,6 +13,7 @@ pub use std::result::Result;
 pub use std::sync::OnceLock;
 pub use std::vec::Vec;
 
+pub use crate::codec::{Lent, Owned};
 pub use crate::outcome::Failure;
 pub use crate::registry::TASKS;
 pub use crate::shape::trace as shape;
@@ -96,8 +97,11 @@ pub fn decode_arguments<A: DeserializeOwned>(bytes: &[u8]) -> Result<A, Failure>
 ///
 /// # Errors
 /// [`Failure`] with cause `Rejected` when the output's `Serialize` refuses.
-pub fn encode_output<T: Serialize>(value: &T, bytes: &mut Vec<u8>) -> Result<(), Failure> {
-    codec::encode_into(value, bytes).map_err(|error| Failure::codec(&error))
+pub fn encode_output<T: Serialize + 'static>(
+    value: &T,
+    bytes: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    codec::encode_into(&Lent(value), bytes).map_err(|error| Failure::codec(&error))
 }
 
 /// The output of a fallible task, or the failure that its error becomes. `retry_on` sees the error while it has its type.

@@ -1,13 +1,24 @@
 //! Values to bytes and back: bincode behind one door, with bounded decoding.
 
+use std::any::{Any, TypeId};
+use std::io::Write;
+
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+mod piece;
+
+pub use self::piece::{Lent, Owned};
 
 /// The version of the encoding; part of every fingerprint.
 pub const VERSION: u8 = 1;
 
 /// Encoded size up to which a value counts as small: 1 MiB.
 const SMALL: usize = 1 << 20;
+
+/// Shorter values are copied rather than shared, so that they do not keep a whole message alive: 64 KiB.
+const SHARED: usize = 64 << 10;
 
 /// Most bytes that decoding a small value may claim. A number that takes a byte on the wire claims up to 16,
 /// so no true value comes near; a length that lies is refused before anything is allocated for it.
@@ -53,7 +64,18 @@ pub fn encode_into<T: Serialize + ?Sized>(
     value: &T,
     bytes: &mut Vec<u8>,
 ) -> Result<(), CodecError> {
-    bincode::serde::encode_into_std_write(value, bytes, bincode::config::standard())
+    write(value, bytes)
+}
+
+/// Writes an encoded value.
+///
+/// # Errors
+/// [`CodecError::Encode`] when the value's `Serialize` or the writer refuses; a part may be written then.
+pub(crate) fn write<T: Serialize + ?Sized>(
+    value: &T,
+    writer: &mut impl Write,
+) -> Result<(), CodecError> {
+    bincode::serde::encode_into_std_write(value, writer, bincode::config::standard())
         .map(drop)
         .map_err(|error| CodecError::Encode(error.to_string()))
 }
@@ -73,6 +95,29 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
         0 => Ok(value),
         left => Err(CodecError::Trailing(left)),
     }
+}
+
+/// Decodes the whole output of a task from bytes that are shared: a large [`Bytes`] is a part of them and not a copy.
+///
+/// # Errors
+/// Those of [`decode`].
+pub fn decode_shared<T: DeserializeOwned + 'static>(bytes: &Bytes) -> Result<T, CodecError> {
+    if TypeId::of::<T>() == TypeId::of::<Bytes>() && bytes.len() >= SHARED {
+        let mut part = shared_part(bytes);
+        let part: &mut dyn Any = &mut part;
+        if let Some(value) = part.downcast_mut::<Option<T>>().and_then(Option::take) {
+            return Ok(value);
+        }
+    }
+    decode(bytes).map(|Owned(value)| value)
+}
+
+/// What encoded `Bytes` say after their length; `None` when they are no such value.
+fn shared_part(bytes: &Bytes) -> Option<Bytes> {
+    let (length, read): (u64, usize) =
+        bincode::serde::decode_from_slice(bytes, config::<SMALL_LIMIT>()).ok()?;
+    let part = bytes.slice(read..);
+    (part.len() as u64 == length).then_some(part)
 }
 
 #[cfg(test)]
@@ -184,6 +229,32 @@ mod tests {
         let bytes = encode(&large).unwrap();
         assert!(bytes.len() > SMALL);
         assert_eq!(decode::<Vec<u128>>(&bytes).unwrap().len(), large.len());
+    }
+
+    #[test]
+    fn large_bytes_are_a_part_of_what_they_are_decoded_from() {
+        for (length, shared) in [(10, false), (SHARED, true), (SMALL + 1, true)] {
+            let value = vec![7; length];
+            let encoded = Bytes::from(encode(&Bytes::from(value.clone())).unwrap());
+            let decoded: Bytes = decode_shared(&encoded).unwrap();
+            assert_eq!(decoded, value);
+            let inside = encoded.as_ptr_range().contains(&decoded.as_ptr());
+            assert_eq!(inside, shared, "{length}");
+            // Other types are decoded as ever.
+            assert_eq!(decode_shared::<Vec<u8>>(&encoded).unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn shared_bytes_of_another_length_are_refused() {
+        let encoded = encode(&Bytes::from(vec![7; SHARED])).unwrap();
+        let cut = Bytes::from(encoded[..SHARED].to_vec());
+        assert!(matches!(
+            decode_shared::<Bytes>(&cut),
+            Err(CodecError::Decode(_))
+        ));
+        let long = Bytes::from([encoded, vec![0]].concat());
+        assert_eq!(decode_shared::<Bytes>(&long), Err(CodecError::Trailing(1)));
     }
 
     #[test]

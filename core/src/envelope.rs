@@ -6,6 +6,7 @@
 //! The header is a value of the codec; the body holds [entries](entry). The seal covers all before it, and the
 //! header names the run, so that no message can stand for one of another type, run or attempt.
 
+mod arguments;
 pub mod entry;
 mod message;
 mod seal;
@@ -21,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
 use crate::shape::Fingerprint;
 
+pub use self::arguments::Arguments;
+pub(crate) use self::message::GAP;
 pub use self::message::{Body, Message, WireError};
 pub use self::seal::Seal;
 
@@ -222,6 +225,12 @@ impl Results {
     #[must_use]
     pub fn message(&self, entries: &[u8], seal: &Seal) -> Bytes {
         message::write(message::Type::Results, self, entries, seal)
+    }
+
+    /// The same from a body that was made for it, without copying the entries.
+    #[must_use]
+    pub fn close(&self, body: Body, seal: &Seal) -> Bytes {
+        message::close(message::Type::Results, self, body, seal)
     }
 }
 

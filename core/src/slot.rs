@@ -25,6 +25,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
+use crate::envelope::Body;
 use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::outcome::{Exit, Failure};
 use crate::registry::RegistryError;
@@ -119,7 +120,7 @@ pub enum SlotEvent {
         /// The frame.
         frame: u64,
         /// The result entries.
-        entries: Bytes,
+        entries: Body,
         /// How many there are.
         count: u32,
     },

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cancellation::Cancellation;
 use crate::codec::{self, CodecError};
+use crate::envelope::Arguments;
 use crate::id::{Attempt, ExecutionId, RunId, TaskId};
 use crate::outcome::Failure;
 use crate::shape::{Fingerprint, Shape, ShapeError};
@@ -207,7 +208,7 @@ pub struct CallOptions {
 #[must_use = "a call runs only when it is submitted"]
 pub struct Call<T> {
     spec: &'static TaskSpec,
-    arguments: Result<Box<[u8]>, CodecError>,
+    arguments: Result<Arguments, CodecError>,
     options: Option<Box<CallOptions>>,
     output: PhantomData<fn() -> T>,
 }
@@ -218,7 +219,7 @@ pub struct CallParts {
     /// The task.
     pub spec: &'static TaskSpec,
     /// Its encoded arguments, or why they could not be encoded.
-    pub arguments: Result<Box<[u8]>, CodecError>,
+    pub arguments: Result<Arguments, CodecError>,
     /// What the call overrides.
     pub options: Option<Box<CallOptions>>,
 }
@@ -227,7 +228,7 @@ impl<T> Call<T> {
     /// Encodes `arguments`, a tuple. For the code that `#[task]` writes.
     #[doc(hidden)]
     pub fn new<A: Serialize>(spec: &'static TaskSpec, arguments: &A) -> Self {
-        let arguments = codec::encode(arguments).map(Vec::into_boxed_slice);
+        let arguments = Arguments::encode(arguments);
         Self {
             spec,
             arguments,

@@ -357,10 +357,11 @@ impl Rig {
             match self.next().await {
                 SlotEvent::Results {
                     frame: its,
-                    mut entries,
+                    entries,
                     count,
                 } if its == frame => {
                     left -= count;
+                    let mut entries = entries.into_entries();
                     for _ in 0..count {
                         results.push(entry::next_result(&mut entries).unwrap().unwrap());
                     }

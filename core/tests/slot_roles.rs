@@ -106,8 +106,10 @@ async fn a_slot_runs_the_setup_and_its_children_are_ordinary() {
     });
     loop {
         let event = tokio::time::timeout(BOUND, events.recv()).await.unwrap();
-        if let Some((_, SlotEvent::Results { mut entries, .. })) = event {
-            let result = entry::next_result(&mut entries).unwrap().unwrap();
+        if let Some((_, SlotEvent::Results { entries, .. })) = event {
+            let result = entry::next_result(&mut entries.into_entries())
+                .unwrap()
+                .unwrap();
             let (setups, role, grandchild): (u32, String, String) =
                 podpool_core::codec::decode(&result.outcome.unwrap()).unwrap();
             assert_eq!(setups, 1);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use podpool_core::codec;
+use podpool_core::envelope::Arguments;
 use podpool_core::id::{Attempt, TaskId};
 use podpool_core::task::{Call, CallParts};
 use serde::de::DeserializeOwned;
@@ -80,7 +80,7 @@ impl<T> TaskFuture<T> {
         let cell = Arc::new(Cell::new(spec));
         let (arguments, refusal) = match arguments {
             Ok(arguments) => (arguments, None),
-            Err(error) => (Box::default(), Some(error.to_string())),
+            Err(error) => (Arguments::default(), Some(error.to_string())),
         };
         let submission = Submission {
             cell: CellGuard::new(Arc::clone(&cell)),
@@ -164,7 +164,7 @@ impl<T> TaskFuture<T> {
     }
 }
 
-impl<T: DeserializeOwned> TaskFuture<T> {
+impl<T: DeserializeOwned + 'static> TaskFuture<T> {
     /// Waits at most so long. It borrows the future, never cancels the task, and may be called again: after a
     /// timeout, and after a result too.
     ///
@@ -188,14 +188,14 @@ impl<T: DeserializeOwned> TaskFuture<T> {
     }
 
     fn decode(&self, settled: Settled) -> Result<T, TaskError> {
-        codec::decode(settled?.as_slice()).map_err(|error| {
+        settled?.decode().map_err(|error| {
             let message = format!("it ran, and its result cannot be read: {error}");
             TaskError::new(TaskErrorKind::Rejected, self.subject(), message)
         })
     }
 }
 
-impl<T: DeserializeOwned> Future for TaskFuture<T> {
+impl<T: DeserializeOwned + 'static> Future for TaskFuture<T> {
     type Output = Result<T, TaskError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

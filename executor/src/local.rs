@@ -35,7 +35,7 @@ const LEASE: Duration = Duration::from_secs(60);
 const MESSAGE_BYTES: usize = u32::MAX as usize;
 /// Parcels for each slot that may be out: enough to keep hands full, few enough to reorder and to cancel.
 const PARCELS_FOR_EACH_SLOT: usize = 4;
-/// Bytes of arguments that may be out, as a second copy beside the table's.
+/// Bytes of arguments that may be out; those of short ones are a second copy beside the table's.
 const BYTES_OUT: usize = 64 << 20;
 
 /// Wraps a queue, for tests with faults; the name says which.

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use podpool_core::envelope::Arguments;
 use podpool_core::id::TaskId;
 use podpool_core::task::{CallOptions, TaskSpec};
 use tokio::sync::oneshot;
@@ -41,7 +42,7 @@ pub(crate) struct Submission {
     /// Its future's other half, with its number. It may be settled: then there is nothing to run.
     pub(crate) cell: CellGuard,
     pub(crate) spec: &'static TaskSpec,
-    pub(crate) arguments: Box<[u8]>,
+    pub(crate) arguments: Arguments,
     pub(crate) options: Option<Box<CallOptions>>,
 }
 

@@ -173,7 +173,7 @@ impl<S, F, T> Map<S, F, T>
 where
     S: Stream + Unpin,
     F: FnMut(S::Item) -> Call<T>,
-    T: DeserializeOwned,
+    T: DeserializeOwned + 'static,
 {
     /// The next result; none when all were yielded, or after the error that ended it.
     ///
@@ -258,7 +258,7 @@ impl<S, F, T> Stream for Map<S, F, T>
 where
     S: Stream + Unpin,
     F: FnMut(S::Item) -> Call<T>,
-    T: DeserializeOwned,
+    T: DeserializeOwned + 'static,
 {
     type Item = Result<T, TaskError>;
 

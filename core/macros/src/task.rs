@@ -95,7 +95,7 @@ impl Parts {
                 #inner
                 #run
                 #spec
-                #call(&__PODPOOL_SPEC, &(#(#names,)*))
+                #call(&__PODPOOL_SPEC, &(#(#private::Lent(&#names),)*))
             }
         }
     }
@@ -144,7 +144,8 @@ impl Parts {
             }
         };
         let steps = quote! {
-            let (#(#values,)*): (#(#types,)*) = #private::decode_arguments(__arguments)?;
+            let (#(#private::Owned(#values),)*): (#(#private::Owned<#types>,)*) =
+                #private::decode_arguments(__arguments)?;
             #private::encode_output(&#value, __output)
         };
         if wait.is_none() {

@@ -54,21 +54,31 @@ pub fn put_task(
     options: &[u8],
     payload: &[u8],
 ) -> Result<(), WireError> {
-    let payload_len =
-        u32::try_from(payload.len()).map_err(|_| WireError::TooLong(payload.len()))?;
-    let options_len =
-        u16::try_from(options.len()).map_err(|_| WireError::TooLong(options.len()))?;
-    let mut head = [0; TASK_HEAD];
-    head[..4].copy_from_slice(&payload_len.to_le_bytes());
-    head[4..12].copy_from_slice(&task.0.to_le_bytes());
-    head[12..16].copy_from_slice(&attempt.0.to_le_bytes());
-    head[16..18].copy_from_slice(&kind.to_le_bytes());
-    head[18..20].copy_from_slice(&options_len.to_le_bytes());
+    let head = task_head_bytes(task, attempt, kind, options.len(), payload.len())?;
     body.reserve(TASK_HEAD + options.len() + payload.len());
     body.extend_from_slice(&head);
     body.extend_from_slice(options);
     body.extend_from_slice(payload);
     Ok(())
+}
+
+/// The bytes of a task entry before its options.
+pub(super) fn task_head_bytes(
+    task: TaskId,
+    attempt: Attempt,
+    kind: u16,
+    options: usize,
+    payload: usize,
+) -> Result<[u8; TASK_HEAD], WireError> {
+    let payload = u32::try_from(payload).map_err(|_| WireError::TooLong(payload))?;
+    let options = u16::try_from(options).map_err(|_| WireError::TooLong(options))?;
+    let mut head = [0; TASK_HEAD];
+    head[..4].copy_from_slice(&payload.to_le_bytes());
+    head[4..12].copy_from_slice(&task.0.to_le_bytes());
+    head[12..16].copy_from_slice(&attempt.0.to_le_bytes());
+    head[16..18].copy_from_slice(&kind.to_le_bytes());
+    head[18..20].copy_from_slice(&options.to_le_bytes());
+    Ok(head)
 }
 
 /// Takes the first task entry off `body`; `None` at its end.

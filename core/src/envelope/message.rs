@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::blocks;
 use crate::codec;
 
 use super::{Alive, Control, Hello, Parcel, Results, Seal, Started, VERSION};
@@ -80,32 +81,68 @@ pub(super) fn write<H: Serialize>(kind: Type, header: &H, entries: &[u8], seal: 
 }
 
 /// Room that a [`Body`] keeps before its entries: enough for the header of a parcel of one kind.
-const GAP: usize = 512;
+pub(crate) const GAP: usize = 512;
 
 /// Entries that will be a message's, with room before them for its header: the message needs no copy of them.
 #[derive(Clone, Debug)]
 pub struct Body {
     bytes: Vec<u8>,
+    /// Where the entries begin.
+    start: usize,
 }
 
 impl Default for Body {
     fn default() -> Self {
-        Self {
-            bytes: vec![0; GAP],
-        }
+        Self::over(vec![0; GAP], GAP)
+    }
+}
+
+/// The room does not count.
+impl PartialEq for Body {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries() == other.entries()
+    }
+}
+
+/// Without room: closing such a body copies it.
+impl From<Vec<u8>> for Body {
+    fn from(entries: Vec<u8>) -> Self {
+        Self::over(entries, 0)
     }
 }
 
 impl Body {
-    /// The entries, to append to.
+    /// The bytes from `start` on are entries, what is before them is room.
+    pub(crate) const fn over(bytes: Vec<u8>, start: usize) -> Self {
+        Self { bytes, start }
+    }
+
+    /// The entries.
+    #[must_use]
+    pub fn entries(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    /// The entries, to append to: nothing before them may be touched.
     pub fn entries_mut(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
+    }
+
+    /// The entries, which no message needs.
+    #[must_use]
+    pub fn into_entries(self) -> Bytes {
+        blocks::share(self.bytes).slice(self.start..)
+    }
+
+    /// Turns the first bytes into room.
+    pub(crate) fn skip(&mut self, bytes: usize) {
+        self.start = self.bytes.len().min(self.start + bytes);
     }
 
     /// Bytes of the entries so far.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.bytes.len() - GAP
+        self.bytes.len() - self.start
     }
 
     /// Whether there is no entry yet.
@@ -117,16 +154,19 @@ impl Body {
 
 pub(super) fn close<H: Serialize>(kind: Type, header: &H, body: Body, seal: &Seal) -> Bytes {
     let head = write(kind, header, &[], &Seal::Unsealed);
-    let Some(start) = GAP.checked_sub(head.len()) else {
-        // A header of very many kinds: the entries move after all.
-        return write(kind, header, &body.bytes[GAP..], seal);
+    let Some(start) = body.start.checked_sub(head.len()) else {
+        // A header of very many kinds, or entries without room: they move after all.
+        return write(kind, header, body.entries(), seal);
     };
-    let mut bytes = body.bytes;
-    bytes[start..GAP].copy_from_slice(&head);
+    let Body {
+        mut bytes,
+        start: end,
+    } = body;
+    bytes[start..end].copy_from_slice(&head);
     bytes[start + 2] = seal.tag();
     let hash = seal.hash(&bytes[start..]);
     bytes.extend_from_slice(&hash);
-    Bytes::from(bytes).slice(start..)
+    blocks::share(bytes).slice(start..)
 }
 
 impl Message {

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::unix::OwnedReadHalf;
@@ -22,6 +22,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
 use crate::codec;
+use crate::envelope::Body;
 use crate::outcome::{Cause, Exit, Failure, wall_clock};
 
 use super::desk::lock;
@@ -252,19 +253,19 @@ impl Driver {
         }
     }
 
-    fn message(&mut self, head: Head, mut body: Bytes) -> Result<(), Garbled> {
+    fn message(&mut self, head: Head, mut body: Body) -> Result<(), Garbled> {
         // What a task printed lies in the pipes by the time that its result is here.
         self.pipes.drain();
         self.publish_output();
         let event = match head.kind {
             Type::Ready => SlotEvent::Ready,
             Type::SetupFailed => SlotEvent::SetupFailed(
-                codec::decode(&body)
+                codec::decode(body.entries())
                     .unwrap_or_else(|error| Failure::new(Cause::Broken, error.to_string())),
             ),
             Type::Results => {
-                let count = wire::first_u32(&body)?;
-                body.advance(4);
+                let count = wire::first_u32(body.entries())?;
+                body.skip(4);
                 self.answered(head.number, count);
                 SlotEvent::Results {
                     frame: head.number,
@@ -273,7 +274,7 @@ impl Driver {
                 }
             }
             Type::Revoked => {
-                let kept = wire::first_u32(&body)?;
+                let kept = wire::first_u32(body.entries())?;
                 let mut state = lock(&self.shared.state);
                 SlotEvent::Revoked {
                     frame: head.number,
@@ -405,7 +406,7 @@ impl Driver {
     /// Reads what the process wrote before it died. A grandchild may hold the socket, so its end may never come.
     fn read_the_rest(&mut self) {
         while self.reading {
-            match self.reader.try_read_buf(self.inbox.room()) {
+            match self.reader.try_read_buf(&mut self.inbox.room()) {
                 Ok(read) if read > 0 => self.understand(),
                 Ok(_) | Err(_) => self.reading = false,
             }
@@ -430,7 +431,8 @@ fn poll_read(
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
     use tokio::io::AsyncReadExt;
-    let read = std::pin::pin!(reader.read_buf(inbox.room()));
+    let mut room = inbox.room();
+    let read = std::pin::pin!(reader.read_buf(&mut room));
     read.poll(cx)
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::envelope::Body;
 use crate::id::{Attempt, TaskId};
 use crate::outcome::{Cause, Exit, Failure, wall_clock};
 use crate::registry::Registry;
@@ -85,7 +86,7 @@ struct Events(Arc<Shared>);
 
 impl Uplink for Events {
     fn results(&mut self, frame: u64, count: u32, bytes: &mut Vec<u8>) {
-        let entries = Bytes::from(std::mem::take(bytes)).slice(RESULTS_HEAD..);
+        let entries = Body::over(std::mem::take(bytes), RESULTS_HEAD);
         let mut state = lock(&self.0.state);
         if state.ended {
             return;

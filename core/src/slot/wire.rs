@@ -12,11 +12,14 @@
 //! Cancel:  task u64 | attempt u32
 //! ```
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::BufMut;
+use bytes::buf::Limit;
 use serde::{Deserialize, Serialize};
 
 use super::Frame;
+use crate::blocks;
 use crate::codec::{self, CodecError};
+use crate::envelope::Body;
 use crate::id::{Attempt, ExecutionId, TaskId, WorkerId};
 
 /// Bytes before the body of a message.
@@ -25,10 +28,16 @@ pub(super) const HEAD: usize = 16;
 pub(super) const RESULTS_HEAD: usize = HEAD + 4;
 /// Bytes of a frame's body before its kinds.
 const TASKS_FIXED: usize = 24;
-/// A longer message is not copied out of the buffer that it was read into.
-const COPIED: usize = 16 * 1024;
-/// How much a read asks for at least.
+/// A longer message is read to where it will lie; shorter ones are copied there from the buffer.
+const SHORT: usize = 16 * 1024;
+/// How much a read into the buffer asks for.
 const READ: usize = 64 * 1024;
+/// The same where a long message is expected.
+const BEGINNING: usize = 4 * 1024;
+/// Room before a message's body: the header of a message of results takes that of the slot's.
+const GAP: usize = 128;
+/// Room behind it: a seal.
+const TAIL: usize = 32;
 
 /// What a message says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,49 +259,65 @@ impl SetupBody {
 /// The worker's read buffer: whole messages come out of it.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
-    bytes: BytesMut,
+    /// Short messages, and the beginning of a long one.
+    bytes: Vec<u8>,
+    /// Where the next message begins in them.
+    next: usize,
+    /// The long message that has begun.
+    long: Option<(Head, Vec<u8>)>,
+    /// The last message was long, and so may the next one be: then little of it is read into `bytes`.
+    after_long: bool,
 }
 
 impl Inbox {
-    /// The buffer to read into, with room for the rest of the message that has begun.
-    pub(super) fn room(&mut self) -> &mut BytesMut {
-        let wanted = match head(&self.bytes) {
-            Ok(Some(head)) => (HEAD + head.length).saturating_sub(self.bytes.len()),
-            Ok(None) | Err(Garbled) => 0,
-        };
-        if self.bytes.capacity() - self.bytes.len() < wanted.max(1) {
-            self.bytes.reserve(wanted.max(READ));
+    /// The buffer to read into; a long message is read to where it will lie.
+    pub(super) fn room(&mut self) -> Limit<&mut Vec<u8>> {
+        if let Some((head, body)) = &mut self.long {
+            let left = GAP + head.length - body.len();
+            return body.limit(left);
         }
-        &mut self.bytes
+        self.bytes.drain(..self.next);
+        self.next = 0;
+        self.bytes.reserve(READ);
+        let most = if self.after_long { BEGINNING } else { READ };
+        (&mut self.bytes).limit(most)
     }
 
-    /// Takes the first whole message; its body stands on its own when it is short, so that it keeps no buffer alive.
-    pub(super) fn next(&mut self) -> Result<Option<(Head, Bytes)>, Garbled> {
-        let Some(head) = head(&self.bytes)? else {
-            return Ok(None);
-        };
-        let whole = HEAD + head.length;
-        if self.bytes.len() < whole {
-            return Ok(None);
+    /// Takes the first whole message.
+    pub(super) fn next(&mut self) -> Result<Option<(Head, Body)>, Garbled> {
+        if self.long.is_none() {
+            let rest = &self.bytes[self.next..];
+            let Some(head) = head(rest)? else {
+                return Ok(None);
+            };
+            let arrived = &rest[HEAD..];
+            let short = head.length <= SHORT;
+            if short && arrived.len() < head.length {
+                return Ok(None);
+            }
+            let part = &arrived[..head.length.min(arrived.len())];
+            let mut body = blocks::with_capacity(GAP + head.length + TAIL);
+            body.resize(GAP, 0);
+            body.extend_from_slice(part);
+            self.next += HEAD + part.len();
+            self.after_long = !short;
+            self.long = Some((head, body));
         }
-        let body = if head.length <= COPIED {
-            let body = Bytes::copy_from_slice(&self.bytes[HEAD..whole]);
-            self.bytes.advance(whole);
-            body
-        } else {
-            self.bytes.split_to(whole).freeze().slice(HEAD..)
-        };
-        Ok(Some((head, body)))
+        let whole = |(head, body): &mut (Head, Vec<u8>)| body.len() == GAP + head.length;
+        let message = self.long.take_if(whole);
+        Ok(message.map(|(head, body)| (head, Body::over(body, GAP))))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]
     fn messages_come_out_whole_however_they_arrive() {
-        let long = vec![7; COPIED + 1];
+        let long = vec![7; SHORT + 1];
         let mut wire = message(Type::Ready, 3, b"");
         wire.extend(message(Type::Results, 4, b"abcd"));
         wire.extend(message(Type::Results, 5, &long));
@@ -300,9 +325,15 @@ mod tests {
             let mut inbox = Inbox::default();
             let mut seen = Vec::new();
             for chunk in wire.chunks(step) {
-                inbox.room().extend_from_slice(chunk);
-                while let Some((head, body)) = inbox.next().unwrap() {
-                    seen.push((head.kind, head.number, body.to_vec()));
+                let mut chunk = chunk;
+                while !chunk.is_empty() {
+                    let mut room = inbox.room();
+                    let (read, rest) = chunk.split_at(chunk.len().min(room.remaining_mut()));
+                    room.put_slice(read);
+                    chunk = rest;
+                    while let Some((head, body)) = inbox.next().unwrap() {
+                        seen.push((head.kind, head.number, body.entries().to_vec()));
+                    }
                 }
             }
             let expected = [

@@ -380,7 +380,7 @@ impl World {
         self.master.submit(Submission {
             cell: CellGuard::new(cell),
             spec: &TASK,
-            arguments: Box::new([script as u8]),
+            arguments: vec![script as u8].into(),
             options: Some(Box::new(options)),
         });
     }

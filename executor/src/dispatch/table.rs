@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use podpool_core::envelope::Arguments;
 use podpool_core::id::{Attempt, TaskId};
 use podpool_core::task::{CallOptions, TaskSpec};
 
@@ -33,7 +34,7 @@ pub(super) struct Entry {
     pub(super) cell: CellGuard,
     pub(super) spec: &'static TaskSpec,
     /// The encoded arguments, kept until the task ends.
-    pub(super) arguments: Box<[u8]>,
+    pub(super) arguments: Arguments,
     pub(super) options: Option<Box<CallOptions>>,
     /// What went wrong so far; most tasks have none.
     pub(super) history: Option<Box<History>>,
@@ -187,7 +188,7 @@ mod tests {
         Entry {
             cell: CellGuard::new(cell),
             spec: &TASK,
-            arguments: Box::default(),
+            arguments: Arguments::default(),
             options: None,
             history: None,
             attempt: Attempt::FIRST,

@@ -1,6 +1,8 @@
 //! The encoded result of a task: in place when it is short, a part of its message when it is not.
 
 use bytes::Bytes;
+use podpool_core::codec::{self, CodecError};
+use serde::de::DeserializeOwned;
 
 /// Longest result that is kept in place: what fits beside a tag and a length in the width of the other variant.
 pub(crate) const INLINE: usize = 38;
@@ -29,6 +31,14 @@ impl Output {
         let mut bytes = [0; INLINE];
         bytes.get_mut(..part.len())?.copy_from_slice(part);
         Some(Self::Inline { length, bytes })
+    }
+
+    /// The value.
+    pub(crate) fn decode<T: DeserializeOwned + 'static>(&self) -> Result<T, CodecError> {
+        match self {
+            Self::Inline { .. } => codec::decode(self.as_slice()),
+            Self::Shared(bytes) => codec::decode_shared(bytes),
+        }
     }
 
     /// The encoded value.

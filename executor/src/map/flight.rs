@@ -79,7 +79,7 @@ impl<T> Flight<T> {
     }
 }
 
-impl<T: DeserializeOwned> Flight<T> {
+impl<T: DeserializeOwned + 'static> Flight<T> {
     /// The next result; none when no call is under way.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, TaskError>>> {
         let (mut future, bytes) = match &mut self.calls {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::envelope::entry::{self, result_head, task_head};
-use crate::envelope::{Kind, Parcel, Results, Started, TaskRun, WireError};
+use crate::envelope::{Body, Kind, Parcel, Results, Started, TaskRun, WireError};
 use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::outcome::{Cause, Failure};
 use crate::queue::LeaseId;
@@ -135,7 +135,7 @@ impl State {
         runs: &mut Vec<TaskRun>,
     ) -> Result<(Bytes, u32), WireError> {
         let mut kept = Vec::with_capacity(entries.len());
-        let mut rejected = Vec::new();
+        let mut rejected = Body::default();
         let (mut keeps, mut rejections, mut retired) = (0, 0, 0);
         let mut rest = &entries[..];
         while let Some(head) = task_head(rest)? {
@@ -151,14 +151,16 @@ impl State {
                 }
                 Entry::Rejected(failure) => {
                     let zero = std::time::Duration::ZERO;
-                    entry::put_failed(&mut rejected, head.task, head.attempt, zero, &failure);
+                    let (task, attempt) = (head.task, head.attempt);
+                    let rejected = rejected.entries_mut();
+                    entry::put_failed(rejected, task, attempt, zero, &failure);
                     rejections += 1;
                 }
             }
             rest = &rest[head.length..];
         }
         if rejections > 0 {
-            self.publish_results(execution, &rejected, rejections);
+            self.publish_results(execution, rejected, rejections);
         }
         if retired > 0 {
             self.settle(Receipt {
@@ -313,25 +315,25 @@ impl State {
     }
 
     /// Sends results of an execution to the master, in as many messages as the queue's limit asks for.
-    pub(super) fn publish_results(&mut self, execution: u64, entries: &[u8], count: u32) {
+    pub(super) fn publish_results(&mut self, execution: u64, entries: Body, count: u32) {
         let most = self.settings.message_bytes.saturating_sub(MESSAGE_OVERHEAD);
         if entries.len() <= most {
             self.publish_message(execution, entries, count);
             return;
         }
-        for (part, tasks) in split_results(entries, most) {
-            self.publish_message(execution, &part, tasks);
+        for (part, tasks) in split_results(entries.entries(), most) {
+            self.publish_message(execution, part, tasks);
         }
     }
 
-    fn publish_message(&mut self, execution: u64, entries: &[u8], count: u32) {
+    fn publish_message(&mut self, execution: u64, entries: Body, count: u32) {
         let results = Results {
             run: self.settings.run.clone(),
             execution: self.execution_id(execution),
             epoch: self.epoch,
             count,
         };
-        let message = results.message(entries, &self.settings.seal);
+        let message = results.close(entries, &self.settings.seal);
         self.publish(
             Topic::Results,
             message,
@@ -361,13 +363,15 @@ const MESSAGE_OVERHEAD: usize = 1024;
 
 /// Groups results into messages of at most `most` bytes. A result that is larger by itself becomes a failure
 /// that names the setting.
-fn split_results(entries: &[u8], most: usize) -> Vec<(Vec<u8>, u32)> {
-    let mut parts: Vec<(Vec<u8>, u32)> = Vec::new();
+fn split_results(entries: &[u8], most: usize) -> Vec<(Body, u32)> {
+    let mut parts: Vec<(Body, u32)> = Vec::new();
     let mut rest = entries;
     while let Ok(Some(head)) = result_head(rest) {
-        let mut entry = rest[..head.length].to_vec();
-        if entry.len() > most {
-            let (size, limit) = (entry.len(), most);
+        let mut entry = Body::default();
+        if head.length <= most {
+            entry.entries_mut().extend_from_slice(&rest[..head.length]);
+        } else {
+            let (size, limit) = (head.length, most);
             let reason = format!(
                 "its result of {size} bytes is larger than the {limit} bytes that a message carries; return it by reference, as a path or a URL"
             );
@@ -375,12 +379,12 @@ fn split_results(entries: &[u8], most: usize) -> Vec<(Vec<u8>, u32)> {
                 retryable: false,
                 ..Failure::new(Cause::Rejected, reason)
             };
-            entry.clear();
-            entry::put_failed(&mut entry, head.task, head.attempt, head.elapsed, &failure);
+            let (task, attempt) = (head.task, head.attempt);
+            entry::put_failed(entry.entries_mut(), task, attempt, head.elapsed, &failure);
         }
         match parts.last_mut() {
             Some((part, count)) if part.len() + entry.len() <= most => {
-                part.extend_from_slice(&entry);
+                part.entries_mut().extend_from_slice(entry.entries());
                 *count += 1;
             }
             _ => parts.push((entry, 1)),

@@ -6,6 +6,7 @@ use bytes::{Buf, Bytes};
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::envelope::Body;
 use crate::envelope::entry::{self, TaskHead, next_result, result_head, task_head};
 use crate::id::{Attempt, TaskId};
 use crate::outcome::{Cause, Exit, Failure, Ran};
@@ -45,7 +46,7 @@ impl State {
                 entries,
                 count,
             } => {
-                self.on_results(now, id, frame, &entries, count, probe);
+                self.on_results(now, id, frame, entries, count, probe);
             }
             SlotEvent::Revoked { frame, kept } => self.on_revoked(now, id, frame, kept),
             SlotEvent::Output { stream, line } => return self.on_output(id, stream, line),
@@ -128,7 +129,7 @@ impl State {
         now: Instant,
         id: SlotId,
         number: u64,
-        entries: &Bytes,
+        entries: Body,
         count: u32,
         probe: &dyn Probe,
     ) {
@@ -148,7 +149,7 @@ impl State {
         let known = held.map(|held| held.known.clone());
         let lost = held.is_none_or(|held| held.lost);
         let mut all_done = true;
-        let mut rest = &entries[..];
+        let mut rest = entries.entries();
         let mut ended = 0;
         while let Ok(Some(result)) = result_head(rest)
             && let Ok(Some(task)) = task_head(&frame.entries[ended..])
@@ -170,8 +171,13 @@ impl State {
         if all_done {
             self.publish_results(execution, entries, count);
         } else {
-            let completed = complete(entries, lost, &probe.tail(id), probe.peak_rss(id));
-            self.publish_results(execution, &completed, count);
+            let completed = complete(
+                &entries.into_entries(),
+                lost,
+                &probe.tail(id),
+                probe.peak_rss(id),
+            );
+            self.publish_results(execution, completed, count);
         }
         self.recycle(at);
     }
@@ -289,9 +295,10 @@ impl State {
         failure.peak_rss = ended.peak_rss;
         failure.output.clone_from(&ended.tail);
         let elapsed = now.saturating_duration_since(running.since);
-        let mut entries = Vec::new();
-        entry::put_failed(&mut entries, head.task, head.attempt, elapsed, &failure);
-        self.publish_results(frame.execution, &entries, 1);
+        let mut report = Body::default();
+        let (task, attempt) = (head.task, head.attempt);
+        entry::put_failed(report.entries_mut(), task, attempt, elapsed, &failure);
+        self.publish_results(frame.execution, report, 1);
     }
 
     /// Remembers the attempt that will run alone. One that was forgotten only waits for the other slots to end.
@@ -304,12 +311,12 @@ impl State {
 
     /// Reports the same failure for every task of some entries.
     pub(super) fn report_all(&mut self, execution: u64, entries: &Bytes, failure: &Failure) {
-        let mut results = Vec::new();
+        let mut results = Body::default();
         let mut count = 0;
         let mut rest = &entries[..];
         while let Ok(Some(head)) = task_head(rest) {
             entry::put_failed(
-                &mut results,
+                results.entries_mut(),
                 head.task,
                 head.attempt,
                 Duration::ZERO,
@@ -319,7 +326,7 @@ impl State {
             rest = &rest[head.length..];
         }
         if count > 0 {
-            self.publish_results(execution, &results, count);
+            self.publish_results(execution, results, count);
         }
     }
 }
@@ -383,12 +390,14 @@ fn death(proven: bool, ended: &Ended) -> Failure {
 
 /// Adds what the worker knows to the failures among some results. An execution whose lease was lost was told to
 /// stop: what it says then is no failure of the task.
-fn complete(entries: &Bytes, lost: bool, tail: &[String], peak_rss: Option<u64>) -> Vec<u8> {
-    let mut completed = Vec::new();
+fn complete(entries: &Bytes, lost: bool, tail: &[String], peak_rss: Option<u64>) -> Body {
+    let mut completed = Body::default();
     let mut rest = entries.clone();
     while let Ok(Some(head)) = result_head(&rest) {
         if head.done {
-            completed.extend_from_slice(&rest[..head.length]);
+            completed
+                .entries_mut()
+                .extend_from_slice(&rest[..head.length]);
             rest.advance(head.length);
             continue;
         }
@@ -403,7 +412,7 @@ fn complete(entries: &Bytes, lost: bool, tail: &[String], peak_rss: Option<u64>)
         failure.output = tail.to_vec();
         failure.peak_rss = failure.peak_rss.or(peak_rss);
         entry::put_failed(
-            &mut completed,
+            completed.entries_mut(),
             head.task,
             head.attempt,
             head.elapsed,

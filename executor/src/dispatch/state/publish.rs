@@ -103,6 +103,7 @@ impl State {
     }
 
     fn message(&mut self, kind: u32, alone: bool, draft: Draft) -> Bytes {
+        let lent = draft.lent;
         let head = ParcelHead {
             run: self.settings.run.clone(),
             epoch: super::EPOCH,
@@ -110,7 +111,14 @@ impl State {
             kinds: vec![self.kind(kind)],
             count: draft.count,
         };
-        head.close(draft.body, &self.settings.seal)
+        let message = head.close(draft.body, &self.settings.seal);
+        if let Some((id, length)) = lent
+            && let Some(entry) = self.table.get_mut(id)
+        {
+            let seal = &self.settings.seal;
+            entry.arguments.take_back(&message, length, seal);
+        }
+        message
     }
 
     fn kind(&mut self, index: u32) -> Kind {
@@ -145,13 +153,24 @@ struct Draft {
     count: u32,
     /// Nothing may join: its task is large, or asked to travel alone.
     closed: bool,
+    /// The task whose arguments the body is made of, and their length.
+    lent: Option<(TaskId, usize)>,
 }
 
 impl Draft {
-    fn add(&mut self, id: TaskId, entry: &Entry) {
+    fn add(&mut self, id: TaskId, entry: &mut Entry) {
         let options = encoded_options(entry);
-        // Arguments past the message's limit were rejected on their way in, and options are short.
-        if put_task(
+        let length = entry.arguments.len();
+        self.closed |= !entry.spec.options.pack || length > ALONE_BYTES;
+        let lent = match self.count {
+            0 => entry.arguments.lend(id, entry.attempt, 0, &options),
+            _ => None,
+        };
+        if let Some(body) = lent {
+            self.body = body;
+            self.lent = Some((id, length));
+            self.closed = true;
+        } else if put_task(
             self.body.entries_mut(),
             id,
             entry.attempt,
@@ -159,12 +178,13 @@ impl Draft {
             &options,
             &entry.arguments,
         )
-        .is_ok()
+        .is_err()
         {
-            TaskRun::push(&mut self.runs, id, entry.attempt);
-            self.count += 1;
+            // Arguments past the message's limit were rejected on their way in, and options are short.
+            return;
         }
-        self.closed |= !entry.spec.options.pack || entry.arguments.len() > ALONE_BYTES;
+        TaskRun::push(&mut self.runs, id, entry.attempt);
+        self.count += 1;
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use podpool_core::codec;
 use podpool_core::envelope::entry::{next_task, put_done, put_failed};
-use podpool_core::envelope::{Control, EntryOptions, Message, TaskRun};
+use podpool_core::envelope::{Arguments, Control, EntryOptions, Message, TaskRun};
 use podpool_core::id::ExecutionId;
 use podpool_core::outcome::{Cause, Failure};
 use podpool_core::task::{Body, CallOptions, TaskOptions, TaskSpec};
@@ -116,6 +116,15 @@ impl Bed {
         bytes: usize,
         options: Option<CallOptions>,
     ) -> u64 {
+        self.submit_arguments(spec, vec![7; bytes].into(), options)
+    }
+
+    fn submit_arguments(
+        &mut self,
+        spec: &'static TaskSpec,
+        arguments: Arguments,
+        options: Option<CallOptions>,
+    ) -> u64 {
         let id = self.cells.len() as u64;
         let cell = Arc::new(Cell::new(spec));
         cell.set_id(TaskId(id));
@@ -123,7 +132,7 @@ impl Bed {
         self.state.submit(Submission {
             cell: CellGuard::new(cell),
             spec,
-            arguments: vec![7; bytes].into(),
+            arguments,
             options: options.map(Box::new),
         });
         id
@@ -313,6 +322,43 @@ async fn the_gate_lets_four_tasks_for_each_slot_out_until_one_was_measured() {
     assert_eq!(rest[0].tasks.len(), 90 / 8, "an even share of what waits");
     let all: Vec<u64> = rest.iter().flat_map(|p| &p.tasks).map(|t| t.0).collect();
     assert_eq!(all, (10..100).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_attempt_carries_the_arguments_that_the_first_parcel_was_made_of() {
+    let value = vec!["a large argument"; outbox::ALONE_BYTES];
+    let encoded = codec::encode(&value).unwrap();
+    let mut options = CallOptions::default();
+    options.key = Some("BTC".into());
+    for seal in [Seal::Unsealed, Seal::Keyed([3; 32])] {
+        let mut bed = bed_with(Settings {
+            seal: seal.clone(),
+            message_bytes: 1 << 24,
+            ..settings()
+        });
+        let carried = |message: Bytes, attempt: u32| {
+            let Ok(Message::Parcel(parcel, mut entries)) = Message::read(message, &seal) else {
+                panic!("not a parcel");
+            };
+            let entry = next_task(&mut entries).unwrap().unwrap();
+            assert!(entry.payload == encoded, "attempt {attempt}");
+            assert_eq!((entry.task, entry.attempt.0), (TaskId(0), attempt));
+            let options: EntryOptions = codec::decode(&entry.options).unwrap();
+            assert_eq!(options.key.as_deref(), Some("BTC"));
+            assert_eq!((parcel.count, entries.len()), (1, 0));
+        };
+        let arguments = Arguments::encode(&value).unwrap();
+        bed.submit_arguments(&STUBBORN, arguments, Some(options.clone()));
+        let small = bed.submit(&STUBBORN);
+        carried(bed.state.next_parcel(bed.now).unwrap(), 1);
+        assert!(bed.state.next_parcel(bed.now).is_some());
+        bed.fail(0, 1, Cause::Failed);
+        bed.pass(Duration::from_secs(5));
+        carried(bed.state.next_parcel(bed.now).unwrap(), 2);
+        bed.done(&[(small, 1)], Duration::from_micros(1));
+        bed.done(&[(0, 2)], Duration::from_micros(1));
+        bed.assert_empty();
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -894,7 +940,7 @@ async fn a_task_that_was_cancelled_on_its_way_is_not_kept() {
     bed.state.submit(Submission {
         cell: CellGuard::new(cell),
         spec: &PLAIN,
-        arguments: Box::default(),
+        arguments: Vec::new().into(),
         options: None,
     });
     bed.assert_empty();

@@ -1,0 +1,158 @@
+//! Large blocks of memory that are used again.
+//!
+//! A fresh block costs a page fault for every 4 KiB, which is more than copying into it. Allocators keep freed memory
+//! by thread, and large payloads are allocated by one thread and freed by another; so a few blocks are kept here,
+//! whoever frees them.
+
+use std::mem;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+
+/// Smaller blocks are the allocator's business.
+const SMALLEST: usize = 256 << 10;
+/// Bytes that are kept at most; a larger block is freed.
+const KEPT: usize = 16 << 20;
+/// Capacities are multiples of this, so that arguments and results of about one size use each other's blocks.
+const GRAIN: usize = 64 << 10;
+
+static FREE: Mutex<Free> = Mutex::new(Free {
+    blocks: Vec::new(),
+    bytes: 0,
+});
+
+/// Blocks that nobody uses, the last one freed at the end: its pages may still be in a cache.
+#[derive(Debug)]
+struct Free {
+    blocks: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Free {
+    /// A block of at least `capacity` bytes and little more: who keeps a part of it keeps all of it.
+    fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
+        let most = capacity + capacity / 4;
+        let fits = |block: &Vec<u8>| (capacity..=most).contains(&block.capacity());
+        let place = self.blocks.iter().rposition(fits)?;
+        let block = self.blocks.remove(place);
+        self.bytes -= block.capacity();
+        Some(block)
+    }
+
+    /// Keeps a block in place of the oldest ones. Gives those back, for their owner to free them without our lock.
+    fn keep(&mut self, mut block: Vec<u8>) -> Vec<Vec<u8>> {
+        block.clear();
+        self.bytes += block.capacity();
+        self.blocks.push(block);
+        let mut excess = 0;
+        while self.bytes > KEPT {
+            self.bytes -= self.blocks[excess].capacity();
+            excess += 1;
+        }
+        self.blocks.drain(..excess).collect()
+    }
+}
+
+/// An empty vector with room for `capacity` bytes, used before if there is such a one.
+pub(crate) fn with_capacity(capacity: usize) -> Vec<u8> {
+    if !(SMALLEST..=KEPT).contains(&capacity) {
+        return Vec::with_capacity(capacity);
+    }
+    let free = FREE
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take(capacity);
+    free.unwrap_or_else(|| Vec::with_capacity(capacity.next_multiple_of(GRAIN)))
+}
+
+/// Shares a vector; the last owner of a large one leaves it to be used again.
+pub(crate) fn share(bytes: Vec<u8>) -> Bytes {
+    if (SMALLEST..=KEPT).contains(&bytes.capacity()) {
+        Bytes::from_owner(Block(bytes))
+    } else {
+        bytes.into()
+    }
+}
+
+/// A block in use.
+#[derive(Debug)]
+struct Block(Vec<u8>);
+
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let block = mem::take(&mut self.0);
+        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        let excess = free.keep(block);
+        drop(free);
+        drop(excess);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn free() -> Free {
+        Free {
+            blocks: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    #[test]
+    fn the_block_freed_last_is_used_first_if_it_fits() {
+        let mut free = free();
+        for (size, first) in [(MIB, 1), (MIB, 2), (4 * MIB, 3)] {
+            let mut block = Vec::with_capacity(size);
+            block.push(first);
+            assert!(free.keep(block).is_empty());
+        }
+        assert_eq!(free.bytes, 6 * MIB);
+        let block = free.take(MIB - 5).unwrap();
+        assert_eq!((block.len(), block.capacity()), (0, MIB));
+        assert!(
+            free.take(MIB + 1).is_none(),
+            "4 MiB for little more than one"
+        );
+        assert!(free.take(3 * MIB).is_none(), "4 MiB for three");
+        assert_eq!(free.take(3 * MIB + MIB / 2).unwrap().capacity(), 4 * MIB);
+        assert!(free.take(MIB).is_some());
+        assert_eq!((free.bytes, free.blocks.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_the_oldest_goes() {
+        let mut free = free();
+        let mut freed = 0;
+        for size in [MIB, 2 * MIB, 8 * MIB, 8 * MIB, KEPT] {
+            freed += free.keep(Vec::with_capacity(size)).len();
+            assert!(free.bytes <= KEPT);
+        }
+        assert_eq!((freed, free.blocks.len(), free.bytes), (4, 1, KEPT));
+    }
+
+    #[test]
+    fn a_shared_block_is_read_like_any_bytes_and_comes_back() {
+        let size = 3 * MIB + 7;
+        let mut bytes = with_capacity(size);
+        assert_eq!(bytes.capacity() % GRAIN, 0);
+        bytes.resize(size, 5);
+        let shared = share(bytes);
+        let part = shared.slice(MIB..);
+        drop(shared);
+        assert!(part.len() == size - MIB && part.iter().all(|byte| *byte == 5));
+        drop(part);
+        // Other tests of this process may take it first, but they do not use this size.
+        assert!(with_capacity(size).capacity() < 2 * size);
+        let small = share(vec![1; 10]);
+        assert_eq!(&small[..], [1; 10]);
+    }
+}

@@ -1,0 +1,275 @@
+//! The encoded arguments of a call, from their encoding to the end of the task.
+//!
+//! Long ones are encoded behind room for all that a parcel puts before them. The first parcel of the task is then
+//! made where they lie, and the task keeps a slice of it: they are never copied.
+
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::blocks;
+use crate::codec::{self, CodecError};
+use crate::id::{Attempt, TaskId};
+
+use super::entry::{TASK_HEAD, task_head_bytes};
+use super::{Body, GAP, Seal};
+
+/// Arguments past this many bytes count as long: they travel alone.
+const LONG: usize = 64 << 10;
+/// Before long arguments: a message's header, an entry's head and some options.
+const ROOM: usize = GAP + 512;
+/// Behind long arguments: a seal, or a few short arguments after the long one.
+const TAIL: usize = 512;
+
+/// Encoded arguments; they are read as the slice that they are.
+#[derive(Default)]
+pub struct Arguments(Form);
+
+enum Form {
+    Short(Box<[u8]>),
+    /// In a box of its own, so that the many tasks with short arguments pay nothing for it.
+    Long(Box<Long>),
+}
+
+enum Long {
+    /// Behind [`ROOM`] bytes.
+    Unsent(Vec<u8>),
+    /// Where a message holds them.
+    Sent(Bytes),
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self::Short(Box::default())
+    }
+}
+
+impl Arguments {
+    /// Encodes `arguments`, a tuple.
+    ///
+    /// # Errors
+    /// [`CodecError::Encode`] when the `Serialize` of one refuses.
+    pub fn encode<A: Serialize>(arguments: &A) -> Result<Self, CodecError> {
+        let mut draft = Draft::default();
+        codec::write(arguments, &mut draft)?;
+        Ok(draft.finish())
+    }
+
+    /// The entries of a parcel of this task alone, which take the memory of long arguments. `None` for short ones,
+    /// for those that were sent before, and for options that find no room: these are copied with
+    /// [`put_task`](super::entry::put_task). Who got a body must [take the arguments back](Self::take_back).
+    pub fn lend(
+        &mut self,
+        task: TaskId,
+        attempt: Attempt,
+        kind: u16,
+        options: &[u8],
+    ) -> Option<Body> {
+        let Form::Long(long) = &mut self.0 else {
+            return None;
+        };
+        let Long::Unsent(bytes) = long.as_mut() else {
+            return None;
+        };
+        let start = (ROOM - GAP).checked_sub(TASK_HEAD + options.len())? + GAP;
+        let length = bytes.len() - ROOM;
+        let head = task_head_bytes(task, attempt, kind, options.len(), length).ok()?;
+        let mut bytes = std::mem::take(bytes);
+        bytes[start..start + TASK_HEAD].copy_from_slice(&head);
+        bytes[start + TASK_HEAD..ROOM].copy_from_slice(options);
+        **long = Long::Sent(Bytes::new());
+        Some(Body::over(bytes, start))
+    }
+
+    /// Keeps the part of `message` that holds the arguments: the last `length` bytes before its seal.
+    pub fn take_back(&mut self, message: &Bytes, length: usize, seal: &Seal) {
+        let end = message.len() - seal.length();
+        let arguments = message.slice(end - length..end);
+        self.0 = Form::Long(Box::new(Long::Sent(arguments)));
+    }
+}
+
+impl Deref for Arguments {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Form::Short(bytes) => bytes,
+            Form::Long(long) => match long.as_ref() {
+                Long::Unsent(bytes) => &bytes[ROOM..],
+                Long::Sent(bytes) => bytes,
+            },
+        }
+    }
+}
+
+/// What was encoded before.
+impl From<Vec<u8>> for Arguments {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Form::Short(bytes.into_boxed_slice()))
+    }
+}
+
+impl From<Arguments> for Bytes {
+    fn from(arguments: Arguments) -> Self {
+        match arguments.0 {
+            Form::Short(bytes) => bytes.into(),
+            Form::Long(long) => match *long {
+                Long::Unsent(bytes) => blocks::share(bytes).slice(ROOM..),
+                Long::Sent(bytes) => bytes,
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Arguments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Arguments({} bytes)", self.len())
+    }
+}
+
+/// Arguments that are being encoded. How long they are shows on the way.
+#[derive(Default)]
+struct Draft {
+    bytes: Vec<u8>,
+    /// Whether `bytes` begins with [`ROOM`] bytes.
+    long: bool,
+}
+
+impl Draft {
+    /// Makes room before what was written, now that it becomes long; `more` bytes follow at least.
+    #[cold]
+    fn make_room(&mut self, more: usize) {
+        let short = std::mem::take(&mut self.bytes);
+        self.bytes = blocks::with_capacity(ROOM + short.len() + more + TAIL);
+        self.bytes.resize(ROOM, 0);
+        self.bytes.extend_from_slice(&short);
+        self.long = true;
+    }
+
+    fn finish(mut self) -> Arguments {
+        Arguments(if self.long {
+            // What grew by doubling may hold twice what it needs.
+            if self.bytes.capacity() > self.bytes.len() / 4 * 5 {
+                self.bytes.shrink_to(self.bytes.len() + TAIL);
+            }
+            Form::Long(Box::new(Long::Unsent(self.bytes)))
+        } else {
+            Form::Short(self.bytes.into_boxed_slice())
+        })
+    }
+}
+
+impl io::Write for Draft {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !self.long && self.bytes.len() + bytes.len() > LONG {
+            self.make_room(bytes.len());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry::{next_task, put_task};
+    use super::super::{Message, Parcel};
+    use super::*;
+    use crate::id::RunId;
+
+    const TASK: (TaskId, Attempt) = (TaskId(7), Attempt(2));
+
+    fn head() -> Parcel {
+        Parcel {
+            run: RunId::new("run").unwrap(),
+            epoch: 1,
+            alone: false,
+            kinds: Vec::new(),
+            count: 1,
+        }
+    }
+
+    fn long() -> (Vec<u8>, Arguments) {
+        let value = (3_u8, vec![9_u64; LONG], "behind");
+        let arguments = Arguments::encode(&value).unwrap();
+        (codec::encode(&value).unwrap(), arguments)
+    }
+
+    #[test]
+    fn a_box_is_all_that_short_ones_take() {
+        assert_eq!(size_of::<Arguments>(), size_of::<Box<[u8]>>());
+    }
+
+    #[test]
+    fn they_are_encoded_like_any_value_whatever_their_length() {
+        for length in [0, 1, LONG - 4, LONG - 3, LONG - 2, LONG + 1, 3 * LONG] {
+            let value = (
+                "before",
+                vec![b'x'; length],
+                String::from_utf8(vec![b'y'; length]),
+            );
+            let value = (value.0, value.1, value.2.unwrap());
+            let encoded = codec::encode(&value).unwrap();
+            let arguments = Arguments::encode(&value).unwrap();
+            assert_eq!(*arguments, *encoded, "{length}");
+            assert_eq!(Bytes::from(arguments), encoded, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_parcel_is_made_where_long_ones_lie_and_equals_one_of_copies() {
+        for seal in [Seal::Unsealed, Seal::Keyed([5; 32])] {
+            for options in [&b""[..], b"options"] {
+                let (encoded, mut arguments) = long();
+                let place = arguments.as_ptr();
+                let body = arguments.lend(TASK.0, TASK.1, 0, options).unwrap();
+                let message = head().close(body, &seal);
+                arguments.take_back(&message, encoded.len(), &seal);
+                assert_eq!((arguments.as_ptr(), &*arguments), (place, &*encoded));
+
+                let mut body = Body::default();
+                put_task(body.entries_mut(), TASK.0, TASK.1, 0, options, &encoded).unwrap();
+                assert_eq!(message, head().close(body, &seal));
+                let Ok(Message::Parcel(_, mut entries)) = Message::read(message, &seal) else {
+                    panic!("no parcel");
+                };
+                let entry = next_task(&mut entries).unwrap().unwrap();
+                assert_eq!((&*entry.options, &*entry.payload), (options, &*encoded));
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_lent_stays_as_it_is() {
+        let (encoded, mut arguments) = long();
+        let options = [0; ROOM - GAP - TASK_HEAD + 1];
+        assert!(arguments.lend(TASK.0, TASK.1, 0, &options).is_none());
+        assert_eq!(*arguments, *encoded);
+        assert!(arguments.lend(TASK.0, TASK.1, 0, &options[1..]).is_some());
+
+        let mut short = Arguments::encode(&(1, 2)).unwrap();
+        assert!(short.lend(TASK.0, TASK.1, 0, &[]).is_none());
+        let (encoded, mut arguments) = long();
+        let body = arguments.lend(TASK.0, TASK.1, 0, &[]).unwrap();
+        let message = head().close(body, &Seal::Unsealed);
+        arguments.take_back(&message, encoded.len(), &Seal::Unsealed);
+        assert!(
+            arguments.lend(TASK.0, TASK.1, 0, &[]).is_none(),
+            "sent before"
+        );
+        assert_eq!(*arguments, *encoded);
+    }
+}
