@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -25,6 +25,7 @@ use podpool_core::slot::{
 use podpool_core::task::{Call, Place, TaskContext};
 use podpool_macros::task;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -56,8 +57,8 @@ mod tasks {
     }
 
     #[task(crate = podpool_core)]
-    pub fn echo(bytes: Vec<u8>) -> Vec<u8> {
-        bytes
+    pub fn echo(text: String) -> String {
+        text
     }
 
     #[task(crate = podpool_core)]
@@ -482,13 +483,15 @@ async fn frames_are_answered_in_order() {
 #[tokio::test]
 async fn large_payloads_pass_both_ways() {
     let mut rig = Rig::ready(process(), setup()).await;
-    let payload: Vec<u8> = (0..3 << 20).map(|n: u32| n.to_le_bytes()[1]).collect();
+    // A text: bytes one by one are encoded slowly without optimisation.
+    let letter = |n: u32| char::from(b'a' + n.to_le_bytes()[1] % 26);
+    let payload: String = (0..3 << 20).map(letter).collect();
     rig.run(1, (0..4).map(|_| tasks::echo(payload.clone())));
     rig.run(2, [tasks::echo(payload.clone())]);
     for (frame, count) in [(1, 4), (2, 1)] {
         for result in rig.results(frame, count).await {
-            let bytes: Vec<u8> = podpool_core::codec::decode(&result.outcome.unwrap()).unwrap();
-            assert!(bytes == payload);
+            let text: String = podpool_core::codec::decode(&result.outcome.unwrap()).unwrap();
+            assert!(text == payload);
         }
     }
 }
@@ -649,6 +652,7 @@ async fn a_flood_neither_fills_memory_nor_stalls_others() {
     let mut other = Rig::ready(process(), setup()).await;
     let mut rig = Rig::ready(process(), setup()).await;
     rig.run(1, [tasks::floods(100)]);
+    let flood = Instant::now();
     let mut worst = Duration::ZERO;
     let mut number = 0;
     let mut passed = 0;
@@ -673,7 +677,9 @@ async fn a_flood_neither_fills_memory_nor_stalls_others() {
     println!("passed {passed} bytes; longest round trip beside it {worst:?}; {left_out:?}");
     assert!(passed < 50 << 20, "{passed}");
     assert!(left_out.unwrap().contains("were left out"));
-    assert!(worst < Duration::from_secs(1), "{worst:?}");
+    // A stall would last as long as the flood, however busy the machine is.
+    let flood = flood.elapsed();
+    assert!(worst < flood / 2, "{worst:?} of {flood:?}");
     assert_eq!(rig.slot.tail().last().unwrap(), "the end");
 }
 
@@ -865,28 +871,30 @@ fn a_middle_process() {
 
 #[tokio::test]
 async fn a_killed_worker_leaves_no_slot_and_no_grandchild() {
-    let mut middle = Command::new("/proc/self/exe")
+    let mut middle = tokio::process::Command::new("/proc/self/exe")
         .args(["a_middle_process", "--exact", "--nocapture"])
         .env(MIDDLE, "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let lines = BufReader::new(middle.stdout.take().unwrap()).lines();
-    let line = tokio::task::spawn_blocking(|| {
-        lines
-            .map_while(Result::ok)
-            .find_map(|line| line.split_once("pids ").map(|(_, pids)| pids.to_owned()))
-    });
-    let pids = tokio::time::timeout(BOUND, line)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    let mut lines = BufReader::new(middle.stdout.take().unwrap()).lines();
+    let told = async {
+        loop {
+            let line = lines.next_line().await.unwrap().expect("its word");
+            if let Some((_, pids)) = line.split_once("pids ") {
+                return pids.to_owned();
+            }
+        }
+    };
+    let pids = tokio::time::timeout(BOUND, told).await.unwrap();
     let pids: Vec<u32> = pids.split(' ').map(|pid| pid.parse().unwrap()).collect();
     assert_eq!(pids.len(), 2);
-    middle.kill().unwrap();
-    middle.wait().unwrap();
+    tokio::time::timeout(BOUND, middle.kill())
+        .await
+        .unwrap()
+        .unwrap();
     for pid in pids {
         is_gone(pid).await;
     }

@@ -61,7 +61,7 @@ async fn main() {
 
     a_slot_runs_the_setup_and_its_children_are_ordinary().await;
     a_slot_that_forgets_init_ends().await;
-    a_worker_that_forgets_init_ends();
+    a_worker_that_forgets_init_ends().await;
     println!("slot_roles: ok");
 }
 
@@ -137,11 +137,12 @@ async fn a_slot_that_forgets_init_ends() {
     }
 }
 
-fn a_worker_that_forgets_init_ends() {
-    let output = Command::new("/proc/self/exe")
+async fn a_worker_that_forgets_init_ends() {
+    let output = tokio::process::Command::new("/proc/self/exe")
         .env(init::ROLE_VARIABLE, init::WORKER_ROLE)
         .env(FORGETFUL, "1")
-        .output()
-        .unwrap();
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(BOUND, output).await.unwrap().unwrap();
     assert_eq!(output.status.code(), Some(78));
 }

@@ -1,12 +1,16 @@
 //! What a suite runs on: how to build the pool, and what its back-end can do.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use podpool::{Builder, Isolation, PodPoolExecutor};
 use podpool_core::queue::Queue;
 use podpool_core::queue::faulty::{Faults, Faulty};
+
+use crate::news::{self, News, Reporter};
+use crate::run::within;
+use crate::tap::Tap;
+use crate::tasks;
 
 /// A lease that is short enough for a test to outlive.
 pub const SHORT_LEASE: Duration = Duration::from_millis(300);
@@ -107,18 +111,30 @@ impl Bed {
 
     /// A pool's description with so many slots. What tasks print is dropped.
     pub fn builder(&self, slots: usize) -> Builder {
+        self.build_with(slots, None)
+    }
+
+    /// A pool with so many slots, and the news that its master hears.
+    ///
+    /// # Panics
+    /// When it cannot be built.
+    pub async fn pool_with_news(&self, slots: usize) -> (PodPoolExecutor, News) {
+        let (reporter, news) = news::channel();
+        (built(self.build_with(slots, Some(reporter))).await, news)
+    }
+
+    fn build_with(&self, slots: usize, reporter: Option<Reporter>) -> Builder {
         let builder = PodPoolExecutor::builder()
             .max_workers(slots)
             .isolation(self.isolation)
             .grace(GRACE)
             .output(Arc::new(|_| {}))
             .ignore_ctrl_c();
-        match &self.faults {
+        let builder = match &self.faults {
             None => builder,
-            Some(faults) => builder
-                .lease(SHORT_LEASE)
-                .decorate_queues(decorator(faults.clone())),
-        }
+            Some(_) => builder.lease(SHORT_LEASE),
+        };
+        builder.decorate_queues(decorator(self.faults.clone(), reporter))
     }
 
     /// A pool with so many slots.
@@ -141,67 +157,39 @@ pub async fn built(builder: Builder) -> PodPoolExecutor {
     }
 }
 
+/// Lets the pool run one more task, as it must whatever happened to others.
+///
+/// # Panics
+/// When it gives no result in time, or another one.
+pub async fn goes_on(pool: &PodPoolExecutor) {
+    let result = within("another task", pool.submit(tasks::echo(4))).await;
+    assert_eq!(result.unwrap(), 4);
+}
+
 type Decorator = Arc<dyn Fn(&str, Arc<dyn Queue>) -> Arc<dyn Queue> + Send + Sync>;
 
-/// Gives each queue faults of its own, so that one queue's luck does not follow from another's.
-fn decorator(faults: Faults) -> Decorator {
+/// Gives each queue faults of its own, so that one queue's luck does not follow from another's; whoever listens
+/// does so on the master's side of them.
+fn decorator(faults: Option<Faults>, reporter: Option<Reporter>) -> Decorator {
     Arc::new(move |name, queue| {
-        let mut faults = faults.clone();
-        faults.seed = name
-            .bytes()
-            .fold(faults.seed, |seed, byte| seed * 31 + u64::from(byte));
-        if name == "control" {
-            // What is lost here is sent again after ten seconds at the earliest; a lost parcel is what redrive is for.
-            faults.lose = 0.0;
+        let queue = match &faults {
+            None => queue,
+            Some(faults) => faulty(name, queue, faults.clone()),
+        };
+        match &reporter {
+            None => queue,
+            Some(reporter) => reporter.listen(name, queue),
         }
-        Arc::new(Faulty::new(Shared(queue), faults))
     })
 }
 
-/// A queue behind a pointer, which `Faulty` takes for a queue of its own.
-struct Shared(Arc<dyn Queue>);
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+fn faulty(name: &str, queue: Arc<dyn Queue>, mut faults: Faults) -> Arc<dyn Queue> {
+    faults.seed = name
+        .bytes()
+        .fold(faults.seed, |seed, byte| seed * 31 + u64::from(byte));
+    if name == "control" {
+        // What is lost here is sent again after ten seconds at the earliest; a lost parcel is what redrive is for.
+        faults.lose = 0.0;
     }
-}
-
-mod shared {
-    //! The queue's verbs, passed on.
-
-    use std::time::Duration;
-
-    use async_trait::async_trait;
-    use bytes::Bytes;
-    use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
-
-    use super::Shared;
-
-    #[async_trait]
-    impl Queue for Shared {
-        async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
-            self.0.put(batch).await
-        }
-
-        async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
-            self.0.take(max, wait).await
-        }
-
-        async fn extend(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
-            self.0.extend(leases).await
-        }
-
-        async fn ack(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
-            self.0.ack(leases).await
-        }
-
-        async fn release(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
-            self.0.release(leases).await
-        }
-
-        fn limits(&self) -> QueueLimits {
-            self.0.limits()
-        }
-    }
+    Arc::new(Faulty::new(Tap::new(queue), faults))
 }

@@ -1,55 +1,24 @@
-//! What the tests of faults and misuse share: tasks that go wrong, a place to meet them, and a look at processes.
+//! What the tests of faults and misuse share: tasks that go wrong, programs to talk to, and a look at processes.
 
-pub mod meeting;
 pub mod processes;
 pub mod reshaped;
 pub mod tasks;
 
-use std::future::Future;
-use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
-use std::time::Duration;
+use std::process::{ExitStatus, Stdio};
 
-use podpool::{Builder, Isolation, PodPoolExecutor};
+use podpool::{Builder, PodPoolExecutor};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-/// Longest time that a test waits for one thing.
-pub const LIMIT: Duration = Duration::from_secs(25);
-
-/// From asking a task to stop to killing its slot, in every pool of these tests.
-pub const GRACE: Duration = Duration::from_millis(200);
-
-/// Waits for a step of a test.
-///
-/// # Panics
-/// When it takes too long; `what` names it.
-pub async fn within<F: Future>(what: &str, step: F) -> F::Output {
-    match tokio::time::timeout(LIMIT, step).await {
-        Ok(output) => output,
-        Err(_) => panic!("waited {LIMIT:?} in vain for {what}"),
-    }
-}
+use crate::bed::Bed;
+pub use crate::bed::{built, goes_on};
+pub use crate::meeting;
+pub use crate::run::{STEP_LIMIT as LIMIT, within};
 
 /// The description of a pool of processes with so many slots. What tasks print is dropped.
 pub fn describe(slots: usize) -> Builder {
-    PodPoolExecutor::builder()
-        .max_workers(slots)
-        .isolation(Isolation::Process)
-        .grace(GRACE)
-        .output(Arc::new(|_| {}))
-        .ignore_ctrl_c()
-}
-
-/// The pool that a builder describes.
-///
-/// # Panics
-/// When it cannot be built.
-pub async fn built(builder: Builder) -> PodPoolExecutor {
-    match builder.build().await {
-        Ok(pool) => pool,
-        Err(error) => panic!("the pool was not built: {error:?}"),
-    }
+    Bed::process().builder(slots)
 }
 
 /// Ends a pool whose tasks have all ended.
@@ -65,11 +34,13 @@ pub async fn end(pool: PodPoolExecutor) {
 #[derive(Debug)]
 pub struct Program {
     child: Child,
+    pid: u32,
+    ears: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Program {
-    /// Starts the executable at `path`.
+    /// Starts the executable at `path`. It needs a tokio runtime.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -79,31 +50,38 @@ impl Program {
         command
             .args(arguments)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
         let mut child = match command.spawn() {
             Ok(child) => child,
             Err(error) => panic!("{} cannot be started: {error}", path.display()),
         };
-        let Some(stdout) = child.stdout.take() else {
-            panic!("{} has no output", path.display());
+        let (pid, ears, mouth) = (child.id(), child.stdin.take(), child.stdout.take());
+        let (Some(pid), Some(ears), Some(mouth)) = (pid, ears, mouth) else {
+            panic!("{} cannot be talked to", path.display());
         };
-        let lines = BufReader::new(stdout).lines();
-        Self { child, lines }
+        let lines = BufReader::new(mouth).lines();
+        Self {
+            child,
+            pid,
+            ears,
+            lines,
+        }
     }
 
     /// Its process id.
     #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    pub const fn pid(&self) -> u32 {
+        self.pid
     }
 
-    /// What follows `word` on the next line, which must begin with it. The program bounds its own life.
+    /// What follows `word` on the next line, which must begin with it.
     ///
     /// # Panics
-    /// When the line is another, or there is none.
-    pub fn hear(&mut self, word: &str) -> String {
-        match self.lines.next() {
-            Some(Ok(line)) => match line.strip_prefix(word) {
+    /// When the line is another, or none comes in time.
+    pub async fn hear(&mut self, word: &str) -> String {
+        match within("a line of the program", self.lines.next_line()).await {
+            Ok(Some(line)) => match line.strip_prefix(word) {
                 Some(rest) => rest.trim().to_owned(),
                 None => panic!("expected {word:?}, heard {line:?}"),
             },
@@ -115,30 +93,20 @@ impl Program {
     ///
     /// # Panics
     /// When it does not listen any more.
-    pub fn say(&mut self, word: &str) {
-        let told = self.child.stdin.as_mut().map(|its| writeln!(its, "{word}"));
-        assert!(
-            matches!(told, Some(Ok(()))),
-            "nobody hears {word:?}: {told:?}"
-        );
+    pub async fn say(&mut self, word: &str) {
+        let line = format!("{word}\n");
+        let told = self.ears.write_all(line.as_bytes()).await;
+        assert!(told.is_ok(), "nobody hears {word:?}: {told:?}");
     }
 
     /// Waits for its end.
     ///
     /// # Panics
-    /// When its end cannot be waited for.
-    pub fn wait(&mut self) -> std::process::ExitStatus {
-        match self.child.wait() {
+    /// When it does not end in time.
+    pub async fn wait(&mut self) -> ExitStatus {
+        match within("the end of the program", self.child.wait()).await {
             Ok(status) => status,
             Err(error) => panic!("the program's end cannot be waited for: {error}"),
         }
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        self.child.kill().ok();
-        self.child.wait().ok();
     }
 }

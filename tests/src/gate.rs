@@ -1,62 +1,14 @@
-//! A gate that tasks wait at, in whatever process they run: no test sleeps to see whether a task has begun.
-//!
-//! A task connects to the gate's socket and says its name; the test sees it arrive, lets it go when it likes, and
-//! sees it vanish when it is dropped or killed.
+//! A gate: a meeting for tasks that may run more than once. Each name is announced once, and passes once for all.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream as BlockingStream;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
+use crate::meeting::{self, Meeting};
 use crate::run::within;
-
-/// A directory that is removed with its owner.
-#[derive(Debug)]
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    /// A new directory.
-    ///
-    /// # Panics
-    /// When it cannot be made.
-    #[must_use]
-    pub fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("podpool-{}-{count}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        if let Err(error) = std::fs::create_dir_all(&path) {
-            panic!("{} cannot be made: {error}", path.display());
-        }
-        Self(path)
-    }
-
-    /// The directory.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // A process that still writes here only leaves an empty directory behind.
-        std::fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 /// Where tasks wait until the test lets them go. When it is dropped, all go, and later ones do not wait.
 ///
@@ -64,7 +16,7 @@ impl Drop for Scratch {
 /// come while it waits wait with it, unseen.
 #[derive(Debug)]
 pub struct Gate {
-    scratch: Scratch,
+    path: PathBuf,
     book: Arc<Mutex<Book>>,
     arrivals: tokio::sync::Mutex<UnboundedReceiver<u32>>,
     porter: JoinHandle<()>,
@@ -73,7 +25,7 @@ pub struct Gate {
 /// Who waits and who may pass.
 #[derive(Debug, Default)]
 struct Book {
-    waiting: HashMap<u32, Vec<UnixStream>>,
+    waiting: HashMap<u32, Vec<meeting::Guest>>,
     passed: HashSet<u32>,
 }
 
@@ -84,16 +36,13 @@ impl Gate {
     /// When its socket cannot be made.
     #[must_use]
     pub fn new() -> Self {
-        let scratch = Scratch::new();
-        let listener = match UnixListener::bind(scratch.path().join("gate")) {
-            Ok(listener) => listener,
-            Err(error) => panic!("a gate cannot be made: {error}"),
-        };
+        let meeting = Meeting::new();
+        let path = meeting.path();
         let book = Arc::new(Mutex::new(Book::default()));
         let (announce, arrivals) = unbounded_channel();
-        let porter = tokio::spawn(receive(listener, Arc::clone(&book), announce));
+        let porter = tokio::spawn(receive(meeting, Arc::clone(&book), announce));
         Self {
-            scratch,
+            path,
             book,
             arrivals: tokio::sync::Mutex::new(arrivals),
             porter,
@@ -103,7 +52,7 @@ impl Gate {
     /// The gate's address, for tasks.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        self.scratch.path().join("gate")
+        self.path.clone()
     }
 
     /// The next task that comes to the gate.
@@ -150,21 +99,16 @@ fn open(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
 }
 
 /// Takes tasks in, and announces each name once.
-async fn receive(listener: UnixListener, book: Arc<Mutex<Book>>, announce: UnboundedSender<u32>) {
-    while let Ok((mut stream, _)) = listener.accept().await {
-        let mut name = [0; 4];
-        // A task that was killed on its way is no guest.
-        if stream.read_exact(&mut name).await.is_err() {
-            continue;
-        }
-        let name = u32::from_le_bytes(name);
+async fn receive(meeting: Meeting, book: Arc<Mutex<Book>>, announce: UnboundedSender<u32>) {
+    while let Ok(guest) = meeting.accept().await {
+        let name = guest.name;
         let mut book = open(&book);
         if book.passed.contains(&name) {
             continue;
         }
-        let streams = book.waiting.entry(name).or_default();
-        streams.push(stream);
-        if streams.len() == 1 {
+        let guests = book.waiting.entry(name).or_default();
+        guests.push(guest);
+        if guests.len() == 1 {
             // Nobody listens any more when the test ends.
             announce.send(name).ok();
         }
@@ -183,23 +127,18 @@ impl Guest {
     /// Lets the task go.
     pub fn let_go(self) {}
 
-    /// Waits until the task is there no more: its future was dropped, or its process killed.
+    /// Waits until the task is there no more, in any execution: its future was dropped, or its process killed.
     ///
     /// # Panics
     /// When it is still there after a while.
     pub async fn vanished(self) {
-        for mut stream in self.open() {
-            let mut byte = [0];
-            let gone = within("the end of a task at the gate", stream.read(&mut byte)).await;
-            assert!(
-                !matches!(gone, Ok(1..)),
-                "a task talks at the gate instead of going"
-            );
+        for guest in self.open() {
+            guest.vanished().await;
         }
     }
 
-    /// Lets later executions of the task pass. Those that wait go when their streams are dropped.
-    fn open(&self) -> Vec<UnixStream> {
+    /// Lets later executions of the task pass. Those that wait go when they are dropped.
+    fn open(&self) -> Vec<meeting::Guest> {
         let mut book = open(&self.book);
         book.passed.insert(self.name);
         book.waiting.remove(&self.name).unwrap_or_default()
@@ -209,26 +148,5 @@ impl Guest {
 impl Drop for Guest {
     fn drop(&mut self) {
         drop(self.open());
-    }
-}
-
-/// Waits at a gate; for tasks.
-pub async fn wait_at(gate: &Path, name: u32) {
-    let Ok(mut stream) = UnixStream::connect(gate).await else {
-        // The gate is open.
-        return;
-    };
-    if stream.write_all(&name.to_le_bytes()).await.is_ok() {
-        stream.read_u8().await.ok();
-    }
-}
-
-/// The same, blocking the thread.
-pub fn block_at(gate: &Path, name: u32) {
-    let Ok(mut stream) = BlockingStream::connect(gate) else {
-        return;
-    };
-    if stream.write_all(&name.to_le_bytes()).is_ok() {
-        stream.read_exact(&mut [0]).ok();
     }
 }

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::gate::Scratch;
+use crate::scratch::Scratch;
 
 /// A file that tasks write to and a test reads.
 #[derive(Debug)]

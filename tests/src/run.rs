@@ -16,7 +16,7 @@ use crate::bed::{Bed, Need};
 pub const ROW_LIMIT: Duration = Duration::from_secs(30);
 
 /// Longest time that a row waits for one thing.
-pub const STEP_LIMIT: Duration = Duration::from_secs(12);
+pub const STEP_LIMIT: Duration = Duration::from_secs(20);
 
 /// Waits for a step of a row.
 ///

@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use podpool::{PodPoolExecutor, TaskContext};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::gate::{block_at, wait_at};
 use crate::journal::note;
+use crate::meeting::{meet_at, wait_at};
 
 /// Gives its argument back.
 #[podpool::task]
@@ -43,21 +43,22 @@ pub async fn slow(n: u64, time: Duration) -> u64 {
 /// Waits at a gate, and gives its name back.
 #[podpool::task]
 pub async fn hold(gate: PathBuf, name: u32) -> u32 {
-    wait_at(&gate, name).await;
+    // A gate that is open refuses nobody.
+    wait_at(&gate, name).await.ok();
     name
 }
 
 /// Waits at a gate with its thread blocked.
 #[podpool::task]
 pub fn block(gate: PathBuf, name: u32) -> u32 {
-    block_at(&gate, name);
+    meet_at(&gate, name).ok();
     name
 }
 
 /// Waits at a gate, then fails.
 #[podpool::task]
 pub async fn hold_and_fail(gate: PathBuf, name: u32) -> anyhow::Result<u32> {
-    wait_at(&gate, name).await;
+    wait_at(&gate, name).await.ok();
     anyhow::bail!("task {name} was told to fail")
 }
 
@@ -68,7 +69,7 @@ pub async fn hold_until_cancelled(ctx: &TaskContext, gate: PathBuf, journal: Pat
         () = ctx.cancellation().cancelled() => {
             note(&journal, "cancelled").ok();
         }
-        () = wait_at(&gate, 0) => {}
+        _ = wait_at(&gate, 0) => {}
     }
     std::process::id()
 }
@@ -337,14 +338,14 @@ pub fn set_up_at_second_try(journal: PathBuf) -> anyhow::Result<()> {
 /// Waits at a gate, then gives its argument back.
 #[podpool::task]
 pub async fn echo_behind(gate: PathBuf, n: u64) -> u64 {
-    wait_at(&gate, 0).await;
+    wait_at(&gate, 0).await.ok();
     n
 }
 
 /// Waits at a gate, then writes a line.
 #[podpool::task]
 pub async fn hold_and_write(gate: PathBuf, journal: PathBuf) -> anyhow::Result<()> {
-    wait_at(&gate, 0).await;
+    wait_at(&gate, 0).await.ok();
     note(&journal, "went").context("the journal refused")
 }
 

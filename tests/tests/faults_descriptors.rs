@@ -5,8 +5,8 @@ use std::time::Duration;
 use podpool::TaskErrorKind;
 use podpool_tests::faults::meeting::Meeting;
 use podpool_tests::faults::processes::Watched;
-use podpool_tests::faults::tasks::{close_descriptors, echo, leave_a_child, meet};
-use podpool_tests::faults::{built, describe, end, within};
+use podpool_tests::faults::tasks::{close_descriptors, leave_a_child, meet};
+use podpool_tests::faults::{built, describe, end, goes_on, within};
 
 podpool::test_slots!();
 
@@ -23,12 +23,7 @@ async fn a_task_that_closes_every_descriptor_crashed_alone() {
     .await;
     let error = error.expect_err("nobody can hear of its result");
     assert_eq!(error.kind(), TaskErrorKind::Crashed, "{error}");
-    assert_eq!(
-        within("another task", pool.submit(echo(5)))
-            .await
-            .expect("a result"),
-        5
-    );
+    goes_on(&pool).await;
     other.let_go().await;
     assert_eq!(
         within("the other task", &mut beside)
@@ -57,12 +52,7 @@ async fn a_child_that_a_task_leaves_delays_nothing_and_ends_with_the_pool() {
         .await
         .expect("a result");
     let child = Watched::new(child);
-    assert_eq!(
-        within("another task", pool.submit(echo(5)))
-            .await
-            .expect("a result"),
-        5
-    );
+    goes_on(&pool).await;
     assert!(
         !child.ends_within(Duration::ZERO).await,
         "the child of a task ended before its slot"

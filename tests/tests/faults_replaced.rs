@@ -2,27 +2,36 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
-use podpool_tests::faults::meeting::Directory;
 use podpool_tests::faults::processes::{Watched, signal};
 use podpool_tests::faults::{LIMIT, Program};
+use podpool_tests::scratch::Scratch;
 use rustix::process::Signal;
+
+/// Copies the master and starts the copy. One at a time: a process that is forked while another copy is written holds
+/// that file open for a moment, and what is open for writing cannot be started.
+fn start_copy(executable: &Path) -> Program {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _turn = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    fs::copy(env!("CARGO_BIN_EXE_faults-master"), executable).expect("a copy of the program");
+    Program::start(executable, &["replaced"])
+}
 
 /// Starts a copy of the master, lets `replace` have its file, and has it start a slot after that.
 async fn slots_start_after(replace: impl FnOnce(&Path)) {
-    let directory = Directory::new();
+    let directory = Scratch::new();
     let executable = directory.path().join("program");
-    fs::copy(env!("CARGO_BIN_EXE_faults-master"), &executable).expect("a copy of the program");
-    let mut master = Program::start(&executable, &["replaced"]);
-    let first: u32 = master.hear("slot ").parse().expect("a process id");
+    let mut master = start_copy(&executable);
+    let first: u32 = master.hear("slot ").await.parse().expect("a process id");
     replace(&executable);
     let slot = Watched::new(first);
     assert!(signal(first, Signal::KILL));
     assert!(slot.ends_within(LIMIT).await);
-    master.say("go on");
-    let second: u32 = master.hear("slot ").parse().expect("a process id");
+    master.say("go on").await;
+    let second: u32 = master.hear("slot ").await.parse().expect("a process id");
     assert_ne!(second, first);
-    assert!(master.wait().success());
+    assert!(master.wait().await.success());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 
 use podpool::{Isolation, PodPoolExecutor, TaskErrorKind, TaskFuture, TaskState};
 use podpool_core::registry::Registry;
-use podpool_tests::faults::reshaped::Reshaped;
+use podpool_tests::faults::reshaped::reshaped;
 use podpool_tests::faults::tasks::{echo, nest, process};
 use podpool_tests::faults::{LIMIT, built, describe, end, within};
 
@@ -73,7 +73,7 @@ async fn a_parcel_of_another_shape_is_rejected_and_others_run() {
                 .isolation(isolation)
                 .decorate_queues(Arc::new(move |queue_name, queue| {
                     if queue_name == "tasks" {
-                        Arc::new(Reshaped::new(queue, name))
+                        Arc::new(reshaped(queue, name))
                     } else {
                         queue
                     }

@@ -17,7 +17,7 @@ async fn nothing_is_left_after(fate: Signal, stop: bool) {
     let address = meeting.path().display().to_string();
     let executable = Path::new(env!("CARGO_BIN_EXE_faults-master"));
     let mut master = Program::start(executable, &["meet", &address]);
-    master.hear("submitted");
+    master.hear("submitted").await;
     let guests = meeting.guests(3).await;
     let grandchild = guests[2].name;
     let mut left: Vec<_> = children(master.pid())
@@ -42,7 +42,7 @@ async fn nothing_is_left_after(fate: Signal, stop: bool) {
             process.pid
         );
     }
-    assert!(!master.wait().success());
+    assert!(!master.wait().await.success());
 }
 
 #[tokio::test]

@@ -104,7 +104,8 @@ fn short_tasks_widen_the_window() {
 #[test]
 fn large_arguments_hold_a_window_at_its_start() {
     let mut fake = Fake::new();
-    let call = |n: u64| Call::<u64>::new(&crate::future::fake::TASK, &(n, vec![7_u8; 4 << 20]));
+    let text = "x".repeat(4 << 20);
+    let call = |n: u64| Call::<u64>::new(&crate::future::fake::TASK, &(n, &text));
     let pool = fake.pool(1, Some(Duration::ZERO));
     let mut map = Map::new(pool, stream::iter(0..), call);
     for n in 0..20 {

@@ -6,9 +6,10 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use podpool::{PodPoolExecutor, TaskContext};
+use podpool::TaskContext;
 
-use super::meeting::meet_at;
+use crate::meeting::meet_at;
+pub use crate::tasks::nest;
 
 /// Gives its argument back.
 #[podpool::task]
@@ -159,15 +160,6 @@ pub fn run_program(program: PathBuf, arguments: Vec<String>) -> std::io::Result<
         .stderr(Stdio::inherit())
         .output()?;
     Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
-}
-
-/// Tries to build a pool of its own, and says what came of it.
-#[podpool::task]
-pub async fn nest() -> String {
-    match PodPoolExecutor::builder().max_workers(1).build().await {
-        Ok(_) => "it was built".to_owned(),
-        Err(error) => format!("{error:?}"),
-    }
 }
 
 /// An initializer that fails always.

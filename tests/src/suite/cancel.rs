@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use podpool::{CancelOutcome, TaskErrorKind, TaskState};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, goes_on};
 use crate::gate::Gate;
 use crate::journal::Journal;
 use crate::run::within;
@@ -51,12 +51,7 @@ pub async fn a_running_task_is_stopped(bed: Bed) {
     let error = within("the cancelled one", held).await.unwrap_err();
     assert_eq!(error.kind(), TaskErrorKind::Cancelled);
     guest.vanished().await;
-    assert_eq!(
-        within("another", pool.submit(tasks::echo(4)))
-            .await
-            .unwrap(),
-        4
-    );
+    goes_on(&pool).await;
 }
 
 /// A task that blocks its thread is stopped too: its process is killed.
@@ -70,12 +65,7 @@ pub async fn a_blocking_task_is_killed(bed: Bed) {
         CancelOutcome::Signalled
     );
     guest.vanished().await;
-    assert_eq!(
-        within("another", pool.submit(tasks::echo(4)))
-            .await
-            .unwrap(),
-        4
-    );
+    goes_on(&pool).await;
 }
 
 /// Without processes a blocking task is left behind, and the pool goes on.
@@ -88,12 +78,7 @@ pub async fn a_blocking_task_holds_nothing_up(bed: Bed) {
         within("the cancel", blocked.cancel()).await,
         CancelOutcome::Signalled
     );
-    assert_eq!(
-        within("another", pool.submit(tasks::echo(4)))
-            .await
-            .unwrap(),
-        4
-    );
+    goes_on(&pool).await;
     drop(guest);
 }
 
@@ -183,25 +168,16 @@ pub async fn a_backlog_can_be_cancelled(bed: Bed) {
         assert_eq!(result.unwrap_err().kind(), TaskErrorKind::Cancelled);
     }
     guest.vanished().await;
-    assert_eq!(
-        within("another", pool.submit(tasks::echo(4)))
-            .await
-            .unwrap(),
-        4
-    );
+    goes_on(&pool).await;
     within("the shutdown", pool.shutdown()).await.unwrap();
 }
 
 /// A task that waits for its next attempt has nothing out.
 pub async fn a_task_between_attempts_is_dequeued(bed: Bed) {
-    let pool = bed.pool(1).await;
+    let (pool, mut news) = bed.pool_with_news(1).await;
     let future = pool.submit(tasks::patient());
-    let failed_once = async {
-        while failed(&future.attempts()).is_empty() {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
-    };
-    within("the first failure", failed_once).await;
+    let failed_once = || !failed(&future.attempts()).is_empty();
+    news.until("the first failure", failed_once).await;
     assert_eq!(future.state(), TaskState::Pending);
     assert_eq!(
         within("the cancel", future.cancel()).await,

@@ -88,15 +88,11 @@ pub async fn submissions_are_refused_while_it_waits(bed: Bed) {
 pub async fn pending_tasks_can_be_cancelled(bed: Bed) {
     let gate = Gate::new();
     let journal = Journal::new();
-    let pool = bed.pool(1).await;
+    let (pool, mut news) = bed.pool_with_news(1).await;
     let held = pool.submit(tasks::hold(gate.path(), 5));
     let guest = gate.arrival().await;
-    let told = async {
-        while !matches!(held.state(), podpool::TaskState::Running { .. }) {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
-    };
-    within("the state to be running", told).await;
+    let told = || matches!(held.state(), podpool::TaskState::Running { .. });
+    news.until("the state to be running", told).await;
     let write = |n: u32| pool.submit(tasks::write_line(journal.path(), n.to_string()));
     let pending: Vec<_> = (0..50).map(write).collect();
     let shutdown = pool.shutdown_with(ShutdownBehavior::CancelPending);

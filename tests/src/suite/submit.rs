@@ -149,7 +149,7 @@ pub async fn higher_priorities_go_first(bed: Bed) {
 /// Pending, running, done; and the attempt while it runs.
 pub async fn a_future_tells_its_state(bed: Bed) {
     let gate = Gate::new();
-    let pool = bed.pool(1).await;
+    let (pool, mut news) = bed.pool_with_news(1).await;
     let first = pool.submit(tasks::hold(gate.path(), 1));
     let guest = gate.arrival().await;
     let second = pool.submit(tasks::hold(gate.path(), 2));
@@ -157,12 +157,8 @@ pub async fn a_future_tells_its_state(bed: Bed) {
         attempt: Attempt::FIRST,
     };
     // The word that it started travels behind the task itself.
-    let told = async {
-        while first.state() != running {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    within("the state to be running", told).await;
+    let told = || first.state() == running;
+    news.until("the state to be running", told).await;
     assert_eq!(second.state(), TaskState::Pending);
     assert!(!first.is_done());
     guest.let_go();

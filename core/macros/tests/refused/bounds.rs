@@ -1,14 +1,13 @@
 //! Types that lack what a task needs: the error stands at the type.
 use podpool_macros::task;
-use serde::{Deserialize, Serialize};
-
-#[derive(Serialize, Deserialize)]
-struct Local {
-    bound: std::marker::PhantomData<*const u8>,
-}
+use std::marker::PhantomData;
+use std::rc::Rc;
 
 #[task(crate = podpool_core)]
-fn thread_bound(_value: Local) {}
+fn thread_bound(_value: PhantomData<*const u8>) {}
+
+#[task(crate = podpool_core)]
+fn counted(_value: Rc<u8>) {}
 
 mod mine {
     pub(crate) type Result = u8;

@@ -1,63 +1,25 @@
-//! A place where tasks wait, in whatever process they run, until the test lets them go.
+//! A place where tasks wait, in whatever process they run, until the test lets them go: no test sleeps to see
+//! whether a task has begun.
 //!
-//! A task says its name and its process; the test sees it come, kills its process or lets it go, and sees it vanish.
+//! A task connects to a socket and says its name and its process; the test sees it come, lets it go or kills its
+//! process, and sees it vanish.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::within;
-
-/// A directory that is removed with its owner.
-#[derive(Debug)]
-pub struct Directory(PathBuf);
-
-impl Directory {
-    /// A new directory.
-    ///
-    /// # Panics
-    /// When it cannot be made.
-    #[must_use]
-    pub fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("podpool-faults-{}-{count}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        if let Err(error) = std::fs::create_dir_all(&path) {
-            panic!("{} cannot be made: {error}", path.display());
-        }
-        Self(path)
-    }
-
-    /// Its path.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Default for Directory {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // What another process still writes only stays behind in the system's own directory.
-        std::fs::remove_dir_all(&self.0).ok();
-    }
-}
+use crate::faults::processes::signal;
+use crate::run::within;
+use crate::scratch::Scratch;
 
 /// Where tasks wait.
 #[derive(Debug)]
 pub struct Meeting {
-    directory: Directory,
+    scratch: Scratch,
     listener: UnixListener,
 }
 
@@ -68,12 +30,9 @@ impl Meeting {
     /// When its socket cannot be made.
     #[must_use]
     pub fn new() -> Self {
-        let directory = Directory::new();
-        match UnixListener::bind(directory.path().join("meeting")) {
-            Ok(listener) => Self {
-                directory,
-                listener,
-            },
+        let scratch = Scratch::new();
+        match UnixListener::bind(scratch.path().join("meeting")) {
+            Ok(listener) => Self { scratch, listener },
             Err(error) => panic!("there is no place to meet: {error}"),
         }
     }
@@ -81,7 +40,7 @@ impl Meeting {
     /// Its address, for tasks.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        self.directory.path().join("meeting")
+        self.scratch.path().join("meeting")
     }
 
     /// The next task that comes.
@@ -108,7 +67,8 @@ impl Meeting {
         guests
     }
 
-    async fn accept(&self) -> io::Result<Guest> {
+    /// The next task that comes, without a limit.
+    pub(crate) async fn accept(&self) -> io::Result<Guest> {
         loop {
             let (mut stream, _) = self.listener.accept().await?;
             // A task that was killed on its way is no guest.
@@ -127,7 +87,7 @@ impl Default for Meeting {
     }
 }
 
-/// A task that waits.
+/// A task that waits. When it is dropped, the task goes on, and hears that the meeting is over.
 #[derive(Debug)]
 pub struct Guest {
     /// The name that it gave.
@@ -149,18 +109,12 @@ impl Guest {
     /// # Panics
     /// When there is no such process, or it does not go.
     pub async fn kill(self) {
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        let killed = pid.map(|pid| kill_process(pid, Signal::KILL));
-        assert_eq!(
-            killed,
-            Some(Ok(())),
-            "process {} cannot be killed",
-            self.pid
-        );
+        let killed = signal(self.pid, Signal::KILL);
+        assert!(killed, "process {} cannot be killed", self.pid);
         self.vanished().await;
     }
 
-    /// Waits until the task is there no more.
+    /// Waits until the task is there no more: its future was dropped, or its process killed.
     ///
     /// # Panics
     /// When it is still there after a while.
@@ -170,13 +124,28 @@ impl Guest {
     }
 }
 
-/// Waits at a meeting, with the thread blocked; for tasks.
+/// What a task says when it comes.
+fn greeting(name: u32) -> [u8; 8] {
+    let words = u64::from(name) << 32 | u64::from(std::process::id());
+    words.to_be_bytes()
+}
+
+/// Waits at a meeting; for tasks.
 ///
 /// # Errors
-/// When nobody is there.
+/// When nobody is there, or the meeting is over.
+pub async fn wait_at(meeting: &Path, name: u32) -> io::Result<()> {
+    let mut stream = UnixStream::connect(meeting).await?;
+    stream.write_all(&greeting(name)).await?;
+    stream.read_u8().await.map(drop)
+}
+
+/// The same, blocking the thread.
+///
+/// # Errors
+/// As [`wait_at`].
 pub fn meet_at(meeting: &Path, name: u32) -> io::Result<()> {
     let mut stream = BlockingStream::connect(meeting)?;
-    stream.write_all(&name.to_be_bytes())?;
-    stream.write_all(&std::process::id().to_be_bytes())?;
+    stream.write_all(&greeting(name))?;
     stream.read_exact(&mut [0])
 }

@@ -1,0 +1,45 @@
+//! A directory of a test.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A directory that is removed with its owner.
+#[derive(Debug)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// A new directory.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("podpool-{}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        if let Err(error) = std::fs::create_dir_all(&path) {
+            panic!("{} cannot be made: {error}", path.display());
+        }
+        Self(path)
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // A process that still writes here only leaves an empty directory behind.
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}

@@ -1,0 +1,82 @@
+//! A queue that a test listens at, or whose messages it changes.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
+
+/// Passes everything on, but what it was told to do besides.
+pub struct Tap {
+    queue: Arc<dyn Queue>,
+    change: Option<Box<dyn Fn(Bytes) -> Bytes + Send + Sync>>,
+    acknowledged: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Tap {
+    /// Over a queue, with nothing to do yet.
+    #[must_use]
+    pub fn new(queue: Arc<dyn Queue>) -> Self {
+        Self {
+            queue,
+            change: None,
+            acknowledged: None,
+        }
+    }
+
+    /// Stores what `change` makes of each message.
+    #[must_use]
+    pub fn changing(mut self, change: impl Fn(Bytes) -> Bytes + Send + Sync + 'static) -> Self {
+        self.change = Some(Box::new(change));
+        self
+    }
+
+    /// Calls `heard` before messages are acknowledged: whoever took them has done with them what is to be done.
+    #[must_use]
+    pub fn on_ack(mut self, heard: impl Fn() + Send + Sync + 'static) -> Self {
+        self.acknowledged = Some(Box::new(heard));
+        self
+    }
+}
+
+impl fmt::Debug for Tap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.queue.fmt(f)
+    }
+}
+
+#[async_trait]
+impl Queue for Tap {
+    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        let batch = match &self.change {
+            None => batch,
+            Some(change) => batch.into_iter().map(change).collect(),
+        };
+        self.queue.put(batch).await
+    }
+
+    async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        self.queue.take(max, wait).await
+    }
+
+    async fn extend(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        self.queue.extend(leases).await
+    }
+
+    async fn ack(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        if let Some(heard) = &self.acknowledged {
+            heard();
+        }
+        self.queue.ack(leases).await
+    }
+
+    async fn release(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        self.queue.release(leases).await
+    }
+
+    fn limits(&self) -> QueueLimits {
+        self.queue.limits()
+    }
+}
