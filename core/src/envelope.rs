@@ -204,6 +204,34 @@ pub struct Control {
     pub retired: Vec<Retired>,
     /// Workers that must end what they run and leave.
     pub drain: Vec<WorkerId>,
+    /// Workers whose greeting was heard lately: they may pull.
+    pub greeted: Vec<WorkerId>,
+}
+
+/// Lines that tasks printed, on their way to the master.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Printed {
+    /// The run.
+    pub run: RunId,
+    /// The worker.
+    pub worker: WorkerId,
+    /// The highest epoch that the worker has seen.
+    pub epoch: u64,
+    /// The lines, in order.
+    pub lines: Vec<PrintedLine>,
+    /// Lines before these that were left out, because more was printed than may be sent.
+    pub left_out: u64,
+}
+
+/// One line that a task printed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrintedLine {
+    /// The task and its attempt, where they are known.
+    pub task: Option<(TaskId, Attempt)>,
+    /// Whether it went to standard error.
+    pub error: bool,
+    /// The line, without its end.
+    pub text: String,
 }
 
 impl Parcel {
@@ -246,4 +274,4 @@ macro_rules! word {
     )*};
 }
 
-word!(Started, Hello, Alive, Control);
+word!(Started, Hello, Alive, Control, Printed);

@@ -282,6 +282,11 @@ fn install_subscriber() {
     );
 }
 
+/// Ends a worker process that cannot be one, with the exit code for a wrong set-up.
+pub fn cannot_work(reason: &str) -> ! {
+    exit(reason, EXIT_WORKER_WITHOUT_INIT)
+}
+
 fn leave(code: i32) -> ! {
     exit(
         "podpool: this process was started to run tasks, but the program builds an executor first; call podpool::init() as the first line of main",

@@ -8,6 +8,7 @@ pub mod codec;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod envelope;
+pub mod fleet;
 pub mod id;
 pub mod init;
 pub mod outcome;

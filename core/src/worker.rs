@@ -3,15 +3,18 @@
 //! The same loop runs in a pod and inside the master on a laptop. [`State`] decides; the loop only
 //! moves messages between it, the queues and the slots.
 
+pub mod conduct;
 pub mod effect;
 pub mod estimate;
 pub mod frame;
 mod held;
 mod keeper;
 pub mod lease;
+mod printed;
 pub mod retired;
 pub mod run;
 pub mod state;
 
+pub use self::conduct::{Conduct, Left};
 pub use self::run::{Order, OutputLine, OutputSink, Queues, Worker};
 pub use self::state::{Settings, State};

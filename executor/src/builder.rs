@@ -1,5 +1,8 @@
 //! How an executor is described and started. This file alone sees all back-ends.
 
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -19,6 +22,8 @@ use crate::output;
 
 /// The environment variable that names the back-end.
 const BACKEND: &str = "PODPOOL_BACKEND";
+/// From asking a task to stop to killing its process.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Where tasks run on this machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +66,8 @@ pub struct Builder {
     output: Option<OutputSink>,
     ignore_ctrl_c: bool,
     decorator: Option<QueueDecorator>,
+    #[cfg(feature = "kubernetes")]
+    cluster: kubernetes::ClusterSettings,
 }
 
 type Initializer = Box<dyn FnOnce() -> Result<(u32, bytes::Bytes), String> + Send>;
@@ -161,21 +168,30 @@ impl Builder {
     ///
     /// # Errors
     /// [`BuildError`]; nothing was started then.
-    #[expect(clippy::unused_async, reason = "back-ends on a cluster are asked here")]
     pub async fn build(self) -> Result<PodPoolExecutor, BuildError> {
-        if self.chosen_backend()? == Backend::Kubernetes {
-            let backend = "kubernetes";
-            return Err(BuildError::FeatureMissing {
-                backend: backend.to_owned(),
-                feature: backend,
-            });
-        }
+        let backend = self.chosen_backend()?;
         check_role(self.isolation)?;
         let registry = Registry::global().map_err(|error| BuildError::Registry(Box::new(error)))?;
         registry
             .trace()
             .map_err(|error| BuildError::Registry(Box::new(error)))?;
-        local::start(self.into_local()?)
+        match backend {
+            Backend::Local => local::start(self.into_local()?),
+            Backend::Kubernetes => self.start_on_cluster().await,
+        }
+    }
+
+    #[cfg(not(feature = "kubernetes"))]
+    #[expect(
+        clippy::unused_async,
+        reason = "the back-end that is not compiled in would wait"
+    )]
+    async fn start_on_cluster(self) -> Result<PodPoolExecutor, BuildError> {
+        let backend = "kubernetes";
+        Err(BuildError::FeatureMissing {
+            backend: backend.to_owned(),
+            feature: backend,
+        })
     }
 
     fn chosen_backend(&self) -> Result<Backend, BuildError> {
@@ -190,49 +206,52 @@ impl Builder {
     }
 
     fn into_local(self) -> Result<Local, BuildError> {
-        let slots = match self.max_workers {
-            Some(0) => return Err(BuildError::ZeroWorkers),
-            Some(workers) => workers,
-            None => thread::available_parallelism().map_or(1, NonZeroUsize::get),
-        };
-        let setting = |name: &str, value: String, reason: String| BuildError::Setting {
-            name: name.to_owned(),
-            value,
-            reason,
-        };
-        let slots = u32::try_from(slots).map_err(|_| {
-            setting(
-                "max_workers",
-                slots.to_string(),
-                "it is too large".to_owned(),
-            )
-        })?;
-        let run = match &self.run {
-            None => RunId::random(),
-            Some(name) => {
-                RunId::new(name).map_err(|error| setting("run", name.clone(), error.to_string()))?
-            }
-        };
-        let initializer = self
-            .initializer
-            .map(|initializer| initializer())
-            .transpose();
+        let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Ok(Local {
-            run,
-            slots,
+            slots: self.workers(workers)?,
+            run: self.run_id()?,
             isolation: self.isolation,
             max_tasks_per_slot: self.max_tasks_per_slot,
             retries: self.retries,
             memory: self.memory,
-            grace: self.grace.unwrap_or(Duration::from_secs(5)),
+            grace: self.grace.unwrap_or(GRACE),
             lease: self.lease,
-            initializer: initializer
-                .map_err(|reason| setting("initializer", "the call".to_owned(), reason))?,
+            initializer: encode(self.initializer)?,
             output: self.output.unwrap_or_else(|| Arc::new(output::pass_on)),
             ctrl_c: !self.ignore_ctrl_c,
             decorator: self.decorator,
         })
     }
+
+    /// How many workers, with this many by default.
+    fn workers(&self, default: usize) -> Result<u32, BuildError> {
+        let workers = match self.max_workers {
+            Some(0) => return Err(BuildError::ZeroWorkers),
+            workers => workers.unwrap_or(default),
+        };
+        let too_large = |_| setting("max_workers", workers, "it is too large");
+        u32::try_from(workers).map_err(too_large)
+    }
+
+    fn run_id(&self) -> Result<RunId, BuildError> {
+        match &self.run {
+            None => Ok(RunId::random()),
+            Some(name) => RunId::new(name).map_err(|error| setting("run", name, error)),
+        }
+    }
+}
+
+fn setting(name: &str, value: impl fmt::Display, reason: impl fmt::Display) -> BuildError {
+    BuildError::Setting {
+        name: name.to_owned(),
+        value: value.to_string(),
+        reason: reason.to_string(),
+    }
+}
+
+fn encode(initializer: Option<Initializer>) -> Result<Option<(u32, bytes::Bytes)>, BuildError> {
+    let encoded = initializer.map(|initializer| initializer()).transpose();
+    encoded.map_err(|reason| setting("initializer", "the call", reason))
 }
 
 impl fmt::Debug for Builder {

@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use podpool_core::envelope::{Kind, Message, RunState, Seal};
+use podpool_core::envelope::{Kind, Message, Printed, PrintedLine, RunState, Seal};
+use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::queue::publisher::Publisher;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError};
 use podpool_core::registry::Registry;
-use podpool_core::worker::{Order, Queues};
+use podpool_core::worker::Queues;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
@@ -38,8 +39,7 @@ const PULL_AGAIN: Duration = Duration::from_millis(200);
 const PULL_MOST: usize = 64;
 /// The master's heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// Shortest time between two changes that the workers are told.
-const CONTROL_PAUSE: Duration = Duration::from_millis(20);
+
 /// Tasks in the outbox above which submissions stay where they are while enough is out: moving them early would
 /// only cost both threads their caches.
 const PLENTY: usize = 16 * 1024;
@@ -48,20 +48,30 @@ const PLENTY: usize = 16 * 1024;
 pub(crate) const BROKER_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// What a dispatcher is made of.
-#[derive(Debug)]
 pub(crate) struct Dispatch {
     pub(crate) settings: Settings,
     pub(crate) inbox: Inbox,
     pub(crate) queues: Queues,
-    /// Orders to the local worker.
-    pub(crate) orders: mpsc::UnboundedSender<Order>,
-    /// Ends when the local worker has.
-    pub(crate) worker: oneshot::Receiver<()>,
+    pub(crate) fleet: FleetHandle,
+    /// Shortest time between two changes that the workers are told.
+    pub(crate) control_pause: Duration,
+    /// Who shows the lines that tasks printed elsewhere.
+    pub(crate) printed: Option<PrintedSink>,
     pub(crate) measured: Arc<crate::measured::Measured>,
 }
 
+/// What starts the workers of this run.
+#[derive(Debug)]
+pub(crate) struct FleetHandle {
+    pub(crate) orders: mpsc::UnboundedSender<FleetOrder>,
+    pub(crate) events: mpsc::UnboundedReceiver<FleetEvent>,
+}
+
+/// Takes a line that a task printed in another process: the worker's name, the task's, and the line.
+pub(crate) type PrintedSink = Arc<dyn Fn(&str, Option<&'static str>, &PrintedLine) + Send + Sync>;
+
 impl Dispatch {
-    /// Runs until the pool is shut down and its worker has ended.
+    /// Runs until the pool is shut down and its fleet has ended.
     pub(crate) async fn run(self) {
         let mut running = RunningDispatch::new(self);
         while !running.is_over() {
@@ -78,9 +88,19 @@ struct RunningDispatch {
     inbox: Inbox,
     queues: Queues,
     seal: Seal,
-    orders: mpsc::UnboundedSender<Order>,
-    worker: oneshot::Receiver<()>,
-    worker_ended: bool,
+    fleet: FleetHandle,
+    fleet_ended: bool,
+    /// What the fleet was told last: tasks that have not ended, up to the number of slots, and whether that is all.
+    needed: Option<(usize, bool)>,
+    /// Whether the fleet was told to end.
+    ending: bool,
+    leftovers: Vec<String>,
+    /// The epoch of the master that took the run over.
+    superseded: Option<u64>,
+    slots: usize,
+    epoch: u64,
+    control_pause: Duration,
+    printed: Option<PrintedSink>,
     measured: Arc<crate::measured::Measured>,
     tasks: Publisher<()>,
     control: Publisher<()>,
@@ -100,7 +120,7 @@ enum Woken {
     Results(Result<Vec<Delivery>, QueueError>),
     Mail,
     Stored,
-    WorkerEnded,
+    Fleet(FleetEvent),
     Tick,
 }
 
@@ -110,17 +130,25 @@ impl RunningDispatch {
             settings,
             inbox,
             queues,
-            orders,
-            worker,
+            fleet,
+            control_pause,
+            printed,
             measured,
         } = dispatch;
         Self {
             seal: settings.seal.clone(),
+            slots: settings.slots,
+            epoch: settings.epoch,
             state: State::new(settings),
             inbox,
-            orders,
-            worker,
-            worker_ended: false,
+            fleet,
+            fleet_ended: false,
+            needed: None,
+            ending: false,
+            leftovers: Vec::new(),
+            superseded: None,
+            control_pause,
+            printed,
             measured,
             tasks: Publisher::new(queues.tasks.clone()),
             control: Publisher::new(queues.control.clone()),
@@ -136,9 +164,9 @@ impl RunningDispatch {
         }
     }
 
-    /// Shut down, every future settled, and the worker gone.
+    /// Shut down, every future settled, and the fleet gone.
     fn is_over(&self) -> bool {
-        self.shutdown.is_some() && self.state.unfinished() == 0 && self.worker_ended
+        self.shutdown.is_some() && self.state.unfinished() == 0 && self.fleet_ended
     }
 
     async fn step(&mut self) {
@@ -147,7 +175,7 @@ impl RunningDispatch {
         let mail = matches!(woken, Woken::Mail);
         match woken {
             Woken::Results(answer) => self.on_pulled(now, answer),
-            Woken::WorkerEnded => self.on_worker_ended(),
+            Woken::Fleet(event) => self.on_fleet(now, event),
             Woken::Mail | Woken::Stored | Woken::Tick => {}
         }
         self.state.on_tick(now);
@@ -158,6 +186,7 @@ impl RunningDispatch {
         self.take_mail(now);
         self.check_queue(now);
         self.tell_workers(now);
+        self.tell_fleet();
         self.state.wake();
     }
 
@@ -169,13 +198,16 @@ impl RunningDispatch {
         let saturated = self.is_saturated();
         tokio::select! {
             biased;
-            answer = &mut self.pull => Woken::Results(answer),
+                        answer = &mut self.pull, if !self.ending => Woken::Results(answer),
             _ = self.tasks.next() => Woken::Stored,
             _ = self.control.next() => Woken::Stored,
             Some(()) = self.acks.next() => Woken::Stored,
             () = self.inbox.changed(), if !saturated => Woken::Mail,
             () = self.inbox.commanded(), if saturated => Woken::Mail,
-            _ = &mut self.worker, if !self.worker_ended => Woken::WorkerEnded,
+                        event = self.fleet.events.recv(), if !self.fleet_ended => {
+                // A fleet that went without a word has ended too.
+                Woken::Fleet(event.unwrap_or(FleetEvent::Ended { leftovers: Vec::new() }))
+            }
             () = sleep_until(deadline) => Woken::Tick,
         }
     }
@@ -245,8 +277,7 @@ impl RunningDispatch {
             ShutdownBehavior::CancelPending => self.state.cancel_pending(),
             ShutdownBehavior::Abort => {
                 self.state.abort();
-                // The worker may have ended by itself.
-                self.orders.send(Order::Stop).ok();
+                self.order(FleetOrder::Stop);
             }
             _ => {}
         }
@@ -266,6 +297,7 @@ impl RunningDispatch {
             }
         };
         self.pull = pull(queue);
+        self.state.set_caught_up(deliveries.len() < PULL_MOST);
         let mut leases = Vec::with_capacity(deliveries.len());
         for Delivery { lease, body } in deliveries {
             leases.push(lease);
@@ -279,13 +311,26 @@ impl RunningDispatch {
     }
 
     fn on_message(&mut self, now: Instant, body: bytes::Bytes) {
-        match Message::read(body, &self.seal) {
+        let message = Message::read(body, &self.seal);
+        let known = message.as_ref().ok().and_then(Message::origin);
+        if let Some((run, epoch)) = known {
+            if run != self.state.run() {
+                warn!(%run, "a message of another run was dropped");
+                return;
+            }
+            if epoch > self.epoch {
+                self.supersede(epoch);
+                return;
+            }
+        }
+        match message {
             Ok(Message::Results(results, entries)) => {
                 self.state.on_results(now, &results, &entries)
             }
             Ok(Message::Started(started)) => self.state.on_started(now, &started),
             Ok(Message::Alive(alive)) => self.state.on_alive(now, alive),
             Ok(Message::Hello(hello)) => self.state.on_hello(now, hello),
+            Ok(Message::Printed(printed)) => self.show(&printed),
             Ok(other) => warn!(?other, "a message on the results' queue was dropped"),
             Err(error) => warn!(%error, "a message on the results' queue was dropped"),
         }
@@ -301,16 +346,80 @@ impl RunningDispatch {
         }
     }
 
-    fn on_worker_ended(&mut self) {
-        self.worker_ended = true;
-        if self.state.unfinished() > 0 {
-            self.break_pool("the worker ended before its tasks did");
+    fn on_fleet(&mut self, now: Instant, event: FleetEvent) {
+        match event {
+            FleetEvent::Gone(departure) => self.state.on_departure(now, &departure),
+            FleetEvent::Surplus(worker) => self.state.on_surplus(worker),
+            FleetEvent::Broken(reason) => self.break_pool(&reason),
+            FleetEvent::Ended { leftovers } => {
+                self.fleet_ended = true;
+                self.leftovers = leftovers;
+                if self.state.unfinished() > 0 {
+                    self.break_pool("the workers ended before their tasks did");
+                }
+            }
+            other => debug!(?other, "the fleet said something new"),
         }
     }
 
+    /// Another master has taken the run: this one stops, and leaves everything to it.
+    fn supersede(&mut self, epoch: u64) {
+        if self.superseded.is_none() {
+            self.superseded = Some(epoch);
+            self.order(FleetOrder::Abandon);
+            self.ending = true;
+            let reason = superseded(self.epoch, epoch);
+            self.inbox.close(Closed::Broken(reason.clone().into()));
+            self.state.break_pool(&reason);
+        }
+    }
+
+    /// Every pending future says why, and nothing is left running for nobody.
     fn break_pool(&mut self, reason: &str) {
         self.inbox.close(Closed::Broken(reason.into()));
         self.state.break_pool(reason);
+    }
+
+    fn order(&self, order: FleetOrder) {
+        // A fleet that has ended by itself needs no orders.
+        self.fleet.orders.send(order).ok();
+    }
+
+    /// Tells the fleet how much there is to do, and when it is over.
+    fn tell_fleet(&mut self) {
+        let unfinished = self.state.unfinished();
+        if self.state.broken().is_some() && !self.ending {
+            self.ending = true;
+            self.order(FleetOrder::Stop);
+        }
+        if self.shutdown.is_some() && unfinished == 0 && !self.ending {
+            self.ending = true;
+            self.order(FleetOrder::End);
+        }
+        let needed = Some((unfinished.min(self.slots), self.shutdown.is_some()));
+        if !self.ending && needed != self.needed {
+            self.needed = needed;
+            self.order(FleetOrder::Needed {
+                unfinished,
+                closing: self.shutdown.is_some(),
+            });
+        }
+    }
+
+    /// Shows the lines that tasks printed elsewhere.
+    fn show(&mut self, printed: &Printed) {
+        let Some(sink) = &self.printed else {
+            return;
+        };
+        let name = self.state.worker_name(printed.worker).cloned();
+        let name = name.unwrap_or_else(|| printed.worker.to_string().into());
+        if printed.left_out > 0 {
+            warn!(worker = %name, lines = printed.left_out, "more was printed than is shown here; see the worker's own log");
+        }
+        for line in &printed.lines {
+            let task = line.task.and_then(|(task, _)| self.state.task_name(task));
+            sink(&name, task, line);
+        }
     }
 
     /// Sends the run's state: at once when it changed, else every ten seconds.
@@ -323,6 +432,10 @@ impl RunningDispatch {
         } else if self.shutdown.is_some() {
             self.state.set_run_state(RunState::Closing);
         }
+        if self.ending {
+            // The last word is the state above; after it nobody listens.
+            self.heartbeat = now + HEARTBEAT;
+        }
         let due = now >= self.heartbeat;
         if due {
             self.heartbeat = now + HEARTBEAT;
@@ -330,9 +443,9 @@ impl RunningDispatch {
         // A burst of cancels is one message, not one each.
         let settled = now >= self.control_after;
         if (settled || due)
-            && let Some(control) = self.state.control(due)
+            && let Some(control) = self.state.control(now, due)
         {
-            self.control_after = now + CONTROL_PAUSE;
+            self.control_after = now + self.control_pause;
             self.control.push(control.message(&self.seal), None);
         }
     }
@@ -344,6 +457,21 @@ impl RunningDispatch {
         }
     }
 
+    fn outcome(&self) -> Result<(), ShutdownError> {
+        if let Some(epoch) = self.superseded {
+            return Err(ShutdownError::Superseded { epoch });
+        }
+        if let Some(reason) = self.state.broken().map(ToOwned::to_owned) {
+            return Err(ShutdownError::Broken { reason });
+        }
+        match self.leftovers.as_slice() {
+            [] => Ok(()),
+            [what @ ..] => Err(ShutdownError::Leftover {
+                what: what.join("; "),
+            }),
+        }
+    }
+
     /// Tells those who wait for the shutdown.
     async fn finish(mut self) {
         debug!(
@@ -351,14 +479,20 @@ impl RunningDispatch {
             "the executor ends"
         );
         self.state.wake();
-        let reason = self.state.broken().map(ToOwned::to_owned);
-        let outcome = reason.map_or(Ok(()), |reason| Err(ShutdownError::Broken { reason }));
+        let outcome = self.outcome();
         self.answer_shutdowns(&outcome);
         // Shutdowns that came meanwhile are answered too, then the mailbox closes for good.
         self.drain();
         self.answer_shutdowns(&outcome);
         while self.acks.next().await.is_some() {}
     }
+}
+
+/// Why a master stops that another one followed.
+fn superseded(own: u64, epoch: u64) -> String {
+    format!(
+        "superseded: another master has taken this run over (its epoch is {epoch}, this one's {own}); its tasks go on there"
+    )
 }
 
 fn pull(queue: Arc<dyn Queue>) -> Pull {

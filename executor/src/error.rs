@@ -80,13 +80,17 @@ pub enum ShutdownError {
     },
     /// Something that the run made could not be removed.
     #[error(
-        "the run ended, and {what} could not be removed: {reason}; remove it by hand or with gc"
+        "the run ended, and something could not be removed: {what}; remove it by hand or with gc"
     )]
     Leftover {
-        /// The thing, by name.
+        /// The things, by name, and why each is still there.
         what: String,
-        /// Why it is still there.
-        reason: String,
+    },
+    /// Another master has taken the run over; the futures of this one resolved to `PoolBroken`.
+    #[error("another master has taken this run over (epoch {epoch}); its tasks go on there")]
+    Superseded {
+        /// The other master's epoch.
+        epoch: u64,
     },
 }
 

@@ -26,28 +26,43 @@
 
 mod builder;
 mod callbacks;
+#[cfg(feature = "kubernetes")]
+mod cluster;
 mod ctrl_c;
 mod deadline;
+#[cfg(feature = "kubernetes")]
+mod descriptor;
 mod dispatch;
 mod error;
 mod executor;
 mod future;
+mod known;
+#[cfg(feature = "kubernetes")]
+#[doc(hidden)]
+pub mod kubernetes;
 mod local;
 mod lock;
 mod mailbox;
 mod map;
 mod measured;
 mod output;
+#[cfg(feature = "kubernetes")]
+mod pod;
+mod roles;
+#[cfg(feature = "kubernetes")]
+mod silent;
 mod wait;
 
 pub mod prelude;
+#[cfg(feature = "pubsub")]
+pub mod pubsub;
 
 #[doc(hidden)]
 pub mod __private;
 
 pub use podpool_core as core;
 pub use podpool_core::id::{Attempt, RunId, TaskId};
-pub use podpool_core::init::{Role, init, init_with, is_initialised, role};
+pub use podpool_core::init::{Role, is_initialised, role};
 pub use podpool_core::outcome::{Cause, Exit, Failure};
 pub use podpool_core::task::{Call, TaskContext};
 pub use podpool_core::worker::{OutputLine, OutputSink};
@@ -64,4 +79,5 @@ pub use self::future::{Cancel, CancelOutcome, TaskFuture, TaskHandle, TaskState}
 pub use self::local::QueueDecorator;
 pub use self::mailbox::ShutdownBehavior;
 pub use self::map::Map;
+pub use self::roles::{init, init_with};
 pub use self::wait::{AsCompleted, AsCompletedWithin, ReturnWhen, Wait, as_completed, wait};

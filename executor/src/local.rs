@@ -2,35 +2,37 @@
 
 use std::fmt;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use podpool_core::envelope::{Kind, Seal};
+use podpool_core::envelope::Seal;
+use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::{RunId, WorkerId};
-use podpool_core::outcome::{Cause, Failure};
 use podpool_core::queue::memory::MemoryQueue;
 use podpool_core::queue::{Queue, QueueLimits};
 use podpool_core::registry::Registry;
 use podpool_core::slot::{Launch, Program, Setup};
 use podpool_core::task::Place;
-use podpool_core::worker::frame::KindInfo;
-use podpool_core::worker::state::Lookup;
-use podpool_core::worker::{self, OutputSink, Queues, Worker};
-use tokio::sync::{mpsc, oneshot};
+use podpool_core::worker::{self, Conduct, Order, OutputSink, Queues, Worker};
+use tokio::sync::mpsc;
 use tracing::error;
 
 use crate::builder::Isolation;
 use crate::ctrl_c;
-use crate::dispatch::{self, Dispatch};
+use crate::dispatch::{self, Dispatch, FleetHandle};
 use crate::error::BuildError;
 use crate::executor::{Handle, PodPoolExecutor};
+use crate::known::KnownTasks;
 use crate::mailbox::{Inbox, Mailbox};
 use crate::measured::Measured;
 
 /// How long a local lease lasts: it only matters when this process is suspended.
 const LEASE: Duration = Duration::from_secs(60);
+/// Shortest time between two changes of the control.
+const CONTROL_PAUSE: Duration = Duration::from_millis(20);
 /// Largest message in memory: what an entry's length can say.
 const MESSAGE_BYTES: usize = u32::MAX as usize;
 /// Parcels for each slot that may be out: enough to keep hands full, few enough to reorder and to cancel.
@@ -100,27 +102,54 @@ pub(crate) fn start(local: Local) -> Result<PodPoolExecutor, BuildError> {
 /// The life of the executor's thread: the worker beside the dispatcher.
 async fn run(local: Local, program: Program, inbox: Inbox, measured: Arc<Measured>) {
     let queues = local.queues();
-    let (orders, orders_rx) = mpsc::unbounded_channel();
-    let (ended, worker) = oneshot::channel();
     let settings = local.dispatch_settings(&queues);
-    let local_worker = local.worker(program, queues.clone());
-    tokio::spawn(async move {
-        if let Err(error) = local_worker.run(orders_rx).await {
-            error!(%error, "the local worker cannot run");
-        }
-        // The dispatcher may have ended before.
-        ended.send(()).ok();
-    });
+    let fleet = start_worker(local.worker(program, queues.clone()));
     Dispatch {
         settings,
         inbox,
         queues,
-        orders,
-        worker,
+        fleet,
+        control_pause: CONTROL_PAUSE,
+        printed: None,
         measured,
     }
     .run()
     .await;
+}
+
+/// Runs a worker beside the dispatcher: a fleet of one.
+fn start_worker(worker: Worker) -> FleetHandle {
+    let (orders, mut fleet_orders) = mpsc::unbounded_channel();
+    let (fleet_events, events) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let (worker_orders, worker_orders_rx) = mpsc::unbounded_channel();
+        let mut running = pin!(worker.run(worker_orders_rx));
+        let mut open = true;
+        let left = loop {
+            tokio::select! {
+                left = &mut running => break left,
+                order = fleet_orders.recv(), if open => match order {
+                    // At the end of a run the worker hears of it on the control queue.
+                    Some(FleetOrder::Needed { .. } | FleetOrder::End) => {}
+                    order => {
+                        open = order.is_some();
+                        // A worker that has left needs no orders.
+                        worker_orders.send(Order::Stop).ok();
+                    }
+                },
+            }
+        };
+        if let Err(error) = left {
+            error!(%error, "the local worker cannot run");
+        }
+        // The dispatcher may have ended before.
+        fleet_events
+            .send(FleetEvent::Ended {
+                leftovers: Vec::new(),
+            })
+            .ok();
+    });
+    FleetHandle { orders, events }
 }
 
 impl Local {
@@ -151,6 +180,9 @@ impl Local {
             bytes_out: BYTES_OUT,
             lease: limits.lease,
             retries: self.retries,
+            epoch: 1,
+            silence: None,
+            out_of_memory: 1,
         }
     }
 
@@ -193,39 +225,8 @@ impl Local {
             lookup: Arc::new(KnownTasks),
             output: self.output,
             build: env!("CARGO_PKG_VERSION").to_owned(),
+            conduct: Conduct::default(),
         }
-    }
-}
-
-/// The tasks of this program.
-#[derive(Debug)]
-pub(crate) struct KnownTasks;
-
-impl Lookup for KnownTasks {
-    fn look_up(&self, kind: &Kind) -> Result<KindInfo, Failure> {
-        let rejected = |reason: String| Failure {
-            retryable: false,
-            ..Failure::new(Cause::Rejected, reason)
-        };
-        let registry = Registry::global().map_err(|error| rejected(error.to_string()))?;
-        let spec = registry
-            .find(&kind.name)
-            .map_err(|error| rejected(error.to_string()))?;
-        let fingerprint = spec
-            .fingerprint()
-            .map_err(|error| rejected(error.to_string()))?;
-        if fingerprint != kind.fingerprint {
-            return Err(rejected(format!(
-                "task {} has another shape in the worker than in the master; build both from the same source",
-                spec.name
-            )));
-        }
-        Ok(KindInfo {
-            index: spec.index.get().copied().unwrap_or(u32::MAX),
-            timeout: spec.options.timeout,
-            finish_on_lost_lease: spec.options.finish_on_lost_lease,
-            memory: spec.options.memory,
-        })
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+#[cfg(feature = "kubernetes")]
+use podpool_core::envelope::PrintedLine;
 use podpool_core::slot::Stream;
 use podpool_core::worker::OutputLine;
 
@@ -22,4 +24,22 @@ pub(crate) fn pass_on(line: OutputLine<'_>) {
         Stream::Stdout => std::io::stdout().write_all(text.as_bytes()).ok(),
         Stream::Stderr => std::io::stderr().write_all(text.as_bytes()).ok(),
     };
+}
+
+/// The same for a line that came from another process: `[pod crate::task #3] …`.
+#[cfg(feature = "kubernetes")]
+pub(crate) fn pass_on_remote(worker: &str, task: Option<&str>, line: &PrintedLine) {
+    let text = match (task, line.task) {
+        (Some(name), Some((id, attempt))) if attempt.0 > 1 => {
+            format!("[{worker} {name} {id} attempt {attempt}] {}\n", line.text)
+        }
+        (Some(name), Some((id, _))) => format!("[{worker} {name} {id}] {}\n", line.text),
+        (None, Some((id, _))) => format!("[{worker} {id}] {}\n", line.text),
+        (_, None) => format!("[{worker}] {}\n", line.text),
+    };
+    if line.error {
+        std::io::stderr().write_all(text.as_bytes()).ok();
+    } else {
+        std::io::stdout().write_all(text.as_bytes()).ok();
+    }
 }

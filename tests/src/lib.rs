@@ -12,6 +12,8 @@ pub mod gate;
 pub mod journal;
 pub mod meeting;
 pub mod news;
+#[cfg(feature = "pubsub")]
+pub mod pubsub;
 pub mod run;
 pub mod scratch;
 pub mod seeds;

@@ -6,8 +6,9 @@ use serde::de::DeserializeOwned;
 
 use crate::blocks;
 use crate::codec;
+use crate::id::RunId;
 
-use super::{Alive, Control, Hello, Parcel, Results, Seal, Started, VERSION};
+use super::{Alive, Control, Hello, Parcel, Printed, Results, Seal, Started, VERSION};
 
 /// Bytes before the header.
 const PREFIX: usize = 8;
@@ -21,6 +22,7 @@ pub(super) enum Type {
     Hello = 4,
     Alive = 5,
     Control = 6,
+    Printed = 8,
 }
 
 /// A message that was read and whose seal is good.
@@ -39,6 +41,8 @@ pub enum Message {
     Alive(Alive),
     /// The master's state.
     Control(Control),
+    /// Lines that tasks printed.
+    Printed(Printed),
 }
 
 /// Why bytes are not a message of ours. It names no task: what carries a bad seal proves nothing.
@@ -195,6 +199,20 @@ impl Message {
         Self::read_parts(kind, &bytes[PREFIX..], body)
     }
 
+    /// The run that a worker's message names, and the highest epoch that the worker has seen; `None` for what a
+    /// master says.
+    #[must_use]
+    pub const fn origin(&self) -> Option<(&RunId, u64)> {
+        Some(match self {
+            Self::Results(results, _) => (&results.run, results.epoch),
+            Self::Started(started) => (&started.run, started.epoch),
+            Self::Hello(hello) => (&hello.run, hello.epoch),
+            Self::Alive(alive) => (&alive.run, alive.epoch),
+            Self::Printed(printed) => (&printed.run, printed.epoch),
+            Self::Parcel(..) | Self::Control(_) => return None,
+        })
+    }
+
     fn read_parts(kind: u8, header: &[u8], body: Bytes) -> Result<Self, WireError> {
         Ok(match kind {
             1 => Self::Parcel(read_header(header)?, body),
@@ -203,6 +221,7 @@ impl Message {
             4 => Self::Hello(read_header(header)?),
             5 => Self::Alive(read_header(header)?),
             6 => Self::Control(read_header(header)?),
+            8 => Self::Printed(read_header(header)?),
             other => return Err(WireError::Unreadable(format!("type {other}"))),
         })
     }

@@ -147,6 +147,21 @@ fn control() -> Control {
             attempt: Attempt(2),
         }],
         drain: vec![WorkerId(1), execution().worker],
+        greeted: vec![WorkerId(2)],
+    }
+}
+
+fn printed() -> Printed {
+    Printed {
+        run: run(),
+        worker: execution().worker,
+        epoch: 3,
+        lines: vec![PrintedLine {
+            task: Some((TaskId(5), Attempt(2))),
+            error: true,
+            text: "half of it is done".to_owned(),
+        }],
+        left_out: 7,
     }
 }
 
@@ -176,6 +191,11 @@ fn every_message(seal: &Seal) -> Vec<(&'static str, Bytes, Message)> {
             "control",
             control().message(seal),
             Message::Control(control()),
+        ),
+        (
+            "printed",
+            printed().message(seal),
+            Message::Printed(printed()),
         ),
     ]
 }

@@ -10,26 +10,33 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
-use crate::envelope::{Hello, Message, RunState};
-use crate::id::{Attempt, TaskId};
+use crate::envelope::{self, Control, Hello, Message, RunState};
+use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::queue::publisher::Publisher;
 use crate::queue::{Delivery, LeaseId, Queue, QueueError};
 use crate::slot::{Launch, Running, Slot, SlotEvent, SlotId, Stream};
 
+use super::conduct::{Conduct, Left, Patience};
 use super::effect::{Effect, Probe, Receipt, Topic};
 use super::keeper::Keeper;
+use super::printed::Printed;
 use super::state::{Lookup, Settings, State};
 
 /// How long one pull waits for a parcel at most.
 const PULL_WAIT: Duration = Duration::from_secs(30);
-/// Delay before a failed pull is tried again.
+/// Delay before a failed pull is tried again; doubled with each failure in a row, up to [`PULL_LONGEST`].
 const PULL_AGAIN: Duration = Duration::from_millis(200);
+const PULL_LONGEST: Duration = Duration::from_secs(10);
 /// Most slot events taken in at once.
 const EVENTS: usize = 256;
 /// Longest time between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// What runs longer is named at each heartbeat.
+const LONG: Duration = Duration::from_secs(10);
+/// What is left of a grace when what runs is killed: its results and put-backs must be stored within it.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Where a worker takes tasks, sends results and hears its master.
 #[derive(Clone, Debug)]
@@ -73,6 +80,8 @@ pub struct Worker {
     pub output: OutputSink,
     /// Its build, for people.
     pub build: String,
+    /// What only a worker in a process of its own does.
+    pub conduct: Conduct,
 }
 
 impl fmt::Debug for Worker {
@@ -91,6 +100,9 @@ pub enum Order {
     Drain,
     /// Kill what runs and leave.
     Stop,
+    /// End within this grace: ask what runs to stop, kill it 5 s before the grace is over, and give back what did
+    /// not end.
+    Terminate(Duration),
 }
 
 impl Worker {
@@ -98,13 +110,13 @@ impl Worker {
     ///
     /// # Errors
     /// When the lease keeper's thread cannot be started.
-    pub async fn run(self, orders: mpsc::UnboundedReceiver<Order>) -> io::Result<()> {
+    pub async fn run(self, orders: mpsc::UnboundedReceiver<Order>) -> io::Result<Left> {
         let mut running = RunningWorker::new(self, orders)?;
         running.say_hello();
         while !running.is_over() {
             running.step().await;
         }
-        Ok(())
+        Ok(running.left.unwrap_or(Left::Stopped))
     }
 }
 
@@ -119,6 +131,8 @@ struct RunningWorker {
     results: Publisher<Receipt>,
     tasks: Publisher<Receipt>,
     pull: Option<Pull>,
+    /// Pulls that failed in a row.
+    failed_pulls: u32,
     control: Pull,
     answers: FuturesUnordered<BoxFuture<'static, ()>>,
     events: mpsc::UnboundedReceiver<(SlotId, SlotEvent)>,
@@ -127,7 +141,14 @@ struct RunningWorker {
     orders: mpsc::UnboundedReceiver<Order>,
     heartbeat: Instant,
     heartbeat_every: Duration,
-    leaving: bool,
+    /// Why it leaves, once it does.
+    left: Option<Left>,
+    /// When what still runs is killed, because the process must end.
+    kill_at: Option<Instant>,
+    patience: Patience,
+    printed: Printed,
+    /// What was last written down as running.
+    noted: Vec<(ExecutionId, TaskId, Attempt)>,
     effects: Vec<Effect>,
     batch: Vec<(SlotId, SlotEvent)>,
 }
@@ -175,6 +196,7 @@ impl RunningWorker {
             results: Publisher::new(worker.queues.results.clone()),
             tasks: Publisher::new(worker.queues.tasks.clone()),
             pull: None,
+            failed_pulls: 0,
             control: pull(worker.queues.control.clone(), 64),
             answers: FuturesUnordered::new(),
             events,
@@ -183,7 +205,11 @@ impl RunningWorker {
             orders,
             heartbeat: Instant::now() + heartbeat_every,
             heartbeat_every,
-            leaving: false,
+            left: None,
+            kill_at: None,
+            patience: Patience::new(&worker.conduct, Instant::now()),
+            printed: Printed::new(Instant::now()),
+            noted: Vec::new(),
             effects: Vec::new(),
             batch: Vec::new(),
             worker,
@@ -207,7 +233,7 @@ impl RunningWorker {
 
     /// Whether it was ordered to leave, holds nothing, and everything it said is stored.
     fn is_over(&self) -> bool {
-        self.leaving
+        self.left.is_some()
             && self.state.is_empty()
             && self.state.has_no_slots()
             && self.results.is_empty()
@@ -230,7 +256,7 @@ impl RunningWorker {
                 warn!(%lease, "a lease was lost; its parcel may run elsewhere too");
                 self.state.on_lease_lost(&lease, now);
             }
-            Woken::Ordered(order) => self.on_order(order),
+            Woken::Ordered(order) => self.on_order(now, order),
             Woken::Answered | Woken::Tick => {}
         }
         if self
@@ -241,23 +267,91 @@ impl RunningWorker {
             self.state.on_tick(now, &self.slots);
         }
         if now >= self.heartbeat {
-            self.heartbeat = now + self.heartbeat_every;
-            let alive = self.state.alive().message(&self.worker.settings.seal);
-            self.results.push(alive, None);
+            self.beat(now);
         }
-        if self.leaving && self.state.is_empty() {
+        self.check_time(now);
+        if self.left.is_some() && self.state.is_empty() {
             self.state.retire_slots();
         }
-        self.carry_out();
+        self.carry_out(now);
+        self.send_printed(now);
+    }
+
+    fn beat(&mut self, now: Instant) {
+        self.heartbeat = now + self.heartbeat_every;
+        let alive = self.state.alive().message(&self.worker.settings.seal);
+        self.results.push(alive, None);
+        for (task, name, since) in self.state.long_running(now, LONG) {
+            info!(%task, "still processing {name} {task}, {} s", since.as_secs());
+        }
+    }
+
+    /// Leaves when nobody needs it, and kills what must end.
+    fn check_time(&mut self, now: Instant) {
+        if self.kill_at.is_some_and(|at| now >= at) {
+            self.kill_at = None;
+            self.state.stop();
+        }
+        if !self.state.is_empty() {
+            self.patience.heard(now);
+        } else if self.patience.idle_until().is_some_and(|at| now >= at) && self.left.is_none() {
+            info!("no work, and no word of the master: the worker leaves");
+            self.leave(Left::Idle);
+        }
+    }
+
+    /// When something is due that is not the state's.
+    fn due(&self) -> Instant {
+        let idle = self.patience.idle_until().filter(|_| self.left.is_none());
+        let others = [
+            idle,
+            self.kill_at,
+            self.patience.pull_from(),
+            self.printed.due(),
+        ];
+        let soonest = others.into_iter().flatten().min();
+        soonest.map_or(self.heartbeat, |at| at.min(self.heartbeat))
+    }
+
+    fn leave(&mut self, left: Left) {
+        self.left.get_or_insert(left);
+        self.state.drain();
+    }
+
+    /// Sends what tasks printed, when it is time.
+    fn send_printed(&mut self, now: Instant) {
+        let last = self.left.is_some() && self.state.is_empty();
+        let Some((lines, left_out)) = self.printed.take(now, last) else {
+            return;
+        };
+        let settings = &self.worker.settings;
+        let printed = envelope::Printed {
+            run: settings.run.clone(),
+            worker: settings.worker,
+            epoch: self.state.epoch(),
+            lines,
+            left_out,
+        };
+        self.results.push(printed.message(&settings.seal), None);
+    }
+
+    /// Writes down what runs, before a slot gets it.
+    fn note_running(&mut self) {
+        let Some(sink) = &mut self.worker.conduct.running else {
+            return;
+        };
+        let running = self.state.running();
+        if running != self.noted {
+            sink(&running);
+            self.noted = running;
+        }
     }
 
     /// Waits for the next thing to happen. The order says what frees the most: slots that report come first, so
     /// that their hands are filled before anything else is done.
     async fn wait(&mut self) -> Woken {
-        let deadline = self
-            .state
-            .deadline()
-            .map_or(self.heartbeat, |at| at.min(self.heartbeat));
+        let due = self.due();
+        let deadline = self.state.deadline().map_or(due, |at| at.min(due));
         tokio::select! {
             biased;
             _ = self.events.recv_many(&mut self.batch, EVENTS) => Woken::Slots,
@@ -266,7 +360,7 @@ impl RunningWorker {
             (sent, answer) = pulled(&mut self.pull) => Woken::Pulled(sent, answer),
             (_, answer) = &mut self.control => Woken::Told(answer),
             Some(lease) = self.lost.recv() => Woken::Lost(lease),
-            order = self.orders.recv(), if !self.leaving || !self.orders.is_closed() => {
+            order = self.orders.recv(), if self.left.is_none() || !self.orders.is_closed() => {
                 // Whoever gave orders has gone: nobody waits for what runs.
                 Woken::Ordered(order.unwrap_or(Order::Stop))
             }
@@ -277,7 +371,8 @@ impl RunningWorker {
 
     fn start_pull(&mut self) {
         let wanted = self.state.wants();
-        if self.pull.is_none() && wanted > 0 && !self.leaving {
+        let ready = self.left.is_none() && self.patience.may_pull(Instant::now());
+        if self.pull.is_none() && wanted > 0 && ready {
             self.pull = Some(pull(self.worker.queues.tasks.clone(), wanted));
         }
     }
@@ -297,9 +392,13 @@ impl RunningWorker {
         answer: Result<Vec<Delivery>, QueueError>,
     ) {
         self.pull = None;
+        if answer.is_ok() {
+            self.patience.served();
+            self.failed_pulls = 0;
+        }
         match answer {
             Ok(parcels) if parcels.is_empty() => self.state.on_empty_pull(),
-            Ok(parcels) if self.leaving => {
+            Ok(parcels) if self.left.is_some() => {
                 let leases = parcels.into_iter().map(|parcel| parcel.lease).collect();
                 self.release(leases);
             }
@@ -309,11 +408,16 @@ impl RunningWorker {
                     .for_each(|parcel| self.on_delivery(now, sent, parcel));
             }
             Err(error) => {
+                let denied = matches!(error, QueueError::Denied { .. });
+                if denied && self.patience.refused(now) {
+                    self.leave(Left::Refused(error.to_string()));
+                    return;
+                }
                 warn!(%error, "no tasks could be pulled; trying again");
-                self.pull = Some(pull_later(
-                    self.worker.queues.tasks.clone(),
-                    self.state.wants(),
-                ));
+                let queue = self.worker.queues.tasks.clone();
+                let delay = PULL_AGAIN * 2_u32.saturating_pow(self.failed_pulls.min(16));
+                self.failed_pulls += 1;
+                self.pull = Some(pull_later(queue, self.state.wants(), delay));
             }
         }
     }
@@ -345,7 +449,7 @@ impl RunningWorker {
     fn on_told(&mut self, now: Instant, answer: Result<Vec<Delivery>, QueueError>) {
         let queue = self.worker.queues.control.clone();
         let Ok(deliveries) = answer else {
-            self.control = pull_later(queue, 64);
+            self.control = pull_later(queue, 64, PULL_AGAIN * 25);
             return;
         };
         self.control = pull(queue.clone(), 64);
@@ -357,12 +461,7 @@ impl RunningWorker {
                 warn!("a message on the control queue was dropped: it is not the master's");
                 continue;
             };
-            self.state.on_control(&control, now);
-            match control.state {
-                RunState::Ended => self.on_order(Order::Drain),
-                RunState::Aborted => self.on_order(Order::Stop),
-                RunState::Open | RunState::Closing | RunState::Detached => {}
-            }
+            self.on_control(now, &control);
         }
         self.answers.push(Box::pin(async move {
             // A control message that is delivered again changes nothing.
@@ -370,18 +469,47 @@ impl RunningWorker {
         }));
     }
 
-    fn on_order(&mut self, order: Order) {
+    /// The master's word. One of another run, or an older one, says nothing.
+    fn on_control(&mut self, now: Instant, control: &Control) {
+        let me = self.worker.settings.worker;
+        if control.run != self.worker.settings.run || !self.state.on_control(control, now) {
+            return;
+        }
+        self.patience.heard(now);
+        if control.greeted.contains(&me) {
+            self.patience.greeted();
+        }
+        match control.state {
+            RunState::Ended => self.leave(Left::Ended),
+            RunState::Aborted => self.on_order(now, Order::Stop),
+            RunState::Open | RunState::Closing | RunState::Detached => {
+                if control.drain.contains(&me) {
+                    self.on_order(now, Order::Drain);
+                }
+            }
+        }
+    }
+
+    fn on_order(&mut self, now: Instant, order: Order) {
         debug!(?order, "the worker leaves");
-        self.leaving = true;
         match order {
-            Order::Drain => self.state.drain(),
-            Order::Stop => self.state.stop(),
+            Order::Drain => self.leave(Left::Drained),
+            Order::Stop => {
+                self.leave(Left::Stopped);
+                self.state.stop();
+            }
+            Order::Terminate(grace) => {
+                self.leave(Left::Terminated);
+                self.state.terminate();
+                // A short grace is halved between the tasks and the last words.
+                self.kill_at = Some(now + grace - LAST_WORDS.min(grace / 2));
+            }
         }
     }
 
     /// Carries the state's effects out, and those that they have themselves: a slot that cannot be started asks for
     /// another at once.
-    fn carry_out(&mut self) {
+    fn carry_out(&mut self, now: Instant) {
         let mut effects = std::mem::take(&mut self.effects);
         let (mut acks, mut releases) = (Vec::new(), Vec::new());
         loop {
@@ -389,8 +517,9 @@ impl RunningWorker {
             if effects.is_empty() {
                 break;
             }
+            self.note_running();
             for effect in effects.drain(..) {
-                self.effect(effect, &mut acks, &mut releases);
+                self.effect(now, effect, &mut acks, &mut releases);
             }
         }
         self.effects = effects;
@@ -398,7 +527,13 @@ impl RunningWorker {
         self.release(releases);
     }
 
-    fn effect(&mut self, effect: Effect, acks: &mut Vec<LeaseId>, releases: &mut Vec<LeaseId>) {
+    fn effect(
+        &mut self,
+        now: Instant,
+        effect: Effect,
+        acks: &mut Vec<LeaseId>,
+        releases: &mut Vec<LeaseId>,
+    ) {
         match effect {
             Effect::Start(id) => self.start_slot(id),
             Effect::Run(id, frame) => self.with(id, |slot| slot.run(frame)),
@@ -416,12 +551,16 @@ impl RunningWorker {
             Effect::Ack(lease) => acks.push(lease),
             Effect::Release(lease) => releases.push(lease),
             Effect::Output(slot, task, stream, line) => {
-                (self.worker.output)(OutputLine {
+                let line = OutputLine {
                     slot,
                     task,
                     stream,
                     line: &line,
-                });
+                };
+                (self.worker.output)(line);
+                if self.worker.conduct.forward_output {
+                    self.printed.push(now, line);
+                }
             }
         }
     }
@@ -471,9 +610,9 @@ fn pull(queue: Arc<dyn Queue>, most: usize) -> Pull {
     })
 }
 
-fn pull_later(queue: Arc<dyn Queue>, most: usize) -> Pull {
+fn pull_later(queue: Arc<dyn Queue>, most: usize, delay: Duration) -> Pull {
     Box::pin(async move {
-        sleep(PULL_AGAIN).await;
+        sleep(delay.min(PULL_LONGEST)).await;
         pull(queue, most.max(1)).await
     })
 }

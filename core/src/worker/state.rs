@@ -15,12 +15,14 @@ mod tests;
 mod tick;
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::envelope::entry::task_head;
 use crate::envelope::{Alive, Control, Seal, TaskRun};
-use crate::id::{Attempt, RunId, TaskId, WorkerId};
+use crate::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
 use crate::outcome::Failure;
 use crate::queue::LeaseId;
 use crate::slot::SlotId;
@@ -77,6 +79,8 @@ pub struct State {
     accused: VecDeque<(TaskId, Attempt)>,
     /// Whether nothing more is taken.
     draining: bool,
+    /// Whether what runs was asked to stop because this worker must end.
+    terminating: bool,
     births: Births,
     broken: Option<Failure>,
     effects: Vec<Effect>,
@@ -104,6 +108,7 @@ impl State {
             solitary: None,
             accused: VecDeque::new(),
             draining: false,
+            terminating: false,
             births: Births::default(),
             broken: None,
             effects: Vec::new(),
@@ -126,6 +131,45 @@ impl State {
     #[must_use]
     pub fn has_no_slots(&self) -> bool {
         self.slots.is_empty()
+    }
+
+    /// What runs in slots now, or waits there behind what runs.
+    #[must_use]
+    pub fn running(&self) -> Vec<(ExecutionId, TaskId, Attempt)> {
+        let mut running = Vec::new();
+        for frame in self.slots.iter().flat_map(|slot| &slot.frames) {
+            let execution = self.execution_id(frame.execution);
+            let mut rest = &frame.entries[..];
+            while let Ok(Some(head)) = task_head(rest) {
+                running.push((execution, head.task, head.attempt));
+                rest = &rest[head.length..];
+            }
+        }
+        running
+    }
+
+    /// The tasks that run for `least` or longer, each with its name and for how long.
+    #[must_use]
+    pub fn long_running(&self, now: Instant, least: Duration) -> Vec<(TaskId, Arc<str>, Duration)> {
+        let mut long = Vec::new();
+        for frame in self.slots.iter().filter_map(|slot| slot.frames.front()) {
+            let Some(since) = frame.since.filter(|since| now >= *since + least) else {
+                continue;
+            };
+            let held = self.parcels.get(&frame.execution);
+            if let (Some(held), Ok(Some(head))) = (held, task_head(&frame.entries))
+                && let Some(kind) = held.kinds.get(usize::from(head.kind))
+            {
+                long.push((head.task, kind.name.clone(), now - since));
+            }
+        }
+        long
+    }
+
+    /// The highest epoch of a master that was seen.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// How many parcels to take now: no more than can start soon, so that nobody hoards.
@@ -201,14 +245,17 @@ impl State {
     }
 
     /// Takes in the master's state; older ones are passed over.
-    pub fn on_control(&mut self, control: &Control, now: Instant) {
+    ///
+    /// Returns whether it is news: a master that was superseded, or a message that comes late, says nothing.
+    pub fn on_control(&mut self, control: &Control, now: Instant) -> bool {
         if (control.epoch, control.sequence) <= (self.epoch, self.control) {
-            return;
+            return false;
         }
         (self.epoch, self.control) = (control.epoch, control.sequence);
         self.retired = RetiredSet::new(&control.retired);
         self.drop_retired(now);
         self.fill(now);
+        true
     }
 
     /// A lease was lost: what runs is cancelled, what waits is dropped, the parcel is with another worker.

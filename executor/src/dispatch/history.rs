@@ -9,4 +9,10 @@ use crate::error::AttemptReport;
 pub(super) struct History {
     pub(super) spent: Spent,
     pub(super) attempts: Vec<AttemptReport>,
+    /// Executions that were lost with their worker.
+    pub(super) losses: u32,
+    /// The same since the last that was reported.
+    pub(super) losses_in_row: u32,
+    /// Workers that died while it alone ran in them.
+    pub(super) poison: u32,
 }

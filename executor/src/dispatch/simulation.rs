@@ -221,6 +221,9 @@ impl World {
             bytes_out: 1 << 20,
             lease: LEASE,
             retries: None,
+            epoch: 1,
+            silence: None,
+            out_of_memory: 1,
         };
         let now = Instant::now();
         let mut world = Self {
@@ -340,7 +343,7 @@ impl World {
             }
             Event::Heartbeat => {
                 self.at(LEASE, Event::Heartbeat);
-                let control = self.master.control(true);
+                let control = self.master.control(self.now, true);
                 self.tell_workers(control);
             }
             Event::Submit => self.submit(),
@@ -413,7 +416,7 @@ impl World {
         for parcel in self.master.take_redriven() {
             self.put(&parcel);
         }
-        let control = self.master.control(false);
+        let control = self.master.control(self.now, false);
         self.tell_workers(control);
         self.master.wake();
     }

@@ -5,6 +5,7 @@
 
 mod cancel;
 mod judge;
+mod loss;
 mod publish;
 mod redrive;
 mod retired;
@@ -32,9 +33,6 @@ use super::outbox::Outbox;
 use super::parcels::Parcels;
 use super::table::{Entry, Phase, Table};
 
-/// The master's epoch, until a ledger counts masters.
-const EPOCH: u64 = 1;
-
 /// Outputs below this are copied out of the message they came in, so that one kept result does not keep the
 /// message of thousands.
 const COPY_BELOW: usize = 4096;
@@ -56,6 +54,12 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
     /// Overrides every task's own retries.
     pub(crate) retries: Option<u32>,
+    /// The master's epoch: a younger master of the same run has a higher one.
+    pub(crate) epoch: u64,
+    /// After how long without a word a worker is taken for lost; never by default.
+    pub(crate) silence: Option<Duration>,
+    /// Times that a task may run out of memory and run again.
+    pub(crate) out_of_memory: u32,
 }
 
 /// What is known of a worker.
@@ -70,6 +74,10 @@ struct WorkerState {
     /// the time between two heartbeats, so not every one of a hungry worker tells of one.
     hungry: Option<Instant>,
     holds: Vec<podpool_core::envelope::TaskRun>,
+    /// Whether it was lost or has left; a word of it brings it back.
+    gone: bool,
+    /// When it greeted.
+    greeted: Option<Instant>,
 }
 
 impl WorkerState {
@@ -80,6 +88,8 @@ impl WorkerState {
             heard: now,
             hungry: None,
             holds: Vec::new(),
+            gone: false,
+            greeted: None,
         }
     }
 }
@@ -106,6 +116,12 @@ pub(crate) struct State {
     late_results: u64,
     /// Kinds of which a mean changed.
     newly_measured: Vec<u32>,
+    /// Workers that are told to leave.
+    drain: Vec<WorkerId>,
+    /// Names of workers that are one too many, until they are heard of.
+    surplus: Vec<Arc<str>>,
+    /// Whether the last pull of results left nothing behind.
+    caught_up: bool,
 }
 
 impl State {
@@ -128,7 +144,15 @@ impl State {
             wakers: Wakers::default(),
             late_results: 0,
             newly_measured: Vec::new(),
+            drain: Vec::new(),
+            surplus: Vec::new(),
+            caught_up: false,
         }
+    }
+
+    /// The run.
+    pub(crate) const fn run(&self) -> &RunId {
+        &self.settings.run
     }
 
     /// How many tasks have not ended.
@@ -199,6 +223,9 @@ impl State {
 
     /// A worker took a parcel.
     pub(crate) fn on_started(&mut self, now: Instant, started: &Started) {
+        let worker = self.worker(now, started.execution.worker);
+        worker.heard = now;
+        worker.holds.extend_from_slice(&started.tasks);
         for run in &started.tasks {
             let Some(entry) = self.table.get_mut(run.first) else {
                 continue;
@@ -221,8 +248,14 @@ impl State {
     /// A worker says that it is there.
     pub(crate) fn on_hello(&mut self, now: Instant, hello: Hello) {
         let worker = self.worker(now, hello.worker);
-        worker.name = Some(hello.name);
+        worker.name = Some(hello.name.clone());
         worker.node = Some(hello.node);
+        worker.heard = now;
+        worker.greeted = Some(now);
+        if let Some(at) = self.surplus.iter().position(|name| *name == hello.name) {
+            self.surplus.swap_remove(at);
+            self.drain.push(hello.worker);
+        }
         // The answer to a greeting is the state.
         self.control_changed = true;
     }
@@ -232,6 +265,7 @@ impl State {
         self.retired.acknowledged(&alive.retired);
         let worker = self.worker(now, alive.worker);
         worker.heard = now;
+        worker.gone = false;
         if alive.free == 0 {
             worker.hungry = None;
         } else if alive.empty_pulls > 0 {
@@ -244,6 +278,33 @@ impl State {
         self.workers
             .entry(id)
             .or_insert_with(|| WorkerState::new(now))
+    }
+
+    /// A worker is one too many: it leaves as soon as it is heard of.
+    pub(crate) fn on_surplus(&mut self, name: Arc<str>) {
+        let known = |(_, worker): &(&WorkerId, &WorkerState)| worker.name.as_ref() == Some(&name);
+        match self.workers.iter().find(known) {
+            Some((id, _)) => {
+                self.drain.push(*id);
+                self.control_changed = true;
+            }
+            None => self.surplus.push(name),
+        }
+    }
+
+    /// Whether the last pull of results left nothing behind: only then does silence say something.
+    pub(crate) fn set_caught_up(&mut self, caught_up: bool) {
+        self.caught_up = caught_up;
+    }
+
+    /// The name of a worker, for people.
+    pub(crate) fn worker_name(&self, id: WorkerId) -> Option<&Arc<str>> {
+        self.workers.get(&id)?.name.as_ref()
+    }
+
+    /// The name of a task that has not ended, for people.
+    pub(crate) fn task_name(&mut self, id: TaskId) -> Option<&'static str> {
+        Some(self.table.get_mut(id)?.spec.name)
     }
 
     /// Results of an execution.
@@ -342,7 +403,11 @@ impl State {
     /// When [`on_tick`](Self::on_tick) must be called next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let delayed = self.delayed.peek().map(|Reverse((at, _))| *at);
-        [delayed, self.redrive_at].into_iter().flatten().min()
+        let silence = self.silence_deadline().filter(|_| self.caught_up);
+        [delayed, self.redrive_at, silence]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what is due.
@@ -355,5 +420,6 @@ impl State {
             self.publish_again(id);
         }
         self.redrive(now);
+        self.check_silence(now);
     }
 }

@@ -159,6 +159,15 @@ impl Cell {
         state.rare.get_or_insert_default().history.push(report);
     }
 
+    /// Replaces the last attempt that was remembered: its cause is better known now.
+    pub(crate) fn amend(&self, report: AttemptReport) {
+        let mut state = lock(&self.state);
+        let last = state.rare.as_mut().and_then(|rare| rare.history.last_mut());
+        if let Some(last) = last {
+            *last = report;
+        }
+    }
+
     pub(crate) fn attempts(&self) -> Vec<AttemptReport> {
         let state = lock(&self.state);
         match (&state.stage, &state.rare) {

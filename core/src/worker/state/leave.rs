@@ -28,6 +28,25 @@ impl State {
         self.waiting = 0;
     }
 
+    /// Drains, and asks what runs to stop. What ends by itself from here on is reported as it ended; what fails
+    /// was interrupted, and comes back by its parcel, which is given back now rather than a lease later.
+    pub fn terminate(&mut self) {
+        self.terminating = true;
+        self.drain();
+        let mut running = Vec::new();
+        for slot in &self.slots {
+            if let Some(frame) = slot.frames.front()
+                && let Ok(Some(head)) = task_head(&frame.entries)
+            {
+                running.push((slot.id, frame.number, head.task, head.attempt));
+            }
+        }
+        for (slot, frame, task, attempt) in running {
+            self.effects
+                .push(Effect::Cancel(slot, frame, task, attempt));
+        }
+    }
+
     /// Kills every slot: running tasks are reported as interrupted and come back by lease.
     pub fn stop(&mut self) {
         self.drain();

@@ -171,9 +171,13 @@ impl State {
         if all_done {
             self.publish_results(execution, entries, count);
         } else {
+            if self.terminating {
+                // What was asked to stop comes back by its parcel.
+                self.give_up_lease(execution);
+            }
             let completed = complete(
                 &entries.into_entries(),
-                lost,
+                lost || self.terminating,
                 &probe.tail(id),
                 probe.peak_rss(id),
             );

@@ -549,6 +549,7 @@ fn retire(bed: &mut Bed, first: u64, last: u64) {
         state: RunState::Open,
         retired: vec![retired],
         drain: vec![],
+        greeted: vec![],
     };
     bed.state.on_control(&control, bed.now);
     bed.settle();

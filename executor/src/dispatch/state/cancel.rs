@@ -1,13 +1,18 @@
 //! Tasks that must not run any more, and what the workers are told of the run.
 
 use podpool_core::envelope::{Control, RunState};
-use podpool_core::id::{Attempt, TaskId};
+use podpool_core::id::{Attempt, TaskId, WorkerId};
+use std::time::Duration;
+use tokio::time::Instant;
 
 use crate::error::{TaskError, TaskErrorKind};
 use crate::future::{CancelOutcome, TaskState};
 
 use super::super::table::Phase;
 use super::State;
+
+/// How long a worker's greeting is answered: a lost answer is mended by the next.
+const GREETED: Duration = Duration::from_secs(60);
 
 impl State {
     /// Cancels a task: its future is settled at once.
@@ -79,19 +84,30 @@ impl State {
         self.control_changed
     }
 
+    /// Workers that greeted lately: each waits for this before it pulls.
+    fn greeted(&self, now: Instant) -> Vec<WorkerId> {
+        let lately = |at: Option<Instant>| at.is_some_and(|at| now < at + GREETED);
+        let workers = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| lately(worker.greeted));
+        workers.map(|(id, _)| *id).collect()
+    }
+
     /// The word to the workers, when it has changed or `anyway`.
-    pub(crate) fn control(&mut self, anyway: bool) -> Option<Control> {
+    pub(crate) fn control(&mut self, now: Instant, anyway: bool) -> Option<Control> {
         if !std::mem::take(&mut self.control_changed) && !anyway {
             return None;
         }
         self.control_sequence += 1;
         Some(Control {
             run: self.settings.run.clone(),
-            epoch: super::EPOCH,
+            epoch: self.settings.epoch,
             sequence: self.control_sequence,
             state: self.run_state,
             retired: self.retired.to_vec(),
-            drain: Vec::new(),
+            drain: self.drain.clone(),
+            greeted: self.greeted(now),
         })
     }
 }

@@ -45,8 +45,13 @@ impl State {
             self.late_results += 1;
             return;
         };
+        if report.failure.cause == Cause::Interrupted {
+            self.on_interrupted(now, id, attempt, &story);
+            return;
+        }
         let policy = policy(entry, retries);
         let history = entry.history.get_or_insert_default();
+        history.losses_in_row = 0;
         entry.cell.remember(story.clone());
         history.attempts.push(story);
         match decide(
@@ -66,7 +71,7 @@ impl State {
     }
 
     /// The next attempt waits for its delay.
-    fn retry(&mut self, now: Instant, id: TaskId, after: Duration) {
+    pub(super) fn retry(&mut self, now: Instant, id: TaskId, after: Duration) {
         let Some(entry) = self.table.get_mut(id) else {
             return;
         };
@@ -98,7 +103,7 @@ impl State {
         }
     }
 
-    fn give_up(&mut self, id: TaskId) {
+    pub(super) fn give_up(&mut self, id: TaskId) {
         let Some(mut entry) = self.end(id) else {
             return;
         };

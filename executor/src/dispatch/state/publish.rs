@@ -106,7 +106,7 @@ impl State {
         let lent = draft.lent;
         let head = ParcelHead {
             run: self.settings.run.clone(),
-            epoch: super::EPOCH,
+            epoch: self.settings.epoch,
             alone,
             kinds: vec![self.kind(kind)],
             count: draft.count,

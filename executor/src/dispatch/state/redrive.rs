@@ -24,7 +24,11 @@ impl State {
             return;
         };
         // A worker that fell silent holds nothing: what it had comes back by its lease, or is lost.
-        let live = || self.workers.values().filter(|worker| worker.heard > before);
+        let live = || {
+            self.workers
+                .values()
+                .filter(|worker| !worker.gone && worker.heard > before)
+        };
         if !live().any(|worker| worker.hungry.is_some_and(|at| at > before)) {
             return;
         }

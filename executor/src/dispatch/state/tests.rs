@@ -1,5 +1,7 @@
 //! The master's decisions, driven by hand: workers and queues are played by the test.
 
+mod loss;
+
 use std::sync::OnceLock;
 
 use podpool_core::codec;
@@ -91,6 +93,9 @@ fn settings() -> Settings {
         bytes_out: 64 << 20,
         lease: LEASE,
         retries: None,
+        epoch: 1,
+        silence: None,
+        out_of_memory: 1,
     }
 }
 
@@ -271,7 +276,7 @@ impl Bed {
     }
 
     fn retired(&mut self) -> Vec<(u64, u64, u32)> {
-        let control = self.state.control(true).unwrap();
+        let control = self.state.control(self.now, true).unwrap();
         let range = |r: &podpool_core::envelope::Retired| (r.first.0, r.last.0, r.attempt.0);
         control.retired.iter().map(range).collect()
     }
@@ -618,7 +623,7 @@ async fn an_interrupted_execution_is_not_published_again() {
     let mut bed = bed();
     bed.submit(&PLAIN);
     bed.parcels();
-    for _ in 0..20 {
+    for _ in 0..4 {
         bed.fail(0, 1, Cause::Interrupted);
         assert_eq!(bed.parcels(), [], "the released message is the retry");
     }
@@ -632,11 +637,15 @@ async fn a_cancel_says_what_it_found_and_tells_the_workers() {
     let mut bed = bed();
     bed.submit_many(&STUBBORN, 12);
     bed.parcels();
-    bed.state.control(true);
+    bed.state.control(bed.now, true);
     assert_eq!(bed.state.cancel(TaskId(11)), CancelOutcome::Dequeued);
-    assert_eq!(bed.state.control(false), None, "nobody needs to know");
+    assert_eq!(
+        bed.state.control(bed.now, false),
+        None,
+        "nobody needs to know"
+    );
     assert_eq!(bed.state.cancel(TaskId(3)), CancelOutcome::Signalled);
-    let told = bed.state.control(false).unwrap();
+    let told = bed.state.control(bed.now, false).unwrap();
     assert_eq!(told.retired.len(), 1);
     assert_eq!(bed.state.cancel(TaskId(3)), CancelOutcome::AlreadyDone);
     assert_eq!(bed.state.cancel(TaskId(99)), CancelOutcome::AlreadyDone);
@@ -675,7 +684,7 @@ async fn a_cancelled_backlog_is_one_range_and_acknowledged_envelopes_leave_it() 
 #[tokio::test(start_paused = true)]
 async fn control_is_a_growing_state_that_is_told_on_change() {
     let mut bed = bed();
-    let told = |bed: &mut Bed| bed.state.control(false);
+    let told = |bed: &mut Bed| bed.state.control(bed.now, false);
     let Control {
         sequence, state, ..
     } = told(&mut bed).unwrap();
@@ -688,7 +697,7 @@ async fn control_is_a_growing_state_that_is_told_on_change() {
     assert!(answer.sequence > sequence, "the answer to a greeting");
     bed.state.set_run_state(RunState::Ended);
     assert_eq!(told(&mut bed).unwrap().state, RunState::Ended);
-    let again = bed.state.control(true).unwrap();
+    let again = bed.state.control(bed.now, true).unwrap();
     assert!(again.sequence > answer.sequence, "the heartbeat");
 }
 

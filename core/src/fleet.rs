@@ -1,0 +1,80 @@
+//! What starts workers, as the dispatcher knows it: orders go to a fleet, news come back.
+//!
+//! A fleet knows its workers by name (a pod's); the dispatcher learns the same names from the workers' greetings.
+//! No back-end is named here: the local worker and the pods of a cluster are fleets alike.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::id::{Attempt, ExecutionId, TaskId};
+use crate::outcome::Exit;
+
+/// What a fleet is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FleetOrder {
+    /// So many tasks have not ended: no more slots than that are of use. Sent when it changes, and while the run
+    /// is open a fleet may keep workers beyond it.
+    Needed {
+        /// Tasks that have not ended.
+        unfinished: usize,
+        /// Whether no more tasks will be submitted.
+        closing: bool,
+    },
+    /// Every future is resolved: remove everything that was made for the run, then say
+    /// [`FleetEvent::Ended`].
+    End,
+    /// The same, without waiting for workers to leave by themselves.
+    Stop,
+    /// Another master has taken the run over: leave everything to it, and say [`FleetEvent::Ended`].
+    Abandon,
+}
+
+/// What a fleet tells.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum FleetEvent {
+    /// A worker is gone.
+    Gone(Departure),
+    /// A worker is one too many: it should be drained when it is heard of.
+    Surplus(Arc<str>),
+    /// No worker can start, and none is alive: every pending future ends with this reason.
+    Broken(String),
+    /// Nothing is left of the fleet. `leftovers` says what could not be removed, and how to.
+    Ended {
+        /// One line for each thing left behind.
+        leftovers: Vec<String>,
+    },
+}
+
+/// How a worker went.
+#[derive(Clone, Debug)]
+pub struct Departure {
+    /// The worker's name.
+    pub worker: Arc<str>,
+    /// Its host, if it had one.
+    pub node: Option<Arc<str>>,
+    /// What is known of its end.
+    pub end: End,
+    /// What its fleet saw, for people: `OOMKilled, exit code 137`, `evicted: the node was low on memory`.
+    pub reason: String,
+    /// When, by the fleet's clock; for people only.
+    pub at: Option<SystemTime>,
+    /// What it wrote down as running before it went; empty when nothing was found.
+    pub running: Vec<(ExecutionId, TaskId, Attempt)>,
+}
+
+/// Whom a worker's end can be blamed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum End {
+    /// It left as it was told to.
+    Left,
+    /// It was lost: deleted, evicted, pre-empted, silent, its node gone, stopped by a signal from outside. No task
+    /// is to blame.
+    Lost,
+    /// It died of what it did, on a healthy node.
+    Died(Exit),
+    /// Its container passed the memory limit, with this limit in bytes if it is known.
+    OutOfMemory(Option<u64>),
+}

@@ -1,0 +1,165 @@
+//! How a worker behaves that lives in a process of its own, and how it leaves.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::id::{Attempt, ExecutionId, TaskId};
+
+/// Takes the list of what runs, each time it has changed and before the next slot is fed.
+pub type RunningSink = Box<dyn FnMut(&[(ExecutionId, TaskId, Attempt)]) + Send>;
+
+/// What only a worker in a process of its own does. The default is a worker inside its master: none of it.
+#[derive(Default)]
+pub struct Conduct {
+    /// How long the first pull waits for the master to have heard the greeting.
+    pub greeting: Option<Duration>,
+    /// Without work and without a word of the master for so long, it leaves.
+    pub idle: Option<Duration>,
+    /// Refused for so long, and never served, it leaves.
+    pub refusal: Option<Duration>,
+    /// Where the list of what runs goes.
+    pub running: Option<RunningSink>,
+    /// Whether the lines that tasks print go to the master too.
+    pub forward_output: bool,
+}
+
+impl fmt::Debug for Conduct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conduct")
+            .field("greeting", &self.greeting)
+            .field("idle", &self.idle)
+            .field("refusal", &self.refusal)
+            .field("forward_output", &self.forward_output)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a worker left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Left {
+    /// It was drained: by an order, or by name in the master's state.
+    Drained,
+    /// Every future of the run is resolved.
+    Ended,
+    /// The run was aborted, or whoever gave it orders has gone.
+    Stopped,
+    /// It had no work and heard nothing of the master.
+    Idle,
+    /// It was told to end within a grace; what it had was given back.
+    Terminated,
+    /// The queue refused it from the beginning: rights are missing. The queue's words.
+    Refused(String),
+}
+
+/// Whether a worker may pull, and whether it has waited long enough: pure, fed by the loop.
+#[derive(Debug)]
+pub(super) struct Patience {
+    pull_from: Option<Instant>,
+    heard: Instant,
+    refused_since: Option<Instant>,
+    served: bool,
+    idle: Option<Duration>,
+    refusal: Option<Duration>,
+}
+
+impl Patience {
+    pub(super) fn new(conduct: &Conduct, now: Instant) -> Self {
+        Self {
+            pull_from: conduct.greeting.map(|greeting| now + greeting),
+            heard: now,
+            refused_since: None,
+            served: false,
+            idle: conduct.idle,
+            refusal: conduct.refusal,
+        }
+    }
+
+    /// When the first pull may be sent though nobody answered; `None` once it may.
+    pub(super) const fn pull_from(&self) -> Option<Instant> {
+        self.pull_from
+    }
+
+    pub(super) fn may_pull(&mut self, now: Instant) -> bool {
+        if self.pull_from.is_some_and(|from| now >= from) {
+            self.pull_from = None;
+        }
+        self.pull_from.is_none()
+    }
+
+    /// The master has heard the greeting.
+    pub(super) fn greeted(&mut self) {
+        self.pull_from = None;
+    }
+
+    /// A word of the master, or work: the run lives.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    pub(super) fn served(&mut self) {
+        self.served = true;
+        self.refused_since = None;
+    }
+
+    /// The queue refused a pull; says whether that lasts too long.
+    pub(super) fn refused(&mut self, now: Instant) -> bool {
+        let since = *self.refused_since.get_or_insert(now);
+        !self.served && self.refusal.is_some_and(|most| now >= since + most)
+    }
+
+    /// When the worker leaves if nothing is heard and nothing is there to do.
+    pub(super) fn idle_until(&self) -> Option<Instant> {
+        self.idle.map(|idle| self.heard + idle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn patience() -> (Patience, Instant) {
+        let now = Instant::now();
+        let conduct = Conduct {
+            greeting: Some(10 * SECOND),
+            idle: Some(300 * SECOND),
+            refusal: Some(60 * SECOND),
+            ..Conduct::default()
+        };
+        (Patience::new(&conduct, now), now)
+    }
+
+    #[test]
+    fn the_first_pull_waits_for_the_greeting_or_its_time() {
+        let (mut patience, now) = patience();
+        assert!(!patience.may_pull(now + 9 * SECOND));
+        assert!(patience.may_pull(now + 10 * SECOND));
+        let (mut patience, now) = self::patience();
+        patience.greeted();
+        assert!(patience.may_pull(now));
+    }
+
+    #[test]
+    fn only_a_worker_that_was_never_served_leaves_when_it_is_refused() {
+        let (mut patience, now) = patience();
+        assert!(!patience.refused(now));
+        assert!(!patience.refused(now + 59 * SECOND));
+        assert!(patience.refused(now + 60 * SECOND));
+        patience.served();
+        assert!(!patience.refused(now + 61 * SECOND));
+        assert!(!patience.refused(now + 999 * SECOND));
+    }
+
+    #[test]
+    fn a_word_of_the_master_starts_the_idle_time_again() {
+        let (mut patience, now) = patience();
+        assert_eq!(patience.idle_until(), Some(now + 300 * SECOND));
+        patience.heard(now + SECOND);
+        assert_eq!(patience.idle_until(), Some(now + 301 * SECOND));
+        assert_eq!(Patience::new(&Conduct::default(), now).idle_until(), None);
+    }
+}

@@ -1,0 +1,137 @@
+//! The lines that tasks print, gathered on their way to the master, and kept from flooding the queue.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::envelope::PrintedLine;
+use crate::slot::Stream;
+
+use super::run::OutputLine;
+
+/// How long lines are gathered.
+const GATHER: Duration = Duration::from_millis(250);
+/// Bytes of text that one worker may send in a second. What is beyond stays in its own output.
+const RATE: usize = 64 << 10;
+/// Bytes that may be sent at once after a silence.
+const BURST: usize = 256 << 10;
+/// Longest line that is sent whole, in bytes.
+const LINE: usize = 8 << 10;
+
+/// Lines that wait to be sent.
+#[derive(Debug)]
+pub(super) struct Printed {
+    lines: Vec<PrintedLine>,
+    left_out: u64,
+    due: Option<Instant>,
+    budget: usize,
+    refilled: Instant,
+}
+
+impl Printed {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self {
+            lines: Vec::new(),
+            left_out: 0,
+            due: None,
+            budget: BURST,
+            refilled: now,
+        }
+    }
+
+    /// Adds a line, or counts it as left out when more was printed than may be sent.
+    pub(super) fn push(&mut self, now: Instant, line: OutputLine<'_>) {
+        self.refill(now);
+        self.due.get_or_insert(now + GATHER);
+        let text = shortened(line.line);
+        let cost = text.len() + 32;
+        if cost > self.budget {
+            self.left_out += 1;
+            return;
+        }
+        self.budget -= cost;
+        self.lines.push(PrintedLine {
+            task: line.task,
+            error: line.stream == Stream::Stderr,
+            text: text.to_owned(),
+        });
+    }
+
+    /// When [`take`](Self::take) has something next.
+    pub(super) const fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// The lines that were gathered, and how many were left out, when they are due or `all` is asked for.
+    pub(super) fn take(&mut self, now: Instant, all: bool) -> Option<(Vec<PrintedLine>, u64)> {
+        let due = self.due.filter(|due| all || now >= *due)?;
+        debug_assert!(due <= now + GATHER, "lines are gathered for a moment only");
+        self.due = None;
+        Some((
+            std::mem::take(&mut self.lines),
+            std::mem::take(&mut self.left_out),
+        ))
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.refilled);
+        let more = passed.as_millis().saturating_mul(RATE as u128) / 1000;
+        if more > 0 {
+            self.refilled = now;
+            self.budget = BURST.min(self.budget + usize::try_from(more).unwrap_or(BURST));
+        }
+    }
+}
+
+/// A line as it is sent: its beginning, if it is very long.
+fn shortened(line: &str) -> &str {
+    if line.len() <= LINE {
+        return line;
+    }
+    let end = (0..=LINE).rev().find(|at| line.is_char_boundary(*at));
+    &line[..end.unwrap_or(0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slot::SlotId;
+
+    fn line(text: &str) -> OutputLine<'_> {
+        OutputLine {
+            slot: SlotId(0),
+            task: None,
+            stream: Stream::Stdout,
+            line: text,
+        }
+    }
+
+    #[test]
+    fn lines_go_together_and_a_flood_is_counted() {
+        let now = Instant::now();
+        let mut printed = Printed::new(now);
+        assert_eq!(printed.due(), None);
+        printed.push(now, line("one"));
+        printed.push(now, line("two"));
+        assert_eq!(printed.due(), Some(now + GATHER));
+        assert_eq!(printed.take(now, false), None);
+        let (lines, left_out) = printed.take(now + GATHER, false).unwrap();
+        assert_eq!((lines.len(), left_out), (2, 0));
+        let long = "x".repeat(LINE + 100);
+        for _ in 0..100 {
+            printed.push(now, line(&long));
+        }
+        let (lines, left_out) = printed.take(now, true).unwrap();
+        assert!(lines.len() < BURST / LINE && lines[0].text.len() == LINE);
+        assert_eq!(lines.len() as u64 + left_out, 100);
+        let later = now + Duration::from_secs(10);
+        printed.push(later, line("again"));
+        assert_eq!(printed.take(later, true).unwrap().0.len(), 1);
+    }
+
+    #[test]
+    fn a_cut_falls_between_characters() {
+        let line = "é".repeat(LINE);
+        assert!(shortened(&line).len() <= LINE);
+    }
+}

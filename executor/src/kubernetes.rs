@@ -1,0 +1,11 @@
+//! The Kubernetes back-end's fleet: workers as pods of indexed Jobs.
+//!
+//! A fleet is a list of *cohorts*, each a Job that is never resized. A Job's own replacements of lost pods come after
+//! a back-off that grows with every loss, so the fleet opens a small top-up cohort instead, and what the controller
+//! replaces later is told to leave. Pure: `job` (spec to objects), `diagnose` (pod to verdict), `cohorts` (what to open
+//! and what to tell). `client` speaks with the API, `fleet` is the loop between them.
+
+pub mod diagnose;
+pub mod job;
+pub mod last_words;
+pub mod spec;

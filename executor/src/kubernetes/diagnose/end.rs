@@ -1,0 +1,178 @@
+//! Pods that have ended: lost, left, died, or out of memory.
+
+use std::time::{Duration, SystemTime};
+
+use k8s_openapi::api::core::v1::ContainerStateTerminated;
+use podpool_core::fleet::End;
+use podpool_core::outcome::Exit;
+
+use super::super::job::FATAL_EXITS;
+use super::super::last_words::LastWords;
+use super::{Gone, View, waiting};
+
+/// A worker that ends within this of its start did nothing worth the name.
+const EARLY: Duration = Duration::from_secs(60);
+/// Runtimes report a signal as this and its number.
+const BY_SIGNAL: i32 = 128;
+
+/// How the pod ended, if it did.
+pub(super) fn gone(view: &View<'_>) -> Option<Gone> {
+    let state = view.container.and_then(|one| one.state.as_ref());
+    if let Some(ended) = state.and_then(|state| state.terminated.as_ref()) {
+        return Some(terminated(view, ended));
+    }
+    // No container ever ran, or none is known: the node turned the pod away, or the pod is no more.
+    let phase = view.phase();
+    let over = phase == "Failed" || phase == "Succeeded" || view.context.removed;
+    // Nobody will hear how a container on a silent node ends; the deletion says that nobody waits for it either.
+    let given_up = view.context.silent && view.pod.metadata.deletion_timestamp.is_some();
+    (over || given_up).then(|| Gone {
+        end: End::Lost,
+        reason: loss(view).unwrap_or_else(|| "it ended and nobody saw how".to_owned()),
+        node: view.node(),
+        at: None,
+        running: Vec::new(),
+        fatal: false,
+        early: false,
+    })
+}
+
+fn terminated(view: &View<'_>, ended: &ContainerStateTerminated) -> Gone {
+    let words = LastWords::read(ended.message.as_deref().unwrap_or_default());
+    let (end, what) = judge(view, ended);
+    let said = if words.text.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", words.text)
+    };
+    let at = ended
+        .finished_at
+        .as_ref()
+        .map(|time| SystemTime::from(time.0));
+    Gone {
+        fatal: matches!(end, End::Died(Exit::Code(code)) if FATAL_EXITS.contains(&code)),
+        end,
+        reason: format!("{what}{said}"),
+        node: view.node(),
+        at,
+        running: words.running,
+        early: early(ended),
+    }
+}
+
+/// Both times are of one node's clock. A container that never started has none to compare.
+fn early(ended: &ContainerStateTerminated) -> bool {
+    match (&ended.started_at, &ended.finished_at) {
+        (Some(start), Some(end)) if start.0.as_second() > 0 => {
+            end.0.duration_since(start.0).unsigned_abs() < EARLY
+        }
+        _ => true,
+    }
+}
+
+fn judge(view: &View<'_>, ended: &ContainerStateTerminated) -> (End, String) {
+    let code = ended.exit_code;
+    let word = ended.reason.as_deref().unwrap_or_default();
+    let out_of_memory = word == "OOMKilled";
+    if code == 0 && !out_of_memory {
+        return (End::Left, "it left".to_owned());
+    }
+    if let Some(reason) = loss(view) {
+        return (End::Lost, format!("{reason} ({})", exit(code)));
+    }
+    if out_of_memory {
+        let limit = memory_limit(view);
+        let at = limit.map_or_else(String::new, |bytes| {
+            format!(" at its limit of {} MiB", bytes >> 20)
+        });
+        let reason = format!("it ran out of memory{at} (OOMKilled, exit code {code})");
+        return (End::OutOfMemory(limit), reason);
+    }
+    match (word, code) {
+        // What a node says of containers that it had forgotten.
+        ("ContainerStatusUnknown" | "Unknown", _) => (
+            End::Lost,
+            format!("its node lost sight of it ({word}, {})", exit(code)),
+        ),
+        ("StartError" | "ContainerCannotRun", _) => {
+            let message = ended.message.as_deref().unwrap_or_default();
+            let hint = waiting::hint(message);
+            (
+                End::Died(Exit::Code(code)),
+                format!("its program cannot be started{hint}"),
+            )
+        }
+        (_, 75) => (
+            End::Lost,
+            "it could not reach its queue (exit code 75)".to_owned(),
+        ),
+        (_, 83) => (End::Left, "it left to be renewed (exit code 83)".to_owned()),
+        (_, 143) => (
+            End::Lost,
+            "somebody stopped it with SIGTERM (exit code 143)".to_owned(),
+        ),
+        _ => (End::Died(exit(code)), format!("it died: {}", exit(code))),
+    }
+}
+
+/// Why the pod is lost rather than dead, if it is.
+fn loss(view: &View<'_>) -> Option<String> {
+    if let Some(target) = view.condition("DisruptionTarget")
+        && target.status == "True"
+    {
+        let message = target.message.as_deref().unwrap_or_default();
+        return Some(match target.reason.as_deref().unwrap_or_default() {
+            "PreemptionByScheduler" | "PreemptionByKubeScheduler" => {
+                "pre-empted by a pod of higher priority".to_owned()
+            }
+            "DeletionByTaintManager" => "its node was tainted or not ready".to_owned(),
+            "EvictionByEvictionAPI" => "evicted: its node is being emptied".to_owned(),
+            "DeletionByPodGC" => "its node is gone".to_owned(),
+            "TerminationByKubelet" => format!("stopped by its node: {message}"),
+            other => format!("disrupted ({other}): {message}"),
+        });
+    }
+    let status = view.pod.status.as_ref();
+    let reason = status.and_then(|status| status.reason.as_deref());
+    let message = status.and_then(|status| status.message.as_deref());
+    let message = message.unwrap_or_default();
+    match reason {
+        // A node evicts one that used more of its disk than it was given: its own doing.
+        Some("Evicted") if message.contains("exceeds") => None,
+        Some("Evicted") => Some(format!("evicted: {message}")),
+        Some("NodeLost") => Some("its node is gone".to_owned()),
+        Some("Terminated" | "Shutdown" | "NodeShutdown") => {
+            Some(format!("its node was shut down: {message}"))
+        }
+        Some(word) if view.container.is_none() => {
+            Some(format!("its node turned it away ({word}): {message}"))
+        }
+        _ if view.context.silent => Some("its node fell silent".to_owned()),
+        _ if view.pod.metadata.deletion_timestamp.is_some() => Some("deleted".to_owned()),
+        _ if view.context.removed => Some("removed".to_owned()),
+        _ => None,
+    }
+}
+
+fn exit(code: i32) -> Exit {
+    match code - BY_SIGNAL {
+        signal @ 1..=64 => Exit::Signal(signal),
+        _ => Exit::Code(code),
+    }
+}
+
+/// The limit that the pod was given, in bytes.
+fn memory_limit(view: &View<'_>) -> Option<u64> {
+    let spec = view.pod.spec.as_ref()?;
+    let container = spec
+        .containers
+        .iter()
+        .find(|one| one.name == super::super::job::CONTAINER)?;
+    let limit = container
+        .resources
+        .as_ref()?
+        .limits
+        .as_ref()?
+        .get("memory")?;
+    super::super::spec::parse_bytes(&limit.0).ok()
+}

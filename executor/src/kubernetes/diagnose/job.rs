@@ -1,0 +1,46 @@
+//! What a Job's conditions say.
+
+use k8s_openapi::api::batch::v1::Job;
+
+/// The state of a cohort's Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobVerdict {
+    /// It makes pods.
+    Going,
+    /// Every worker has left.
+    Done,
+    /// It makes no more pods: a worker said that none can do its work. The message is Kubernetes' own.
+    Refused(String),
+    /// The run's deadline is over.
+    Overdue,
+    /// It makes no more pods, for a reason that does not speak of other Jobs.
+    Failed(String),
+}
+
+/// Judges a Job. The first signs count: the final conditions come only when every pod has ended.
+#[must_use]
+pub fn judge_job(job: &Job) -> JobVerdict {
+    let conditions = job
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_deref())
+        .unwrap_or_default();
+    let holds = |kinds: [&str; 2]| {
+        conditions
+            .iter()
+            .find(|condition| condition.status == "True" && kinds.contains(&&*condition.type_))
+    };
+    if let Some(failed) = holds(["FailureTarget", "Failed"]) {
+        let reason = failed.reason.as_deref().unwrap_or("no reason");
+        let message = failed.message.as_deref().unwrap_or_default();
+        return match reason {
+            "PodFailurePolicy" => JobVerdict::Refused(message.to_owned()),
+            "DeadlineExceeded" => JobVerdict::Overdue,
+            _ => JobVerdict::Failed(format!("{reason}: {message}")),
+        };
+    }
+    if holds(["SuccessCriteriaMet", "Complete"]).is_some() {
+        return JobVerdict::Done;
+    }
+    JobVerdict::Going
+}

@@ -1,0 +1,402 @@
+//! Every row of the table, from the status that a cluster sends.
+
+use k8s_openapi::api::batch::v1::Job;
+use podpool_core::outcome::Exit;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A pod of one worker with this status; `metadata` is merged over nothing.
+fn pod(metadata: Value, status: Value) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": metadata,
+        "spec": {
+            "nodeName": "node1",
+            "containers": [{
+                "name": "worker",
+                "resources": {"limits": {"memory": "64Mi"}},
+            }],
+        },
+        "status": status,
+    }))
+    .unwrap()
+}
+
+fn container(state: Value) -> Value {
+    json!([{
+        "name": "worker", "image": "prices:1", "imageID": "", "ready": false, "restartCount": 0, "state": state,
+    }])
+}
+
+fn judge(status: Value) -> Verdict {
+    judge_pod(&pod(json!({}), status), Context::default())
+}
+
+fn waiting(reason: &str, message: &str) -> Verdict {
+    judge(json!({
+        "phase": "Pending",
+        "containerStatuses": container(json!({"waiting": {"reason": reason, "message": message}})),
+    }))
+}
+
+fn ended(reason: &str, code: i32) -> Value {
+    json!({"terminated": {
+        "reason": reason, "exitCode": code,
+        "startedAt": "2026-11-21T08:00:00Z", "finishedAt": "2026-11-21T08:00:30Z",
+    }})
+}
+
+fn failed(reason: &str, code: i32) -> Gone {
+    gone(judge(json!({
+        "phase": "Failed", "containerStatuses": container(ended(reason, code)),
+    })))
+}
+
+fn gone(verdict: Verdict) -> Gone {
+    match verdict {
+        Verdict::Gone(gone) => *gone,
+        other => panic!("the pod should be gone, not {other:?}"),
+    }
+}
+
+/// The reason of a pod that cannot start, and its patience.
+fn stuck(verdict: Verdict) -> (String, Patience) {
+    match verdict {
+        Verdict::CannotStart { reason, patience } => (reason, patience),
+        other => panic!("the pod should not start, but is {other:?}"),
+    }
+}
+
+#[test]
+fn a_pod_on_its_way_is_starting() {
+    assert_eq!(judge(json!({})), Verdict::Starting);
+    assert_eq!(judge(json!({"phase": "Pending"})), Verdict::Starting);
+    assert_eq!(waiting("ContainerCreating", ""), Verdict::Starting);
+    assert_eq!(waiting("PodInitializing", ""), Verdict::Starting);
+}
+
+#[test]
+fn a_running_container_runs_until_its_node_falls_silent() {
+    let status = |ready: &str, containers_ready: &str| {
+        json!({
+            "phase": "Running",
+            "conditions": [
+                {"type": "Ready", "status": ready},
+                {"type": "ContainersReady", "status": containers_ready},
+            ],
+            "containerStatuses": container(json!({"running": {"startedAt": "2026-11-21T08:00:00Z"}})),
+        })
+    };
+    assert_eq!(judge(status("True", "True")), Verdict::Running);
+    assert_eq!(judge(status("False", "False")), Verdict::Running);
+    assert_eq!(judge(status("False", "True")), Verdict::Silent);
+    let leaving = pod(
+        json!({"deletionTimestamp": "2026-11-21T08:01:00Z"}),
+        status("True", "True"),
+    );
+    assert_eq!(judge_pod(&leaving, Context::default()), Verdict::Leaving);
+    let given_up = Context {
+        silent: true,
+        removed: false,
+    };
+    let gone = gone(judge_pod(&leaving, given_up));
+    assert_eq!(gone.end, End::Lost);
+    assert_eq!(gone.reason, "its node fell silent");
+}
+
+#[test]
+fn unschedulable_waits_for_the_schedule_timeout_and_a_gate_for_ever() {
+    let scheduled = |reason: &str, message: &str| {
+        judge(json!({
+            "phase": "Pending",
+            "conditions": [{"type": "PodScheduled", "status": "False", "reason": reason, "message": message}],
+        }))
+    };
+    let (reason, patience) = stuck(scheduled(
+        "Unschedulable",
+        "0/2 nodes are available: 2 Insufficient memory.",
+    ));
+    assert_eq!(patience, Patience::Schedule);
+    assert!(
+        reason.contains("Insufficient memory") && reason.contains("ask for less"),
+        "{reason}"
+    );
+    assert!(matches!(
+        scheduled("SchedulingGated", "queue"),
+        Verdict::Waiting { word } if word.contains("queue")
+    ));
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_names_what_to_correct() {
+    for (message, patience, advice) in [
+        (
+            "pull access denied, repository does not exist",
+            Patience::Start,
+            "pull_secrets",
+        ),
+        (
+            "failed to resolve: not found",
+            Patience::Start,
+            "correct image",
+        ),
+        ("429 Too Many Requests", Patience::Schedule, "again"),
+    ] {
+        for word in ["ErrImagePull", "ImagePullBackOff"] {
+            let (reason, seen) = stuck(waiting(word, message));
+            assert_eq!(seen, patience, "{message}");
+            assert!(
+                reason.contains(advice) && reason.contains("prices:1"),
+                "{reason}"
+            );
+        }
+    }
+}
+
+#[test]
+fn settings_that_a_node_refuses_are_named() {
+    for (word, message, advice) in [
+        ("InvalidImageName", "couldn't parse", "correct image"),
+        ("ErrImageNeverPull", "not present", "pull_policy"),
+        (
+            "CreateContainerConfigError",
+            "secret \"db\" not found",
+            "env_from_secrets",
+        ),
+    ] {
+        let (reason, patience) = stuck(waiting(word, message));
+        assert_eq!(patience, Patience::Start, "{word}");
+        assert!(
+            reason.contains(advice) && reason.contains(message),
+            "{reason}"
+        );
+    }
+    let (reason, patience) = stuck(waiting("RunContainerError", "exec format error"));
+    assert_eq!(patience, Patience::Schedule);
+    assert!(reason.contains("another processor"), "{reason}");
+}
+
+#[test]
+fn out_of_memory_is_known_by_its_word_whatever_the_exit_code() {
+    for code in [137, 0] {
+        let gone = failed("OOMKilled", code);
+        assert_eq!(gone.end, End::OutOfMemory(Some(64 << 20)));
+        assert!(gone.reason.contains("64 MiB"), "{}", gone.reason);
+    }
+}
+
+#[test]
+fn exits_are_told_apart() {
+    for (code, end) in [
+        (0, End::Left),
+        (83, End::Left),
+        (75, End::Lost),
+        (143, End::Lost),
+        (1, End::Died(Exit::Code(1))),
+        (101, End::Died(Exit::Code(101))),
+        (134, End::Died(Exit::Signal(6))),
+        (137, End::Died(Exit::Signal(9))),
+        (139, End::Died(Exit::Signal(11))),
+        (255, End::Died(Exit::Code(255))),
+        (78, End::Died(Exit::Code(78))),
+    ] {
+        let gone = failed(if code == 0 { "Completed" } else { "Error" }, code);
+        assert_eq!(gone.end, end, "exit code {code}");
+        assert_eq!(gone.fatal, code == 78, "exit code {code}");
+        assert!(gone.early);
+        assert_eq!(gone.node.as_deref(), Some("node1"));
+        assert!(gone.at.is_some());
+    }
+}
+
+#[test]
+fn a_disrupted_or_deleted_pod_is_lost_whatever_its_exit_code() {
+    for (word, code) in [("Error", 137), ("OOMKilled", 137), ("Error", 78)] {
+        for cause in [
+            "PreemptionByScheduler",
+            "EvictionByEvictionAPI",
+            "DeletionByTaintManager",
+            "DeletionByPodGC",
+            "TerminationByKubelet",
+            "Another",
+        ] {
+            let gone = gone(judge(json!({
+                "phase": "Failed",
+                "conditions": [{"type": "DisruptionTarget", "status": "True", "reason": cause, "message": "m"}],
+                "containerStatuses": container(ended(word, code)),
+            })));
+            assert_eq!(gone.end, End::Lost, "{cause}");
+            assert!(!gone.fatal, "{cause}");
+        }
+        let status = json!({"phase": "Running", "containerStatuses": container(ended(word, code))});
+        let deleted = pod(
+            json!({"deletionTimestamp": "2026-11-21T08:01:00Z"}),
+            status.clone(),
+        );
+        assert_eq!(gone(judge_pod(&deleted, Context::default())).end, End::Lost);
+        let silent = Context {
+            silent: true,
+            removed: false,
+        };
+        assert_eq!(
+            gone(judge_pod(&pod(json!({}), status), silent)).end,
+            End::Lost
+        );
+    }
+}
+
+#[test]
+fn a_node_that_evicts_turns_away_or_forgets_loses_the_worker() {
+    for (reason, message, words) in [
+        (
+            "Evicted",
+            "The node was low on resource: memory.",
+            "low on resource",
+        ),
+        ("Shutdown", "Node is shutting down", "shut down"),
+        ("Terminated", "imminent node shutdown", "shut down"),
+        ("NodeLost", "", "gone"),
+        (
+            "OutOfmemory",
+            "Node didn't have enough resource",
+            "turned it away",
+        ),
+    ] {
+        let status = json!({"phase": "Failed", "reason": reason, "message": message});
+        let gone = gone(judge(status));
+        assert_eq!(gone.end, End::Lost, "{reason}");
+        assert!(gone.reason.contains(words), "{}", gone.reason);
+    }
+    assert_eq!(failed("ContainerStatusUnknown", 137).end, End::Lost);
+    let own = gone(judge(json!({
+        "phase": "Failed", "reason": "Evicted",
+        "message": "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi.",
+        "containerStatuses": container(ended("Error", 137)),
+    })));
+    assert_eq!(own.end, End::Died(Exit::Signal(9)));
+}
+
+#[test]
+fn a_pod_that_was_removed_while_it_ran_is_lost() {
+    let running = pod(
+        json!({}),
+        json!({
+            "phase": "Running",
+            "containerStatuses": container(json!({"running": {}})),
+        }),
+    );
+    let removed = Context {
+        silent: false,
+        removed: true,
+    };
+    let gone = gone(judge_pod(&running, removed));
+    assert_eq!((gone.end, &*gone.reason), (End::Lost, "removed"));
+}
+
+#[test]
+fn a_program_that_is_not_in_the_image_is_said_so() {
+    let gone = gone(judge(json!({
+        "phase": "Failed",
+        "containerStatuses": container(json!({"terminated": {
+            "reason": "StartError", "exitCode": 128, "startedAt": "1970-01-01T00:00:00Z",
+            "finishedAt": "2026-11-21T08:00:30Z",
+            "message": "exec: \"/worker\": stat /worker: no such file or directory",
+        }})),
+    })));
+    assert_eq!(gone.end, End::Died(Exit::Code(128)));
+    assert!(gone.early);
+    assert!(
+        gone.reason.contains("not in the image") && gone.reason.contains("/worker"),
+        "{}",
+        gone.reason
+    );
+}
+
+#[test]
+fn last_words_become_a_running_list_or_part_of_the_reason() {
+    let with = |message: &str, minutes: u32| {
+        gone(judge(json!({
+            "phase": "Failed",
+            "containerStatuses": container(json!({"terminated": {
+                "reason": "Error", "exitCode": 65, "message": message,
+                "startedAt": "2026-11-21T08:00:00Z",
+                "finishedAt": format!("2026-11-21T08:{minutes:02}:00Z"),
+            }})),
+        })))
+    };
+    let said = with("task prices has another shape", 0);
+    assert!(said.reason.ends_with("task prices has another shape"));
+    assert!(said.running.is_empty());
+    let listed = with(r#"{"running":[["0f",3,9,2]]}"#, 5);
+    assert_eq!(listed.running.len(), 1);
+    assert!(!listed.reason.contains("running"), "{}", listed.reason);
+    assert!(!listed.early);
+}
+
+#[test]
+fn notes_tell_what_a_status_keeps_silent_about() {
+    let (_, patience) = stuck(
+        judge_pod_note(
+            "FailedMount",
+            "MountVolume.SetUp failed: secret \"db\" not found",
+        )
+        .unwrap(),
+    );
+    assert_eq!(patience, Patience::Start);
+    let (_, patience) = stuck(judge_pod_note("FailedAttachVolume", "busy").unwrap());
+    assert_eq!(patience, Patience::Schedule);
+    assert_eq!(judge_pod_note("BackOff", "m"), None);
+
+    for (message, patience, advice) in [
+        (
+            "pods \"x\" is forbidden: exceeded quota: small",
+            Patience::Schedule,
+            "quota",
+        ),
+        (
+            "error looking up service account etl/w: serviceaccount \"w\" not found",
+            Patience::Start,
+            "service_account",
+        ),
+        (
+            "violates PodSecurity \"restricted:latest\"",
+            Patience::Start,
+            "PodSecurity",
+        ),
+    ] {
+        let (reason, seen) = stuck(judge_job_note("FailedCreate", message).unwrap());
+        assert_eq!(seen, patience);
+        assert!(reason.contains(advice), "{reason}");
+    }
+    assert_eq!(judge_job_note("SuccessfulCreate", "m"), None);
+}
+
+#[test]
+fn a_jobs_first_signs_count() {
+    let job = |kind: &str, reason: &str| -> JobVerdict {
+        let job: Job = serde_json::from_value(json!({
+            "metadata": {},
+            "status": {"conditions": [
+                {"type": "Suspended", "status": "False"},
+                {"type": kind, "status": "True", "reason": reason, "message": "m"},
+            ]},
+        }))
+        .unwrap();
+        judge_job(&job)
+    };
+    for kind in ["FailureTarget", "Failed"] {
+        assert_eq!(
+            job(kind, "PodFailurePolicy"),
+            JobVerdict::Refused("m".to_owned())
+        );
+        assert_eq!(job(kind, "DeadlineExceeded"), JobVerdict::Overdue);
+        assert_eq!(
+            job(kind, "FailedIndexes"),
+            JobVerdict::Failed("FailedIndexes: m".to_owned())
+        );
+    }
+    for kind in ["SuccessCriteriaMet", "Complete"] {
+        assert_eq!(job(kind, "CompletionsReached"), JobVerdict::Done);
+    }
+    assert_eq!(job("Suspended", "JobSuspended"), JobVerdict::Going);
+}

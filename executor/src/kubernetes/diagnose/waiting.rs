@@ -1,0 +1,150 @@
+//! Pods that do not run yet: what they wait for, and whether it may pass.
+
+use super::{Patience, Verdict, View};
+
+pub(super) fn judge(view: &View<'_>) -> Verdict {
+    if let Some(condition) = view.condition("PodScheduled")
+        && condition.status == "False"
+    {
+        let message = condition.message.as_deref().unwrap_or_default();
+        return match condition.reason.as_deref() {
+            Some("SchedulingGated") => Verdict::Waiting {
+                word: format!("held by a scheduling gate: {message}"),
+            },
+            Some("Unschedulable") => cannot(
+                Patience::Schedule,
+                format!(
+                    "no node has room for a worker ({message}); ask for less with cpu and memory, or add nodes"
+                ),
+            ),
+            _ => Verdict::Starting,
+        };
+    }
+    let waiting = view
+        .container
+        .and_then(|container| container.state.as_ref()?.waiting.as_ref());
+    let Some(waiting) = waiting else {
+        return Verdict::Starting;
+    };
+    let message = waiting.message.as_deref().unwrap_or_default();
+    let image = view
+        .container
+        .map(|container| container.image.as_str())
+        .unwrap_or_default();
+    by_word(
+        waiting.reason.as_deref().unwrap_or_default(),
+        message,
+        image,
+    )
+}
+
+/// The words of a node for a container that waits.
+fn by_word(word: &str, message: &str, image: &str) -> Verdict {
+    match word {
+        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {
+            pull(message, image)
+        }
+        "InvalidImageName" => cannot(
+            Patience::Start,
+            format!("the image's name {image:?} cannot be read ({message}); correct image"),
+        ),
+        "ErrImageNeverPull" => cannot(
+            Patience::Start,
+            format!(
+                "image {image:?} is not on the node and its pull policy is Never ({message}); load it, or change pull_policy"
+            ),
+        ),
+        "CreateContainerConfigError" => cannot(
+            Patience::Start,
+            format!(
+                "a worker cannot be given its settings: {message}; make what is missing, or correct env_from_secrets, secret_files or image"
+            ),
+        ),
+        "CreateContainerError" | "RunContainerError" | "PostStartHookError" => cannot(
+            Patience::Schedule,
+            format!(
+                "a worker's container cannot be started: {message}{}",
+                hint(message)
+            ),
+        ),
+        // ContainerCreating, PodInitializing, and words to come.
+        _ => Verdict::Starting,
+    }
+}
+
+fn pull(message: &str, image: &str) -> Verdict {
+    let lower = message.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let passing = has(&[
+        "toomanyrequests",
+        "too many requests",
+        "429",
+        "timeout",
+        "503",
+    ]);
+    let (patience, advice) = if passing {
+        (Patience::Schedule, "the registry may answer again")
+    } else if has(&["unauthorized", "denied", "forbidden", "401", "403"]) {
+        (
+            Patience::Start,
+            "give nodes the right to pull it, or name a secret with pull_secrets",
+        )
+    } else {
+        (Patience::Start, "correct image, or push it")
+    };
+    cannot(
+        patience,
+        format!("nodes cannot pull image {image:?} ({message}); {advice}"),
+    )
+}
+
+/// What is usually behind a container that does not start.
+pub(super) fn hint(message: &str) -> &'static str {
+    if message.contains("exec format error") {
+        "; the image is built for another processor than the node's"
+    } else if message.contains("no such file") || message.contains("not found") {
+        "; the program or one of its libraries is not in the image"
+    } else {
+        ""
+    }
+}
+
+/// Judges a warning about a pod that has not started; none if it says nothing new.
+#[must_use]
+pub fn judge_pod_note(reason: &str, message: &str) -> Option<Verdict> {
+    let patience = match reason {
+        "FailedMount" if message.contains("not found") => Patience::Start,
+        "FailedMount" | "FailedAttachVolume" | "FailedCreatePodSandBox" => Patience::Schedule,
+        _ => return None,
+    };
+    Some(cannot(
+        patience,
+        format!("a worker's pod cannot be set up: {message}"),
+    ))
+}
+
+/// Judges a warning about a Job that makes no pods; none if it says nothing of that.
+#[must_use]
+pub fn judge_job_note(reason: &str, message: &str) -> Option<Verdict> {
+    if reason != "FailedCreate" {
+        return None;
+    }
+    let (patience, advice) = if message.contains("exceeded quota") {
+        (
+            Patience::Schedule,
+            "raise the quota, or ask for fewer workers",
+        )
+    } else if message.contains("service account") || message.contains("serviceaccount") {
+        (Patience::Start, "make it, or correct service_account")
+    } else {
+        (Patience::Start, "ask who runs the cluster what it allows")
+    };
+    Some(cannot(
+        patience,
+        format!("the cluster refuses workers' pods: {message}; {advice}"),
+    ))
+}
+
+fn cannot(patience: Patience, reason: String) -> Verdict {
+    Verdict::CannotStart { reason, patience }
+}

@@ -1,0 +1,241 @@
+//! From a spec to the objects of a run: one indexed Job for each cohort, and one Secret.
+//!
+//! Pure: the same spec gives the same objects, and a test compares them with what is checked in.
+
+mod pod;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::batch::v1::{
+    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
+    PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
+};
+use k8s_openapi::api::core::v1::{PodTemplateSpec, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use podpool_core::id::RunId;
+
+use super::spec::WorkerSpec;
+
+/// The label of everything that a fleet makes, with its value.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "podpool");
+/// The label that holds the run's name.
+pub const RUN_LABEL: &str = "podpool.dev/run";
+/// The label that holds the cohort's number.
+pub const COHORT_LABEL: &str = "podpool.dev/cohort";
+/// The annotation that holds the end of the run, in seconds since 1970.
+pub const DEADLINE_ANNOTATION: &str = "podpool.dev/deadline";
+/// The annotation that tells the Jobs of one master from another's: a hash of the Secret.
+pub const SECRET_ANNOTATION: &str = "podpool.dev/secret";
+/// The workers' container.
+pub const CONTAINER: &str = "worker";
+/// Where workers find the Secret.
+pub const RUN_DIR: &str = "/etc/podpool/run";
+
+/// The worker cannot do its work and says why, before its first pull: usage, wire or shape, permission, settings.
+/// Another pod of the same Job would say the same, so the Job ends.
+pub const FATAL_EXITS: [i32; 4] = [64, 65, 77, 78];
+/// The worker left for a passing reason: it could not reach the queue, wants to be recycled, or was told by SIGTERM.
+pub const PASSING_EXITS: [i32; 3] = [75, 83, 143];
+
+/// Replacements for each index. The master polices crash loops itself; a detached run must not end by bad luck.
+const BACKOFF_LIMIT_PER_INDEX: i32 = 1_000;
+/// How long Kubernetes keeps an ended Job that nobody removed.
+const TTL: i32 = 3_600;
+
+/// What the workers of a run find in [`RUN_DIR`]: who the run is, and the key of its seals.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RunSecret {
+    /// The run's description, in the form that workers read.
+    pub descriptor: Vec<u8>,
+    /// The key of the seals.
+    pub key: Vec<u8>,
+}
+
+impl fmt::Debug for RunSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunSecret")
+            .field("descriptor", &self.descriptor.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl RunSecret {
+    /// A name for these bytes that gives none of them away.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut hash = blake3::Hasher::new_derive_key("podpool 2026 name of a run's secret");
+        hash.update(&(self.key.len() as u64).to_le_bytes());
+        hash.update(&self.key).update(&self.descriptor);
+        hash.finalize().to_hex()[..32].to_owned()
+    }
+}
+
+/// One Job to be made.
+#[derive(Clone, Debug)]
+pub struct Cohort<'a> {
+    /// The run it belongs to.
+    pub run: &'a RunId,
+    /// Its number within the run, from 0.
+    pub number: u32,
+    /// How many workers it has; it never changes.
+    pub size: u32,
+    /// How long it may last.
+    pub lasts: Duration,
+    /// The end of the run in seconds since 1970, for people and for `gc`.
+    pub deadline: i64,
+    /// [`RunSecret::fingerprint`].
+    pub secret: &'a str,
+    /// What owns it, if the master is itself in the cluster: it goes when its owner goes.
+    pub owner: Option<&'a OwnerReference>,
+    /// Whether it waits for the Secret before it makes pods.
+    pub suspended: bool,
+}
+
+/// The name of a cohort's Job.
+#[must_use]
+pub fn job_name(run: &RunId, cohort: u32) -> String {
+    format!("pp-{run}-c{cohort}")
+}
+
+/// The name of a run's Secret.
+#[must_use]
+pub fn secret_name(run: &RunId) -> String {
+    format!("pp-{run}")
+}
+
+/// The selector of everything that belongs to a run.
+#[must_use]
+pub fn run_selector(run: &RunId) -> String {
+    format!("{}={},{RUN_LABEL}={run}", MANAGED_BY.0, MANAGED_BY.1)
+}
+
+/// The Job of a cohort.
+#[must_use]
+pub fn job(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Job {
+    let size = i32::try_from(cohort.size).unwrap_or(i32::MAX);
+    let labels = labels(spec, cohort.run, Some(cohort.number));
+    let annotations = BTreeMap::from([
+        (DEADLINE_ANNOTATION.to_owned(), cohort.deadline.to_string()),
+        (SECRET_ANNOTATION.to_owned(), cohort.secret.to_owned()),
+    ]);
+    Job {
+        metadata: ObjectMeta {
+            name: Some(job_name(cohort.run, cohort.number)),
+            labels: Some(labels.clone()),
+            annotations: Some(annotations),
+            owner_references: cohort.owner.map(|owner| vec![owner.clone()]),
+            ..ObjectMeta::default()
+        },
+        spec: Some(JobSpec {
+            completion_mode: Some("Indexed".to_owned()),
+            completions: Some(size),
+            parallelism: Some(size),
+            backoff_limit_per_index: Some(BACKOFF_LIMIT_PER_INDEX),
+            pod_replacement_policy: Some("Failed".to_owned()),
+            pod_failure_policy: Some(failure_policy()),
+            ttl_seconds_after_finished: Some(TTL),
+            active_deadline_seconds: Some(seconds(cohort.lasts)),
+            suspend: Some(cohort.suspended),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(labels),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pod::pod(spec, cohort)),
+            },
+            ..JobSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The Secret of a run, owned by the Job that was made first.
+#[must_use]
+pub fn secret(
+    spec: &WorkerSpec,
+    run: &RunId,
+    content: &RunSecret,
+    owners: Vec<OwnerReference>,
+) -> Secret {
+    let data = BTreeMap::from([
+        (
+            "descriptor".to_owned(),
+            ByteString(content.descriptor.clone()),
+        ),
+        ("key".to_owned(), ByteString(content.key.clone())),
+    ]);
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(secret_name(run)),
+            labels: Some(labels(spec, run, None)),
+            owner_references: Some(owners),
+            ..ObjectMeta::default()
+        },
+        data: Some(data),
+        type_: Some("Opaque".to_owned()),
+        ..Secret::default()
+    }
+}
+
+/// What makes an object go when this Job goes.
+#[must_use]
+pub fn owned_by_job(name: &str, uid: &str) -> OwnerReference {
+    OwnerReference {
+        api_version: "batch/v1".to_owned(),
+        kind: "Job".to_owned(),
+        name: name.to_owned(),
+        uid: uid.to_owned(),
+        ..OwnerReference::default()
+    }
+}
+
+/// The users' labels, and ours, which win.
+fn labels(spec: &WorkerSpec, run: &RunId, cohort: Option<u32>) -> BTreeMap<String, String> {
+    let mut labels = spec.labels.clone();
+    labels.insert(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned());
+    labels.insert(RUN_LABEL.to_owned(), run.to_string());
+    if let Some(cohort) = cohort {
+        labels.insert(COHORT_LABEL.to_owned(), cohort.to_string());
+    }
+    labels
+}
+
+/// The first rule that fits counts. A disruption comes first: a worker that is evicted while it says why it cannot
+/// start must not end the Job of all others.
+fn failure_policy() -> PodFailurePolicy {
+    let on_exit = |action: &str, values: &[i32]| PodFailurePolicyRule {
+        action: action.to_owned(),
+        on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
+            container_name: Some(CONTAINER.to_owned()),
+            operator: "In".to_owned(),
+            values: values.to_vec(),
+        }),
+        on_pod_conditions: None,
+    };
+    let disrupted = PodFailurePolicyRule {
+        action: "Ignore".to_owned(),
+        on_exit_codes: None,
+        on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
+            type_: "DisruptionTarget".to_owned(),
+            status: "True".to_owned(),
+        }]),
+    };
+    PodFailurePolicy {
+        rules: vec![
+            disrupted,
+            on_exit("FailJob", &FATAL_EXITS),
+            on_exit("Ignore", &PASSING_EXITS),
+        ],
+    }
+}
+
+fn seconds(time: Duration) -> i64 {
+    // Kubernetes takes whole seconds, and no zero.
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! A worker in a process of its own: what a pod runs.
+//!
+//! It takes nothing before it has verified the run's descriptor. Its exit code is a word to Kubernetes: 0 it was
+//! drained or the run is over, 65 another shape or wire, 75 try again, 77 rights are missing, 78 it is set up wrongly,
+//! 143 it was told to end.
+
+mod last_words;
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use podpool_core::envelope::{Seal, VERSION};
+use podpool_core::id::WorkerId;
+use podpool_core::init::Role;
+use podpool_core::queue::Queue;
+use podpool_core::registry::Registry;
+use podpool_core::slot::{Launch, Program, Setup};
+use podpool_core::task::Place;
+use podpool_core::worker::{Conduct, Left, Order, OutputSink, Queues, Settings, Worker};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use crate::descriptor::Descriptor;
+use crate::known::KnownTasks;
+use crate::output;
+use crate::pubsub::{Connection, PubSubQueue};
+
+use self::last_words::LastWords;
+
+/// Where the run's secret is mounted.
+pub(crate) const RUN_DIR: &str = "PODPOOL_RUN_DIR";
+/// The pod's name, its node, and the number of its cohort.
+const POD: &str = "PODPOOL_POD";
+const NODE: &str = "PODPOOL_NODE";
+const COHORT: &str = "PODPOOL_COHORT";
+/// The pod's index in its Job; Kubernetes sets it.
+/// <https://kubernetes.io/docs/concepts/workloads/controllers/job/#completion-mode>
+const INDEX: &str = "JOB_COMPLETION_INDEX";
+
+/// How long the first pull waits for the master to have heard the greeting.
+const GREETING: Duration = Duration::from_secs(10);
+/// How long a worker that was never served is refused before it leaves.
+const REFUSAL: Duration = Duration::from_secs(60);
+
+/// Why a worker cannot work, with its exit code.
+struct Refusal {
+    code: i32,
+    reason: String,
+}
+
+impl Refusal {
+    fn new(code: i32, reason: impl Display) -> Self {
+        Self {
+            code,
+            reason: reason.to_string(),
+        }
+    }
+
+    fn setup(reason: impl Display) -> Self {
+        Self::new(78, reason)
+    }
+}
+
+/// Lives as a worker if this process is one, and never returns then.
+pub(crate) fn live_if(role: Role) -> Role {
+    if role == Role::Worker {
+        live()
+    }
+    role
+}
+
+fn live() -> ! {
+    // A runtime may be running here already, in which nothing may block.
+    let lived = std::thread::spawn(|| {
+        let mut last_words = LastWords::open();
+        let ended = work(&mut last_words);
+        if let Err(refusal) = &ended {
+            last_words.say(&refusal.reason);
+            eprint_line(&refusal.reason);
+        }
+        ended.unwrap_or_else(|refusal| refusal.code)
+    });
+    // A panic of the worker itself is its own exit code, which counts as a failure of the pod.
+    exit(lived.join().unwrap_or(101))
+}
+
+#[expect(clippy::exit, reason = "the process was started for this alone")]
+fn exit(code: i32) -> ! {
+    std::process::exit(code)
+}
+
+fn eprint_line(line: &str) {
+    use std::io::Write;
+    // Nobody is left to hear of a failed write.
+    drop(writeln!(std::io::stderr(), "podpool: {line}"));
+}
+
+/// Works until the worker leaves; returns its exit code.
+fn work(last_words: &mut LastWords) -> Result<i32, Refusal> {
+    let (descriptor, key) = read_run(&run_dir()?)?;
+    check(&descriptor)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Refusal::new(75, format!("the runtime cannot start: {error}")))?;
+    let left = runtime.block_on(run(&descriptor, key, last_words))?;
+    // What waits in the runtime is a pull that nobody needs.
+    runtime.shutdown_background();
+    info!(?left, "the worker leaves");
+    match left {
+        Left::Terminated => Ok(143),
+        Left::Refused(reason) => Err(Refusal::new(77, reason)),
+        _ => {
+            last_words.clear();
+            Ok(0)
+        }
+    }
+}
+
+fn run_dir() -> Result<PathBuf, Refusal> {
+    let missing = || {
+        Refusal::setup(format!(
+            "{RUN_DIR} is not set: a worker is started by its master's fleet"
+        ))
+    };
+    std::env::var_os(RUN_DIR)
+        .map(PathBuf::from)
+        .ok_or_else(missing)
+}
+
+fn read_run(dir: &Path) -> Result<(Descriptor, [u8; 32]), Refusal> {
+    let read = |name: &str| {
+        let path = dir.join(name);
+        std::fs::read(&path)
+            .map_err(|error| Refusal::setup(format!("{} cannot be read: {error}", path.display())))
+    };
+    let key = <[u8; 32]>::try_from(read("key")?).map_err(|key| {
+        Refusal::setup(format!(
+            "the run's key has {} bytes instead of 32",
+            key.len()
+        ))
+    })?;
+    let descriptor = Descriptor::open(&read("descriptor")?, &key).map_err(|error| {
+        Refusal::new(65, format!("the run's descriptor cannot be used: {error}"))
+    })?;
+    Ok((descriptor, key))
+}
+
+/// Whether this program is the master's.
+fn check(descriptor: &Descriptor) -> Result<(), Refusal> {
+    if descriptor.wire != VERSION {
+        return Err(Refusal::new(
+            65,
+            format!(
+                "the master speaks wire version {}, this worker {VERSION}; build both from the same release",
+                descriptor.wire
+            ),
+        ));
+    }
+    let registry = Registry::global().map_err(Refusal::setup)?;
+    registry.trace().map_err(Refusal::setup)?;
+    let reshaped = descriptor.reshaped(&Descriptor::known_tasks());
+    if reshaped.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        65,
+        format!(
+            "task {} has another shape in this image than in the master; build both from the same source",
+            reshaped.join(", ")
+        ),
+    ))
+}
+
+async fn run(
+    descriptor: &Descriptor,
+    key: [u8; 32],
+    last_words: &mut LastWords,
+) -> Result<Left, Refusal> {
+    let queues = queues(descriptor)?;
+    let (orders, orders_rx) = mpsc::unbounded_channel();
+    let mut terminate = signal(SignalKind::terminate())
+        .map_err(|error| Refusal::new(75, format!("SIGTERM cannot be heard: {error}")))?;
+    let grace = descriptor.termination;
+    let listener = tokio::spawn(async move {
+        // The channel is kept open: a worker without anybody to give orders stops.
+        while terminate.recv().await.is_some() {
+            info!("SIGTERM: what runs is asked to stop, the rest is given back");
+            orders.send(Order::Terminate(grace)).ok();
+        }
+    });
+    let worker = worker(descriptor, key, queues, last_words)?;
+    let left = worker.run(orders_rx).await;
+    listener.abort();
+    left.map_err(|error| Refusal::new(75, format!("the worker cannot run: {error}")))
+}
+
+fn queues(descriptor: &Descriptor) -> Result<Queues, Refusal> {
+    let connection = Connection::builder()
+        .project(&descriptor.project)
+        .open()
+        .map_err(Refusal::setup)?;
+    let open = |names, deadline| -> Result<Arc<dyn Queue>, Refusal> {
+        let queue = PubSubQueue::new(&connection, &names, descriptor.lease, deadline);
+        Ok(Arc::new(queue.map_err(Refusal::setup)?))
+    };
+    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse().ok());
+    let place = number(COHORT).zip(number(INDEX));
+    let control = place.and_then(|(cohort, index)| descriptor.names.control_of(cohort, index));
+    let control: Arc<dyn Queue> = match control {
+        Some(names) => open(names, None)?,
+        None => {
+            warn!("no control subscription: cancellations and the run's end are not heard here");
+            Arc::new(crate::silent::SilentQueue::new(descriptor.lease))
+        }
+    };
+    Ok(Queues {
+        tasks: open(descriptor.names.tasks(), descriptor.ack_deadline)?,
+        results: open(descriptor.names.results(), None)?,
+        control,
+    })
+}
+
+fn worker(
+    descriptor: &Descriptor,
+    key: [u8; 32],
+    queues: Queues,
+    last_words: &LastWords,
+) -> Result<Worker, Refusal> {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let place = Place {
+        run: descriptor.run.clone(),
+        worker: variable(POD).into(),
+        node: variable(NODE).into(),
+    };
+    let output: OutputSink = Arc::new(output::pass_on);
+    let running = last_words.running_sink();
+    Ok(Worker {
+        settings: Settings {
+            run: descriptor.run.clone(),
+            worker: WorkerId::random(),
+            seal: Seal::Keyed(key),
+            slots: descriptor.slots,
+            max_tasks_per_slot: descriptor.max_tasks_per_slot,
+            grace: descriptor.grace,
+            message_bytes: queues.results.limits().message_bytes,
+        },
+        launch: Launch {
+            program: Program::this_executable().map_err(|error| Refusal::new(75, error))?,
+            env: Vec::new(),
+            setup: Setup {
+                place,
+                initializer: initializer(descriptor)?,
+                memory_limit: descriptor.memory,
+            },
+        },
+        queues,
+        lookup: Arc::new(KnownTasks),
+        output,
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+        conduct: Conduct {
+            greeting: Some(GREETING),
+            idle: Some(descriptor.idle),
+            refusal: Some(REFUSAL),
+            running: Some(running),
+            forward_output: true,
+        },
+    })
+}
+
+/// The initializer, by its index in this program.
+fn initializer(descriptor: &Descriptor) -> Result<Option<(u32, bytes::Bytes)>, Refusal> {
+    let Some((name, arguments)) = &descriptor.initializer else {
+        return Ok(None);
+    };
+    let registry = Registry::global().map_err(Refusal::setup)?;
+    let spec = registry
+        .find(name)
+        .map_err(|error| Refusal::new(65, error))?;
+    let index = spec.index.get().copied().unwrap_or(u32::MAX);
+    Ok(Some((index, arguments.clone().into())))
+}

@@ -1,0 +1,103 @@
+//! What a pod leaves behind: the file that Kubernetes reads when its container has ended.
+//!
+//! While it lives the file holds what runs, so that a kill leaves proof; at most 4,096 bytes are read from it.
+//! <https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use podpool_core::id::{Attempt, ExecutionId, TaskId};
+use podpool_core::worker::conduct::RunningSink;
+use tracing::warn;
+
+/// Where Kubernetes looks.
+const PATH: &str = "/dev/termination-log";
+/// What it reads of it.
+const MOST: usize = 4096;
+
+/// The file, if there is one: outside a pod nothing is written.
+#[derive(Clone, Debug)]
+pub(super) struct LastWords(Option<Arc<File>>);
+
+impl LastWords {
+    pub(super) fn open() -> Self {
+        let file = OpenOptions::new().write(true).open(PATH);
+        Self(file.ok().map(Arc::new))
+    }
+
+    /// Leaves a sentence.
+    pub(super) fn say(&self, reason: &str) {
+        let end = (0..=MOST.min(reason.len()))
+            .rev()
+            .find(|at| reason.is_char_boundary(*at));
+        self.write(&reason.as_bytes()[..end.unwrap_or(0)]);
+    }
+
+    pub(super) fn clear(&self) {
+        self.write(b"");
+    }
+
+    /// Keeps the list of what runs there.
+    pub(super) fn running_sink(&self) -> RunningSink {
+        let words = self.clone();
+        Box::new(move |running| words.write(list(running).as_bytes()))
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        let Some(file) = &self.0 else {
+            return;
+        };
+        // A reader between the two sees a list that is cut short, which it can read.
+        let written = file
+            .write_all_at(bytes, 0)
+            .and_then(|()| file.set_len(bytes.len() as u64));
+        if let Err(error) = written {
+            warn!(%error, "{PATH} cannot be written: a kill will leave no word of what ran");
+        }
+    }
+}
+
+/// `{"running":[["00000000deadbeef",7,41,1]]}`: worker, execution, task, attempt. What does not fit is left out: there
+/// are several then in any case.
+fn list(running: &[(ExecutionId, TaskId, Attempt)]) -> String {
+    let mut list = String::from("{\"running\":[");
+    for (execution, task, attempt) in running {
+        let comma = if list.ends_with('[') { "" } else { "," };
+        let (worker, number) = (execution.worker, execution.number);
+        let row = format!("{comma}[\"{worker}\",{number},{},{attempt}]", task.0);
+        if list.len() + row.len() + 2 > MOST {
+            break;
+        }
+        list.push_str(&row);
+    }
+    list.push_str("]}");
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use podpool_core::id::WorkerId;
+
+    use super::*;
+
+    #[test]
+    fn the_list_fits_and_can_be_read() {
+        let execution = ExecutionId {
+            worker: WorkerId(0xdead_beef),
+            number: 7,
+        };
+        let one = [(execution, TaskId(41), Attempt(1))];
+        assert_eq!(list(&one), "{\"running\":[[\"00000000deadbeef\",7,41,1]]}");
+        assert_eq!(list(&[]), "{\"running\":[]}");
+        let many: Vec<_> = (0..1000)
+            .map(|n| (execution, TaskId(n), Attempt(1)))
+            .collect();
+        let text = list(&many);
+        assert!(
+            text.len() <= MOST && text.ends_with("]]}"),
+            "{}",
+            text.len()
+        );
+    }
+}

@@ -1,0 +1,24 @@
+//! Google Cloud Pub/Sub as the queue: connections, queues, names, and what an administrator does with them.
+//!
+//! Messages travel by unary gRPC calls on generated stubs: `Publish`, `Pull`, `ModifyAckDeadline`, `Acknowledge`.
+//! The official client publishes through an unbounded channel and answers for whole batches, and its subscriber
+//! fetches ahead and hides lost acknowledgements; podpool promises a bound and an answer for each message. The
+//! official client administers, and the official credentials sign every call.
+
+mod admin;
+mod chunks;
+mod connection;
+mod error;
+mod io;
+mod labels;
+mod names;
+mod queue;
+mod settings;
+mod stub;
+
+pub use self::admin::{Admin, Collected, Fitness, Which};
+pub use self::connection::{Connection, ConnectionBuilder};
+pub use self::error::{AdminError, ConnectError};
+pub use self::labels::RunLabels;
+pub use self::names::{ControlNames, GivenNames, InvalidNames, QueueNames, RunNames};
+pub use self::queue::{InvalidLease, PubSubQueue};

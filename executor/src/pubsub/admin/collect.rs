@@ -1,0 +1,242 @@
+//! Deleting what a run made, and what runs left behind.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use futures_util::{FutureExt, StreamExt};
+use google_cloud_gax::paginator::ItemPaginator;
+use podpool_core::id::RunId;
+
+use super::{Admin, in_order, told};
+use crate::pubsub::error::AdminError;
+use crate::pubsub::labels::Tag;
+use crate::pubsub::names::{RunNames, spoken, subscription_path, topic_path};
+
+/// What is read of a listing at once; the most that Pub/Sub gives.
+const PAGE: i32 = 1_000;
+
+/// What may be deleted. Only what podpool labelled is ever looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// What is past the deadline on its label.
+    PastDeadline,
+    /// Whatever belongs to this run, however young.
+    Run(RunId),
+}
+
+impl Which {
+    /// Whether something with these labels may be deleted. What cannot be read stays.
+    fn takes(&self, labels: &HashMap<String, String>, now: SystemTime) -> bool {
+        let Some(tag) = Tag::read(labels) else {
+            return false;
+        };
+        match self {
+            Self::PastDeadline => tag.deadline.is_some_and(|deadline| deadline < now),
+            Self::Run(run) => tag.run == *run,
+        }
+    }
+}
+
+/// What was deleted, and what could not be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Full names of what was deleted, subscriptions first, each kind in order.
+    pub deleted: Vec<String>,
+    /// What is still there, and why.
+    pub failed: Vec<(String, AdminError)>,
+}
+
+impl Admin {
+    /// Deletes by label, in the whole project. Names without podpool's labels are never touched.
+    ///
+    /// # Errors
+    /// [`AdminError`] when topics or subscriptions cannot be listed; nothing was deleted then.
+    pub async fn collect(&self, now: SystemTime, which: &Which) -> Result<Collected, AdminError> {
+        let subscriptions = self.labelled_subscriptions(now, which).await?;
+        let topics = self.labelled_topics(now, which).await?;
+        Ok(self.delete_all(subscriptions, topics).await)
+    }
+
+    /// Deletes the control subscriptions of a cohort's workers, `0..size`. What is gone is fine.
+    pub async fn delete_control(&self, names: &RunNames, cohort: u32, size: u32) -> Collected {
+        let Some(control) = names.control_names().filter(|_| names.are_own()) else {
+            return Collected::default();
+        };
+        let name = |index| subscription_path(&self.project, &control.subscription(cohort, index));
+        self.delete_all((0..size).map(name).collect(), Vec::new())
+            .await
+    }
+
+    /// Deletes what a run made, without listing the project: its topics, their subscriptions that bear its label,
+    /// and those of its tasks and results. Names of an administrator stay, whatever the labels say. What is gone is
+    /// fine.
+    pub async fn delete_run(&self, names: &RunNames, run: &RunId) -> Collected {
+        if !names.are_own() {
+            return Collected::default();
+        }
+        let path = |name: &str| subscription_path(&self.project, name);
+        let mut subscriptions: Vec<_> = names.pairs().map(|pair| path(&pair.subscription)).into();
+        let mut topics: Vec<_> = names
+            .pairs()
+            .map(|pair| topic_path(&self.project, &pair.topic))
+            .into();
+        let mut unlisted = None;
+        if let Some(control) = names.control_names() {
+            let topic = topic_path(&self.project, &control.topic);
+            match self.subscriptions_of(&topic).await {
+                Ok(found) => {
+                    let ours = format!("{}-", path(&control.subscriptions));
+                    subscriptions.extend(found.into_iter().filter(|name| name.starts_with(&ours)));
+                }
+                Err(AdminError::Missing { .. }) => {}
+                Err(error) => unlisted = Some((topic.clone(), error)),
+            }
+            topics.push(topic);
+        }
+        tracing::debug!(%run, "deleting topics and subscriptions");
+        let mut collected = self.delete_all(subscriptions, topics).await;
+        collected.failed.extend(unlisted);
+        collected
+    }
+
+    /// Subscriptions first: one that outlived its topic would still cost, and be harder to find.
+    async fn delete_all(&self, subscriptions: Vec<String>, topics: Vec<String>) -> Collected {
+        let mut collected = Collected::default();
+        let deleted = subscriptions
+            .iter()
+            .map(|path| self.delete_subscription(path).boxed());
+        let answers: Vec<_> = in_order(deleted).collect().await;
+        sort(&mut collected, answers, subscriptions);
+        let deleted = topics.iter().map(|path| self.delete_topic(path).boxed());
+        let answers: Vec<_> = in_order(deleted).collect().await;
+        sort(&mut collected, answers, topics);
+        collected
+    }
+
+    async fn labelled_subscriptions(
+        &self,
+        now: SystemTime,
+        which: &Which,
+    ) -> Result<Vec<String>, AdminError> {
+        let list = self.subscriptions.list_subscriptions();
+        let list = list.set_project(self.project_path()).set_page_size(PAGE);
+        let mut items = list.by_item();
+        let mut found = Vec::new();
+        while let Some(item) = items.next().await {
+            let item = item.map_err(|error| self.unlisted(error))?;
+            if which.takes(&item.labels, now) {
+                found.push(item.name);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn labelled_topics(
+        &self,
+        now: SystemTime,
+        which: &Which,
+    ) -> Result<Vec<String>, AdminError> {
+        let list = self.topics.list_topics();
+        let list = list.set_project(self.project_path()).set_page_size(PAGE);
+        let mut items = list.by_item();
+        let mut found = Vec::new();
+        while let Some(item) = items.next().await {
+            let item = item.map_err(|error| self.unlisted(error))?;
+            if which.takes(&item.labels, now) {
+                found.push(item.name);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The full names of a topic's subscriptions.
+    async fn subscriptions_of(&self, topic: &str) -> Result<Vec<String>, AdminError> {
+        let list = self.topics.list_topic_subscriptions();
+        let mut items = list.set_topic(topic).set_page_size(PAGE).by_item();
+        let mut found = Vec::new();
+        while let Some(item) = items.next().await {
+            found.push(item.map_err(|error| told("list the subscriptions of", topic, error))?);
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn delete_subscription(&self, path: &str) -> Result<(), AdminError> {
+        let delete = self.subscriptions.delete_subscription();
+        let deleted = delete.set_subscription(path).send().await;
+        deleted.map_err(|error| told("delete", path, error))
+    }
+
+    async fn delete_topic(&self, path: &str) -> Result<(), AdminError> {
+        let deleted = self.topics.delete_topic().set_topic(path).send().await;
+        deleted.map_err(|error| told("delete", path, error))
+    }
+
+    fn project_path(&self) -> String {
+        format!("projects/{}", self.project)
+    }
+
+    fn unlisted(&self, error: google_cloud_pubsub::Error) -> AdminError {
+        let what = format!("topics and subscriptions of project {}", self.project);
+        crate::pubsub::error::Refusal::from(error).into_admin_error("list", what)
+    }
+}
+
+/// What is gone needs no word: somebody else deleted it first, or an earlier try of the same call did.
+fn sort(collected: &mut Collected, answers: Vec<Result<(), AdminError>>, paths: Vec<String>) {
+    for (answer, path) in answers.into_iter().zip(paths) {
+        match answer {
+            Ok(()) => collected.deleted.push(path),
+            Err(AdminError::Missing { .. }) => {}
+            Err(error) => collected.failed.push((spoken(&path), error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+        let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        pairs.iter().map(own).collect()
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn only_what_is_past_its_deadline_is_taken() {
+        let old = labels(&[("podpool-run", "a"), ("podpool-deadline", "100")]);
+        assert!(Which::PastDeadline.takes(&old, at(101)));
+        assert!(!Which::PastDeadline.takes(&old, at(100)));
+        assert!(!Which::PastDeadline.takes(&old, at(99)));
+    }
+
+    #[test]
+    fn only_the_named_run_is_taken_however_young() {
+        let young = labels(&[("podpool-run", "a"), ("podpool-deadline", "1000")]);
+        assert!(Which::Run(RunId::new("a").unwrap()).takes(&young, at(1)));
+        assert!(!Which::Run(RunId::new("b").unwrap()).takes(&young, at(2_000)));
+        let undated = labels(&[("podpool-run", "a")]);
+        assert!(Which::Run(RunId::new("a").unwrap()).takes(&undated, at(1)));
+    }
+
+    #[test]
+    fn nothing_is_guessed() {
+        for strange in [
+            labels(&[]),
+            labels(&[("podpool-deadline", "1")]),
+            labels(&[("podpool-run", "a")]),
+            labels(&[("podpool-run", "a"), ("podpool-deadline", "yesterday")]),
+            labels(&[("podpool-run", "A B"), ("podpool-deadline", "1")]),
+        ] {
+            assert!(
+                !Which::PastDeadline.takes(&strange, at(1 << 40)),
+                "{strange:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Making what a run needs, and the subscriptions of its workers.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::{FutureExt, TryStreamExt};
+use google_cloud_pubsub::model::{ExpirationPolicy, Subscription};
+use tonic::Code;
+use tracing::debug;
+
+use super::{Admin, in_order, told};
+use crate::pubsub::error::{AdminError, Refusal};
+use crate::pubsub::labels::{RunLabels, Tag};
+use crate::pubsub::names::{RunNames, spoken, subscription_path, topic_path};
+
+/// How long messages are kept, and how long a subscription lives that nobody uses: as long as Pub/Sub allows, and
+/// longer than any run.
+const KEPT: Duration = Duration::from_secs(31 * 24 * 3_600);
+/// The same for services of an older limit, the emulator among them.
+const KEPT_SHORTER: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// How long control messages are kept: only the newest counts, and it is sent every ten seconds.
+const CONTROL_KEPT: Duration = Duration::from_secs(600);
+/// The topic of a subscription whose topic was deleted.
+const NO_TOPIC: &str = "_deleted-topic_";
+
+/// A subscription to be.
+struct Plan {
+    path: String,
+    topic: String,
+    kept: Duration,
+}
+
+impl Admin {
+    /// Makes the topics of a run, and the subscriptions of its tasks and results with `lease` as their ack deadline.
+    /// What the same run made before is fine; a subscription that lost its topic is made again. Names of an
+    /// administrator are not made.
+    ///
+    /// # Errors
+    /// [`AdminError`] for the first that cannot be made; what was made stays, for a second try or
+    /// [`collect`](Self::collect).
+    pub async fn create(
+        &self,
+        names: &RunNames,
+        labels: &RunLabels,
+        lease: Duration,
+    ) -> Result<(), AdminError> {
+        if !names.are_own() {
+            return Ok(());
+        }
+        let control = names.control_names().map(|control| &control.topic);
+        let topics = names.pairs().map(|pair| &pair.topic);
+        let topics: Vec<_> = topics.into_iter().chain(control).collect();
+        let made = topics.into_iter().map(|topic| {
+            let path = topic_path(&self.project, topic);
+            self.create_topic(path, labels).boxed()
+        });
+        in_order(made).try_collect::<()>().await?;
+        let plans = names.pairs().map(|pair| Plan {
+            path: subscription_path(&self.project, &pair.subscription),
+            topic: topic_path(&self.project, &pair.topic),
+            kept: KEPT,
+        });
+        self.create_subscriptions(plans.into(), labels, lease, true)
+            .await
+    }
+
+    /// Makes the control subscriptions of a cohort's workers, `0..size`. With given names one that exists on the
+    /// control topic is fine, whoever made it. Does nothing where there is no control topic.
+    ///
+    /// # Errors
+    /// [`AdminError`] for the first that cannot be made.
+    pub async fn create_control(
+        &self,
+        names: &RunNames,
+        labels: &RunLabels,
+        lease: Duration,
+        cohort: u32,
+        size: u32,
+    ) -> Result<(), AdminError> {
+        let Some(control) = names.control_names() else {
+            return Ok(());
+        };
+        let plans = (0..size).map(|index| Plan {
+            path: subscription_path(&self.project, &control.subscription(cohort, index)),
+            topic: topic_path(&self.project, &control.topic),
+            kept: CONTROL_KEPT,
+        });
+        self.create_subscriptions(plans.collect(), labels, lease, names.are_own())
+            .await
+    }
+
+    async fn create_topic(&self, path: String, labels: &RunLabels) -> Result<(), AdminError> {
+        let create = self.topics.create_topic();
+        let made = create.set_name(&path).set_labels(labels.pairs()).send();
+        let Err(error) = made.await else {
+            return Ok(());
+        };
+        let refusal = Refusal::from(error);
+        if refusal.code != Code::AlreadyExists {
+            return Err(refusal.into_admin_error("create", spoken(&path)));
+        }
+        let found = self.topics.get_topic().set_topic(&path).send().await;
+        let found = found.map_err(|error| told("read", &path, error))?;
+        ours(&path, &found.labels, labels)
+    }
+
+    async fn create_subscriptions(
+        &self,
+        plans: Vec<Plan>,
+        labels: &RunLabels,
+        lease: Duration,
+        own: bool,
+    ) -> Result<(), AdminError> {
+        let made = plans
+            .into_iter()
+            .map(|plan| self.create_subscription(plan, labels, lease, own).boxed());
+        in_order(made).try_collect().await
+    }
+
+    async fn create_subscription(
+        &self,
+        plan: Plan,
+        labels: &RunLabels,
+        lease: Duration,
+        own: bool,
+    ) -> Result<(), AdminError> {
+        let Some(refusal) = self.try_subscription(&plan, labels, lease).await else {
+            return Ok(());
+        };
+        if refusal.code != Code::AlreadyExists {
+            return Err(refusal.into_admin_error("create", spoken(&plan.path)));
+        }
+        let found = self.read_subscription(&plan.path).await?;
+        if own {
+            ours(&plan.path, &found.labels, labels)?;
+        }
+        if found.topic == plan.topic {
+            return Ok(());
+        }
+        if !own || found.topic != NO_TOPIC {
+            return Err(AdminError::Unfit {
+                what: spoken(&plan.path),
+                reason: format!("it belongs to {}", spoken(&found.topic)),
+            });
+        }
+        // Ours, and its topic was deleted under it: it would never deliver anything.
+        self.delete_subscription(&plan.path).await?;
+        match self.try_subscription(&plan, labels, lease).await {
+            None => Ok(()),
+            Some(refusal) => Err(refusal.into_admin_error("create", spoken(&plan.path))),
+        }
+    }
+
+    async fn try_subscription(
+        &self,
+        plan: &Plan,
+        labels: &RunLabels,
+        lease: Duration,
+    ) -> Option<Refusal> {
+        let refusal = self.ask(plan, labels, lease, plan.kept).await?;
+        let too_long = refusal.code == Code::InvalidArgument
+            && refusal.message.contains("retention")
+            && plan.kept > KEPT_SHORTER;
+        if !too_long {
+            return Some(refusal);
+        }
+        debug!(subscription = %plan.path, "messages are kept for 7 days: the service refuses 31");
+        self.ask(plan, labels, lease, KEPT_SHORTER).await
+    }
+
+    async fn ask(
+        &self,
+        plan: &Plan,
+        labels: &RunLabels,
+        lease: Duration,
+        kept: Duration,
+    ) -> Option<Refusal> {
+        let mut expiration = ExpirationPolicy::new();
+        expiration.ttl = KEPT.try_into().ok();
+        let mut wanted = Subscription::new()
+            .set_name(&plan.path)
+            .set_topic(&plan.topic)
+            .set_labels(labels.pairs())
+            .set_ack_deadline_seconds(i32::try_from(lease.as_secs()).unwrap_or(i32::MAX))
+            .set_expiration_policy(expiration);
+        wanted.message_retention_duration = kept.try_into().ok();
+        let create = self.subscriptions.create_subscription();
+        let made = create.with_request(wanted).send().await;
+        made.err().map(Refusal::from)
+    }
+}
+
+/// Whether something that exists is of the same run.
+fn ours(path: &str, found: &HashMap<String, String>, labels: &RunLabels) -> Result<(), AdminError> {
+    let owner = match Tag::read(found) {
+        Some(tag) if tag.run == labels.run => return Ok(()),
+        Some(tag) => format!("belongs to run {}", tag.run),
+        None => "was not made by podpool".to_owned(),
+    };
+    Err(AdminError::Taken {
+        what: spoken(path),
+        owner,
+    })
+}

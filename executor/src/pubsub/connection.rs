@@ -1,0 +1,158 @@
+//! The way to Pub/Sub: project, address, credentials and one channel, shared by queues and administration.
+
+use std::fmt;
+use std::time::Duration;
+
+use google_cloud_auth::credentials::{self, Credentials};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+
+use super::error::{ConnectError, chain};
+use super::io::IoThread;
+use super::settings::Settings;
+use super::stub::Stub;
+
+/// How long a TCP and TLS handshake may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// A connection with calls under way is asked for a sign of life so often, and is given up without one after
+/// [`SIGN_OF_LIFE`]. Pulls hang for minutes: without this a dead connection would look like an empty queue.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+/// What may be on its way unread, for one call and for all: distance costs throughput by the window.
+const STREAM_WINDOW: u32 = 8 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
+/// A connection to Pub/Sub. Cheap to clone; its sockets live on a thread of their own, and are opened by the first
+/// call.
+#[derive(Clone)]
+pub struct Connection {
+    settings: Settings,
+    credentials: Credentials,
+    stub: Stub,
+}
+
+/// Settings of a [`Connection`].
+#[derive(Debug, Default)]
+#[must_use = "a builder does nothing until `open`"]
+pub struct ConnectionBuilder {
+    project: Option<String>,
+    endpoint: Option<String>,
+    credentials: Option<Credentials>,
+}
+
+impl ConnectionBuilder {
+    /// The project. Default: `PODPOOL_PROJECT`, then `GOOGLE_CLOUD_PROJECT`, then `podpool` on an emulator.
+    pub fn project(mut self, project: impl Into<String>) -> Self {
+        self.project = Some(project.into());
+        self
+    }
+
+    /// The address, such as a regional one (`europe-west1-pubsub.googleapis.com`). Default: `PUBSUB_EMULATOR_HOST`
+    /// if it is set, else Google's. `http://` means no TLS and no credentials but given ones.
+    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoint = Some(endpoint.into());
+        self
+    }
+
+    /// Credentials. Default: Google's application default credentials, or none where there is no TLS.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    /// Starts the connection's thread. Nothing is sent yet, so that a wrong address shows at the first call.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when the project is missing, or address or credentials cannot be used.
+    pub fn open(self) -> Result<Connection, ConnectError> {
+        let settings =
+            Settings::resolve(self.project.as_deref(), self.endpoint.as_deref(), |name| {
+                std::env::var(name).ok()
+            })?;
+        // One TLS implementation for all clients. When the program has installed another, that one serves.
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
+        let io = IoThread::start()?;
+        // Both start tasks: the refreshing of tokens, and the channel's.
+        io.enter(|| {
+            let signing = self
+                .credentials
+                .map_or_else(|| find(&settings), |given| Ok(Some(given)))?;
+            let stub = Stub::new(channel(&settings)?, signing.clone(), io.clone());
+            let anonymous = || credentials::anonymous::Builder::new().build();
+            Ok(Connection {
+                credentials: signing.unwrap_or_else(anonymous),
+                settings,
+                stub,
+            })
+        })
+    }
+}
+
+impl Connection {
+    /// Settings of a connection; what is not set comes from the environment.
+    pub fn builder() -> ConnectionBuilder {
+        ConnectionBuilder::default()
+    }
+
+    /// The project in which short names are.
+    #[must_use]
+    pub fn project(&self) -> &str {
+        &self.settings.project
+    }
+
+    /// The address, with its scheme.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.settings.endpoint
+    }
+
+    pub(super) const fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    pub(super) const fn stub(&self) -> &Stub {
+        &self.stub
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("project", &self.settings.project)
+            .field("endpoint", &self.settings.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Nobody's credentials are sent in the clear.
+fn find(settings: &Settings) -> Result<Option<Credentials>, ConnectError> {
+    if settings.plain {
+        return Ok(None);
+    }
+    let found = credentials::Builder::default().build();
+    found
+        .map(Some)
+        .map_err(|error| ConnectError::Credentials(chain(&error)))
+}
+
+fn channel(settings: &Settings) -> Result<Channel, ConnectError> {
+    let refused = |error: tonic::transport::Error| ConnectError::Endpoint {
+        endpoint: settings.endpoint.clone(),
+        reason: chain(&error),
+    };
+    let mut endpoint = Endpoint::from_shared(settings.endpoint.clone())
+        .and_then(|endpoint| endpoint.user_agent(concat!("podpool/", env!("CARGO_PKG_VERSION"))))
+        .map_err(refused)?
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(SIGN_OF_LIFE)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    if !settings.plain {
+        let tls = ClientTlsConfig::new().with_native_roots();
+        endpoint = endpoint.tls_config(tls).map_err(refused)?;
+    }
+    Ok(endpoint.connect_lazy())
+}

@@ -1,0 +1,309 @@
+//! What Pub/Sub answers when it does not do what it was asked, in podpool's words: what it is, and what to do.
+
+use std::error::Error;
+
+use google_cloud_gax::error::{CredentialsError, Error as ApiError};
+use podpool_core::queue::QueueError;
+use tonic::{Code, Status, TimeoutExpired};
+
+use super::names::spoken;
+
+/// Why no connection can be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nobody says which project.
+    #[error(
+        "no project for pub/sub: give one to the builder, set PODPOOL_PROJECT or GOOGLE_CLOUD_PROJECT, or PUBSUB_EMULATOR_HOST to use an emulator"
+    )]
+    NoProject,
+    /// The address is none.
+    #[error("invalid pub/sub endpoint {endpoint:?}: {reason}")]
+    Endpoint {
+        /// As it was given.
+        endpoint: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Credentials were found, and cannot be used.
+    #[error(
+        "no credentials for pub/sub: {0}; set GOOGLE_APPLICATION_CREDENTIALS to a key file, run `gcloud auth application-default login`, or give the pod's service account a workload identity"
+    )]
+    Credentials(String),
+    /// This machine refuses something.
+    #[error("cannot start the thread that speaks to pub/sub: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Why something could not be made, found or deleted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// Rights or credentials are missing; the reason names them.
+    #[error("cannot {action} {what}: {reason}")]
+    Denied {
+        /// What was tried: `create`, `read`, `delete`, `list`.
+        action: &'static str,
+        /// The topic or subscription, and its project.
+        what: String,
+        /// What is missing.
+        reason: String,
+    },
+    /// It does not exist.
+    #[error("{what} does not exist: create it, or leave the names to podpool")]
+    Missing {
+        /// The topic or subscription, and its project.
+        what: String,
+    },
+    /// It exists, and belongs to somebody else.
+    #[error("{what} exists already and {owner}: choose another prefix or run name, or delete it")]
+    Taken {
+        /// The topic or subscription, and its project.
+        what: String,
+        /// Whose it is: `belongs to run R`.
+        owner: String,
+    },
+    /// It exists, and podpool cannot work with it.
+    #[error("{what} cannot be used: {reason}")]
+    Unfit {
+        /// The topic or subscription, and its project.
+        what: String,
+        /// Why not, and what to change.
+        reason: String,
+    },
+    /// Passing trouble or a spent quota, after several tries.
+    #[error("cannot {action} {what} now: {reason}; try again later")]
+    Unavailable {
+        /// What was tried.
+        action: &'static str,
+        /// The topic or subscription, and its project.
+        what: String,
+        /// What Pub/Sub said.
+        reason: String,
+    },
+    /// Pub/Sub does not accept the request.
+    #[error("cannot {action} {what}: {reason}")]
+    Refused {
+        /// What was tried.
+        action: &'static str,
+        /// The topic or subscription, and its project.
+        what: String,
+        /// What Pub/Sub said.
+        reason: String,
+    },
+}
+
+/// What a call needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Publisher,
+    Subscriber,
+    Editor,
+}
+
+impl Role {
+    const fn grant(self) -> &'static str {
+        match self {
+            Self::Publisher => "roles/pubsub.publisher on the topic",
+            Self::Subscriber => "roles/pubsub.subscriber on the subscription",
+            Self::Editor => "roles/pubsub.editor on the project",
+        }
+    }
+}
+
+/// A call that was not carried out: gRPC's code, whichever way it came, and what was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) code: Code,
+    pub(super) message: String,
+}
+
+impl Refusal {
+    /// Whether one message or lease among many may be all that is wrong.
+    pub(super) fn may_be_one_of_many(&self) -> bool {
+        matches!(self.code, Code::InvalidArgument | Code::FailedPrecondition)
+    }
+
+    /// Whether a message was refused for its size.
+    pub(super) fn is_about_size(&self) -> bool {
+        let text = self.message.to_ascii_lowercase();
+        self.code == Code::InvalidArgument
+            && ["too large", "too big", "size", "exceed", "maximum"]
+                .iter()
+                .any(|word| text.contains(word))
+    }
+
+    /// For a caller of the queue. `path` is the full name of topic or subscription.
+    pub(super) fn into_queue_error(self, path: &str, role: Role) -> QueueError {
+        let queue = spoken(path);
+        let (code, reason) = (self.code, self.reason(role));
+        match code {
+            Code::PermissionDenied
+            | Code::Unauthenticated
+            | Code::InvalidArgument
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::Unimplemented => QueueError::Denied { queue, reason },
+            Code::NotFound => QueueError::Gone { queue, reason },
+            _ => QueueError::Unavailable { queue, reason },
+        }
+    }
+
+    /// For whoever administers.
+    pub(super) fn into_admin_error(self, action: &'static str, what: String) -> AdminError {
+        let (code, reason) = (self.code, self.reason(Role::Editor));
+        match code {
+            Code::PermissionDenied | Code::Unauthenticated => AdminError::Denied {
+                action,
+                what,
+                reason,
+            },
+            Code::NotFound => AdminError::Missing { what },
+            Code::InvalidArgument
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::Unimplemented
+            | Code::AlreadyExists => AdminError::Refused {
+                action,
+                what,
+                reason,
+            },
+            _ => AdminError::Unavailable {
+                action,
+                what,
+                reason,
+            },
+        }
+    }
+
+    fn reason(self, role: Role) -> String {
+        let said = match self.message.trim_end_matches('.') {
+            "" => self.code.description(),
+            said => said,
+        };
+        match self.code {
+            Code::PermissionDenied => format!(
+                "the account that calls needs {}; Pub/Sub said: {said}",
+                role.grant()
+            ),
+            Code::Unauthenticated => format!(
+                "its credentials were not accepted: set GOOGLE_APPLICATION_CREDENTIALS to a key file, or give the pod's service account a workload identity; Pub/Sub said: {said}"
+            ),
+            Code::NotFound => {
+                format!("create it or leave the names to podpool; Pub/Sub said: {said}")
+            }
+            Code::ResourceExhausted => format!("a quota is exhausted: {said}"),
+            Code::DeadlineExceeded => format!("no answer in time: {said}"),
+            _ => said.to_owned(),
+        }
+    }
+}
+
+impl From<Status> for Refusal {
+    fn from(status: Status) -> Self {
+        // A broken connection says little itself; what broke it stands behind.
+        let cause = status.source().map(chain);
+        let message = match cause {
+            Some(cause) if !status.message().contains(&cause) => {
+                format!("{}: {cause}", status.message())
+            }
+            _ => status.message().to_owned(),
+        };
+        // Our own clock ran out; the library calls that a cancellation.
+        let code = if causes(&status).any(|cause| cause.is::<TimeoutExpired>()) {
+            Code::DeadlineExceeded
+        } else {
+            status.code()
+        };
+        Self { code, message }
+    }
+}
+
+impl From<&CredentialsError> for Refusal {
+    fn from(error: &CredentialsError) -> Self {
+        let code = if error.is_transient() {
+            Code::Unavailable
+        } else {
+            Code::Unauthenticated
+        };
+        Self {
+            code,
+            message: format!("no access token: {}", chain(error)),
+        }
+    }
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        // Retries that ran out stand around the last answer.
+        for current in causes(&error) {
+            if let Some(refusal) = current.downcast_ref::<ApiError>().and_then(answered) {
+                return refusal;
+            }
+            if let Some(refused) = current.downcast_ref::<CredentialsError>() {
+                let message = Self::from(refused).message;
+                // Nobody administers in a loop: without a token a person must act, passing trouble or not.
+                return Self {
+                    code: Code::Unauthenticated,
+                    message,
+                };
+            }
+        }
+        let code = if error.is_timeout() {
+            Code::DeadlineExceeded
+        } else {
+            Code::Unavailable
+        };
+        Self {
+            code,
+            message: chain(&error),
+        }
+    }
+}
+
+/// What the service answered, if it did.
+fn answered(error: &ApiError) -> Option<Refusal> {
+    if let Some(status) = error.status() {
+        return Some(Refusal {
+            code: Code::from(status.code as i32),
+            message: status.message.clone(),
+        });
+    }
+    let code = match error.http_status_code()? {
+        400 => Code::InvalidArgument,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 => Code::NotFound,
+        409 => Code::AlreadyExists,
+        429 => Code::ResourceExhausted,
+        _ => Code::Unavailable,
+    };
+    Some(Refusal {
+        code,
+        message: error.to_string(),
+    })
+}
+
+/// The error and what stands behind it.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let current = next?;
+        next = current.source();
+        Some(current)
+    })
+}
+
+/// The same in words, each once.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for said in causes(error).map(ToString::to_string) {
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Each answer of Pub/Sub, and what a caller is told.
+
+use google_cloud_gax::error::rpc;
+
+use super::*;
+
+const TOPIC: &str = "projects/demo/topics/tasks";
+
+fn refusal(code: Code, message: &str) -> Refusal {
+    Refusal::from(Status::new(code, message))
+}
+
+fn told(code: Code, role: Role) -> (QueueError, String) {
+    let error = refusal(code, "so it is.").into_queue_error(TOPIC, role);
+    let text = error.to_string();
+    assert!(text.contains("topic tasks of project demo"), "{text}");
+    assert!(text.contains("so it is"), "{text}");
+    (error, text)
+}
+
+#[test]
+fn a_missing_role_is_named() {
+    for (role, grant) in [
+        (Role::Publisher, "roles/pubsub.publisher on the topic"),
+        (
+            Role::Subscriber,
+            "roles/pubsub.subscriber on the subscription",
+        ),
+        (Role::Editor, "roles/pubsub.editor"),
+    ] {
+        let (error, text) = told(Code::PermissionDenied, role);
+        assert!(matches!(error, QueueError::Denied { .. }), "{error:?}");
+        assert!(text.contains(grant), "{text}");
+    }
+}
+
+#[test]
+fn missing_credentials_say_where_to_put_them() {
+    let (error, text) = told(Code::Unauthenticated, Role::Publisher);
+    assert!(matches!(error, QueueError::Denied { .. }), "{error:?}");
+    assert!(text.contains("GOOGLE_APPLICATION_CREDENTIALS"), "{text}");
+    assert!(text.contains("workload identity"), "{text}");
+}
+
+#[test]
+fn what_is_gone_says_how_to_get_it() {
+    let (error, text) = told(Code::NotFound, Role::Publisher);
+    assert!(matches!(error, QueueError::Gone { .. }), "{error:?}");
+    assert!(text.contains("create it or leave the names to podpool"));
+}
+
+#[test]
+fn passing_trouble_may_be_tried_again() {
+    for code in [
+        Code::ResourceExhausted,
+        Code::Unavailable,
+        Code::Internal,
+        Code::Aborted,
+        Code::Unknown,
+        Code::Cancelled,
+        Code::DeadlineExceeded,
+    ] {
+        let (error, _) = told(code, Role::Publisher);
+        assert!(error.is_transient(), "{code:?}: {error:?}");
+    }
+    let (_, text) = told(Code::ResourceExhausted, Role::Publisher);
+    assert!(text.contains("a quota is exhausted"), "{text}");
+}
+
+#[test]
+fn an_answer_without_words_still_says_something() {
+    let error = refusal(Code::Internal, "").into_queue_error(TOPIC, Role::Publisher);
+    assert!(
+        error.to_string().contains(Code::Internal.description()),
+        "{error}"
+    );
+}
+
+#[test]
+fn sizes_are_told_from_other_invalid_requests() {
+    assert!(
+        refusal(
+            Code::InvalidArgument,
+            "Request payload size exceeds the limit"
+        )
+        .is_about_size()
+    );
+    assert!(!refusal(Code::InvalidArgument, "Invalid resource name given").is_about_size());
+    assert!(!refusal(Code::Unavailable, "size").is_about_size());
+}
+
+#[test]
+fn rest_answers_are_read_like_grpc_ones() {
+    let status = rpc::Status::default()
+        .set_code(rpc::Code::PermissionDenied)
+        .set_message("no");
+    let error = Refusal::from(ApiError::service(status));
+    assert_eq!(error, refusal(Code::PermissionDenied, "no"));
+    for (status, code) in [
+        (401, Code::Unauthenticated),
+        (403, Code::PermissionDenied),
+        (404, Code::NotFound),
+        (429, Code::ResourceExhausted),
+        (503, Code::Unavailable),
+    ] {
+        let error = ApiError::http(status, Default::default(), "a proxy's page".into());
+        assert_eq!(Refusal::from(error).code, code, "{status}");
+    }
+}
+
+#[test]
+fn spent_retries_do_not_hide_the_last_answer() {
+    let status = rpc::Status::default()
+        .set_code(rpc::Code::Unavailable)
+        .set_message("the region is away");
+    let error = Refusal::from(ApiError::exhausted(ApiError::service(status)));
+    assert_eq!(error, refusal(Code::Unavailable, "the region is away"));
+}
+
+#[test]
+fn an_administrator_without_a_token_is_told_how_to_get_one() {
+    let missing = CredentialsError::from_msg(true, "no metadata server");
+    let error = Refusal::from(ApiError::authentication(missing))
+        .into_admin_error("create", "topic t of project p".to_owned());
+    let text = error.to_string();
+    assert!(matches!(error, AdminError::Denied { .. }), "{text}");
+    for words in [
+        "cannot create topic t of project p",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "no metadata server",
+    ] {
+        assert!(text.contains(words), "{text}");
+    }
+}

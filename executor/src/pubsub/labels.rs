@@ -1,0 +1,107 @@
+//! The labels on topics and subscriptions of ours: whose they are, and until when they are needed.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use podpool_core::id::RunId;
+
+const RUN: &str = "podpool-run";
+const CREATED: &str = "podpool-created";
+const DEADLINE: &str = "podpool-deadline";
+
+/// What podpool writes on each topic and subscription that it makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunLabels {
+    /// The run.
+    pub run: RunId,
+    /// When the run began, to the second.
+    pub created: SystemTime,
+    /// When everything of the run may be deleted, to the second.
+    pub deadline: SystemTime,
+}
+
+impl RunLabels {
+    /// As key and value. Times are Unix seconds.
+    pub(super) fn pairs(&self) -> [(&'static str, String); 3] {
+        [
+            (RUN, self.run.as_str().to_owned()),
+            (CREATED, seconds(self.created).to_string()),
+            (DEADLINE, seconds(self.deadline).to_string()),
+        ]
+    }
+}
+
+/// What the labels of something say. Nothing is guessed from what is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tag {
+    pub(super) run: RunId,
+    /// None when the label is missing or is no number.
+    pub(super) deadline: Option<SystemTime>,
+}
+
+impl Tag {
+    /// None for what no run of podpool made.
+    pub(super) fn read(labels: &HashMap<String, String>) -> Option<Self> {
+        let run = RunId::new(labels.get(RUN)?).ok()?;
+        let deadline = labels.get(DEADLINE).and_then(|text| text.parse().ok());
+        Some(Self {
+            run,
+            deadline: deadline
+                .and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds))),
+        })
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn map(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+        let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        pairs.iter().map(own).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let labels = RunLabels {
+            run: RunId::new("nightly-7").unwrap(),
+            created: at(1_700_000_000),
+            deadline: at(1_700_604_800),
+        };
+        let pairs = labels.pairs();
+        assert_eq!(pairs[1], ("podpool-created", "1700000000".to_owned()));
+        let written = pairs.map(|(key, value)| (key.to_owned(), value)).into();
+        let tag = Tag::read(&written).unwrap();
+        assert_eq!(tag.run, labels.run);
+        assert_eq!(tag.deadline, Some(labels.deadline));
+    }
+
+    #[test]
+    fn what_is_not_ours_has_no_tag() {
+        assert_eq!(Tag::read(&map(&[])), None);
+        assert_eq!(Tag::read(&map(&[("team", "prices")])), None);
+        assert_eq!(Tag::read(&map(&[("podpool-run", "Not A Run")])), None);
+        assert_eq!(Tag::read(&map(&[("podpool-deadline", "1")])), None);
+    }
+
+    #[test]
+    fn a_deadline_that_cannot_be_read_is_none() {
+        for deadline in ["", "soon", "-1", "18446744073709551615"] {
+            let labels = map(&[("podpool-run", "a"), ("podpool-deadline", deadline)]);
+            assert_eq!(
+                Tag::read(&labels).map(|tag| tag.deadline),
+                Some(None),
+                "{deadline:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! One topic and one subscription as podpool's queue.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
+use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::{PubsubMessage, ReceivedMessage};
+use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
+use tonic::Code;
+use tracing::warn;
+
+use super::chunks;
+use super::connection::Connection;
+use super::error::{Refusal, Role};
+use super::names::{QueueNames, spoken, subscription_path, topic_path};
+use super::stub::{Resource, Stub};
+
+/// Most that Pub/Sub takes in one request, less what stands around a message there.
+const MESSAGE_BYTES: usize = 10_000_000 - 1_000;
+/// Most messages that one pull asks for.
+const PULL_MOST: usize = 1_000;
+/// A pull is given more time than its caller waits: an answer that nobody awaits any more stays leased. The
+/// emulator answers 0.9 s before the end, the service when it likes.
+const PULL_MARGIN: Duration = Duration::from_millis(1_900);
+/// Longest pull.
+const PULL_LONGEST: Duration = Duration::from_secs(600);
+/// Requests of one call that are under way at once.
+const AT_ONCE: usize = 4;
+/// Leases that Pub/Sub can give, in seconds.
+const LEASES: std::ops::RangeInclusive<u64> = 10..=600;
+/// An empty message needs an attribute, or Pub/Sub refuses it.
+const EMPTY: (&str, &str) = ("podpool", "empty");
+
+/// A topic and a subscription as one queue.
+///
+/// Messages may come again while they are leased, in any order, and an answer to a lease that is lost is accepted
+/// without a word: Pub/Sub promises no more. A call is tried once; what is [`QueueError::Unavailable`] may be called
+/// again. May be used from any runtime.
+pub struct PubSubQueue {
+    stub: Stub,
+    topic: Option<Resource>,
+    subscription: Option<Resource>,
+    limits: QueueLimits,
+    lease_seconds: i32,
+    /// Messages come with the lease already.
+    leased_as_taken: bool,
+}
+
+/// A lease that Pub/Sub cannot give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid lease {0:?} for pub/sub: use whole seconds from 10 to 600")]
+pub struct InvalidLease(Duration);
+
+impl PubSubQueue {
+    /// A queue whose messages are leased for `lease`: 10 to 600 whole seconds. `ack_deadline` is the subscription's
+    /// own; where it is unknown or another one, leases are renewed right after they are taken, at a call more.
+    ///
+    /// # Errors
+    /// [`InvalidLease`].
+    pub fn new(
+        connection: &Connection,
+        names: &QueueNames,
+        lease: Duration,
+        ack_deadline: Option<Duration>,
+    ) -> Result<Self, InvalidLease> {
+        let project = connection.project();
+        let topic = names.topic.as_ref();
+        let subscription = names.subscription.as_ref();
+        Ok(Self {
+            stub: connection.stub().clone(),
+            topic: topic.map(|name| Resource::topic(topic_path(project, name))),
+            subscription: subscription
+                .map(|name| Resource::subscription(subscription_path(project, name))),
+            limits: QueueLimits::new(MESSAGE_BYTES, lease),
+            lease_seconds: lease_seconds(lease)?,
+            leased_as_taken: ack_deadline == Some(lease),
+        })
+    }
+
+    fn subscription(&self) -> Result<&Resource, QueueError> {
+        self.subscription.as_ref().ok_or_else(|| QueueError::Gone {
+            queue: format!("the subscription of {self:?}"),
+            reason: "this queue is only put to".to_owned(),
+        })
+    }
+
+    /// One request, for a part of a call.
+    async fn send(&self, call: Call<'_>, range: Range<usize>) -> Result<(), Refusal> {
+        match call {
+            Call::Publish(topic, batch) => {
+                let messages = batch[range].iter().map(message).collect();
+                self.stub.publish(topic, messages).await
+            }
+            Call::Ack(subscription, leases) => {
+                let ids = names(&leases[range]);
+                self.stub.acknowledge(subscription, ids).await
+            }
+            Call::Lease(subscription, leases, seconds) => {
+                let ids = names(&leases[range]);
+                self.stub.modify(subscription, ids, seconds).await
+            }
+        }
+    }
+
+    /// A call in as many requests as it needs. Returns what was refused.
+    async fn send_all(
+        &self,
+        call: Call<'_>,
+        ranges: Vec<Range<usize>>,
+    ) -> Vec<(Range<usize>, Refusal)> {
+        let send = |range| self.send(call, range).boxed();
+        if let [range] = &ranges[..] {
+            return halving(range.clone(), send).await;
+        }
+        let requests = ranges.into_iter().map(|range| halving(range, send).boxed());
+        stream::iter(requests)
+            .buffer_unordered(AT_ONCE)
+            .concat()
+            .await
+    }
+
+    /// Answers leases.
+    async fn answer(&self, leases: &[LeaseId], answer: Answer) -> Vec<Result<(), QueueError>> {
+        let mut answers = vec![Ok(()); leases.len()];
+        if leases.is_empty() {
+            return answers;
+        }
+        let subscription = match self.subscription() {
+            Ok(subscription) => subscription,
+            Err(error) => return vec![Err(error); leases.len()],
+        };
+        let call = match answer {
+            Answer::Ack => Call::Ack(subscription, leases),
+            Answer::Lease(seconds) => Call::Lease(subscription, leases, seconds),
+        };
+        let ranges = chunks::leases(leases.iter().map(|lease| lease.as_str().len()));
+        for (range, refusal) in self.send_all(call, ranges).await {
+            for at in range {
+                answers[at] = Err(lease_error(&refusal, subscription, &leases[at]));
+            }
+        }
+        answers
+    }
+
+    /// Gives new leases their length, where the subscription has another. A lease that cannot be renewed now is
+    /// renewed by its holder, or lost like any other.
+    async fn settle(&self, taken: &[Delivery]) {
+        let leases: Vec<_> = taken
+            .iter()
+            .map(|delivery| delivery.lease.clone())
+            .collect();
+        let answers = self
+            .answer(&leases, Answer::Lease(self.lease_seconds))
+            .await;
+        if let Some(error) = answers.into_iter().find_map(Result::err) {
+            warn!(%error, "new leases may be shorter than they should be");
+        }
+    }
+}
+
+/// What becomes of a lease.
+#[derive(Clone, Copy)]
+enum Answer {
+    Ack,
+    /// So many seconds from now; 0 gives the message back.
+    Lease(i32),
+}
+
+/// What one call of the queue asks of Pub/Sub.
+#[derive(Clone, Copy)]
+enum Call<'a> {
+    Publish(&'a Resource, &'a [Bytes]),
+    Ack(&'a Resource, &'a [LeaseId]),
+    Lease(&'a Resource, &'a [LeaseId], i32),
+}
+
+#[async_trait]
+impl Queue for PubSubQueue {
+    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        let Some(topic) = &self.topic else {
+            let error = QueueError::Gone {
+                queue: format!("the topic of {self:?}"),
+                reason: "this queue is only taken from".to_owned(),
+            };
+            return vec![Err(error); batch.len()];
+        };
+        let mut answers: Vec<_> = batch
+            .iter()
+            .map(|body| fits(body.len(), MESSAGE_BYTES, topic))
+            .collect();
+        let ranges = chunks::messages(batch.iter().map(Bytes::len), MESSAGE_BYTES);
+        let call = Call::Publish(topic, &batch);
+        for (range, refusal) in self.send_all(call, ranges).await {
+            for at in range {
+                answers[at] = Err(publish_error(&refusal, topic, batch[at].len()));
+            }
+        }
+        answers
+    }
+
+    async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        let subscription = self.subscription()?;
+        let Ok(max @ 1..) = i32::try_from(max.min(PULL_MOST)) else {
+            return Ok(Vec::new());
+        };
+        let patience = wait.saturating_add(PULL_MARGIN).min(PULL_LONGEST);
+        let taken = match self.stub.pull(subscription, max, patience).await {
+            Ok(taken) => taken,
+            // Nothing came in time, by the service's clock or by ours.
+            Err(refusal) if refusal.code == Code::DeadlineExceeded => Vec::new(),
+            Err(refusal) => {
+                return Err(refusal.into_queue_error(&subscription.path, Role::Subscriber));
+            }
+        };
+        let taken: Vec<_> = taken.into_iter().map(delivery).collect();
+        if !self.leased_as_taken && !taken.is_empty() {
+            self.settle(&taken).await;
+        }
+        Ok(taken)
+    }
+
+    async fn extend(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        self.answer(leases, Answer::Lease(self.lease_seconds)).await
+    }
+
+    async fn ack(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        self.answer(leases, Answer::Ack).await
+    }
+
+    async fn release(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        self.answer(leases, Answer::Lease(0)).await
+    }
+
+    fn limits(&self) -> QueueLimits {
+        self.limits
+    }
+}
+
+impl fmt::Debug for PubSubQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = |resource: &Option<Resource>| resource.as_ref().map(|it| it.path.clone());
+        f.debug_struct("PubSubQueue")
+            .field("topic", &path(&self.topic))
+            .field("subscription", &path(&self.subscription))
+            .finish_non_exhaustive()
+    }
+}
+
+fn lease_seconds(lease: Duration) -> Result<i32, InvalidLease> {
+    let seconds = lease.as_secs();
+    if !LEASES.contains(&seconds) || lease.subsec_nanos() != 0 {
+        return Err(InvalidLease(lease));
+    }
+    i32::try_from(seconds).map_err(|_| InvalidLease(lease))
+}
+
+/// Sends a range, and where one of many may be to blame its halves, until the blame is on one. Returns what was
+/// refused.
+async fn halving<'a>(
+    range: Range<usize>,
+    send: impl Fn(Range<usize>) -> BoxFuture<'a, Result<(), Refusal>>,
+) -> Vec<(Range<usize>, Refusal)> {
+    let mut refused = Vec::new();
+    let mut waiting = vec![range];
+    while let Some(range) = waiting.pop() {
+        match send(range.clone()).await {
+            Ok(()) => {}
+            Err(refusal) if refusal.may_be_one_of_many() && range.len() > 1 => {
+                let middle = range.start + range.len() / 2;
+                waiting.push(middle..range.end);
+                waiting.push(range.start..middle);
+            }
+            Err(refusal) => refused.push((range, refusal)),
+        }
+    }
+    refused
+}
+
+fn names(leases: &[LeaseId]) -> Vec<String> {
+    let name = |lease: &LeaseId| lease.as_str().to_owned();
+    leases.iter().map(name).collect()
+}
+
+fn message(body: &Bytes) -> PubsubMessage {
+    let mut message = PubsubMessage {
+        data: body.clone(),
+        ..PubsubMessage::default()
+    };
+    if body.is_empty() {
+        let (key, value) = EMPTY;
+        message.attributes.insert(key.to_owned(), value.to_owned());
+    }
+    message
+}
+
+fn delivery(received: ReceivedMessage) -> Delivery {
+    Delivery {
+        lease: LeaseId::new(received.ack_id),
+        body: received.message.unwrap_or_default().data,
+    }
+}
+
+fn fits(size: usize, limit: usize, topic: &Resource) -> Result<(), QueueError> {
+    if size <= limit {
+        return Ok(());
+    }
+    Err(QueueError::TooLarge {
+        size,
+        limit,
+        queue: spoken(&topic.path),
+    })
+}
+
+fn publish_error(refusal: &Refusal, topic: &Resource, size: usize) -> QueueError {
+    if refusal.is_about_size() {
+        return QueueError::TooLarge {
+            size,
+            // What it would carry it does not say: less than this.
+            limit: size.saturating_sub(1).min(MESSAGE_BYTES),
+            queue: spoken(&topic.path),
+        };
+    }
+    refusal
+        .clone()
+        .into_queue_error(&topic.path, Role::Publisher)
+}
+
+/// A single lease that is refused is one that Pub/Sub does not know any more: subscriptions with exactly-once
+/// delivery say so.
+fn lease_error(refusal: &Refusal, subscription: &Resource, lease: &LeaseId) -> QueueError {
+    if refusal.may_be_one_of_many() {
+        return QueueError::LeaseLost(lease.clone());
+    }
+    refusal
+        .clone()
+        .into_queue_error(&subscription.path, Role::Subscriber)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! What the queue decides without a network.
+
+use std::sync::Mutex;
+
+use super::*;
+
+fn refusal(code: Code) -> Refusal {
+    Refusal {
+        code,
+        message: "no".to_owned(),
+    }
+}
+
+#[test]
+fn leases_are_whole_seconds_that_pubsub_can_give() {
+    assert_eq!(lease_seconds(Duration::from_secs(10)), Ok(10));
+    assert_eq!(lease_seconds(Duration::from_secs(600)), Ok(600));
+    for bad in [0, 300, 9_999, 10_500, 601_000] {
+        let bad = Duration::from_millis(bad);
+        assert_eq!(lease_seconds(bad), Err(InvalidLease(bad)));
+    }
+}
+
+#[tokio::test]
+async fn one_bad_message_does_not_condemn_its_neighbours() {
+    let sent = Mutex::new(Vec::new());
+    let refused = halving(0..100, |range| {
+        let answer = if range.contains(&37) {
+            Err(refusal(Code::InvalidArgument))
+        } else {
+            sent.lock().unwrap().extend(range);
+            Ok(())
+        };
+        async { answer }.boxed()
+    })
+    .await;
+    assert_eq!(refused, [(37..38, refusal(Code::InvalidArgument))]);
+    let expected: Vec<_> = (0..100).filter(|at| *at != 37).collect();
+    assert_eq!(*sent.lock().unwrap(), expected, "each once, in order");
+}
+
+#[tokio::test]
+async fn trouble_of_the_whole_is_not_looked_for_in_its_parts() {
+    let calls = Mutex::new(0);
+    let refused = halving(0..100, |_| {
+        *calls.lock().unwrap() += 1;
+        async { Err(refusal(Code::Unavailable)) }.boxed()
+    })
+    .await;
+    assert_eq!(refused, [(0..100, refusal(Code::Unavailable))]);
+    assert_eq!(*calls.lock().unwrap(), 1);
+}
+
+#[test]
+fn an_empty_message_carries_an_attribute() {
+    assert_eq!(message(&Bytes::new()).attributes.len(), 1);
+    assert!(message(&Bytes::from_static(b"x")).attributes.is_empty());
+}
+
+#[test]
+fn a_refused_lease_is_lost_and_named() {
+    let subscription = Resource::subscription("projects/p/subscriptions/s".to_owned());
+    let lease = LeaseId::new("a");
+    let error = lease_error(&refusal(Code::FailedPrecondition), &subscription, &lease);
+    assert!(matches!(error, QueueError::LeaseLost(named) if named == lease));
+    let error = lease_error(&refusal(Code::Unavailable), &subscription, &lease);
+    assert!(error.is_transient());
+}
+
+#[test]
+fn a_message_that_pubsub_finds_too_large_says_so() {
+    let topic = Resource::topic("projects/p/topics/t".to_owned());
+    let mut said = refusal(Code::InvalidArgument);
+    said.message = "The value for message size is too large".to_owned();
+    let error = publish_error(&said, &topic, 5_000).to_string();
+    assert!(error.contains("5000 bytes is larger than"), "{error}");
+    assert!(error.contains("topic t of project p"), "{error}");
+}

@@ -1,0 +1,169 @@
+//! The four calls that move messages, signed and bounded in time.
+
+use std::time::Duration;
+
+use google_cloud_auth::credentials::{CacheableResource, Credentials};
+use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::publisher_client::PublisherClient;
+use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::subscriber_client::SubscriberClient;
+use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::{
+    AcknowledgeRequest, ModifyAckDeadlineRequest, PublishRequest, PubsubMessage, PullRequest,
+    ReceivedMessage,
+};
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use tonic::transport::Channel;
+use tonic::{Code, Request};
+
+use super::error::Refusal;
+use super::io::IoThread;
+
+/// Pub/Sub sends a call to where the topic or subscription lives by this header.
+const ROUTE: &str = "x-goog-request-params";
+/// How long a publish may take: 10 MB over a slow line.
+const PUBLISH: Duration = Duration::from_secs(60);
+/// How long an answer to leases may take: less than a third of the default lease, so that a renewal can be repeated.
+const ANSWER: Duration = Duration::from_secs(15);
+
+/// A topic or subscription: its full name, and the header that leads to it.
+#[derive(Clone, Debug)]
+pub(super) struct Resource {
+    pub(super) path: String,
+    route: Option<MetadataValue<Ascii>>,
+}
+
+impl Resource {
+    pub(super) fn topic(path: String) -> Self {
+        Self::new("topic", path)
+    }
+
+    pub(super) fn subscription(path: String) -> Self {
+        Self::new("subscription", path)
+    }
+
+    fn new(kind: &str, path: String) -> Self {
+        let encoded = path
+            .replace('%', "%25")
+            .replace('/', "%2F")
+            .replace('+', "%2B");
+        Self {
+            // A name that is no header's value is refused by Pub/Sub with better words.
+            route: format!("{kind}={encoded}").parse().ok(),
+            path,
+        }
+    }
+}
+
+/// One channel, and the credentials that sign its calls.
+#[derive(Clone, Debug)]
+pub(super) struct Stub {
+    publisher: PublisherClient<Channel>,
+    subscriber: SubscriberClient<Channel>,
+    credentials: Option<Credentials>,
+    /// The channel lives as long as its thread.
+    _io: IoThread,
+}
+
+impl Stub {
+    pub(super) fn new(channel: Channel, credentials: Option<Credentials>, io: IoThread) -> Self {
+        Self {
+            publisher: PublisherClient::new(channel.clone()),
+            // An answer that is not read stays leased and comes again, as large as before: it must always be read.
+            // `take` bounds it by the number of messages.
+            subscriber: SubscriberClient::new(channel).max_decoding_message_size(usize::MAX),
+            credentials,
+            _io: io,
+        }
+    }
+
+    /// Stores messages; all of them, or none.
+    pub(super) async fn publish(
+        &self,
+        topic: &Resource,
+        messages: Vec<PubsubMessage>,
+    ) -> Result<(), Refusal> {
+        let sent = messages.len();
+        let request = PublishRequest {
+            topic: topic.path.clone(),
+            messages,
+        };
+        let request = self.request(topic, request, PUBLISH).await?;
+        let stored = self.publisher.clone().publish(request).await?;
+        let named = stored.into_inner().message_ids.len();
+        if named == sent {
+            return Ok(());
+        }
+        Err(Refusal {
+            code: Code::Internal,
+            message: format!("of {sent} messages {named} were confirmed"),
+        })
+    }
+
+    /// Leases messages, for the subscription's own deadline.
+    pub(super) async fn pull(
+        &self,
+        subscription: &Resource,
+        max_messages: i32,
+        patience: Duration,
+    ) -> Result<Vec<ReceivedMessage>, Refusal> {
+        let request = PullRequest {
+            subscription: subscription.path.clone(),
+            max_messages,
+            ..PullRequest::default()
+        };
+        let request = self.request(subscription, request, patience).await?;
+        let taken = self.subscriber.clone().pull(request).await?;
+        Ok(taken.into_inner().received_messages)
+    }
+
+    /// Lets leases end so many seconds from now; 0 gives the messages back.
+    pub(super) async fn modify(
+        &self,
+        subscription: &Resource,
+        ack_ids: Vec<String>,
+        seconds: i32,
+    ) -> Result<(), Refusal> {
+        let request = ModifyAckDeadlineRequest {
+            subscription: subscription.path.clone(),
+            ack_ids,
+            ack_deadline_seconds: seconds,
+        };
+        let request = self.request(subscription, request, ANSWER).await?;
+        self.subscriber.clone().modify_ack_deadline(request).await?;
+        Ok(())
+    }
+
+    /// Removes messages for good.
+    pub(super) async fn acknowledge(
+        &self,
+        subscription: &Resource,
+        ack_ids: Vec<String>,
+    ) -> Result<(), Refusal> {
+        let request = AcknowledgeRequest {
+            subscription: subscription.path.clone(),
+            ack_ids,
+        };
+        let request = self.request(subscription, request, ANSWER).await?;
+        self.subscriber.clone().acknowledge(request).await?;
+        Ok(())
+    }
+
+    async fn request<T>(
+        &self,
+        resource: &Resource,
+        message: T,
+        patience: Duration,
+    ) -> Result<Request<T>, Refusal> {
+        let mut request = Request::new(message);
+        if let Some(credentials) = &self.credentials {
+            let headers = credentials.headers(http::Extensions::new()).await;
+            let headers = headers.map_err(|error| Refusal::from(&error))?;
+            if let CacheableResource::New { data, .. } = headers {
+                *request.metadata_mut() = MetadataMap::from_headers(data);
+            }
+        }
+        if let Some(route) = &resource.route {
+            request.metadata_mut().insert(ROUTE, route.clone());
+        }
+        request.set_timeout(patience);
+        Ok(request)
+    }
+}

@@ -1,0 +1,47 @@
+//! A queue on which nothing ever comes: the control of a run that has none.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
+
+/// Takes everything, and gives nothing.
+#[derive(Debug)]
+pub(crate) struct SilentQueue {
+    lease: Duration,
+}
+
+impl SilentQueue {
+    pub(crate) const fn new(lease: Duration) -> Self {
+        Self { lease }
+    }
+}
+
+#[async_trait]
+impl Queue for SilentQueue {
+    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        batch.iter().map(|_| Ok(())).collect()
+    }
+
+    async fn take(&self, _: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        tokio::time::sleep(wait).await;
+        Ok(Vec::new())
+    }
+
+    async fn extend(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        leases.iter().map(|_| Ok(())).collect()
+    }
+
+    async fn ack(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        leases.iter().map(|_| Ok(())).collect()
+    }
+
+    async fn release(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        leases.iter().map(|_| Ok(())).collect()
+    }
+
+    fn limits(&self) -> QueueLimits {
+        QueueLimits::new(u32::MAX as usize, self.lease)
+    }
+}

@@ -1,0 +1,102 @@
+//! The emulator that `PUBSUB_EMULATOR_HOST` names, and runs on it that no other test knows of.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use podpool::RunId;
+use podpool::pubsub::{Admin, Connection, PubSubQueue, QueueNames, RunLabels, RunNames};
+use podpool_core::queue::Queue;
+
+const HOST: &str = "PUBSUB_EMULATOR_HOST";
+
+/// When all runs begin: a test that collects says itself what time it is.
+const CREATED: SystemTime = SystemTime::UNIX_EPOCH;
+
+/// The shortest lease that Pub/Sub gives.
+pub const LEASE: Duration = Duration::from_secs(10);
+
+/// Whether there is an emulator. Where there is none says so, and fails where `CI=true`: a green run hides nothing.
+#[must_use]
+pub fn is_there() -> bool {
+    if std::env::var(HOST).is_ok() {
+        return true;
+    }
+    let ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    assert!(!ci, "{HOST} is not set, and CI=true leaves nothing out");
+    say("left out: PUBSUB_EMULATOR_HOST names no emulator");
+    false
+}
+
+#[expect(clippy::print_stdout, reason = "what is left out is said")]
+fn say(what: &str) {
+    println!("{what}");
+}
+
+/// A run in a project of its own.
+#[derive(Debug)]
+pub struct Ground {
+    /// To the project.
+    pub connection: Connection,
+    /// Of the project.
+    pub admin: Admin,
+    /// The run's names.
+    pub names: RunNames,
+    /// The run's labels; the deadline is an hour away.
+    pub labels: RunLabels,
+}
+
+impl Ground {
+    /// Nothing is created yet.
+    pub async fn new() -> Self {
+        let run = RunId::random();
+        let project = format!("test-{run}");
+        let connection = Connection::builder().project(project).open().unwrap();
+        Self {
+            admin: Admin::new(&connection).await.unwrap(),
+            connection,
+            names: RunNames::own("podpool", &run).unwrap(),
+            labels: RunLabels {
+                run,
+                created: CREATED,
+                deadline: CREATED + Duration::from_secs(3_600),
+            },
+        }
+    }
+
+    /// Makes the run's topics and subscriptions, with this ack deadline.
+    pub async fn create(&self, lease: Duration) {
+        let created = self.admin.create(&self.names, &self.labels, lease);
+        created.await.unwrap();
+    }
+
+    /// A queue with [`LEASE`].
+    #[must_use]
+    pub fn queue(&self, names: &QueueNames, ack_deadline: Option<Duration>) -> PubSubQueue {
+        PubSubQueue::new(&self.connection, names, LEASE, ack_deadline).unwrap()
+    }
+
+    /// A fresh run's queue of tasks.
+    pub async fn tasks() -> Arc<dyn Queue> {
+        let ground = Self::new().await;
+        ground.create(LEASE).await;
+        Arc::new(ground.queue(&ground.names.tasks(), Some(LEASE)))
+    }
+
+    /// Deletes a topic and nothing with it, as somebody else would.
+    pub fn delete_topic(&self, name: &str) {
+        let host = std::env::var(HOST).unwrap();
+        let project = self.connection.project();
+        let mut socket = TcpStream::connect(&host).unwrap();
+        let path = format!("/v1/projects/{project}/topics/{name}");
+        let request =
+            format!("DELETE {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).unwrap();
+        // The emulator keeps the connection open: the status is all that can be waited for.
+        socket.set_read_timeout(Some(LEASE)).unwrap();
+        let mut answer = [0; 12];
+        socket.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200", "{path}");
+    }
+}
