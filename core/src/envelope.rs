@@ -9,6 +9,7 @@
 mod arguments;
 pub mod entry;
 mod message;
+pub mod reference;
 mod seal;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::shape::Fingerprint;
 pub use self::arguments::Arguments;
 pub(crate) use self::message::GAP;
 pub use self::message::{Body, Message, WireError};
+pub use self::reference::Reference;
 pub use self::seal::Seal;
 
 /// The version of the wire format; the first byte of every message.

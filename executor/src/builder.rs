@@ -19,6 +19,7 @@ use crate::error::BuildError;
 use crate::executor::PodPoolExecutor;
 use crate::local::{self, Local, QueueDecorator};
 use crate::output;
+use crate::run_payloads::{Payloads, asked_for};
 
 /// The environment variable that names the back-end.
 const BACKEND: &str = "PODPOOL_BACKEND";
@@ -65,6 +66,7 @@ pub struct Builder {
     initializer: Option<Initializer>,
     output: Option<OutputSink>,
     ignore_ctrl_c: bool,
+    payload_store: Option<String>,
     decorator: Option<QueueDecorator>,
     #[cfg(feature = "kubernetes")]
     cluster: kubernetes::ClusterSettings,
@@ -157,6 +159,15 @@ impl Builder {
         self
     }
 
+    /// Where arguments and results over 96 KiB go: `gs://bucket/prefix`, `s3://…`, `az://…` or `file:///directory`.
+    /// Each is stored once, under its hash, and deleted when the run ends. Credentials come from the environment, as the
+    /// cloud's own tools read them. Default: `PODPOOL_PAYLOAD_STORE`, else nowhere, and what no message carries is
+    /// `Rejected`. Needs the feature `payload`, and `payload-gcs`, `payload-s3` or `payload-azure` for a cloud's.
+    pub fn payload_store(mut self, url: impl Into<String>) -> Self {
+        self.payload_store = Some(url.into());
+        self
+    }
+
     /// Wraps the local queues, for tests with faults.
     #[doc(hidden)]
     pub fn decorate_queues(mut self, decorator: QueueDecorator) -> Self {
@@ -176,9 +187,16 @@ impl Builder {
             .trace()
             .map_err(|error| BuildError::Registry(Box::new(error)))?;
         match backend {
-            Backend::Local => local::start(self.into_local()?),
+            Backend::Local => self.start_here().await,
             Backend::Kubernetes => self.start_on_cluster().await,
         }
+    }
+
+    async fn start_here(mut self) -> Result<PodPoolExecutor, BuildError> {
+        let payload_store = asked_for(self.payload_store.take());
+        let mut local = self.into_local()?;
+        local.payloads = Payloads::open(payload_store.as_deref(), &local.run).await?;
+        local::start(local)
     }
 
     #[cfg(not(feature = "kubernetes"))]
@@ -219,6 +237,7 @@ impl Builder {
             initializer: encode(self.initializer)?,
             output: self.output.unwrap_or_else(|| Arc::new(output::pass_on)),
             ctrl_c: !self.ignore_ctrl_c,
+            payloads: Payloads::default(),
             decorator: self.decorator,
         })
     }

@@ -28,6 +28,7 @@ use tracing::{debug, warn};
 
 use crate::error::ShutdownError;
 use crate::mailbox::{Closed, Command, Inbox, ShutdownBehavior, Submission};
+use crate::run_payloads::Payloads;
 
 pub(crate) use self::state::{Settings, State};
 
@@ -58,6 +59,8 @@ pub(crate) struct Dispatch {
     /// Who shows the lines that tasks printed elsewhere.
     pub(crate) printed: Option<PrintedSink>,
     pub(crate) measured: Arc<crate::measured::Measured>,
+    /// Deleted at the end.
+    pub(crate) payloads: Payloads,
 }
 
 /// What starts the workers of this run.
@@ -102,6 +105,7 @@ struct RunningDispatch {
     control_pause: Duration,
     printed: Option<PrintedSink>,
     measured: Arc<crate::measured::Measured>,
+    payloads: Payloads,
     tasks: Publisher<()>,
     control: Publisher<()>,
     pull: Pull,
@@ -134,6 +138,7 @@ impl RunningDispatch {
             control_pause,
             printed,
             measured,
+            payloads,
         } = dispatch;
         Self {
             seal: settings.seal.clone(),
@@ -150,6 +155,7 @@ impl RunningDispatch {
             control_pause,
             printed,
             measured,
+            payloads,
             tasks: Publisher::new(queues.tasks.clone()),
             control: Publisher::new(queues.control.clone()),
             pull: pull(queues.results.clone()),
@@ -331,6 +337,7 @@ impl RunningDispatch {
             Ok(Message::Alive(alive)) => self.state.on_alive(now, alive),
             Ok(Message::Hello(hello)) => self.state.on_hello(now, hello),
             Ok(Message::Printed(printed)) => self.show(&printed),
+            Ok(Message::Reference(lost, _)) => self.state.on_lost_results(now, &lost),
             Ok(other) => warn!(?other, "a message on the results' queue was dropped"),
             Err(error) => warn!(%error, "a message on the results' queue was dropped"),
         }
@@ -479,7 +486,12 @@ impl RunningDispatch {
             "the executor ends"
         );
         self.state.wake();
-        let outcome = self.outcome();
+        let mut outcome = self.outcome();
+        if self.superseded.is_none() {
+            // The other master needs them.
+            let cleaned = self.payloads.clean().await;
+            outcome = outcome.and(cleaned);
+        }
         self.answer_shutdowns(&outcome);
         // Shutdowns that came meanwhile are answered too, then the mailbox closes for good.
         self.drain();

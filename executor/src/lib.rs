@@ -49,10 +49,13 @@ mod output;
 #[cfg(feature = "kubernetes")]
 mod pod;
 mod roles;
+mod run_payloads;
 #[cfg(feature = "kubernetes")]
 mod silent;
 mod wait;
 
+#[cfg(feature = "payload")]
+pub mod payload;
 pub mod prelude;
 #[cfg(feature = "pubsub")]
 pub mod pubsub;

@@ -28,6 +28,7 @@ use crate::executor::{Handle, PodPoolExecutor};
 use crate::known::KnownTasks;
 use crate::mailbox::{Inbox, Mailbox};
 use crate::measured::Measured;
+use crate::run_payloads::Payloads;
 
 /// How long a local lease lasts: it only matters when this process is suspended.
 const LEASE: Duration = Duration::from_secs(60);
@@ -56,6 +57,7 @@ pub(crate) struct Local {
     pub(crate) initializer: Option<(u32, Bytes)>,
     pub(crate) output: OutputSink,
     pub(crate) ctrl_c: bool,
+    pub(crate) payloads: Payloads,
     pub(crate) decorator: Option<QueueDecorator>,
 }
 
@@ -103,6 +105,7 @@ pub(crate) fn start(local: Local) -> Result<PodPoolExecutor, BuildError> {
 async fn run(local: Local, program: Program, inbox: Inbox, measured: Arc<Measured>) {
     let queues = local.queues();
     let settings = local.dispatch_settings(&queues);
+    let payloads = local.payloads.clone();
     let fleet = start_worker(local.worker(program, queues.clone()));
     Dispatch {
         settings,
@@ -112,6 +115,7 @@ async fn run(local: Local, program: Program, inbox: Inbox, measured: Arc<Measure
         control_pause: CONTROL_PAUSE,
         printed: None,
         measured,
+        payloads,
     }
     .run()
     .await;
@@ -163,8 +167,8 @@ impl Local {
             }
         };
         Queues {
-            tasks: make("tasks"),
-            results: make("results"),
+            tasks: self.payloads.wrap(make("tasks"), Seal::Unsealed),
+            results: self.payloads.wrap(make("results"), Seal::Unsealed),
             control: make("control"),
         }
     }

@@ -8,10 +8,10 @@ use crate::blocks;
 use crate::codec;
 use crate::id::RunId;
 
-use super::{Alive, Control, Hello, Parcel, Printed, Results, Seal, Started, VERSION};
+use super::{Alive, Control, Hello, Parcel, Printed, Reference, Results, Seal, Started, VERSION};
 
 /// Bytes before the header.
-const PREFIX: usize = 8;
+pub(super) const PREFIX: usize = 8;
 
 /// The second byte of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,7 @@ pub(super) enum Type {
     Hello = 4,
     Alive = 5,
     Control = 6,
+    Reference = 7,
     Printed = 8,
 }
 
@@ -41,6 +42,8 @@ pub enum Message {
     Alive(Alive),
     /// The master's state.
     Control(Control),
+    /// A message whose large payloads lie elsewhere, with its shell.
+    Reference(Reference, Bytes),
     /// Lines that tasks printed.
     Printed(Printed),
 }
@@ -209,6 +212,8 @@ impl Message {
             Self::Hello(hello) => (&hello.run, hello.epoch),
             Self::Alive(alive) => (&alive.run, alive.epoch),
             Self::Printed(printed) => (&printed.run, printed.epoch),
+            // It bears no epoch: whoever resolved it has answered for that.
+            Self::Reference(reference, _) => (&reference.run, 0),
             Self::Parcel(..) | Self::Control(_) => return None,
         })
     }
@@ -221,12 +226,20 @@ impl Message {
             4 => Self::Hello(read_header(header)?),
             5 => Self::Alive(read_header(header)?),
             6 => Self::Control(read_header(header)?),
+            7 => Self::Reference(read_header(header)?, body),
             8 => Self::Printed(read_header(header)?),
             other => return Err(WireError::Unreadable(format!("type {other}"))),
         })
     }
 }
 
-fn read_header<H: DeserializeOwned>(header: &[u8]) -> Result<H, WireError> {
+/// Where the body of a message of this version begins; the seal is not looked at.
+pub(super) fn body_of(message: &[u8]) -> Option<usize> {
+    let &[version, _, _, _, h0, h1, h2, h3] = message.first_chunk::<PREFIX>()?;
+    let body = PREFIX + u32::from_le_bytes([h0, h1, h2, h3]) as usize;
+    (version == VERSION && body <= message.len()).then_some(body)
+}
+
+pub(super) fn read_header<H: DeserializeOwned>(header: &[u8]) -> Result<H, WireError> {
     codec::decode(header).map_err(|error| WireError::Unreadable(error.to_string()))
 }

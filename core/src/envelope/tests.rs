@@ -165,6 +165,20 @@ fn printed() -> Printed {
     }
 }
 
+fn reference() -> Reference {
+    Reference {
+        run: run(),
+        of: reference::Content::Results(execution()),
+        tasks: runs(),
+        parts: vec![reference::Part {
+            hash: [9; 32],
+            offset: 70,
+            length: 3_000_000,
+        }],
+        problem: Some("an object is missing".into()),
+    }
+}
+
 /// One message of each type: its name, its bytes, and what reading them must give.
 fn every_message(seal: &Seal) -> Vec<(&'static str, Bytes, Message)> {
     let (parcel, tasks) = parcel();
@@ -196,6 +210,11 @@ fn every_message(seal: &Seal) -> Vec<(&'static str, Bytes, Message)> {
             "printed",
             printed().message(seal),
             Message::Printed(printed()),
+        ),
+        (
+            "reference",
+            reference().message(b"shell", seal),
+            Message::Reference(reference(), Bytes::from_static(b"shell")),
         ),
     ]
 }
@@ -400,7 +419,7 @@ fn an_unknown_type_and_a_header_that_lies_are_unreadable_under_a_good_seal() {
         bytes[at] = byte;
         Message::read(bytes.into(), &Seal::Unsealed)
     };
-    for kind in [0, 7, 255] {
+    for kind in [0, 99, 255] {
         let unknown = WireError::Unreadable(format!("type {kind}"));
         assert_eq!(with(1, kind), Err(unknown));
     }
@@ -577,7 +596,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_a_message_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0_u8..8) {
+    fn any_bytes_are_a_message_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0_u8..10) {
         let mut bytes = bytes;
         if let Some(prefix) = bytes.first_chunk_mut::<8>() {
             // Past the first checks, so that headers and entries are met.

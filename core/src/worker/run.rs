@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
+use crate::envelope::reference::Content;
 use crate::envelope::{self, Control, Hello, Message, RunState};
 use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::queue::publisher::Publisher;
@@ -438,6 +439,13 @@ impl RunningWorker {
                     Ok(()) => return,
                     Err(error) => error.to_string(),
                 }
+            }
+            Ok(Message::Reference(lost, _))
+                if lost.run == settings.run && lost.of == Content::Parcel =>
+            {
+                self.keeper.hold(lease.clone(), sent);
+                self.state.on_lost_parcel(lease, &lost);
+                return;
             }
             Ok(_) => "it is no parcel of this run".to_owned(),
             Err(error) => error.to_string(),

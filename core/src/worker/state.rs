@@ -8,6 +8,7 @@ mod births;
 mod fill;
 mod intake;
 mod leave;
+mod lost;
 mod report;
 mod slots;
 #[cfg(test)]

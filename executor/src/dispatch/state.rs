@@ -6,6 +6,7 @@
 mod cancel;
 mod judge;
 mod loss;
+mod lost;
 mod publish;
 mod redrive;
 mod retired;

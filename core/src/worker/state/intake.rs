@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::envelope::entry::{self, result_head, task_head};
+use crate::envelope::reference::rejected;
 use crate::envelope::{Body, Kind, Parcel, Results, Started, TaskRun, WireError};
 use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::outcome::{Cause, Failure};
@@ -80,7 +81,7 @@ impl State {
         Ok(())
     }
 
-    fn hold(
+    pub(super) fn hold(
         &mut self,
         execution: u64,
         lease: LeaseId,
@@ -373,12 +374,9 @@ fn split_results(entries: &[u8], most: usize) -> Vec<(Body, u32)> {
         } else {
             let (size, limit) = (head.length, most);
             let reason = format!(
-                "its result of {size} bytes is larger than the {limit} bytes that a message carries; return it by reference, as a path or a URL"
+                "its result of {size} bytes is larger than the {limit} bytes that a message carries; give the pool a payload store (payload_store, PODPOOL_PAYLOAD_STORE), or return it by reference, as a path or a URL"
             );
-            let failure = Failure {
-                retryable: false,
-                ..Failure::new(Cause::Rejected, reason)
-            };
+            let failure = rejected(reason);
             let (task, attempt) = (head.task, head.attempt);
             entry::put_failed(entry.entries_mut(), task, attempt, head.elapsed, &failure);
         }

@@ -137,7 +137,7 @@ impl State {
         let limit = self.settings.message_bytes.saturating_sub(OVERHEAD);
         (size > limit).then(|| {
             let reason = format!(
-                "its arguments of {size} bytes are larger than the {limit} bytes that a message carries; pass them by reference, as a path or a URL"
+                "its arguments of {size} bytes are larger than the {limit} bytes that a message carries; give the pool a payload store (`.payload_store(\"gs://…\")` or PODPOOL_PAYLOAD_STORE), or pass them by reference, as a path or a URL"
             );
             let failure = Failure::new(Cause::Rejected, reason);
             TaskError::of_attempts(entry.subject(), vec![AttemptReport::new(entry.attempt, failure)])

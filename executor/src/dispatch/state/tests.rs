@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 
 use podpool_core::codec;
 use podpool_core::envelope::entry::{next_task, put_done, put_failed};
-use podpool_core::envelope::{Arguments, Control, EntryOptions, Message, TaskRun};
+use podpool_core::envelope::reference::Content;
+use podpool_core::envelope::{Arguments, Control, EntryOptions, Message, Reference, TaskRun};
 use podpool_core::id::ExecutionId;
 use podpool_core::outcome::{Cause, Failure};
 use podpool_core::task::{Body, CallOptions, TaskOptions, TaskSpec};
@@ -905,7 +906,43 @@ async fn arguments_that_no_message_carries_are_rejected_with_the_setting_s_name(
     let error = bed.error(large);
     assert_eq!(error.kind(), TaskErrorKind::Rejected);
     assert!(error.message().contains("by reference"), "{error}");
+    assert!(error.message().contains("PODPOOL_PAYLOAD_STORE"), "{error}");
     assert_eq!(bed.parcels(), [packed(&[(fits, 1)])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn results_whose_payloads_are_lost_fail_their_tasks_once() {
+    let mut bed = bed();
+    bed.submit_many(&STUBBORN, 3);
+    bed.parcels();
+    let mut lost = Reference {
+        run: RunId::new("test").unwrap(),
+        of: Content::Results(ExecutionId {
+            worker: WorkerId(1),
+            number: 1,
+        }),
+        tasks: vec![TaskRun {
+            first: TaskId(0),
+            count: 2,
+            attempt: Attempt::FIRST,
+        }],
+        parts: Vec::new(),
+        problem: Some("object x is missing".to_owned()),
+    };
+    bed.state.on_lost_results(bed.now, &lost);
+    for task in [0, 1] {
+        let error = bed.error(task);
+        assert_eq!(error.kind(), TaskErrorKind::Rejected);
+        assert!(error.message().contains("object x is missing"), "{error}");
+    }
+    assert!(!bed.state_of(2).is_done());
+    bed.state.on_lost_results(bed.now, &lost);
+    assert_eq!(bed.state.late_results(), 2);
+    // A parcel has no business among results.
+    lost.of = Content::Parcel;
+    lost.tasks[0].first = TaskId(2);
+    bed.state.on_lost_results(bed.now, &lost);
+    assert!(!bed.state_of(2).is_done());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,33 @@
+//! Results that came without their payloads, as a whole: nothing says which of their tasks are done.
+
+use std::time::Duration;
+
+use podpool_core::envelope::Reference;
+use podpool_core::envelope::reference::{Content, rejected};
+use tokio::time::Instant;
+
+use super::{State, judge};
+
+/// Why the results cannot be had, when nobody looked for them.
+const NO_STORE: &str =
+    "they lie in a payload store and this program has none; set PODPOOL_PAYLOAD_STORE";
+
+impl State {
+    /// Fails each task of a message of results whose payloads are lost.
+    pub(crate) fn on_lost_results(&mut self, now: Instant, lost: &Reference) {
+        let Content::Results(execution) = lost.of else {
+            return;
+        };
+        let problem = lost.problem.as_deref().unwrap_or(NO_STORE);
+        let report = judge::Report {
+            execution,
+            elapsed: Duration::ZERO,
+            failure: rejected(format!("its result is lost: {problem}; submit it again")),
+        };
+        for run in &lost.tasks {
+            for task in run.tasks() {
+                self.on_failed(now, task, run.attempt, &report);
+            }
+        }
+    }
+}

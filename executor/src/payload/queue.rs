@@ -1,0 +1,306 @@
+//! The queue that sends large payloads through a store.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::{join, join_all, try_join_all};
+use podpool_core::envelope::reference::{Cut, Part};
+use podpool_core::envelope::{Message, Reference, Seal};
+use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::warn;
+
+use super::error::Fault;
+use super::{OVER, PayloadStore, hash};
+
+/// Largest message: what an entry's length can say, less the heads around it.
+const MESSAGE_BYTES: usize = u32::MAX as usize - 64 * 1024;
+
+/// Bytes of payloads that one `take` fetches; a single message may have more.
+const IN_FLIGHT: u64 = 256 << 20;
+
+/// How long a store may fail before its message is left to the next taker.
+const INSIST: Duration = Duration::from_secs(30);
+/// Delay before a payload is asked for again; doubled each time up to [`LONGEST`].
+const FIRST: Duration = Duration::from_millis(200);
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// How long a `put` waits for uploads at least, and at most. They go on meanwhile; the caller has other messages
+/// to send, such as heartbeats, and asks again.
+const WAIT_LEAST: Duration = Duration::from_secs(1);
+const WAIT_MOST: Duration = Duration::from_secs(10);
+
+/// A queue whose messages may be larger than the one inside carries: payloads over [`OVER`] bytes go to a
+/// [`PayloadStore`], and a sealed [`Reference`] travels in their place.
+///
+/// A message whose payloads are missing or damaged is delivered too: results with a failure for each task whose
+/// output is lost, anything else as the reference that it travelled as, with its
+/// [`problem`](Reference::problem). A store that fails is asked again for 30 s; then the message is released.
+#[derive(Debug)]
+pub struct PayloadQueue {
+    inner: Arc<dyn Queue>,
+    store: PayloadStore,
+    seal: Seal,
+}
+
+/// A delivery whose message must be put together first, or not.
+enum Job {
+    Plain(Bytes),
+    Fetch(Reference, Bytes),
+}
+
+impl PayloadQueue {
+    /// Wraps a queue; `seal` is that of its messages.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Queue>, store: PayloadStore, seal: Seal) -> Self {
+        Self { inner, store, seal }
+    }
+
+    /// Stores the payloads of a message and makes the reference to it.
+    async fn store(&self, message: Bytes, cut: Cut) -> Result<Bytes, QueueError> {
+        if message.len() > MESSAGE_BYTES {
+            return Err(self.too_large(message.len()));
+        }
+        let payloads: Vec<_> = cut
+            .regions
+            .iter()
+            .map(|at| message.slice(at.clone()))
+            .collect();
+        let hashes = join_all(payloads.iter().cloned().map(hash)).await;
+        let uploads = hashes.iter().zip(payloads);
+        let uploads = try_join_all(uploads.map(|(hash, payload)| self.store.put(*hash, payload)));
+        let wait = (self.inner.limits().lease / 6).clamp(WAIT_LEAST, WAIT_MOST);
+        let stored = timeout(wait, uploads).await.unwrap_or_else(|_| {
+            let reason = format!("{} bytes are still on their way", message.len());
+            Err(Fault::Passing(reason))
+        });
+        stored.map_err(|fault| fault.into_queue_error(self.store.name()))?;
+        let (reference, shell) = cut
+            .close(&message, self.store.run().clone(), &hashes)
+            .map_err(|_| self.too_large(message.len()))?;
+        Ok(reference.message(&shell, &self.seal))
+    }
+
+    fn too_large(&self, size: usize) -> QueueError {
+        QueueError::TooLarge {
+            size,
+            limit: MESSAGE_BYTES,
+            queue: format!("payload store {}", self.store.name()),
+        }
+    }
+
+    fn job(&self, body: Bytes) -> Job {
+        if Reference::is(&body)
+            && let Ok(Message::Reference(reference, shell)) =
+                Message::read(body.clone(), &self.seal)
+            && reference.run == *self.store.run()
+            && reference.problem.is_none()
+        {
+            return Job::Fetch(reference, shell);
+        }
+        // Its reader says what is wrong with it.
+        Job::Plain(body)
+    }
+
+    /// Puts the messages of some deliveries together, and holds their leases meanwhile.
+    async fn resolve(&self, taken: Vec<Delivery>) -> Result<Vec<Delivery>, QueueError> {
+        let (mut jobs, mut leases, mut later) = (Vec::new(), Vec::new(), Vec::new());
+        let mut bytes = 0;
+        for Delivery { lease, body } in taken {
+            let job = self.job(body);
+            if let Job::Fetch(reference, _) = &job {
+                let more = reference.payload_bytes();
+                if bytes > 0 && bytes + more > IN_FLIGHT {
+                    later.push(lease);
+                    continue;
+                }
+                bytes += more;
+            }
+            jobs.push(job);
+            leases.push(lease);
+        }
+        self.release_quietly(&later).await;
+        let work = join_all(jobs.into_iter().map(|job| self.carry_out(job)));
+        let messages = tokio::select! {
+            messages = work => messages,
+            never = self.hold(&leases) => match never {},
+        };
+        let (mut deliveries, mut failed, mut refusal) = (Vec::new(), Vec::new(), None);
+        for (lease, message) in leases.into_iter().zip(messages) {
+            match message {
+                Ok(body) => deliveries.push(Delivery { lease, body }),
+                Err(error) => {
+                    refusal = Some(error);
+                    failed.push(lease);
+                }
+            }
+        }
+        let Some(error) = refusal else {
+            return Ok(deliveries);
+        };
+        warn!(
+            %error,
+            messages = failed.len(),
+            "payloads could not be fetched; their messages are given back and will be delivered again"
+        );
+        self.release_quietly(&failed).await;
+        if deliveries.is_empty() {
+            // An empty answer would say that there is nothing to do.
+            return Err(error);
+        }
+        Ok(deliveries)
+    }
+
+    /// Renews leases every third of their time.
+    async fn hold(&self, leases: &[LeaseId]) -> Infallible {
+        let pause = self.inner.limits().lease / 3;
+        loop {
+            sleep(pause).await;
+            // A lease that is lost is noticed by whoever gets the delivery.
+            self.inner.extend(leases).await;
+        }
+    }
+
+    async fn release_quietly(&self, leases: &[LeaseId]) {
+        if !leases.is_empty() {
+            // A release that fails is made good by the lease's end.
+            self.inner.release(leases).await;
+        }
+    }
+
+    async fn carry_out(&self, job: Job) -> Result<Bytes, QueueError> {
+        let (reference, shell) = match job {
+            Job::Plain(body) => return Ok(body),
+            Job::Fetch(reference, shell) => (reference, shell),
+        };
+        let fetched = join_all(reference.parts.iter().map(|part| self.fetch(part))).await;
+        let mut found = Vec::with_capacity(fetched.len());
+        for (fetched, part) in fetched.into_iter().zip(&reference.parts) {
+            found.push(match fetched {
+                Ok(payload) => Ok(payload),
+                Err(Fault::Missing) => Err(format!("{} is missing", self.store.object(part))),
+                Err(Fault::Damaged(how)) => {
+                    Err(format!("{} is damaged: {how}", self.store.object(part)))
+                }
+                Err(fault) => return Err(fault.into_queue_error(self.store.name())),
+            });
+        }
+        Ok(self.put_together(reference, &shell, &found))
+    }
+
+    /// The whole message, or what is left of it.
+    fn put_together(
+        &self,
+        mut reference: Reference,
+        shell: &[u8],
+        found: &[Result<Bytes, String>],
+    ) -> Bytes {
+        let problem = match found.iter().find_map(|found| found.as_ref().err()) {
+            Some(problem) => problem.clone(),
+            None => {
+                let payloads: Vec<_> = found.iter().flatten().cloned().collect();
+                match reference.assemble(shell, &payloads) {
+                    Ok(message) => return message,
+                    Err(error) => error.to_string(),
+                }
+            }
+        };
+        warn!(problem, run = %reference.run, "a payload is lost; its task is told");
+        if let Some(results) = reference.without_lost(shell, found, &self.seal) {
+            return results;
+        }
+        reference.problem = Some(problem);
+        reference.message(shell, &self.seal)
+    }
+
+    /// Fetches a payload, again while the store fails.
+    async fn fetch(&self, part: &Part) -> Result<Bytes, Fault> {
+        let until = Instant::now() + INSIST;
+        let mut delay = FIRST;
+        loop {
+            let fault = match self.store.get(part).await {
+                Err(fault @ (Fault::Passing(_) | Fault::Denied(_))) => fault,
+                other => return other,
+            };
+            if Instant::now() + delay >= until {
+                return Err(fault);
+            }
+            sleep(delay).await;
+            delay = LONGEST.min(delay * 2);
+        }
+    }
+}
+
+#[async_trait]
+impl Queue for PayloadQueue {
+    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        let carried = self.inner.limits().message_bytes;
+        if batch
+            .iter()
+            .all(|message| message.len() <= OVER.min(carried))
+        {
+            return self.inner.put(batch).await;
+        }
+        let mut answers: Vec<_> = batch.iter().map(|_| Ok(())).collect();
+        let (mut light, mut heavy) = (Vec::new(), Vec::new());
+        for (at, message) in batch.into_iter().enumerate() {
+            match Cut::of(&message, &self.seal, OVER, carried) {
+                None => light.push((at, message)),
+                Some(cut) => heavy.push(async move { (at, self.store(message, cut).await) }),
+            }
+        }
+        // What needs no upload does not wait for those that do.
+        let (light, heavy) = join(put_some(self.inner.as_ref(), light), join_all(heavy)).await;
+        let mut stored = Vec::with_capacity(heavy.len());
+        for (at, message) in heavy {
+            match message {
+                Ok(message) => stored.push((at, message)),
+                Err(error) => answers[at] = Err(error),
+            }
+        }
+        let heavy = put_some(self.inner.as_ref(), stored).await;
+        for (at, answer) in light.into_iter().chain(heavy) {
+            answers[at] = answer;
+        }
+        answers
+    }
+
+    async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        let taken = self.inner.take(max, wait).await?;
+        if taken.iter().any(|delivery| Reference::is(&delivery.body)) {
+            return self.resolve(taken).await;
+        }
+        Ok(taken)
+    }
+
+    async fn extend(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        self.inner.extend(leases).await
+    }
+
+    async fn ack(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        self.inner.ack(leases).await
+    }
+
+    async fn release(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        self.inner.release(leases).await
+    }
+
+    fn limits(&self) -> QueueLimits {
+        QueueLimits::new(MESSAGE_BYTES, self.inner.limits().lease)
+    }
+}
+
+/// Stores messages that stand at these places of a batch; the answers name the places.
+async fn put_some(
+    queue: &dyn Queue,
+    messages: Vec<(usize, Bytes)>,
+) -> Vec<(usize, Result<(), QueueError>)> {
+    if messages.is_empty() {
+        return Vec::new();
+    }
+    let (places, batch): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
+    places.into_iter().zip(queue.put(batch).await).collect()
+}

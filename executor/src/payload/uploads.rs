@@ -1,0 +1,99 @@
+//! What this process has stored, and what it is storing: equal payloads are sent once.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::task::AbortHandle;
+
+use super::Hash;
+use super::error::Fault;
+
+/// Hashes of stored payloads that are remembered: 4 MiB of memory. One that is forgotten costs an upload.
+const REMEMBERED: usize = 64 * 1024;
+
+pub(super) type Upload = Shared<BoxFuture<'static, Result<(), Fault>>>;
+
+/// The payloads that this process knows of.
+#[derive(Default)]
+pub(super) struct Uploads {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    known: HashMap<Hash, Known>,
+    /// Those that are stored, in the order in which that was heard.
+    stored: VecDeque<Hash>,
+    closed: bool,
+}
+
+enum Known {
+    Stored,
+    Going(Upload, AbortHandle),
+}
+
+impl Uploads {
+    /// The upload of a payload, begun by `start` unless it is under way; `None` when it is stored.
+    pub(super) fn join(
+        &self,
+        hash: Hash,
+        start: impl FnOnce() -> (BoxFuture<'static, Result<(), Fault>>, AbortHandle),
+    ) -> Option<Upload> {
+        let mut state = self.lock();
+        match state.known.get(&hash) {
+            Some(Known::Stored) => return None,
+            Some(Known::Going(upload, _)) => return Some(upload.clone()),
+            None => {}
+        }
+        let (upload, handle) = start();
+        let upload = upload.shared();
+        if state.closed {
+            handle.abort();
+        } else {
+            let known = Known::Going(upload.clone(), handle);
+            state.known.insert(hash, known);
+        }
+        Some(upload)
+    }
+
+    /// An upload ended: it is remembered if the payload is stored, and may be made again if not.
+    pub(super) fn ended(&self, hash: Hash, stored: bool) {
+        let mut state = self.lock();
+        if !stored {
+            state.known.remove(&hash);
+            return;
+        }
+        if state.stored.len() >= REMEMBERED
+            && let Some(oldest) = state.stored.pop_front()
+        {
+            state.known.remove(&oldest);
+        }
+        state.known.insert(hash, Known::Stored);
+        state.stored.push_back(hash);
+    }
+
+    /// Ends what is under way and forgets everything.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.stored.clear();
+        for (_, known) in state.known.drain() {
+            if let Known::Going(_, handle) = known {
+                handle.abort();
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Uploads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Uploads").finish_non_exhaustive()
+    }
+}

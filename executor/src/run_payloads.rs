@@ -1,0 +1,163 @@
+//! The payload store of a run, compiled in or not: what builder and back-ends need to know of it.
+
+use std::sync::Arc;
+
+use podpool_core::envelope::Seal;
+use podpool_core::id::RunId;
+use podpool_core::queue::Queue;
+
+use crate::error::{BuildError, ShutdownError};
+
+/// The environment variable that names the store.
+const VARIABLE: &str = "PODPOOL_PAYLOAD_STORE";
+
+/// The store that was asked for, by the builder or else by the environment.
+pub(crate) fn asked_for(builder: Option<String>) -> Option<String> {
+    builder
+        .or_else(|| std::env::var(VARIABLE).ok())
+        .filter(|url| !url.is_empty())
+}
+
+/// Where the large payloads of a run go; nowhere by default.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Payloads {
+    #[cfg(feature = "payload")]
+    store: Option<crate::payload::PayloadStore>,
+}
+
+#[cfg(feature = "payload")]
+impl Payloads {
+    /// Opens a store and sees that it can be written, read and deleted from.
+    pub(crate) async fn open(url: Option<&str>, run: &RunId) -> Result<Self, BuildError> {
+        let Some(url) = url else {
+            return Ok(Self::default());
+        };
+        let store = crate::payload::PayloadStore::open(url, run).map_err(refused)?;
+        check(url.to_owned(), run.clone()).await?;
+        Ok(Self { store: Some(store) })
+    }
+
+    /// The queue with its large payloads in the store.
+    pub(crate) fn wrap(&self, queue: Arc<dyn Queue>, seal: Seal) -> Arc<dyn Queue> {
+        match &self.store {
+            None => queue,
+            Some(store) => Arc::new(store.queue(queue, seal)),
+        }
+    }
+
+    /// Deletes the run's payloads: it has ended.
+    pub(crate) async fn clean(&self) -> Result<(), ShutdownError> {
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        let error = match store.delete_run().await {
+            Ok(objects) => {
+                tracing::debug!(objects, store = store.name(), "payloads deleted");
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(%error, run = %store.run(), "payloads are left over");
+        Err(ShutdownError::Leftover {
+            what: format!(
+                "what run {} stored in {}: {error}",
+                store.run(),
+                store.name()
+            ),
+        })
+    }
+}
+
+/// Looks at a store on a thread and a runtime of their own: connections stay with the runtime that made them, and the
+/// caller's may be any or none.
+#[cfg(feature = "payload")]
+async fn check(url: String, run: RunId) -> Result<(), BuildError> {
+    let failed = |source| BuildError::Start {
+        what: "look at the payload store".to_owned(),
+        source,
+    };
+    let (done, checked) = tokio::sync::oneshot::channel();
+    let look = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let store = crate::payload::PayloadStore::open(&url, &run);
+        Ok(store.and_then(|store| runtime.block_on(store.check())))
+    };
+    std::thread::Builder::new()
+        .name("podpool-payload".to_owned())
+        // Whoever builds may have gone.
+        .spawn(move || done.send(look()).ok())
+        .map_err(failed)?;
+    let ended = |_| std::io::Error::other("its thread panicked");
+    let looked = checked.await.map_err(ended).and_then(|looked| looked);
+    looked.map_err(failed)?.map_err(refused)
+}
+
+#[cfg(feature = "payload")]
+fn refused(error: crate::payload::PayloadError) -> BuildError {
+    use crate::payload::PayloadError;
+    match error {
+        PayloadError::FeatureMissing { url, feature } => BuildError::FeatureMissing {
+            backend: format!("payload store {url}"),
+            feature,
+        },
+        PayloadError::Url { url, reason } => BuildError::Setting {
+            name: "payload_store".to_owned(),
+            value: url,
+            reason,
+        },
+        error => BuildError::Start {
+            what: "use the payload store".to_owned(),
+            source: std::io::Error::other(error),
+        },
+    }
+}
+
+#[cfg(not(feature = "payload"))]
+impl Payloads {
+    /// Refuses a store.
+    pub(crate) async fn open(url: Option<&str>, _run: &RunId) -> Result<Self, BuildError> {
+        match url {
+            None => Ok(Self::default()),
+            Some(_) => Err(BuildError::FeatureMissing {
+                backend: "payload store".to_owned(),
+                feature: "payload",
+            }),
+        }
+    }
+
+    /// The queue as it is.
+    pub(crate) fn wrap(&self, queue: Arc<dyn Queue>, _seal: Seal) -> Arc<dyn Queue> {
+        queue
+    }
+
+    /// Nothing is to be deleted.
+    pub(crate) async fn clean(&self) -> Result<(), ShutdownError> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_builder_goes_before_the_environment_and_nothing_is_no_store() {
+        assert_eq!(
+            asked_for(Some("file:///x".into())).as_deref(),
+            Some("file:///x")
+        );
+        assert_eq!(asked_for(Some(String::new())), None);
+    }
+
+    #[cfg(not(feature = "payload"))]
+    #[tokio::test]
+    async fn a_store_without_the_feature_names_it() {
+        let run = RunId::random();
+        let refused = Payloads::open(Some("file:///x"), &run).await;
+        let said = refused.map(drop).unwrap_err().to_string();
+        assert!(said.contains("features = [\"payload\"]"), "{said}");
+        assert!(Payloads::open(None, &run).await.is_ok());
+    }
+}
