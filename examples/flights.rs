@@ -5,7 +5,6 @@
 //! around the pool, is in `src/flights.rs`.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -18,19 +17,19 @@ use podpool_examples::flights::{
     table,
 };
 
-/// One day: nothing but a failed write is worth another try, the input stays as it is.
+/// One day: nothing but a store that failed is worth another try, the input stays as it is.
 #[podpool::task(retries = 2, retry_on = BackfillError::is_temporary)]
 async fn backfill_day(
     day: Date,
-    input: PathBuf,
+    input: String,
     out: String,
 ) -> Result<Option<DaySummary>, BackfillError> {
-    backfill(Workshop::shared(), day, input, &out).await
+    backfill(Workshop::shared(), day, &input, &out).await
 }
 
 #[podpool::main]
 async fn main() -> ExitCode {
-    let plan = match Arguments::parse().plan() {
+    let plan = match Arguments::parse().plan().await {
         Ok(plan) => plan,
         Err(error) => {
             complain(&error.to_string());

@@ -16,6 +16,7 @@
 //!   files name the local day beside it, and flights only ever meet weather of their own day.
 //! - A carrier that `airlines.csv` doesn't name gets an empty name; an hour without weather, no wind.
 //! - A plain `flights.csv` is read before a `flights.csv.gz`; whether it is compressed its first bytes say.
+//! - The input of a run stays as it is: every process reads it once, whether from a directory or from a bucket.
 
 mod airlines;
 mod arguments;
@@ -24,11 +25,13 @@ mod column;
 mod day;
 mod days;
 mod fault;
+mod files;
 mod input;
 mod out;
 mod progress;
 mod report;
 mod rows;
+mod store;
 mod summary;
 mod totals;
 mod weather;
@@ -39,6 +42,7 @@ pub use backfill::{BackfillError, Workshop, backfill};
 pub use day::Day;
 pub use days::{BadRange, Days};
 pub use fault::{Fault, Found};
+pub use files::{Files, InputError};
 pub use input::Input;
 pub use out::{Out, OutError};
 pub use progress::Progress;

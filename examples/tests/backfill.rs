@@ -4,15 +4,14 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 #![expect(clippy::print_stdout, reason = "a comparison that is left out is said")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
 use podpool_examples::flights::{CarrierSummary, Days, Out, Summary, Workshop, backfill};
 
-fn data() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("data")
-}
+/// The real input.
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data");
 
 /// One reading of the data serves every test of this file.
 fn workshop() -> &'static Workshop {
@@ -33,7 +32,7 @@ fn empty(name: &str) -> String {
 async fn run(from: &str, to: &str, out: &str) -> Summary {
     let mut summary = Summary::default();
     for day in Days::parse(from, to).unwrap().iter() {
-        let done = backfill(workshop(), day, data(), out).await.unwrap();
+        let done = backfill(workshop(), day, DATA, out).await.unwrap();
         done.into_iter().for_each(|day| summary.add(day));
     }
     let json = summary.json().unwrap();
@@ -84,7 +83,7 @@ fn agree_with_python(out: &str) {
         .arg(script)
         .arg(out)
         .arg("--input")
-        .arg(data())
+        .arg(DATA)
         .output();
     match checked {
         Ok(checked) => assert!(

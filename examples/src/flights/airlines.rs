@@ -1,22 +1,21 @@
 //! The airlines' names, from `airlines.csv`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use super::fault::Fault;
-use super::rows::Rows;
+use super::files::Files;
 
 /// Names by carrier code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Airlines(BTreeMap<Box<str>, Box<str>>);
 
 impl Airlines {
-    /// Reads `airlines.csv`, or `airlines.csv.gz`, of a directory.
+    /// Reads `airlines.csv`, or `airlines.csv.gz`.
     ///
     /// # Errors
     /// The file is missing or any of its rows is bad: every day needs the names.
-    pub fn load(dir: &Path) -> Result<Self, Fault> {
-        let mut rows = Rows::open(dir, "airlines")?;
+    pub fn load(files: &Files) -> Result<Self, Fault> {
+        let mut rows = files.rows("airlines")?;
         let carrier = rows.column("carrier")?;
         let name = rows.column("name")?;
         let mut names = BTreeMap::new();
@@ -45,7 +44,8 @@ mod tests {
     fn load(text: &str) -> Result<Airlines, String> {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("airlines.csv"), text).unwrap();
-        Airlines::load(dir.path()).map_err(|fault| fault.to_string())
+        let files = Files::of_directory(dir.path()).unwrap();
+        Airlines::load(&files).map_err(|fault| fault.to_string())
     }
 
     #[test]

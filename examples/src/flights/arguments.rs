@@ -2,7 +2,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::available_parallelism;
 
 use clap::{Parser, ValueEnum};
@@ -10,7 +10,7 @@ use jiff::Zoned;
 
 use super::airlines::Airlines;
 use super::days::{BadRange, Days};
-use super::fault::Fault;
+use super::files::{Files, InputError};
 use super::input::Input;
 use super::out::{Out, OutError};
 
@@ -18,14 +18,14 @@ use super::out::{Out, OutError};
 #[derive(Clone, Debug, Parser)]
 #[command(name = "flights", version)]
 pub struct Arguments {
-    /// Where the files go: a directory, or a URL such as s3://bucket/prefix (with the feature for it)
-    /// [default: a new directory under ./out, named by the time]
+    /// Where the files go: a directory, or a URL such as s3://bucket/prefix (with the feature for it);
+    /// pods keep no directory [default: a new directory under ./out, named by the time]
     #[arg(long, value_name = "OUT")]
     pub out: Option<String>,
-    /// The directory of flights.csv, weather.csv and airlines.csv, each plain or .gz
+    /// Where flights.csv, weather.csv and airlines.csv are, each plain or .gz: a directory, or a URL as for --out
     /// [default: examples/data]
-    #[arg(long, value_name = "DIR")]
-    pub input: Option<PathBuf>,
+    #[arg(long, value_name = "IN")]
+    pub input: Option<String>,
     /// The first day
     #[arg(long, value_name = "DATE", default_value = "2013-01-01")]
     pub from: String,
@@ -54,8 +54,8 @@ pub enum BackendName {
 pub struct Plan {
     /// The days.
     pub days: Days,
-    /// The input directory.
-    pub input: PathBuf,
+    /// The input: a directory or a URL.
+    pub input: String,
     /// The airlines' names.
     pub airlines: Airlines,
     /// Where the files go, open.
@@ -75,7 +75,7 @@ pub enum StartError {
     Range(#[from] BadRange),
     /// An input file is missing or can't be used.
     #[error(transparent)]
-    Input(#[from] Fault),
+    Input(#[from] InputError),
     /// The output can't be opened.
     #[error(transparent)]
     Out(#[from] OutError),
@@ -101,14 +101,16 @@ impl StartError {
 }
 
 impl Arguments {
-    /// Checks everything that can be checked before any work, and opens the output.
+    /// Checks everything that can be checked before any work, and opens the output. Of an input in a bucket it fetches
+    /// the airlines, and of the other files what holds their headers.
     ///
     /// # Errors
     /// The first thing that is wrong, in one line. The output is opened last: nothing is made for nothing.
-    pub fn plan(self) -> Result<Plan, StartError> {
+    pub async fn plan(self) -> Result<Plan, StartError> {
         let days = Days::parse(&self.from, &self.to)?;
         let input = self.input.unwrap_or_else(default_input);
-        let airlines = Input::check(&input)?;
+        let files = Files::find_headers(&input).await?;
+        let airlines = Input::check(&files).map_err(InputError::Fault)?;
         let out = match self.out {
             Some(name) => name,
             None => new_directory(Path::new("out"), &Zoned::now())?,
@@ -126,12 +128,12 @@ impl Arguments {
 }
 
 /// The data in the repository: from its root by a short name, from elsewhere by the whole path.
-fn default_input() -> PathBuf {
+fn default_input() -> String {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
     let below_here = std::env::current_dir()
         .ok()
         .and_then(|here| data.strip_prefix(here).ok().map(Path::to_owned));
-    below_here.unwrap_or(data)
+    below_here.unwrap_or(data).display().to_string()
 }
 
 /// Makes a directory that wasn't there, so that two runs never share one.
@@ -171,7 +173,7 @@ mod tests {
             "--out",
             "s3://b/x",
             "--input",
-            "in",
+            "s3://b/in",
             "--from",
             "2013-02-01",
             "--to",
@@ -182,42 +184,43 @@ mod tests {
             "local",
         ]);
         assert_eq!(given.out.as_deref(), Some("s3://b/x"));
+        assert_eq!(given.input.as_deref(), Some("s3://b/in"));
         assert_eq!(given.workers.map(NonZeroUsize::get), Some(3));
         assert_eq!(given.backend, Some(BackendName::Local));
         assert!(Arguments::try_parse_from(["flights", "--workers", "0"]).is_err());
     }
 
-    #[test]
-    fn the_defaults_are_the_year_and_the_data_in_the_repository() {
-        let plan = parse(&[]).plan_into_temporary();
+    #[tokio::test]
+    async fn the_defaults_are_the_year_and_the_data_in_the_repository() {
+        let plan = parse(&[]).plan_into_temporary().await;
         assert_eq!(plan.days, Days::parse("2013-01-01", "2013-12-31").unwrap());
         assert_eq!(plan.airlines.name("AA"), "American Airlines Inc.");
-        assert!(plan.input.ends_with("data"), "{:?}", plan.input);
+        assert!(plan.input.ends_with("data"), "{}", plan.input);
         assert!(plan.workers >= 1);
     }
 
     impl Arguments {
-        fn plan_into_temporary(mut self) -> Plan {
+        async fn plan_into_temporary(mut self) -> Plan {
             let dir = tempfile::tempdir().unwrap();
             self.out = Some(dir.path().display().to_string());
-            self.plan().unwrap()
+            self.plan().await.unwrap()
         }
     }
 
-    #[test]
-    fn a_bad_range_is_usage_and_a_missing_file_is_not() {
-        let range = parse(&["--from", "2014-01-01"]).plan().unwrap_err();
+    #[tokio::test]
+    async fn a_bad_range_is_usage_and_a_missing_file_is_not() {
+        let range = parse(&["--from", "2014-01-01"]).plan().await.unwrap_err();
         assert_eq!(range.exit_code(), 2);
         let dir = tempfile::tempdir().unwrap();
         let empty = dir.path().to_str().unwrap();
-        let error = parse(&["--input", empty]).plan().unwrap_err();
+        let error = parse(&["--input", empty]).plan().await.unwrap_err();
         assert_eq!(error.exit_code(), 1);
         let line = error.to_string();
         assert!(line.contains("flights.csv: no such file"), "{line}");
         assert_eq!(line.lines().count(), 1);
         let gone = format!("{empty}/gone");
-        let line = parse(&["--input", &gone]).plan().unwrap_err().to_string();
-        assert_eq!(line, format!("{gone}: no such directory"));
+        let error = parse(&["--input", &gone]).plan().await.unwrap_err();
+        assert_eq!(error.to_string(), format!("{gone}: no such directory"));
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! The work of one task: a day's totals, written and summed up.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 
 use jiff::civil::Date;
+use tokio::sync::Mutex;
+use tokio::task::{JoinError, spawn_blocking};
 
 use super::fault::{Fault, Found};
+use super::files::{Files, InputError};
 use super::input::Input;
 use super::out::{Out, OutError};
 use super::summary::DaySummary;
@@ -19,9 +22,9 @@ pub enum BackfillError {
     /// The day has bad rows; no file was written.
     #[error(transparent)]
     Day(Found),
-    /// The input can't be read; no file was written.
+    /// The input can't be read; no file was written. Where a store didn't give a file, it is worth another try.
     #[error(transparent)]
-    Input(Fault),
+    Input(#[from] InputError),
     /// The result could not be written; it is worth another try.
     #[error(transparent)]
     Out(#[from] OutError),
@@ -30,21 +33,24 @@ pub enum BackfillError {
     Csv(#[from] csv::Error),
     /// The thread that reads the input panicked; no file was written.
     #[error("the input can't be read: {0}")]
-    Reader(#[from] tokio::task::JoinError),
+    Reader(#[from] JoinError),
 }
 
 impl BackfillError {
-    /// Whether another try may end better: the input stays as it is, a store may come back.
+    /// Whether another try may end better: the input stays as it is, a store that fails may come back.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::Out(OutError::Write { .. }))
+        matches!(
+            self,
+            Self::Out(OutError::Write { .. }) | Self::Input(InputError::Fetch { .. })
+        )
     }
 }
 
 /// What a process keeps from day to day: the input that it has read, and the output that it has opened.
 #[derive(Debug, Default)]
 pub struct Workshop {
-    inputs: Kept<PathBuf, Result<Arc<Input>, Fault>>,
+    inputs: Kept<String, Result<Arc<Input>, Fault>>,
     outs: Kept<String, Out>,
 }
 
@@ -56,16 +62,26 @@ impl Workshop {
         &SHARED
     }
 
-    /// The input of a directory, read when it is asked for first. That it can't be read is kept too: otherwise
-    /// every day of a broken input would read it again.
-    fn input(&self, dir: &Path) -> Result<Arc<Input>, Fault> {
-        let read = |dir: &PathBuf| Ok(Input::load(dir).map(Arc::new));
-        self.inputs.get(dir.to_owned(), read).and_then(|kept| kept)
+    /// An input, read when it is asked for first. That it can't be read is kept too: otherwise every day of a broken
+    /// input would read it again. That it can't be fetched is not.
+    async fn input(&self, name: &str) -> Result<Arc<Input>, BackfillError> {
+        let kept = self.inputs.get(name, read(name)).await?;
+        kept.map_err(|fault| InputError::Fault(fault).into())
     }
 
-    fn out(&self, name: &str) -> Result<Out, OutError> {
-        self.outs.get(name.to_owned(), |name| Out::open(name))
+    async fn out(&self, name: &str) -> Result<Out, OutError> {
+        self.outs.get(name, async { Out::open(name) }).await
     }
+}
+
+async fn read(name: &str) -> Result<Result<Arc<Input>, Fault>, BackfillError> {
+    let files = match Files::find(name).await {
+        Ok(files) => files,
+        Err(InputError::Fault(fault)) => return Ok(Err(fault)),
+        Err(error) => return Err(error.into()),
+    };
+    // It takes a good part of a second, too long for a thread that serves others.
+    Ok(spawn_blocking(move || Input::load(&files).map(Arc::new)).await?)
 }
 
 /// Reads a day's rows, cleans and joins them, adds them up by carrier, and writes `OUT/2013-MM-DD.csv`.
@@ -75,30 +91,19 @@ impl Workshop {
 /// # Errors
 /// The day's rows are bad, the input can't be read, or the file can't be written.
 pub async fn backfill(
-    workshop: &'static Workshop,
-    day: Date,
-    input: PathBuf,
-    out: &str,
-) -> Result<Option<DaySummary>, BackfillError> {
-    // Reading takes a good part of a second the first time, too long for a thread that serves others.
-    let made = tokio::task::spawn_blocking(move || make(workshop, day, &input)).await??;
-    let Some((file, summary)) = made else {
-        return Ok(None);
-    };
-    workshop.out(out)?.put(&format!("{day}.csv"), file).await?;
-    Ok(Some(summary))
-}
-
-fn make(
     workshop: &Workshop,
     day: Date,
-    input: &Path,
-) -> Result<Option<(Vec<u8>, DaySummary)>, BackfillError> {
-    let input = workshop.input(input).map_err(BackfillError::Input)?;
+    input: &str,
+    out: &str,
+) -> Result<Option<DaySummary>, BackfillError> {
+    let input = workshop.input(input).await?;
     let Some(totals) = input.day(day).map_err(BackfillError::Day)? else {
         return Ok(None);
     };
-    Ok(Some((totals.csv(input.airlines())?, totals.summary())))
+    let file = totals.csv(input.airlines())?;
+    let out = workshop.out(out).await?;
+    out.put(&format!("{day}.csv"), file).await?;
+    Ok(Some(totals.summary()))
 }
 
 /// Values made once by key.
@@ -114,13 +119,17 @@ impl<K, V> Default for Kept<K, V> {
 impl<K: Eq + Hash, V: Clone> Kept<K, V> {
     /// The value of a key, made if need be. The lock is held meanwhile: a second asker waits and takes the
     /// first one's, instead of making its own.
-    fn get<E>(&self, key: K, make: impl FnOnce(&K) -> Result<V, E>) -> Result<V, E> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = kept.get(&key) {
+    async fn get<Q, E>(&self, key: &Q, make: impl Future<Output = Result<V, E>>) -> Result<V, E>
+    where
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+        K: Borrow<Q>,
+    {
+        let mut kept = self.0.lock().await;
+        if let Some(value) = kept.get(key) {
             return Ok(value.clone());
         }
-        let value = make(&key)?;
-        kept.insert(key, value.clone());
+        let value = make.await?;
+        kept.insert(key.to_owned(), value.clone());
         Ok(value)
     }
 }
@@ -129,20 +138,41 @@ impl<K: Eq + Hash, V: Clone> Kept<K, V> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_value_is_made_once_and_an_error_is_not_kept() {
+    #[tokio::test]
+    async fn a_value_is_made_once_and_an_error_is_not_kept() {
         let kept = Kept::<u8, u8>::default();
-        assert_eq!(kept.get(1, |_| Err("no")), Err("no"));
-        assert_eq!(kept.get(1, |key| Ok::<_, &str>(key + 1)), Ok(2));
-        assert_eq!(kept.get(1, |_| Err("made again")), Ok(2));
+        assert_eq!(kept.get(&1, async { Err("no") }).await, Err("no"));
+        assert_eq!(kept.get(&1, async { Ok::<_, &str>(2) }).await, Ok(2));
+        assert_eq!(kept.get(&1, async { Err("made again") }).await, Ok(2));
+    }
+
+    #[tokio::test]
+    async fn an_input_that_cannot_be_read_is_read_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = dir.path().to_str().unwrap();
+        let workshop = Workshop::default();
+        let first = workshop.input(name).await.unwrap_err();
+        assert!(!first.is_temporary());
+        std::fs::write(dir.path().join("airlines.csv"), "carrier,name\n").unwrap();
+        let second = workshop.input(name).await.unwrap_err();
+        assert_eq!(second.to_string(), first.to_string());
     }
 
     #[test]
-    fn an_input_that_cannot_be_read_is_read_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let workshop = Workshop::default();
-        let first = workshop.input(dir.path()).unwrap_err();
-        std::fs::write(dir.path().join("airlines.csv"), "carrier,name\n").unwrap();
-        assert_eq!(workshop.input(dir.path()).unwrap_err(), first);
+    fn what_a_store_did_not_give_may_come_with_another_try() {
+        let fetch = InputError::Fetch {
+            name: "s3://b/in".to_owned(),
+            file: "flights.csv".to_owned(),
+            error: object_store::Error::Generic {
+                store: "S3",
+                source: "503".into(),
+            },
+        };
+        let error = BackfillError::from(fetch);
+        assert!(error.is_temporary());
+        assert_eq!(
+            error.to_string(),
+            "s3://b/in/flights.csv: the file can't be fetched: Generic S3 error: 503"
+        );
     }
 }

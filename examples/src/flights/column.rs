@@ -156,7 +156,7 @@ mod tests {
     /// Reads `field` as the only value of column `v`.
     fn with<T>(field: &str, read: impl Fn(Column, &Row<'_>) -> T) -> T {
         let text = format!("v\n{field}\n");
-        let mut rows = Rows::read(Path::new("t").into(), Box::new(Cursor::new(text))).unwrap();
+        let mut rows = Rows::read(Path::new("t").into(), Cursor::new(text)).unwrap();
         let column = rows.column("v").unwrap();
         read(column, &rows.next().unwrap().unwrap())
     }
@@ -220,7 +220,7 @@ mod tests {
     fn dates_of_the_calendar_only() {
         let read = |row: &str| {
             let text = format!("year,month,day\n{row}\n");
-            let mut rows = Rows::read(Path::new("t").into(), Box::new(Cursor::new(text))).unwrap();
+            let mut rows = Rows::read(Path::new("t").into(), Cursor::new(text)).unwrap();
             let columns = DateColumns::of(&rows).unwrap();
             let row = rows.next().unwrap().unwrap();
             columns.read(&row).ok_or_else(|| columns.unreadable(&row))

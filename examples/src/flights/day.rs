@@ -77,6 +77,7 @@ impl Day {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flights::Files;
 
     fn flight(delay: Option<i32>) -> Flight {
         Flight {
@@ -96,7 +97,7 @@ mod tests {
             "carrier,name\nZZ,\"Last, \"\"and\"\" Least\"\nAA,It's # plain\n",
         )
         .unwrap();
-        let airlines = Airlines::load(dir.path()).unwrap();
+        let airlines = Airlines::load(&Files::of_directory(dir.path()).unwrap()).unwrap();
         let mut day = Day::default();
         day.add("ZZ", &flight(None));
         day.add("AA", &flight(Some(-4)));

@@ -34,6 +34,12 @@ impl Fault {
         }
     }
 
+    /// A table that has neither this plain file nor its compressed form.
+    pub(crate) fn missing(plain: &Path) -> Self {
+        let name = plain.file_name().unwrap_or_default().display();
+        Self::of_file(plain, format!("no such file, and no {name}.gz beside it"))
+    }
+
     /// A file that can't be read on after so many lines.
     pub(crate) fn of_reading(file: &Arc<Path>, lines_before: u64, error: &io::Error) -> Self {
         Self::of_line(

@@ -4,7 +4,6 @@
 //! happens in the order of the file, which keeps every sum, and so every digit written, the same on every run.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -13,6 +12,7 @@ use super::airlines::Airlines;
 use super::column::{Column, DateColumns};
 use super::day::Day;
 use super::fault::{Ascription, Fault, Faults, Found};
+use super::files::Files;
 use super::rows::{Row, Rows};
 use super::totals::Flight;
 use super::weather::Weather;
@@ -28,7 +28,7 @@ const OTHER_NUMBERS: [&str; 7] = [
     "minute",
 ];
 
-/// All days of an input directory.
+/// All days of an input.
 #[derive(Debug)]
 pub struct Input {
     airlines: Airlines,
@@ -37,16 +37,16 @@ pub struct Input {
 }
 
 impl Input {
-    /// Reads `airlines`, `weather` and `flights` of a directory.
+    /// Reads `airlines`, `weather` and `flights`.
     ///
     /// # Errors
     /// A file is missing, lacks a column or can't be read to its end. Bad rows are no error here: [`Input::day`]
     /// reports them for the days that they belong to.
-    pub fn load(dir: &Path) -> Result<Self, Fault> {
-        let airlines = Airlines::load(dir)?;
+    pub fn load(files: &Files) -> Result<Self, Fault> {
+        let airlines = Airlines::load(files)?;
         let mut faults = Faults::default();
-        let weather = Weather::load(dir, &mut faults)?;
-        let days = read_flights(dir, &weather, &mut faults)?;
+        let weather = Weather::load(files, &mut faults)?;
+        let days = read_flights(files, &weather, &mut faults)?;
         Ok(Self {
             airlines,
             days,
@@ -58,13 +58,10 @@ impl Input {
     ///
     /// # Errors
     /// The first thing that is wrong; `airlines.csv` is read wholly.
-    pub fn check(dir: &Path) -> Result<Airlines, Fault> {
-        if !dir.is_dir() {
-            return Err(Fault::of_file(dir, "no such directory"));
-        }
-        Columns::of(&Rows::open(dir, "flights")?)?;
-        Weather::check(dir)?;
-        Airlines::load(dir)
+    pub fn check(files: &Files) -> Result<Airlines, Fault> {
+        Columns::of(&files.rows("flights")?)?;
+        Weather::check(files)?;
+        Airlines::load(files)
     }
 
     /// The totals of a day; `None` when it has no flights.
@@ -86,11 +83,11 @@ impl Input {
 }
 
 fn read_flights(
-    dir: &Path,
+    files: &Files,
     weather: &Weather,
     faults: &mut Faults,
 ) -> Result<BTreeMap<Date, Day>, Fault> {
-    let mut rows = Rows::open(dir, "flights")?;
+    let mut rows = files.rows("flights")?;
     let columns = Columns::of(&rows)?;
     let mut ascription = Ascription::new(faults);
     let mut days = BTreeMap::<Date, Day>::new();

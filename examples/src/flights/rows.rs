@@ -50,12 +50,16 @@ impl Rows {
     /// No such file, not readable, or without a header.
     pub(crate) fn open(dir: &Path, name: &str) -> Result<Self, Fault> {
         let (path, file) = find(dir, name)?;
-        let unreadable = |error: io::Error| Fault::of_file(path.clone(), error.to_string());
-        Self::read(path.clone().into(), decompressed(file).map_err(unreadable)?)
+        Self::read(path.into(), BufReader::with_capacity(BUFFER, file))
     }
 
     /// Reads the header of an open file; `file` is its name in faults.
-    pub(crate) fn read(file: Arc<Path>, lines: Box<dyn BufRead>) -> Result<Self, Fault> {
+    ///
+    /// # Errors
+    /// Not readable, or without a header.
+    pub(crate) fn read(file: Arc<Path>, bytes: impl BufRead + 'static) -> Result<Self, Fault> {
+        let unreadable = |error: io::Error| Fault::of_file(Arc::clone(&file), error.to_string());
+        let lines = decompressed(bytes).map_err(unreadable)?;
         let mut rows = Self {
             file,
             lines,
@@ -150,13 +154,11 @@ fn find(dir: &Path, name: &str) -> Result<(PathBuf, File), Fault> {
             Err(error) => return Err(Fault::of_file(path, error.to_string())),
         }
     }
-    let reason = format!("no such file, and no {name}.csv.gz beside it");
-    Err(Fault::of_file(plain, reason))
+    Err(Fault::missing(&plain))
 }
 
 /// The file's text, decompressed if its first bytes say so.
-fn decompressed(file: File) -> io::Result<Box<dyn BufRead>> {
-    let mut bytes = BufReader::with_capacity(BUFFER, file);
+fn decompressed(mut bytes: impl BufRead + 'static) -> io::Result<Box<dyn BufRead>> {
     let gzip = bytes.fill_buf()?.starts_with(&GZIP);
     Ok(if gzip {
         Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(bytes)))
@@ -270,7 +272,7 @@ mod tests {
     fn rows(text: &str) -> Rows {
         Rows::read(
             Path::new("t.csv").into(),
-            Box::new(Cursor::new(text.to_owned().into_bytes())),
+            Cursor::new(text.to_owned().into_bytes()),
         )
         .unwrap()
     }

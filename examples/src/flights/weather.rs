@@ -1,12 +1,12 @@
 //! The hourly wind at each airport, from `weather.csv`.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use jiff::Timestamp;
 
 use super::column::{Column, DateColumns};
 use super::fault::{Ascription, Fault, Faults};
+use super::files::Files;
 use super::rows::{Row, Rows};
 
 /// Columns that nothing is made of, but that must be numbers as the data set says.
@@ -27,9 +27,9 @@ const OTHER_NUMBERS: [&str; 9] = [
 pub struct Weather(HashMap<Box<str>, HashMap<Timestamp, f64>>);
 
 impl Weather {
-    /// Reads `weather.csv`, or `weather.csv.gz`, of a directory; bad rows go to `faults`.
-    pub(crate) fn load(dir: &Path, faults: &mut Faults) -> Result<Self, Fault> {
-        let mut rows = Rows::open(dir, "weather")?;
+    /// Reads `weather.csv`, or `weather.csv.gz`; bad rows go to `faults`.
+    pub(crate) fn load(files: &Files, faults: &mut Faults) -> Result<Self, Fault> {
+        let mut rows = files.rows("weather")?;
         let columns = Columns::of(&rows)?;
         let mut weather = Self::default();
         let mut days = Ascription::new(faults);
@@ -69,8 +69,8 @@ impl Weather {
     }
 
     /// Checks that the file is there and has the columns that are needed.
-    pub(crate) fn check(dir: &Path) -> Result<(), Fault> {
-        Columns::of(&Rows::open(dir, "weather")?).map(drop)
+    pub(crate) fn check(files: &Files) -> Result<(), Fault> {
+        Columns::of(&files.rows("weather")?).map(drop)
     }
 }
 

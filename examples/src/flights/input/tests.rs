@@ -51,8 +51,12 @@ fn directory(flights: &[String], weather: &[String]) -> TempDir {
     dir
 }
 
+fn files(dir: &TempDir) -> Files {
+    Files::of_directory(dir.path()).unwrap()
+}
+
 fn input(flights: &[String], weather: &[String]) -> Input {
-    Input::load(directory(flights, weather).path()).unwrap()
+    Input::load(&files(&directory(flights, weather))).unwrap()
 }
 
 fn csv(input: &Input, day: i8) -> String {
@@ -151,7 +155,7 @@ fn a_carrier_that_is_no_text_is_unreadable() {
     bytes.extend([0xff, 0xfe]);
     bytes.extend(&row[place + 2..]);
     std::fs::write(dir.path().join("flights.csv"), bytes).unwrap();
-    let input = Input::load(dir.path()).unwrap();
+    let input = Input::load(&files(&dir)).unwrap();
     assert!(reason(&input, 1).ends_with("is not UTF-8 text"));
 }
 
@@ -220,7 +224,7 @@ fn quoted_fields_and_another_order_of_columns_read_the_same() {
     let flights = "time_hour,distance,origin,carrier,arr_delay,dep_delay,dep_time,day,month,year\r\n\
         \"2013-01-01T10:00:00Z\",1400,\"EWR\",\"AA\",3,3,\"517\",1,1,2013\r\n";
     std::fs::write(dir.path().join("flights.csv"), flights).unwrap();
-    let quoted = Input::load(dir.path()).unwrap();
+    let quoted = Input::load(&files(&dir)).unwrap();
     assert_eq!(csv(&quoted, 1), csv(&plain, 1));
 }
 
@@ -228,7 +232,7 @@ fn quoted_fields_and_another_order_of_columns_read_the_same() {
 fn gzip_reads_as_plain_does_and_plain_is_preferred() {
     let rows = [flight(1, "AA", "3", 10)];
     let dir = directory(&rows, &[weather(1, "2")]);
-    let expected = csv(&Input::load(dir.path()).unwrap(), 1);
+    let expected = csv(&Input::load(&files(&dir)).unwrap(), 1);
     for name in ["flights.csv", "weather.csv"] {
         let path = dir.path().join(name);
         let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
@@ -240,16 +244,16 @@ fn gzip_reads_as_plain_does_and_plain_is_preferred() {
         .unwrap();
         std::fs::remove_file(path).unwrap();
     }
-    assert_eq!(csv(&Input::load(dir.path()).unwrap(), 1), expected);
+    assert_eq!(csv(&Input::load(&files(&dir)).unwrap(), 1), expected);
     std::fs::write(dir.path().join("flights.csv"), format!("{FLIGHTS}\n")).unwrap();
-    let both = Input::load(dir.path()).unwrap();
+    let both = Input::load(&files(&dir)).unwrap();
     assert!(both.day(date(2013, 1, 1)).unwrap().is_none());
 }
 
 #[test]
 fn the_check_before_any_work_names_what_is_missing() {
     let dir = directory(&[], &[]);
-    Input::check(dir.path()).unwrap();
+    Input::check(&files(&dir)).unwrap();
     let check = |name: &str, text: Option<&str>| {
         let path = dir.path().join(name);
         let before = std::fs::read(&path).unwrap();
@@ -257,7 +261,7 @@ fn the_check_before_any_work_names_what_is_missing() {
             Some(text) => std::fs::write(&path, text).unwrap(),
             None => std::fs::remove_file(&path).unwrap(),
         }
-        let fault = Input::check(dir.path()).unwrap_err().to_string();
+        let fault = Input::check(&files(&dir)).unwrap_err().to_string();
         std::fs::write(path, before).unwrap();
         fault[fault.rfind('/').unwrap() + 1..].to_owned()
     };
