@@ -25,11 +25,15 @@ use crate::descriptor::Descriptor;
 use crate::dispatch::{self, Dispatch, FleetHandle, PrintedSink};
 use crate::error::BuildError;
 use crate::executor::{Handle, PodPoolExecutor};
-use crate::kubernetes::{Fleet, RunSecret, WorkerSpec};
+use crate::kubernetes::client;
+use crate::kubernetes::fleet::{self, Fleet};
+use crate::kubernetes::job::RunSecret;
+use crate::kubernetes::spec::WorkerSpec;
 use crate::mailbox::{Inbox, Mailbox};
 use crate::measured::Measured;
 use crate::output;
 use crate::pubsub::{Admin, Connection, PubSubQueue, RunLabels, RunNames};
+use crate::run_payloads::Payloads;
 use crate::silent::SilentQueue;
 
 use self::cohorts::ControlQueues;
@@ -56,6 +60,7 @@ pub(crate) struct Cluster {
     pub(crate) grace: Duration,
     pub(crate) lease: Option<Duration>,
     pub(crate) initializer: Option<(u32, Bytes)>,
+        pub(crate) payload_store: Option<String>,
     pub(crate) ctrl_c: bool,
 }
 
@@ -74,7 +79,9 @@ struct Prepared {
     cluster: Cluster,
     queues: Queues,
     cohorts: Arc<ControlQueues>,
-    secret: RunSecret,
+        secret: RunSecret,
+    payloads: Payloads,
+    place: client::Cluster,
 }
 
 /// Starts the executor's thread, which makes the run's queues before anything is submitted.
@@ -162,7 +169,12 @@ impl Cluster {
         self.lease.unwrap_or(LEASE)
     }
 
-    async fn prepare(self) -> Result<Prepared, BuildError> {
+        async fn prepare(self) -> Result<Prepared, BuildError> {
+        let place = client::Cluster::connect(self.spec.namespace.as_deref())
+            .await
+            .map_err(chain)
+            .map_err(refused("reach the Kubernetes cluster"))?;
+        let payloads = Payloads::open(self.payload_store.as_deref(), &self.run).await?;
         let mut builder = Connection::builder();
         if let Some(project) = &self.project {
             builder = builder.project(project);
@@ -193,7 +205,7 @@ impl Cluster {
             let (tasks, results) = (fitness.tasks_ack_deadline, fitness.results_ack_deadline);
             (Some(tasks), Some(results))
         };
-        let queues = self.queues(&connection, ack_deadlines)?;
+        let queues = self.queues(&connection, &payloads, ack_deadlines)?;
         let descriptor = self.descriptor(connection.project(), ack_deadlines.0);
         let descriptor = descriptor
             .seal(&self.key)
@@ -208,8 +220,10 @@ impl Cluster {
         Ok(Prepared {
             cluster: self,
             queues,
-            cohorts: Arc::new(cohorts),
+                        cohorts: Arc::new(cohorts),
             secret,
+            payloads,
+            place,
         })
     }
 
@@ -224,7 +238,8 @@ impl Cluster {
 
     fn queues(
         &self,
-        connection: &Connection,
+                connection: &Connection,
+        payloads: &Payloads,
         (_, results): (Option<Duration>, Option<Duration>),
     ) -> Result<Queues, BuildError> {
         let lease = self.lease();
@@ -236,9 +251,10 @@ impl Cluster {
                 reason: error.to_string(),
             })?))
         };
+                let wrap = |queue| payloads.wrap(queue, Seal::Keyed(self.key));
         Ok(Queues {
-            tasks: open(self.names.tasks(), None)?,
-            results: open(self.names.results(), results)?,
+            tasks: wrap(open(self.names.tasks(), None)?),
+            results: wrap(open(self.names.results(), results)?),
             control: match self.names.control() {
                 Some(names) => open(names, None)?,
                 None => Arc::new(SilentQueue::new(lease)),
@@ -266,7 +282,7 @@ impl Cluster {
             initializer: initializer.and_then(|(index, arguments)| {
                 Some((name(*index)?.to_owned(), arguments.to_vec()))
             }),
-            payload_store: None,
+                        payload_store: self.payload_store.clone(),
             tasks: Descriptor::known_tasks(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
         }
@@ -299,23 +315,27 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
     let Prepared {
         cluster,
         queues,
-        cohorts,
+                cohorts,
         secret,
+        payloads,
+        place,
     } = prepared;
     let settings = cluster.dispatch_settings(&queues);
-    let fleet = Fleet::new(
-        cluster.spec,
-        cluster.run,
-        cluster.workers,
+        let fleet = Fleet {
+        run: cluster.run,
+        spec: cluster.spec,
+        max_workers: cluster.workers,
         secret,
-        cohorts.clone(),
-    );
+        cluster: place,
+        cohorts: cohorts.clone(),
+    };
     let printed: PrintedSink = Arc::new(show);
     Dispatch {
         settings,
         inbox,
         queues,
-        fleet: start_fleet(fleet, cohorts),
+                fleet: start_fleet(fleet, cohorts),
+        payloads,
         control_pause: CONTROL_PAUSE,
         printed: Some(printed),
         measured,
@@ -331,8 +351,7 @@ fn start_fleet(fleet: Fleet, cohorts: Arc<ControlQueues>) -> FleetHandle {
     tokio::spawn(async move {
         let (fleet_orders, fleet_orders_rx) = mpsc::unbounded_channel();
         let (fleet_events_tx, mut fleet_events) = mpsc::unbounded_channel();
-        tokio::spawn(crate::kubernetes::run(
-            fleet,
+        tokio::spawn(fleet::run(fleet,
             fleet_orders_rx,
             fleet_events_tx,
         ));

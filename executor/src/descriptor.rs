@@ -9,7 +9,6 @@ use std::time::Duration;
 use podpool_core::envelope::Kind;
 use podpool_core::id::RunId;
 use podpool_core::registry::Registry;
-use podpool_core::shape::Fingerprint;
 use serde::{Deserialize, Serialize};
 
 use crate::pubsub::RunNames;
@@ -118,6 +117,8 @@ impl Descriptor {
 
 #[cfg(test)]
 mod tests {
+    use podpool_core::shape::Fingerprint;
+
     use super::*;
 
     fn kind(name: &str, shape: u8) -> Kind {

@@ -5,7 +5,10 @@
 //! replaces later is told to leave. Pure: `job` (spec to objects), `diagnose` (pod to verdict), `cohorts` (what to open
 //! and what to tell). `client` speaks with the API, `fleet` is the loop between them.
 
+pub mod client;
+pub mod cohorts;
 pub mod diagnose;
+pub mod fleet;
 pub mod job;
 pub mod last_words;
 pub mod spec;

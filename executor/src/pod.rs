@@ -27,6 +27,7 @@ use crate::descriptor::Descriptor;
 use crate::known::KnownTasks;
 use crate::output;
 use crate::pubsub::{Connection, PubSubQueue};
+use crate::run_payloads::Payloads;
 
 use self::last_words::LastWords;
 
@@ -180,7 +181,9 @@ async fn run(
     key: [u8; 32],
     last_words: &mut LastWords,
 ) -> Result<Left, Refusal> {
-    let queues = queues(descriptor)?;
+        let store = descriptor.payload_store.as_deref();
+    let payloads = Payloads::open(store, &descriptor.run).await.map_err(Refusal::setup)?;
+    let queues = queues(descriptor, &payloads, &Seal::Keyed(key))?;
     let (orders, orders_rx) = mpsc::unbounded_channel();
     let mut terminate = signal(SignalKind::terminate())
         .map_err(|error| Refusal::new(75, format!("SIGTERM cannot be heard: {error}")))?;
@@ -198,7 +201,7 @@ async fn run(
     left.map_err(|error| Refusal::new(75, format!("the worker cannot run: {error}")))
 }
 
-fn queues(descriptor: &Descriptor) -> Result<Queues, Refusal> {
+fn queues(descriptor: &Descriptor, payloads: &Payloads, seal: &Seal) -> Result<Queues, Refusal> {
     let connection = Connection::builder()
         .project(&descriptor.project)
         .open()
@@ -218,8 +221,8 @@ fn queues(descriptor: &Descriptor) -> Result<Queues, Refusal> {
         }
     };
     Ok(Queues {
-        tasks: open(descriptor.names.tasks(), descriptor.ack_deadline)?,
-        results: open(descriptor.names.results(), None)?,
+                tasks: payloads.wrap(open(descriptor.names.tasks(), descriptor.ack_deadline)?, seal.clone()),
+        results: payloads.wrap(open(descriptor.names.results(), None)?, seal.clone()),
         control,
     })
 }

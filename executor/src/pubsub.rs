@@ -16,6 +16,10 @@ mod queue;
 mod settings;
 mod stub;
 
+/// What [`ConnectionBuilder::credentials`] takes, and how it is made.
+#[doc(no_inline)]
+pub use google_cloud_auth::credentials;
+
 pub use self::admin::{Admin, Collected, Fitness, Which};
 pub use self::connection::{Connection, ConnectionBuilder};
 pub use self::error::{AdminError, ConnectError};

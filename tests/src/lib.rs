@@ -14,6 +14,8 @@ pub mod meeting;
 pub mod news;
 #[cfg(feature = "pubsub")]
 pub mod pubsub;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod run;
 pub mod scratch;
 pub mod seeds;

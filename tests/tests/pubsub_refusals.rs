@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::{PublishRequest, PublishResponse};
 use podpool::RunId;
+use podpool::pubsub::credentials::anonymous;
 use podpool::pubsub::{
     Admin, AdminError, Connection, PubSubQueue, QueueNames, RunLabels, RunNames, Which,
 };
@@ -134,6 +135,24 @@ async fn nobody_there_is_passing_trouble() {
     for (verb, error) in timeout(LIMIT, refusals(&queue)).await.unwrap() {
         assert!(error.is_transient(), "{verb}: {error:?}");
     }
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_not_spoken_to_in_the_clear() {
+    let server = Refusing::always(Code::Internal, "").await;
+    let address = server.connection().endpoint().replace("http:", "https:");
+    let connection = Connection::builder()
+        .project("demo")
+        .endpoint(address)
+        .credentials(anonymous::Builder::new().build())
+        .open()
+        .unwrap();
+    let names = QueueNames::new("tasks", "workers");
+    let queue = PubSubQueue::new(&connection, &names, Duration::from_secs(10), None).unwrap();
+    for (verb, error) in timeout(LIMIT, refusals(&queue)).await.unwrap() {
+        assert!(error.is_transient(), "{verb}: {error:?}");
+    }
+    assert!(server.heard().is_empty(), "nothing was said");
 }
 
 #[tokio::test]

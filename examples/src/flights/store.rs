@@ -64,6 +64,11 @@ impl Store {
     }
 
     fn bucket(url: &Url) -> Result<Self, String> {
+        // When the program has installed another provider, that one serves.
+        #[cfg(feature = "buckets")]
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
         let settings = std::env::vars()
             .filter(|(name, _)| SETTINGS.iter().any(|known| name.starts_with(known)));
         match parse_url_opts(url, settings) {

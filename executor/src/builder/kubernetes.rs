@@ -7,7 +7,8 @@ use podpool_core::id::RunId;
 use crate::cluster::{self, Cluster};
 use crate::error::BuildError;
 use crate::executor::PodPoolExecutor;
-use crate::kubernetes::{PullPolicy, SecretFile, WorkerSpec};
+use crate::kubernetes::spec::{PullPolicy, SecretFile, SpecError, WorkerSpec};
+use crate::run_payloads::asked_for;
 use crate::pubsub::{GivenNames, RunNames};
 
 use super::{Builder, GRACE, encode, setting};
@@ -174,7 +175,7 @@ impl Builder {
     pub(super) async fn start_on_cluster(mut self) -> Result<PodPoolExecutor, BuildError> {
         let settings = std::mem::take(&mut self.cluster);
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let refused = |error: crate::kubernetes::SpecError| {
+        let refused = |error: SpecError| {
             setting(&error.setting, &error.value, &error.reason)
         };
         let spec = settings.spec.or_environment(&variable).map_err(refused)?;
@@ -203,6 +204,7 @@ impl Builder {
             grace: self.grace.unwrap_or(GRACE),
             lease: self.lease,
             initializer: encode(self.initializer)?,
+                        payload_store: asked_for(self.payload_store.take()),
             ctrl_c: !self.ignore_ctrl_c,
         })
         .await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use podpool_core::id::RunId;
 
-use crate::kubernetes::Cohorts;
+use crate::kubernetes::fleet::Cohorts;
 use crate::pubsub::{Admin, Collected, RunLabels, RunNames};
 
 /// Makes a control subscription for each worker of a cohort, before its pods start.

@@ -69,7 +69,9 @@ pub struct Gone {
     /// It said that no worker of this run can do its work.
     pub fatal: bool,
     /// It ended within a minute of its start, by its node's clock.
-    pub early: bool,
+    pub brief: bool,
+    /// It ended by its own doing: nobody deleted, disrupted or stopped it.
+    pub by_itself: bool,
 }
 
 impl Gone {

@@ -27,7 +27,7 @@ pub const RUN_LABEL: &str = "podpool.dev/run";
 pub const COHORT_LABEL: &str = "podpool.dev/cohort";
 /// The annotation that holds the end of the run, in seconds since 1970.
 pub const DEADLINE_ANNOTATION: &str = "podpool.dev/deadline";
-/// The annotation that tells the Jobs of one master from another's: a hash of the Secret.
+/// The annotation that tells the Jobs and pods of one master from another's: a hash of the Secret.
 pub const SECRET_ANNOTATION: &str = "podpool.dev/secret";
 /// The workers' container.
 pub const CONTAINER: &str = "worker";
@@ -117,10 +117,10 @@ pub fn run_selector(run: &RunId) -> String {
 pub fn job(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Job {
     let size = i32::try_from(cohort.size).unwrap_or(i32::MAX);
     let labels = labels(spec, cohort.run, Some(cohort.number));
-    let annotations = BTreeMap::from([
-        (DEADLINE_ANNOTATION.to_owned(), cohort.deadline.to_string()),
-        (SECRET_ANNOTATION.to_owned(), cohort.secret.to_owned()),
-    ]);
+    let ours = (SECRET_ANNOTATION.to_owned(), cohort.secret.to_owned());
+    let deadline = (DEADLINE_ANNOTATION.to_owned(), cohort.deadline.to_string());
+    let of_pods = BTreeMap::from([ours.clone()]);
+    let annotations = BTreeMap::from([deadline, ours]);
     Job {
         metadata: ObjectMeta {
             name: Some(job_name(cohort.run, cohort.number)),
@@ -142,6 +142,7 @@ pub fn job(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Job {
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(labels),
+                    annotations: Some(of_pods),
                     ..ObjectMeta::default()
                 }),
                 spec: Some(pod::pod(spec, cohort)),

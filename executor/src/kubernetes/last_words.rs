@@ -9,6 +9,9 @@ use serde::Deserialize;
 /// Longest text that is kept of a log, in bytes.
 const TEXT: usize = 700;
 
+/// What a node writes when it found neither words nor a log: paths of its own, of no use to people.
+const NOTHING: &str = "Error on reading termination";
+
 /// A termination message, read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LastWords {
@@ -27,6 +30,9 @@ impl LastWords {
     #[must_use]
     pub fn read(message: &str) -> Self {
         let message = message.trim();
+        if message.starts_with(NOTHING) {
+            return Self::default();
+        }
         let Some(list) = message
             .strip_prefix('{')
             .map(str::trim_start)
@@ -126,5 +132,7 @@ mod tests {
         let wide = "ü".repeat(3_000);
         assert!(LastWords::read(&wide).text.len() <= TEXT);
         assert_eq!(LastWords::read("").text, "");
+        let node = "Error on reading termination message from logs: failed to try resolving";
+        assert_eq!(LastWords::read(node), LastWords::default());
     }
 }

@@ -39,7 +39,7 @@ const EMPTY: (&str, &str) = ("podpool", "empty");
 ///
 /// Messages may come again while they are leased, in any order, and an answer to a lease that is lost is accepted
 /// without a word: Pub/Sub promises no more. A call is tried once; what is [`QueueError::Unavailable`] may be called
-/// again. May be used from any runtime.
+/// again. May be used from any tokio runtime with time, and from several.
 pub struct PubSubQueue {
     stub: Stub,
     topic: Option<Resource>,

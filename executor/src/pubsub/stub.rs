@@ -9,6 +9,7 @@ use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::{
     AcknowledgeRequest, ModifyAckDeadlineRequest, PublishRequest, PubsubMessage, PullRequest,
     ReceivedMessage,
 };
+use tokio::time::timeout;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Code, Request};
@@ -154,7 +155,8 @@ impl Stub {
     ) -> Result<Request<T>, Refusal> {
         let mut request = Request::new(message);
         if let Some(credentials) = &self.credentials {
-            let headers = credentials.headers(http::Extensions::new()).await;
+            let headers = timeout(patience, credentials.headers(http::Extensions::new()));
+            let headers = headers.await.map_err(|_| late_token())?;
             let headers = headers.map_err(|error| Refusal::from(&error))?;
             if let CacheableResource::New { data, .. } = headers {
                 *request.metadata_mut() = MetadataMap::from_headers(data);
@@ -165,5 +167,13 @@ impl Stub {
         }
         request.set_timeout(patience);
         Ok(request)
+    }
+}
+
+/// Not [`Code::DeadlineExceeded`]: a pull that was never sent says nothing about the queue.
+fn late_token() -> Refusal {
+    Refusal {
+        code: Code::Unavailable,
+        message: "no access token in time: the metadata or token server does not answer".to_owned(),
     }
 }

@@ -11,7 +11,9 @@ use super::super::last_words::LastWords;
 use super::{Gone, View, waiting};
 
 /// A worker that ends within this of its start did nothing worth the name.
-const EARLY: Duration = Duration::from_secs(60);
+const BRIEF: Duration = Duration::from_secs(60);
+/// The exit code of a worker that could not reach its queue.
+const UNREACHABLE_QUEUE: i32 = 75;
 /// Runtimes report a signal as this and its number.
 const BY_SIGNAL: i32 = 128;
 
@@ -33,7 +35,8 @@ pub(super) fn gone(view: &View<'_>) -> Option<Gone> {
         at: None,
         running: Vec::new(),
         fatal: false,
-        early: false,
+        brief: false,
+        by_itself: false,
     })
 }
 
@@ -49,6 +52,10 @@ fn terminated(view: &View<'_>, ended: &ContainerStateTerminated) -> Gone {
         .finished_at
         .as_ref()
         .map(|time| SystemTime::from(time.0));
+    let by_itself = match end {
+        End::Died(_) | End::OutOfMemory(_) => true,
+        _ => matches!(ended.exit_code, 0 | UNREACHABLE_QUEUE) && loss(view).is_none(),
+    };
     Gone {
         fatal: matches!(end, End::Died(Exit::Code(code)) if FATAL_EXITS.contains(&code)),
         end,
@@ -56,15 +63,16 @@ fn terminated(view: &View<'_>, ended: &ContainerStateTerminated) -> Gone {
         node: view.node(),
         at,
         running: words.running,
-        early: early(ended),
+        brief: brief(ended),
+        by_itself,
     }
 }
 
 /// Both times are of one node's clock. A container that never started has none to compare.
-fn early(ended: &ContainerStateTerminated) -> bool {
+fn brief(ended: &ContainerStateTerminated) -> bool {
     match (&ended.started_at, &ended.finished_at) {
         (Some(start), Some(end)) if start.0.as_second() > 0 => {
-            end.0.duration_since(start.0).unsigned_abs() < EARLY
+            end.0.duration_since(start.0).unsigned_abs() < BRIEF
         }
         _ => true,
     }
@@ -102,7 +110,7 @@ fn judge(view: &View<'_>, ended: &ContainerStateTerminated) -> (End, String) {
                 format!("its program cannot be started{hint}"),
             )
         }
-        (_, 75) => (
+        (_, UNREACHABLE_QUEUE) => (
             End::Lost,
             "it could not reach its queue (exit code 75)".to_owned(),
         ),

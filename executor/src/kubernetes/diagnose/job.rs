@@ -7,6 +7,8 @@ use k8s_openapi::api::batch::v1::Job;
 pub enum JobVerdict {
     /// It makes pods.
     Going,
+    /// It is suspended: by ourselves for a moment, or by a queue that lets it go when there is room.
+    Held,
     /// Every worker has left.
     Done,
     /// It makes no more pods: a worker said that none can do its work. The message is Kubernetes' own.
@@ -41,6 +43,10 @@ pub fn judge_job(job: &Job) -> JobVerdict {
     }
     if holds(["SuccessCriteriaMet", "Complete"]).is_some() {
         return JobVerdict::Done;
+    }
+    let suspended = job.spec.as_ref().and_then(|spec| spec.suspend);
+    if suspended.unwrap_or(false) {
+        return JobVerdict::Held;
     }
     JobVerdict::Going
 }

@@ -1,5 +1,10 @@
 //! Every row of the table, from the status that a cluster sends.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "statuses are written where they are used"
+)]
+
 use k8s_openapi::api::batch::v1::Job;
 use podpool_core::outcome::Exit;
 use serde_json::{Value, json};
@@ -203,7 +208,12 @@ fn exits_are_told_apart() {
         let gone = failed(if code == 0 { "Completed" } else { "Error" }, code);
         assert_eq!(gone.end, end, "exit code {code}");
         assert_eq!(gone.fatal, code == 78, "exit code {code}");
-        assert!(gone.early);
+        assert!(gone.brief);
+        assert_eq!(
+            gone.by_itself,
+            ![83, 143].contains(&code),
+            "exit code {code}"
+        );
         assert_eq!(gone.node.as_deref(), Some("node1"));
         assert!(gone.at.is_some());
     }
@@ -304,7 +314,7 @@ fn a_program_that_is_not_in_the_image_is_said_so() {
         }})),
     })));
     assert_eq!(gone.end, End::Died(Exit::Code(128)));
-    assert!(gone.early);
+    assert!(gone.brief);
     assert!(
         gone.reason.contains("not in the image") && gone.reason.contains("/worker"),
         "{}",
@@ -330,7 +340,7 @@ fn last_words_become_a_running_list_or_part_of_the_reason() {
     let listed = with(r#"{"running":[["0f",3,9,2]]}"#, 5);
     assert_eq!(listed.running.len(), 1);
     assert!(!listed.reason.contains("running"), "{}", listed.reason);
-    assert!(!listed.early);
+    assert!(!listed.brief);
 }
 
 #[test]
@@ -398,5 +408,10 @@ fn a_jobs_first_signs_count() {
     for kind in ["SuccessCriteriaMet", "Complete"] {
         assert_eq!(job(kind, "CompletionsReached"), JobVerdict::Done);
     }
-    assert_eq!(job("Suspended", "JobSuspended"), JobVerdict::Going);
+    assert_eq!(job("Another", "Reason"), JobVerdict::Going);
+    let held: Job = serde_json::from_value(json!({
+        "metadata": {}, "spec": {"suspend": true, "template": {}},
+    }))
+    .unwrap();
+    assert_eq!(judge_job(&held), JobVerdict::Held);
 }

@@ -117,9 +117,13 @@ pub fn judge_pod_note(reason: &str, message: &str) -> Option<Verdict> {
         "FailedMount" | "FailedAttachVolume" | "FailedCreatePodSandBox" => Patience::Schedule,
         _ => return None,
     };
+    let advice = match patience {
+        Patience::Start => "; make what is missing, or correct secret_files",
+        Patience::Schedule => "",
+    };
     Some(cannot(
         patience,
-        format!("a worker's pod cannot be set up: {message}"),
+        format!("a worker's pod cannot be set up: {message}{advice}"),
     ))
 }
 

@@ -1,0 +1,307 @@
+//! The way to the cluster: which one, every call with a timeout and with words that say what to do.
+
+use std::env;
+use std::fmt;
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, Pod, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::config::KubeConfigOptions;
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Config, Resource};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info};
+
+use super::cohorts::Refusal;
+
+/// The longest that one request may take.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// Pauses between the tries of a request that did not get through.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
+
+/// A cluster and the namespace in it.
+///
+/// It belongs to the runtime in which it was made: a task there carries its requests.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    namespace: String,
+    url: String,
+    owner: Option<OwnerReference>,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster")
+            .field("url", &self.url)
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is asked of the API: a verb and a resource, as a Role writes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask(pub &'static str, pub &'static str);
+
+/// A request that failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct ClusterError {
+    /// What kind of failure it is.
+    pub kind: Refused,
+    reason: String,
+}
+
+/// Kinds of failures, by what follows from them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refused {
+    /// No right to do this.
+    Forbidden,
+    /// There is no such object, or no such namespace.
+    NotFound,
+    /// The object breaks a rule.
+    Invalid,
+    /// An object of this name exists.
+    Exists,
+    /// Not reached, not answered, or answered with an error that may pass.
+    Passing,
+}
+
+impl ClusterError {
+    /// The same as the fleet judges it.
+    #[must_use]
+    pub fn refusal(self) -> Refusal {
+        Refusal {
+            lasting: matches!(
+                self.kind,
+                Refused::Forbidden | Refused::NotFound | Refused::Invalid
+            ),
+            reason: self.reason,
+        }
+    }
+}
+
+impl Cluster {
+    /// Finds the cluster, by `KUBECONFIG`, else as a pod's own, else as kubectl would, and speaks with it once.
+    ///
+    /// # Errors
+    /// When there is no configuration, or the cluster does not answer within 15 s.
+    pub async fn connect(namespace: Option<&str>) -> Result<Self, ClusterError> {
+        let (config, inside) = configuration().await?;
+        let home = config.default_namespace.clone();
+        let mut cluster = Self::with_config(config, namespace).await?;
+        if inside && cluster.namespace == home {
+            cluster.owner = cluster.find_owner().await;
+        }
+        Ok(cluster)
+    }
+
+    /// Speaks with the cluster of this configuration.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn with_config(
+        config: Config,
+        namespace: Option<&str>,
+    ) -> Result<Self, ClusterError> {
+        // Another crate may have brought a second provider; without a choice the first connection would panic.
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
+        let url = config.cluster_url.to_string();
+        let namespace = namespace.unwrap_or(&config.default_namespace).to_owned();
+        let client = Client::try_from(config)
+            .map_err(|error| ClusterError::passing(format!("cannot speak with {url}: {error}")))?;
+        let cluster = Self {
+            client,
+            namespace,
+            url,
+            owner: None,
+        };
+        let version = cluster
+            .call(Ask("get", "version"), || cluster.client.apiserver_version())
+            .await?;
+        info!(url = %cluster.url, namespace = %cluster.namespace, version = %version.git_version, "found the cluster");
+        Ok(cluster)
+    }
+
+    /// The namespace of everything that is made.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Where the API is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The Job or pod that the master itself lives in.
+    #[must_use]
+    pub fn owner(&self) -> Option<&OwnerReference> {
+        self.owner.as_ref()
+    }
+
+    /// The Jobs of the namespace.
+    #[must_use]
+    pub fn jobs(&self) -> Api<Job> {
+        self.api()
+    }
+
+    /// Its pods.
+    #[must_use]
+    pub fn pods(&self) -> Api<Pod> {
+        self.api()
+    }
+
+    /// Its Secrets.
+    #[must_use]
+    pub fn secrets(&self) -> Api<Secret> {
+        self.api()
+    }
+
+    /// Its events.
+    #[must_use]
+    pub fn events(&self) -> Api<Event> {
+        self.api()
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Sends a request, again if it does not get through. Requests must be such that a second one does no harm.
+    ///
+    /// # Errors
+    /// The last failure, with the API's own words.
+    pub async fn call<T, F>(&self, ask: Ask, request: impl Fn() -> F) -> Result<T, ClusterError>
+    where
+        F: Future<Output = Result<T, kube::Error>>,
+    {
+        let mut pauses = PAUSES.iter();
+        loop {
+            let failure = match timeout(TIMEOUT, request()).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(kube::Error::Api(status))) => return Err(self.refused(ask, &status)),
+                Ok(Err(error)) => chain(&error),
+                Err(_) => format!("no answer within {TIMEOUT:?}"),
+            };
+            let Some(pause) = pauses.next() else {
+                let Ask(verb, resource) = ask;
+                return Err(ClusterError::passing(format!(
+                    "cannot {verb} {resource} at {}: {failure}",
+                    self.url
+                )));
+            };
+            debug!(?ask, failure, "asking the cluster again");
+            sleep(*pause).await;
+        }
+    }
+
+    /// The API's refusal with what to do about it.
+    pub(super) fn refused(&self, ask: Ask, status: &kube::core::Status) -> ClusterError {
+        let Ask(verb, resource) = ask;
+        let namespace = &self.namespace;
+        let (kind, advice) = if status.is_already_exists() {
+            (Refused::Exists, String::new())
+        } else if status.is_forbidden() {
+            let advice = format!(
+                "; grant the master {verb} on {resource} in namespace {namespace}, by a Role and its RoleBinding"
+            );
+            (Refused::Forbidden, advice)
+        } else if status.is_not_found() {
+            (
+                Refused::NotFound,
+                format!("; does namespace {namespace} exist?"),
+            )
+        } else if status.is_invalid() || status.code == 400 {
+            (Refused::Invalid, "; correct the setting".to_owned())
+        } else {
+            (Refused::Passing, String::new())
+        };
+        ClusterError {
+            kind,
+            reason: format!(
+                "cannot {verb} {resource} in namespace {namespace}: {}{advice}",
+                status.message
+            ),
+        }
+    }
+
+    /// What the master lives in, so that its workers go with it. Without the right to look, they do not.
+    async fn find_owner(&self) -> Option<OwnerReference> {
+        let name = env::var("PODPOOL_POD").or_else(|_| env::var("HOSTNAME"));
+        let name = name.ok()?;
+        let pods = self.pods();
+        let pod = self.call(Ask("get", "pods"), || pods.get(&name)).await;
+        let pod = pod
+            .inspect_err(|error| debug!(%error, "no owner for the workers"))
+            .ok()?;
+        let owners = pod.metadata.owner_references.unwrap_or_default();
+        let job = owners.into_iter().find(|owner| owner.kind == "Job");
+        let reference = |owner: OwnerReference| OwnerReference {
+            controller: None,
+            block_owner_deletion: None,
+            ..owner
+        };
+        job.map(reference).or_else(|| {
+            Some(OwnerReference {
+                api_version: "v1".to_owned(),
+                kind: "Pod".to_owned(),
+                name: name.clone(),
+                uid: pod.metadata.uid?,
+                ..OwnerReference::default()
+            })
+        })
+    }
+}
+
+impl ClusterError {
+    fn passing(reason: String) -> Self {
+        Self {
+            kind: Refused::Passing,
+            reason,
+        }
+    }
+}
+
+/// The configuration, and whether it is that of the pod we are in. A kubeconfig that an image happens to hold must
+/// not win over the cluster that runs it; one that `KUBECONFIG` names must.
+async fn configuration() -> Result<(Config, bool), ClusterError> {
+    let inside = env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    let lost = |error: &dyn std::error::Error| {
+        ClusterError::passing(format!(
+            "cannot find a cluster: {}; set KUBECONFIG",
+            chain(error)
+        ))
+    };
+    if env::var_os("KUBECONFIG").is_some_and(|path| !path.is_empty()) {
+        let config = Config::from_kubeconfig(&KubeConfigOptions::default()).await;
+        return Ok((config.map_err(|error| lost(&error))?, false));
+    }
+    if inside {
+        return Ok((Config::incluster().map_err(|error| lost(&error))?, true));
+    }
+    let config = Config::infer().await.map_err(|error| lost(&error))?;
+    Ok((config, false))
+}
+
+/// An error with its causes, each once.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = error.source();
+    }
+    text
+}

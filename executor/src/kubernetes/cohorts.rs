@@ -1,0 +1,470 @@
+//! What the fleet decides: when to open a cohort and how large, who is gone, who is one too many, when to give up.
+//!
+//! Pure: told what happened and the time, it leaves effects to be done. *Supply* is what runs or is on its way; a
+//! silent pod, one that is being deleted and one that was told to leave are none of it. *Wanted* is what the unfinished
+//! tasks can use. While supply is short a cohort is opened for the difference, after a pause in which other losses (or
+//! submissions) can join it.
+
+mod broken;
+mod pods;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use podpool_core::fleet::FleetEvent;
+use tokio::time::Instant;
+
+use super::diagnose::{JobVerdict, Patience, Verdict, judge_job_note};
+use pods::{PodState, Trouble};
+
+/// Losses wait so long for others before a cohort is opened for them.
+const GATHER_LOSSES: Duration = Duration::from_secs(1);
+/// Submissions wait so long for others, so that the first cohort has the right size.
+const GATHER_WORK: Duration = Duration::from_millis(200);
+/// At most one cohort is opened in this time.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// The longest pause after cohorts that came to nothing.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A Job may end before its worker's own words have arrived: these are worth waiting for.
+const WORDS: Duration = Duration::from_secs(2);
+
+/// What a fleet may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most workers at a time.
+    pub max_workers: u32,
+    /// Tasks that a worker runs at a time.
+    pub slots: u32,
+    /// How long an image or a setting may be refused.
+    pub start: Duration,
+    /// How long workers may wait for a place.
+    pub schedule: Duration,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Make this cohort; [`State::on_opened`] or [`State::on_refused`] is the answer.
+    Open {
+        /// Its number.
+        cohort: u32,
+        /// Its workers.
+        size: u32,
+    },
+    /// The cohort's queues are of no more use.
+    Retire {
+        /// Its number.
+        cohort: u32,
+        /// Its workers.
+        size: u32,
+    },
+    /// Tell the dispatcher.
+    Tell(FleetEvent),
+    /// Something is wrong, and others work on.
+    Warn(String),
+}
+
+/// Why a cohort could not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Whether asking again is of no use.
+    pub lasting: bool,
+    /// What the cluster said, and what to do.
+    pub reason: String,
+}
+
+/// A pod, as its labels name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodName {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its cohort.
+    pub cohort: u32,
+    /// Its index in the cohort.
+    pub index: u32,
+}
+
+/// One Job.
+#[derive(Debug)]
+struct Cohort {
+    size: u32,
+    since: Instant,
+    /// Its Job was seen.
+    listed: bool,
+    /// Indexes that had a pod: what comes for them later is a replacement.
+    seen: HashSet<u32>,
+    /// It makes no more pods.
+    finished: bool,
+    retired: bool,
+    /// Why it makes no pods, by its warnings.
+    trouble: Option<Trouble>,
+}
+
+/// What the fleet knows.
+#[derive(Debug)]
+pub struct State {
+    limits: Limits,
+    unfinished: usize,
+    cohorts: BTreeMap<u32, Cohort>,
+    pods: HashMap<Arc<str>, PodState>,
+    /// Pods whose end was told. They may be listed again until their Job goes.
+    gone: HashSet<Arc<str>>,
+    /// Cohorts that could not be completed: what is still heard of their Jobs means nothing.
+    refusals: HashSet<u32>,
+    next: u32,
+    opening: bool,
+    opened_at: Option<Instant>,
+    /// Since when supply is short, and whether by a loss.
+    short: Option<Instant>,
+    losing: bool,
+    /// Refusals in a row, and the first.
+    refused: Option<(Instant, u32, String)>,
+    /// No cohort before this.
+    not_before: Option<Instant>,
+    /// Workers in a row that died early, the first, and the last one's words.
+    barren: Option<Barren>,
+    /// The fleet must end with this reason, unless others live or better words come before the time.
+    fatal: Option<(Instant, String)>,
+    broken: bool,
+    effects: Vec<Effect>,
+}
+
+/// Workers that ended right after their start, in a row.
+#[derive(Debug)]
+struct Barren {
+    since: Instant,
+    deaths: u32,
+    words: String,
+}
+
+impl State {
+    /// A fleet without workers.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            unfinished: 0,
+            cohorts: BTreeMap::new(),
+            pods: HashMap::new(),
+            gone: HashSet::new(),
+            refusals: HashSet::new(),
+            next: 0,
+            opening: false,
+            opened_at: None,
+            short: None,
+            losing: false,
+            refused: None,
+            not_before: None,
+            barren: None,
+            fatal: None,
+            broken: false,
+            effects: Vec::new(),
+        }
+    }
+
+    /// So many tasks have not ended.
+    pub fn on_needed(&mut self, now: Instant, unfinished: usize) {
+        let before = self.wanted();
+        self.unfinished = unfinished;
+        // Of a large run this is said often, and means the same.
+        if self.wanted() != before {
+            self.settle(now);
+        }
+    }
+
+    /// The cohort that was asked for exists.
+    pub fn on_opened(&mut self, now: Instant) {
+        self.opening = false;
+        self.refused = None;
+        self.settle(now);
+    }
+
+    /// The cohort that was asked for could not be made.
+    pub fn on_refused(&mut self, now: Instant, cohort: u32, refusal: Refusal) {
+        self.opening = false;
+        self.refusals.insert(cohort);
+        if let Some(refused) = self.cohorts.remove(&cohort) {
+            self.effects.push(Effect::Retire {
+                cohort,
+                size: refused.size,
+            });
+        }
+        let (since, times) = match self.refused {
+            Some((since, times, _)) => (since, times + 1),
+            None => (now, 1),
+        };
+        self.not_before = Some(now + pause(times));
+        if refusal.lasting {
+            self.fatal(now, refusal.reason.clone());
+        }
+        self.refused = Some((since, times, refusal.reason));
+        self.settle(now);
+    }
+
+    /// A Job of the run was seen. One that nobody here asked for is taken in: the run had a master before.
+    pub fn on_job(&mut self, now: Instant, cohort: u32, size: u32, verdict: &JobVerdict) {
+        if self.refusals.contains(&cohort) {
+            return;
+        }
+        self.next = self.next.max(cohort.saturating_add(1));
+        let known = self.cohort(now, cohort);
+        known.size = size;
+        known.listed = true;
+        if known.finished {
+            return self.settle(now);
+        }
+        if matches!(verdict, JobVerdict::Going | JobVerdict::Held) {
+            known.hold(now, *verdict == JobVerdict::Held);
+            return self.settle(now);
+        }
+        known.finished = true;
+        known.trouble = None;
+        match verdict {
+            JobVerdict::Going | JobVerdict::Held | JobVerdict::Done => {}
+            JobVerdict::Refused(message) => {
+                let reason = format!("a worker says that none can do its work: {message}");
+                self.fatal(now + WORDS, reason);
+            }
+            JobVerdict::Overdue => {
+                let reason = "the run's deadline is over, and its workers were ended; give it more time with deadline";
+                self.fatal(now, reason.to_owned());
+            }
+            JobVerdict::Failed(message) => {
+                let warning = format!("Job c{cohort} makes no more pods: {message}");
+                self.effects.push(Effect::Warn(warning));
+            }
+        }
+        self.settle(now);
+    }
+
+    /// A Job of the run is no more.
+    pub fn on_job_removed(&mut self, now: Instant, cohort: u32) {
+        // One that is being opened is removed by ourselves, when it cannot be completed.
+        let ours = self.opening && cohort + 1 == self.next;
+        let Some(known) = self.cohorts.get_mut(&cohort).filter(|_| !ours) else {
+            return;
+        };
+        let by_hand = !known.finished;
+        known.finished = true;
+        known.listed = false;
+        if by_hand && self.cohorts.values().all(|cohort| cohort.finished) {
+            let reason =
+                "somebody deleted the run's Jobs; start the run again if that was an accident";
+            self.fatal(now, reason.to_owned());
+        }
+        self.retire_ended();
+        self.settle(now);
+    }
+
+    /// The list of Jobs was read anew: those that were seen and are not on it are no more.
+    pub fn on_jobs_listed(&mut self, now: Instant, listed: &HashSet<u32>) {
+        let missing: Vec<u32> = self
+            .cohorts
+            .iter()
+            .filter(|(number, cohort)| cohort.listed && !listed.contains(number))
+            .map(|(number, _)| *number)
+            .collect();
+        for cohort in missing {
+            self.on_job_removed(now, cohort);
+        }
+    }
+
+    /// Nothing may be seen of the workers.
+    pub fn on_denied(&mut self, now: Instant, reason: String) {
+        self.fatal(now, reason);
+        self.settle(now);
+    }
+
+    /// The cluster warns about a Job.
+    pub fn on_job_note(&mut self, now: Instant, cohort: u32, reason: &str, message: &str) {
+        let verdict = judge_job_note(reason, message);
+        if let Some(Verdict::CannotStart { reason, patience }) = verdict
+            && let Some(known) = self.cohorts.get_mut(&cohort)
+        {
+            let trouble = Trouble::new(now, Some(patience), reason);
+            Trouble::renew(&mut known.trouble, trouble);
+        }
+        self.settle(now);
+    }
+
+    /// Time passed.
+    pub fn on_tick(&mut self, now: Instant) {
+        self.settle(now);
+    }
+
+    /// What is to be done, in order.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When [`on_tick`](Self::on_tick) must be called next, if at all.
+    #[must_use]
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        if self.broken {
+            return None;
+        }
+        let open = self.short.filter(|_| !self.opening);
+        let open = open.map(|since| self.open_at(since));
+        open.into_iter().chain(self.broken_at(now)).min()
+    }
+
+    /// Pods that have not ended.
+    #[must_use]
+    pub fn pods_left(&self) -> usize {
+        self.pods.len()
+    }
+
+    /// Pods that still exist, ended or not.
+    #[must_use]
+    pub fn objects_left(&self) -> usize {
+        self.pods.len() + self.gone.len()
+    }
+
+    /// Their names.
+    pub fn names_left(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.pods.keys().chain(&self.gone)
+    }
+
+    /// Cohorts whose queues were not retired, with their sizes.
+    #[must_use]
+    pub fn unretired(&self) -> Vec<(u32, u32)> {
+        let unretired = self.cohorts.iter().filter(|(_, cohort)| !cohort.retired);
+        unretired
+            .map(|(number, cohort)| (*number, cohort.size))
+            .collect()
+    }
+
+    /// Workers that the unfinished tasks can use.
+    fn wanted(&self) -> u32 {
+        let slots = self.limits.slots.max(1) as usize;
+        let useful = u32::try_from(self.unfinished.div_ceil(slots)).unwrap_or(u32::MAX);
+        useful.min(self.limits.max_workers)
+    }
+
+    /// Workers that run or are on their way.
+    fn supply(&self) -> u32 {
+        let pods = self.pods.values().filter(|pod| pod.supplies()).count();
+        let unseen: u32 = self.cohorts.values().map(Cohort::unseen).sum();
+        u32::try_from(pods)
+            .unwrap_or(u32::MAX)
+            .saturating_add(unseen)
+    }
+
+    /// After every change: give up, or open what is missing.
+    fn settle(&mut self, now: Instant) {
+        self.judge(now);
+        if self.broken {
+            return;
+        }
+        let (wanted, supply) = (self.wanted(), self.supply());
+        if supply >= wanted {
+            self.short = None;
+            self.losing = false;
+            return;
+        }
+        let since = *self.short.get_or_insert(now);
+        if self.opening || now < self.open_at(since) {
+            return;
+        }
+        let size = wanted - supply;
+        let cohort = self.next;
+        self.cohort(now, cohort).size = size;
+        self.next += 1;
+        self.opening = true;
+        self.opened_at = Some(now);
+        self.short = None;
+        self.losing = false;
+        self.effects.push(Effect::Open { cohort, size });
+    }
+
+    /// When a cohort may be opened for what is missing since then.
+    fn open_at(&self, since: Instant) -> Instant {
+        let gather = if self.losing {
+            GATHER_LOSSES
+        } else {
+            GATHER_WORK
+        };
+        // The first deaths may be bad luck; then each makes the next pause longer.
+        let deaths = self.barren.as_ref().map_or(0, |barren| barren.deaths);
+        let interval = pause_from(INTERVAL, deaths.saturating_sub(2));
+        let after_last = self.opened_at.map(|last| last + interval);
+        [Some(since + gather), after_last, self.not_before]
+            .into_iter()
+            .flatten()
+            .fold(since, Instant::max)
+    }
+
+    fn cohort(&mut self, now: Instant, number: u32) -> &mut Cohort {
+        self.cohorts.entry(number).or_insert_with(|| Cohort {
+            size: 0,
+            since: now,
+            listed: false,
+            seen: HashSet::new(),
+            finished: false,
+            retired: false,
+            trouble: None,
+        })
+    }
+
+    /// Retires the queues of finished cohorts that have no pod left.
+    fn retire_ended(&mut self) {
+        for (number, cohort) in &mut self.cohorts {
+            let ended = cohort.finished && !cohort.retired;
+            if ended && !self.pods.values().any(|pod| pod.cohort == *number) {
+                cohort.retired = true;
+                self.effects.push(Effect::Retire {
+                    cohort: *number,
+                    size: cohort.size,
+                });
+            }
+        }
+    }
+
+    fn tell(&mut self, event: FleetEvent) {
+        self.effects.push(Effect::Tell(event));
+    }
+}
+
+impl Cohort {
+    /// While somebody holds its Job, no time counts against it.
+    fn hold(&mut self, now: Instant, held: bool) {
+        let was_held = self.trouble.as_ref().is_some_and(Trouble::is_hold);
+        if held && !was_held {
+            let reason = "its Job is suspended".to_owned();
+            self.trouble = Some(Trouble::new(now, None, reason));
+        } else if was_held && !held {
+            self.trouble = None;
+            self.since = now;
+        }
+    }
+
+    /// Workers for which no pod was seen yet.
+    fn unseen(&self) -> u32 {
+        if self.finished {
+            return 0;
+        }
+        let seen = u32::try_from(self.seen.len()).unwrap_or(u32::MAX);
+        self.size.saturating_sub(seen)
+    }
+}
+
+/// How long something that is wrong may last.
+const fn patience(limits: &Limits, patience: Patience) -> Duration {
+    match patience {
+        Patience::Start => limits.start,
+        Patience::Schedule => limits.schedule,
+    }
+}
+
+/// One second, and twice as long each time.
+fn pause(times: u32) -> Duration {
+    pause_from(Duration::from_secs(1), times.saturating_sub(1))
+}
+
+fn pause_from(shortest: Duration, doublings: u32) -> Duration {
+    (shortest * 2_u32.saturating_pow(doublings.min(10))).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+//! What is known of each pod, and what its verdicts change.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use podpool_core::fleet::{End, FleetEvent};
+use tokio::time::Instant;
+
+use super::super::diagnose::{Context, Gone, Patience, Verdict, judge_pod_note};
+use super::{Barren, PodName, State};
+
+/// A pod that has not ended.
+#[derive(Debug)]
+pub(super) struct PodState {
+    pub(super) cohort: u32,
+    pub(super) phase: Phase,
+    /// Its node fell silent at some time.
+    silent: bool,
+    /// It was told to leave: it counts no more.
+    surplus: bool,
+}
+
+/// Where a pod is.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Not running yet, since when, and why.
+    Starting(Trouble),
+    Running,
+    Silent,
+    Leaving,
+}
+
+/// Why something does not start.
+#[derive(Clone, Debug)]
+pub(super) struct Trouble {
+    pub(super) since: Instant,
+    /// None while nothing is wrong but the time it takes.
+    pub(super) patience: Option<Patience>,
+    pub(super) reason: String,
+    /// A warning told it, and the pod's status does not.
+    noted: bool,
+    pub(super) warned: bool,
+}
+
+impl Trouble {
+    pub(super) fn new(since: Instant, patience: Option<Patience>, reason: String) -> Self {
+        Self {
+            since,
+            patience,
+            reason,
+            noted: false,
+            warned: false,
+        }
+    }
+
+    /// Somebody holds it, and may let it go at any time.
+    pub(super) fn is_hold(&self) -> bool {
+        self.patience.is_none() && !self.reason.is_empty()
+    }
+
+    fn noted(self) -> Self {
+        Self {
+            noted: true,
+            ..self
+        }
+    }
+
+    /// Takes the newer words; the time goes on while it is the same kind of trouble.
+    pub(super) fn renew(known: &mut Option<Self>, newer: Self) {
+        match known {
+            Some(known) if known.patience == newer.patience => known.reason = newer.reason,
+            _ => *known = Some(newer),
+        }
+    }
+}
+
+impl PodState {
+    pub(super) fn supplies(&self) -> bool {
+        !self.surplus && matches!(self.phase, Phase::Starting(_) | Phase::Running)
+    }
+}
+
+impl State {
+    /// What [`judge_pod`](super::super::diagnose::judge_pod) must know of a pod beside its status.
+    #[must_use]
+    pub fn context(&self, name: &str) -> Context {
+        Context {
+            silent: self.pods.get(name).is_some_and(|pod| pod.silent),
+            removed: false,
+        }
+    }
+
+    /// A pod was seen.
+    pub fn on_pod(&mut self, now: Instant, pod: PodName, verdict: Verdict) {
+        if self.gone.contains(&pod.name) {
+            return;
+        }
+        self.next = self.next.max(pod.cohort.saturating_add(1));
+        let replacement = !self.cohort(now, pod.cohort).seen.insert(pod.index);
+        let fresh = !self.pods.contains_key(&pod.name);
+        if let Verdict::Gone(gone) = verdict {
+            self.pod_gone(now, pod, *gone);
+        } else {
+            let name = pod.name.clone();
+            let returned = self.move_pod(now, pod, verdict);
+            if returned || (fresh && replacement) {
+                self.leave_if_too_many(name);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// A pod is no more, and this was its last status.
+    pub fn on_pod_removed(&mut self, now: Instant, pod: PodName, verdict: Verdict) {
+        let name = pod.name.clone();
+        self.on_pod(now, pod, verdict);
+        self.gone.remove(&name);
+        self.retire_ended();
+    }
+
+    /// The list of pods was read anew: those that are not on it are no more.
+    pub fn on_listed(&mut self, now: Instant, listed: &HashSet<Arc<str>>) {
+        self.gone.retain(|name| listed.contains(name));
+        let missing: Vec<Arc<str>> = self
+            .pods
+            .keys()
+            .filter(|name| !listed.contains(*name))
+            .cloned()
+            .collect();
+        for name in missing {
+            let gone = Gone {
+                end: End::Lost,
+                reason: "it was removed while the cluster could not be heard".to_owned(),
+                node: None,
+                at: None,
+                running: Vec::new(),
+                fatal: false,
+                brief: false,
+                by_itself: false,
+            };
+            self.pods.remove(&name);
+            self.losing = true;
+            self.tell(FleetEvent::Gone(gone.departure(name)));
+        }
+        self.retire_ended();
+        self.settle(now);
+    }
+
+    /// The cluster warns about a pod.
+    pub fn on_pod_note(&mut self, now: Instant, name: &str, reason: &str, message: &str) {
+        if let Some(Verdict::CannotStart { reason, patience }) = judge_pod_note(reason, message)
+            && let Some(pod) = self.pods.get_mut(name)
+            && let Phase::Starting(known) = &mut pod.phase
+        {
+            let mut trouble = Some(known.clone());
+            Trouble::renew(
+                &mut trouble,
+                Trouble::new(now, Some(patience), reason).noted(),
+            );
+            if let Some(trouble) = trouble {
+                *known = trouble;
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Notes where a pod is; true if it came back from a silent node.
+    fn move_pod(&mut self, now: Instant, pod: PodName, verdict: Verdict) -> bool {
+        let fresh = || Trouble::new(now, None, String::new());
+        let entry = self.pods.entry(pod.name).or_insert_with(|| PodState {
+            cohort: pod.cohort,
+            phase: Phase::Starting(fresh()),
+            silent: false,
+            surplus: false,
+        });
+        let supplied = entry.supplies();
+        let was_silent = matches!(entry.phase, Phase::Silent);
+        match verdict {
+            Verdict::Starting => {
+                // What a warning told stays until the worker runs: the status keeps silent about it.
+                let stays = |known: &Trouble| known.noted || known.patience.is_none();
+                if !matches!(&entry.phase, Phase::Starting(known) if stays(known)) {
+                    entry.phase = Phase::Starting(fresh());
+                }
+            }
+            Verdict::Waiting { word } => {
+                // Nothing counts against it: whoever holds it may let it go at any time.
+                entry.phase = Phase::Starting(Trouble::new(now, None, word));
+            }
+            Verdict::CannotStart { reason, patience } => {
+                let mut known = match &entry.phase {
+                    Phase::Starting(known) => Some(known.clone()),
+                    _ => None,
+                };
+                Trouble::renew(&mut known, Trouble::new(now, Some(patience), reason));
+                entry.phase = Phase::Starting(known.unwrap_or_else(fresh));
+            }
+            Verdict::Running => entry.phase = Phase::Running,
+            Verdict::Silent => {
+                entry.silent = true;
+                entry.phase = Phase::Silent;
+            }
+            // An ended pod does not come here.
+            Verdict::Leaving | Verdict::Gone(_) => entry.phase = Phase::Leaving,
+        }
+        let supplies = entry.supplies();
+        self.losing |= supplied && !supplies;
+        was_silent && supplies
+    }
+
+    /// A pod that came when its place was already taken is told to leave.
+    fn leave_if_too_many(&mut self, name: Arc<str>) {
+        if self.supply() <= self.wanted() {
+            return;
+        }
+        if let Some(pod) = self.pods.get_mut(&name)
+            && pod.supplies()
+        {
+            pod.surplus = true;
+            self.tell(FleetEvent::Surplus(name));
+        }
+    }
+
+    fn pod_gone(&mut self, now: Instant, pod: PodName, gone: Gone) {
+        let surplus = self
+            .pods
+            .remove(&pod.name)
+            .is_some_and(|known| known.surplus);
+        self.gone.insert(pod.name.clone());
+        self.losing = true;
+        if gone.fatal {
+            if let Some(cohort) = self.cohorts.get_mut(&pod.cohort) {
+                cohort.finished = true;
+            }
+            // These words are better than the Job's, which may have come first.
+            self.fatal = None;
+            self.fatal(
+                now,
+                format!("worker {} cannot do its work: {}", pod.name, gone.reason),
+            );
+        } else {
+            self.count_barren(now, &gone, surplus);
+        }
+        self.tell(FleetEvent::Gone(gone.departure(pod.name)));
+        self.retire_ended();
+    }
+
+    /// Whether workers live long enough to work. One that wrote down a task was at work, and a task may be to blame.
+    fn count_barren(&mut self, now: Instant, gone: &Gone, surplus: bool) {
+        if !gone.running.is_empty() || (gone.by_itself && !gone.brief) {
+            self.barren = None;
+            return;
+        }
+        if surplus || !gone.by_itself {
+            return;
+        }
+        let died = matches!(gone.end, End::Died(_) | End::OutOfMemory(_));
+        let barren = self.barren.get_or_insert(Barren {
+            since: now,
+            deaths: 0,
+            words: String::new(),
+        });
+        barren.deaths += u32::from(died);
+        barren.words.clone_from(&gone.reason);
+    }
+}

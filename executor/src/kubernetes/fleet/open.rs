@@ -1,0 +1,214 @@
+//! Opening a cohort: queues first, then the Job, suspended until the Secret is there.
+
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::json;
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
+
+use super::super::client::{Ask, Cluster, ClusterError, Refused};
+use super::super::cohorts::Refusal;
+use super::super::job::{self, RUN_LABEL, RunSecret, SECRET_ANNOTATION};
+use super::super::spec::WorkerSpec;
+use super::watch::{another_master, has_ended};
+use super::{Fleet, remove};
+
+/// The longest that the queues of a cohort may take.
+const PREPARE: Duration = Duration::from_secs(60);
+
+/// What opening a cohort needs of the fleet.
+#[derive(Debug)]
+pub(super) struct Opener {
+    pub(super) fleet: Fleet,
+    pub(super) fingerprint: String,
+    /// The end of the run, on our clock and on everybody's.
+    pub(super) ends: Instant,
+    pub(super) deadline: i64,
+}
+
+/// A cohort that exists.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// Whether the Secret exists by now.
+    pub(super) secret: bool,
+}
+
+impl Opener {
+    /// Makes the cohort. `secret` says whether the Secret exists already.
+    pub(super) async fn open(
+        &self,
+        number: u32,
+        size: u32,
+        secret: bool,
+    ) -> Result<Opened, Refusal> {
+        let prepared = timeout(PREPARE, self.fleet.cohorts.prepare(number, size)).await;
+        let late = || {
+            Err(format!(
+                "the queues of cohort {number} were not made within {PREPARE:?}"
+            ))
+        };
+        prepared
+            .unwrap_or_else(|_| late())
+            .map_err(|reason| Refusal {
+                lasting: false,
+                reason,
+            })?;
+        let job = self.job(number, size, !secret).await?;
+        let name = job::job_name(&self.fleet.run, number);
+        let uid = job.metadata.uid.clone().unwrap_or_default();
+        let ready = self.ready(&name, &uid, secret).await;
+        if let Err(error) = ready {
+            // It would stay suspended, or its pods without their Secret.
+            if let Err(error) = remove::job(self.cluster(), &name, &uid).await {
+                warn!(%error, job = name, "a Job that could not be completed is left behind");
+            }
+            return Err(error.refusal());
+        }
+        info!(job = name, workers = size, "opened a cohort");
+        Ok(Opened { secret: true })
+    }
+
+    /// Makes the Job, or finds it made: by a request whose answer was lost, or by the run's master before.
+    async fn job(&self, number: u32, size: u32, suspended: bool) -> Result<Job, Refusal> {
+        let lasts = self.ends.saturating_duration_since(Instant::now());
+        let wish = job::job(
+            self.spec(),
+            &job::Cohort {
+                run: &self.fleet.run,
+                number,
+                size,
+                lasts: lasts.max(Duration::from_secs(1)),
+                deadline: self.deadline,
+                secret: &self.fingerprint,
+                owner: self.cluster().owner(),
+                suspended,
+            },
+        );
+        let jobs = self.cluster().jobs();
+        let params = PostParams::default();
+        let made = self
+            .cluster()
+            .call(Ask("create", "jobs"), || jobs.create(&params, &wish))
+            .await;
+        match made {
+            Err(error) if error.kind == Refused::Exists => self.adopt(number).await,
+            made => made.map_err(ClusterError::refusal),
+        }
+    }
+
+    async fn adopt(&self, number: u32) -> Result<Job, Refusal> {
+        let name = job::job_name(&self.fleet.run, number);
+        let jobs = self.cluster().jobs();
+        let found = self
+            .cluster()
+            .call(Ask("get", "jobs"), || jobs.get(&name))
+            .await;
+        let found = found.map_err(|error| Refusal {
+            // It was there a moment ago: it may be on its way out.
+            lasting: error.kind == Refused::Forbidden,
+            ..error.refusal()
+        })?;
+        let ours = self.is_ours(&found.metadata);
+        if has_ended(&found) && !(ours && found.metadata.deletion_timestamp.is_none()) {
+            // The next cohort has another number, and so another name.
+            return Err(Refusal {
+                lasting: false,
+                reason: format!("Job {name} of an earlier run is still there"),
+            });
+        }
+        if ours {
+            info!(job = name, "took over a cohort");
+            return Ok(found);
+        }
+        Err(Refusal {
+            lasting: true,
+            reason: another_master(&found, &self.fleet.run),
+        })
+    }
+
+    /// Whether a Job or pod is of this run and this master's Secret.
+    pub(super) fn is_ours(&self, meta: &ObjectMeta) -> bool {
+        let labels = meta.labels.as_ref();
+        let notes = meta.annotations.as_ref();
+        labels
+            .and_then(|labels| labels.get(RUN_LABEL))
+            .map(|run| &**run)
+            == Some(self.fleet.run.as_str())
+            && notes.and_then(|notes| notes.get(SECRET_ANNOTATION)) == Some(&self.fingerprint)
+    }
+
+    /// The Secret, owned by the Job; then the Job may begin.
+    async fn ready(&self, name: &str, uid: &str, secret: bool) -> Result<(), ClusterError> {
+        let owner = job::owned_by_job(name, uid);
+        if secret {
+            match self.share_secret(&owner).await {
+                // The Jobs that owned it have ended and went, and it with them.
+                Err(error) if error.kind == Refused::NotFound => self.make_secret(owner).await?,
+                shared => shared?,
+            }
+        } else {
+            self.make_secret(owner).await?;
+        }
+        self.resume(name).await
+    }
+
+    async fn make_secret(&self, owner: OwnerReference) -> Result<(), ClusterError> {
+        let secret = job::secret(self.spec(), &self.fleet.run, self.content(), vec![owner]);
+        let secrets = self.cluster().secrets();
+        let params = PostParams::default();
+        let made = self
+            .cluster()
+            .call(Ask("create", "secrets"), || {
+                secrets.create(&params, &secret)
+            })
+            .await;
+        match made {
+            // A leftover, or our own: what it holds becomes ours, and its owners are added to.
+            Err(error) if error.kind == Refused::Exists => self.patch_secret(json!(secret)).await,
+            made => made.map(drop),
+        }
+    }
+
+    async fn share_secret(&self, owner: &OwnerReference) -> Result<(), ClusterError> {
+        self.patch_secret(json!({"metadata": {"ownerReferences": [owner]}}))
+            .await
+    }
+
+    /// Strategic: owners are merged by their uid, so that no right to read the Secret is needed.
+    async fn patch_secret(&self, change: serde_json::Value) -> Result<(), ClusterError> {
+        let name = job::secret_name(&self.fleet.run);
+        let secrets = self.cluster().secrets();
+        let (params, patch) = (PatchParams::default(), Patch::Strategic(change));
+        self.cluster()
+            .call(Ask("patch", "secrets"), || {
+                secrets.patch(&name, &params, &patch)
+            })
+            .await
+            .map(drop)
+    }
+
+    async fn resume(&self, name: &str) -> Result<(), ClusterError> {
+        let jobs = self.cluster().jobs();
+        let params = PatchParams::default();
+        let patch = Patch::Merge(json!({"spec": {"suspend": false}}));
+        self.cluster()
+            .call(Ask("patch", "jobs"), || jobs.patch(name, &params, &patch))
+            .await
+            .map(drop)
+    }
+
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.fleet.cluster
+    }
+
+    fn spec(&self) -> &WorkerSpec {
+        &self.fleet.spec
+    }
+
+    fn content(&self) -> &RunSecret {
+        &self.fleet.secret
+    }
+}

@@ -1,0 +1,38 @@
+//! A fleet on the cluster that KUBECONFIG names, and what its tests see of it.
+//!
+//! Without a cluster a test says so and passes, except where `CI=true`. `PODPOOL_TEST_LOAD_IMAGE` is a command that
+//! puts a program on the nodes as an image: `TAG ENTRYPOINT SOURCE=DESTINATION…`.
+
+pub mod bed;
+pub mod namespace;
+pub mod sight;
+
+use std::env;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The image of `fleet-pod`.
+pub const IMAGE: &str = "localhost/podpool-fleet-pod:test";
+
+/// Puts the program on the nodes, once. False if there is no cluster to test with.
+///
+/// # Panics
+/// If the image cannot be loaded, or a cluster is missing where `CI=true`.
+#[expect(clippy::print_stderr, reason = "what is left out must be seen")]
+pub fn ready(program: &str) -> bool {
+    static LOADED: OnceLock<()> = OnceLock::new();
+    let (Ok(_), Ok(load)) = (env::var("KUBECONFIG"), env::var("PODPOOL_TEST_LOAD_IMAGE")) else {
+        let why = "KUBECONFIG and PODPOOL_TEST_LOAD_IMAGE name no cluster to test with";
+        assert!(env::var("CI").as_deref() != Ok("true"), "{why}");
+        eprintln!("left out: {why}");
+        return false;
+    };
+    LOADED.get_or_init(|| {
+        let loaded = Command::new(load)
+            .args([IMAGE, "/fleet-pod", &format!("{program}=/fleet-pod")])
+            .status()
+            .unwrap();
+        assert!(loaded.success(), "the image was not loaded: {loaded}");
+    });
+    true
+}

@@ -1,0 +1,309 @@
+//! A fleet under test: its orders, its news, its queues, and the proof that nothing is left of it.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "how long things took is worth knowing when a test fails"
+)]
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::ListParams;
+use podpool::RunId;
+use podpool::core::fleet::{Departure, FleetEvent, FleetOrder};
+use podpool::kubernetes::client::Cluster;
+use podpool::kubernetes::fleet::{self, Cohorts, Fleet};
+use podpool::kubernetes::job::{RUN_LABEL, RunSecret};
+use podpool::kubernetes::spec::{PullPolicy, WorkerSpec};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::IMAGE;
+use super::sight::Sight;
+
+/// Nothing on a sound cluster takes longer.
+pub const BOUND: Duration = Duration::from_secs(90);
+
+/// What was asked for each cohort's queues.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// Cohorts and sizes, in order.
+    pub prepared: Mutex<Vec<(u32, u32)>>,
+    /// The same.
+    pub retired: Mutex<Vec<(u32, u32)>>,
+}
+
+#[async_trait]
+impl Cohorts for Asked {
+    async fn prepare(&self, cohort: u32, size: u32) -> Result<(), String> {
+        self.prepared.lock().unwrap().push((cohort, size));
+        Ok(())
+    }
+
+    async fn retire(&self, cohort: u32, size: u32) -> Result<(), String> {
+        self.retired.lock().unwrap().push((cohort, size));
+        Ok(())
+    }
+}
+
+/// A fleet that runs.
+#[derive(Debug)]
+pub struct Bed {
+    /// Its cluster, with the rights of the tests.
+    pub cluster: Cluster,
+    /// Its run.
+    pub run: RunId,
+    /// Its queues.
+    pub asked: Arc<Asked>,
+    /// Its pods, as the cluster shows them.
+    pub sight: Sight,
+    task: JoinHandle<()>,
+    orders: mpsc::UnboundedSender<FleetOrder>,
+    events: mpsc::UnboundedReceiver<FleetEvent>,
+}
+
+/// Small workers that do this.
+pub fn spec(order: &str) -> WorkerSpec {
+    WorkerSpec {
+        pull_policy: Some(PullPolicy::Never),
+        cpu: Some(50),
+        memory: Some(64 << 20),
+        env: vec![("FLEET_POD".to_owned(), order.to_owned())],
+        grace: Some(Duration::from_secs(10)),
+        start_timeout: Some(Duration::from_secs(4)),
+        schedule_timeout: Some(Duration::from_secs(30)),
+        ..WorkerSpec::of_image(IMAGE)
+    }
+}
+
+/// The same, with these last words.
+pub fn spec_with_words(order: &str, words: &str) -> WorkerSpec {
+    let mut spec = spec(order);
+    spec.env
+        .push(("FLEET_POD_WORDS".to_owned(), words.to_owned()));
+    spec
+}
+
+impl Bed {
+    /// A fleet with all rights in the namespace of the context.
+    pub async fn start(spec: WorkerSpec, max_workers: u32) -> Self {
+        let cluster = Cluster::connect(spec.namespace.as_deref()).await.unwrap();
+        Self::start_as(cluster.clone(), cluster, spec, max_workers)
+    }
+
+    /// A fleet with the rights of `master`.
+    pub fn start_as(master: Cluster, cluster: Cluster, spec: WorkerSpec, max_workers: u32) -> Self {
+        let run = RunId::random();
+        Self::start_run(master, cluster, spec, max_workers, run, b"key")
+    }
+
+    /// A fleet of this run, with this key.
+    pub fn start_run(
+        master: Cluster,
+        cluster: Cluster,
+        spec: WorkerSpec,
+        max_workers: u32,
+        run: RunId,
+        key: &[u8],
+    ) -> Self {
+        spec.check().unwrap();
+        let asked = Arc::new(Asked::default());
+        let (orders, orders_rx) = mpsc::unbounded_channel();
+        let (events_tx, events) = mpsc::unbounded_channel();
+        let fleet = Fleet {
+            run: run.clone(),
+            spec,
+            max_workers,
+            secret: RunSecret {
+                descriptor: b"descriptor".to_vec(),
+                key: key.to_vec(),
+            },
+            cluster: master,
+            cohorts: asked.clone(),
+        };
+        let task = tokio::spawn(fleet::run(fleet, orders_rx, events_tx));
+        Self {
+            sight: Sight::new(&cluster, &run),
+            cluster,
+            run,
+            asked,
+            task,
+            orders,
+            events,
+        }
+    }
+
+    /// So many tasks have not ended.
+    pub fn needed(&self, unfinished: usize) {
+        let order = FleetOrder::Needed {
+            unfinished,
+            closing: false,
+        };
+        self.orders.send(order).unwrap();
+    }
+
+    /// The next news.
+    pub async fn event(&mut self) -> FleetEvent {
+        let event = timeout(BOUND, self.events.recv()).await;
+        event
+            .expect("the fleet says nothing")
+            .expect("the fleet is gone")
+    }
+
+    /// The next news, which must be of a worker's end.
+    pub async fn gone(&mut self) -> Departure {
+        match self.event().await {
+            FleetEvent::Gone(departure) => departure,
+            other => panic!("a worker should be gone, not {other:?}"),
+        }
+    }
+
+    /// The reason why the fleet gave up; workers' ends before it are passed over.
+    pub async fn broken(&mut self) -> String {
+        let began = Instant::now();
+        loop {
+            match self.event().await {
+                FleetEvent::Broken(reason) => {
+                    println!("broken after {:?}: {reason}", began.elapsed());
+                    return reason;
+                }
+                FleetEvent::Gone(_) => {}
+                other => panic!("the fleet should be broken, not {other:?}"),
+            }
+        }
+    }
+
+    /// Ends the fleet and checks that nothing is left.
+    pub async fn end(self) {
+        self.finish(FleetOrder::End).await;
+    }
+
+    /// Stops it at once, and checks the same.
+    pub async fn stop(self) {
+        self.finish(FleetOrder::Stop).await;
+    }
+
+    /// The master dies: nobody removes anything. Another with the same run and key is given.
+    pub async fn succeed(self, spec: WorkerSpec, max_workers: u32) -> Self {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+        let cluster = self.cluster;
+        Self::start_run(
+            cluster.clone(),
+            cluster,
+            spec,
+            max_workers,
+            self.run,
+            b"key",
+        )
+    }
+
+    /// Nobody gives orders any more; checks that nothing is left all the same.
+    pub async fn abandon(mut self) {
+        self.orders = mpsc::unbounded_channel().0;
+        self.await_end().await;
+        self.nothing_is_left().await;
+    }
+
+    /// Stops it, where what is left is somebody else's.
+    pub async fn end_beside_another(mut self) {
+        self.ended(FleetOrder::Stop).await;
+    }
+
+    async fn finish(mut self, order: FleetOrder) {
+        self.ended(order).await;
+        self.nothing_is_left().await;
+        let sorted = |list: &Mutex<Vec<(u32, u32)>>| {
+            let mut list = list.lock().unwrap().clone();
+            list.sort_unstable();
+            list
+        };
+        // Those of a master before are retired too, and were not prepared here.
+        let retired = sorted(&self.asked.retired);
+        for cohort in sorted(&self.asked.prepared) {
+            assert!(
+                retired.contains(&cohort),
+                "the queues of {cohort:?} are left"
+            );
+        }
+    }
+
+    async fn ended(&mut self, order: FleetOrder) {
+        self.orders.send(order).unwrap();
+        self.await_end().await;
+    }
+
+    async fn await_end(&mut self) {
+        let began = Instant::now();
+        loop {
+            match self.event().await {
+                FleetEvent::Ended { leftovers } => {
+                    assert_eq!(leftovers, Vec::<String>::new());
+                    break;
+                }
+                FleetEvent::Gone(_) => {}
+                other => panic!("the fleet should end, not {other:?}"),
+            }
+        }
+        println!("ended after {:?}", began.elapsed());
+    }
+
+    async fn nothing_is_left(&self) {
+        let of_run = ListParams::default().labels(&format!("{RUN_LABEL}={}", self.run));
+        let mut left: Vec<String> = Vec::new();
+        left.extend(names(
+            "job",
+            &self.cluster.jobs().list(&of_run).await.unwrap().items,
+        ));
+        left.extend(names(
+            "pod",
+            &self.cluster.pods().list(&of_run).await.unwrap().items,
+        ));
+        left.extend(names(
+            "secret",
+            &self.cluster.secrets().list(&of_run).await.unwrap().items,
+        ));
+        assert_eq!(left, Vec::<String>::new());
+    }
+
+    /// The Jobs of the run.
+    pub async fn jobs(&self) -> Vec<Job> {
+        let of_run = ListParams::default().labels(&format!("{RUN_LABEL}={}", self.run));
+        self.cluster.jobs().list(&of_run).await.unwrap().items
+    }
+
+    /// Waits until so many workers run, and gives them.
+    pub async fn running(&mut self, workers: usize) -> Vec<Pod> {
+        self.sight
+            .until(|pods| pods.iter().filter(|pod| runs(pod)).count() >= workers)
+            .await
+            .into_iter()
+            .filter(runs)
+            .collect()
+    }
+}
+
+/// Whether a pod's worker runs, and may go on.
+pub fn runs(pod: &Pod) -> bool {
+    let running = pod.status.as_ref().is_some_and(|status| {
+        let mut all = status.container_statuses.iter().flatten();
+        all.any(|one| {
+            one.state
+                .as_ref()
+                .is_some_and(|state| state.running.is_some())
+        })
+    });
+    running && pod.metadata.deletion_timestamp.is_none()
+}
+
+fn names<K: kube::Resource>(kind: &str, objects: &[K]) -> Vec<String> {
+    objects
+        .iter()
+        .map(|object| format!("{kind}/{}", object.name_any()))
+        .collect()
+}

@@ -1,0 +1,124 @@
+//! A namespace of a test's own, with the strictest rules for pods, and masters with few rights in it.
+
+use std::path::PathBuf;
+
+use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::{DeleteParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client, Config};
+use podpool::core::id::WorkerId;
+use podpool::kubernetes::client::Cluster;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::bed::BOUND;
+
+/// A namespace.
+pub struct Own {
+    client: Client,
+    /// Its name.
+    pub name: String,
+    /// The cluster, with this namespace and all rights.
+    pub cluster: Cluster,
+}
+
+impl std::fmt::Debug for Own {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Own").field("name", &self.name).finish()
+    }
+}
+
+impl Own {
+    /// Makes one.
+    pub async fn new() -> Self {
+        let name = format!("podpool-test-{}", WorkerId::random());
+        let cluster = Cluster::with_config(config().await, Some(&name))
+            .await
+            .unwrap();
+        let client = Client::try_from(config().await).unwrap();
+        let namespace: Namespace = serde_json::from_value(json!({
+            "metadata": {
+                "name": name,
+                "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+            },
+        }))
+        .unwrap();
+        let all: Api<Namespace> = Api::all(client.clone());
+        all.create(&PostParams::default(), &namespace)
+            .await
+            .unwrap();
+        // Pods are refused until its own account is there.
+        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &name);
+        let there = await_condition(accounts, "default", |account: Option<&ServiceAccount>| {
+            account.is_some()
+        });
+        timeout(BOUND, there).await.unwrap().unwrap();
+        Self {
+            client,
+            name,
+            cluster,
+        }
+    }
+
+    /// The cluster as somebody sees it who has this Role in the namespace and no other.
+    pub async fn master(&self, rules: serde_json::Value) -> Cluster {
+        let role: Role = serde_json::from_value(json!({
+            "metadata": {"name": "podpool-master"},
+            "rules": rules,
+        }))
+        .unwrap();
+        let binding: RoleBinding = serde_json::from_value(json!({
+            "metadata": {"name": "podpool-master"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "podpool-master"},
+            "subjects": [{"kind": "ServiceAccount", "name": "podpool-master", "namespace": self.name}],
+        }))
+        .unwrap();
+        let params = PostParams::default();
+        let roles: Api<Role> = Api::namespaced(self.client.clone(), &self.name);
+        roles.create(&params, &role).await.unwrap();
+        let bindings: Api<RoleBinding> = Api::namespaced(self.client.clone(), &self.name);
+        bindings.create(&params, &binding).await.unwrap();
+        let mut config = config().await;
+        let account = format!("system:serviceaccount:{}:podpool-master", self.name);
+        config.auth_info.impersonate = Some(account);
+        config.auth_info.impersonate_groups = Some(vec!["system:authenticated".to_owned()]);
+        Cluster::with_config(config, Some(&self.name))
+            .await
+            .unwrap()
+    }
+
+    /// Allows no more than so many pods.
+    pub async fn quota(&self, pods: u32) {
+        let quota: ResourceQuota = serde_json::from_value(json!({
+            "metadata": {"name": "small"},
+            "spec": {"hard": {"pods": pods.to_string()}},
+        }))
+        .unwrap();
+        let quotas: Api<ResourceQuota> = Api::namespaced(self.client.clone(), &self.name);
+        quotas.create(&PostParams::default(), &quota).await.unwrap();
+        let counted = await_condition(quotas, "small", |quota: Option<&ResourceQuota>| {
+            quota
+                .and_then(|quota| quota.status.as_ref())
+                .is_some_and(|status| status.used.is_some())
+        });
+        timeout(BOUND, counted).await.unwrap().unwrap();
+    }
+
+    /// Removes it.
+    pub async fn remove(self) {
+        let all: Api<Namespace> = Api::all(self.client.clone());
+        all.delete(&self.name, &DeleteParams::default())
+            .await
+            .unwrap();
+    }
+}
+
+async fn config() -> Config {
+    let path = PathBuf::from(std::env::var_os("KUBECONFIG").unwrap());
+    let file = Kubeconfig::read_from(path).unwrap();
+    Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+        .await
+        .unwrap()
+}

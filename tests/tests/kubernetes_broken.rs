@@ -1,0 +1,175 @@
+//! Workers that cannot start on a real cluster: the fleet says why, within its time, and leaves nothing.
+
+#![cfg(feature = "kubernetes")]
+
+use std::time::{Duration, Instant};
+
+use podpool::kubernetes::spec::{PullPolicy, SecretFile, WorkerSpec};
+use podpool_tests::kubernetes::bed::{Bed, spec, spec_with_words};
+use podpool_tests::kubernetes::namespace::Own;
+use podpool_tests::kubernetes::ready;
+use serde_json::json;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_fleet-pod");
+
+/// Breaks a fleet of such workers; gives its reason and the time it took.
+async fn broken(spec: WorkerSpec) -> (String, Duration) {
+    let mut bed = Bed::start(spec, 2).await;
+    let began = Instant::now();
+    bed.needed(10);
+    let reason = bed.broken().await;
+    let took = began.elapsed();
+    bed.stop().await;
+    (reason, took)
+}
+
+#[track_caller]
+fn says(reason: &str, words: &[&str]) {
+    for word in words {
+        assert!(reason.contains(word), "{word:?} is not in {reason:?}");
+    }
+}
+
+#[tokio::test]
+async fn exit_78_breaks_the_fleet_with_the_workers_words() {
+    if !ready(PROGRAM) {
+        return;
+    }
+    let words = "subscription pp-tasks does not exist";
+    let (reason, took) = broken(spec_with_words("exit:78", words)).await;
+    says(&reason, &[words, "exit code 78"]);
+    assert!(took < Duration::from_secs(15), "{took:?}");
+}
+
+#[tokio::test]
+async fn workers_that_die_at_once_break_the_fleet_with_the_end_of_their_log() {
+    if !ready(PROGRAM) {
+        return;
+    }
+    // The order cannot be read: it panics.
+    let (reason, _) = broken(spec("exit:never")).await;
+    says(
+        &reason,
+        &["right after their start", "exit code 101", "fleet-pod.rs"],
+    );
+}
+
+#[tokio::test]
+async fn an_image_that_does_not_exist_is_named() {
+    if !ready(PROGRAM) {
+        return;
+    }
+    let absent = "localhost/podpool-absent:1";
+    let never = WorkerSpec {
+        image: Some(absent.to_owned()),
+        ..spec("hang")
+    };
+    let pulled = WorkerSpec {
+        pull_policy: Some(PullPolicy::IfNotPresent),
+        ..never.clone()
+    };
+    let (reason, _) = broken(never).await;
+    says(&reason, &[absent, "pull_policy"]);
+    let (reason, _) = broken(pulled).await;
+    says(&reason, &[absent, "cannot pull"]);
+}
+
+#[tokio::test]
+async fn more_memory_than_any_node_has_is_said_so() {
+    if !ready(PROGRAM) {
+        return;
+    }
+    let spec = WorkerSpec {
+        memory: Some(1 << 50),
+        schedule_timeout: Some(Duration::from_secs(5)),
+        ..spec("hang")
+    };
+    let (reason, took) = broken(spec).await;
+    says(&reason, &["Insufficient memory", "ask for less"]);
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_missing_secret_is_named() {
+    if !ready(PROGRAM) {
+        return;
+    }
+    let env = WorkerSpec {
+        env_from_secrets: vec!["podpool-absent".to_owned()],
+        ..spec("hang")
+    };
+    let (reason, _) = broken(env).await;
+    says(&reason, &["podpool-absent", "env_from_secrets"]);
+    let file = WorkerSpec {
+        secret_files: vec![SecretFile {
+            secret: "podpool-absent".to_owned(),
+            key: "password".to_owned(),
+            path: "/etc/db/password".to_owned(),
+        }],
+        ..spec("hang")
+    };
+    let (reason, _) = broken(file).await;
+    says(&reason, &["podpool-absent", "not found"]);
+}
+
+#[tokio::test]
+async fn a_missing_service_account_is_named() {
+    if !ready(PROGRAM) {
+        return;
+    }
+    let spec = WorkerSpec {
+        service_account: Some("podpool-absent".to_owned()),
+        ..spec("hang")
+    };
+    let (reason, _) = broken(spec).await;
+    says(&reason, &["podpool-absent", "service_account"]);
+}
+
+#[tokio::test]
+async fn a_master_without_rights_learns_which() {
+    if !ready(PROGRAM) {
+        return;
+    }
+    let own = Own::new().await;
+    let master = own.master(json!([])).await;
+    let mut bed = Bed::start_as(master, own.cluster.clone(), spec("hang"), 1);
+    bed.needed(1);
+    let reason = bed.broken().await;
+    says(&reason, &["podpool-master", "jobs", "grant", &own.name]);
+    bed.stop().await;
+    own.remove().await;
+}
+
+#[tokio::test]
+async fn a_master_that_may_not_make_secrets_leaves_no_job() {
+    if !ready(PROGRAM) {
+        return;
+    }
+    let own = Own::new().await;
+    let master = own
+        .master(json!([
+            {"apiGroups": ["batch"], "resources": ["jobs"],
+             "verbs": ["create", "get", "list", "watch", "patch", "delete"]},
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+        ]))
+        .await;
+    let mut bed = Bed::start_as(master, own.cluster.clone(), spec("hang"), 1);
+    bed.needed(1);
+    let reason = bed.broken().await;
+    says(&reason, &["secrets", "grant"]);
+    bed.stop().await;
+    own.remove().await;
+}
+
+#[tokio::test]
+async fn a_namespace_that_does_not_exist_is_named() {
+    if !ready(PROGRAM) {
+        return;
+    }
+    let spec = WorkerSpec {
+        namespace: Some("podpool-absent".to_owned()),
+        ..spec("hang")
+    };
+    let (reason, _) = broken(spec).await;
+    says(&reason, &["podpool-absent", "namespace"]);
+}
