@@ -60,7 +60,7 @@ pub(crate) struct Cluster {
     pub(crate) grace: Duration,
     pub(crate) lease: Option<Duration>,
     pub(crate) initializer: Option<(u32, Bytes)>,
-        pub(crate) payload_store: Option<String>,
+    pub(crate) payload_store: Option<String>,
     pub(crate) ctrl_c: bool,
 }
 
@@ -79,7 +79,7 @@ struct Prepared {
     cluster: Cluster,
     queues: Queues,
     cohorts: Arc<ControlQueues>,
-        secret: RunSecret,
+    secret: RunSecret,
     payloads: Payloads,
     place: client::Cluster,
 }
@@ -169,7 +169,7 @@ impl Cluster {
         self.lease.unwrap_or(LEASE)
     }
 
-        async fn prepare(self) -> Result<Prepared, BuildError> {
+    async fn prepare(self) -> Result<Prepared, BuildError> {
         let place = client::Cluster::connect(self.spec.namespace.as_deref())
             .await
             .map_err(chain)
@@ -220,7 +220,7 @@ impl Cluster {
         Ok(Prepared {
             cluster: self,
             queues,
-                        cohorts: Arc::new(cohorts),
+            cohorts: Arc::new(cohorts),
             secret,
             payloads,
             place,
@@ -238,7 +238,7 @@ impl Cluster {
 
     fn queues(
         &self,
-                connection: &Connection,
+        connection: &Connection,
         payloads: &Payloads,
         (_, results): (Option<Duration>, Option<Duration>),
     ) -> Result<Queues, BuildError> {
@@ -251,7 +251,7 @@ impl Cluster {
                 reason: error.to_string(),
             })?))
         };
-                let wrap = |queue| payloads.wrap(queue, Seal::Keyed(self.key));
+        let wrap = |queue| payloads.wrap(queue, Seal::Keyed(self.key));
         Ok(Queues {
             tasks: wrap(open(self.names.tasks(), None)?),
             results: wrap(open(self.names.results(), results)?),
@@ -282,7 +282,7 @@ impl Cluster {
             initializer: initializer.and_then(|(index, arguments)| {
                 Some((name(*index)?.to_owned(), arguments.to_vec()))
             }),
-                        payload_store: self.payload_store.clone(),
+            payload_store: self.payload_store.clone(),
             tasks: Descriptor::known_tasks(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
         }
@@ -315,13 +315,13 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
     let Prepared {
         cluster,
         queues,
-                cohorts,
+        cohorts,
         secret,
         payloads,
         place,
     } = prepared;
     let settings = cluster.dispatch_settings(&queues);
-        let fleet = Fleet {
+    let fleet = Fleet {
         run: cluster.run,
         spec: cluster.spec,
         max_workers: cluster.workers,
@@ -334,7 +334,7 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
         settings,
         inbox,
         queues,
-                fleet: start_fleet(fleet, cohorts),
+        fleet: start_fleet(fleet, cohorts),
         payloads,
         control_pause: CONTROL_PAUSE,
         printed: Some(printed),
@@ -351,10 +351,7 @@ fn start_fleet(fleet: Fleet, cohorts: Arc<ControlQueues>) -> FleetHandle {
     tokio::spawn(async move {
         let (fleet_orders, fleet_orders_rx) = mpsc::unbounded_channel();
         let (fleet_events_tx, mut fleet_events) = mpsc::unbounded_channel();
-        tokio::spawn(fleet::run(fleet,
-            fleet_orders_rx,
-            fleet_events_tx,
-        ));
+        tokio::spawn(fleet::run(fleet, fleet_orders_rx, fleet_events_tx));
         let (mut open, mut abandoned) = (true, false);
         let mut leftovers = loop {
             tokio::select! {

@@ -181,8 +181,10 @@ async fn run(
     key: [u8; 32],
     last_words: &mut LastWords,
 ) -> Result<Left, Refusal> {
-        let store = descriptor.payload_store.as_deref();
-    let payloads = Payloads::open(store, &descriptor.run).await.map_err(Refusal::setup)?;
+    let store = descriptor.payload_store.as_deref();
+    let payloads = Payloads::open(store, &descriptor.run)
+        .await
+        .map_err(Refusal::setup)?;
     let queues = queues(descriptor, &payloads, &Seal::Keyed(key))?;
     let (orders, orders_rx) = mpsc::unbounded_channel();
     let mut terminate = signal(SignalKind::terminate())
@@ -221,7 +223,10 @@ fn queues(descriptor: &Descriptor, payloads: &Payloads, seal: &Seal) -> Result<Q
         }
     };
     Ok(Queues {
-                tasks: payloads.wrap(open(descriptor.names.tasks(), descriptor.ack_deadline)?, seal.clone()),
+        tasks: payloads.wrap(
+            open(descriptor.names.tasks(), descriptor.ack_deadline)?,
+            seal.clone(),
+        ),
         results: payloads.wrap(open(descriptor.names.results(), None)?, seal.clone()),
         control,
     })

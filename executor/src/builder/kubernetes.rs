@@ -8,8 +8,8 @@ use crate::cluster::{self, Cluster};
 use crate::error::BuildError;
 use crate::executor::PodPoolExecutor;
 use crate::kubernetes::spec::{PullPolicy, SecretFile, SpecError, WorkerSpec};
-use crate::run_payloads::asked_for;
 use crate::pubsub::{GivenNames, RunNames};
+use crate::run_payloads::asked_for;
 
 use super::{Builder, GRACE, encode, setting};
 
@@ -175,9 +175,7 @@ impl Builder {
     pub(super) async fn start_on_cluster(mut self) -> Result<PodPoolExecutor, BuildError> {
         let settings = std::mem::take(&mut self.cluster);
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let refused = |error: SpecError| {
-            setting(&error.setting, &error.value, &error.reason)
-        };
+        let refused = |error: SpecError| setting(&error.setting, &error.value, &error.reason);
         let spec = settings.spec.or_environment(&variable).map_err(refused)?;
         spec.check().map_err(refused)?;
         let (run, key, epoch) = match settings.succession {
@@ -204,7 +202,7 @@ impl Builder {
             grace: self.grace.unwrap_or(GRACE),
             lease: self.lease,
             initializer: encode(self.initializer)?,
-                        payload_store: asked_for(self.payload_store.take()),
+            payload_store: asked_for(self.payload_store.take()),
             ctrl_c: !self.ignore_ctrl_c,
         })
         .await

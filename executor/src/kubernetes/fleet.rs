@@ -77,7 +77,7 @@ pub async fn run(
     events: UnboundedSender<FleetEvent>,
 ) {
     let mut work = Work::new(fleet, events);
-        let leftovers = match work.serve(&mut orders).await {
+    let leftovers = match work.serve(&mut orders).await {
         Ending::Abandoned => Vec::new(),
         ending => work.end(ending == Ending::Gentle).await,
     };
