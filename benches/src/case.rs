@@ -61,7 +61,10 @@ pub const BARE: [Case; 3] = [
 /// # Errors
 /// There is no such case.
 pub fn find(name: &str) -> anyhow::Result<Case> {
-    let mut all = BARE.into_iter().chain(pool::CASES);
+    let all = BARE.into_iter().chain(pool::CASES);
+    #[cfg(feature = "pubsub")]
+    let all = all.chain(crate::pubsub::CASES);
+    let mut all = all;
     all.find(|case| case.name == name)
         .with_context(|| format!("there is no case {name:?}"))
 }

@@ -13,4 +13,6 @@ pub mod memory;
 pub mod pin;
 pub mod pool;
 pub mod ppe;
+#[cfg(feature = "pubsub")]
+pub mod pubsub;
 pub mod rows;

@@ -220,19 +220,70 @@ pub const PLANS: [Plan; 15] = [
     },
 ];
 
+/// Messages of a Pub/Sub row; packed tasks are many more in the same time.
+#[cfg(feature = "pubsub")]
+const MESSAGES: Size = Size {
+    full: 2_000,
+    quick: 500,
+};
+#[cfg(feature = "pubsub")]
+const PACKED: Size = Size {
+    full: 100_000,
+    quick: 20_000,
+};
+
+/// The rows of the Pub/Sub path.
+#[cfg(feature = "pubsub")]
+const PUBSUB: [Plan; 2] = [
+    Plan {
+        name: "pubsub",
+        what: "Pub/Sub emulator, one task a parcel",
+        unit: Unit::TasksPerSecond,
+        measured: Source::Case("pubsub-single", MESSAGES),
+        reference: Some(("bare loop", Source::Case("pubsub-bare", MESSAGES))),
+        budget: Budget::RatioAtLeast(0.9),
+        rounds: FEW,
+    },
+    Plan {
+        name: "pubsub-packed",
+        what: "the same, short tasks packed",
+        unit: Unit::TasksPerSecond,
+        measured: Source::Case("pubsub-packed", PACKED),
+        reference: Some(("one a parcel", Source::Case("pubsub-single", MESSAGES))),
+        budget: Budget::RatioAtLeast(20.0),
+        rounds: FEW,
+    },
+];
+
+/// Every row that this program can measure here.
+#[must_use]
+pub fn plans() -> Vec<Plan> {
+    let plans = PLANS.to_vec();
+    #[cfg(feature = "pubsub")]
+    let plans = {
+        let mut plans = plans;
+        if crate::pubsub::is_available() {
+            plans.extend(PUBSUB);
+        }
+        plans
+    };
+    plans
+}
+
 /// The plans that were asked for, in the table's order.
 ///
 /// # Errors
 /// A name that no row has.
 pub fn chosen(only: &[String]) -> anyhow::Result<Vec<Plan>> {
+    let plans = plans();
     for name in only {
-        PLANS
+        plans
             .iter()
             .find(|plan| plan.name == name)
             .with_context(|| format!("there is no row {name:?}; --list names them"))?;
     }
     let wanted = |plan: &Plan| only.is_empty() || only.iter().any(|name| name == plan.name);
-    Ok(PLANS.into_iter().filter(wanted).collect())
+    Ok(plans.into_iter().filter(wanted).collect())
 }
 
 /// What the sources need: this program's path, and the other programs once they were needed.
@@ -394,14 +445,14 @@ mod tests {
         let only = ["trip".to_owned(), "map".to_owned()];
         let names: Vec<_> = chosen(&only).unwrap().iter().map(|p| p.name).collect();
         assert_eq!(names, ["map", "trip"]);
-        assert_eq!(chosen(&[]).unwrap().len(), PLANS.len());
+        assert_eq!(chosen(&[]).unwrap().len(), plans().len());
         let error = chosen(&["mop".to_owned()]).unwrap_err().to_string();
         assert!(error.contains("mop"), "{error}");
     }
 
     #[test]
     fn no_two_rows_share_a_name() {
-        let names: std::collections::BTreeSet<_> = PLANS.iter().map(|plan| plan.name).collect();
-        assert_eq!(names.len(), PLANS.len());
+        let names: std::collections::BTreeSet<_> = plans().iter().map(|plan| plan.name).collect();
+        assert_eq!(names.len(), plans().len());
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use podpool_benches::args::{self, Ask, Board, OneCase};
 use podpool_benches::board::{Row, table};
-use podpool_benches::rows::{Bench, PLANS, chosen};
+use podpool_benches::rows::{Bench, chosen, plans};
 use podpool_benches::{bare, case, pin};
 
 fn main() -> ExitCode {
@@ -29,7 +29,7 @@ fn run() -> anyhow::Result<ExitCode> {
     match args::parse(std::env::args().skip(1))? {
         Ask::Help => write!(out, "{}", args::HELP)?,
         Ask::List => {
-            for plan in PLANS {
+            for plan in plans() {
                 writeln!(out, "{}", plan.name)?;
             }
         }

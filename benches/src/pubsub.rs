@@ -1,0 +1,211 @@
+//! The Pub/Sub path: a pool whose queues are topics, against a bare loop that moves the same messages.
+//!
+//! Both need an emulator (`PUBSUB_EMULATOR_HOST`). The worker of the pool is a local one, so that a row tells what
+//! podpool adds to the queue, and nothing of a cluster.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use podpool::core::queue::{Delivery, LeaseId, Queue, QueueError};
+use podpool::prelude::*;
+use podpool::pubsub::{Admin, Connection, PubSubQueue, RunLabels, RunNames};
+use podpool::{Isolation, RunId};
+
+use crate::case::{CHILDREN, Case};
+use crate::measure::rate;
+use crate::pool::echo;
+
+/// The lease of every queue here: the subscriptions' own, so that nothing is renewed after it is taken.
+const LEASE: Duration = Duration::from_secs(60);
+/// Bytes of a message of the bare loop: about what one envelope takes.
+const MESSAGE: usize = 200;
+/// Tasks that run before the clock does: they open the gate and the connections.
+const WARM_UP: u64 = 50;
+/// How long one pull waits.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// The cases of the Pub/Sub path.
+pub const CASES: [Case; 3] = [
+    Case {
+        name: "pubsub-single",
+        run: |n| on_a_runtime(through_pool(n, lonely)),
+    },
+    Case {
+        name: "pubsub-packed",
+        run: |n| on_a_runtime(through_pool(n, echo)),
+    },
+    Case {
+        name: "pubsub-bare",
+        run: |n| on_a_runtime(bare(n)),
+    },
+];
+
+/// Gives its number back, one task a parcel.
+#[podpool::task(pack = false)]
+pub fn lonely(value: u64) -> u64 {
+    value
+}
+
+/// Whether there is an emulator to measure on.
+#[must_use]
+pub fn is_available() -> bool {
+    std::env::var_os("PUBSUB_EMULATOR_HOST").is_some()
+}
+
+fn on_a_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build();
+    runtime.context("no runtime")?.block_on(work)
+}
+
+/// Topics of one measurement.
+struct Topics {
+    connection: Connection,
+    admin: Admin,
+    names: RunNames,
+    run: RunId,
+}
+
+impl Topics {
+    async fn make() -> anyhow::Result<Self> {
+        let connection = Connection::builder().open()?;
+        let admin = Admin::new(&connection).await?;
+        let run = RunId::random();
+        let names = RunNames::own("bench", &run)?;
+        let created = SystemTime::now();
+        let labels = RunLabels {
+            run: run.clone(),
+            created,
+            deadline: created + Duration::from_secs(3600),
+        };
+        admin.create(&names, &labels, LEASE).await?;
+        admin.create_control(&names, &labels, LEASE, 0, 1).await?;
+        Ok(Self {
+            connection,
+            admin,
+            names,
+            run,
+        })
+    }
+
+    fn queue(&self, name: &str) -> anyhow::Result<Arc<PubSubQueue>> {
+        let names = match name {
+            "tasks" => self.names.tasks(),
+            "results" => self.names.results(),
+            _ => {
+                let put = self.names.control().context("no control topic")?;
+                let take = self.names.control_of(0, 0).context("no control topic")?;
+                podpool::pubsub::QueueNames {
+                    topic: put.topic,
+                    subscription: take.subscription,
+                }
+            }
+        };
+        let queue = PubSubQueue::new(&self.connection, &names, LEASE, Some(LEASE))?;
+        Ok(Arc::new(queue))
+    }
+
+    async fn remove(self) -> anyhow::Result<()> {
+        let left = self.admin.delete_run(&self.names, &self.run).await.failed;
+        match left.first() {
+            None => Ok(()),
+            Some((name, error)) => bail!("{name} is left over: {error}"),
+        }
+    }
+}
+
+/// Tasks per second through a pool over Pub/Sub.
+async fn through_pool(n: u64, call: fn(u64) -> Call<u64>) -> anyhow::Result<f64> {
+    let topics = Topics::make().await?;
+    let queues = [
+        ("tasks", topics.queue("tasks")?),
+        ("results", topics.queue("results")?),
+        ("control", topics.queue("control")?),
+    ];
+    let pool = PodPoolExecutor::builder()
+        .max_workers(CHILDREN)
+        .isolation(Isolation::Process)
+        .lease(LEASE)
+        .decorate_queues(Arc::new(move |name, queue| {
+            let ours = queues.iter().find(|(own, _)| *own == name);
+            ours.map_or(queue, |(_, ours)| ours.clone())
+        }))
+        .build()
+        .await?;
+    submit_all(&pool, WARM_UP, call).await?;
+    let start = Instant::now();
+    submit_all(&pool, n, call).await?;
+    let speed = rate(n, start.elapsed());
+    pool.shutdown().await?;
+    topics.remove().await?;
+    Ok(speed)
+}
+
+async fn submit_all(
+    pool: &PodPoolExecutor,
+    n: u64,
+    call: fn(u64) -> Call<u64>,
+) -> anyhow::Result<()> {
+    let futures: Vec<_> = (0..n).map(|i| pool.submit(call(i))).collect();
+    for (i, future) in (0..n).zip(futures) {
+        if future.await? != i {
+            bail!("answer {i} is not its own");
+        }
+    }
+    Ok(())
+}
+
+/// Messages per second of a loop without a pool: a task goes out, two hands take it and send a result, the master
+/// takes the result. No `Started` goes with them, as podpool leaves it out for short tasks.
+async fn bare(n: u64) -> anyhow::Result<f64> {
+    let topics = Topics::make().await?;
+    let (tasks, results) = (topics.queue("tasks")?, topics.queue("results")?);
+    let hands = tokio::spawn(serve(tasks.clone(), results.clone(), WARM_UP + n));
+    move_all(&tasks, &results, WARM_UP).await?;
+    let start = Instant::now();
+    move_all(&tasks, &results, n).await?;
+    let speed = rate(n, start.elapsed());
+    hands.await.context("the hands panicked")??;
+    topics.remove().await?;
+    Ok(speed)
+}
+
+async fn move_all(tasks: &PubSubQueue, results: &PubSubQueue, n: u64) -> anyhow::Result<()> {
+    let message = || Bytes::from(vec![7; MESSAGE]);
+    let send = async { stored(tasks.put((0..n).map(|_| message()).collect()).await) };
+    let receive = async {
+        let mut left = n;
+        while left > 0 {
+            let answers = results.take(64, WAIT).await?;
+            left = left.saturating_sub(answers.len() as u64);
+            stored(results.ack(&leases(&answers)).await)?;
+        }
+        Ok(())
+    };
+    let (sent, received) = futures_util::join!(send, receive);
+    sent.and(received)
+}
+
+/// As many hands as the pool has slots, filled by one pull at a time.
+async fn serve(tasks: Arc<PubSubQueue>, results: Arc<PubSubQueue>, n: u64) -> anyhow::Result<()> {
+    let mut left = n;
+    while left > 0 {
+        let taken = tasks.take(CHILDREN, WAIT).await?;
+        left = left.saturating_sub(taken.len() as u64);
+        let answers = taken.iter().map(|task| task.body.clone()).collect();
+        stored(results.put(answers).await)?;
+        stored(tasks.ack(&leases(&taken)).await)?;
+    }
+    Ok(())
+}
+
+fn leases(deliveries: &[Delivery]) -> Vec<LeaseId> {
+    deliveries.iter().map(|one| one.lease.clone()).collect()
+}
+
+fn stored(answers: Vec<Result<(), QueueError>>) -> anyhow::Result<()> {
+    answers.into_iter().collect::<Result<(), _>>()?;
+    Ok(())
+}
