@@ -3,6 +3,7 @@
 //! The same loop runs in a pod and inside the master on a laptop. [`State`] decides; the loop only
 //! moves messages between it, the queues and the slots.
 
+mod appetite;
 pub mod conduct;
 pub mod effect;
 pub mod estimate;

@@ -109,7 +109,7 @@ macro_rules! executor_suite {
             a_dropped_shutdown_goes_on();
         }
         $crate::rows! { $beds; initializer;
-            it_runs_once_in_each_slot();
+            it_runs_once_in_each_slot(Order);
             it_runs_before_the_first_task();
             slots_start_lazily(Order);
             one_failure_is_borne();

@@ -30,6 +30,7 @@ use crate::slot::SlotId;
 
 use self::births::Births;
 use self::slots::SlotState;
+use super::appetite::Appetite;
 use super::effect::{Effect, Outgoing, Receipt, Topic};
 use super::estimate::Estimates;
 use super::held::{Chunk, Held};
@@ -69,6 +70,7 @@ pub struct State {
     next_slot: u32,
     next_frame: u64,
     estimates: Estimates,
+    appetite: Appetite,
     retired: RetiredSet,
     retired_since: Vec<TaskRun>,
     empty_pulls: u32,
@@ -101,6 +103,7 @@ impl State {
             next_slot: 0,
             next_frame: 0,
             estimates: Estimates::default(),
+            appetite: Appetite::default(),
             retired: RetiredSet::default(),
             retired_since: Vec::new(),
             empty_pulls: 0,
@@ -181,11 +184,17 @@ impl State {
         }
         let idle = self.idle_slots();
         let chunks = self.pending.len();
-        if idle > chunks {
-            return idle - chunks;
+        let soon_over = self.slots.iter().all(SlotState::is_short);
+        let ahead = if soon_over {
+            self.appetite.room(self.settings.slots)
+        } else {
+            0
+        };
+        if idle.max(ahead) > chunks {
+            return idle.max(ahead) - chunks;
         }
         // Nobody is idle: one more parcel may wait here while all that is held will soon be over.
-        usize::from(chunks == 0 && self.slots.iter().all(SlotState::is_short))
+        usize::from(chunks == 0 && soon_over)
     }
 
     /// Free hands: slots without work, and those that were not started yet, unless they do not start at present.

@@ -68,7 +68,12 @@ impl State {
             runs.clear();
             self.sort_out(execution, &entries, &looked_up, &mut runs)?
         };
-        if !runs.is_empty() && !self.is_soon_over(execution, kept.1) {
+        let worth = self.worth(execution, kept.1);
+        if !runs.is_empty() {
+            self.appetite.note(worth);
+        }
+        // Where the results come so soon, nobody needs to hear of the start.
+        if !runs.is_empty() && worth > SOON {
             self.say_started(execution, runs);
         }
         self.wait_for_slot(execution, kept.0, kept.1, now);
@@ -191,10 +196,11 @@ impl State {
         }
     }
 
-    /// Whether the results of a parcel will come so soon that nobody needs to hear of its start.
-    fn is_soon_over(&self, execution: u64, count: u32) -> bool {
+    /// Seconds of work in so many tasks of a parcel, by the longest of its kinds; infinitely many where one was never
+    /// measured.
+    fn worth(&self, execution: u64, count: u32) -> f64 {
         let Some(held) = self.parcels.get(&execution) else {
-            return true;
+            return 0.0;
         };
         let longest = held
             .known
@@ -203,7 +209,7 @@ impl State {
         let longest = longest
             .map(|seconds| seconds.unwrap_or(f64::INFINITY))
             .fold(0.0, f64::max);
-        longest * f64::from(count) <= SOON
+        longest * f64::from(count)
     }
 
     fn say_started(&mut self, execution: u64, tasks: Vec<TaskRun>) {
