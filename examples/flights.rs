@@ -13,8 +13,8 @@ use jiff::civil::Date;
 use podpool::prelude::*;
 use podpool::{Backend, Builder};
 use podpool_examples::flights::{
-    Arguments, BackendName, BackfillError, DaySummary, Plan, Progress, Summary, Workshop, backfill,
-    table,
+    Arguments, BackendName, BackfillError, DaySummary, Plan, Progress, Summary, Times, Workshop,
+    backfill, table,
 };
 
 /// One day: nothing but a store that failed is worth another try, the input stays as it is.
@@ -49,9 +49,12 @@ async fn main() -> ExitCode {
 /// Runs every day, writes the summary, prints the report; false when a day failed.
 async fn run(plan: &Plan) -> anyhow::Result<bool> {
     let started = Instant::now();
+    let mut times = Times::begin();
     let pool = builder(plan).build().await?;
-    let (summary, failed) = fold(&pool, plan).await;
+    times.built();
+    let (summary, failed) = fold(&pool, plan, &mut times).await;
     pool.shutdown().await?;
+    times.shut_down();
     plan.out.put("summary.json", summary.json()?).await?;
     let took = started.elapsed();
     let report = table(
@@ -62,6 +65,7 @@ async fn run(plan: &Plan) -> anyhow::Result<bool> {
         plan.out.name(),
     );
     io::stdout().write_all(report.as_bytes())?;
+    complain(&times.to_string());
     for (day, reason) in &failed {
         complain(&format!("{day}: {reason}"));
     }
@@ -78,13 +82,18 @@ fn builder(plan: &Plan) -> Builder {
 }
 
 /// Submits every day and folds what comes back; the failed days with their reasons, in order.
-async fn fold(pool: &PodPoolExecutor, plan: &Plan) -> (Summary, Vec<(Date, String)>) {
+async fn fold(
+    pool: &PodPoolExecutor,
+    plan: &Plan,
+    times: &mut Times,
+) -> (Summary, Vec<(Date, String)>) {
     let call = |day| backfill_day(day, plan.input.clone(), plan.out.name().to_owned());
     let mut results = pool.map(plan.days.iter(), call).return_exceptions();
     let mut days = plan.days.iter();
     let mut progress = Progress::new(plan.days.count());
     let (mut summary, mut failed) = (Summary::default(), Vec::new());
     while let (Some(result), Some(day)) = (results.next().await, days.next()) {
+        times.result();
         progress.day(result.is_err());
         match result {
             Ok(Some(done)) => summary.add(done),

@@ -69,6 +69,7 @@ struct Topics {
 }
 
 impl Topics {
+    #[expect(clippy::disallowed_methods, reason = "labels bear wall time")]
     async fn make() -> anyhow::Result<Self> {
         let connection = Connection::builder().open()?;
         let admin = Admin::new(&connection).await?;

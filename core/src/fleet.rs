@@ -21,6 +21,10 @@ pub enum FleetOrder {
         /// Whether no more tasks will be submitted.
         closing: bool,
     },
+    /// A worker was not heard for a lease: it is no worker until it is heard again.
+    Silent(Arc<str>),
+    /// It was.
+    Heard(Arc<str>),
     /// Every future is resolved: remove everything that was made for the run, then say
     /// [`FleetEvent::Ended`].
     End,

@@ -33,6 +33,7 @@ mod report;
 mod rows;
 mod store;
 mod summary;
+mod times;
 mod totals;
 mod weather;
 
@@ -48,5 +49,6 @@ pub use out::{Out, OutError};
 pub use progress::Progress;
 pub use report::table;
 pub use summary::{CarrierSummary, DaySummary, Summary};
+pub use times::Times;
 pub use totals::{Mean, Totals};
 pub use weather::Weather;

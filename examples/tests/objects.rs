@@ -114,6 +114,10 @@ impl Below {
     fn new(test: &str) -> Self {
         let number = std::process::id();
         let url = format!("s3://test-bucket/flights-{number}/{test}");
+        // The test's own client needs a provider too; another test may have installed it.
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
         let settings = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
         let (store, prefix) = parse_url_opts(&Url::parse(&url).unwrap(), settings).unwrap();
         Self {

@@ -4,7 +4,15 @@ use std::future::Future;
 
 pub use podpool_core::__private::*;
 
-/// Runs an async `main` on a multi-threaded runtime.
+#[cfg(feature = "kubernetes")]
+pub use crate::farewell::Farewell;
+
+/// Nothing outlives a program without a cluster.
+#[cfg(not(feature = "kubernetes"))]
+#[derive(Debug)]
+pub struct Farewell;
+
+/// Runs an async `main` on a multi-threaded runtime, and waits until what it left on a cluster is removed.
 ///
 /// # Panics
 /// When the operating system refuses the threads of a runtime; nothing has run then.
@@ -13,6 +21,8 @@ pub use podpool_core::__private::*;
     reason = "main has nobody to tell but the terminal"
 )]
 pub fn block_on_main<F: Future>(main: F) -> F::Output {
+    // Declared first: it goes after the runtime, whose tasks may hold executors.
+    let _farewell = Farewell;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use podpool_core::id::RunId;
 use podpool_core::init::{BuildRefused, may_build};
+use podpool_core::queue::Queue;
 use podpool_core::registry::Registry;
 use podpool_core::task::Call;
 use podpool_core::worker::OutputSink;
 
 use crate::error::BuildError;
 use crate::executor::PodPoolExecutor;
-use crate::local::{self, Local, QueueDecorator};
+use crate::local::{self, Local};
 use crate::output;
 use crate::run_payloads::{Payloads, asked_for};
 
@@ -49,6 +50,9 @@ pub enum Backend {
     /// A Kubernetes cluster, with Pub/Sub as its queue. Needs the feature `kubernetes`.
     Kubernetes,
 }
+
+/// Wraps a queue, for tests with faults; the name says which.
+pub type QueueDecorator = Arc<dyn Fn(&str, Arc<dyn Queue>) -> Arc<dyn Queue> + Send + Sync>;
 
 /// Describes an executor; every setting has a default.
 #[must_use = "an executor starts when it is built"]
@@ -153,7 +157,8 @@ impl Builder {
         self
     }
 
-    /// Leaves Ctrl-C to the program. By default the first cancels what has not begun, the second ends everything.
+    /// Leaves Ctrl-C and SIGTERM to the program. By default the first Ctrl-C cancels what has not begun, the second
+    /// ends everything, and so does SIGTERM where workers are on a cluster: the run is removed, `main` goes on.
     pub const fn ignore_ctrl_c(mut self) -> Self {
         self.ignore_ctrl_c = true;
         self
@@ -168,7 +173,7 @@ impl Builder {
         self
     }
 
-    /// Wraps the local queues, for tests with faults.
+    /// Wraps the queues on the master's side, for tests with faults.
     #[doc(hidden)]
     pub fn decorate_queues(mut self, decorator: QueueDecorator) -> Self {
         self.decorator = Some(decorator);

@@ -20,11 +20,13 @@ use podpool_core::registry::Registry;
 use podpool_core::worker::Queues;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::builder::QueueDecorator;
 use crate::ctrl_c;
 use crate::descriptor::Descriptor;
 use crate::dispatch::{self, Dispatch, FleetHandle, PrintedSink};
 use crate::error::BuildError;
 use crate::executor::{Handle, PodPoolExecutor};
+use crate::farewell;
 use crate::kubernetes::client;
 use crate::kubernetes::fleet::{self, Fleet};
 use crate::kubernetes::job::RunSecret;
@@ -62,6 +64,7 @@ pub(crate) struct Cluster {
     pub(crate) initializer: Option<(u32, Bytes)>,
     pub(crate) payload_store: Option<String>,
     pub(crate) ctrl_c: bool,
+    pub(crate) decorator: Option<QueueDecorator>,
 }
 
 impl fmt::Debug for Cluster {
@@ -107,9 +110,13 @@ pub(crate) async fn start(cluster: Cluster) -> Result<PodPoolExecutor, BuildErro
         .map_err(failed("start the executor's runtime"))?;
     let ctrl_c = cluster.ctrl_c;
     let (ready, prepared) = oneshot::channel();
+    let present = farewell::begin(&mailbox);
     thread::Builder::new()
         .name("podpool".to_owned())
-        .spawn(move || runtime.block_on(live(cluster, ready, inbox, measured)))
+        .spawn(move || {
+            runtime.block_on(live(cluster, ready, inbox, measured));
+            drop(present);
+        })
         .map_err(failed("start the executor's thread"))?;
     let gone = || BuildError::Start {
         what: "prepare the run".to_owned(),
@@ -118,6 +125,8 @@ pub(crate) async fn start(cluster: Cluster) -> Result<PodPoolExecutor, BuildErro
     prepared.await.map_err(|_| gone())??;
     if ctrl_c {
         ctrl_c::watch(&mailbox).map_err(failed("start the thread that hears Ctrl-C"))?;
+        ctrl_c::watch_termination(&mailbox)
+            .map_err(failed("start the thread that hears SIGTERM"))?;
     }
     Ok(PodPoolExecutor::new(handle))
 }
@@ -227,6 +236,10 @@ impl Cluster {
         })
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "labels tell people and gc, days later, when a run began"
+    )]
     fn labels(&self) -> RunLabels {
         let created = SystemTime::now();
         RunLabels {
@@ -251,14 +264,20 @@ impl Cluster {
                 reason: error.to_string(),
             })?))
         };
+        let decorate = |name: &str, queue| match &self.decorator {
+            Some(decorate) => decorate(name, queue),
+            None => queue,
+        };
         let wrap = |queue| payloads.wrap(queue, Seal::Keyed(self.key));
+        let control = match self.names.control() {
+            Some(names) => open(names, None)?,
+            None => Arc::new(SilentQueue::new(lease)),
+        };
+        let results = open(self.names.results(), results)?;
         Ok(Queues {
-            tasks: wrap(open(self.names.tasks(), None)?),
-            results: wrap(open(self.names.results(), results)?),
-            control: match self.names.control() {
-                Some(names) => open(names, None)?,
-                None => Arc::new(SilentQueue::new(lease)),
-            },
+            tasks: wrap(decorate("tasks", open(self.names.tasks(), None)?)),
+            results: wrap(decorate("results", results)),
+            control: decorate("control", control),
         })
     }
 

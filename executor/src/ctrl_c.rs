@@ -1,76 +1,120 @@
-//! Ctrl-C: the first cancels what has not begun, the second ends everything.
+//! Signals to the master. Ctrl-C: the first cancels what has not begun, the second ends everything. SIGTERM, of a
+//! master whose workers are elsewhere: the first ends everything, so that the run is removed before the program goes.
 //!
-//! One thread hears for all executors of the program. When none lives, or both words were said, Ctrl-C does what it
-//! does in any program.
+//! A thread for each signal hears for all executors of the program. When none lives, or all words were said, the
+//! signal does what it does in any program.
 
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread;
 
-use tokio::signal::ctrl_c;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::lock::lock;
 use crate::mailbox::{Command, Mailbox, ShutdownBehavior};
 
-/// Exit code of a program that Ctrl-C ended: 128 and the signal's number.
-const INTERRUPTED: i32 = 130;
-
-/// The executors that are told.
-static EXECUTORS: Mutex<Vec<Weak<Mailbox>>> = Mutex::new(Vec::new());
+/// Ctrl-C.
+static INTERRUPT: Ear = Ear::new(
+    "podpool-ctrl-c",
+    SignalKind::interrupt,
+    &[ShutdownBehavior::CancelPending, ShutdownBehavior::Abort],
+);
+/// What Kubernetes and service managers send before they kill.
+#[cfg(feature = "kubernetes")]
+static TERMINATE: Ear = Ear::new(
+    "podpool-sigterm",
+    SignalKind::terminate,
+    &[ShutdownBehavior::Abort],
+);
 
 /// Tells this executor of Ctrl-C for as long as it lives.
 pub(crate) fn watch(mailbox: &Arc<Mailbox>) -> io::Result<()> {
-    static LISTENER: OnceLock<Result<(), io::ErrorKind>> = OnceLock::new();
-    let listening = LISTENER.get_or_init(|| listen().map_err(|error| error.kind()));
-    (*listening)?;
-    let mut executors = EXECUTORS.lock().unwrap_or_else(PoisonError::into_inner);
-    executors.retain(|executor| executor.strong_count() > 0);
-    executors.push(Arc::downgrade(mailbox));
-    Ok(())
+    INTERRUPT.watch(mailbox)
 }
 
-fn listen() -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    thread::Builder::new()
-        .name("podpool-ctrl-c".to_owned())
-        .spawn(move || {
-            runtime.block_on(async {
-                let mut said = 0;
-                while ctrl_c().await.is_ok() {
-                    said = on_ctrl_c(said);
-                }
-            });
-        })?;
-    Ok(())
+/// Tells this executor of SIGTERM for as long as it lives. On one machine nobody needs it: slots end with their
+/// master.
+#[cfg(feature = "kubernetes")]
+pub(crate) fn watch_termination(mailbox: &Arc<Mailbox>) -> io::Result<()> {
+    TERMINATE.watch(mailbox)
 }
 
-/// Passes the word on; returns how often it was said to executors that live.
-fn on_ctrl_c(said: u32) -> u32 {
-    let executors = EXECUTORS.lock().unwrap_or_else(PoisonError::into_inner);
-    let living: Vec<Arc<Mailbox>> = executors
-        .iter()
-        .filter_map(Weak::upgrade)
-        .filter(|mailbox| !mailbox.is_gone())
-        .collect();
-    let behavior = match said {
-        _ if living.is_empty() => leave(),
-        0 => ShutdownBehavior::CancelPending,
-        1 => ShutdownBehavior::Abort,
-        _ => leave(),
-    };
-    for mailbox in living {
-        let (done, _) = oneshot::channel();
-        mailbox.command(Command::Shutdown { behavior, done });
+/// Who hears of a signal, and what they are told the first time, the second time and so on.
+struct Ear {
+    thread: &'static str,
+    kind: fn() -> SignalKind,
+    words: &'static [ShutdownBehavior],
+    executors: Mutex<Vec<Weak<Mailbox>>>,
+    listening: OnceLock<Result<(), io::ErrorKind>>,
+}
+
+impl Ear {
+    const fn new(
+        thread: &'static str,
+        kind: fn() -> SignalKind,
+        words: &'static [ShutdownBehavior],
+    ) -> Self {
+        Self {
+            thread,
+            kind,
+            words,
+            executors: Mutex::new(Vec::new()),
+            listening: OnceLock::new(),
+        }
     }
-    said + 1
+
+    fn watch(&'static self, mailbox: &Arc<Mailbox>) -> io::Result<()> {
+        let listen = || self.listen().map_err(|error| error.kind());
+        (*self.listening.get_or_init(listen))?;
+        let mut executors = lock(&self.executors);
+        executors.retain(|executor| executor.strong_count() > 0);
+        executors.push(Arc::downgrade(mailbox));
+        Ok(())
+    }
+
+    fn listen(&'static self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let signals = {
+            let _inside = runtime.enter();
+            signal((self.kind)())?
+        };
+        thread::Builder::new()
+            .name(self.thread.to_owned())
+            .spawn(move || runtime.block_on(self.hear(signals)))?;
+        Ok(())
+    }
+
+    async fn hear(&self, mut signals: Signal) {
+        let mut said = 0;
+        while signals.recv().await.is_some() {
+            let living = self.living();
+            let word = self.words.get(said).filter(|_| !living.is_empty());
+            let Some(&behavior) = word else {
+                leave((self.kind)());
+            };
+            for mailbox in living {
+                let (done, _) = oneshot::channel();
+                mailbox.command(Command::Shutdown { behavior, done });
+            }
+            said += 1;
+        }
+    }
+
+    fn living(&self) -> Vec<Arc<Mailbox>> {
+        let executors = lock(&self.executors);
+        let living = executors.iter().filter_map(Weak::upgrade);
+        living.filter(|mailbox| !mailbox.is_gone()).collect()
+    }
 }
 
 #[expect(
     clippy::exit,
-    reason = "what Ctrl-C does in a program without a handler"
+    reason = "what the signal does in a program without a handler"
 )]
-fn leave() -> ! {
-    std::process::exit(INTERRUPTED)
+fn leave(signal: SignalKind) -> ! {
+    // What a shell says of a program that a signal ended.
+    std::process::exit(128 + signal.as_raw_value())
 }

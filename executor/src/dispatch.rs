@@ -100,13 +100,16 @@ struct RunningDispatch {
     leftovers: Vec<String>,
     /// The epoch of the master that took the run over.
     superseded: Option<u64>,
+    /// Messages that were not this run's: a bad seal, or a word that no worker says here.
+    dropped: u64,
     slots: usize,
     epoch: u64,
     control_pause: Duration,
     printed: Option<PrintedSink>,
     measured: Arc<crate::measured::Measured>,
     payloads: Payloads,
-    tasks: Publisher<()>,
+    /// Receipts are the parcels' numbers.
+    tasks: Publisher<u32>,
     control: Publisher<()>,
     pull: Pull,
     acks: FuturesUnordered<BoxFuture<'static, ()>>,
@@ -116,6 +119,8 @@ struct RunningDispatch {
     submissions: Vec<Submission>,
     commands: Vec<Command>,
     shutdown: Option<ShutdownBehavior>,
+    /// Whether what runs is of no use any more.
+    aborted: bool,
     done: Vec<oneshot::Sender<Result<(), ShutdownError>>>,
 }
 
@@ -123,6 +128,8 @@ struct RunningDispatch {
 enum Woken {
     Results(Result<Vec<Delivery>, QueueError>),
     Mail,
+    /// Parcels, by their numbers, are stored.
+    Sent(Vec<u32>),
     Stored,
     Fleet(FleetEvent),
     Tick,
@@ -152,6 +159,7 @@ impl RunningDispatch {
             ending: false,
             leftovers: Vec::new(),
             superseded: None,
+            dropped: 0,
             control_pause,
             printed,
             measured,
@@ -165,6 +173,7 @@ impl RunningDispatch {
             submissions: Vec::new(),
             commands: Vec::new(),
             shutdown: None,
+            aborted: false,
             done: Vec::new(),
             queues,
         }
@@ -182,6 +191,11 @@ impl RunningDispatch {
         match woken {
             Woken::Results(answer) => self.on_pulled(now, answer),
             Woken::Fleet(event) => self.on_fleet(now, event),
+            Woken::Sent(parcels) => {
+                for number in parcels {
+                    self.state.on_stored(now, number);
+                }
+            }
             Woken::Mail | Woken::Stored | Woken::Tick => {}
         }
         self.state.on_tick(now);
@@ -205,7 +219,7 @@ impl RunningDispatch {
         tokio::select! {
             biased;
                         answer = &mut self.pull, if !self.ending => Woken::Results(answer),
-            _ = self.tasks.next() => Woken::Stored,
+            parcels = self.tasks.next() => Woken::Sent(parcels),
             _ = self.control.next() => Woken::Stored,
             Some(()) = self.acks.next() => Woken::Stored,
             () = self.inbox.changed(), if !saturated => Woken::Mail,
@@ -228,10 +242,13 @@ impl RunningDispatch {
         loop {
             let more = !self.is_saturated() && self.drain();
             while let Some(parcel) = self.state.next_parcel(now) {
-                self.tasks.push(parcel, None);
+                let number = self.state.newest_parcel();
+                self.state.on_sending(number);
+                self.tasks.push(parcel, Some(number));
             }
-            for parcel in self.state.take_redriven() {
-                self.tasks.push(parcel, None);
+            for (number, parcel) in self.state.take_redriven() {
+                self.state.on_sending(number);
+                self.tasks.push(parcel, Some(number));
             }
             if !more {
                 break;
@@ -282,6 +299,7 @@ impl RunningDispatch {
         match behavior {
             ShutdownBehavior::CancelPending => self.state.cancel_pending(),
             ShutdownBehavior::Abort => {
+                self.aborted = true;
                 self.state.abort();
                 self.order(FleetOrder::Stop);
             }
@@ -310,10 +328,16 @@ impl RunningDispatch {
             self.on_message(now, body);
         }
         self.state.tell_measured(&self.measured);
-        if !leases.is_empty() {
-            self.acks
-                .push(Box::pin(acknowledge(self.queues.results.clone(), leases)));
+        if leases.is_empty() {
+            return;
         }
+        let queue = self.queues.results.clone();
+        self.acks.push(if self.superseded.is_some() {
+            // They may be words to the other master, which would miss them.
+            Box::pin(give_back(queue, leases))
+        } else {
+            Box::pin(acknowledge(queue, leases))
+        });
     }
 
     fn on_message(&mut self, now: Instant, body: bytes::Bytes) {
@@ -321,7 +345,8 @@ impl RunningDispatch {
         let known = message.as_ref().ok().and_then(Message::origin);
         if let Some((run, epoch)) = known {
             if run != self.state.run() {
-                warn!(%run, "a message of another run was dropped");
+                self.dropped += 1;
+                warn!(%run, dropped = self.dropped, "a message of another run was dropped");
                 return;
             }
             if epoch > self.epoch {
@@ -338,9 +363,19 @@ impl RunningDispatch {
             Ok(Message::Hello(hello)) => self.state.on_hello(now, hello),
             Ok(Message::Printed(printed)) => self.show(&printed),
             Ok(Message::Reference(lost, _)) => self.state.on_lost_results(now, &lost),
-            Ok(other) => warn!(?other, "a message on the results' queue was dropped"),
-            Err(error) => warn!(%error, "a message on the results' queue was dropped"),
+            Ok(_) => self.drop_message("it is no worker's"),
+            Err(error) => self.drop_message(&error.to_string()),
         }
+    }
+
+    /// Whoever put it there proved nothing: it names no task.
+    fn drop_message(&mut self, problem: &str) {
+        self.dropped += 1;
+        warn!(
+            problem,
+            dropped = self.dropped,
+            "a message on the results' queue was dropped"
+        );
     }
 
     /// A queue that takes nothing for so long is gone.
@@ -395,6 +430,9 @@ impl RunningDispatch {
     /// Tells the fleet how much there is to do, and when it is over.
     fn tell_fleet(&mut self) {
         let unfinished = self.state.unfinished();
+        for order in self.state.take_fleet_orders() {
+            self.order(order);
+        }
         if self.state.broken().is_some() && !self.ending {
             self.ending = true;
             self.order(FleetOrder::Stop);
@@ -434,10 +472,11 @@ impl RunningDispatch {
         if let Some(reason) = self.state.broken() {
             self.inbox.close(Closed::Broken(reason.into()));
         }
-        if self.shutdown.is_some() && self.state.unfinished() == 0 {
-            self.state.set_run_state(RunState::Ended);
-        } else if self.shutdown.is_some() {
-            self.state.set_run_state(RunState::Closing);
+        let broken = self.state.broken().is_some() && self.superseded.is_none();
+        let closing = self.shutdown.is_some();
+        let told = run_state(self.aborted || broken, closing, self.state.unfinished());
+        if let Some(told) = told {
+            self.state.set_run_state(told);
         }
         if self.ending {
             // The last word is the state above; after it nobody listens.
@@ -473,7 +512,7 @@ impl RunningDispatch {
         }
         match self.leftovers.as_slice() {
             [] => Ok(()),
-            [what @ ..] => Err(ShutdownError::Leftover {
+            what => Err(ShutdownError::Leftover {
                 what: what.join("; "),
             }),
         }
@@ -483,6 +522,7 @@ impl RunningDispatch {
     async fn finish(mut self) {
         debug!(
             late_results = self.state.late_results(),
+            dropped = self.dropped,
             "the executor ends"
         );
         self.state.wake();
@@ -497,6 +537,17 @@ impl RunningDispatch {
         self.drain();
         self.answer_shutdowns(&outcome);
         while self.acks.next().await.is_some() {}
+    }
+}
+
+/// What workers are told of a run that is no longer open. An aborted one's must not wait for what they run: until they
+/// go, their pods, and so the master, would wait for the grace.
+const fn run_state(aborted: bool, closing: bool, unfinished: usize) -> Option<RunState> {
+    match (aborted, closing) {
+        (true, _) => Some(RunState::Aborted),
+        (false, true) if unfinished == 0 => Some(RunState::Ended),
+        (false, true) => Some(RunState::Closing),
+        (false, false) => None,
     }
 }
 
@@ -516,6 +567,11 @@ async fn acknowledge(queue: Arc<dyn Queue>, leases: Vec<LeaseId>) {
     queue.ack(&leases).await;
 }
 
+/// Results that cannot be given back come again when their leases end.
+async fn give_back(queue: Arc<dyn Queue>, leases: Vec<LeaseId>) {
+    queue.release(&leases).await;
+}
+
 /// The name by which parcels call the task of this index.
 fn kind(index: u32) -> Kind {
     let spec = Registry::global()
@@ -528,5 +584,21 @@ fn kind(index: u32) -> Kind {
     Kind {
         name: name.into(),
         fingerprint,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_aborted_run_never_looks_like_one_that_ended() {
+        assert_eq!(run_state(false, false, 0), None);
+        assert_eq!(run_state(false, true, 1), Some(RunState::Closing));
+        assert_eq!(run_state(false, true, 0), Some(RunState::Ended));
+        for (closing, unfinished) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
+            let told = run_state(true, closing, unfinished);
+            assert_eq!(told, Some(RunState::Aborted));
+        }
     }
 }

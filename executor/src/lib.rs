@@ -35,6 +35,8 @@ mod descriptor;
 mod dispatch;
 mod error;
 mod executor;
+#[cfg(feature = "kubernetes")]
+mod farewell;
 mod future;
 mod known;
 #[cfg(feature = "kubernetes")]
@@ -72,14 +74,14 @@ pub use podpool_core::worker::{OutputLine, OutputSink};
 pub use podpool_core::{permanent, test_slots};
 pub use podpool_macros::{main, task};
 
+#[doc(hidden)]
+pub use self::builder::QueueDecorator;
 pub use self::builder::{Backend, Builder, Isolation};
 pub use self::error::{
     AttemptReport, BuildError, NotDone, ShutdownError, TaskError, TaskErrorKind, Unfinished,
 };
 pub use self::executor::PodPoolExecutor;
 pub use self::future::{Cancel, CancelOutcome, TaskFuture, TaskHandle, TaskState};
-#[doc(hidden)]
-pub use self::local::QueueDecorator;
 pub use self::mailbox::ShutdownBehavior;
 pub use self::map::Map;
 pub use self::roles::{init, init_with};

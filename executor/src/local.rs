@@ -20,7 +20,7 @@ use podpool_core::worker::{self, Conduct, Order, OutputSink, Queues, Worker};
 use tokio::sync::mpsc;
 use tracing::error;
 
-use crate::builder::Isolation;
+use crate::builder::{Isolation, QueueDecorator};
 use crate::ctrl_c;
 use crate::dispatch::{self, Dispatch, FleetHandle};
 use crate::error::BuildError;
@@ -40,9 +40,6 @@ const MESSAGE_BYTES: usize = u32::MAX as usize;
 const PARCELS_FOR_EACH_SLOT: usize = 4;
 /// Bytes of arguments that may be out; those of short ones are a second copy beside the table's.
 const BYTES_OUT: usize = 64 << 20;
-
-/// Wraps a queue, for tests with faults; the name says which.
-pub type QueueDecorator = Arc<dyn Fn(&str, Arc<dyn Queue>) -> Arc<dyn Queue> + Send + Sync>;
 
 /// A local executor's description, checked.
 pub(crate) struct Local {
@@ -134,7 +131,12 @@ fn start_worker(worker: Worker) -> FleetHandle {
                 left = &mut running => break left,
                 order = fleet_orders.recv(), if open => match order {
                     // At the end of a run the worker hears of it on the control queue.
-                    Some(FleetOrder::Needed { .. } | FleetOrder::End) => {}
+                    Some(
+                        FleetOrder::Needed { .. }
+                        | FleetOrder::End
+                        | FleetOrder::Silent(_)
+                        | FleetOrder::Heard(_),
+                    ) => {}
                     order => {
                         open = order.is_some();
                         // A worker that has left needs no orders.

@@ -19,7 +19,8 @@ use podpool_core::registry::Registry;
 use podpool_core::slot::{Launch, Program, Setup};
 use podpool_core::task::Place;
 use podpool_core::worker::{Conduct, Left, Order, OutputSink, Queues, Settings, Worker};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -101,13 +102,14 @@ fn eprint_line(line: &str) {
 
 /// Works until the worker leaves; returns its exit code.
 fn work(last_words: &mut LastWords) -> Result<i32, Refusal> {
-    let (descriptor, key) = read_run(&run_dir()?)?;
-    check(&descriptor)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Refusal::new(75, format!("the runtime cannot start: {error}")))?;
-    let left = runtime.block_on(run(&descriptor, key, last_words))?;
+    let terminate = hear_sigterm(&runtime)?;
+    let (descriptor, key) = read_run(&run_dir()?)?;
+    check(&descriptor)?;
+    let left = runtime.block_on(run(&descriptor, key, terminate, last_words))?;
     // What waits in the runtime is a pull that nobody needs.
     runtime.shutdown_background();
     info!(?left, "the worker leaves");
@@ -119,6 +121,14 @@ fn work(last_words: &mut LastWords) -> Result<i32, Refusal> {
             Ok(0)
         }
     }
+}
+
+/// Hears SIGTERM from here on. The first process of a container ignores what it does not hear: a pod that is deleted
+/// before that stays for its whole grace. What comes before somebody listens is kept.
+fn hear_sigterm(runtime: &Runtime) -> Result<Signal, Refusal> {
+    let _entered = runtime.enter();
+    signal(SignalKind::terminate())
+        .map_err(|error| Refusal::new(75, format!("SIGTERM cannot be heard: {error}")))
 }
 
 fn run_dir() -> Result<PathBuf, Refusal> {
@@ -179,6 +189,7 @@ fn check(descriptor: &Descriptor) -> Result<(), Refusal> {
 async fn run(
     descriptor: &Descriptor,
     key: [u8; 32],
+    mut terminate: Signal,
     last_words: &mut LastWords,
 ) -> Result<Left, Refusal> {
     let store = descriptor.payload_store.as_deref();
@@ -187,8 +198,6 @@ async fn run(
         .map_err(Refusal::setup)?;
     let queues = queues(descriptor, &payloads, &Seal::Keyed(key))?;
     let (orders, orders_rx) = mpsc::unbounded_channel();
-    let mut terminate = signal(SignalKind::terminate())
-        .map_err(|error| Refusal::new(75, format!("SIGTERM cannot be heard: {error}")))?;
     let grace = descriptor.termination;
     let listener = tokio::spawn(async move {
         // The channel is kept open: a worker without anybody to give orders stops.

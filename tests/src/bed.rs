@@ -1,16 +1,26 @@
 //! What a suite runs on: how to build the pool, and what its back-end can do.
 
-use std::sync::Arc;
+mod place;
+
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use podpool::{Builder, Isolation, PodPoolExecutor};
+use podpool::{Builder, PodPoolExecutor, RunId};
 use podpool_core::queue::Queue;
 use podpool_core::queue::faulty::{Faults, Faulty};
 
+use crate::gate::Gate;
+use crate::journal::Journal;
 use crate::news::{self, News, Reporter};
+#[cfg(feature = "kubernetes")]
+use crate::pods::Pods;
+#[cfg(feature = "pubsub")]
+use crate::pubsub::{emulator, run::Topics};
 use crate::run::within;
 use crate::tap::Tap;
 use crate::tasks;
+
+use place::Place;
 
 /// A lease that is short enough for a test to outlive.
 pub const SHORT_LEASE: Duration = Duration::from_millis(300);
@@ -23,9 +33,13 @@ pub const GRACE: Duration = Duration::from_millis(200);
 pub enum Need {
     /// A slot is a process: a crash hits one task only, a blocking task can be killed.
     Processes,
-    /// The queue delivers each message once and in order, and loses no call: what runs can be counted, and
-    /// cancellation arrives at once.
+    /// The queue delivers each message once and loses no call: what runs can be counted, and cancellation arrives
+    /// at once.
+    Faultless,
+    /// The queue gives messages in the order in which it took them, and no more are out than hands can hold.
     Order,
+    /// The program is built without the feature `kubernetes`.
+    NoCluster,
 }
 
 impl Need {
@@ -34,7 +48,9 @@ impl Need {
     pub const fn phrase(self) -> &'static str {
         match self {
             Self::Processes => "slots that are processes",
-            Self::Order => "a queue without faults",
+            Self::Faultless => "a queue without faults",
+            Self::Order => "a queue that keeps the order",
+            Self::NoCluster => "a program without the feature kubernetes",
         }
     }
 }
@@ -43,29 +59,46 @@ impl Need {
 #[derive(Clone, Debug)]
 pub struct Bed {
     name: String,
-    isolation: Isolation,
+    place: Place,
     faults: Option<Faults>,
+    /// The runs of which something is left elsewhere until it is removed.
+    runs: Arc<Mutex<Vec<RunId>>>,
 }
 
 impl Bed {
+    fn new(place: Place) -> Self {
+        Self {
+            name: place.name().to_owned(),
+            place,
+            faults: None,
+            runs: Arc::default(),
+        }
+    }
+
     /// The default back-end: child processes, and queues without faults.
     #[must_use]
     pub fn process() -> Self {
-        Self {
-            name: "process".to_owned(),
-            isolation: Isolation::Process,
-            faults: None,
-        }
+        Self::new(Place::Process)
     }
 
     /// Slots are threads of this process; queues without faults.
     #[must_use]
     pub fn in_process() -> Self {
-        Self {
-            name: "in-process".to_owned(),
-            isolation: Isolation::InProcess,
-            faults: None,
-        }
+        Self::new(Place::InProcess)
+    }
+
+    /// Child processes, over topics of the emulator; `None` if there is none.
+    #[cfg(feature = "pubsub")]
+    #[must_use]
+    pub fn pubsub() -> Option<Self> {
+        emulator::is_there().then(|| Self::new(Place::PubSub))
+    }
+
+    /// Pods of an image with this program, over the emulator; `None` if there is no cluster.
+    #[cfg(feature = "kubernetes")]
+    #[must_use]
+    pub fn pods(program: &str) -> Option<Self> {
+        Some(Self::new(Place::Pods(Pods::find(program)?)))
     }
 
     /// The same slots, over queues that misbehave.
@@ -86,17 +119,83 @@ impl Bed {
     #[must_use]
     pub fn has(&self, need: Need) -> bool {
         match need {
-            Need::Processes => self.isolation == Isolation::Process,
-            Need::Order => self.faults.is_none(),
+            Need::Processes => !matches!(self.place, Place::InProcess),
+            Need::Faultless => self.faults.is_none(),
+            Need::Order => self.faults.is_none() && self.place.is_in_memory(),
+            Need::NoCluster => !cfg!(feature = "kubernetes"),
         }
     }
 
-    /// So many tasks, or a fiftieth of them where each message may take its time.
+    /// How much more time than in memory everything may take here.
+    #[must_use]
+    pub const fn patience(&self) -> u32 {
+        self.place.patience()
+    }
+
+    /// Longer than a task takes to begin where a slot is ready for it.
+    #[must_use]
+    pub const fn soon(&self) -> Duration {
+        if self.place.is_in_memory() {
+            Duration::from_millis(700)
+        } else {
+            Duration::from_secs(5)
+        }
+    }
+
+    /// A time for tasks that are stopped: longer than one takes to reach a gate.
+    #[must_use]
+    pub const fn short(&self) -> Duration {
+        if self.place.is_in_memory() {
+            Duration::from_millis(150)
+        } else {
+            Duration::from_secs(1)
+        }
+    }
+
+    /// Whether a worker may bear this name, as tasks and reports tell it.
+    #[must_use]
+    pub fn is_worker(&self, name: &str) -> bool {
+        match self.place.host() {
+            None => name == "local",
+            Some(_) => name.starts_with("pp-"),
+        }
+    }
+
+    /// A closed gate that this bed's tasks reach.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn gate(&self) -> Gate {
+        self.place.host().map_or_else(Gate::new, Gate::at)
+    }
+
+    /// An empty journal that this bed's tasks reach.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn journal(&self) -> Journal {
+        self.place.host().map_or_else(Journal::new, Journal::at)
+    }
+
+    /// So many tasks, a fiftieth of them where each message may take its time, a tenth where each goes to a pod: there
+    /// eight rows share the cluster, and twenty windows are as far beyond one as a hundred.
     #[must_use]
     pub const fn many(&self, tasks: u64) -> u64 {
+        match (&self.faults, self.place.is_elsewhere()) {
+            (None, false) => tasks,
+            (None, true) => tasks.div_ceil(10),
+            (Some(_), _) => tasks.div_ceil(50),
+        }
+    }
+
+    /// So many bytes, or a fiftieth of them where each message may be sent many times.
+    #[must_use]
+    pub const fn bytes(&self, bytes: u64) -> u64 {
         match &self.faults {
-            None => tasks,
-            Some(_) => tasks.div_ceil(50),
+            None => bytes,
+            Some(_) => bytes.div_ceil(50),
         }
     }
 
@@ -124,17 +223,50 @@ impl Bed {
     }
 
     fn build_with(&self, slots: usize, reporter: Option<Reporter>) -> Builder {
-        let builder = PodPoolExecutor::builder()
-            .max_workers(slots)
-            .isolation(self.isolation)
-            .grace(GRACE)
-            .output(Arc::new(|_| {}))
-            .ignore_ctrl_c();
+        let run = self.run_called("suite");
+        let builder = self.place.builder(slots).run(run.to_string());
+        let builder = builder.grace(GRACE).output(Arc::new(|_| {}));
         let builder = match &self.faults {
             None => builder,
             Some(_) => builder.lease(SHORT_LEASE),
         };
-        builder.decorate_queues(decorator(self.faults.clone(), reporter))
+        let decorate = decorator(self.faults.clone(), reporter);
+        #[cfg(feature = "pubsub")]
+        if matches!(self.place, Place::PubSub) {
+            let topics = Topics::make(&run);
+            return builder
+                .decorate_queues(Arc::new(move |name, _| decorate(name, topics.queue(name))));
+        }
+        builder.decorate_queues(decorate)
+    }
+
+    /// A run's name that nobody else has, with this word in front. What the run leaves elsewhere is cleared away.
+    ///
+    /// # Panics
+    /// When the word is no name.
+    #[must_use]
+    pub fn run_called(&self, word: &str) -> RunId {
+        let run = RunId::new(&format!("{word}-{}", RunId::random())).unwrap();
+        if !self.place.is_in_memory() {
+            self.runs().push(run.clone());
+        }
+        run
+    }
+
+    fn runs(&self) -> std::sync::MutexGuard<'_, Vec<RunId>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes what the suite made for the runs of a row, and sees that nothing is left of them.
+    ///
+    /// # Errors
+    /// What is left.
+    pub async fn clear(&self) -> Result<(), String> {
+        let runs = std::mem::take(&mut *self.runs());
+        for run in runs {
+            self.place.clear(&run).await?;
+        }
+        Ok(())
     }
 
     /// A pool with so many slots.

@@ -1,12 +1,12 @@
 //! A gate: a meeting for tasks that may run more than once. Each name is announced once, and passes once for all.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
+use crate::address::Address;
 use crate::meeting::{self, Meeting};
 use crate::run::within;
 
@@ -16,7 +16,7 @@ use crate::run::within;
 /// come while it waits wait with it, unseen.
 #[derive(Debug)]
 pub struct Gate {
-    path: PathBuf,
+    address: Address,
     book: Arc<Mutex<Book>>,
     arrivals: tokio::sync::Mutex<UnboundedReceiver<u32>>,
     porter: JoinHandle<()>,
@@ -30,19 +30,31 @@ struct Book {
 }
 
 impl Gate {
-    /// A closed gate. It needs a tokio runtime.
+    /// A closed gate on this machine. It needs a tokio runtime.
     ///
     /// # Panics
     /// When its socket cannot be made.
     #[must_use]
     pub fn new() -> Self {
-        let meeting = Meeting::new();
-        let path = meeting.path();
+        Self::of(Meeting::new())
+    }
+
+    /// A closed gate that pods reach under this host. It needs a tokio runtime.
+    ///
+    /// # Panics
+    /// When its socket cannot be made.
+    #[must_use]
+    pub fn at(host: &str) -> Self {
+        Self::of(Meeting::at(host))
+    }
+
+    fn of(meeting: Meeting) -> Self {
+        let address = meeting.address();
         let book = Arc::new(Mutex::new(Book::default()));
         let (announce, arrivals) = unbounded_channel();
         let porter = tokio::spawn(receive(meeting, Arc::clone(&book), announce));
         Self {
-            path,
+            address,
             book,
             arrivals: tokio::sync::Mutex::new(arrivals),
             porter,
@@ -51,8 +63,8 @@ impl Gate {
 
     /// The gate's address, for tasks.
     #[must_use]
-    pub fn path(&self) -> PathBuf {
-        self.path.clone()
+    pub fn address(&self) -> Address {
+        self.address.clone()
     }
 
     /// The next task that comes to the gate.

@@ -1,33 +1,67 @@
-//! What ran, told across processes: a file to which tasks append lines.
+//! What ran, told across processes: a file to which tasks append lines, or a port to which pods send them.
 
 use std::fs::OpenOptions;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use crate::address::{Address, ask};
+use crate::meeting::listen;
 use crate::scratch::Scratch;
 
-/// A file that tasks write to and a test reads.
+/// What tasks write to and a test reads.
 #[derive(Debug)]
-pub struct Journal {
-    scratch: Scratch,
+pub struct Journal(Book);
+
+/// Where the lines are.
+#[derive(Debug)]
+enum Book {
+    File(Scratch),
+    Host {
+        address: String,
+        text: Arc<Mutex<String>>,
+        clerk: JoinHandle<()>,
+    },
 }
 
 impl Journal {
-    /// An empty journal in a directory of its own.
+    /// An empty file in a directory of its own.
     ///
     /// # Panics
     /// When the directory cannot be made.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            scratch: Scratch::new(),
-        }
+        Self(Book::File(Scratch::new()))
     }
 
-    /// The file, for tasks.
+    /// An empty journal that pods reach: at a port of this host. It needs a tokio runtime.
+    ///
+    /// # Panics
+    /// When there is no such port.
     #[must_use]
-    pub fn path(&self) -> PathBuf {
-        self.scratch.path().join("journal")
+    pub fn at(host: &str) -> Self {
+        let listener = listen(host).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let text = Arc::new(Mutex::new(String::new()));
+        let clerk = tokio::spawn(keep(listener, Arc::clone(&text)));
+        Self(Book::Host {
+            address,
+            text,
+            clerk,
+        })
+    }
+
+    /// Its address, for tasks.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        match &self.0 {
+            Book::File(scratch) => scratch.path().join("journal").into(),
+            Book::Host { address, .. } => Address::Host(address.clone()),
+        }
     }
 
     /// The lines so far, in the order in which they were written.
@@ -36,11 +70,14 @@ impl Journal {
     /// When the file cannot be read.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        match std::fs::read_to_string(self.path()) {
-            Ok(text) => text.lines().map(ToOwned::to_owned).collect(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => panic!("the journal cannot be read: {error}"),
-        }
+        let text = match &self.0 {
+            Book::File(scratch) => match read(&scratch.path().join("journal")) {
+                Ok(text) => text,
+                Err(error) => panic!("the journal cannot be read: {error}"),
+            },
+            Book::Host { text, .. } => text.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        };
+        text.lines().map(ToOwned::to_owned).collect()
     }
 
     /// The lines without repetitions, sorted.
@@ -62,11 +99,57 @@ impl Default for Journal {
     }
 }
 
-/// Appends a line in one write, so that lines of several processes do not mix.
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if let Book::Host { clerk, .. } = &self.0 {
+            clerk.abort();
+        }
+    }
+}
+
+/// What a file holds; one that nobody wrote to yet holds nothing.
+fn read(path: &Path) -> io::Result<String> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => read,
+    }
+}
+
+/// Takes lines down, one connection after another.
+async fn keep(listener: TcpListener, text: Arc<Mutex<String>>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        // A task that was killed on its way wrote nothing.
+        take_down(stream, &text).await.ok();
+    }
+}
+
+async fn take_down(mut stream: TcpStream, text: &Mutex<String>) -> io::Result<()> {
+    let mut line = String::new();
+    stream.read_to_string(&mut line).await?;
+    let lines = {
+        let mut text = text.lock().unwrap_or_else(PoisonError::into_inner);
+        text.push_str(&line);
+        count(&text)
+    };
+    stream.write_u32(lines).await
+}
+
+fn count(text: &str) -> u32 {
+    u32::try_from(text.lines().count()).unwrap_or(u32::MAX)
+}
+
+/// Appends a line in one write, so that lines of several processes do not mix, and says how many there are now.
 ///
 /// # Errors
-/// When the file cannot be written.
-pub fn note(journal: &Path, line: &str) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).open(journal)?;
-    file.write_all(format!("{line}\n").as_bytes())
+/// When the file cannot be written or read, or nobody is at the port.
+pub fn note(journal: &Address, line: &str) -> io::Result<u32> {
+    let line = format!("{line}\n");
+    match journal {
+        Address::Path(path) => {
+            let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+            file.write_all(line.as_bytes())?;
+            read(path).map(|text| count(&text))
+        }
+        Address::Host(host) => ask(host, line.as_bytes()),
+    }
 }

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+pub mod address;
 pub mod bed;
 pub mod block;
 pub mod faults;
@@ -12,6 +13,8 @@ pub mod gate;
 pub mod journal;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+#[cfg(feature = "kubernetes")]
+pub mod masters;
 pub mod meeting;
 pub mod news;
 #[cfg(feature = "kubernetes")]

@@ -4,14 +4,14 @@
 //! A task connects to a socket and says its name and its process; the test sees it come, lets it go or kills its
 //! process, and sees it vanish.
 
-use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream as BlockingStream;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 
+use crate::address::{Address, Talk};
 use crate::faults::processes::signal;
 use crate::run::within;
 use crate::scratch::Scratch;
@@ -20,7 +20,33 @@ use crate::scratch::Scratch;
 #[derive(Debug)]
 pub struct Meeting {
     scratch: Scratch,
-    listener: UnixListener,
+    listener: Listener,
+}
+
+/// What tasks connect to.
+#[derive(Debug)]
+enum Listener {
+    Here(UnixListener),
+    Host(TcpListener),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Box<dyn Talk>> {
+        Ok(match self {
+            Self::Here(listener) => Box::new(listener.accept().await?.0),
+            Self::Host(listener) => Box::new(listener.accept().await?.0),
+        })
+    }
+}
+
+/// A listener at a port of its own of this host.
+///
+/// # Errors
+/// When the host is not this machine's.
+pub(crate) fn listen(host: &str) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind((host, 0))?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 impl Meeting {
@@ -32,15 +58,46 @@ impl Meeting {
     pub fn new() -> Self {
         let scratch = Scratch::new();
         match UnixListener::bind(scratch.path().join("meeting")) {
-            Ok(listener) => Self { scratch, listener },
+            Ok(listener) => Self {
+                scratch,
+                listener: Listener::Here(listener),
+            },
             Err(error) => panic!("there is no place to meet: {error}"),
         }
     }
 
-    /// Its address, for tasks.
+    /// A place that pods reach: a port of this machine under the name or address that they know. It needs a tokio
+    /// runtime.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn at(host: &str) -> Self {
+        match listen(host) {
+            Ok(listener) => Self {
+                scratch: Scratch::new(),
+                listener: Listener::Host(listener),
+            },
+            Err(error) => panic!("there is no place to meet at {host}: {error}"),
+        }
+    }
+
+    /// Its path, for tasks of this machine.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.scratch.path().join("meeting")
+    }
+
+    /// Its address, for tasks.
+    ///
+    /// # Panics
+    /// When its port cannot be read.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        match &self.listener {
+            Listener::Here(_) => self.path().into(),
+            Listener::Host(listener) => Address::Host(listener.local_addr().unwrap().to_string()),
+        }
     }
 
     /// The next task that comes.
@@ -70,7 +127,7 @@ impl Meeting {
     /// The next task that comes, without a limit.
     pub(crate) async fn accept(&self) -> io::Result<Guest> {
         loop {
-            let (mut stream, _) = self.listener.accept().await?;
+            let mut stream = self.listener.accept().await?;
             // A task that was killed on its way is no guest.
             if let Ok(name) = stream.read_u32().await
                 && let Ok(pid) = stream.read_u32().await
@@ -94,7 +151,7 @@ pub struct Guest {
     pub name: u32,
     /// Its process.
     pub pid: u32,
-    stream: UnixStream,
+    stream: Box<dyn Talk>,
 }
 
 impl Guest {
@@ -134,8 +191,8 @@ fn greeting(name: u32) -> [u8; 8] {
 ///
 /// # Errors
 /// When nobody is there, or the meeting is over.
-pub async fn wait_at(meeting: &Path, name: u32) -> io::Result<()> {
-    let mut stream = UnixStream::connect(meeting).await?;
+pub async fn wait_at(meeting: &Address, name: u32) -> io::Result<()> {
+    let mut stream = meeting.connect().await?;
     stream.write_all(&greeting(name)).await?;
     stream.read_u8().await.map(drop)
 }
@@ -144,8 +201,8 @@ pub async fn wait_at(meeting: &Path, name: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`wait_at`].
-pub fn meet_at(meeting: &Path, name: u32) -> io::Result<()> {
-    let mut stream = BlockingStream::connect(meeting)?;
+pub fn meet_at(meeting: impl Into<Address>, name: u32) -> io::Result<()> {
+    let mut stream = meeting.into().connect_blocking()?;
     stream.write_all(&greeting(name))?;
     stream.read_exact(&mut [0])
 }

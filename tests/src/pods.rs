@@ -6,6 +6,16 @@
 //! `PODPOOL_TEST_KILL_NODE`, a command that ends the node it is given. Where one is missing a test says so and passes,
 //! except where `CI=true`.
 
+pub mod desk;
+pub mod forgery;
+pub mod known;
+pub mod left;
+pub mod scene;
+pub mod tasks;
+pub mod toll;
+pub mod visits;
+pub mod work;
+
 use std::env;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -14,21 +24,21 @@ use std::time::Duration;
 use podpool::kubernetes::spec::PullPolicy;
 use podpool::{Backend, Builder, PodPoolExecutor};
 
-/// The image of `pod-worker`, which knows the tasks of [`tasks`](crate::tasks).
-pub const IMAGE: &str = "localhost/podpool-pod-worker:test";
-
 /// The lease on this cluster: the shortest that Pub/Sub gives.
 pub const LEASE: Duration = Duration::from_secs(10);
 
 /// A cluster and a queue to test with.
 #[derive(Clone, Debug)]
 pub struct Pods {
+    load: String,
+    image: String,
     host: String,
     emulator_port: String,
 }
 
 impl Pods {
-    /// The cluster, with the image of `program` loaded, once for each test program; `None` if there is no cluster.
+    /// The cluster, with the image of `program` loaded, once for each test program, under a tag of its own; `None` if
+    /// there is no cluster.
     ///
     /// # Panics
     /// If the image cannot be loaded, or something is missing where `CI=true`.
@@ -38,9 +48,12 @@ impl Pods {
         needed("KUBECONFIG")?;
         let host = needed("PODPOOL_TEST_HOST")?;
         let emulator = needed("PUBSUB_EMULATOR_HOST")?;
-        LOADED.get_or_init(|| load_image(&load, IMAGE, program, "/pod-worker"));
+        let image = tag_of_test();
+        LOADED.get_or_init(|| load_image(&load, &image, program, "/pod-worker"));
         let port = emulator.rsplit_once(':').map_or("8085", |(_, port)| port);
         Some(Self {
+            load,
+            image,
             host,
             emulator_port: port.to_owned(),
         })
@@ -52,12 +65,29 @@ impl Pods {
         &self.host
     }
 
+    /// The workers' image.
+    #[must_use]
+    pub fn image(&self) -> &str {
+        &self.image
+    }
+
+    /// Puts another program on the nodes; gives its image.
+    ///
+    /// # Panics
+    /// If it cannot be loaded.
+    #[must_use]
+    pub fn load(&self, name: &str, program: &str) -> String {
+        let image = format!("localhost/podpool-{name}:test");
+        load_image(&self.load, &image, program, &format!("/{name}"));
+        image
+    }
+
     /// A pool of so many small workers. What tasks print is shown as usual.
     pub fn builder(&self, workers: usize) -> Builder {
         PodPoolExecutor::builder()
             .backend(Backend::Kubernetes)
             .max_workers(workers)
-            .image(IMAGE)
+            .image(&self.image)
             .pull_policy(PullPolicy::Never)
             .worker_cpu(50)
             .worker_memory(256 << 20)
@@ -70,6 +100,14 @@ impl Pods {
             .schedule_timeout(Duration::from_secs(40))
             .ignore_ctrl_c()
     }
+}
+
+/// Several test programs run at once, and each has a build of its own.
+fn tag_of_test() -> String {
+    let program = env::current_exe().unwrap_or_default();
+    let stem = program.file_stem().unwrap_or_default().to_string_lossy();
+    let name = stem.rsplit_once('-').map_or(&*stem, |(name, _)| name);
+    format!("localhost/podpool-{name}:test")
 }
 
 /// Puts a program and its libraries on the nodes.
@@ -88,7 +126,7 @@ pub fn load_image(load: &str, tag: &str, program: &str, entrypoint: &str) {
 
 /// A variable without which a test is left out.
 #[expect(clippy::print_stderr, reason = "what is left out must be seen")]
-fn needed(name: &str) -> Option<String> {
+pub(crate) fn needed(name: &str) -> Option<String> {
     let value = env::var(name).ok().filter(|value| !value.is_empty());
     if value.is_none() {
         let why = format!("{name} is not set, so there is no cluster to test with");

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,27 +13,46 @@ use futures_util::future::join_all;
 
 use crate::bed::{Bed, Need};
 
-/// Longest time of a row.
+/// Longest time of a row, where everything is in memory.
 pub const ROW_LIMIT: Duration = Duration::from_secs(30);
 
-/// Longest time that a row waits for one thing.
+/// Longest time that a row waits for one thing, where everything is in memory.
 pub const STEP_LIMIT: Duration = Duration::from_secs(20);
+
+/// Longest time in which what a row left elsewhere is removed.
+const CLEAR_LIMIT: Duration = Duration::from_secs(90);
+
+/// How much more time the beds of this program may take; its tests all run on the same ones.
+static PATIENCE: AtomicU32 = AtomicU32::new(1);
+
+/// Longest time of a row.
+#[must_use]
+pub fn row_limit() -> Duration {
+    ROW_LIMIT * PATIENCE.load(Ordering::Relaxed)
+}
+
+/// Longest time that a row waits for one thing.
+#[must_use]
+pub fn step_limit() -> Duration {
+    STEP_LIMIT * PATIENCE.load(Ordering::Relaxed)
+}
 
 /// Waits for a step of a row.
 ///
 /// # Panics
 /// When it takes too long; `what` names it.
 pub async fn within<F: Future>(what: &str, step: F) -> F::Output {
-    match tokio::time::timeout(STEP_LIMIT, step).await {
+    let limit = step_limit();
+    match tokio::time::timeout(limit, step).await {
         Ok(output) => output,
-        Err(_) => panic!("waited {STEP_LIMIT:?} in vain for {what}"),
+        Err(_) => panic!("waited {limit:?} in vain for {what}"),
     }
 }
 
 /// Runs a row on each bed that has what it needs: all beds at once, on one thread.
 ///
 /// # Panics
-/// When the row fails on a bed, or has not ended after [`ROW_LIMIT`]; the message names row and beds.
+/// When the row fails on a bed, has not ended after [`row_limit`], or leaves something behind; the message names row and beds.
 pub fn run<R, F>(name: &'static str, beds: Vec<Bed>, needs: &[Need], row: R)
 where
     R: Fn(Bed) -> F + Send + 'static,
@@ -42,6 +62,14 @@ where
     if beds.is_empty() {
         return;
     }
+    let patience = beds.iter().map(Bed::patience).max().unwrap_or(1);
+    PATIENCE.fetch_max(patience, Ordering::Relaxed);
+    let limit = row_limit()
+        + if patience > 1 {
+            CLEAR_LIMIT
+        } else {
+            Duration::ZERO
+        };
     let (ended, end) = channel();
     // A thread of its own, because a row that blocks must not keep its own clock from being read.
     let work = move || {
@@ -53,13 +81,13 @@ where
         panic!("no thread for {name}: {error}");
     }
     let start = Instant::now();
-    let answer = end.recv_timeout(ROW_LIMIT);
+    let answer = end.recv_timeout(limit);
     report(&format!("{name} took {:.2?}", start.elapsed()));
     match answer {
         Ok(Ok(failures)) => assert!(failures.is_empty(), "{}", failures.join("\n")),
         Ok(Err(panic)) => resume_unwind(panic),
         Err(RecvTimeoutError::Timeout) => {
-            panic!("{name} hung: it had not ended after {ROW_LIMIT:?}")
+            panic!("{name} hung: it had not ended after {limit:?}")
         }
         Err(RecvTimeoutError::Disconnected) => panic!("{name} ended without an answer"),
     }
@@ -107,14 +135,18 @@ where
     };
     runtime.block_on(async {
         let runs = beds.into_iter().map(|bed| {
-            let title = bed.name().to_owned();
-            let run = tokio::time::timeout(ROW_LIMIT, AssertUnwindSafe(row(bed)).catch_unwind());
+            let row = AssertUnwindSafe(row(bed.clone())).catch_unwind();
+            let row = tokio::time::timeout(row_limit(), row);
             async move {
-                match run.await {
+                let failure = match row.await {
                     Ok(Ok(())) => None,
-                    Ok(Err(panic)) => Some(format!("{name} on {title}: {}", words(&*panic))),
-                    Err(_) => Some(format!("{name} on {title}: hung")),
-                }
+                    Ok(Err(panic)) => Some(words(&*panic).to_owned()),
+                    Err(_) => Some("hung".to_owned()),
+                };
+                let left = AssertUnwindSafe(bed.clear()).catch_unwind().await;
+                let left = left.unwrap_or_else(|panic| Err(words(&*panic).to_owned()));
+                let failure = failure.or_else(|| left.err())?;
+                Some(format!("{name} on {}: {failure}", bed.name()))
             }
         });
         join_all(runs).await.into_iter().flatten().collect()

@@ -33,7 +33,7 @@ macro_rules! executor_suite {
             a_task_sees_its_context();
             slots_run_side_by_side();
             zero_workers_are_refused();
-            a_missing_back_end_names_its_feature();
+            a_missing_back_end_names_its_feature(NoCluster);
             a_bad_run_name_is_refused();
             two_pools_work_side_by_side();
             clones_are_one_pool();
@@ -47,13 +47,13 @@ macro_rules! executor_suite {
             a_panicking_input_surfaces();
             a_panicking_function_surfaces();
             an_error_comes_at_its_position_and_ends_it();
-            an_error_cancels_the_rest(Order);
-            dropping_it_cancels_the_rest(Order);
+            an_error_cancels_the_rest(Faultless);
+            dropping_it_cancels_the_rest(Faultless);
             errors_can_be_returned();
             failures_can_be_bounded();
             a_share_of_failures_can_be_bounded();
             without_order_the_finished_come_first();
-            its_timeout_cancels_the_rest(Order);
+            its_timeout_cancels_the_rest(Faultless);
             its_timeout_counts_from_the_call();
             a_stream_of_inputs_works();
             it_keeps_its_pool();
@@ -84,14 +84,14 @@ macro_rules! executor_suite {
         }
         $crate::rows! { $beds; cancel;
             a_waiting_task_never_runs();
-            a_running_task_is_stopped(Order);
-            a_blocking_task_is_killed(Processes, Order);
-            a_blocking_task_holds_nothing_up(Order);
-            a_task_can_heed_its_token(Processes, Order);
+            a_running_task_is_stopped(Faultless);
+            a_blocking_task_is_killed(Processes, Faultless);
+            a_blocking_task_holds_nothing_up(Faultless);
+            a_task_can_heed_its_token(Processes, Faultless);
             a_done_task_keeps_its_result();
             a_second_cancel_changes_nothing();
-            the_request_goes_out_unawaited(Order);
-            a_backlog_can_be_cancelled(Order);
+            the_request_goes_out_unawaited(Faultless);
+            a_backlog_can_be_cancelled(Faultless);
             a_task_between_attempts_is_dequeued();
             cancelling_one_leaves_its_neighbours();
         }
@@ -111,12 +111,12 @@ macro_rules! executor_suite {
         $crate::rows! { $beds; initializer;
             it_runs_once_in_each_slot(Order);
             it_runs_before_the_first_task();
-            slots_start_lazily(Order);
+            slots_start_lazily(Faultless);
             one_failure_is_borne();
             three_failures_break_the_pool();
             a_panic_breaks_the_pool_too();
             bad_arguments_are_refused_at_build();
-            recycled_slots_are_set_up_again(Processes, Order);
+            recycled_slots_are_set_up_again(Processes, Faultless);
         }
         $crate::rows! { $beds; errors;
             a_failure_keeps_its_chain();
@@ -138,7 +138,7 @@ macro_rules! executor_suite {
         }
         $crate::rows! { $beds; drop;
             dropping_a_future_does_not_cancel();
-            a_future_can_abort_on_drop(Order);
+            a_future_can_abort_on_drop(Faultless);
             abort_on_drop_spares_what_is_done();
             dropping_a_pool_ends_its_tasks();
             dropping_an_unused_pool_is_quiet();

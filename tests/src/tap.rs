@@ -8,10 +8,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 
+/// Whether a message is lost.
+type Loses = Box<dyn Fn(&Bytes) -> bool + Send + Sync>;
+
 /// Passes everything on, but what it was told to do besides.
 pub struct Tap {
     queue: Arc<dyn Queue>,
     change: Option<Box<dyn Fn(Bytes) -> Bytes + Send + Sync>>,
+    lose: Option<Loses>,
     acknowledged: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -22,6 +26,7 @@ impl Tap {
         Self {
             queue,
             change: None,
+            lose: None,
             acknowledged: None,
         }
     }
@@ -30,6 +35,13 @@ impl Tap {
     #[must_use]
     pub fn changing(mut self, change: impl Fn(Bytes) -> Bytes + Send + Sync + 'static) -> Self {
         self.change = Some(Box::new(change));
+        self
+    }
+
+    /// Loses the messages that `lose` names: whoever put them learns nothing. Those alone are asked for that are put.
+    #[must_use]
+    pub fn losing(mut self, lose: impl Fn(&Bytes) -> bool + Send + Sync + 'static) -> Self {
+        self.lose = Some(Box::new(lose));
         self
     }
 
@@ -54,7 +66,21 @@ impl Queue for Tap {
             None => batch,
             Some(change) => batch.into_iter().map(change).collect(),
         };
-        self.queue.put(batch).await
+        let Some(lose) = &self.lose else {
+            return self.queue.put(batch).await;
+        };
+        let lost: Vec<_> = batch.iter().map(lose).collect();
+        let kept = batch.into_iter().zip(&lost);
+        let kept = kept.filter_map(|(message, lost)| (!lost).then_some(message));
+        let mut answers = self.queue.put(kept.collect()).await.into_iter();
+        let answer = |lost| {
+            if lost {
+                Ok(())
+            } else {
+                answers.next().unwrap()
+            }
+        };
+        lost.into_iter().map(answer).collect()
     }
 
     async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {

@@ -1,13 +1,13 @@
 //! The tasks that the suite runs.
 
 use std::cell::Cell;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use podpool::{PodPoolExecutor, TaskContext};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::address::Address;
 use crate::journal::note;
 use crate::meeting::{meet_at, wait_at};
 
@@ -42,7 +42,7 @@ pub async fn slow(n: u64, time: Duration) -> u64 {
 
 /// Waits at a gate, and gives its name back.
 #[podpool::task]
-pub async fn hold(gate: PathBuf, name: u32) -> u32 {
+pub async fn hold(gate: Address, name: u32) -> u32 {
     // A gate that is open refuses nobody.
     wait_at(&gate, name).await.ok();
     name
@@ -50,21 +50,21 @@ pub async fn hold(gate: PathBuf, name: u32) -> u32 {
 
 /// Waits at a gate with its thread blocked.
 #[podpool::task]
-pub fn block(gate: PathBuf, name: u32) -> u32 {
-    meet_at(&gate, name).ok();
+pub fn block(gate: Address, name: u32) -> u32 {
+    meet_at(gate, name).ok();
     name
 }
 
 /// Waits at a gate, then fails.
 #[podpool::task]
-pub async fn hold_and_fail(gate: PathBuf, name: u32) -> anyhow::Result<u32> {
+pub async fn hold_and_fail(gate: Address, name: u32) -> anyhow::Result<u32> {
     wait_at(&gate, name).await.ok();
     anyhow::bail!("task {name} was told to fail")
 }
 
 /// Waits at a gate until it is cancelled, and writes down that it saw so.
 #[podpool::task]
-pub async fn hold_until_cancelled(ctx: &TaskContext, gate: PathBuf, journal: PathBuf) -> u32 {
+pub async fn hold_until_cancelled(ctx: &TaskContext, gate: Address, journal: Address) -> u32 {
     tokio::select! {
         () = ctx.cancellation().cancelled() => {
             note(&journal, "cancelled").ok();
@@ -76,8 +76,9 @@ pub async fn hold_until_cancelled(ctx: &TaskContext, gate: PathBuf, journal: Pat
 
 /// Writes a line.
 #[podpool::task]
-pub fn write_line(journal: PathBuf, line: String) -> anyhow::Result<()> {
-    note(&journal, &line).context("the journal refused")
+pub fn write_line(journal: Address, line: String) -> anyhow::Result<()> {
+    note(&journal, &line).context("the journal refused")?;
+    Ok(())
 }
 
 /// Fails until its attempt is above `failures`, and says which attempt gave the result.
@@ -303,9 +304,10 @@ thread_local! {
 
 /// An initializer: counts, and writes a line.
 #[podpool::task]
-pub fn set_up(journal: PathBuf) -> anyhow::Result<()> {
+pub fn set_up(journal: Address) -> anyhow::Result<()> {
     INITIALISED.set(INITIALISED.get() + 1);
-    note(&journal, "set up").context("the journal refused")
+    note(&journal, "set up").context("the journal refused")?;
+    Ok(())
 }
 
 /// How often the initializer ran in the slot.
@@ -328,25 +330,25 @@ pub fn panic_at_set_up() {
 
 /// An initializer that fails in the first slot and in no other.
 #[podpool::task]
-pub fn set_up_at_second_try(journal: PathBuf) -> anyhow::Result<()> {
-    let first = !journal.exists();
-    note(&journal, "set up").context("the journal refused")?;
-    anyhow::ensure!(!first, "the first slot was told to fail");
+pub fn set_up_at_second_try(journal: Address) -> anyhow::Result<()> {
+    let lines = note(&journal, "set up").context("the journal refused")?;
+    anyhow::ensure!(lines > 1, "the first slot was told to fail");
     Ok(())
 }
 
 /// Waits at a gate, then gives its argument back.
 #[podpool::task]
-pub async fn echo_behind(gate: PathBuf, n: u64) -> u64 {
+pub async fn echo_behind(gate: Address, n: u64) -> u64 {
     wait_at(&gate, 0).await.ok();
     n
 }
 
 /// Waits at a gate, then writes a line.
 #[podpool::task]
-pub async fn hold_and_write(gate: PathBuf, journal: PathBuf) -> anyhow::Result<()> {
+pub async fn hold_and_write(gate: Address, journal: Address) -> anyhow::Result<()> {
     wait_at(&gate, 0).await.ok();
-    note(&journal, "went").context("the journal refused")
+    note(&journal, "went").context("the journal refused")?;
+    Ok(())
 }
 
 /// Fails once, and runs again after 300 ms, or half of it.

@@ -1,8 +1,7 @@
 //! Whole pools on a cluster: the first steps.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
-
 use podpool_tests::pods::Pods;
+use podpool_tests::pods::left::nothing_is_left;
 use podpool_tests::tasks;
 
 podpool::test_slots!();
@@ -20,4 +19,5 @@ async fn calls_give_their_results_and_nothing_is_left() {
         assert_eq!(future.await.unwrap(), n);
     }
     pool.shutdown().await.unwrap();
+    nothing_is_left(pool.run_id()).await;
 }

@@ -56,6 +56,7 @@ fn write(options: &MainOptions, function: &ItemFn) -> Result<TokenStream> {
             #(#attributes)*
             #visibility fn #name() #output {
                 #init
+                let __podpool_farewell = #krate::__private::Farewell;
                 #(#statements)*
             }
         });

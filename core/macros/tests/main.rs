@@ -28,6 +28,15 @@ mod pool {
     }
 
     pub(crate) mod __private {
+        /// Its drop is a step, so that its place can be seen.
+        pub(crate) struct Farewell;
+
+        impl Drop for Farewell {
+            fn drop(&mut self) {
+                crate::step("farewell");
+            }
+        }
+
         pub(crate) fn block_on_main<F: Future>(main: F) -> F::Output {
             crate::step("block_on");
             tokio::runtime::Builder::new_current_thread()
@@ -69,13 +78,13 @@ fn early() -> Option<u8> {
 }
 
 #[test]
-fn init_comes_first() {
+fn init_comes_first_and_farewell_last() {
     assert_eq!(asynchronous(), Ok(7));
     assert_eq!(steps(), ["init", "block_on", "body"]);
     with_setup();
     assert_eq!(steps(), ["init_with", "setup", "block_on", "body"]);
     assert_eq!(synchronous(), std::process::ExitCode::SUCCESS);
-    assert_eq!(steps(), ["init_with", "setup", "body"]);
+    assert_eq!(steps(), ["init_with", "setup", "body", "farewell"]);
     assert_eq!(early(), None);
-    assert_eq!(steps(), ["init", "body"]);
+    assert_eq!(steps(), ["init", "body", "farewell"]);
 }

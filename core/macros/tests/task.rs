@@ -241,9 +241,9 @@ fn options_reach_the_specification() {
     assert_eq!((spec.name, spec.version), ("an/other", Some("7")));
     let options = spec.options;
     assert_eq!(options.retries, 3);
-    assert_eq!(options.timeout, Some(Duration::from_secs(5400)));
+    assert_eq!(options.timeout, Some(Duration::from_mins(90)));
     assert_eq!(options.backoff.initial, Duration::from_millis(250));
-    assert_eq!(options.backoff.max, Duration::from_secs(120));
+    assert_eq!(options.backoff.max, Duration::from_mins(2));
     assert_eq!(options.memory, Some(512 << 20));
     assert!(!options.pack && options.finish_on_lost_lease);
 }

@@ -56,11 +56,32 @@ pub(super) fn set_stop(limit: u64) {
     }
 }
 
-/// How often the kernel has killed for want of memory in this process's control group.
+/// How often the kernel has killed for want of memory in this process's control group; of either version.
 pub(super) fn kernel_kills() -> Option<u64> {
     let group = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = group.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let events = fs::read_to_string(format!("/sys/fs/cgroup{path}/memory.events")).ok()?;
+    let counts = kill_counts(&group);
+    counts
+        .iter()
+        .find_map(|path| told_kills(&fs::read_to_string(path).ok()?))
+}
+
+/// Where the kernel counts, by a process's `cgroup` file. A container may see its group at the root of the mount while
+/// the file names the path outside.
+fn kill_counts(group: &str) -> Vec<String> {
+    let unified = group.lines().find_map(|line| line.strip_prefix("0::"));
+    let unified = unified.map(|path| format!("/sys/fs/cgroup{path}/memory.events"));
+    let memory = |line: &'_ str| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        let controls = controllers.split(',').any(|one| one == "memory");
+        controls.then(|| path.to_owned())
+    };
+    let older = group.lines().find_map(memory).into_iter().flat_map(|path| {
+        [path.as_str(), ""].map(|path| format!("/sys/fs/cgroup/memory{path}/memory.oom_control"))
+    });
+    unified.into_iter().chain(older).collect()
+}
+
+fn told_kills(events: &str) -> Option<u64> {
     let line = events
         .lines()
         .find_map(|line| line.strip_prefix("oom_kill "))?;
@@ -119,6 +140,23 @@ mod tests {
         let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmData:\t 10 kB\n";
         assert_eq!(status_field(status, "VmHWM:"), Some(2 << 20));
         assert_eq!(status_field(status, "VmSwap:"), None);
+    }
+
+    #[test]
+    fn the_kernels_kills_are_found_in_groups_of_either_version() {
+        let newer = kill_counts("0::/pods/a\n");
+        assert_eq!(newer, ["/sys/fs/cgroup/pods/a/memory.events"]);
+        let older = kill_counts("5:cpu,cpuacct:/x\n4:hugetlb,memory:/pods/a\n");
+        let group = "/sys/fs/cgroup/memory/pods/a/memory.oom_control";
+        let root = "/sys/fs/cgroup/memory/memory.oom_control";
+        assert_eq!(older, [group, root]);
+        assert_eq!(kill_counts("5:cpu:/x\n"), Vec::<String>::new());
+        assert_eq!(
+            told_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"),
+            Some(3)
+        );
+        assert_eq!(told_kills("oom 4\noom_kill 2\noom_group_kill 1\n"), Some(2));
+        assert_eq!(told_kills("under_oom 0\n"), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
 use crate::envelope::reference::Content;
@@ -21,15 +21,12 @@ use crate::slot::{Launch, Running, Slot, SlotEvent, SlotId, Stream};
 
 use super::conduct::{Conduct, Left, Patience};
 use super::effect::{Effect, Probe, Receipt, Topic};
+use super::foreign::{Fate, Foreign};
 use super::keeper::Keeper;
 use super::printed::Printed;
+use super::pull::{self, Pull, acknowledge, pause_after, pull, pull_later, pulled};
 use super::state::{Lookup, Settings, State};
 
-/// How long one pull waits for a parcel at most.
-const PULL_WAIT: Duration = Duration::from_secs(30);
-/// Delay before a failed pull is tried again; doubled with each failure in a row, up to [`PULL_LONGEST`].
-const PULL_AGAIN: Duration = Duration::from_millis(200);
-const PULL_LONGEST: Duration = Duration::from_secs(10);
 /// Most slot events taken in at once.
 const EVENTS: usize = 256;
 /// Longest time between two heartbeats.
@@ -121,9 +118,6 @@ impl Worker {
     }
 }
 
-/// A pull under way: when it was sent, and its answer.
-type Pull = BoxFuture<'static, (Instant, Result<Vec<Delivery>, QueueError>)>;
-
 struct RunningWorker {
     state: State,
     worker: Worker,
@@ -148,6 +142,7 @@ struct RunningWorker {
     kill_at: Option<Instant>,
     patience: Patience,
     printed: Printed,
+    foreign: Foreign,
     /// What was last written down as running.
     noted: Vec<(ExecutionId, TaskId, Attempt)>,
     effects: Vec<Effect>,
@@ -210,6 +205,7 @@ impl RunningWorker {
             kill_at: None,
             patience: Patience::new(&worker.conduct, Instant::now()),
             printed: Printed::new(Instant::now()),
+            foreign: Foreign::new(&worker.settings.seal),
             noted: Vec::new(),
             effects: Vec::new(),
             batch: Vec::new(),
@@ -395,7 +391,9 @@ impl RunningWorker {
         self.pull = None;
         if answer.is_ok() {
             self.patience.served();
-            self.failed_pulls = 0;
+            if self.foreign.is_trusted() {
+                self.failed_pulls = 0;
+            }
         }
         match answer {
             Ok(parcels) if parcels.is_empty() => self.state.on_empty_pull(),
@@ -415,19 +413,21 @@ impl RunningWorker {
                     return;
                 }
                 warn!(%error, "no tasks could be pulled; trying again");
-                let queue = self.worker.queues.tasks.clone();
-                let delay = PULL_AGAIN * 2_u32.saturating_pow(self.failed_pulls.min(16));
-                self.failed_pulls += 1;
-                self.pull = Some(pull_later(queue, self.state.wants(), delay));
+                self.pull_after_failure();
             }
         }
     }
 
-    /// A message from the tasks' queue. What is not a parcel of this run names no task: it is removed and logged.
+    /// A message from the tasks' queue. What is not a parcel of this run names no task: it is removed, counted and
+    /// logged. A worker that has read nothing under its seal yet may have the wrong key itself: it gives it back.
     fn on_delivery(&mut self, now: Instant, sent: Instant, delivery: Delivery) {
         let Delivery { lease, body } = delivery;
         let settings = &self.worker.settings;
-        let problem = match Message::read(body, &settings.seal) {
+        let message = Message::read(body, &settings.seal);
+        if message.is_ok() {
+            self.foreign.trust();
+        }
+        let (problem, fate) = match message {
             Ok(Message::Parcel(parcel, entries)) if parcel.run == settings.run => {
                 self.keeper.hold(lease.clone(), sent);
 
@@ -437,7 +437,7 @@ impl RunningWorker {
                     .on_parcel(now, lease.clone(), &parcel, entries, lookup)
                 {
                     Ok(()) => return,
-                    Err(error) => error.to_string(),
+                    Err(error) => (error.to_string(), Fate::Drop(self.foreign.count())),
                 }
             }
             Ok(Message::Reference(lost, _))
@@ -447,17 +447,37 @@ impl RunningWorker {
                 self.state.on_lost_parcel(lease, &lost);
                 return;
             }
-            Ok(_) => "it is no parcel of this run".to_owned(),
-            Err(error) => error.to_string(),
+            Ok(_) => {
+                let problem = "it is no parcel of this run".to_owned();
+                (problem, Fate::Drop(self.foreign.count()))
+            }
+            Err(error) => (error.to_string(), self.foreign.unread(&error)),
         };
-        warn!(%lease, problem, "a message on the tasks' queue was dropped");
-        self.acknowledge(vec![lease]);
+        match fate {
+            Fate::Drop(dropped) => {
+                warn!(%lease, problem, dropped, "a message on the tasks' queue was dropped");
+                self.acknowledge(vec![lease]);
+            }
+            Fate::GiveBack => {
+                warn!(%lease, "a message was given back: this worker's key has opened none yet, and may be the wrong one");
+                self.release(vec![lease]);
+                self.pull_after_failure();
+            }
+        }
+    }
+
+    /// Leaves the queue alone for a while.
+    fn pull_after_failure(&mut self) {
+        let queue = self.worker.queues.tasks.clone();
+        let delay = pause_after(self.failed_pulls);
+        self.failed_pulls += 1;
+        self.pull = Some(pull_later(queue, self.state.wants(), delay));
     }
 
     fn on_told(&mut self, now: Instant, answer: Result<Vec<Delivery>, QueueError>) {
         let queue = self.worker.queues.control.clone();
         let Ok(deliveries) = answer else {
-            self.control = pull_later(queue, 64, PULL_AGAIN * 25);
+            self.control = pull_later(queue, 64, pull::AGAIN * 25);
             return;
         };
         self.control = pull(queue.clone(), 64);
@@ -466,9 +486,13 @@ impl RunningWorker {
             leases.push(lease);
             let Ok(Message::Control(control)) = Message::read(body, &self.worker.settings.seal)
             else {
-                warn!("a message on the control queue was dropped: it is not the master's");
+                warn!(
+                    dropped = self.foreign.count(),
+                    "a message on the control queue was dropped: it is not the master's"
+                );
                 continue;
             };
+            self.foreign.trust();
             self.on_control(now, &control);
         }
         self.answers.push(Box::pin(async move {
@@ -607,51 +631,4 @@ impl RunningWorker {
             }));
         }
     }
-}
-
-fn pull(queue: Arc<dyn Queue>, most: usize) -> Pull {
-    Box::pin(async move {
-        let sent = Instant::now();
-        // An empty pull is news too: the master redrives by it, in leases.
-        let wait = PULL_WAIT.min(queue.limits().lease);
-        (sent, queue.take(most, wait).await)
-    })
-}
-
-fn pull_later(queue: Arc<dyn Queue>, most: usize, delay: Duration) -> Pull {
-    Box::pin(async move {
-        sleep(delay.min(PULL_LONGEST)).await;
-        pull(queue, most.max(1)).await
-    })
-}
-
-async fn pulled(pull: &mut Option<Pull>) -> (Instant, Result<Vec<Delivery>, QueueError>) {
-    match pull {
-        Some(pull) => pull.await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Acknowledges, again where the queue had a passing fault. A lost lease needs nothing: the parcel comes again,
-/// and the master passes its results over.
-async fn acknowledge(queue: Arc<dyn Queue>, mut leases: Vec<LeaseId>) {
-    for delay in [PULL_AGAIN, PULL_AGAIN * 5, PULL_AGAIN * 25] {
-        let answers = queue.ack(&leases).await;
-        let failed =
-            |answer: &Result<(), QueueError>| answer.as_ref().is_err_and(QueueError::is_transient);
-        leases = leases
-            .into_iter()
-            .zip(answers)
-            .filter(|(_, a)| failed(a))
-            .map(|(l, _)| l)
-            .collect();
-        if leases.is_empty() {
-            return;
-        }
-        sleep(delay).await;
-    }
-    warn!(
-        parcels = leases.len(),
-        "parcels could not be acknowledged; they will be delivered again"
-    );
 }

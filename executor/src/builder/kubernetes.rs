@@ -176,7 +176,7 @@ impl Builder {
         let settings = std::mem::take(&mut self.cluster);
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let refused = |error: SpecError| setting(&error.setting, &error.value, &error.reason);
-        let spec = settings.spec.or_environment(&variable).map_err(refused)?;
+        let spec = settings.spec.or_environment(variable).map_err(refused)?;
         spec.check().map_err(refused)?;
         let (run, key, epoch) = match settings.succession {
             Some(succession) => succession,
@@ -204,6 +204,7 @@ impl Builder {
             initializer: encode(self.initializer)?,
             payload_store: asked_for(self.payload_store.take()),
             ctrl_c: !self.ignore_ctrl_c,
+            decorator: self.decorator,
         })
         .await
     }

@@ -47,7 +47,7 @@ impl Cohorts for ControlQueues {
         self.admin
             .create_control(&self.names, &self.labels, self.lease, cohort, size)
             .await
-            .map_err(|error| super::chain(error))
+            .map_err(super::chain)
     }
 
     async fn retire(&self, cohort: u32, size: u32) -> Result<(), String> {

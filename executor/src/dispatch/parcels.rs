@@ -15,6 +15,8 @@ pub(super) struct Parcel {
     pub(super) bytes: usize,
     /// When something was last heard of it.
     pub(super) news: Instant,
+    /// Whether it is not stored yet: nobody can have it.
+    pub(super) sending: bool,
 }
 
 /// All parcels that are out, by a small number that is used again.
@@ -75,10 +77,11 @@ impl Parcels {
         }
     }
 
-    /// The numbers of those of which nothing was heard since `before`.
+    /// The numbers of those of which nothing was heard since `before`, though they are stored.
     pub(super) fn silent(&self, before: Instant) -> Vec<u32> {
         let silent = |(_, slot): &(usize, &Option<Parcel>)| {
-            slot.as_ref().is_some_and(|parcel| parcel.news <= before)
+            slot.as_ref()
+                .is_some_and(|parcel| parcel.news <= before && !parcel.sending)
         };
         let numbers = self.slots.iter().enumerate().filter(silent);
         numbers
@@ -105,6 +108,7 @@ mod tests {
             left,
             bytes,
             news,
+            sending: false,
         }
     }
 

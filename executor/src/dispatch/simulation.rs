@@ -413,7 +413,7 @@ impl World {
         while let Some(parcel) = self.master.next_parcel(self.now) {
             self.put(&parcel);
         }
-        for parcel in self.master.take_redriven() {
+        for (_, parcel) in self.master.take_redriven() {
             self.put(&parcel);
         }
         let control = self.master.control(self.now, false);

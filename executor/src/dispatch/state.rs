@@ -21,6 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use podpool_core::envelope::entry::{RESULT_HEAD, ResultEntry, next_result, result_head};
 use podpool_core::envelope::{Alive, Hello, Kind, Results, RunState, Seal, Started};
+use podpool_core::fleet::FleetOrder;
 use podpool_core::id::{Attempt, RunId, TaskId, WorkerId};
 use tokio::time::Instant;
 use tracing::warn;
@@ -110,7 +111,8 @@ pub(crate) struct State {
     control_changed: bool,
     run_state: RunState,
     redrive_at: Option<Instant>,
-    redriven: Vec<Bytes>,
+    redriven: Vec<(u32, Bytes)>,
+    newest_parcel: u32,
     broken: Option<String>,
     wakers: Wakers,
     /// Results that came after their task's end, or for an older attempt.
@@ -123,6 +125,8 @@ pub(crate) struct State {
     surplus: Vec<Arc<str>>,
     /// Whether the last pull of results left nothing behind.
     caught_up: bool,
+    /// What the fleet must hear of its workers.
+    fleet_orders: Vec<FleetOrder>,
 }
 
 impl State {
@@ -141,6 +145,7 @@ impl State {
             run_state: RunState::Open,
             redrive_at: None,
             redriven: Vec::new(),
+            newest_parcel: 0,
             broken: None,
             wakers: Wakers::default(),
             late_results: 0,
@@ -148,6 +153,7 @@ impl State {
             drain: Vec::new(),
             surplus: Vec::new(),
             caught_up: false,
+            fleet_orders: Vec::new(),
         }
     }
 
@@ -266,13 +272,20 @@ impl State {
         self.retired.acknowledged(&alive.retired);
         let worker = self.worker(now, alive.worker);
         worker.heard = now;
-        worker.gone = false;
+        let returned = std::mem::take(&mut worker.gone);
+        let name = worker.name.clone().filter(|_| returned);
         if alive.free == 0 {
             worker.hungry = None;
         } else if alive.empty_pulls > 0 {
             worker.hungry = Some(now);
         }
         worker.holds = alive.held;
+        self.fleet_orders.extend(name.map(FleetOrder::Heard));
+    }
+
+    /// What the fleet must hear of its workers since the last call.
+    pub(crate) fn take_fleet_orders(&mut self) -> Vec<FleetOrder> {
+        std::mem::take(&mut self.fleet_orders)
     }
 
     fn worker(&mut self, now: Instant, id: WorkerId) -> &mut WorkerState {

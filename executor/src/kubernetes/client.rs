@@ -11,7 +11,7 @@ use kube::config::KubeConfigOptions;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Config, Resource};
 use tokio::time::{sleep, timeout};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::cohorts::Refusal;
 
@@ -241,7 +241,9 @@ impl Cluster {
         let pods = self.pods();
         let pod = self.call(Ask("get", "pods"), || pods.get(&name)).await;
         let pod = pod
-            .inspect_err(|error| debug!(%error, "no owner for the workers"))
+            .inspect_err(|error| {
+                warn!(%error, "the workers have no owner: they stay when this master is deleted; set PODPOOL_POD to the pod's name");
+            })
             .ok()?;
         let owners = pod.metadata.owner_references.unwrap_or_default();
         let job = owners.into_iter().find(|owner| owner.kind == "Job");

@@ -152,6 +152,12 @@ impl Work {
                     Some(FleetOrder::Needed { unfinished, .. }) => {
                         self.state.on_needed(Instant::now(), unfinished);
                     }
+                    Some(FleetOrder::Silent(worker)) => {
+                        self.state.on_silence(Instant::now(), &worker);
+                    }
+                    Some(FleetOrder::Heard(worker)) => {
+                        self.state.on_heard(Instant::now(), worker);
+                    }
                     Some(FleetOrder::End) => return Ending::Gentle,
                     Some(FleetOrder::Abandon) => return Ending::Abandoned,
                     Some(_) | None => return Ending::AtOnce,

@@ -36,14 +36,14 @@ pub fn process() -> u32 {
 /// Waits at a meeting with its thread blocked, deaf to cancellation, and gives its name back.
 #[podpool::task]
 pub fn meet(meeting: PathBuf, name: u32) -> std::io::Result<u32> {
-    meet_at(&meeting, name)?;
+    meet_at(meeting, name)?;
     Ok(name)
 }
 
 /// Like [`meet`]; may take a second.
 #[podpool::task(timeout = "1s")]
 pub fn meet_briefly(meeting: PathBuf, name: u32) -> std::io::Result<u32> {
-    meet_at(&meeting, name)?;
+    meet_at(meeting, name)?;
     Ok(name)
 }
 
@@ -149,7 +149,7 @@ pub fn leave_a_child() -> std::io::Result<u32> {
 #[podpool::task]
 pub fn leave_a_child_and_meet(meeting: PathBuf) -> std::io::Result<()> {
     let child = Command::new("sleep").arg("600").spawn()?;
-    meet_at(&meeting, child.id())
+    meet_at(meeting, child.id())
 }
 
 /// Runs a program, which inherits the slot's environment, and gives what it wrote to its standard output.
@@ -177,14 +177,14 @@ pub fn abort_at_start() {
 /// An initializer that waits at a meeting, under the name 0.
 #[podpool::task]
 pub fn meet_at_start(meeting: PathBuf) -> std::io::Result<()> {
-    meet_at(&meeting, 0)
+    meet_at(meeting, 0)
 }
 
 /// Takes so many MiB, and holds them at a meeting, under the name 1.
 #[podpool::task]
 pub fn hoard(meeting: PathBuf, mebibytes: usize) -> std::io::Result<usize> {
     let taken = black_box(vec![7_u8; mebibytes << 20]);
-    meet_at(&meeting, 1)?;
+    meet_at(meeting, 1)?;
     Ok(taken.len() >> 20)
 }
 
@@ -192,6 +192,6 @@ pub fn hoard(meeting: PathBuf, mebibytes: usize) -> std::io::Result<usize> {
 #[podpool::task(memory = "64MiB")]
 pub fn hoard_within_limit(meeting: PathBuf, mebibytes: usize) -> std::io::Result<usize> {
     let taken = black_box(vec![7_u8; mebibytes << 20]);
-    meet_at(&meeting, 1)?;
+    meet_at(meeting, 1)?;
     Ok(taken.len() >> 20)
 }

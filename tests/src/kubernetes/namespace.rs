@@ -89,6 +89,20 @@ impl Own {
             .unwrap()
     }
 
+    /// What a program is given as its `KUBECONFIG` that has the rights of a service account of the namespace: none,
+    /// where it was granted none.
+    #[must_use]
+    pub fn kubeconfig(&self, account: &str) -> String {
+        let path = PathBuf::from(std::env::var_os("KUBECONFIG").unwrap());
+        let mut file = Kubeconfig::read_from(path).unwrap();
+        for user in &mut file.auth_infos {
+            let user = user.auth_info.get_or_insert_default();
+            user.impersonate = Some(format!("system:serviceaccount:{}:{account}", self.name));
+        }
+        // JSON is YAML too.
+        serde_json::to_string(&file).unwrap()
+    }
+
     /// Allows no more than so many pods.
     pub async fn quota(&self, pods: u32) {
         let quota: ResourceQuota = serde_json::from_value(json!({

@@ -6,7 +6,6 @@ use std::time::Duration;
 use podpool::{ReturnWhen, TaskState, as_completed, wait};
 
 use crate::bed::Bed;
-use crate::gate::Gate;
 use crate::run::within;
 use crate::tasks;
 
@@ -27,9 +26,9 @@ pub async fn each_comes_once(bed: Bed) {
 
 /// Those that have ended come before those that end later.
 pub async fn what_is_done_comes_first(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
-    let held = pool.submit(tasks::echo_behind(gate.path(), 1));
+    let held = pool.submit(tasks::echo_behind(gate.address(), 1));
     let guest = gate.arrival().await;
     let done = pool.submit(tasks::echo(2));
     let done = within("the quick one", wait([done], ReturnWhen::All, None))
@@ -46,10 +45,10 @@ pub async fn what_is_done_comes_first(bed: Bed) {
 
 /// Later ones come in the order in which they end, not in which they were given.
 pub async fn they_come_as_they_end(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(bed.room_for(3)).await;
     let futures: Vec<_> = (0..3)
-        .map(|n| pool.submit(tasks::hold(gate.path(), n)))
+        .map(|n| pool.submit(tasks::hold(gate.address(), n)))
         .collect();
     let mut guests = [
         gate.arrival().await,
@@ -68,9 +67,9 @@ pub async fn they_come_as_they_end(bed: Bed) {
 
 /// Failed and cancelled futures come like any other.
 pub async fn failed_and_cancelled_ones_come_too(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
-    let held = pool.submit(tasks::hold(gate.path(), 0));
+    let held = pool.submit(tasks::hold(gate.address(), 0));
     let guest = gate.arrival().await;
     let failing = pool.submit(tasks::flaky(9));
     let cancelled = pool.submit(tasks::flaky(0));
@@ -92,13 +91,13 @@ pub async fn failed_and_cancelled_ones_come_too(bed: Bed) {
 
 /// The timeout says how many are left, once; the rest can be waited for.
 pub async fn a_timeout_counts_what_is_left_and_cancels_nothing(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
     let done = pool.submit(tasks::echo(7));
     let done = within("the quick one", wait([done], ReturnWhen::All, None))
         .await
         .done;
-    let held = pool.submit(tasks::echo_behind(gate.path(), 8));
+    let held = pool.submit(tasks::echo_behind(gate.address(), 8));
     let guest = gate.arrival().await;
     let completed = as_completed(done.into_iter().chain([held]));
     let mut completed = completed.timeout(Duration::from_millis(100));
@@ -159,10 +158,10 @@ pub async fn futures_of_two_pools_mix(bed: Bed) {
 
 /// Dropping it leaves the tasks alone.
 pub async fn dropping_it_cancels_nothing(bed: Bed) {
-    let gate = Gate::new();
-    let journal = crate::journal::Journal::new();
+    let gate = bed.gate();
+    let journal = bed.journal();
     let pool = bed.pool(1).await;
-    let held = pool.submit(tasks::hold_and_write(gate.path(), journal.path()));
+    let held = pool.submit(tasks::hold_and_write(gate.address(), journal.address()));
     let guest = gate.arrival().await;
     drop(as_completed([held]));
     guest.let_go();

@@ -4,21 +4,19 @@ use futures_util::future::join_all;
 use podpool::{CancelOutcome, TaskErrorKind, TaskState};
 
 use crate::bed::{Bed, goes_on};
-use crate::gate::Gate;
-use crate::journal::Journal;
 use crate::run::within;
 use crate::story::{failed, failures};
 use crate::tasks;
 
 /// A task that waits in the executor never runs.
 pub async fn a_waiting_task_never_runs(bed: Bed) {
-    let gate = Gate::new();
-    let journal = Journal::new();
+    let gate = bed.gate();
+    let journal = bed.journal();
     let pool = bed.pool(1).await;
-    let held = pool.submit(tasks::hold(gate.path(), 0));
+    let held = pool.submit(tasks::hold(gate.address(), 0));
     let guest = gate.arrival().await;
     // More than may be out while nothing is known of their time, so that the last one cannot have left.
-    let submit = |n| pool.submit(tasks::write_line(journal.path(), format!("{n:02}")));
+    let submit = |n| pool.submit(tasks::write_line(journal.address(), format!("{n:02}")));
     let mut futures: Vec<_> = (0..40).map(submit).collect();
     let last = futures.pop().unwrap();
     assert_eq!(
@@ -39,9 +37,9 @@ pub async fn a_waiting_task_never_runs(bed: Bed) {
 
 /// A running task's future ends at once, and the task is stopped.
 pub async fn a_running_task_is_stopped(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
-    let held = pool.submit(tasks::hold(gate.path(), 0));
+    let held = pool.submit(tasks::hold(gate.address(), 0));
     let guest = gate.arrival().await;
     assert_eq!(
         within("the cancel", held.cancel()).await,
@@ -56,9 +54,9 @@ pub async fn a_running_task_is_stopped(bed: Bed) {
 
 /// A task that blocks its thread is stopped too: its process is killed.
 pub async fn a_blocking_task_is_killed(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
-    let blocked = pool.submit(tasks::block(gate.path(), 0));
+    let blocked = pool.submit(tasks::block(gate.address(), 0));
     let guest = gate.arrival().await;
     assert_eq!(
         within("the cancel", blocked.cancel()).await,
@@ -70,9 +68,9 @@ pub async fn a_blocking_task_is_killed(bed: Bed) {
 
 /// Without processes a blocking task is left behind, and the pool goes on.
 pub async fn a_blocking_task_holds_nothing_up(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
-    let blocked = pool.submit(tasks::block(gate.path(), 0));
+    let blocked = pool.submit(tasks::block(gate.address(), 0));
     let guest = gate.arrival().await;
     assert_eq!(
         within("the cancel", blocked.cancel()).await,
@@ -84,13 +82,16 @@ pub async fn a_blocking_task_holds_nothing_up(bed: Bed) {
 
 /// A task that heeds its token ends by itself, and its slot lives on.
 pub async fn a_task_can_heed_its_token(bed: Bed) {
-    let gate = Gate::new();
-    let journal = Journal::new();
+    let gate = bed.gate();
+    let journal = bed.journal();
     let pool = bed.pool(1).await;
     let before = within("a process id", pool.submit(tasks::pid()))
         .await
         .unwrap();
-    let held = pool.submit(tasks::hold_until_cancelled(gate.path(), journal.path()));
+    let held = pool.submit(tasks::hold_until_cancelled(
+        gate.address(),
+        journal.address(),
+    ));
     let guest = gate.arrival().await;
     assert_eq!(
         within("the cancel", held.cancel()).await,
@@ -111,7 +112,7 @@ pub async fn a_task_can_heed_its_token(bed: Bed) {
 pub async fn a_done_task_keeps_its_result(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut future = pool.submit(tasks::echo(3));
-    let first = future.result(crate::run::STEP_LIMIT).await.unwrap();
+    let first = future.result(crate::run::step_limit()).await.unwrap();
     assert_eq!(first.unwrap(), 3);
     assert_eq!(
         within("the cancel", future.cancel()).await,
@@ -123,9 +124,9 @@ pub async fn a_done_task_keeps_its_result(bed: Bed) {
 
 /// A second cancel finds it done.
 pub async fn a_second_cancel_changes_nothing(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
-    let held = pool.submit(tasks::hold(gate.path(), 0));
+    let held = pool.submit(tasks::hold(gate.address(), 0));
     let _guest = gate.arrival().await;
     let handle = held.handle();
     assert_eq!(
@@ -141,9 +142,9 @@ pub async fn a_second_cancel_changes_nothing(bed: Bed) {
 
 /// Cancelling needs no await.
 pub async fn the_request_goes_out_unawaited(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
-    let held = pool.submit(tasks::hold(gate.path(), 0));
+    let held = pool.submit(tasks::hold(gate.address(), 0));
     let guest = gate.arrival().await;
     drop(held.cancel());
     let error = within("the cancelled one", held).await.unwrap_err();
@@ -153,10 +154,10 @@ pub async fn the_request_goes_out_unawaited(bed: Bed) {
 
 /// A backlog is cancelled at one go, and the pool goes on.
 pub async fn a_backlog_can_be_cancelled(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(2).await;
     let futures: Vec<_> = (0..3_000)
-        .map(|n| pool.submit(tasks::hold(gate.path(), n)))
+        .map(|n| pool.submit(tasks::hold(gate.address(), n)))
         .collect();
     let guest = gate.arrival().await;
     let cancels: Vec<_> = futures.iter().map(|future| future.cancel()).collect();

@@ -6,20 +6,18 @@ use futures_util::future::join_all;
 use podpool::TaskErrorKind;
 
 use crate::bed::Bed;
-use crate::gate::Gate;
-use crate::journal::Journal;
 use crate::run::within;
 use crate::tasks;
 
 /// The task runs though nobody waits for it.
 pub async fn dropping_a_future_does_not_cancel(bed: Bed) {
-    let gate = Gate::new();
-    let journal = Journal::new();
+    let gate = bed.gate();
+    let journal = bed.journal();
     let pool = bed.pool(1).await;
-    let held = pool.submit(tasks::hold(gate.path(), 0));
+    let held = pool.submit(tasks::hold(gate.address(), 0));
     let guest = gate.arrival().await;
     for n in 0..20 {
-        drop(pool.submit(tasks::write_line(journal.path(), format!("{n:02}"))));
+        drop(pool.submit(tasks::write_line(journal.address(), format!("{n:02}"))));
     }
     drop(held);
     guest.let_go();
@@ -30,9 +28,9 @@ pub async fn dropping_a_future_does_not_cancel(bed: Bed) {
 
 /// It can be asked to.
 pub async fn a_future_can_abort_on_drop(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
-    let held = pool.submit(tasks::hold(gate.path(), 0)).abort_on_drop();
+    let held = pool.submit(tasks::hold(gate.address(), 0)).abort_on_drop();
     let handle = held.handle();
     let guest = gate.arrival().await;
     drop(held);
@@ -47,7 +45,7 @@ pub async fn abort_on_drop_spares_what_is_done(bed: Bed) {
     let mut future = pool.submit(tasks::echo(1)).abort_on_drop();
     let handle = future.handle();
     future
-        .result(crate::run::STEP_LIMIT)
+        .result(crate::run::step_limit())
         .await
         .unwrap()
         .unwrap();
@@ -57,10 +55,10 @@ pub async fn abort_on_drop_spares_what_is_done(bed: Bed) {
 
 /// A pool that goes without a shutdown does not block, ends its tasks, and tells their futures.
 pub async fn dropping_a_pool_ends_its_tasks(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
     let futures: Vec<_> = (0..20)
-        .map(|n| pool.submit(tasks::hold(gate.path(), n)))
+        .map(|n| pool.submit(tasks::hold(gate.address(), n)))
         .collect();
     let guests = [gate.arrival().await, gate.arrival().await];
     let before = Instant::now();
@@ -90,7 +88,7 @@ pub async fn a_result_outlives_its_pool(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut future = pool.submit(tasks::echo(9));
     future
-        .result(crate::run::STEP_LIMIT)
+        .result(crate::run::step_limit())
         .await
         .unwrap()
         .unwrap();
@@ -100,9 +98,9 @@ pub async fn a_result_outlives_its_pool(bed: Bed) {
 
 /// Waiting for a result may be given up and taken up again.
 pub async fn an_await_may_be_dropped(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
-    let mut held = pool.submit(tasks::hold(gate.path(), 3));
+    let mut held = pool.submit(tasks::hold(gate.address(), 3));
     let guest = gate.arrival().await;
     for _ in 0..10 {
         assert!(futures_util::poll!(&mut held).is_pending());

@@ -6,18 +6,16 @@ use futures_util::future::{join_all, try_join_all};
 use podpool::{ShutdownError, TaskErrorKind};
 
 use crate::bed::{Bed, built};
-use crate::gate::Gate;
-use crate::journal::Journal;
 use crate::run::within;
 use crate::tasks;
 
 /// Once in each slot.
 pub async fn it_runs_once_in_each_slot(bed: Bed) {
-    let gate = Gate::new();
-    let journal = Journal::new();
-    let pool = built(bed.builder(2).initializer(tasks::set_up(journal.path()))).await;
+    let gate = bed.gate();
+    let journal = bed.journal();
+    let pool = built(bed.builder(2).initializer(tasks::set_up(journal.address()))).await;
     let held: Vec<_> = (0..2)
-        .map(|n| pool.submit(tasks::hold(gate.path(), n)))
+        .map(|n| pool.submit(tasks::hold(gate.address(), n)))
         .collect();
     // Both are there before one goes: a slot that got free would take the other's task while its slot still starts.
     drop([gate.arrival().await, gate.arrival().await]);
@@ -32,8 +30,8 @@ pub async fn it_runs_once_in_each_slot(bed: Bed) {
 
 /// Before the first task of a slot, whatever the queue does.
 pub async fn it_runs_before_the_first_task(bed: Bed) {
-    let journal = Journal::new();
-    let pool = built(bed.builder(2).initializer(tasks::set_up(journal.path()))).await;
+    let journal = bed.journal();
+    let pool = built(bed.builder(2).initializer(tasks::set_up(journal.address()))).await;
     let counts: Vec<_> = (0..20)
         .map(|_| pool.submit(tasks::count_set_ups()))
         .collect();
@@ -44,8 +42,8 @@ pub async fn it_runs_before_the_first_task(bed: Bed) {
 
 /// Slots start when there is work, and no more of them than there is work for.
 pub async fn slots_start_lazily(bed: Bed) {
-    let journal = Journal::new();
-    let pool = built(bed.builder(4).initializer(tasks::set_up(journal.path()))).await;
+    let journal = bed.journal();
+    let pool = built(bed.builder(4).initializer(tasks::set_up(journal.address()))).await;
     assert_eq!(journal.lines(), [""; 0]);
     for n in 0..10 {
         within("a result", pool.submit(tasks::echo(n)))
@@ -62,8 +60,8 @@ pub async fn slots_start_lazily(bed: Bed) {
 
 /// A failure in one slot is passing: the next one works.
 pub async fn one_failure_is_borne(bed: Bed) {
-    let journal = Journal::new();
-    let call = tasks::set_up_at_second_try(journal.path());
+    let journal = bed.journal();
+    let call = tasks::set_up_at_second_try(journal.address());
     let pool = built(bed.builder(1).initializer(call)).await;
     assert_eq!(
         within("a result", pool.submit(tasks::echo(5)))
@@ -122,9 +120,9 @@ pub async fn bad_arguments_are_refused_at_build(bed: Bed) {
 
 /// A slot is replaced after so many tasks, and the new one is set up again.
 pub async fn recycled_slots_are_set_up_again(bed: Bed) {
-    let journal = Journal::new();
+    let journal = bed.journal();
     let builder = bed.builder(1).max_tasks_per_slot(5);
-    let pool = built(builder.initializer(tasks::set_up(journal.path()))).await;
+    let pool = built(builder.initializer(tasks::set_up(journal.address()))).await;
     let mut pids = BTreeSet::new();
     for _ in 0..20 {
         pids.insert(

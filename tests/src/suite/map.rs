@@ -9,7 +9,6 @@ use futures_util::{FutureExt, StreamExt, stream};
 use podpool::{TaskError, TaskErrorKind};
 
 use crate::bed::{Bed, goes_on};
-use crate::gate::Gate;
 use crate::run::within;
 use crate::tasks;
 
@@ -135,13 +134,13 @@ pub async fn an_error_comes_at_its_position_and_ends_it(bed: Bed) {
 
 /// An error cancels what runs behind it.
 pub async fn an_error_cancels_the_rest(bed: Bed) {
-    let (failing, holding) = (Gate::new(), Gate::new());
+    let (failing, holding) = (bed.gate(), bed.gate());
     let pool = bed.pool(bed.room_for(2)).await;
     let gates = [
-        failing.path(),
-        holding.path(),
-        holding.path(),
-        holding.path(),
+        failing.address(),
+        holding.address(),
+        holding.address(),
+        holding.address(),
     ];
     let mut results = pool.map(gates.into_iter().zip(0..), |(gate, n)| {
         tasks::hold_and_fail(gate, n)
@@ -162,9 +161,9 @@ pub async fn an_error_cancels_the_rest(bed: Bed) {
 
 /// So does dropping the map.
 pub async fn dropping_it_cancels_the_rest(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
-    let mut results = pool.map(0..100, |n| tasks::hold(gate.path(), n));
+    let mut results = pool.map(0..100, |n| tasks::hold(gate.address(), n));
     let guests = tokio::select! {
         _ = results.next() => panic!("a result came past a closed gate"),
         guests = async { [gate.arrival().await, gate.arrival().await] } => guests,
@@ -223,11 +222,11 @@ pub async fn a_share_of_failures_can_be_bounded(bed: Bed) {
 
 /// Without order, what has ended comes, though an earlier one has not.
 pub async fn without_order_the_finished_come_first(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
     let mut results = pool
         .map(0..20_u32, |n| match n {
-            0 => tasks::hold(gate.path(), n),
+            0 => tasks::hold(gate.address(), n),
             _ => tasks::hold("nowhere".into(), n),
         })
         .unordered();
@@ -256,11 +255,13 @@ pub async fn without_order_the_finished_come_first(bed: Bed) {
 
 /// The timeout runs from the call of `map`, says so once, and cancels the rest.
 pub async fn its_timeout_cancels_the_rest(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
+    // A slot is ready: the time is the task's.
+    goes_on(&pool).await;
     let mut results = pool
-        .map(0..5, |n| tasks::hold(gate.path(), n))
-        .timeout(Duration::from_millis(700));
+        .map(0..5, |n| tasks::hold(gate.address(), n))
+        .timeout(bed.soon());
     let (error, guest) = within("the timeout", async {
         tokio::join!(
             async { results.next().await.unwrap().unwrap_err() },
@@ -275,10 +276,10 @@ pub async fn its_timeout_cancels_the_rest(bed: Bed) {
 
 /// A timeout that is over before the first poll: it counts from the call.
 pub async fn its_timeout_counts_from_the_call(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
     let mut results = pool
-        .map(0..5, |n| tasks::hold(gate.path(), n))
+        .map(0..5, |n| tasks::hold(gate.address(), n))
         .timeout(Duration::ZERO);
     let error = within("the timeout", results.next())
         .await

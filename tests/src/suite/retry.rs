@@ -14,7 +14,7 @@ use crate::tasks;
 pub async fn a_later_attempt_gives_the_result(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut future = pool.submit(tasks::flaky_twice(2));
-    let result = future.result(crate::run::STEP_LIMIT).await.unwrap();
+    let result = future.result(crate::run::step_limit()).await.unwrap();
     assert_eq!(result.unwrap(), 3);
     let attempts = future.attempts();
     let attempts = failed(&attempts);

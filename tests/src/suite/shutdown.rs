@@ -4,8 +4,6 @@ use futures_util::future::{join_all, try_join_all};
 use podpool::{ShutdownBehavior, TaskErrorKind};
 
 use crate::bed::Bed;
-use crate::gate::Gate;
-use crate::journal::Journal;
 use crate::run::within;
 use crate::tasks;
 
@@ -67,9 +65,9 @@ pub async fn later_submissions_say_so(bed: Bed) {
 
 /// Submissions are refused from the first call on, though the pool still works.
 pub async fn submissions_are_refused_while_it_waits(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
-    let held = pool.submit(tasks::hold(gate.path(), 0));
+    let held = pool.submit(tasks::hold(gate.address(), 0));
     let guest = gate.arrival().await;
     let shutdown = pool.shutdown();
     let rest = async {
@@ -86,14 +84,14 @@ pub async fn submissions_are_refused_while_it_waits(bed: Bed) {
 
 /// What has not begun is cancelled, what runs ends by itself.
 pub async fn pending_tasks_can_be_cancelled(bed: Bed) {
-    let gate = Gate::new();
-    let journal = Journal::new();
+    let gate = bed.gate();
+    let journal = bed.journal();
     let (pool, mut news) = bed.pool_with_news(1).await;
-    let held = pool.submit(tasks::hold(gate.path(), 5));
+    let held = pool.submit(tasks::hold(gate.address(), 5));
     let guest = gate.arrival().await;
     let told = || matches!(held.state(), podpool::TaskState::Running { .. });
     news.until("the state to be running", told).await;
-    let write = |n: u32| pool.submit(tasks::write_line(journal.path(), n.to_string()));
+    let write = |n: u32| pool.submit(tasks::write_line(journal.address(), n.to_string()));
     let pending: Vec<_> = (0..50).map(write).collect();
     let shutdown = pool.shutdown_with(ShutdownBehavior::CancelPending);
     let rest = async {
@@ -118,10 +116,10 @@ pub async fn pending_tasks_can_be_cancelled(bed: Bed) {
 
 /// Abort: everything ends, running tasks too.
 pub async fn an_abort_ends_everything(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
     let futures: Vec<_> = (0..50)
-        .map(|n| pool.submit(tasks::hold(gate.path(), n)))
+        .map(|n| pool.submit(tasks::hold(gate.address(), n)))
         .collect();
     let guests = [gate.arrival().await, gate.arrival().await];
     within("the abort", pool.shutdown_with(ShutdownBehavior::Abort))
@@ -139,9 +137,9 @@ pub async fn an_abort_ends_everything(bed: Bed) {
 
 /// A harsher second call overrides a first that waits.
 pub async fn a_harsher_call_overrides(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
-    let held = pool.submit(tasks::hold(gate.path(), 0));
+    let held = pool.submit(tasks::hold(gate.address(), 0));
     let guest = gate.arrival().await;
     let first = pool.shutdown();
     let second = async {
@@ -158,10 +156,10 @@ pub async fn a_harsher_call_overrides(bed: Bed) {
 
 /// A milder second call changes nothing.
 pub async fn a_milder_call_changes_nothing(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
     let futures: Vec<_> = (0..20)
-        .map(|n| pool.submit(tasks::hold(gate.path(), n)))
+        .map(|n| pool.submit(tasks::hold(gate.address(), n)))
         .collect();
     let guest = gate.arrival().await;
     let harsh = pool.shutdown_with(ShutdownBehavior::Abort);

@@ -8,11 +8,14 @@ use std::time::Duration;
 use podpool::{PodPoolExecutor, ReturnWhen, TaskError, TaskErrorKind, TaskFuture, wait};
 
 use crate::bed::Bed;
+use crate::run::row_limit;
 use crate::story::failures;
 use crate::tasks;
 
 /// How long a storm may last; queues that lose messages need leases to run out.
-const STORM_LIMIT: Duration = Duration::from_secs(25);
+fn storm_limit() -> Duration {
+    row_limit() * 5 / 6
+}
 
 /// What a task of the storm must end with.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +64,7 @@ async fn storm(bed: &Bed, count: u64) {
         let told = told.clone();
         future.on_done(move |handle| told.lock().unwrap().push(handle.id()));
     }
-    let waited = wait(futures, ReturnWhen::All, Some(STORM_LIMIT)).await;
+    let waited = wait(futures, ReturnWhen::All, Some(storm_limit())).await;
     let lost: Vec<_> = waited.not_done.iter().take(5).collect();
     assert!(
         lost.is_empty(),
@@ -108,8 +111,8 @@ pub async fn a_map_keeps_its_order(bed: Bed) {
         }
         assert!(results.next().await.is_none());
     };
-    let over = tokio::time::timeout(STORM_LIMIT, all).await;
-    assert!(over.is_ok(), "the map was not done within {STORM_LIMIT:?}");
+    let over = tokio::time::timeout(storm_limit(), all).await;
+    assert!(over.is_ok(), "the map was not done in time");
 }
 
 /// Slots that die beside: nothing is lost, nobody else is blamed.
@@ -120,7 +123,7 @@ pub async fn slots_die_in_the_storm(bed: Bed) {
         _ => tasks::killed(0),
     };
     let futures: Vec<_> = (0..200).map(|n| pool.submit(call(n))).collect();
-    let waited = wait(futures, ReturnWhen::All, Some(STORM_LIMIT)).await;
+    let waited = wait(futures, ReturnWhen::All, Some(storm_limit())).await;
     assert!(
         waited.not_done.is_empty(),
         "{} never ended",

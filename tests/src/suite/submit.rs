@@ -10,9 +10,7 @@ use podpool::{Attempt, BuildError, PodPoolExecutor, TaskErrorKind, TaskState};
 
 use crate::bed::{Bed, Need, built};
 use crate::block::block_on;
-use crate::gate::Gate;
-use crate::journal::Journal;
-use crate::run::{STEP_LIMIT, within};
+use crate::run::{step_limit, within};
 use crate::tasks;
 
 /// Sync and async bodies, with and without a value.
@@ -37,7 +35,7 @@ pub async fn each_future_gets_its_own_result(bed: Bed) {
 /// Several MiB in and out; a tenth of one where the queue has faults.
 pub async fn a_large_argument_comes_back_whole(bed: Bed) {
     let pool = bed.pool(1).await;
-    let size = bed.many(5 << 20);
+    let size = bed.bytes(5 << 20);
     let bytes: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
     let reversed: Vec<u8> = bytes.iter().rev().copied().collect();
     let result = within("the bytes", pool.submit(tasks::reverse(bytes))).await;
@@ -54,7 +52,7 @@ pub async fn it_works_outside_any_runtime(bed: Bed) {
     thread::spawn(move || {
         let future = pool.submit(tasks::echo(5));
         // The row has given up if nobody listens.
-        send.send(block_on("a result", STEP_LIMIT, future)).ok();
+        send.send(block_on("a result", step_limit(), future)).ok();
     });
     let result = within("a thread without a runtime", receive).await.unwrap();
     assert_eq!(result.unwrap(), 5);
@@ -72,7 +70,7 @@ pub async fn it_works_inside_a_blocked_runtime(bed: Bed) {
             let future = pool.submit(tasks::echo_async(6));
             let (done, told) = channel();
             future.on_done(move |_| done.send(()).unwrap());
-            told.recv_timeout(STEP_LIMIT).unwrap();
+            told.recv_timeout(step_limit()).unwrap();
             future.await
         });
         send.send(result).ok();
@@ -120,13 +118,13 @@ pub async fn a_hundred_thousand_tasks(bed: Bed) {
 
 /// What waits goes out by priority, then by age.
 pub async fn higher_priorities_go_first(bed: Bed) {
-    let gate = Gate::new();
-    let journal = Journal::new();
+    let gate = bed.gate();
+    let journal = bed.journal();
     let pool = bed.pool(1).await;
-    let holder = pool.submit(tasks::hold(gate.path(), 0));
+    let holder = pool.submit(tasks::hold(gate.address(), 0));
     let guest = gate.arrival().await;
     let submit = |line: String, priority| {
-        let call = tasks::write_line(journal.path(), line).priority(priority);
+        let call = tasks::write_line(journal.address(), line).priority(priority);
         pool.submit(call)
     };
     let mut futures: Vec<_> = (0..40).map(|n| submit(format!("low {n}"), -1)).collect();
@@ -148,11 +146,11 @@ pub async fn higher_priorities_go_first(bed: Bed) {
 
 /// Pending, running, done; and the attempt while it runs.
 pub async fn a_future_tells_its_state(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let (pool, mut news) = bed.pool_with_news(1).await;
-    let first = pool.submit(tasks::hold(gate.path(), 1));
+    let first = pool.submit(tasks::hold(gate.address(), 1));
     let guest = gate.arrival().await;
-    let second = pool.submit(tasks::hold(gate.path(), 2));
+    let second = pool.submit(tasks::hold(gate.address(), 2));
     let running = TaskState::Running {
         attempt: Attempt::FIRST,
     };
@@ -171,8 +169,9 @@ pub async fn a_future_tells_its_state(bed: Bed) {
 
 /// Run, number, attempt, key, worker; a deadline where there is a timeout.
 pub async fn a_task_sees_its_context(bed: Bed) {
-    let pool = built(bed.builder(1).run("context")).await;
-    assert_eq!(pool.run_id().to_string(), "context");
+    let run = bed.run_called("context").to_string();
+    let pool = built(bed.builder(1).run(&run)).await;
+    assert_eq!(pool.run_id().to_string(), run);
     assert_eq!(pool.slots(), 1);
     let plain = pool.submit(tasks::look_around());
     let call = tasks::look_around()
@@ -187,15 +186,16 @@ pub async fn a_task_sees_its_context(bed: Bed) {
         (plain.cancelled, named.cancelled) = (false, false);
     }
     let expected = tasks::Seen {
-        run: "context".to_owned(),
+        run,
         task: plain_id,
         attempt: 1,
         key: None,
-        worker: "local".to_owned(),
+        worker: plain.worker.clone(),
         deadline: false,
         cancelled: false,
     };
     assert_eq!(plain, expected);
+    assert!(bed.is_worker(&plain.worker), "{}", plain.worker);
     let expected = tasks::Seen {
         task: named_id,
         key: Some("BTC".to_owned()),
@@ -207,10 +207,10 @@ pub async fn a_task_sees_its_context(bed: Bed) {
 
 /// Work runs side by side, as far as there are slots.
 pub async fn slots_run_side_by_side(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(bed.room_for(4)).await;
     let futures: Vec<_> = (0..4)
-        .map(|n| pool.submit(tasks::block(gate.path(), n)))
+        .map(|n| pool.submit(tasks::block(gate.address(), n)))
         .collect();
     let mut guests = Vec::new();
     for _ in 0..4 {

@@ -6,18 +6,15 @@ use futures_util::future::{join_all, try_join_all};
 use podpool::{Cause, TaskErrorKind, TaskState};
 
 use crate::bed::{Bed, goes_on};
-use crate::gate::Gate;
 use crate::run::within;
 use crate::story::{failed, failures};
 use crate::tasks;
 
-const SHORT: Duration = Duration::from_millis(150);
-
 /// An async task is stopped.
 pub async fn an_async_task_is_stopped(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
-    let held = pool.submit(tasks::hold(gate.path(), 0).timeout(SHORT));
+    let held = pool.submit(tasks::hold(gate.address(), 0).timeout(bed.short()));
     let guest = gate.arrival().await;
     let error = within("the timeout", held).await.unwrap_err();
     assert_eq!(error.kind(), TaskErrorKind::TimedOut);
@@ -28,9 +25,9 @@ pub async fn an_async_task_is_stopped(bed: Bed) {
 
 /// A blocking task's process is killed.
 pub async fn a_blocking_task_is_killed(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
-    let blocked = pool.submit(tasks::block(gate.path(), 0).timeout(SHORT));
+    let blocked = pool.submit(tasks::block(gate.address(), 0).timeout(bed.short()));
     let guest = gate.arrival().await;
     let error = within("the timeout", blocked).await.unwrap_err();
     assert_eq!(error.kind(), TaskErrorKind::TimedOut);
@@ -40,9 +37,9 @@ pub async fn a_blocking_task_is_killed(bed: Bed) {
 
 /// Without processes a blocking task is left behind, and the pool goes on.
 pub async fn a_blocking_task_holds_nothing_up(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
-    let blocked = pool.submit(tasks::block(gate.path(), 0).timeout(SHORT));
+    let blocked = pool.submit(tasks::block(gate.address(), 0).timeout(bed.short()));
     let guest = gate.arrival().await;
     let error = within("the timeout", blocked).await.unwrap_err();
     assert_eq!(error.kind(), TaskErrorKind::TimedOut);
@@ -52,14 +49,14 @@ pub async fn a_blocking_task_holds_nothing_up(bed: Bed) {
 
 /// Waiting in the queue does not count.
 pub async fn queueing_does_not_count(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
-    let mut held = pool.submit(tasks::hold(gate.path(), 0));
+    let mut held = pool.submit(tasks::hold(gate.address(), 0));
     let guest = gate.arrival().await;
     let queued: Vec<_> = (0..5)
-        .map(|n| pool.submit(tasks::echo_async(n).timeout(SHORT)))
+        .map(|n| pool.submit(tasks::echo_async(n).timeout(bed.short())))
         .collect();
-    let waited = held.result(2 * SHORT).await;
+    let waited = held.result(2 * bed.short()).await;
     assert!(waited.is_err(), "it went through the gate: {waited:?}");
     guest.let_go();
     within("the holder", held).await.unwrap();
@@ -72,10 +69,10 @@ pub async fn queueing_does_not_count(bed: Bed) {
 pub async fn each_attempt_has_its_own_time(bed: Bed) {
     let pool = bed.pool(1).await;
     let call = tasks::slow_at_first(Duration::from_secs(60))
-        .timeout(SHORT)
+        .timeout(bed.short())
         .retries(2);
     let mut future = pool.submit(call);
-    let result = future.result(crate::run::STEP_LIMIT).await.unwrap();
+    let result = future.result(crate::run::step_limit()).await.unwrap();
     assert_eq!(result.unwrap(), 3);
     let attempts = future.attempts();
     let causes: Vec<_> = failed(&attempts)
@@ -87,14 +84,14 @@ pub async fn each_attempt_has_its_own_time(bed: Bed) {
 
 /// What shares the parcel, and what runs in other slots, ends well.
 pub async fn others_are_left_alone(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(2).await;
     let warm: Vec<_> = (0..20)
         .map(|n| pool.submit(tasks::hold("nowhere".into(), n)))
         .collect();
     within("the warm-up", try_join_all(warm)).await.unwrap();
     let call = |n: u32| match n {
-        77 => tasks::hold(gate.path(), n).timeout(SHORT),
+        77 => tasks::hold(gate.address(), n).timeout(bed.short()),
         _ => tasks::hold("nowhere".into(), n).timeout(Duration::from_secs(20)),
     };
     let futures: Vec<_> = (0..200).map(|n| pool.submit(call(n))).collect();
@@ -109,9 +106,9 @@ pub async fn others_are_left_alone(bed: Bed) {
 
 /// `result` gives up waiting, and only that.
 pub async fn waiting_in_vain_never_cancels(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
-    let mut held = pool.submit(tasks::hold(gate.path(), 4));
+    let mut held = pool.submit(tasks::hold(gate.address(), 4));
     let guest = gate.arrival().await;
     for _ in 0..3 {
         let waited = held.result(Duration::from_millis(20)).await;
@@ -119,7 +116,7 @@ pub async fn waiting_in_vain_never_cancels(bed: Bed) {
     }
     assert_ne!(held.state(), TaskState::Cancelled);
     guest.let_go();
-    let first = held.result(crate::run::STEP_LIMIT).await.unwrap();
+    let first = held.result(crate::run::step_limit()).await.unwrap();
     assert_eq!(first.unwrap(), 4);
     let again = held.result(Duration::ZERO).await.unwrap();
     assert_eq!(again.unwrap(), 4, "a result can be asked for again");

@@ -5,7 +5,6 @@ use std::time::Duration;
 use podpool::{ReturnWhen, TaskErrorKind, TaskState, wait};
 
 use crate::bed::Bed;
-use crate::gate::Gate;
 use crate::run::within;
 use crate::tasks;
 
@@ -25,10 +24,10 @@ pub async fn all_waits_for_the_last(bed: Bed) {
 
 /// `FirstCompleted`: one end is enough, whatever it is.
 pub async fn first_completed_returns_at_the_first(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
     let futures: Vec<_> = (0..2)
-        .map(|n| pool.submit(tasks::hold(gate.path(), n)))
+        .map(|n| pool.submit(tasks::hold(gate.address(), n)))
         .collect();
     let (first, second) = (gate.arrival().await, gate.arrival().await);
     let name = first.name;
@@ -46,9 +45,9 @@ pub async fn first_completed_returns_at_the_first(bed: Bed) {
 
 /// `FirstException`: returns at a failure, though others have not ended.
 pub async fn first_exception_returns_at_a_failure(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
-    let held = pool.submit(tasks::hold(gate.path(), 1));
+    let held = pool.submit(tasks::hold(gate.address(), 1));
     let guest = gate.arrival().await;
     let failing = pool.submit(tasks::flaky(9));
     let good = pool.submit(tasks::flaky(0));
@@ -69,10 +68,10 @@ pub async fn first_exception_returns_at_a_failure(bed: Bed) {
 
 /// `FirstException`: a cancelled future has not failed.
 pub async fn first_exception_ignores_a_cancelled_one(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
-    let held = pool.submit(tasks::hold(gate.path(), 1));
-    let cancelled = pool.submit(tasks::hold(gate.path(), 2));
+    let held = pool.submit(tasks::hold(gate.address(), 1));
+    let cancelled = pool.submit(tasks::hold(gate.address(), 2));
     let guests = [gate.arrival().await, gate.arrival().await];
     within("the cancel", cancelled.cancel()).await;
     let waited = wait(
@@ -98,11 +97,11 @@ pub async fn first_exception_without_one_is_all(bed: Bed) {
 
 /// A timeout is no error, and cancels nothing.
 pub async fn a_timeout_returns_and_cancels_nothing(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
     let quick = pool.submit(tasks::echo(1));
     let quick = within("the quick one", wait([quick], ReturnWhen::All, None)).await;
-    let held = pool.submit(tasks::echo_behind(gate.path(), 2));
+    let held = pool.submit(tasks::echo_behind(gate.address(), 2));
     let guest = gate.arrival().await;
     let futures = quick.done.into_iter().chain([held]);
     let limit = Some(Duration::from_millis(100));
@@ -116,9 +115,9 @@ pub async fn a_timeout_returns_and_cancels_nothing(bed: Bed) {
 
 /// A timeout of nothing looks once.
 pub async fn a_timeout_of_zero_only_looks(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
-    let held = pool.submit(tasks::hold(gate.path(), 1));
+    let held = pool.submit(tasks::hold(gate.address(), 1));
     let guest = gate.arrival().await;
     let waited = within(
         "a look",
@@ -144,13 +143,13 @@ pub async fn an_empty_wait_returns_at_once(bed: Bed) {
 
 /// What has ended before counts at once.
 pub async fn what_is_done_counts_at_once(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
     let quick = pool.submit(tasks::echo(1));
     let quick = within("the quick one", wait([quick], ReturnWhen::All, None))
         .await
         .done;
-    let held = pool.submit(tasks::echo_behind(gate.path(), 2));
+    let held = pool.submit(tasks::echo_behind(gate.address(), 2));
     let guest = gate.arrival().await;
     let futures = [held].into_iter().chain(quick);
     let waited = within("a look", wait(futures, ReturnWhen::FirstCompleted, None)).await;
@@ -160,10 +159,10 @@ pub async fn what_is_done_counts_at_once(bed: Bed) {
 
 /// A shutdown ends the wait of those who wait.
 pub async fn an_abort_ends_every_wait(bed: Bed) {
-    let gate = Gate::new();
+    let gate = bed.gate();
     let pool = bed.pool(1).await;
     let futures: Vec<_> = (0..10)
-        .map(|n| pool.submit(tasks::hold(gate.path(), n)))
+        .map(|n| pool.submit(tasks::hold(gate.address(), n)))
         .collect();
     let guest = gate.arrival().await;
     let abort = pool.shutdown_with(podpool::ShutdownBehavior::Abort);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use podpool_core::envelope::TaskRun;
-use podpool_core::fleet::{Departure, End};
+use podpool_core::fleet::{Departure, End, FleetOrder};
 use podpool_core::id::{Attempt, TaskId, WorkerId};
 use podpool_core::outcome::{Cause, Exit, Failure};
 use tokio::time::Instant;
@@ -89,6 +89,8 @@ impl State {
         worker.gone = true;
         worker.hungry = None;
         let holds = std::mem::take(&mut worker.holds);
+        let known = worker.name.clone().map(FleetOrder::Silent);
+        self.fleet_orders.extend(known);
         let name = worker.name.clone().unwrap_or_else(|| id.to_string().into());
         let node = worker.node.clone();
         warn!(worker = %name, "a worker was not heard for {silence:?}; what it had comes back by its lease");

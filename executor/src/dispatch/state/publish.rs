@@ -55,10 +55,33 @@ impl State {
             left: draft.count,
             bytes: draft.body.len(),
             news: now,
+            sending: false,
         });
+        self.newest_parcel = number;
         let message = self.message(kind, alone, draft);
         self.redrive_at.get_or_insert(now + self.settings.lease);
         Some(message)
+    }
+
+    /// The number of the parcel that was packed last.
+    pub(crate) const fn newest_parcel(&self) -> u32 {
+        self.newest_parcel
+    }
+
+    /// A parcel is on its way to the queue. That may take long: its payloads may be uploaded first.
+    pub(crate) fn on_sending(&mut self, number: u32) {
+        if let Some(parcel) = self.parcels.get_mut(number) {
+            parcel.sending = true;
+        }
+    }
+
+    /// A parcel is stored: from now on it can be heard of. One whose number was used again meanwhile may be looked
+    /// for early, which does no harm.
+    pub(crate) fn on_stored(&mut self, now: Instant, number: u32) {
+        if let Some(parcel) = self.parcels.get_mut(number) {
+            parcel.sending = false;
+            parcel.news = now;
+        }
     }
 
     /// Whether enough is out: more would only wait elsewhere, where it can be neither reordered nor dequeued.

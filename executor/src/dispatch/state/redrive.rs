@@ -13,7 +13,7 @@ use super::State;
 const LEASES: u32 = 3;
 
 impl State {
-    /// Looks for parcels that nobody has: no news for three leases, in no worker's heartbeat, while workers have
+    /// Looks for parcels that nobody has: stored, no news for three leases, in no worker's heartbeat, while workers have
     /// free hands and pull in vain. Their messages are kept for [`take_redriven`](Self::take_redriven).
     pub(super) fn redrive(&mut self, now: Instant) {
         if self.redrive_at.is_none_or(|at| now < at) {
@@ -56,12 +56,13 @@ impl State {
                 "nothing was heard of a parcel; it is published again"
             );
             let message = self.repeat_parcel(now, number);
-            self.redriven.extend(message);
+            self.redriven
+                .extend(message.map(|message| (number, message)));
         }
     }
 
-    /// Parcels to publish again.
-    pub(crate) fn take_redriven(&mut self) -> Vec<Bytes> {
+    /// Parcels to publish again, with their numbers.
+    pub(crate) fn take_redriven(&mut self) -> Vec<(u32, Bytes)> {
         std::mem::take(&mut self.redriven)
     }
 }

@@ -255,7 +255,8 @@ impl Bed {
     }
 
     fn redriven(&mut self) -> Vec<Published> {
-        self.state.take_redriven().into_iter().map(read).collect()
+        let redriven = self.state.take_redriven().into_iter();
+        redriven.map(|(_, message)| read(message)).collect()
     }
 
     fn state_of(&self, task: u64) -> TaskState {
@@ -780,6 +781,24 @@ async fn a_lost_parcel_is_published_again_for_hungry_workers() {
     bed.pass(LEASE * 9);
     assert_eq!(bed.redriven(), []);
     assert_eq!(bed.state.deadline(), None, "nothing is out");
+    bed.assert_empty();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parcel_is_not_redriven_before_it_is_stored() {
+    let mut bed = bed();
+    bed.submit(&PLAIN);
+    bed.parcels();
+    let number = bed.state.newest_parcel();
+    bed.state.on_sending(number);
+    assert_eq!(starve(&mut bed, &[]), [], "its payload is still uploaded");
+    assert_eq!(starve(&mut bed, &[]), []);
+    bed.state.on_stored(bed.now, number);
+    bed.alive(1, 1, 1, vec![]);
+    bed.pass(LEASE * 3 - Duration::from_millis(1));
+    assert_eq!(bed.redriven(), [], "workers may have it since");
+    assert_eq!(starve(&mut bed, &[]), [packed(&[(0, 1)])]);
+    bed.done(&[(0, 1)], Duration::ZERO);
     bed.assert_empty();
 }
 

@@ -18,6 +18,8 @@ pub(super) struct PodState {
     silent: bool,
     /// It was told to leave: it counts no more.
     surplus: bool,
+    /// The dispatcher does not hear it, whatever its node says.
+    unheard: bool,
 }
 
 /// Where a pod is.
@@ -76,7 +78,7 @@ impl Trouble {
 
 impl PodState {
     pub(super) fn supplies(&self) -> bool {
-        !self.surplus && matches!(self.phase, Phase::Starting(_) | Phase::Running)
+        !self.surplus && !self.unheard && matches!(self.phase, Phase::Starting(_) | Phase::Running)
     }
 }
 
@@ -164,6 +166,26 @@ impl State {
         self.settle(now);
     }
 
+    /// The dispatcher heard nothing of a worker for a lease: sooner than a cluster notices that a node is gone.
+    pub fn on_silence(&mut self, now: Instant, name: &str) {
+        let Some(pod) = self.pods.get_mut(name) else {
+            return;
+        };
+        self.losing |= pod.supplies();
+        pod.unheard = true;
+        self.settle(now);
+    }
+
+    /// It hears the worker again, whose place may be taken by now.
+    pub fn on_heard(&mut self, now: Instant, name: Arc<str>) {
+        let Some(pod) = self.pods.get_mut(&name) else {
+            return;
+        };
+        pod.unheard = false;
+        self.leave_if_too_many(name);
+        self.settle(now);
+    }
+
     /// Notes where a pod is; true if it came back from a silent node.
     fn move_pod(&mut self, now: Instant, pod: PodName, verdict: Verdict) -> bool {
         let fresh = || Trouble::new(now, None, String::new());
@@ -172,6 +194,7 @@ impl State {
             phase: Phase::Starting(fresh()),
             silent: false,
             surplus: false,
+            unheard: false,
         });
         let supplied = entry.supplies();
         let was_silent = matches!(entry.phase, Phase::Silent);

@@ -330,6 +330,26 @@ fn a_worker_that_comes_back_from_a_silent_node_may_be_one_too_many() {
 }
 
 #[test]
+fn a_worker_that_is_not_heard_is_replaced_and_leaves_if_it_is_heard_again() {
+    let mut world = World::running(3);
+    world.state.on_silence(world.now, "c0-1");
+    world.state.on_silence(world.now, "nobody");
+    world.note();
+    world.wait(10 * SECOND);
+    assert_eq!(world.opens(), [(1, 1)]);
+    // Its node says that all is well.
+    world.pod(0, 1, Verdict::Running);
+    world.state.on_opened(world.now);
+    world.pod(1, 0, Verdict::Running);
+    assert_eq!(world.surplus(), Vec::<String>::new());
+    world.state.on_heard(world.now, "c0-1".into());
+    world.note();
+    assert_eq!(world.surplus(), ["c0-1"]);
+    world.wait(60 * SECOND);
+    assert_eq!(world.opens(), [(1, 1)]);
+}
+
+#[test]
 fn top_ups_are_sized_by_what_is_left_to_do() {
     let mut world = World::running(10);
     world.wait(60 * SECOND);

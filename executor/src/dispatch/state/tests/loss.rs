@@ -1,6 +1,6 @@
 //! Workers that go: what is charged, what is not.
 
-use podpool_core::fleet::{Departure, End};
+use podpool_core::fleet::{Departure, End, FleetOrder};
 use podpool_core::outcome::Exit;
 
 use super::*;
@@ -149,7 +149,12 @@ async fn a_silent_worker_is_lost_once_and_a_word_brings_it_back() {
     assert_eq!(bed.cells[0].attempts().len(), 1);
     bed.pass(SILENCE);
     assert_eq!(bed.cells[0].attempts().len(), 1, "it is lost once");
+    let silent = FleetOrder::Silent("pod-1".into());
+    assert_eq!(bed.state.take_fleet_orders(), [silent]);
     bed.alive(1, 0, 0, vec![run(0, 1, 1)]);
+    bed.alive(1, 0, 0, vec![run(0, 1, 1)]);
+    let heard = FleetOrder::Heard("pod-1".into());
+    assert_eq!(bed.state.take_fleet_orders(), [heard]);
     bed.pass(SILENCE / 2);
     bed.done(&[(0, 1)], Duration::ZERO);
     assert_eq!(bed.output(0), 1);

@@ -1,0 +1,74 @@
+//! The loop's calls to its queues: pulls, and acknowledgements that are tried again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use crate::queue::{Delivery, LeaseId, Queue, QueueError};
+
+/// How long one pull waits for a parcel at most.
+const WAIT: Duration = Duration::from_secs(30);
+/// Delay before a failed call is tried again; of pulls doubled with each failure in a row, up to [`LONGEST`].
+pub(super) const AGAIN: Duration = Duration::from_millis(200);
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// A pull under way: when it was sent, and its answer.
+pub(super) type Pull = BoxFuture<'static, (Instant, Result<Vec<Delivery>, QueueError>)>;
+
+/// How long to wait after so many failures in a row.
+pub(super) fn pause_after(failures: u32) -> Duration {
+    AGAIN * 2_u32.saturating_pow(failures.min(16))
+}
+
+pub(super) fn pull(queue: Arc<dyn Queue>, most: usize) -> Pull {
+    Box::pin(async move {
+        let sent = Instant::now();
+        // An empty pull is news too: the master redrives by it, in leases.
+        let wait = WAIT.min(queue.limits().lease);
+        (sent, queue.take(most, wait).await)
+    })
+}
+
+pub(super) fn pull_later(queue: Arc<dyn Queue>, most: usize, delay: Duration) -> Pull {
+    Box::pin(async move {
+        sleep(delay.min(LONGEST)).await;
+        pull(queue, most.max(1)).await
+    })
+}
+
+/// The answer of a pull, if one is under way.
+pub(super) async fn pulled(
+    pull: &mut Option<Pull>,
+) -> (Instant, Result<Vec<Delivery>, QueueError>) {
+    match pull {
+        Some(pull) => pull.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Acknowledges, again where the queue had a passing fault. A lost lease needs nothing: the parcel comes again,
+/// and the master passes its results over.
+pub(super) async fn acknowledge(queue: Arc<dyn Queue>, mut leases: Vec<LeaseId>) {
+    for delay in [AGAIN, AGAIN * 5, AGAIN * 25] {
+        let answers = queue.ack(&leases).await;
+        let failed =
+            |answer: &Result<(), QueueError>| answer.as_ref().is_err_and(QueueError::is_transient);
+        leases = leases
+            .into_iter()
+            .zip(answers)
+            .filter(|(_, a)| failed(a))
+            .map(|(l, _)| l)
+            .collect();
+        if leases.is_empty() {
+            return;
+        }
+        sleep(delay).await;
+    }
+    warn!(
+        parcels = leases.len(),
+        "parcels could not be acknowledged; they will be delivered again"
+    );
+}

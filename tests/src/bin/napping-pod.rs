@@ -1,0 +1,23 @@
+//! A master that lives in a pod, and its workers: tasks that nap until somebody ends them. With `NAPPING_POD=deaf` the
+//! master does not hear SIGTERM.
+
+use std::time::Duration;
+
+use podpool::prelude::*;
+use podpool_tests::tasks;
+
+const NAP: Duration = Duration::from_secs(3_600);
+
+#[podpool::main]
+async fn main() -> anyhow::Result<()> {
+    let mut builder = PodPoolExecutor::builder().max_workers(2);
+    if std::env::var("NAPPING_POD").as_deref() == Ok("deaf") {
+        builder = builder.ignore_ctrl_c();
+    }
+    let pool = builder.build().await?;
+    let mut naps = pool.map(0..4, |n| tasks::slow(n, NAP));
+    while let Some(nap) = naps.next().await {
+        nap?;
+    }
+    Ok(pool.shutdown().await?)
+}

@@ -1,0 +1,133 @@
+//! Messages that somebody puts on a run's topics who may publish there and is not of the run.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use podpool::RunId;
+use podpool::core::envelope::entry::put_done;
+use podpool::core::envelope::{Alive, Control, Hello, Parcel, Results, RunState, Seal};
+use podpool::core::id::{Attempt, ExecutionId, TaskId, WorkerId};
+use podpool::core::queue::Queue;
+use podpool::pubsub::QueueNames;
+
+use super::known::KnownRun;
+
+/// A key that is not the run's.
+pub const WRONG: [u8; 32] = [8; 32];
+
+/// Higher than any real one: a master or worker that believed it would stop.
+const EPOCH: u64 = 99;
+
+/// Puts messages on the run's three topics; gives how many its worker can drop, and how many its master.
+///
+/// # Panics
+/// If one cannot be put.
+pub async fn forge(known: &KnownRun) -> (u64, u64) {
+    let (names, run, good) = (known.names(), &known.run, known.seal());
+    let stranger = RunId::random();
+    // Under a good seal, and not what belongs there: replayed from elsewhere.
+    let mut tasks = spoilt(&parcel, known);
+    tasks.extend([parcel(&stranger, &good), control(run, &good)]);
+    let mut controls = spoilt(&control, known);
+    controls.push(hello(run, &good));
+    let mut results = spoilt(&result, known);
+    results.extend([result(&stranger, &good), control(run, &good)]);
+    results.extend([hello, alive].map(|message| message(run, &Seal::Keyed(WRONG))));
+    let to_worker = put(known, &names.tasks(), tasks).await
+        + put(known, &names.control().unwrap(), controls).await;
+    (to_worker, put(known, &names.results(), results).await)
+}
+
+async fn put(known: &KnownRun, names: &QueueNames, messages: Vec<Bytes>) -> u64 {
+    let count = messages.len() as u64;
+    for answer in known.queue(names).put(messages).await {
+        answer.unwrap();
+    }
+    count
+}
+
+/// No message at all, and one under a wrong seal, under none, and changed under its good one.
+fn spoilt(message: &dyn Fn(&RunId, &Seal) -> Bytes, known: &KnownRun) -> Vec<Bytes> {
+    let run = &known.run;
+    let mut changed = message(run, &known.seal()).to_vec();
+    let middle = changed.len() / 2;
+    changed[middle] ^= 1;
+    vec![
+        Bytes::from_static(b"this is no message at all"),
+        message(run, &Seal::Keyed(WRONG)),
+        message(run, &Seal::Unsealed),
+        changed.into(),
+    ]
+}
+
+fn control(run: &RunId, seal: &Seal) -> Bytes {
+    let control = Control {
+        run: run.clone(),
+        epoch: EPOCH,
+        sequence: 99,
+        state: RunState::Aborted,
+        retired: Vec::new(),
+        drain: Vec::new(),
+        greeted: Vec::new(),
+    };
+    control.message(seal)
+}
+
+fn hello(run: &RunId, seal: &Seal) -> Bytes {
+    let hello = Hello {
+        run: run.clone(),
+        worker: WorkerId::random(),
+        name: "stranger".into(),
+        node: "nowhere".into(),
+        slots: 1,
+        build: String::new(),
+        epoch: EPOCH,
+    };
+    hello.message(seal)
+}
+
+fn alive(run: &RunId, seal: &Seal) -> Bytes {
+    let alive = Alive {
+        run: run.clone(),
+        worker: WorkerId::random(),
+        held: Vec::new(),
+        running: 0,
+        free: 9,
+        empty_pulls: 9,
+        retired: Vec::new(),
+        epoch: EPOCH,
+    };
+    alive.message(seal)
+}
+
+fn parcel(run: &RunId, seal: &Seal) -> Bytes {
+    let parcel = Parcel {
+        run: run.clone(),
+        epoch: EPOCH,
+        alone: false,
+        kinds: Vec::new(),
+        count: 0,
+    };
+    parcel.message(&[], seal)
+}
+
+/// A wrong result of the run's first task.
+fn result(run: &RunId, seal: &Seal) -> Bytes {
+    let mut entries = Vec::new();
+    let output = |body: &mut Vec<u8>| -> Result<Duration, std::io::Error> {
+        body.push(99);
+        Ok(Duration::ZERO)
+    };
+    put_done(&mut entries, TaskId(0), Attempt(1), output).unwrap();
+    let execution = ExecutionId {
+        worker: WorkerId::random(),
+        number: 0,
+    };
+    let results = Results {
+        run: run.clone(),
+        execution,
+        epoch: EPOCH,
+        count: 1,
+    };
+    results.message(&entries, seal)
+}

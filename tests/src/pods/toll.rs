@@ -1,0 +1,119 @@
+//! What became of many tasks: each resolves once, with the right value, and its attempts tell what happened and where.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use podpool::{AttemptReport, Cause, TaskFuture};
+use tokio::time::timeout;
+
+use super::scene::Lives;
+use super::work::Ran;
+
+/// The longest that all tasks may take.
+const BOUND: Duration = Duration::from_secs(240);
+
+/// Tasks of one run, numbered from 0.
+#[derive(Debug)]
+pub struct Toll {
+    futures: Vec<TaskFuture<Ran>>,
+    settled: Arc<[AtomicU32]>,
+    times: mpsc::Receiver<(usize, Instant)>,
+}
+
+/// A task that has ended well.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Where.
+    pub ran: Ran,
+    /// What was before.
+    pub attempts: Vec<AttemptReport>,
+    /// When the master knew.
+    pub at: Instant,
+}
+
+impl Toll {
+    /// Counts how often each task is settled, from now on.
+    #[must_use]
+    pub fn new(futures: Vec<TaskFuture<Ran>>) -> Self {
+        let settled: Arc<[AtomicU32]> = futures.iter().map(|_| AtomicU32::new(0)).collect();
+        let (tell, times) = mpsc::channel();
+        for (n, future) in futures.iter().enumerate() {
+            let (settled, tell) = (settled.clone(), tell.clone());
+            future.on_done(move |_| {
+                settled[n].fetch_add(1, Ordering::Relaxed);
+                // A test that failed does not listen.
+                tell.send((n, Instant::now())).ok();
+            });
+        }
+        Self {
+            futures,
+            settled,
+            times,
+        }
+    }
+
+    /// How many have not ended.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        let open = self.futures.iter().filter(|future| !future.is_done());
+        open.count()
+    }
+
+    /// Waits for all: each must give its own number, and be settled once.
+    ///
+    /// # Panics
+    /// If one does not, or the time is over.
+    pub async fn end(self) -> Vec<Ended> {
+        let handles: Vec<_> = self.futures.iter().map(TaskFuture::handle).collect();
+        let all = futures_util::future::join_all(self.futures);
+        let Ok(results) = timeout(BOUND, all).await else {
+            let open: Vec<_> = handles.iter().filter(|one| !one.is_done()).collect();
+            panic!("{} tasks have not ended: {:?}", open.len(), open.first());
+        };
+        let mut at = vec![None; results.len()];
+        for _ in 0..results.len() {
+            // Callbacks run on a thread of their own, a little later.
+            let told = self.times.recv_timeout(BOUND);
+            let (n, time) = told.expect("a task was settled without its callback");
+            at[n] = Some(time);
+        }
+        let mut ended = Vec::with_capacity(results.len());
+        for ((n, result), handle) in (0..).zip(results).zip(handles) {
+            let ran = result.unwrap_or_else(|error| panic!("task {n}: {error:?}"));
+            assert_eq!(ran.n, n, "the result of another task");
+            ended.push(Ended {
+                ran,
+                attempts: handle.attempts(),
+                at: at[ended.len()].expect("one callback came twice"),
+            });
+        }
+        for (n, times) in self.settled.iter().enumerate() {
+            let times = times.load(Ordering::Relaxed);
+            assert_eq!(times, 1, "task {n} was settled {times} times");
+        }
+        ended
+    }
+}
+
+/// Losses of pods are told with pod and node, and none is anybody's failure. Gives how many were told.
+///
+/// # Panics
+/// If an attempt tells anything else.
+pub fn only_losses(ended: &[Ended], lives: &Lives) -> usize {
+    let mut told = 0;
+    for attempt in ended.iter().flat_map(|one| &one.attempts) {
+        assert_eq!(attempt.cause, Cause::Interrupted, "{attempt:?}");
+        let worker = attempt.worker.as_deref();
+        let worker = worker.unwrap_or_else(|| panic!("where was it? {attempt:?}"));
+        let life = lives.get(worker);
+        let life = life.unwrap_or_else(|| panic!("{worker} was no pod: {attempt:?}"));
+        assert_eq!(
+            attempt.node.as_deref(),
+            Some(life.node.as_str()),
+            "{attempt:?}"
+        );
+        told += usize::from(life.over.is_some());
+    }
+    told
+}

@@ -1,0 +1,130 @@
+//! The master's word to pods: cancellations reach those that start later, lost messages are mended, and a younger
+//! master is obeyed.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use std::future::Future;
+use std::time::Instant;
+
+use kube::runtime::wait::await_condition;
+use podpool::kubernetes::client::Cluster;
+use podpool::kubernetes::job::job_name;
+use podpool::{CancelOutcome, RunId, ShutdownError, TaskErrorKind};
+use podpool_tests::pods::Pods;
+use podpool_tests::pods::desk::{BOUND, Desk};
+use podpool_tests::pods::known::{KnownRun, Overheard};
+use podpool_tests::pods::left::nothing_is_left;
+use podpool_tests::pods::tasks::call_at;
+use podpool_tests::tasks::echo;
+use tokio::time::timeout;
+
+podpool::test_slots!();
+
+fn pods() -> Option<Pods> {
+    Pods::find(env!("CARGO_BIN_EXE_pod-worker"))
+}
+
+async fn within<F: Future>(what: &str, step: F) -> F::Output {
+    match timeout(BOUND, step).await {
+        Ok(output) => output,
+        Err(_) => panic!("waited {BOUND:?} in vain for {what}"),
+    }
+}
+
+/// Waits for the first Job of a run: what was submitted before is published by then, and no pod runs yet.
+async fn first_job(run: &RunId) {
+    let jobs = Cluster::connect(None).await.unwrap().jobs();
+    let name = job_name(run, 0);
+    let there = await_condition(jobs, &name, |job: Option<&_>| job.is_some());
+    within("a Job", there).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pod_that_starts_after_a_cancel_does_not_run_the_task() {
+    let Some(pods) = pods() else { return };
+    let desk = Desk::open(&pods).await;
+    let known = KnownRun::default();
+    let overheard = Overheard::new(&known);
+    let builder = overheard.beside(known.builder(&pods, 1, 1));
+    let pool = builder.build().await.unwrap();
+    let unwanted = [1, 2, 3].map(|name| pool.submit(call_at(desk.address(), name)));
+    first_job(&known.run).await;
+    for future in unwanted {
+        assert_eq!(future.cancel().await, CancelOutcome::Signalled);
+        let error = within("a cancelled task", future).await.unwrap_err();
+        assert_eq!(error.kind(), TaskErrorKind::Cancelled, "{error}");
+    }
+    let wanted = pool.submit(call_at(desk.address(), 9));
+    let caller = desk.caller().await;
+    assert_eq!(caller.name, 9, "a cancelled task ran");
+    caller.let_go().await;
+    assert_eq!(within("the last task", wanted).await.unwrap(), 9);
+    // A pair leaves the list when a worker has acknowledged its envelope.
+    let acknowledged = |told: &[podpool::core::envelope::Control]| {
+        let named = told.iter().any(|told| !told.retired.is_empty());
+        named && told.last().is_some_and(|told| told.retired.is_empty())
+    };
+    overheard.until("an empty list", acknowledged).await;
+    assert!(desk.has_caller().await.is_none(), "a cancelled task ran");
+    within("the shutdown", pool.shutdown()).await.unwrap();
+    nothing_is_left(&known.run).await;
+}
+
+#[tokio::test]
+async fn a_lost_control_message_is_mended_by_the_next() {
+    let Some(pods) = pods() else { return };
+    let desk = Desk::open(&pods).await;
+    let known = KnownRun::default();
+    let overheard = Overheard::losing(&known, 1, |told| !told.retired.is_empty());
+    let builder = overheard.beside(known.builder(&pods, 1, 1));
+    let pool = builder.build().await.unwrap();
+    let future = pool.submit(call_at(desk.address(), 1));
+    let caller = desk.caller().await;
+    let began = Instant::now();
+    assert_eq!(future.cancel().await, CancelOutcome::Signalled);
+    caller.is_cancelled().await;
+    println!("cancelled after {:?}", began.elapsed());
+    assert!(overheard.meant() >= 2, "the first was lost");
+    let next = within("another task", pool.submit(echo(4))).await;
+    assert_eq!(next.unwrap(), 4);
+    within("the shutdown", pool.shutdown()).await.unwrap();
+    nothing_is_left(&known.run).await;
+}
+
+#[tokio::test]
+async fn a_second_master_ends_the_first_with_superseded_and_goes_on() {
+    let Some(pods) = pods() else { return };
+    let desk = Desk::open(&pods).await;
+    let known = KnownRun::default();
+    let first = known.builder(&pods, 2, 1).build().await.unwrap();
+    let submit = |pool: &podpool::PodPoolExecutor| {
+        [1, 2].map(|name| pool.submit(call_at(desk.address(), name)))
+    };
+    let lost = submit(&first);
+    let callers = (desk.caller().await, desk.caller().await);
+    let began = Instant::now();
+    let second = known.builder(&pods, 2, 2).build().await.unwrap();
+    // As a ledger would have it, the second master's tasks are the first one's: whichever execution ends them.
+    let taken_over = submit(&second);
+    for future in lost {
+        let error = within("a superseded task", future).await.unwrap_err();
+        assert_eq!(error.kind(), TaskErrorKind::PoolBroken, "{error}");
+        assert!(error.message().contains("superseded"), "{error}");
+    }
+    println!("superseded after {:?}", began.elapsed());
+    let shutdown = within("the first shutdown", first.shutdown()).await;
+    assert_eq!(shutdown, Err(ShutdownError::Superseded { epoch: 2 }));
+    callers.0.let_go().await;
+    callers.1.let_go().await;
+    // Those that call again go on.
+    drop(desk);
+    for (name, future) in [1, 2].into_iter().zip(taken_over) {
+        assert_eq!(within("a task taken over", future).await.unwrap(), name);
+    }
+    let last = within("a last task", second.submit(echo(4))).await;
+    assert_eq!(last.unwrap(), 4);
+    within("the second shutdown", second.shutdown())
+        .await
+        .unwrap();
+    nothing_is_left(&known.run).await;
+}

@@ -1,0 +1,157 @@
+//! Pools whose workers cannot start: every pending future, or `build()`, says why within its bound, and nothing is
+//! left.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![expect(clippy::print_stdout, reason = "how long things took is worth knowing")]
+
+use std::error::Error;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use podpool::core::id::RunId;
+use podpool::pubsub::GivenNames;
+use podpool::{Builder, ShutdownError, TaskErrorKind};
+use podpool_tests::kubernetes::namespace::Own;
+use podpool_tests::pods::Pods;
+use podpool_tests::pods::desk::BOUND;
+use podpool_tests::pods::left::{nothing_is_left, nothing_is_left_in};
+use podpool_tests::tasks::echo;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+podpool::test_slots!();
+
+/// How long an image or a setting may be refused, and workers wait for a place.
+const START: Duration = Duration::from_secs(5);
+/// What a busy machine may add to a bound.
+const SLACK: Duration = Duration::from_secs(30);
+
+fn pods() -> Option<Pods> {
+    Pods::find(env!("CARGO_BIN_EXE_pod-worker"))
+}
+
+fn impatient(pods: &Pods) -> Builder {
+    pods.builder(2).start_timeout(START).schedule_timeout(START)
+}
+
+/// Builds a pool that cannot work; gives the one reason that all its futures and its shutdown say.
+async fn refused(builder: Builder) -> String {
+    let pool = builder.build().await.unwrap();
+    let run = pool.run_id().clone();
+    let began = Instant::now();
+    let futures = [0, 1, 2].map(|n| pool.submit(echo(n)));
+    let mut reasons = Vec::new();
+    for future in futures {
+        let ended = timeout(BOUND, future).await.expect("a future hangs");
+        let error = ended.expect_err("nothing can have run");
+        assert_eq!(error.kind(), TaskErrorKind::PoolBroken, "{error}");
+        reasons.push(error.message().to_owned());
+    }
+    let took = began.elapsed();
+    println!("broken after {took:?}: {}", reasons[0]);
+    assert!(took < START + SLACK, "{took:?}");
+    reasons.dedup();
+    assert_eq!(reasons.len(), 1, "{reasons:?}");
+    let reason = reasons.remove(0);
+    let late = pool.submit(echo(3)).await.expect_err("the pool is broken");
+    assert_eq!(late.kind(), TaskErrorKind::PoolBroken, "{late}");
+    let shutdown = timeout(BOUND, pool.shutdown()).await;
+    let told = ShutdownError::Broken {
+        reason: reason.clone(),
+    };
+    assert_eq!(shutdown.expect("the shutdown hangs"), Err(told));
+    nothing_is_left(&run).await;
+    reason
+}
+
+#[track_caller]
+fn says(reason: &str, words: &[&str]) {
+    for word in words {
+        assert!(reason.contains(word), "{word:?} is not in {reason:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_does_not_exist_is_named() {
+    let Some(pods) = pods() else { return };
+    let absent = "localhost/podpool-absent:1";
+    let reason = refused(impatient(&pods).image(absent)).await;
+    says(&reason, &[absent, "pull_policy"]);
+}
+
+#[tokio::test]
+async fn an_image_whose_task_has_another_shape_is_refused_by_the_tasks_name() {
+    let Some(pods) = pods() else { return };
+    let image = pods.load("pod-reshaped", env!("CARGO_BIN_EXE_pod-reshaped"));
+    let reason = refused(impatient(&pods).image(image)).await;
+    says(
+        &reason,
+        &["podpool_tests::tasks::echo", "another shape", "same source"],
+    );
+}
+
+#[tokio::test]
+async fn more_memory_than_any_node_has_is_said_so() {
+    let Some(pods) = pods() else { return };
+    let reason = refused(impatient(&pods).worker_memory(1 << 50)).await;
+    says(&reason, &["Insufficient memory", "ask for less"]);
+}
+
+#[tokio::test]
+async fn a_missing_secret_is_named() {
+    let Some(pods) = pods() else { return };
+    let reason = refused(impatient(&pods).env_from_secret("podpool-absent")).await;
+    says(&reason, &["podpool-absent", "env_from_secrets"]);
+}
+
+#[tokio::test]
+async fn names_that_do_not_exist_are_an_error_of_build() {
+    let Some(pods) = pods() else { return };
+    let run = RunId::random();
+    let named = |what: &str| format!("administered-{run}-{what}");
+    let names = GivenNames {
+        tasks_topic: named("tasks"),
+        tasks_subscription: named("tasks"),
+        results_topic: named("results"),
+        results_subscription: named("results"),
+        control: None,
+    };
+    let builder = impatient(&pods).run(run.as_str()).names(names);
+    let built = timeout(BOUND, builder.build()).await.expect("build hangs");
+    let error = built.expect_err("there are no such topics");
+    let cause = error.source().unwrap().to_string();
+    println!("{error}: {cause}");
+    says(&cause, &[&named("tasks"), "topic", "does not exist"]);
+    nothing_is_left(&run).await;
+}
+
+#[tokio::test]
+async fn a_namespace_without_rights_is_named_with_what_to_grant() {
+    let Some(pods) = pods() else { return };
+    let own = Own::new().await;
+    let scratch = tempfile::tempdir().unwrap();
+    let kubeconfig = scratch.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, own.kubeconfig("podpool-nobody")).unwrap();
+    let began = Instant::now();
+    let master = Command::new(env!("CARGO_BIN_EXE_pod-master"))
+        .env("KUBECONFIG", &kubeconfig)
+        .env("PODPOOL_NAMESPACE", &own.name)
+        .env("PODPOOL_IMAGE", pods.image())
+        .env("PODPOOL_PULL_POLICY", "Never")
+        .kill_on_drop(true)
+        .stderr(Stdio::inherit())
+        .output();
+    let master = timeout(BOUND, master).await.expect("the master hangs");
+    let said = String::from_utf8(master.unwrap().stdout).unwrap();
+    println!("after {:?}:\n{said}", began.elapsed());
+    let lines: Vec<_> = said.lines().collect();
+    let run = lines[0].strip_prefix("run ").expect("it was built");
+    let (futures, shutdown) = (&lines[1..4], lines[4]);
+    for line in futures {
+        says(line, &["PoolBroken", "podpool-nobody", "grant", &own.name]);
+        assert_eq!(line, &futures[0], "one reason for all");
+    }
+    says(shutdown, &["shut down: the pool broke"]);
+    nothing_is_left_in(&own.cluster, &RunId::new(run).unwrap()).await;
+    own.remove().await;
+}
