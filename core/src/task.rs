@@ -18,6 +18,7 @@ use crate::cancellation::Cancellation;
 use crate::codec::{self, CodecError};
 use crate::envelope::Arguments;
 use crate::id::{Attempt, ExecutionId, RunId, TaskId};
+use crate::metrics::Metrics;
 use crate::outcome::Failure;
 use crate::shape::{Fingerprint, Shape, ShapeError};
 
@@ -333,7 +334,7 @@ pub struct TaskContext {
 
 impl TaskContext {
     /// The context of a body that runs without an executor.
-    fn here(options: Option<&CallOptions>) -> Self {
+    pub(crate) fn here(options: Option<&CallOptions>) -> Self {
         let name: Arc<str> = "here".into();
         Self {
             place: Arc::new(Place {
@@ -399,6 +400,13 @@ impl TaskContext {
     #[must_use]
     pub fn node(&self) -> &str {
         &self.place.node
+    }
+
+    /// Counters, gauges and timers of the task's own. They do nothing until the program
+    /// [`install`](crate::metrics::install)s a recorder.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics<'_> {
+        Metrics::of(self)
     }
 
     /// Whether the task was asked to stop. After a grace it is stopped.

@@ -8,6 +8,7 @@ use std::thread;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::debug;
 
 use crate::queue::{LeaseId, Queue, QueueError};
 
@@ -91,6 +92,9 @@ async fn keep(
             });
             let mut leases = lock();
             for (lease, answer) in due.iter().zip(&answers) {
+                if answer.is_ok() {
+                    debug!(%lease, "lease extended");
+                }
                 if leases.renewed(lease, sent, answer) {
                     // A worker that has gone needs no word.
                     lost.send(lease.clone()).ok();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::queue::{Delivery, LeaseId, Queue, QueueError};
 
@@ -54,6 +54,9 @@ pub(super) async fn pulled(
 pub(super) async fn acknowledge(queue: Arc<dyn Queue>, mut leases: Vec<LeaseId>) {
     for delay in [AGAIN, AGAIN * 5, AGAIN * 25] {
         let answers = queue.ack(&leases).await;
+        for (lease, _) in leases.iter().zip(&answers).filter(|(_, a)| a.is_ok()) {
+            debug!(%lease, "acknowledged");
+        }
         let failed =
             |answer: &Result<(), QueueError>| answer.as_ref().is_err_and(QueueError::is_transient);
         leases = leases

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use tracing::debug;
 
 use crate::envelope::entry::{self, result_head, task_head};
 use crate::envelope::reference::rejected;
@@ -57,6 +58,7 @@ impl State {
         let counted = count_runs(&entries, parcel.kinds.len(), &mut runs)?;
         let execution = self.next_execution;
         self.next_execution += 1;
+        debug!(%lease, execution, tasks = ?runs, "a parcel was taken");
         self.hold(execution, lease, counted, parcel, &looked_up);
         if parcel.alone {
             self.acquit(execution, &runs);

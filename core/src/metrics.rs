@@ -1,0 +1,207 @@
+//! What tasks measure of their own work: counters, gauges and timers.
+//!
+//! A seam: by default nothing is recorded, no clock is read and nothing is allocated. A program that wants its numbers
+//! [`install`]s a [`Recorder`], once in each process: the `setup` of `#[podpool::main]` and `init_with` runs in master,
+//! worker and slot alike.
+//!
+//! ```
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//! use podpool_core::metrics::{self, Recorder, Value};
+//! use podpool_core::task::TaskContext;
+//!
+//! static ROWS: AtomicU64 = AtomicU64::new(0);
+//!
+//! struct Rows;
+//!
+//! impl Recorder for Rows {
+//!     fn record(&self, _: &TaskContext, name: &str, value: Value) {
+//!         if let ("rows", Value::Counter(by)) = (name, value) {
+//!             ROWS.fetch_add(by, Ordering::Relaxed);
+//!         }
+//!     }
+//! }
+//!
+//! fn load(ctx: &TaskContext) {
+//!     let _timer = ctx.metrics().timer("load");
+//!     ctx.metrics().counter("rows", 1_000);
+//! }
+//! # metrics::install(Rows).unwrap();
+//! ```
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::task::TaskContext;
+
+/// The recorder of this process.
+static RECORDER: OnceLock<Box<dyn Recorder>> = OnceLock::new();
+
+/// Takes what tasks measure, on the task's own thread: it should be quick, and must not panic.
+pub trait Recorder: Send + Sync + 'static {
+    /// Takes one measurement. The context says which task of which run it comes from, in which worker.
+    fn record(&self, context: &TaskContext, name: &str, value: Value);
+}
+
+/// One measurement.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Value {
+    /// Adds to a counter.
+    Counter(u64),
+    /// Sets a gauge.
+    Gauge(f64),
+    /// How long something took.
+    Timer(Duration),
+}
+
+/// A process has one recorder, and it is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this process has a recorder of metrics already; the first one stays: install one only, in `setup`"
+)]
+pub struct AlreadyInstalled;
+
+/// Gives this process its recorder.
+///
+/// # Errors
+/// [`AlreadyInstalled`]; the first one stays.
+pub fn install(recorder: impl Recorder) -> Result<(), AlreadyInstalled> {
+    RECORDER
+        .set(Box::new(recorder))
+        .map_err(|_| AlreadyInstalled)
+}
+
+/// What a task measures with: [`TaskContext::metrics`].
+#[derive(Clone, Copy)]
+pub struct Metrics<'a> {
+    context: &'a TaskContext,
+    recorder: Option<&'a dyn Recorder>,
+}
+
+impl<'a> Metrics<'a> {
+    pub(crate) fn of(context: &'a TaskContext) -> Self {
+        Self::with(context, RECORDER.get().map(AsRef::as_ref))
+    }
+
+    fn with(context: &'a TaskContext, recorder: Option<&'a dyn Recorder>) -> Self {
+        Self { context, recorder }
+    }
+
+    /// Adds to a counter: rows read, requests made.
+    pub fn counter(&self, name: &str, by: u64) {
+        self.record(name, Value::Counter(by));
+    }
+
+    /// Sets a gauge: bytes in memory, a position in a file.
+    pub fn gauge(&self, name: &str, value: f64) {
+        self.record(name, Value::Gauge(value));
+    }
+
+    /// Measures from now until the timer is dropped.
+    #[must_use = "the time is measured until the timer is dropped"]
+    pub fn timer(&self, name: &'a str) -> Timer<'a> {
+        Timer {
+            metrics: *self,
+            name,
+            begun: self.recorder.map(|_| Instant::now()),
+        }
+    }
+
+    fn record(&self, name: &str, value: Value) {
+        if let Some(recorder) = self.recorder {
+            recorder.record(self.context, name, value);
+        }
+    }
+}
+
+impl fmt::Debug for Metrics<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics")
+            .field("task", &self.context.task())
+            .field("is_recorded", &self.recorder.is_some())
+            .finish()
+    }
+}
+
+/// A time that is being measured; it is recorded when this is dropped.
+#[derive(Debug)]
+pub struct Timer<'a> {
+    metrics: Metrics<'a>,
+    name: &'a str,
+    begun: Option<Instant>,
+}
+
+impl Timer<'_> {
+    /// Forgets the time: what was measured did not happen.
+    pub fn discard(mut self) {
+        self.begun = None;
+    }
+}
+
+impl Drop for Timer<'_> {
+    fn drop(&mut self) {
+        if let Some(begun) = self.begun {
+            self.metrics
+                .record(self.name, Value::Timer(begun.elapsed()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Notes(Mutex<Vec<(String, Value)>>);
+
+    impl Recorder for Notes {
+        fn record(&self, _: &TaskContext, name: &str, value: Value) {
+            self.0.lock().unwrap().push((name.to_owned(), value));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_task_measures_is_recorded_in_order() {
+        let (context, notes) = (TaskContext::here(None), Notes::default());
+        let metrics = Metrics::with(&context, Some(&notes));
+        {
+            let _timer = metrics.timer("load");
+            metrics.timer("never").discard();
+            metrics.counter("rows", 3);
+            metrics.gauge("level", 0.5);
+            tokio::time::advance(Duration::from_secs(2)).await;
+        }
+        let expected = [
+            ("rows", Value::Counter(3)),
+            ("level", Value::Gauge(0.5)),
+            ("load", Value::Timer(Duration::from_secs(2))),
+        ];
+        let noted = notes.0.into_inner().unwrap();
+        assert_eq!(
+            noted,
+            expected.map(|(name, value)| (name.to_owned(), value))
+        );
+    }
+
+    #[test]
+    fn without_a_recorder_nothing_is_measured() {
+        let context = TaskContext::here(None);
+        let metrics = Metrics::with(&context, None);
+        metrics.counter("rows", 1);
+        metrics.gauge("level", 1.0);
+        assert_eq!(metrics.timer("load").begun, None, "no clock is read");
+    }
+
+    #[test]
+    fn a_process_has_one_recorder() {
+        assert_eq!(install(Notes::default()), Ok(()));
+        assert_eq!(install(Notes::default()), Err(AlreadyInstalled));
+        let context = TaskContext::here(None);
+        assert!(Metrics::of(&context).recorder.is_some());
+    }
+}
