@@ -109,15 +109,27 @@ pub struct QueueLimits {
     pub message_bytes: usize,
     /// How long a lease lasts from its taking or its last renewal.
     pub lease: Duration,
+    /// Whether a call crosses a network: hands stay full only if much is stored ahead of them.
+    pub remote: bool,
 }
 
 impl QueueLimits {
-    /// Limits of a queue.
+    /// Limits of a queue in this process.
     #[must_use]
     pub const fn new(message_bytes: usize, lease: Duration) -> Self {
         Self {
             message_bytes,
             lease,
+            remote: false,
+        }
+    }
+
+    /// Limits of a queue across a network.
+    #[must_use]
+    pub const fn remote(message_bytes: usize, lease: Duration) -> Self {
+        Self {
+            remote: true,
+            ..Self::new(message_bytes, lease)
         }
     }
 }

@@ -150,8 +150,8 @@ impl Builder {
         self
     }
 
-    /// Takes the lines that tasks print. Default: standard output and standard error of this program, with the task
-    /// in front.
+    /// Takes the lines that tasks print, wherever they run. Default: standard output and standard error of this program,
+    /// with the task in front, and on a cluster its pod.
     pub fn output(mut self, sink: OutputSink) -> Self {
         self.output = Some(sink);
         self

@@ -4,41 +4,44 @@
 //! are errors of `build()`. Whatever the run made is removed when it ends, also when it could not start.
 
 mod cohorts;
+mod guard;
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use podpool_core::envelope::{PrintedLine, Seal, VERSION};
+use podpool_core::envelope::{Seal, VERSION};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
 use podpool_core::queue::Queue;
 use podpool_core::registry::Registry;
-use podpool_core::worker::Queues;
+use podpool_core::worker::{OutputSink, Queues};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::builder::QueueDecorator;
 use crate::ctrl_c;
 use crate::descriptor::Descriptor;
-use crate::dispatch::{self, Dispatch, FleetHandle, PrintedSink};
+use crate::dispatch::{self, Dispatch, FleetHandle};
 use crate::error::BuildError;
-use crate::executor::{Handle, PodPoolExecutor};
+use crate::executor::PodPoolExecutor;
 use crate::farewell;
+use crate::home::{Home, failed};
 use crate::kubernetes::client;
 use crate::kubernetes::fleet::{self, Fleet};
 use crate::kubernetes::job::RunSecret;
 use crate::kubernetes::spec::WorkerSpec;
-use crate::mailbox::{Inbox, Mailbox};
+use crate::mailbox::Inbox;
 use crate::measured::Measured;
-use crate::output;
-use crate::pubsub::{Admin, Connection, PubSubQueue, RunLabels, RunNames};
+
+use crate::pubsub::{Admin, Connection, Owner, Ownership, PubSubQueue, RunLabels, RunNames};
 use crate::run_payloads::Payloads;
 use crate::silent::SilentQueue;
 
 use self::cohorts::ControlQueues;
+use self::guard::Guard;
 
 /// How long a lease lasts by default: what a killed worker had comes back after it.
 const LEASE: Duration = Duration::from_secs(60);
@@ -63,6 +66,7 @@ pub(crate) struct Cluster {
     pub(crate) lease: Option<Duration>,
     pub(crate) initializer: Option<(u32, Bytes)>,
     pub(crate) payload_store: Option<String>,
+    pub(crate) output: OutputSink,
     pub(crate) ctrl_c: bool,
     pub(crate) decorator: Option<QueueDecorator>,
 }
@@ -82,53 +86,37 @@ struct Prepared {
     cluster: Cluster,
     queues: Queues,
     cohorts: Arc<ControlQueues>,
+    met: Met,
     secret: RunSecret,
     payloads: Payloads,
     place: client::Cluster,
 }
 
+/// The run as its messages name it, and other runs that are met.
+type Met = (Owner, mpsc::UnboundedReceiver<Owner>);
+
 /// Starts the executor's thread, which makes the run's queues before anything is submitted.
 ///
 /// Everything that speaks to a service lives on that thread's runtime: the caller's may be busy or absent.
 pub(crate) async fn start(cluster: Cluster) -> Result<PodPoolExecutor, BuildError> {
-    let (mailbox, inbox) = Mailbox::new();
-    let tasks = Registry::global().map_or(0, Registry::len);
-    let measured = Arc::new(Measured::new(tasks));
-    let handle = Handle {
-        mailbox: mailbox.clone(),
-        measured: measured.clone(),
-        run: cluster.run.clone(),
-        slots: cluster.slots(),
-    };
-    let failed = |what: &str| {
-        let what = what.to_owned();
-        move |source| BuildError::Start { what, source }
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed("start the executor's runtime"))?;
-    let ctrl_c = cluster.ctrl_c;
-    let (ready, prepared) = oneshot::channel();
+    let home = Home::prepare(&cluster.run, cluster.slots())?;
+    let (mailbox, ctrl_c) = (home.mailbox(), cluster.ctrl_c);
     let present = farewell::begin(&mailbox);
-    thread::Builder::new()
-        .name("podpool".to_owned())
-        .spawn(move || {
-            runtime.block_on(live(cluster, ready, inbox, measured));
-            drop(present);
-        })
-        .map_err(failed("start the executor's thread"))?;
-    let gone = || BuildError::Start {
-        what: "prepare the run".to_owned(),
-        source: io::Error::other("the executor's thread ended"),
-    };
-    prepared.await.map_err(|_| gone())??;
+    let (ready, prepared) = oneshot::channel();
+    let pool = home.start(move |inbox, measured| async move {
+        live(cluster, ready, inbox, measured).await;
+        drop(present);
+    })?;
+    let gone = || io::Error::other("the executor's thread ended");
+    prepared
+        .await
+        .map_err(|_| failed("prepare the run")(gone()))??;
     if ctrl_c {
         ctrl_c::watch(&mailbox).map_err(failed("start the thread that hears Ctrl-C"))?;
         ctrl_c::watch_termination(&mailbox)
             .map_err(failed("start the thread that hears SIGTERM"))?;
     }
-    Ok(PodPoolExecutor::new(handle))
+    Ok(pool)
 }
 
 /// The life of the executor's thread.
@@ -197,25 +185,14 @@ impl Cluster {
             .map_err(chain)
             .map_err(refused("administer Pub/Sub"))?;
         let labels = self.labels();
-        let ack_deadlines = if self.names.are_own() {
-            let made = admin.create(&self.names, &labels, self.lease()).await;
-            if let Err(error) = made {
-                admin.delete_run(&self.names, &self.run).await;
-                let what = format!("make the topics of run {}", self.run);
-                return Err(refused(what)(chain(error)));
-            }
-            (Some(self.lease()), Some(self.lease()))
-        } else {
-            let fitness = admin
-                .check(&self.names)
-                .await
-                .map_err(chain)
-                .map_err(refused("use the given topics and subscriptions"))?;
-            let (tasks, results) = (fitness.tasks_ack_deadline, fitness.results_ack_deadline);
-            (Some(tasks), Some(results))
-        };
-        let queues = self.queues(&connection, &payloads, ack_deadlines)?;
-        let descriptor = self.descriptor(connection.project(), ack_deadlines.0);
+        let ack_deadlines = self.make_names(&admin, &labels).await?;
+        let own = Owner::new(self.run.clone(), labels.created);
+        let (met, met_rx) = mpsc::unbounded_channel();
+        let ownership = Ownership::new(own.clone(), met);
+        let ownership = Some(ownership).filter(|_| !self.names.are_own());
+        let queues = self.queues(&connection, &payloads, ack_deadlines, ownership.as_ref())?;
+        let owner = ownership.map(|_| own.clone());
+        let descriptor = self.descriptor(connection.project(), ack_deadlines.0, owner);
         let descriptor = descriptor
             .seal(&self.key)
             .map_err(chain)
@@ -230,10 +207,35 @@ impl Cluster {
             cluster: self,
             queues,
             cohorts: Arc::new(cohorts),
+            met: (own, met_rx),
             secret,
             payloads,
             place,
         })
+    }
+
+    /// Makes the run's topics and subscriptions, or sees that given ones can be used. Tells the ack deadlines of those of
+    /// tasks and results.
+    async fn make_names(
+        &self,
+        admin: &Admin,
+        labels: &RunLabels,
+    ) -> Result<(Option<Duration>, Option<Duration>), BuildError> {
+        if !self.names.are_own() {
+            let fitness = admin.check(&self.names).await;
+            let fitness = fitness
+                .map_err(chain)
+                .map_err(refused("use the given topics and subscriptions"))?;
+            let (tasks, results) = (fitness.tasks_ack_deadline, fitness.results_ack_deadline);
+            return Ok((Some(tasks), Some(results)));
+        }
+        let made = admin.create(&self.names, labels, self.lease()).await;
+        if let Err(error) = made {
+            admin.delete_run(&self.names, &self.run).await;
+            let what = format!("make the topics of run {}", self.run);
+            return Err(refused(what)(chain(error)));
+        }
+        Ok((Some(self.lease()), Some(self.lease())))
     }
 
     #[expect(
@@ -254,15 +256,20 @@ impl Cluster {
         connection: &Connection,
         payloads: &Payloads,
         (_, results): (Option<Duration>, Option<Duration>),
+        ownership: Option<&Ownership>,
     ) -> Result<Queues, BuildError> {
         let lease = self.lease();
         let open = |names, deadline| -> Result<Arc<dyn Queue>, BuildError> {
             let queue = PubSubQueue::new(connection, &names, lease, deadline);
-            Ok(Arc::new(queue.map_err(|error| BuildError::Setting {
+            let queue = queue.map_err(|error| BuildError::Setting {
                 name: "lease".to_owned(),
                 value: format!("{lease:?}"),
                 reason: error.to_string(),
-            })?))
+            })?;
+            Ok(Arc::new(match ownership {
+                Some(ownership) => queue.owned(ownership.clone()),
+                None => queue,
+            }))
         };
         let decorate = |name: &str, queue| match &self.decorator {
             Some(decorate) => decorate(name, queue),
@@ -281,7 +288,12 @@ impl Cluster {
         })
     }
 
-    fn descriptor(&self, project: &str, ack_deadline: Option<Duration>) -> Descriptor {
+    fn descriptor(
+        &self,
+        project: &str,
+        ack_deadline: Option<Duration>,
+        owner: Option<Owner>,
+    ) -> Descriptor {
         let registry = Registry::global().ok();
         let name = |index: u32| registry.and_then(|registry| Some(registry.get(index)?.name));
         let initializer = self.initializer.as_ref();
@@ -289,6 +301,7 @@ impl Cluster {
             run: self.run.clone(),
             project: project.to_owned(),
             names: self.names.clone(),
+            owner,
             wire: VERSION,
             lease: self.lease(),
             ack_deadline,
@@ -335,11 +348,13 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
         cluster,
         queues,
         cohorts,
+        met,
         secret,
         payloads,
         place,
     } = prepared;
     let settings = cluster.dispatch_settings(&queues);
+    let lease = settings.lease;
     let fleet = Fleet {
         run: cluster.run,
         spec: cluster.spec,
@@ -348,26 +363,34 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
         cluster: place,
         cohorts: cohorts.clone(),
     };
-    let printed: PrintedSink = Arc::new(show);
+
     Dispatch {
         settings,
         inbox,
         queues,
-        fleet: start_fleet(fleet, cohorts),
+        fleet: start_fleet(fleet, cohorts, met, lease),
         payloads,
         control_pause: CONTROL_PAUSE,
-        printed: Some(printed),
+        printed: Some(cluster.output),
         measured,
     }
     .run()
     .await;
 }
 
-/// Runs the fleet, and removes the run's queues when it has ended.
-fn start_fleet(fleet: Fleet, cohorts: Arc<ControlQueues>) -> FleetHandle {
+/// Runs the fleet with a guard of the run's queues beside it, and removes the queues when it has ended.
+fn start_fleet(
+    fleet: Fleet,
+    cohorts: Arc<ControlQueues>,
+    met: Met,
+    lease: Duration,
+) -> FleetHandle {
     let (orders, mut orders_rx) = mpsc::unbounded_channel();
     let (events_tx, events) = mpsc::unbounded_channel();
+    let guard = Guard::new(cohorts.clone(), lease, met, events_tx.clone());
     tokio::spawn(async move {
+        let stop_guard = CancellationToken::new();
+        let guard = tokio::spawn(guard.watch(stop_guard.clone()));
         let (fleet_orders, fleet_orders_rx) = mpsc::unbounded_channel();
         let (fleet_events_tx, mut fleet_events) = mpsc::unbounded_channel();
         tokio::spawn(fleet::run(fleet, fleet_orders_rx, fleet_events_tx));
@@ -388,15 +411,14 @@ fn start_fleet(fleet: Fleet, cohorts: Arc<ControlQueues>) -> FleetHandle {
                 },
             }
         };
+        stop_guard.cancel();
+        if guard.await.is_err() {
+            leftovers.push("the guard of the run's queues panicked".to_owned());
+        }
         if !abandoned {
             leftovers.extend(cohorts.delete_run().await);
         }
         events_tx.send(FleetEvent::Ended { leftovers }).ok();
     });
     FleetHandle { orders, events }
-}
-
-/// A line that a task printed in a pod, with pod and task in front.
-fn show(worker: &str, task: Option<&'static str>, line: &PrintedLine) {
-    output::pass_on_remote(worker, task, line);
 }

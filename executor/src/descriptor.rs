@@ -11,7 +11,7 @@ use podpool_core::id::RunId;
 use podpool_core::registry::Registry;
 use serde::{Deserialize, Serialize};
 
-use crate::pubsub::RunNames;
+use crate::pubsub::{Owner, RunNames};
 
 /// The first line.
 const HEAD: &str = "podpool descriptor 1";
@@ -23,6 +23,8 @@ pub(crate) struct Descriptor {
     /// The project of the names.
     pub(crate) project: String,
     pub(crate) names: RunNames,
+    /// What messages are marked with, where names are an administrator's.
+    pub(crate) owner: Option<Owner>,
     /// Bytes of its first byte: how the wire is versioned.
     pub(crate) wire: u8,
     pub(crate) lease: Duration,
@@ -132,6 +134,7 @@ mod tests {
         let run = RunId::new("backfill").unwrap();
         Descriptor {
             names: RunNames::own("podpool", &run).unwrap(),
+            owner: Some(Owner::new(run.clone(), std::time::UNIX_EPOCH)),
             run,
             project: "p".to_owned(),
             wire: 1,

@@ -16,12 +16,13 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use podpool_core::envelope::{Kind, Message, Printed, PrintedLine, RunState, Seal};
+use podpool_core::envelope::{Kind, Message, Printed, RunState, Seal};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
+use podpool_core::id::RunId;
 use podpool_core::queue::publisher::Publisher;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError};
 use podpool_core::registry::Registry;
-use podpool_core::worker::Queues;
+use podpool_core::worker::{OutputLine, OutputSink, Queues};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
@@ -57,7 +58,7 @@ pub(crate) struct Dispatch {
     /// Shortest time between two changes that the workers are told.
     pub(crate) control_pause: Duration,
     /// Who shows the lines that tasks printed elsewhere.
-    pub(crate) printed: Option<PrintedSink>,
+    pub(crate) printed: Option<OutputSink>,
     pub(crate) measured: Arc<crate::measured::Measured>,
     /// Deleted at the end.
     pub(crate) payloads: Payloads,
@@ -69,9 +70,6 @@ pub(crate) struct FleetHandle {
     pub(crate) orders: mpsc::UnboundedSender<FleetOrder>,
     pub(crate) events: mpsc::UnboundedReceiver<FleetEvent>,
 }
-
-/// Takes a line that a task printed in another process: the worker's name, the task's, and the line.
-pub(crate) type PrintedSink = Arc<dyn Fn(&str, Option<&'static str>, &PrintedLine) + Send + Sync>;
 
 impl Dispatch {
     /// Runs until the pool is shut down and its fleet has ended.
@@ -100,12 +98,14 @@ struct RunningDispatch {
     leftovers: Vec<String>,
     /// The epoch of the master that took the run over.
     superseded: Option<u64>,
+    /// The older run that has the same names.
+    older: Option<RunId>,
     /// Messages that were not this run's: a bad seal, or a word that no worker says here.
     dropped: u64,
     slots: usize,
     epoch: u64,
     control_pause: Duration,
-    printed: Option<PrintedSink>,
+    printed: Option<OutputSink>,
     measured: Arc<crate::measured::Measured>,
     payloads: Payloads,
     /// Receipts are the parcels' numbers.
@@ -159,6 +159,7 @@ impl RunningDispatch {
             ending: false,
             leftovers: Vec::new(),
             superseded: None,
+            older: None,
             dropped: 0,
             control_pause,
             printed,
@@ -218,13 +219,13 @@ impl RunningDispatch {
         let saturated = self.is_saturated();
         tokio::select! {
             biased;
-                        answer = &mut self.pull, if !self.ending => Woken::Results(answer),
+                                    answer = &mut self.pull, if !self.ending => Woken::Results(answer),
             parcels = self.tasks.next() => Woken::Sent(parcels),
             _ = self.control.next() => Woken::Stored,
             Some(()) = self.acks.next() => Woken::Stored,
             () = self.inbox.changed(), if !saturated => Woken::Mail,
             () = self.inbox.commanded(), if saturated => Woken::Mail,
-                        event = self.fleet.events.recv(), if !self.fleet_ended => {
+                                    event = self.fleet.events.recv(), if !self.fleet_ended => {
                 // A fleet that went without a word has ended too.
                 Woken::Fleet(event.unwrap_or(FleetEvent::Ended { leftovers: Vec::new() }))
             }
@@ -393,6 +394,8 @@ impl RunningDispatch {
             FleetEvent::Gone(departure) => self.state.on_departure(now, &departure),
             FleetEvent::Surplus(worker) => self.state.on_surplus(worker),
             FleetEvent::Broken(reason) => self.break_pool(&reason),
+            FleetEvent::NamesInUse { by } => self.give_way(by),
+            FleetEvent::QueuesRestored => self.state.republish(now),
             FleetEvent::Ended { leftovers } => {
                 self.fleet_ended = true;
                 self.leftovers = leftovers;
@@ -413,6 +416,15 @@ impl RunningDispatch {
             let reason = superseded(self.epoch, epoch);
             self.inbox.close(Closed::Broken(reason.clone().into()));
             self.state.break_pool(&reason);
+        }
+    }
+
+    /// An older run has the names that an administrator gave: this one ends.
+    fn give_way(&mut self, by: RunId) {
+        if self.older.is_none() {
+            let reason = ShutdownError::NamesInUse { by: by.clone() }.to_string();
+            self.older = Some(by);
+            self.break_pool(&reason);
         }
     }
 
@@ -463,7 +475,7 @@ impl RunningDispatch {
         }
         for line in &printed.lines {
             let task = line.task.and_then(|(task, _)| self.state.task_name(task));
-            sink(&name, task, line);
+            sink(OutputLine::remote(&name, task, line));
         }
     }
 
@@ -506,6 +518,9 @@ impl RunningDispatch {
     fn outcome(&self) -> Result<(), ShutdownError> {
         if let Some(epoch) = self.superseded {
             return Err(ShutdownError::Superseded { epoch });
+        }
+        if let Some(by) = self.older.clone() {
+            return Err(ShutdownError::NamesInUse { by });
         }
         if let Some(reason) = self.state.broken().map(ToOwned::to_owned) {
             return Err(ShutdownError::Broken { reason });

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use podpool_core::id::TaskId;
+use podpool_core::id::{RunId, TaskId};
 
 pub use self::attempt::AttemptReport;
 pub(crate) use self::task::Subject;
@@ -85,6 +85,16 @@ pub enum ShutdownError {
     Leftover {
         /// The things, by name, and why each is still there.
         what: String,
+    },
+    /// Topics and subscriptions that an administrator made belong to one run at a time, and another run was there first;
+    /// the futures of this one resolved to `PoolBroken`.
+    #[error(
+        "run {by} is older and uses the same topics and subscriptions, or left messages there; wait for it, give this run \
+         other names, or remove what it left (gc --purge, `podpool::pubsub::Admin::purge`)"
+    )]
+    NamesInUse {
+        /// The older run.
+        by: RunId,
     },
     /// Another master has taken the run over; the futures of this one resolved to `PoolBroken`.
     #[error("another master has taken this run over (epoch {epoch}); its tasks go on there")]

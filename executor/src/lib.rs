@@ -38,6 +38,7 @@ mod executor;
 #[cfg(feature = "kubernetes")]
 mod farewell;
 mod future;
+mod home;
 mod known;
 #[cfg(feature = "kubernetes")]
 #[doc(hidden)]
@@ -68,6 +69,7 @@ pub mod __private;
 pub use podpool_core as core;
 pub use podpool_core::id::{Attempt, RunId, TaskId};
 pub use podpool_core::init::{Role, is_initialised, role};
+pub use podpool_core::metrics;
 pub use podpool_core::outcome::{Cause, Exit, Failure};
 pub use podpool_core::task::{Call, TaskContext};
 pub use podpool_core::worker::{OutputLine, OutputSink};

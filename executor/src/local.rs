@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +12,6 @@ use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::{RunId, WorkerId};
 use podpool_core::queue::memory::MemoryQueue;
 use podpool_core::queue::{Queue, QueueLimits};
-use podpool_core::registry::Registry;
 use podpool_core::slot::{Launch, Program, Setup};
 use podpool_core::task::Place;
 use podpool_core::worker::{self, Conduct, Order, OutputSink, Queues, Worker};
@@ -24,9 +22,10 @@ use crate::builder::{Isolation, QueueDecorator};
 use crate::ctrl_c;
 use crate::dispatch::{self, Dispatch, FleetHandle};
 use crate::error::BuildError;
-use crate::executor::{Handle, PodPoolExecutor};
+use crate::executor::PodPoolExecutor;
+use crate::home::{Home, failed};
 use crate::known::KnownTasks;
-use crate::mailbox::{Inbox, Mailbox};
+use crate::mailbox::Inbox;
 use crate::measured::Measured;
 use crate::run_payloads::Payloads;
 
@@ -71,31 +70,11 @@ impl fmt::Debug for Local {
 /// Starts the executor's thread.
 pub(crate) fn start(local: Local) -> Result<PodPoolExecutor, BuildError> {
     let program = local.program()?;
-    let (mailbox, inbox) = Mailbox::new();
-    let tasks = Registry::global().map_or(0, Registry::len);
-    let measured = Arc::new(Measured::new(tasks));
-    let handle = Handle {
-        mailbox: mailbox.clone(),
-        measured: measured.clone(),
-        run: local.run.clone(),
-        slots: local.slots as usize,
-    };
-    let failed = |what: &str| {
-        let what = what.to_owned();
-        move |source| BuildError::Start { what, source }
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed("start the executor's runtime"))?;
+    let home = Home::prepare(&local.run, local.slots as usize)?;
     if local.ctrl_c {
-        ctrl_c::watch(&mailbox).map_err(failed("start the thread that hears Ctrl-C"))?;
+        ctrl_c::watch(&home.mailbox()).map_err(failed("start the thread that hears Ctrl-C"))?;
     }
-    thread::Builder::new()
-        .name("podpool".to_owned())
-        .spawn(move || runtime.block_on(run(local, program, inbox, measured)))
-        .map_err(failed("start the executor's thread"))?;
-    Ok(PodPoolExecutor::new(handle))
+    home.start(move |inbox, measured| run(local, program, inbox, measured))
 }
 
 /// The life of the executor's thread: the worker beside the dispatcher.
@@ -182,7 +161,11 @@ impl Local {
             seal: Seal::Unsealed,
             slots: self.slots as usize,
             message_bytes: limits.message_bytes,
-            parcels_out: PARCELS_FOR_EACH_SLOT * self.slots as usize,
+            parcels_out: match limits.remote {
+                // A worker far from its queue pulls many at a time, or waits for each.
+                true => usize::MAX,
+                false => PARCELS_FOR_EACH_SLOT * self.slots as usize,
+            },
             bytes_out: BYTES_OUT,
             lease: limits.lease,
             retries: self.retries,

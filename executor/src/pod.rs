@@ -5,6 +5,7 @@
 //! 143 it was told to end.
 
 mod last_words;
+mod neighbours;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ use tracing::{info, warn};
 use crate::descriptor::Descriptor;
 use crate::known::KnownTasks;
 use crate::output;
-use crate::pubsub::{Connection, PubSubQueue};
+use crate::pubsub::{Connection, Ownership, PubSubQueue};
 use crate::run_payloads::Payloads;
 
 use self::last_words::LastWords;
@@ -217,9 +218,16 @@ fn queues(descriptor: &Descriptor, payloads: &Payloads, seal: &Seal) -> Result<Q
         .project(&descriptor.project)
         .open()
         .map_err(Refusal::setup)?;
-    let open = |names, deadline| -> Result<Arc<dyn Queue>, Refusal> {
+    let (met, met_rx) = mpsc::unbounded_channel();
+    let ownership = descriptor.owner.clone();
+    let ownership = ownership.map(|own| Ownership::new(own, met));
+    let open = |names, deadline| -> Result<Arc<PubSubQueue>, Refusal> {
         let queue = PubSubQueue::new(&connection, &names, descriptor.lease, deadline);
-        Ok(Arc::new(queue.map_err(Refusal::setup)?))
+        let queue = queue.map_err(Refusal::setup)?;
+        Ok(Arc::new(match &ownership {
+            Some(ownership) => queue.owned(ownership.clone()),
+            None => queue,
+        }))
     };
     let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse().ok());
     let place = number(COHORT).zip(number(INDEX));
@@ -231,12 +239,14 @@ fn queues(descriptor: &Descriptor, payloads: &Payloads, seal: &Seal) -> Result<Q
             Arc::new(crate::silent::SilentQueue::new(descriptor.lease))
         }
     };
+    let tasks = open(descriptor.names.tasks(), descriptor.ack_deadline)?;
+    let results = open(descriptor.names.results(), None)?;
+    if ownership.is_some() {
+        tokio::spawn(neighbours::report(met_rx, results.clone()));
+    }
     Ok(Queues {
-        tasks: payloads.wrap(
-            open(descriptor.names.tasks(), descriptor.ack_deadline)?,
-            seal.clone(),
-        ),
-        results: payloads.wrap(open(descriptor.names.results(), None)?, seal.clone()),
+        tasks: payloads.wrap(tasks, seal.clone()),
+        results: payloads.wrap(results, seal.clone()),
         control,
     })
 }

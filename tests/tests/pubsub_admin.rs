@@ -53,7 +53,7 @@ async fn a_run_is_made_twice_and_deleted_whole() {
                 .await
                 .unwrap();
         }
-        let left = admin.delete_control(names, 1, 20).await;
+        let left = admin.delete_control(names, &labels.run, 1, 20).await;
         assert_eq!((left.deleted.len(), left.failed), (20, Vec::new()));
         let left = admin.delete_run(names, &labels.run).await;
         assert_eq!((left.deleted.len(), left.failed), (22 + 3, Vec::new()));
@@ -110,6 +110,37 @@ async fn a_topic_that_vanished_is_made_again_with_its_subscription() {
         let queue = ground.queue(&names, Some(LEASE));
         queue.put(message("again")).await.remove(0).unwrap();
         assert_eq!(only(&queue).await, "again");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_vanished_is_made_again_and_what_is_there_is_left_alone() {
+    if !is_there() {
+        return;
+    }
+    bounded(async {
+        let ground = Ground::new().await;
+        let Ground {
+            admin,
+            names,
+            labels,
+            ..
+        } = &ground;
+        let restore = async || admin.restore(names, labels, LEASE).await.unwrap();
+        assert!(restore().await, "nothing was there");
+        let queue = ground.queue(&names.tasks(), Some(LEASE));
+        queue.put(message("kept")).await.remove(0).unwrap();
+        assert!(!restore().await);
+        assert_eq!(only(&queue).await, "kept");
+        for pair in [names.tasks(), names.results()] {
+            ground.delete_topic(pair.topic.as_deref().unwrap());
+            assert!(restore().await, "{pair:?} had vanished");
+            assert!(!restore().await);
+            let queue = ground.queue(&pair, Some(LEASE));
+            queue.put(message("again")).await.remove(0).unwrap();
+            assert_eq!(only(&queue).await, "again");
+        }
     })
     .await;
 }

@@ -99,8 +99,10 @@ mod tests {
 
     fn line(text: &str) -> OutputLine<'_> {
         OutputLine {
-            slot: SlotId(0),
+            worker: None,
+            slot: Some(SlotId(0)),
             task: None,
+            name: None,
             stream: Stream::Stdout,
             line: text,
         }

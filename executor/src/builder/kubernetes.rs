@@ -1,5 +1,6 @@
 //! What only the cluster back-end is told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use podpool_core::id::RunId;
@@ -8,6 +9,7 @@ use crate::cluster::{self, Cluster};
 use crate::error::BuildError;
 use crate::executor::PodPoolExecutor;
 use crate::kubernetes::spec::{PullPolicy, SecretFile, SpecError, WorkerSpec};
+use crate::output;
 use crate::pubsub::{GivenNames, RunNames};
 use crate::run_payloads::asked_for;
 
@@ -203,6 +205,7 @@ impl Builder {
             lease: self.lease,
             initializer: encode(self.initializer)?,
             payload_store: asked_for(self.payload_store.take()),
+            output: self.output.unwrap_or_else(|| Arc::new(output::pass_on)),
             ctrl_c: !self.ignore_ctrl_c,
             decorator: self.decorator,
         })

@@ -77,7 +77,7 @@ impl Parcels {
         }
     }
 
-    /// The numbers of those of which nothing was heard since `before`, though they are stored.
+    /// The numbers of those of which nothing was heard after `before`, though they are stored.
     pub(super) fn silent(&self, before: Instant) -> Vec<u32> {
         let silent = |(_, slot): &(usize, &Option<Parcel>)| {
             slot.as_ref()

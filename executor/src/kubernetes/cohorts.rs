@@ -306,7 +306,11 @@ impl State {
         }
         let open = self.short.filter(|_| !self.opening);
         let open = open.map(|since| self.open_at(since));
-        open.into_iter().chain(self.broken_at(now)).min()
+        let untaken = self.pods.values().filter_map(PodState::overdue_at);
+        open.into_iter()
+            .chain(self.broken_at(now))
+            .chain(untaken)
+            .min()
     }
 
     /// Pods that have not ended.
@@ -321,9 +325,12 @@ impl State {
         self.pods.len() + self.gone.len()
     }
 
-    /// Their names.
-    pub fn names_left(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.pods.keys().chain(&self.gone)
+    /// Their names, and whether a node can be expected to remove them.
+    pub fn names_left(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {
+        let gone = self.gone.iter().map(|name| (name, true));
+        let pods = self.pods.iter();
+        pods.map(|(name, pod)| (name, pod.is_reachable()))
+            .chain(gone)
     }
 
     /// Cohorts whose queues were not retired, with their sizes.
@@ -353,6 +360,7 @@ impl State {
 
     /// After every change: give up, or open what is missing.
     fn settle(&mut self, now: Instant) {
+        self.note_untaken(now);
         self.judge(now);
         if self.broken {
             return;

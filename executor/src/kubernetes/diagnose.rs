@@ -22,6 +22,8 @@ pub use self::waiting::{judge_job_note, judge_pod_note};
 pub enum Verdict {
     /// On its way, and nothing is wrong.
     Starting,
+    /// It was given to a node, which has not taken it yet: it may be one that is gone and was not missed so far.
+    Assigned,
     /// Its worker runs.
     Running,
     /// Its worker ran when its node was last heard of.

@@ -282,9 +282,17 @@ impl Work {
         }
         let bound = REMOVAL.max(opener.fleet.spec.grace_time() + Duration::from_secs(10));
         if self.wait_for(bound, State::objects_left).await > 0 {
-            leftovers.extend(self.state.names_left().map(|name| {
-                format!("pod {name} of namespace {namespace} has not gone within {bound:?}; its Job is deleted, look at its node")
-            }));
+            for (name, reachable) in self.state.names_left() {
+                let pod =
+                    format!("pod {name} of namespace {namespace} has not gone within {bound:?}");
+                if reachable {
+                    leftovers.push(format!("{pod}; its Job is deleted, look at its node"));
+                } else {
+                    warn!(
+                        "{pod}, for its node is silent; it goes when the node comes back or is removed"
+                    );
+                }
+            }
         }
         leftovers
     }

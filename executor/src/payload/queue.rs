@@ -289,7 +289,9 @@ impl Queue for PayloadQueue {
     }
 
     fn limits(&self) -> QueueLimits {
-        QueueLimits::new(MESSAGE_BYTES, self.inner.limits().lease)
+        let mut limits = self.inner.limits();
+        limits.message_bytes = MESSAGE_BYTES;
+        limits
     }
 }
 

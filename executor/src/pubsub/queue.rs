@@ -17,6 +17,7 @@ use super::chunks;
 use super::connection::Connection;
 use super::error::{Refusal, Role};
 use super::names::{QueueNames, spoken, subscription_path, topic_path};
+use super::owner::{Owner, Ownership, Standing};
 use super::stub::{Resource, Stub};
 
 /// Most that Pub/Sub takes in one request, less what stands around a message there.
@@ -48,6 +49,8 @@ pub struct PubSubQueue {
     lease_seconds: i32,
     /// Messages come with the lease already.
     leased_as_taken: bool,
+    /// Where names are an administrator's, messages say whose they are.
+    ownership: Option<Ownership>,
 }
 
 /// A lease that Pub/Sub cannot give.
@@ -75,10 +78,65 @@ impl PubSubQueue {
             topic: topic.map(|name| Resource::topic(topic_path(project, name))),
             subscription: subscription
                 .map(|name| Resource::subscription(subscription_path(project, name))),
-            limits: QueueLimits::new(MESSAGE_BYTES, lease),
+            limits: QueueLimits::remote(MESSAGE_BYTES, lease),
             lease_seconds: lease_seconds(lease)?,
             leased_as_taken: ack_deadline == Some(lease),
+            ownership: None,
         })
+    }
+
+    /// Marks what is put with the run, and leaves alone what bears another run's mark: for names that an administrator
+    /// made, on which another run may be, or have been.
+    #[must_use]
+    pub fn owned(mut self, ownership: Ownership) -> Self {
+        self.ownership = Some(ownership);
+        self
+    }
+
+    /// Puts a word to the master: another run was met. Without an owner there is nobody to meet.
+    ///
+    /// # Errors
+    /// As [`put`](Queue::put).
+    pub async fn report(&self, met: &Owner) -> Result<(), QueueError> {
+        let (Some(topic), Some(ownership)) = (&self.topic, &self.ownership) else {
+            return Ok(());
+        };
+        let word = PubsubMessage {
+            attributes: ownership.word(met),
+            ..PubsubMessage::default()
+        };
+        let sent = self.stub.publish(topic, vec![word]).await;
+        sent.map_err(|refusal| publish_error(&refusal, topic, 0))
+    }
+
+    /// What is this run's of what was taken. Of the rest, words of other runs are removed once they are told, and other
+    /// runs' own messages stay leased until that ends: they are neither read nor given back at once, to be taken here
+    /// again.
+    async fn sorted(
+        &self,
+        subscription: &Resource,
+        mut taken: Vec<ReceivedMessage>,
+    ) -> Vec<ReceivedMessage> {
+        let Some(ownership) = &self.ownership else {
+            return taken;
+        };
+        let mut words = Vec::new();
+        taken.retain(|one| {
+            let attributes = one.message.as_ref().map(|message| &message.attributes);
+            match attributes.map_or(Standing::Own, |attributes| ownership.judge(attributes)) {
+                Standing::Own => true,
+                Standing::Foreign => false,
+                Standing::Word => {
+                    words.push(one.ack_id.clone());
+                    false
+                }
+            }
+        });
+        if !words.is_empty() {
+            // One that stays comes again, and says the same.
+            self.stub.acknowledge(subscription, words).await.ok();
+        }
+        taken
     }
 
     fn subscription(&self) -> Result<&Resource, QueueError> {
@@ -92,7 +150,9 @@ impl PubSubQueue {
     async fn send(&self, call: Call<'_>, range: Range<usize>) -> Result<(), Refusal> {
         match call {
             Call::Publish(topic, batch) => {
-                let messages = batch[range].iter().map(message).collect();
+                let owner = self.ownership.as_ref().map(Ownership::own);
+                let messages = batch[range].iter().map(|body| message(body, owner));
+                let messages = messages.collect();
                 self.stub.publish(topic, messages).await
             }
             Call::Ack(subscription, leases) => {
@@ -216,6 +276,7 @@ impl Queue for PubSubQueue {
                 return Err(refusal.into_queue_error(&subscription.path, Role::Subscriber));
             }
         };
+        let taken = self.sorted(subscription, taken).await;
         let taken: Vec<_> = taken.into_iter().map(delivery).collect();
         if !self.leased_as_taken && !taken.is_empty() {
             self.settle(&taken).await;
@@ -285,7 +346,7 @@ fn names(leases: &[LeaseId]) -> Vec<String> {
     leases.iter().map(name).collect()
 }
 
-fn message(body: &Bytes) -> PubsubMessage {
+fn message(body: &Bytes, owner: Option<&Owner>) -> PubsubMessage {
     let mut message = PubsubMessage {
         data: body.clone(),
         ..PubsubMessage::default()
@@ -293,6 +354,9 @@ fn message(body: &Bytes) -> PubsubMessage {
     if body.is_empty() {
         let (key, value) = EMPTY;
         message.attributes.insert(key.to_owned(), value.to_owned());
+    }
+    if let Some(owner) = owner {
+        owner.write(&mut message.attributes);
     }
     message
 }

@@ -61,6 +61,20 @@ impl State {
         }
     }
 
+    /// The queues were made anew: what was in them may be lost, so that everything that is out is published again.
+    pub(crate) fn republish(&mut self, now: Instant) {
+        let out = self.parcels.silent(now);
+        warn!(
+            parcels = out.len(),
+            "queues of the run had vanished and were made again; what was out is published again"
+        );
+        for number in out {
+            let message = self.repeat_parcel(now, number);
+            self.redriven
+                .extend(message.map(|message| (number, message)));
+        }
+    }
+
     /// Parcels to publish again, with their numbers.
     pub(crate) fn take_redriven(&mut self) -> Vec<(u32, Bytes)> {
         std::mem::take(&mut self.redriven)

@@ -785,6 +785,32 @@ async fn a_lost_parcel_is_published_again_for_hungry_workers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_the_queues_were_lost_everything_that_is_out_is_published_again() {
+    let mut bed = bed();
+    bed.submit_many(&PLAIN, 3);
+    bed.parcels();
+    bed.done(&[(1, 1)], Duration::ZERO);
+    let number = bed.state.newest_parcel();
+    bed.state.on_sending(number);
+    bed.state.republish(bed.now);
+    assert_eq!(
+        bed.redriven(),
+        [packed(&[(0, 1)])],
+        "what is under way is repeated by its sender"
+    );
+    assert_eq!(bed.redriven(), []);
+    bed.done(&[(0, 1), (2, 1)], Duration::ZERO);
+    assert_eq!(
+        bed.retired(),
+        [(0, 0, 1)],
+        "its first envelope may be about"
+    );
+    bed.state.republish(bed.now);
+    assert_eq!(bed.redriven(), [], "nothing is out");
+    bed.assert_empty();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_parcel_is_not_redriven_before_it_is_stored() {
     let mut bed = bed();
     bed.submit(&PLAIN);

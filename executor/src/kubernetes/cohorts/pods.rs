@@ -2,12 +2,16 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use podpool_core::fleet::{End, FleetEvent};
 use tokio::time::Instant;
 
 use super::super::diagnose::{Context, Gone, Patience, Verdict, judge_pod_note};
-use super::{Barren, PodName, State};
+use super::{Barren, Effect, PodName, State};
+
+/// How long a node may take to acknowledge a pod; a living one does within a second or two, before it pulls an image.
+const TAKEN: Duration = Duration::from_secs(15);
 
 /// A pod that has not ended.
 #[derive(Debug)]
@@ -20,6 +24,10 @@ pub(super) struct PodState {
     surplus: bool,
     /// The dispatcher does not hear it, whatever its node says.
     unheard: bool,
+    /// Since when it is assigned to a node that has not taken it.
+    assigned: Option<Instant>,
+    /// It waited too long for its node.
+    untaken: bool,
 }
 
 /// Where a pod is.
@@ -78,7 +86,21 @@ impl Trouble {
 
 impl PodState {
     pub(super) fn supplies(&self) -> bool {
-        !self.surplus && !self.unheard && matches!(self.phase, Phase::Starting(_) | Phase::Running)
+        let comes = matches!(self.phase, Phase::Starting(_) | Phase::Running);
+        comes && !self.surplus && !self.unheard && !self.untaken
+    }
+
+    /// Whether its node can be expected to remove it. One that is gone cannot: the pod stays, by name, until the
+    /// cluster gives the node up.
+    /// <https://kubernetes.io/docs/concepts/architecture/nodes/#condition>
+    pub(super) fn is_reachable(&self) -> bool {
+        let silent = self.silent && !matches!(self.phase, Phase::Running);
+        !self.unheard && !self.untaken && !silent
+    }
+
+    /// When it has waited too long for its node.
+    pub(super) fn overdue_at(&self) -> Option<Instant> {
+        self.assigned.filter(|_| !self.untaken).map(|at| at + TAKEN)
     }
 }
 
@@ -195,11 +217,19 @@ impl State {
             silent: false,
             surplus: false,
             unheard: false,
+            assigned: None,
+            untaken: false,
         });
         let supplied = entry.supplies();
-        let was_silent = matches!(entry.phase, Phase::Silent);
+        let was_silent = matches!(entry.phase, Phase::Silent) || entry.untaken;
+        entry.assigned = match verdict {
+            Verdict::Assigned => entry.assigned.or(Some(now)),
+            _ => None,
+        };
+        // Being deleted says nothing of the node.
+        entry.untaken &= matches!(verdict, Verdict::Assigned | Verdict::Leaving);
         match verdict {
-            Verdict::Starting => {
+            Verdict::Starting | Verdict::Assigned => {
                 // What a warning told stays until the worker runs: the status keeps silent about it.
                 let stays = |known: &Trouble| known.noted || known.patience.is_none();
                 if !matches!(&entry.phase, Phase::Starting(known) if stays(known)) {
@@ -229,6 +259,18 @@ impl State {
         let supplies = entry.supplies();
         self.losing |= supplied && !supplies;
         was_silent && supplies
+    }
+
+    /// A node that does not take its pod is as good as gone: the pod is no supply until it does.
+    pub(super) fn note_untaken(&mut self, now: Instant) {
+        for (name, pod) in &mut self.pods {
+            if pod.overdue_at().is_some_and(|at| now >= at) {
+                self.losing |= pod.supplies();
+                pod.untaken = true;
+                let reason = format!("the node of pod {name} has not taken it within {TAKEN:?}");
+                self.effects.push(Effect::Warn(reason));
+            }
+        }
     }
 
     /// A pod that came when its place was already taken is told to leave.

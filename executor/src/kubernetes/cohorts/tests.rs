@@ -226,6 +226,30 @@ fn losses_are_gathered_into_one_top_up() {
 }
 
 #[test]
+fn a_pod_that_its_node_does_not_take_is_replaced_and_one_too_many_if_it_comes_after_all() {
+    let mut world = World::running(2);
+    world.wait(60 * SECOND);
+    world.pod(0, 0, gone(End::Lost, false));
+    world.named("again", 0, 0, Verdict::Assigned);
+    world.wait(14 * SECOND);
+    assert_eq!(world.opens(), [], "its node may be slow");
+    world.named("again", 0, 0, Verdict::Assigned);
+    world.wait(3 * SECOND);
+    assert_eq!(world.opens(), [(1, 1)]);
+    world.state.on_opened(world.now);
+    world.pod(1, 0, Verdict::Running);
+    let reachable: Vec<_> = world.state.names_left().collect();
+    assert!(
+        reachable.contains(&(&"again".into(), false)),
+        "{reachable:?}"
+    );
+    world.named("again", 0, 0, Verdict::Starting);
+    assert_eq!(world.surplus(), ["again"]);
+    world.wait(60 * SECOND);
+    assert_eq!(world.opens(), [(1, 1)]);
+}
+
+#[test]
 fn every_kind_of_loss_waits_for_others() {
     for loss in [
         Verdict::Silent,

@@ -81,6 +81,17 @@ fn a_pod_on_its_way_is_starting() {
 }
 
 #[test]
+fn a_pod_is_assigned_until_its_node_takes_it() {
+    let scheduled = json!([{"type": "PodScheduled", "status": "True"}]);
+    let assigned = json!({"phase": "Pending", "conditions": scheduled});
+    assert_eq!(judge(assigned), Verdict::Assigned);
+    let taken = json!({
+        "phase": "Pending", "conditions": scheduled, "startTime": "2026-11-21T08:00:00Z",
+    });
+    assert_eq!(judge(taken), Verdict::Starting);
+}
+
+#[test]
 fn a_running_container_runs_until_its_node_falls_silent() {
     let status = |ready: &str, containers_ready: &str| {
         json!({

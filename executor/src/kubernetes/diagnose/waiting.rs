@@ -24,7 +24,17 @@ pub(super) fn judge(view: &View<'_>) -> Verdict {
         .container
         .and_then(|container| container.state.as_ref()?.waiting.as_ref());
     let Some(waiting) = waiting else {
-        return Verdict::Starting;
+        // The kubelet sets the start time when it takes the pod, before it pulls the image.
+        // <https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#PodStatus>
+        let taken = view
+            .pod
+            .status
+            .as_ref()
+            .and_then(|status| status.start_time.as_ref());
+        return match taken {
+            None if view.is("PodScheduled", "True") => Verdict::Assigned,
+            _ => Verdict::Starting,
+        };
     };
     let message = waiting.message.as_deref().unwrap_or_default();
     let image = view

@@ -5,6 +5,8 @@ use std::time::SystemTime;
 
 use futures_util::{FutureExt, StreamExt};
 use google_cloud_gax::paginator::ItemPaginator;
+use google_cloud_pubsub::model::Subscription;
+use google_cloud_pubsub::model::seek_request::Target;
 use podpool_core::id::RunId;
 
 use super::{Admin, in_order, told};
@@ -57,14 +59,58 @@ impl Admin {
         Ok(self.delete_all(subscriptions, topics).await)
     }
 
-    /// Deletes the control subscriptions of a cohort's workers, `0..size`. What is gone is fine.
-    pub async fn delete_control(&self, names: &RunNames, cohort: u32, size: u32) -> Collected {
-        let Some(control) = names.control_names().filter(|_| names.are_own()) else {
+    /// Empties the tasks' and the results' subscriptions of a run's names: whatever was put there before `now`, by
+    /// whichever run, is gone. Meant for names of an administrator on which a run left messages behind; a run that still
+    /// works there loses its tasks, and publishes them again only when it misses them.
+    ///
+    /// # Errors
+    /// [`AdminError`] for the first that cannot be emptied.
+    pub async fn purge(&self, names: &RunNames, now: SystemTime) -> Result<(), AdminError> {
+        for pair in names.pairs() {
+            let path = subscription_path(&self.project, &pair.subscription);
+            // A time past year 9999 would be refused by Pub/Sub with its own words.
+            let time = now.try_into().ok();
+            let target = time.map(|time| Target::Time(Box::new(time)));
+            let seek = self.subscriptions.seek().set_subscription(&path);
+            let sought = seek.set_target(target).send().await;
+            sought.map_err(|error| told("empty", &path, error))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the control subscriptions of a cohort's workers, `0..size`; with given names those of them that bear the
+    /// run's label. What is gone is fine.
+    pub async fn delete_control(
+        &self,
+        names: &RunNames,
+        run: &RunId,
+        cohort: u32,
+        size: u32,
+    ) -> Collected {
+        let Some(control) = names.control_names() else {
             return Collected::default();
         };
         let name = |index| subscription_path(&self.project, &control.subscription(cohort, index));
-        self.delete_all((0..size).map(name).collect(), Vec::new())
-            .await
+        let mut subscriptions: Vec<_> = (0..size).map(name).collect();
+        if !names.are_own() {
+            subscriptions = self.of_run(subscriptions, run).await;
+        }
+        self.delete_all(subscriptions, Vec::new()).await
+    }
+
+    /// Those subscriptions that bear a run's label. One that cannot be read is not taken for it.
+    async fn of_run(&self, subscriptions: Vec<String>, run: &RunId) -> Vec<String> {
+        let read = subscriptions
+            .iter()
+            .map(|path| self.read_subscription(path).boxed());
+        let read: Vec<_> = in_order(read).collect().await;
+        let is_own =
+            |found: &Subscription| Tag::read(&found.labels).is_some_and(|tag| tag.run == *run);
+        let found = subscriptions.into_iter().zip(read);
+        found
+            .filter(|(_, read)| read.as_ref().is_ok_and(is_own))
+            .map(|(path, _)| path)
+            .collect()
     }
 
     /// Deletes what a run made, without listing the project: its topics, their subscriptions that bear its label,

@@ -64,6 +64,26 @@ impl Admin {
             .await
     }
 
+    /// Makes again what vanished of a run's own topics, and of the subscriptions of its tasks and results. Returns
+    /// whether something had: what was in it is lost.
+    ///
+    /// # Errors
+    /// [`AdminError`] when it cannot be seen, or cannot be made again.
+    pub async fn restore(
+        &self,
+        names: &RunNames,
+        labels: &RunLabels,
+        lease: Duration,
+    ) -> Result<bool, AdminError> {
+        match self.check(names).await {
+            // A subscription that lost its topic is unfit: it would never deliver anything.
+            Err(AdminError::Missing { .. } | AdminError::Unfit { .. }) if names.are_own() => {}
+            seen => return seen.map(|_| false),
+        }
+        self.create(names, labels, lease).await?;
+        self.check(names).await.map(|_| true)
+    }
+
     /// Makes the control subscriptions of a cohort's workers, `0..size`. With given names one that exists on the
     /// control topic is fine, whoever made it. Does nothing where there is no control topic.
     ///

@@ -19,7 +19,9 @@ fn calls_may_move(admin: &Admin, names: &RunNames, labels: &crate::pubsub::RunLa
     moves(admin.create(names, labels, TRY));
     moves(admin.create_control(names, labels, TRY, 0, 1));
     moves(admin.check(names));
-    moves(admin.delete_control(names, 0, 1));
+    moves(admin.delete_control(names, &labels.run, 0, 1));
+    moves(admin.restore(names, labels, TRY));
+    moves(admin.purge(names, labels.created));
     moves(admin.delete_run(names, &labels.run));
     moves(admin.collect(labels.created, &Which::PastDeadline));
 }

@@ -53,8 +53,12 @@ async fn trouble_of_the_whole_is_not_looked_for_in_its_parts() {
 
 #[test]
 fn an_empty_message_carries_an_attribute() {
-    assert_eq!(message(&Bytes::new()).attributes.len(), 1);
-    assert!(message(&Bytes::from_static(b"x")).attributes.is_empty());
+    assert_eq!(message(&Bytes::new(), None).attributes.len(), 1);
+    assert!(
+        message(&Bytes::from_static(b"x"), None)
+            .attributes
+            .is_empty()
+    );
 }
 
 #[test]

@@ -1,0 +1,78 @@
+//! Where an executor lives: a thread with a runtime of its own, and the mailbox by which handles reach it.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use podpool_core::id::RunId;
+use podpool_core::registry::Registry;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::error::BuildError;
+use crate::executor::{Handle, PodPoolExecutor};
+use crate::mailbox::{Inbox, Mailbox};
+use crate::measured::Measured;
+
+/// An executor's home, before anybody lives there.
+pub(crate) struct Home {
+    inbox: Inbox,
+    handle: Handle,
+    runtime: Runtime,
+}
+
+impl Home {
+    /// Prepares the home of a run's executor with so many slots.
+    pub(crate) fn prepare(run: &RunId, slots: usize) -> Result<Self, BuildError> {
+        let (mailbox, inbox) = Mailbox::new();
+        let tasks = Registry::global().map_or(0, Registry::len);
+        let handle = Handle {
+            mailbox,
+            measured: Arc::new(Measured::new(tasks)),
+            run: run.clone(),
+            slots,
+        };
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(failed("start the executor's runtime"))?;
+        Ok(Self {
+            inbox,
+            handle,
+            runtime,
+        })
+    }
+
+    /// The sending end of its mailbox.
+    pub(crate) fn mailbox(&self) -> Arc<Mailbox> {
+        self.handle.mailbox.clone()
+    }
+
+    /// Starts the thread, which ends with `life`. What speaks to a service lives on its runtime too: the caller's may be
+    /// busy or absent.
+    pub(crate) fn start<F>(
+        self,
+        life: impl FnOnce(Inbox, Arc<Measured>) -> F + Send + 'static,
+    ) -> Result<PodPoolExecutor, BuildError>
+    where
+        F: Future<Output = ()>,
+    {
+        let Self {
+            inbox,
+            handle,
+            runtime,
+        } = self;
+        let measured = handle.measured.clone();
+        thread::Builder::new()
+            .name("podpool".to_owned())
+            .spawn(move || runtime.block_on(life(inbox, measured)))
+            .map_err(failed("start the executor's thread"))?;
+        Ok(PodPoolExecutor::new(handle))
+    }
+}
+
+/// What the system refused, as an error of `build()`.
+pub(crate) fn failed(what: &str) -> impl FnOnce(io::Error) -> BuildError {
+    let what = what.to_owned();
+    move |source| BuildError::Start { what, source }
+}

@@ -1,0 +1,187 @@
+//! Whose a message is, on names that an administrator made.
+//!
+//! Such names belong to one run at a time. Two attributes say of each message which run put it there, and when that run
+//! began. What bears another run's is neither read nor acknowledged: it is told to the master, and its lease runs out.
+//! The younger run ends; attributes bear no seal, for two runs share no key, so whoever may publish to the topics could
+//! end a run by them.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use podpool_core::id::RunId;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+/// The run that put a message there.
+const RUN: &str = "podpool-run";
+/// When it began, in Unix milliseconds by its master's clock.
+const CREATED: &str = "podpool-created";
+/// The run that a worker met, and when that began: a word to its own master.
+const MET_RUN: &str = "podpool-met-run";
+const MET_CREATED: &str = "podpool-met-created";
+
+/// A run, as its messages name it. The older of two is less.
+///
+/// Two machines' clocks are compared by it, which nothing else here does: of two runs that began at nearly the same
+/// time it does not matter which one goes on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Owner {
+    /// When it began, in Unix milliseconds.
+    created: u64,
+    run: RunId,
+}
+
+impl Owner {
+    /// A run that began at this time.
+    #[must_use]
+    pub fn new(run: RunId, created: SystemTime) -> Self {
+        let since = created.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Self {
+            run,
+            created: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// The run.
+    #[must_use]
+    pub const fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    pub(super) fn write(&self, attributes: &mut HashMap<String, String>) {
+        self.write_as((RUN, CREATED), attributes);
+    }
+
+    fn write_as(&self, names: (&str, &str), attributes: &mut HashMap<String, String>) {
+        attributes.insert(names.0.to_owned(), self.run.as_str().to_owned());
+        attributes.insert(names.1.to_owned(), self.created.to_string());
+    }
+
+    /// None for what no run wrote.
+    fn read_as(names: (&str, &str), attributes: &HashMap<String, String>) -> Option<Self> {
+        Some(Self {
+            run: RunId::new(attributes.get(names.0)?).ok()?,
+            created: attributes.get(names.1)?.parse().ok()?,
+        })
+    }
+}
+
+/// What a queue does with messages by their owner.
+#[derive(Clone, Debug)]
+pub struct Ownership {
+    /// The queue's own run.
+    own: Owner,
+    /// Takes the other runs that are met here.
+    met: mpsc::UnboundedSender<Owner>,
+}
+
+/// What becomes of a message that was taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is the reader's, whatever it makes of it.
+    Own,
+    /// Another run's: it is left alone.
+    Foreign,
+    /// A worker's word of another run; it has been told, and is removed.
+    Word,
+}
+
+impl Ownership {
+    /// Messages are `own`'s; other runs that are met are sent to `met`, as often as they are met.
+    #[must_use]
+    pub const fn new(own: Owner, met: mpsc::UnboundedSender<Owner>) -> Self {
+        Self { own, met }
+    }
+
+    pub(super) const fn own(&self) -> &Owner {
+        &self.own
+    }
+
+    /// Judges a message by its attributes, and tells of other runs. What bears no name is the reader's: a seal proves
+    /// more than a name.
+    pub(super) fn judge(&self, attributes: &HashMap<String, String>) -> Standing {
+        let owner = Owner::read_as((RUN, CREATED), attributes);
+        if let Some(other) = owner.filter(|owner| owner.run != self.own.run) {
+            self.tell(other);
+            return Standing::Foreign;
+        }
+        match Owner::read_as((MET_RUN, MET_CREATED), attributes) {
+            Some(met) if met.run != self.own.run => {
+                self.tell(met);
+                Standing::Word
+            }
+            _ => Standing::Own,
+        }
+    }
+
+    fn tell(&self, other: Owner) {
+        // Whoever listened may have ended before.
+        self.met.send(other).ok();
+    }
+
+    /// The attributes of a worker's word.
+    pub(super) fn word(&self, met: &Owner) -> HashMap<String, String> {
+        let mut attributes = HashMap::new();
+        self.own.write(&mut attributes);
+        met.write_as((MET_RUN, MET_CREATED), &mut attributes);
+        attributes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(run: &str, created: u64) -> Owner {
+        let created = UNIX_EPOCH + Duration::from_millis(created);
+        Owner::new(RunId::new(run).unwrap(), created)
+    }
+
+    fn attributes(owner: &Owner) -> HashMap<String, String> {
+        let mut attributes = HashMap::new();
+        owner.write(&mut attributes);
+        attributes
+    }
+
+    #[test]
+    fn the_older_run_is_less_and_a_tie_is_broken() {
+        assert!(owner("b", 1) < owner("a", 2));
+        assert!(owner("a", 1) < owner("b", 1));
+    }
+
+    #[test]
+    fn only_what_bears_another_run_is_left_alone_and_told() {
+        let (met, mut told) = mpsc::unbounded_channel();
+        let own = Ownership::new(owner("ours", 5), met);
+        assert_eq!(own.judge(&HashMap::new()), Standing::Own);
+        assert_eq!(own.judge(&attributes(&owner("ours", 5))), Standing::Own);
+        let renewed = attributes(&owner("ours", 9));
+        assert_eq!(own.judge(&renewed), Standing::Own, "a later master's");
+        assert!(told.try_recv().is_err());
+        let theirs = owner("theirs", 3);
+        assert_eq!(own.judge(&attributes(&theirs)), Standing::Foreign);
+        assert_eq!(told.try_recv(), Ok(theirs.clone()));
+        assert_eq!(own.judge(&own.word(&theirs)), Standing::Word);
+        assert_eq!(told.try_recv(), Ok(theirs));
+    }
+
+    #[test]
+    fn a_word_to_another_master_is_another_runs_message() {
+        let (met, mut told) = mpsc::unbounded_channel();
+        let (ours, theirs) = (owner("ours", 5), owner("theirs", 3));
+        let word = Ownership::new(theirs.clone(), met.clone()).word(&ours);
+        assert_eq!(Ownership::new(ours, met).judge(&word), Standing::Foreign);
+        assert_eq!(told.try_recv(), Ok(theirs));
+    }
+
+    #[test]
+    fn unreadable_names_are_nobodys() {
+        for (run, created) in [("A B", "1"), ("a", "yesterday"), ("", "1")] {
+            let pairs = [(RUN, run), (CREATED, created)];
+            let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let (met, _told) = mpsc::unbounded_channel();
+            let own = Ownership::new(owner("ours", 5), met);
+            assert_eq!(own.judge(&pairs.into()), Standing::Own, "{run} {created}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What may befall a run's queues while its pods work: they vanish, or another run uses them.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use std::future::Future;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use podpool::core::queue::Queue;
+use podpool::pubsub::{
+    Admin, Connection, ControlNames, GivenNames, Owner, Ownership, PubSubQueue, RunLabels, RunNames,
+};
+use podpool::{PodPoolExecutor, RunId, ShutdownError, TaskErrorKind};
+use podpool_tests::pods::desk::{BOUND, Desk};
+use podpool_tests::pods::known::KnownRun;
+use podpool_tests::pods::left::nothing_is_left;
+use podpool_tests::pods::tasks::call_at;
+use podpool_tests::pods::{LEASE, Pods};
+use podpool_tests::tasks::echo;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::time::timeout;
+
+podpool::test_slots!();
+
+fn pods() -> Option<Pods> {
+    Pods::find(env!("CARGO_BIN_EXE_pod-worker"))
+}
+
+async fn within<F: Future>(what: &str, step: F) -> F::Output {
+    match timeout(BOUND, step).await {
+        Ok(output) => output,
+        Err(_) => panic!("waited {BOUND:?} in vain for {what}"),
+    }
+}
+
+#[tokio::test]
+async fn queues_that_vanish_are_made_again_and_nothing_is_lost() {
+    let Some(pods) = pods() else { return };
+    let desk = Desk::open(&pods).await;
+    let known = KnownRun::default();
+    let pool = known.builder(&pods, 2, 1).build().await.unwrap();
+    let held = [1, 2].map(|name| pool.submit(call_at(desk.address(), name)));
+    let callers = (desk.caller().await, desk.caller().await);
+    let waiting: Vec<_> = (0..20).map(|n| pool.submit(echo(n))).collect();
+    let admin = Admin::new(&Connection::builder().open().unwrap()).await;
+    let gone = admin.unwrap().delete_run(&known.names(), &known.run).await;
+    assert!(gone.deleted.len() >= 7, "{gone:?}");
+    let began = Instant::now();
+    callers.0.let_go().await;
+    callers.1.let_go().await;
+    // Those that run again are not kept.
+    drop(desk);
+    for (name, future) in (1..).zip(held) {
+        assert_eq!(within("a task that ran", future).await.unwrap(), name);
+    }
+    for (n, future) in (0..).zip(waiting) {
+        assert_eq!(within("a task that waited", future).await.unwrap(), n);
+    }
+    println!(
+        "everything ended {:?} after all topics were deleted",
+        began.elapsed()
+    );
+    within("the shutdown", pool.shutdown()).await.unwrap();
+    nothing_is_left(&known.run).await;
+}
+
+/// Topics and subscriptions of an administrator.
+struct Administered {
+    admin: Admin,
+    connection: Connection,
+    made: RunNames,
+    run: RunId,
+}
+
+impl Administered {
+    async fn make() -> Self {
+        let connection = Connection::builder().open().unwrap();
+        let admin = Admin::new(&connection).await.unwrap();
+        let run = RunId::random();
+        let made = RunNames::own("administered", &run).unwrap();
+        let labels = RunLabels {
+            run: run.clone(),
+            created: SystemTime::UNIX_EPOCH,
+            deadline: SystemTime::UNIX_EPOCH,
+        };
+        admin.create(&made, &labels, LEASE).await.unwrap();
+        Self {
+            admin,
+            connection,
+            made,
+            run,
+        }
+    }
+
+    fn given(&self) -> GivenNames {
+        let (tasks, results) = (self.made.tasks(), self.made.results());
+        let control = self.made.control().unwrap().topic.unwrap();
+        GivenNames {
+            tasks_topic: tasks.topic.unwrap(),
+            tasks_subscription: tasks.subscription.unwrap(),
+            results_topic: results.topic.unwrap(),
+            results_subscription: results.subscription.unwrap(),
+            control: Some(ControlNames {
+                subscriptions: control.clone(),
+                topic: control,
+            }),
+        }
+    }
+
+    async fn pool(&self, pods: &Pods) -> PodPoolExecutor {
+        let builder = pods.builder(1).names(self.given());
+        builder.build().await.unwrap()
+    }
+
+    /// A message of a run that ended before all others began.
+    async fn leave_something(&self, run: &RunId) {
+        let (met, _) = unbounded_channel();
+        let owner = Owner::new(run.clone(), SystemTime::UNIX_EPOCH);
+        let queue = PubSubQueue::new(&self.connection, &self.made.tasks(), LEASE, None);
+        let queue = queue.unwrap().owned(Ownership::new(owner, met));
+        let left = queue.put(vec![Bytes::from_static(b"left behind")]).await;
+        left.into_iter().collect::<Result<(), _>>().unwrap();
+    }
+
+    async fn purge(&self) {
+        let given = RunNames::given(self.given()).unwrap();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the emulator's clock is this machine's"
+        )]
+        let now = SystemTime::now() + Duration::from_secs(1);
+        self.admin.purge(&given, now).await.unwrap();
+    }
+
+    async fn remove(self) {
+        let left = self.admin.delete_run(&self.made, &self.run).await;
+        assert_eq!(left.failed, []);
+    }
+}
+
+/// A pool ends because an older run has its names; says which.
+async fn gives_way(pool: PodPoolExecutor) -> RunId {
+    let future = pool.submit(echo(7));
+    let error = within("the end of the younger", future).await.unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::PoolBroken, "{error}");
+    assert!(error.message().contains("gc --purge"), "{error}");
+    let ended = within("the younger's shutdown", pool.shutdown()).await;
+    nothing_is_left(pool.run_id()).await;
+    match ended {
+        Err(ShutdownError::NamesInUse { by }) => by,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn of_two_runs_on_given_names_the_older_goes_on() {
+    let Some(pods) = pods() else { return };
+    let (desk, given) = (Desk::open(&pods).await, Administered::make().await);
+    let older = given.pool(&pods).await;
+    let future = older.submit(call_at(desk.address(), 1));
+    let caller = desk.caller().await;
+    let began = Instant::now();
+    let by = gives_way(given.pool(&pods).await).await;
+    println!("the younger ended after {:?}", began.elapsed());
+    assert_eq!(by, *older.run_id());
+    caller.let_go().await;
+    assert_eq!(within("the older's task", future).await.unwrap(), 1);
+    let more = within("another task", older.submit(echo(4))).await;
+    assert_eq!(more.unwrap(), 4);
+    within("the older's shutdown", older.shutdown())
+        .await
+        .unwrap();
+    nothing_is_left(older.run_id()).await;
+    given.remove().await;
+}
+
+#[tokio::test]
+async fn what_an_ended_run_left_on_given_names_is_told_and_purged() {
+    let Some(pods) = pods() else { return };
+    let (given, ended) = (Administered::make().await, RunId::random());
+    given.leave_something(&ended).await;
+    assert_eq!(gives_way(given.pool(&pods).await).await, ended);
+    given.purge().await;
+    let next = given.pool(&pods).await;
+    let future = next.submit(echo(4));
+    assert_eq!(within("a task of the next run", future).await.unwrap(), 4);
+    within("the shutdown", next.shutdown()).await.unwrap();
+    nothing_is_left(next.run_id()).await;
+    given.remove().await;
+}
