@@ -2,40 +2,48 @@
 
 /// Work that may wait here for each slot, in seconds: it can start soon, so nobody hoards.
 const AHEAD: f64 = 0.02;
+/// Bytes that may wait here: a worker has little memory beside its slots'.
+const BYTES: usize = 8 << 20;
 /// Most parcels of one pull.
-const MOST: usize = 64;
-/// Parcels by whose worth the next ones are judged.
+const MOST: usize = 256;
+/// Parcels by whose worth and size the next ones are judged.
 const LAST: usize = 4;
 
-/// What the last parcels were worth.
+/// What the last parcels were.
 #[derive(Debug)]
 pub(super) struct Appetite {
-    seconds: [f64; LAST],
+    /// Seconds of work, and bytes.
+    last: [(f64, usize); LAST],
     next: usize,
 }
 
 impl Default for Appetite {
     fn default() -> Self {
         Self {
-            seconds: [f64::INFINITY; LAST],
+            last: [(f64::INFINITY, 0); LAST],
             next: 0,
         }
     }
 }
 
 impl Appetite {
-    /// A parcel came with so much work; infinitely much when nobody has measured it.
-    pub(super) fn note(&mut self, seconds: f64) {
-        self.seconds[self.next] = seconds;
+    /// A parcel of so many bytes came with so much work; infinitely much when nobody has measured it.
+    pub(super) fn note(&mut self, seconds: f64, bytes: usize) {
+        self.last[self.next] = (seconds, bytes);
         self.next = (self.next + 1) % LAST;
     }
 
-    /// How many parcels like the longest of the last ones so many slots can begin soon.
+    /// How many parcels like the longest and the largest of the last ones so many slots can begin soon.
     pub(super) fn room(&self, slots: u32) -> usize {
-        let longest = self.seconds.iter().copied().fold(0.0, f64::max);
-        let room = AHEAD * f64::from(slots) / longest.max(AHEAD / MOST as f64);
+        let longest = self
+            .last
+            .iter()
+            .fold(0.0, |most, (s, _)| f64::max(most, *s));
+        let largest = self.last.iter().map(|(_, bytes)| *bytes).max();
         // Finite and at most MOST for each slot: the longest is bounded from below.
-        (room as usize).min(MOST)
+        let in_time = AHEAD * f64::from(slots) / longest.max(AHEAD / MOST as f64);
+        let in_memory = BYTES / largest.unwrap_or(0).max(1);
+        (in_time as usize).min(in_memory).min(MOST)
     }
 }
 
@@ -47,15 +55,25 @@ mod tests {
     fn only_short_parcels_come_many_at_once() {
         let mut appetite = Appetite::default();
         assert_eq!(appetite.room(2), 0, "nothing is known");
-        (0..LAST - 1).for_each(|_| appetite.note(1e-6));
+        (0..LAST - 1).for_each(|_| appetite.note(1e-6, 50));
         assert_eq!(appetite.room(2), 0, "not enough is known");
-        appetite.note(1e-6);
+        appetite.note(1e-6, 50);
         assert_eq!(appetite.room(2), MOST);
-        appetite.note(0.004);
+        appetite.note(0.004, 50);
         assert_eq!(appetite.room(2), 10, "the longest counts");
-        appetite.note(5.0);
+        appetite.note(5.0, 50);
         assert_eq!(appetite.room(2), 0);
-        (0..LAST).for_each(|_| appetite.note(0.0));
+        (0..LAST).for_each(|_| appetite.note(0.0, 0));
         assert_eq!(appetite.room(1), MOST);
+    }
+
+    #[test]
+    fn large_parcels_come_few_at_once_however_short() {
+        let mut appetite = Appetite::default();
+        (0..LAST).for_each(|_| appetite.note(0.0, 50));
+        appetite.note(0.0, 1 << 20);
+        assert_eq!(appetite.room(2), 8, "the largest counts");
+        appetite.note(0.0, 10_000_000);
+        assert_eq!(appetite.room(2), 0);
     }
 }

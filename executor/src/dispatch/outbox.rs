@@ -78,11 +78,13 @@ impl Lane {
     }
 }
 
-/// What the outbox counts of a kind.
+/// What the outbox knows of a kind.
 #[derive(Clone, Copy, Debug, Default)]
-struct Out {
+struct KindState {
     /// Published tasks that have not ended.
     published: usize,
+    /// Each of its tasks travels by itself.
+    lonely: bool,
 }
 
 /// The outbox.
@@ -91,7 +93,7 @@ pub(super) struct Outbox {
     lanes: BTreeMap<(Reverse<i32>, u32), Lane>,
     /// Tasks that must run alone; they go first, one by one.
     alone: VecDeque<TaskId>,
-    out: Vec<Out>,
+    kinds: Vec<KindState>,
     estimates: Estimates,
     waiting: usize,
     slots: usize,
@@ -115,7 +117,7 @@ impl Outbox {
         Self {
             lanes: BTreeMap::new(),
             alone: VecDeque::new(),
-            out: Vec::new(),
+            kinds: Vec::new(),
             estimates: Estimates::default(),
             waiting: 0,
             slots,
@@ -163,8 +165,14 @@ impl Outbox {
         self.waiting -= usize::from(removed);
     }
 
-    /// What to publish next; `None` when nothing may be.
-    pub(super) fn choose(&self) -> Option<Choice> {
+    /// Each task of this kind travels by itself.
+    pub(super) fn set_lonely(&mut self, kind: u32) {
+        self.kind(kind).lonely = true;
+    }
+
+    /// What to publish next; `None` when nothing may be. While so much is out that no hand waits for it (`crowded`), what
+    /// would be a small parcel waits for company: many small ones would take the queue longer than their work takes.
+    pub(super) fn choose(&self, crowded: bool) -> Option<Choice> {
         if let Some(id) = self.alone.front() {
             return Some(Choice::Alone(*id));
         }
@@ -174,7 +182,7 @@ impl Outbox {
             if best.is_some_and(|(better, ..)| better > priority) {
                 break;
             }
-            let most = self.parcel_size(kind);
+            let most = self.parcel_size(kind, crowded);
             if most > 0 && best.is_none_or(|(_, oldest, ..)| front < oldest) {
                 best = Some((priority, front, kind, most));
             }
@@ -186,16 +194,22 @@ impl Outbox {
         })
     }
 
-    /// How many tasks of a kind the next parcel may hold; 0 while its gate is closed.
-    fn parcel_size(&self, kind: u32) -> usize {
+    /// How many tasks of a kind the next parcel may hold; 0 while its gate is closed, or it waits for company.
+    fn parcel_size(&self, kind: u32, crowded: bool) -> usize {
+        let known = self.kinds.get(kind as usize).copied().unwrap_or_default();
         let Some(seconds) = self.estimates.seconds(kind) else {
-            let out = self.out.get(kind as usize).map_or(0, |out| out.published);
-            return usize::from(out < 4 * self.slots);
+            return usize::from(known.published < 4 * self.slots);
         };
+        if known.lonely {
+            return 1;
+        }
         let share = self.waiting / (4 * self.slots);
         // A float that is too large, or that a zero gave, saturates.
-        let worth = (WORTH / seconds.max(1e-9)) as usize;
-        share.min(worth).clamp(1, MAX_TASKS)
+        let worth = ((WORTH / seconds.max(1e-9)) as usize).clamp(1, MAX_TASKS);
+        if crowded && share < worth {
+            return 0;
+        }
+        share.clamp(1, worth)
     }
 
     /// The next task of a lane, without taking it.
@@ -225,17 +239,21 @@ impl Outbox {
     }
 
     fn published(&mut self, kind: u32) {
+        self.kind(kind).published += 1;
+    }
+
+    fn kind(&mut self, kind: u32) -> &mut KindState {
         let index = kind as usize;
-        if self.out.len() <= index {
-            self.out.resize(index + 1, Out::default());
+        if self.kinds.len() <= index {
+            self.kinds.resize(index + 1, KindState::default());
         }
-        self.out[index].published += 1;
+        &mut self.kinds[index]
     }
 
     /// A published task of this kind has ended, or waits again.
     pub(super) fn returned(&mut self, kind: u32) {
-        if let Some(out) = self.out.get_mut(kind as usize) {
-            out.published = out.published.saturating_sub(1);
+        if let Some(known) = self.kinds.get_mut(kind as usize) {
+            known.published = known.published.saturating_sub(1);
         }
     }
 
@@ -257,7 +275,7 @@ mod tests {
     use super::*;
 
     fn lane(outbox: &Outbox) -> (u32, usize) {
-        match outbox.choose() {
+        match outbox.choose(false) {
             Some(Choice::Lane { kind, most, .. }) => (kind, most),
             other => panic!("{other:?}"),
         }
@@ -271,7 +289,7 @@ mod tests {
             assert_eq!(lane(&outbox), (0, 1));
             assert_eq!(outbox.pop(0, 0), Some(TaskId(n)));
         }
-        assert_eq!(outbox.choose(), None);
+        assert_eq!(outbox.choose(false), None);
         outbox.returned(0);
         assert_eq!(lane(&outbox), (0, 1), "any end frees a place");
         outbox.measured(0, Duration::from_micros(1));
@@ -305,7 +323,7 @@ mod tests {
         outbox.push(TaskId(1), 0, 0);
         outbox.push(TaskId(2), 5, 2);
         outbox.push_alone(TaskId(3));
-        assert_eq!(outbox.choose(), Some(Choice::Alone(TaskId(3))));
+        assert_eq!(outbox.choose(false), Some(Choice::Alone(TaskId(3))));
         outbox.pop_alone(0);
         assert_eq!(lane(&outbox).0, 2);
         outbox.pop(5, 2);
@@ -336,7 +354,34 @@ mod tests {
             (outbox.pop(0, 0), outbox.pop(0, 0)),
             (Some(TaskId(1)), Some(TaskId(3)))
         );
-        assert_eq!((outbox.pop(0, 0), outbox.choose()), (None, None));
+        assert_eq!((outbox.pop(0, 0), outbox.choose(false)), (None, None));
+    }
+
+    #[test]
+    fn in_a_crowd_only_full_parcels_and_lonely_tasks_go() {
+        let mut outbox = Outbox::new(1);
+        outbox.measured(0, Duration::from_millis(10));
+        outbox.measured(1, Duration::from_millis(10));
+        outbox.set_lonely(1);
+        (0..199).for_each(|n| outbox.push(TaskId(n), 0, 0));
+        assert_eq!(lane(&outbox), (0, 49));
+        assert_eq!(outbox.choose(true), None, "it waits for company");
+        outbox.push(TaskId(199), 0, 0);
+        let full = Choice::Lane {
+            priority: 0,
+            kind: 0,
+            most: 50,
+        };
+        assert_eq!(outbox.choose(true), Some(full), "it is worth half a second");
+        assert_eq!(outbox.pop(0, 0), Some(TaskId(0)));
+        outbox.push(TaskId(200), -1, 1);
+        outbox.remove(TaskId(1), 0, 0);
+        let lonely = Choice::Lane {
+            priority: -1,
+            kind: 1,
+            most: 1,
+        };
+        assert_eq!(outbox.choose(true), Some(lonely), "company never comes");
     }
 
     #[test]

@@ -225,6 +225,9 @@ impl State {
             return;
         }
         self.outbox.push(id, entry.priority(), entry.kind());
+        if !entry.spec.options.pack {
+            self.outbox.set_lonely(entry.kind());
+        }
         self.table.insert(id, entry);
     }
 

@@ -55,6 +55,7 @@ impl State {
             .collect();
         let plain = self.retired.is_empty() && looked_up.iter().all(Result::is_ok);
         let mut runs = Vec::new();
+        let bytes = entries.len();
         let counted = count_runs(&entries, parcel.kinds.len(), &mut runs)?;
         let execution = self.next_execution;
         self.next_execution += 1;
@@ -72,7 +73,7 @@ impl State {
         };
         let worth = self.worth(execution, kept.1);
         if !runs.is_empty() {
-            self.appetite.note(worth);
+            self.appetite.note(worth, bytes);
         }
         // Where the results come so soon, nobody needs to hear of the start.
         if !runs.is_empty() && worth > SOON {

@@ -15,6 +15,8 @@ use super::super::parcels::Parcel;
 use super::super::table::{Entry, Phase};
 use super::State;
 
+/// Parcels for each slot that hide a queue's distance, however small they are.
+pub(super) const CROWD: usize = 16;
 /// Bytes that a message may take beside one task's arguments.
 const OVERHEAD: usize = 4096;
 
@@ -26,7 +28,7 @@ impl State {
         }
         let number = self.parcels.next_number();
         let mut draft = Draft::default();
-        let (kind, alone) = match self.outbox.choose()? {
+        let (kind, alone) = match self.outbox.choose(self.is_crowded())? {
             Choice::Alone(id) => {
                 let kind = self.table.get_mut(id)?.kind();
                 self.outbox.pop_alone(kind);
@@ -82,6 +84,11 @@ impl State {
             parcel.sending = false;
             parcel.news = now;
         }
+    }
+
+    /// Whether so many parcels are out that every hand has several before it.
+    fn is_crowded(&self) -> bool {
+        self.parcels.out() >= CROWD * self.settings.slots
     }
 
     /// Whether enough is out: more would only wait elsewhere, where it can be neither reordered nor dequeued.

@@ -327,8 +327,21 @@ async fn the_gate_lets_four_tasks_for_each_slot_out_until_one_was_measured() {
     bed.done(&[(2, 1)], Duration::from_micros(10));
     let rest = bed.parcels();
     assert_eq!(rest[0].tasks.len(), 90 / 8, "an even share of what waits");
-    let all: Vec<u64> = rest.iter().flat_map(|p| &p.tasks).map(|t| t.0).collect();
+    let mut all = numbers(&rest);
+    assert!(
+        rest.len() <= publish::CROWD * SLOTS,
+        "small ones wait for company"
+    );
+    assert!(bed.state.outbox.waiting() > 0);
+    let ended: Vec<_> = all.iter().map(|task| (*task, 1)).collect();
+    bed.done(&ended, Duration::from_micros(10));
+    all.extend(numbers(&bed.parcels()));
     assert_eq!(all, (10..100).collect::<Vec<_>>());
+}
+
+fn numbers(parcels: &[Published]) -> Vec<u64> {
+    let tasks = parcels.iter().flat_map(|parcel| &parcel.tasks);
+    tasks.map(|task| task.0).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -377,7 +390,11 @@ async fn long_tasks_large_arguments_and_lonely_kinds_travel_by_themselves() {
         bed.done(&[(id, 1)], Duration::from_micros(1));
     }
     bed.submit_many(&LONELY, 40);
-    assert!(bed.parcels().iter().all(|parcel| parcel.tasks.len() == 1));
+    let lonely = bed.parcels();
+    assert_eq!(lonely.len(), 40, "they wait for nobody");
+    assert!(lonely.iter().all(|parcel| parcel.tasks.len() == 1));
+    let ended: Vec<_> = numbers(&lonely).into_iter().map(|task| (task, 1)).collect();
+    bed.done(&ended, Duration::from_micros(1));
     bed.submit_many(&PLAIN, 39);
     let large = bed.submit_with(&PLAIN, outbox::ALONE_BYTES + 1, None);
     bed.submit_many(&PLAIN, 40);
