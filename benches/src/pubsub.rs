@@ -23,11 +23,15 @@ const LEASE: Duration = Duration::from_secs(60);
 const MESSAGE: usize = 200;
 /// Tasks that run before the clock does: they open the gate and the connections.
 const WARM_UP: u64 = 50;
+/// Messages that a worker of podpool takes at a time, where they are short work.
+const BATCH: usize = 256;
+/// Results that its master takes at a time.
+const RESULTS: usize = 64;
 /// How long one pull waits.
 const WAIT: Duration = Duration::from_secs(10);
 
 /// The cases of the Pub/Sub path.
-pub const CASES: [Case; 3] = [
+pub const CASES: [Case; 4] = [
     Case {
         name: "pubsub-single",
         run: |n| on_a_runtime(through_pool(n, lonely)),
@@ -38,7 +42,11 @@ pub const CASES: [Case; 3] = [
     },
     Case {
         name: "pubsub-bare",
-        run: |n| on_a_runtime(bare(n)),
+        run: |n| on_a_runtime(bare(n, CHILDREN)),
+    },
+    Case {
+        name: "pubsub-bare-batched",
+        run: |n| on_a_runtime(bare(n, BATCH)),
     },
 ];
 
@@ -158,12 +166,12 @@ async fn submit_all(
     Ok(())
 }
 
-/// Messages per second of a loop without a pool: a task goes out, two hands take it and send a result, the master
-/// takes the result. No `Started` goes with them, as podpool leaves it out for short tasks.
-async fn bare(n: u64) -> anyhow::Result<f64> {
+/// Messages per second of a loop without a pool: a task goes out, hands take `batch` of them at a time and send results,
+/// the master takes the results. No `Started` goes with them, as podpool leaves it out for short tasks.
+async fn bare(n: u64, batch: usize) -> anyhow::Result<f64> {
     let topics = Topics::make().await?;
     let (tasks, results) = (topics.queue("tasks")?, topics.queue("results")?);
-    let hands = tokio::spawn(serve(tasks.clone(), results.clone(), WARM_UP + n));
+    let hands = tokio::spawn(serve(tasks.clone(), results.clone(), WARM_UP + n, batch));
     move_all(&tasks, &results, WARM_UP).await?;
     let start = Instant::now();
     move_all(&tasks, &results, n).await?;
@@ -179,7 +187,7 @@ async fn move_all(tasks: &PubSubQueue, results: &PubSubQueue, n: u64) -> anyhow:
     let receive = async {
         let mut left = n;
         while left > 0 {
-            let answers = results.take(64, WAIT).await?;
+            let answers = results.take(RESULTS, WAIT).await?;
             left = left.saturating_sub(answers.len() as u64);
             stored(results.ack(&leases(&answers)).await)?;
         }
@@ -189,11 +197,16 @@ async fn move_all(tasks: &PubSubQueue, results: &PubSubQueue, n: u64) -> anyhow:
     sent.and(received)
 }
 
-/// As many hands as the pool has slots, filled by one pull at a time.
-async fn serve(tasks: Arc<PubSubQueue>, results: Arc<PubSubQueue>, n: u64) -> anyhow::Result<()> {
+/// Hands that answer at once.
+async fn serve(
+    tasks: Arc<PubSubQueue>,
+    results: Arc<PubSubQueue>,
+    n: u64,
+    batch: usize,
+) -> anyhow::Result<()> {
     let mut left = n;
     while left > 0 {
-        let taken = tasks.take(CHILDREN, WAIT).await?;
+        let taken = tasks.take(batch, WAIT).await?;
         left = left.saturating_sub(taken.len() as u64);
         let answers = taken.iter().map(|task| task.body.clone()).collect();
         stored(results.put(answers).await)?;

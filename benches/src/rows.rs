@@ -223,21 +223,21 @@ pub const PLANS: [Plan; 15] = [
 /// Messages of a Pub/Sub row; packed tasks are many more in the same time.
 #[cfg(feature = "pubsub")]
 const MESSAGES: Size = Size {
-    full: 2_000,
-    quick: 500,
+    full: 10_000,
+    quick: 1_000,
 };
 #[cfg(feature = "pubsub")]
 const PACKED: Size = Size {
-    full: 100_000,
+    full: 1_000_000,
     quick: 20_000,
 };
 
 /// The rows of the Pub/Sub path.
 #[cfg(feature = "pubsub")]
-const PUBSUB: [Plan; 2] = [
+const PUBSUB: [Plan; 3] = [
     Plan {
         name: "pubsub",
-        what: "Pub/Sub emulator, one task a parcel",
+        what: "Pub/Sub emulator, one task a parcel, against two bare hands",
         unit: Unit::TasksPerSecond,
         measured: Source::Case("pubsub-single", MESSAGES),
         reference: Some(("bare loop", Source::Case("pubsub-bare", MESSAGES))),
@@ -245,8 +245,17 @@ const PUBSUB: [Plan; 2] = [
         rounds: FEW,
     },
     Plan {
+        name: "pubsub-batched",
+        what: "the same, against hands that take 256 at a time and do nothing",
+        unit: Unit::TasksPerSecond,
+        measured: Source::Case("pubsub-single", MESSAGES),
+        reference: Some(("bare loop", Source::Case("pubsub-bare-batched", MESSAGES))),
+        budget: Budget::Information,
+        rounds: FEW,
+    },
+    Plan {
         name: "pubsub-packed",
-        what: "the same, short tasks packed",
+        what: "Pub/Sub emulator, short tasks packed",
         unit: Unit::TasksPerSecond,
         measured: Source::Case("pubsub-packed", PACKED),
         reference: Some(("one a parcel", Source::Case("pubsub-single", MESSAGES))),

@@ -179,14 +179,12 @@ impl Bed {
         self.place.host().map_or_else(Journal::new, Journal::at)
     }
 
-    /// So many tasks, a fiftieth of them where each message may take its time, a tenth where each goes to a pod: there
-    /// eight rows share the cluster, and twenty windows are as far beyond one as a hundred.
+    /// So many tasks, or a fiftieth of them where each message may take its time.
     #[must_use]
     pub const fn many(&self, tasks: u64) -> u64 {
-        match (&self.faults, self.place.is_elsewhere()) {
-            (None, false) => tasks,
-            (None, true) => tasks.div_ceil(10),
-            (Some(_), _) => tasks.div_ceil(50),
+        match &self.faults {
+            None => tasks,
+            Some(_) => tasks.div_ceil(50),
         }
     }
 

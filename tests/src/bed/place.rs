@@ -51,15 +51,6 @@ impl Place {
         matches!(self, Self::Process | Self::InProcess)
     }
 
-    /// Whether tasks run on other machines.
-    pub(super) const fn is_elsewhere(&self) -> bool {
-        match self {
-            #[cfg(feature = "kubernetes")]
-            Self::Pods(_) => true,
-            _ => false,
-        }
-    }
-
     /// This machine's address as tasks see it, where they are elsewhere.
     pub(super) fn host(&self) -> Option<&str> {
         match self {
