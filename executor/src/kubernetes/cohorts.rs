@@ -108,8 +108,9 @@ pub struct State {
     unfinished: usize,
     cohorts: BTreeMap<u32, Cohort>,
     pods: HashMap<Arc<str>, PodState>,
-    /// Pods whose end was told. They may be listed again until their Job goes.
-    gone: HashSet<Arc<str>>,
+    /// Pods whose end was told, and whether their node can be expected to remove them. They may be listed again until
+    /// their Job goes.
+    gone: HashMap<Arc<str>, bool>,
     /// Cohorts that could not be completed: what is still heard of their Jobs means nothing.
     refusals: HashSet<u32>,
     next: u32,
@@ -147,7 +148,7 @@ impl State {
             unfinished: 0,
             cohorts: BTreeMap::new(),
             pods: HashMap::new(),
-            gone: HashSet::new(),
+            gone: HashMap::new(),
             refusals: HashSet::new(),
             next: 0,
             opening: false,
@@ -327,7 +328,7 @@ impl State {
 
     /// Their names, and whether a node can be expected to remove them.
     pub fn names_left(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {
-        let gone = self.gone.iter().map(|name| (name, true));
+        let gone = self.gone.iter().map(|(name, reachable)| (name, *reachable));
         let pods = self.pods.iter();
         pods.map(|(name, pod)| (name, pod.is_reachable()))
             .chain(gone)

@@ -251,23 +251,14 @@ impl Scene {
         self.nothing_is_left().await;
     }
 
-    /// Shuts the pool down where a node is gone: its pods cannot end, and the shutdown says so. Nothing else is left.
+    /// Shuts the pool down where a node is gone: its pods cannot end, and the cluster keeps their names, which is nothing
+    /// that the run left. They are removed by hand here; nothing else is left.
     ///
     /// # Panics
-    /// If something is.
-    #[expect(clippy::print_stdout, reason = "what is left is worth knowing")]
+    /// If the shutdown fails, or something is left.
     pub async fn abandon(self) {
         let down = timeout(BOUND, self.pool.shutdown()).await;
-        if let Err(error) = down.expect("shutdown() hangs") {
-            println!("{error}");
-            for pod in self
-                .lives()
-                .into_keys()
-                .filter(|pod| !error.to_string().contains(pod))
-            {
-                println!("{pod} is not named");
-            }
-        }
+        down.expect("shutdown() hangs").unwrap();
         self.watching.abort();
         let pods = self.cluster.pods().list(&self.of_run()).await.unwrap();
         let params = DeleteParams::default().grace_period(0);

@@ -94,8 +94,11 @@ impl PodState {
     /// cluster gives the node up.
     /// <https://kubernetes.io/docs/concepts/architecture/nodes/#condition>
     pub(super) fn is_reachable(&self) -> bool {
-        let silent = self.silent && !matches!(self.phase, Phase::Running);
-        !self.unheard && !self.untaken && !silent
+        !self.unheard && !self.untaken && !self.is_on_silent_node()
+    }
+
+    const fn is_on_silent_node(&self) -> bool {
+        self.silent && !matches!(self.phase, Phase::Running)
     }
 
     /// When it has waited too long for its node.
@@ -116,7 +119,7 @@ impl State {
 
     /// A pod was seen.
     pub fn on_pod(&mut self, now: Instant, pod: PodName, verdict: Verdict) {
-        if self.gone.contains(&pod.name) {
+        if self.gone.contains_key(&pod.name) {
             return;
         }
         self.next = self.next.max(pod.cohort.saturating_add(1));
@@ -144,7 +147,7 @@ impl State {
 
     /// The list of pods was read anew: those that are not on it are no more.
     pub fn on_listed(&mut self, now: Instant, listed: &HashSet<Arc<str>>) {
-        self.gone.retain(|name| listed.contains(name));
+        self.gone.retain(|name, _| listed.contains(name));
         let missing: Vec<Arc<str>> = self
             .pods
             .keys()
@@ -287,11 +290,11 @@ impl State {
     }
 
     fn pod_gone(&mut self, now: Instant, pod: PodName, gone: Gone) {
-        let surplus = self
-            .pods
-            .remove(&pod.name)
-            .is_some_and(|known| known.surplus);
-        self.gone.insert(pod.name.clone());
+        let known = self.pods.remove(&pod.name);
+        let surplus = known.as_ref().is_some_and(|known| known.surplus);
+        // That it is not heard any more says nothing now: it has ended.
+        let reachable = known.is_none_or(|known| !known.is_on_silent_node());
+        self.gone.insert(pod.name.clone(), reachable);
         self.losing = true;
         if gone.fatal {
             if let Some(cohort) = self.cohorts.get_mut(&pod.cohort) {

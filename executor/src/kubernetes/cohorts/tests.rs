@@ -250,6 +250,26 @@ fn a_pod_that_its_node_does_not_take_is_replaced_and_one_too_many_if_it_comes_af
 }
 
 #[test]
+fn a_silent_node_is_not_expected_to_remove_its_pods() {
+    let mut world = World::running(3);
+    world.wait(60 * SECOND);
+    world.pod(0, 0, Verdict::Silent);
+    world.pod(0, 1, Verdict::Silent);
+    world.pod(0, 1, gone(End::Lost, false));
+    world.pod(0, 2, gone(End::Lost, false));
+    let mut left: Vec<_> = world.state.names_left().collect();
+    left.sort();
+    let expected = [("c0-0", false), ("c0-1", false), ("c0-2", true)];
+    let expected = expected.map(|(name, reachable)| (Arc::<str>::from(name), reachable));
+    assert_eq!(
+        left,
+        expected
+            .each_ref()
+            .map(|(name, reachable)| (name, *reachable))
+    );
+}
+
+#[test]
 fn every_kind_of_loss_waits_for_others() {
     for loss in [
         Verdict::Silent,
