@@ -19,5 +19,6 @@ pub mod run;
 pub mod state;
 
 pub use self::conduct::{Conduct, Left};
-pub use self::run::{Order, OutputLine, OutputSink, Queues, Worker};
+pub use self::printed::{OutputLine, OutputSink};
+pub use self::run::{Order, Queues, Worker};
 pub use self::state::{Settings, State};

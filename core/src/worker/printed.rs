@@ -1,13 +1,14 @@
-//! The lines that tasks print, gathered on their way to the master, and kept from flooding the queue.
+//! The lines that tasks print: what a sink is given, and how they are gathered on their way to the master, and kept
+//! from flooding the queue.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::envelope::PrintedLine;
-use crate::slot::Stream;
-
-use super::run::OutputLine;
+use crate::id::{Attempt, TaskId};
+use crate::slot::{SlotId, Stream};
 
 /// How long lines are gathered.
 const GATHER: Duration = Duration::from_millis(250);
@@ -17,6 +18,46 @@ const RATE: usize = 64 << 10;
 const BURST: usize = 256 << 10;
 /// Longest line that is sent whole, in bytes.
 const LINE: usize = 8 << 10;
+
+/// Who takes the lines that tasks print.
+pub type OutputSink = Arc<dyn Fn(OutputLine<'_>) + Send + Sync>;
+
+/// A line that a task printed.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct OutputLine<'a> {
+    /// The worker it came from: a pod's name; none where the worker is this process.
+    pub worker: Option<&'a str>,
+    /// The slot it came from; known within its worker only.
+    pub slot: Option<SlotId>,
+    /// The task and attempt, where the slot ran no other at that time.
+    pub task: Option<(TaskId, Attempt)>,
+    /// The task's name, where a master says it of another worker's task.
+    pub name: Option<&'static str>,
+    /// Standard output or standard error.
+    pub stream: Stream,
+    /// The line, without its end.
+    pub line: &'a str,
+}
+
+impl<'a> OutputLine<'a> {
+    /// A line that came from another worker. `name` is its task's, if it is known.
+    #[must_use]
+    pub fn remote(worker: &'a str, name: Option<&'static str>, line: &'a PrintedLine) -> Self {
+        Self {
+            worker: Some(worker),
+            slot: None,
+            task: line.task,
+            name,
+            stream: if line.error {
+                Stream::Stderr
+            } else {
+                Stream::Stdout
+            },
+            line: &line.text,
+        }
+    }
+}
 
 /// Lines that wait to be sent.
 #[derive(Debug)]
@@ -95,7 +136,6 @@ fn shortened(line: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slot::SlotId;
 
     fn line(text: &str) -> OutputLine<'_> {
         OutputLine {

@@ -13,17 +13,17 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
 use crate::envelope::reference::Content;
-use crate::envelope::{self, Control, Hello, Message, PrintedLine, RunState};
+use crate::envelope::{self, Control, Hello, Message, RunState};
 use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::queue::publisher::Publisher;
 use crate::queue::{Delivery, LeaseId, Queue, QueueError};
-use crate::slot::{Launch, Running, Slot, SlotEvent, SlotId, Stream};
+use crate::slot::{Launch, Running, Slot, SlotEvent, SlotId};
 
 use super::conduct::{Conduct, Left, Patience};
 use super::effect::{Effect, Probe, Receipt, Topic};
 use super::foreign::{Fate, Foreign};
 use super::keeper::Keeper;
-use super::printed::Printed;
+use super::printed::{OutputLine, OutputSink, Printed};
 use super::pull::{self, Pull, acknowledge, pause_after, pull, pull_later, pulled};
 use super::state::{Lookup, Settings, State};
 
@@ -45,46 +45,6 @@ pub struct Queues {
     pub results: Arc<dyn Queue>,
     /// The master's state comes from here.
     pub control: Arc<dyn Queue>,
-}
-
-/// Who takes the lines that tasks print.
-pub type OutputSink = Arc<dyn Fn(OutputLine<'_>) + Send + Sync>;
-
-/// A line that a task printed.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct OutputLine<'a> {
-    /// The worker it came from: a pod's name; none where the worker is this process.
-    pub worker: Option<&'a str>,
-    /// The slot it came from; known within its worker only.
-    pub slot: Option<SlotId>,
-    /// The task and attempt, where the slot ran no other at that time.
-    pub task: Option<(TaskId, Attempt)>,
-    /// The task's name, where a master says it of another worker's task.
-    pub name: Option<&'static str>,
-    /// Standard output or standard error.
-    pub stream: Stream,
-    /// The line, without its end.
-    pub line: &'a str,
-}
-
-impl<'a> OutputLine<'a> {
-    /// A line that came from another worker. `name` is its task's, if it is known.
-    #[must_use]
-    pub fn remote(worker: &'a str, name: Option<&'static str>, line: &'a PrintedLine) -> Self {
-        Self {
-            worker: Some(worker),
-            slot: None,
-            task: line.task,
-            name,
-            stream: if line.error {
-                Stream::Stderr
-            } else {
-                Stream::Stdout
-            },
-            line: &line.text,
-        }
-    }
 }
 
 /// A worker, before it runs.
