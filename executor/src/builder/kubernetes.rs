@@ -161,7 +161,8 @@ impl Builder {
         self
     }
 
-    /// Topics and subscriptions that an administrator made, for one run at a time. Default: a run makes its own.
+    /// Topics and subscriptions that an administrator made, for one run at a time: of two that meet there the younger ends
+    /// with [`NamesInUse`](crate::ShutdownError::NamesInUse). Default: a run makes its own.
     pub fn names(mut self, names: GivenNames) -> Self {
         self.cluster.names = Some(names);
         self
