@@ -88,8 +88,11 @@ async fn an_evicted_pod_and_all_deleted_at_once_are_replaced_within_seconds() {
     let _quiet = QUIET.lock().await;
     let workers = 4;
     let mut scene = Scene::open(pods.builder(workers)).await;
-    let toll = Toll::new(submit_some_deaf(&scene, 400, Duration::from_millis(200)));
+    let submit = |n| scene.pool.submit(toil(n, Duration::from_millis(200)));
+    let toll = Toll::new((0..400).map(submit).collect());
     scene.until_well(workers).await;
+    // From now on a pod is hardly ever between two tasks.
+    toll.until(16).await;
     let evicted = scene.well().swap_remove(0);
     scene.evict(&evicted).await;
     let over = |lives: &Lives, name: &String| lives[name].over.is_some();

@@ -5,6 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use podpool::{AttemptReport, Cause, TaskFuture};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::scene::Lives;
@@ -19,6 +20,7 @@ pub struct Toll {
     futures: Vec<TaskFuture<Ran>>,
     settled: Arc<[AtomicU32]>,
     times: mpsc::Receiver<(usize, Instant)>,
+    ended: watch::Receiver<usize>,
 }
 
 /// A task that has ended well.
@@ -38,19 +40,37 @@ impl Toll {
     pub fn new(futures: Vec<TaskFuture<Ran>>) -> Self {
         let settled: Arc<[AtomicU32]> = futures.iter().map(|_| AtomicU32::new(0)).collect();
         let (tell, times) = mpsc::channel();
+        let (count, ended) = watch::channel(0);
+        let count = Arc::new(count);
         for (n, future) in futures.iter().enumerate() {
-            let (settled, tell) = (settled.clone(), tell.clone());
+            let (settled, tell, count) = (settled.clone(), tell.clone(), count.clone());
             future.on_done(move |_| {
                 settled[n].fetch_add(1, Ordering::Relaxed);
                 // A test that failed does not listen.
                 tell.send((n, Instant::now())).ok();
+                count.send_modify(|ended| *ended += 1);
             });
         }
         Self {
             futures,
             settled,
             times,
+            ended,
         }
+    }
+
+    /// Waits until so many have ended.
+    ///
+    /// # Panics
+    /// If they take longer than all may.
+    pub async fn until(&self, enough: usize) {
+        let mut ended = self.ended.clone();
+        let wait = timeout(BOUND, ended.wait_for(|ended| *ended >= enough));
+        let waited = wait.await.map(|waited| waited.map(drop));
+        assert!(
+            matches!(waited, Ok(Ok(()))),
+            "fewer than {enough} tasks ended"
+        );
     }
 
     /// How many have not ended.
