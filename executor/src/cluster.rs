@@ -35,7 +35,6 @@ use crate::kubernetes::job::RunSecret;
 use crate::kubernetes::spec::WorkerSpec;
 use crate::mailbox::Inbox;
 use crate::measured::Measured;
-
 use crate::pubsub::{Admin, Connection, Owner, Ownership, PubSubQueue, RunLabels, RunNames};
 use crate::run_payloads::Payloads;
 use crate::silent::SilentQueue;
@@ -363,7 +362,6 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
         cluster: place,
         cohorts: cohorts.clone(),
     };
-
     Dispatch {
         settings,
         inbox,
