@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use kube::runtime::watcher::Event;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -233,7 +234,8 @@ impl Work {
         let mut leftovers = Vec::new();
         if self.touched || !self.state.unretired().is_empty() {
             if wait {
-                self.wait_for(LEAVE, State::pods_left).await;
+                let end = Instant::now() + LEAVE;
+                self.wait_for(end, State::pods_left).await;
             }
             leftovers = self.remove().await;
         }
@@ -281,7 +283,7 @@ impl Work {
             ));
         }
         let bound = REMOVAL.max(opener.fleet.spec.grace_time() + Duration::from_secs(10));
-        if self.wait_for(bound, State::objects_left).await > 0 {
+        if self.wait_until_gone(Instant::now() + bound).await > 0 {
             for (name, reachable) in self.state.names_left() {
                 let pod =
                     format!("pod {name} of namespace {namespace} has not gone within {bound:?}");
@@ -297,9 +299,38 @@ impl Work {
         leftovers
     }
 
+    /// Waits until no pod is left, or the time is over. Says how many are left.
+    ///
+    /// The watch may not have told yet of pods that were made a moment ago: nothing is left once a list agrees.
+    async fn wait_until_gone(&mut self, end: Instant) -> usize {
+        loop {
+            let left = self.wait_for(end, State::objects_left).await;
+            if left > 0 || Instant::now() >= end || !self.list_pods().await {
+                return left;
+            }
+        }
+    }
+
+    /// Tells the state of the pods that a list finds. False if it has none to wait for.
+    async fn list_pods(&mut self) -> bool {
+        let opener = self.opener.clone();
+        let selector = job::run_selector(&opener.fleet.run);
+        match remove::list_pods(opener.cluster(), &selector).await {
+            Ok(pods) => {
+                for pod in pods {
+                    self.apply(watch::Told::Pod(Ok(Event::Apply(pod))));
+                }
+                self.state.objects_left() > 0
+            }
+            Err(error) => {
+                warn!(%error, "whether pods are left was not checked; they go after their Jobs, which are deleted");
+                false
+            }
+        }
+    }
+
     /// Follows the news until nothing is left of what is counted, or the time is over. Says how much is left.
-    async fn wait_for(&mut self, bound: Duration, left: impl Fn(&State) -> usize) -> usize {
-        let end = Instant::now() + bound;
+    async fn wait_for(&mut self, end: Instant, left: impl Fn(&State) -> usize) -> usize {
         while left(&self.state) > 0 {
             let Ok(told) = timeout_at(end, self.watches.next()).await else {
                 break;

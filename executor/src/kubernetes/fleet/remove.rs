@@ -1,6 +1,7 @@
 //! Removing what a run made.
 
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, Preconditions};
 use podpool_core::id::RunId;
 
@@ -48,6 +49,16 @@ pub(super) async fn list_jobs(cluster: &Cluster, selector: &str) -> Result<Vec<J
     let params = ListParams::default().labels(selector);
     let found = cluster
         .call(Ask("list", "jobs"), || jobs.list(&params))
+        .await?;
+    Ok(found.items)
+}
+
+/// The pods that a selector finds.
+pub(super) async fn list_pods(cluster: &Cluster, selector: &str) -> Result<Vec<Pod>, ClusterError> {
+    let pods = cluster.pods();
+    let params = ListParams::default().labels(selector);
+    let found = cluster
+        .call(Ask("list", "pods"), || pods.list(&params))
         .await?;
     Ok(found.items)
 }
