@@ -18,7 +18,27 @@ use crate::measured::Measured;
 pub(crate) struct Home {
     inbox: Inbox,
     handle: Handle,
-    runtime: Runtime,
+    runtime: Unused,
+}
+
+/// A runtime in which nothing has run. Where it is given up may be inside another runtime, which must not be blocked:
+/// it is not waited for.
+struct Unused(Option<Runtime>);
+
+impl Unused {
+    fn block_on(mut self, life: impl Future<Output = ()>) {
+        if let Some(runtime) = self.0.take() {
+            runtime.block_on(life);
+        }
+    }
+}
+
+impl Drop for Unused {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Home {
@@ -39,7 +59,7 @@ impl Home {
         Ok(Self {
             inbox,
             handle,
-            runtime,
+            runtime: Unused(Some(runtime)),
         })
     }
 
@@ -75,4 +95,15 @@ impl Home {
 pub(crate) fn failed(what: &str) -> impl FnOnce(io::Error) -> BuildError {
     let what = what.to_owned();
     move |source| BuildError::Start { what, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_home_that_nobody_moves_into_is_given_up_in_peace() {
+        let home = Home::prepare(&RunId::random(), 1);
+        drop(home.map_err(|error| error.to_string()));
+    }
 }
