@@ -238,7 +238,8 @@ impl<T> Call<T> {
         }
     }
 
-    /// Names the entity that the call is about: an asset, a sensor, a day.
+    /// Names the entity that the call is about: an asset, a sensor, a day. At most 1,024 bytes; a task with a longer key
+    /// is rejected.
     pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
         self.options_mut().key = Some(key.into());
         self

@@ -99,6 +99,17 @@ pub(super) struct Outbox {
     slots: usize,
 }
 
+/// What a kind's next parcel may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    /// So many tasks at most.
+    Open(usize),
+    /// Enough of it is out until one is measured; others may go.
+    Closed,
+    /// It waits for company.
+    Company,
+}
+
 /// Which tasks come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
@@ -172,44 +183,50 @@ impl Outbox {
 
     /// What to publish next; `None` when nothing may be. While so much is out that no hand waits for it (`crowded`), what
     /// would be a small parcel waits for company: many small ones would take the queue longer than their work takes.
+    /// Nothing that comes after it passes it, so that it goes when less is out, whatever else comes.
     pub(super) fn choose(&self, crowded: bool) -> Option<Choice> {
         if let Some(id) = self.alone.front() {
             return Some(Choice::Alone(*id));
         }
-        let mut best: Option<(i32, TaskId, u32, usize)> = None;
+        let mut best: Option<(i32, TaskId, u32, Gate)> = None;
         for (&(Reverse(priority), kind), lane) in &self.lanes {
             let Some(front) = lane.front() else { continue };
             if best.is_some_and(|(better, ..)| better > priority) {
                 break;
             }
-            let most = self.parcel_size(kind, crowded);
-            if most > 0 && best.is_none_or(|(_, oldest, ..)| front < oldest) {
-                best = Some((priority, front, kind, most));
+            let gate = self.gate(kind, crowded);
+            if gate != Gate::Closed && best.is_none_or(|(_, oldest, ..)| front < oldest) {
+                best = Some((priority, front, kind, gate));
             }
         }
-        best.map(|(priority, _, kind, most)| Choice::Lane {
-            priority,
-            kind,
-            most,
-        })
+        match best? {
+            (priority, _, kind, Gate::Open(most)) => Some(Choice::Lane {
+                priority,
+                kind,
+                most,
+            }),
+            (_, _, _, Gate::Closed | Gate::Company) => None,
+        }
     }
 
-    /// How many tasks of a kind the next parcel may hold; 0 while its gate is closed, or it waits for company.
-    fn parcel_size(&self, kind: u32, crowded: bool) -> usize {
+    fn gate(&self, kind: u32, crowded: bool) -> Gate {
         let known = self.kinds.get(kind as usize).copied().unwrap_or_default();
         let Some(seconds) = self.estimates.seconds(kind) else {
-            return usize::from(known.published < 4 * self.slots);
+            return match known.published < 4 * self.slots {
+                true => Gate::Open(1),
+                false => Gate::Closed,
+            };
         };
         if known.lonely {
-            return 1;
+            return Gate::Open(1);
         }
-        let share = self.waiting / (4 * self.slots);
+        let share = (self.waiting / (4 * self.slots)).max(1);
         // A float that is too large, or that a zero gave, saturates.
         let worth = ((WORTH / seconds.max(1e-9)) as usize).clamp(1, MAX_TASKS);
         if crowded && share < worth {
-            return 0;
+            return Gate::Company;
         }
-        share.clamp(1, worth)
+        Gate::Open(share.min(worth))
     }
 
     /// The next task of a lane, without taking it.
@@ -374,14 +391,32 @@ mod tests {
         };
         assert_eq!(outbox.choose(true), Some(full), "it is worth half a second");
         assert_eq!(outbox.pop(0, 0), Some(TaskId(0)));
-        outbox.push(TaskId(200), -1, 1);
         outbox.remove(TaskId(1), 0, 0);
+        outbox.push(TaskId(200), 1, 1);
         let lonely = Choice::Lane {
-            priority: -1,
+            priority: 1,
             kind: 1,
             most: 1,
         };
         assert_eq!(outbox.choose(true), Some(lonely), "company never comes");
+        outbox.pop(1, 1);
+        outbox.push(TaskId(201), -1, 1);
+        (2..50).for_each(|n| outbox.remove(TaskId(n), 0, 0));
+        assert_eq!(outbox.choose(true), None, "the first is not passed");
+        assert_eq!(lane(&outbox).0, 0, "it goes when less is out");
+    }
+
+    #[test]
+    fn long_tasks_wait_for_no_company() {
+        let mut outbox = Outbox::new(1);
+        outbox.measured(0, Duration::from_secs(1));
+        outbox.push(TaskId(0), 0, 0);
+        let whole = Choice::Lane {
+            priority: 0,
+            kind: 0,
+            most: 1,
+        };
+        assert_eq!(outbox.choose(true), Some(whole), "one is a full parcel");
     }
 
     #[test]

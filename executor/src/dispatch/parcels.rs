@@ -17,6 +17,8 @@ pub(super) struct Parcel {
     pub(super) news: Instant,
     /// Whether it is not stored yet: nobody can have it.
     pub(super) sending: bool,
+    /// Whether it is to be published once more when it is stored: the queue lost messages meanwhile.
+    pub(super) doubtful: bool,
 }
 
 /// All parcels that are out, by a small number that is used again.
@@ -77,6 +79,14 @@ impl Parcels {
         }
     }
 
+    /// The queue lost messages: those that are on their way may be among them.
+    pub(super) fn doubt_sending(&mut self) {
+        let sending = |parcel: &&mut Parcel| parcel.sending;
+        for parcel in self.slots.iter_mut().flatten().filter(sending) {
+            parcel.doubtful = true;
+        }
+    }
+
     /// The numbers of those of which nothing was heard after `before`, though they are stored.
     pub(super) fn silent(&self, before: Instant) -> Vec<u32> {
         let silent = |(_, slot): &(usize, &Option<Parcel>)| {
@@ -109,6 +119,7 @@ mod tests {
             bytes,
             news,
             sending: false,
+            doubtful: false,
         }
     }
 

@@ -19,6 +19,8 @@ use super::State;
 pub(super) const CROWD: usize = 16;
 /// Bytes that a message may take beside one task's arguments.
 const OVERHEAD: usize = 4096;
+/// Most bytes of a task's key: it travels with the task, beside its arguments.
+const KEY_BYTES: usize = 1024;
 
 impl State {
     /// The next parcel to publish; `None` when nothing waits, or enough is out.
@@ -58,6 +60,7 @@ impl State {
             bytes: draft.body.len(),
             news: now,
             sending: false,
+            doubtful: false,
         });
         self.newest_parcel = number;
         let message = self.message(kind, alone, draft);
@@ -83,6 +86,9 @@ impl State {
         if let Some(parcel) = self.parcels.get_mut(number) {
             parcel.sending = false;
             parcel.news = now;
+            if std::mem::take(&mut parcel.doubtful) {
+                self.repeat(now, number);
+            }
         }
     }
 
@@ -161,17 +167,28 @@ impl State {
             .clone()
     }
 
-    /// Arguments that no message can carry.
+    /// A task that no message can carry.
     pub(super) fn too_large(&self, entry: &Entry) -> Option<TaskError> {
-        let size = entry.arguments.len();
+        let key = entry
+            .options
+            .as_ref()
+            .and_then(|options| options.key.as_deref());
+        let (key, size) = (key.map_or(0, str::len), entry.arguments.len());
         let limit = self.settings.message_bytes.saturating_sub(OVERHEAD);
-        (size > limit).then(|| {
-            let reason = format!(
+        let reason = if key > KEY_BYTES {
+            format!(
+                "its key of {key} bytes is longer than {KEY_BYTES} bytes; give it a shorter one, a hash of it for instance"
+            )
+        } else if size > limit {
+            format!(
                 "its arguments of {size} bytes are larger than the {limit} bytes that a message carries; give the pool a payload store (`.payload_store(\"gs://…\")` or PODPOOL_PAYLOAD_STORE), or pass them by reference, as a path or a URL"
-            );
-            let failure = Failure::new(Cause::Rejected, reason);
-            TaskError::of_attempts(entry.subject(), vec![AttemptReport::new(entry.attempt, failure)])
-        })
+            )
+        } else {
+            return None;
+        };
+        let failure = Failure::new(Cause::Rejected, reason);
+        let attempts = vec![AttemptReport::new(entry.attempt, failure)];
+        Some(TaskError::of_attempts(entry.subject(), attempts))
     }
 }
 
@@ -210,7 +227,7 @@ impl Draft {
         )
         .is_err()
         {
-            // Arguments past the message's limit were rejected on their way in, and options are short.
+            // Arguments past the message's limit were rejected on their way in, and so were long keys.
             return;
         }
         TaskRun::push(&mut self.runs, id, entry.attempt);

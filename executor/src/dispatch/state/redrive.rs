@@ -55,10 +55,15 @@ impl State {
                 tasks = parcel.left,
                 "nothing was heard of a parcel; it is published again"
             );
-            let message = self.repeat_parcel(now, number);
-            self.redriven
-                .extend(message.map(|message| (number, message)));
+            self.repeat(now, number);
         }
+    }
+
+    /// Publishes a parcel again.
+    pub(super) fn repeat(&mut self, now: Instant, number: u32) {
+        let message = self.repeat_parcel(now, number);
+        self.redriven
+            .extend(message.map(|message| (number, message)));
     }
 
     /// The queues were made anew: what was in them may be lost, so that everything that is out is published again.
@@ -69,10 +74,10 @@ impl State {
             "queues of the run had vanished and were made again; what was out is published again"
         );
         for number in out {
-            let message = self.repeat_parcel(now, number);
-            self.redriven
-                .extend(message.map(|message| (number, message)));
+            self.repeat(now, number);
         }
+        // Those on their way may have reached what vanished; they follow when they are stored.
+        self.parcels.doubt_sending();
     }
 
     /// Parcels to publish again, with their numbers.

@@ -813,14 +813,18 @@ async fn when_the_queues_were_lost_everything_that_is_out_is_published_again() {
     assert_eq!(
         bed.redriven(),
         [packed(&[(0, 1)])],
-        "what is under way is repeated by its sender"
+        "what is under way follows"
     );
     assert_eq!(bed.redriven(), []);
+    bed.state.on_stored(bed.now, number);
+    assert_eq!(bed.redriven(), [packed(&[(2, 1)])], "it may have been lost");
+    bed.state.on_stored(bed.now, number);
+    assert_eq!(bed.redriven(), [], "once is enough");
     bed.done(&[(0, 1), (2, 1)], Duration::ZERO);
     assert_eq!(
         bed.retired(),
-        [(0, 0, 1)],
-        "its first envelope may be about"
+        [(0, 0, 1), (2, 2, 1)],
+        "their first envelopes may be about"
     );
     bed.state.republish(bed.now);
     assert_eq!(bed.redriven(), [], "nothing is out");
@@ -970,6 +974,29 @@ async fn arguments_that_no_message_carries_are_rejected_with_the_setting_s_name(
     assert!(error.message().contains("by reference"), "{error}");
     assert!(error.message().contains("PODPOOL_PAYLOAD_STORE"), "{error}");
     assert_eq!(bed.parcels(), [packed(&[(fits, 1)])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_too_long_is_rejected_and_holds_nothing_up() {
+    let mut bed = bed();
+    let keyed = |bytes: usize| {
+        let mut options = CallOptions::default();
+        options.key = Some("k".repeat(bytes).into());
+        options
+    };
+    let fits = bed.submit_with(&PLAIN, 1, Some(keyed(1024)));
+    for bytes in [1025, 70_000] {
+        let long = bed.submit_with(&PLAIN, 1, Some(keyed(bytes)));
+        let error = bed.error(long);
+        assert_eq!(error.kind(), TaskErrorKind::Rejected);
+        assert!(
+            error.message().contains(&format!("key of {bytes} bytes")),
+            "{error}"
+        );
+    }
+    assert_eq!(bed.parcels(), [packed(&[(fits, 1)])]);
+    bed.done(&[(fits, 1)], Duration::ZERO);
+    bed.assert_empty();
 }
 
 #[tokio::test(start_paused = true)]
