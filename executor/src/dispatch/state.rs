@@ -257,6 +257,8 @@ impl State {
 
     /// A worker says that it is there.
     pub(crate) fn on_hello(&mut self, now: Instant, hello: Hello) {
+        self.fleet_orders
+            .push(FleetOrder::Heard(hello.name.clone()));
         let worker = self.worker(now, hello.worker);
         worker.name = Some(hello.name.clone());
         worker.node = Some(hello.node);

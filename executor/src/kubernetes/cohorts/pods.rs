@@ -201,13 +201,17 @@ impl State {
         self.settle(now);
     }
 
-    /// It hears the worker again, whose place may be taken by now.
+    /// It hears the worker, for the first time or again: its place may be taken by now.
     pub fn on_heard(&mut self, now: Instant, name: Arc<str>) {
         let Some(pod) = self.pods.get_mut(&name) else {
             return;
         };
-        pod.unheard = false;
-        self.leave_if_too_many(name);
+        // It works: whatever its status says, its node has taken it.
+        pod.assigned = None;
+        let was_missed = std::mem::take(&mut pod.unheard) | std::mem::take(&mut pod.untaken);
+        if was_missed {
+            self.leave_if_too_many(name);
+        }
         self.settle(now);
     }
 

@@ -140,6 +140,8 @@ async fn a_silent_worker_is_lost_once_and_a_word_brings_it_back() {
     let mut bed = silent();
     bed.published();
     bed.hello();
+    let heard = FleetOrder::Heard("pod-1".into());
+    assert_eq!(bed.state.take_fleet_orders(), std::slice::from_ref(&heard));
     bed.alive(1, 0, 0, vec![run(0, 1, 1)]);
     bed.pass(2 * SILENCE);
     assert_eq!(bed.cells[0].attempts().len(), 0, "results may be behind");
@@ -153,7 +155,6 @@ async fn a_silent_worker_is_lost_once_and_a_word_brings_it_back() {
     assert_eq!(bed.state.take_fleet_orders(), [silent]);
     bed.alive(1, 0, 0, vec![run(0, 1, 1)]);
     bed.alive(1, 0, 0, vec![run(0, 1, 1)]);
-    let heard = FleetOrder::Heard("pod-1".into());
     assert_eq!(bed.state.take_fleet_orders(), [heard]);
     bed.pass(SILENCE / 2);
     bed.done(&[(0, 1)], Duration::ZERO);
