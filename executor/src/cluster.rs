@@ -5,6 +5,7 @@
 
 mod cohorts;
 mod guard;
+mod sweep;
 
 use std::fmt;
 use std::io;
@@ -35,12 +36,15 @@ use crate::kubernetes::job::RunSecret;
 use crate::kubernetes::spec::WorkerSpec;
 use crate::mailbox::Inbox;
 use crate::measured::Measured;
-use crate::pubsub::{Admin, Connection, Owner, Ownership, PubSubQueue, RunLabels, RunNames};
+use crate::pubsub::{
+    Admin, Connection, Made, Owner, Ownership, PubSubQueue, QueueNames, RunLabels, RunNames,
+};
 use crate::run_payloads::Payloads;
 use crate::silent::SilentQueue;
 
 use self::cohorts::ControlQueues;
 use self::guard::Guard;
+use self::sweep::sweep;
 
 /// How long a lease lasts by default: what a killed worker had comes back after it.
 const LEASE: Duration = Duration::from_secs(60);
@@ -86,6 +90,8 @@ struct Prepared {
     queues: Queues,
     cohorts: Arc<ControlQueues>,
     met: Met,
+    /// The tasks' queue, where it outlives the run.
+    given: Option<PubSubQueue>,
     secret: RunSecret,
     payloads: Payloads,
     place: client::Cluster,
@@ -190,7 +196,14 @@ impl Cluster {
         let ownership = Ownership::new(own.clone(), met);
         let ownership = Some(ownership).filter(|_| !self.names.are_own());
         let queues = self.queues(&connection, &payloads, ack_deadlines, ownership.as_ref())?;
-        let owner = ownership.map(|_| own.clone());
+        let owner = ownership.as_ref().map(|_| own.clone());
+        let given = match ownership {
+            Some(ownership) => Some(
+                self.queue(&connection, &self.names.tasks(), None)?
+                    .owned(ownership),
+            ),
+            None => None,
+        };
         let descriptor = self.descriptor(connection.project(), ack_deadlines.0, owner);
         let descriptor = descriptor
             .seal(&self.key)
@@ -200,13 +213,14 @@ impl Cluster {
             descriptor,
             key: self.key.to_vec(),
         };
-        let (names, run) = (self.names.clone(), self.run.clone());
-        let cohorts = ControlQueues::new(admin, names, labels, run, self.lease());
+        let made = self.made(&labels);
+        let cohorts = ControlQueues::new(admin, self.names.clone(), labels, made, self.lease());
         Ok(Prepared {
             cluster: self,
             queues,
             cohorts: Arc::new(cohorts),
             met: (own, met_rx),
+            given,
             secret,
             payloads,
             place,
@@ -230,7 +244,7 @@ impl Cluster {
         }
         let made = admin.create(&self.names, labels, self.lease()).await;
         if let Err(error) = made {
-            admin.delete_run(&self.names, &self.run).await;
+            admin.delete_made(&self.names, &self.made(labels)).await;
             let what = format!("make the topics of run {}", self.run);
             return Err(refused(what)(chain(error)));
         }
@@ -250,6 +264,29 @@ impl Cluster {
         }
     }
 
+    /// What is this run's to delete. A master that took a run over has what the first one made.
+    fn made(&self, labels: &RunLabels) -> Made {
+        Made {
+            run: self.run.clone(),
+            created: (self.epoch == 1).then_some(labels.created),
+        }
+    }
+
+    fn queue(
+        &self,
+        connection: &Connection,
+        names: &QueueNames,
+        deadline: Option<Duration>,
+    ) -> Result<PubSubQueue, BuildError> {
+        let lease = self.lease();
+        let queue = PubSubQueue::new(connection, names, lease, deadline);
+        queue.map_err(|error| BuildError::Setting {
+            name: "lease".to_owned(),
+            value: format!("{lease:?}"),
+            reason: error.to_string(),
+        })
+    }
+
     fn queues(
         &self,
         connection: &Connection,
@@ -259,12 +296,7 @@ impl Cluster {
     ) -> Result<Queues, BuildError> {
         let lease = self.lease();
         let open = |names, deadline| -> Result<Arc<dyn Queue>, BuildError> {
-            let queue = PubSubQueue::new(connection, &names, lease, deadline);
-            let queue = queue.map_err(|error| BuildError::Setting {
-                name: "lease".to_owned(),
-                value: format!("{lease:?}"),
-                reason: error.to_string(),
-            })?;
+            let queue = self.queue(connection, &names, deadline)?;
             Ok(Arc::new(match ownership {
                 Some(ownership) => queue.owned(ownership.clone()),
                 None => queue,
@@ -348,10 +380,12 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
         queues,
         cohorts,
         met,
+        given,
         secret,
         payloads,
         place,
     } = prepared;
+    let results_outlive = given.is_some();
     let settings = cluster.dispatch_settings(&queues);
     let lease = settings.lease;
     let fleet = Fleet {
@@ -366,7 +400,8 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
         settings,
         inbox,
         queues,
-        fleet: start_fleet(fleet, cohorts, met, lease),
+        fleet: start_fleet(fleet, cohorts, met, given, lease),
+        results_outlive,
         payloads,
         control_pause: CONTROL_PAUSE,
         printed: Some(cluster.output),
@@ -381,6 +416,7 @@ fn start_fleet(
     fleet: Fleet,
     cohorts: Arc<ControlQueues>,
     met: Met,
+    given: Option<PubSubQueue>,
     lease: Duration,
 ) -> FleetHandle {
     let (orders, mut orders_rx) = mpsc::unbounded_channel();
@@ -410,8 +446,13 @@ fn start_fleet(
             }
         };
         stop_guard.cancel();
-        if guard.await.is_err() {
+        // Beside another run nothing is looked for: what is the other's would be leased meanwhile.
+        let met_others = guard.await.unwrap_or_else(|_| {
             leftovers.push("the guard of the run's queues panicked".to_owned());
+            true
+        });
+        if let Some(given) = given.filter(|_| !abandoned && !met_others) {
+            sweep(&given).await;
         }
         if !abandoned {
             leftovers.extend(cohorts.delete_run().await);

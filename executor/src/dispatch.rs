@@ -24,7 +24,7 @@ use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError};
 use podpool_core::registry::Registry;
 use podpool_core::worker::{OutputLine, OutputSink, Queues};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 
 use crate::error::ShutdownError;
@@ -39,6 +39,9 @@ const PULL_WAIT: Duration = Duration::from_secs(30);
 const PULL_AGAIN: Duration = Duration::from_millis(200);
 /// Most messages of results taken at once.
 const PULL_MOST: usize = 64;
+/// How long workers that have ended are heard out, and the silence after which they have said everything.
+const HEAR_OUT: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_secs(1);
 /// The master's heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -62,6 +65,9 @@ pub(crate) struct Dispatch {
     pub(crate) measured: Arc<crate::measured::Measured>,
     /// Deleted at the end.
     pub(crate) payloads: Payloads,
+    /// Whether the results' queue is there when the run has ended: its workers are heard out then, so that what they say
+    /// last is no riddle to the next run.
+    pub(crate) results_outlive: bool,
 }
 
 /// What starts the workers of this run.
@@ -108,6 +114,7 @@ struct RunningDispatch {
     printed: Option<OutputSink>,
     measured: Arc<crate::measured::Measured>,
     payloads: Payloads,
+    results_outlive: bool,
     /// Receipts are the parcels' numbers.
     tasks: Publisher<u32>,
     control: Publisher<()>,
@@ -146,6 +153,7 @@ impl RunningDispatch {
             printed,
             measured,
             payloads,
+            results_outlive,
         } = dispatch;
         Self {
             seal: settings.seal.clone(),
@@ -165,6 +173,7 @@ impl RunningDispatch {
             printed,
             measured,
             payloads,
+            results_outlive,
             tasks: Publisher::new(queues.tasks.clone()),
             control: Publisher::new(queues.control.clone()),
             pull: pull(queues.results.clone()),
@@ -217,15 +226,16 @@ impl RunningDispatch {
         let soonest = [self.state.deadline(), control].into_iter().flatten().min();
         let deadline = soonest.map_or(self.heartbeat, |at| at.min(self.heartbeat));
         let saturated = self.is_saturated();
+        let listens = !self.ending || self.hears_out();
         tokio::select! {
             biased;
-                                    answer = &mut self.pull, if !self.ending => Woken::Results(answer),
+            answer = &mut self.pull, if listens => Woken::Results(answer),
             parcels = self.tasks.next() => Woken::Sent(parcels),
             _ = self.control.next() => Woken::Stored,
             Some(()) = self.acks.next() => Woken::Stored,
             () = self.inbox.changed(), if !saturated => Woken::Mail,
             () = self.inbox.commanded(), if saturated => Woken::Mail,
-                                    event = self.fleet.events.recv(), if !self.fleet_ended => {
+            event = self.fleet.events.recv(), if !self.fleet_ended => {
                 // A fleet that went without a word has ended too.
                 Woken::Fleet(event.unwrap_or(FleetEvent::Ended { leftovers: Vec::new() }))
             }
@@ -533,8 +543,30 @@ impl RunningDispatch {
         }
     }
 
+    /// Whether what is still said at the end is listened to. What another run may be there to hear is left to it.
+    const fn hears_out(&self) -> bool {
+        self.results_outlive && self.superseded.is_none() && self.older.is_none()
+    }
+
+    /// The workers are gone: takes what they said last.
+    async fn hear_out(&mut self) {
+        let end = Instant::now() + HEAR_OUT;
+        while Instant::now() < end
+            && let Ok(Ok(said)) = timeout(QUIET, &mut self.pull).await
+        {
+            let quiet = said.is_empty();
+            self.on_pulled(Instant::now(), Ok(said));
+            if quiet {
+                break;
+            }
+        }
+    }
+
     /// Tells those who wait for the shutdown.
     async fn finish(mut self) {
+        if self.hears_out() {
+            self.hear_out().await;
+        }
         debug!(
             late_results = self.state.late_results(),
             dropped = self.dropped,

@@ -88,6 +88,7 @@ async fn run(local: Local, program: Program, inbox: Inbox, measured: Arc<Measure
         inbox,
         queues,
         fleet,
+        results_outlive: false,
         control_pause: CONTROL_PAUSE,
         printed: None,
         measured,

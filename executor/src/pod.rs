@@ -221,26 +221,30 @@ fn queues(descriptor: &Descriptor, payloads: &Payloads, seal: &Seal) -> Result<Q
     let (met, met_rx) = mpsc::unbounded_channel();
     let ownership = descriptor.owner.clone();
     let ownership = ownership.map(|own| Ownership::new(own, met));
-    let open = |names, deadline| -> Result<Arc<PubSubQueue>, Refusal> {
+    let open = |names, deadline| {
         let queue = PubSubQueue::new(&connection, &names, descriptor.lease, deadline);
-        let queue = queue.map_err(Refusal::setup)?;
-        Ok(Arc::new(match &ownership {
+        queue.map_err(Refusal::setup)
+    };
+    let owned = |queue: PubSubQueue| {
+        Arc::new(match &ownership {
             Some(ownership) => queue.owned(ownership.clone()),
             None => queue,
-        }))
+        })
     };
     let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse().ok());
     let place = number(COHORT).zip(number(INDEX));
     let control = place.and_then(|(cohort, index)| descriptor.names.control_of(cohort, index));
     let control: Arc<dyn Queue> = match control {
-        Some(names) => open(names, None)?,
+        // Its subscription may have outlived another run: what that said is dropped by its seal, and tells nothing of
+        // who is there now.
+        Some(names) => Arc::new(open(names, None)?),
         None => {
             warn!("no control subscription: cancellations and the run's end are not heard here");
             Arc::new(crate::silent::SilentQueue::new(descriptor.lease))
         }
     };
-    let tasks = open(descriptor.names.tasks(), descriptor.ack_deadline)?;
-    let results = open(descriptor.names.results(), None)?;
+    let tasks = owned(open(descriptor.names.tasks(), descriptor.ack_deadline)?);
+    let results = owned(open(descriptor.names.results(), None)?);
     if ownership.is_some() {
         tokio::spawn(neighbours::report(met_rx, results.clone()));
     }

@@ -10,13 +10,15 @@ use podpool::core::queue::Queue;
 use podpool::pubsub::{
     Admin, Connection, ControlNames, GivenNames, Owner, Ownership, PubSubQueue, RunLabels, RunNames,
 };
-use podpool::{PodPoolExecutor, RunId, ShutdownError, TaskErrorKind};
+use podpool::{
+    CancelOutcome, PodPoolExecutor, RunId, ShutdownBehavior, ShutdownError, TaskErrorKind,
+};
 use podpool_tests::pods::desk::{BOUND, Desk};
 use podpool_tests::pods::known::KnownRun;
 use podpool_tests::pods::left::nothing_is_left;
 use podpool_tests::pods::tasks::call_at;
 use podpool_tests::pods::{LEASE, Pods};
-use podpool_tests::tasks::echo;
+use podpool_tests::tasks::{echo, print_and_fail};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::timeout;
 
@@ -60,6 +62,26 @@ async fn queues_that_vanish_are_made_again_and_nothing_is_lost() {
         "everything ended {:?} after all topics were deleted",
         began.elapsed()
     );
+    within("the shutdown", pool.shutdown()).await.unwrap();
+    nothing_is_left(&known.run).await;
+}
+
+#[tokio::test]
+async fn a_control_subscription_that_vanishes_is_made_again() {
+    let Some(pods) = pods() else { return };
+    let desk = Desk::open(&pods).await;
+    let known = KnownRun::default();
+    let pool = known.builder(&pods, 1, 1).build().await.unwrap();
+    let future = pool.submit(call_at(desk.address(), 1));
+    let caller = desk.caller().await;
+    let admin = Admin::new(&Connection::builder().open().unwrap()).await;
+    let admin = admin.unwrap();
+    let gone = admin.delete_control(&known.names(), &known.run, 0, 1).await;
+    assert_eq!(gone.deleted.len(), 1, "{gone:?}");
+    let began = Instant::now();
+    assert_eq!(future.cancel().await, CancelOutcome::Signalled);
+    within("the cancellation", caller.is_cancelled()).await;
+    println!("the pod heard of it after {:?}", began.elapsed());
     within("the shutdown", pool.shutdown()).await.unwrap();
     nothing_is_left(&known.run).await;
 }
@@ -186,5 +208,29 @@ async fn what_an_ended_run_left_on_given_names_is_told_and_purged() {
     assert_eq!(within("a task of the next run", future).await.unwrap(), 4);
     within("the shutdown", next.shutdown()).await.unwrap();
     nothing_is_left(next.run_id()).await;
+    given.remove().await;
+}
+
+#[tokio::test]
+async fn runs_follow_each_other_on_given_names() {
+    let Some(pods) = pods() else { return };
+    let (desk, given) = (Desk::open(&pods).await, Administered::make().await);
+    for name in 1..=3 {
+        let pool = given.pool(&pods).await;
+        // It occupies the worker: those behind it are cancelled in the subscription.
+        let busy = pool.submit(call_at(desk.address(), name));
+        let caller = desk.caller().await;
+        let behind: Vec<_> = (0..5).map(|n| pool.submit(echo(n))).collect();
+        let prints = pool.submit(print_and_fail(50));
+        caller.let_go().await;
+        // Its lines are gathered, and follow its end.
+        let error = within("a task that prints", prints).await.unwrap_err();
+        assert_eq!(error.kind(), TaskErrorKind::Failed, "{error}");
+        within("a task", busy).await.unwrap();
+        let cancel = pool.shutdown_with(ShutdownBehavior::CancelPending);
+        within("the shutdown", cancel).await.unwrap();
+        drop(behind);
+        nothing_is_left(pool.run_id()).await;
+    }
     given.remove().await;
 }

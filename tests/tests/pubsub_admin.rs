@@ -145,6 +145,25 @@ async fn what_vanished_is_made_again_and_what_is_there_is_left_alone() {
     .await;
 }
 
+#[tokio::test]
+async fn what_bears_another_run_s_label_is_not_deleted() {
+    if !is_there() {
+        return;
+    }
+    bounded(async {
+        let ground = Ground::new().await;
+        ground.create(LEASE).await;
+        let Ground { admin, names, .. } = &ground;
+        // A prefix and a run that give the same names together.
+        let other = RunId::random();
+        let left = admin.delete_run(names, &other).await;
+        assert_eq!(left.deleted, Vec::<String>::new());
+        assert_eq!(left.failed, []);
+        admin.check(names).await.unwrap();
+    })
+    .await;
+}
+
 fn given(ground: &Ground) -> GivenNames {
     let (tasks, results) = (ground.names.tasks(), ground.names.results());
     GivenNames {

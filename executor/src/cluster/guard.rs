@@ -47,12 +47,17 @@ impl Guard {
     }
 
     /// Watches until it is stopped. What it has begun to make is made whole before, so that it can be deleted whole.
-    pub(super) async fn watch(mut self, stopped: CancellationToken) {
+    /// Returns whether other runs were met.
+    pub(super) async fn watch(mut self, stopped: CancellationToken) -> bool {
+        let mut met = false;
         loop {
             tokio::select! {
                 biased;
-                () = stopped.cancelled() => return,
-                Some(other) = self.met.recv() => self.meet(&other),
+                () = stopped.cancelled() => return met,
+                Some(other) = self.met.recv() => {
+                    met = true;
+                    self.meet(&other);
+                }
                 () = sleep(self.every), if self.queues.are_own() => {}
             }
             if self.queues.are_own() {

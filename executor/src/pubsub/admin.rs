@@ -12,9 +12,10 @@ use google_cloud_gax::backoff_policy::BackoffPolicy;
 use google_cloud_gax::exponential_backoff::ExponentialBackoffBuilder;
 use google_cloud_gax::retry_policy::{Aip194Strict, RetryPolicyExt};
 use google_cloud_pubsub::client::{SubscriptionAdmin, TopicAdmin};
-use google_cloud_pubsub::model::Subscription;
+use google_cloud_pubsub::model::{Subscription, Topic};
 use tracing::warn;
 
+pub(crate) use self::collect::Made;
 pub use self::collect::{Collected, Which};
 
 use super::connection::Connection;
@@ -102,9 +103,9 @@ impl Admin {
         })
     }
 
-    async fn read_topic(&self, path: &str) -> Result<(), AdminError> {
+    async fn read_topic(&self, path: &str) -> Result<Topic, AdminError> {
         let read = self.topics.get_topic().set_topic(path).send().await;
-        read.map(drop).map_err(|error| told("read", path, error))
+        read.map_err(|error| told("read", path, error))
     }
 
     async fn read_subscription(&self, path: &str) -> Result<Subscription, AdminError> {

@@ -35,6 +35,8 @@ impl RunLabels {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tag {
     pub(super) run: RunId,
+    /// When the run began, in Unix seconds. None when the label is missing or is no number.
+    pub(super) created: Option<u64>,
     /// None when the label is missing or is no number.
     pub(super) deadline: Option<SystemTime>,
 }
@@ -46,13 +48,14 @@ impl Tag {
         let deadline = labels.get(DEADLINE).and_then(|text| text.parse().ok());
         Some(Self {
             run,
+            created: labels.get(CREATED).and_then(|text| text.parse().ok()),
             deadline: deadline
                 .and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds))),
         })
     }
 }
 
-fn seconds(time: SystemTime) -> u64 {
+pub(super) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
 }

@@ -5,14 +5,15 @@ use std::time::SystemTime;
 
 use futures_util::{FutureExt, StreamExt};
 use google_cloud_gax::paginator::ItemPaginator;
-use google_cloud_pubsub::model::Subscription;
 use google_cloud_pubsub::model::seek_request::Target;
 use podpool_core::id::RunId;
 
 use super::{Admin, in_order, told};
 use crate::pubsub::error::AdminError;
-use crate::pubsub::labels::Tag;
+use crate::pubsub::labels::{Tag, seconds};
 use crate::pubsub::names::{RunNames, spoken, subscription_path, topic_path};
+
+type Labels = HashMap<String, String>;
 
 /// What is read of a listing at once; the most that Pub/Sub gives.
 const PAGE: i32 = 1_000;
@@ -36,6 +37,40 @@ impl Which {
             Self::PastDeadline => tag.deadline.is_some_and(|deadline| deadline < now),
             Self::Run(run) => tag.run == *run,
         }
+    }
+}
+
+/// By what a run knows what it made.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) run: RunId,
+    /// When it began, if another may bear its name; None takes whatever bears the name.
+    pub(crate) created: Option<SystemTime>,
+}
+
+impl Made {
+    /// Those of some paths whose labels say so, and those whose labels could not be read. What is gone is neither.
+    fn of(
+        &self,
+        paths: Vec<String>,
+        read: Vec<Result<Labels, AdminError>>,
+    ) -> (Vec<String>, Vec<(String, AdminError)>) {
+        let (mut own, mut unread) = (Vec::new(), Vec::new());
+        for (path, labels) in paths.into_iter().zip(read) {
+            match labels {
+                Ok(labels) if self.takes(&labels) => own.push(path),
+                Ok(_) | Err(AdminError::Missing { .. }) => {}
+                Err(error) => unread.push((spoken(&path), error)),
+            }
+        }
+        (own, unread)
+    }
+
+    fn takes(&self, labels: &Labels) -> bool {
+        Tag::read(labels).is_some_and(|tag| {
+            let created = self.created.map(seconds);
+            tag.run == self.run && (created.is_none() || tag.created == created)
+        })
     }
 }
 
@@ -91,32 +126,36 @@ impl Admin {
             return Collected::default();
         };
         let name = |index| subscription_path(&self.project, &control.subscription(cohort, index));
-        let mut subscriptions: Vec<_> = (0..size).map(name).collect();
-        if !names.are_own() {
-            subscriptions = self.of_run(subscriptions, run).await;
+        let subscriptions: Vec<_> = (0..size).map(name).collect();
+        if names.are_own() {
+            return self.delete_all(subscriptions, Vec::new()).await;
         }
-        self.delete_all(subscriptions, Vec::new()).await
-    }
-
-    /// Those subscriptions that bear a run's label. One that cannot be read is not taken for it.
-    async fn of_run(&self, subscriptions: Vec<String>, run: &RunId) -> Vec<String> {
+        let made = Made {
+            run: run.clone(),
+            created: None,
+        };
         let read = subscriptions
             .iter()
-            .map(|path| self.read_subscription(path).boxed());
-        let read: Vec<_> = in_order(read).collect().await;
-        let is_own =
-            |found: &Subscription| Tag::read(&found.labels).is_some_and(|tag| tag.run == *run);
-        let found = subscriptions.into_iter().zip(read);
-        found
-            .filter(|(_, read)| read.as_ref().is_ok_and(is_own))
-            .map(|(path, _)| path)
-            .collect()
+            .map(|path| self.labels_of_subscription(path).boxed());
+        let read = in_order(read).collect().await;
+        let (subscriptions, unread) = made.of(subscriptions, read);
+        let mut collected = self.delete_all(subscriptions, Vec::new()).await;
+        collected.failed.extend(unread);
+        collected
     }
 
-    /// Deletes what a run made, without listing the project: its topics, their subscriptions that bear its label,
-    /// and those of its tasks and results. Names of an administrator stay, whatever the labels say. What is gone is
-    /// fine.
+    /// Deletes what a run made, without listing the project: its topics, and their subscriptions. Only what bears the
+    /// run's label is touched, and names of an administrator stay whatever theirs say. What is gone is fine.
     pub async fn delete_run(&self, names: &RunNames, run: &RunId) -> Collected {
+        let made = Made {
+            run: run.clone(),
+            created: None,
+        };
+        self.delete_made(names, &made).await
+    }
+
+    /// The same, of a run that may not be the only one of its name.
+    pub(crate) async fn delete_made(&self, names: &RunNames, made: &Made) -> Collected {
         if !names.are_own() {
             return Collected::default();
         }
@@ -139,10 +178,28 @@ impl Admin {
             }
             topics.push(topic);
         }
-        tracing::debug!(%run, "deleting topics and subscriptions");
+        tracing::debug!(run = %made.run, "deleting topics and subscriptions");
+        let read = subscriptions
+            .iter()
+            .map(|path| self.labels_of_subscription(path).boxed());
+        let read = in_order(read).collect().await;
+        let (subscriptions, unread) = made.of(subscriptions, read);
+        let read = topics.iter().map(|path| self.labels_of_topic(path).boxed());
+        let read = in_order(read).collect().await;
+        let (topics, unread_topics) = made.of(topics, read);
         let mut collected = self.delete_all(subscriptions, topics).await;
-        collected.failed.extend(unlisted);
+        let failed = unread.into_iter().chain(unread_topics).chain(unlisted);
+        collected.failed.extend(failed);
         collected
+    }
+
+    async fn labels_of_subscription(&self, path: &str) -> Result<Labels, AdminError> {
+        let found = self.read_subscription(path).await;
+        found.map(|found| found.labels)
+    }
+
+    async fn labels_of_topic(&self, path: &str) -> Result<Labels, AdminError> {
+        self.read_topic(path).await.map(|found| found.labels)
     }
 
     /// Subscriptions first: one that outlived its topic would still cost, and be harder to find.
@@ -196,7 +253,7 @@ impl Admin {
     }
 
     /// The full names of a topic's subscriptions.
-    async fn subscriptions_of(&self, topic: &str) -> Result<Vec<String>, AdminError> {
+    pub(super) async fn subscriptions_of(&self, topic: &str) -> Result<Vec<String>, AdminError> {
         let list = self.topics.list_topic_subscriptions();
         let mut items = list.set_topic(topic).set_page_size(PAGE).by_item();
         let mut found = Vec::new();
@@ -268,6 +325,34 @@ mod tests {
         assert!(!Which::Run(RunId::new("b").unwrap()).takes(&young, at(2_000)));
         let undated = labels(&[("podpool-run", "a")]);
         assert!(Which::Run(RunId::new("a").unwrap()).takes(&undated, at(1)));
+    }
+
+    #[test]
+    fn only_the_run_that_began_then_made_it() {
+        let found = labels(&[("podpool-run", "a"), ("podpool-created", "7")]);
+        let made = |run, created: Option<u64>| Made {
+            run: RunId::new(run).unwrap(),
+            created: created.map(at),
+        };
+        assert!(made("a", Some(7)).takes(&found) && made("a", None).takes(&found));
+        assert!(!made("a", Some(8)).takes(&found), "another master's");
+        assert!(!made("b", None).takes(&found));
+        let (undated, strange) = (labels(&[("podpool-run", "a")]), labels(&[]));
+        assert!(made("a", None).takes(&undated) && !made("a", Some(7)).takes(&undated));
+        assert!(!made("a", None).takes(&strange));
+        let paths = ["mine", "theirs", "gone", "hidden"].map(ToOwned::to_owned);
+        let missing = || AdminError::Missing {
+            what: String::new(),
+        };
+        let hidden = || AdminError::Refused {
+            action: "read",
+            what: String::new(),
+            reason: String::new(),
+        };
+        let read = [Ok(found), Ok(strange), Err(missing()), Err(hidden())];
+        let (own, unread) = made("a", None).of(paths.into(), read.into());
+        assert_eq!(own, ["mine"]);
+        assert_eq!(unread, [("hidden".to_owned(), hidden())]);
     }
 
     #[test]

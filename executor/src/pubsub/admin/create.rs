@@ -1,6 +1,6 @@
 //! Making what a run needs, and the subscriptions of its workers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::{FutureExt, TryStreamExt};
@@ -75,13 +75,43 @@ impl Admin {
         labels: &RunLabels,
         lease: Duration,
     ) -> Result<bool, AdminError> {
-        match self.check(names).await {
-            // A subscription that lost its topic is unfit: it would never deliver anything.
-            Err(AdminError::Missing { .. } | AdminError::Unfit { .. }) if names.are_own() => {}
-            seen => return seen.map(|_| false),
+        if !self.has_vanished(names).await? {
+            return Ok(false);
         }
         self.create(names, labels, lease).await?;
         self.check(names).await.map(|_| true)
+    }
+
+    /// Whether something vanished of a run's own topics, or of the subscriptions of its tasks and results.
+    pub(crate) async fn has_vanished(&self, names: &RunNames) -> Result<bool, AdminError> {
+        match self.check(names).await {
+            // A subscription that lost its topic is unfit: it would never deliver anything.
+            Err(AdminError::Missing { .. } | AdminError::Unfit { .. }) if names.are_own() => {
+                Ok(true)
+            }
+            seen => seen.map(|_| false),
+        }
+    }
+
+    /// Those of these cohorts, with their sizes, of whose control subscriptions one is not there.
+    pub(crate) async fn missing_control(
+        &self,
+        names: &RunNames,
+        cohorts: &BTreeMap<u32, u32>,
+    ) -> Result<Vec<(u32, u32)>, AdminError> {
+        let Some(control) = names.control_names().filter(|_| !cohorts.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let topic = topic_path(&self.project, &control.topic);
+        let found: HashSet<_> = self.subscriptions_of(&topic).await?.into_iter().collect();
+        let is_there = |cohort, index| {
+            let name = control.subscription(cohort, index);
+            found.contains(&subscription_path(&self.project, &name))
+        };
+        let cohorts = cohorts.iter().map(|(cohort, size)| (*cohort, *size));
+        Ok(cohorts
+            .filter(|&(cohort, size)| !(0..size).all(|index| is_there(cohort, index)))
+            .collect())
     }
 
     /// Makes the control subscriptions of a cohort's workers, `0..size`. With given names one that exists on the

@@ -1,0 +1,57 @@
+//! What a run leaves in the tasks' subscription of an administrator, which outlives it: parcels that were published twice,
+//! or whose tasks were cancelled. The next run would take them for a sign that this one is still there.
+
+use std::time::Duration;
+
+use podpool_core::queue::Queue;
+use tokio::time::timeout;
+use tracing::debug;
+
+/// How long it may take: it holds up the shutdown.
+const BOUND: Duration = Duration::from_secs(10);
+/// How long a parcel is waited for.
+const WAIT: Duration = Duration::from_millis(500);
+/// Parcels at once.
+const MOST: usize = 1_000;
+
+/// Removes what is the run's own, as far as the queue gives it: what a killed worker has comes too late for that.
+pub(super) async fn sweep(tasks: &dyn Queue) {
+    let swept = timeout(BOUND, async {
+        loop {
+            let parcels = match tasks.take(MOST, WAIT).await {
+                Ok(parcels) if parcels.is_empty() => return,
+                Ok(parcels) => parcels,
+                Err(error) => return debug!(%error, "what the run left was not looked for"),
+            };
+            debug!(
+                parcels = parcels.len(),
+                "removing parcels that nobody needs"
+            );
+            let leases: Vec<_> = parcels.into_iter().map(|parcel| parcel.lease).collect();
+            tasks.ack(&leases).await;
+        }
+    });
+    if swept.await.is_err() {
+        debug!("parcels of the run may be left after {BOUND:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use podpool_core::queue::QueueLimits;
+    use podpool_core::queue::memory::MemoryQueue;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_left_of_what_was_there() {
+        let queue = MemoryQueue::new("tasks", QueueLimits::new(1 << 20, Duration::from_secs(60)));
+        sweep(&queue).await;
+        let parcels = vec![Bytes::from_static(b"parcel"); MOST + 1];
+        assert!(queue.put(parcels).await.iter().all(Result::is_ok));
+        sweep(&queue).await;
+        let left = queue.take(1, Duration::from_secs(120)).await.unwrap();
+        assert!(left.is_empty());
+    }
+}
