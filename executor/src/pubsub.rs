@@ -21,6 +21,7 @@ mod stub;
 #[doc(no_inline)]
 pub use google_cloud_auth::credentials;
 
+#[cfg(feature = "kubernetes")]
 pub(crate) use self::admin::Made;
 pub use self::admin::{Admin, Collected, Fitness, Which};
 pub use self::connection::{Connection, ConnectionBuilder};

@@ -15,6 +15,7 @@ use google_cloud_pubsub::client::{SubscriptionAdmin, TopicAdmin};
 use google_cloud_pubsub::model::{Subscription, Topic};
 use tracing::warn;
 
+#[cfg(feature = "kubernetes")]
 pub(crate) use self::collect::Made;
 pub use self::collect::{Collected, Which};
 
