@@ -197,13 +197,11 @@ impl Cluster {
         let ownership = Some(ownership).filter(|_| !self.names.are_own());
         let queues = self.queues(&connection, &payloads, ack_deadlines, ownership.as_ref())?;
         let owner = ownership.as_ref().map(|_| own.clone());
-        let given = match ownership {
-            Some(ownership) => Some(
-                self.queue(&connection, &self.names.tasks(), None)?
-                    .owned(ownership),
-            ),
-            None => None,
+        let given = |ownership| {
+            let queue = self.queue(&connection, &self.names.tasks(), None)?;
+            Ok(queue.owned(ownership))
         };
+        let given = ownership.map(given).transpose()?;
         let descriptor = self.descriptor(connection.project(), ack_deadlines.0, owner);
         let descriptor = descriptor
             .seal(&self.key)
@@ -451,10 +449,10 @@ fn start_fleet(
             leftovers.push("the guard of the run's queues panicked".to_owned());
             true
         });
-        if let Some(given) = given.filter(|_| !abandoned && !met_others) {
-            sweep(&given).await;
-        }
         if !abandoned {
+            if let Some(given) = given.filter(|_| !met_others) {
+                sweep(&given).await;
+            }
             leftovers.extend(cohorts.delete_run().await);
         }
         events_tx.send(FleetEvent::Ended { leftovers }).ok();

@@ -6,7 +6,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use podpool_core::id::RunId;
 use tracing::warn;
 
 use crate::kubernetes::fleet::Cohorts;
@@ -18,7 +17,6 @@ pub(super) struct ControlQueues {
     admin: Admin,
     names: RunNames,
     labels: RunLabels,
-    run: RunId,
     /// What is the run's to delete.
     made: Made,
     lease: Duration,
@@ -29,7 +27,7 @@ pub(super) struct ControlQueues {
 }
 
 impl ControlQueues {
-    pub(super) fn new(
+    pub(super) const fn new(
         admin: Admin,
         names: RunNames,
         labels: RunLabels,
@@ -39,7 +37,6 @@ impl ControlQueues {
         Self {
             admin,
             names,
-            run: labels.run.clone(),
             labels,
             made,
             lease,
@@ -114,7 +111,7 @@ impl Cohorts for ControlQueues {
         self.live().remove(&cohort);
         let collected = self
             .admin
-            .delete_control(&self.names, &self.run, cohort, size)
+            .delete_control(&self.names, &self.labels.run, cohort, size)
             .await;
         match told(&collected) {
             left if left.is_empty() => Ok(()),

@@ -212,9 +212,10 @@ impl Outbox {
     fn gate(&self, kind: u32, crowded: bool) -> Gate {
         let known = self.kinds.get(kind as usize).copied().unwrap_or_default();
         let Some(seconds) = self.estimates.seconds(kind) else {
-            return match known.published < 4 * self.slots {
-                true => Gate::Open(1),
-                false => Gate::Closed,
+            return if known.published < 4 * self.slots {
+                Gate::Open(1)
+            } else {
+                Gate::Closed
             };
         };
         if known.lonely {

@@ -250,6 +250,18 @@ fn a_pod_that_its_node_does_not_take_is_replaced_and_one_too_many_if_it_comes_af
 }
 
 #[test]
+fn a_pod_that_greets_is_taken_whatever_its_status_says() {
+    let mut world = World::running(2);
+    world.wait(60 * SECOND);
+    world.pod(0, 0, gone(End::Lost, false));
+    world.named("again", 0, 0, Verdict::Assigned);
+    world.state.on_heard(world.now, "again".into());
+    world.wait(60 * SECOND);
+    assert_eq!(world.opens(), [], "it works");
+    assert_eq!(world.surplus(), [""; 0], "and is wanted");
+}
+
+#[test]
 fn a_silent_node_is_not_expected_to_remove_its_pods() {
     let mut world = World::running(3);
     world.wait(60 * SECOND);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::SystemTime;
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, StreamExt, TryFutureExt};
 use google_cloud_gax::paginator::ItemPaginator;
 use google_cloud_pubsub::model::seek_request::Target;
 use podpool_core::id::RunId;
@@ -48,13 +48,19 @@ pub(crate) struct Made {
     pub(crate) created: Option<SystemTime>,
 }
 
+/// What a run made of some paths, and those whose labels could not be read. What is gone is neither.
+type Sorted = (Vec<String>, Vec<(String, AdminError)>);
+
 impl Made {
-    /// Those of some paths whose labels say so, and those whose labels could not be read. What is gone is neither.
-    fn of(
-        &self,
-        paths: Vec<String>,
-        read: Vec<Result<Labels, AdminError>>,
-    ) -> (Vec<String>, Vec<(String, AdminError)>) {
+    /// Whatever bears this run's name.
+    fn by(run: &RunId) -> Self {
+        Self {
+            run: run.clone(),
+            created: None,
+        }
+    }
+
+    fn sort(&self, paths: Vec<String>, read: Vec<Result<Labels, AdminError>>) -> Sorted {
         let (mut own, mut unread) = (Vec::new(), Vec::new());
         for (path, labels) in paths.into_iter().zip(read) {
             match labels {
@@ -130,15 +136,7 @@ impl Admin {
         if names.are_own() {
             return self.delete_all(subscriptions, Vec::new()).await;
         }
-        let made = Made {
-            run: run.clone(),
-            created: None,
-        };
-        let read = subscriptions
-            .iter()
-            .map(|path| self.labels_of_subscription(path).boxed());
-        let read = in_order(read).collect().await;
-        let (subscriptions, unread) = made.of(subscriptions, read);
+        let (subscriptions, unread) = self.own_subscriptions(&Made::by(run), subscriptions).await;
         let mut collected = self.delete_all(subscriptions, Vec::new()).await;
         collected.failed.extend(unread);
         collected
@@ -147,11 +145,7 @@ impl Admin {
     /// Deletes what a run made, without listing the project: its topics, and their subscriptions. Only what bears the
     /// run's label is touched, and names of an administrator stay whatever theirs say. What is gone is fine.
     pub async fn delete_run(&self, names: &RunNames, run: &RunId) -> Collected {
-        let made = Made {
-            run: run.clone(),
-            created: None,
-        };
-        self.delete_made(names, &made).await
+        self.delete_made(names, &Made::by(run)).await
     }
 
     /// The same, of a run that may not be the only one of its name.
@@ -179,27 +173,28 @@ impl Admin {
             topics.push(topic);
         }
         tracing::debug!(run = %made.run, "deleting topics and subscriptions");
-        let read = subscriptions
-            .iter()
-            .map(|path| self.labels_of_subscription(path).boxed());
-        let read = in_order(read).collect().await;
-        let (subscriptions, unread) = made.of(subscriptions, read);
-        let read = topics.iter().map(|path| self.labels_of_topic(path).boxed());
-        let read = in_order(read).collect().await;
-        let (topics, unread_topics) = made.of(topics, read);
+        let (subscriptions, unread) = self.own_subscriptions(made, subscriptions).await;
+        let (topics, unread_topics) = self.own_topics(made, topics).await;
         let mut collected = self.delete_all(subscriptions, topics).await;
         let failed = unread.into_iter().chain(unread_topics).chain(unlisted);
         collected.failed.extend(failed);
         collected
     }
 
-    async fn labels_of_subscription(&self, path: &str) -> Result<Labels, AdminError> {
-        let found = self.read_subscription(path).await;
-        found.map(|found| found.labels)
+    async fn own_subscriptions(&self, made: &Made, paths: Vec<String>) -> Sorted {
+        let read = paths
+            .iter()
+            .map(|path| self.read_subscription(path).map_ok(|it| it.labels).boxed());
+        let read = in_order(read).collect().await;
+        made.sort(paths, read)
     }
 
-    async fn labels_of_topic(&self, path: &str) -> Result<Labels, AdminError> {
-        self.read_topic(path).await.map(|found| found.labels)
+    async fn own_topics(&self, made: &Made, paths: Vec<String>) -> Sorted {
+        let read = paths
+            .iter()
+            .map(|path| self.read_topic(path).map_ok(|it| it.labels).boxed());
+        let read = in_order(read).collect().await;
+        made.sort(paths, read)
     }
 
     /// Subscriptions first: one that outlived its topic would still cost, and be harder to find.
@@ -350,7 +345,7 @@ mod tests {
             reason: String::new(),
         };
         let read = [Ok(found), Ok(strange), Err(missing()), Err(hidden())];
-        let (own, unread) = made("a", None).of(paths.into(), read.into());
+        let (own, unread) = made("a", None).sort(paths.into(), read.into());
         assert_eq!(own, ["mine"]);
         assert_eq!(unread, [("hidden".to_owned(), hidden())]);
     }
