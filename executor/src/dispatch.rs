@@ -3,29 +3,32 @@
 //! [`State`] decides; this loop takes submissions in, publishes what the state packs, reads results, and tells
 //! the workers of the run. It lives on the executor's own thread.
 
+mod ending;
 mod history;
 mod outbox;
 mod parcels;
+mod results;
 #[cfg(test)]
 mod simulation;
 mod state;
 mod table;
+mod telling;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use podpool_core::envelope::{Kind, Message, Printed, RunState, Seal};
+use podpool_core::envelope::{Kind, Seal};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
 use podpool_core::queue::publisher::Publisher;
-use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError};
+use podpool_core::queue::{Delivery, QueueError};
 use podpool_core::registry::Registry;
-use podpool_core::worker::{OutputLine, OutputSink, Queues};
+use podpool_core::worker::{OutputSink, Queues};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tracing::{debug, warn};
+use tokio::time::{Instant, sleep_until};
+use tracing::debug;
 
 use crate::error::ShutdownError;
 use crate::mailbox::{Closed, Command, Inbox, ShutdownBehavior, Submission};
@@ -33,15 +36,6 @@ use crate::run_payloads::Payloads;
 
 pub(crate) use self::state::{Settings, State};
 
-/// How long one pull of results waits.
-const PULL_WAIT: Duration = Duration::from_secs(30);
-/// Delay before a failed pull is tried again.
-const PULL_AGAIN: Duration = Duration::from_millis(200);
-/// Most messages of results taken at once.
-const PULL_MOST: usize = 64;
-/// How long workers that have ended are heard out, and the silence after which they have said everything.
-const HEAR_OUT: Duration = Duration::from_secs(10);
-const QUIET: Duration = Duration::from_secs(1);
 /// The master's heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -176,7 +170,7 @@ impl RunningDispatch {
             results_outlive,
             tasks: Publisher::new(queues.tasks.clone()),
             control: Publisher::new(queues.control.clone()),
-            pull: pull(queues.results.clone()),
+            pull: results::pull(queues.results.clone()),
             acks: FuturesUnordered::new(),
             heartbeat: Instant::now() + HEARTBEAT,
             control_after: Instant::now(),
@@ -318,77 +312,6 @@ impl RunningDispatch {
         }
     }
 
-    fn on_pulled(&mut self, now: Instant, answer: Result<Vec<Delivery>, QueueError>) {
-        let queue = self.queues.results.clone();
-        let deliveries = match answer {
-            Ok(deliveries) => deliveries,
-            Err(error) => {
-                warn!(%error, "no results could be pulled; trying again");
-                self.pull = Box::pin(async move {
-                    sleep(PULL_AGAIN).await;
-                    pull(queue).await
-                });
-                return;
-            }
-        };
-        self.pull = pull(queue);
-        self.state.set_caught_up(deliveries.len() < PULL_MOST);
-        let mut leases = Vec::with_capacity(deliveries.len());
-        for Delivery { lease, body } in deliveries {
-            leases.push(lease);
-            self.on_message(now, body);
-        }
-        self.state.tell_measured(&self.measured);
-        if leases.is_empty() {
-            return;
-        }
-        let queue = self.queues.results.clone();
-        self.acks.push(if self.superseded.is_some() {
-            // They may be words to the other master, which would miss them.
-            Box::pin(give_back(queue, leases))
-        } else {
-            Box::pin(acknowledge(queue, leases))
-        });
-    }
-
-    fn on_message(&mut self, now: Instant, body: bytes::Bytes) {
-        let message = Message::read(body, &self.seal);
-        let known = message.as_ref().ok().and_then(Message::origin);
-        if let Some((run, epoch)) = known {
-            if run != self.state.run() {
-                self.dropped += 1;
-                warn!(%run, dropped = self.dropped, "a message of another run was dropped");
-                return;
-            }
-            if epoch > self.epoch {
-                self.supersede(epoch);
-                return;
-            }
-        }
-        match message {
-            Ok(Message::Results(results, entries)) => {
-                self.state.on_results(now, &results, &entries)
-            }
-            Ok(Message::Started(started)) => self.state.on_started(now, &started),
-            Ok(Message::Alive(alive)) => self.state.on_alive(now, alive),
-            Ok(Message::Hello(hello)) => self.state.on_hello(now, hello),
-            Ok(Message::Printed(printed)) => self.show(&printed),
-            Ok(Message::Reference(lost, _)) => self.state.on_lost_results(now, &lost),
-            Ok(_) => self.drop_message("it is no worker's"),
-            Err(error) => self.drop_message(&error.to_string()),
-        }
-    }
-
-    /// Whoever put it there proved nothing: it names no task.
-    fn drop_message(&mut self, problem: &str) {
-        self.dropped += 1;
-        warn!(
-            problem,
-            dropped = self.dropped,
-            "a message on the results' queue was dropped"
-        );
-    }
-
     /// A queue that takes nothing for so long is gone.
     fn check_queue(&mut self, now: Instant) {
         if let Some((since, error)) = self.tasks.failing()
@@ -416,207 +339,6 @@ impl RunningDispatch {
             other => debug!(?other, "the fleet said something new"),
         }
     }
-
-    /// Another master has taken the run: this one stops, and leaves everything to it.
-    fn supersede(&mut self, epoch: u64) {
-        if self.superseded.is_none() {
-            self.superseded = Some(epoch);
-            self.order(FleetOrder::Abandon);
-            self.ending = true;
-            let reason = superseded(self.epoch, epoch);
-            self.inbox.close(Closed::Broken(reason.clone().into()));
-            self.state.break_pool(&reason);
-        }
-    }
-
-    /// An older run has the names that an administrator gave: this one ends.
-    fn give_way(&mut self, by: RunId) {
-        if self.older.is_none() {
-            let reason = ShutdownError::NamesInUse { by: by.clone() }.to_string();
-            self.older = Some(by);
-            self.break_pool(&reason);
-        }
-    }
-
-    /// Every pending future says why, and nothing is left running for nobody.
-    fn break_pool(&mut self, reason: &str) {
-        self.inbox.close(Closed::Broken(reason.into()));
-        self.state.break_pool(reason);
-    }
-
-    fn order(&self, order: FleetOrder) {
-        // A fleet that has ended by itself needs no orders.
-        self.fleet.orders.send(order).ok();
-    }
-
-    /// Tells the fleet how much there is to do, and when it is over.
-    fn tell_fleet(&mut self) {
-        let unfinished = self.state.unfinished();
-        for order in self.state.take_fleet_orders() {
-            self.order(order);
-        }
-        if self.state.broken().is_some() && !self.ending {
-            self.ending = true;
-            self.order(FleetOrder::Stop);
-        }
-        if self.shutdown.is_some() && unfinished == 0 && !self.ending {
-            self.ending = true;
-            self.order(FleetOrder::End);
-        }
-        let needed = Some((unfinished.min(self.slots), self.shutdown.is_some()));
-        if !self.ending && needed != self.needed {
-            self.needed = needed;
-            self.order(FleetOrder::Needed {
-                unfinished,
-                closing: self.shutdown.is_some(),
-            });
-        }
-    }
-
-    /// Shows the lines that tasks printed elsewhere.
-    fn show(&mut self, printed: &Printed) {
-        let Some(sink) = &self.printed else {
-            return;
-        };
-        let name = self.state.worker_name(printed.worker).cloned();
-        let name = name.unwrap_or_else(|| printed.worker.to_string().into());
-        if printed.left_out > 0 {
-            warn!(worker = %name, lines = printed.left_out, "more was printed than is shown here; see the worker's own log");
-        }
-        for line in &printed.lines {
-            let task = line.task.and_then(|(task, _)| self.state.task_name(task));
-            sink(OutputLine::remote(&name, task, line));
-        }
-    }
-
-    /// Sends the run's state: at once when it changed, else every ten seconds.
-    fn tell_workers(&mut self, now: Instant) {
-        if let Some(reason) = self.state.broken() {
-            self.inbox.close(Closed::Broken(reason.into()));
-        }
-        let broken = self.state.broken().is_some() && self.superseded.is_none();
-        let closing = self.shutdown.is_some();
-        let told = run_state(self.aborted || broken, closing, self.state.unfinished());
-        if let Some(told) = told {
-            self.state.set_run_state(told);
-        }
-        if self.ending {
-            // The last word is the state above; after it nobody listens.
-            self.heartbeat = now + HEARTBEAT;
-        }
-        let due = now >= self.heartbeat;
-        if due {
-            self.heartbeat = now + HEARTBEAT;
-        }
-        // A burst of cancels is one message, not one each.
-        let settled = now >= self.control_after;
-        if (settled || due)
-            && let Some(control) = self.state.control(now, due)
-        {
-            self.control_after = now + self.control_pause;
-            self.control.push(control.message(&self.seal), None);
-        }
-    }
-
-    fn answer_shutdowns(&mut self, outcome: &Result<(), ShutdownError>) {
-        for done in self.done.drain(..) {
-            // Whoever waited may have gone.
-            done.send(outcome.clone()).ok();
-        }
-    }
-
-    fn outcome(&self) -> Result<(), ShutdownError> {
-        if let Some(epoch) = self.superseded {
-            return Err(ShutdownError::Superseded { epoch });
-        }
-        if let Some(by) = self.older.clone() {
-            return Err(ShutdownError::NamesInUse { by });
-        }
-        if let Some(reason) = self.state.broken().map(ToOwned::to_owned) {
-            return Err(ShutdownError::Broken { reason });
-        }
-        match self.leftovers.as_slice() {
-            [] => Ok(()),
-            what => Err(ShutdownError::Leftover {
-                what: what.join("; "),
-            }),
-        }
-    }
-
-    /// Whether what is still said at the end is listened to. What another run may be there to hear is left to it.
-    const fn hears_out(&self) -> bool {
-        self.results_outlive && self.superseded.is_none() && self.older.is_none()
-    }
-
-    /// The workers are gone: takes what they said last.
-    async fn hear_out(&mut self) {
-        let end = Instant::now() + HEAR_OUT;
-        while Instant::now() < end
-            && let Ok(Ok(said)) = timeout(QUIET, &mut self.pull).await
-        {
-            let quiet = said.is_empty();
-            self.on_pulled(Instant::now(), Ok(said));
-            if quiet {
-                break;
-            }
-        }
-    }
-
-    /// Tells those who wait for the shutdown.
-    async fn finish(mut self) {
-        if self.hears_out() {
-            self.hear_out().await;
-        }
-        debug!(
-            late_results = self.state.late_results(),
-            dropped = self.dropped,
-            "the executor ends"
-        );
-        self.state.wake();
-        let mut outcome = self.outcome();
-        if self.superseded.is_none() {
-            // The other master needs them.
-            let cleaned = self.payloads.clean().await;
-            outcome = outcome.and(cleaned);
-        }
-        self.answer_shutdowns(&outcome);
-        // Shutdowns that came meanwhile are answered too, then the mailbox closes for good.
-        self.drain();
-        self.answer_shutdowns(&outcome);
-        while self.acks.next().await.is_some() {}
-    }
-}
-
-/// What workers are told of a run that is no longer open. An aborted one's must not wait for what they run: until they
-/// go, their pods, and so the master, would wait for the grace.
-const fn run_state(aborted: bool, closing: bool, unfinished: usize) -> Option<RunState> {
-    match (aborted, closing) {
-        (true, _) => Some(RunState::Aborted),
-        (false, true) if unfinished == 0 => Some(RunState::Ended),
-        (false, true) => Some(RunState::Closing),
-        (false, false) => None,
-    }
-}
-
-/// Why a master stops that another one followed.
-fn superseded(own: u64, epoch: u64) -> String {
-    format!(
-        "superseded: another master has taken this run over (its epoch is {epoch}, this one's {own}); its tasks go on there"
-    )
-}
-
-fn pull(queue: Arc<dyn Queue>) -> Pull {
-    Box::pin(async move { queue.take(PULL_MOST, PULL_WAIT).await })
-}
-
-/// Results that cannot be acknowledged come again and change nothing.
-async fn acknowledge(queue: Arc<dyn Queue>, leases: Vec<LeaseId>) {
-    queue.ack(&leases).await;
-}
-
-/// Results that cannot be given back come again when their leases end.
-async fn give_back(queue: Arc<dyn Queue>, leases: Vec<LeaseId>) {
-    queue.release(&leases).await;
 }
 
 /// The name by which parcels call the task of this index.
@@ -631,21 +353,5 @@ fn kind(index: u32) -> Kind {
     Kind {
         name: name.into(),
         fingerprint,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_aborted_run_never_looks_like_one_that_ended() {
-        assert_eq!(run_state(false, false, 0), None);
-        assert_eq!(run_state(false, true, 1), Some(RunState::Closing));
-        assert_eq!(run_state(false, true, 0), Some(RunState::Ended));
-        for (closing, unfinished) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
-            let told = run_state(true, closing, unfinished);
-            assert_eq!(told, Some(RunState::Aborted));
-        }
     }
 }

@@ -1,5 +1,9 @@
 //! The loop: one `select!` that moves what happens into the state, and the state's effects out.
 
+mod effects;
+mod intake;
+mod orders;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -10,21 +14,20 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-use crate::envelope::reference::Content;
-use crate::envelope::{self, Control, Hello, Message, RunState};
+use crate::envelope::{self, Hello};
 use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::queue::publisher::Publisher;
 use crate::queue::{Delivery, LeaseId, Queue, QueueError};
 use crate::slot::{Launch, Running, Slot, SlotEvent, SlotId};
 
 use super::conduct::{Conduct, Left, Patience};
-use super::effect::{Effect, Probe, Receipt, Topic};
-use super::foreign::{Fate, Foreign};
+use super::effect::{Effect, Probe, Receipt};
+use super::foreign::Foreign;
 use super::keeper::Keeper;
-use super::printed::{OutputLine, OutputSink, Printed};
-use super::pull::{self, Pull, acknowledge, pause_after, pull, pull_later, pulled};
+use super::printed::{OutputSink, Printed};
+use super::pull::{Pull, pull, pulled};
 use super::state::{Lookup, Settings, State};
 
 /// Most slot events taken in at once.
@@ -349,271 +352,11 @@ impl RunningWorker {
         }
     }
 
-    fn start_pull(&mut self) {
-        let wanted = self.state.wants();
-        let ready = self.left.is_none() && self.patience.may_pull(Instant::now());
-        if self.pull.is_none() && wanted > 0 && ready {
-            self.pull = Some(pull(self.worker.queues.tasks.clone(), wanted));
-        }
-    }
-
     fn on_slots(&mut self, now: Instant) {
         let mut batch = std::mem::take(&mut self.batch);
         for (slot, event) in batch.drain(..) {
             self.state.on_slot(now, slot, event, &self.slots);
         }
         self.batch = batch;
-    }
-
-    fn on_pulled(
-        &mut self,
-        now: Instant,
-        sent: Instant,
-        answer: Result<Vec<Delivery>, QueueError>,
-    ) {
-        self.pull = None;
-        if answer.is_ok() {
-            self.patience.served();
-            if self.foreign.is_trusted() {
-                self.failed_pulls = 0;
-            }
-        }
-        match answer {
-            Ok(parcels) if parcels.is_empty() => self.state.on_empty_pull(),
-            Ok(parcels) if self.left.is_some() => {
-                let leases = parcels.into_iter().map(|parcel| parcel.lease).collect();
-                self.release(leases);
-            }
-            Ok(parcels) => {
-                parcels
-                    .into_iter()
-                    .for_each(|parcel| self.on_delivery(now, sent, parcel));
-            }
-            Err(error) => {
-                let denied = matches!(error, QueueError::Denied { .. });
-                if denied && self.patience.refused(now) {
-                    self.leave(Left::Refused(error.to_string()));
-                    return;
-                }
-                warn!(%error, "no tasks could be pulled; trying again");
-                self.pull_after_failure();
-            }
-        }
-    }
-
-    /// A message from the tasks' queue. What is not a parcel of this run names no task: it is removed, counted and
-    /// logged. A worker that has read nothing under its seal yet may have the wrong key itself: it gives it back.
-    fn on_delivery(&mut self, now: Instant, sent: Instant, delivery: Delivery) {
-        let Delivery { lease, body } = delivery;
-        let settings = &self.worker.settings;
-        let message = Message::read(body, &settings.seal);
-        if message.is_ok() {
-            self.foreign.trust();
-        }
-        let (problem, fate) = match message {
-            Ok(Message::Parcel(parcel, entries)) if parcel.run == settings.run => {
-                self.keeper.hold(lease.clone(), sent);
-
-                let lookup = self.worker.lookup.as_ref();
-                match self
-                    .state
-                    .on_parcel(now, lease.clone(), &parcel, entries, lookup)
-                {
-                    Ok(()) => return,
-                    Err(error) => (error.to_string(), Fate::Drop(self.foreign.count())),
-                }
-            }
-            Ok(Message::Reference(lost, _))
-                if lost.run == settings.run && lost.of == Content::Parcel =>
-            {
-                self.keeper.hold(lease.clone(), sent);
-                self.state.on_lost_parcel(lease, &lost);
-                return;
-            }
-            Ok(_) => {
-                let problem = "it is no parcel of this run".to_owned();
-                (problem, Fate::Drop(self.foreign.count()))
-            }
-            Err(error) => (error.to_string(), self.foreign.unread(&error)),
-        };
-        match fate {
-            Fate::Drop(dropped) => {
-                warn!(%lease, problem, dropped, "a message on the tasks' queue was dropped");
-                self.acknowledge(vec![lease]);
-            }
-            Fate::GiveBack => {
-                warn!(%lease, "a message was given back: this worker's key has opened none yet, and may be the wrong one");
-                self.release(vec![lease]);
-                self.pull_after_failure();
-            }
-        }
-    }
-
-    /// Leaves the queue alone for a while.
-    fn pull_after_failure(&mut self) {
-        let queue = self.worker.queues.tasks.clone();
-        let delay = pause_after(self.failed_pulls);
-        self.failed_pulls += 1;
-        self.pull = Some(pull_later(queue, self.state.wants(), delay));
-    }
-
-    fn on_told(&mut self, now: Instant, answer: Result<Vec<Delivery>, QueueError>) {
-        let queue = self.worker.queues.control.clone();
-        let Ok(deliveries) = answer else {
-            self.control = pull_later(queue, 64, pull::AGAIN * 25);
-            return;
-        };
-        self.control = pull(queue.clone(), 64);
-        let mut leases = Vec::with_capacity(deliveries.len());
-        for Delivery { lease, body } in deliveries {
-            leases.push(lease);
-            let Ok(Message::Control(control)) = Message::read(body, &self.worker.settings.seal)
-            else {
-                warn!(
-                    dropped = self.foreign.count(),
-                    "a message on the control queue was dropped: it is not the master's"
-                );
-                continue;
-            };
-            self.foreign.trust();
-            self.on_control(now, &control);
-        }
-        self.answers.push(Box::pin(async move {
-            // A control message that is delivered again changes nothing.
-            queue.ack(&leases).await;
-        }));
-    }
-
-    /// The master's word. One of another run, or an older one, says nothing.
-    fn on_control(&mut self, now: Instant, control: &Control) {
-        let me = self.worker.settings.worker;
-        if control.run != self.worker.settings.run || !self.state.on_control(control, now) {
-            return;
-        }
-        self.patience.heard(now);
-        if control.greeted.contains(&me) {
-            self.patience.greeted();
-        }
-        match control.state {
-            RunState::Ended => self.leave(Left::Ended),
-            RunState::Aborted => self.on_order(now, Order::Stop),
-            RunState::Open | RunState::Closing | RunState::Detached => {
-                if control.drain.contains(&me) {
-                    self.on_order(now, Order::Drain);
-                }
-            }
-        }
-    }
-
-    fn on_order(&mut self, now: Instant, order: Order) {
-        debug!(?order, "the worker leaves");
-        match order {
-            Order::Drain => self.leave(Left::Drained),
-            Order::Stop => {
-                self.leave(Left::Stopped);
-                self.state.stop();
-            }
-            Order::Terminate(grace) => {
-                self.leave(Left::Terminated);
-                self.state.terminate();
-                // A short grace is halved between the tasks and the last words.
-                self.kill_at = Some(now + grace - LAST_WORDS.min(grace / 2));
-            }
-        }
-    }
-
-    /// Carries the state's effects out, and those that they have themselves: a slot that cannot be started asks for
-    /// another at once.
-    fn carry_out(&mut self, now: Instant) {
-        let mut effects = std::mem::take(&mut self.effects);
-        let (mut acks, mut releases) = (Vec::new(), Vec::new());
-        loop {
-            self.state.take_effects(&mut effects);
-            if effects.is_empty() {
-                break;
-            }
-            self.note_running();
-            for effect in effects.drain(..) {
-                self.effect(now, effect, &mut acks, &mut releases);
-            }
-        }
-        self.effects = effects;
-        self.acknowledge(acks);
-        self.release(releases);
-    }
-
-    fn effect(
-        &mut self,
-        now: Instant,
-        effect: Effect,
-        acks: &mut Vec<LeaseId>,
-        releases: &mut Vec<LeaseId>,
-    ) {
-        match effect {
-            Effect::Start(id) => self.start_slot(id),
-            Effect::Run(id, frame) => self.with(id, |slot| slot.run(frame)),
-            Effect::Revoke(id, frame) => self.with(id, |slot| slot.revoke(frame)),
-            Effect::Cancel(id, frame, task, attempt) => {
-                self.with(id, |slot| slot.cancel(frame, task, attempt));
-            }
-            Effect::Exit(id) => self.with(id, Slot::exit),
-            Effect::Kill(id) => self.with(id, Slot::kill),
-            Effect::Drop(id) => drop(self.slots.0.remove(&id)),
-            Effect::Publish(out) => match out.to {
-                Topic::Results => self.results.push(out.message, out.receipt),
-                Topic::Tasks => self.tasks.push(out.message, out.receipt),
-            },
-            Effect::Ack(lease) => acks.push(lease),
-            Effect::Release(lease) => releases.push(lease),
-            Effect::Output(slot, task, stream, line) => {
-                let line = OutputLine {
-                    worker: None,
-                    slot: Some(slot),
-                    task,
-                    name: None,
-                    stream,
-                    line: &line,
-                };
-                (self.worker.output)(line);
-                if self.worker.conduct.forward_output {
-                    self.printed.push(now, line);
-                }
-            }
-        }
-    }
-
-    fn with(&self, id: SlotId, order: impl FnOnce(&Slot)) {
-        // A slot that ended meanwhile has said so: its tasks wait again by then.
-        if let Some(slot) = self.slots.0.get(&id) {
-            order(slot);
-        }
-    }
-
-    fn start_slot(&mut self, id: SlotId) {
-        match Slot::start(id, &self.worker.launch, self.events_tx.clone()) {
-            Ok(slot) => drop(self.slots.0.insert(id, slot)),
-            Err(error) => self
-                .state
-                .on_start_failed(Instant::now(), id, &error.to_string()),
-        }
-    }
-
-    fn acknowledge(&self, leases: Vec<LeaseId>) {
-        if !leases.is_empty() {
-            leases.iter().for_each(|lease| self.keeper.forget(lease));
-            let queue = self.worker.queues.tasks.clone();
-            self.answers.push(Box::pin(acknowledge(queue, leases)));
-        }
-    }
-
-    fn release(&self, leases: Vec<LeaseId>) {
-        if !leases.is_empty() {
-            leases.iter().for_each(|lease| self.keeper.forget(lease));
-            let queue = self.worker.queues.tasks.clone();
-            self.answers.push(Box::pin(async move {
-                // A release that fails is made good by the lease's end.
-                queue.release(&leases).await;
-            }));
-        }
     }
 }

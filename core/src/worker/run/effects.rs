@@ -1,0 +1,108 @@
+//! The state's effects, carried out on slots and queues.
+
+use tokio::time::Instant;
+
+use crate::queue::LeaseId;
+use crate::slot::{Slot, SlotId};
+
+use super::super::effect::{Effect, Topic};
+use super::super::printed::OutputLine;
+use super::super::pull::acknowledge;
+use super::RunningWorker;
+
+impl RunningWorker {
+    /// Carries the state's effects out, and those that they have themselves: a slot that cannot be started asks for
+    /// another at once.
+    pub(super) fn carry_out(&mut self, now: Instant) {
+        let mut effects = std::mem::take(&mut self.effects);
+        let (mut acks, mut releases) = (Vec::new(), Vec::new());
+        loop {
+            self.state.take_effects(&mut effects);
+            if effects.is_empty() {
+                break;
+            }
+            self.note_running();
+            for effect in effects.drain(..) {
+                self.effect(now, effect, &mut acks, &mut releases);
+            }
+        }
+        self.effects = effects;
+        self.acknowledge(acks);
+        self.release(releases);
+    }
+
+    pub(super) fn effect(
+        &mut self,
+        now: Instant,
+        effect: Effect,
+        acks: &mut Vec<LeaseId>,
+        releases: &mut Vec<LeaseId>,
+    ) {
+        match effect {
+            Effect::Start(id) => self.start_slot(id),
+            Effect::Run(id, frame) => self.with(id, |slot| slot.run(frame)),
+            Effect::Revoke(id, frame) => self.with(id, |slot| slot.revoke(frame)),
+            Effect::Cancel(id, frame, task, attempt) => {
+                self.with(id, |slot| slot.cancel(frame, task, attempt));
+            }
+            Effect::Exit(id) => self.with(id, Slot::exit),
+            Effect::Kill(id) => self.with(id, Slot::kill),
+            Effect::Drop(id) => drop(self.slots.0.remove(&id)),
+            Effect::Publish(out) => match out.to {
+                Topic::Results => self.results.push(out.message, out.receipt),
+                Topic::Tasks => self.tasks.push(out.message, out.receipt),
+            },
+            Effect::Ack(lease) => acks.push(lease),
+            Effect::Release(lease) => releases.push(lease),
+            Effect::Output(slot, task, stream, line) => {
+                let line = OutputLine {
+                    worker: None,
+                    slot: Some(slot),
+                    task,
+                    name: None,
+                    stream,
+                    line: &line,
+                };
+                (self.worker.output)(line);
+                if self.worker.conduct.forward_output {
+                    self.printed.push(now, line);
+                }
+            }
+        }
+    }
+
+    pub(super) fn with(&self, id: SlotId, order: impl FnOnce(&Slot)) {
+        // A slot that ended meanwhile has said so: its tasks wait again by then.
+        if let Some(slot) = self.slots.0.get(&id) {
+            order(slot);
+        }
+    }
+
+    pub(super) fn start_slot(&mut self, id: SlotId) {
+        match Slot::start(id, &self.worker.launch, self.events_tx.clone()) {
+            Ok(slot) => drop(self.slots.0.insert(id, slot)),
+            Err(error) => self
+                .state
+                .on_start_failed(Instant::now(), id, &error.to_string()),
+        }
+    }
+
+    pub(super) fn acknowledge(&self, leases: Vec<LeaseId>) {
+        if !leases.is_empty() {
+            leases.iter().for_each(|lease| self.keeper.forget(lease));
+            let queue = self.worker.queues.tasks.clone();
+            self.answers.push(Box::pin(acknowledge(queue, leases)));
+        }
+    }
+
+    pub(super) fn release(&self, leases: Vec<LeaseId>) {
+        if !leases.is_empty() {
+            leases.iter().for_each(|lease| self.keeper.forget(lease));
+            let queue = self.worker.queues.tasks.clone();
+            self.answers.push(Box::pin(async move {
+                // A release that fails is made good by the lease's end.
+                queue.release(&leases).await;
+            }));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! How a dispatcher ends: the pool breaks, another master or run takes over, or it was shut down.
+
+use std::time::Duration;
+
+use futures_util::stream::StreamExt;
+use podpool_core::fleet::FleetOrder;
+use podpool_core::id::RunId;
+use tokio::time::{Instant, timeout};
+use tracing::debug;
+
+use crate::error::ShutdownError;
+use crate::mailbox::Closed;
+
+use super::RunningDispatch;
+
+/// How long workers that have ended are heard out, and the silence after which they have said everything.
+const HEAR_OUT: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_secs(1);
+
+impl RunningDispatch {
+    /// Another master has taken the run: this one stops, and leaves everything to it.
+    pub(super) fn supersede(&mut self, epoch: u64) {
+        if self.superseded.is_none() {
+            self.superseded = Some(epoch);
+            self.order(FleetOrder::Abandon);
+            self.ending = true;
+            let reason = superseded(self.epoch, epoch);
+            self.inbox.close(Closed::Broken(reason.clone().into()));
+            self.state.break_pool(&reason);
+        }
+    }
+
+    /// An older run has the names that an administrator gave: this one ends.
+    pub(super) fn give_way(&mut self, by: RunId) {
+        if self.older.is_none() {
+            let reason = ShutdownError::NamesInUse { by: by.clone() }.to_string();
+            self.older = Some(by);
+            self.break_pool(&reason);
+        }
+    }
+
+    /// Every pending future says why, and nothing is left running for nobody.
+    pub(super) fn break_pool(&mut self, reason: &str) {
+        self.inbox.close(Closed::Broken(reason.into()));
+        self.state.break_pool(reason);
+    }
+
+    pub(super) fn answer_shutdowns(&mut self, outcome: &Result<(), ShutdownError>) {
+        for done in self.done.drain(..) {
+            // Whoever waited may have gone.
+            done.send(outcome.clone()).ok();
+        }
+    }
+
+    pub(super) fn outcome(&self) -> Result<(), ShutdownError> {
+        if let Some(epoch) = self.superseded {
+            return Err(ShutdownError::Superseded { epoch });
+        }
+        if let Some(by) = self.older.clone() {
+            return Err(ShutdownError::NamesInUse { by });
+        }
+        if let Some(reason) = self.state.broken().map(ToOwned::to_owned) {
+            return Err(ShutdownError::Broken { reason });
+        }
+        match self.leftovers.as_slice() {
+            [] => Ok(()),
+            what => Err(ShutdownError::Leftover {
+                what: what.join("; "),
+            }),
+        }
+    }
+
+    /// Whether what is still said at the end is listened to. What another run may be there to hear is left to it.
+    pub(super) const fn hears_out(&self) -> bool {
+        self.results_outlive && self.superseded.is_none() && self.older.is_none()
+    }
+
+    /// The workers are gone: takes what they said last.
+    pub(super) async fn hear_out(&mut self) {
+        let end = Instant::now() + HEAR_OUT;
+        while Instant::now() < end
+            && let Ok(Ok(said)) = timeout(QUIET, &mut self.pull).await
+        {
+            let quiet = said.is_empty();
+            self.on_pulled(Instant::now(), Ok(said));
+            if quiet {
+                break;
+            }
+        }
+    }
+
+    /// Tells those who wait for the shutdown.
+    pub(super) async fn finish(mut self) {
+        if self.hears_out() {
+            self.hear_out().await;
+        }
+        debug!(
+            late_results = self.state.late_results(),
+            dropped = self.dropped,
+            "the executor ends"
+        );
+        self.state.wake();
+        let mut outcome = self.outcome();
+        if self.superseded.is_none() {
+            // The other master needs them.
+            let cleaned = self.payloads.clean().await;
+            outcome = outcome.and(cleaned);
+        }
+        self.answer_shutdowns(&outcome);
+        // Shutdowns that came meanwhile are answered too, then the mailbox closes for good.
+        self.drain();
+        self.answer_shutdowns(&outcome);
+        while self.acks.next().await.is_some() {}
+    }
+}
+
+/// Why a master stops that another one followed.
+pub(super) fn superseded(own: u64, epoch: u64) -> String {
+    format!(
+        "superseded: another master has taken this run over (its epoch is {epoch}, this one's {own}); its tasks go on there"
+    )
+}

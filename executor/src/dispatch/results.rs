@@ -1,0 +1,105 @@
+//! What comes on the results queue: pulled, read, handed to the state, acknowledged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use podpool_core::envelope::Message;
+use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError};
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use super::{Pull, RunningDispatch};
+
+/// How long one pull of results waits.
+const PULL_WAIT: Duration = Duration::from_secs(30);
+/// Delay before a failed pull is tried again.
+const PULL_AGAIN: Duration = Duration::from_millis(200);
+/// Most messages of results taken at once.
+const PULL_MOST: usize = 64;
+
+impl RunningDispatch {
+    pub(super) fn on_pulled(&mut self, now: Instant, answer: Result<Vec<Delivery>, QueueError>) {
+        let queue = self.queues.results.clone();
+        let deliveries = match answer {
+            Ok(deliveries) => deliveries,
+            Err(error) => {
+                warn!(%error, "no results could be pulled; trying again");
+                self.pull = Box::pin(async move {
+                    sleep(PULL_AGAIN).await;
+                    pull(queue).await
+                });
+                return;
+            }
+        };
+        self.pull = pull(queue);
+        self.state.set_caught_up(deliveries.len() < PULL_MOST);
+        let mut leases = Vec::with_capacity(deliveries.len());
+        for Delivery { lease, body } in deliveries {
+            leases.push(lease);
+            self.on_message(now, body);
+        }
+        self.state.tell_measured(&self.measured);
+        if leases.is_empty() {
+            return;
+        }
+        let queue = self.queues.results.clone();
+        self.acks.push(if self.superseded.is_some() {
+            // They may be words to the other master, which would miss them.
+            Box::pin(give_back(queue, leases))
+        } else {
+            Box::pin(acknowledge(queue, leases))
+        });
+    }
+
+    pub(super) fn on_message(&mut self, now: Instant, body: bytes::Bytes) {
+        let message = Message::read(body, &self.seal);
+        let known = message.as_ref().ok().and_then(Message::origin);
+        if let Some((run, epoch)) = known {
+            if run != self.state.run() {
+                self.dropped += 1;
+                warn!(%run, dropped = self.dropped, "a message of another run was dropped");
+                return;
+            }
+            if epoch > self.epoch {
+                self.supersede(epoch);
+                return;
+            }
+        }
+        match message {
+            Ok(Message::Results(results, entries)) => {
+                self.state.on_results(now, &results, &entries)
+            }
+            Ok(Message::Started(started)) => self.state.on_started(now, &started),
+            Ok(Message::Alive(alive)) => self.state.on_alive(now, alive),
+            Ok(Message::Hello(hello)) => self.state.on_hello(now, hello),
+            Ok(Message::Printed(printed)) => self.show(&printed),
+            Ok(Message::Reference(lost, _)) => self.state.on_lost_results(now, &lost),
+            Ok(_) => self.drop_message("it is no worker's"),
+            Err(error) => self.drop_message(&error.to_string()),
+        }
+    }
+
+    /// Whoever put it there proved nothing: it names no task.
+    pub(super) fn drop_message(&mut self, problem: &str) {
+        self.dropped += 1;
+        warn!(
+            problem,
+            dropped = self.dropped,
+            "a message on the results' queue was dropped"
+        );
+    }
+}
+
+pub(super) fn pull(queue: Arc<dyn Queue>) -> Pull {
+    Box::pin(async move { queue.take(PULL_MOST, PULL_WAIT).await })
+}
+
+/// Results that cannot be acknowledged come again and change nothing.
+pub(super) async fn acknowledge(queue: Arc<dyn Queue>, leases: Vec<LeaseId>) {
+    queue.ack(&leases).await;
+}
+
+/// Results that cannot be given back come again when their leases end.
+pub(super) async fn give_back(queue: Arc<dyn Queue>, leases: Vec<LeaseId>) {
+    queue.release(&leases).await;
+}

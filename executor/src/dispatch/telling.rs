@@ -1,0 +1,114 @@
+//! What the fleet and the workers are told, and what workers say that is shown.
+
+use podpool_core::envelope::{Printed, RunState};
+use podpool_core::fleet::FleetOrder;
+use podpool_core::worker::OutputLine;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::mailbox::Closed;
+
+use super::{HEARTBEAT, RunningDispatch};
+
+impl RunningDispatch {
+    pub(super) fn order(&self, order: FleetOrder) {
+        // A fleet that has ended by itself needs no orders.
+        self.fleet.orders.send(order).ok();
+    }
+
+    /// Tells the fleet how much there is to do, and when it is over.
+    pub(super) fn tell_fleet(&mut self) {
+        let unfinished = self.state.unfinished();
+        for order in self.state.take_fleet_orders() {
+            self.order(order);
+        }
+        if self.state.broken().is_some() && !self.ending {
+            self.ending = true;
+            self.order(FleetOrder::Stop);
+        }
+        if self.shutdown.is_some() && unfinished == 0 && !self.ending {
+            self.ending = true;
+            self.order(FleetOrder::End);
+        }
+        let needed = Some((unfinished.min(self.slots), self.shutdown.is_some()));
+        if !self.ending && needed != self.needed {
+            self.needed = needed;
+            self.order(FleetOrder::Needed {
+                unfinished,
+                closing: self.shutdown.is_some(),
+            });
+        }
+    }
+
+    /// Shows the lines that tasks printed elsewhere.
+    pub(super) fn show(&mut self, printed: &Printed) {
+        let Some(sink) = &self.printed else {
+            return;
+        };
+        let name = self.state.worker_name(printed.worker).cloned();
+        let name = name.unwrap_or_else(|| printed.worker.to_string().into());
+        if printed.left_out > 0 {
+            warn!(worker = %name, lines = printed.left_out, "more was printed than is shown here; see the worker's own log");
+        }
+        for line in &printed.lines {
+            let task = line.task.and_then(|(task, _)| self.state.task_name(task));
+            sink(OutputLine::remote(&name, task, line));
+        }
+    }
+
+    /// Sends the run's state: at once when it changed, else every ten seconds.
+    pub(super) fn tell_workers(&mut self, now: Instant) {
+        if let Some(reason) = self.state.broken() {
+            self.inbox.close(Closed::Broken(reason.into()));
+        }
+        let broken = self.state.broken().is_some() && self.superseded.is_none();
+        let closing = self.shutdown.is_some();
+        let told = run_state(self.aborted || broken, closing, self.state.unfinished());
+        if let Some(told) = told {
+            self.state.set_run_state(told);
+        }
+        if self.ending {
+            // The last word is the state above; after it nobody listens.
+            self.heartbeat = now + HEARTBEAT;
+        }
+        let due = now >= self.heartbeat;
+        if due {
+            self.heartbeat = now + HEARTBEAT;
+        }
+        // A burst of cancels is one message, not one each.
+        let settled = now >= self.control_after;
+        if (settled || due)
+            && let Some(control) = self.state.control(now, due)
+        {
+            self.control_after = now + self.control_pause;
+            self.control.push(control.message(&self.seal), None);
+        }
+    }
+}
+
+/// What workers are told of a run that is no longer open. An aborted one's must not wait for what they run: until they
+/// go, their pods, and so the master, would wait for the grace.
+pub(super) const fn run_state(aborted: bool, closing: bool, unfinished: usize) -> Option<RunState> {
+    match (aborted, closing) {
+        (true, _) => Some(RunState::Aborted),
+        (false, true) if unfinished == 0 => Some(RunState::Ended),
+        (false, true) => Some(RunState::Closing),
+        (false, false) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_aborted_run_never_looks_like_one_that_ended() {
+        assert_eq!(run_state(false, false, 0), None);
+        assert_eq!(run_state(false, true, 1), Some(RunState::Closing));
+        assert_eq!(run_state(false, true, 0), Some(RunState::Ended));
+        for (closing, unfinished) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
+            let told = run_state(true, closing, unfinished);
+            assert_eq!(told, Some(RunState::Aborted));
+        }
+    }
+}
