@@ -14,6 +14,7 @@ mod panics;
 mod progress;
 mod runner;
 mod spawn;
+mod start_error;
 mod wire;
 
 use std::ffi::OsString;
@@ -28,11 +29,11 @@ use tokio::time::Instant;
 use crate::envelope::Body;
 use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::outcome::{Exit, Failure};
-use crate::registry::RegistryError;
 use crate::task::Place;
 
 pub(crate) use self::child::serve;
 pub use self::in_process::abandoned;
+pub use self::start_error::{Request, StartError, advice, is_shortage};
 
 /// The number that a worker gives to a slot; a replaced slot has another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -170,42 +171,6 @@ pub struct Running {
     pub first: bool,
     /// When it began.
     pub since: Instant,
-}
-
-/// Why a slot did not start. No task was lost.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The executable did not start.
-    #[error("the slot's process {path} did not start: {source}")]
-    Spawn {
-        /// The executable.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The system refused what a slot needs beside its process.
-    #[error(
-        "the system refused {what} for a slot: {source}; raise the limit on open files or start fewer slots"
-    )]
-    Refused {
-        /// What was asked for.
-        what: &'static str,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The program's tasks cannot be used.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    /// The initializer's arguments cannot be sent.
-    #[error(transparent)]
-    Codec(#[from] crate::codec::CodecError),
-}
-
-impl StartError {
-    fn refused(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Refused { what, source }
-    }
 }
 
 /// The handle of one slot. Dropping it kills the slot; it does not wait.

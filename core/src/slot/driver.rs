@@ -67,7 +67,7 @@ pub(super) fn start(
         Err(source) => {
             reap_later(child);
             return Err(StartError::Refused {
-                what: "the watch over a process",
+                what: "to watch a process (epoll, waitid, a thread)",
                 source,
             });
         }

@@ -10,20 +10,39 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 use super::flights::Progress;
+use super::start_error::is_shortage;
 
 /// frame u64 | index u32 | 0 u32 | start in nanoseconds of the monotonic clock u64
 const CELL: usize = 24;
 
-/// Makes the cell.
-#[cfg(target_os = "linux")]
+/// Makes the cell. Without a file in memory, for want of the system call or because a sandbox refuses it, it is a file
+/// without a name; without a place for that, nothing is noted, and the worker takes the first task that has not ended
+/// for the one that runs.
 pub(super) fn create() -> std::io::Result<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    match in_memory() {
+        Err(error) if !is_shortage(&error) => {
+            tracing::debug!(%error, "a slot's progress is kept in a temporary file instead of one in memory");
+        }
+        made => return made,
+    }
+    unnamed().or_else(|error| {
+        if is_shortage(&error) {
+            return Err(error);
+        }
+        tracing::debug!(%error, "a slot's progress is not kept: there is no place for a temporary file");
+        Ok(std::fs::File::options().read(true).write(true).open("/dev/null")?.into())
+    })
+}
+
+#[cfg(target_os = "linux")]
+fn in_memory() -> std::io::Result<OwnedFd> {
     use rustix::fs::{MemfdFlags, memfd_create};
     Ok(memfd_create("podpool-progress", MemfdFlags::CLOEXEC)?)
 }
 
-/// Makes the cell: a file without a name.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn create() -> std::io::Result<OwnedFd> {
+/// A file that has lost its name: nobody else can open it, and it goes with its last descriptor.
+fn unnamed() -> std::io::Result<OwnedFd> {
     let name = format!(
         "podpool-progress-{}-{:x}",
         std::process::id(),
@@ -116,13 +135,18 @@ mod tests {
 
     #[test]
     fn the_cell_keeps_the_last_note() {
-        let cell = create().unwrap();
-        assert_eq!(read(&cell, Instant::now()), None);
+        for cell in [create(), unnamed()] {
+            keeps_the_last_note(&cell.unwrap());
+        }
+    }
+
+    fn keeps_the_last_note(cell: &OwnedFd) {
+        assert_eq!(read(cell, Instant::now()), None);
         let epoch = Epoch::now();
-        write(&cell, 7, 3, epoch.nanos(Instant::now())).unwrap();
-        write(&cell, 8, 4, epoch.nanos(Instant::now())).unwrap();
+        write(cell, 7, 3, epoch.nanos(Instant::now())).unwrap();
+        write(cell, 8, 4, epoch.nanos(Instant::now())).unwrap();
         let now = Instant::now();
-        let progress = read(&cell, now).unwrap();
+        let progress = read(cell, now).unwrap();
         assert_eq!((progress.frame, progress.index), (8, 4));
         assert!(now - progress.since < Duration::from_secs(60));
     }

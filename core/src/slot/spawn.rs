@@ -49,10 +49,20 @@ impl Program {
     }
 }
 
+/// On Linux the executable that runs, even if its file was replaced; without /proc the file that was started.
 #[cfg(target_os = "linux")]
-#[expect(clippy::unnecessary_wraps, reason = "other systems must ask")]
 fn executable() -> io::Result<PathBuf> {
-    Ok(PathBuf::from("/proc/self/exe"))
+    use std::os::unix::ffi::OsStrExt;
+    let running = PathBuf::from("/proc/self/exe");
+    match std::fs::metadata(&running) {
+        Ok(_) => Ok(running),
+        Err(error) => {
+            let started = rustix::param::linux_execfn().to_bytes();
+            let started = std::fs::canonicalize(OsStr::from_bytes(started)).map_err(|_| error)?;
+            tracing::debug!(path = %started.display(), "/proc cannot be read; slots run the file that was started");
+            Ok(started)
+        }
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -95,15 +105,17 @@ pub(super) fn start(mut command: Command, setup: &Setup) -> Result<Started, Star
         memory_limit: setup.memory_limit,
     }
     .encode()?;
-    let (data, its_data) = pair().map_err(StartError::refused("a socket"))?;
-    let (control, its_control) = pair().map_err(StartError::refused("a socket"))?;
-    let cell = progress::create().map_err(StartError::refused("a file in memory"))?;
+    let (data, its_data) = pair().map_err(StartError::refused("a pair of sockets (socketpair)"))?;
+    let (control, its_control) =
+        pair().map_err(StartError::refused("a pair of sockets (socketpair)"))?;
+    let cell = progress::create().map_err(StartError::refused("a file for its progress"))?;
     for end in [&data, &its_data] {
         // A larger buffer makes large payloads faster; a refusal changes nothing else.
         let _ = sockopt::set_socket_send_buffer_size(end, SEND_BUFFER);
     }
     let head = wire::head_bytes(Type::Setup, 0, body.len());
-    send_with(&data, &head, &its_control, &cell).map_err(StartError::refused("the set-up"))?;
+    send_with(&data, &head, &its_control, &cell)
+        .map_err(StartError::refused("to pass descriptors (sendmsg)"))?;
     command.stdin(Stdio::from(its_data));
     let child = command.spawn().map_err(|source| StartError::Spawn {
         path: command.get_program().display().to_string(),

@@ -1,0 +1,237 @@
+//! Why a slot did not start: what the system refused, whether that may pass, and what to do about it.
+
+use std::io;
+
+use rustix::io::Errno;
+
+use crate::registry::RegistryError;
+
+/// Why a slot did not start. No task was lost.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The executable did not start.
+    #[error(
+        "the slot's process {path} did not start: {source}; {}",
+        remedy(Request::Program, source)
+    )]
+    Spawn {
+        /// The executable.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system refused what a slot needs beside its process.
+    #[error(
+        "the system refused {what} for a slot: {source}; {}",
+        remedy(Request::Other, source)
+    )]
+    Refused {
+        /// What was asked for.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The program's tasks cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The initializer's arguments cannot be sent.
+    #[error(transparent)]
+    Codec(#[from] crate::codec::CodecError),
+}
+
+impl StartError {
+    pub(super) fn refused(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Refused { what, source }
+    }
+
+    /// Whether the system is short of something for now: the same start may succeed later.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        match self {
+            Self::Spawn { source, .. } | Self::Refused { source, .. } => is_shortage(source),
+            Self::Registry(_) | Self::Codec(_) => false,
+        }
+    }
+}
+
+/// Whether an error of the system says that it is short of something for now, and not that it never will.
+#[must_use]
+pub fn is_shortage(error: &io::Error) -> bool {
+    match Reason::of(error) {
+        Reason::ProcessFiles
+        | Reason::SystemFiles
+        | Reason::Processes
+        | Reason::Memory
+        | Reason::Room
+        | Reason::Busy => true,
+        Reason::Forbidden | Reason::Missing | Reason::NotExecutable | Reason::Other => false,
+    }
+}
+
+/// What was asked of the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// To start a program.
+    Program,
+    /// Anything else: descriptors, sockets, threads.
+    Other,
+}
+
+/// The advice, or that there is none.
+fn remedy(request: Request, error: &io::Error) -> &'static str {
+    advice(request, error).unwrap_or(
+        "podpool knows no remedy for this cause; Isolation::InProcess runs tasks without processes",
+    )
+}
+
+/// What to do about a refusal of the system, by its cause; `None` for a cause that says nothing of it.
+#[must_use]
+pub fn advice(request: Request, error: &io::Error) -> Option<&'static str> {
+    let advice = match (Reason::of(error), request) {
+        (Reason::ProcessFiles, _) => {
+            "raise this process's limit on open files (`ulimit -n`) or use fewer slots (`max_workers`)"
+        }
+        (Reason::SystemFiles, _) => {
+            "the whole machine is out of open files: end what holds them, raise fs.file-max, or use fewer slots (`max_workers`)"
+        }
+        (Reason::Processes, _) => {
+            "raise the limit on processes and threads (`ulimit -u`, in a container pids.max) or use fewer slots (`max_workers`)"
+        }
+        (Reason::Memory, _) => {
+            "free memory, raise the container's or the user's memory limit, or use fewer slots (`max_workers`)"
+        }
+        (Reason::Room, _) => {
+            "a quota is used up: raise fs.epoll.max_user_watches, make room in the directory for temporary files, or use fewer slots (`max_workers`)"
+        }
+        (Reason::Busy, _) => {
+            "the executable is being written: wait until the build or copy has ended"
+        }
+        (Reason::Forbidden, _) => {
+            "a sandbox (seccomp, gVisor, a security module) or an old kernel does not allow this system call: allow it, or use Isolation::InProcess"
+        }
+        (Reason::Missing, Request::Program) => {
+            "the executable or its loader is gone, or /proc is not mounted: put it back, mount /proc, or start the program again"
+        }
+        (Reason::Missing, Request::Other) => {
+            "a file or directory that it needs is missing: see that /proc is mounted and that the directory for temporary files (TMPDIR) exists"
+        }
+        (Reason::NotExecutable, Request::Program) => {
+            "see that the user may execute the file, that its file system is not mounted noexec, and that no security module (SELinux, AppArmor) denies it"
+        }
+        (Reason::NotExecutable, Request::Other) => {
+            "see that the user may do this here, and that no security module (SELinux, AppArmor) denies it"
+        }
+        (Reason::Other, _) => return None,
+    };
+    Some(advice)
+}
+
+/// The cause behind an error number, as far as it changes what can be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    ProcessFiles,
+    SystemFiles,
+    Processes,
+    Memory,
+    Room,
+    Busy,
+    Forbidden,
+    Missing,
+    NotExecutable,
+    Other,
+}
+
+impl Reason {
+    fn of(error: &io::Error) -> Self {
+        match Errno::from_io_error(error) {
+            Some(Errno::MFILE) => Self::ProcessFiles,
+            Some(Errno::NFILE) => Self::SystemFiles,
+            Some(Errno::AGAIN) => Self::Processes,
+            Some(Errno::NOMEM | Errno::NOBUFS) => Self::Memory,
+            Some(Errno::NOSPC | Errno::DQUOT) => Self::Room,
+            Some(Errno::TXTBSY) => Self::Busy,
+            Some(Errno::PERM | Errno::NOSYS) => Self::Forbidden,
+            Some(Errno::NOENT | Errno::NOTDIR) => Self::Missing,
+            Some(Errno::ACCESS | Errno::NOEXEC | Errno::LOOP | Errno::ROFS) => Self::NotExecutable,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(errno: Errno) -> StartError {
+        StartError::refused("a socket")(errno.into())
+    }
+
+    fn not_started(errno: Errno) -> StartError {
+        StartError::Spawn {
+            path: "/x".to_owned(),
+            source: errno.into(),
+        }
+    }
+
+    #[test]
+    fn each_cause_has_its_own_advice() {
+        let all = [
+            (Errno::MFILE, "ulimit -n"),
+            (Errno::NFILE, "fs.file-max"),
+            (Errno::AGAIN, "pids.max"),
+            (Errno::NOMEM, "memory"),
+            (Errno::NOSPC, "max_user_watches"),
+            (Errno::TXTBSY, "being written"),
+            (Errno::PERM, "seccomp"),
+            (Errno::NOSYS, "old kernel"),
+            (Errno::IO, "no remedy"),
+        ];
+        for (errno, word) in all {
+            for error in [refused(errno), not_started(errno)] {
+                let text = error.to_string();
+                assert!(text.contains(word), "{text}");
+                let files = text.contains("limit on open files");
+                assert_eq!(files, errno == Errno::MFILE, "{text}");
+            }
+        }
+        for (errno, program, other) in [
+            (Errno::NOENT, "loader is gone", "TMPDIR"),
+            (Errno::ACCESS, "noexec", "the user may do this"),
+        ] {
+            let (started, asked) = (not_started(errno).to_string(), refused(errno).to_string());
+            assert!(
+                started.contains(program) && !started.contains(other),
+                "{started}"
+            );
+            assert!(asked.contains(other) && !asked.contains(program), "{asked}");
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_told_from_what_stays() {
+        for errno in [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::AGAIN,
+            Errno::NOMEM,
+            Errno::NOBUFS,
+            Errno::NOSPC,
+            Errno::TXTBSY,
+        ] {
+            assert!(refused(errno).is_shortage() && not_started(errno).is_shortage());
+        }
+        for errno in [
+            Errno::NOENT,
+            Errno::ACCESS,
+            Errno::PERM,
+            Errno::NOSYS,
+            Errno::NOEXEC,
+            Errno::IO,
+        ] {
+            assert!(!refused(errno).is_shortage() && !not_started(errno).is_shortage());
+        }
+        let no_number = io::Error::from(io::ErrorKind::WriteZero);
+        assert!(!is_shortage(&no_number));
+    }
+}
