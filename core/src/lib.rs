@@ -11,6 +11,7 @@ pub mod envelope;
 pub mod fleet;
 pub mod id;
 pub mod init;
+pub mod instant;
 pub mod metrics;
 pub mod outcome;
 pub mod permanent;

@@ -15,6 +15,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::instant::NEVER;
+
 /// A queue of opaque messages with leases.
 ///
 /// Every call may be made from any number of tasks at once, and is safe to drop: a dropped `put` may or
@@ -114,12 +116,13 @@ pub struct QueueLimits {
 }
 
 impl QueueLimits {
-    /// Limits of a queue in this process.
+    /// Limits of a queue in this process. A lease longer than [`NEVER`] counts as that.
     #[must_use]
     pub const fn new(message_bytes: usize, lease: Duration) -> Self {
+        let endless = lease.as_secs() >= NEVER.as_secs();
         Self {
             message_bytes,
-            lease,
+            lease: if endless { NEVER } else { lease },
             remote: false,
         }
     }

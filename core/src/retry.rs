@@ -111,13 +111,21 @@ pub fn decide(policy: &Policy, spent: &mut Spent, failure: &Failure, jitter: f32
     }
 }
 
-/// The delay before attempt `failures + 2`: exponential up to its bound, shortened by up to half.
+/// The delay before attempt `failures + 2`: exponential up to its bound, shortened by up to half. It is total: whatever
+/// a backoff holds, the delay is no longer than its `max`.
 fn delay(backoff: &Backoff, failures: u32, jitter: f32) -> Duration {
     let exponent = i32::try_from(failures).unwrap_or(i32::MAX);
-    let grown = backoff.initial.as_secs_f32() * backoff.factor.powi(exponent);
-    let bounded = grown.min(backoff.max.as_secs_f32());
-    Duration::try_from_secs_f32(bounded * (1.0 - jitter.clamp(0.0, 1.0) / 2.0))
-        .unwrap_or(backoff.max)
+    // Below 1 and no number: delays that do not grow.
+    let factor = f64::from(backoff.factor).max(1.0);
+    let longest = backoff.max.as_secs_f64();
+    // Zero times infinity is no number either.
+    let grown = match backoff.initial.as_secs_f64() {
+        0.0 => 0.0,
+        initial => (initial * factor.powi(exponent)).min(longest),
+    };
+    let jitter = if jitter.is_nan() { 0.0 } else { jitter };
+    let shortened = grown * (1.0 - f64::from(jitter.clamp(0.0, 1.0)) / 2.0);
+    Duration::try_from_secs_f64(shortened).map_or(backoff.max, |delay| delay.min(backoff.max))
 }
 
 #[cfg(test)]
@@ -178,6 +186,32 @@ mod tests {
         assert_eq!(judge(&policy, &proven[..5]), retry(true));
         assert_eq!(judge(&policy, &proven), Decision::GiveUp);
         assert_eq!(judge(&policy, &[Cause::Interrupted; 50]), Decision::Wait);
+    }
+
+    #[test]
+    fn every_backoff_gives_a_delay_within_its_bound() {
+        let ends = [Duration::ZERO, Duration::from_secs(3), Duration::MAX];
+        let factors = [f32::NAN, -2.0, 0.0, 1.0, 2.0, f32::MAX, f32::INFINITY];
+        for (initial, max) in ends.into_iter().flat_map(|i| ends.map(|max| (i, max))) {
+            for factor in factors {
+                let backoff = Backoff {
+                    initial,
+                    max,
+                    factor,
+                };
+                for (failures, jitter) in [(0, 0.0), (1, 0.5), (9_999, 1.0), (u32::MAX, f32::NAN)] {
+                    let delay = delay(&backoff, failures, jitter);
+                    assert!(delay <= max, "{backoff:?}, {failures}: {delay:?}");
+                    let none = initial.is_zero() || max.is_zero();
+                    assert_eq!(delay.is_zero(), none, "{backoff:?}, {failures}: {delay:?}");
+                }
+            }
+        }
+        let shrinking = Backoff {
+            factor: 0.5,
+            ..Backoff::DEFAULT
+        };
+        assert_eq!(delay(&shrinking, 9, 0.0), shrinking.initial);
     }
 
     #[test]

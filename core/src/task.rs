@@ -54,9 +54,9 @@ impl fmt::Debug for Body {
 pub struct Backoff {
     /// Delay before the second attempt. Default: 1 s.
     pub initial: Duration,
-    /// Longest delay. Default: 60 s.
+    /// Longest delay. Default: 60 s. `Duration::MAX`: no bound.
     pub max: Duration,
-    /// Growth from one delay to the next. Default: 2.
+    /// Growth from one delay to the next. Default: 2. Below 1, and what is no number, counts as 1.
     pub factor: f32,
 }
 
@@ -81,7 +81,7 @@ impl Default for Backoff {
 pub struct TaskOptions {
     /// Attempts after the first, when the task itself fails. Default: 0.
     pub retries: u32,
-    /// Longest time of one attempt, without queueing. Default: none.
+    /// Longest time of one attempt, without queueing. Default: none. `Duration::MAX`: none either. Not zero.
     pub timeout: Option<Duration>,
     /// Delays between attempts.
     pub backoff: Backoff,
@@ -199,7 +199,7 @@ pub struct CallOptions {
     pub key: Option<Arc<str>>,
     /// Attempts after the first.
     pub retries: Option<u32>,
-    /// Longest time of one attempt.
+    /// Longest time of one attempt. `Duration::MAX`: none. Not zero.
     pub timeout: Option<Duration>,
     /// Higher goes first; 0 by default.
     pub priority: i32,
@@ -251,7 +251,8 @@ impl<T> Call<T> {
         self
     }
 
-    /// Bounds the time of one attempt; queueing does not count.
+    /// Bounds the time of one attempt; queueing does not count. `Duration::MAX` lifts the bound of the task's attribute.
+    /// With zero no attempt could do anything: the task is rejected.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options_mut().timeout = Some(timeout);
         self

@@ -26,6 +26,8 @@ use crate::run_payloads::{Payloads, asked_for};
 const BACKEND: &str = "PODPOOL_BACKEND";
 /// From asking a task to stop to killing its process.
 const GRACE: Duration = Duration::from_secs(5);
+/// Shortest lease on this machine.
+const SHORTEST_LEASE: Duration = Duration::from_millis(1);
 
 /// Where tasks run on this machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,13 +125,14 @@ impl Builder {
         self
     }
 
-    /// From asking a task to stop to killing its process. Default: 5 s.
+    /// From asking a task to stop to killing its process. Default: 5 s. Zero kills at once, `Duration::MAX` never.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = Some(grace);
         self
     }
 
-    /// How long a worker owns a parcel before it must renew. Default: 60 s.
+    /// How long a worker owns a parcel before it must renew. Default: 60 s. On this machine 1 ms or more, and
+    /// `Duration::MAX` is for ever; on a cluster 10 s to 600 s, in whole seconds. `build()` refuses anything else.
     pub const fn lease(mut self, lease: Duration) -> Self {
         self.lease = Some(lease);
         self
@@ -230,6 +233,10 @@ impl Builder {
 
     fn into_local(self) -> Result<Local, BuildError> {
         let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        if let Some(lease) = self.lease.filter(|lease| *lease < SHORTEST_LEASE) {
+            let reason = "a worker cannot renew it in time; use 1 ms or more, or leave it out";
+            return Err(setting("lease", format_args!("{lease:?}"), reason));
+        }
         Ok(Local {
             slots: self.workers(workers)?,
             run: self.run_id()?,

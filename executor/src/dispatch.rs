@@ -22,6 +22,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use podpool_core::envelope::{Kind, Seal};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
+use podpool_core::instant::after;
 use podpool_core::queue::publisher::Publisher;
 use podpool_core::queue::{Delivery, QueueError};
 use podpool_core::registry::Registry;
@@ -172,7 +173,7 @@ impl RunningDispatch {
             control: Publisher::new(queues.control.clone()),
             pull: results::pull(queues.results.clone()),
             acks: FuturesUnordered::new(),
-            heartbeat: Instant::now() + HEARTBEAT,
+            heartbeat: after(Instant::now(), HEARTBEAT),
             control_after: Instant::now(),
             submissions: Vec::new(),
             commands: Vec::new(),
@@ -315,7 +316,7 @@ impl RunningDispatch {
     /// A queue that takes nothing for so long is gone.
     fn check_queue(&mut self, now: Instant) {
         if let Some((since, error)) = self.tasks.failing()
-            && now >= *since + BROKER_TIMEOUT
+            && now >= after(*since, BROKER_TIMEOUT)
         {
             let reason = format!("the tasks' queue takes nothing any more: {error}");
             self.break_pool(&reason);

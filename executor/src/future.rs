@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use podpool_core::envelope::Arguments;
 use podpool_core::id::{Attempt, TaskId};
-use podpool_core::task::{Call, CallParts};
+use podpool_core::task::{Call, CallOptions, CallParts};
 use serde::de::DeserializeOwned;
 
 use crate::deadline::Deadline;
@@ -79,7 +79,7 @@ impl<T> TaskFuture<T> {
         } = call;
         let cell = Arc::new(Cell::new(spec));
         let (arguments, refusal) = match arguments {
-            Ok(arguments) => (arguments, None),
+            Ok(arguments) => (arguments, refused(options.as_deref())),
             Err(error) => (Arguments::default(), Some(error.to_string())),
         };
         let submission = Submission {
@@ -162,6 +162,15 @@ impl<T> TaskFuture<T> {
     fn subject(&self) -> Subject {
         self.cell.subject()
     }
+}
+
+/// Why a call cannot run, by its options.
+fn refused(options: Option<&CallOptions>) -> Option<String> {
+    let timeout = options?.timeout?;
+    timeout.is_zero().then(|| {
+        "its timeout is zero, in which no attempt can do anything; give it a longer one, or Duration::MAX for none"
+            .to_owned()
+    })
 }
 
 impl<T: DeserializeOwned + 'static> TaskFuture<T> {

@@ -29,4 +29,6 @@ pub use self::error::{AdminError, ConnectError};
 pub use self::labels::RunLabels;
 pub use self::names::{ControlNames, GivenNames, InvalidNames, QueueNames, RunNames};
 pub use self::owner::{Owner, Ownership};
+#[cfg(feature = "kubernetes")]
+pub(crate) use self::queue::check_lease;
 pub use self::queue::{InvalidLease, PubSubQueue};

@@ -135,6 +135,45 @@ fn nothing_is_put_off() {
 }
 
 #[test]
+fn moments_are_added_up_in_one_place() {
+    // Left of a bare `+`, these are moments: with a long duration the sum panics.
+    let moments = [
+        "now",
+        "Instant::now()",
+        "since",
+        "heard",
+        "*since",
+        "*at",
+        "since?",
+        "last",
+        "until",
+    ];
+    refuse(
+        "Instant + Duration may panic: use core's instant::after",
+        |path, text| {
+            let own = ["core/src", "executor/src"].iter().any(|part| {
+                path.strip_prefix(root())
+                    .is_ok_and(|path| path.starts_with(part))
+            });
+            let exempt = is_test(path) || path.iter().any(|part| part == "simulation");
+            let simulation = path.ends_with("simulation.rs") || path.ends_with("fake.rs");
+            if !own || exempt || simulation {
+                return None;
+            }
+            let code = text.lines().take(own_lines(text));
+            code.filter(|line| !line.trim_start().starts_with("//"))
+                .find(|line| {
+                    let sums = line.match_indices(" + ").map(|(at, _)| &line[..at]);
+                    sums.flat_map(|left| left.rsplit([' ', '(', '|', '.', '!']).next())
+                        .any(|left| moments.contains(&left) || left == ")")
+                        || line.contains("Instant::now() + ")
+                })
+                .map(|line| line.trim().to_owned())
+        },
+    );
+}
+
+#[test]
 fn core_knows_no_back_end() {
     let manifest = read(&root().join("core/Cargo.toml"));
     for line in manifest.lines() {

@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep_until};
 pub use self::faults::{CallFaults, FaultCounts, Faults};
 use super::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 
+use crate::instant::after;
+
 /// A queue that wraps another and adds [`Faults`].
 ///
 /// The same seed and the same order of calls and answers give the same faults. A delivery that one taker's call
@@ -166,7 +168,7 @@ impl<Q: Queue> Faulty<Q> {
             if taken.is_empty() {
                 // The queue inside may answer early; what is held back is waited for all the same.
                 match next {
-                    Some(pause) => sleep_until(now + pause).await,
+                    Some(pause) => sleep_until(after(now, pause)).await,
                     None => return Ok(taken),
                 }
             }
@@ -195,7 +197,10 @@ impl<Q: Queue> Faulty<Q> {
                 Fate::Drop => {}
                 Fate::Lose => drop(self.inner.ack(&[delivery.lease]).await),
                 Fate::Reorder => delivered.extend(self.send_back(delivery).await),
-                Fate::Delay(time) => self.lock().late.push((Instant::now() + time, delivery)),
+                Fate::Delay(time) => self
+                    .lock()
+                    .late
+                    .push((after(Instant::now(), time), delivery)),
             }
         }
         delivered

@@ -18,6 +18,8 @@ use tokio::time::{Instant, timeout_at};
 
 use self::name::LeaseKey;
 use self::state::State;
+use crate::instant::after;
+
 use super::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 
 /// Largest message of [`MemoryQueue::local`]: 1 GiB, as much as one value may decode to.
@@ -28,9 +30,6 @@ const LOCAL_LEASE: Duration = Duration::from_secs(60);
 
 /// Shortest lease. A message leased for no time at all would come back before it was handed over.
 const SHORTEST_LEASE: Duration = Duration::from_millis(1);
-
-/// Stands for "never" where a duration leads past what the clock can say.
-const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// A queue in the memory of this process.
 ///
@@ -223,11 +222,6 @@ impl fmt::Debug for MemoryQueue {
 fn deliver((key, body): (LeaseKey, Bytes)) -> Delivery {
     let lease = key.name();
     Delivery { lease, body }
-}
-
-/// `now` and a duration, however long.
-fn after(now: Instant, duration: Duration) -> Instant {
-    now.checked_add(duration).unwrap_or_else(|| now + FAR)
 }
 
 #[cfg(test)]

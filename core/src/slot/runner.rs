@@ -15,6 +15,7 @@ use crate::codec;
 use crate::envelope::EntryOptions;
 use crate::envelope::entry::{self, MAX_OUTPUT, TASK_HEAD, TaskHead};
 use crate::id::{Attempt, ExecutionId, TaskId, WorkerId};
+use crate::instant::{NEVER, after};
 use crate::outcome::{Cause, Failure, Ran, wall_clock};
 use crate::registry::Registry;
 use crate::task::{Body, Place, TaskContext, TaskSpec};
@@ -267,7 +268,9 @@ fn apply(
         timeout = options.timeout.or(timeout);
         context.key = options.key;
     }
-    context.deadline = timeout.and_then(|timeout| now.checked_add(timeout));
+    context.deadline = timeout
+        .filter(|timeout| *timeout < NEVER)
+        .map(|timeout| after(now, timeout));
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::id::{Attempt, ExecutionId, TaskId};
+use crate::instant::after;
 
 /// Takes the list of what runs, each time it has changed and before the next slot is fed.
 pub type RunningSink = Box<dyn FnMut(&[(ExecutionId, TaskId, Attempt)]) + Send>;
@@ -68,7 +69,7 @@ pub(super) struct Patience {
 impl Patience {
     pub(super) fn new(conduct: &Conduct, now: Instant) -> Self {
         Self {
-            pull_from: conduct.greeting.map(|greeting| now + greeting),
+            pull_from: conduct.greeting.map(|greeting| after(now, greeting)),
             heard: now,
             refused_since: None,
             served: false,
@@ -107,12 +108,12 @@ impl Patience {
     /// The queue refused a pull; says whether that lasts too long.
     pub(super) fn refused(&mut self, now: Instant) -> bool {
         let since = *self.refused_since.get_or_insert(now);
-        !self.served && self.refusal.is_some_and(|most| now >= since + most)
+        !self.served && self.refusal.is_some_and(|most| now >= after(since, most))
     }
 
     /// When the worker leaves if nothing is heard and nothing is there to do.
     pub(super) fn idle_until(&self) -> Option<Instant> {
-        self.idle.map(|idle| self.heard + idle)
+        self.idle.map(|idle| after(self.heard, idle))
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::codec;
 use crate::envelope::EntryOptions;
 use crate::envelope::entry::{TASK_HEAD, TaskHead, task_head};
+use crate::instant::NEVER;
 
 use super::estimate::Estimates;
 
@@ -102,14 +103,16 @@ pub fn cut(
     cut
 }
 
-/// The timeout of the task whose entry begins `entry`: its call's own, or its kind's.
+/// The timeout of the task whose entry begins `entry`: its call's own, or its kind's. One that never comes is none.
 #[must_use]
 pub fn timeout(entry: &[u8], head: &TaskHead, kinds: &[KindInfo]) -> Option<Duration> {
-    options(entry, head).timeout.or_else(|| {
+    let timeout = options(entry, head).timeout.or_else(|| {
         kinds
             .get(usize::from(head.kind))
             .and_then(|kind| kind.timeout)
-    })
+    });
+    // What travelled is not trusted: a timeout past any clock is none.
+    timeout.filter(|timeout| *timeout < NEVER)
 }
 
 fn options(entry: &[u8], head: &TaskHead) -> EntryOptions {

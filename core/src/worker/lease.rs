@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::instant::after;
 use crate::queue::{LeaseId, QueueError};
 
 /// The leases that a worker holds.
@@ -60,7 +61,7 @@ impl Leases {
         let old = self
             .held
             .iter_mut()
-            .filter(|(_, held)| !held.renewing && now >= held.since + tick);
+            .filter(|(_, held)| !held.renewing && now >= after(held.since, tick));
         old.map(|(lease, held)| {
             held.renewing = true;
             lease.clone()
@@ -96,7 +97,9 @@ impl Leases {
     /// The leases that ran out because no renewal came through.
     pub fn expired(&mut self, now: Instant) -> Vec<LeaseId> {
         let lease = self.lease;
-        let over = self.held.extract_if(|_, held| now >= held.since + lease);
+        let over = self
+            .held
+            .extract_if(|_, held| now >= after(held.since, lease));
         over.map(|(lease, _)| lease).collect()
     }
 }

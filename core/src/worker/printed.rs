@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::envelope::PrintedLine;
 use crate::id::{Attempt, TaskId};
+use crate::instant::after;
 use crate::slot::{SlotId, Stream};
 
 /// How long lines are gathered.
@@ -83,7 +84,7 @@ impl Printed {
     /// Adds a line, or counts it as left out when more was printed than may be sent.
     pub(super) fn push(&mut self, now: Instant, line: OutputLine<'_>) {
         self.refill(now);
-        self.due.get_or_insert(now + GATHER);
+        self.due.get_or_insert(after(now, GATHER));
         let text = shortened(line.line);
         let cost = text.len() + 32;
         if cost > self.budget {
@@ -106,7 +107,10 @@ impl Printed {
     /// The lines that were gathered, and how many were left out, when they are due or `all` is asked for.
     pub(super) fn take(&mut self, now: Instant, all: bool) -> Option<(Vec<PrintedLine>, u64)> {
         let due = self.due.filter(|due| all || now >= *due)?;
-        debug_assert!(due <= now + GATHER, "lines are gathered for a moment only");
+        debug_assert!(
+            due <= after(now, GATHER),
+            "lines are gathered for a moment only"
+        );
         self.due = None;
         Some((
             std::mem::take(&mut self.lines),

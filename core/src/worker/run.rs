@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use crate::envelope::{self, Hello};
 use crate::id::{Attempt, ExecutionId, TaskId};
+use crate::instant::after;
 use crate::queue::publisher::Publisher;
 use crate::queue::{Delivery, LeaseId, Queue, QueueError};
 use crate::slot::{Launch, Running, Slot, SlotEvent, SlotId};
@@ -185,7 +186,7 @@ impl RunningWorker {
             events_tx,
             lost,
             orders,
-            heartbeat: Instant::now() + heartbeat_every,
+            heartbeat: after(Instant::now(), heartbeat_every),
             heartbeat_every,
             left: None,
             kill_at: None,
@@ -261,7 +262,7 @@ impl RunningWorker {
     }
 
     fn beat(&mut self, now: Instant) {
-        self.heartbeat = now + self.heartbeat_every;
+        self.heartbeat = after(now, self.heartbeat_every);
         let alive = self.state.alive().message(&self.worker.settings.seal);
         self.results.push(alive, None);
         for (task, name, since) in self.state.long_running(now, LONG) {

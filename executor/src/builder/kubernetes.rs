@@ -10,7 +10,7 @@ use crate::error::BuildError;
 use crate::executor::PodPoolExecutor;
 use crate::kubernetes::spec::{PullPolicy, SecretFile, SpecError, WorkerSpec};
 use crate::output;
-use crate::pubsub::{GivenNames, RunNames};
+use crate::pubsub::{GivenNames, RunNames, check_lease};
 use crate::run_payloads::asked_for;
 
 use super::{Builder, GRACE, encode, setting};
@@ -116,34 +116,35 @@ impl Builder {
         self
     }
 
-    /// From a worker's SIGTERM to its SIGKILL. Default 30 s; or `PODPOOL_GRACE`.
+    /// From a worker's SIGTERM to its SIGKILL. Default 30 s, 6 s to an hour; or `PODPOOL_GRACE`.
     pub const fn worker_grace(mut self, grace: Duration) -> Self {
         self.cluster.spec.grace = Some(grace);
         self
     }
 
-    /// How long the run may last; then everything of it may be removed. Default 7 days, at most 30; or
+    /// How long the run may last; then everything of it may be removed. Default 7 days, a minute to 30 days; or
     /// `PODPOOL_RUN_DEADLINE`.
     pub const fn run_deadline(mut self, deadline: Duration) -> Self {
         self.cluster.spec.deadline = Some(deadline);
         self
     }
 
-    /// A worker without work and without a master leaves after this. Default 5 min; or `PODPOOL_IDLE_TIMEOUT`.
+    /// A worker without work and without a master leaves after this. Default 5 min, 10 s at least; or `PODPOOL_IDLE_TIMEOUT`.
+    /// `Duration::MAX`: not before the run ends.
     pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.cluster.spec.idle_timeout = Some(timeout);
         self
     }
 
-    /// How long an image or a setting may be refused before the pool breaks. Default 60 s; or
-    /// `PODPOOL_START_TIMEOUT`.
+    /// How long an image or a setting may be refused before the pool breaks. Default 60 s, 1 s at least; or
+    /// `PODPOOL_START_TIMEOUT`. `Duration::MAX`: until the run's deadline.
     pub const fn start_timeout(mut self, timeout: Duration) -> Self {
         self.cluster.spec.start_timeout = Some(timeout);
         self
     }
 
-    /// How long workers may wait for a node or a quota before the pool breaks. Default 5 min; or
-    /// `PODPOOL_SCHEDULE_TIMEOUT`.
+    /// How long workers may wait for a node or a quota before the pool breaks. Default 5 min, 1 s at least; or
+    /// `PODPOOL_SCHEDULE_TIMEOUT`. `Duration::MAX`: until the run's deadline.
     pub const fn schedule_timeout(mut self, timeout: Duration) -> Self {
         self.cluster.spec.schedule_timeout = Some(timeout);
         self
@@ -181,6 +182,10 @@ impl Builder {
         let refused = |error: SpecError| setting(&error.setting, &error.value, &error.reason);
         let spec = settings.spec.or_environment(variable).map_err(refused)?;
         spec.check().map_err(refused)?;
+        if let Some(lease) = self.lease {
+            check_lease(lease)
+                .map_err(|error| setting("lease", format_args!("{lease:?}"), error))?;
+        }
         let (run, key, epoch) = match settings.succession {
             Some(succession) => succession,
             None => (self.run_id()?, fresh_key()?, 1),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::stream::StreamExt;
 use podpool_core::fleet::FleetOrder;
 use podpool_core::id::RunId;
+use podpool_core::instant::after;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
@@ -77,7 +78,7 @@ impl RunningDispatch {
 
     /// The workers are gone: takes what they said last.
     pub(super) async fn hear_out(&mut self) {
-        let end = Instant::now() + HEAR_OUT;
+        let end = after(Instant::now(), HEAR_OUT);
         while Instant::now() < end
             && let Ok(Ok(said)) = timeout(QUIET, &mut self.pull).await
         {

@@ -2,6 +2,7 @@
 
 use podpool_core::envelope::{Printed, RunState};
 use podpool_core::fleet::FleetOrder;
+use podpool_core::instant::after;
 use podpool_core::worker::OutputLine;
 use tokio::time::Instant;
 use tracing::warn;
@@ -69,18 +70,18 @@ impl RunningDispatch {
         }
         if self.ending {
             // The last word is the state above; after it nobody listens.
-            self.heartbeat = now + HEARTBEAT;
+            self.heartbeat = after(now, HEARTBEAT);
         }
         let due = now >= self.heartbeat;
         if due {
-            self.heartbeat = now + HEARTBEAT;
+            self.heartbeat = after(now, HEARTBEAT);
         }
         // A burst of cancels is one message, not one each.
         let settled = now >= self.control_after;
         if (settled || due)
             && let Some(control) = self.state.control(now, due)
         {
-            self.control_after = now + self.control_pause;
+            self.control_after = after(now, self.control_pause);
             self.control.push(control.message(&self.seal), None);
         }
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podpool_core::fleet::FleetEvent;
+use podpool_core::instant::after;
 use tokio::time::Instant;
 
 use super::diagnose::{JobVerdict, Patience, Verdict, judge_job_note};
@@ -195,7 +196,7 @@ impl State {
             Some((since, times, _)) => (since, times + 1),
             None => (now, 1),
         };
-        self.not_before = Some(now + pause(times));
+        self.not_before = Some(after(now, pause(times)));
         if refusal.lasting {
             self.fatal(now, refusal.reason.clone());
         }
@@ -225,7 +226,7 @@ impl State {
             JobVerdict::Going | JobVerdict::Held | JobVerdict::Done => {}
             JobVerdict::Refused(message) => {
                 let reason = format!("a worker says that none can do its work: {message}");
-                self.fatal(now + WORDS, reason);
+                self.fatal(after(now, WORDS), reason);
             }
             JobVerdict::Overdue => {
                 let reason = "the run's deadline is over, and its workers were ended; give it more time with deadline";
@@ -397,8 +398,8 @@ impl State {
         // The first deaths may be bad luck; then each makes the next pause longer.
         let deaths = self.barren.as_ref().map_or(0, |barren| barren.deaths);
         let interval = pause_from(INTERVAL, deaths.saturating_sub(2));
-        let after_last = self.opened_at.map(|last| last + interval);
-        [Some(since + gather), after_last, self.not_before]
+        let after_last = self.opened_at.map(|last| after(last, interval));
+        [Some(after(since, gather)), after_last, self.not_before]
             .into_iter()
             .flatten()
             .fold(since, Instant::max)

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use kube::runtime::watcher::Event;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
+use podpool_core::instant::after;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -130,7 +131,7 @@ impl Work {
             touched: false,
             opener: Arc::new(Opener {
                 fingerprint: fleet.secret.fingerprint(),
-                ends: Instant::now() + lasts,
+                ends: after(Instant::now(), lasts),
                 deadline: jiff::Timestamp::now().as_second().saturating_add(seconds),
                 fleet,
             }),
@@ -234,7 +235,7 @@ impl Work {
         let mut leftovers = Vec::new();
         if self.touched || !self.state.unretired().is_empty() {
             if wait {
-                let end = Instant::now() + LEAVE;
+                let end = after(Instant::now(), LEAVE);
                 self.wait_for(end, State::pods_left).await;
             }
             leftovers = self.remove().await;
@@ -283,7 +284,7 @@ impl Work {
             ));
         }
         let bound = REMOVAL.max(opener.fleet.spec.grace_time() + Duration::from_secs(10));
-        if self.wait_until_gone(Instant::now() + bound).await > 0 {
+        if self.wait_until_gone(after(Instant::now(), bound)).await > 0 {
             for (name, reachable) in self.state.names_left() {
                 let pod =
                     format!("pod {name} of namespace {namespace} has not gone within {bound:?}");

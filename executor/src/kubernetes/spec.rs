@@ -232,19 +232,22 @@ impl WorkerSpec {
     /// When an idle worker without a master leaves.
     #[must_use]
     pub fn idle_time(&self) -> Duration {
-        self.idle_timeout.unwrap_or(Duration::from_secs(300))
+        let time = self.idle_timeout.unwrap_or(Duration::from_secs(300));
+        time.min(MAX_DEADLINE)
     }
 
     /// How long image and settings may be refused.
     #[must_use]
     pub fn start_time(&self) -> Duration {
-        self.start_timeout.unwrap_or(Duration::from_secs(60))
+        let time = self.start_timeout.unwrap_or(Duration::from_secs(60));
+        time.min(MAX_DEADLINE)
     }
 
     /// How long workers may wait for a place.
     #[must_use]
     pub fn schedule_time(&self) -> Duration {
-        self.schedule_timeout.unwrap_or(Duration::from_secs(300))
+        let time = self.schedule_timeout.unwrap_or(Duration::from_secs(300));
+        time.min(MAX_DEADLINE)
     }
 }
 

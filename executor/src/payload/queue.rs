@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::future::{join, join_all, try_join_all};
 use podpool_core::envelope::reference::{Cut, Part};
 use podpool_core::envelope::{Message, Reference, Seal};
+use podpool_core::instant::after;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
@@ -218,14 +219,14 @@ impl PayloadQueue {
 
     /// Fetches a payload, again while the store fails.
     async fn fetch(&self, part: &Part) -> Result<Bytes, Fault> {
-        let until = Instant::now() + INSIST;
+        let until = after(Instant::now(), INSIST);
         let mut delay = FIRST;
         loop {
             let fault = match self.store.get(part).await {
                 Err(fault @ (Fault::Passing(_) | Fault::Denied(_))) => fault,
                 other => return other,
             };
-            if Instant::now() + delay >= until {
+            if after(Instant::now(), delay) >= until {
                 return Err(fault);
             }
             sleep(delay).await;

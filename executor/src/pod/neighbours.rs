@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podpool_core::id::RunId;
+use podpool_core::instant::after;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::warn;
@@ -40,7 +41,7 @@ struct Told(HashMap<RunId, Instant>);
 
 impl Told {
     fn is_due(&self, run: &RunId, now: Instant) -> bool {
-        self.0.get(run).is_none_or(|at| now >= *at + PAUSE)
+        self.0.get(run).is_none_or(|at| now >= after(*at, PAUSE))
     }
 
     fn note(&mut self, run: RunId, now: Instant) {

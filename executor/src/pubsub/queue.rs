@@ -311,6 +311,15 @@ impl fmt::Debug for PubSubQueue {
     }
 }
 
+#[cfg(feature = "kubernetes")]
+/// Whether Pub/Sub can lease messages for so long.
+///
+/// # Errors
+/// [`InvalidLease`] says what it can.
+pub(crate) fn check_lease(lease: Duration) -> Result<(), InvalidLease> {
+    lease_seconds(lease).map(drop)
+}
+
 fn lease_seconds(lease: Duration) -> Result<i32, InvalidLease> {
     let seconds = lease.as_secs();
     if !LEASES.contains(&seconds) || lease.subsec_nanos() != 0 {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::name::LeaseKey;
+use crate::instant::after;
 
 /// The end of a chain: a place that no table reaches.
 const END: u32 = u32::MAX;
@@ -156,7 +157,7 @@ impl State {
     }
 
     fn expiry(&self, now: Instant) -> Instant {
-        super::after(now, self.lease)
+        after(now, self.lease)
     }
 
     fn holds(&self, key: LeaseKey) -> bool {

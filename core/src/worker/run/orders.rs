@@ -4,6 +4,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::envelope::{Control, Message, RunState};
+use crate::instant::after;
 use crate::queue::{Delivery, QueueError};
 
 use super::super::conduct::Left;
@@ -71,7 +72,7 @@ impl RunningWorker {
                 self.leave(Left::Terminated);
                 self.state.terminate();
                 // A short grace is halved between the tasks and the last words.
-                self.kill_at = Some(now + grace - LAST_WORDS.min(grace / 2));
+                self.kill_at = Some(after(now, grace - LAST_WORDS.min(grace / 2)));
             }
         }
     }

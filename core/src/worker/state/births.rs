@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::instant::after;
+
 /// Slots that may die in a row before any was ready; then the pool is broken, unless others live.
 const STILLBORN: u32 = 3;
 /// Delay before a slot is tried beside living ones, once so many died.
@@ -62,7 +64,7 @@ impl Births {
         let due = self.due.filter(|due| *due > now).unwrap_or_else(|| {
             let delay = FIRST_DELAY.saturating_mul(2_u32.saturating_pow(self.delays));
             self.delays += 1;
-            now + delay.min(LAST_DELAY)
+            after(now, delay.min(LAST_DELAY))
         });
         self.due = Some(due);
         Next::After(due - now)

@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use crate::envelope::entry::{TaskHead, task_head};
+use crate::instant::after;
 
 use super::super::effect::Effect;
 use super::State;
@@ -103,7 +104,7 @@ impl State {
                 }
             }
         }
-        let grace_ends = now + self.settings.grace;
+        let grace_ends = after(now, self.settings.grace);
         let mut last = None;
         for (at, place, head) in cancelled {
             let slot = &mut self.slots[at];

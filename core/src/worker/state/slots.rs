@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::id::TaskId;
+use crate::instant::after;
 use crate::slot::SlotId;
 
 /// Work below this is soon over: a slot may have a second frame waiting behind it.
@@ -94,7 +95,7 @@ impl SlotState {
             && let Some(next) = self.frames.front_mut()
         {
             next.since = Some(now);
-            next.stop_by = next.stop_by.map(|_| now + grace);
+            next.stop_by = next.stop_by.map(|_| after(now, grace));
         }
     }
 
@@ -111,7 +112,11 @@ impl SlotState {
 
     /// Whether a second frame may wait in it: what it has is short, and it is not stuck in it.
     pub(super) fn has_room_behind(&self, now: Instant) -> bool {
-        let moves = |frame: &InFlight| frame.since.is_some_and(|since| now < since + 2 * SHORT);
+        let moves = |frame: &InFlight| {
+            frame
+                .since
+                .is_some_and(|since| now < after(since, 2 * SHORT))
+        };
         self.phase == Phase::Ready
             && self.frames.len() == 1
             && self.is_short()

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::envelope::Parcel;
 use crate::envelope::entry::task_head;
+use crate::instant::after;
 use crate::slot::Running;
 
 use super::super::effect::{Effect, Probe, Receipt, Topic};
@@ -33,7 +34,7 @@ impl State {
             .pending
             .iter()
             .filter(|chunk| self.may_put_back(chunk.execution));
-        let chunks = chunks.map(|chunk| chunk.since + PUT_BACK).min();
+        let chunks = chunks.map(|chunk| after(chunk.since, PUT_BACK)).min();
         [slots, chunks, self.births.due()]
             .into_iter()
             .flatten()
@@ -70,7 +71,7 @@ impl State {
         let (Some(since), Some(shortest)) = (frame.since, frame.timeout) else {
             return;
         };
-        if now < since + shortest || self.slots[at].sentence.is_some() {
+        if now < after(since, shortest) || self.slots[at].sentence.is_some() {
             return;
         }
         let running = running_or_front(frame, since, probe.running(id));
@@ -88,11 +89,11 @@ impl State {
         let limit = timeout(entry, &head, known.as_deref().unwrap_or_default());
         // Another task of the frame may run by now: its time counts from its own beginning.
         let again = match limit {
-            Some(limit) if now >= running.since + limit => {
+            Some(limit) if now >= after(running.since, limit) => {
                 self.kill(at, Sentence::TimedOut(head.task, limit));
                 return;
             }
-            Some(limit) => running.since + limit.saturating_sub(shortest),
+            Some(limit) => after(running.since, limit.saturating_sub(shortest)),
             None => now,
         };
         self.slots[at].frames[0].since = Some(again);
@@ -148,11 +149,9 @@ impl State {
     }
 
     fn put_back_old(&mut self, now: Instant) {
-        while let Some(at) = self
-            .pending
-            .iter()
-            .position(|chunk| now >= chunk.since + PUT_BACK && self.may_put_back(chunk.execution))
-        {
+        while let Some(at) = self.pending.iter().position(|chunk| {
+            now >= after(chunk.since, PUT_BACK) && self.may_put_back(chunk.execution)
+        }) {
             self.put_back(at);
         }
     }
@@ -190,7 +189,7 @@ fn slot_deadline(slot: &SlotState, idle: bool) -> Option<Instant> {
     let timeout = frame
         .since
         .zip(frame.timeout)
-        .map(|(since, timeout)| since + timeout);
+        .map(|(since, timeout)| after(since, timeout));
     let steal = if idle { steal_at(slot) } else { None };
     [timeout, frame.stop_by, steal].into_iter().flatten().min()
 }
@@ -201,7 +200,7 @@ fn steal_at(slot: &SlotState) -> Option<Instant> {
     let asked = slot.frames.iter().any(|frame| frame.revoking);
     let unstarted = slot.left() > 1 && slot.phase == Phase::Ready;
 
-    (unstarted && !asked).then_some(front.since? + STEAL)
+    (unstarted && !asked).then_some(after(front.since?, STEAL))
 }
 
 /// What runs in a frame: what the slot wrote down, or the frame's first task since it was first in line.

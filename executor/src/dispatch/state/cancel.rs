@@ -2,6 +2,7 @@
 
 use podpool_core::envelope::{Control, RunState};
 use podpool_core::id::{Attempt, TaskId, WorkerId};
+use podpool_core::instant::after;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -86,7 +87,7 @@ impl State {
 
     /// Workers that greeted lately: each waits for this before it pulls.
     fn greeted(&self, now: Instant) -> Vec<WorkerId> {
-        let lately = |at: Option<Instant>| at.is_some_and(|at| now < at + GREETED);
+        let lately = |at: Option<Instant>| at.is_some_and(|at| now < after(at, GREETED));
         let workers = self
             .workers
             .iter()

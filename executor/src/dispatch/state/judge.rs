@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use podpool_core::id::{Attempt, ExecutionId, TaskId};
+use podpool_core::instant;
 use podpool_core::outcome::{Cause, Failure};
 use podpool_core::retry::{Decision, Policy, decide};
 use tokio::time::Instant;
@@ -84,7 +85,8 @@ impl State {
         if after.is_zero() {
             self.publish_again(id);
         } else {
-            self.delayed.push(Reverse((now + after, id.0)));
+            self.delayed
+                .push(Reverse((instant::after(now, after), id.0)));
         }
     }
 

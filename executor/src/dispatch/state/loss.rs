@@ -6,6 +6,7 @@ use std::time::Duration;
 use podpool_core::envelope::TaskRun;
 use podpool_core::fleet::{Departure, End, FleetOrder};
 use podpool_core::id::{Attempt, TaskId, WorkerId};
+use podpool_core::instant::after;
 use podpool_core::outcome::{Cause, Exit, Failure};
 use tokio::time::Instant;
 use tracing::warn;
@@ -74,7 +75,7 @@ impl State {
         let Some(silence) = self.settings.silence.filter(|_| self.caught_up) else {
             return;
         };
-        let silent = |worker: &WorkerState| !worker.gone && now >= worker.heard + silence;
+        let silent = |worker: &WorkerState| !worker.gone && now >= after(worker.heard, silence);
         let lost = self.workers.iter().filter(|(_, worker)| silent(worker));
         let lost: Vec<WorkerId> = lost.map(|(id, _)| *id).collect();
         for id in lost {
@@ -112,7 +113,7 @@ impl State {
     pub(super) fn silence_deadline(&self) -> Option<Instant> {
         let silence = self.settings.silence?;
         let live = self.workers.values().filter(|worker| !worker.gone);
-        live.map(|worker| worker.heard + silence).min()
+        live.map(|worker| after(worker.heard, silence)).min()
     }
 
     /// Those of some attempts that are still expected to end, each once.

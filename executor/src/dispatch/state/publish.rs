@@ -5,6 +5,7 @@ use podpool_core::codec;
 use podpool_core::envelope::entry::put_task;
 use podpool_core::envelope::{Body, EntryOptions, Kind, Parcel as ParcelHead, TaskRun};
 use podpool_core::id::TaskId;
+use podpool_core::instant::after;
 use podpool_core::outcome::{Cause, Failure};
 use tokio::time::Instant;
 
@@ -64,7 +65,8 @@ impl State {
         });
         self.newest_parcel = number;
         let message = self.message(kind, alone, draft);
-        self.redrive_at.get_or_insert(now + self.settings.lease);
+        self.redrive_at
+            .get_or_insert(after(now, self.settings.lease));
         Some(message)
     }
 

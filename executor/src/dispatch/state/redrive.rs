@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use podpool_core::id::TaskId;
+use podpool_core::instant::after;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -19,8 +20,8 @@ impl State {
         if self.redrive_at.is_none_or(|at| now < at) {
             return;
         }
-        self.redrive_at = (self.parcels.out() > 0).then(|| now + self.settings.lease);
-        let Some(before) = now.checked_sub(self.settings.lease * LEASES) else {
+        self.redrive_at = (self.parcels.out() > 0).then(|| after(now, self.settings.lease));
+        let Some(before) = now.checked_sub(self.settings.lease.saturating_mul(LEASES)) else {
             return;
         };
         // A worker that fell silent holds nothing: what it had comes back by its lease, or is lost.

@@ -1,6 +1,7 @@
 //! When the fleet gives up: no worker can start, none is alive, and the time for it to pass is over.
 
 use podpool_core::fleet::FleetEvent;
+use podpool_core::instant::after;
 use tokio::time::Instant;
 
 use super::pods::{Phase, Trouble};
@@ -24,7 +25,7 @@ impl State {
         let alive = self.alive();
         if let Some((_, reason)) = self.fatal.take_if(|(at, _)| *at <= now) {
             if alive {
-                self.not_before = Some(now + super::LONGEST_PAUSE);
+                self.not_before = Some(after(now, super::LONGEST_PAUSE));
                 self.effects.push(Effect::Warn(reason));
             } else {
                 self.give_up(reason);
@@ -111,13 +112,13 @@ impl State {
             Some((end, Source::Cohort(*number, cohort.trouble.as_ref())))
         });
         let refused = self.refused.as_ref();
-        let refused =
-            refused.map(|(since, _, reason)| (*since + limits.schedule, Source::Refused(reason)));
+        let refused = refused
+            .map(|(since, _, reason)| (after(*since, limits.schedule), Source::Refused(reason)));
         let barren = self.barren.as_ref().map(|barren| {
             let end = if barren.deaths >= DEATHS {
                 barren.since
             } else {
-                barren.since + limits.schedule
+                after(barren.since, limits.schedule)
             };
             (end, Source::Barren(&barren.words))
         });
@@ -147,8 +148,8 @@ impl Trouble {
     /// When it has lasted too long; never for a pod that somebody holds.
     pub(super) fn end(&self, limits: &Limits) -> Option<Instant> {
         match self.patience {
-            Some(kind) => Some(self.since + patience(limits, kind)),
-            None if self.reason.is_empty() => Some(self.since + limits.schedule),
+            Some(kind) => Some(after(self.since, patience(limits, kind))),
+            None if self.reason.is_empty() => Some(after(self.since, limits.schedule)),
             None => None,
         }
     }
@@ -172,7 +173,7 @@ impl Cohort {
         }
         match &self.trouble {
             Some(trouble) => trouble.end(limits),
-            None => Some(self.since + limits.schedule),
+            None => Some(after(self.since, limits.schedule)),
         }
     }
 }

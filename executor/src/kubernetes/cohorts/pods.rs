@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podpool_core::fleet::{End, FleetEvent};
+use podpool_core::instant::after;
 use tokio::time::Instant;
 
 use super::super::diagnose::{Context, Gone, Patience, Verdict, judge_pod_note};
@@ -103,7 +104,9 @@ impl PodState {
 
     /// When it has waited too long for its node.
     pub(super) fn overdue_at(&self) -> Option<Instant> {
-        self.assigned.filter(|_| !self.untaken).map(|at| at + TAKEN)
+        self.assigned
+            .filter(|_| !self.untaken)
+            .map(|at| after(at, TAKEN))
     }
 }
 

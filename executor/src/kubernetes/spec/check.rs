@@ -97,31 +97,21 @@ impl WorkerSpec {
 
     fn check_times(&self) -> Result<(), SpecError> {
         let bounds = [
-            ("grace", self.grace, 6, 3600),
-            ("deadline", self.deadline, 60, MAX_DEADLINE.as_secs()),
-            (
-                "idle_timeout",
-                self.idle_timeout,
-                10,
-                MAX_DEADLINE.as_secs(),
-            ),
-            (
-                "start_timeout",
-                self.start_timeout,
-                1,
-                MAX_DEADLINE.as_secs(),
-            ),
-            (
-                "schedule_timeout",
-                self.schedule_timeout,
-                1,
-                MAX_DEADLINE.as_secs(),
-            ),
+            ("grace", self.grace, 6, Some(3600)),
+            ("deadline", self.deadline, 60, Some(MAX_DEADLINE.as_secs())),
+            // Longer than any run lasts is for ever.
+            ("idle_timeout", self.idle_timeout, 10, None),
+            ("start_timeout", self.start_timeout, 1, None),
+            ("schedule_timeout", self.schedule_timeout, 1, None),
         ];
         for (setting, time, least, most) in bounds {
             let Some(time) = time else { continue };
-            if time < Duration::from_secs(least) || time > Duration::from_secs(most) {
-                let reason = format!("use {least} s to {most} s");
+            let too_long = most.is_some_and(|most| time > Duration::from_secs(most));
+            if time < Duration::from_secs(least) || too_long {
+                let reason = match most {
+                    Some(most) => format!("use {least} s to {most} s"),
+                    None => format!("use {least} s or more"),
+                };
                 return Err(SpecError::new(setting, format_args!("{time:?}"), reason));
             }
         }

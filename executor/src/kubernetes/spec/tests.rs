@@ -150,6 +150,36 @@ fn names_sizes_and_times_are_checked_by_name() {
 }
 
 #[test]
+fn no_time_is_refused_without_its_name_and_never_may_be_said() {
+    for zero in [
+        (|s| s.idle_timeout = Some(Duration::ZERO)) as fn(&mut WorkerSpec),
+        |s| s.start_timeout = Some(Duration::ZERO),
+        |s| s.schedule_timeout = Some(Duration::ZERO),
+        |s| s.grace = Some(Duration::MAX),
+        |s| s.deadline = Some(Duration::MAX),
+    ] {
+        let setting = refused(&with(zero)).setting;
+        let names = [
+            "idle_timeout",
+            "start_timeout",
+            "schedule_timeout",
+            "grace",
+            "deadline",
+        ];
+        assert!(names.contains(&setting.as_str()), "{setting}");
+    }
+    let spec = with(|s| {
+        s.idle_timeout = Some(Duration::MAX);
+        s.start_timeout = Some(Duration::MAX);
+        s.schedule_timeout = Some(Duration::MAX);
+    });
+    assert_eq!(spec.check(), Ok(()));
+    for time in [spec.idle_time(), spec.start_time(), spec.schedule_time()] {
+        assert_eq!(time, MAX_DEADLINE, "no longer than any run lasts");
+    }
+}
+
+#[test]
 fn variables_and_files_cannot_displace_what_the_fleet_gives() {
     let env = |name: &str| with(|spec| spec.env = vec![(name.to_owned(), "v".to_owned())]);
     assert_eq!(env("AWS_REGION").check(), Ok(()));
