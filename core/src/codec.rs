@@ -7,6 +7,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::outcome::{MESSAGE, displayed};
+
 mod piece;
 
 pub use self::piece::{Lent, Owned};
@@ -77,7 +79,7 @@ pub(crate) fn write<T: Serialize + ?Sized>(
 ) -> Result<(), CodecError> {
     bincode::serde::encode_into_std_write(value, writer, bincode::config::standard())
         .map(drop)
-        .map_err(|error| CodecError::Encode(error.to_string()))
+        .map_err(|error| CodecError::Encode(displayed(&error, MESSAGE)))
 }
 
 /// Decodes a value that fills `bytes` exactly.
@@ -90,7 +92,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     } else {
         bincode::serde::decode_from_slice(bytes, config::<LARGE_LIMIT>())
     };
-    let (value, read) = decoded.map_err(|error| CodecError::Decode(error.to_string()))?;
+    let (value, read) = decoded.map_err(|error| CodecError::Decode(displayed(&error, MESSAGE)))?;
     match bytes.len() - read {
         0 => Ok(value),
         left => Err(CodecError::Trailing(left)),

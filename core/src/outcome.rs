@@ -1,5 +1,7 @@
 //! How an execution ended, as the worker reports it and the master judges it.
 
+mod words;
+
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -8,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::codec::CodecError;
+
+pub(crate) use self::words::{LINKS, MESSAGE, displayed};
+pub use self::words::{cut, cut_all};
 
 /// Why an execution did not give a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -100,7 +105,8 @@ pub struct Ran {
     pub cpu: Option<Duration>,
 }
 
-/// A reported failure of one execution. On the wire it is the payload of a result that is not `Done`.
+/// A reported failure of one execution. On the wire it is the payload of a result that is not `Done`; what it says is
+/// [`cut`](Failure::cut) then.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// Why there is no result.

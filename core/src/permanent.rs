@@ -3,10 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::outcome::{Cause, Failure};
-
-/// Most causes of one error that travel; a chain that is longer is cut.
-const MAX_CHAIN: usize = 64;
+use crate::outcome::{Cause, Failure, LINKS, MESSAGE, displayed};
 
 type Boxed = Box<dyn Error + Send + Sync>;
 
@@ -80,16 +77,17 @@ impl Error for Mark {
 
 /// The failure that a task's error becomes.
 pub(crate) fn failed(error: &(dyn Error + 'static), retryable: bool) -> Failure {
-    let mut failure = Failure::new(Cause::Failed, error.to_string());
+    let mut failure = Failure::new(Cause::Failed, displayed(error, MESSAGE));
     failure.retryable = retryable && !error.is::<Permanent>();
     let mut link = error.source();
-    for _ in 0..MAX_CHAIN {
+    // A chain that is longer than that is cut.
+    for _ in 0..LINKS {
         let Some(cause) = link else { break };
         if cause.is::<Mark>() {
             failure.retryable = false;
         } else {
             failure.retryable &= !cause.is::<Permanent>();
-            failure.chain.push(cause.to_string());
+            failure.chain.push(displayed(cause, MESSAGE));
         }
         link = cause.source();
     }
@@ -169,7 +167,7 @@ mod tests {
                 Some(self)
             }
         }
-        assert_eq!(judge(boxed(Endless), true).chain.len(), MAX_CHAIN);
+        assert_eq!(judge(boxed(Endless), true).chain.len(), LINKS);
     }
 
     #[test]

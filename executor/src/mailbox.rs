@@ -58,7 +58,7 @@ impl Submission {
         }
     }
 
-    fn settle(&self, kind: TaskErrorKind, message: String) {
+    fn settle(&self, kind: TaskErrorKind, message: impl Into<Arc<str>>) {
         let error = TaskError::new(kind, self.subject(), message);
         self.cell.settle(Err(error), &mut Wakers::default());
     }
@@ -93,9 +93,9 @@ pub(crate) enum Closed {
 impl Closed {
     fn refuse(&self, submission: &Submission) {
         match self {
-            Self::ShutDown => submission.settle(TaskErrorKind::ShutDown, "it was not run".into()),
+            Self::ShutDown => submission.settle(TaskErrorKind::ShutDown, "it was not run"),
             Self::Broken(reason) => {
-                submission.settle(TaskErrorKind::PoolBroken, reason.as_ref().into());
+                submission.settle(TaskErrorKind::PoolBroken, reason.clone());
             }
         }
     }

@@ -163,8 +163,11 @@ macro_rules! executor_suite {
             others_run_meanwhile();
             the_delay_is_kept();
             many_fail_at_once();
+            words_of_any_length_are_cut_and_tried_again();
         }
         $crate::rows! { $beds; timeout;
+            a_timeout_without_end_is_none();
+            a_timeout_of_zero_is_rejected();
             an_async_task_is_stopped();
             a_blocking_task_is_killed(Processes);
             a_blocking_task_holds_nothing_up();

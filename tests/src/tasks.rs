@@ -97,6 +97,16 @@ pub fn flaky_twice(ctx: &TaskContext, failures: u32) -> anyhow::Result<u32> {
     Ok(attempt)
 }
 
+/// Fails with this many bytes of words, and as many of a cause; or panics with them, without a line on standard error.
+#[podpool::task(retries = 2, backoff = "10ms..20ms")]
+pub fn speak_at_length(bytes: usize, panics: bool) -> anyhow::Result<()> {
+    let words = "x".repeat(bytes);
+    if panics {
+        std::panic::resume_unwind(Box::new(words));
+    }
+    Err(anyhow::Error::msg(words.clone()).context(words))
+}
+
 /// Fails once, and waits for ten minutes before its second attempt.
 #[podpool::task(retries = 1, backoff = "10m..10m")]
 pub fn patient(ctx: &TaskContext) -> anyhow::Result<u32> {

@@ -149,7 +149,7 @@ pub fn put_done<E>(
     }
 }
 
-/// Appends the result of a task that gave none.
+/// Appends the result of a task that gave none. What it says is cut to a bound, so that it fits any queue's message.
 pub fn put_failed(
     body: &mut Vec<u8>,
     task: TaskId,
@@ -159,7 +159,8 @@ pub fn put_failed(
 ) {
     let start = body.len();
     body.extend_from_slice(&[0; RESULT_HEAD]);
-    if codec::encode_into(failure, body).is_err() {
+    let cut = failure.is_long().then(|| failure.clone().cut());
+    if codec::encode_into(cut.as_ref().unwrap_or(failure), body).is_err() {
         // A failure is made of strings and numbers, which always encode; an empty payload still reads as one.
         body.truncate(start + RESULT_HEAD);
     }
@@ -206,7 +207,10 @@ pub fn next_result(body: &mut Bytes) -> Result<Option<ResultEntry>, WireError> {
     let payload = body.split_to(RESULT_HEAD + payload).slice(RESULT_HEAD..);
     let outcome = match status {
         DONE => Ok(payload),
-        FAILED => Err(codec::decode(&payload).map_err(|e| WireError::Unreadable(e.to_string()))?),
+        // Cut here too: what a worker sends is not trusted to be.
+        FAILED => Err(codec::decode::<Failure>(&payload)
+            .map_err(|e| WireError::Unreadable(e.to_string()))?
+            .cut()),
         other => return Err(WireError::Unreadable(format!("status {other}"))),
     };
     Ok(Some(ResultEntry {

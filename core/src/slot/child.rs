@@ -180,7 +180,7 @@ fn run_frame(
 }
 
 fn send_failure(desk: &Desk<Wire>, failure: &Failure) {
-    let body = crate::codec::encode(failure).unwrap_or_default();
+    let body = crate::codec::encode(&failure.clone().cut()).unwrap_or_default();
     desk.uplink(|wire| wire.send(&wire::message(Type::SetupFailed, 0, &body)));
 }
 

@@ -234,7 +234,7 @@ impl Life {
             Ok(()) => Exit::Code(0),
             Err(failure) => {
                 if !lock(&self.shared.state).ended {
-                    self.shared.send(SlotEvent::SetupFailed(failure));
+                    self.shared.send(SlotEvent::SetupFailed(failure.cut()));
                 }
                 Exit::Code(1)
             }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::panic::{self, PanicHookInfo};
 use std::sync::Once;
 
-use crate::outcome::{Cause, Failure};
+use crate::outcome::{Cause, Failure, MESSAGE, displayed};
 
 thread_local! {
     /// The place of this thread's last panic.
@@ -38,10 +38,10 @@ pub(super) fn failure(payload: &(dyn Any + Send)) -> Failure {
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("a panic without a message");
     let place = PLACE.with(|cell| cell.borrow_mut().take());
-    let message = match place {
-        Some(place) => format!("{text}, at {place}"),
-        None => text.to_owned(),
-    };
+    let mut message = displayed(text, MESSAGE);
+    if let Some(place) = place {
+        message = format!("{message}, at {place}");
+    }
     Failure::new(Cause::Panicked, message)
 }
 

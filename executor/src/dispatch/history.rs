@@ -16,3 +16,13 @@ pub(super) struct History {
     /// Workers that died while it alone ran in them.
     pub(super) poison: u32,
 }
+
+impl History {
+    /// Adds an attempt; of the one before it less is kept from now on.
+    pub(super) fn push(&mut self, story: AttemptReport) {
+        if let Some(before) = self.attempts.last_mut() {
+            before.shorten();
+        }
+        self.attempts.push(story);
+    }
+}

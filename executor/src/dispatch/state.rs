@@ -212,7 +212,7 @@ impl State {
             repeated: false,
         };
         if let Some(reason) = &self.broken {
-            let error = TaskError::new(TaskErrorKind::PoolBroken, entry.subject(), reason.clone());
+            let error = TaskError::new(TaskErrorKind::PoolBroken, entry.subject(), reason.as_str());
             entry.cell.settle(Err(error), &mut self.wakers);
             return;
         }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use podpool_core::id::{Attempt, ExecutionId};
-use podpool_core::outcome::{Cause, Exit, Failure, Ran};
+use podpool_core::outcome::{Cause, Exit, Failure, Ran, cut, cut_all};
+
+/// Most bytes of a message, of causes and of lines that are kept of an attempt before the last.
+const EARLIER: usize = 4 << 10;
 
 /// What is known of an attempt that gave no result. Fields are empty where nobody could tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +30,8 @@ pub struct AttemptReport {
     pub elapsed: Option<Duration>,
     /// Why there is no result.
     pub cause: Cause,
-    /// What happened, in one sentence; the task's own words when it failed or panicked.
+    /// What happened, in one sentence; the task's own words when it failed or panicked. Message, causes and lines are cut
+    /// to 64 KiB in all, for attempts before the last to 4 KiB each, and say so.
     pub message: String,
     /// The causes of the task's error, outermost first.
     pub chain: Vec<String>,
@@ -63,6 +67,13 @@ impl AttemptReport {
             cpu,
             output: failure.output,
         }
+    }
+
+    /// Keeps less of what it says, once a later attempt is known: a task may have many.
+    pub(crate) fn shorten(&mut self) {
+        cut(&mut self.message, EARLIER);
+        cut_all(&mut self.chain, EARLIER);
+        cut_all(&mut self.output, EARLIER);
     }
 
     /// Where it ran: `on worker pool-0 (node n1, pid 77)`.

@@ -1,6 +1,5 @@
 //! Why a task has no result: one word to act on, and the story of its attempts.
 
-use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -114,18 +113,14 @@ pub struct TaskError(Arc<Inner>);
 struct Inner {
     kind: TaskErrorKind,
     subject: Subject,
-    message: Cow<'static, str>,
+    message: Arc<str>,
     attempts: Vec<AttemptReport>,
     source: Option<Link>,
 }
 
 impl TaskError {
     /// An error with a sentence of its own.
-    pub(crate) fn new(
-        kind: TaskErrorKind,
-        subject: Subject,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub(crate) fn new(kind: TaskErrorKind, subject: Subject, message: impl Into<Arc<str>>) -> Self {
         Self::with_attempts(kind, subject, message, Vec::new())
     }
 
@@ -133,7 +128,7 @@ impl TaskError {
     pub(crate) fn with_attempts(
         kind: TaskErrorKind,
         subject: Subject,
-        message: impl Into<Cow<'static, str>>,
+        message: impl Into<Arc<str>>,
         attempts: Vec<AttemptReport>,
     ) -> Self {
         let source = attempts.last().and_then(|last| Link::of(&last.chain));

@@ -110,7 +110,10 @@ impl Cell {
         let waiter = {
             let mut state = lock(&self.state);
             let State {
-                stage, abandoned, ..
+                stage,
+                abandoned,
+                rare,
+                ..
             } = &mut *state;
             let Stage::Waiting { waiter, .. } = stage else {
                 return false;
@@ -121,7 +124,13 @@ impl Cell {
             } else {
                 settled
             });
-            if let Some(rare) = &mut state.rare {
+            if let Some(rare) = rare {
+                if let Stage::Settled(Err(error)) = stage
+                    && !error.attempts().is_empty()
+                {
+                    // From now on the error tells them.
+                    rare.history = Vec::new();
+                }
                 // Under the lock, so that a callback added from now on cannot overtake them.
                 let jobs = mem::take(&mut rare.callbacks).into_iter();
                 refused.extend(jobs.filter_map(|job| rare.runner.queue(job)));
@@ -156,7 +165,11 @@ impl Cell {
     /// Remembers an attempt that gave no result, for `attempts()`. An error carries its own.
     pub(crate) fn remember(&self, report: AttemptReport) {
         let mut state = lock(&self.state);
-        state.rare.get_or_insert_default().history.push(report);
+        let history = &mut state.rare.get_or_insert_default().history;
+        if let Some(before) = history.last_mut() {
+            before.shorten();
+        }
+        history.push(report);
     }
 
     /// Replaces the last attempt that was remembered: its cause is better known now.

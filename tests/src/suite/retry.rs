@@ -124,3 +124,27 @@ pub async fn many_fail_at_once(bed: Bed) {
     let expected: Vec<_> = (0..200).map(|n| n % 4 + 1).collect();
     assert_eq!(results, expected);
 }
+
+/// What a task says is longer than a queue's message: it is cut, says so, and is tried again as any other failure.
+pub async fn words_of_any_length_are_cut_and_tried_again(bed: Bed) {
+    let pool = bed.pool(1).await;
+    for panics in [false, true] {
+        let future = pool.submit(tasks::speak_at_length(12 << 20, panics));
+        let error = within("the failure", future).await.unwrap_err();
+        let kind = match panics {
+            true => TaskErrorKind::Panicked,
+            false => TaskErrorKind::Failed,
+        };
+        assert_eq!(error.kind(), kind);
+        assert_eq!(failures(&error), 3);
+        assert!(error.message().starts_with("xxx"));
+        assert!(error.message().contains("… (cut: "));
+        let told = |attempt: &podpool::AttemptReport| {
+            let texts = attempt.chain.iter().chain(&attempt.output);
+            attempt.message.len() + texts.map(String::len).sum::<usize>()
+        };
+        let told: Vec<_> = error.attempts().iter().map(told).collect();
+        assert!(told.iter().all(|bytes| *bytes <= 64 << 10), "{told:?}");
+        assert!(told[0] <= 12 << 10, "earlier attempts take less: {told:?}");
+    }
+}

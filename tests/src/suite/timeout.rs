@@ -130,3 +130,27 @@ pub async fn a_quick_task_is_never_stopped(bed: Bed) {
     let results = within("all", try_join_all(futures)).await.unwrap();
     assert_eq!(results, (0..500).collect::<Vec<_>>());
 }
+
+/// `Duration::MAX` is no timeout, for the task and for whoever waits, and others do not notice.
+pub async fn a_timeout_without_end_is_none(bed: Bed) {
+    let pool = bed.pool(2).await;
+    let beside = pool.submit(tasks::echo(1));
+    let mut endless = pool.submit(tasks::echo(2).timeout(Duration::MAX));
+    let result = within("the endless", endless.result(Duration::MAX)).await;
+    assert_eq!(result.unwrap().unwrap(), 2);
+    let long = tasks::echo(3).timeout(Duration::from_secs(i64::MAX as u64));
+    assert_eq!(within("the long", pool.submit(long)).await.unwrap(), 3);
+    assert_eq!(within("the other", beside).await.unwrap(), 1);
+    goes_on(&pool).await;
+}
+
+/// A task that may take no time at all is refused before it is published, by the name of what is wrong.
+pub async fn a_timeout_of_zero_is_rejected(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let none = pool.submit(tasks::echo(1).timeout(Duration::ZERO));
+    let error = within("the refusal", none).await.unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::Rejected);
+    assert!(error.message().contains("timeout is zero"), "{error}");
+    assert!(error.attempts().is_empty(), "{error}");
+    goes_on(&pool).await;
+}

@@ -1,6 +1,7 @@
 //! An execution failed: retry, wait, or give up.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 use std::time::Duration;
 
 use podpool_core::id::{Attempt, ExecutionId, TaskId};
@@ -54,7 +55,7 @@ impl State {
         let history = entry.history.get_or_insert_default();
         history.losses_in_row = 0;
         entry.cell.remember(story.clone());
-        history.attempts.push(story);
+        history.push(story);
         match decide(
             &policy,
             &mut history.spent,
@@ -135,10 +136,12 @@ impl State {
             return;
         }
         self.broken = Some(reason.to_owned());
+        // One copy for all: the reason may be long, and the tasks many.
+        let reason: Arc<str> = reason.into();
         for id in self.table.ids() {
             if let Some(entry) = self.end(id) {
                 let kind = TaskErrorKind::PoolBroken;
-                let error = TaskError::new(kind, entry.subject(), reason.to_owned());
+                let error = TaskError::new(kind, entry.subject(), reason.clone());
                 entry.cell.settle(Err(error), &mut self.wakers);
             }
         }

@@ -158,7 +158,7 @@ impl State {
                 entry.cell.amend(story.clone());
             }
             None => {
-                history.attempts.push(story.clone());
+                history.push(story.clone());
                 entry.cell.remember(story.clone());
             }
         }

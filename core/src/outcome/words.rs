@@ -1,0 +1,165 @@
+//! How much of what a failure says is kept: a task's words may be of any length, and travel, wait and are printed.
+
+use std::fmt::{self, Display, Write};
+
+use super::Failure;
+
+/// Most bytes of a failure's message.
+pub(crate) const MESSAGE: usize = 24 << 10;
+/// Most bytes of its causes together.
+const CHAIN: usize = 16 << 10;
+/// Most bytes of the printed lines together: those that a worker keeps fit.
+const LINES: usize = 24 << 10;
+/// Most causes, and most lines.
+pub(crate) const LINKS: usize = 64;
+
+/// What stands at the end of a text that was cut, around the number of its bytes.
+const NOTE: (&str, &str) = ("… (cut: ", " bytes in all)");
+/// Room for a note with the longest number.
+const NOTE_ROOM: usize = 48;
+
+/// Cuts `text` to `most` bytes, at least 64, and says so at its end. A text that was cut before keeps its first size.
+pub fn cut(text: &mut String, most: usize) {
+    if text.len() > most {
+        let size = first_size(text).unwrap_or(text.len());
+        cut_of(text, most, size);
+    }
+}
+
+/// Cuts a text, of which `size` bytes there were.
+fn cut_of(text: &mut String, most: usize, size: usize) {
+    text.truncate(text.floor_char_boundary(most.max(NOTE_ROOM) - NOTE_ROOM));
+    let (before, after) = NOTE;
+    text.push_str(&format!("{before}{size}{after}"));
+    text.shrink_to_fit();
+}
+
+/// The size that a text had before it was cut.
+fn first_size(text: &str) -> Option<usize> {
+    let (_, size) = text.strip_suffix(NOTE.1)?.rsplit_once(NOTE.0)?;
+    size.parse().ok()
+}
+
+/// Cuts texts so that they take `most` bytes together and are not more than [`LINKS`]. Each has an equal share, for the
+/// last cause says as much as the first.
+pub fn cut_all(texts: &mut Vec<String>, most: usize) {
+    if texts.iter().map(String::len).sum::<usize>() <= most && texts.len() <= LINKS {
+        return;
+    }
+    texts.truncate(LINKS);
+    let share = most / texts.len().max(1);
+    texts.iter_mut().for_each(|text| cut(text, share));
+}
+
+/// What `value` displays, cut to `most` bytes: no more than that is ever held.
+pub(crate) fn displayed(value: &(impl Display + ?Sized), most: usize) -> String {
+    let mut head = Head {
+        text: String::new(),
+        size: 0,
+        most,
+    };
+    if write!(head, "{value}").is_err() {
+        head.text.push_str(" (its Display refuses)");
+    }
+    let Head { mut text, size, .. } = head;
+    if size > most {
+        cut_of(&mut text, most, size);
+    }
+    text
+}
+
+/// Takes the beginning of what is written, and counts the rest.
+struct Head {
+    text: String,
+    size: usize,
+    most: usize,
+}
+
+impl Write for Head {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        // What follows a piece that was cut is left out, however short it is.
+        if self.size <= self.most {
+            let room = self.most - self.size;
+            self.text
+                .push_str(&piece[..piece.floor_char_boundary(room)]);
+        }
+        self.size = self.size.saturating_add(piece.len());
+        Ok(())
+    }
+}
+
+impl Failure {
+    /// Cuts what the failure says to 64 KiB in all: message, causes and printed lines. Each text that is cut says how
+    /// long it was.
+    #[must_use]
+    pub fn cut(mut self) -> Self {
+        cut(&mut self.message, MESSAGE);
+        cut_all(&mut self.chain, CHAIN);
+        cut_all(&mut self.output, LINES);
+        self
+    }
+
+    /// Whether [`cut`](Self::cut) would change it.
+    pub(crate) fn is_long(&self) -> bool {
+        let bytes = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
+        self.message.len() > MESSAGE
+            || bytes(&self.chain) > CHAIN
+            || bytes(&self.output) > LINES
+            || self.chain.len().max(self.output.len()) > LINKS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Cause;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters_and_says_how_long_it_was() {
+        for length in [0, 99, 100] {
+            let mut text = "x".repeat(length);
+            cut(&mut text, 100);
+            assert_eq!(text, "x".repeat(length));
+        }
+        let mut text = "ä".repeat(1000);
+        cut(&mut text, 101);
+        assert!(text.len() <= 101 && text.starts_with("ää"), "{text}");
+        assert!(text.ends_with("… (cut: 2000 bytes in all)"), "{text}");
+        cut(&mut text, 80);
+        assert!(text.len() <= 80, "{text}");
+        assert!(text.ends_with("… (cut: 2000 bytes in all)"), "{text}");
+    }
+
+    #[test]
+    fn what_is_displayed_is_never_held_whole() {
+        struct Long(usize);
+        impl Display for Long {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                (0..self.0).try_for_each(|_| f.write_str("0123456789"))
+            }
+        }
+        assert_eq!(displayed(&Long(10), 100), "0123456789".repeat(10));
+        let text = displayed(&Long(1_000), 100);
+        assert!(text.len() <= 100, "{text}");
+        assert!(text.ends_with("… (cut: 10000 bytes in all)"), "{text}");
+    }
+
+    #[test]
+    fn a_failure_is_cut_to_64_kib_and_keeps_its_last_cause() {
+        let mut failure = Failure::new(Cause::Failed, "m".repeat(12 << 20));
+        failure.chain = vec!["c".repeat(1 << 20); 500];
+        failure.chain[63] = "root".to_owned();
+        failure.output = vec!["o".repeat(1 << 20); 90];
+        assert!(failure.is_long());
+        let failure = failure.cut();
+        assert!(!failure.is_long());
+        let texts = failure.chain.iter().chain(&failure.output);
+        let bytes = failure.message.len() + texts.map(String::len).sum::<usize>();
+        assert!(bytes <= 64 << 10, "{bytes}");
+        assert!(failure.message.ends_with("(cut: 12582912 bytes in all)"));
+        assert_eq!(failure.chain.last().map(String::as_str), Some("root"));
+        assert_eq!(failure.clone().cut(), failure);
+        let short = Failure::new(Cause::Failed, "no such file");
+        assert_eq!(short.clone().cut(), short);
+    }
+}
