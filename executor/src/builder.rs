@@ -71,7 +71,7 @@ pub struct Builder {
     lease: Option<Duration>,
     initializer: Option<Initializer>,
     output: Option<OutputSink>,
-    ignore_ctrl_c: bool,
+    leave_signals: bool,
     payload_store: Option<String>,
     decorator: Option<QueueDecorator>,
     #[cfg(feature = "kubernetes")]
@@ -160,10 +160,16 @@ impl Builder {
         self
     }
 
-    /// Leaves Ctrl-C and SIGTERM to the program. By default the first Ctrl-C cancels what has not begun, the second
-    /// ends everything, and so does SIGTERM where workers are on a cluster: the run is removed, `main` goes on.
-    pub const fn ignore_ctrl_c(mut self) -> Self {
-        self.ignore_ctrl_c = true;
+    /// Whether this pool hears signals. Default: it does. The first Ctrl-C after it was built cancels what has not begun,
+    /// the second ends everything, and so does SIGTERM where workers are on a cluster: the run is removed, `main` goes
+    /// on. A handler that the program installed itself (by tokio, signal-hook or the system's call) is called besides.
+    /// Once the last pool that listens has ended, a signal does what that handler does, else what it does by default.
+    ///
+    /// `false` leaves signals to the program from the start; then it is the program that calls
+    /// [`shutdown_with`](PodPoolExecutor::shutdown_with). A program that was started with Ctrl-C ignored, as a script's
+    /// `program &` is, goes on ignoring it (Linux).
+    pub const fn signals(mut self, heard: bool) -> Self {
+        self.leave_signals = !heard;
         self
     }
 
@@ -248,7 +254,7 @@ impl Builder {
             lease: self.lease,
             initializer: encode(self.initializer)?,
             output: self.output.unwrap_or_else(|| Arc::new(output::pass_on)),
-            ctrl_c: !self.ignore_ctrl_c,
+            signals: !self.leave_signals,
             payloads: Payloads::default(),
             decorator: self.decorator,
         })

@@ -23,7 +23,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::QueueDecorator;
-use crate::ctrl_c;
 use crate::descriptor::Descriptor;
 use crate::dispatch::{self, Dispatch, FleetHandle};
 use crate::error::BuildError;
@@ -40,6 +39,7 @@ use crate::pubsub::{
     Admin, Connection, Made, Owner, Ownership, PubSubQueue, QueueNames, RunLabels, RunNames,
 };
 use crate::run_payloads::Payloads;
+use crate::signals;
 use crate::silent::SilentQueue;
 
 use self::cohorts::ControlQueues;
@@ -70,7 +70,7 @@ pub(crate) struct Cluster {
     pub(crate) initializer: Option<(u32, Bytes)>,
     pub(crate) payload_store: Option<String>,
     pub(crate) output: OutputSink,
-    pub(crate) ctrl_c: bool,
+    pub(crate) signals: bool,
     pub(crate) decorator: Option<QueueDecorator>,
 }
 
@@ -105,7 +105,7 @@ type Met = (Owner, mpsc::UnboundedReceiver<Owner>);
 /// Everything that speaks to a service lives on that thread's runtime: the caller's may be busy or absent.
 pub(crate) async fn start(cluster: Cluster) -> Result<PodPoolExecutor, BuildError> {
     let home = Home::prepare(&cluster.run, cluster.slots())?;
-    let (mailbox, ctrl_c) = (home.mailbox(), cluster.ctrl_c);
+    let (mailbox, heard) = (home.mailbox(), cluster.signals);
     let present = farewell::begin(&mailbox);
     let (ready, prepared) = oneshot::channel();
     let pool = home.start(move |inbox, measured| async move {
@@ -116,9 +116,9 @@ pub(crate) async fn start(cluster: Cluster) -> Result<PodPoolExecutor, BuildErro
     prepared
         .await
         .map_err(|_| failed("prepare the run")(gone()))??;
-    if ctrl_c {
-        ctrl_c::watch(&mailbox).map_err(failed("start the thread that hears Ctrl-C"))?;
-        ctrl_c::watch_termination(&mailbox)
+    if heard {
+        signals::watch(&mailbox).map_err(failed("start the thread that hears Ctrl-C"))?;
+        signals::watch_termination(&mailbox)
             .map_err(failed("start the thread that hears SIGTERM"))?;
     }
     Ok(pool)

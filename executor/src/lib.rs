@@ -28,7 +28,6 @@ mod builder;
 mod callbacks;
 #[cfg(feature = "kubernetes")]
 mod cluster;
-mod ctrl_c;
 mod deadline;
 #[cfg(feature = "kubernetes")]
 mod descriptor;
@@ -53,6 +52,7 @@ mod output;
 mod pod;
 mod roles;
 mod run_payloads;
+mod signals;
 #[cfg(feature = "kubernetes")]
 mod silent;
 mod wait;

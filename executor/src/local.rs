@@ -19,7 +19,6 @@ use tokio::sync::mpsc;
 use tracing::error;
 
 use crate::builder::{Isolation, QueueDecorator};
-use crate::ctrl_c;
 use crate::dispatch::{self, Dispatch, FleetHandle};
 use crate::error::BuildError;
 use crate::executor::PodPoolExecutor;
@@ -28,6 +27,7 @@ use crate::known::KnownTasks;
 use crate::mailbox::Inbox;
 use crate::measured::Measured;
 use crate::run_payloads::Payloads;
+use crate::signals;
 
 /// How long a local lease lasts: it only matters when this process is suspended.
 const LEASE: Duration = Duration::from_secs(60);
@@ -52,7 +52,7 @@ pub(crate) struct Local {
     pub(crate) lease: Option<Duration>,
     pub(crate) initializer: Option<(u32, Bytes)>,
     pub(crate) output: OutputSink,
-    pub(crate) ctrl_c: bool,
+    pub(crate) signals: bool,
     pub(crate) payloads: Payloads,
     pub(crate) decorator: Option<QueueDecorator>,
 }
@@ -71,8 +71,8 @@ impl fmt::Debug for Local {
 pub(crate) fn start(local: Local) -> Result<PodPoolExecutor, BuildError> {
     let program = local.program()?;
     let home = Home::prepare(&local.run, local.slots as usize)?;
-    if local.ctrl_c {
-        ctrl_c::watch(&home.mailbox()).map_err(failed("start the thread that hears Ctrl-C"))?;
+    if local.signals {
+        signals::watch(&home.mailbox()).map_err(failed("start the thread that hears Ctrl-C"))?;
     }
     home.start(move |inbox, measured| run(local, program, inbox, measured))
 }

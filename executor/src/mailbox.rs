@@ -129,6 +129,8 @@ struct State {
     closed: Option<Closed>,
     /// The executor's end was dropped.
     gone: bool,
+    /// The executor has ended, and answers shutdowns.
+    ended: bool,
     sleeper: Option<Sleeper>,
 }
 
@@ -230,9 +232,11 @@ impl Mailbox {
         }
     }
 
-    /// Whether its executor has gone.
-    pub(crate) fn is_gone(&self) -> bool {
-        lock(&self.state).gone
+    /// Whether its executor has ended. When a shutdown returns, it has.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "no signals are heard there"))]
+    pub(crate) fn has_ended(&self) -> bool {
+        let state = lock(&self.state);
+        state.ended || state.gone
     }
 
     /// The thread for the callbacks of this executor's futures.
@@ -310,6 +314,11 @@ impl Inbox {
     /// Refuses tasks from now on.
     pub(crate) fn close(&self, reason: Closed) {
         self.0.close(reason);
+    }
+
+    /// Says that the executor has ended, before it tells those who wait for it.
+    pub(crate) fn end(&self) {
+        lock(&self.0.state).ended = true;
     }
 }
 

@@ -98,7 +98,7 @@ impl Pods {
             .lease(LEASE)
             .start_timeout(Duration::from_secs(10))
             .schedule_timeout(Duration::from_secs(40))
-            .ignore_ctrl_c()
+            .signals(false)
     }
 }
 

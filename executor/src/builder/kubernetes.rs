@@ -212,7 +212,7 @@ impl Builder {
             initializer: encode(self.initializer)?,
             payload_store: asked_for(self.payload_store.take()),
             output: self.output.unwrap_or_else(|| Arc::new(output::pass_on)),
-            ctrl_c: !self.ignore_ctrl_c,
+            signals: !self.leave_signals,
             decorator: self.decorator,
         })
         .await

@@ -107,6 +107,7 @@ impl RunningDispatch {
             let cleaned = self.payloads.clean().await;
             outcome = outcome.and(cleaned);
         }
+        self.inbox.end();
         self.answer_shutdowns(&outcome);
         // Shutdowns that came meanwhile are answered too, then the mailbox closes for good.
         self.drain();

@@ -64,7 +64,7 @@ impl Place {
     pub(super) fn builder(&self, slots: usize) -> Builder {
         let here = |isolation| {
             let builder = PodPoolExecutor::builder().max_workers(slots);
-            builder.isolation(isolation).ignore_ctrl_c()
+            builder.isolation(isolation).signals(false)
         };
         match self {
             Self::Process => here(Isolation::Process),

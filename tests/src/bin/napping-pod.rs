@@ -12,7 +12,7 @@ const NAP: Duration = Duration::from_secs(3_600);
 async fn main() -> anyhow::Result<()> {
     let mut builder = PodPoolExecutor::builder().max_workers(2);
     if std::env::var("NAPPING_POD").as_deref() == Ok("deaf") {
-        builder = builder.ignore_ctrl_c();
+        builder = builder.signals(false);
     }
     let pool = builder.build().await?;
     let mut naps = pool.map(0..4, |n| tasks::slow(n, NAP));

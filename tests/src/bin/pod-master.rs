@@ -8,7 +8,7 @@ use podpool_tests::tasks::echo;
 #[podpool::main]
 async fn main() {
     let builder = PodPoolExecutor::builder().backend(Backend::Kubernetes);
-    let pool = match builder.max_workers(2).ignore_ctrl_c().build().await {
+    let pool = match builder.max_workers(2).signals(false).build().await {
         Ok(pool) => pool,
         Err(error) => return println!("not built: {error:?}"),
     };

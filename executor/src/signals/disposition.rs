@@ -1,0 +1,184 @@
+//! Whether a signal is the program's own: ignored from its start, or heard by a handler that is not ours.
+//!
+//! The kernel tells which signals are ignored and caught, but not by whom. Handlers of tokio and signal-hook all share
+//! one entry of the kernel's, in `signal-hook-registry`, and ours does too. The registry lists nobody, but it numbers
+//! registrations in order. So those that others made since ours can be counted, and so can the signals that were newly
+//! caught since then, each of which accounts for one. If registrations are left over, one of them is for a signal that
+//! was caught before: ours. The count can be wrong only for a program that, beside a pool, installs handlers for other
+//! signals without the registry; such a program uses `Builder::signals(false)`.
+
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use signal_hook::SigId;
+use signal_hook::low_level::{pipe, unregister};
+
+use crate::lock::lock;
+
+/// The signals of a process that are ignored and those that are caught, as bits; the first signal is the lowest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Dispositions {
+    ignored: u64,
+    caught: u64,
+}
+
+impl Dispositions {
+    /// Those of this process. Where the system does not tell, none is ignored and none caught.
+    fn read() -> Self {
+        if cfg!(target_os = "linux") {
+            let status = fs::read_to_string("/proc/self/status");
+            status.map_or_else(|_| Self::default(), |status| Self::parse(&status))
+        } else {
+            Self::default()
+        }
+    }
+
+    fn parse(status: &str) -> Self {
+        let mask = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        };
+        Self {
+            ignored: mask("SigIgn:").unwrap_or(0),
+            caught: mask("SigCgt:").unwrap_or(0),
+        }
+    }
+}
+
+fn bit(signal: i32) -> u64 {
+    let place = u32::try_from(signal - 1).ok();
+    place
+        .and_then(|place| 1_u64.checked_shl(place))
+        .unwrap_or(0)
+}
+
+/// Whether the program ignores the signal, as one that a script started with `&`, or `nohup`, does.
+pub(super) fn is_ignored(signal: i32) -> bool {
+    Dispositions::read().ignored & bit(signal) != 0
+}
+
+/// What this library registered.
+static OURS: Mutex<Ours> = Mutex::new(Ours {
+    registrations: 0,
+    signals: 0,
+});
+
+#[derive(Clone, Copy, Debug)]
+struct Ours {
+    registrations: u128,
+    signals: u64,
+}
+
+/// Our own registration for a signal, and how the program stood before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Registered {
+    signal: i32,
+    number: u128,
+    ours: u128,
+    before: Dispositions,
+}
+
+impl Registered {
+    /// From now on each arrival of the signal writes a byte to this socket.
+    pub(super) fn new(signal: i32, arrivals: UnixStream) -> io::Result<Self> {
+        let mut ours = lock(&OURS);
+        let before = Dispositions::read();
+        let id = pipe::register(signal, arrivals)?;
+        ours.registrations += 1;
+        ours.signals |= bit(signal);
+        Ok(Self {
+            signal,
+            number: number(&id),
+            ours: ours.registrations,
+            before,
+        })
+    }
+
+    /// Whether the program has a handler of its own for this signal, as far as can be told.
+    pub(super) fn is_heard_by_others(&self) -> bool {
+        if self.before.caught & bit(self.signal) != 0 {
+            return true;
+        }
+        let mut ours = lock(&OURS);
+        // A registration that does nothing, for its number.
+        let idle = Arc::new(AtomicBool::new(false));
+        let Ok(id) = signal_hook::flag::register(self.signal, idle) else {
+            return false;
+        };
+        unregister(id);
+        ours.registrations += 1;
+        let all = number(&id).saturating_sub(self.number);
+        let others = all.saturating_sub(ours.registrations - self.ours);
+        let caught = Dispositions::read().caught & !self.before.caught & !ours.signals;
+        others > u128::from(caught.count_ones())
+    }
+}
+
+/// The number of a registration in the registry's order. The id shows it to a hasher only.
+fn number(id: &SigId) -> u128 {
+    let mut largest = Largest(0);
+    id.hash(&mut largest);
+    largest.0
+}
+
+/// Keeps the only 128-bit number that is hashed.
+struct Largest(u128);
+
+impl Hasher for Largest {
+    fn write_u128(&mut self, number: u128) {
+        self.0 = number;
+    }
+
+    fn write(&mut self, _bytes: &[u8]) {}
+
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use signal_hook::consts::{SIGUSR1, SIGUSR2};
+    use signal_hook::flag;
+
+    use super::*;
+
+    #[test]
+    fn the_kernels_masks_are_read() {
+        let status = "Name:\tx\nSigBlk:\t0000000000000004\nSigIgn:\t0000000000001002\nSigCgt:\t0000000100000440\n";
+        let read = Dispositions::parse(status);
+        assert_eq!(read.ignored, bit(2) | bit(13));
+        assert_eq!(read.caught, bit(7) | bit(11) | bit(33));
+        assert_eq!(Dispositions::parse("nothing"), Dispositions::default());
+        assert_eq!((bit(0), bit(65)), (0, 0));
+    }
+
+    // The registry is the whole process's, and another test may register too: one test for all of it, with signals that
+    // no other uses.
+    #[test]
+    fn others_are_told_from_ourselves() {
+        let idle = || Arc::new(AtomicBool::new(false));
+        let (_read, write) = UnixStream::pair().unwrap();
+        let ours = Registered::new(SIGUSR1, write).unwrap();
+        assert!(!ours.is_heard_by_others());
+        // Our own for another signal does not count, nor do those that asked before.
+        let (_read, write) = UnixStream::pair().unwrap();
+        let second = Registered::new(SIGUSR2, write).unwrap();
+        assert!(!ours.is_heard_by_others());
+        assert!(!second.is_heard_by_others());
+        if cfg!(target_os = "linux") {
+            // The program's handler for another signal, which nobody caught before.
+            flag::register(signal_hook::consts::SIGWINCH, idle()).unwrap();
+            assert!(!ours.is_heard_by_others());
+        }
+        flag::register(SIGUSR1, idle()).unwrap();
+        assert!(ours.is_heard_by_others());
+        let (_read, write) = UnixStream::pair().unwrap();
+        let late = Registered::new(SIGUSR1, write).unwrap();
+        assert_eq!(late.is_heard_by_others(), cfg!(target_os = "linux"));
+    }
+}

@@ -1,0 +1,131 @@
+//! What each pool is told when a signal comes, and how often it came to that pool.
+
+use std::sync::{Arc, Weak};
+
+use crate::mailbox::{Mailbox, ShutdownBehavior};
+
+/// The pools that hear a signal.
+#[derive(Debug)]
+pub(super) struct Pools(Vec<Pool>);
+
+#[derive(Debug)]
+struct Pool {
+    mailbox: Weak<Mailbox>,
+    /// Signals that came since it was built.
+    heard: usize,
+}
+
+/// What follows from one signal.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// These pools are told so.
+    Tell(Vec<(Arc<Mailbox>, ShutdownBehavior)>),
+    /// Pools live, and each has been told everything.
+    AllTold,
+    /// No pool lives.
+    Nobody,
+}
+
+impl Pools {
+    pub(super) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// A pool that was just built.
+    pub(super) fn add(&mut self, mailbox: &Arc<Mailbox>) {
+        self.0.retain(|pool| pool.alive().is_some());
+        self.0.push(Pool {
+            mailbox: Arc::downgrade(mailbox),
+            heard: 0,
+        });
+    }
+
+    /// Counts a signal for every pool that lives. `steps` is what a pool does at its first, its second and so on.
+    pub(super) fn arrive(&mut self, steps: &[ShutdownBehavior]) -> Answer {
+        let mut tell = Vec::new();
+        self.0.retain_mut(|pool| {
+            let Some(mailbox) = pool.alive() else {
+                return false;
+            };
+            if let Some(step) = steps.get(pool.heard) {
+                tell.push((mailbox, *step));
+            }
+            pool.heard += 1;
+            true
+        });
+        match (self.0.is_empty(), tell.is_empty()) {
+            (true, _) => Answer::Nobody,
+            (false, true) => Answer::AllTold,
+            (false, false) => Answer::Tell(tell),
+        }
+    }
+}
+
+impl Pool {
+    /// Futures may keep the mailbox of a pool that has ended.
+    fn alive(&self) -> Option<Arc<Mailbox>> {
+        self.mailbox
+            .upgrade()
+            .filter(|mailbox| !mailbox.has_ended())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ShutdownBehavior::{Abort, CancelPending};
+
+    use super::*;
+
+    const STEPS: &[ShutdownBehavior] = &[CancelPending, Abort];
+
+    fn steps(answer: &Answer) -> Vec<ShutdownBehavior> {
+        match answer {
+            Answer::Tell(tell) => tell.iter().map(|(_, step)| *step).collect(),
+            Answer::AllTold | Answer::Nobody => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_pool_that_comes_later_is_told_its_own_first_step() {
+        let mut pools = Pools::new();
+        let (first, _first_inbox) = Mailbox::new();
+        pools.add(&first);
+        assert_eq!(steps(&pools.arrive(STEPS)), [CancelPending]);
+        let (second, _second_inbox) = Mailbox::new();
+        pools.add(&second);
+        assert_eq!(steps(&pools.arrive(STEPS)), [Abort, CancelPending]);
+        assert_eq!(steps(&pools.arrive(STEPS)), [Abort]);
+        assert!(matches!(pools.arrive(STEPS), Answer::AllTold));
+    }
+
+    #[test]
+    fn two_pools_at_once_are_both_told() {
+        let mut pools = Pools::new();
+        let (first, _first_inbox) = Mailbox::new();
+        let (second, _second_inbox) = Mailbox::new();
+        pools.add(&first);
+        pools.add(&second);
+        assert_eq!(steps(&pools.arrive(STEPS)), [CancelPending, CancelPending]);
+        assert_eq!(steps(&pools.arrive(STEPS)), [Abort, Abort]);
+    }
+
+    #[test]
+    fn pools_that_have_ended_do_not_count() {
+        let mut pools = Pools::new();
+        assert!(matches!(pools.arrive(STEPS), Answer::Nobody));
+        let (first, inbox) = Mailbox::new();
+        pools.add(&first);
+        // Its executor has ended; a future still holds the mailbox.
+        inbox.end();
+        assert!(matches!(pools.arrive(STEPS), Answer::Nobody));
+        let (second, inbox) = Mailbox::new();
+        pools.add(&second);
+        drop(inbox);
+        assert!(matches!(pools.arrive(STEPS), Answer::Nobody));
+        let (third, inbox) = Mailbox::new();
+        pools.add(&third);
+        drop((third, inbox));
+        assert!(matches!(pools.arrive(STEPS), Answer::Nobody));
+        assert!(pools.0.is_empty());
+    }
+}

@@ -1,0 +1,82 @@
+//! A program with pools, to which tests send signals. It does what lines on its input say, one after another, and says
+//! so when it has; what comes by itself it says when it comes.
+#![expect(clippy::print_stdout, reason = "a program speaks by printing")]
+
+use std::collections::HashMap;
+
+use podpool::{PodPoolExecutor, TaskError};
+use podpool_tests::faults::built;
+use podpool_tests::faults::tasks::{echo, meet};
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+#[podpool::main]
+async fn main() {
+    let mut pools = HashMap::new();
+    let mut lines = lines();
+    while let Some(line) = lines.recv().await {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["build", name, heard] => {
+                let builder = PodPoolExecutor::builder().max_workers(1);
+                let pool = built(builder.signals(heard == "hears")).await;
+                pools.insert(name.to_owned(), pool);
+            }
+            ["work", name, meeting] => work(&pools[name], name, meeting),
+            ["shutdown", name] => {
+                let ended = pools[name].shutdown().await;
+                assert_eq!(ended, Ok(()));
+            }
+            ["drop", name] => drop(pools.remove(name)),
+            // The program's own handler.
+            ["listen"] => listen(),
+            // Handlers for signals that nobody tests.
+            ["listen-otherwise"] => {
+                signal(SignalKind::child()).expect("a handler");
+                signal(SignalKind::hangup()).expect("a handler");
+                let status = Command::new("true").status().await;
+                assert!(status.is_ok_and(|status| status.success()));
+            }
+            _ => panic!("unknown line {line:?}"),
+        }
+        println!("did {line}");
+    }
+}
+
+/// The lines of the input.
+fn lines() -> UnboundedReceiver<String> {
+    let (lines, received) = unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            // Nobody listens any more when the program ends.
+            lines.send(line).ok();
+        }
+    });
+    received
+}
+
+/// One task that runs until it is let go, and one that waits behind it. Their ends are said.
+fn work(pool: &PodPoolExecutor, name: &str, meeting: &str) {
+    let runs = pool.submit(meet(meeting.into(), 1));
+    let waits = pool.submit(echo(2));
+    let [first, second] = [format!("{name} runs"), format!("{name} waits")];
+    tokio::spawn(async move { say(&first, runs.await) });
+    tokio::spawn(async move { say(&second, waits.await) });
+}
+
+fn say<T>(what: &str, end: Result<T, TaskError>) {
+    match end {
+        Ok(_) => println!("{what}: done"),
+        Err(error) => println!("{what}: {:?}", error.kind()),
+    }
+}
+
+fn listen() {
+    let mut interrupts = signal(SignalKind::interrupt()).expect("a handler");
+    tokio::spawn(async move {
+        while interrupts.recv().await.is_some() {
+            println!("own handler");
+        }
+    });
+}

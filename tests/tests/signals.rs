@@ -1,0 +1,209 @@
+//! Ctrl-C: each pool counts its own, a program's own handler is told besides, and without a pool the signal does what it
+//! does in any program. Real processes and real signals.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::ExitStatus;
+
+use podpool_tests::faults::meeting::Meeting;
+use podpool_tests::faults::processes::signal;
+use podpool_tests::faults::{Program, within};
+use rustix::process::Signal;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_signals-master");
+
+/// The program, and where its tasks wait.
+struct Master {
+    program: Program,
+    meeting: Meeting,
+}
+
+impl Master {
+    fn start() -> Self {
+        Self::started(Program::start(Path::new(PROGRAM), &[]))
+    }
+
+    fn started(program: Program) -> Self {
+        Self {
+            program,
+            meeting: Meeting::new(),
+        }
+    }
+
+    async fn tell(&mut self, line: &str) {
+        self.program.say(line).await;
+        self.program.hear(&format!("did {line}")).await;
+    }
+
+    /// A task that runs, held, and one behind it.
+    async fn work(&mut self, pool: &str) -> podpool_tests::faults::meeting::Guest {
+        let path = self.meeting.path();
+        self.tell(&format!("work {pool} {}", path.display())).await;
+        self.meeting.guest().await
+    }
+
+    fn interrupt(&self) {
+        assert!(signal(self.program.pid(), Signal::INT));
+    }
+
+    /// The next lines, in any order.
+    async fn hear(&mut self, lines: &[&str]) {
+        let mut heard = Vec::new();
+        for _ in lines {
+            heard.push(self.program.hear("").await);
+        }
+        heard.sort();
+        assert_eq!(heard, lines);
+    }
+
+    async fn end(&mut self) -> ExitStatus {
+        within("the end of the program", self.program.wait()).await
+    }
+
+    /// It ends at the next Ctrl-C as a program without a handler does.
+    async fn dies_of_the_next(&mut self) {
+        self.interrupt();
+        let status = self.end().await;
+        assert_eq!(status.signal(), Some(Signal::INT.as_raw()), "{status:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_pool_counts_its_own() {
+    let mut master = Master::start();
+    for _ in 0..3 {
+        master.tell("build a hears").await;
+        let guest = master.work("a").await;
+        master.interrupt();
+        master.hear(&["a waits: Cancelled"]).await;
+        guest.let_go().await;
+        master.hear(&["a runs: done"]).await;
+        master.tell("shutdown a").await;
+    }
+    master.dies_of_the_next().await;
+}
+
+#[tokio::test]
+async fn two_pools_at_once_are_both_told() {
+    let mut master = Master::start();
+    master.tell("build a hears").await;
+    let first = master.work("a").await;
+    master.interrupt();
+    master.hear(&["a waits: Cancelled"]).await;
+    master.tell("build b hears").await;
+    let second = master.work("b").await;
+    // The second for a, the first for b.
+    master.interrupt();
+    master
+        .hear(&["a runs: ShutDown", "b waits: Cancelled"])
+        .await;
+    first.vanished().await;
+    second.let_go().await;
+    master.hear(&["b runs: done"]).await;
+}
+
+#[tokio::test]
+async fn a_pool_that_was_dropped_hears_nothing_for_another() {
+    let mut master = Master::start();
+    master.tell("build a hears").await;
+    master.tell("build b hears").await;
+    let first = master.work("a").await;
+    let second = master.work("b").await;
+    master.tell("drop a").await;
+    master
+        .hear(&["a runs: ShutDown", "a waits: ShutDown"])
+        .await;
+    first.vanished().await;
+    master.interrupt();
+    master.hear(&["b waits: Cancelled"]).await;
+    master.interrupt();
+    master.hear(&["b runs: ShutDown"]).await;
+    second.vanished().await;
+    master.tell("shutdown b").await;
+    master.dies_of_the_next().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_that_waits_is_made_shorter() {
+    let mut master = Master::start();
+    master.tell("build a hears").await;
+    let guest = master.work("a").await;
+    master.program.say("shutdown a").await;
+    master.interrupt();
+    master.hear(&["a waits: Cancelled"]).await;
+    master.interrupt();
+    master.hear(&["a runs: ShutDown", "did shutdown a"]).await;
+    guest.vanished().await;
+}
+
+#[tokio::test]
+async fn signals_that_are_left_to_the_program_do_what_they_do_by_default() {
+    let mut master = Master::start();
+    master.tell("build a leaves").await;
+    let guest = master.work("a").await;
+    master.dies_of_the_next().await;
+    guest.vanished().await;
+}
+
+#[tokio::test]
+async fn a_programs_own_handler_is_told_besides() {
+    for first in [true, false] {
+        let mut master = Master::start();
+        if first {
+            master.tell("listen").await;
+        }
+        master.tell("build a hears").await;
+        if !first {
+            master.tell("listen").await;
+        }
+        let guest = master.work("a").await;
+        master.interrupt();
+        master.hear(&["a waits: Cancelled", "own handler"]).await;
+        guest.let_go().await;
+        master.hear(&["a runs: done"]).await;
+        master.tell("shutdown a").await;
+        for _ in 0..3 {
+            master.interrupt();
+            master.hear(&["own handler"]).await;
+        }
+        master.tell("build b hears").await;
+        master.tell("shutdown b").await;
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_comes_after_the_last_pool_is_the_only_one() {
+    let mut master = Master::start();
+    master.tell("build a hears").await;
+    master.tell("shutdown a").await;
+    master.tell("listen").await;
+    for _ in 0..2 {
+        master.interrupt();
+        master.hear(&["own handler"]).await;
+    }
+}
+
+#[tokio::test]
+async fn handlers_of_other_signals_change_nothing() {
+    let mut master = Master::start();
+    master.tell("build a hears").await;
+    master.tell("listen-otherwise").await;
+    master.tell("shutdown a").await;
+    master.dies_of_the_next().await;
+}
+
+#[tokio::test]
+async fn a_program_that_ignores_it_goes_on_ignoring_it() {
+    let script = r#"trap "" INT; exec "$0""#;
+    let program = Program::start(Path::new("sh"), &["-c", script, PROGRAM]);
+    let mut master = Master::started(program);
+    master.tell("build a hears").await;
+    let guest = master.work("a").await;
+    for _ in 0..3 {
+        master.interrupt();
+    }
+    guest.let_go().await;
+    master.hear(&["a runs: done", "a waits: done"]).await;
+    master.interrupt();
+    master.tell("shutdown a").await;
+}
