@@ -3,15 +3,18 @@
 //! A slot is a process of the user's own executable, so the user's `main` must hand over before it does anything
 //! else: [`init`] never returns in a slot.
 
+#[cfg(unix)]
 use std::ffi::OsString;
 use std::io::Write;
+#[cfg(unix)]
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
+#[cfg(unix)]
 use std::thread;
 
 use linkme::distributed_slice;
-use rustix::net::{AddressFamily, sockopt};
 
+#[cfg(unix)]
 use crate::slot;
 
 /// The variable that gives a process its role.
@@ -20,7 +23,8 @@ pub const ROLE_VARIABLE: &str = "PODPOOL_ROLE";
 /// Its value in a worker process.
 pub const WORKER_ROLE: &str = "worker";
 
-/// What the value begins with in a slot; the worker's process id follows.
+/// What the value begins with in a slot; the worker's process id follows, and behind another colon the limit on open
+/// files that the slot must have, if its worker has a higher one.
 const SLOT_ROLE: &str = "slot:";
 
 /// Exit code of a slot whose program builds an executor before it calls `init()`: `EX_USAGE`.
@@ -29,6 +33,7 @@ const EXIT_SLOT_WITHOUT_INIT: i32 = 64;
 const EXIT_WORKER_WITHOUT_INIT: i32 = 78;
 
 /// Stack of the thread that runs tasks: what the main thread of a program has on Linux.
+#[cfg(unix)]
 const STACK: usize = 8 << 20;
 
 /// The role of this process.
@@ -141,11 +146,23 @@ macro_rules! test_slots {
 pub use linkme as __linkme;
 
 /// The role variable's value for a slot of the worker `parent`.
-pub(crate) fn slot_role(parent: u32) -> String {
-    format!("{SLOT_ROLE}{parent}")
+#[cfg(unix)]
+pub(crate) fn slot_role(parent: u32, open_files: Option<u64>) -> String {
+    let limit = open_files.map_or_else(String::new, |limit| format!(":{limit}"));
+    format!("{SLOT_ROLE}{parent}{limit}")
+}
+
+/// What the role's value says to a slot: its worker, and its limit on open files.
+fn read_slot_role(value: &str) -> Option<(&str, Option<u64>)> {
+    let value = value.strip_prefix(SLOT_ROLE)?;
+    Some(match value.split_once(':') {
+        Some((parent, limit)) => (parent, limit.parse().ok()),
+        None => (value, None),
+    })
 }
 
 /// The arguments with which this executable becomes a slot.
+#[cfg(unix)]
 pub(crate) fn slot_args() -> Vec<OsString> {
     let test = TEST_SLOTS.first().filter(|_| ROLE.get().is_none());
     let Some((_, test)) = test.and_then(|path| path.split_once("::")) else {
@@ -161,7 +178,9 @@ pub(crate) fn slot_args() -> Vec<OsString> {
 enum Assigned {
     Master,
     Worker,
-    Slot,
+    /// With the limit on open files that it must have, if that is another one.
+    #[cfg(unix)]
+    Slot(Option<u64>),
 }
 
 impl Assigned {
@@ -169,8 +188,9 @@ impl Assigned {
         let Ok(value) = std::env::var(ROLE_VARIABLE) else {
             return Self::Master;
         };
-        match value.strip_prefix(SLOT_ROLE) {
-            Some(parent) if is_child_of(parent) && stdin_is_socket() => Self::Slot,
+        match read_slot_role(&value) {
+            #[cfg(unix)]
+            Some((parent, limit)) if is_child_of(parent) && stdin_is_socket() => Self::Slot(limit),
             None if value == WORKER_ROLE => Self::Worker,
             // A grandchild that inherited the variable is an ordinary program.
             Some(_) | None => Self::Master,
@@ -181,21 +201,21 @@ impl Assigned {
         match self {
             Self::Master => Role::Master,
             Self::Worker => Role::Worker,
-            Self::Slot => Role::Slot,
+            #[cfg(unix)]
+            Self::Slot(_) => Role::Slot,
         }
     }
 }
 
+#[cfg(unix)]
 fn is_child_of(parent: &str) -> bool {
     let its = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
     its.is_some() && parent.parse().ok() == its
 }
 
+#[cfg(unix)]
 fn stdin_is_socket() -> bool {
-    matches!(
-        sockopt::socket_domain(rustix::stdio::stdin()),
-        Ok(AddressFamily::UNIX)
-    )
+    slot::is_local_socket(rustix::stdio::stdin())
 }
 
 fn begin(setup: Option<impl FnOnce()>) -> Role {
@@ -204,20 +224,28 @@ fn begin(setup: Option<impl FnOnce()>) -> Role {
     }
     let assigned = Assigned::read();
     let role = *ROLE.get_or_init(|| assigned.role());
-    // The socket leaves stdin before any code of the user's can read from it.
-    let socket = matches!(assigned, Assigned::Slot).then(take_socket);
+    #[cfg(unix)]
+    let socket = if let Assigned::Slot(limit) = assigned {
+        limit.into_iter().for_each(slot::restore);
+        // The socket leaves stdin before any code of the user's can read from it.
+        Some(take_socket())
+    } else {
+        None
+    };
     match setup {
         Some(setup) => setup(),
         None if role != Role::Master => install_subscriber(),
         None => {}
     }
-    match socket {
-        Some(socket) => live_as_slot(socket),
-        None => role,
+    #[cfg(unix)]
+    if let Some(socket) = socket {
+        live_as_slot(socket);
     }
+    role
 }
 
 /// Moves the socket from stdin to a descriptor that no child of a task inherits, and gives the task an empty input.
+#[cfg(unix)]
 fn take_socket() -> std::io::Result<OwnedFd> {
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     let empty = std::fs::File::open("/dev/null")?;
@@ -226,19 +254,24 @@ fn take_socket() -> std::io::Result<OwnedFd> {
 }
 
 /// Runs the slot on a thread of its own, because the caller may be inside a runtime, where nothing may block.
+#[cfg(unix)]
 fn live_as_slot(socket: std::io::Result<OwnedFd>) -> ! {
     let lived = socket.and_then(|socket| {
         thread::Builder::new()
             .name("podpool-slot".to_owned())
             .stack_size(STACK)
             .spawn(move || {
-                wake_with_parents_death();
+                hear_workers_end();
                 slot::serve(socket)
             })
     });
     match lived.map(thread::JoinHandle::join) {
         Ok(Ok(never)) => never,
         Ok(Err(_)) => exit("the slot's thread panicked", 70),
+        Err(error) if slot::is_shortage(&error) => exit(
+            &format!("the slot cannot begin: {error}"),
+            slot::EXIT_SHORTAGE,
+        ),
         Err(error) => exit(&format!("the slot cannot begin: {error}"), 70),
     }
 }
@@ -247,20 +280,32 @@ fn live_as_slot(socket: std::io::Result<OwnedFd>) -> ! {
 ///
 /// The end is heard on the control socket, and the slot then kills its whole group. A signal that killed at the
 /// worker's death would always be first, and leave what tasks started behind; this one only wakes a slot that is
-/// stopped, so that it can listen.
-fn wake_with_parents_death() {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{Signal, set_parent_process_death_signal};
-        // Without it only a slot that someone stopped outlives its worker.
-        let _ = set_parent_process_death_signal(Some(Signal::CONT));
-    }
-    let alive = std::env::var(ROLE_VARIABLE)
-        .ok()
-        .and_then(|role| role.strip_prefix(SLOT_ROLE).map(is_child_of));
-    if alive != Some(true) {
+/// stopped, so that it can listen. Where there is no such signal the slot looks for its parent besides, for another
+/// process may hold the worker's end of the socket.
+#[cfg(unix)]
+fn hear_workers_end() {
+    let woken = wake_with_workers_end();
+    let worker = std::env::var(ROLE_VARIABLE).ok();
+    let worker = worker.as_deref().and_then(read_slot_role);
+    let Some((worker, _)) = worker.filter(|(worker, _)| is_child_of(worker)) else {
         exit("its worker has gone before it began", 70);
+    };
+    if !woken {
+        slot::end_without(worker.to_owned(), is_child_of);
     }
+}
+
+/// Asks for a signal when the thread ends that started this process. False where there is none.
+#[cfg(target_os = "linux")]
+fn wake_with_workers_end() -> bool {
+    use rustix::process::{Signal, set_parent_process_death_signal};
+    set_parent_process_death_signal(Some(Signal::CONT)).is_ok()
+}
+
+/// Only Linux has such a signal. Elsewhere a stopped group is continued when its parent dies.
+#[cfg(all(unix, not(target_os = "linux")))]
+const fn wake_with_workers_end() -> bool {
+    false
 }
 
 /// Writes to stderr what RUST_LOG asks for. A program that set its own subscriber keeps it.
@@ -304,7 +349,7 @@ fn exit(reason: &str, code: i32) -> ! {
     std::process::exit(code)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
@@ -316,7 +361,10 @@ mod tests {
         assert!(is_child_of(
             &std::os::unix::process::parent_id().to_string()
         ));
-        assert!(slot_role(7).starts_with(SLOT_ROLE));
+        assert_eq!(read_slot_role(&slot_role(7, None)), Some(("7", None)));
+        let limited = slot_role(7, Some(1024));
+        assert_eq!(read_slot_role(&limited), Some(("7", Some(1024))));
+        assert_eq!(read_slot_role(WORKER_ROLE), None);
     }
 
     #[test]

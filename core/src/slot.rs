@@ -3,18 +3,29 @@
 //! [`Slot`] is the worker's handle. What happens to the slot comes as [`SlotEvent`]s, in the order in which it
 //! happened; the last one is always [`SlotEvent::Exited`]. The process finds its way here by [`init`](crate::init).
 
+#[cfg(unix)]
 mod child;
+mod descriptors;
 mod desk;
+#[cfg(unix)]
 mod driver;
+#[cfg_attr(not(unix), expect(dead_code, reason = "threads need a part of it"))]
 mod flights;
 mod in_process;
+#[cfg(unix)]
 mod memory;
+#[cfg(unix)]
 mod output;
 mod panics;
+#[cfg(unix)]
 mod progress;
 mod runner;
+#[cfg(unix)]
+mod socket;
+#[cfg(unix)]
 mod spawn;
 mod start_error;
+#[cfg_attr(not(unix), expect(dead_code, reason = "threads need a part of it"))]
 mod wire;
 
 use std::ffi::OsString;
@@ -31,8 +42,17 @@ use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::outcome::{Exit, Failure};
 use crate::task::Place;
 
-pub(crate) use self::child::serve;
+#[cfg(unix)]
+pub(crate) use self::child::{end_without, serve};
+pub use self::descriptors::Provision;
+#[cfg(unix)]
+pub(crate) use self::descriptors::restore;
 pub use self::in_process::abandoned;
+#[cfg(unix)]
+pub use self::memory::memory_is_told;
+#[cfg(unix)]
+pub(crate) use self::socket::is_local_socket;
+pub(crate) use self::start_error::EXIT_SHORTAGE;
 pub use self::start_error::{Request, StartError, advice, is_shortage};
 
 /// The number that a worker gives to a slot; a replaced slot has another.
@@ -53,7 +73,7 @@ pub struct Launch {
 /// What runs the tasks of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
-    /// A process of its own. [`Program::this_executable`] gives the usual one.
+    /// A process of its own, on Unix systems. [`Program::this_executable`] gives the usual one.
     Process {
         /// The executable; it must reach [`init`](crate::init) and hold the same tasks.
         path: PathBuf,
@@ -181,6 +201,7 @@ pub struct Slot {
 
 #[derive(Debug)]
 enum Kind {
+    #[cfg(unix)]
     Process(driver::Handle),
     Thread(in_process::Handle),
 }
@@ -202,6 +223,9 @@ impl Slot {
         events: UnboundedSender<(SlotId, SlotEvent)>,
     ) -> Result<Self, StartError> {
         let kind = match &launch.program {
+            #[cfg(not(unix))]
+            Program::Process { .. } => return Err(StartError::NoProcesses),
+            #[cfg(unix)]
             Program::Process { path, name, args } => {
                 let command = spawn::command(path, name.as_deref(), args, &launch.env);
                 let started = spawn::start(command, &launch.setup)?;
@@ -215,6 +239,7 @@ impl Slot {
     /// Gives the slot a frame. Never blocks; the frame waits behind those before.
     pub fn run(&self, frame: Frame) {
         match &self.kind {
+            #[cfg(unix)]
             Kind::Process(slot) => slot.run(frame),
             Kind::Thread(slot) => slot.run(frame),
         }
@@ -223,6 +248,7 @@ impl Slot {
     /// Asks for the tasks of a frame that have not begun; [`SlotEvent::Revoked`] answers, even while a task runs.
     pub fn revoke(&self, frame: u64) {
         match &self.kind {
+            #[cfg(unix)]
             Kind::Process(slot) => slot.revoke(frame),
             Kind::Thread(slot) => slot.revoke(frame),
         }
@@ -232,6 +258,7 @@ impl Slot {
     /// frame has ended it does nothing.
     pub fn cancel(&self, frame: u64, task: TaskId, attempt: Attempt) {
         match &self.kind {
+            #[cfg(unix)]
             Kind::Process(slot) => slot.cancel(frame, task, attempt),
             Kind::Thread(slot) => slot.cancel(frame, task, attempt),
         }
@@ -240,6 +267,7 @@ impl Slot {
     /// Lets the slot end with code 0 after the frames that it was given.
     pub fn exit(&self) {
         match &self.kind {
+            #[cfg(unix)]
             Kind::Process(slot) => slot.exit(),
             Kind::Thread(slot) => slot.exit(),
         }
@@ -248,6 +276,7 @@ impl Slot {
     /// Kills the slot and all that its tasks started. [`SlotEvent::Exited`] follows.
     pub fn kill(&self) {
         match &self.kind {
+            #[cfg(unix)]
             Kind::Process(slot) => slot.kill(),
             Kind::Thread(slot) => slot.kill(),
         }
@@ -257,6 +286,7 @@ impl Slot {
     #[must_use]
     pub fn running(&self) -> Option<Running> {
         match &self.kind {
+            #[cfg(unix)]
             Kind::Process(slot) => slot.running(),
             Kind::Thread(slot) => slot.running(),
         }
@@ -266,6 +296,7 @@ impl Slot {
     #[must_use]
     pub fn tail(&self) -> Vec<String> {
         match &self.kind {
+            #[cfg(unix)]
             Kind::Process(slot) => slot.tail(),
             Kind::Thread(_) => Vec::new(),
         }
@@ -275,6 +306,7 @@ impl Slot {
     #[must_use]
     pub fn peak_rss(&self) -> Option<u64> {
         match &self.kind {
+            #[cfg(unix)]
             Kind::Process(slot) => slot.peak_rss(),
             Kind::Thread(_) => None,
         }
@@ -284,6 +316,7 @@ impl Slot {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         match &self.kind {
+            #[cfg(unix)]
             Kind::Process(slot) => slot.pid(),
             Kind::Thread(_) => None,
         }

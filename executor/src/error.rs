@@ -8,6 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use podpool_core::id::{RunId, TaskId};
+use podpool_core::slot::{Request, advice};
 
 pub use self::attempt::AttemptReport;
 pub(crate) use self::task::Subject;
@@ -58,7 +59,7 @@ pub enum BuildError {
     #[error("the tasks of this program cannot be used")]
     Registry(#[source] Box<dyn Error + Send + Sync>),
     /// The operating system or a service refused something that the executor needs.
-    #[error("cannot {what}")]
+    #[error("cannot {what}{}", remedy(source))]
     Start {
         /// What was tried, such as "start the executor's thread".
         what: String,
@@ -66,6 +67,12 @@ pub enum BuildError {
         #[source]
         source: io::Error,
     },
+}
+
+/// What to do about a refusal of the system, as the rest of a sentence.
+fn remedy(source: &io::Error) -> String {
+    let advice = advice(Request::Other, source);
+    advice.map_or_else(String::new, |advice| format!("; {advice}"))
 }
 
 /// What a shutdown left behind. Every future is resolved all the same.
@@ -150,6 +157,18 @@ mod tests {
         ] {
             assert!(text.contains(way), "{text}");
         }
+    }
+
+    #[test]
+    fn what_the_system_refuses_comes_with_advice() {
+        let start = |source| BuildError::Start {
+            what: "start the executor's thread".to_owned(),
+            source,
+        };
+        let text = start(io::Error::from_raw_os_error(24)).to_string();
+        assert!(text.contains("ulimit -n"), "{text}");
+        let text = start(io::Error::other("x")).to_string();
+        assert_eq!(text, "cannot start the executor's thread");
     }
 
     #[test]

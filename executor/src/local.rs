@@ -1,6 +1,7 @@
 //! The local back-end: memory queues, and a worker on the executor's own thread.
 
 use std::fmt;
+#[cfg(unix)]
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,11 +13,11 @@ use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::{RunId, WorkerId};
 use podpool_core::queue::memory::MemoryQueue;
 use podpool_core::queue::{Queue, QueueLimits};
-use podpool_core::slot::{Launch, Program, Setup};
+use podpool_core::slot::{Launch, Program, Provision, Setup};
 use podpool_core::task::Place;
 use podpool_core::worker::{self, Conduct, Order, OutputSink, Queues, Worker};
 use tokio::sync::mpsc;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::builder::{Isolation, QueueDecorator};
 use crate::dispatch::{self, Dispatch, FleetHandle};
@@ -68,13 +69,43 @@ impl fmt::Debug for Local {
 }
 
 /// Starts the executor's thread.
-pub(crate) fn start(local: Local) -> Result<PodPoolExecutor, BuildError> {
+pub(crate) fn start(mut local: Local) -> Result<PodPoolExecutor, BuildError> {
     let program = local.program()?;
+    #[cfg(unix)]
+    check_memory(&local)?;
+    // Threads of this process need no descriptors.
+    let provision = (local.isolation == Isolation::Process).then(|| Provision::of(local.slots));
+    if let Some(provision) = &provision {
+        local.slots = provision.slots();
+        if let Some(shortfall) = provision.shortfall() {
+            warn!("{shortfall}");
+        }
+    }
     let home = Home::prepare(&local.run, local.slots as usize)?;
     if local.signals {
         signals::watch(&home.mailbox()).map_err(failed("start the thread that hears Ctrl-C"))?;
     }
-    home.start(move |inbox, measured| run(local, program, inbox, measured))
+    home.start(move |inbox, measured| async move {
+        run(local, program, inbox, measured).await;
+        drop(provision);
+    })
+}
+
+/// Refuses a limit that nobody can keep.
+#[cfg(unix)]
+fn check_memory(local: &Local) -> Result<(), BuildError> {
+    if let (Isolation::Process, Some(memory)) = (local.isolation, local.memory)
+        && !podpool_core::slot::memory_is_told()
+    {
+        return Err(BuildError::Setting {
+            name: "memory".to_owned(),
+            value: memory.to_string(),
+            reason: "this system does not tell how much memory a process uses (/proc cannot be read), so no limit can \
+                     be kept; leave it out"
+                .to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// The life of the executor's thread: the worker beside the dispatcher.
@@ -179,10 +210,13 @@ impl Local {
     fn program(&self) -> Result<Program, BuildError> {
         match self.isolation {
             Isolation::InProcess => Ok(Program::InProcess),
+            #[cfg(unix)]
             Isolation::Process => Program::this_executable().map_err(|error| BuildError::Start {
                 what: "find the program's own executable".to_owned(),
                 source: io::Error::other(error),
             }),
+            #[cfg(not(unix))]
+            Isolation::Process => Err(no_processes()),
         }
     }
 
@@ -221,7 +255,24 @@ impl Local {
 }
 
 /// The host's name, for people.
+#[cfg(unix)]
 fn hostname() -> Arc<str> {
     let name = rustix::system::uname();
     name.nodename().to_string_lossy().into()
+}
+
+/// The host's name, for people.
+#[cfg(not(unix))]
+fn hostname() -> Arc<str> {
+    std::env::var("COMPUTERNAME").unwrap_or_default().into()
+}
+
+/// What this system cannot do.
+#[cfg(not(unix))]
+fn no_processes() -> BuildError {
+    BuildError::Setting {
+        name: "isolation".to_owned(),
+        value: "Process".to_owned(),
+        reason: podpool_core::slot::StartError::NoProcesses.to_string(),
+    }
 }

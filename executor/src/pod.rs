@@ -17,7 +17,7 @@ use podpool_core::id::WorkerId;
 use podpool_core::init::Role;
 use podpool_core::queue::Queue;
 use podpool_core::registry::Registry;
-use podpool_core::slot::{Launch, Program, Setup};
+use podpool_core::slot::{Launch, Program, Provision, Setup};
 use podpool_core::task::Place;
 use podpool_core::worker::{Conduct, Left, Order, OutputSink, Queues, Settings, Worker};
 use tokio::runtime::Runtime;
@@ -207,7 +207,12 @@ async fn run(
             orders.send(Order::Terminate(grace)).ok();
         }
     });
-    let worker = worker(descriptor, key, queues, last_words)?;
+    let mut worker = worker(descriptor, key, queues, last_words)?;
+    let provision = Provision::of(worker.settings.slots);
+    worker.settings.slots = provision.slots();
+    if let Some(shortfall) = provision.shortfall() {
+        warn!("{shortfall}");
+    }
     let left = worker.run(orders_rx).await;
     listener.abort();
     left.map_err(|error| Refusal::new(75, format!("the worker cannot run: {error}")))

@@ -1,5 +1,7 @@
-//! Tasks that close what is not theirs, and tasks that leave children behind.
+//! Tasks that close what is not theirs, and tasks that leave children behind; descriptors and system calls that the
+//! system refuses.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use podpool::TaskErrorKind;
@@ -7,6 +9,8 @@ use podpool_tests::faults::meeting::Meeting;
 use podpool_tests::faults::processes::Watched;
 use podpool_tests::faults::tasks::{close_descriptors, leave_a_child, meet};
 use podpool_tests::faults::{built, describe, end, goes_on, within};
+use rustix::io::Errno;
+use tokio::process::Command;
 
 podpool::test_slots!();
 
@@ -61,5 +65,83 @@ async fn a_child_that_a_task_leaves_delays_nothing_and_ends_with_the_pool() {
     assert!(
         child.ends_within(Duration::from_secs(2)).await,
         "the child of a task outlives the pool"
+    );
+}
+
+/// What a program prints to which the system refuses something.
+async fn scarce(arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_faults-scarce"));
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let ran = within("the end of the program", command.output()).await;
+    let ran = ran.expect("a program that starts");
+    let text = [ran.stdout, ran.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    (ran.status.success(), text.concat())
+}
+
+async fn all_run(arguments: &[&str]) {
+    let (good, text) = scarce(arguments).await;
+    assert!(good && text.contains("all ran"), "{arguments:?}: {text}");
+}
+
+#[tokio::test]
+async fn without_descriptors_of_processes_a_thread_waits_for_each_slot() {
+    for errno in [Errno::NOSYS, Errno::PERM, Errno::INVAL] {
+        all_run(&["denied", &errno.raw_os_error().to_string(), "pidfd_open"]).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_sandbox_refuses_beside_it_is_done_in_another_way() {
+    let calls = "pidfd_open,memfd_create,prctl,setsockopt,getsockopt";
+    for errno in [Errno::NOSYS, Errno::PERM] {
+        all_run(&["denied", &errno.raw_os_error().to_string(), calls]).await;
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_without_is_named_with_its_own_advice() {
+    let errno = Errno::PERM.raw_os_error().to_string();
+    let (good, text) = scarce(&["denied", &errno, "socketpair"]).await;
+    assert!(!good, "{text}");
+    assert!(
+        text.contains("socketpair") && text.contains("sandbox"),
+        "{text}"
+    );
+    assert!(!text.contains("open files"), "{text}");
+}
+
+#[tokio::test]
+async fn a_moment_without_descriptors_loses_no_task() {
+    all_run(&["moment"]).await;
+}
+
+#[tokio::test]
+async fn the_soft_limit_is_raised_for_the_slots_and_is_theirs_as_it_was() {
+    let (good, text) = scarce(&["limit", "64", "4096", "24"]).await;
+    let told = "master Some(4096), slots {Some(64)}, processes";
+    assert!(good && text.contains(told), "{text}");
+    // Where it is high enough nothing changes.
+    let (good, text) = scarce(&["limit", "1024", "4096", "2"]).await;
+    assert!(
+        good && text.contains("master Some(1024), slots {Some(1024)}"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn where_the_hard_limit_is_too_low_fewer_slots_work_and_one_warning_says_why() {
+    let (good, text) = scarce(&["limit", "100", "100", "60"]).await;
+    let processes = text
+        .rsplit_once("processes ")
+        .map(|(_, number)| number.trim());
+    let processes: u32 = processes.and_then(|n| n.parse().ok()).unwrap_or(0);
+    assert!(good && (1..16).contains(&processes), "{text}");
+    assert_eq!(text.matches("WARN").count(), 1, "{text}");
+    assert!(
+        text.contains("of 60 slots") && text.contains("ulimit -Hn"),
+        "{text}"
     );
 }

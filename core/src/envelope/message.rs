@@ -142,6 +142,10 @@ impl Body {
     }
 
     /// Turns the first bytes into room.
+    #[cfg_attr(
+        not(unix),
+        expect(dead_code, reason = "slots that are processes need it")
+    )]
     pub(crate) fn skip(&mut self, bytes: usize) {
         self.start = self.bytes.len().min(self.start + bytes);
     }

@@ -9,13 +9,14 @@ use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, recvmsg, send};
 use rustix::process::{Signal, getpgrp, getpid, kill_current_process_group, kill_process};
 
-use crate::outcome::{Cause, Failure};
+use crate::outcome::{Cause, Exit, Failure};
 use crate::registry::Registry;
 use crate::task::Place;
 
@@ -23,6 +24,8 @@ use super::desk::{Desk, Uplink};
 use super::output::BEGINNING;
 use super::progress::{self, Epoch};
 use super::runner::Runner;
+use super::socket::{RECEIVE, SEND};
+use super::start_error::{EXIT_SHORTAGE, Request, advice, is_shortage};
 use super::wire::{self, Garbled, HEAD, Head, SetupBody, Tasks, Type};
 use super::{memory, panics};
 
@@ -33,6 +36,8 @@ pub(crate) const EXIT_MISMATCH: i32 = 65;
 /// Exit code of a slot that could not begin: `EX_SOFTWARE`.
 const EXIT_SETUP: i32 = 70;
 
+/// How often a slot looks whether its worker lives, where no signal tells.
+const LOOK: Duration = Duration::from_millis(500);
 /// How much a read asks for.
 const READ: usize = 64 * 1024;
 /// A read buffer past this many bytes is let go when it is empty.
@@ -112,7 +117,10 @@ impl Child {
         }
         if let Err(failure) = start_threads(&desk, control) {
             send_failure(&desk, &failure);
-            return EXIT_SETUP;
+            return match failure.exit {
+                Some(Exit::Code(code)) => code,
+                _ => EXIT_SETUP,
+            };
         }
         let place = Place {
             run: setup.run,
@@ -212,8 +220,12 @@ fn start_threads(desk: &Arc<Desk<Wire>>, control: OwnedFd) -> Result<(), Failure
             .spawn(life)
             .map(drop)
             .map_err(|error| {
-                let message = format!("the slot cannot start its thread {name}: {error}");
-                Failure::new(Cause::Broken, message)
+                let advice = advice(Request::Other, &error).unwrap_or("its worker starts another");
+                let message = format!("the slot cannot start its thread {name}: {error}; {advice}");
+                Failure {
+                    exit: is_shortage(&error).then_some(Exit::Code(EXIT_SHORTAGE)),
+                    ..Failure::new(Cause::Broken, message)
+                }
             })
     };
     let heard = desk.clone();
@@ -244,6 +256,25 @@ fn obey(desk: &Desk<Wire>, control: OwnedFd) {
         if let Err(reason) = heard {
             die(&reason);
         }
+    }
+}
+
+/// Ends this process, a slot, once it is no child of its worker's any more. Without a thread for that the end of the
+/// control socket must do.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no event tells of a parent's end on every system"
+)]
+pub(crate) fn end_without(worker: String, is_child_of: fn(&str) -> bool) {
+    let watch = move || {
+        while is_child_of(&worker) {
+            thread::sleep(LOOK);
+        }
+        die(&Lost::Gone)
+    };
+    let thread = thread::Builder::new().name("podpool-parent".to_owned());
+    if let Err(error) = thread.stack_size(SMALL_STACK).spawn(watch) {
+        tracing::debug!(%error, "the slot hears of its worker's end on its socket only");
     }
 }
 
@@ -337,7 +368,7 @@ struct Wire(Arc<OwnedFd>);
 impl Wire {
     fn send(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            match send(&self.0, bytes, SendFlags::NOSIGNAL) {
+            match send(&self.0, bytes, SEND) {
                 Ok(sent) => bytes = &bytes[sent..],
                 Err(Errno::INTR) => {}
                 Err(error) => die(&Lost::Socket(error)),
@@ -364,7 +395,7 @@ fn receive_setup(data: &OwnedFd) -> Result<(Head, OwnedFd, OwnedFd), Lost> {
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
         let mut parts = [IoSliceMut::new(&mut bytes)];
-        match recvmsg(data, &mut parts, &mut ancillary, receive_flags()) {
+        match recvmsg(data, &mut parts, &mut ancillary, RECEIVE) {
             Ok(received) => break received,
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -388,16 +419,6 @@ fn receive_setup(data: &OwnedFd) -> Result<(Head, OwnedFd, OwnedFd), Lost> {
         _ if received.bytes == 0 => Err(Lost::Gone),
         _ => Err(Lost::Garbled(Garbled)),
     }
-}
-
-#[cfg(target_os = "linux")]
-fn receive_flags() -> RecvFlags {
-    RecvFlags::CMSG_CLOEXEC
-}
-
-#[cfg(not(target_os = "linux"))]
-fn receive_flags() -> RecvFlags {
-    RecvFlags::empty()
 }
 
 fn close_on_exec(descriptor: impl AsFd) -> rustix::io::Result<()> {

@@ -274,6 +274,10 @@ impl<U: Uplink> Desk<U> {
     }
 
     /// Passes something else up, in order with the results.
+    #[cfg_attr(
+        not(unix),
+        expect(dead_code, reason = "slots that are processes need it")
+    )]
     pub(super) fn uplink<T>(&self, pass: impl FnOnce(&mut U) -> T) -> T {
         pass(&mut lock(&self.uplink))
     }

@@ -10,7 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::pin::Pin;
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ use self::pipes::{Fate, Pipes};
 
 /// How often the memory of a slot is looked at that has a limit, or is at a task that has one.
 const SAMPLE: Duration = Duration::from_millis(50);
+/// The warning that memory cannot be looked at.
+static UNTOLD: Once = Once::new();
 /// How long a process may go on after its socket ended: one that exits ends within that, others are killed.
 const AFTER_SOCKET: Duration = Duration::from_millis(500);
 
@@ -358,6 +360,11 @@ impl Driver {
             return;
         };
         let resident = memory::resident(shared.pid.as_raw_nonzero().get());
+        if resident.is_none() {
+            UNTOLD.call_once(|| {
+                tracing::warn!("this system does not tell how much memory a process uses: the memory limits of tasks are not kept");
+            });
+        }
         state.peak = state.peak.max(resident);
         if resident.is_some_and(|resident| resident > limit) && !self.verdict.over_limit {
             self.verdict.over_limit = true;

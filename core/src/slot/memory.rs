@@ -11,6 +11,11 @@ const SLACK: u64 = 128 << 20;
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 
+/// Whether this system tells how much memory a process uses: else no limit can be kept.
+pub fn memory_is_told() -> bool {
+    resident(rustix::process::getpid().as_raw_nonzero().get()).is_some()
+}
+
 /// Bytes that are resident now; `None` where the system does not tell.
 pub(super) fn resident(pid: i32) -> Option<u64> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;

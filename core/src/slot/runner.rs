@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(unix)]
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
@@ -22,6 +23,7 @@ use crate::task::{Body, Place, TaskContext, TaskSpec};
 
 use super::desk::{Claim, Desk, Uplink, empty_results};
 use super::panics;
+use super::start_error::{Request, advice, patiently};
 use super::wire::{Garbled, Tasks};
 
 /// CPU time is told for executions that took at least this long.
@@ -227,13 +229,16 @@ impl<U: Uplink> Runner<U> {
 
     fn runtime(&mut self) -> Result<&Runtime, Failure> {
         if self.runtime.is_none() {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(|error| {
-                    let message = format!("its slot cannot make a runtime: {error}");
-                    Failure::new(Cause::Failed, message)
-                })?;
+            let make = || {
+                let mut builder = tokio::runtime::Builder::new_current_thread();
+                builder.enable_all().build()
+            };
+            let runtime = patiently(make).map_err(|error| {
+                let message = format!("its slot cannot make a runtime: {error}");
+                let advice = advice(Request::Other, &error);
+                let advice = advice.map_or_else(String::new, |advice| format!("; {advice}"));
+                Failure::new(Cause::Failed, message + &advice)
+            })?;
             self.runtime = Some(runtime);
         }
         self.runtime
@@ -286,10 +291,17 @@ fn check_length(output: usize) -> Result<(), Failure> {
 }
 
 /// CPU time of the process.
+#[cfg(unix)]
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(
         u64::try_from(time.tv_sec).unwrap_or(0),
         u32::try_from(time.tv_nsec).unwrap_or(0),
     )
+}
+
+/// Not told on this system.
+#[cfg(not(unix))]
+const fn cpu_time() -> Duration {
+    Duration::ZERO
 }

@@ -8,16 +8,14 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-    sendmsg, socketpair, sockopt,
-};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, sendmsg, sockopt};
 
 use crate::init;
 use crate::registry::Registry;
 
+use super::socket::{SEND, pair};
 use super::wire::{self, SetupBody, Type};
-use super::{Program, Setup, StartError, progress};
+use super::{Program, Setup, StartError, descriptors, progress};
 
 /// What is asked for as a socket's send buffer; the system may give less (`net.core.wmem_max`).
 const SEND_BUFFER: usize = 1 << 20;
@@ -84,7 +82,10 @@ pub(super) fn command(
     command
         .args(args)
         .envs(env.iter().map(|(name, value)| (name, value)))
-        .env(init::ROLE_VARIABLE, init::slot_role(std::process::id()))
+        .env(
+            init::ROLE_VARIABLE,
+            init::slot_role(std::process::id(), descriptors::limit_of_slots()),
+        )
         .process_group(0)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -131,25 +132,6 @@ pub(super) fn start(mut command: Command, setup: &Setup) -> Result<Started, Star
     })
 }
 
-/// Two ends of a stream socket that no other child inherits.
-#[cfg(target_os = "linux")]
-fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (one, other) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
-    Ok((one, other))
-}
-
-/// Two ends of a stream socket that no other child inherits.
-#[cfg(not(target_os = "linux"))]
-fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (one, other) = std::os::unix::net::UnixStream::pair()?;
-    Ok((one.into(), other.into()))
-}
-
 /// Sends `bytes`, few enough for an empty socket, together with two descriptors.
 fn send_with(socket: &OwnedFd, bytes: &[u8], control: &OwnedFd, cell: &OwnedFd) -> io::Result<()> {
     let descriptors = [control.as_fd(), cell.as_fd()];
@@ -157,7 +139,7 @@ fn send_with(socket: &OwnedFd, bytes: &[u8], control: &OwnedFd, cell: &OwnedFd) 
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     let fits = ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
     let parts = [IoSlice::new(bytes)];
-    let sent = sendmsg(socket, &parts, &mut ancillary, SendFlags::NOSIGNAL)?;
+    let sent = sendmsg(socket, &parts, &mut ancillary, SEND)?;
     if fits && sent == bytes.len() {
         Ok(())
     } else {

@@ -1,10 +1,16 @@
 //! Why a slot did not start: what the system refused, whether that may pass, and what to do about it.
 
 use std::io;
+use std::thread;
+use std::time::Duration;
 
+#[cfg(unix)]
 use rustix::io::Errno;
 
 use crate::registry::RegistryError;
+
+/// Exit code of a slot for which the system was short of something: `EX_TEMPFAIL`.
+pub(crate) const EXIT_SHORTAGE: i32 = 75;
 
 /// Why a slot did not start. No task was lost.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +38,11 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// Slots that are processes need sockets and process groups of a Unix system.
+    #[error(
+        "slots cannot be processes on this system: podpool starts them on Linux and macOS only; use Isolation::InProcess"
+    )]
+    NoProcesses,
     /// The program's tasks cannot be used.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -50,7 +61,7 @@ impl StartError {
     pub fn is_shortage(&self) -> bool {
         match self {
             Self::Spawn { source, .. } | Self::Refused { source, .. } => is_shortage(source),
-            Self::Registry(_) | Self::Codec(_) => false,
+            Self::NoProcesses | Self::Registry(_) | Self::Codec(_) => false,
         }
     }
 }
@@ -66,6 +77,24 @@ pub fn is_shortage(error: &io::Error) -> bool {
         | Reason::Room
         | Reason::Busy => true,
         Reason::Forbidden | Reason::Missing | Reason::NotExecutable | Reason::Other => false,
+    }
+}
+
+/// Asks the system again while it is short of something, for about five seconds. It blocks the thread.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no event tells that a shortage is over"
+)]
+pub(super) fn patiently<T>(mut ask: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut pause = Duration::from_millis(10);
+    loop {
+        match ask() {
+            Err(error) if is_shortage(&error) && pause < Duration::from_secs(4) => {
+                thread::sleep(pause);
+                pause *= 2;
+            }
+            answer => return answer,
+        }
     }
 }
 
@@ -128,6 +157,10 @@ pub fn advice(request: Request, error: &io::Error) -> Option<&'static str> {
 }
 
 /// The cause behind an error number, as far as it changes what can be done.
+#[cfg_attr(
+    not(unix),
+    expect(dead_code, reason = "not every system tells all of them")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {
     ProcessFiles,
@@ -142,6 +175,7 @@ enum Reason {
     Other,
 }
 
+#[cfg(unix)]
 impl Reason {
     fn of(error: &io::Error) -> Self {
         match Errno::from_io_error(error) {
@@ -159,7 +193,24 @@ impl Reason {
     }
 }
 
-#[cfg(test)]
+/// Other systems number their errors in another way; what the standard library makes of them must do.
+#[cfg(not(unix))]
+impl Reason {
+    fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => Self::Processes,
+            io::ErrorKind::OutOfMemory => Self::Memory,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Room,
+            io::ErrorKind::ExecutableFileBusy => Self::Busy,
+            io::ErrorKind::Unsupported => Self::Forbidden,
+            io::ErrorKind::NotFound => Self::Missing,
+            io::ErrorKind::PermissionDenied => Self::NotExecutable,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
@@ -206,6 +257,22 @@ mod tests {
             );
             assert!(asked.contains(other) && !asked.contains(program), "{asked}");
         }
+    }
+
+    #[test]
+    fn a_shortage_that_passes_is_waited_for_and_another_error_is_not() {
+        let answer = |errors: Vec<Errno>| {
+            let mut errors = errors.into_iter();
+            let mut asked = 0;
+            let answer = patiently(|| {
+                asked += 1;
+                errors.next().map_or(Ok(()), |error| Err(error.into()))
+            });
+            (answer.is_ok(), asked)
+        };
+        assert_eq!(answer(vec![]), (true, 1));
+        assert_eq!(answer(vec![Errno::MFILE, Errno::NFILE]), (true, 3));
+        assert_eq!(answer(vec![Errno::MFILE, Errno::PERM]), (false, 2));
     }
 
     #[test]

@@ -4,15 +4,22 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::queue::{LeaseId, Queue, QueueError};
+use crate::slot::is_shortage;
 
 use super::lease::Leases;
+
+/// How long a start is tried again while the system is short of something, and how often.
+const PATIENCE: Duration = Duration::from_secs(60);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The handle of the keeper's thread; dropping it ends the thread.
 ///
@@ -43,6 +50,25 @@ impl Keeper {
             leases,
             _stop: stop.drop_guard(),
         })
+    }
+
+    /// Starts the thread; while the system is short of descriptors or threads it tries again, for a minute at most.
+    pub(super) async fn start_patiently(
+        queue: &Arc<dyn Queue>,
+        lost: &mpsc::UnboundedSender<LeaseId>,
+    ) -> io::Result<Self> {
+        let began = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match Self::start(queue.clone(), lost.clone()) {
+                Err(error) if is_shortage(&error) && began.elapsed() < PATIENCE => {
+                    warn!(%error, "the thread that renews leases cannot be started; it is tried again in {pause:?}");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LAST_PAUSE);
+                }
+                started => return started,
+            }
+        }
     }
 
     /// Renews this lease from now on; it was asked for at `since`.

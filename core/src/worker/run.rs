@@ -96,7 +96,14 @@ impl Worker {
     /// # Errors
     /// When the lease keeper's thread cannot be started.
     pub async fn run(self, orders: mpsc::UnboundedReceiver<Order>) -> io::Result<Left> {
-        let mut running = RunningWorker::new(self, orders)?;
+        let mut orders = orders;
+        let (lost_tx, lost) = mpsc::unbounded_channel();
+        let starting = Keeper::start_patiently(&self.queues.tasks, &lost_tx);
+        let keeper = tokio::select! {
+            keeper = starting => keeper?,
+            order = orders.recv() => return Ok(left_by(order.unwrap_or(Order::Stop))),
+        };
+        let mut running = RunningWorker::new(self, keeper, lost, orders);
         running.say_hello();
         while !running.is_over() {
             running.step().await;
@@ -154,6 +161,15 @@ impl Probe for SlotHandles {
     }
 }
 
+/// Why a worker leaves that is ordered to before it holds anything.
+const fn left_by(order: Order) -> Left {
+    match order {
+        Order::Drain => Left::Drained,
+        Order::Stop => Left::Stopped,
+        Order::Terminate(_) => Left::Terminated,
+    }
+}
+
 /// What woke the loop.
 enum Woken {
     Slots,
@@ -167,15 +183,19 @@ enum Woken {
 }
 
 impl RunningWorker {
-    fn new(worker: Worker, orders: mpsc::UnboundedReceiver<Order>) -> io::Result<Self> {
+    fn new(
+        worker: Worker,
+        keeper: Keeper,
+        lost: mpsc::UnboundedReceiver<LeaseId>,
+        orders: mpsc::UnboundedReceiver<Order>,
+    ) -> Self {
         let (events_tx, events) = mpsc::unbounded_channel();
-        let (lost_tx, lost) = mpsc::unbounded_channel();
         let lease = worker.queues.tasks.limits().lease;
         let heartbeat_every = HEARTBEAT.min(lease / 3);
-        Ok(Self {
+        Self {
             state: State::new(worker.settings.clone()),
             slots: SlotHandles::default(),
-            keeper: Keeper::start(worker.queues.tasks.clone(), lost_tx)?,
+            keeper,
             results: Publisher::new(worker.queues.results.clone()),
             tasks: Publisher::new(worker.queues.tasks.clone()),
             pull: None,
@@ -197,7 +217,7 @@ impl RunningWorker {
             effects: Vec::new(),
             batch: Vec::new(),
             worker,
-        })
+        }
     }
 
     fn say_hello(&mut self) {

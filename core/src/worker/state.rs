@@ -10,6 +10,7 @@ mod intake;
 mod leave;
 mod lost;
 mod report;
+mod shortage;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -204,9 +205,10 @@ impl State {
             .iter()
             .filter(|slot| !slot.frames.is_empty())
             .count();
-        let all = match self.births.due() {
-            Some(_) => self.slots.len(),
-            None => self.settings.slots as usize,
+        let all = if self.births.are_held_up() {
+            self.slots.len()
+        } else {
+            self.settings.slots as usize
         };
         all.saturating_sub(busy)
     }

@@ -18,6 +18,7 @@ use crate::id::{Attempt, TaskId};
 use crate::slot::desk::lock;
 use crate::slot::flights::Flights;
 use crate::slot::output::Tail;
+use crate::slot::socket::SEND;
 use crate::slot::wire::{self, Type};
 use crate::slot::{Frame, Running, memory, progress};
 
@@ -151,7 +152,7 @@ impl Handle {
     /// Sends on the control socket. It is read all the time and holds thousands of such messages: when it is full,
     /// the slot does not live any more, or stands still and will be killed by a timeout.
     fn command(&self, message: &[u8]) {
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let flags = SEND | SendFlags::DONTWAIT;
         if let Err(error) = send(&self.shared.control, message, flags) {
             tracing::debug!(%error, pid = %self.shared.pid, "a slot cannot be told; its end will be");
         }

@@ -81,9 +81,7 @@ impl RunningWorker {
     pub(super) fn start_slot(&mut self, id: SlotId) {
         match Slot::start(id, &self.worker.launch, self.events_tx.clone()) {
             Ok(slot) => drop(self.slots.0.insert(id, slot)),
-            Err(error) => self
-                .state
-                .on_start_failed(Instant::now(), id, &error.to_string()),
+            Err(error) => self.state.on_start_failed(Instant::now(), id, &error),
         }
     }
 

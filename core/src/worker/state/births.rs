@@ -5,8 +5,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::instant::after;
+use crate::slot::SlotId;
 
-/// Slots that may die in a row before any was ready; then the pool is broken, unless others live.
+use super::shortage::{Shortage, Shortfall};
+
+/// Slots that may die in a row before any was ready; then the pool is broken, unless others live or are starting.
 const STILLBORN: u32 = 3;
 /// Delay before a slot is tried beside living ones, once so many died.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
@@ -20,6 +23,8 @@ pub(super) enum Stillbirth {
     Died,
     /// The initializer failed: it will fail in the next slot too.
     Refused,
+    /// The system is short of something; it passes, or fewer slots must do.
+    Short(SlotId),
 }
 
 /// What follows from a slot that was never ready.
@@ -29,6 +34,8 @@ pub(super) enum Next {
     AtOnce,
     /// The living slots go on; another is tried after this.
     After(Duration),
+    /// The same, and it was said before.
+    Quietly(Duration),
     /// Nothing will start.
     Never,
 }
@@ -42,16 +49,29 @@ pub(super) struct Births {
     delays: u32,
     /// When the next slot may start.
     due: Option<Instant>,
+    shortage: Shortage,
 }
 
 impl Births {
     /// A slot is ready: starting works.
-    pub(super) fn succeeded(&mut self) {
-        *self = Self::default();
+    pub(super) fn succeeded(&mut self, id: SlotId) {
+        let mut shortage = self.shortage;
+        shortage.succeeded(id);
+        *self = Self {
+            shortage,
+            ..Self::default()
+        };
     }
 
-    /// A slot was never ready. `alive` says whether another is.
+    /// A slot was never ready. `alive` says whether another is, or is starting.
     pub(super) fn failed(&mut self, now: Instant, why: Stillbirth, alive: bool) -> Next {
+        if let Stillbirth::Short(id) = why {
+            return match self.shortage.failed(now, id, alive) {
+                Shortfall::After { delay, say: true } => Next::After(delay),
+                Shortfall::After { delay, say: false } => Next::Quietly(delay),
+                Shortfall::Final => Next::Never,
+            };
+        }
         self.stillborn += 1;
         self.refused += u32::from(why == Stillbirth::Refused);
         if self.refused >= STILLBORN || (self.stillborn >= STILLBORN && !alive) {
@@ -72,21 +92,29 @@ impl Births {
 
     /// How many slots may start now, beside `starting` ones. Without a living slot nothing is gained by waiting.
     pub(super) fn room(&self, now: Instant, starting: usize, alive: bool) -> usize {
+        let room = self.shortage.room(now, starting);
         if self.stillborn < STILLBORN {
-            return usize::MAX;
+            return room;
         }
         let waits = alive && self.due.is_some_and(|due| due > now);
-        usize::from(starting == 0 && !waits)
+        room.min(usize::from(starting == 0 && !waits))
     }
 
     /// When the next slot may start, while it may not.
-    pub(super) const fn due(&self) -> Option<Instant> {
-        self.due
+    pub(super) fn due(&self) -> Option<Instant> {
+        let dues = [self.due, self.shortage.due()];
+        dues.into_iter().flatten().min()
     }
 
-    /// The delay is over. True once.
+    /// Whether slots that are missing cannot be had at present.
+    pub(super) const fn are_held_up(&self) -> bool {
+        self.due.is_some() || self.shortage.lasts()
+    }
+
+    /// A delay is over. True once.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
-        self.due.take_if(|due| *due <= now).is_some()
+        let died = self.due.take_if(|due| *due <= now).is_some();
+        self.shortage.is_due(now) || died
     }
 }
 
@@ -109,12 +137,38 @@ mod tests {
     }
 
     #[test]
+    fn a_shortage_is_no_death_and_ends_with_a_slot_that_was_started_later() {
+        let now = Instant::now();
+        let mut births = Births::default();
+        let short = |id| Stillbirth::Short(SlotId(id));
+        let delay = Duration::from_millis(50);
+        assert_eq!(births.failed(now, short(3), false), Next::After(delay));
+        for id in 4..40 {
+            assert_eq!(births.failed(now, short(id), false), Next::Quietly(delay));
+        }
+        assert!(births.are_held_up());
+        assert_eq!(births.room(now, 0, false), 0);
+        let now = births.due().unwrap();
+        assert!(births.is_due(now) && !births.is_due(now));
+        assert_eq!(
+            [0, 1].map(|starting| births.room(now, starting, true)),
+            [1, 0]
+        );
+        births.succeeded(SlotId(2));
+        assert!(births.are_held_up(), "it was started before");
+        assert_eq!(births.failed(now, Stillbirth::Died, false), Next::AtOnce);
+        births.succeeded(SlotId(40));
+        assert!(!births.are_held_up());
+        assert_eq!(births.room(now, 9, false), usize::MAX);
+    }
+
+    #[test]
     fn an_initializer_that_fails_three_times_ends_it_whoever_lives() {
         let now = Instant::now();
         let mut births = Births::default();
         births.failed(now, Stillbirth::Refused, true);
         births.failed(now, Stillbirth::Refused, true);
-        births.succeeded();
+        births.succeeded(SlotId(9));
         births.failed(now, Stillbirth::Refused, true);
         births.failed(now, Stillbirth::Died, true);
         let third = births.failed(now, Stillbirth::Refused, true);
@@ -142,7 +196,7 @@ mod tests {
                 [1, 0]
             );
         }
-        births.succeeded();
+        births.succeeded(SlotId(9));
         assert_eq!(births.due(), None);
         assert_eq!(births.failed(now, Stillbirth::Died, true), Next::AtOnce);
     }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::envelope::Body;
 use crate::envelope::entry::{self, TaskHead, next_result, result_head, task_head};
 use crate::id::{Attempt, TaskId};
 use crate::outcome::{Cause, Exit, Failure, Ran};
-use crate::slot::{Running, SlotEvent, SlotId, Stream};
+use crate::slot::{EXIT_SHORTAGE, Running, SlotEvent, SlotId, StartError, Stream};
 
 use super::super::effect::{Effect, Probe};
 use super::State;
@@ -39,7 +39,7 @@ impl State {
                 if let Some(slot) = self.slot_mut(id) {
                     slot.phase = Phase::Leaving;
                 }
-                self.on_stillborn(now, failure);
+                self.on_stillborn(now, stillbirth(id, &failure), failure);
             }
             SlotEvent::Results {
                 frame,
@@ -81,15 +81,20 @@ impl State {
     }
 
     /// A slot could not be started at all.
-    pub fn on_start_failed(&mut self, now: Instant, id: SlotId, reason: &str) {
+    pub fn on_start_failed(&mut self, now: Instant, id: SlotId, error: &StartError) {
         self.slots.retain(|slot| slot.id != id);
-        let message = format!("a slot cannot be started: {reason}");
-        self.on_stillborn(now, Failure::new(Cause::Broken, message));
+        let message = format!("a slot cannot be started: {error}");
+        let why = if error.is_shortage() {
+            Stillbirth::Short(id)
+        } else {
+            Stillbirth::Died
+        };
+        self.on_stillborn(now, why, Failure::new(Cause::Broken, message));
         self.fill(now);
     }
 
     fn on_ready(&mut self, id: SlotId) {
-        self.births.succeeded();
+        self.births.succeeded(id);
         if let Some(slot) = self.slot_mut(id)
             && slot.phase == Phase::Starting
         {
@@ -99,16 +104,16 @@ impl State {
 
     /// A slot died before it was ready. What the system refuses may pass, and the slots that live go on; an
     /// initializer that fails says the same in every slot.
-    fn on_stillborn(&mut self, now: Instant, failure: Failure) {
-        let why = match failure.cause {
-            Cause::Broken => Stillbirth::Died,
-            _ => Stillbirth::Refused,
-        };
+    fn on_stillborn(&mut self, now: Instant, why: Stillbirth, failure: Failure) {
         let alive = self.has_living_slot();
+        let (have, of) = (self.slots.len(), self.settings.slots);
         match self.births.failed(now, why, alive) {
             Next::AtOnce => {}
             Next::After(delay) => {
-                warn!(%failure, ?delay, "slots do not start; the living ones go on, another is tried later");
+                warn!(%failure, ?delay, "slots do not start; {have} of {of} go on, and another is tried after the delay");
+            }
+            Next::Quietly(delay) => {
+                debug!(%failure, ?delay, "slots still do not start; {have} of {of} go on");
             }
             Next::Never => {
                 self.broken = Some(Failure {
@@ -236,7 +241,7 @@ impl State {
                 output: ended.tail,
                 ..Failure::new(Cause::Broken, message)
             };
-            self.on_stillborn(now, failure);
+            self.on_stillborn(now, stillbirth(id, &failure), failure);
             return;
         }
         for (place, frame) in slot.frames.into_iter().enumerate().rev() {
@@ -332,6 +337,15 @@ impl State {
         if count > 0 {
             self.publish_results(execution, results, count);
         }
+    }
+}
+
+/// Why a slot was never ready, by what it said or how it ended.
+fn stillbirth(id: SlotId, failure: &Failure) -> Stillbirth {
+    match (failure.cause, failure.exit) {
+        (Cause::Broken, Some(Exit::Code(EXIT_SHORTAGE))) => Stillbirth::Short(id),
+        (Cause::Broken, _) => Stillbirth::Died,
+        _ => Stillbirth::Refused,
     }
 }
 

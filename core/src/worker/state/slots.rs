@@ -70,9 +70,9 @@ impl InFlight {
 }
 
 impl super::State {
-    /// Whether a slot was ready and works on.
+    /// Whether a slot was ready and works on, or is starting.
     pub(super) fn has_living_slot(&self) -> bool {
-        self.slots.iter().any(|slot| slot.phase == Phase::Ready)
+        self.slots.iter().any(|slot| slot.phase != Phase::Leaving)
     }
 }
 

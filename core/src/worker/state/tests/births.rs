@@ -1,6 +1,9 @@
 //! Slots that die before they are ready.
 
+use rustix::io::Errno;
+
 use super::*;
+use crate::slot::{EXIT_SHORTAGE, StartError};
 
 impl Bed {
     /// A slot is ready, or dies before.
@@ -134,9 +137,139 @@ async fn a_slot_that_cannot_even_be_started_counts_as_well() {
             _ => None,
         });
         bed.state
-            .on_start_failed(bed.now, started.unwrap(), "too many open files");
+            .on_start_failed(bed.now, started.unwrap(), &refused(Errno::PERM));
     }
     bed.settle();
     assert_eq!(bed.causes(), []);
     assert_eq!(bed.wait(), SECOND);
+}
+
+fn refused(errno: Errno) -> StartError {
+    StartError::Refused {
+        what: "a socket",
+        source: errno.into(),
+    }
+}
+
+impl Bed {
+    /// The slots that the state asks for now.
+    fn starts(&mut self) -> Vec<SlotId> {
+        let mut effects = Vec::new();
+        self.state.take_effects(&mut effects);
+        let start = |effect| match effect {
+            Effect::Start(id) => Some(id),
+            _ => None,
+        };
+        effects.into_iter().filter_map(start).collect()
+    }
+
+    /// Waits for the next try of a start.
+    fn next_try(&mut self) -> Vec<SlotId> {
+        loop {
+            self.now = self.state.deadline().unwrap();
+            self.state.on_tick(self.now, &self.script);
+            let starts = self.starts();
+            if !starts.is_empty() {
+                return starts;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shortage_while_nothing_lives_loses_no_task_and_is_final_after_a_minute() {
+    let mut bed = bed(4);
+    let mut body = Vec::new();
+    for task in 0..4 {
+        put_task(&mut body, TaskId(task), Attempt::FIRST, 0, &[], &[]).unwrap();
+    }
+    bed.take_in("a", "fast", 4, body.into(), false);
+    let begin = bed.now;
+    let mut starts = bed.starts();
+    assert_eq!(starts.len(), 4);
+    let mut tries = 0;
+    while bed.now < begin + 59 * SECOND {
+        for id in starts {
+            bed.state
+                .on_start_failed(bed.now, id, &refused(Errno::MFILE));
+        }
+        starts = bed.next_try();
+        assert_eq!(starts.len(), 1, "one at a time");
+        tries += 1;
+    }
+    assert!((10..25).contains(&tries), "{tries} tries in a minute");
+    assert_eq!(bed.causes(), []);
+    // It passes: all start.
+    let mut passed = starts.clone();
+    bed.state
+        .on_slot(bed.now, passed.remove(0), SlotEvent::Ready, &bed.script);
+    assert_eq!(bed.starts().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shortage_that_stays_breaks_the_worker_with_its_advice() {
+    let mut bed = bed(1);
+    let mut body = Vec::new();
+    put_task(&mut body, TaskId(0), Attempt::FIRST, 0, &[], &[]).unwrap();
+    bed.take_in("a", "fast", 1, body.into(), false);
+    let begin = bed.now;
+    let mut starts = bed.starts();
+    while bed.state.broken.is_none() {
+        assert!(bed.now < begin + 70 * SECOND, "it waits without end");
+        bed.state
+            .on_start_failed(bed.now, starts[0], &refused(Errno::MFILE));
+        if bed.state.broken.is_none() {
+            starts = bed.next_try();
+        }
+    }
+    bed.settle();
+    assert_eq!(bed.causes(), [(0, Cause::Broken)]);
+    let broken = bed.state.broken.clone().unwrap().to_string();
+    assert!(broken.contains("ulimit -n"), "{broken}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_that_are_starting_are_alive() {
+    let mut bed = bed(8);
+    let mut body = Vec::new();
+    for task in 0..8 {
+        put_task(&mut body, TaskId(task), Attempt::FIRST, 0, &[], &[]).unwrap();
+    }
+    bed.take_in("a", "fast", 8, body.into(), false);
+    let mut starts = bed.starts();
+    assert_eq!(starts.len(), 8);
+    let mut failed = 0;
+    while let Some(id) = starts.pop() {
+        assert!(
+            bed.state.broken.is_none(),
+            "{} are starting",
+            starts.len() + 1
+        );
+        bed.state
+            .on_start_failed(bed.now, id, &refused(Errno::PERM));
+        starts.extend(bed.starts());
+        failed += 1;
+    }
+    assert_eq!(failed, 10, "two deaths are borne");
+    assert!(bed.state.broken.is_some(), "none is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_says_that_the_system_is_short_is_tried_again() {
+    let mut bed = bed(1);
+    let mut body = Vec::new();
+    put_task(&mut body, TaskId(0), Attempt::FIRST, 0, &[], &[]).unwrap();
+    bed.take_in("a", "fast", 1, body.into(), false);
+    let mut starts = bed.starts();
+    for _ in 0..6 {
+        let failure = Failure {
+            exit: Some(Exit::Code(EXIT_SHORTAGE)),
+            ..Failure::new(Cause::Broken, "no thread")
+        };
+        let failed = SlotEvent::SetupFailed(failure);
+        bed.state.on_slot(bed.now, starts[0], failed, &bed.script);
+        bed.exit(starts[0], Exit::Code(EXIT_SHORTAGE), None);
+        starts = bed.next_try();
+    }
+    assert_eq!(bed.causes(), []);
 }

@@ -1,0 +1,195 @@
+//! A shortage of the system: slots that cannot be started for want of descriptors, processes or memory.
+//!
+//! A shortage may pass, so starts are tried again with growing delays. It is final only when for a minute no slot
+//! lived or was starting.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::instant::after;
+use crate::slot::SlotId;
+
+/// Delay before the next start; each is twice the one before.
+const FIRST_DELAY: Duration = Duration::from_millis(50);
+/// Longest such delay: what was held by something short-lived is there again by then.
+const LAST_DELAY: Duration = Duration::from_secs(5);
+/// How long nothing may live or start before the shortage counts as final.
+const FINAL: Duration = Duration::from_secs(60);
+/// A warning is repeated after this.
+const SAY_AGAIN: Duration = Duration::from_secs(600);
+
+/// What follows from a start that failed for a shortage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shortfall {
+    /// Another is tried after this.
+    After {
+        delay: Duration,
+        /// Whether it is to be said: it is new.
+        say: bool,
+    },
+    /// It has lasted too long.
+    Final,
+}
+
+/// Starts that failed for a shortage since one succeeded.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shortage {
+    /// The newest slot that could not be started; `None` while there is no shortage.
+    failed: Option<SlotId>,
+    delays: u32,
+    due: Option<Instant>,
+    /// Since when nothing lives or starts, and when that was looked at last.
+    nobody: Option<(Instant, Instant)>,
+    said: Option<Instant>,
+}
+
+impl Shortage {
+    /// Slot `id` could not be started. `alive` says whether another lives or is starting.
+    pub(super) fn failed(&mut self, now: Instant, id: SlotId, alive: bool) -> Shortfall {
+        self.failed = self.failed.max(Some(id));
+        if alive {
+            self.nobody = None;
+        } else {
+            // While work waits a start is tried every few seconds; after a longer pause it counts anew.
+            let recent = self
+                .nobody
+                .filter(|(_, last)| now <= after(*last, FINAL / 2));
+            let since = recent.map_or(now, |(since, _)| since);
+            self.nobody = Some((since, now));
+            if now >= after(since, FINAL) {
+                return Shortfall::Final;
+            }
+        }
+        // Starts that fail together are one try.
+        let due = self.due.filter(|due| *due > now).unwrap_or_else(|| {
+            let delay = FIRST_DELAY.saturating_mul(2_u32.saturating_pow(self.delays));
+            self.delays += 1;
+            after(now, delay.min(LAST_DELAY))
+        });
+        self.due = Some(due);
+        let say = self.said.is_none_or(|said| now >= after(said, SAY_AGAIN));
+        if say {
+            self.said = Some(now);
+        }
+        let delay = due - now;
+        Shortfall::After { delay, say }
+    }
+
+    /// A slot is ready. One that was started before the shortage proves nothing.
+    pub(super) fn succeeded(&mut self, id: SlotId) {
+        if self.failed.is_some_and(|failed| failed < id) {
+            *self = Self {
+                said: self.said,
+                ..Self::default()
+            };
+        }
+    }
+
+    /// How many slots it lets start now, beside `starting` ones.
+    pub(super) fn room(&self, now: Instant, starting: usize) -> usize {
+        match (self.failed, self.due) {
+            (None, _) => usize::MAX,
+            (Some(_), Some(due)) if due > now => 0,
+            (Some(_), _) => usize::from(starting == 0),
+        }
+    }
+
+    /// Whether it lasts.
+    pub(super) const fn lasts(&self) -> bool {
+        self.failed.is_some()
+    }
+
+    /// When the next start may be tried, while it may not.
+    pub(super) const fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// The delay is over. True once.
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        self.due.take_if(|due| *due <= now).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn later(delay: Duration, say: bool) -> Shortfall {
+        Shortfall::After { delay, say }
+    }
+
+    #[test]
+    fn starts_are_tried_again_with_growing_delays_and_one_warning() {
+        let mut now = Instant::now();
+        let mut shortage = Shortage::default();
+        assert_eq!(shortage.room(now, 7), usize::MAX);
+        let mut say = true;
+        for (n, ms) in [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]
+            .into_iter()
+            .enumerate()
+        {
+            let id = SlotId(u32::try_from(n).unwrap());
+            assert_eq!(shortage.failed(now, id, true), later(ms * MS, say));
+            say = false;
+            assert_eq!(
+                shortage.failed(now, id, true),
+                later(ms * MS, false),
+                "one try"
+            );
+            assert_eq!(shortage.room(now, 0), 0);
+            now = shortage.due().unwrap();
+            assert!(shortage.is_due(now) && !shortage.is_due(now));
+            assert_eq!([0, 1].map(|starting| shortage.room(now, starting)), [1, 0]);
+        }
+        now += SAY_AGAIN;
+        assert_eq!(
+            shortage.failed(now, SlotId(9), true),
+            later(5000 * MS, true)
+        );
+    }
+
+    #[test]
+    fn only_a_slot_that_was_started_later_ends_it() {
+        let now = Instant::now();
+        let mut shortage = Shortage::default();
+        shortage.failed(now, SlotId(5), true);
+        shortage.succeeded(SlotId(4));
+        assert!(shortage.lasts());
+        shortage.succeeded(SlotId(6));
+        assert!(!shortage.lasts());
+        assert_eq!((shortage.due(), shortage.room(now, 9)), (None, usize::MAX));
+        assert_eq!(shortage.failed(now, SlotId(7), true), later(50 * MS, false));
+    }
+
+    #[test]
+    fn it_is_final_only_after_a_minute_with_nobody() {
+        let start = Instant::now();
+        let mut shortage = Shortage::default();
+        let failed = |shortage: &mut Shortage, seconds: u64, alive: bool| {
+            shortage.failed(start + Duration::from_secs(seconds), SlotId(0), alive)
+        };
+        for second in 0..60 {
+            assert_ne!(
+                failed(&mut shortage, second, false),
+                Shortfall::Final,
+                "{second}"
+            );
+        }
+        let mut with_another = shortage;
+        assert_eq!(failed(&mut shortage, 60, false), Shortfall::Final);
+        assert_ne!(failed(&mut with_another, 60, true), Shortfall::Final);
+        for second in 61..121 {
+            assert_ne!(
+                failed(&mut with_another, second, false),
+                Shortfall::Final,
+                "{second}"
+            );
+        }
+        let mut after_a_pause = with_another;
+        assert_eq!(failed(&mut with_another, 121, false), Shortfall::Final);
+        assert_ne!(failed(&mut after_a_pause, 1000, false), Shortfall::Final);
+    }
+}
