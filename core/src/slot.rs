@@ -177,6 +177,8 @@ pub enum SlotEvent {
         peak_rss: Option<u64>,
         /// Whether it died for want of memory.
         out_of_memory: bool,
+        /// Whether its process came to [`init`](crate::init) and took its set-up.
+        reached_init: bool,
     },
 }
 

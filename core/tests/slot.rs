@@ -395,6 +395,7 @@ impl Rig {
                     tail,
                     peak_rss,
                     out_of_memory,
+                    ..
                 } => {
                     assert_eq!(self.slot.running().is_some(), running.is_some());
                     return Ended {

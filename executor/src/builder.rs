@@ -28,6 +28,8 @@ const BACKEND: &str = "PODPOOL_BACKEND";
 const GRACE: Duration = Duration::from_secs(5);
 /// Shortest lease on this machine.
 const SHORTEST_LEASE: Duration = Duration::from_millis(1);
+/// From a slot's start to its being ready, on this machine.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Where tasks run on this machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +70,7 @@ pub struct Builder {
     retries: Option<u32>,
     memory: Option<u64>,
     grace: Option<Duration>,
+    start_timeout: Option<Duration>,
     lease: Option<Duration>,
     initializer: Option<Initializer>,
     output: Option<OutputSink>,
@@ -125,9 +128,23 @@ impl Builder {
         self
     }
 
-    /// From asking a task to stop to killing its process. Default: 5 s. Zero kills at once, `Duration::MAX` never.
+    /// From asking a task to stop, or a slot to exit, to killing its process. Default: 5 s. Zero kills at once,
+    /// `Duration::MAX` never.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = Some(grace);
+        self
+    }
+
+    /// How long what was started may take until it is ready. Default: 20 s on this machine, 60 s on a cluster; there
+    /// `PODPOOL_START_TIMEOUT` sets it too.
+    ///
+    /// A slot's time runs from the start of its process to its first task: `main` up to `init()`, and the
+    /// [`initializer`](Self::initializer), which must end within it. A slot that is late is killed, its start has
+    /// failed, and the reason shows the last lines that it printed. Where no slot was ever ready the pool is broken
+    /// then; where one was, starts are tried again with back-off. On a cluster it is also how long an image or a
+    /// setting may be refused before the pool breaks.
+    pub const fn start_timeout(mut self, timeout: Duration) -> Self {
+        self.start_timeout = Some(timeout);
         self
     }
 
@@ -138,8 +155,8 @@ impl Builder {
         self
     }
 
-    /// Runs a call once in each slot before its first task. When it fails in three fresh slots in a row the pool is
-    /// broken, and every future says why.
+    /// Runs a call once in each slot before its first task, within [`start_timeout`](Self::start_timeout). When it fails
+    /// in three fresh slots in a row the pool is broken, and every future says why.
     pub fn initializer<T: 'static>(mut self, call: Call<T>) -> Self {
         let parts = call.into_parts();
         self.initializer = Some(Box::new(move || {
@@ -251,6 +268,7 @@ impl Builder {
             retries: self.retries,
             memory: self.memory,
             grace: self.grace.unwrap_or(GRACE),
+            start_timeout: self.slot_start_timeout()?,
             lease: self.lease,
             initializer: encode(self.initializer)?,
             output: self.output.unwrap_or_else(|| Arc::new(output::pass_on)),
@@ -258,6 +276,16 @@ impl Builder {
             payloads: Payloads::default(),
             decorator: self.decorator,
         })
+    }
+
+    /// How long a slot of this machine may take to be ready.
+    fn slot_start_timeout(&self) -> Result<Duration, BuildError> {
+        let timeout = self.start_timeout.unwrap_or(START_TIMEOUT);
+        if timeout.is_zero() {
+            let reason = "no slot is ready at once; Duration::MAX means without end";
+            return Err(setting("start_timeout", "0 s", reason));
+        }
+        Ok(timeout)
     }
 
     /// How many workers, with this many by default.

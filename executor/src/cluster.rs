@@ -335,6 +335,7 @@ impl Cluster {
             lease: self.lease(),
             ack_deadline,
             grace: self.grace,
+            start_timeout: self.spec.start_time(),
             termination: self.spec.grace_time(),
             idle: self.spec.idle_time(),
             slots: self.spec.slots(),

@@ -32,6 +32,8 @@ pub(crate) struct Descriptor {
     pub(crate) ack_deadline: Option<Duration>,
     /// From a cancelled token to the kill of a slot.
     pub(crate) grace: Duration,
+    /// From the start of a slot until it must be ready.
+    pub(crate) start_timeout: Duration,
     /// From SIGTERM to SIGKILL of the worker.
     pub(crate) termination: Duration,
     pub(crate) idle: Duration,
@@ -141,6 +143,7 @@ mod tests {
             lease: Duration::from_secs(60),
             ack_deadline: None,
             grace: Duration::from_secs(5),
+            start_timeout: Duration::from_secs(60),
             termination: Duration::from_secs(30),
             idle: Duration::from_secs(300),
             slots: 2,

@@ -50,6 +50,7 @@ pub(crate) struct Local {
     pub(crate) retries: Option<u32>,
     pub(crate) memory: Option<u64>,
     pub(crate) grace: Duration,
+    pub(crate) start_timeout: Duration,
     pub(crate) lease: Option<Duration>,
     pub(crate) initializer: Option<(u32, Bytes)>,
     pub(crate) output: OutputSink,
@@ -234,6 +235,7 @@ impl Local {
                 slots: self.slots,
                 max_tasks_per_slot: self.max_tasks_per_slot,
                 grace: self.grace,
+                start_timeout: self.start_timeout,
                 message_bytes: queues.results.limits().message_bytes,
             },
             launch: Launch {

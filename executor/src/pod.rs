@@ -282,6 +282,7 @@ fn worker(
             slots: descriptor.slots,
             max_tasks_per_slot: descriptor.max_tasks_per_slot,
             grace: descriptor.grace,
+            start_timeout: descriptor.start_timeout,
             message_bytes: queues.results.limits().message_bytes,
         },
         launch: Launch {

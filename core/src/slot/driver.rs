@@ -210,14 +210,13 @@ impl Driver {
         self.bury();
     }
 
+    /// What there is to do. The streams come last: whoever prints without end, a child that a dead slot left behind
+    /// too, always has something there.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         if self.reading
             && let Poll::Ready(read) = poll_read(&mut self.reader, &mut self.inbox, cx)
         {
             return Poll::Ready(Wake::Read(read));
-        }
-        if self.pipes.poll_read(cx).is_ready() {
-            return Poll::Ready(Wake::Printed);
         }
         if self.shared.poll_write(cx).is_ready() {
             return Poll::Ready(Wake::WriteFailed);
@@ -234,10 +233,12 @@ impl Driver {
         {
             return Poll::Ready(Wake::Sample);
         }
-        match &mut self.give_up {
-            Some(sleep) => sleep.as_mut().poll(cx).map(|()| Wake::GiveUp),
-            None => Poll::Pending,
+        if let Some(sleep) = &mut self.give_up
+            && sleep.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Wake::GiveUp);
         }
+        self.pipes.poll_read(cx).map(|()| Wake::Printed)
     }
 
     /// Takes the messages out of what was read.
@@ -407,6 +408,7 @@ impl Driver {
             tail,
             peak_rss: state.peak,
             out_of_memory: self.verdict.is_out_of_memory(exit),
+            reached_init: self.pipes.begun(),
         });
     }
 

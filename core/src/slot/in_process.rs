@@ -30,7 +30,8 @@ const SIGKILL: i32 = 9;
 
 static ABANDONED: AtomicUsize = AtomicUsize::new(0);
 
-/// How many threads of killed slots still run a blocking task in this process.
+/// How many threads of killed slots are still in code of the user's in this process: in a blocking task, in an
+/// initializer, or waiting for a `spawn_blocking` that a task left behind.
 #[must_use]
 pub fn abandoned() -> usize {
     ABANDONED.load(Ordering::Relaxed)
@@ -53,6 +54,25 @@ struct State {
     ended: bool,
     /// The thread counts as abandoned.
     abandoned: bool,
+    /// The initializer has run.
+    ready: bool,
+    /// It was told to exit.
+    told_to_exit: bool,
+}
+
+impl State {
+    /// Whether the thread may be in code of the user's: it does not end before that returns.
+    fn is_busy(&self) -> bool {
+        !self.flights.is_empty() || !self.ready || self.told_to_exit
+    }
+
+    /// Counts the thread as abandoned, once.
+    fn abandon(&mut self) {
+        if !self.abandoned {
+            self.abandoned = true;
+            ABANDONED.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Shared {
@@ -76,6 +96,7 @@ impl Shared {
             tail: Vec::new(),
             peak_rss: None,
             out_of_memory: false,
+            reached_init: true,
         });
     }
 }
@@ -146,6 +167,7 @@ impl Handle {
     }
 
     pub(super) fn exit(&self) {
+        lock(&self.shared.state).told_to_exit = true;
         self.command(Command::Exit);
     }
 
@@ -155,9 +177,8 @@ impl Handle {
             if state.ended {
                 return;
             }
-            if !state.flights.is_empty() {
-                state.abandoned = true;
-                ABANDONED.fetch_add(1, Ordering::Relaxed);
+            if state.is_busy() {
+                state.abandon();
             }
             self.shared.end(&mut state, Exit::Signal(SIGKILL));
         }
@@ -253,8 +274,12 @@ impl Life {
         if let Some((index, arguments)) = &self.initializer {
             runner.initialize(*index, arguments)?;
         }
-        if !lock(&self.shared.state).ended {
-            self.shared.send(SlotEvent::Ready);
+        {
+            let mut state = lock(&self.shared.state);
+            state.ready = true;
+            if !state.ended {
+                self.shared.send(SlotEvent::Ready);
+            }
         }
         while let Ok(Command::Run(frame)) = self.heard.recv() {
             if self.shared.kill.is_cancelled() {
@@ -263,6 +288,13 @@ impl Life {
             self.run_frame(&mut runner, &frame)
                 .map_err(|garbled| Failure::new(Cause::Broken, garbled.to_string()))?;
         }
+        let mut state = lock(&self.shared.state);
+        if state.ended && runner.has_runtime() {
+            // The runtime waits for what tasks left in it.
+            state.abandon();
+        }
+        drop(state);
+        drop(runner);
         Ok(())
     }
 

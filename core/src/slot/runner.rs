@@ -65,6 +65,11 @@ impl<U: Uplink> Runner<U> {
         }
     }
 
+    /// Whether an async task ran: dropping its runtime waits for each `spawn_blocking` that has begun.
+    pub(super) const fn has_runtime(&self) -> bool {
+        self.runtime.is_some()
+    }
+
     /// Runs the initializer: a task like others, whose output nobody reads.
     pub(super) fn initialize(&mut self, index: u32, arguments: &[u8]) -> Result<(), Failure> {
         let spec = self.spec(Some(index))?;

@@ -275,7 +275,7 @@ impl RunningWorker {
         }
         self.check_time(now);
         if self.left.is_some() && self.state.is_empty() {
-            self.state.retire_slots();
+            self.state.retire_slots(now);
         }
         self.carry_out(now);
         self.send_printed(now);
@@ -294,7 +294,7 @@ impl RunningWorker {
     fn check_time(&mut self, now: Instant) {
         if self.kill_at.is_some_and(|at| now >= at) {
             self.kill_at = None;
-            self.state.stop();
+            self.state.stop(now);
         }
         if !self.state.is_empty() {
             self.patience.heard(now);

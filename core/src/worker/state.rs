@@ -9,6 +9,7 @@ mod fill;
 mod intake;
 mod leave;
 mod lost;
+mod overdue;
 mod report;
 mod shortage;
 mod slots;
@@ -52,8 +53,10 @@ pub struct Settings {
     pub slots: u32,
     /// Executions after which a slot is replaced; none by default.
     pub max_tasks_per_slot: Option<u64>,
-    /// From a cancelled token to the kill.
+    /// From a cancelled token, or from being told to exit, to the kill.
     pub grace: Duration,
+    /// From the start of a slot until it must be ready, its initializer included.
+    pub start_timeout: Duration,
     /// Largest message that the results' queue carries, in bytes.
     pub message_bytes: usize,
 }

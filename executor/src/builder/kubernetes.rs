@@ -136,13 +136,6 @@ impl Builder {
         self
     }
 
-    /// How long an image or a setting may be refused before the pool breaks. Default 60 s, 1 s at least; or
-    /// `PODPOOL_START_TIMEOUT`. `Duration::MAX`: until the run's deadline.
-    pub const fn start_timeout(mut self, timeout: Duration) -> Self {
-        self.cluster.spec.start_timeout = Some(timeout);
-        self
-    }
-
     /// How long workers may wait for a node or a quota before the pool breaks. Default 5 min, 1 s at least; or
     /// `PODPOOL_SCHEDULE_TIMEOUT`. `Duration::MAX`: until the run's deadline.
     pub const fn schedule_timeout(mut self, timeout: Duration) -> Self {
@@ -177,7 +170,8 @@ impl Builder {
     }
 
     pub(super) async fn start_on_cluster(mut self) -> Result<PodPoolExecutor, BuildError> {
-        let settings = std::mem::take(&mut self.cluster);
+        let mut settings = std::mem::take(&mut self.cluster);
+        settings.spec.start_timeout = self.start_timeout;
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let refused = |error: SpecError| setting(&error.setting, &error.value, &error.reason);
         let spec = settings.spec.or_environment(variable).map_err(refused)?;

@@ -196,6 +196,7 @@ fn worker(number: usize, life: u64) -> Worker {
         slots: 2,
         max_tasks_per_slot: (number == 1).then_some(20),
         grace: GRACE,
+        start_timeout: GRACE,
         message_bytes: 1 << 20,
     };
     Worker {

@@ -195,3 +195,46 @@ pub fn hoard_within_limit(meeting: PathBuf, mebibytes: usize) -> std::io::Result
     meet_at(meeting, 1)?;
     Ok(taken.len() >> 20)
 }
+
+/// Leaves a blocking call behind in the slot's runtime, as a look-up of a name does that gets no answer. Its thread
+/// waits at a meeting under this name.
+#[podpool::task]
+pub async fn leave_blocking(meeting: PathBuf, name: u32) -> u32 {
+    let (arrived, arrival) = std::sync::mpsc::channel();
+    tokio::task::spawn_blocking(move || {
+        arrived.send(()).ok();
+        meet_at(meeting, name).ok();
+    });
+    // One that has not begun would be dropped.
+    arrival.recv().ok();
+    std::process::id()
+}
+
+/// An initializer that prints, and then waits at a meeting.
+#[podpool::task]
+pub fn load_for_ever(meeting: PathBuf) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "loading the model")?;
+    meet_at(meeting, 0)
+}
+
+/// Aborts at its first attempt, and leaves a child behind that prints without end and is in no group of the slot's.
+#[podpool::task]
+pub fn leave_a_printer_and_abort(ctx: &TaskContext) -> std::io::Result<u32> {
+    if ctx.attempt().0 == 1 {
+        Command::new("yes").process_group(0).spawn()?;
+        std::process::abort();
+    }
+    Ok(ctx.attempt().0)
+}
+
+/// Writes that it began to a journal, then waits at a meeting.
+#[podpool::task]
+pub fn note_and_meet(journal: PathBuf, meeting: PathBuf, name: u32) -> std::io::Result<u32> {
+    let mut journal = std::fs::File::options()
+        .append(true)
+        .create(true)
+        .open(journal)?;
+    writeln!(journal, "{name}")?;
+    meet_at(meeting, name)?;
+    Ok(name)
+}

@@ -15,8 +15,9 @@ use crate::slot::output::{BEGINNING, Flood, Lines};
 
 /// What one read takes at most: a pipe's capacity on Linux.
 const READ: usize = 64 * 1024;
-/// Reads that a drain does at most: a grandchild may print without end.
-const DRAIN: usize = 64;
+/// Reads that a drain does at most: what a pipe holds when it begins, where a task has made it as large as Linux lets
+/// it (1 MiB). More comes only from those who still print: a grandchild may do so without end.
+const DRAIN: usize = (1 << 20) / READ;
 /// A buffer past this many bytes is not kept.
 const KEPT: usize = 256 * 1024;
 

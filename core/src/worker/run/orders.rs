@@ -66,7 +66,7 @@ impl RunningWorker {
             Order::Drain => self.leave(Left::Drained),
             Order::Stop => {
                 self.leave(Left::Stopped);
-                self.state.stop();
+                self.state.stop(now);
             }
             Order::Terminate(grace) => {
                 self.leave(Left::Terminated);

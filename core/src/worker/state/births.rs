@@ -5,8 +5,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::instant::after;
+use crate::outcome::{Cause, Failure};
 use crate::slot::SlotId;
 
+use super::report::Ended;
 use super::shortage::{Shortage, Shortfall};
 
 /// Slots that may die in a row before any was ready; then the pool is broken, unless others live or are starting.
@@ -25,6 +27,8 @@ pub(super) enum Stillbirth {
     Refused,
     /// The system is short of something; it passes, or fewer slots must do.
     Short(SlotId),
+    /// It was not ready in time. While none ever was, the next one is not expected to be.
+    Late,
 }
 
 /// What follows from a slot that was never ready.
@@ -50,6 +54,8 @@ pub(super) struct Births {
     /// When the next slot may start.
     due: Option<Instant>,
     shortage: Shortage,
+    /// Whether a slot of this worker was ever ready.
+    proven: bool,
 }
 
 impl Births {
@@ -59,6 +65,7 @@ impl Births {
         shortage.succeeded(id);
         *self = Self {
             shortage,
+            proven: true,
             ..Self::default()
         };
     }
@@ -74,6 +81,10 @@ impl Births {
         }
         self.stillborn += 1;
         self.refused += u32::from(why == Stillbirth::Refused);
+        if why == Stillbirth::Late && !self.proven {
+            // Each try takes a whole start timeout, and nothing says that the next one would end otherwise.
+            self.stillborn = self.stillborn.max(STILLBORN);
+        }
         if self.refused >= STILLBORN || (self.stillborn >= STILLBORN && !alive) {
             return Next::Never;
         }
@@ -118,9 +129,61 @@ impl Births {
     }
 }
 
+/// Lines of what a slot printed that its failure's message shows; the failure itself keeps more.
+const SHOWN_LINES: usize = 5;
+/// Characters of each.
+const SHOWN_LINE: usize = 300;
+
+/// Why a slot was never ready, in words: how it ended, or that it was `late` by this timeout, what it printed last,
+/// and what to do.
+pub(super) fn reason(ended: Ended, late: Option<Duration>) -> Failure {
+    let exit = ended.exit;
+    let printed = printed(&ended.tail);
+    let (cause, what) = match late {
+        Some(limit) => (
+            Cause::TimedOut,
+            format!("a slot was not ready within the start_timeout of {limit:?} and was killed"),
+        ),
+        None => (
+            Cause::Broken,
+            format!("a slot ended before it was ready: {exit}"),
+        ),
+    };
+    let advice = match (late.is_some(), ended.reached_init) {
+        (true, true) => {
+            "its initializer did not end; Builder::start_timeout gives a slow one more time"
+        }
+        (true, false) => {
+            "it did not come to podpool::init(); make that (or #[podpool::main]) the first of main, before anything that reads standard input or waits; Builder::start_timeout gives a slow start more time"
+        }
+        (false, true) => "it ended after podpool::init(), while its initializer ran or before",
+        (false, false) => {
+            "it did not come to podpool::init(); what main does before that line must work in a slot too"
+        }
+    };
+    Failure {
+        exit: Some(exit),
+        peak_rss: ended.peak_rss,
+        output: ended.tail,
+        ..Failure::new(cause, format!("{what}; {printed}; {advice}"))
+    }
+}
+
+/// The last lines, for a message.
+fn printed(tail: &[String]) -> String {
+    if tail.is_empty() {
+        return "it printed nothing".to_owned();
+    }
+    let from = tail.len().saturating_sub(SHOWN_LINES);
+    let line = |line: &String| -> String { line.chars().take(SHOWN_LINE).collect() };
+    let lines: Vec<_> = tail[from..].iter().map(line).collect();
+    format!("it printed last: {}", lines.join(" | "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::{Exit, Ran};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -160,6 +223,51 @@ mod tests {
         births.succeeded(SlotId(40));
         assert!(!births.are_held_up());
         assert_eq!(births.room(now, 9, false), usize::MAX);
+    }
+
+    #[test]
+    fn a_late_start_ends_it_where_none_was_ever_ready() {
+        let now = Instant::now();
+        let mut births = Births::default();
+        let late = births.failed(now, Stillbirth::Late, true);
+        assert_eq!(late, Next::After(SECOND), "another may still come");
+        assert_eq!(births.failed(now, Stillbirth::Late, false), Next::Never);
+        births.succeeded(SlotId(1));
+        for _ in 0..2 {
+            assert_eq!(births.failed(now, Stillbirth::Late, false), Next::AtOnce);
+        }
+        assert_eq!(births.failed(now, Stillbirth::Late, false), Next::Never);
+    }
+
+    #[test]
+    fn a_reason_shows_what_was_printed_and_what_to_do() {
+        let ended = |tail: &[&str], reached_init| Ended {
+            exit: Exit::Code(127),
+            running: None,
+            ran: Ran::default(),
+            tail: tail.iter().map(ToString::to_string).collect(),
+            peak_rss: None,
+            out_of_memory: false,
+            reached_init,
+        };
+        let lines: Vec<_> = (0..9).map(|n| format!("line {n}")).collect();
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        let failure = reason(ended(&lines, false), None);
+        assert_eq!(failure.cause, Cause::Broken);
+        assert_eq!(failure.output.len(), 9);
+        for part in [
+            "exit code 127",
+            "line 4 | line 5",
+            "line 8",
+            "podpool::init()",
+        ] {
+            assert!(failure.message.contains(part), "{failure}");
+        }
+        assert!(!failure.message.contains("line 3"), "{failure}");
+        let silent = reason(ended(&[], true), Some(20 * SECOND));
+        for part in ["20s", "printed nothing", "initializer", "start_timeout"] {
+            assert!(silent.message.contains(part), "{silent}");
+        }
     }
 
     #[test]

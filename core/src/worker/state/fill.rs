@@ -7,7 +7,7 @@ use crate::slot::{Frame, SlotId};
 use super::super::effect::Effect;
 use super::super::frame::{Cut, cut};
 use super::State;
-use super::slots::{InFlight, Phase, SlotState};
+use super::slots::{InFlight, Phase, Request, SlotState};
 
 impl State {
     /// Gives waiting tasks to slots with free hands, and starts slots where hands are missing.
@@ -36,11 +36,8 @@ impl State {
         while let Some(at) = self.pending.iter().position(|chunk| chunk.alone) {
             let fresh = |slot: &SlotState| slot.executions == 0 && slot.is_idle();
             let Some(slot) = self.slots.iter().position(fresh) else {
-                let coming = |slot: &SlotState| slot.phase != Phase::Ready;
-                if self.slots.len() >= self.settings.slots as usize
-                    && !self.slots.iter().any(coming)
-                {
-                    self.retire_idle_slot();
+                if self.taken_places() >= self.settings.slots as usize {
+                    self.retire_idle_slot(now);
                 }
                 return true;
             };
@@ -147,20 +144,22 @@ impl State {
             .iter()
             .filter(|slot| slot.phase == Phase::Starting)
             .count();
-        let room = (self.settings.slots as usize).saturating_sub(self.slots.len());
+        let room = self.free_places();
         let room = room.min(self.births.room(now, starting, self.has_living_slot()));
         let wanted = usize::try_from(self.waiting)
             .unwrap_or(usize::MAX)
             .saturating_sub(starting);
         for _ in 0..wanted.min(room) {
-            self.start_slot();
+            self.start_slot(now);
         }
     }
 
-    fn start_slot(&mut self) {
+    fn start_slot(&mut self, now: Instant) {
         let id = SlotId(self.next_slot);
         self.next_slot += 1;
-        self.slots.push(SlotState::new(id));
+        let mut slot = SlotState::new(id);
+        slot.ask(Request::Ready, now, self.settings.start_timeout);
+        self.slots.push(slot);
         self.effects.push(Effect::Start(id));
     }
 
@@ -186,23 +185,22 @@ impl State {
                 self.send(fresh, now);
             }
             Some(_) => {}
-            None if self.slots.len() < self.settings.slots as usize => {
-                if self.births.room(now, 0, self.has_living_slot()) > 0 {
-                    self.start_slot();
+            None if self.taken_places() < self.settings.slots as usize => {
+                if self.free_places() > 0 && self.births.room(now, 0, self.has_living_slot()) > 0 {
+                    self.start_slot(now);
                 }
             }
-            None => self.retire_idle_slot(),
+            None => self.retire_idle_slot(now),
         }
     }
 
     /// Makes room for a fresh slot.
-    fn retire_idle_slot(&mut self) {
-        if self.slots.iter().any(|slot| slot.phase == Phase::Leaving) {
+    fn retire_idle_slot(&mut self, now: Instant) {
+        if self.slots.iter().any(SlotState::is_changing) {
             return;
         }
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.is_idle()) {
-            slot.phase = Phase::Leaving;
-            self.effects.push(Effect::Exit(slot.id));
+        if let Some(at) = self.slots.iter().position(SlotState::is_idle) {
+            self.let_exit(at, now);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::instant::after;
 
 use super::super::effect::Effect;
 use super::State;
-use super::slots::{Phase, Sentence};
+use super::slots::Sentence;
 
 impl State {
     /// Takes nothing more and puts back what has not begun; what runs goes on until [`stop`](Self::stop).
@@ -49,21 +49,19 @@ impl State {
     }
 
     /// Kills every slot: running tasks are reported as interrupted and come back by lease.
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self, now: Instant) {
         self.drain();
         for at in 0..self.slots.len() {
-            self.kill(at, Sentence::Interrupted);
+            self.kill(at, Sentence::Interrupted, now);
         }
     }
 
-    /// Lets every slot end once it is idle.
-    pub fn retire_slots(&mut self) {
+    /// Lets every slot end. The caller holds no parcel any more, so they are idle, or start. One that does not end
+    /// within the grace is killed.
+    pub fn retire_slots(&mut self, now: Instant) {
         self.draining = true;
-        for slot in &mut self.slots {
-            if slot.phase != Phase::Leaving {
-                slot.phase = Phase::Leaving;
-                self.effects.push(Effect::Exit(slot.id));
-            }
+        for at in 0..self.slots.len() {
+            self.let_exit(at, now);
         }
     }
 

@@ -78,6 +78,7 @@ mod tests {
             slots: 1,
             max_tasks_per_slot: None,
             grace: Duration::from_secs(5),
+            start_timeout: Duration::from_secs(20),
             message_bytes: 1 << 20,
         })
     }

@@ -14,20 +14,22 @@ use crate::slot::{EXIT_SHORTAGE, Running, SlotEvent, SlotId, StartError, Stream}
 
 use super::super::effect::{Effect, Probe};
 use super::State;
-use super::births::{Next, Stillbirth};
+use super::births::{self, Next, Stillbirth};
 use super::slots::{InFlight, Phase, Sentence, SlotState};
 
 /// Most suspects that are remembered.
 const ACCUSED: usize = 1024;
 
 /// How a slot ended.
-struct Ended {
-    exit: Exit,
-    running: Option<Running>,
-    ran: Ran,
-    tail: Vec<String>,
-    peak_rss: Option<u64>,
-    out_of_memory: bool,
+pub(super) struct Ended {
+    pub(super) exit: Exit,
+    pub(super) running: Option<Running>,
+    pub(super) ran: Ran,
+    pub(super) tail: Vec<String>,
+    pub(super) peak_rss: Option<u64>,
+    pub(super) out_of_memory: bool,
+    /// Whether its process came to `init()`.
+    pub(super) reached_init: bool,
 }
 
 impl State {
@@ -36,8 +38,8 @@ impl State {
         match event {
             SlotEvent::Ready => self.on_ready(id),
             SlotEvent::SetupFailed(failure) => {
-                if let Some(slot) = self.slot_mut(id) {
-                    slot.phase = Phase::Leaving;
+                if let Some(at) = self.slots.iter().position(|slot| slot.id == id) {
+                    self.exits_itself(at, now);
                 }
                 self.on_stillborn(now, stillbirth(id, &failure), failure);
             }
@@ -58,6 +60,7 @@ impl State {
                 tail,
                 peak_rss,
                 out_of_memory,
+                reached_init,
             } => {
                 self.on_exited(
                     now,
@@ -73,6 +76,7 @@ impl State {
                         tail,
                         peak_rss,
                         out_of_memory,
+                        reached_init,
                     },
                 );
             }
@@ -99,6 +103,7 @@ impl State {
             && slot.phase == Phase::Starting
         {
             slot.phase = Phase::Ready;
+            slot.asked = None;
         }
     }
 
@@ -108,7 +113,7 @@ impl State {
         let alive = self.has_living_slot();
         let (have, of) = (self.slots.len(), self.settings.slots);
         match self.births.failed(now, why, alive) {
-            Next::AtOnce => {}
+            Next::AtOnce => warn!(%failure, "a slot did not start; another is tried at once"),
             Next::After(delay) => {
                 warn!(%failure, ?delay, "slots do not start; {have} of {of} go on, and another is tried after the delay");
             }
@@ -188,19 +193,18 @@ impl State {
             );
             self.publish_results(execution, completed, count);
         }
-        self.recycle(at);
+        self.recycle(at, now);
     }
 
     /// Lets a slot go that has run its share.
-    fn recycle(&mut self, at: usize) {
-        let slot = &mut self.slots[at];
+    fn recycle(&mut self, at: usize, now: Instant) {
+        let slot = &self.slots[at];
         let worn = self
             .settings
             .max_tasks_per_slot
             .is_some_and(|most| slot.executions >= most);
         if worn && slot.is_idle() {
-            slot.phase = Phase::Leaving;
-            self.effects.push(Effect::Exit(slot.id));
+            self.let_exit(at, now);
         }
     }
 
@@ -228,22 +232,23 @@ impl State {
     }
 
     /// A slot has ended: its running task is judged, its other tasks wait again.
-    fn on_exited(&mut self, now: Instant, id: SlotId, ended: Ended) {
+    pub(super) fn on_exited(&mut self, now: Instant, id: SlotId, ended: Ended) {
         let Some(at) = self.slots.iter().position(|slot| slot.id == id) else {
             return;
         };
         let slot = self.slots.remove(at);
         self.effects.push(Effect::Drop(id));
-        if slot.phase == Phase::Starting && slot.sentence.is_none() {
-            let message = format!("a slot ended before it was ready: {}", ended.exit);
-            let failure = Failure {
-                exit: Some(ended.exit),
-                output: ended.tail,
-                ..Failure::new(Cause::Broken, message)
-            };
-            self.on_stillborn(now, stillbirth(id, &failure), failure);
-            return;
-        }
+        let never_ready = match (slot.phase, slot.sentence) {
+            (_, Some(Sentence::NeverReady)) => Some(self.settings.start_timeout),
+            (Phase::Starting, None) => None,
+            _ => return self.judge_frames(now, slot, &ended),
+        };
+        let failure = births::reason(ended, never_ready);
+        self.on_stillborn(now, stillbirth(id, &failure), failure);
+    }
+
+    /// What becomes of the tasks of a slot that has ended.
+    fn judge_frames(&mut self, now: Instant, slot: SlotState, ended: &Ended) {
         for (place, frame) in slot.frames.into_iter().enumerate().rev() {
             if slot.sentence == Some(Sentence::Interrupted) {
                 // The worker leaves: what the slot had comes back by lease.
@@ -251,7 +256,7 @@ impl State {
             }
             let begun = place == 0;
             if begun && let Some(running) = running_in(&frame, ended.running) {
-                self.judge_running(now, frame, running, slot.sentence, &ended);
+                self.judge_running(now, frame, running, slot.sentence, ended);
             } else {
                 // Any of several tasks that were not noted may have done it: they run again, noted.
                 let noted = frame.noted || (begun && frame.left() > 1);
@@ -345,6 +350,7 @@ fn stillbirth(id: SlotId, failure: &Failure) -> Stillbirth {
     match (failure.cause, failure.exit) {
         (Cause::Broken, Some(Exit::Code(EXIT_SHORTAGE))) => Stillbirth::Short(id),
         (Cause::Broken, _) => Stillbirth::Died,
+        (Cause::TimedOut, _) => Stillbirth::Late,
         _ => Stillbirth::Refused,
     }
 }
@@ -384,6 +390,8 @@ fn verdict(
         Some(Sentence::Interrupted) => {
             Some(Failure::new(Cause::Interrupted, "its worker gave it back"))
         }
+        // Such a slot had no task.
+        Some(Sentence::NeverReady | Sentence::NoExit) => None,
         None => Some(death(alone || running.first, ended)),
     }
 }

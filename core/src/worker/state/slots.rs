@@ -21,6 +21,17 @@ pub(super) enum Phase {
     Leaving,
 }
 
+/// What a slot was asked for and has not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    /// To be ready.
+    Ready,
+    /// To exit.
+    Exit,
+    /// To die: it was killed.
+    Die,
+}
+
 /// Why the worker kills a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sentence {
@@ -30,6 +41,10 @@ pub(super) enum Sentence {
     Cancelled,
     /// The worker leaves, or its lease is lost.
     Interrupted,
+    /// It was not ready within the start timeout.
+    NeverReady,
+    /// It was told to exit and did not within the grace.
+    NoExit,
 }
 
 #[derive(Debug)]
@@ -40,6 +55,13 @@ pub(super) struct SlotState {
     pub(super) frames: VecDeque<InFlight>,
     pub(super) executions: u64,
     pub(super) sentence: Option<Sentence>,
+    /// What it was asked for last, and until when it has time. `None` when it was asked for nothing, or has time
+    /// without end.
+    pub(super) asked: Option<(Request, Instant)>,
+    /// Whether no other slot may start in its place.
+    pub(super) holds_place: bool,
+    /// When it gives its place up although its process has not ended.
+    pub(super) place_until: Option<Instant>,
 }
 
 /// A frame that a slot has.
@@ -74,6 +96,21 @@ impl super::State {
     pub(super) fn has_living_slot(&self) -> bool {
         self.slots.iter().any(|slot| slot.phase != Phase::Leaving)
     }
+
+    /// How many places of `settings.slots` are taken.
+    pub(super) fn taken_places(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.holds_place).count()
+    }
+
+    /// How many slots may start beside those that are there. Slots that were told to exit and take long give their
+    /// places up, but their processes are there: no more of them than there are places.
+    pub(super) fn free_places(&self) -> usize {
+        let places = self.settings.slots as usize;
+        let processes = places.saturating_mul(2);
+        places
+            .saturating_sub(self.taken_places())
+            .min(processes.saturating_sub(self.slots.len()))
+    }
 }
 
 impl SlotState {
@@ -84,6 +121,9 @@ impl SlotState {
             frames: VecDeque::new(),
             executions: 0,
             sentence: None,
+            asked: None,
+            holds_place: true,
+            place_until: None,
         }
     }
 
@@ -97,6 +137,11 @@ impl SlotState {
             next.since = Some(now);
             next.stop_by = next.stop_by.map(|_| after(now, grace));
         }
+    }
+
+    /// Whether it is on its way: another will be ready, or a place free, without further asking.
+    pub(super) fn is_changing(&self) -> bool {
+        self.phase != Phase::Ready && self.holds_place
     }
 
     pub(super) fn is_idle(&self) -> bool {

@@ -2,6 +2,7 @@
 
 mod births;
 mod blame;
+mod overdue;
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -20,6 +21,7 @@ use crate::worker::effect::Probe;
 use crate::worker::frame::KindInfo;
 
 const GRACE: Duration = Duration::from_secs(5);
+const START: Duration = Duration::from_secs(20);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Knows every kind; `slow` ones have a timeout of a second.
@@ -78,6 +80,8 @@ struct Bed {
     stillborn: u32,
     /// Whether those say that the initializer failed.
     refuses: bool,
+    /// Whether slots do nothing that they are asked for.
+    deaf: bool,
 }
 
 fn bed(slots: u32) -> Bed {
@@ -88,6 +92,7 @@ fn bed(slots: u32) -> Bed {
         slots,
         max_tasks_per_slot: None,
         grace: GRACE,
+        start_timeout: START,
         message_bytes: 1 << 20,
     };
     Bed {
@@ -106,6 +111,7 @@ fn bed(slots: u32) -> Bed {
         started: 0,
         stillborn: 0,
         refuses: false,
+        deaf: false,
     }
 }
 
@@ -157,11 +163,14 @@ impl Bed {
         match effect {
             Effect::Start(id) => {
                 self.started += 1;
-                self.be_born(id);
+                if !self.deaf {
+                    self.be_born(id);
+                }
             }
             Effect::Run(id, frame) => self.frames.entry(id).or_default().push_back(frame),
             Effect::Revoke(id, frame) => self.revokes.push((id, frame)),
             Effect::Cancel(_, _, task, _) => self.cancels.push(task),
+            Effect::Exit(_) if self.deaf => {}
             Effect::Exit(id) => self.exit(id, Exit::Code(0), None),
             Effect::Kill(id) => self.kills.push(id),
             Effect::Drop(id) => drop(self.frames.remove(&id)),
@@ -246,6 +255,7 @@ impl Bed {
             tail: vec![],
             peak_rss: None,
             out_of_memory,
+            reached_init: true,
         };
         self.state.on_slot(self.now, id, event, &self.script);
         self.settle();
@@ -464,7 +474,9 @@ async fn a_task_that_outlives_its_timeout_is_killed_and_named() {
     bed.now = deadline;
     bed.tick();
     assert_eq!(bed.kills, [S0]);
-    assert_eq!(bed.state.deadline(), None, "said once");
+    bed.now += SECOND;
+    bed.tick();
+    assert_eq!(bed.kills, [S0], "said once");
     bed.exit(S0, Exit::Signal(9), None);
     assert_eq!(bed.causes(), [(0, Cause::TimedOut)]);
 }
@@ -657,7 +669,7 @@ async fn draining_gives_back_what_has_not_begun_and_lets_the_rest_end() {
     bed.done(S0, 1, SECOND);
     bed.confirm();
     assert_eq!(bed.acks, ["a"]);
-    bed.state.retire_slots();
+    bed.state.retire_slots(bed.now);
     bed.settle();
     assert!(bed.state.has_no_slots());
 }
@@ -666,7 +678,7 @@ async fn draining_gives_back_what_has_not_begun_and_lets_the_rest_end() {
 async fn stopping_interrupts_and_the_parcel_goes_back_at_once() {
     let mut bed = bed(1);
     bed.parcel("a", "fast", 0, 1, false);
-    bed.state.stop();
+    bed.state.stop(bed.now);
     bed.settle();
     assert_eq!(bed.kills, [S0]);
     bed.exit(S0, Exit::Signal(9), None);

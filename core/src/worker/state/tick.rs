@@ -35,7 +35,7 @@ impl State {
             .iter()
             .filter(|chunk| self.may_put_back(chunk.execution));
         let chunks = chunks.map(|chunk| after(chunk.since, PUT_BACK)).min();
-        [slots, chunks, self.births.due()]
+        [slots, chunks, self.births.due(), self.next_overdue()]
             .into_iter()
             .flatten()
             .min()
@@ -51,6 +51,7 @@ impl State {
                 self.steal(at, now);
             }
         }
+        self.check_requests(now, probe);
         self.put_back_old(now);
         if self.births.is_due(now) {
             self.fill(now);
@@ -90,7 +91,7 @@ impl State {
         // Another task of the frame may run by now: its time counts from its own beginning.
         let again = match limit {
             Some(limit) if now >= after(running.since, limit) => {
-                self.kill(at, Sentence::TimedOut(head.task, limit));
+                self.kill(at, Sentence::TimedOut(head.task, limit), now);
                 return;
             }
             Some(limit) => after(running.since, limit.saturating_sub(shortest)),
@@ -114,7 +115,7 @@ impl State {
         let start = entry_offset(&frame.entries, running.index - frame.done);
         let head = task_head(&frame.entries[start..]).ok().flatten();
         if head.is_some_and(|head| self.is_told_to_stop(frame.execution, &head)) {
-            self.kill(at, Sentence::Cancelled);
+            self.kill(at, Sentence::Cancelled, now);
         } else {
             // Those that were asked have ended, or never began.
             self.slots[at].frames[0].stop_by = None;
@@ -132,13 +133,6 @@ impl State {
             frame.revoking = true;
             self.effects.push(Effect::Revoke(id, frame.number));
         }
-    }
-
-    pub(super) fn kill(&mut self, at: usize, sentence: Sentence) {
-        let slot = &mut self.slots[at];
-        slot.sentence.get_or_insert(sentence);
-        slot.phase = Phase::Leaving;
-        self.effects.push(Effect::Kill(slot.id));
     }
 
     /// Whether tasks of this execution may go to another worker: it has begun, and need not run alone.

@@ -300,6 +300,7 @@ impl Slot {
             tail: Vec::new(),
             peak_rss: None,
             out_of_memory: false,
+            reached_init: true,
         });
         self.frames.clear();
     }

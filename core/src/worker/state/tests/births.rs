@@ -22,7 +22,7 @@ impl Bed {
     }
 
     /// Goes to the next deadline and does what is due then. Gives how long that took.
-    fn wait(&mut self) -> Duration {
+    pub(super) fn wait(&mut self) -> Duration {
         let due = self.state.deadline().unwrap();
         let waited = due - self.now;
         self.now = due;

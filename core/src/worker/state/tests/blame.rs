@@ -75,7 +75,7 @@ async fn a_stopping_worker_runs_nothing_again() {
     let mut bed = warm(1);
     bed.parcel("a", "fast", 0, 300, false);
     assert_eq!(bed.frames[&S0].len(), 2, "two frames of several tasks");
-    bed.state.stop();
+    bed.state.stop(bed.now);
     bed.settle();
     bed.exit(S0, Exit::Signal(9), None);
     assert_eq!(bed.started, 1);

@@ -1,0 +1,135 @@
+//! Slots that were asked for something and do not do it: to be ready, to exit, to die.
+//!
+//! Each request has a deadline and a next step. A start that takes too long is killed and counts as failed; a slot that
+//! was told to exit is killed after the grace; a process that does not even die of its kill is given up.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::outcome::{Exit, Ran};
+
+use super::super::effect::{Effect, Probe};
+use super::State;
+use super::report::Ended;
+use super::slots::{Phase, Request, Sentence, SlotState};
+
+/// A slot that was told to exit keeps its place for so long: most exit within a few milliseconds, and memory that is
+/// about to be free is not taken twice. Later another may start beside it.
+const EXITS: Duration = Duration::from_millis(500);
+/// A killed process is waited for so long. The kernel needs a while to free much memory; one that waits for a network
+/// file system that is gone may never end.
+const DIES: Duration = Duration::from_secs(10);
+/// The signal that a process which was given up is taken to have died of.
+const SIGKILL: i32 = 9;
+
+impl SlotState {
+    /// Sets the deadline of a request; one that is past what the clock can say is never due.
+    pub(super) fn ask(&mut self, request: Request, now: Instant, time: Duration) {
+        self.asked = now.checked_add(time).map(|due| (request, due));
+    }
+}
+
+impl State {
+    /// Tells a slot to exit that has nothing to do, and gives it the grace to do so.
+    pub(super) fn let_exit(&mut self, at: usize, now: Instant) {
+        if self.slots[at].phase == Phase::Leaving {
+            return;
+        }
+        self.effects.push(Effect::Exit(self.slots[at].id));
+        self.exits_itself(at, now);
+    }
+
+    /// A slot will exit: from now on it has the grace for that.
+    pub(super) fn exits_itself(&mut self, at: usize, now: Instant) {
+        let time = self.exit_time();
+        let slot = &mut self.slots[at];
+        slot.phase = Phase::Leaving;
+        slot.ask(Request::Exit, now, time);
+        slot.place_until = Some(now + EXITS);
+    }
+
+    /// How long a slot may take to exit: the grace, and no less than an ordinary exit takes.
+    fn exit_time(&self) -> Duration {
+        self.settings.grace.max(EXITS)
+    }
+
+    pub(super) fn kill(&mut self, at: usize, sentence: Sentence, now: Instant) {
+        let slot = &mut self.slots[at];
+        slot.sentence.get_or_insert(sentence);
+        slot.phase = Phase::Leaving;
+        if !matches!(slot.asked, Some((Request::Die, _))) {
+            slot.ask(Request::Die, now, DIES);
+        }
+        self.effects.push(Effect::Kill(slot.id));
+    }
+
+    /// When the next slot is overdue, or gives its place up.
+    pub(super) fn next_overdue(&self) -> Option<Instant> {
+        let due = |slot: &SlotState| {
+            let asked = slot.asked.map(|(_, due)| due);
+            [asked, slot.place_until].into_iter().flatten().min()
+        };
+        self.slots.iter().filter_map(due).min()
+    }
+
+    /// Takes the next step with each slot that did not do what it was asked for.
+    pub(super) fn check_requests(&mut self, now: Instant, probe: &dyn Probe) {
+        let mut freed = false;
+        // Backwards: one that is given up goes.
+        for at in (0..self.slots.len()).rev() {
+            let slot = &mut self.slots[at];
+            if slot.place_until.take_if(|until| *until <= now).is_some() {
+                slot.holds_place = false;
+                freed = true;
+            }
+            let Some((request, _)) = slot.asked.take_if(|(_, due)| *due <= now) else {
+                continue;
+            };
+            match request {
+                Request::Ready => self.kill(at, Sentence::NeverReady, now),
+                Request::Exit => {
+                    let (slot, time) = (slot.id.0, self.exit_time());
+                    warn!(
+                        slot,
+                        "a slot was told to exit and did not within {time:?}; it is killed. What a task left behind there held it: a spawn_blocking that has not returned, a handler that runs at exit, a stopped process; results are not affected"
+                    );
+                    self.kill(at, Sentence::NoExit, now);
+                }
+                Request::Die => {
+                    self.give_up(at, now, probe);
+                    freed = true;
+                }
+            }
+        }
+        if freed {
+            self.fill(now);
+        }
+    }
+
+    /// Goes on without a process that was killed and does not end. It runs no more of its program: a kill that has
+    /// no effect yet waits for a system call to end.
+    fn give_up(&mut self, at: usize, now: Instant, probe: &dyn Probe) {
+        let id = self.slots[at].id;
+        warn!(
+            slot = id.0,
+            "a slot's process was killed and has not ended for {DIES:?}; it is given up, and the system ends it when it can. Look for a file system that does not answer"
+        );
+        let running = probe.running(id);
+        let ended = Ended {
+            exit: Exit::Signal(SIGKILL),
+            running,
+            ran: Ran {
+                started: running.and_then(|running| crate::outcome::wall_clock(running.since)),
+                pid: None,
+                cpu: None,
+            },
+            tail: probe.tail(id),
+            peak_rss: None,
+            out_of_memory: false,
+            reached_init: true,
+        };
+        self.on_exited(now, id, ended);
+    }
+}

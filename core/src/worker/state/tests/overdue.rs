@@ -1,0 +1,153 @@
+//! Slots that do not do what they are asked for.
+
+use super::*;
+use crate::worker::state::slots::Phase;
+
+/// How long a slot that was told to exit keeps its place.
+const PLACE: Duration = Duration::from_millis(500);
+
+/// Goes from deadline to deadline until the slot is killed. Gives how long that took.
+fn until_killed(bed: &mut Bed, id: SlotId) -> Duration {
+    let began = bed.now;
+    while !bed.kills.contains(&id) {
+        bed.wait();
+    }
+    bed.now - began
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_does_not_exit_is_killed_after_the_grace() {
+    let mut bed = bed(1);
+    bed.parcel("a", "fast", 0, 1, false);
+    bed.done(S0, 1, SECOND);
+    bed.confirm();
+    bed.deaf = true;
+    bed.state.retire_slots(bed.now);
+    bed.settle();
+    assert_eq!(until_killed(&mut bed, S0), GRACE);
+    assert_eq!(bed.kills, [S0], "once");
+    bed.exit(S0, Exit::Signal(9), None);
+    assert!(bed.state.has_no_slots());
+    assert_eq!(bed.causes(), [], "no task is to blame");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worn_slot_that_does_not_exit_gives_its_place_up_soon() {
+    let mut bed = bed(1);
+    bed.state.settings.max_tasks_per_slot = Some(1);
+    bed.parcel("a", "fast", 0, 1, false);
+    bed.deaf = true;
+    bed.done(S0, 1, SECOND);
+    bed.confirm();
+    bed.deaf = false;
+    bed.parcel("b", "fast", 1, 1, false);
+    assert_eq!(bed.started, 1, "most exit at once, with their memory");
+    assert_eq!(bed.wait(), PLACE);
+    assert_eq!(
+        bed.busy(),
+        [(1, 1)],
+        "the next task does not wait for the grace"
+    );
+    assert_eq!(until_killed(&mut bed, S0), GRACE - PLACE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_that_do_not_exit_are_as_many_as_the_others_at_most() {
+    let mut bed = bed(2);
+    bed.state.settings.max_tasks_per_slot = Some(1);
+    bed.deaf = true;
+    for task in 0..8 {
+        bed.parcel("a", "fast", task, 1, false);
+    }
+    let mut most = 0;
+    for _ in 0..200 {
+        let starting: Vec<_> = bed
+            .state
+            .slots
+            .iter()
+            .filter(|slot| slot.phase == Phase::Starting)
+            .map(|slot| slot.id)
+            .collect();
+        for id in starting {
+            bed.state
+                .on_slot(bed.now, id, SlotEvent::Ready, &bed.script);
+            bed.settle();
+        }
+        for (id, _) in bed.busy() {
+            bed.done(SlotId(id), 1, SECOND);
+        }
+        bed.confirm();
+        most = most.max(bed.state.slots.len());
+        if bed.results.len() == 8 {
+            break;
+        }
+        bed.wait();
+        for id in std::mem::take(&mut bed.kills) {
+            bed.exit(id, Exit::Signal(9), None);
+        }
+    }
+    assert_eq!(bed.results.len(), 8, "all tasks end");
+    assert_eq!(most, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_is_not_ready_in_time_breaks_a_worker_that_had_none() {
+    let mut bed = bed(1);
+    bed.deaf = true;
+    bed.parcel("a", "fast", 0, 1, false);
+    assert_eq!(until_killed(&mut bed, S0), START);
+    assert_eq!(bed.causes(), [], "not before it has ended");
+    bed.exit(S0, Exit::Signal(9), None);
+    assert_eq!(bed.causes(), [(0, Cause::Broken)]);
+    assert_eq!(bed.started, 1, "each further try would take as long");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_start_is_tried_again_where_one_has_worked() {
+    let mut bed = bed(1);
+    bed.parcel("a", "fast", 0, 1, false);
+    bed.done(S0, 1, SECOND);
+    bed.confirm();
+    bed.exit(S0, Exit::Signal(11), None);
+    bed.deaf = true;
+    bed.parcel("b", "fast", 1, 1, false);
+    assert_eq!(until_killed(&mut bed, SlotId(1)), START);
+    bed.deaf = false;
+    bed.exit(SlotId(1), Exit::Signal(9), None);
+    assert_eq!(bed.causes(), []);
+    assert_eq!(bed.busy(), [(2, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ready_slot_has_no_deadline() {
+    let mut bed = bed(1);
+    bed.parcel("a", "fast", 0, 1, false);
+    bed.done(S0, 1, SECOND);
+    bed.confirm();
+    assert_eq!(bed.state.deadline(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_process_that_does_not_end_is_given_up_with_its_tasks_judged() {
+    let mut bed = bed(1);
+    bed.parcel("a", "slow", 0, 1, false);
+    assert_eq!(until_killed(&mut bed, S0), SECOND, "its timeout");
+    let running = bed.flight(S0).unwrap();
+    bed.script.0.insert(S0, running);
+    assert_eq!(bed.wait(), Duration::from_secs(10));
+    assert_eq!(bed.causes(), [(0, Cause::TimedOut)]);
+    assert!(bed.state.has_no_slots());
+    // It ends at last.
+    bed.exit(S0, Exit::Signal(9), Some(running));
+    assert_eq!(bed.causes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_without_end_is_no_deadline() {
+    let mut bed = bed(1);
+    bed.state.settings.start_timeout = Duration::MAX;
+    bed.deaf = true;
+    bed.parcel("a", "fast", 0, 1, false);
+    // What waits is put back after two seconds only once it has begun.
+    assert_eq!(bed.state.deadline(), None);
+}

@@ -1,0 +1,133 @@
+//! Slots that do not do what they are asked for: to be ready, to exit, to die unheard.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use podpool::{Isolation, TaskErrorKind};
+use podpool_core::slot::abandoned;
+use podpool_tests::faults::meeting::Meeting;
+use podpool_tests::faults::processes::{Watched, signal};
+use podpool_tests::faults::tasks::{
+    echo, leave_a_printer_and_abort, leave_blocking, load_for_ever, process,
+};
+use podpool_tests::faults::{LIMIT, Program, built, describe, end, within};
+use rustix::process::Signal;
+
+podpool::test_slots!();
+
+#[tokio::test]
+async fn what_a_task_left_behind_does_not_hold_the_pool_back() {
+    let pool = built(describe(1)).await;
+    let meeting = Meeting::new();
+    let slot = within("a task", pool.submit(leave_blocking(meeting.path(), 1))).await;
+    let slot = Watched::new(slot.expect("its result does not wait for what it left"));
+    let guest = meeting.guest().await;
+    end(pool).await;
+    assert!(slot.ends_within(LIMIT).await);
+    guest.vanished().await;
+}
+
+#[tokio::test]
+async fn a_worn_slot_that_does_not_exit_is_replaced() {
+    let pool = built(describe(1).max_tasks_per_slot(1)).await;
+    let meeting = Meeting::new();
+    for name in 0..4 {
+        let left = pool.submit(leave_blocking(meeting.path(), name));
+        within("a task in a fresh slot", left)
+            .await
+            .expect("a result");
+        meeting.guest().await.vanished().await;
+    }
+    end(pool).await;
+}
+
+#[tokio::test]
+async fn a_stopped_idle_slot_does_not_hold_the_pool_back() {
+    let pool = built(describe(1)).await;
+    let pid = within("a task", pool.submit(process()))
+        .await
+        .expect("a slot");
+    let slot = Watched::new(pid);
+    assert!(signal(pid, Signal::STOP));
+    end(pool).await;
+    assert!(slot.ends_within(LIMIT).await);
+}
+
+#[tokio::test]
+async fn a_thread_that_does_not_end_is_abandoned_and_counted() {
+    let pool = built(describe(1).isolation(Isolation::InProcess)).await;
+    let meeting = Meeting::new();
+    let left = pool.submit(leave_blocking(meeting.path(), 1));
+    within("a task", left).await.expect("a result");
+    let guest = meeting.guest().await;
+    let before = abandoned();
+    end(pool).await;
+    assert_eq!(abandoned(), before + 1);
+    guest.let_go().await;
+}
+
+#[tokio::test]
+async fn an_initializer_that_does_not_end_breaks_the_pool_and_shows_what_it_printed() {
+    let meeting = Meeting::new();
+    let pool = describe(2)
+        .initializer(load_for_ever(meeting.path()))
+        .start_timeout(Duration::from_secs(1));
+    let pool = built(pool).await;
+    let error = within("the start timeout", pool.submit(echo(1)))
+        .await
+        .expect_err("no slot is ready");
+    assert_eq!(error.kind(), TaskErrorKind::PoolBroken, "{error}");
+    let words = error.to_string();
+    for part in ["loading the model", "initializer", "start_timeout of 1s"] {
+        assert!(words.contains(part), "{words}");
+    }
+    meeting.guest().await.vanished().await;
+}
+
+/// The words of a program's pool that no slot is ready for.
+async fn broken(part: &str) -> String {
+    let executable = Path::new(env!("CARGO_BIN_EXE_slots-master"));
+    let mut master = Program::start(executable, &[part]);
+    let words = master.hear("broken").await;
+    assert!(master.wait().await.success());
+    words
+}
+
+#[tokio::test]
+async fn a_main_that_reads_its_input_before_init_breaks_the_pool_with_advice() {
+    let words = broken("stdin").await;
+    for part in ["please enter a number", "podpool::init()", "standard input"] {
+        assert!(words.contains(part), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn a_slot_that_ends_before_it_is_ready_is_quoted() {
+    let words = broken("early").await;
+    for part in [
+        "exit code 127",
+        "libfoo.so.1: cannot open",
+        "podpool::init()",
+    ] {
+        assert!(words.contains(part), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn a_death_is_noticed_at_once_however_much_is_printed_by_what_is_left() {
+    let pool = built(describe(1)).await;
+    let begun = Instant::now();
+    let attempt = within(
+        "the second attempt",
+        pool.submit(leave_a_printer_and_abort()),
+    )
+    .await;
+    assert_eq!(attempt.expect("a result"), 2);
+    // It takes some 50 ms where nothing else runs.
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    end(pool).await;
+}
