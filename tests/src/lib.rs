@@ -17,6 +17,8 @@ pub mod kubernetes;
 pub mod masters;
 pub mod meeting;
 pub mod news;
+#[cfg(feature = "pubsub")]
+pub mod outage;
 #[cfg(feature = "kubernetes")]
 pub mod pods;
 #[cfg(feature = "pubsub")]

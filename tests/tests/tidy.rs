@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Most lines of a file, its tests apart.
 const LINES: usize = 600;
@@ -23,17 +24,20 @@ const BACK_ENDS: [&str; 7] = [
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    fs::canonicalize(&root).unwrap_or_else(|error| panic!("{}: {error}", root.display()))
 }
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Every source file of the workspace, with its text. Build directories and hidden ones are no part of it.
+/// Every source file of the workspace, by its path below the root, with its text. Build directories and hidden ones
+/// are no part of it.
 fn sources() -> Vec<(PathBuf, String)> {
+    let root = root();
     let mut found = Vec::new();
-    let mut open = vec![root()];
+    let mut open = vec![root.clone()];
     while let Some(directory) = open.pop() {
         for entry in fs::read_dir(&directory).unwrap() {
             let path = entry.unwrap().path();
@@ -44,7 +48,7 @@ fn sources() -> Vec<(PathBuf, String)> {
                 }
             } else if name.ends_with(".rs") {
                 let text = read(&path);
-                found.push((path, text));
+                found.push((path.strip_prefix(&root).unwrap().to_owned(), text));
             }
         }
     }
@@ -52,8 +56,11 @@ fn sources() -> Vec<(PathBuf, String)> {
     found
 }
 
-/// Fails with every file that `offends` names, and what it says.
-fn refuse(rule: &str, offends: impl Fn(&Path, &str) -> Option<String>) {
+/// What a file does against a rule, by its path below the root and its text.
+type Rule = fn(&Path, &str) -> Option<String>;
+
+/// Fails with every file that offends, and what it says.
+fn refuse(rule: &str, offends: Rule) {
     let offences: Vec<_> = sources()
         .iter()
         .filter_map(|(path, text)| {
@@ -63,75 +70,146 @@ fn refuse(rule: &str, offends: impl Fn(&Path, &str) -> Option<String>) {
     assert!(offences.is_empty(), "{rule}:\n{}", offences.join("\n"));
 }
 
-/// Lines above the tests that stand at the end of a file.
+/// Lines beside the modules of tests.
 fn own_lines(text: &str) -> usize {
-    let lines: Vec<_> = text.lines().collect();
-    let tests = lines.windows(2).position(|pair| {
-        pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{')
-    });
-    tests.unwrap_or(lines.len())
+    let (mut own, mut tests) = (0, false);
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let module = |next: &&str| next.starts_with("mod ") && next.ends_with('{');
+        tests |= line == "#[cfg(test)]" && lines.peek().is_some_and(module);
+        own += usize::from(!tests);
+        tests &= line != "}";
+    }
+    own
 }
 
+/// Whether a file holds tests alone. The path must be below the root: above it anything may be called "tests".
 fn is_test(path: &Path) -> bool {
     path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests")
 }
 
-#[test]
-fn every_file_says_what_it_is() {
-    refuse("a file begins with //!", |path, text| {
-        // What a compile-fail test compiles is shown as a user would write it.
-        let shown = path.components().any(|part| part.as_os_str() == "ui");
-        (!text.starts_with("//!") && !shown).then(|| text.lines().next().unwrap_or("").to_owned())
-    });
+fn says_nothing_of_itself(path: &Path, text: &str) -> Option<String> {
+    // What a compile-fail test compiles is shown as a user would write it.
+    let shown = path.components().any(|part| part.as_os_str() == "ui");
+    (!text.starts_with("//!") && !shown).then(|| text.lines().next().unwrap_or("").to_owned())
 }
 
-#[test]
-fn no_file_is_too_long() {
-    refuse(
-        "a file has at most 600 lines beside its tests",
-        |path, text| {
-            let lines = own_lines(text);
-            (lines > LINES && !is_test(path)).then(|| format!("{lines} lines"))
-        },
-    );
+fn is_too_long(path: &Path, text: &str) -> Option<String> {
+    let lines = own_lines(text);
+    (lines > LINES && !is_test(path)).then(|| format!("{lines} lines"))
 }
 
-#[test]
-fn no_file_has_a_name_that_says_nothing() {
-    refuse(
-        "foo.rs and foo/ instead of mod.rs, and a name that says what is in it",
-        |path, _| {
-            let name = path.file_name()?.to_string_lossy().into_owned();
-            [
-                "mod.rs",
-                "utils.rs",
-                "util.rs",
-                "common.rs",
-                "helpers.rs",
-                "manager.rs",
-            ]
-            .contains(&name.as_str())
-            .then_some(name)
-        },
-    );
+fn is_named_after_nothing(path: &Path, _: &str) -> Option<String> {
+    const NAMES: [&str; 6] = ["mod", "utils", "util", "common", "helpers", "manager"];
+    let name = path.file_stem()?.to_string_lossy().into_owned();
+    NAMES.contains(&name.as_str()).then_some(name)
 }
 
-#[test]
-fn nothing_is_put_off() {
-    // Put together here, so that this file does not offend.
-    let words = [
+/// Put together here, so that this file does not offend.
+fn words_that_put_off() -> [String; 5] {
+    [
         format!("{}!(", "todo"),
         format!("{}!(", "unimplemented"),
         format!("#[{}", "ignore"),
         format!("{}:", "TODO"),
         format!("{}:", "FIXME"),
+    ]
+}
+
+fn puts_off(_: &Path, text: &str) -> Option<String> {
+    let mut words = words_that_put_off().into_iter();
+    words.find(|word| text.contains(word))
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    refuse("a file begins with //!", says_nothing_of_itself);
+}
+
+#[test]
+fn no_file_is_too_long() {
+    refuse("a file has at most 600 lines beside its tests", is_too_long);
+}
+
+#[test]
+fn no_file_has_a_name_that_says_nothing() {
+    let rule = "foo.rs and foo/ instead of mod.rs, and a name that says what is in it";
+    refuse(rule, is_named_after_nothing);
+}
+
+#[test]
+fn nothing_is_put_off() {
+    refuse("nothing is put off or ignored", puts_off);
+}
+
+/// A rule that refuses no bad file is no rule.
+#[test]
+fn the_rules_refuse_bad_files_and_no_others() {
+    let long = |lines: usize| format!("//! Long.\n{}", "fn f() {}\n".repeat(lines - 1));
+    let tests = format!(
+        "#[cfg(test)]\nmod tests {{\n{}}}\n",
+        "    //\n".repeat(LINES)
+    );
+    let put_off = words_that_put_off().map(|word| format!("//! Off.\n{word}"));
+    let bad: Vec<(Rule, &str, String)> = [
+        (
+            says_nothing_of_itself as Rule,
+            "core/src/a.rs",
+            "fn f() {}".to_owned(),
+        ),
+        (says_nothing_of_itself, "core/src/a.rs", String::new()),
+        (is_too_long, "core/src/a.rs", long(LINES + 1)),
+        (
+            is_too_long,
+            "core/src/a.rs",
+            format!("{}{tests}{}", long(LINES), "fn g() {}\n"),
+        ),
+        (
+            is_named_after_nothing,
+            "core/src/a/mod.rs",
+            "//! A.".to_owned(),
+        ),
+        (
+            is_named_after_nothing,
+            "tests/src/helpers.rs",
+            "//! A.".to_owned(),
+        ),
+    ]
+    .into_iter()
+    .chain(put_off.map(|text| (puts_off as Rule, "core/src/a.rs", text)))
+    .collect();
+    for (rule, path, text) in &bad {
+        let first = text.lines().next();
+        assert!(rule(Path::new(path), text).is_some(), "{path}: {first:?} …");
+    }
+    let good: [(Rule, &str, String); 5] = [
+        (says_nothing_of_itself, "core/src/a.rs", long(1)),
+        (
+            is_too_long,
+            "core/src/a.rs",
+            format!("{}{tests}", long(LINES)),
+        ),
+        (is_too_long, "tests/tests/a.rs", long(LINES + 1)),
+        (is_named_after_nothing, "core/src/a.rs", long(1)),
+        (puts_off, "core/src/a.rs", long(1)),
     ];
-    refuse("nothing is put off or ignored", |_, text| {
-        words
-            .iter()
-            .find(|word| text.contains(word.as_str()))
-            .cloned()
-    });
+    for (rule, path, text) in &good {
+        assert_eq!(rule(Path::new(path), text), None, "{path}");
+    }
+    // The workspace's own files are judged by their place in it, wherever it lies.
+    assert!(sources().iter().all(|(path, _)| path.is_relative()));
+    assert!(sources().iter().any(|(path, _)| !is_test(path)));
+}
+
+/// The back-end that a line of a manifest names, as a dependency or as the package behind one.
+fn back_end(line: &str) -> Option<&'static str> {
+    let line = line.split('#').next().unwrap_or_default();
+    let mut words = line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'));
+    words.find_map(|word| {
+        BACK_ENDS
+            .into_iter()
+            .find(|back_end| word.starts_with(back_end))
+    })
 }
 
 #[test]
@@ -175,13 +253,22 @@ fn moments_are_added_up_in_one_place() {
 
 #[test]
 fn core_knows_no_back_end() {
-    let manifest = read(&root().join("core/Cargo.toml"));
-    for line in manifest.lines() {
-        let name = line.split(['.', '=', ' ']).next().unwrap_or_default();
-        let known = BACK_ENDS
-            .iter()
-            .find(|back_end| name.starts_with(**back_end));
-        assert!(known.is_none(), "core/Cargo.toml depends on {name}");
+    for bad in [
+        "kube = \"5\"",
+        "tonic.workspace = true",
+        "[dependencies.clap]",
+        "store = { package = \"object_store\", version = \"1\" }",
+        "google-cloud-pubsub.workspace = true",
+    ] {
+        assert!(back_end(bad).is_some(), "{bad} is not refused");
+    }
+    assert_eq!(back_end("bytes = \"1\" # as kube has it"), None);
+    for manifest in ["core/Cargo.toml", "core/macros/Cargo.toml"] {
+        let text = read(&root().join(manifest));
+        assert!(text.contains("[dependencies]"), "{manifest} names none");
+        for line in text.lines() {
+            assert_eq!(back_end(line), None, "{manifest}: {line}");
+        }
     }
 }
 
@@ -208,25 +295,126 @@ fn every_example_is_listed() {
     }
     assert!(!names.is_empty(), "no examples were found");
     for name in names {
-        assert!(listed.contains(&name), "no README lists the example {name}");
+        let cell = format!("| `{name}` |");
+        assert!(listed.contains(&cell), "no README lists the example {name}");
     }
+}
+
+/// The rows of a topic that a file stamps out: what stands between the topic's name and the end of its block.
+fn rows_run(text: &str, topic: &str) -> Vec<String> {
+    let mut rows = Vec::new();
+    let start = format!("; {topic};");
+    for block in text.split(&start).skip(1) {
+        let block = block.split('}').next().unwrap_or_default();
+        let names = block.lines().filter_map(|line| line.trim().split_once('('));
+        rows.extend(names.map(|(name, _)| name.to_owned()));
+    }
+    rows
 }
 
 #[test]
 fn every_row_of_the_suite_is_run() {
-    let suite = root().join("tests/src/suite");
+    let text = "rows! { $beds; one;\n a();\n b(Order);\n }\n rows! { $beds; two;\n c();\n }";
+    assert_eq!(rows_run(text, "one"), ["a", "b"]);
+    assert_eq!(rows_run(text, "two"), ["c"]);
     let mut run = read(&root().join("tests/src/suite.rs"));
     run.push_str(&read(&root().join("tests/tests/executor_losing.rs")));
-    for entry in fs::read_dir(suite).unwrap() {
+    let mut found = 0;
+    for entry in fs::read_dir(root().join("tests/src/suite")).unwrap() {
         let path = entry.unwrap().path();
+        let topic = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let runs = rows_run(&run, &topic);
         for line in read(&path).lines() {
             let row = line
                 .strip_prefix("pub async fn ")
                 .and_then(|rest| rest.split('(').next());
             if let Some(row) = row {
-                let called = run.contains(&format!(" {row}("));
-                assert!(called, "{} is never run: {}", row, path.display());
+                found += 1;
+                let called = runs.iter().any(|name| name == row);
+                assert!(called, "{topic}::{row} is never run");
             }
         }
     }
+    assert!(found > 100, "only {found} rows were found");
+}
+
+/// Runs a piece of bash with functions of `.ci/run`, `scratch` being an empty directory; gives whether it succeeded, and its output, errors last.
+fn with_ci_functions(names: &[&str], script: &str) -> (bool, String) {
+    let source = read(&root().join(".ci/run"));
+    let mut text =
+        "set -euo pipefail\nscratch=$(mktemp -d)\ntrap 'rm -rf \"$scratch\"' EXIT\n".to_owned();
+    for name in names {
+        let start = format!("\n{name}() {{\n");
+        let at = source
+            .find(&start)
+            .unwrap_or_else(|| panic!(".ci/run has no {name}"));
+        let body = &source[at..];
+        let end = body.find("\n}\n").unwrap();
+        text.push_str(&body[..end + 3]);
+    }
+    text.push_str(script);
+    let output = Command::new("bash").args(["-c", &text]).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
+}
+
+#[test]
+fn what_failed_once_is_named_at_the_end() {
+    let functions = ["first_try", "flaky_lines", "twice", "on_cluster"];
+    let suites = "
+        suites() {
+            if [[ ! -e $scratch/$1 ]]; then
+                touch \"$scratch/$1\"
+                [[ $1 == well ]] && return
+                [[ $1 == named ]] && printf 'test a::b ... FAILED\\ntest c ... ok\\ntest d ... FAILED\\n'
+                return 1
+            fi
+            [[ $1 != worse ]]
+        }
+    ";
+    let (passed, said) = with_ci_functions(
+        &functions,
+        &format!("{suites}\nexec 2>&1\non_cluster well named silent\nflaky_lines"),
+    );
+    let end = "\n\nflaky: named::a::b\nflaky: named::d\nflaky: silent\n";
+    assert!(passed && said.ends_with(end), "{said}");
+    let (passed, said) = with_ci_functions(
+        &functions,
+        &format!("{suites}\ntrap flaky_lines EXIT\non_cluster silent worse\necho never"),
+    );
+    assert!(!passed && !said.contains("never"), "{said}");
+    assert!(said.contains("flaky: silent\nflaky: worse\n"), "{said}");
+    let (passed, said) = with_ci_functions(
+        &functions,
+        &format!("{suites}\non_cluster well\nflaky_lines"),
+    );
+    assert!(passed && !said.contains("flaky"), "{said}");
+}
+
+#[test]
+fn a_row_that_was_not_measured_fails_the_scoreboard() {
+    let board = |rows: &str| {
+        format!(
+            "list() {{ printf 'trip\\ntrip-python\\n'; }}\nprintf '%s\\n' {rows} >\"$scratch/scoreboard\"\nevery_row list\n"
+        )
+    };
+    let trip = "'| round trip (`trip`)          | 8.0 µs |'";
+    let python = "'| against Python (`trip-python`) | 9.0 µs |'";
+    let absent = "'| against Python (`trip-python`) | absent |'";
+    let run = |rows: &str| with_ci_functions(&["every_row"], &board(rows));
+    let (passed, said) = run(&format!("{trip} {python}"));
+    assert!(passed && said.is_empty(), "{said}");
+    for rows in [format!("{trip} {absent}"), trip.to_owned()] {
+        let (passed, said) = run(&rows);
+        assert!(!passed, "{rows}");
+        assert!(
+            said.contains("the row trip-python was not measured"),
+            "{said}"
+        );
+    }
+    let (passed, _) = with_ci_functions(&["every_row"], "list() { return 3; }\nevery_row list\n");
+    assert!(!passed, "a list that cannot be had");
 }

@@ -6,6 +6,7 @@
 
 mod queue;
 mod slots;
+mod verdict;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashSet};
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use fastrand::Rng;
 use podpool_core::envelope::{Control, Kind, Message, Seal};
 use podpool_core::id::{RunId, TaskId, WorkerId};
-use podpool_core::outcome::{Cause, Failure};
+use podpool_core::outcome::Failure;
 use podpool_core::queue::LeaseId;
 use podpool_core::slot::{SlotEvent, SlotId};
 use podpool_core::task::{Body, CallOptions, TaskOptions, TaskSpec};
@@ -26,8 +27,8 @@ use podpool_core::worker::state::Lookup;
 use podpool_core::worker::{Settings as WorkerSettings, State as WorkerState};
 use tokio::time::Instant;
 
-use crate::error::{AttemptReport, TaskErrorKind};
-use crate::future::{Cell, CellGuard, TaskState};
+use crate::error::TaskErrorKind;
+use crate::future::{Cell, CellGuard};
 use crate::mailbox::Submission;
 
 use self::queue::TaskQueue;
@@ -591,49 +592,6 @@ impl World {
             self.master.unfinished(),
             self.now - self.start
         ))
-    }
-
-    /// How often a task is charged with a crash before it ends. Neighbours of one that crashes never are.
-    fn charges(script: Script) -> std::ops::RangeInclusive<usize> {
-        match script {
-            Script::Crashes => 3..=3,
-            Script::CrashesOnce => 0..=1,
-            _ => 0..=0,
-        }
-    }
-
-    /// Every task ended as its script says, or was cancelled.
-    fn check(&self) -> Result<(), String> {
-        for (number, (cell, script)) in self.cells.iter().zip(&self.scripts).enumerate() {
-            let end = cell.state();
-            let expected = match script.end() {
-                None => TaskState::Done,
-                Some(_) => TaskState::Failed,
-            };
-            let cancelled =
-                end == TaskState::Cancelled && self.cancelled.contains(&(number as u64));
-            if end != expected && !cancelled {
-                let story = cell.attempts();
-                return Err(format!(
-                    "task {number}, {script:?}, ended {end:?}: {story:?}"
-                ));
-            }
-            let crashed = |attempt: &&AttemptReport| attempt.cause == Cause::Crashed;
-            let charged = cell.attempts().iter().filter(crashed).count();
-            if !cancelled && !Self::charges(*script).contains(&charged) {
-                return Err(format!(
-                    "task {number}, {script:?}, is charged {charged} times"
-                ));
-            }
-            if let Some(kind) = script.end()
-                && let std::task::Poll::Ready(Err(error)) = cell.poll(std::task::Waker::noop())
-                && error.kind() != kind
-                && !cancelled
-            {
-                return Err(format!("task {number}, {script:?}: {error}"));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -1,0 +1,76 @@
+//! A relay in front of a server: while it is closed the server cannot be reached, and what was connected is cut off.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
+/// The variable that names Pub/Sub's emulator.
+pub const HOST: &str = "PUBSUB_EMULATOR_HOST";
+
+/// A relay on a port of this machine.
+#[derive(Debug)]
+pub struct Relay {
+    server: String,
+    address: SocketAddr,
+    /// The relay's own task, and through it every connection; none while closed.
+    open: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl Relay {
+    /// Relays to the server at `server`, `HOST:PORT`. It needs a tokio runtime.
+    ///
+    /// # Panics
+    /// When no port can be had.
+    pub async fn open(server: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let relay = Self {
+            server,
+            address: listener.local_addr().unwrap(),
+            open: Arc::default(),
+        };
+        relay.serve(listener).await;
+        relay
+    }
+
+    /// Where it listens, `HOST:PORT`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Cuts every connection off, and refuses new ones.
+    pub async fn close(&self) {
+        self.open.lock().await.shutdown().await;
+    }
+
+    /// Listens again, on the same port.
+    ///
+    /// # Panics
+    /// When somebody else has taken the port.
+    pub async fn reopen(&self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.serve(listener).await;
+    }
+
+    async fn serve(&self, listener: TcpListener) {
+        let server = self.server.clone();
+        self.open.lock().await.spawn(async move {
+            // Dropped with this task, and so are the connections.
+            let mut connections = JoinSet::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                let server = server.clone();
+                connections.spawn(async move {
+                    if let Ok(mut server) = TcpStream::connect(server).await {
+                        // Either end may break off.
+                        copy_bidirectional(&mut client, &mut server).await.ok();
+                    }
+                });
+                while connections.try_join_next().is_some() {}
+            }
+        });
+    }
+}
