@@ -16,10 +16,7 @@ const KEPT: usize = 16 << 20;
 /// Capacities are multiples of this, so that arguments and results of about one size use each other's blocks.
 const GRAIN: usize = 64 << 10;
 
-static FREE: Mutex<Free> = Mutex::new(Free {
-    blocks: Vec::new(),
-    bytes: 0,
-});
+static FREE: Mutex<Free> = Mutex::new(Free::new());
 
 /// Blocks that nobody uses, the last one freed at the end: its pages may still be in a cache.
 #[derive(Debug)]
@@ -29,6 +26,13 @@ struct Free {
 }
 
 impl Free {
+    const fn new() -> Self {
+        Self {
+            blocks: Vec::new(),
+            bytes: 0,
+        }
+    }
+
     /// A block of at least `capacity` bytes and little more: who keeps a part of it keeps all of it.
     fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
         let most = capacity + capacity / 4;
@@ -55,28 +59,36 @@ impl Free {
 
 /// An empty vector with room for `capacity` bytes, used before if there is such a one.
 pub(crate) fn with_capacity(capacity: usize) -> Vec<u8> {
-    if !(SMALLEST..=KEPT).contains(&capacity) {
-        return Vec::with_capacity(capacity);
-    }
-    let free = FREE
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take(capacity);
-    free.unwrap_or_else(|| Vec::with_capacity(capacity.next_multiple_of(GRAIN)))
+    take(&FREE, capacity)
 }
 
 /// Shares a vector; the last owner of a large one leaves it to be used again.
 pub(crate) fn share(bytes: Vec<u8>) -> Bytes {
+    share_until_freed(bytes, &FREE)
+}
+
+fn take(free: &Mutex<Free>, capacity: usize) -> Vec<u8> {
+    if !(SMALLEST..=KEPT).contains(&capacity) {
+        return Vec::with_capacity(capacity);
+    }
+    let block = free
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take(capacity);
+    block.unwrap_or_else(|| Vec::with_capacity(capacity.next_multiple_of(GRAIN)))
+}
+
+fn share_until_freed(bytes: Vec<u8>, free: &'static Mutex<Free>) -> Bytes {
     if (SMALLEST..=KEPT).contains(&bytes.capacity()) {
-        Bytes::from_owner(Block(bytes))
+        Bytes::from_owner(Block(bytes, free))
     } else {
         bytes.into()
     }
 }
 
-/// A block in use.
+/// A block in use, and where it goes afterwards.
 #[derive(Debug)]
-struct Block(Vec<u8>);
+struct Block(Vec<u8>, &'static Mutex<Free>);
 
 impl AsRef<[u8]> for Block {
     fn as_ref(&self) -> &[u8] {
@@ -87,7 +99,7 @@ impl AsRef<[u8]> for Block {
 impl Drop for Block {
     fn drop(&mut self) {
         let block = mem::take(&mut self.0);
-        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.1.lock().unwrap_or_else(PoisonError::into_inner);
         let excess = free.keep(block);
         drop(free);
         drop(excess);
@@ -100,16 +112,9 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    fn free() -> Free {
-        Free {
-            blocks: Vec::new(),
-            bytes: 0,
-        }
-    }
-
     #[test]
     fn the_block_freed_last_is_used_first_if_it_fits() {
-        let mut free = free();
+        let mut free = Free::new();
         for (size, first) in [(MIB, 1), (MIB, 2), (4 * MIB, 3)] {
             let mut block = Vec::with_capacity(size);
             block.push(first);
@@ -130,7 +135,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded_and_the_oldest_goes() {
-        let mut free = free();
+        let mut free = Free::new();
         let mut freed = 0;
         for size in [MIB, 2 * MIB, 8 * MIB, 8 * MIB, KEPT] {
             freed += free.keep(Vec::with_capacity(size)).len();
@@ -141,18 +146,27 @@ mod tests {
 
     #[test]
     fn a_shared_block_is_read_like_any_bytes_and_comes_back() {
+        // Nobody else takes from it.
+        static OWN: Mutex<Free> = Mutex::new(Free::new());
         let size = 3 * MIB + 7;
-        let mut bytes = with_capacity(size);
+        let mut bytes = take(&OWN, size);
+        let (place, capacity) = (bytes.as_ptr(), bytes.capacity());
         assert_eq!(bytes.capacity() % GRAIN, 0);
         bytes.resize(size, 5);
-        let shared = share(bytes);
+        let shared = share_until_freed(bytes, &OWN);
         let part = shared.slice(MIB..);
         drop(shared);
+        assert!(OWN.lock().unwrap().blocks.is_empty(), "a part is in use");
         assert!(part.len() == size - MIB && part.iter().all(|byte| *byte == 5));
         drop(part);
-        // Other tests of this process may take it first, but they do not use this size.
-        assert!(with_capacity(size).capacity() < 2 * size);
-        let small = share(vec![1; 10]);
+        // An allocator may give a fresh block at the same place, but it would have the smaller capacity.
+        let again = take(&OWN, size - MIB / 2);
+        assert_eq!((again.as_ptr(), again.capacity()), (place, capacity));
+        let other = take(&OWN, size);
+        assert_ne!(other.as_ptr(), place, "it is in use");
+        let small = share_until_freed(vec![1; 10], &OWN);
         assert_eq!(&small[..], [1; 10]);
+        drop(small);
+        assert!(OWN.lock().unwrap().blocks.is_empty());
     }
 }

@@ -39,14 +39,6 @@ pub async fn toil(ctx: &TaskContext, n: u64, time: Duration) -> Ran {
     Ran::here(ctx, n)
 }
 
-/// Takes ten times as long in one pod.
-#[podpool::task]
-pub async fn toil_unevenly(ctx: &TaskContext, n: u64, time: Duration, slow_pod: String) -> Ran {
-    let times = if ctx.worker() == slow_pod { 10 } else { 1 };
-    tokio::time::sleep(time * times).await;
-    Ran::here(ctx, n)
-}
-
 /// Waits at a desk with its thread blocked, deaf to any request to stop.
 #[podpool::task]
 pub fn visit(ctx: &TaskContext, desk: String, n: u64) -> anyhow::Result<Ran> {
