@@ -7,6 +7,7 @@ mod ending;
 mod history;
 mod outbox;
 mod parcels;
+mod ranges;
 mod results;
 #[cfg(test)]
 mod simulation;

@@ -4,10 +4,12 @@
 //! of its tasks are out; the first measurement opens its gate.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use podpool_core::id::TaskId;
 use podpool_core::worker::estimate::Estimates;
+
+use super::ranges::Ranges;
 
 /// A parcel is worth about this many seconds of work.
 const WORTH: f64 = 0.5;
@@ -18,69 +20,41 @@ pub(super) const MAX_BYTES: usize = 1 << 20;
 /// Arguments past this go alone: packing them costs more than it saves.
 pub(super) const ALONE_BYTES: usize = 64 << 10;
 
-/// Tasks of one kind and priority, in runs of numbers that follow each other.
+/// Tasks of one kind and priority.
 #[derive(Debug, Default)]
 struct Lane {
-    runs: VecDeque<(u64, u64)>,
+    /// Those that were published before: they go first, the oldest of them first.
+    again: Ranges,
+    fresh: Ranges,
 }
 
 impl Lane {
-    fn push_back(&mut self, id: TaskId) {
-        match self.runs.back_mut() {
-            Some((first, count)) if *first + *count == id.0 => *count += 1,
-            _ => self.runs.push_back((id.0, 1)),
-        }
-    }
-
-    fn push_front(&mut self, id: TaskId) {
-        match self.runs.front_mut() {
-            Some((first, count)) if *first == id.0 + 1 => {
-                *first -= 1;
-                *count += 1;
-            }
-            _ => self.runs.push_front((id.0, 1)),
-        }
-    }
-
     fn front(&self) -> Option<TaskId> {
-        self.runs.front().map(|(first, _)| TaskId(*first))
+        self.again
+            .first()
+            .or_else(|| self.fresh.first())
+            .map(TaskId)
     }
 
     fn pop_front(&mut self) -> Option<TaskId> {
-        let (first, count) = self.runs.front_mut()?;
-        let id = TaskId(*first);
-        *first += 1;
-        *count -= 1;
-        if *count == 0 {
-            self.runs.pop_front();
-        }
-        Some(id)
+        let first = self.again.pop_first();
+        first.or_else(|| self.fresh.pop_first()).map(TaskId)
     }
 
-    /// Takes one task out of the middle; false when it is not here.
     fn remove(&mut self, id: TaskId) -> bool {
-        let holds = |(first, count): &(u64, u64)| (*first..*first + *count).contains(&id.0);
-        let Some(at) = self.runs.iter().position(holds) else {
-            return false;
-        };
-        let (first, count) = self.runs[at];
-        let (before, after) = (id.0 - first, first + count - id.0 - 1);
-        match (before, after) {
-            (0, 0) => drop(self.runs.remove(at)),
-            (0, after) => self.runs[at] = (id.0 + 1, after),
-            (before, 0) => self.runs[at] = (first, before),
-            (before, after) => {
-                self.runs[at] = (first, before);
-                self.runs.insert(at + 1, (id.0 + 1, after));
-            }
-        }
-        true
+        self.fresh.remove(id.0) || self.again.remove(id.0)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.fresh.is_empty() && self.again.is_empty()
     }
 }
 
 /// What the outbox knows of a kind.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct KindState {
+    /// Its tasks that wait, by priority. None is empty.
+    lanes: BTreeMap<Reverse<i32>, Lane>,
     /// Published tasks that have not ended.
     published: usize,
     /// Each of its tasks travels by itself.
@@ -90,9 +64,8 @@ struct KindState {
 /// The outbox.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    lanes: BTreeMap<(Reverse<i32>, u32), Lane>,
-    /// Tasks that must run alone; they go first, one by one.
-    alone: VecDeque<TaskId>,
+    /// Tasks that must run alone; they go first, one by one, the oldest first.
+    alone: Ranges,
     kinds: Vec<KindState>,
     estimates: Estimates,
     waiting: usize,
@@ -115,19 +88,14 @@ enum Gate {
 pub(super) enum Choice {
     /// This one, in a parcel that runs alone.
     Alone(TaskId),
-    /// Up to so many of this kind and priority.
-    Lane {
-        priority: i32,
-        kind: u32,
-        most: usize,
-    },
+    /// Up to so many of this kind, by priority.
+    Lane { kind: u32, most: usize },
 }
 
 impl Outbox {
     pub(super) fn new(slots: usize) -> Self {
         Self {
-            lanes: BTreeMap::new(),
-            alone: VecDeque::new(),
+            alone: Ranges::default(),
             kinds: Vec::new(),
             estimates: Estimates::default(),
             waiting: 0,
@@ -142,38 +110,42 @@ impl Outbox {
 
     /// A new task waits.
     pub(super) fn push(&mut self, id: TaskId, priority: i32, kind: u32) {
-        self.lanes
-            .entry((Reverse(priority), kind))
-            .or_default()
-            .push_back(id);
+        self.lane(priority, kind).fresh.insert(id.0);
         self.waiting += 1;
     }
 
     /// A task waits again, before those that never ran.
     pub(super) fn push_again(&mut self, id: TaskId, priority: i32, kind: u32) {
-        self.lanes
-            .entry((Reverse(priority), kind))
-            .or_default()
-            .push_front(id);
+        self.lane(priority, kind).again.insert(id.0);
         self.waiting += 1;
+    }
+
+    fn lane(&mut self, priority: i32, kind: u32) -> &mut Lane {
+        self.kind(kind).lanes.entry(Reverse(priority)).or_default()
     }
 
     /// A suspect waits.
     pub(super) fn push_alone(&mut self, id: TaskId) {
-        self.alone.push_back(id);
+        self.alone.insert(id.0);
         self.waiting += 1;
     }
 
     /// Takes a task out: it was cancelled.
     pub(super) fn remove(&mut self, id: TaskId, priority: i32, kind: u32) {
-        let lane = self.lanes.get_mut(&(Reverse(priority), kind));
-        let alone = self.alone.iter().position(|waiting| *waiting == id);
-        let removed = if let Some(at) = alone {
-            self.alone.remove(at).is_some()
-        } else {
-            lane.is_some_and(|lane| lane.remove(id))
-        };
+        let removed = self.alone.remove(id.0) || self.remove_from_lane(id, priority, kind);
         self.waiting -= usize::from(removed);
+    }
+
+    fn remove_from_lane(&mut self, id: TaskId, priority: i32, kind: u32) -> bool {
+        let lanes = &mut self.kind(kind).lanes;
+        let Some(lane) = lanes.get_mut(&Reverse(priority)) else {
+            return false;
+        };
+        let removed = lane.remove(id);
+        if lane.is_empty() {
+            lanes.remove(&Reverse(priority));
+        }
+        removed
     }
 
     /// Each task of this kind travels by itself.
@@ -185,32 +157,43 @@ impl Outbox {
     /// would be a small parcel waits for company: many small ones would take the queue longer than their work takes.
     /// Nothing that comes after it passes it, so that it goes when less is out, whatever else comes.
     pub(super) fn choose(&self, crowded: bool) -> Option<Choice> {
-        if let Some(id) = self.alone.front() {
-            return Some(Choice::Alone(*id));
+        if let Some(id) = self.alone.first() {
+            return Some(Choice::Alone(TaskId(id)));
         }
-        let mut best: Option<(i32, TaskId, u32, Gate)> = None;
-        for (&(Reverse(priority), kind), lane) in &self.lanes {
-            let Some(front) = lane.front() else { continue };
-            if best.is_some_and(|(better, ..)| better > priority) {
-                break;
-            }
-            let gate = self.gate(kind, crowded);
-            if gate != Gate::Closed && best.is_none_or(|(_, oldest, ..)| front < oldest) {
-                best = Some((priority, front, kind, gate));
-            }
-        }
-        match best? {
-            (priority, _, kind, Gate::Open(most)) => Some(Choice::Lane {
-                priority,
-                kind,
-                most,
-            }),
+        match self.best(crowded)? {
+            (_, _, kind, Gate::Open(most)) => Some(Choice::Lane { kind, most }),
             (_, _, _, Gate::Closed | Gate::Company) => None,
         }
     }
 
-    fn gate(&self, kind: u32, crowded: bool) -> Gate {
-        let known = self.kinds.get(kind as usize).copied().unwrap_or_default();
+    /// Whether this kind's next task goes before all others: a parcel may go on with it at a lower priority.
+    pub(super) fn goes_on(&self, kind: u32) -> bool {
+        self.best(false).is_some_and(|(_, _, best, _)| best == kind)
+    }
+
+    /// The first task of all kinds whose gate is not closed, by priority, then by age.
+    fn best(&self, crowded: bool) -> Option<(i32, TaskId, u32, Gate)> {
+        let mut best: Option<(i32, TaskId, u32, Gate)> = None;
+        for (kind, known) in (0..).zip(&self.kinds) {
+            let lane = known.lanes.first_key_value();
+            let first = lane.and_then(|(priority, lane)| Some((priority.0, lane.front()?)));
+            let Some((priority, front)) = first else {
+                continue;
+            };
+            let goes_before = |(other, oldest, ..): (i32, TaskId, u32, Gate)| {
+                (Reverse(priority), front) < (Reverse(other), oldest)
+            };
+            if best.is_none_or(goes_before) {
+                let gate = self.gate(kind, known, crowded);
+                if gate != Gate::Closed {
+                    best = Some((priority, front, kind, gate));
+                }
+            }
+        }
+        best
+    }
+
+    fn gate(&self, kind: u32, known: &KindState, crowded: bool) -> Gate {
         let Some(seconds) = self.estimates.seconds(kind) else {
             return if known.published < 4 * self.slots {
                 Gate::Open(1)
@@ -230,40 +213,38 @@ impl Outbox {
         Gate::Open(share.min(worth))
     }
 
-    /// The next task of a lane, without taking it.
-    pub(super) fn peek(&self, priority: i32, kind: u32) -> Option<TaskId> {
-        self.lanes.get(&(Reverse(priority), kind))?.front()
+    /// The next task of a kind, without taking it: of its highest priority, whatever others have.
+    pub(super) fn peek(&self, kind: u32) -> Option<(i32, TaskId)> {
+        let known = self.kinds.get(kind as usize)?;
+        let (priority, lane) = known.lanes.first_key_value()?;
+        Some((priority.0, lane.front()?))
     }
 
-    /// Takes the next task of a lane: it is published.
-    pub(super) fn pop(&mut self, priority: i32, kind: u32) -> Option<TaskId> {
-        let key = (Reverse(priority), kind);
-        let lane = self.lanes.get_mut(&key)?;
-        let id = lane.pop_front()?;
-        if lane.runs.is_empty() {
-            self.lanes.remove(&key);
+    /// Takes the next task of a kind: it is published.
+    pub(super) fn pop(&mut self, kind: u32) -> Option<TaskId> {
+        let known = self.kinds.get_mut(kind as usize)?;
+        let mut lane = known.lanes.first_entry()?;
+        let id = lane.get_mut().pop_front()?;
+        if lane.get().is_empty() {
+            lane.remove();
         }
+        known.published += 1;
         self.waiting -= 1;
-        self.published(kind);
         Some(id)
     }
 
     /// Takes the next suspect: it is published.
     pub(super) fn pop_alone(&mut self, kind: u32) {
-        if self.alone.pop_front().is_some() {
+        if self.alone.pop_first().is_some() {
             self.waiting -= 1;
-            self.published(kind);
+            self.kind(kind).published += 1;
         }
-    }
-
-    fn published(&mut self, kind: u32) {
-        self.kind(kind).published += 1;
     }
 
     fn kind(&mut self, kind: u32) -> &mut KindState {
         let index = kind as usize;
         if self.kinds.len() <= index {
-            self.kinds.resize(index + 1, KindState::default());
+            self.kinds.resize_with(index + 1, KindState::default);
         }
         &mut self.kinds[index]
     }
@@ -305,7 +286,7 @@ mod tests {
         (0..100).for_each(|n| outbox.push(TaskId(n), 0, 0));
         for n in 0..8 {
             assert_eq!(lane(&outbox), (0, 1));
-            assert_eq!(outbox.pop(0, 0), Some(TaskId(n)));
+            assert_eq!(outbox.pop(0), Some(TaskId(n)));
         }
         assert_eq!(outbox.choose(false), None);
         outbox.returned(0);
@@ -344,9 +325,9 @@ mod tests {
         assert_eq!(outbox.choose(false), Some(Choice::Alone(TaskId(3))));
         outbox.pop_alone(0);
         assert_eq!(lane(&outbox).0, 2);
-        outbox.pop(5, 2);
+        outbox.pop(2);
         assert_eq!(lane(&outbox).0, 1);
-        outbox.pop(0, 1);
+        outbox.pop(1);
         assert_eq!(lane(&outbox).0, 0);
     }
 
@@ -355,7 +336,7 @@ mod tests {
         let mut outbox = Outbox::new(1);
         (0..9).for_each(|n| outbox.push(TaskId(n), 0, 0));
         outbox.push(TaskId(9), 0, 1);
-        (0..4).for_each(|n| assert_eq!(outbox.pop(0, 0), Some(TaskId(n))));
+        (0..4).for_each(|n| assert_eq!(outbox.pop(0), Some(TaskId(n))));
         assert_eq!(lane(&outbox).0, 1);
     }
 
@@ -369,10 +350,10 @@ mod tests {
         }
         assert_eq!(outbox.waiting(), 2);
         assert_eq!(
-            (outbox.pop(0, 0), outbox.pop(0, 0)),
+            (outbox.pop(0), outbox.pop(0)),
             (Some(TaskId(1)), Some(TaskId(3)))
         );
-        assert_eq!((outbox.pop(0, 0), outbox.choose(false)), (None, None));
+        assert_eq!((outbox.pop(0), outbox.choose(false)), (None, None));
     }
 
     #[test]
@@ -385,22 +366,14 @@ mod tests {
         assert_eq!(lane(&outbox), (0, 49));
         assert_eq!(outbox.choose(true), None, "it waits for company");
         outbox.push(TaskId(199), 0, 0);
-        let full = Choice::Lane {
-            priority: 0,
-            kind: 0,
-            most: 50,
-        };
+        let full = Choice::Lane { kind: 0, most: 50 };
         assert_eq!(outbox.choose(true), Some(full), "it is worth half a second");
-        assert_eq!(outbox.pop(0, 0), Some(TaskId(0)));
+        assert_eq!(outbox.pop(0), Some(TaskId(0)));
         outbox.remove(TaskId(1), 0, 0);
         outbox.push(TaskId(200), 1, 1);
-        let lonely = Choice::Lane {
-            priority: 1,
-            kind: 1,
-            most: 1,
-        };
+        let lonely = Choice::Lane { kind: 1, most: 1 };
         assert_eq!(outbox.choose(true), Some(lonely), "company never comes");
-        outbox.pop(1, 1);
+        outbox.pop(1);
         outbox.push(TaskId(201), -1, 1);
         (2..50).for_each(|n| outbox.remove(TaskId(n), 0, 0));
         assert_eq!(outbox.choose(true), None, "the first is not passed");
@@ -412,22 +385,62 @@ mod tests {
         let mut outbox = Outbox::new(1);
         outbox.measured(0, Duration::from_secs(1));
         outbox.push(TaskId(0), 0, 0);
-        let whole = Choice::Lane {
-            priority: 0,
-            kind: 0,
-            most: 1,
-        };
+        let whole = Choice::Lane { kind: 0, most: 1 };
         assert_eq!(outbox.choose(true), Some(whole), "one is a full parcel");
     }
 
     #[test]
-    fn a_retry_goes_before_what_never_ran() {
+    fn a_retry_goes_before_what_never_ran_and_the_oldest_retry_first() {
         let mut outbox = Outbox::new(1);
-        outbox.push(TaskId(7), 0, 0);
-        outbox.push_again(TaskId(3), 0, 0);
-        outbox.push_again(TaskId(6), 0, 0);
-        assert_eq!(outbox.pop(0, 0), Some(TaskId(6)));
-        assert_eq!(outbox.pop(0, 0), Some(TaskId(3)));
-        assert_eq!(outbox.pop(0, 0), Some(TaskId(7)));
+        [2, 7]
+            .into_iter()
+            .for_each(|n| outbox.push(TaskId(n), 0, 0));
+        [8, 3, 6]
+            .into_iter()
+            .for_each(|n| outbox.push_again(TaskId(n), 0, 0));
+        let order = std::iter::from_fn(|| outbox.pop(0)).map(|id| id.0);
+        assert_eq!(order.collect::<Vec<_>>(), [3, 6, 8, 2, 7]);
+    }
+
+    #[test]
+    fn suspects_go_first_one_by_one_and_can_be_cancelled() {
+        let mut outbox = Outbox::new(1);
+        outbox.push(TaskId(0), 9, 0);
+        [5, 3, 4]
+            .into_iter()
+            .for_each(|n| outbox.push_alone(TaskId(n)));
+        outbox.remove(TaskId(3), 0, 0);
+        assert_eq!(outbox.waiting(), 3);
+        for suspect in [4, 5] {
+            assert_eq!(outbox.choose(true), Some(Choice::Alone(TaskId(suspect))));
+            outbox.pop_alone(0);
+        }
+        assert_eq!(lane(&outbox), (0, 1));
+        assert_eq!(outbox.waiting(), 1);
+    }
+
+    #[test]
+    fn a_kind_goes_on_at_a_lower_priority_until_another_kind_is_before_it() {
+        let mut outbox = Outbox::new(1);
+        for (id, priority, kind) in [(0, 3, 0), (1, 2, 0), (2, 2, 1), (3, 1, 0), (4, 0, 0)] {
+            outbox.push(TaskId(id), priority, kind);
+        }
+        let mut order = Vec::new();
+        for kind in [0, 0, 1, 0, 0] {
+            assert!(outbox.goes_on(kind) && !outbox.goes_on(1 - kind));
+            order.extend(outbox.peek(kind).map(|(priority, id)| (id.0, priority)));
+            outbox.pop(kind);
+        }
+        assert_eq!(order, [(0, 3), (1, 2), (2, 2), (3, 1), (4, 0)]);
+        assert!(!outbox.goes_on(0));
+    }
+
+    #[test]
+    fn a_lane_that_was_emptied_by_cancels_is_gone() {
+        let mut outbox = Outbox::new(1);
+        (0..100).for_each(|n| outbox.push(TaskId(n), n as i32, 0));
+        (0..100).for_each(|n| outbox.remove(TaskId(n), n as i32, 0));
+        assert!(outbox.kinds[0].lanes.is_empty());
+        assert_eq!((outbox.waiting(), outbox.choose(false)), (0, None));
     }
 }

@@ -111,6 +111,8 @@ pub(crate) struct State {
     control_changed: bool,
     run_state: RunState,
     redrive_at: Option<Instant>,
+    /// When it is looked next whether revoked attempts can still be in the queue; never while there are none.
+    revoked_at: Option<Instant>,
     redriven: Vec<(u32, Bytes)>,
     newest_parcel: u32,
     broken: Option<String>,
@@ -144,6 +146,7 @@ impl State {
             control_changed: true,
             run_state: RunState::Open,
             redrive_at: None,
+            revoked_at: None,
             redriven: Vec::new(),
             newest_parcel: 0,
             broken: None,
@@ -375,12 +378,12 @@ impl State {
         copy: bool,
     ) {
         let Some(entry) = self.end(id) else {
-            self.late_results += 1;
+            self.on_late(id, attempt);
             return;
         };
         if entry.phase == Phase::Published && entry.attempt != attempt {
             // The newest attempt is still out, for nothing.
-            self.retire(id, entry.attempt);
+            self.retire(id, &entry);
         }
         let kind = entry.kind();
         self.outbox.measured(kind, elapsed);
@@ -393,6 +396,12 @@ impl State {
             Output::part(message, output)
         };
         entry.cell.settle(Ok(output), &mut self.wakers);
+    }
+
+    /// A result changes nothing any more.
+    fn on_late(&mut self, id: TaskId, attempt: Attempt) {
+        self.late_results += 1;
+        self.control_changed |= self.retired.ended(id, attempt);
     }
 
     /// Takes a task out of the table: it has ended.
@@ -408,7 +417,7 @@ impl State {
         }
         if entry.repeated {
             // Another envelope of it may still be about.
-            self.retire(id, entry.attempt);
+            self.retire(id, &entry);
         }
         Some(entry)
     }
@@ -423,7 +432,7 @@ impl State {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let delayed = self.delayed.peek().map(|Reverse((at, _))| *at);
         let silence = self.silence_deadline().filter(|_| self.caught_up);
-        [delayed, self.redrive_at, silence]
+        [delayed, self.redrive_at, self.revoked_at, silence]
             .into_iter()
             .flatten()
             .min()
@@ -439,6 +448,7 @@ impl State {
             self.publish_again(id);
         }
         self.redrive(now);
+        self.forget_revoked(now);
         self.check_silence(now);
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::error::{TaskError, TaskErrorKind};
 use crate::future::{CancelOutcome, TaskState};
 
-use super::super::table::Phase;
+use super::super::table::{Entry, Phase};
 use super::State;
 
 /// How long a worker's greeting is answered: a lost answer is mended by the next.
@@ -30,7 +30,7 @@ impl State {
         let error = TaskError::with_attempts(kind, entry.subject(), "", attempts);
         entry.cell.settle(Err(error), &mut self.wakers);
         if entry.phase == Phase::Published {
-            self.retire(id, entry.attempt);
+            self.retire(id, &entry);
             CancelOutcome::Signalled
         } else {
             CancelOutcome::Dequeued
@@ -56,7 +56,7 @@ impl State {
     /// Cancels every task that no worker has begun.
     pub(crate) fn cancel_pending(&mut self) {
         for id in self.table.ids() {
-            let begun = |entry: &mut super::Entry| {
+            let begun = |entry: &mut Entry| {
                 entry.phase == Phase::Published
                     && matches!(entry.cell.state(), TaskState::Running { .. })
             };
@@ -67,8 +67,13 @@ impl State {
     }
 
     /// Workers acknowledge envelopes of these attempts without running them.
-    pub(super) fn retire(&mut self, task: TaskId, attempt: Attempt) {
-        self.retired.add(task, attempt);
+    pub(super) fn retire(&mut self, task: TaskId, entry: &Entry) {
+        self.retire_attempts(task, entry.attempt, entry.repeated);
+    }
+
+    /// The same, up to an attempt of which more than one envelope may be in the queue (`copies`).
+    pub(super) fn retire_attempts(&mut self, task: TaskId, attempt: Attempt, copies: bool) {
+        self.retired.add(task, attempt, copies);
         self.control_changed = true;
     }
 

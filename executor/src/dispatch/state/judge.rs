@@ -44,7 +44,12 @@ impl State {
             .get_mut(id)
             .filter(|entry| is_out(entry, attempt))
         else {
-            self.late_results += 1;
+            if report.failure.cause == Cause::Interrupted {
+                // The message comes back.
+                self.late_results += 1;
+            } else {
+                self.on_late(id, attempt);
+            }
             return;
         };
         if report.failure.cause == Cause::Interrupted {

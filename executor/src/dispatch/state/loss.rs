@@ -189,13 +189,13 @@ impl State {
     }
 
     fn give_up_lost(&mut self, id: TaskId, attempt: Attempt) {
-        self.retire(id, attempt);
+        self.retire_attempts(id, attempt, true);
         self.give_up(id);
     }
 
     /// What is out is retired, and the next attempt runs with nothing beside it.
     fn isolate(&mut self, now: Instant, id: TaskId, attempt: Attempt) {
-        self.retire(id, attempt);
+        self.retire_attempts(id, attempt, true);
         if let Some(entry) = self.table.get_mut(id) {
             if let Some(history) = &mut entry.history {
                 history.losses_in_row = 0;

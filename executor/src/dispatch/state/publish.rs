@@ -38,16 +38,15 @@ impl State {
                 self.pack(id, number, &mut draft);
                 (kind, true)
             }
-            Choice::Lane {
-                priority,
-                kind,
-                most,
-            } => {
+            Choice::Lane { kind, most } => {
+                let mut priority = None;
                 while (draft.count as usize) < most
-                    && let Some(id) = self.outbox.peek(priority, kind)
+                    && let Some((next, id)) = self.outbox.peek(kind)
+                    && (*priority.get_or_insert(next) == next || self.outbox.goes_on(kind))
                     && self.fits(id, &draft)
                 {
-                    self.outbox.pop(priority, kind);
+                    priority = Some(next);
+                    self.outbox.pop(kind);
                     self.pack(id, number, &mut draft);
                 }
                 (kind, false)

@@ -8,7 +8,7 @@ use podpool_core::instant::after;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::State;
+use super::{State, WorkerState};
 
 /// Leases without news after which a parcel is published again.
 const LEASES: u32 = 3;
@@ -24,21 +24,14 @@ impl State {
         let Some(before) = now.checked_sub(self.settings.lease.saturating_mul(LEASES)) else {
             return;
         };
-        // A worker that fell silent holds nothing: what it had comes back by its lease, or is lost.
-        let live = || {
-            self.workers
-                .values()
-                .filter(|worker| !worker.gone && worker.heard > before)
-        };
-        if !live().any(|worker| worker.hungry.is_some_and(|at| at > before)) {
+        if !self.is_hungry(before) {
             return;
         }
         let silent = self.parcels.silent(before);
         if silent.is_empty() {
             return;
         }
-        let runs = live().flat_map(|worker| &worker.holds);
-        let held: HashSet<TaskId> = runs.flat_map(|run| run.tasks()).collect();
+        let held = self.held(before);
         for number in silent {
             let Some(parcel) = self.parcels.get_mut(number) else {
                 continue;
@@ -58,6 +51,44 @@ impl State {
             );
             self.repeat(now, number);
         }
+    }
+
+    /// Workers that were heard after `before`. One that fell silent holds nothing: what it had comes back by its lease,
+    /// or is lost.
+    fn live(&self, before: Instant) -> impl Iterator<Item = &WorkerState> {
+        let workers = self.workers.values();
+        workers.filter(move |worker| !worker.gone && worker.heard > before)
+    }
+
+    /// Whether a worker with free hands pulled in vain after `before`.
+    fn is_hungry(&self, before: Instant) -> bool {
+        self.live(before)
+            .any(|worker| worker.hungry.is_some_and(|at| at > before))
+    }
+
+    /// What the workers that were heard after `before` hold.
+    fn held(&self, before: Instant) -> HashSet<TaskId> {
+        let runs = self.live(before).flat_map(|worker| &worker.holds);
+        runs.flat_map(|run| run.tasks()).collect()
+    }
+
+    /// Once a lease: revoked attempts that can be in no queue any more need no naming.
+    pub(super) fn forget_revoked(&mut self, now: Instant) {
+        if self.retired.is_empty() {
+            self.revoked_at = None;
+            return;
+        }
+        let at = *self.revoked_at.get_or_insert(now + self.settings.lease);
+        if now < at {
+            return;
+        }
+        self.revoked_at = Some(now + self.settings.lease);
+        let before = now.checked_sub(self.settings.lease * LEASES);
+        let before = before.filter(|before| self.is_hungry(*before));
+        let held = before.map(|before| self.held(before)).unwrap_or_default();
+        self.control_changed |= self
+            .retired
+            .look(before.is_some(), |task| held.contains(&task));
     }
 
     /// Publishes a parcel again.

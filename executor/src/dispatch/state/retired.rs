@@ -8,24 +8,65 @@ use podpool_core::id::{Attempt, TaskId};
 /// Most ranges that a control message names: about a megabyte. Past it the oldest leave.
 const MAX_RANGES: usize = 50_000;
 
-/// Retired attempts, in ranges that do not overlap.
+/// Looks after which a range leaves that nobody can have any more.
+const LOOKS: u64 = 3;
+
+/// Tasks that follow each other, revoked alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Range {
+    last: u64,
+    /// Up to this attempt.
+    attempt: Attempt,
+    /// Whether more than one envelope of the attempt may be in the queue.
+    copies: bool,
+    /// Looks so far when the newest of them was added.
+    since: u64,
+}
+
+impl Range {
+    fn joins(&self, other: &Self) -> bool {
+        (self.attempt, self.copies) == (other.attempt, other.copies)
+    }
+}
+
+/// Revoked attempts, in ranges that do not overlap, by their first task.
 #[derive(Debug, Default)]
 pub(super) struct RetiredList {
-    ranges: BTreeMap<u64, (u64, Attempt)>,
+    ranges: BTreeMap<u64, Range>,
+    looks: u64,
 }
 
 impl RetiredList {
-    /// Adds a task; one that follows on a range of the same attempt lengthens it.
-    pub(super) fn add(&mut self, task: TaskId, attempt: Attempt) {
+    pub(super) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Adds a task; where it lies next to a range of the same attempt it lengthens that one. `copies`: more than one
+    /// envelope of the attempt may be in the queue.
+    pub(super) fn add(&mut self, task: TaskId, attempt: Attempt, copies: bool) {
         self.remove(task);
-        if let Some((_, (last, newest))) = self.ranges.range_mut(..task.0).next_back()
-            && *last + 1 == task.0
-            && *newest == attempt
+        let mut first = task.0;
+        let mut range = Range {
+            last: task.0,
+            attempt,
+            copies,
+            since: self.looks,
+        };
+        if let Some(next) = self
+            .ranges
+            .get(&(task.0 + 1))
+            .filter(|next| next.joins(&range))
         {
-            *last = task.0;
-            return;
+            range.last = next.last;
+            self.ranges.remove(&(task.0 + 1));
         }
-        self.ranges.insert(task.0, (task.0, attempt));
+        if let Some((before, below)) = self.ranges.range(..task.0).next_back()
+            && below.last + 1 == task.0
+            && below.joins(&range)
+        {
+            first = *before;
+        }
+        self.ranges.insert(first, range);
         if self.ranges.len() > MAX_RANGES {
             self.ranges.pop_first();
         }
@@ -38,30 +79,57 @@ impl RetiredList {
         }
     }
 
+    /// A worker reported how an execution of this attempt ended, so its envelope is acknowledged, or will be. Where it
+    /// was the only one, the attempt needs no naming. Returns whether it left.
+    pub(super) fn ended(&mut self, task: TaskId, attempt: Attempt) -> bool {
+        let only = |(_, range): &(u64, Range)| range.attempt == attempt && !range.copies;
+        self.find(task).filter(only).is_some() && {
+            self.remove(task);
+            true
+        }
+    }
+
+    /// Called once a lease. Where the queue was found empty since, ranges leave that were added [`LOOKS`] looks ago and
+    /// of which no worker `holds` a task: their envelopes were acknowledged by executions that ended before the
+    /// workers heard that they were revoked, and nobody will say so. Returns whether one left.
+    pub(super) fn look(&mut self, found_empty: bool, holds: impl Fn(TaskId) -> bool) -> bool {
+        self.looks += 1;
+        if !found_empty {
+            return false;
+        }
+        let (before, looks) = (self.ranges.len(), self.looks);
+        self.ranges.retain(|first, range| {
+            range.since + LOOKS >= looks || (*first..=range.last).any(|task| holds(TaskId(task)))
+        });
+        self.ranges.len() < before
+    }
+
     pub(super) fn to_vec(&self) -> Vec<Retired> {
-        let range = |(first, (last, attempt)): (&u64, &(u64, Attempt))| Retired {
+        let range = |(first, range): (&u64, &Range)| Retired {
             first: TaskId(*first),
-            last: TaskId(*last),
-            attempt: *attempt,
+            last: TaskId(range.last),
+            attempt: range.attempt,
         };
         self.ranges.iter().map(range).collect()
     }
 
+    /// The range that a task is in, with its first task.
+    fn find(&self, task: TaskId) -> Option<(u64, Range)> {
+        let (first, range) = self.ranges.range(..=task.0).next_back()?;
+        (task.0 <= range.last).then_some((*first, *range))
+    }
+
     fn remove(&mut self, task: TaskId) {
-        let below = self.ranges.range(..=task.0).next_back();
-        let Some((first, last, attempt)) = below.map(|(first, (last, n))| (*first, *last, *n))
-        else {
+        let Some((first, range)) = self.find(task) else {
             return;
         };
-        if last < task.0 {
-            return;
-        }
         self.ranges.remove(&first);
         if first < task.0 {
-            self.ranges.insert(first, (task.0 - 1, attempt));
+            let last = task.0 - 1;
+            self.ranges.insert(first, Range { last, ..range });
         }
-        if task.0 < last {
-            self.ranges.insert(task.0 + 1, (last, attempt));
+        if task.0 < range.last {
+            self.ranges.insert(task.0 + 1, range);
         }
     }
 }
@@ -80,7 +148,7 @@ mod tests {
     #[test]
     fn a_backlog_is_one_range_and_an_acknowledged_task_leaves_a_hole() {
         let mut retired = RetiredList::default();
-        (3..10).for_each(|n| retired.add(TaskId(n), Attempt(1)));
+        (3..10).for_each(|n| retired.add(TaskId(n), Attempt(1), false));
         assert_eq!(list(&retired), [(3, 9, 1)]);
         let gone = TaskRun {
             first: TaskId(5),
@@ -89,15 +157,62 @@ mod tests {
         };
         retired.acknowledged(&[gone]);
         assert_eq!(list(&retired), [(3, 4, 1), (7, 9, 1)]);
-        retired.add(TaskId(8), Attempt(2));
+        retired.add(TaskId(8), Attempt(2), false);
         assert_eq!(list(&retired), [(3, 4, 1), (7, 7, 1), (8, 8, 2), (9, 9, 1)]);
     }
 
     #[test]
     fn the_oldest_leave_when_the_list_is_full() {
         let mut retired = RetiredList::default();
-        (0..=MAX_RANGES as u64).for_each(|n| retired.add(TaskId(2 * n), Attempt(1)));
+        (0..=MAX_RANGES as u64).for_each(|n| retired.add(TaskId(2 * n), Attempt(1), false));
         assert_eq!(retired.to_vec().len(), MAX_RANGES);
         assert_eq!(list(&retired)[0], (2, 2, 1));
+    }
+
+    #[test]
+    fn a_backlog_is_one_range_in_whatever_order_it_is_cancelled() {
+        let orders: [Vec<u64>; 3] = [
+            (0..100).collect(),
+            (0..100).rev().collect(),
+            (0..100).map(|n| n * 37 % 100).collect(),
+        ];
+        for order in orders {
+            let mut retired = RetiredList::default();
+            order
+                .iter()
+                .for_each(|n| retired.add(TaskId(*n), Attempt(1), false));
+            assert_eq!(list(&retired), [(0, 99, 1)], "{order:?}");
+        }
+        let mut retired = RetiredList::default();
+        for (n, copies) in [(0, false), (2, false), (1, true), (4, true), (3, true)] {
+            retired.add(TaskId(n), Attempt(1), copies);
+        }
+        assert_eq!(list(&retired), [(0, 0, 1), (1, 1, 1), (2, 2, 1), (3, 4, 1)]);
+    }
+
+    #[test]
+    fn what_ran_all_the_same_leaves_with_its_result_unless_there_are_copies() {
+        let mut retired = RetiredList::default();
+        retired.add(TaskId(1), Attempt(2), false);
+        retired.add(TaskId(2), Attempt(1), true);
+        for (task, attempt) in [(1, 1), (1, 3), (2, 1), (9, 1)] {
+            assert!(!retired.ended(TaskId(task), Attempt(attempt)));
+        }
+        assert!(retired.ended(TaskId(1), Attempt(2)));
+        assert_eq!(list(&retired), [(2, 2, 1)]);
+    }
+
+    #[test]
+    fn what_nobody_can_have_leaves_after_three_looks_at_an_empty_queue() {
+        let mut retired = RetiredList::default();
+        retired.add(TaskId(1), Attempt(1), true);
+        assert!(!retired.look(true, |_| false));
+        retired.add(TaskId(5), Attempt(1), true);
+        retired.add(TaskId(7), Attempt(1), true);
+        assert!(!retired.look(true, |_| false) && !retired.look(true, |_| false));
+        assert!(!retired.look(false, |_| false), "the queue was not empty");
+        assert!(retired.look(true, |task| task.0 == 7));
+        assert_eq!(list(&retired), [(7, 7, 1)], "a worker holds it");
+        assert!(retired.look(true, |_| false) && retired.is_empty());
     }
 }

@@ -1,0 +1,279 @@
+//! What a queue costs: sixteen times as many tasks take about sixteen times the work, in whatever order they come and
+//! go.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::*;
+
+/// Tasks of the smaller run.
+const SOME: u64 = 1_000;
+/// How many times as many tasks the larger run has.
+const TIMES: u64 = 16;
+/// Most of the larger run's work over the smaller one's: 16 is linear, 256 quadratic. What lies between leaves room for
+/// caches that are too small, and for other programs that use them.
+const MOST: f64 = 80.0;
+
+/// Processor time of this thread. Other programs and tests do not count into it.
+fn spent() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap()
+}
+
+/// Prepares and then measures with `SOME` and [`TIMES`] as many, the better of two, and compares.
+fn is_linear<T>(what: &str, prepare: impl Fn(u64) -> T, work: impl Fn(&mut T, u64)) {
+    let cost = |n: u64| {
+        let once = || {
+            let mut prepared = prepare(n);
+            let before = spent();
+            work(&mut prepared, n);
+            spent() - before
+        };
+        (0..2).map(|_| once()).min().unwrap().as_secs_f64()
+    };
+    let (some, more) = (cost(SOME), cost(TIMES * SOME));
+    let times = more / some;
+    println!("{what}: {times:.1}, {some:.4} s and {more:.4} s");
+    assert!(
+        times < MOST,
+        "{what}: {TIMES} times as many cost {times:.1} times as much"
+    );
+}
+
+/// So many tasks wait, of two types in turn.
+fn alternating(n: u64) -> Bed {
+    let mut bed = bed();
+    for number in 0..n {
+        bed.submit([&PLAIN, &STUBBORN][number as usize % 2]);
+    }
+    bed
+}
+
+/// All of `n` numbers, in an order that jumps about.
+fn scattered(n: u64) -> impl Iterator<Item = u64> {
+    // A prime that does not divide n: each number comes once.
+    (0..n).map(move |k| k * 7_919 % n)
+}
+
+fn cancel_all(bed: &mut Bed, order: impl Iterator<Item = u64>) {
+    for number in order {
+        assert_ne!(bed.state.cancel(TaskId(number)), CancelOutcome::AlreadyDone);
+    }
+    bed.assert_empty();
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelling_what_waits_is_linear_in_every_order() {
+    is_linear("newest first", alternating, |bed, n| {
+        cancel_all(bed, (0..n).rev())
+    });
+    is_linear("oldest first", alternating, |bed, n| cancel_all(bed, 0..n));
+    is_linear("scattered", alternating, |bed, n| {
+        cancel_all(bed, scattered(n))
+    });
+    let one_type = |n| {
+        let mut bed = bed();
+        bed.submit_many(&PLAIN, n as usize);
+        bed
+    };
+    is_linear("one type, scattered", one_type, |bed, n| {
+        cancel_all(bed, scattered(n))
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelling_suspects_and_retries_is_linear() {
+    let failed = |n: u64, suspect: bool| {
+        let mut bed = bed();
+        bed.submit_many(&STUBBORN, n as usize);
+        for number in 0..n {
+            // As after a failure whose delay is over.
+            bed.state
+                .outbox
+                .remove(TaskId(number), 0, STUBBORN.index.get().copied().unwrap());
+            let entry = bed.state.table.get_mut(TaskId(number)).unwrap();
+            entry.phase = Phase::Delayed;
+            entry.alone = suspect;
+            bed.state.publish_again(TaskId(number));
+        }
+        assert_eq!(bed.state.waiting(), n as usize);
+        bed
+    };
+    for (what, suspect) in [("suspects", true), ("retries", false)] {
+        is_linear(
+            what,
+            |n| failed(n, suspect),
+            |bed, n| cancel_all(bed, (0..n).rev()),
+        );
+        is_linear(
+            what,
+            |n| failed(n, suspect),
+            |bed, n| cancel_all(bed, scattered(n)),
+        );
+    }
+}
+
+fn with_priority(priority: i32) -> Option<CallOptions> {
+    let mut options = CallOptions::default();
+    options.priority = priority;
+    Some(options)
+}
+
+/// So many tasks wait, each with a priority of its own; the type was measured.
+fn each_its_priority(n: u64) -> Bed {
+    let mut bed = bed();
+    let first = bed.submit(&PLAIN);
+    assert_eq!(bed.parcels(), [packed(&[(first, 1)])]);
+    bed.done(&[(first, 1)], Duration::from_micros(1));
+    for number in 0..n {
+        bed.submit_with(&PLAIN, 1, with_priority(number as i32));
+    }
+    bed
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_of_many_priorities_travel_together_and_in_order() {
+    let mut bed = each_its_priority(800);
+    let parcels = bed.parcels();
+    let order: Vec<_> = parcels.iter().flat_map(|parcel| &parcel.tasks).collect();
+    let count = order.len();
+    let expected: Vec<_> = (1..=800).rev().map(|n| (n, 1)).collect();
+    // The last small parcels wait until less is out.
+    assert!(count > 700, "only {count} are out");
+    assert!(
+        order.into_iter().eq(&expected[..count]),
+        "the highest priority first"
+    );
+    assert_eq!(parcels[0].tasks.len(), 100, "an even share of what waits");
+    assert!(parcels.len() < 80, "{} parcels", parcels.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parcel_of_many_priorities_ends_where_another_type_goes_first() {
+    let mut bed = each_its_priority(0);
+    for (spec, priority) in [
+        (&PLAIN, 5),
+        (&PLAIN, 3),
+        (&STUBBORN, 3),
+        (&PLAIN, 2),
+        (&STUBBORN, 1),
+    ] {
+        bed.submit_with(spec, 1, with_priority(priority));
+    }
+    for _ in 0..100 {
+        bed.submit_with(&PLAIN, 1, with_priority(-1));
+    }
+    let parcels: Vec<_> = bed.parcels();
+    assert_eq!(parcels[0], packed(&[(1, 1), (2, 1)]));
+    assert_eq!(parcels[1], packed(&[(3, 1)]));
+    assert_eq!(parcels[2], packed(&[(4, 1)]));
+    assert_eq!(parcels[3], packed(&[(5, 1)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn publishing_is_linear_in_the_number_of_priorities() {
+    is_linear("a measured type", each_its_priority, |bed, n| {
+        let mut published = 0;
+        while let Some(parcel) = bed.state.next_parcel(bed.now) {
+            published += read(parcel).tasks.len() as u64;
+        }
+        assert!(published > n / 2, "only {published} are out");
+    });
+    let unmeasured = |n: u64| {
+        let mut bed = bed();
+        for number in 0..n {
+            bed.submit_with(&PLAIN, 1, with_priority(number as i32));
+        }
+        bed
+    };
+    is_linear(
+        "a type that waits for its first measurement",
+        unmeasured,
+        |bed, n| {
+            bed.parcels();
+            (0..n).for_each(|_| assert!(bed.state.next_parcel(bed.now).is_none()));
+        },
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn revoking_what_is_out_is_one_range_and_linear_in_every_order() {
+    let out = |n: u64| {
+        let mut bed = bed_with(Settings {
+            // So many that each parcel is one task and all of them are out.
+            slots: 4096,
+            parcels_out: usize::MAX,
+            ..settings()
+        });
+        let first = bed.submit(&PLAIN);
+        bed.parcels();
+        bed.done(&[(first, 1)], Duration::from_micros(1));
+        bed.submit_many(&PLAIN, n as usize);
+        assert!(!bed.parcels().is_empty());
+        bed
+    };
+    let revoke = |bed: &mut Bed, order: &mut dyn Iterator<Item = u64>| {
+        for number in order {
+            assert_eq!(
+                bed.state.cancel(TaskId(number + 1)),
+                CancelOutcome::Signalled
+            );
+        }
+    };
+    is_linear("newest first", out, |bed, n| {
+        revoke(bed, &mut (0..n).rev());
+        assert_eq!(bed.retired(), [(1, n, 1)]);
+    });
+    is_linear("scattered", out, |bed, n| {
+        revoke(bed, &mut scattered(n));
+        assert_eq!(bed.retired(), [(1, n, 1)]);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_task_that_ran_all_the_same_is_named_no_longer() {
+    let mut bed = bed();
+    bed.submit_many(&PLAIN, 8);
+    bed.parcels();
+    for task in 0..4 {
+        assert_eq!(bed.state.cancel(TaskId(task)), CancelOutcome::Signalled);
+    }
+    assert_eq!(bed.retired(), [(0, 3, 1)]);
+    bed.state.control(bed.now, true);
+    bed.done(&[(1, 1)], Duration::from_micros(1));
+    bed.fail(2, 1, Cause::Failed);
+    bed.fail(3, 1, Cause::Interrupted);
+    assert!(bed.state.control_changed());
+    assert_eq!(
+        bed.retired(),
+        [(0, 0, 1), (3, 3, 1)],
+        "one that was interrupted comes back"
+    );
+    assert_eq!(bed.state.late_results(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_task_that_nobody_can_have_is_named_no_longer() {
+    let mut bed = bed();
+    bed.submit_many(&PLAIN, 2);
+    bed.parcels();
+    bed.hello();
+    bed.state.cancel(TaskId(0));
+    bed.state.cancel(TaskId(1));
+    let pass = |bed: &mut Bed, leases: u32, empty_pulls: u32, held: &[TaskRun]| {
+        for _ in 0..3 * leases {
+            bed.pass(LEASE / 3);
+            bed.alive(1, 1, empty_pulls, held.to_vec());
+        }
+    };
+    pass(&mut bed, 8, 0, &[]);
+    assert_eq!(bed.retired(), [(0, 1, 1)], "no worker has pulled in vain");
+    pass(&mut bed, 2, 1, &[run(1, 1, 1)]);
+    assert_eq!(bed.retired(), [(0, 1, 1)], "a worker holds one");
+    assert!(bed.state.deadline().is_some_and(|at| at > bed.now));
+    pass(&mut bed, 2, 1, &[]);
+    assert_eq!(bed.retired(), []);
+    bed.pass(LEASE);
+    assert_eq!(bed.state.deadline(), None, "there is nothing to look for");
+}
