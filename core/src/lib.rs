@@ -10,6 +10,7 @@ pub mod conformance;
 pub mod envelope;
 pub mod fleet;
 pub mod id;
+pub mod inherited;
 pub mod init;
 pub mod instant;
 pub mod metrics;

@@ -11,6 +11,7 @@ mod foreign;
 pub mod frame;
 mod held;
 mod keeper;
+mod kept;
 pub mod lease;
 mod printed;
 mod pull;
@@ -19,6 +20,7 @@ pub mod run;
 pub mod state;
 
 pub use self::conduct::{Conduct, Left};
+pub use self::kept::KeptLine;
 pub use self::printed::{OutputLine, OutputSink};
 pub use self::run::{Order, Queues, Worker};
 pub use self::state::{Settings, State};

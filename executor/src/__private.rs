@@ -4,13 +4,19 @@ use std::future::Future;
 
 pub use podpool_core::__private::*;
 
-#[cfg(feature = "kubernetes")]
-pub use crate::farewell::Farewell;
-
-/// Nothing outlives a program without a cluster.
-#[cfg(not(feature = "kubernetes"))]
+/// Waits, when it is dropped, for what a program leaves behind: runs on a cluster, 60 s at the longest, then what tasks
+/// printed and what podpool has to say, 2 s at the longest. Made by `#[main]` before the program's own statements, so
+/// that it goes after all that they hold.
 #[derive(Debug)]
 pub struct Farewell;
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        #[cfg(feature = "kubernetes")]
+        crate::farewell::end();
+        crate::reporting::wait_everywhere();
+    }
+}
 
 /// Runs an async `main` on a multi-threaded runtime, and waits until what it left on a cluster is removed.
 ///

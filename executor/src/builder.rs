@@ -18,8 +18,9 @@ use podpool_core::worker::OutputSink;
 
 use crate::error::BuildError;
 use crate::executor::PodPoolExecutor;
+use crate::home::failed;
 use crate::local::{self, Local};
-use crate::output;
+use crate::reporting::Reporting;
 use crate::run_payloads::{Payloads, asked_for};
 
 /// The environment variable that names the back-end.
@@ -74,6 +75,7 @@ pub struct Builder {
     lease: Option<Duration>,
     initializer: Option<Initializer>,
     output: Option<OutputSink>,
+    output_buffer: Option<usize>,
     leave_signals: bool,
     payload_store: Option<String>,
     decorator: Option<QueueDecorator>,
@@ -172,8 +174,19 @@ impl Builder {
 
     /// Takes the lines that tasks print, wherever they run. Default: standard output and standard error of this program,
     /// with the task in front, and on a cluster its pod.
+    ///
+    /// The sink is called on a thread of its own, in the order in which the lines come. It may block: no task and no call
+    /// of the pool waits for it. One that panics loses that line, is reported once, and is given the next. `shutdown` and
+    /// `#[podpool::main]` wait until it was given all lines, 2 s at the longest; a line may come after its task's result.
     pub fn output(mut self, sink: OutputSink) -> Self {
         self.output = Some(sink);
+        self
+    }
+
+    /// Bytes of printed lines that may wait for standard output and standard error, or for the sink. When so many wait,
+    /// further lines are left out; how many is said where they are missing. One line may always wait. Default: 8 MiB.
+    pub const fn output_buffer(mut self, bytes: usize) -> Self {
+        self.output_buffer = Some(bytes);
         self
     }
 
@@ -226,7 +239,8 @@ impl Builder {
     async fn start_here(mut self) -> Result<PodPoolExecutor, BuildError> {
         let payload_store = asked_for(self.payload_store.take());
         let mut local = self.into_local()?;
-        local.payloads = Payloads::open(payload_store.as_deref(), &local.run).await?;
+        let payloads = Payloads::open(payload_store.as_deref(), &local.run);
+        local.payloads = local.reporting.around(payloads).await?;
         local::start(local)
     }
 
@@ -271,7 +285,7 @@ impl Builder {
             start_timeout: self.slot_start_timeout()?,
             lease: self.lease,
             initializer: encode(self.initializer)?,
-            output: self.output.unwrap_or_else(|| Arc::new(output::pass_on)),
+            reporting: reporting(self.output, self.output_buffer)?,
             signals: !self.leave_signals,
             payloads: Payloads::default(),
             decorator: self.decorator,
@@ -304,6 +318,12 @@ impl Builder {
             Some(name) => RunId::new(name).map_err(|error| setting("run", name, error)),
         }
     }
+}
+
+/// The thread of a sink starts with its executor.
+fn reporting(sink: Option<OutputSink>, buffer: Option<usize>) -> Result<Reporting, BuildError> {
+    let failed = failed("start the thread of the output sink");
+    Reporting::begin(sink, buffer).map_err(failed)
 }
 
 fn setting(name: &str, value: impl fmt::Display, reason: impl fmt::Display) -> BuildError {

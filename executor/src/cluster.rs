@@ -18,7 +18,7 @@ use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
 use podpool_core::queue::Queue;
 use podpool_core::registry::Registry;
-use podpool_core::worker::{OutputSink, Queues};
+use podpool_core::worker::Queues;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +38,7 @@ use crate::measured::Measured;
 use crate::pubsub::{
     Admin, Connection, Made, Owner, Ownership, PubSubQueue, QueueNames, RunLabels, RunNames,
 };
+use crate::reporting::Reporting;
 use crate::run_payloads::Payloads;
 use crate::signals;
 use crate::silent::SilentQueue;
@@ -69,7 +70,7 @@ pub(crate) struct Cluster {
     pub(crate) lease: Option<Duration>,
     pub(crate) initializer: Option<(u32, Bytes)>,
     pub(crate) payload_store: Option<String>,
-    pub(crate) output: OutputSink,
+    pub(crate) reporting: Reporting,
     pub(crate) signals: bool,
     pub(crate) decorator: Option<QueueDecorator>,
 }
@@ -104,7 +105,7 @@ type Met = (Owner, mpsc::UnboundedReceiver<Owner>);
 ///
 /// Everything that speaks to a service lives on that thread's runtime: the caller's may be busy or absent.
 pub(crate) async fn start(cluster: Cluster) -> Result<PodPoolExecutor, BuildError> {
-    let home = Home::prepare(&cluster.run, cluster.slots())?;
+    let home = Home::prepare(&cluster.run, cluster.slots(), cluster.reporting.clone())?;
     let (mailbox, heard) = (home.mailbox(), cluster.signals);
     let present = farewell::begin(&mailbox);
     let (ready, prepared) = oneshot::channel();
@@ -403,7 +404,7 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
         results_outlive,
         payloads,
         control_pause: CONTROL_PAUSE,
-        printed: Some(cluster.output),
+        printed: Some(cluster.reporting.sink()),
         measured,
     }
     .run()

@@ -16,6 +16,7 @@ use crate::future::TaskFuture;
 use crate::mailbox::{Closed, Command, Mailbox, ShutdownBehavior};
 use crate::map::{Map, Submit};
 use crate::measured::Measured;
+use crate::reporting::Written;
 
 /// Runs tasks on workers: `ThreadPoolExecutor`, with pods or child processes for threads.
 ///
@@ -33,6 +34,7 @@ pub(crate) struct Handle {
     pub(crate) measured: Arc<Measured>,
     pub(crate) run: RunId,
     pub(crate) slots: usize,
+    pub(crate) written: Written,
 }
 
 impl Drop for Handle {
@@ -112,6 +114,7 @@ impl PodPoolExecutor {
             Err(_) => self.handle.mailbox.how_it_ended(),
         };
         self.handle.mailbox.callbacks().idle().await;
+        self.handle.written.wait().await;
         outcome
     }
 

@@ -18,15 +18,9 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// The executors of the program whose workers are on a cluster.
 static RUNS: Runs = Runs::new();
 
-/// Waits, when it is dropped, until no executor of the program has anything on a cluster. Made by `#[main]` before the
-/// program's own statements, so that it goes after all that they hold.
-#[derive(Debug)]
-pub struct Farewell;
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        RUNS.end(LONGEST);
-    }
+/// Waits until no executor of the program has anything on a cluster.
+pub(crate) fn end() {
+    RUNS.end(LONGEST);
 }
 
 /// Counts an executor for as long as the guard lives. Its thread keeps the guard.

@@ -7,18 +7,20 @@ use std::thread;
 
 use podpool_core::id::RunId;
 use podpool_core::registry::Registry;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use crate::error::BuildError;
 use crate::executor::{Handle, PodPoolExecutor};
 use crate::mailbox::{Inbox, Mailbox};
 use crate::measured::Measured;
+use crate::reporting::Reporting;
 
 /// An executor's home, before anybody lives there.
 pub(crate) struct Home {
     inbox: Inbox,
     handle: Handle,
     runtime: Unused,
+    reporting: Reporting,
 }
 
 /// A runtime in which nothing has run. Where it is given up may be inside another runtime, which must not be blocked:
@@ -43,7 +45,11 @@ impl Drop for Unused {
 
 impl Home {
     /// Prepares the home of a run's executor with so many slots.
-    pub(crate) fn prepare(run: &RunId, slots: usize) -> Result<Self, BuildError> {
+    pub(crate) fn prepare(
+        run: &RunId,
+        slots: usize,
+        reporting: Reporting,
+    ) -> Result<Self, BuildError> {
         let (mailbox, inbox) = Mailbox::new();
         let tasks = Registry::global().map_or(0, Registry::len);
         let handle = Handle {
@@ -51,15 +57,16 @@ impl Home {
             measured: Arc::new(Measured::new(tasks)),
             run: run.clone(),
             slots,
+            written: reporting.written(),
         };
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build()
+        let runtime = reporting
+            .runtime()
             .map_err(failed("start the executor's runtime"))?;
         Ok(Self {
             inbox,
             handle,
             runtime: Unused(Some(runtime)),
+            reporting,
         })
     }
 
@@ -81,11 +88,12 @@ impl Home {
             inbox,
             handle,
             runtime,
+            reporting,
         } = self;
         let measured = handle.measured.clone();
         thread::Builder::new()
             .name("podpool".to_owned())
-            .spawn(move || runtime.block_on(life(inbox, measured)))
+            .spawn(move || reporting.within(|| runtime.block_on(life(inbox, measured))))
             .map_err(failed("start the executor's thread"))?;
         Ok(PodPoolExecutor::new(handle))
     }
@@ -103,6 +111,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_home_that_nobody_moves_into_is_given_up_in_peace() {
-        drop(Home::prepare(&RunId::random(), 1).unwrap());
+        let reporting = Reporting::begin(None, None).unwrap();
+        drop(Home::prepare(&RunId::random(), 1, reporting).unwrap());
     }
 }

@@ -33,6 +33,7 @@ mod deadline;
 mod descriptor;
 mod dispatch;
 mod error;
+mod events;
 mod executor;
 #[cfg(feature = "kubernetes")]
 mod farewell;
@@ -47,9 +48,11 @@ mod lock;
 mod mailbox;
 mod map;
 mod measured;
+mod outlet;
 mod output;
 #[cfg(feature = "kubernetes")]
 mod pod;
+mod reporting;
 mod roles;
 mod run_payloads;
 mod signals;

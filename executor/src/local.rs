@@ -15,7 +15,7 @@ use podpool_core::queue::memory::MemoryQueue;
 use podpool_core::queue::{Queue, QueueLimits};
 use podpool_core::slot::{Launch, Program, Provision, Setup};
 use podpool_core::task::Place;
-use podpool_core::worker::{self, Conduct, Order, OutputSink, Queues, Worker};
+use podpool_core::worker::{self, Conduct, Order, Queues, Worker};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
@@ -27,6 +27,7 @@ use crate::home::{Home, failed};
 use crate::known::KnownTasks;
 use crate::mailbox::Inbox;
 use crate::measured::Measured;
+use crate::reporting::Reporting;
 use crate::run_payloads::Payloads;
 use crate::signals;
 
@@ -53,7 +54,7 @@ pub(crate) struct Local {
     pub(crate) start_timeout: Duration,
     pub(crate) lease: Option<Duration>,
     pub(crate) initializer: Option<(u32, Bytes)>,
-    pub(crate) output: OutputSink,
+    pub(crate) reporting: Reporting,
     pub(crate) signals: bool,
     pub(crate) payloads: Payloads,
     pub(crate) decorator: Option<QueueDecorator>,
@@ -82,7 +83,7 @@ pub(crate) fn start(mut local: Local) -> Result<PodPoolExecutor, BuildError> {
             warn!("{shortfall}");
         }
     }
-    let home = Home::prepare(&local.run, local.slots as usize)?;
+    let home = Home::prepare(&local.run, local.slots as usize, local.reporting.clone())?;
     if local.signals {
         signals::watch(&home.mailbox()).map_err(failed("start the thread that hears Ctrl-C"))?;
     }
@@ -249,7 +250,7 @@ impl Local {
             },
             queues,
             lookup: Arc::new(KnownTasks),
-            output: self.output,
+            output: self.reporting.sink(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
             conduct: Conduct::default(),
         }

@@ -1,22 +1,156 @@
-//! The lines that tasks print, on the master's own streams.
+//! The lines that tasks print, on the master's own streams or in the program's sink.
+//!
+//! Neither is waited for: a thread, "podpool-output", writes what a bounded buffer holds.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use podpool_core::slot::Stream;
-use podpool_core::worker::OutputLine;
+use podpool_core::worker::{KeptLine, OutputLine, OutputSink};
 
-/// Passes a line on to the stream it was meant for, with worker and task, or the slot, in front.
+use crate::events::Events;
+use crate::outlet::{Consumer, Gauge, Outlet, Pushed};
+
+/// Bytes of lines that may wait by default.
+pub(crate) const LIMIT: usize = 8 << 20;
+
+const THREAD: &str = "podpool-output";
+
+/// Where the worker, and dispatch, put the lines.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    outlet: Outlet<KeptLine>,
+    events: Events,
+    limit: usize,
+}
+
+impl Output {
+    /// For this program's streams.
+    pub(crate) fn to_streams(limit: usize, events: Events) -> Self {
+        Self {
+            outlet: Outlet::new(THREAD, limit, left_out, Streams::default()),
+            events,
+            limit,
+        }
+    }
+
+    /// For a sink of the program, which lives and ends on the thread.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub(crate) fn to_sink(sink: OutputSink, limit: usize, events: Events) -> io::Result<Self> {
+        let sink = Sink {
+            sink,
+            events: events.clone(),
+            failed: false,
+        };
+        let outlet = Outlet::new(THREAD, limit, left_out, sink);
+        outlet.start()?;
+        Ok(Self {
+            outlet,
+            events,
+            limit,
+        })
+    }
+
+    /// Takes a line, without waiting for anybody.
+    pub(crate) fn sink(&self) -> OutputSink {
+        let output = self.clone();
+        Arc::new(move |line| output.push(line))
+    }
+
+    fn push(&self, line: OutputLine<'_>) {
+        let line = KeptLine::from(line);
+        if self.outlet.push(line.bytes(), line) == Pushed::FirstDropped {
+            self.events.notice(format!(
+                "lines that tasks print are left out whenever {} bytes of them wait: standard output and standard error, \
+                 or the sink given to `output`, take them too slowly or not at all; the tasks go on. Read them faster, \
+                 print less, or raise `output_buffer`",
+                self.limit
+            ));
+        }
+    }
+
+    pub(crate) fn gauge(&self) -> Gauge<KeptLine> {
+        self.outlet.gauge()
+    }
+}
+
+fn left_out(lost: u64) -> KeptLine {
+    KeptLine::notice(format!(
+        "podpool: {lost} lines of tasks were left out here: they are taken too slowly"
+    ))
+}
+
+/// Writes lines to standard output and standard error.
 ///
 /// This is the tasks' own voice, not the library's: a `println!` in a task is seen on a laptop as it would be
 /// without a pool.
-pub(crate) fn pass_on(line: OutputLine<'_>) {
-    let text = written(line);
-    // A closed terminal must not end the pool.
-    match line.stream {
-        Stream::Stdout => std::io::stdout().write_all(text.as_bytes()).ok(),
-        Stream::Stderr => std::io::stderr().write_all(text.as_bytes()).ok(),
-    };
+#[derive(Default)]
+struct Streams {
+    text: String,
+}
+
+impl Consumer<KeptLine> for Streams {
+    fn take(&mut self, lines: &mut VecDeque<KeptLine>) {
+        let mut stream = None;
+        for kept in lines.drain(..) {
+            let line = kept.line();
+            if stream.is_some_and(|stream| stream != line.stream) {
+                self.flush(stream);
+            }
+            stream = Some(line.stream);
+            self.text.push_str(&written(line));
+        }
+        self.flush(stream);
+    }
+}
+
+impl Streams {
+    /// Writes what was gathered for a stream, in one piece.
+    fn flush(&mut self, stream: Option<Stream>) {
+        let bytes = self.text.as_bytes();
+        // A closed terminal must not end the pool.
+        match stream {
+            Some(Stream::Stdout) => io::stdout().write_all(bytes).ok(),
+            Some(Stream::Stderr) => io::stderr().write_all(bytes).ok(),
+            None => None,
+        };
+        self.text.clear();
+    }
+}
+
+/// Gives lines to the program.
+struct Sink {
+    sink: OutputSink,
+    events: Events,
+    /// It panicked before, which was said.
+    failed: bool,
+}
+
+impl Consumer<KeptLine> for Sink {
+    fn take(&mut self, lines: &mut VecDeque<KeptLine>) {
+        for line in lines.drain(..) {
+            let given = catch_unwind(AssertUnwindSafe(|| (self.sink)(line.line())));
+            let Err(panic) = given else {
+                continue;
+            };
+            if !std::mem::replace(&mut self.failed, true) {
+                let text = panic.downcast_ref::<&str>().copied();
+                let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+                self.events.notice(format!(
+                    "the sink given to `output` panicked: {}; that line is lost, and it is given those that follow; \
+                     further panics are not reported",
+                    text.unwrap_or("without a message")
+                ));
+            }
+            // Its drop may panic too.
+            std::mem::forget(panic);
+        }
+    }
 }
 
 /// `[#3] …` of this machine's worker, `[pod crate::task #3] …` of another.
@@ -33,8 +167,12 @@ fn written(line: OutputLine<'_>) -> String {
         words.push(format!("slot {}", slot.0));
     }
     let mut text = String::with_capacity(line.line.len() + 64);
-    // A string takes everything.
-    writeln!(text, "[{}] {}", words.join(" "), line.line).ok();
+    if !words.is_empty() {
+        // A string takes everything.
+        write!(text, "[{}] ", words.join(" ")).ok();
+    }
+    text.push_str(line.line);
+    text.push('\n');
     text
 }
 

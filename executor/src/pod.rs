@@ -27,8 +27,8 @@ use tracing::{info, warn};
 
 use crate::descriptor::Descriptor;
 use crate::known::KnownTasks;
-use crate::output;
 use crate::pubsub::{Connection, Ownership, PubSubQueue};
+use crate::reporting::{Reporting, write_elsewhere};
 use crate::run_payloads::Payloads;
 
 use self::last_words::LastWords;
@@ -79,10 +79,17 @@ fn live() -> ! {
     // A runtime may be running here already, in which nothing may block.
     let lived = std::thread::spawn(|| {
         let mut last_words = LastWords::open();
-        let ended = work(&mut last_words);
+        // The pod's streams are pipes, whose reader may stop.
+        let reporting = Reporting::begin(None, None);
+        let reporting = reporting.map_err(|error| Refusal::new(75, error));
+        let ended = reporting.and_then(|reporting| {
+            let ended = reporting.within(|| work(&mut last_words, &reporting));
+            reporting.written().wait_here();
+            ended
+        });
         if let Err(refusal) = &ended {
             last_words.say(&refusal.reason);
-            eprint_line(&refusal.reason);
+            write_elsewhere(&refusal.reason);
         }
         ended.unwrap_or_else(|refusal| refusal.code)
     });
@@ -95,22 +102,15 @@ fn exit(code: i32) -> ! {
     std::process::exit(code)
 }
 
-fn eprint_line(line: &str) {
-    use std::io::Write;
-    // Nobody is left to hear of a failed write.
-    drop(writeln!(std::io::stderr(), "podpool: {line}"));
-}
-
 /// Works until the worker leaves; returns its exit code.
-fn work(last_words: &mut LastWords) -> Result<i32, Refusal> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
+fn work(last_words: &mut LastWords, reporting: &Reporting) -> Result<i32, Refusal> {
+    let runtime = reporting
+        .runtime()
         .map_err(|error| Refusal::new(75, format!("the runtime cannot start: {error}")))?;
     let terminate = hear_sigterm(&runtime)?;
     let (descriptor, key) = read_run(&run_dir()?)?;
     check(&descriptor)?;
-    let left = runtime.block_on(run(&descriptor, key, terminate, last_words))?;
+    let left = runtime.block_on(run(&descriptor, key, terminate, last_words, reporting))?;
     // What waits in the runtime is a pull that nobody needs.
     runtime.shutdown_background();
     info!(?left, "the worker leaves");
@@ -192,6 +192,7 @@ async fn run(
     key: [u8; 32],
     mut terminate: Signal,
     last_words: &mut LastWords,
+    reporting: &Reporting,
 ) -> Result<Left, Refusal> {
     let store = descriptor.payload_store.as_deref();
     let payloads = Payloads::open(store, &descriptor.run)
@@ -207,7 +208,7 @@ async fn run(
             orders.send(Order::Terminate(grace)).ok();
         }
     });
-    let mut worker = worker(descriptor, key, queues, last_words)?;
+    let mut worker = worker(descriptor, key, queues, last_words, reporting.sink())?;
     let provision = Provision::of(worker.settings.slots);
     worker.settings.slots = provision.slots();
     if let Some(shortfall) = provision.shortfall() {
@@ -265,6 +266,7 @@ fn worker(
     key: [u8; 32],
     queues: Queues,
     last_words: &LastWords,
+    output: OutputSink,
 ) -> Result<Worker, Refusal> {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let place = Place {
@@ -272,7 +274,6 @@ fn worker(
         worker: variable(POD).into(),
         node: variable(NODE).into(),
     };
-    let output: OutputSink = Arc::new(output::pass_on);
     let running = last_words.running_sink();
     Ok(Worker {
         settings: Settings {

@@ -77,9 +77,13 @@ async fn check(url: String, run: RunId) -> Result<(), BuildError> {
         source,
     };
     let (done, checked) = tokio::sync::oneshot::channel();
+    // Whoever builds may hold what its subscriber waits for.
+    let events = podpool_core::inherited::Inherited::from_here();
+    let beside = events.clone();
     let look = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .on_thread_start(move || beside.keep())
             .build()?;
         let store = crate::payload::PayloadStore::open(&url, &run);
         Ok(store.and_then(|store| runtime.block_on(store.check())))
@@ -87,7 +91,7 @@ async fn check(url: String, run: RunId) -> Result<(), BuildError> {
     std::thread::Builder::new()
         .name("podpool-payload".to_owned())
         // Whoever builds may have gone.
-        .spawn(move || done.send(look()).ok())
+        .spawn(move || done.send(events.within(look)).ok())
         .map_err(failed)?;
     let ended = |_| std::io::Error::other("its thread panicked");
     let looked = checked.await.map_err(ended).and_then(|looked| looked);

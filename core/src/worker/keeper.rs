@@ -11,6 +11,7 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, warn};
 
+use crate::inherited::Inherited;
 use crate::queue::{LeaseId, Queue, QueueError};
 use crate::slot::is_shortage;
 
@@ -41,10 +42,12 @@ impl Keeper {
             .enable_all()
             .build()?;
         let (shared, stopped) = (leases.clone(), stop.clone());
+        let events = Inherited::from_here();
         thread::Builder::new()
             .name("podpool-lease".into())
             .spawn(move || {
-                runtime.block_on(stopped.run_until_cancelled(keep(queue, shared, lost)));
+                let kept = stopped.run_until_cancelled(keep(queue, shared, lost));
+                events.within(|| runtime.block_on(kept));
             })?;
         Ok(Self {
             leases,

@@ -1,6 +1,5 @@
 //! What only the cluster back-end is told.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use podpool_core::id::RunId;
@@ -9,7 +8,6 @@ use crate::cluster::{self, Cluster};
 use crate::error::BuildError;
 use crate::executor::PodPoolExecutor;
 use crate::kubernetes::spec::{PullPolicy, SecretFile, SpecError, WorkerSpec};
-use crate::output;
 use crate::pubsub::{GivenNames, RunNames, check_lease};
 use crate::run_payloads::asked_for;
 
@@ -205,7 +203,7 @@ impl Builder {
             lease: self.lease,
             initializer: encode(self.initializer)?,
             payload_store: asked_for(self.payload_store.take()),
-            output: self.output.unwrap_or_else(|| Arc::new(output::pass_on)),
+            reporting: super::reporting(self.output, self.output_buffer)?,
             signals: !self.leave_signals,
             decorator: self.decorator,
         })

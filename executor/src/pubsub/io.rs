@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread;
 
+use podpool_core::inherited::Inherited;
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -19,13 +20,18 @@ pub(super) struct IoThread {
 
 impl IoThread {
     pub(super) fn start() -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let events = Inherited::from_here();
+        let beside = events.clone();
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .on_thread_start(move || beside.keep())
+            .build()?;
         let handle = runtime.handle().clone();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         thread::Builder::new()
             .name("podpool-pubsub".to_owned())
-            .spawn(move || runtime.block_on(stopped.cancelled()))?;
+            .spawn(move || events.within(|| runtime.block_on(stopped.cancelled())))?;
         Ok(Self {
             runtime: handle,
             _stop: Arc::new(stop.drop_guard()),

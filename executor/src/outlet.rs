@@ -1,0 +1,413 @@
+//! What is for the user, on its way to a thread of its own.
+//!
+//! Streams, sinks and subscribers belong to the program: each may block for ever, or wait for a lock that the program
+//! holds while it waits for a task. So the executor's threads only put things into this buffer. Its thread hands them
+//! over, in order. When the buffer is full, what comes is dropped and counted, and the gap is marked where it is.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::lock::lock;
+
+/// Most items that are handed over at once: what is counted as not handed over is right to within so many.
+const BATCH: usize = 64;
+/// How long after a refused thread another one is tried.
+const ANOTHER_THREAD: Duration = Duration::from_secs(1);
+
+/// Takes what comes out at the other end, on the thread that may block.
+pub(crate) trait Consumer<T>: Send + 'static {
+    /// Takes these, all of them, in order.
+    fn take(&mut self, items: &mut VecDeque<T>);
+}
+
+/// Makes what stands where so many items are missing.
+pub(crate) type Gap<T> = fn(u64) -> T;
+
+/// What became of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// It waits for its turn.
+    Kept,
+    /// The buffer is full for the first time: somebody should say so.
+    FirstDropped,
+    /// The buffer is full.
+    Dropped,
+}
+
+/// What an outlet holds that was not handed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Backlog {
+    /// Items that wait. The thread may be in the midst of up to 64 of them.
+    pub(crate) waiting: u64,
+    /// Items that were dropped since the outlet was made.
+    pub(crate) dropped: u64,
+}
+
+/// The end into which things are put. A clone is another such end; the thread ends when the last one is gone and
+/// everything was handed over.
+pub(crate) struct Outlet<T: Send + 'static>(Arc<Inlet<T>>);
+
+/// Closes the buffer when it is dropped.
+struct Inlet<T: Send + 'static>(Arc<Shared<T>>);
+
+/// Looks at an outlet, and waits until it is empty, without keeping it open.
+pub(crate) struct Gauge<T>(Arc<Shared<T>>);
+
+/// A gauge that does not keep the buffer.
+pub(crate) struct WeakGauge<T>(Weak<Shared<T>>);
+
+struct Shared<T> {
+    name: &'static str,
+    limit: usize,
+    gap: Gap<T>,
+    state: Mutex<State<T>>,
+    /// Tells the thread that there is work, or that no more will come.
+    more: Condvar,
+    /// Tells whoever waits that something was handed over.
+    less: Condvar,
+}
+
+struct State<T> {
+    /// What waits, each with its cost.
+    queue: VecDeque<(usize, T)>,
+    /// Costs of what waits and of what the thread has in hand.
+    held: usize,
+    pushed: u64,
+    done: u64,
+    dropped: u64,
+    /// Of those, the ones whose gap is not marked yet. While there are any the buffer takes nothing until a quarter of it
+    /// is free again, so that what gets through are passages and not single items.
+    unmarked: u64,
+    closed: bool,
+    asleep: bool,
+    /// Here until the thread has begun.
+    consumer: Option<Box<dyn Consumer<T>>>,
+    starting: bool,
+    /// When a thread was refused.
+    refused: Option<Instant>,
+    thread: Option<ThreadId>,
+    waiters: Vec<(u64, oneshot::Sender<()>)>,
+}
+
+impl<T: Send + 'static> Outlet<T> {
+    /// An outlet that holds `limit` of cost, and at least one item. Its thread starts with the first item.
+    pub(crate) fn new(
+        name: &'static str,
+        limit: usize,
+        gap: Gap<T>,
+        consumer: impl Consumer<T>,
+    ) -> Self {
+        Self(Arc::new(Inlet(Arc::new(Shared {
+            name,
+            limit,
+            gap,
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                held: 0,
+                pushed: 0,
+                done: 0,
+                dropped: 0,
+                unmarked: 0,
+                closed: false,
+                asleep: false,
+                consumer: Some(Box::new(consumer)),
+                starting: false,
+                refused: None,
+                thread: None,
+                waiters: Vec::new(),
+            }),
+            more: Condvar::new(),
+            less: Condvar::new(),
+        }))))
+    }
+
+    /// Starts the thread now: what the consumer owns is dropped there then, and never here.
+    pub(crate) fn start(&self) -> io::Result<()> {
+        self.shared().start()
+    }
+
+    /// Puts an item in, or drops it when the buffer is full. Never waits.
+    pub(crate) fn push(&self, cost: usize, item: T) -> Pushed {
+        self.put(cost, item, false)
+    }
+
+    /// Puts an item in, however full the buffer is: for what is small, and bounded by other means.
+    pub(crate) fn push_always(&self, cost: usize, item: T) {
+        self.put(cost, item, true);
+    }
+
+    fn put(&self, cost: usize, item: T, always: bool) -> Pushed {
+        let shared = self.shared();
+        let mut state = lock(&shared.state);
+        if !always && !state.admits(cost, shared.limit) {
+            state.dropped += 1;
+            state.unmarked += 1;
+            let first = state.dropped == 1;
+            // The item goes last, without the lock.
+            drop(state);
+            return if first {
+                Pushed::FirstDropped
+            } else {
+                Pushed::Dropped
+            };
+        }
+        state.mark(shared.gap);
+        state.queue.push_back((cost, item));
+        state.held = state.held.saturating_add(cost);
+        state.pushed += 1;
+        let start = state.needs_thread();
+        let wake = std::mem::take(&mut state.asleep);
+        drop(state);
+        if start {
+            // Without a thread the item waits; the next one tries again.
+            shared.start().ok();
+        } else if wake {
+            shared.more.notify_one();
+        }
+        Pushed::Kept
+    }
+
+    /// The other way to look at it.
+    pub(crate) fn gauge(&self) -> Gauge<T> {
+        Gauge(self.shared().clone())
+    }
+
+    fn shared(&self) -> &Arc<Shared<T>> {
+        &self.0.0
+    }
+}
+
+impl<T> State<T> {
+    fn admits(&self, cost: usize, limit: usize) -> bool {
+        let limit = match self.unmarked {
+            0 => limit,
+            _ => limit / 4 * 3,
+        };
+        self.held == 0 || self.held.saturating_add(cost) <= limit
+    }
+
+    /// Marks the place where items are missing.
+    fn mark(&mut self, gap: Gap<T>) {
+        if self.unmarked > 0 {
+            let lost = std::mem::take(&mut self.unmarked);
+            self.queue.push_back((0, gap(lost)));
+            self.pushed += 1;
+        }
+    }
+
+    fn needs_thread(&self) -> bool {
+        let waits = |at: Instant| at.elapsed() < ANOTHER_THREAD;
+        self.consumer.is_some() && !self.starting && !self.refused.is_some_and(waits)
+    }
+
+    fn backlog(&self) -> Backlog {
+        Backlog {
+            waiting: self.pushed - self.done,
+            dropped: self.dropped,
+        }
+    }
+}
+
+impl<T: Send + 'static> Shared<T> {
+    fn start(self: &Arc<Self>) -> io::Result<()> {
+        {
+            let mut state = lock(&self.state);
+            if state.consumer.is_none() || state.starting {
+                return Ok(());
+            }
+            state.starting = true;
+        }
+        let shared = self.clone();
+        let thread = thread::Builder::new().name(self.name.to_owned());
+        let started = thread.spawn(move || shared.live());
+        if let Err(error) = started {
+            let mut state = lock(&self.state);
+            state.starting = false;
+            state.refused = Some(Instant::now());
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// The life of the thread.
+    fn live(&self) {
+        let consumer = {
+            let mut state = lock(&self.state);
+            state.thread = Some(thread::current().id());
+            state.consumer.take()
+        };
+        let Some(mut consumer) = consumer else {
+            return;
+        };
+        let mut batch = VecDeque::with_capacity(BATCH);
+        while let Some(cost) = self.next(&mut batch) {
+            let count = batch.len() as u64;
+            // The consumers catch what the program's code does; this is for what they miss. The items are gone then.
+            let taken = catch_unwind(AssertUnwindSafe(|| consumer.take(&mut batch)));
+            if let Err(panic) = taken {
+                forget(panic);
+            }
+            batch.clear();
+            self.handed_over(cost, count);
+        }
+        // What the program gave may panic when it is dropped.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(consumer))) {
+            forget(panic);
+        }
+    }
+
+    /// Waits for items and takes some; tells their cost. `None` when no more will come.
+    fn next(&self, batch: &mut VecDeque<T>) -> Option<usize> {
+        let mut state = lock(&self.state);
+        while state.queue.is_empty() {
+            if state.unmarked > 0 {
+                state.mark(self.gap);
+                break;
+            }
+            if state.closed {
+                return None;
+            }
+            state.asleep = true;
+            let woken = self.more.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
+            state.asleep = false;
+        }
+        let mut cost = 0_usize;
+        while batch.len() < BATCH
+            && let Some((its, item)) = state.queue.pop_front()
+        {
+            cost = cost.saturating_add(its);
+            batch.push_back(item);
+        }
+        Some(cost)
+    }
+
+    fn handed_over(&self, cost: usize, count: u64) {
+        let mut state = lock(&self.state);
+        state.held = state.held.saturating_sub(cost);
+        state.done += count;
+        let done = state.done;
+        let told = state.waiters.extract_if(.., |(at, _)| *at <= done);
+        let told: Vec<_> = told.collect();
+        drop(state);
+        for (_, waiter) in told {
+            // Whoever waited may have gone.
+            waiter.send(()).ok();
+        }
+        self.less.notify_all();
+    }
+}
+
+impl<T: Send + 'static> Gauge<T> {
+    /// Resolves when everything that was put in by now has been handed over; at once on the outlet's own thread, which
+    /// would wait for itself.
+    pub(crate) fn emptied(&self) -> oneshot::Receiver<()> {
+        let (tell, told) = oneshot::channel();
+        let mut state = lock(&self.0.state);
+        let own = state.thread == Some(thread::current().id());
+        if own || state.done >= state.pushed {
+            // The receiver is right here.
+            tell.send(()).ok();
+            return told;
+        }
+        let at = state.pushed;
+        state.waiters.push((at, tell));
+        drop(state);
+        self.0.start().ok();
+        told
+    }
+
+    /// The same for a thread that may block, until `end` at the longest.
+    pub(crate) fn wait_until(&self, end: Instant) {
+        self.0.start().ok();
+        let mut state = lock(&self.0.state);
+        let at = state.pushed;
+        if state.thread == Some(thread::current().id()) {
+            return;
+        }
+        while state.done < at {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.0.less.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakGauge<T> {
+        WeakGauge(Arc::downgrade(&self.0))
+    }
+
+    /// What was not handed over.
+    pub(crate) fn backlog(&self) -> Backlog {
+        lock(&self.0.state).backlog()
+    }
+}
+
+impl<T> WeakGauge<T> {
+    pub(crate) fn is_alive(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
+    pub(crate) fn upgrade(&self) -> Option<Gauge<T>> {
+        self.0.upgrade().map(Gauge)
+    }
+}
+
+/// Gives up what a panic carried: its own drop may panic too.
+fn forget(panic: Box<dyn std::any::Any + Send>) {
+    std::mem::forget(panic);
+}
+
+impl<T: Send + 'static> Drop for Inlet<T> {
+    fn drop(&mut self) {
+        let shared = &self.0;
+        let mut state = lock(&shared.state);
+        state.closed = true;
+        // A thread was refused until now, or nothing ever came.
+        let waits = !state.queue.is_empty();
+        let idle = !waits && !state.starting;
+        let unused = state.consumer.take_if(|_| idle);
+        drop(state);
+        drop(unused);
+        if waits {
+            shared.start().ok();
+        }
+        shared.more.notify_one();
+    }
+}
+
+impl<T: Send + 'static> Clone for Outlet<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Clone for Gauge<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for Outlet<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Outlet").field(&self.shared().name).finish()
+    }
+}
+
+impl<T> fmt::Debug for Gauge<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gauge").field(&self.0.name).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;
