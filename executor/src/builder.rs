@@ -87,6 +87,10 @@ type Initializer = Box<dyn FnOnce() -> Result<(u32, bytes::Bytes), String> + Sen
 
 impl Builder {
     /// How many tasks run at once. Default: as many as the machine has processors.
+    ///
+    /// A slot that is a process takes six descriptors of this process. Where they are more than its soft limit on open
+    /// files, `build()` raises that to the hard limit for the whole process; slots get the limit that it had. What the
+    /// hard limit has no room for does not start: fewer slots work, and a warning says so.
     pub const fn max_workers(mut self, workers: usize) -> Self {
         self.max_workers = Some(workers);
         self
