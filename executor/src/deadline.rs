@@ -39,6 +39,11 @@ impl Deadline {
         timeout.map_or(Self::NEVER, Self::after)
     }
 
+    /// Whether the moment has come; asking costs a look at the clock where there is one.
+    pub(crate) fn is_over(&self) -> bool {
+        self.at.is_some_and(|at| Instant::now() >= at)
+    }
+
     /// Does not resolve.
     pub(crate) const NEVER: Self = Self {
         at: None,
@@ -53,7 +58,7 @@ impl Future for Deadline {
         let Some(at) = self.at else {
             return Poll::Pending;
         };
-        if Instant::now() >= at {
+        if self.is_over() {
             return Poll::Ready(());
         }
         let key = self.key;

@@ -10,7 +10,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
@@ -42,7 +42,7 @@ pub(crate) trait Submit: Send + Sync {
 ///
 /// It takes the next input only while it is polled and only when there is room for it, so inputs may be endless.
 /// Results come in the order of the inputs. An error is yielded at its position, ends the iteration, and cancels the
-/// rest; dropping the map cancels the rest as well. A panic of the inputs goes to the caller of [`next`](Self::next).
+/// rest; dropping the map cancels the rest as well. After a shutdown or in a broken pool it ends, however endless its inputs. A panic of the inputs goes to the caller of [`next`](Self::next).
 #[must_use = "it submits and yields only while it is polled"]
 pub struct Map<S, F, T> {
     pool: Box<dyn Submit>,
@@ -59,6 +59,8 @@ pub struct Map<S, F, T> {
     started: Instant,
     timeout: Option<Duration>,
     deadline: Deadline,
+    /// The pool takes nothing any more: this error comes last, where there is no order.
+    last: Option<TaskError>,
 }
 
 impl<S, F, T> Map<S, F, T> {
@@ -77,6 +79,7 @@ impl<S, F, T> Map<S, F, T> {
             started: Instant::now(),
             timeout: None,
             deadline: Deadline::NEVER,
+            last: None,
         }
     }
 
@@ -97,8 +100,8 @@ impl<S, F, T> Map<S, F, T> {
         self
     }
 
-    /// Bounds the whole, counted from the call of `map`. When it is over, what is done is still yielded, then one
-    /// `TimedOut`, and the rest is cancelled.
+    /// Bounds the whole, counted from the call of `map`. When it is over, the next result is one `TimedOut`, the rest is
+    /// cancelled, and nothing more is yielded, also of what is done by then. Without it a map has no bound.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self.deadline = Deadline::at(self.started.checked_add(timeout));
@@ -106,12 +109,17 @@ impl<S, F, T> Map<S, F, T> {
     }
 
     /// Yields errors like results, and goes on.
+    ///
+    /// What no further call can change ends the iteration all the same: after a shutdown, or when the pool is broken,
+    /// one [`ShutDown`](TaskErrorKind::ShutDown) or [`PoolBroken`](TaskErrorKind::PoolBroken) is yielded, and then nothing
+    /// more. With [`unordered`](Self::unordered) it comes after the results of the calls that still end by themselves.
     pub fn return_exceptions(mut self) -> Self {
         self.tolerance = Tolerance::All;
         self
     }
 
-    /// Yields so many errors like results and goes on; the next one is yielded too and ends it.
+    /// Yields so many errors like results and goes on; the next one is yielded too and ends it. So does a shut-down or
+    /// broken pool, as with [`return_exceptions`](Self::return_exceptions).
     pub fn max_failures(mut self, failures: usize) -> Self {
         self.tolerance = Tolerance::Count(failures);
         self
@@ -143,9 +151,11 @@ impl<S, F, T> Map<S, F, T> {
     fn deliver<R>(&mut self, result: &Result<R, TaskError>) {
         self.delivered += 1;
         self.window.deliver();
-        if result.is_err() {
+        if let Err(error) = result {
             self.failures += 1;
-            if !self.tolerance.endures(self.failures, self.delivered) {
+            let ends = error.kind().is_permanent()
+                || !self.tolerance.endures(self.failures, self.delivered);
+            if ends {
                 self.stop();
             }
         }
@@ -184,22 +194,60 @@ where
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, TaskError>>> {
+        // Before anything else: a map that always has a result ready would never look at its deadline.
+        if self.deadline.is_over() {
+            return match self.flight.len() == 0 && self.has_no_more_inputs(cx) {
+                true => Poll::Ready(self.last.take().map(Err)),
+                false => self.poll_deadline(cx),
+            };
+        }
         self.refill(cx);
-        let next = self.flight.poll_next(cx);
-        if let Poll::Ready(Some(result)) = next {
-            self.deliver(&result);
-            return Poll::Ready(Some(result));
+        match self.poll_result(cx) {
+            Poll::Ready(Some(result)) => {
+                self.deliver(&result);
+                Poll::Ready(Some(result))
+            }
+            Poll::Ready(None) if self.inputs.is_none() => Poll::Ready(self.last.take().map(Err)),
+            // An input or a result is waited for.
+            _ => self.poll_deadline(cx),
         }
-        if self.flight.len() == 0 && self.inputs.is_none() {
-            return Poll::Ready(None);
+    }
+
+    /// The next result to yield; none when no call is under way. Where there is no order, the errors of a pool that takes
+    /// nothing any more are gathered into one, for calls made before still have their results.
+    fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, TaskError>>> {
+        loop {
+            match ready!(self.flight.poll_next(cx)) {
+                Some(Err(error)) if self.may_wait_with(&error) => {
+                    self.inputs = None;
+                    self.last.get_or_insert(error);
+                }
+                result => return Poll::Ready(result),
+            }
         }
-        if Pin::new(&mut self.deadline).poll(cx).is_ready() {
-            let error = self.timed_out();
-            self.failures += 1;
-            self.stop();
-            return Poll::Ready(Some(Err(error)));
-        }
-        Poll::Pending
+    }
+
+    /// Whether an error of the pool may come after the results that are still under way.
+    fn may_wait_with(&self, error: &TaskError) -> bool {
+        let (failures, results) = (self.failures + 1, self.delivered + 1);
+        let endured = self.tolerance.endures(failures, results);
+        endured && error.kind().is_permanent() && !self.flight.is_ordered()
+    }
+
+    /// Whether all inputs were taken. They are asked for the last time.
+    fn has_no_more_inputs(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(mut inputs) = self.inputs.take() else {
+            return true;
+        };
+        matches!(Pin::new(&mut inputs).poll_next(cx), Poll::Ready(None))
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, TaskError>>> {
+        ready!(Pin::new(&mut self.deadline).poll(cx));
+        let error = self.timed_out();
+        self.failures += 1;
+        self.stop();
+        Poll::Ready(Some(Err(error)))
     }
 
     /// Submits calls while there are inputs and room for them.
@@ -214,7 +262,10 @@ where
         if !self.window.wants_refill(self.flight.len()) {
             return;
         }
-        while self.window.has_room(self.flight.len(), self.flight.bytes()) {
+        // Inputs may take their time, and there may be thousands before the next result.
+        while self.window.has_room(self.flight.len(), self.flight.bytes())
+            && !self.deadline.is_over()
+        {
             match catch_unwind(AssertUnwindSafe(|| self.poll_call(cx))) {
                 Ok(Poll::Ready(Some(call))) => self.submit(call),
                 Ok(Poll::Ready(None)) => {

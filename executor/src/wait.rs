@@ -139,10 +139,12 @@ impl<T> AsCompleted<T> {
         self.set.len()
     }
 
-    /// Gives up so long from now; the tasks go on.
+    /// Gives up so long from now; the tasks go on. Futures that have ended already are yielded in any case, those that
+    /// end later only when they are asked for in time.
     pub fn timeout(self, timeout: Duration) -> AsCompletedWithin<T> {
         AsCompletedWithin {
             total: self.set.len(),
+            done_before: self.set.ready(),
             inner: self,
             deadline: Deadline::after(timeout),
             timeout,
@@ -184,6 +186,8 @@ pub struct AsCompletedWithin<T> {
     deadline: Deadline,
     timeout: Duration,
     total: usize,
+    /// Futures that had ended before the time began, and are still to come.
+    done_before: usize,
     over: bool,
 }
 
@@ -205,7 +209,12 @@ impl<T> AsCompletedWithin<T> {
         if self.over {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(next) = self.inner.poll(cx) {
+        // A set in which there is always one ready must come to its end too.
+        let in_time = self.done_before > 0 || !self.deadline.is_over();
+        if (in_time || self.inner.remaining() == 0)
+            && let Poll::Ready(next) = self.inner.poll(cx)
+        {
+            self.done_before = self.done_before.saturating_sub(1);
             return Poll::Ready(next.map(Ok));
         }
         ready!(Pin::new(&mut self.deadline).poll(cx));

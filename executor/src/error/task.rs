@@ -39,6 +39,11 @@ pub enum TaskErrorKind {
 }
 
 impl TaskErrorKind {
+    /// Whether every later call meets the same: the executor takes nothing any more.
+    pub(crate) const fn is_permanent(self) -> bool {
+        matches!(self, Self::ShutDown | Self::PoolBroken)
+    }
+
     /// What happened, to follow the task's name.
     const fn phrase(self) -> &'static str {
         match self {

@@ -40,6 +40,10 @@ impl<T> Flight<T> {
         }
     }
 
+    pub(super) const fn is_ordered(&self) -> bool {
+        matches!(self.calls, Calls::Ordered(_))
+    }
+
     pub(super) fn len(&self) -> usize {
         match &self.calls {
             Calls::Ordered(calls) => calls.len(),

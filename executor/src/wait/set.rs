@@ -90,6 +90,11 @@ impl<T, X> Set<T, X> {
         self.entries.len() - self.free.len()
     }
 
+    /// How many have ended and are yielded next.
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
     /// The next future that ended; none when the set is empty.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(TaskFuture<T>, X)>> {
         if self.len() == 0 {

@@ -106,7 +106,9 @@ fn as_completed_within_says_how_many_are_missing_once() {
     let mut fake = Fake::new();
     let mut completed = as_completed(fake.submit_many(3)).timeout(Duration::from_millis(1));
     fake.finish(1);
+    completed.deadline = Deadline::after(Duration::from_secs(3600));
     assert_eq!(block_on(completed.next()).unwrap().unwrap().id().0, 1);
+    completed.deadline = Deadline::after(Duration::ZERO);
     let missing = block_on(completed.next()).unwrap().unwrap_err();
     assert_eq!((missing.unfinished(), missing.total()), (2, 3));
     assert_eq!(
@@ -116,6 +118,28 @@ fn as_completed_within_says_how_many_are_missing_once() {
     assert!(block_on(completed.next()).is_none());
     fake.finish(0);
     assert_eq!(block_on(completed.into_rest().next()).unwrap().id().0, 0);
+}
+
+/// The done ones come in any case, those that end later only in time.
+#[test]
+fn as_completed_within_ends_though_more_are_ready() {
+    let mut fake = Fake::new();
+    let futures = fake.submit_many(4);
+    fake.finish(3);
+    let mut completed = as_completed(futures).timeout(Duration::ZERO);
+    fake.finish(1);
+    assert_eq!(block_on(completed.next()).unwrap().unwrap().id().0, 3);
+    let missing = block_on(completed.next()).unwrap().unwrap_err();
+    assert_eq!((missing.unfinished(), missing.total()), (3, 4));
+    assert!(block_on(completed.next()).is_none());
+    let mut rest = completed.into_rest();
+    assert_eq!(block_on(rest.next()).unwrap().id().0, 1);
+
+    let future = fake.submit(4);
+    fake.finish(4);
+    let mut all = as_completed([future]).timeout(Duration::ZERO);
+    assert!(block_on(all.next()).unwrap().is_ok());
+    assert!(block_on(all.next()).is_none(), "nothing is missing");
 }
 
 /// Counts polls of the set's owner: a completion must not look at the other futures again.
