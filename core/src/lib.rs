@@ -15,6 +15,7 @@ pub mod init;
 pub mod instant;
 pub mod metrics;
 pub mod outcome;
+pub mod panics;
 pub mod permanent;
 pub mod queue;
 pub mod registry;

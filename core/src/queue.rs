@@ -7,6 +7,7 @@
 pub mod faulty;
 pub mod memory;
 pub mod publisher;
+pub mod refusals;
 
 use std::fmt;
 use std::sync::Arc;

@@ -79,6 +79,7 @@ pub struct Builder {
     leave_signals: bool,
     payload_store: Option<String>,
     decorator: Option<QueueDecorator>,
+    broker_timeout: Option<Duration>,
     #[cfg(feature = "kubernetes")]
     cluster: kubernetes::ClusterSettings,
 }
@@ -223,6 +224,13 @@ impl Builder {
         self
     }
 
+    /// For how long a queue may refuse everything before the pool is broken, for tests. Default: 10 minutes.
+    #[doc(hidden)]
+    pub const fn broker_timeout(mut self, timeout: Duration) -> Self {
+        self.broker_timeout = Some(timeout);
+        self
+    }
+
     /// Starts the executor.
     ///
     /// # Errors
@@ -293,6 +301,7 @@ impl Builder {
             signals: !self.leave_signals,
             payloads: Payloads::default(),
             decorator: self.decorator,
+            broker_timeout: self.broker_timeout,
         })
     }
 

@@ -16,10 +16,14 @@ use bytes::Bytes;
 use podpool_core::envelope::{Seal, VERSION};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
+use podpool_core::panics::caught;
 use podpool_core::queue::Queue;
+use podpool_core::queue::refusals::BROKER_TIMEOUT;
 use podpool_core::registry::Registry;
 use podpool_core::worker::Queues;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinError;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::QueueDecorator;
@@ -53,6 +57,9 @@ const LEASE: Duration = Duration::from_secs(60);
 const CONTROL_PAUSE: Duration = Duration::from_millis(200);
 /// Bytes of arguments that may be out, as a second copy beside the table's.
 const BYTES_OUT: usize = 256 << 20;
+/// The guard, by name, and how long it may take to end: it completes what it has begun to make.
+const GUARD: &str = "the guard of the run's queues";
+const GUARD_ENDS: Duration = Duration::from_secs(60);
 
 /// A cluster executor's description, checked.
 pub(crate) struct Cluster {
@@ -73,6 +80,7 @@ pub(crate) struct Cluster {
     pub(crate) reporting: Reporting,
     pub(crate) signals: bool,
     pub(crate) decorator: Option<QueueDecorator>,
+    pub(crate) broker_timeout: Option<Duration>,
 }
 
 impl fmt::Debug for Cluster {
@@ -368,6 +376,7 @@ impl Cluster {
             retries: self.retries,
             epoch: self.epoch,
             silence: Some(limits.lease),
+            workers: self.workers as usize,
             out_of_memory: 1,
         }
     }
@@ -388,6 +397,7 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
     let results_outlive = given.is_some();
     let settings = cluster.dispatch_settings(&queues);
     let lease = settings.lease;
+    let broker_timeout = cluster.broker_timeout.unwrap_or(BROKER_TIMEOUT);
     let fleet = Fleet {
         run: cluster.run,
         spec: cluster.spec,
@@ -402,6 +412,7 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
         queues,
         fleet: start_fleet(fleet, cohorts, met, given, lease),
         results_outlive,
+        broker_timeout,
         payloads,
         control_pause: CONTROL_PAUSE,
         printed: Some(cluster.reporting.sink()),
@@ -419,19 +430,54 @@ fn start_fleet(
     given: Option<PubSubQueue>,
     lease: Duration,
 ) -> FleetHandle {
-    let (orders, mut orders_rx) = mpsc::unbounded_channel();
+    let (orders, orders_rx) = mpsc::unbounded_channel();
     let (events_tx, events) = mpsc::unbounded_channel();
     let guard = Guard::new(cohorts.clone(), lease, met, events_tx.clone());
     tokio::spawn(async move {
+        let work = FleetWork {
+            fleet,
+            cohorts,
+            guard,
+            given,
+            events: events_tx.clone(),
+        };
+        let ended = caught("the fleet's supervision", work.run(orders_rx)).await;
+        let leftovers = ended.unwrap_or_else(|reason| {
+            events_tx.send(FleetEvent::Broken(reason.clone())).ok();
+            vec![reason]
+        });
+        // The dispatcher may have ended before.
+        events_tx.send(FleetEvent::Ended { leftovers }).ok();
+    });
+    FleetHandle { orders, events }
+}
+
+/// A fleet, the guard of the run's queues beside it, and what is removed at the end.
+struct FleetWork {
+    fleet: Fleet,
+    cohorts: Arc<ControlQueues>,
+    guard: Guard,
+    given: Option<PubSubQueue>,
+    events: mpsc::UnboundedSender<FleetEvent>,
+}
+
+impl FleetWork {
+    /// Runs until the fleet has ended; tells what is left. A part that ends by itself breaks the pool, with its reason.
+    async fn run(self, mut orders: mpsc::UnboundedReceiver<FleetOrder>) -> Vec<String> {
+        let tell = |event| drop(self.events.send(event));
         let stop_guard = CancellationToken::new();
-        let guard = tokio::spawn(guard.watch(stop_guard.clone()));
+        let watching = caught(GUARD, self.guard.watch(stop_guard.clone()));
+        let mut guard = tokio::spawn(watching);
+        let mut met_others = None;
         let (fleet_orders, fleet_orders_rx) = mpsc::unbounded_channel();
         let (fleet_events_tx, mut fleet_events) = mpsc::unbounded_channel();
-        tokio::spawn(fleet::run(fleet, fleet_orders_rx, fleet_events_tx));
+        let run = self.fleet.run.clone();
+        let fleet = fleet::run(self.fleet, fleet_orders_rx, fleet_events_tx);
+        let fleet = tokio::spawn(caught("the fleet's loop", fleet));
         let (mut open, mut abandoned) = (true, false);
         let mut leftovers = loop {
             tokio::select! {
-                order = orders_rx.recv(), if open => {
+                order = orders.recv(), if open => {
                     open = order.is_some();
                     abandoned |= order == Some(FleetOrder::Abandon);
                     // A fleet that has ended needs no orders.
@@ -439,25 +485,49 @@ fn start_fleet(
                 }
                 event = fleet_events.recv() => match event {
                     Some(FleetEvent::Ended { leftovers }) => break leftovers,
-                    // The dispatcher may have ended before.
-                    Some(event) => drop(events_tx.send(event)),
-                    None => break vec!["the fleet's loop ended early".to_owned()],
+                    Some(event) => tell(event),
+                    None => {
+                        let reason = why("the fleet's loop", fleet.await);
+                        tell(FleetEvent::Broken(reason.clone()));
+                        break vec![format!("{reason}; remove the run with gc --run {run}")];
+                    }
                 },
+                ended = &mut guard, if met_others.is_none() => {
+                    met_others = Some(true);
+                    tell(FleetEvent::Broken(why(GUARD, ended)));
+                }
             }
         };
         stop_guard.cancel();
         // Beside another run nothing is looked for: what is the other's would be leased meanwhile.
-        let met_others = guard.await.unwrap_or_else(|_| {
-            leftovers.push("the guard of the run's queues panicked".to_owned());
-            true
-        });
+        let met_others = match met_others {
+            Some(met) => met,
+            None => match timeout(GUARD_ENDS, guard).await {
+                Ok(Ok(Ok(met))) => met,
+                Ok(ended) => {
+                    leftovers.push(why(GUARD, ended));
+                    true
+                }
+                Err(_) => {
+                    leftovers.push(format!("{GUARD} had not ended within {GUARD_ENDS:?}"));
+                    true
+                }
+            },
+        };
         if !abandoned {
-            if let Some(given) = given.filter(|_| !met_others) {
+            if let Some(given) = self.given.filter(|_| !met_others) {
                 sweep(&given).await;
             }
-            leftovers.extend(cohorts.delete_run().await);
+            leftovers.extend(self.cohorts.delete_run().await);
         }
-        events_tx.send(FleetEvent::Ended { leftovers }).ok();
-    });
-    FleetHandle { orders, events }
+        leftovers
+    }
+}
+
+/// Why a part of the fleet ended although nobody asked it to.
+fn why<T>(what: &str, ended: Result<Result<T, String>, JoinError>) -> String {
+    match ended {
+        Ok(Err(panicked)) => panicked,
+        Ok(Ok(_)) | Err(_) => format!("{what} ended although nobody asked it to"),
+    }
 }

@@ -5,11 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use podpool_core::panics::panic_text;
 
 use crate::lock::lock;
 
@@ -85,12 +88,30 @@ struct Timer {
 struct State {
     wakers: BTreeMap<Key, Waker>,
     next: u64,
+    running: bool,
+}
+
+impl State {
+    /// Starts the thread, if it does not run: what the system refuses now it may give the next time.
+    fn start_thread(&mut self) {
+        if self.running {
+            return;
+        }
+        let thread = thread::Builder::new().name("podpool-timeouts".to_owned());
+        match thread.spawn(|| timer().run()) {
+            Ok(_) => self.running = true,
+            Err(error) => {
+                tracing::error!(%error, "cannot start the thread of the timeouts; until the next one is set, waiting for a future has no bound");
+            }
+        }
+    }
 }
 
 impl Timer {
     /// Keeps a waker under its old key, or under a new one when it has none.
     fn register(&self, at: Instant, key: Option<Key>, waker: &Waker) -> Key {
         let mut state = lock(&self.state);
+        state.start_thread();
         let key = key.unwrap_or_else(|| {
             state.next += 1;
             (at, state.next)
@@ -115,7 +136,14 @@ impl Timer {
             if let Some(due) = state.wakers.first_entry().filter(|e| e.key().0 <= now) {
                 let waker = due.remove();
                 drop(state);
-                waker.wake();
+                // The user's: one that panics must not end the thread, or every later timeout of the process is lost.
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                    let reason = panic_text(panic);
+                    tracing::error!(
+                        reason,
+                        "whoever waits with a timeout panicked when it was woken"
+                    );
+                }
                 state = lock(&self.state);
                 continue;
             }
@@ -136,15 +164,7 @@ impl Timer {
 
 fn timer() -> &'static Timer {
     static TIMER: OnceLock<Timer> = OnceLock::new();
-    static THREAD: OnceLock<()> = OnceLock::new();
-    let timer = TIMER.get_or_init(Timer::default);
-    THREAD.get_or_init(|| {
-        let thread = thread::Builder::new().name("podpool-timeouts".to_owned());
-        if let Err(error) = thread.spawn(|| timer.run()) {
-            tracing::error!(%error, "cannot start the thread of the timeouts; waiting for a future has no bound");
-        }
-    });
-    timer
+    TIMER.get_or_init(Timer::default)
 }
 
 #[cfg(test)]
@@ -152,7 +172,7 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
     use futures_util::future::{Either, join_all, select};
-    use std::sync::mpsc;
+    use std::sync::{Arc, mpsc};
 
     /// Runs a future without a runtime on a thread of its own; a hang fails.
     fn bounded<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
@@ -185,6 +205,25 @@ mod tests {
         assert!(Deadline::after(Duration::ZERO).now_or_never().is_some());
         assert!(Deadline::after(Duration::MAX).now_or_never().is_none());
         assert!(Deadline::NEVER.now_or_never().is_none());
+    }
+
+    /// One thread keeps the timeouts of the whole process.
+    #[test]
+    fn a_waker_that_panics_does_not_end_the_thread() {
+        struct Panics;
+        impl std::task::Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                panic!("this waker was told to panic");
+            }
+        }
+        let waker = Waker::from(Arc::new(Panics));
+        let mut bad = Deadline::after(Duration::from_millis(1));
+        assert!(
+            Pin::new(&mut bad)
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        bounded(Deadline::after(Duration::from_millis(20)));
     }
 
     #[test]

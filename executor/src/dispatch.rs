@@ -24,7 +24,9 @@ use podpool_core::envelope::{Kind, Seal};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
 use podpool_core::instant::after;
+use podpool_core::panics::caught;
 use podpool_core::queue::publisher::Publisher;
+use podpool_core::queue::refusals::Refusals;
 use podpool_core::queue::{Delivery, QueueError};
 use podpool_core::registry::Registry;
 use podpool_core::worker::{OutputSink, Queues};
@@ -45,9 +47,6 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// only cost both threads their caches.
 const PLENTY: usize = 16 * 1024;
 
-/// How long a queue may take nothing before the pool is broken.
-pub(crate) const BROKER_TIMEOUT: Duration = Duration::from_secs(600);
-
 /// What a dispatcher is made of.
 pub(crate) struct Dispatch {
     pub(crate) settings: Settings,
@@ -64,6 +63,8 @@ pub(crate) struct Dispatch {
     /// Whether the results' queue is there when the run has ended: its workers are heard out then, so that what they say
     /// last is no riddle to the next run.
     pub(crate) results_outlive: bool,
+    /// For how long a queue may refuse everything.
+    pub(crate) broker_timeout: Duration,
 }
 
 /// What starts the workers of this run.
@@ -78,7 +79,9 @@ impl Dispatch {
     pub(crate) async fn run(self) {
         let mut running = RunningDispatch::new(self);
         while !running.is_over() {
-            running.step().await;
+            if let Err(reason) = caught("the executor's thread", running.step()).await {
+                return running.fail(&reason).await;
+            }
         }
         running.finish().await;
     }
@@ -111,6 +114,9 @@ struct RunningDispatch {
     measured: Arc<crate::measured::Measured>,
     payloads: Payloads,
     results_outlive: bool,
+    broker_timeout: Duration,
+    /// Pulls of results that were refused in a row.
+    refused_pulls: Refusals,
     /// Receipts are the parcels' numbers.
     tasks: Publisher<u32>,
     control: Publisher<()>,
@@ -150,6 +156,7 @@ impl RunningDispatch {
             measured,
             payloads,
             results_outlive,
+            broker_timeout,
         } = dispatch;
         Self {
             seal: settings.seal.clone(),
@@ -170,6 +177,8 @@ impl RunningDispatch {
             measured,
             payloads,
             results_outlive,
+            broker_timeout,
+            refused_pulls: Refusals::default(),
             tasks: Publisher::new(queues.tasks.clone()),
             control: Publisher::new(queues.control.clone()),
             pull: results::pull(queues.results.clone()),
@@ -210,7 +219,7 @@ impl RunningDispatch {
             while self.drain() {}
         }
         self.take_mail(now);
-        self.check_queue(now);
+        self.check_queues(now);
         self.tell_workers(now);
         self.tell_fleet();
         self.state.wake();
@@ -315,11 +324,11 @@ impl RunningDispatch {
     }
 
     /// A queue that takes nothing for so long is gone.
-    fn check_queue(&mut self, now: Instant) {
-        if let Some((since, error)) = self.tasks.failing()
-            && now >= after(*since, BROKER_TIMEOUT)
-        {
-            let reason = format!("the tasks' queue takes nothing any more: {error}");
+    fn check_queues(&mut self, now: Instant) {
+        let timeout = self.broker_timeout;
+        let tasks = self.tasks.given_up(now, timeout, "the tasks' queue");
+        let control = || self.control.given_up(now, timeout, "the control queue");
+        if let Some(reason) = tasks.or_else(control) {
             self.break_pool(&reason);
         }
     }
@@ -334,8 +343,9 @@ impl RunningDispatch {
             FleetEvent::Ended { leftovers } => {
                 self.fleet_ended = true;
                 self.leftovers = leftovers;
-                if self.state.unfinished() > 0 {
-                    self.break_pool("the workers ended before their tasks did");
+                if !self.ending {
+                    // Whether tasks are pending or not: those that come later would wait for nobody.
+                    self.break_pool("the workers ended although nobody asked them to");
                 }
             }
             other => debug!(?other, "the fleet said something new"),

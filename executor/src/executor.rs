@@ -90,7 +90,11 @@ impl PodPoolExecutor {
     }
 
     /// Waits for every task, then ends workers and executor. Later submissions resolve to `ShutDown`.
-    /// May be called any number of times, by any handle; each call returns when the executor has ended.
+    /// May be called any number of times, by any handle; each call returns when the executor has ended and the callbacks
+    /// of its futures have run. One that runs for more than a minute by then is not waited for any longer.
+    ///
+    /// In a callback of [`on_done`](TaskFuture::on_done) it may be waited for too: it returns when the executor has ended, and
+    /// the callbacks that are left run afterwards.
     ///
     /// # Errors
     /// [`ShutdownError`] when the pool broke, or left something behind.

@@ -138,7 +138,8 @@ impl<T> TaskFuture<T> {
     /// Runs `callback` when the task has ended, or at once if it has.
     ///
     /// Callbacks run on a thread of their own, in the order in which they were added; a panic is logged and the
-    /// next one runs.
+    /// next one runs. A callback may submit, wait for other futures, add callbacks, and drop or shut down the pool; the next
+    /// callback runs when it returns, so it must not wait for what a later callback does.
     pub fn on_done(&self, callback: impl FnOnce(TaskHandle) + Send + 'static) {
         self.handle().on_done(callback);
     }

@@ -11,13 +11,15 @@ use bytes::Bytes;
 use podpool_core::envelope::Seal;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::{RunId, WorkerId};
+use podpool_core::panics::caught;
 use podpool_core::queue::memory::MemoryQueue;
+use podpool_core::queue::refusals::BROKER_TIMEOUT;
 use podpool_core::queue::{Queue, QueueLimits};
 use podpool_core::slot::{Launch, Program, Provision, Setup};
 use podpool_core::task::Place;
-use podpool_core::worker::{self, Conduct, Order, Queues, Worker};
+use podpool_core::worker::{self, Conduct, Left, Order, Queues, Worker};
 use tokio::sync::mpsc;
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::builder::{Isolation, QueueDecorator};
 use crate::dispatch::{self, Dispatch, FleetHandle};
@@ -58,6 +60,7 @@ pub(crate) struct Local {
     pub(crate) signals: bool,
     pub(crate) payloads: Payloads,
     pub(crate) decorator: Option<QueueDecorator>,
+    pub(crate) broker_timeout: Option<Duration>,
 }
 
 impl fmt::Debug for Local {
@@ -115,6 +118,7 @@ async fn run(local: Local, program: Program, inbox: Inbox, measured: Arc<Measure
     let queues = local.queues();
     let settings = local.dispatch_settings(&queues);
     let payloads = local.payloads.clone();
+    let broker_timeout = local.broker_timeout.unwrap_or(BROKER_TIMEOUT);
     let fleet = start_worker(local.worker(program, queues.clone()));
     Dispatch {
         settings,
@@ -122,6 +126,7 @@ async fn run(local: Local, program: Program, inbox: Inbox, measured: Arc<Measure
         queues,
         fleet,
         results_outlive: false,
+        broker_timeout,
         control_pause: CONTROL_PAUSE,
         printed: None,
         measured,
@@ -131,44 +136,60 @@ async fn run(local: Local, program: Program, inbox: Inbox, measured: Arc<Measure
     .await;
 }
 
-/// Runs a worker beside the dispatcher: a fleet of one.
+/// Runs a worker beside the dispatcher: a fleet of one. However it ends, the dispatcher is told, and why if nobody asked
+/// for it: whether it was asked for is the dispatcher's to know.
 fn start_worker(worker: Worker) -> FleetHandle {
-    let (orders, mut fleet_orders) = mpsc::unbounded_channel();
+    let (orders, fleet_orders) = mpsc::unbounded_channel();
     let (fleet_events, events) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let (worker_orders, worker_orders_rx) = mpsc::unbounded_channel();
-        let mut running = pin!(worker.run(worker_orders_rx));
-        let mut open = true;
-        let left = loop {
-            tokio::select! {
-                left = &mut running => break left,
-                order = fleet_orders.recv(), if open => match order {
-                    // At the end of a run the worker hears of it on the control queue.
-                    Some(
-                        FleetOrder::Needed { .. }
-                        | FleetOrder::End
-                        | FleetOrder::Silent(_)
-                        | FleetOrder::Heard(_),
-                    ) => {}
-                    order => {
-                        open = order.is_some();
-                        // A worker that has left needs no orders.
-                        worker_orders.send(Order::Stop).ok();
-                    }
-                },
-            }
-        };
-        if let Err(error) = left {
-            error!(%error, "the local worker cannot run");
-        }
+        let left = caught("the local worker", run_worker(worker, fleet_orders)).await;
         // The dispatcher may have ended before.
-        fleet_events
-            .send(FleetEvent::Ended {
-                leftovers: Vec::new(),
-            })
-            .ok();
+        if let Some(reason) = reason(left) {
+            fleet_events.send(FleetEvent::Broken(reason)).ok();
+        }
+        let leftovers = Vec::new();
+        fleet_events.send(FleetEvent::Ended { leftovers }).ok();
     });
     FleetHandle { orders, events }
+}
+
+/// The worker's life; the fleet's orders become its own.
+async fn run_worker(
+    worker: Worker,
+    mut fleet_orders: mpsc::UnboundedReceiver<FleetOrder>,
+) -> io::Result<Left> {
+    let (orders, worker_orders) = mpsc::unbounded_channel();
+    let mut running = pin!(worker.run(worker_orders));
+    let mut open = true;
+    loop {
+        tokio::select! {
+            left = &mut running => return left,
+            order = fleet_orders.recv(), if open => match order {
+                Some(FleetOrder::Needed { .. } | FleetOrder::Silent(_) | FleetOrder::Heard(_)) => {}
+                // The control queue says it too, and may be the one that refuses everything. A worker that has left
+                // needs no orders.
+                Some(FleetOrder::End) => {
+                    orders.send(Order::Drain).ok();
+                }
+                order => {
+                    open = order.is_some();
+                    orders.send(Order::Stop).ok();
+                }
+            },
+        }
+    }
+}
+
+/// Why the worker ended by itself, if it says so.
+fn reason(left: Result<io::Result<Left>, String>) -> Option<String> {
+    match left {
+        Ok(Ok(Left::Unreachable(reason) | Left::Refused(reason) | Left::Unfit(reason))) => {
+            Some(reason)
+        }
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(format!("the local worker cannot run: {error}")),
+        Err(panicked) => Some(panicked),
+    }
 }
 
 impl Local {
@@ -205,6 +226,7 @@ impl Local {
             retries: self.retries,
             epoch: 1,
             silence: None,
+            workers: 1,
             out_of_memory: 1,
         }
     }
@@ -252,7 +274,10 @@ impl Local {
             lookup: Arc::new(KnownTasks),
             output: self.reporting.sink(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
-            conduct: Conduct::default(),
+            conduct: Conduct {
+                broker_timeout: self.broker_timeout,
+                ..Conduct::default()
+            },
         }
     }
 }

@@ -117,6 +117,11 @@ fn work(last_words: &mut LastWords, reporting: &Reporting) -> Result<i32, Refusa
     match left {
         Left::Terminated => Ok(143),
         Left::Refused(reason) => Err(Refusal::new(77, reason)),
+        Left::Unreachable(reason) => Err(Refusal::new(75, reason)),
+        Left::Unfit(reason) => {
+            let reason = format!("its slots do not start: {reason}");
+            Err(Refusal::new(75, reason))
+        }
         _ => {
             last_words.clear();
             Ok(0)
@@ -303,6 +308,7 @@ fn worker(
             greeting: Some(GREETING),
             idle: Some(descriptor.idle),
             refusal: Some(REFUSAL),
+            broker_timeout: None,
             running: Some(running),
             forward_output: true,
         },

@@ -58,6 +58,8 @@ macro_rules! executor_suite {
             a_stream_of_inputs_works();
             it_keeps_its_pool();
             after_a_shutdown_it_says_so();
+            a_shutdown_ends_an_endless_one();
+            its_timeout_ends_an_endless_one();
         }
         $crate::rows! { $beds; wait;
             all_waits_for_the_last();
@@ -151,6 +153,9 @@ macro_rules! executor_suite {
             a_panic_stops_no_other();
             failures_and_cancels_are_told();
             one_may_submit_the_next();
+            one_may_shut_down_and_wait();
+            one_may_wait_for_other_futures();
+            one_may_drop_the_pool();
         }
         $crate::rows! { $beds; retry;
             a_later_attempt_gives_the_result();

@@ -6,18 +6,30 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
+use super::refusals::pause;
 use super::{Queue, QueueError};
 
 /// Delay before a refused message is sent again; doubled each time up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// A message, what its arrival settles, and how often it was refused.
-type Letter<R> = (Bytes, Option<R>, u32);
-/// Receipts of what is stored, and what must be sent again.
+/// How long one call may take; a batch may have large payloads to upload first.
+const CALL: Duration = Duration::from_secs(300);
+
+/// A message on its way.
+struct Letter<R> {
+    message: Bytes,
+    /// What its arrival settles.
+    receipt: Option<R>,
+    /// How often it was refused, and since when.
+    refused: u32,
+    since: Option<Instant>,
+}
+
+/// Receipts of what is stored, what must be sent again, and the last refusal.
 type Sent<R> = (Vec<R>, Vec<Letter<R>>, Option<QueueError>);
 
 /// Sends to one queue. A receipt `R` comes back for each message once it is stored.
@@ -40,15 +52,23 @@ impl<R: Send + 'static> Publisher<R> {
         }
     }
 
-    /// Since when the queue has taken nothing, and what it said last.
+    /// Why the queue, by this name, is given up, if it has refused a message for `timeout`. One message that is never taken
+    /// holds its task up as much as a queue that takes nothing.
     #[must_use]
-    pub fn failing(&self) -> Option<&(Instant, QueueError)> {
-        self.failing.as_ref()
+    pub fn given_up(&self, now: Instant, timeout: Duration, queue: &str) -> Option<String> {
+        let (since, error) = self.failing.as_ref()?;
+        let over = now.saturating_duration_since(*since) >= timeout;
+        over.then(|| format!("{queue} takes nothing any more: {error}"))
     }
 
     /// Adds a message to those that are sent.
     pub fn push(&mut self, message: Bytes, receipt: Option<R>) {
-        self.waiting.push((message, receipt, 0));
+        self.waiting.push(Letter {
+            message,
+            receipt,
+            refused: 0,
+            since: None,
+        });
     }
 
     /// Whether everything is stored.
@@ -69,10 +89,8 @@ impl<R: Send + 'static> Publisher<R> {
         };
         let (receipts, mut again, refusal) = sending.await;
         self.sending = None;
-        self.failing = refusal.map(|error| match self.failing.take() {
-            Some((since, _)) => (since, error),
-            None => (Instant::now(), error),
-        });
+        let since = again.iter().filter_map(|letter| letter.since).min();
+        self.failing = since.zip(refusal);
         if !again.is_empty() {
             // What was refused is older than what came since.
             again.append(&mut self.waiting);
@@ -92,33 +110,39 @@ impl<R> fmt::Debug for Publisher<R> {
 }
 
 async fn send<R>(queue: Arc<dyn Queue>, batch: Vec<Letter<R>>) -> Sent<R> {
-    let refused = batch
-        .iter()
-        .map(|(.., refused)| *refused)
-        .max()
-        .unwrap_or(0);
-    if refused > 0 {
-        sleep(LONGEST.min(FIRST * 2u32.saturating_pow(refused - 1))).await;
+    let refused = batch.iter().map(|letter| letter.refused).max().unwrap_or(0);
+    if let Some(times) = refused.checked_sub(1) {
+        sleep(pause(FIRST, LONGEST, times, fastrand::f32())).await;
     }
-    let answers = queue
-        .put(batch.iter().map(|(message, ..)| message.clone()).collect())
-        .await;
+    let began = Instant::now();
+    let messages = batch.iter().map(|letter| letter.message.clone()).collect();
+    let answers = match timeout(CALL, queue.put(messages)).await {
+        Ok(answers) => answers,
+        Err(_) => vec![Err(unanswered(&*queue)); batch.len()],
+    };
     let (mut receipts, mut again, mut refusal) = (Vec::new(), Vec::new(), None);
-    let mut stored = false;
-    for ((message, receipt, refused), answer) in batch.into_iter().zip(answers) {
+    for (letter, answer) in batch.into_iter().zip(answers) {
         match answer {
-            Ok(()) => {
-                stored = true;
-                receipts.extend(receipt);
-            }
+            Ok(()) => receipts.extend(letter.receipt),
             Err(error) => {
-                say(&error, refused);
+                say(&error, letter.refused);
                 refusal = Some(error);
-                again.push((message, receipt, refused + 1));
+                again.push(Letter {
+                    refused: letter.refused.saturating_add(1),
+                    since: letter.since.or(Some(began)),
+                    ..letter
+                });
             }
         }
     }
-    (receipts, again, refusal.filter(|_| !stored))
+    (receipts, again, refusal)
+}
+
+fn unanswered(queue: &dyn Queue) -> QueueError {
+    QueueError::Unavailable {
+        queue: format!("{queue:?}"),
+        reason: format!("no answer within {CALL:?}"),
+    }
 }
 
 /// The first refusal is ordinary weather; more of them are worth a person's attention.

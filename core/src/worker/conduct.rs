@@ -20,6 +20,8 @@ pub struct Conduct {
     pub idle: Option<Duration>,
     /// Refused for so long, and never served, it leaves.
     pub refusal: Option<Duration>,
+    /// For how long a queue may refuse everything before the worker ends. Default: 10 minutes.
+    pub broker_timeout: Option<Duration>,
     /// Where the list of what runs goes.
     pub running: Option<RunningSink>,
     /// Whether the lines that tasks print go to the master too.
@@ -32,6 +34,7 @@ impl fmt::Debug for Conduct {
             .field("greeting", &self.greeting)
             .field("idle", &self.idle)
             .field("refusal", &self.refusal)
+            .field("broker_timeout", &self.broker_timeout)
             .field("forward_output", &self.forward_output)
             .finish_non_exhaustive()
     }
@@ -53,6 +56,10 @@ pub enum Left {
     Terminated,
     /// The queue refused it from the beginning: rights are missing. The queue's words.
     Refused(String),
+    /// A queue refused everything for [`Conduct::broker_timeout`]; what ran has ended. Which queue, and its words.
+    Unreachable(String),
+    /// Its slots do not start; its tasks were given back. Why.
+    Unfit(String),
 }
 
 /// Whether a worker may pull, and whether it has waited long enough: pure, fed by the loop.

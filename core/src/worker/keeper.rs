@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, warn};
 
 use crate::inherited::Inherited;
+use crate::panics::panic_text;
 use crate::queue::{LeaseId, Queue, QueueError};
 use crate::slot::is_shortage;
 
@@ -21,6 +23,21 @@ use super::lease::Leases;
 const PATIENCE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// What the keeper tells its worker.
+#[derive(Debug)]
+pub(super) enum News {
+    /// This lease is lost.
+    Lost(LeaseId),
+    /// The thread has ended by itself, for this reason: nothing is renewed any more.
+    Ended(String),
+}
+
+impl News {
+    /// The thread ended without a reason.
+    pub(super) fn gone() -> Self {
+        Self::Ended("the thread that renews leases has ended".to_owned())
+    }
+}
 
 /// The handle of the keeper's thread; dropping it ends the thread.
 ///
@@ -31,10 +48,10 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the thread. Lost leases are named on `lost`.
+    /// Starts the thread. Lost leases are named on `news`, and so is the thread's end, unless it was asked for.
     pub(super) fn start(
         queue: Arc<dyn Queue>,
-        lost: mpsc::UnboundedSender<LeaseId>,
+        news: mpsc::UnboundedSender<News>,
     ) -> io::Result<Self> {
         let leases = Arc::new(Mutex::new(Leases::new(queue.limits().lease)));
         let stop = CancellationToken::new();
@@ -46,8 +63,14 @@ impl Keeper {
         thread::Builder::new()
             .name("podpool-lease".into())
             .spawn(move || {
-                let kept = stopped.run_until_cancelled(keep(queue, shared, lost));
-                events.within(|| runtime.block_on(kept));
+                let kept = stopped.run_until_cancelled(keep(queue, shared, news.clone()));
+                let kept = || events.within(|| runtime.block_on(kept));
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(kept)) {
+                    let reason = panic_text(panic);
+                    let reason = format!("the thread that renews leases panicked: {reason}");
+                    // A worker that has gone needs no word.
+                    news.send(News::Ended(reason)).ok();
+                }
             })?;
         Ok(Self {
             leases,
@@ -58,12 +81,12 @@ impl Keeper {
     /// Starts the thread; while the system is short of descriptors or threads it tries again, for a minute at most.
     pub(super) async fn start_patiently(
         queue: &Arc<dyn Queue>,
-        lost: &mpsc::UnboundedSender<LeaseId>,
+        news: &mpsc::UnboundedSender<News>,
     ) -> io::Result<Self> {
         let began = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
-            match Self::start(queue.clone(), lost.clone()) {
+            match Self::start(queue.clone(), news.clone()) {
                 Err(error) if is_shortage(&error) && began.elapsed() < PATIENCE => {
                     warn!(%error, "the thread that renews leases cannot be started; it is tried again in {pause:?}");
                     sleep(pause).await;
@@ -98,7 +121,7 @@ impl fmt::Debug for Keeper {
 async fn keep(
     queue: Arc<dyn Queue>,
     leases: Arc<Mutex<Leases>>,
-    lost: mpsc::UnboundedSender<LeaseId>,
+    news: mpsc::UnboundedSender<News>,
 ) {
     let lock = || leases.lock().unwrap_or_else(PoisonError::into_inner);
     let tick = lock().tick();
@@ -126,12 +149,12 @@ async fn keep(
                 }
                 if leases.renewed(lease, sent, answer) {
                     // A worker that has gone needs no word.
-                    lost.send(lease.clone()).ok();
+                    news.send(News::Lost(lease.clone())).ok();
                 }
             }
         }
         for lease in lock().expired(Instant::now()) {
-            lost.send(lease).ok();
+            news.send(News::Lost(lease)).ok();
         }
     }
 }

@@ -4,37 +4,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::queue::{Delivery, LeaseId, Queue, QueueError};
 
 /// How long one pull waits for a parcel at most.
 const WAIT: Duration = Duration::from_secs(30);
-/// Delay before a failed call is tried again; of pulls doubled with each failure in a row, up to [`LONGEST`].
-pub(super) const AGAIN: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_secs(10);
+/// How long an answer may take beyond that.
+const ANSWER: Duration = Duration::from_secs(60);
+/// Delay before a failed acknowledgement is tried again.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// A pull under way: when it was sent, and its answer.
 pub(super) type Pull = BoxFuture<'static, (Instant, Result<Vec<Delivery>, QueueError>)>;
-
-/// How long to wait after so many failures in a row.
-pub(super) fn pause_after(failures: u32) -> Duration {
-    AGAIN * 2_u32.saturating_pow(failures.min(16))
-}
 
 pub(super) fn pull(queue: Arc<dyn Queue>, most: usize) -> Pull {
     Box::pin(async move {
         let sent = Instant::now();
         // An empty pull is news too: the master redrives by it, in leases.
         let wait = WAIT.min(queue.limits().lease);
-        (sent, queue.take(most, wait).await)
+        let answer = timeout(wait + ANSWER, queue.take(most, wait)).await;
+        let answer = answer.unwrap_or_else(|_| {
+            Err(QueueError::Unavailable {
+                queue: format!("{queue:?}"),
+                reason: format!("no answer to a pull within {:?}", wait + ANSWER),
+            })
+        });
+        (sent, answer)
     })
 }
 
 pub(super) fn pull_later(queue: Arc<dyn Queue>, most: usize, delay: Duration) -> Pull {
     Box::pin(async move {
-        sleep(delay.min(LONGEST)).await;
+        sleep(delay).await;
         pull(queue, most.max(1)).await
     })
 }

@@ -20,13 +20,14 @@ use crate::envelope::{self, Hello};
 use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::instant::after;
 use crate::queue::publisher::Publisher;
-use crate::queue::{Delivery, LeaseId, Queue, QueueError};
+use crate::queue::refusals::{BROKER_TIMEOUT, Refusals};
+use crate::queue::{Delivery, Queue, QueueError};
 use crate::slot::{Launch, Running, Slot, SlotEvent, SlotId};
 
 use super::conduct::{Conduct, Left, Patience};
 use super::effect::{Effect, Probe, Receipt};
 use super::foreign::Foreign;
-use super::keeper::Keeper;
+use super::keeper::{Keeper, News};
 use super::printed::{OutputSink, Printed};
 use super::pull::{Pull, pull, pulled};
 use super::state::{Lookup, Settings, State};
@@ -91,22 +92,23 @@ pub enum Order {
 }
 
 impl Worker {
-    /// Runs until it was ordered to leave, or the master's state says that the run is over.
+    /// Runs until it was ordered to leave, the master's state says that the run is over, its slots do not start, or a
+    /// queue gives it nothing for too long.
     ///
     /// # Errors
-    /// When the lease keeper's thread cannot be started.
+    /// When the lease keeper's thread cannot be started or has ended, or what the worker says cannot be stored for so long.
     pub async fn run(self, orders: mpsc::UnboundedReceiver<Order>) -> io::Result<Left> {
         let mut orders = orders;
-        let (lost_tx, lost) = mpsc::unbounded_channel();
-        let starting = Keeper::start_patiently(&self.queues.tasks, &lost_tx);
+        let (news, keepers_news) = mpsc::unbounded_channel();
+        let starting = Keeper::start_patiently(&self.queues.tasks, &news);
         let keeper = tokio::select! {
             keeper = starting => keeper?,
             order = orders.recv() => return Ok(left_by(order.unwrap_or(Order::Stop))),
         };
-        let mut running = RunningWorker::new(self, keeper, lost, orders);
+        let mut running = RunningWorker::new(self, keeper, keepers_news, orders);
         running.say_hello();
         while !running.is_over() {
-            running.step().await;
+            running.step().await?;
         }
         Ok(running.left.unwrap_or(Left::Stopped))
     }
@@ -120,18 +122,23 @@ struct RunningWorker {
     results: Publisher<Receipt>,
     tasks: Publisher<Receipt>,
     pull: Option<Pull>,
-    /// Pulls that failed in a row.
-    failed_pulls: u32,
+    /// Pulls of tasks that were refused, pulls of control, and messages that were given back, in a row.
+    refused_pulls: Refusals,
+    refused_control: Refusals,
+    given_back: Refusals,
+    broker_timeout: Duration,
     control: Pull,
     answers: FuturesUnordered<BoxFuture<'static, ()>>,
     events: mpsc::UnboundedReceiver<(SlotId, SlotEvent)>,
     events_tx: mpsc::UnboundedSender<(SlotId, SlotEvent)>,
-    lost: mpsc::UnboundedReceiver<LeaseId>,
+    keepers_news: mpsc::UnboundedReceiver<News>,
     orders: mpsc::UnboundedReceiver<Order>,
     heartbeat: Instant,
     heartbeat_every: Duration,
     /// Why it leaves, once it does.
     left: Option<Left>,
+    /// When it leaves though not all that it said is stored: nobody waits for it any more.
+    silent_at: Option<Instant>,
     /// When what still runs is killed, because the process must end.
     kill_at: Option<Instant>,
     patience: Patience,
@@ -176,7 +183,7 @@ enum Woken {
     Stored(Vec<Receipt>),
     Pulled(Instant, Result<Vec<Delivery>, QueueError>),
     Told(Result<Vec<Delivery>, QueueError>),
-    Lost(LeaseId),
+    Keeper(News),
     Ordered(Order),
     Answered,
     Tick,
@@ -186,7 +193,7 @@ impl RunningWorker {
     fn new(
         worker: Worker,
         keeper: Keeper,
-        lost: mpsc::UnboundedReceiver<LeaseId>,
+        keepers_news: mpsc::UnboundedReceiver<News>,
         orders: mpsc::UnboundedReceiver<Order>,
     ) -> Self {
         let (events_tx, events) = mpsc::unbounded_channel();
@@ -199,16 +206,20 @@ impl RunningWorker {
             results: Publisher::new(worker.queues.results.clone()),
             tasks: Publisher::new(worker.queues.tasks.clone()),
             pull: None,
-            failed_pulls: 0,
+            refused_pulls: Refusals::default(),
+            refused_control: Refusals::default(),
+            given_back: Refusals::default(),
+            broker_timeout: worker.conduct.broker_timeout.unwrap_or(BROKER_TIMEOUT),
             control: pull(worker.queues.control.clone(), 64),
             answers: FuturesUnordered::new(),
             events,
             events_tx,
-            lost,
+            keepers_news,
             orders,
             heartbeat: after(Instant::now(), heartbeat_every),
             heartbeat_every,
             left: None,
+            silent_at: None,
             kill_at: None,
             patience: Patience::new(&worker.conduct, Instant::now()),
             printed: Printed::new(Instant::now()),
@@ -237,15 +248,15 @@ impl RunningWorker {
 
     /// Whether it was ordered to leave, holds nothing, and everything it said is stored.
     fn is_over(&self) -> bool {
-        self.left.is_some()
-            && self.state.is_empty()
-            && self.state.has_no_slots()
+        let said = self.state.is_empty()
             && self.results.is_empty()
             && self.tasks.is_empty()
-            && self.answers.is_empty()
+            && self.answers.is_empty();
+        let unheard = self.silent_at.is_some_and(|at| Instant::now() >= at);
+        self.left.is_some() && self.state.has_no_slots() && (said || unheard)
     }
 
-    async fn step(&mut self) {
+    async fn step(&mut self) -> io::Result<()> {
         self.start_pull();
         let woken = self.wait().await;
         let now = Instant::now();
@@ -256,10 +267,11 @@ impl RunningWorker {
                 .for_each(|r| self.state.on_published(now, r)),
             Woken::Pulled(sent, answer) => self.on_pulled(now, sent, answer),
             Woken::Told(answer) => self.on_told(now, answer),
-            Woken::Lost(lease) => {
+            Woken::Keeper(News::Lost(lease)) => {
                 warn!(%lease, "a lease was lost; its parcel may run elsewhere too");
                 self.state.on_lease_lost(&lease, now);
             }
+            Woken::Keeper(News::Ended(reason)) => return Err(io::Error::other(reason)),
             Woken::Ordered(order) => self.on_order(now, order),
             Woken::Answered | Woken::Tick => {}
         }
@@ -277,8 +289,38 @@ impl RunningWorker {
         if self.left.is_some() && self.state.is_empty() {
             self.state.retire_slots(now);
         }
+        self.leave_if_unfit();
         self.carry_out(now);
         self.send_printed(now);
+        self.check_queues(now)
+    }
+
+    /// A worker whose slots do not start is of no use. Its tasks were reported, and go to others: once that is stored, it
+    /// leaves.
+    fn leave_if_unfit(&mut self) {
+        if self.left.is_none()
+            && self.state.is_empty()
+            && let Some(left) = self.unfit()
+        {
+            warn!(?left, "the slots of this worker do not start; it leaves");
+            self.leave(left);
+        }
+    }
+
+    fn unfit(&self) -> Option<Left> {
+        let failure = self.state.broken()?;
+        Some(Left::Unfit(failure.message.clone()))
+    }
+
+    /// What cannot be stored for so long will not be: nobody hears of what runs here.
+    fn check_queues(&self, now: Instant) -> io::Result<()> {
+        let timeout = self.broker_timeout;
+        let results = self.results.given_up(now, timeout, "the results' queue");
+        let tasks = || self.tasks.given_up(now, timeout, "the tasks' queue");
+        match results.or_else(tasks) {
+            Some(reason) => Err(io::Error::other(reason)),
+            None => Ok(()),
+        }
     }
 
     fn beat(&mut self, now: Instant) {
@@ -310,6 +352,7 @@ impl RunningWorker {
         let others = [
             idle,
             self.kill_at,
+            self.silent_at.filter(|at| *at > Instant::now()),
             self.patience.pull_from(),
             self.printed.due(),
         ];
@@ -363,7 +406,7 @@ impl RunningWorker {
             receipts = self.tasks.next() => Woken::Stored(receipts),
             (sent, answer) = pulled(&mut self.pull) => Woken::Pulled(sent, answer),
             (_, answer) = &mut self.control => Woken::Told(answer),
-            Some(lease) = self.lost.recv() => Woken::Lost(lease),
+            news = self.keepers_news.recv() => Woken::Keeper(news.unwrap_or_else(News::gone)),
             order = self.orders.recv(), if self.left.is_none() || !self.orders.is_closed() => {
                 // Whoever gave orders has gone: nobody waits for what runs.
                 Woken::Ordered(order.unwrap_or(Order::Stop))

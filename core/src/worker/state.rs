@@ -141,6 +141,12 @@ impl State {
         self.slots.is_empty()
     }
 
+    /// Why no slot can be had any more, if so.
+    #[must_use]
+    pub const fn broken(&self) -> Option<&Failure> {
+        self.broken.as_ref()
+    }
+
     /// What runs in slots now, or waits there behind what runs.
     #[must_use]
     pub fn running(&self) -> Vec<(ExecutionId, TaskId, Attempt)> {

@@ -206,6 +206,7 @@ impl Builder {
             reporting: super::reporting(self.output, self.output_buffer)?,
             signals: !self.leave_signals,
             decorator: self.decorator,
+            broker_timeout: self.broker_timeout,
         })
         .await
     }

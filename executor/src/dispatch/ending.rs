@@ -1,13 +1,15 @@
 //! How a dispatcher ends: the pool breaks, another master or run takes over, or it was shut down.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use futures_util::stream::StreamExt;
-use podpool_core::fleet::FleetOrder;
+use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
 use podpool_core::instant::after;
+use podpool_core::panics::panic_text;
 use tokio::time::{Instant, timeout};
-use tracing::debug;
+use tracing::{debug, error, warn};
 
 use crate::error::ShutdownError;
 use crate::mailbox::Closed;
@@ -17,6 +19,8 @@ use super::RunningDispatch;
 /// How long workers that have ended are heard out, and the silence after which they have said everything.
 const HEAR_OUT: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_secs(1);
+/// How long workers are waited for whose executor has failed.
+const STOP: Duration = Duration::from_secs(60);
 
 impl RunningDispatch {
     /// Another master has taken the run: this one stops, and leaves everything to it.
@@ -44,6 +48,32 @@ impl RunningDispatch {
     pub(super) fn break_pool(&mut self, reason: &str) {
         self.inbox.close(Closed::Broken(reason.into()));
         self.state.break_pool(reason);
+    }
+
+    /// The loop panicked: every future says so, the workers are told to stop, and the thread ends. The state may be half
+    /// changed; what it cannot settle any more is settled by its drop. Shutdowns are answered by the mailbox's end.
+    pub(super) async fn fail(mut self, reason: &str) {
+        error!(reason, "the executor ends");
+        self.inbox.close(Closed::Broken(reason.into()));
+        let settled = catch_unwind(AssertUnwindSafe(|| {
+            self.state.break_pool(reason);
+            self.state.wake();
+        }));
+        if let Err(again) = settled {
+            let reason = panic_text(again);
+            error!(reason, "and not every task could be told");
+        }
+        self.order(FleetOrder::Stop);
+        let gone = async {
+            while let Some(event) = self.fleet.events.recv().await {
+                if matches!(event, FleetEvent::Ended { .. }) {
+                    break;
+                }
+            }
+        };
+        if !self.fleet_ended && timeout(STOP, gone).await.is_err() {
+            warn!("the workers had not ended within {STOP:?}");
+        }
     }
 
     pub(super) fn answer_shutdowns(&mut self, outcome: &Result<(), ShutdownError>) {

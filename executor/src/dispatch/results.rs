@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use podpool_core::envelope::Message;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
 use super::{Pull, RunningDispatch};
 
 /// How long one pull of results waits.
 const PULL_WAIT: Duration = Duration::from_secs(30);
-/// Delay before a failed pull is tried again.
-const PULL_AGAIN: Duration = Duration::from_millis(200);
+/// How long an answer may take beyond that, and that to an acknowledgement.
+const ANSWER: Duration = Duration::from_secs(60);
 /// Most messages of results taken at once.
 const PULL_MOST: usize = 64;
 
@@ -22,15 +22,9 @@ impl RunningDispatch {
         let queue = self.queues.results.clone();
         let deliveries = match answer {
             Ok(deliveries) => deliveries,
-            Err(error) => {
-                warn!(%error, "no results could be pulled; trying again");
-                self.pull = Box::pin(async move {
-                    sleep(PULL_AGAIN).await;
-                    pull(queue).await
-                });
-                return;
-            }
+            Err(error) => return self.on_refused_pull(now, &error),
         };
+        self.refused_pulls.served();
         self.pull = pull(queue);
         self.state.set_caught_up(deliveries.len() < PULL_MOST);
         let mut leases = Vec::with_capacity(deliveries.len());
@@ -48,6 +42,23 @@ impl RunningDispatch {
             Box::pin(give_back(queue, leases))
         } else {
             Box::pin(acknowledge(queue, leases))
+        });
+    }
+
+    /// The results are asked for again later. A queue that gives none for so long is gone.
+    fn on_refused_pull(&mut self, now: Instant, error: &QueueError) {
+        let timeout = self.broker_timeout;
+        let pause = self.refused_pulls.refused(now, timeout, fastrand::f32());
+        if let Some(pause) = pause {
+            warn!(%error, ?pause, "no results could be pulled; trying again");
+        } else {
+            let reason = format!("the results' queue gives nothing any more: {error}");
+            self.break_pool(&reason);
+        }
+        let queue = self.queues.results.clone();
+        self.pull = Box::pin(async move {
+            sleep(pause.unwrap_or(PULL_WAIT)).await;
+            pull(queue).await
         });
     }
 
@@ -91,15 +102,23 @@ impl RunningDispatch {
 }
 
 pub(super) fn pull(queue: Arc<dyn Queue>) -> Pull {
-    Box::pin(async move { queue.take(PULL_MOST, PULL_WAIT).await })
+    Box::pin(async move {
+        let answer = timeout(PULL_WAIT + ANSWER, queue.take(PULL_MOST, PULL_WAIT)).await;
+        answer.unwrap_or_else(|_| {
+            Err(QueueError::Unavailable {
+                queue: format!("{queue:?}"),
+                reason: format!("no answer to a pull within {:?}", PULL_WAIT + ANSWER),
+            })
+        })
+    })
 }
 
 /// Results that cannot be acknowledged come again and change nothing.
 pub(super) async fn acknowledge(queue: Arc<dyn Queue>, leases: Vec<LeaseId>) {
-    queue.ack(&leases).await;
+    timeout(ANSWER, queue.ack(&leases)).await.ok();
 }
 
 /// Results that cannot be given back come again when their leases end.
 pub(super) async fn give_back(queue: Arc<dyn Queue>, leases: Vec<LeaseId>) {
-    queue.release(&leases).await;
+    timeout(ANSWER, queue.release(&leases)).await.ok();
 }

@@ -226,6 +226,7 @@ impl World {
             epoch: 1,
             silence: None,
             out_of_memory: 1,
+            workers: 3,
         };
         let now = Instant::now();
         let mut world = Self {

@@ -12,6 +12,7 @@ mod redrive;
 mod retired;
 #[cfg(test)]
 mod tests;
+mod unfit;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -62,6 +63,8 @@ pub(crate) struct Settings {
     pub(crate) silence: Option<Duration>,
     /// Times that a task may run out of memory and run again.
     pub(crate) out_of_memory: u32,
+    /// Most workers at a time.
+    pub(crate) workers: usize,
 }
 
 /// What is known of a worker.
@@ -80,6 +83,8 @@ struct WorkerState {
     gone: bool,
     /// When it greeted.
     greeted: Option<Instant>,
+    /// Whether it said that its slots do not start.
+    unfit: bool,
 }
 
 impl WorkerState {
@@ -92,6 +97,7 @@ impl WorkerState {
             holds: Vec::new(),
             gone: false,
             greeted: None,
+            unfit: false,
         }
     }
 }
@@ -129,6 +135,8 @@ pub(crate) struct State {
     caught_up: bool,
     /// What the fleet must hear of its workers.
     fleet_orders: Vec<FleetOrder>,
+    /// Workers in a row whose slots do not start, since a task ended in a slot.
+    unfit: Vec<WorkerId>,
 }
 
 impl State {
@@ -157,6 +165,7 @@ impl State {
             surplus: Vec::new(),
             caught_up: false,
             fleet_orders: Vec::new(),
+            unfit: Vec::new(),
         }
     }
 
@@ -385,6 +394,7 @@ impl State {
             // The newest attempt is still out, for nothing.
             self.retire(id, &entry);
         }
+        self.unfit.clear();
         let kind = entry.kind();
         self.outbox.measured(kind, elapsed);
         if self.newly_measured.last() != Some(&kind) {

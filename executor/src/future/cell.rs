@@ -3,14 +3,17 @@
 use std::fmt;
 use std::mem;
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use podpool_core::id::{Attempt, TaskId};
+use podpool_core::panics::panic_text;
 use podpool_core::task::TaskSpec;
+use tracing::error;
 
-use crate::callbacks::{self, Callbacks, Job};
+use crate::callbacks::{Callbacks, Job};
 use crate::error::{AttemptReport, Subject, TaskError, TaskErrorKind};
 use crate::lock::lock;
 use crate::wait::Finished;
@@ -106,7 +109,6 @@ impl Cell {
 
     /// Ends the task, unless it has ended. Whoever waits is added to `wakers`; callbacks are on their way.
     pub(crate) fn settle(&self, settled: Settled, wakers: &mut Wakers) -> bool {
-        let mut refused = Vec::new();
         let waiter = {
             let mut state = lock(&self.state);
             let State {
@@ -133,11 +135,10 @@ impl Cell {
                 }
                 // Under the lock, so that a callback added from now on cannot overtake them.
                 let jobs = mem::take(&mut rare.callbacks).into_iter();
-                refused.extend(jobs.filter_map(|job| rare.runner.queue(job)));
+                jobs.for_each(|job| rare.runner.queue(job));
             }
             waiter
         };
-        refused.into_iter().for_each(callbacks::run_here);
         match waiter {
             Waiter::Nobody => {}
             Waiter::Waker(waker) => wakers.push(waker),
@@ -240,9 +241,7 @@ impl Cell {
     pub(crate) fn on_done(&self, callback: Job, runner: &Callbacks) {
         let mut state = lock(&self.state);
         if matches!(state.stage, Stage::Settled(_)) {
-            let refused = runner.queue(callback);
-            drop(state);
-            refused.into_iter().for_each(callbacks::run_here);
+            runner.queue(callback);
             return;
         }
         let rare = state.rare.get_or_insert_default();
@@ -331,9 +330,17 @@ impl Wakers {
         }
     }
 
-    /// Wakes all of them.
+    /// Wakes all of them. A waker is the user's: one that panics does not keep the others asleep, and harms nobody here.
     pub(crate) fn wake(&mut self) {
-        self.0.drain(..).for_each(Waker::wake);
+        for waker in self.0.drain(..) {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                let reason = panic_text(panic);
+                error!(
+                    reason,
+                    "whoever waits for a future panicked when it was woken"
+                );
+            }
+        }
     }
 }
 

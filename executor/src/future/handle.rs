@@ -57,7 +57,8 @@ impl TaskHandle {
     }
 
     /// Runs `callback` when the task has ended, or at once if it has: on a thread of its own, in the order in
-    /// which callbacks were added. A panic is logged and the next one runs.
+    /// which callbacks were added. A panic is logged and the next one runs. A callback may wait for other futures and for
+    /// a shutdown; see [`TaskFuture::on_done`](crate::TaskFuture::on_done).
     pub fn on_done(&self, callback: impl FnOnce(Self) + Send + 'static) {
         let handle = self.clone();
         let job = Box::new(move || callback(handle));

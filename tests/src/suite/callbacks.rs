@@ -3,11 +3,19 @@
 use std::sync::mpsc::channel;
 use std::thread;
 
-use podpool::TaskState;
+use podpool::{ReturnWhen, ShutdownBehavior, TaskState, wait};
 
 use crate::bed::{Bed, goes_on};
 use crate::run::{step_limit, within};
 use crate::tasks;
+
+/// Waits on the callbacks' thread, as programs do.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(future)
+}
 
 /// In order, and off the caller's thread.
 pub async fn they_run_in_order(bed: Bed) {
@@ -89,4 +97,62 @@ pub async fn one_may_submit_the_next(bed: Bed) {
         second.on_done(move |handle| send.send(handle.state()).unwrap());
     });
     assert_eq!(receive.recv_timeout(step_limit()).unwrap(), TaskState::Done);
+}
+
+/// One may shut the pool down and wait for it; those behind it run afterwards.
+pub async fn one_may_shut_down_and_wait(bed: Bed) {
+    for behavior in [ShutdownBehavior::WaitForTasks, ShutdownBehavior::Abort] {
+        let pool = bed.pool(1).await;
+        let (send, receive) = channel();
+        let mut future = pool.submit(tasks::echo(1));
+        let (inner, tell) = (pool.clone(), send.clone());
+        future.on_done(move |_| {
+            let ended = block_on(inner.shutdown_with(behavior));
+            tell.send(format!("{ended:?}")).unwrap();
+        });
+        future.on_done(move |_| send.send("the next one".to_owned()).unwrap());
+        future.result(step_limit()).await.unwrap().unwrap();
+        // Another shutdown waits for all callbacks, as ever.
+        within("the program's own shutdown", pool.shutdown())
+            .await
+            .unwrap();
+        let said: Vec<_> = receive.try_iter().collect();
+        assert_eq!(said, ["Ok(())", "the next one"], "{behavior:?}");
+    }
+}
+
+/// One may wait for other tasks, whose callbacks then run behind it.
+pub async fn one_may_wait_for_other_futures(bed: Bed) {
+    let pool = bed.pool(2).await;
+    let (send, receive) = channel();
+    let mut first = pool.submit(tasks::echo(0));
+    let inner = pool.clone();
+    first.on_done(move |_| {
+        let futures: Vec<_> = (1..=5).map(|n| inner.submit(tasks::echo(n))).collect();
+        for future in &futures {
+            let tell = send.clone();
+            future.on_done(move |_| tell.send("a callback of another").unwrap());
+        }
+        let seen = block_on(wait(futures, ReturnWhen::All, None));
+        assert_eq!(seen.done.len(), 5);
+        send.send("all are done").unwrap();
+    });
+    first.result(step_limit()).await.unwrap().unwrap();
+    within("the shutdown", pool.shutdown()).await.unwrap();
+    let said: Vec<_> = receive.try_iter().collect();
+    assert_eq!(said[0], "all are done");
+    assert_eq!(said[1..], ["a callback of another"; 5]);
+}
+
+/// One may hold the last handle of the pool and drop it.
+pub async fn one_may_drop_the_pool(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let (send, receive) = channel();
+    let mut future = pool.submit(tasks::echo(1));
+    future.on_done(move |_| {
+        drop(pool);
+        send.send(()).unwrap();
+    });
+    future.result(step_limit()).await.unwrap().unwrap();
+    receive.recv_timeout(step_limit()).unwrap();
 }

@@ -3,13 +3,13 @@
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt, stream};
-use podpool::{TaskError, TaskErrorKind};
+use podpool::{ShutdownBehavior, TaskError, TaskErrorKind};
 
 use crate::bed::{Bed, goes_on};
-use crate::run::within;
+use crate::run::{step_limit, within};
 use crate::tasks;
 
 /// Results come in the order of the inputs, however they end.
@@ -330,4 +330,50 @@ pub async fn after_a_shutdown_it_says_so(bed: Bed) {
         .unwrap_err();
     assert_eq!(error.kind(), TaskErrorKind::ShutDown);
     assert!(results.next().await.is_none());
+}
+
+/// Endless inputs and errors that are yielded: what is permanent ends it, once.
+pub async fn a_shutdown_ends_an_endless_one(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let mut results = pool.map(0.., tasks::echo).return_exceptions();
+    let ends = pool.clone();
+    let mut permanent = 0;
+    let mut shutdown = None;
+    for n in 0.. {
+        let Some(result) = within("the next", results.next()).await else {
+            break;
+        };
+        if n == 20 {
+            let ends = ends.clone();
+            let behavior = ShutdownBehavior::CancelPending;
+            shutdown = Some(tokio::spawn(
+                async move { ends.shutdown_with(behavior).await },
+            ));
+        }
+        match result {
+            Ok(value) => assert_eq!(value, n),
+            Err(error) if error.kind() == TaskErrorKind::ShutDown => permanent += 1,
+            Err(error) => assert_eq!(error.kind(), TaskErrorKind::Cancelled),
+        }
+    }
+    assert_eq!(permanent, 1);
+    within("the shutdown", shutdown.unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+/// A map that always has a result ready looks at its timeout too.
+pub async fn its_timeout_ends_an_endless_one(bed: Bed) {
+    let pool = bed.pool(2).await;
+    let mut results = pool.map(0.., tasks::echo).timeout(bed.soon());
+    let over = Instant::now() + step_limit();
+    let error = loop {
+        match within("the next", results.next()).await.unwrap() {
+            Ok(_) => assert!(Instant::now() < over, "it goes on"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), TaskErrorKind::TimedOut);
+    assert!(within("the end", results.next()).await.is_none());
 }

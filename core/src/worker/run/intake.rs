@@ -1,5 +1,7 @@
 //! Pulls of the tasks queue, and what is done with what they bring.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -9,7 +11,7 @@ use crate::queue::{Delivery, QueueError};
 
 use super::super::conduct::Left;
 use super::super::foreign::Fate;
-use super::super::pull::{pause_after, pull, pull_later};
+use super::super::pull::{pull, pull_later};
 use super::RunningWorker;
 
 impl RunningWorker {
@@ -30,8 +32,9 @@ impl RunningWorker {
         self.pull = None;
         if answer.is_ok() {
             self.patience.served();
+            self.refused_pulls.served();
             if self.foreign.is_trusted() {
-                self.failed_pulls = 0;
+                self.given_back.served();
             }
         }
         match answer {
@@ -51,8 +54,7 @@ impl RunningWorker {
                     self.leave(Left::Refused(error.to_string()));
                     return;
                 }
-                warn!(%error, "no tasks could be pulled; trying again");
-                self.pull_after_failure();
+                self.on_refused_pull(now, &error);
             }
         }
     }
@@ -100,16 +102,34 @@ impl RunningWorker {
             Fate::GiveBack => {
                 warn!(%lease, "a message was given back: this worker's key has opened none yet, and may be the wrong one");
                 self.release(vec![lease]);
-                self.pull_after_failure();
+                // Another worker may have the right key: this is no reason to leave.
+                let pause = self.given_back.refused(now, Duration::MAX, fastrand::f32());
+                self.pull_after(pause.unwrap_or_default());
             }
         }
     }
 
-    /// Leaves the queue alone for a while.
-    pub(super) fn pull_after_failure(&mut self) {
+    /// The queue is asked again later, or given up: what runs ends, then the worker leaves.
+    fn on_refused_pull(&mut self, now: Instant, error: &QueueError) {
+        if self.left.is_some() {
+            return;
+        }
+        let timeout = self.broker_timeout;
+        match self.refused_pulls.refused(now, timeout, fastrand::f32()) {
+            Some(pause) => {
+                warn!(%error, ?pause, "no tasks could be pulled; trying again");
+                self.pull_after(pause);
+            }
+            None => {
+                let reason = format!("the tasks' queue gives nothing any more: {error}");
+                warn!(reason, "the worker leaves");
+                self.leave(Left::Unreachable(reason));
+            }
+        }
+    }
+
+    fn pull_after(&mut self, pause: Duration) {
         let queue = self.worker.queues.tasks.clone();
-        let delay = pause_after(self.failed_pulls);
-        self.failed_pulls += 1;
-        self.pull = Some(pull_later(queue, self.state.wants(), delay));
+        self.pull = Some(pull_later(queue, self.state.wants(), pause));
     }
 }

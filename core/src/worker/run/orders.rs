@@ -8,16 +8,17 @@ use crate::instant::after;
 use crate::queue::{Delivery, QueueError};
 
 use super::super::conduct::Left;
-use super::super::pull::{self, pull, pull_later};
+use super::super::pull::{pull, pull_later};
 use super::{LAST_WORDS, Order, RunningWorker};
 
 impl RunningWorker {
     pub(super) fn on_told(&mut self, now: Instant, answer: Result<Vec<Delivery>, QueueError>) {
         let queue = self.worker.queues.control.clone();
-        let Ok(deliveries) = answer else {
-            self.control = pull_later(queue, 64, pull::AGAIN * 25);
-            return;
+        let deliveries = match answer {
+            Ok(deliveries) => deliveries,
+            Err(error) => return self.on_refused_control(now, &error),
         };
+        self.refused_control.served();
         self.control = pull(queue.clone(), 64);
         let mut leases = Vec::with_capacity(deliveries.len());
         for Delivery { lease, body } in deliveries {
@@ -37,6 +38,20 @@ impl RunningWorker {
             // A control message that is delivered again changes nothing.
             queue.ack(&leases).await;
         }));
+    }
+
+    /// The control queue is asked again later. A worker that cannot hear its master for so long leaves: it would neither
+    /// learn of cancellations nor of the run's end.
+    fn on_refused_control(&mut self, now: Instant, error: &QueueError) {
+        let timeout = self.broker_timeout;
+        let pause = self.refused_control.refused(now, timeout, fastrand::f32());
+        if pause.is_none() && self.left.is_none() {
+            let reason = format!("the control queue gives nothing any more: {error}");
+            warn!(reason, "the worker leaves");
+            self.leave(Left::Unreachable(reason));
+        }
+        let queue = self.worker.queues.control.clone();
+        self.control = pull_later(queue, 64, pause.unwrap_or(LAST_WORDS));
     }
 
     /// The master's word. One of another run, or an older one, says nothing.
@@ -63,10 +78,14 @@ impl RunningWorker {
     pub(super) fn on_order(&mut self, now: Instant, order: Order) {
         debug!(?order, "the worker leaves");
         match order {
-            Order::Drain => self.leave(Left::Drained),
+            Order::Drain => {
+                let left = self.unfit().unwrap_or(Left::Drained);
+                self.leave(left);
+            }
             Order::Stop => {
                 self.leave(Left::Stopped);
                 self.state.stop(now);
+                self.silent_at.get_or_insert(now + LAST_WORDS);
             }
             Order::Terminate(grace) => {
                 self.leave(Left::Terminated);

@@ -34,7 +34,7 @@ impl State {
         report: &Report,
     ) {
         if report.failure.cause == Cause::Broken {
-            self.break_pool(&report.failure.message);
+            self.on_unfit(now, id, attempt, report);
             return;
         }
         let story = self.attempt_report(attempt, report);
@@ -56,6 +56,7 @@ impl State {
             self.on_interrupted(now, id, attempt, &story);
             return;
         }
+        self.unfit.clear();
         let policy = policy(entry, retries);
         let history = entry.history.get_or_insert_default();
         history.losses_in_row = 0;
@@ -124,7 +125,7 @@ impl State {
         entry.cell.settle(Err(error), &mut self.wakers);
     }
 
-    fn attempt_report(&self, attempt: Attempt, report: &Report) -> AttemptReport {
+    pub(super) fn attempt_report(&self, attempt: Attempt, report: &Report) -> AttemptReport {
         let mut story = AttemptReport::new(attempt, report.failure.clone());
         if let Some(worker) = self.workers.get(&report.execution.worker) {
             story.worker.clone_from(&worker.name);
@@ -153,7 +154,8 @@ impl State {
     }
 }
 
-fn is_out(entry: &Entry, attempt: Attempt) -> bool {
+/// Whether this attempt of a task is the one that is out.
+pub(super) fn is_out(entry: &Entry, attempt: Attempt) -> bool {
     entry.attempt == attempt && entry.phase == Phase::Published
 }
 

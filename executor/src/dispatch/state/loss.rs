@@ -13,13 +13,13 @@ use tracing::warn;
 
 use crate::error::AttemptReport;
 
-use super::super::table::{Entry, Phase};
+use super::judge::is_out;
 use super::{State, WorkerState};
 
 /// Losses in a row after which a task runs alone: it may be what its workers die of.
 const ALONE_AFTER: u32 = 5;
 /// Losses after which a task is given up.
-const GIVE_UP_AFTER: u32 = 100;
+pub(super) const GIVE_UP_AFTER: u32 = 100;
 /// Workers that may die of one task.
 const POISON: u32 = 3;
 
@@ -216,10 +216,6 @@ impl State {
     ) {
         self.lose(now, id, attempt, &Blame::None, story);
     }
-}
-
-fn is_out(entry: &Entry, attempt: Attempt) -> bool {
-    entry.attempt == attempt && entry.phase == Phase::Published
 }
 
 /// Whether two stories tell of one loss: the same attempt in the same worker.

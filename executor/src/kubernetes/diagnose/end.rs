@@ -12,8 +12,8 @@ use super::{Gone, View, waiting};
 
 /// A worker that ends within this of its start did nothing worth the name.
 const BRIEF: Duration = Duration::from_secs(60);
-/// The exit code of a worker that could not reach its queue.
-const UNREACHABLE_QUEUE: i32 = 75;
+/// The exit code of a worker that could not reach its queue, or whose slots do not start: it may pass elsewhere.
+const TEMPORARY: i32 = 75;
 /// Runtimes report a signal as this and its number.
 const BY_SIGNAL: i32 = 128;
 
@@ -54,7 +54,7 @@ fn terminated(view: &View<'_>, ended: &ContainerStateTerminated) -> Gone {
         .map(|time| SystemTime::from(time.0));
     let by_itself = match end {
         End::Died(_) | End::OutOfMemory(_) => true,
-        _ => matches!(ended.exit_code, 0 | UNREACHABLE_QUEUE) && loss(view).is_none(),
+        _ => matches!(ended.exit_code, 0 | TEMPORARY) && loss(view).is_none(),
     };
     Gone {
         fatal: matches!(end, End::Died(Exit::Code(code)) if FATAL_EXITS.contains(&code)),
@@ -110,9 +110,9 @@ fn judge(view: &View<'_>, ended: &ContainerStateTerminated) -> (End, String) {
                 format!("its program cannot be started{hint}"),
             )
         }
-        (_, UNREACHABLE_QUEUE) => (
+        (_, TEMPORARY) => (
             End::Lost,
-            "it could not reach its queue (exit code 75)".to_owned(),
+            "it could not do its work (exit code 75)".to_owned(),
         ),
         (_, 83) => (End::Left, "it left to be renewed (exit code 83)".to_owned()),
         (_, 143) => (

@@ -1,0 +1,93 @@
+//! What follows from a queue that refuses one kind of call again and again: longer pauses, and an end. Pure: the time and
+//! the jitter are told.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Pause after the first refusal; doubled with each refusal in a row, up to [`LONGEST`].
+const FIRST: Duration = Duration::from_millis(200);
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// How long a queue may refuse everything before it is given up, where nothing else is said.
+pub const BROKER_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The refusals of one kind of call in a row.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Refusals {
+    since: Option<Instant>,
+    times: u32,
+}
+
+impl Refusals {
+    /// A call was answered: what was before counts no more.
+    pub fn served(&mut self) {
+        *self = Self::default();
+    }
+
+    /// A call was refused. Gives the pause before the next one, `None` once the refusals last for `timeout`. `jitter` lies
+    /// in 0..1 and shortens the pause by up to half, so that many callers do not come back together.
+    pub fn refused(&mut self, now: Instant, timeout: Duration, jitter: f32) -> Option<Duration> {
+        let since = *self.since.get_or_insert(now);
+        let pause = pause(FIRST, LONGEST, self.times, jitter);
+        self.times = self.times.saturating_add(1);
+        let left = timeout.saturating_sub(now.saturating_duration_since(since));
+        // The last call is made when the time is over.
+        (!left.is_zero()).then(|| pause.min(left))
+    }
+}
+
+/// A pause that doubles with each of `times` refusals, from `first` up to `longest`; `jitter` in 0..1 shortens it by up to
+/// half.
+#[must_use]
+pub fn pause(first: Duration, longest: Duration, times: u32, jitter: f32) -> Duration {
+    let doubled = first.saturating_mul(2_u32.saturating_pow(times.min(30)));
+    doubled
+        .min(longest)
+        .mul_f32(1.0 - jitter.clamp(0.0, 1.0) / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn pauses_double_to_a_cap_and_jitter_halves_them_at_most() {
+        let mut refusals = Refusals::default();
+        let now = Instant::now();
+        let pauses: Vec<_> = (0..8)
+            .map(|_| {
+                refusals
+                    .refused(now, BROKER_TIMEOUT, 0.0)
+                    .unwrap()
+                    .as_millis()
+            })
+            .collect();
+        assert_eq!(pauses, [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+        assert_eq!(pause(SECOND, 4 * SECOND, 1, 1.0), SECOND);
+        assert_eq!(pause(SECOND, 4 * SECOND, u32::MAX, 0.0), 4 * SECOND);
+    }
+
+    #[test]
+    fn it_ends_when_the_refusals_last_too_long_and_an_answer_begins_anew() {
+        let mut now = Instant::now();
+        let mut refusals = Refusals::default();
+        assert!(refusals.refused(now, 10 * SECOND, 0.0).is_some());
+        now += 9 * SECOND;
+        refusals.served();
+        assert!(refusals.refused(now, 10 * SECOND, 0.0).is_some());
+        now += 9 * SECOND + Duration::from_millis(900);
+        let last = refusals.refused(now, 10 * SECOND, 0.0);
+        assert_eq!(
+            last,
+            Some(Duration::from_millis(100)),
+            "no longer than what is left"
+        );
+        now += Duration::from_millis(100);
+        assert_eq!(refusals.refused(now, 10 * SECOND, 0.0), None);
+        assert!(refusals.refused(now, Duration::MAX, 0.0).is_some(), "never");
+        assert_eq!(Refusals::default().refused(now, Duration::ZERO, 0.0), None);
+    }
+}

@@ -1,0 +1,74 @@
+//! Workers whose slots do not start: that is the worker's fault, as long as another one works or may still come.
+
+use std::time::Duration;
+
+use podpool_core::id::{Attempt, TaskId, WorkerId};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::State;
+use super::judge::{Report, is_out};
+use super::loss::GIVE_UP_AFTER;
+
+impl State {
+    /// A worker reports that a task could not begin, for none of its slots starts. It leaves; the task goes to another
+    /// one, uncharged.
+    pub(super) fn on_unfit(&mut self, now: Instant, id: TaskId, attempt: Attempt, report: &Report) {
+        self.note_unfit(now, report);
+        let story = self.attempt_report(attempt, report);
+        let Some(entry) = self
+            .table
+            .get_mut(id)
+            .filter(|entry| is_out(entry, attempt))
+        else {
+            return;
+        };
+        let history = entry.history.get_or_insert_default();
+        history.losses += 1;
+        let over = history.losses >= GIVE_UP_AFTER;
+        entry.cell.remember(story.clone());
+        history.attempts.push(story);
+        if over {
+            self.give_up(id);
+        } else {
+            // The worker has acknowledged what brought it: the next attempt is published here.
+            self.retry(now, id, Duration::ZERO);
+        }
+    }
+
+    /// Notes the worker, once, and ends the pool if it was the last that could have come.
+    fn note_unfit(&mut self, now: Instant, report: &Report) {
+        let id = report.execution.worker;
+        let worker = self.worker(now, id);
+        if std::mem::replace(&mut worker.unfit, true) {
+            return;
+        }
+        worker.hungry = None;
+        let name = worker.name.clone().unwrap_or_else(|| id.to_string().into());
+        let reason = &report.failure.message;
+        self.unfit.push(id);
+        if self.has_no_fit_worker() {
+            self.break_pool(reason);
+            return;
+        }
+        warn!(worker = %name, %reason, "the slots of a worker do not start; it leaves, and its tasks go to others");
+        self.drain_worker(id);
+    }
+
+    fn drain_worker(&mut self, id: WorkerId) {
+        self.drain.push(id);
+        self.control_changed = true;
+    }
+
+    /// Whether no worker is fit, and as many as are wanted have been tried in a row: until then others may be starting.
+    fn has_no_fit_worker(&self) -> bool {
+        let fit = self
+            .workers
+            .values()
+            .any(|worker| !worker.gone && !worker.unfit);
+        let workers = self.settings.workers.max(1);
+        let slots = self.settings.slots.div_ceil(workers).max(1);
+        let wanted = self.unfinished().div_ceil(slots).clamp(1, workers);
+        !fit && self.unfit.len() >= wanted
+    }
+}
