@@ -3,6 +3,10 @@
 use std::any::{Any, TypeId};
 use std::io::Write;
 
+use bincode::config::Config;
+use bincode::de::{BorrowDecode, BorrowDecoder, DecoderImpl};
+use bincode::error::{DecodeError, EncodeError};
+use bincode::serde::BorrowCompat;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,8 +14,10 @@ use serde::de::DeserializeOwned;
 use crate::outcome::{MESSAGE, displayed};
 
 mod piece;
+mod watched;
 
 pub use self::piece::{Lent, Owned};
+use self::watched::{TOO_DEEP, WatchedReader, WatchedWriter};
 
 /// The version of the encoding; part of every fingerprint.
 pub const VERSION: u8 = 1;
@@ -39,12 +45,17 @@ pub enum CodecError {
     /// The bytes are not such a value.
     #[error("the bytes cannot be decoded: {0}")]
     Decode(String),
+    /// Following the value would overflow the stack.
+    #[error(
+        "it is nested so deep that following it takes more than 1 MiB of stack; keep its parts in one vector, with indexes for links, or encode it to bytes first"
+    )]
+    TooDeep,
     /// The value ended before its bytes did.
     #[error("{0} bytes are left after the value")]
     Trailing(usize),
 }
 
-const fn config<const LIMIT: usize>() -> impl bincode::config::Config {
+const fn config<const LIMIT: usize>() -> impl Config {
     bincode::config::standard().with_limit::<LIMIT>()
 }
 
@@ -77,9 +88,13 @@ pub(crate) fn write<T: Serialize + ?Sized>(
     value: &T,
     writer: &mut impl Write,
 ) -> Result<(), CodecError> {
-    bincode::serde::encode_into_std_write(value, writer, bincode::config::standard())
-        .map(drop)
-        .map_err(|error| CodecError::Encode(displayed(&error, MESSAGE)))
+    let writer = WatchedWriter::new(writer);
+    bincode::serde::encode_into_writer(value, writer, bincode::config::standard()).map_err(
+        |error| match error {
+            EncodeError::Other(TOO_DEEP) => CodecError::TooDeep,
+            error => CodecError::Encode(displayed(&error, MESSAGE)),
+        },
+    )
 }
 
 /// Decodes a value that fills `bytes` exactly.
@@ -88,15 +103,23 @@ pub(crate) fn write<T: Serialize + ?Sized>(
 /// [`CodecError::Decode`] when the bytes are no such value, [`CodecError::Trailing`] when some are left.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let decoded = if bytes.len() <= SMALL {
-        bincode::serde::decode_from_slice(bytes, config::<SMALL_LIMIT>())
+        read(bytes, config::<SMALL_LIMIT>())
     } else {
-        bincode::serde::decode_from_slice(bytes, config::<LARGE_LIMIT>())
+        read(bytes, config::<LARGE_LIMIT>())
     };
-    let (value, read) = decoded.map_err(|error| CodecError::Decode(displayed(&error, MESSAGE)))?;
-    match bytes.len() - read {
-        0 => Ok(value),
-        left => Err(CodecError::Trailing(left)),
+    match decoded {
+        Ok((value, 0)) => Ok(value),
+        Ok((_, left)) => Err(CodecError::Trailing(left)),
+        Err(DecodeError::Other(TOO_DEEP)) => Err(CodecError::TooDeep),
+        Err(error) => Err(CodecError::Decode(displayed(&error, MESSAGE))),
     }
+}
+
+/// Decodes a value, and says how many bytes are left.
+fn read<T: DeserializeOwned>(bytes: &[u8], config: impl Config) -> Result<(T, usize), DecodeError> {
+    let mut decoder = DecoderImpl::new(WatchedReader::new(bytes), config, ());
+    let BorrowCompat(value) = BorrowCompat::borrow_decode(&mut decoder)?;
+    Ok((value, decoder.borrow_reader().left()))
 }
 
 /// Decodes the whole output of a task from bytes that are shared: a large [`Bytes`] is a part of them and not a copy.

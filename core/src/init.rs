@@ -23,9 +23,10 @@ pub const ROLE_VARIABLE: &str = "PODPOOL_ROLE";
 /// Its value in a worker process.
 pub const WORKER_ROLE: &str = "worker";
 
-/// What the value begins with in a slot; the worker's process id follows, and behind another colon the limit on open
-/// files that the slot must have, if its worker has a higher one.
-const SLOT_ROLE: &str = "slot:";
+/// What the value begins with in a slot. It holds the version: another version of this crate in the same program is not
+/// meant. The worker's process id follows, and behind another colon the limit on open files that the slot must have, if its
+/// worker has a higher one.
+const SLOT_ROLE: &str = concat!("slot:", env!("CARGO_PKG_VERSION"), ":");
 
 /// Exit code of a slot whose program builds an executor before it calls `init()`: `EX_USAGE`.
 const EXIT_SLOT_WITHOUT_INIT: i32 = 64;
@@ -53,9 +54,14 @@ pub enum Role {
 pub enum BuildRefused {
     /// `init()` has not run, so the processes would run the program's `main` instead of tasks.
     #[error(
-        "podpool is not initialised, so no process can be started: write #[podpool::main] on main, or call podpool::init() as its first line; in tests write podpool::test_slots!() once, or use Isolation::InProcess"
+        "podpool is not initialised, so no process can be started: write #[podpool::main] on main, or call podpool::init() as its first line; in a file of #[test]s write podpool::test_slots!() once, outside of any function (init() does not help there), or use Isolation::InProcess"
     )]
     NotInitialised,
+    /// `init()` was called inside a `#[test]`: the processes would run the program's other tests instead of tasks.
+    #[error(
+        "podpool::init() was called inside a #[test], where it can do nothing: each slot would run the other tests again; write podpool::test_slots!() once in the test file, outside of any function, or use Isolation::InProcess"
+    )]
+    InitInTest,
     /// This process runs tasks itself.
     #[error(
         "a task cannot build a pool of processes of its own: submit the tasks from the program that submitted this one"
@@ -65,13 +71,20 @@ pub enum BuildRefused {
 
 static ROLE: OnceLock<Role> = OnceLock::new();
 
+/// `init()` was called inside a `#[test]`.
+static CALLED_IN_TEST: OnceLock<()> = OnceLock::new();
+
 /// The `test_slots!()` of a libtest program.
 #[doc(hidden)]
 #[distributed_slice]
-pub static TEST_SLOTS: [&'static str];
+pub static PODPOOL_TEST_SLOTS_0_1_0: [&'static str];
+
+#[doc(hidden)]
+pub use PODPOOL_TEST_SLOTS_0_1_0 as TEST_SLOTS;
 
 /// Takes the process's role from its environment. In a slot this never returns: it runs tasks until its worker is
-/// done with it. It may be called more than once, and inside a runtime.
+/// done with it. It may be called more than once, and inside a runtime. Inside a `#[test]` it does nothing, and an executor
+/// needs [`test_slots!`](crate::test_slots).
 ///
 /// A worker or slot installs a tracing subscriber that writes to stderr what `RUST_LOG` asks for.
 pub fn init() -> Role {
@@ -110,6 +123,7 @@ pub fn may_build() -> Result<(), BuildRefused> {
         (None, Role::Slot) => leave(EXIT_SLOT_WITHOUT_INIT),
         (None, Role::Worker) => leave(EXIT_WORKER_WITHOUT_INIT),
         (None, Role::Master) if is_initialised() => Ok(()),
+        (None, Role::Master) if CALLED_IN_TEST.get().is_some() => Err(BuildRefused::InitInTest),
         (None, Role::Master) => Err(BuildRefused::NotInitialised),
     }
 }
@@ -223,6 +237,15 @@ fn begin(setup: Option<impl FnOnce()>) -> Role {
         return *role;
     }
     let assigned = Assigned::read();
+    if matches!(assigned, Assigned::Master) && is_test() {
+        // A slot would run main, which is libtest's, and with it every test. So this process stays what it was.
+        if CALLED_IN_TEST.set(()).is_ok()
+            && let Some(setup) = setup
+        {
+            setup();
+        }
+        return Role::Master;
+    }
     let role = *ROLE.get_or_init(|| assigned.role());
     #[cfg(unix)]
     let socket = if let Assigned::Slot(limit) = assigned {
@@ -242,6 +265,30 @@ fn begin(setup: Option<impl FnOnce()>) -> Role {
         live_as_slot(socket);
     }
     role
+}
+
+/// Whether libtest runs this code as a test. It leaves no other trace than its frames on the stack, which take long to
+/// read; so the main thread looks only where cargo puts test programs. (On it libtest runs tests one by one.)
+fn is_test() -> bool {
+    let is_main = thread::current().name() == Some("main");
+    let in_deps = || {
+        let program = std::env::current_exe().ok();
+        let directory = program.as_deref().and_then(std::path::Path::parent);
+        directory.is_some_and(|directory| directory.ends_with("deps"))
+    };
+    if is_main && !in_deps() {
+        return false;
+    }
+    let stack = std::backtrace::Backtrace::force_capture().to_string();
+    stack.lines().any(is_frame_of_libtest)
+}
+
+/// Whether a line of a stack's text names a function of the crate `test`, such as `  17: test::run_test::{{closure}}`.
+fn is_frame_of_libtest(line: &str) -> bool {
+    let function = line.split_once(": ").map_or(line, |(_, function)| function);
+    ["test::run_test", "test::__rust_begin_short_backtrace"]
+        .iter()
+        .any(|name| function.starts_with(name))
 }
 
 /// Moves the socket from stdin to a descriptor that no child of a task inherits, and gives the task an empty input.
@@ -365,6 +412,21 @@ mod tests {
         let limited = slot_role(7, Some(1024));
         assert_eq!(read_slot_role(&limited), Some(("7", Some(1024))));
         assert_eq!(read_slot_role(WORKER_ROLE), None);
+    }
+
+    #[test]
+    fn libtest_is_seen_on_the_stack_of_a_test_only() {
+        assert!(is_test());
+        let elsewhere = thread::spawn(is_test).join();
+        assert!(matches!(elsewhere, Ok(false)));
+        assert!(is_frame_of_libtest("  17: test::run_test_in_process"));
+        assert!(!is_frame_of_libtest("  17: mine::test::run_test"));
+    }
+
+    #[test]
+    fn a_role_of_another_version_is_not_meant() {
+        assert_eq!(read_slot_role("slot:0.0.0:7"), None);
+        assert_eq!(read_slot_role("slot:7"), None);
     }
 
     #[test]

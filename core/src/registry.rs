@@ -10,9 +10,15 @@ use crate::shape::ShapeError;
 use crate::task::TaskSpec;
 
 /// Every `#[task]` of every crate that is linked into the program adds itself here; [`Registry`] reads it.
+///
+/// Its name is a section of the program, and holds this crate's version: so two versions in one program each have tasks of
+/// their own. A test sees to it that the name follows the version.
 #[doc(hidden)]
 #[distributed_slice]
-pub static TASKS: [&'static TaskSpec];
+pub static PODPOOL_TASKS_0_1_0: [&'static TaskSpec];
+
+#[doc(hidden)]
+pub use PODPOOL_TASKS_0_1_0 as TASKS;
 
 /// Stack of the thread that traces shapes, in bytes. It is address space: only what a trace touches becomes memory.
 const TRACE_STACK: usize = 64 << 20;
@@ -218,4 +224,21 @@ fn lines<T: fmt::Display>(parts: impl Iterator<Item = T>) -> String {
         .map(|part| part.to_string())
         .collect::<Vec<_>>()
         .join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn sections_hold_the_version_so_that_two_versions_live_side_by_side() {
+        let version = env!("CARGO_PKG_VERSION")
+            .replace(['.', '-', '+'], "_")
+            .to_uppercase();
+        for (name, source) in [
+            ("PODPOOL_TASKS", include_str!("registry.rs")),
+            ("PODPOOL_TEST_SLOTS", include_str!("init.rs")),
+        ] {
+            let declared = format!("pub static {name}_{version}: [");
+            assert!(source.contains(&declared), "expected {declared:?}");
+        }
+    }
 }

@@ -87,7 +87,8 @@ pub struct TaskOptions {
     pub backoff: Backoff,
     /// Bytes that the slot's whole process may have resident while it runs the task: looked at every 50 ms, and past it
     /// the slot is killed, `OutOfMemory`. Default: no limit. A jump in between is not seen; the kernel's stop is set by
-    /// the executor's own limit, for every slot. Not for slots that are threads.
+    /// the executor's own limit, for every slot. A task whose limit is not more than an idle slot takes is rejected. Not for
+    /// slots that are threads.
     pub memory: Option<u64>,
     /// Whether several calls may travel in one parcel. Default: true.
     pub pack: bool,

@@ -27,6 +27,8 @@ use crate::run_payloads::{Payloads, asked_for};
 const BACKEND: &str = "PODPOOL_BACKEND";
 /// From asking a task to stop to killing its process.
 const GRACE: Duration = Duration::from_secs(5);
+/// Smallest memory limit: no process is as small.
+const SMALLEST_MEMORY: u64 = 1 << 20;
 /// Shortest lease on this machine.
 const SHORTEST_LEASE: Duration = Duration::from_millis(1);
 /// From a slot's start to its being ready, on this machine.
@@ -129,7 +131,8 @@ impl Builder {
 
     /// Bytes of memory that each slot's process may use. It is looked at every 50 ms, and the kernel refuses allocations
     /// far past it; either way the task is out of memory. A task's own `memory` may lower it while that task runs.
-    /// Default: no limit.
+    /// It must be more than an idle slot takes, some MiB: else `build()` refuses it, or the pool is broken and says both
+    /// numbers. Default: no limit.
     pub const fn memory(mut self, bytes: u64) -> Self {
         self.memory = Some(bytes);
         self
@@ -237,6 +240,11 @@ impl Builder {
     /// [`BuildError`]; nothing was started then.
     pub async fn build(self) -> Result<PodPoolExecutor, BuildError> {
         let backend = self.chosen_backend()?;
+        if let Some(bytes) = self.memory.filter(|bytes| *bytes < SMALLEST_MEMORY) {
+            let reason =
+                "no process is as small; use 1048576 (1 MiB) or more, in bytes, or leave it out";
+            return Err(setting("memory", bytes, reason));
+        }
         check_role(self.isolation)?;
         let registry = Registry::global().map_err(|error| BuildError::Registry(Box::new(error)))?;
         registry
@@ -370,6 +378,7 @@ fn check_role(isolation: Isolation) -> Result<(), BuildError> {
         Isolation::InProcess => Ok(()),
         Isolation::Process => may_build().map_err(|refused| match refused {
             BuildRefused::NestedPool => BuildError::NestedPool,
+            BuildRefused::InitInTest => BuildError::InitInTest,
             _ => BuildError::NotInitialised,
         }),
     }

@@ -21,9 +21,16 @@ pub enum BuildError {
     /// `init()` did not run, so a child process would run `main` again instead of tasks.
     #[error(
         "podpool is not initialised, so no process was started; put `#[podpool::main]` on main, or call \
-         `podpool::init()` as its first line, or, in a libtest file, write `podpool::test_slots!()` once"
+         `podpool::init()` as its first line; in a file of `#[test]`s write `podpool::test_slots!()` once, outside of any \
+         function (`init()` does not help there), or use `Isolation::InProcess`"
     )]
     NotInitialised,
+    /// `init()` was called inside a `#[test]`, so a child process would run the other tests again instead of tasks.
+    #[error(
+        "podpool::init() was called inside a #[test], where it can do nothing, so no process was started; write \
+         `podpool::test_slots!()` once in the test file, outside of any function, or use `Isolation::InProcess`"
+    )]
+    InitInTest,
     /// A task tried to build an executor of its own.
     #[error(
         "a task cannot build an executor inside its slot; submit what it wants to fan out from the master"

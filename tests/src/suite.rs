@@ -37,6 +37,7 @@ macro_rules! executor_suite {
             a_bad_run_name_is_refused();
             two_pools_work_side_by_side();
             clones_are_one_pool();
+            what_is_nested_too_deep_is_rejected();
         }
         $crate::rows! { $beds; map;
             results_come_in_order();

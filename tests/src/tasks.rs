@@ -391,3 +391,55 @@ pub fn storm_flaky(ctx: &TaskContext, n: u64, failures: u32) -> anyhow::Result<u
 pub fn storm_panic(n: u64) -> u64 {
     panic!("task {n} was told to panic")
 }
+
+/// A value of any depth.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Nested {
+    /// The innermost.
+    Core,
+    /// One around another.
+    Around(Box<Self>),
+}
+
+impl Nested {
+    /// So many around a core.
+    #[must_use]
+    pub fn new(depth: u32) -> Self {
+        (0..depth).fold(Self::Core, |inner, _| Self::Around(Box::new(inner)))
+    }
+
+    /// How many there are around the core.
+    #[must_use]
+    pub fn depth(&self) -> u32 {
+        let mut depth = 0;
+        let mut at = self;
+        while let Self::Around(inner) = at {
+            depth += 1;
+            at = inner;
+        }
+        depth
+    }
+}
+
+impl Drop for Nested {
+    /// One by one: what is tried is encoding and decoding, not the drop.
+    fn drop(&mut self) {
+        let Self::Around(first) = self else { return };
+        let mut next = std::mem::replace(&mut **first, Self::Core);
+        while let Self::Around(inner) = &mut next {
+            next = std::mem::replace(&mut **inner, Self::Core);
+        }
+    }
+}
+
+/// Makes a value of this depth.
+#[podpool::task]
+pub fn nest_deep(depth: u32) -> Nested {
+    Nested::new(depth)
+}
+
+/// Takes a value of any depth.
+#[podpool::task]
+pub fn depth_of(nested: Nested) -> u32 {
+    nested.depth()
+}

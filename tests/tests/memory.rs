@@ -1,8 +1,10 @@
 //! Tasks that take memory without end: only they fail, and the error says why.
 
-use podpool::TaskErrorKind;
+use podpool::{BuildError, TaskErrorKind};
 use podpool_tests::faults::meeting::Meeting;
-use podpool_tests::faults::tasks::{devour, devour_at_once, echo, hoard, hoard_within_limit, meet};
+use podpool_tests::faults::tasks::{
+    devour, devour_at_once, echo, gather_threads, hoard, hoard_within_limit, meet, too_modest,
+};
 use podpool_tests::faults::{built, describe, end, within};
 
 podpool::test_slots!();
@@ -88,5 +90,72 @@ async fn a_task_over_its_own_limit_is_out_of_memory_and_a_neighbour_without_one_
     let result = within("the neighbour", &mut beside).await;
     assert_eq!(result.expect("a result"), 160);
     assert!(beside.attempts().is_empty(), "{:?}", beside.attempts());
+    end(pool).await;
+}
+
+#[tokio::test]
+async fn stacks_of_sleeping_threads_are_no_memory() {
+    let pool = built(describe(1).memory(64 * MIB)).await;
+    for stack in [2 << 20, 8 << 20] {
+        let threads = within("the threads", pool.submit(gather_threads(64, stack))).await;
+        assert_eq!(threads.expect("a result"), 64);
+    }
+    end(pool).await;
+}
+
+#[tokio::test]
+async fn a_limit_that_no_slot_can_keep_is_refused_by_name() {
+    for bytes in [0, 1, MIB - 1] {
+        let refused = describe(1).memory(bytes).build().await;
+        let error = refused.expect_err("nothing is as small");
+        assert!(
+            matches!(&error, BuildError::Setting { name, .. } if name == "memory"),
+            "{error}"
+        );
+    }
+    let pool = built(describe(1).memory(MIB)).await;
+    let error = within("the refusal", pool.submit(echo(1)))
+        .await
+        .expect_err("an idle slot takes more");
+    assert_eq!(error.kind(), TaskErrorKind::PoolBroken, "{error}");
+    let said = error.to_string();
+    assert!(
+        said.contains("1048576 bytes") && said.contains("idle slot"),
+        "{said}"
+    );
+    let ended = within("the end of the pool", pool.shutdown()).await;
+    assert!(ended.is_err(), "it did not say that it broke");
+}
+
+#[tokio::test]
+async fn a_task_whose_own_limit_no_slot_can_keep_is_rejected_with_both_numbers() {
+    let pool = built(describe(1)).await;
+    let error = within("the refusal", pool.submit(too_modest()))
+        .await
+        .expect_err("an idle slot takes more");
+    assert_eq!(error.kind(), TaskErrorKind::Rejected, "{error}");
+    let said = error.message();
+    assert!(
+        said.contains("1048576 bytes") && said.contains("idle slot"),
+        "{said}"
+    );
+    assert_eq!(
+        within("another", pool.submit(echo(5)))
+            .await
+            .expect("a result"),
+        5
+    );
+    end(pool).await;
+}
+
+#[tokio::test]
+async fn a_limit_without_end_is_none() {
+    let pool = built(describe(1).memory(u64::MAX)).await;
+    assert_eq!(
+        within("a task", pool.submit(echo(5)))
+            .await
+            .expect("a result"),
+        5
+    );
     end(pool).await;
 }

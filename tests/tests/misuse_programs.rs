@@ -91,6 +91,7 @@ async fn a_role_from_the_shell_does_not_make_a_slot() {
         "slot",
         "nonsense",
         &format!("slot:{me}"),
+        &format!("slot:{}:{me}", env!("CARGO_PKG_VERSION")),
     ] {
         let output = run(
             env!("CARGO_BIN_EXE_misuse-clap"),

@@ -18,7 +18,7 @@ use rustix::process::{Signal, getpgrp, getpid, kill_current_process_group, kill_
 
 use crate::outcome::{Cause, Exit, Failure};
 use crate::registry::Registry;
-use crate::task::Place;
+use crate::task::{Place, TaskSpec};
 
 use super::desk::{Desk, Uplink};
 use super::output::BEGINNING;
@@ -130,6 +130,17 @@ impl Child {
         let mut runner = Runner::new(desk.clone(), place, registry, None);
         if let Some((index, arguments)) = setup.initializer
             && let Err(failure) = runner.initialize(index, &arguments)
+        {
+            send_failure(&desk, &failure);
+            return EXIT_SETUP;
+        }
+        let limited = |spec: &TaskSpec| spec.options.memory.is_some();
+        if setup.memory_limit.is_some() || registry.iter().any(limited) {
+            runner.rest(memory::own_resident());
+        }
+        if let Some(failure) = setup
+            .memory_limit
+            .and_then(|limit| memory::too_low("the pool's", limit, runner.resting()))
         {
             send_failure(&desk, &failure);
             return EXIT_SETUP;

@@ -42,6 +42,8 @@ pub(super) use self::handle::Handle;
 use self::handle::{Shared, State};
 use self::pipes::{Fate, Pipes};
 
+/// What a slot may take past its limit before it is ready: an initializer may not take memory without end.
+const UNREADY: u64 = 64 << 20;
 /// How often the memory of a slot is looked at that has a limit, or is at a task that has one.
 const SAMPLE: Duration = Duration::from_millis(50);
 /// The warning that memory cannot be looked at.
@@ -102,6 +104,8 @@ pub(super) fn start(
         death,
         give_up: None,
         sampler: memory_limit.map(|_| sampler()),
+        stop: None,
+        ready: false,
         verdict: Death {
             limit: memory_limit,
             ..Death::default()
@@ -174,6 +178,10 @@ struct Driver {
     death: DeathWatch,
     give_up: Option<Pin<Box<Sleep>>>,
     sampler: Option<Interval>,
+    /// Where the kernel stops the process, once it was looked at.
+    stop: Option<u64>,
+    /// Whether it said that it takes tasks.
+    ready: bool,
     verdict: Death,
     kernel_kills: Option<u64>,
     sink: Sink,
@@ -261,7 +269,10 @@ impl Driver {
         self.pipes.drain();
         self.publish_output();
         let event = match head.kind {
-            Type::Ready => SlotEvent::Ready,
+            Type::Ready => {
+                self.ready = true;
+                SlotEvent::Ready
+            }
             Type::SetupFailed => SlotEvent::SetupFailed(
                 codec::decode(body.entries())
                     .unwrap_or_else(|error| Failure::new(Cause::Broken, error.to_string())),
@@ -360,14 +371,21 @@ impl Driver {
             }
             return;
         };
-        let resident = memory::resident(shared.pid.as_raw_nonzero().get());
+        let usage = memory::usage(shared.pid.as_raw_nonzero().get());
+        if let (Some(usage), Some(limit)) = (usage, self.verdict.limit) {
+            memory::widen(shared.pid, limit, usage, &mut self.stop);
+        }
+        let resident = usage.map(|usage| usage.resident);
         if resident.is_none() {
             UNTOLD.call_once(|| {
                 tracing::warn!("this system does not tell how much memory a process uses: the memory limits of tasks are not kept");
             });
         }
         state.peak = state.peak.max(resident);
-        if resident.is_some_and(|resident| resident > limit) && !self.verdict.over_limit {
+        // A slot that takes more than its limit before its first task says so itself, with both numbers.
+        let margin = if self.ready { 0 } else { UNREADY };
+        let most = limit.saturating_add(margin);
+        if resident.is_some_and(|resident| resident > most) && !self.verdict.over_limit {
             self.verdict.over_limit = true;
             self.verdict.frame_then = state.flights.front();
             shared.kill(&mut state);

@@ -2,28 +2,49 @@
 
 use std::fs;
 
-use crate::outcome::Exit;
+use crate::outcome::{Cause, Exit, Failure};
 
-/// What a process may claim beyond its limit before the kernel refuses: the sampler should be first, and stacks of
-/// threads and pages that were never touched count for the kernel but not as memory in use.
-const SLACK: u64 = 128 << 20;
+/// What a process may claim beyond its limit before the kernel refuses: the sampler should be first, and for the kernel
+/// stacks of threads and pages that were never touched count as data. It is room for the stacks of 500 threads of std's,
+/// which may start between two looks; [`widen`] makes room for more.
+const SLACK: u64 = 1 << 30;
 
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 
 /// Whether this system tells how much memory a process uses: else no limit can be kept.
 pub fn memory_is_told() -> bool {
-    resident(rustix::process::getpid().as_raw_nonzero().get()).is_some()
+    own_resident().is_some()
 }
 
-/// Bytes that are resident now; `None` where the system does not tell.
-pub(super) fn resident(pid: i32) -> Option<u64> {
+/// What a process takes now, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// In memory.
+    pub(super) resident: u64,
+    /// Writable and its own, whether it was ever touched or not: what the kernel's limit counts.
+    pub(super) data: u64,
+}
+
+/// What a process takes; `None` where the system does not tell.
+pub(super) fn usage(pid: i32) -> Option<Usage> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    resident_pages(&statm).map(|pages| pages * rustix::param::page_size() as u64)
+    usage_in_pages(&statm, rustix::param::page_size() as u64)
 }
 
-fn resident_pages(statm: &str) -> Option<u64> {
-    statm.split_ascii_whitespace().nth(1)?.parse().ok()
+/// Bytes of this process that are resident; `None` where the system does not tell.
+pub(super) fn own_resident() -> Option<u64> {
+    let pid = rustix::process::getpid().as_raw_nonzero().get();
+    usage(pid).map(|usage| usage.resident)
+}
+
+fn usage_in_pages(statm: &str, page: u64) -> Option<Usage> {
+    let mut fields = statm.split_ascii_whitespace();
+    let mut bytes = |nth| Some(fields.nth(nth)?.parse::<u64>().ok()?.saturating_mul(page));
+    Some(Usage {
+        resident: bytes(1)?,
+        data: bytes(3)?,
+    })
 }
 
 /// The highest number of resident bytes since the process began; `None` where the system does not tell.
@@ -47,9 +68,7 @@ pub(super) fn set_stop(limit: u64) {
         .ok()
         .and_then(|status| status_field(&status, "VmData:"))
         .unwrap_or(0);
-    let stop = before
-        .saturating_add(limit)
-        .saturating_add(SLACK + limit / 4);
+    let stop = stop_for(limit, before);
     let old = getrlimit(Resource::Data);
     let stop = old.maximum.map_or(stop, |maximum| maximum.min(stop));
     let new = Rlimit {
@@ -59,6 +78,50 @@ pub(super) fn set_stop(limit: u64) {
     if let Err(error) = setrlimit(Resource::Data, new) {
         tracing::debug!(%error, "the kernel takes no limit for data; the sampler alone watches the memory");
     }
+}
+
+/// Where the kernel stops a process whose `unused` bytes count and are no memory.
+const fn stop_for(limit: u64, unused: u64) -> u64 {
+    let memory = limit.saturating_add(limit / 4);
+    memory.saturating_add(SLACK).saturating_add(unused)
+}
+
+/// Moves the stop of a slot's process away by what it has claimed and not touched since, such as stacks of threads.
+/// `last` is where the stop was put last; what the slot's process chose itself is taken for it at the first look.
+pub(super) fn widen(pid: rustix::process::Pid, limit: u64, usage: Usage, last: &mut Option<u64>) {
+    let wanted = stop_for(limit, usage.data.saturating_sub(usage.resident));
+    if last.is_none_or(|last| wanted <= last.saturating_add(SLACK / 4)) {
+        last.get_or_insert(wanted);
+        return;
+    }
+    *last = Some(wanted);
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+        // The slot inherited this process's hard limit.
+        let maximum = getrlimit(Resource::Data).maximum;
+        let new = Rlimit {
+            current: Some(maximum.map_or(wanted, |maximum| maximum.min(wanted))),
+            maximum,
+        };
+        if let Err(error) = prlimit(Some(pid), Resource::Data, new) {
+            tracing::debug!(%error, "the stop of a slot's memory cannot be moved");
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = pid;
+}
+
+/// Why nothing can run under a limit: an idle slot takes more by itself. `whose` names the limit.
+pub(super) fn too_low(whose: &str, limit: u64, resting: Option<u64>) -> Option<Failure> {
+    let resting = resting.filter(|resting| *resting >= limit)?;
+    let message = format!(
+        "{whose} memory limit of {limit} bytes is not more than the {resting} bytes that an idle slot of this program takes; give `memory` that much and what the tasks need"
+    );
+    Some(Failure {
+        retryable: false,
+        ..Failure::new(Cause::Rejected, message)
+    })
 }
 
 /// How often the kernel has killed for want of memory in this process's control group; of either version.
@@ -141,10 +204,32 @@ mod tests {
 
     #[test]
     fn what_proc_says_is_read() {
-        assert_eq!(resident_pages("5000 123 45 6 0 7 0\n"), Some(123));
+        let usage = Usage {
+            resident: 1230,
+            data: 70,
+        };
+        assert_eq!(usage_in_pages("5000 123 45 6 0 7 0\n", 10), Some(usage));
+        assert_eq!(usage_in_pages("5000 123 45\n", 10), None);
         let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmData:\t 10 kB\n";
         assert_eq!(status_field(status, "VmHWM:"), Some(2 << 20));
         assert_eq!(status_field(status, "VmSwap:"), None);
+    }
+
+    #[test]
+    fn the_stop_is_far_from_any_limit_and_never_overflows() {
+        assert_eq!(stop_for(100 << 20, 7), (125 << 20) + SLACK + 7);
+        assert_eq!(stop_for(u64::MAX, u64::MAX), u64::MAX);
+        assert!(u128::from(SLACK) >= 500 * (2 << 20), "500 stacks");
+    }
+
+    #[test]
+    fn a_limit_below_an_idle_slot_is_refused_with_both_numbers() {
+        assert!(too_low("its", 100, Some(99)).is_none() && too_low("its", 100, None).is_none());
+        let failure = too_low("its", 100, Some(7_000)).unwrap();
+        assert!(!failure.retryable);
+        for number in ["its memory limit of 100 ", "7000 bytes"] {
+            assert!(failure.message.contains(number), "{}", failure.message);
+        }
     }
 
     #[test]

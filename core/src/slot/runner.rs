@@ -22,9 +22,9 @@ use crate::registry::Registry;
 use crate::task::{Body, Place, TaskContext, TaskSpec};
 
 use super::desk::{Claim, Desk, Uplink, empty_results};
-use super::panics;
 use super::start_error::{Request, advice, patiently};
 use super::wire::{Garbled, Tasks};
+use super::{memory, panics};
 
 /// CPU time is told for executions that took at least this long.
 const CPU_FROM: Duration = Duration::from_millis(10);
@@ -43,6 +43,8 @@ pub(super) struct Runner<U> {
     runtime: Option<Runtime>,
     result: Vec<u8>,
     cpu: (Instant, Duration),
+    /// Bytes that the process takes before its first task, where some limit asks for it.
+    resting: Option<u64>,
     /// Drops an async task; only threads need it, processes are killed.
     kill: Option<CancellationToken>,
 }
@@ -61,6 +63,7 @@ impl<U: Uplink> Runner<U> {
             runtime: None,
             result: empty_results(),
             cpu: (Instant::now(), cpu_time()),
+            resting: None,
             kill,
         }
     }
@@ -68,6 +71,16 @@ impl<U: Uplink> Runner<U> {
     /// Whether an async task ran: dropping its runtime waits for each `spawn_blocking` that has begun.
     pub(super) const fn has_runtime(&self) -> bool {
         self.runtime.is_some()
+    }
+
+    /// Takes in what the process takes while it has no task.
+    pub(super) fn rest(&mut self, resting: Option<u64>) {
+        self.resting = resting;
+    }
+
+    /// What the process takes while it has no task, in bytes.
+    pub(super) const fn resting(&self) -> Option<u64> {
+        self.resting
     }
 
     /// Runs the initializer: a task like others, whose output nobody reads.
@@ -139,6 +152,11 @@ impl<U: Uplink> Runner<U> {
         let done: Result<(), Failure> =
             entry::put_done(&mut result, head.task, head.attempt, |output| {
                 let spec = self.spec(kind)?;
+                if let Some(limit) = spec.options.memory
+                    && let Some(failure) = memory::too_low("its", limit, self.resting)
+                {
+                    return Err(failure);
+                }
                 let (options, arguments) = entry[TASK_HEAD..].split_at(head.options);
                 apply(&mut context, spec, options, began)?;
                 let before = output.len();

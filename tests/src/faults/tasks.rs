@@ -188,6 +188,28 @@ pub fn hoard(meeting: PathBuf, mebibytes: usize) -> std::io::Result<usize> {
     Ok(taken.len() >> 20)
 }
 
+/// Starts so many threads with stacks of so many bytes, and lets them end when all are there.
+#[podpool::task]
+pub fn gather_threads(threads: usize, stack: usize) -> std::io::Result<usize> {
+    let door = std::sync::RwLock::new(());
+    std::thread::scope(|scope| {
+        // Opened at an error too.
+        let closed = door.write();
+        for _ in 0..threads {
+            let thread = std::thread::Builder::new().stack_size(stack);
+            thread.spawn_scoped(scope, || drop(door.read()))?;
+        }
+        drop(closed);
+        Ok(threads)
+    })
+}
+
+/// May take less than any process does.
+#[podpool::task(memory = "1MiB")]
+pub fn too_modest() -> u32 {
+    1
+}
+
 /// Like [`hoard`]; may take 64 MiB.
 #[podpool::task(memory = "64MiB")]
 pub fn hoard_within_limit(meeting: PathBuf, mebibytes: usize) -> std::io::Result<usize> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use podpool::{Attempt, BuildError, PodPoolExecutor, TaskErrorKind, TaskState};
 
-use crate::bed::{Bed, Need, built};
+use crate::bed::{Bed, Need, built, goes_on};
 use crate::block::block_on;
 use crate::run::{step_limit, within};
 use crate::tasks;
@@ -280,4 +280,24 @@ pub async fn clones_are_one_pool(bed: Bed) {
             .unwrap(),
         3
     );
+}
+
+/// A result or an argument that is nested so deep that following it would overflow the stack is an error of its task,
+/// and nothing else notices.
+pub async fn what_is_nested_too_deep_is_rejected(bed: Bed) {
+    let pool = bed.pool(1).await;
+    let deep = within("a deep result", pool.submit(tasks::nest_deep(500))).await;
+    assert_eq!(deep.unwrap().depth(), 500);
+    let back = pool.submit(tasks::depth_of(tasks::Nested::new(500)));
+    assert_eq!(within("a deep argument", back).await.unwrap(), 500);
+    for depth in [20_000, 300_000] {
+        let grown = within("the result", pool.submit(tasks::nest_deep(depth))).await;
+        let taken = pool.submit(tasks::depth_of(tasks::Nested::new(depth)));
+        let taken = within("the argument", taken).await;
+        for error in [grown.map(drop).unwrap_err(), taken.map(drop).unwrap_err()] {
+            assert_eq!(error.kind(), TaskErrorKind::Rejected, "{error}");
+            assert!(error.message().contains("nested so deep"), "{error}");
+        }
+    }
+    goes_on(&pool).await;
 }

@@ -161,6 +161,13 @@ pub(super) fn reason(ended: Ended, late: Option<Duration>) -> Failure {
             "it did not come to podpool::init(); what main does before that line must work in a slot too"
         }
     };
+    let (what, advice) = match ended.peak_rss.filter(|_| ended.out_of_memory) {
+        Some(peak) => (
+            format!("a slot passed its memory limit before it was ready, at {peak} bytes ({exit})"),
+            "give `memory` more than an idle slot takes",
+        ),
+        None => (what, advice),
+    };
     Failure {
         exit: Some(exit),
         peak_rss: ended.peak_rss,

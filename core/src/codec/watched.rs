@@ -1,0 +1,186 @@
+//! A bound on the stack that encoding and decoding take.
+//!
+//! serde follows a value by recursion: a list or a tree that is nested deep enough would overflow the stack, and that ends
+//! the process. The depth is measured by what it costs, which is how far the stack has grown since the beginning. A value
+//! can be endless only through a tag or a length, so whatever reads and writes bytes comes by often enough to look.
+
+use std::hint::black_box;
+use std::io::Write;
+
+use bincode::de::read::{BorrowReader, Reader};
+use bincode::enc::write::Writer;
+use bincode::error::{DecodeError, EncodeError};
+
+/// Most bytes of stack that one value takes: 1 MiB. Threads of std and of tokio have 2 MiB, so that what the caller took
+/// before, and the value's drop later, find room beside it.
+const MOST: usize = 1 << 20;
+
+/// What bincode is told when there is no more stack; nobody else reads it.
+pub(super) const TOO_DEEP: &str = "nested too deep";
+
+/// Where the stack stood at the beginning.
+#[derive(Clone, Copy, Debug)]
+struct Stack(usize);
+
+impl Stack {
+    #[inline]
+    fn here() -> Self {
+        let place = 0_u8;
+        Self(std::ptr::from_ref(black_box(&place)).addr())
+    }
+
+    #[inline]
+    fn is_spent(self) -> bool {
+        Self::here().0.abs_diff(self.0) > MOST
+    }
+}
+
+/// Reads from a slice while there is stack.
+#[derive(Debug)]
+pub(super) struct WatchedReader<'a> {
+    left: &'a [u8],
+    stack: Stack,
+}
+
+impl<'a> WatchedReader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            left: bytes,
+            stack: Stack::here(),
+        }
+    }
+
+    /// How many bytes were not read.
+    pub(super) const fn left(&self) -> usize {
+        self.left.len()
+    }
+
+    #[inline]
+    fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
+        if self.stack.is_spent() {
+            return Err(DecodeError::Other(TOO_DEEP));
+        }
+        let Some((taken, left)) = self.left.split_at_checked(length) else {
+            let additional = length - self.left.len();
+            return Err(DecodeError::UnexpectedEnd { additional });
+        };
+        self.left = left;
+        Ok(taken)
+    }
+}
+
+impl Reader for WatchedReader<'_> {
+    #[inline]
+    fn read(&mut self, bytes: &mut [u8]) -> Result<(), DecodeError> {
+        let taken = self.take(bytes.len())?;
+        bytes.copy_from_slice(taken);
+        Ok(())
+    }
+
+    /// Without stack there is nothing to see, so that `read` is called, which can say why.
+    #[inline]
+    fn peek_read(&mut self, length: usize) -> Option<&[u8]> {
+        self.left.get(..length).filter(|_| !self.stack.is_spent())
+    }
+
+    #[inline]
+    fn consume(&mut self, length: usize) {
+        self.left = self.left.get(length..).unwrap_or_default();
+    }
+}
+
+impl<'a> BorrowReader<'a> for WatchedReader<'a> {
+    #[inline]
+    fn take_bytes(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
+        self.take(length)
+    }
+}
+
+/// Writes on while there is stack.
+#[derive(Debug)]
+pub(super) struct WatchedWriter<'a, W> {
+    to: &'a mut W,
+    stack: Stack,
+}
+
+impl<'a, W: Write> WatchedWriter<'a, W> {
+    pub(super) fn new(to: &'a mut W) -> Self {
+        Self {
+            to,
+            stack: Stack::here(),
+        }
+    }
+}
+
+impl<W: Write> Writer for WatchedWriter<'_, W> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        if self.stack.is_spent() {
+            return Err(EncodeError::Other(TOO_DEEP));
+        }
+        self.to
+            .write_all(bytes)
+            .map_err(|inner| EncodeError::Io { inner, index: 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use crate::codec::{CodecError, decode, encode};
+
+    #[derive(Serialize, Deserialize)]
+    enum List {
+        End,
+        Next(Box<Self>),
+    }
+
+    impl Drop for List {
+        // Not by recursion, so that only encoding and decoding are tried.
+        fn drop(&mut self) {
+            let Self::Next(first) = self else { return };
+            let mut next = std::mem::replace(&mut **first, Self::End);
+            while let Self::Next(inner) = &mut next {
+                next = std::mem::replace(&mut **inner, Self::End);
+            }
+        }
+    }
+
+    fn list(depth: usize) -> List {
+        (0..depth).fold(List::End, |list, _| List::Next(Box::new(list)))
+    }
+
+    /// Bytes of a list of any depth: a tag for each.
+    fn bytes(depth: usize) -> Vec<u8> {
+        let mut bytes = vec![1; depth];
+        bytes.push(0);
+        bytes
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_an_error_on_a_thread_of_2_mib() {
+        let thread = std::thread::Builder::new().stack_size(2 << 20);
+        let tried = thread.spawn(|| {
+            assert_eq!(encode(&list(1_000)).unwrap(), bytes(1_000));
+            assert!(decode::<List>(&bytes(1_000)).is_ok());
+            for depth in [100_000, 1_000_000] {
+                assert_eq!(
+                    decode::<List>(&bytes(depth)).err(),
+                    Some(CodecError::TooDeep)
+                );
+                assert_eq!(encode(&list(depth)), Err(CodecError::TooDeep));
+            }
+        });
+        tried.unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn what_is_flat_may_be_of_any_length() {
+        let words = vec![Some("word".to_owned()); 300_000];
+        assert_eq!(
+            decode::<Vec<Option<String>>>(&encode(&words).unwrap()),
+            Ok(words)
+        );
+    }
+}
