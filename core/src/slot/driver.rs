@@ -106,6 +106,7 @@ pub(super) fn start(
         sampler: memory_limit.map(|_| sampler()),
         stop: None,
         ready: false,
+        resting: None,
         verdict: Death {
             limit: memory_limit,
             ..Death::default()
@@ -182,6 +183,8 @@ struct Driver {
     stop: Option<u64>,
     /// Whether it said that it takes tasks.
     ready: bool,
+    /// What it took when it was ready, in bytes.
+    resting: Option<u64>,
     verdict: Death,
     kernel_kills: Option<u64>,
     sink: Sink,
@@ -271,6 +274,8 @@ impl Driver {
         let event = match head.kind {
             Type::Ready => {
                 self.ready = true;
+                let usage = memory::usage(self.shared.pid.as_raw_nonzero().get());
+                self.resting = usage.map(|usage| usage.resident);
                 SlotEvent::Ready
             }
             Type::SetupFailed => SlotEvent::SetupFailed(
@@ -363,7 +368,9 @@ impl Driver {
     fn sample(&mut self) {
         let shared = self.shared.clone();
         let mut state = lock(&shared.state);
-        let limits = [self.verdict.limit, state.flights.limit()];
+        // A task whose limit is below what the idle slot took is rejected by the slot, with both numbers.
+        let kept = |limit: &u64| self.resting.is_none_or(|resting| *limit > resting);
+        let limits = [self.verdict.limit, state.flights.limit().filter(kept)];
         let Some(limit) = limits.into_iter().flatten().min() else {
             if !state.flights.has_limit() {
                 shared.limited.store(false, Ordering::Release);
