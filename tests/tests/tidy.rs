@@ -212,20 +212,21 @@ fn back_end(line: &str) -> Option<&'static str> {
     })
 }
 
+/// Left of a bare `+`, these are moments: with a long duration the sum panics.
+const MOMENTS: [&str; 9] = [
+    "now",
+    "Instant::now()",
+    "since",
+    "heard",
+    "*since",
+    "*at",
+    "since?",
+    "last",
+    "until",
+];
+
 #[test]
 fn moments_are_added_up_in_one_place() {
-    // Left of a bare `+`, these are moments: with a long duration the sum panics.
-    let moments = [
-        "now",
-        "Instant::now()",
-        "since",
-        "heard",
-        "*since",
-        "*at",
-        "since?",
-        "last",
-        "until",
-    ];
     refuse(
         "Instant + Duration may panic: use core's instant::after",
         |path, text| {
@@ -243,7 +244,7 @@ fn moments_are_added_up_in_one_place() {
                 .find(|line| {
                     let sums = line.match_indices(" + ").map(|(at, _)| &line[..at]);
                     sums.flat_map(|left| left.rsplit([' ', '(', '|', '.', '!']).next())
-                        .any(|left| moments.contains(&left) || left == ")")
+                        .any(|left| MOMENTS.contains(&left) || left == ")")
                         || line.contains("Instant::now() + ")
                 })
                 .map(|line| line.trim().to_owned())

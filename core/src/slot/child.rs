@@ -23,7 +23,7 @@ use crate::task::{Place, TaskSpec};
 use super::desk::{Desk, Uplink};
 use super::output::BEGINNING;
 use super::progress::{self, Epoch};
-use super::runner::Runner;
+use super::runner::{Runner, too_low};
 use super::socket::{RECEIVE, SEND};
 use super::start_error::{EXIT_SHORTAGE, Request, advice, is_shortage};
 use super::wire::{self, Garbled, HEAD, Head, SetupBody, Tasks, Type};
@@ -140,7 +140,7 @@ impl Child {
         }
         if let Some(failure) = setup
             .memory_limit
-            .and_then(|limit| memory::too_low("the pool's", limit, runner.resting()))
+            .and_then(|limit| too_low("the pool's", limit, runner.resting()))
         {
             send_failure(&desk, &failure);
             return EXIT_SETUP;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::outcome::{Cause, Exit, Failure};
+use crate::outcome::Exit;
 
 /// What a process may claim beyond its limit before the kernel refuses: the sampler should be first, and for the kernel
 /// stacks of threads and pages that were never touched count as data. It is room for the stacks of 500 threads of std's,
@@ -112,18 +112,6 @@ pub(super) fn widen(pid: rustix::process::Pid, limit: u64, usage: Usage, last: &
     let _ = pid;
 }
 
-/// Why nothing can run under a limit: an idle slot takes more by itself. `whose` names the limit.
-pub(super) fn too_low(whose: &str, limit: u64, resting: Option<u64>) -> Option<Failure> {
-    let resting = resting.filter(|resting| *resting >= limit)?;
-    let message = format!(
-        "{whose} memory limit of {limit} bytes is not more than the {resting} bytes that an idle slot of this program takes; give `memory` that much and what the tasks need"
-    );
-    Some(Failure {
-        retryable: false,
-        ..Failure::new(Cause::Rejected, message)
-    })
-}
-
 /// How often the kernel has killed for want of memory in this process's control group; of either version.
 pub(super) fn kernel_kills() -> Option<u64> {
     let group = fs::read_to_string("/proc/self/cgroup").ok()?;
@@ -220,16 +208,6 @@ mod tests {
         assert_eq!(stop_for(100 << 20, 7), (125 << 20) + SLACK + 7);
         assert_eq!(stop_for(u64::MAX, u64::MAX), u64::MAX);
         assert!(u128::from(SLACK) >= 500 * (2 << 20), "500 stacks");
-    }
-
-    #[test]
-    fn a_limit_below_an_idle_slot_is_refused_with_both_numbers() {
-        assert!(too_low("its", 100, Some(99)).is_none() && too_low("its", 100, None).is_none());
-        let failure = too_low("its", 100, Some(7_000)).unwrap();
-        assert!(!failure.retryable);
-        for number in ["its memory limit of 100 ", "7000 bytes"] {
-            assert!(failure.message.contains(number), "{}", failure.message);
-        }
     }
 
     #[test]

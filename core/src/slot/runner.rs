@@ -22,9 +22,9 @@ use crate::registry::Registry;
 use crate::task::{Body, Place, TaskContext, TaskSpec};
 
 use super::desk::{Claim, Desk, Uplink, empty_results};
+use super::panics;
 use super::start_error::{Request, advice, patiently};
 use super::wire::{Garbled, Tasks};
-use super::{memory, panics};
 
 /// CPU time is told for executions that took at least this long.
 const CPU_FROM: Duration = Duration::from_millis(10);
@@ -153,7 +153,7 @@ impl<U: Uplink> Runner<U> {
             entry::put_done(&mut result, head.task, head.attempt, |output| {
                 let spec = self.spec(kind)?;
                 if let Some(limit) = spec.options.memory
-                    && let Some(failure) = memory::too_low("its", limit, self.resting)
+                    && let Some(failure) = too_low("its", limit, self.resting)
                 {
                     return Err(failure);
                 }
@@ -302,6 +302,18 @@ fn apply(
     Ok(())
 }
 
+/// Why nothing can run under a limit: an idle slot takes more by itself. `whose` names the limit.
+pub(super) fn too_low(whose: &str, limit: u64, resting: Option<u64>) -> Option<Failure> {
+    let resting = resting.filter(|resting| *resting >= limit)?;
+    let message = format!(
+        "{whose} memory limit of {limit} bytes is not more than the {resting} bytes that an idle slot of this program takes; give `memory` that much and what the tasks need"
+    );
+    Some(Failure {
+        retryable: false,
+        ..Failure::new(Cause::Rejected, message)
+    })
+}
+
 fn check_length(output: usize) -> Result<(), Failure> {
     if output > MAX_OUTPUT - HEADS {
         let message = format!("its output of {output} bytes is larger than a message can be");
@@ -327,4 +339,19 @@ fn cpu_time() -> Duration {
 #[cfg(not(unix))]
 const fn cpu_time() -> Duration {
     Duration::ZERO
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_below_an_idle_slot_is_refused_with_both_numbers() {
+        assert!(too_low("its", 100, Some(99)).is_none() && too_low("its", 100, None).is_none());
+        let failure = too_low("its", 100, Some(7_000)).unwrap();
+        assert!(!failure.retryable);
+        for number in ["its memory limit of 100 ", "7000 bytes"] {
+            assert!(failure.message.contains(number), "{}", failure.message);
+        }
+    }
 }
