@@ -74,11 +74,13 @@ impl<U: Uplink> Runner<U> {
     }
 
     /// Takes in what the process takes while it has no task.
+    #[cfg(unix)]
     pub(super) fn rest(&mut self, resting: Option<u64>) {
         self.resting = resting;
     }
 
     /// What the process takes while it has no task, in bytes.
+    #[cfg(unix)]
     pub(super) const fn resting(&self) -> Option<u64> {
         self.resting
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::instant::after;
 use crate::outcome::{Exit, Ran};
 
 use super::super::effect::{Effect, Probe};
@@ -47,7 +48,7 @@ impl State {
         let slot = &mut self.slots[at];
         slot.phase = Phase::Leaving;
         slot.ask(Request::Exit, now, time);
-        slot.place_until = Some(now + EXITS);
+        slot.place_until = Some(after(now, EXITS));
     }
 
     /// How long a slot may take to exit: the grace, and no less than an ordinary exit takes.

@@ -78,11 +78,13 @@ impl State {
             self.revoked_at = None;
             return;
         }
-        let at = *self.revoked_at.get_or_insert(now + self.settings.lease);
+        let at = *self
+            .revoked_at
+            .get_or_insert(after(now, self.settings.lease));
         if now < at {
             return;
         }
-        self.revoked_at = Some(now + self.settings.lease);
+        self.revoked_at = Some(after(now, self.settings.lease));
         let before = now.checked_sub(self.settings.lease * LEASES);
         let before = before.filter(|before| self.is_hungry(*before));
         let held = before.map(|before| self.held(before)).unwrap_or_default();

@@ -99,7 +99,8 @@ impl RetiredList {
         }
         let (before, looks) = (self.ranges.len(), self.looks);
         self.ranges.retain(|first, range| {
-            range.since + LOOKS >= looks || (*first..=range.last).any(|task| holds(TaskId(task)))
+            range.since.saturating_add(LOOKS) >= looks
+                || (*first..=range.last).any(|task| holds(TaskId(task)))
         });
         self.ranges.len() < before
     }
