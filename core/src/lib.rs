@@ -9,6 +9,8 @@ pub mod codec;
 pub mod conformance;
 pub mod envelope;
 pub mod fleet;
+#[doc(hidden)]
+pub mod forked;
 pub mod id;
 pub mod inherited;
 pub mod init;
@@ -23,6 +25,8 @@ pub mod retry;
 pub mod shape;
 pub mod slot;
 pub mod task;
+#[doc(hidden)]
+pub mod thrown;
 pub mod worker;
 
 #[doc(hidden)]

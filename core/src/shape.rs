@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::codec;
+use crate::{codec, thrown};
 
 mod model;
 mod parts;
@@ -138,7 +138,8 @@ where
 
 /// Traces one type. A panic of its own code is an error like a refusal.
 fn trace_one<T: Serialize + DeserializeOwned>() -> Result<String, ShapeError> {
-    catch_unwind(AssertUnwindSafe(search::run::<T>)).unwrap_or_else(|_| {
+    catch_unwind(AssertUnwindSafe(search::run::<T>)).unwrap_or_else(|panic| {
+        thrown::discard(panic);
         let name = std::any::type_name::<T>();
         Err(ShapeError::refused(name, "", "its own code panicked"))
     })

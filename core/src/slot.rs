@@ -25,6 +25,8 @@ mod socket;
 #[cfg(unix)]
 mod spawn;
 mod start_error;
+mod stdout;
+mod threads;
 #[cfg_attr(not(unix), expect(dead_code, reason = "threads need a part of it"))]
 mod wire;
 
@@ -54,6 +56,9 @@ pub use self::memory::memory_is_told;
 pub(crate) use self::socket::is_local_socket;
 pub(crate) use self::start_error::EXIT_SHORTAGE;
 pub use self::start_error::{Request, StartError, advice, is_shortage};
+
+/// Stack of a slot's threads beside the one that runs tasks; thread-local variables of the program lie in it too.
+const SMALL_STACK: usize = 512 * 1024;
 
 /// The number that a worker gives to a slot; a replaced slot has another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

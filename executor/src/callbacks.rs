@@ -16,6 +16,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
+use podpool_core::forked::Origin;
 use podpool_core::panics::panic_text;
 use tokio::sync::oneshot;
 
@@ -166,8 +167,11 @@ fn start(number: u64, ran: Arc<AtomicU64>) -> io::Result<Sender<Job>> {
 }
 
 fn run_all(jobs: &Receiver<Job>, ran: &AtomicU64) {
+    let origin = Origin::here();
     while let Ok(job) = jobs.recv() {
         run_here(job);
+        // A child that a callback forked would run the next ones again.
+        origin.end_copy();
         ran.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -199,6 +203,15 @@ mod tests {
         ended.expect("it does not hang")
     }
 
+    /// Panics when it is dropped.
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a bomb");
+        }
+    }
+
     #[tokio::test]
     async fn callbacks_run_in_order_elsewhere_and_survive_a_panic() {
         let callbacks = Callbacks::default();
@@ -208,6 +221,9 @@ mod tests {
             callbacks.queue(Box::new(move || {
                 sender.send((n, thread::current().id())).unwrap();
                 assert_ne!(n, 50, "callbacks may panic");
+                if n == 70 {
+                    std::panic::panic_any(Bomb);
+                }
             }));
         }
         bounded(callbacks.idle()).await;

@@ -16,7 +16,8 @@ use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, recvmsg, send};
 use rustix::process::{Signal, getpgrp, getpid, kill_current_process_group, kill_process};
 
-use crate::outcome::{Cause, Exit, Failure};
+use crate::forked::Origin;
+use crate::outcome::{Cause, Exit, Failure, Ran, wall_clock};
 use crate::registry::Registry;
 use crate::task::{Place, TaskSpec};
 
@@ -27,7 +28,7 @@ use super::runner::{Runner, too_low};
 use super::socket::{RECEIVE, SEND};
 use super::start_error::{EXIT_SHORTAGE, Request, advice, is_shortage};
 use super::wire::{self, Garbled, HEAD, Head, SetupBody, Tasks, Type};
-use super::{memory, panics};
+use super::{SMALL_STACK, memory, panics};
 
 /// Exit code of a slot that was told to end.
 const DONE: i32 = 0;
@@ -42,8 +43,6 @@ const LOOK: Duration = Duration::from_millis(500);
 const READ: usize = 64 * 1024;
 /// A read buffer past this many bytes is let go when it is empty.
 const KEPT: usize = 4 << 20;
-/// Stack of the threads beside the one that runs tasks; thread-local variables of the program lie in it too.
-const SMALL_STACK: usize = 512 * 1024;
 
 /// Runs the slot until it is told to end.
 pub(crate) fn serve(data: OwnedFd) -> ! {
@@ -127,6 +126,7 @@ impl Child {
             worker: setup.worker.into(),
             node: setup.node.into(),
         };
+        report_last_words(&desk);
         let mut runner = Runner::new(desk.clone(), place, registry, None);
         if let Some((index, arguments)) = setup.initializer
             && let Err(failure) = runner.initialize(index, &arguments)
@@ -164,19 +164,16 @@ fn mark_beginning() {
 fn run_frames(feed: &mut Feed, runner: &mut Runner<Wire>, cell: &OwnedFd) {
     let epoch = Epoch::now();
     loop {
-        let (head, body) = match feed.next() {
-            Ok(next) => next,
-            Err(reason) => die(&reason),
-        };
+        let Ok((head, body)) = feed.next() else { die() };
         match head.kind {
             Type::Tasks | Type::NotedTasks => {
                 let tasks = &feed.bytes[body];
                 if let Err(Garbled) = run_frame(runner, head, tasks, cell, epoch) {
-                    die(&Lost::Garbled(Garbled));
+                    die();
                 }
             }
             Type::Exit => return,
-            _ => die(&Lost::Garbled(Garbled)),
+            _ => die(),
         }
     }
 }
@@ -196,6 +193,24 @@ fn run_frame(
             let _ = progress::write(cell, head.number, index, epoch.nanos(began));
         }
     })
+}
+
+/// Reports a panic that ends the process: its task has failed, and nothing else that the slot was given has begun.
+fn report_last_words(desk: &Arc<Desk<Wire>>) {
+    let (desk, origin) = (desk.clone(), Origin::here());
+    panics::report_to(move |mut failure, began| {
+        // A child that the task forked must not speak for it.
+        origin.end_copy();
+        failure.ran = Some(Box::new(Ran {
+            started: began.and_then(wall_clock),
+            pid: Some(std::process::id()),
+            cpu: None,
+        }));
+        if !desk.fail_running(&failure, began) {
+            send_failure(&desk, &failure);
+        }
+        desk.uplink(|wire| wire.send(&wire::message(Type::Ends, 0, b"")));
+    });
 }
 
 fn send_failure(desk: &Desk<Wire>, failure: &Failure) {
@@ -264,8 +279,8 @@ fn obey(desk: &Desk<Wire>, control: OwnedFd) {
             }
             _ => Err(Lost::Garbled(Garbled)),
         });
-        if let Err(reason) = heard {
-            die(&reason);
+        if heard.is_err() {
+            die();
         }
     }
 }
@@ -281,7 +296,7 @@ pub(crate) fn end_without(worker: String, is_child_of: fn(&str) -> bool) {
         while is_child_of(&worker) {
             thread::sleep(LOOK);
         }
-        die(&Lost::Gone)
+        die()
     };
     let thread = thread::Builder::new().name("podpool-parent".to_owned());
     if let Err(error) = thread.stack_size(SMALL_STACK).spawn(watch) {
@@ -301,8 +316,9 @@ enum Lost {
 }
 
 /// Ends the process and all that its tasks started: nobody would hear of a result.
-fn die(reason: &Lost) -> ! {
-    tracing::debug!("the slot ends at once: {reason}");
+///
+/// Nothing is said of it: the worker that would read it has gone, and a task may hold the lock of stderr for ever.
+fn die() -> ! {
     // A slot leads its own group, unless a task changed that: then others may be in it, who are spared.
     if getpgrp() == getpid() {
         let _ = kill_current_process_group(Signal::KILL);
@@ -382,7 +398,7 @@ impl Wire {
             match send(&self.0, bytes, SEND) {
                 Ok(sent) => bytes = &bytes[sent..],
                 Err(Errno::INTR) => {}
-                Err(error) => die(&Lost::Socket(error)),
+                Err(_) => die(),
             }
         }
     }

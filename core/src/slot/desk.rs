@@ -220,6 +220,29 @@ impl<U: Uplink> Desk<U> {
         }
     }
 
+    /// Answers for the task that runs, which ends with its process; what waits goes with it. False when none runs.
+    #[cfg(unix)]
+    pub(super) fn fail_running(
+        &self,
+        failure: &crate::outcome::Failure,
+        began: Option<Instant>,
+    ) -> bool {
+        let Some((task, attempt)) = lock(&self.current)
+            .task
+            .as_ref()
+            .map(|(task, attempt, _)| (*task, *attempt))
+        else {
+            return false;
+        };
+        let now = Instant::now();
+        let elapsed = began.map_or(Duration::ZERO, |began| now.duration_since(began));
+        let mut result = empty_results();
+        crate::envelope::entry::put_failed(&mut result, task, attempt, elapsed, failure);
+        self.finished(&mut result, now);
+        self.flush();
+        true
+    }
+
     /// Starts no more tasks of `frame`, and says how many began.
     pub(super) fn revoke(&self, frame: u64) {
         let kept = {

@@ -111,6 +111,7 @@ pub(super) fn start(
             limit: memory_limit,
             ..Death::default()
         },
+        confessed: false,
         kernel_kills: memory::kernel_kills(),
         sink: Sink { id, events },
     };
@@ -186,6 +187,8 @@ struct Driver {
     /// What it took when it was ready, in bytes.
     resting: Option<u64>,
     verdict: Death,
+    /// The slot said that it ends by itself, and which task is to blame.
+    confessed: bool,
     kernel_kills: Option<u64>,
     sink: Sink,
 }
@@ -299,6 +302,10 @@ impl Driver {
                     frame: head.number,
                     kept: state.flights.revoked(head.number, kept, Instant::now()),
                 }
+            }
+            Type::Ends => {
+                self.confessed = true;
+                return Ok(());
             }
             _ => return Err(Garbled),
         };
@@ -423,7 +430,7 @@ impl Driver {
             Vec::new()
         };
         self.verdict.frame_now = front;
-        let innocent = self.verdict.is_of_another();
+        let innocent = self.confessed || self.verdict.is_of_another();
         let running = state.flights.running(cell).filter(|_| !innocent);
         self.sink.send(SlotEvent::Exited {
             exit,

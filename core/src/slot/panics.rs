@@ -1,18 +1,56 @@
-//! Where a task panicked: the hook notes it, the failure says it.
+//! What is known of a panic: the hook notes its message and its place, and who catches it looks there.
+//!
+//! A caught value does not tell whether the hook ran for it: `resume_unwind` throws without. So a note counts for the
+//! panic with its message only, and only while the task runs that was running then.
 
-use std::any::Any;
-use std::cell::RefCell;
+use std::any::{Any, TypeId};
+use std::cell::{Cell, RefCell};
 use std::panic::{self, PanicHookInfo};
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, TryLockError};
+
+use tokio::time::Instant;
 
 use crate::outcome::{Cause, Failure, MESSAGE, displayed};
+use crate::thrown;
 
-thread_local! {
-    /// The place of this thread's last panic.
-    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+/// Notes that are kept of one task; older ones go.
+const NOTES: usize = 16;
+/// Bytes of a message by which a note is known again: more than a failure keeps, so that the cut shows.
+const KNOWN_BY: usize = MESSAGE + 4;
+/// How the standard library says that a panic cannot unwind: it aborts after the hook.
+const CANNOT_UNWIND: [&str; 2] = [
+    "panic in a destructor during cleanup",
+    "panic in a function that cannot unwind",
+];
+
+/// A panic for which the hook ran.
+#[derive(Debug, PartialEq, Eq)]
+struct Note {
+    kind: TypeId,
+    text: Option<String>,
+    place: Option<String>,
 }
 
-/// Notes the place of every panic, and lets the hook that was there before go on: it prints the message.
+/// Who is told of a panic that ends the process, and when the running task began.
+type Report = Box<dyn Fn(Failure, Option<Instant>)>;
+
+thread_local! {
+    /// The panics on this thread since its task began, the newest last.
+    static NOTES_HERE: RefCell<Vec<Note>> = const { RefCell::new(Vec::new()) };
+    /// Whether tasks run on this thread.
+    static RUNS_TASKS: Cell<bool> = const { Cell::new(false) };
+    /// When the task began that runs now; none between tasks.
+    static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+    static REPORT: RefCell<Option<Report>> = const { RefCell::new(None) };
+}
+
+/// The panics on threads that run no tasks: those that a task started.
+static NOTES_ELSEWHERE: Mutex<Vec<Note>> = Mutex::new(Vec::new());
+/// Whether there are any, so that a short task need not lock.
+static ANY_ELSEWHERE: AtomicBool = AtomicBool::new(false);
+
+/// Notes every panic, and lets the hook that was there before go on: it prints the message.
 pub(super) fn install_hook() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
@@ -20,24 +58,98 @@ pub(super) fn install_hook() {
         panic::set_hook(Box::new(move |info| {
             note(info);
             before(info);
+            if ends_the_process(info) {
+                report();
+            }
         }));
     });
 }
 
-fn note(info: &PanicHookInfo<'_>) {
-    let place = info.location().map(ToString::to_string);
-    // A thread that is being torn down has no such cell any more, and nobody asks for it.
-    let _ = PLACE.try_with(|cell| *cell.borrow_mut() = place);
+/// Tells `report` of a panic in this thread's task that ends the process.
+#[cfg(unix)]
+pub(super) fn report_to(report: impl Fn(Failure, Option<Instant>) + 'static) {
+    REPORT.with(|cell| *cell.borrow_mut() = Some(Box::new(report)));
 }
 
-/// The failure of a task that panicked.
-pub(super) fn failure(payload: &(dyn Any + Send)) -> Failure {
-    let text = payload
-        .downcast_ref::<&'static str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without a message");
-    let place = PLACE.with(|cell| cell.borrow_mut().take());
+fn note(info: &PanicHookInfo<'_>) {
+    let note = Note {
+        kind: info.payload().type_id(),
+        text: info.payload_as_str().map(|text| known_by(text).to_owned()),
+        place: info.location().map(ToString::to_string),
+    };
+    // A thread that is being torn down has no such cells any more, and nobody asks for them.
+    if RUNS_TASKS.try_with(Cell::get) == Ok(true) {
+        let _ = NOTES_HERE.try_with(|notes| {
+            if let Ok(mut notes) = notes.try_borrow_mut() {
+                push(&mut notes, note);
+            }
+        });
+        return;
+    }
+    // A hook waits for nothing: in a forked child a lock may be held for ever.
+    let mut notes = match NOTES_ELSEWHERE.try_lock() {
+        Ok(notes) => notes,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => return,
+    };
+    push(&mut notes, note);
+    ANY_ELSEWHERE.store(true, Ordering::Release);
+}
+
+fn push(notes: &mut Vec<Note>, note: Note) {
+    if notes.len() >= NOTES {
+        notes.remove(0);
+    }
+    notes.push(note);
+}
+
+fn known_by(text: &str) -> &str {
+    &text[..text.floor_char_boundary(KNOWN_BY)]
+}
+
+/// Whether the process aborts after the hook: it was built so, or this panic cannot unwind.
+fn ends_the_process(info: &PanicHookInfo<'_>) -> bool {
+    cfg!(panic = "abort") || info.payload_as_str().is_some_and(cannot_unwind)
+}
+
+fn cannot_unwind(text: &str) -> bool {
+    CANNOT_UNWIND.contains(&text)
+}
+
+/// Reports the panic that was noted last on this thread, if a task runs here.
+fn report() {
+    let Ok(Some(began)) = BEGAN.try_with(Cell::get) else {
+        return;
+    };
+    let Ok(failure) = NOTES_HERE.try_with(|notes| last_words(&notes.borrow())) else {
+        return;
+    };
+    // Taken out, so that a panic within does not come back here.
+    let report = REPORT.try_with(|cell| cell.borrow_mut().take());
+    if let Ok(Some(report)) = report {
+        report(failure, Some(began));
+    }
+}
+
+/// The failure of a task whose panic ends the process. What the library adds about the abort is not the panic itself.
+fn last_words(notes: &[Note]) -> Failure {
+    let text = |note: &Note| note.text.clone().unwrap_or_default();
+    let adds = |note: &&Note| note.text.as_deref().is_some_and(cannot_unwind);
+    let added = notes.last().filter(adds).map(text);
+    let cause = notes.iter().rev().find(|note| !adds(note));
+    let mut failure = panicked(
+        cause
+            .and_then(|note| note.text.as_deref())
+            .unwrap_or(thrown::NO_MESSAGE),
+        cause.and_then(|note| note.place.as_deref()),
+    );
+    if let Some(added) = added {
+        failure.message = format!("{} ({added})", failure.message);
+    }
+    failure
+}
+
+fn panicked(text: &str, place: Option<&str>) -> Failure {
     let mut message = displayed(text, MESSAGE);
     if let Some(place) = place {
         message = format!("{message}, at {place}");
@@ -45,25 +157,149 @@ pub(super) fn failure(payload: &(dyn Any + Send)) -> Failure {
     Failure::new(Cause::Panicked, message)
 }
 
+/// The panics of the tasks of one thread.
+#[derive(Debug)]
+pub(super) struct Panics {
+    /// Whether this process runs one task at a time: then what other threads throw is that task's.
+    alone: bool,
+}
+
+impl Panics {
+    /// Of the tasks of the calling thread.
+    pub(super) fn of_this_thread(alone: bool) -> Self {
+        RUNS_TASKS.set(true);
+        Self { alone }
+    }
+
+    /// A task begins: what was noted before is of others.
+    pub(super) fn begin(&self, now: Instant) {
+        BEGAN.set(Some(now));
+        NOTES_HERE.with(|notes| notes.borrow_mut().clear());
+        if self.alone && ANY_ELSEWHERE.load(Ordering::Acquire) {
+            ANY_ELSEWHERE.store(false, Ordering::Release);
+            super::desk::lock(&NOTES_ELSEWHERE).clear();
+        }
+    }
+
+    /// The task's body has ended.
+    pub(super) fn end(&self) {
+        BEGAN.set(None);
+    }
+
+    /// The failure of the task that threw `payload`; it is dropped.
+    pub(super) fn failure(&self, payload: Box<dyn Any + Send>) -> Failure {
+        let kind = (*payload).type_id();
+        let known = thrown::text(&*payload).map(known_by);
+        let matches = |note: &&Note| note.kind == kind && note.text.as_deref() == known;
+        let here = NOTES_HERE.with(|notes| {
+            let notes = notes.borrow();
+            let note = notes.iter().rev().find(matches);
+            note.and_then(|note| note.place.clone())
+        });
+        let place = here.or_else(|| {
+            let notes = self.alone.then(|| super::desk::lock(&NOTES_ELSEWHERE))?;
+            let mut places = notes.iter().filter(matches).map(|note| &note.place);
+            let first = places.next()?;
+            // The same words from two places: either may be meant.
+            places.all(|place| place == first).then(|| first.clone())?
+        });
+        let failure = panicked(thrown::message(&*payload), place.as_deref());
+        thrown::discard(payload);
+        failure
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::panic::{catch_unwind, panic_any, resume_unwind};
+    use std::thread;
+
     use super::*;
+
+    fn failed(panics: &Panics, body: impl FnOnce() + panic::UnwindSafe) -> String {
+        panics.begin(Instant::now());
+        let payload = catch_unwind(body).unwrap_err();
+        let failure = panics.failure(payload);
+        panics.end();
+        assert_eq!(failure.cause, Cause::Panicked);
+        failure.message
+    }
+
+    /// Panics, and gives the line.
+    const LINE: u32 = line!() + 2;
+    fn unlucky() {
+        panic!("no {}", "luck");
+    }
+
+    fn caught(body: fn()) {
+        catch_unwind(body).unwrap_err();
+    }
 
     #[test]
     fn a_panic_tells_its_message_and_its_place() {
         install_hook();
-        let payload = panic::catch_unwind(|| panic!("no {}", "luck")).unwrap_err();
-        let failure = failure(&*payload);
-        assert_eq!(failure.cause, Cause::Panicked);
+        let panics = Panics::of_this_thread(false);
+        let message = failed(&panics, unlucky);
+        assert!(message.starts_with("no luck, at "), "{message}");
+        assert!(message.contains(&format!("panics.rs:{LINE}:")), "{message}");
+        let message = failed(&panics, || panic_any(5));
         assert!(
-            failure.message.starts_with("no luck, at "),
-            "{}",
-            failure.message
+            message.starts_with("a panic without a message, at "),
+            "{message}"
         );
-        assert!(
-            failure.message.contains("panics.rs:"),
-            "{}",
-            failure.message
+    }
+
+    #[test]
+    fn a_panic_without_a_hook_has_no_place_of_another() {
+        install_hook();
+        let panics = Panics::of_this_thread(false);
+        failed(&panics, unlucky);
+        let resumed = || resume_unwind(Box::new("no luck".to_owned()));
+        assert_eq!(
+            failed(&panics, resumed),
+            "no luck",
+            "it was of another task"
+        );
+        let message = failed(&panics, || {
+            caught(|| panic!("caught"));
+            resume_unwind(Box::new("thrown"));
+        });
+        assert_eq!(message, "thrown", "another panic of the same task");
+        let message = failed(&panics, || {
+            caught(|| panic!("thrown"));
+            caught(|| panic!("caught"));
+            resume_unwind(Box::new(7));
+        });
+        assert_eq!(message, "a panic without a message");
+    }
+
+    #[test]
+    fn a_panic_of_a_thread_that_the_task_started_has_its_own_place() {
+        install_hook();
+        let joined = |body: fn()| match thread::spawn(body).join() {
+            Ok(()) => unreachable!(),
+            Err(panic) => resume_unwind(panic),
+        };
+        let alone = Panics::of_this_thread(true);
+        let message = failed(&alone, move || joined(unlucky));
+        assert!(message.contains(&format!("panics.rs:{LINE}:")), "{message}");
+        let beside = Panics::of_this_thread(false);
+        assert_eq!(failed(&beside, move || joined(unlucky)), "no luck");
+    }
+
+    #[test]
+    fn what_the_library_adds_about_an_abort_stands_behind_the_panic() {
+        let note = |text: &str, place: &str| Note {
+            kind: TypeId::of::<&str>(),
+            text: Some(text.to_owned()),
+            place: Some(place.to_owned()),
+        };
+        let mut notes = vec![note("early", "a.rs:1:1"), note("late", "b.rs:2:2")];
+        assert_eq!(last_words(&notes).message, "late, at b.rs:2:2");
+        notes.push(note(CANNOT_UNWIND[1], "core.rs:3:3"));
+        assert_eq!(
+            last_words(&notes).message,
+            "late, at b.rs:2:2 (panic in a function that cannot unwind)"
         );
     }
 }

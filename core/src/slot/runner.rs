@@ -1,8 +1,8 @@
 //! Runs the tasks of a frame, one after another, and survives what they throw.
 
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 #[cfg(unix)]
@@ -15,6 +15,7 @@ use crate::cancellation::Cancellation;
 use crate::codec;
 use crate::envelope::EntryOptions;
 use crate::envelope::entry::{self, MAX_OUTPUT, TASK_HEAD, TaskHead};
+use crate::forked::Origin;
 use crate::id::{Attempt, ExecutionId, TaskId, WorkerId};
 use crate::instant::{NEVER, after};
 use crate::outcome::{Cause, Failure, Ran, wall_clock};
@@ -22,14 +23,18 @@ use crate::registry::Registry;
 use crate::task::{Body, Place, TaskContext, TaskSpec};
 
 use super::desk::{Claim, Desk, Uplink, empty_results};
-use super::panics;
+use super::panics::Panics;
 use super::start_error::{Request, advice, patiently};
+use super::stdout::Stdout;
 use super::wire::{Garbled, Tasks};
 
 /// CPU time is told for executions that took at least this long.
 const CPU_FROM: Duration = Duration::from_millis(10);
 /// How old a reading of the CPU clock may be: it costs more than a short task.
 const CPU_AGE: Duration = Duration::from_millis(1);
+/// A body that took less has neither forked nor started a thread: the system needs several times as long for either.
+/// What must be looked up then costs as much as a short task.
+const LONG: Duration = Duration::from_micros(1);
 /// Room that the heads of a message take from what an output may fill.
 const HEADS: usize = 64;
 
@@ -47,6 +52,10 @@ pub(super) struct Runner<U> {
     resting: Option<u64>,
     /// Drops an async task; only threads need it, processes are killed.
     kill: Option<CancellationToken>,
+    origin: Origin,
+    panics: Panics,
+    /// What tasks print to; only of a process, a thread prints to its program's own.
+    stdout: Option<Stdout>,
 }
 
 impl<U: Uplink> Runner<U> {
@@ -64,6 +73,9 @@ impl<U: Uplink> Runner<U> {
             result: empty_results(),
             cpu: (Instant::now(), cpu_time()),
             resting: None,
+            origin: Origin::here(),
+            panics: Panics::of_this_thread(kill.is_none()),
+            stdout: kill.is_none().then(Stdout::new),
             kill,
         }
     }
@@ -97,7 +109,9 @@ impl<U: Uplink> Runner<U> {
             },
             Cancellation::default(),
         );
-        self.invoke(spec, &context, arguments, &mut Vec::new())
+        let (_, returned) = self.invoke(spec, &context, arguments, &mut Vec::new(), Instant::now());
+        self.before_results();
+        returned
     }
 
     /// Runs a frame; `note` hears the index and the start of each task before it begins.
@@ -131,8 +145,12 @@ impl<U: Uplink> Runner<U> {
                     began = self.run_task(head, this, tasks.kind(head.kind), context, began);
                 }
             }
+            if index + 1 == tasks.count {
+                self.before_results();
+            }
             self.desk.finished(&mut self.result, began);
         }
+        self.before_results();
         self.desk.end();
         Ok(())
     }
@@ -162,8 +180,8 @@ impl<U: Uplink> Runner<U> {
                 let (options, arguments) = entry[TASK_HEAD..].split_at(head.options);
                 apply(&mut context, spec, options, began)?;
                 let before = output.len();
-                let returned = self.invoke(spec, &context, arguments, output);
-                ended = Instant::now();
+                let (at, returned) = self.invoke(spec, &context, arguments, output, began);
+                ended = at;
                 returned?;
                 check_length(output.len() - before)?;
                 Ok(ended - began)
@@ -223,36 +241,71 @@ impl<U: Uplink> Runner<U> {
         }
     }
 
-    /// Runs a body; whatever it throws becomes a failure.
+    /// What was printed goes out, as far as it does at once.
+    fn before_results(&mut self) {
+        if let Some(stdout) = &mut self.stdout {
+            stdout.before_results();
+        }
+    }
+
+    /// Runs a body; whatever it throws becomes a failure. Gives when it ended.
     fn invoke(
         &mut self,
         spec: &TaskSpec,
         context: &TaskContext,
         arguments: &[u8],
         output: &mut Vec<u8>,
-    ) -> Result<(), Failure> {
-        let ended = match spec.body {
-            Body::Sync(body) => catch_unwind(AssertUnwindSafe(|| body(context, arguments, output))),
-            Body::Async(body) => {
-                let kill = self.kill.clone();
-                let runtime = self.runtime()?;
-                catch_unwind(AssertUnwindSafe(|| {
-                    let task = body(context, arguments, output);
-                    match kill {
-                        None => runtime.block_on(task),
-                        Some(kill) => runtime.block_on(until_killed(task, kill)),
-                    }
-                }))
-            }
-        };
-        // The worker must have read what the task printed before its result. Costs 14 ns when it printed nothing.
-        if self.kill.is_none() {
-            drop(std::io::stdout().flush());
+        began: Instant,
+    ) -> (Instant, Result<(), Failure>) {
+        if let Body::Async(_) = spec.body
+            && let Err(failure) = self.make_runtime()
+        {
+            return (began, Err(failure));
         }
-        ended.unwrap_or_else(|payload| Err(panics::failure(&*payload)))
+        self.panics.begin(began);
+        let returned = self.call(spec.body, context, arguments, output);
+        let ended = Instant::now();
+        let long = ended.duration_since(began) >= LONG;
+        if long {
+            // Before anything is written: a child of a task's fork holds its parent's sockets and buffers.
+            self.origin.end_copy();
+        }
+        let returned = returned.unwrap_or_else(|payload| Err(self.panics.failure(payload)));
+        self.panics.end();
+        // The worker must have read what the task printed before its result. Costs 14 ns when it printed nothing.
+        if let Some(stdout) = &mut self.stdout {
+            stdout.after_body(long, ended);
+        }
+        (ended, returned)
     }
 
-    fn runtime(&mut self) -> Result<&Runtime, Failure> {
+    /// Calls a body.
+    fn call(
+        &self,
+        body: Body,
+        context: &TaskContext,
+        arguments: &[u8],
+        output: &mut Vec<u8>,
+    ) -> thread::Result<Result<(), Failure>> {
+        match (body, &self.runtime) {
+            (Body::Sync(body), _) => {
+                catch_unwind(AssertUnwindSafe(|| body(context, arguments, output)))
+            }
+            (Body::Async(body), Some(runtime)) => catch_unwind(AssertUnwindSafe(|| {
+                let task = body(context, arguments, output);
+                match self.kill.clone() {
+                    None => runtime.block_on(task),
+                    Some(kill) => runtime.block_on(until_killed(task, kill)),
+                }
+            })),
+            (Body::Async(_), None) => {
+                Ok(Err(Failure::new(Cause::Failed, "its slot has no runtime")))
+            }
+        }
+    }
+
+    /// Makes the runtime of async tasks, if it is not there yet.
+    fn make_runtime(&mut self) -> Result<(), Failure> {
         if self.runtime.is_none() {
             let make = || {
                 let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -266,9 +319,7 @@ impl<U: Uplink> Runner<U> {
             })?;
             self.runtime = Some(runtime);
         }
-        self.runtime
-            .as_ref()
-            .ok_or_else(|| Failure::new(Cause::Failed, "its slot has no runtime"))
+        Ok(())
     }
 }
 

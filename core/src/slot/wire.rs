@@ -60,12 +60,14 @@ pub(super) enum Type {
     SetupFailed = 18,
     /// Up: results of the frame of this number.
     Results = 19,
+    /// Up: the process ends by itself; what was not answered by then has not begun.
+    Ends = 21,
     /// Up: the first tasks of the frame, as many as the body says, ran or run; the others never will.
     Revoked = 20,
 }
 
 impl Type {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Setup,
         Self::Tasks,
         Self::NotedTasks,
@@ -76,6 +78,7 @@ impl Type {
         Self::SetupFailed,
         Self::Results,
         Self::Revoked,
+        Self::Ends,
     ];
 
     fn of(byte: u8) -> Option<Self> {
