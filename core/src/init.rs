@@ -249,6 +249,7 @@ fn begin(setup: Option<impl FnOnce()>) -> Role {
     let role = *ROLE.get_or_init(|| assigned.role());
     #[cfg(unix)]
     let socket = if let Assigned::Slot(limit) = assigned {
+        leave_terminal();
         limit.into_iter().for_each(slot::restore);
         // The socket leaves stdin before any code of the user's can read from it.
         Some(take_socket())
@@ -289,6 +290,28 @@ fn is_frame_of_libtest(line: &str) -> bool {
     ["test::run_test", "test::__rust_begin_short_backtrace"]
         .iter()
         .any(|name| function.starts_with(name))
+}
+
+/// Leaves the controlling terminal, so that a task that opens `/dev/tty` gets an error. A read from it, or a change of its
+/// modes, would stop this process for ever, as the terminal stops a job in the background.
+///
+/// The worker starts a slot as the leader of its own process group, so that Ctrl-C does not reach it and a kill of the
+/// group reaches no other process. A leader cannot begin a session. So the slot joins its worker's group for an instant,
+/// and then leads a group of its old number again, in a session of its own.
+#[cfg(unix)]
+fn leave_terminal() {
+    use rustix::process::{getpgid, getpgrp, getpid, getppid, setpgid, setsid};
+    if getpgrp() == getpid()
+        && let Some(worker) = getppid()
+        && let Ok(its) = getpgid(Some(worker))
+    {
+        let _ = setpgid(None, Some(its));
+    }
+    if setsid().is_err() {
+        // The program started children before init(), which are in the old group: the slot stays with them, and with its
+        // terminal.
+        let _ = setpgid(None, None);
+    }
 }
 
 /// Moves the socket from stdin to a descriptor that no child of a task inherits, and gives the task an empty input.

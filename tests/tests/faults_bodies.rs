@@ -1,4 +1,5 @@
-//! Bodies that do to their slot what a body should not: they fork, throw what cannot be dropped, keep stdout's lock.
+//! Bodies that do to their slot what a body should not: they fork, throw what cannot be dropped, keep stdout's lock,
+//! read the terminal.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,6 +8,7 @@
 )]
 
 use std::panic::{catch_unwind, panic_any, resume_unwind};
+use std::process::Stdio;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -16,7 +18,10 @@ use fork::{Fork, fork};
 use podpool::{Isolation, PodPoolExecutor, TaskErrorKind, TaskFuture};
 use podpool_tests::bed::Bed;
 use podpool_tests::faults::{built, describe, end, within};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use tokio::process::Command;
 
 podpool::test_slots!();
 
@@ -227,6 +232,27 @@ async fn a_panic_that_aborts_is_reported_once_and_harms_no_other_task() {
     assert_eq!(error.kind(), TaskErrorKind::Panicked, "{error}");
     assert_eq!(error.attempts().len(), 1, "{error}");
     end(pool).await;
+}
+
+#[tokio::test]
+async fn a_task_that_reads_the_terminal_gets_an_error() {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let terminal = openpt(flags).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let path = ptsname(&terminal, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let its = open(path, flags, Mode::empty()).unwrap();
+    let mut master = Command::new(env!("CARGO_BIN_EXE_faults-terminal"));
+    master
+        .arg("take")
+        .stdin(Stdio::from(its))
+        .kill_on_drop(true);
+    let output = within("the master", master.output()).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let no_such_device = "error Some(6)";
+    let expected = ["terminal true", "leads true", no_such_device];
+    assert!(said.lines().eq(expected), "{output:?}");
 }
 
 /// Leaves a thread behind that holds stdout's lock for ever; prints before, and leaves the line open.

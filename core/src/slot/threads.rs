@@ -41,7 +41,7 @@ mod tests {
         let ended = std::sync::Arc::new(std::sync::Mutex::new(ended));
         for _ in 0..200 {
             let ended = ended.clone();
-            thread::spawn(move || drop(ended.lock().unwrap().recv()));
+            thread::spawn(move || ended.lock().unwrap().recv());
         }
         assert!(super::count().unwrap() > before + 100);
         drop(end);
