@@ -86,6 +86,7 @@ impl Topics {
         let created = SystemTime::now();
         let labels = RunLabels {
             run: run.clone(),
+            name: None,
             created,
             deadline: created + Duration::from_secs(3600),
         };

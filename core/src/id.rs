@@ -3,48 +3,87 @@
 //! Each is its own type, so that a task's number is never taken for an attempt's.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Longest name of a run, in bytes: it becomes part of topic names and label values,
-/// and a Kubernetes label value holds 63 characters.
+/// Longest id of a run, in bytes: it becomes part of the names of topics, Jobs and pods, of which the shortest, a pod's
+/// host name, holds 63 characters.
 pub const MAX_RUN_ID: usize = 40;
 
-/// The name of a run: lower-case letters, digits and `-`, at most [`MAX_RUN_ID`] bytes.
+/// Longest name of a run, in bytes: what a label of Kubernetes or Pub/Sub holds.
+pub const MAX_RUN_NAME: usize = 63;
+
+/// Characters of a run's id that are drawn, five bits each.
+const DRAWN: usize = 12;
+
+/// The identity of a run, for ever: its name, cut where it is long, and 60 random bits, as `nightly-5c0x8m2r7kqd`. It is
+/// part of every name that the run makes and of every message, so two runs of one name share nothing. Lower-case
+/// letters, digits and `-`, at most [`MAX_RUN_ID`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RunId(Arc<str>);
 
+/// What a person calls a run: lower-case letters, digits and `-`, at most [`MAX_RUN_NAME`] bytes. Any number of runs may
+/// have the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RunName(Arc<str>);
+
 impl RunId {
-    /// Checks a name that a person gave.
+    /// Checks an id that comes from elsewhere: from a message, a label, or a person who copied it.
     ///
     /// # Errors
-    /// [`InvalidRunId`] when the name is empty, too long, starts or ends with `-`, or holds another character.
-    pub fn new(name: &str) -> Result<Self, InvalidRunId> {
-        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-        let edge = |byte: Option<&u8>| byte.is_none_or(|b| *b == b'-');
-        let bytes = name.as_bytes();
-        let sound = bytes.len() <= MAX_RUN_ID
-            && bytes.iter().copied().all(allowed)
-            && !edge(bytes.first())
-            && !edge(bytes.last());
-        if sound {
-            Ok(Self(name.into()))
+    /// [`InvalidRunId`] when it is empty, too long, starts or ends with `-`, or holds another character.
+    pub fn new(id: &str) -> Result<Self, InvalidRunId> {
+        if is_sound(id, MAX_RUN_ID) {
+            Ok(Self(id.into()))
         } else {
-            Err(InvalidRunId(name.to_owned()))
+            Err(InvalidRunId(id.to_owned()))
         }
     }
 
-    /// A fresh name for a run that nobody named, such as `run-3k9x0c2m4q7d`.
+    /// A fresh id for a run of this name.
+    #[must_use]
+    pub fn of(name: &RunName) -> Self {
+        Self::begins_with(name.as_str())
+    }
+
+    /// A fresh id for a run that nobody named, such as `run-5c0x8m2r7kqd`.
     #[must_use]
     pub fn random() -> Self {
-        const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-        let mut random = fastrand::Rng::new();
-        let tail: String = (0..12)
-            .map(|_| char::from(ALPHABET[random.usize(..ALPHABET.len())]))
-            .collect();
-        Self(format!("run-{tail}").into())
+        Self::begins_with("run")
+    }
+
+    fn begins_with(name: &str) -> Self {
+        // Letters and digits that are not taken for each other.
+        const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+        let room = MAX_RUN_ID - DRAWN - 1;
+        let name = name.get(..room).unwrap_or(name).trim_end_matches('-');
+        let bits = fresh_bits();
+        let digit = |place: usize| char::from(ALPHABET[(bits >> (5 * place)) as usize % 32]);
+        let drawn: String = (0..DRAWN).map(digit).collect();
+        Self(format!("{name}-{drawn}").into())
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl RunName {
+    /// Checks a name that a person gave.
+    ///
+    /// # Errors
+    /// [`InvalidRunName`] when it is empty, too long, starts or ends with `-`, or holds another character.
+    pub fn new(name: &str) -> Result<Self, InvalidRunName> {
+        if is_sound(name, MAX_RUN_NAME) {
+            Ok(Self(name.into()))
+        } else {
+            Err(InvalidRunName(name.to_owned()))
+        }
     }
 
     /// The name.
@@ -54,7 +93,30 @@ impl RunId {
     }
 }
 
+fn is_sound(text: &str, longest: usize) -> bool {
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    let edge = |byte: Option<&u8>| byte.is_none_or(|b| *b == b'-');
+    let bytes = text.as_bytes();
+    bytes.len() <= longest
+        && bytes.iter().copied().all(allowed)
+        && !edge(bytes.first())
+        && !edge(bytes.last())
+}
+
+/// 64 bits that no other process draws. The standard library keys its hasher with the system's randomness; a generator
+/// that is seeded by clock and thread could give two machines that were started together the same.
+fn fresh_bits() -> u64 {
+    // The process, in case it is the fork of one that has drawn before.
+    RandomState::new().hash_one(std::process::id())
+}
+
 impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for RunName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -63,8 +125,8 @@ impl fmt::Display for RunId {
 impl TryFrom<String> for RunId {
     type Error = InvalidRunId;
 
-    fn try_from(name: String) -> Result<Self, Self::Error> {
-        Self::new(&name)
+    fn try_from(id: String) -> Result<Self, Self::Error> {
+        Self::new(&id)
     }
 }
 
@@ -74,12 +136,19 @@ impl From<RunId> for String {
     }
 }
 
-/// A name that cannot be a run's.
+/// Text that cannot be a run's id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "invalid run name {0:?}: use 1 to {MAX_RUN_ID} lower-case letters, digits and '-', with a letter or digit at both ends"
+    "invalid run id {0:?}: use 1 to {MAX_RUN_ID} lower-case letters, digits and '-', with a letter or digit at both ends"
 )]
 pub struct InvalidRunId(String);
+
+/// Text that cannot be a run's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "invalid run name {0:?}: use 1 to {MAX_RUN_NAME} lower-case letters, digits and '-', with a letter or digit at both ends"
+)]
+pub struct InvalidRunName(String);
 
 /// The sequence number of a task within its run, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -120,7 +189,7 @@ impl WorkerId {
     /// A fresh identifier.
     #[must_use]
     pub fn random() -> Self {
-        Self(fastrand::u64(..))
+        Self(fresh_bits())
     }
 }
 
@@ -147,10 +216,12 @@ impl fmt::Display for ExecutionId {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
-    fn run_names_are_checked() {
+    fn run_ids_are_checked() {
         for good in ["a", "backfill-2026-11", &"x".repeat(MAX_RUN_ID)] {
             assert_eq!(RunId::new(good).unwrap().as_str(), good);
         }
@@ -160,9 +231,52 @@ mod tests {
     }
 
     #[test]
-    fn random_run_names_pass_their_own_check() {
-        let id = RunId::random();
-        assert_eq!(RunId::new(id.as_str()).unwrap(), id);
-        assert_ne!(id, RunId::random());
+    fn names_may_be_as_long_as_a_label() {
+        for good in ["a", "nightly", &"x".repeat(MAX_RUN_NAME)] {
+            assert_eq!(RunName::new(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "A",
+            "a b",
+            "ü",
+            &"x".repeat(MAX_RUN_NAME + 1),
+        ] {
+            assert!(RunName::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_id_begins_with_the_name_and_is_never_drawn_twice() {
+        let name = RunName::new("nightly").unwrap();
+        let ids: HashSet<RunId> = (0..10_000).map(|_| RunId::of(&name)).collect();
+        assert_eq!(ids.len(), 10_000);
+        for id in &ids {
+            assert_eq!(RunId::new(id.as_str()).as_ref(), Ok(id));
+            let drawn = id.as_str().strip_prefix("nightly-").unwrap();
+            assert_eq!(drawn.len(), DRAWN);
+        }
+        // Every place of the twelve takes every one of the 32 characters.
+        for place in 0..DRAWN {
+            let drawn = |id: &RunId| id.as_str().as_bytes()["nightly-".len() + place];
+            assert_eq!(ids.iter().map(drawn).collect::<HashSet<_>>().len(), 32);
+        }
+        assert!(RunId::random().as_str().starts_with("run-"));
+        assert_ne!(RunId::random(), RunId::random());
+    }
+
+    #[test]
+    fn a_long_name_is_cut_and_the_id_stays_sound() {
+        let long = RunName::new(&"x".repeat(MAX_RUN_NAME)).unwrap();
+        let id = RunId::of(&long);
+        assert_eq!(id.as_str().len(), MAX_RUN_ID);
+        assert_eq!(RunId::new(id.as_str()).as_ref(), Ok(&id));
+        // Cut right behind a hyphen: there is one, not two.
+        let hyphens = RunName::new(&format!("{}--y", "x".repeat(25))).unwrap();
+        let id = RunId::of(&hyphens);
+        assert_eq!(id.as_str().len(), 25 + 1 + DRAWN, "{id}");
+        assert_eq!(RunId::new(id.as_str()).as_ref(), Ok(&id));
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use podpool_core::id::RunId;
+use podpool_core::id::{RunId, RunName};
 use podpool_core::init::{BuildRefused, may_build};
 use podpool_core::queue::Queue;
 use podpool_core::registry::Registry;
@@ -70,6 +70,7 @@ pub struct Builder {
     isolation: Isolation,
     backend: Option<Backend>,
     run: Option<String>,
+    run_id: Option<RunId>,
     retries: Option<u32>,
     memory: Option<u64>,
     grace: Option<Duration>,
@@ -117,7 +118,9 @@ impl Builder {
         self
     }
 
-    /// Names the run: 1 to 40 lower-case letters, digits and `-`. Default: a random name.
+    /// Names the run, for people, labels and `gc`: 1 to 63 lower-case letters, digits and `-`. Default: no name. Every run
+    /// has an id of its own besides, [`run_id`](PodPoolExecutor::run_id), which begins with the name and is part of all
+    /// that the run makes and sends: two runs of one name share nothing but the name.
     pub fn run(mut self, name: impl Into<String>) -> Self {
         self.run = Some(name.into());
         self
@@ -220,6 +223,13 @@ impl Builder {
         self
     }
 
+    /// Gives the run this id in place of a fresh one, for tests that must know it before.
+    #[doc(hidden)]
+    pub fn exact_run_id(mut self, id: RunId) -> Self {
+        self.run_id = Some(id);
+        self
+    }
+
     /// Wraps the queues on the master's side, for tests with faults.
     #[doc(hidden)]
     pub fn decorate_queues(mut self, decorator: QueueDecorator) -> Self {
@@ -294,9 +304,11 @@ impl Builder {
             let reason = "a worker cannot renew it in time; use 1 ms or more, or leave it out";
             return Err(setting("lease", format_args!("{lease:?}"), reason));
         }
+        let name = self.run_name()?;
         Ok(Local {
             slots: self.workers(workers)?,
-            run: self.run_id()?,
+            run: self.run_id(name.as_ref()),
+            name,
             isolation: self.isolation,
             max_tasks_per_slot: self.max_tasks_per_slot,
             retries: self.retries,
@@ -333,11 +345,15 @@ impl Builder {
         u32::try_from(workers).map_err(too_large)
     }
 
-    fn run_id(&self) -> Result<RunId, BuildError> {
-        match &self.run {
-            None => Ok(RunId::random()),
-            Some(name) => RunId::new(name).map_err(|error| setting("run", name, error)),
-        }
+    fn run_name(&self) -> Result<Option<RunName>, BuildError> {
+        let name = self.run.as_deref();
+        let check = |name: &str| RunName::new(name).map_err(|error| setting("run", name, error));
+        name.map(check).transpose()
+    }
+
+    fn run_id(&self, name: Option<&RunName>) -> RunId {
+        let given = self.run_id.clone();
+        given.unwrap_or_else(|| name.map_or_else(RunId::random, RunId::of))
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use podpool_core::envelope::{Seal, VERSION};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
-use podpool_core::id::RunId;
+use podpool_core::id::{RunId, RunName};
 use podpool_core::panics::caught;
 use podpool_core::queue::Queue;
 use podpool_core::queue::refusals::BROKER_TIMEOUT;
@@ -64,6 +64,7 @@ const GUARD_ENDS: Duration = Duration::from_secs(60);
 /// A cluster executor's description, checked.
 pub(crate) struct Cluster {
     pub(crate) run: RunId,
+    pub(crate) name: Option<RunName>,
     pub(crate) workers: u32,
     pub(crate) spec: WorkerSpec,
     pub(crate) project: Option<String>,
@@ -113,7 +114,12 @@ type Met = (Owner, mpsc::UnboundedReceiver<Owner>);
 ///
 /// Everything that speaks to a service lives on that thread's runtime: the caller's may be busy or absent.
 pub(crate) async fn start(cluster: Cluster) -> Result<PodPoolExecutor, BuildError> {
-    let home = Home::prepare(&cluster.run, cluster.slots(), cluster.reporting.clone())?;
+    let home = Home::prepare(
+        &cluster.run,
+        cluster.name.as_ref(),
+        cluster.slots(),
+        cluster.reporting.clone(),
+    )?;
     let (mailbox, heard) = (home.mailbox(), cluster.signals);
     let present = farewell::begin(&mailbox);
     let (ready, prepared) = oneshot::channel();
@@ -266,6 +272,7 @@ impl Cluster {
         let created = SystemTime::now();
         RunLabels {
             run: self.run.clone(),
+            name: self.name.clone(),
             created,
             deadline: created + self.spec.run_deadline(),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use futures_util::stream::{self, Iter};
-use podpool_core::id::RunId;
+use podpool_core::id::{RunId, RunName};
 use podpool_core::task::{Call, TaskSpec};
 use tokio::sync::oneshot;
 
@@ -33,6 +33,7 @@ pub(crate) struct Handle {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) measured: Arc<Measured>,
     pub(crate) run: RunId,
+    pub(crate) name: Option<RunName>,
     pub(crate) slots: usize,
     pub(crate) written: Written,
 }
@@ -122,7 +123,13 @@ impl PodPoolExecutor {
         outcome
     }
 
-    /// The run that this executor's tasks belong to.
+    /// The name that [`Builder::run`] gave. Other runs may have the same.
+    #[must_use]
+    pub fn run(&self) -> Option<&str> {
+        self.handle.name.as_ref().map(RunName::as_str)
+    }
+
+    /// The run that this executor's tasks belong to. No other run has this id, whatever its name.
     #[must_use]
     pub fn run_id(&self) -> &RunId {
         &self.handle.run

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread;
 
-use podpool_core::id::RunId;
+use podpool_core::id::{RunId, RunName};
 use podpool_core::registry::Registry;
 use tokio::runtime::Runtime;
 
@@ -47,6 +47,7 @@ impl Home {
     /// Prepares the home of a run's executor with so many slots.
     pub(crate) fn prepare(
         run: &RunId,
+        name: Option<&RunName>,
         slots: usize,
         reporting: Reporting,
     ) -> Result<Self, BuildError> {
@@ -56,6 +57,7 @@ impl Home {
             mailbox,
             measured: Arc::new(Measured::new(tasks)),
             run: run.clone(),
+            name: name.cloned(),
             slots,
             written: reporting.written(),
         };
@@ -112,6 +114,6 @@ mod tests {
     #[tokio::test]
     async fn a_home_that_nobody_moves_into_is_given_up_in_peace() {
         let reporting = Reporting::begin(None, None).unwrap();
-        drop(Home::prepare(&RunId::random(), 1, reporting).unwrap());
+        drop(Home::prepare(&RunId::random(), None, 1, reporting).unwrap());
     }
 }

@@ -70,7 +70,7 @@ pub mod pubsub;
 pub mod __private;
 
 pub use podpool_core as core;
-pub use podpool_core::id::{Attempt, RunId, TaskId};
+pub use podpool_core::id::{Attempt, RunId, RunName, TaskId};
 pub use podpool_core::init::{Role, is_initialised, role};
 pub use podpool_core::metrics;
 pub use podpool_core::outcome::{Cause, Exit, Failure};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use podpool_core::envelope::Seal;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
-use podpool_core::id::{RunId, WorkerId};
+use podpool_core::id::{RunId, RunName, WorkerId};
 use podpool_core::panics::caught;
 use podpool_core::queue::memory::MemoryQueue;
 use podpool_core::queue::refusals::BROKER_TIMEOUT;
@@ -47,6 +47,7 @@ const BYTES_OUT: usize = 64 << 20;
 /// A local executor's description, checked.
 pub(crate) struct Local {
     pub(crate) run: RunId,
+    pub(crate) name: Option<RunName>,
     pub(crate) slots: u32,
     pub(crate) isolation: Isolation,
     pub(crate) max_tasks_per_slot: Option<u64>,
@@ -86,7 +87,12 @@ pub(crate) fn start(mut local: Local) -> Result<PodPoolExecutor, BuildError> {
             warn!("{shortfall}");
         }
     }
-    let home = Home::prepare(&local.run, local.slots as usize, local.reporting.clone())?;
+    let home = Home::prepare(
+        &local.run,
+        local.name.as_ref(),
+        local.slots as usize,
+        local.reporting.clone(),
+    )?;
     if local.signals {
         signals::watch(&home.mailbox()).map_err(failed("start the thread that hears Ctrl-C"))?;
     }

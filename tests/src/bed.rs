@@ -5,7 +5,7 @@ mod place;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use podpool::{Builder, PodPoolExecutor, RunId};
+use podpool::{Builder, PodPoolExecutor, RunId, RunName};
 use podpool_core::queue::Queue;
 use podpool_core::queue::faulty::{Faults, Faulty};
 
@@ -222,7 +222,7 @@ impl Bed {
 
     fn build_with(&self, slots: usize, reporter: Option<Reporter>) -> Builder {
         let run = self.run_called("suite");
-        let builder = self.place.builder(slots).run(run.to_string());
+        let builder = self.place.builder(slots).exact_run_id(run.clone());
         let builder = builder.grace(GRACE).output(Arc::new(|_| {}));
         let builder = match &self.faults {
             None => builder,
@@ -238,13 +238,13 @@ impl Bed {
         builder.decorate_queues(decorate)
     }
 
-    /// A run's name that nobody else has, with this word in front. What the run leaves elsewhere is cleared away.
+    /// A run's id that nobody else has, with this word in front. What the run leaves elsewhere is cleared away.
     ///
     /// # Panics
     /// When the word is no name.
     #[must_use]
     pub fn run_called(&self, word: &str) -> RunId {
-        let run = RunId::new(&format!("{word}-{}", RunId::random())).unwrap();
+        let run = RunId::of(&RunName::new(word).unwrap());
         if !self.place.is_in_memory() {
             self.runs().push(run.clone());
         }

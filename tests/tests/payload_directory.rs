@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use podpool::{BuildError, Isolation, ShutdownBehavior, TaskError, TaskErrorKind};
+use podpool::{BuildError, Isolation, PodPoolExecutor, ShutdownBehavior, TaskError, TaskErrorKind};
 use podpool_core::envelope::Reference;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 use podpool_tests::faults::{built, describe, end, within};
-use podpool_tests::tasks::reverse;
+use podpool_tests::gate::Gate;
+use podpool_tests::tasks::{hold, reverse};
 use tempfile::TempDir;
 
 podpool::test_slots!();
@@ -221,4 +222,43 @@ impl Queue for Thief {
     fn limits(&self) -> QueueLimits {
         self.inner.limits()
     }
+}
+
+/// Waits until so many payloads lie in a directory. A store tells nobody of them.
+async fn stored(directory: &TempDir, payloads: usize) {
+    let look = async {
+        while files(directory.path()).len() < payloads {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within("the payloads in the store", look).await;
+}
+
+#[tokio::test]
+async fn two_runs_of_one_name_share_no_payload() {
+    let (directory, gate) = (directory(), Gate::new());
+    let nightly = || {
+        let builder = PodPoolExecutor::builder().max_workers(1).signals(false);
+        builder.run("nightly").payload_store(url(&directory))
+    };
+    let (ends, goes_on) = (built(nightly()).await, built(nightly()).await);
+    assert_eq!(ends.run(), goes_on.run());
+    assert_ne!(ends.run_id(), goes_on.run_id());
+    let held = goes_on.submit(hold(gate.address(), 1));
+    let guest = gate.arrival().await;
+    let waiting: Vec<_> = (0..3)
+        .map(|task| goes_on.submit(reverse(payload(task, LARGE))))
+        .collect();
+    stored(&directory, 3).await;
+    let first = within("a task", ends.submit(reverse(payload(9, LARGE)))).await;
+    assert_eq!(first.unwrap().last(), Some(&9));
+    end(ends).await;
+    guest.let_go();
+    assert_eq!(within("the held task", held).await.unwrap(), 1);
+    for (task, future) in (0..).zip(waiting) {
+        let reversed = within("a task of the other run", future).await.unwrap();
+        assert_eq!(reversed.last(), Some(&task));
+    }
+    end(goes_on).await;
+    assert_eq!(files(directory.path()), [""; 0].map(PathBuf::from));
 }

@@ -1,4 +1,4 @@
-//! What may befall a run's queues while its pods work: they vanish, or another run uses them.
+//! A run's queues while its pods work: they vanish, another run uses them, another run has the same name.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use podpool::core::queue::Queue;
+use podpool::kubernetes::client::Cluster;
+use podpool::kubernetes::job::{NAME_LABEL, job_name};
 use podpool::pubsub::{
     Admin, Connection, ControlNames, GivenNames, Owner, Ownership, PubSubQueue, RunLabels, RunNames,
 };
@@ -102,6 +104,7 @@ impl Administered {
         let made = RunNames::own("administered", &run).unwrap();
         let labels = RunLabels {
             run: run.clone(),
+            name: None,
             created: SystemTime::UNIX_EPOCH,
             deadline: SystemTime::UNIX_EPOCH,
         };
@@ -130,7 +133,8 @@ impl Administered {
     }
 
     async fn pool(&self, pods: &Pods) -> PodPoolExecutor {
-        let builder = pods.builder(1).names(self.given());
+        // Runs of one name are told apart by their ids.
+        let builder = pods.builder(1).run("nightly").names(self.given());
         builder.build().await.unwrap()
     }
 
@@ -233,4 +237,33 @@ async fn runs_follow_each_other_on_given_names() {
         nothing_is_left(pool.run_id()).await;
     }
     given.remove().await;
+}
+
+#[tokio::test]
+async fn two_runs_of_one_name_share_nothing_in_one_namespace() {
+    let Some(pods) = pods() else { return };
+    let desk = Desk::open(&pods).await;
+    let nightly = |prefix| pods.builder(1).run("nightly").prefix(prefix).build();
+    let (ends, goes_on) = (nightly("podpool").await, nightly("other").await);
+    let (ends, goes_on) = (ends.unwrap(), goes_on.unwrap());
+    assert_ne!(ends.run_id(), goes_on.run_id());
+    let future = goes_on.submit(call_at(desk.address(), 1));
+    let caller = desk.caller().await;
+    let first = within("a task of the first run", ends.submit(echo(4))).await;
+    assert_eq!(first.unwrap(), 4);
+    let jobs = Cluster::connect(None).await.unwrap().jobs();
+    for pool in [&ends, &goes_on] {
+        let job = jobs.get(&job_name(pool.run_id(), 0)).await.unwrap();
+        assert_eq!(job.metadata.labels.unwrap()[NAME_LABEL], "nightly");
+    }
+    within("the first shutdown", ends.shutdown()).await.unwrap();
+    nothing_is_left(ends.run_id()).await;
+    caller.let_go().await;
+    assert_eq!(within("the second run's task", future).await.unwrap(), 1);
+    let more = within("another task", goes_on.submit(echo(5))).await;
+    assert_eq!(more.unwrap(), 5);
+    within("the second shutdown", goes_on.shutdown())
+        .await
+        .unwrap();
+    nothing_is_left(goes_on.run_id()).await;
 }

@@ -116,7 +116,7 @@ async fn names_that_do_not_exist_are_an_error_of_build() {
         results_subscription: named("results"),
         control: None,
     };
-    let builder = impatient(&pods).run(run.as_str()).names(names);
+    let builder = impatient(&pods).exact_run_id(run.clone()).names(names);
     let built = timeout(BOUND, builder.build()).await.expect("build hangs");
     let error = built.expect_err("there are no such topics");
     let cause = error.source().unwrap().to_string();

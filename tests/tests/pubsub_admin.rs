@@ -242,6 +242,7 @@ async fn only_what_is_past_its_deadline_is_collected() {
         let stale = RunNames::own("podpool", &run).unwrap();
         let labels = RunLabels {
             run,
+            name: None,
             created: now,
             deadline: now + Duration::from_secs(60),
         };

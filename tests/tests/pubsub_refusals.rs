@@ -229,6 +229,7 @@ async fn admin_refusals(connection: &Connection) -> Vec<(&'static str, AdminErro
     let now = SystemTime::UNIX_EPOCH;
     let labels = RunLabels {
         run: run.clone(),
+        name: None,
         created: now,
         deadline: now,
     };

@@ -7,6 +7,7 @@ use podpool_core::id::RunId;
 use crate::cluster::{self, Cluster};
 use crate::error::BuildError;
 use crate::executor::PodPoolExecutor;
+use crate::kubernetes::job::NAME_LABEL;
 use crate::kubernetes::spec::{PullPolicy, SecretFile, SpecError, WorkerSpec};
 use crate::pubsub::{GivenNames, RunNames, check_lease};
 use crate::run_payloads::asked_for;
@@ -172,16 +173,20 @@ impl Builder {
         settings.spec.start_timeout = self.start_timeout;
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let refused = |error: SpecError| setting(&error.setting, &error.value, &error.reason);
-        let spec = settings.spec.or_environment(variable).map_err(refused)?;
+        let mut spec = settings.spec.or_environment(variable).map_err(refused)?;
         spec.check().map_err(refused)?;
         if let Some(lease) = self.lease {
             check_lease(lease)
                 .map_err(|error| setting("lease", format_args!("{lease:?}"), error))?;
         }
+        let name = self.run_name()?;
         let (run, key, epoch) = match settings.succession {
             Some(succession) => succession,
-            None => (self.run_id()?, fresh_key()?, 1),
+            None => (self.run_id(name.as_ref()), fresh_key()?, 1),
         };
+        if let Some(name) = &name {
+            spec.labels.insert(NAME_LABEL.to_owned(), name.to_string());
+        }
         let prefix = settings.prefix.or_else(|| variable(PREFIX));
         let prefix = prefix.unwrap_or_else(|| "podpool".to_owned());
         let names = match settings.names {
@@ -192,6 +197,7 @@ impl Builder {
             workers: self.workers(WORKERS)?,
             names: names.map_err(|error| setting("names", "the topics", error))?,
             run,
+            name,
             spec,
             project: settings.project,
             key,

@@ -15,14 +15,16 @@ use k8s_openapi::api::batch::v1::{
 };
 use k8s_openapi::api::core::v1::{PodTemplateSpec, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use podpool_core::id::RunId;
+use podpool_core::id::{RunId, RunName};
 
 use super::spec::WorkerSpec;
 
 /// The label of everything that a fleet makes, with its value.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "podpool");
-/// The label that holds the run's name.
+/// The label that holds the run's id.
 pub const RUN_LABEL: &str = "podpool.dev/run";
+/// The label that holds the run's name, if it has one. Other runs may bear the same.
+pub const NAME_LABEL: &str = "podpool.dev/run-name";
 /// The label that holds the cohort's number.
 pub const COHORT_LABEL: &str = "podpool.dev/cohort";
 /// The annotation that holds the end of the run, in seconds since 1970.
@@ -110,6 +112,12 @@ pub fn secret_name(run: &RunId) -> String {
 #[must_use]
 pub fn run_selector(run: &RunId) -> String {
     format!("{}={},{RUN_LABEL}={run}", MANAGED_BY.0, MANAGED_BY.1)
+}
+
+/// The selector of everything that belongs to the runs of a name.
+#[must_use]
+pub fn name_selector(name: &RunName) -> String {
+    format!("{}={},{NAME_LABEL}={name}", MANAGED_BY.0, MANAGED_BY.1)
 }
 
 /// The Job of a cohort.

@@ -56,7 +56,7 @@ pub enum AdminError {
         what: String,
     },
     /// It exists, and belongs to somebody else.
-    #[error("{what} exists already and {owner}: choose another prefix or run name, or delete it")]
+    #[error("{what} exists already and {owner}: delete it, or choose another prefix")]
     Taken {
         /// The topic or subscription, and its project.
         what: String,

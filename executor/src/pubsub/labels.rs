@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use podpool_core::id::RunId;
+use podpool_core::id::{RunId, RunName};
 
 const RUN: &str = "podpool-run";
+const NAME: &str = "podpool-run-name";
 const CREATED: &str = "podpool-created";
 const DEADLINE: &str = "podpool-deadline";
 
@@ -14,6 +15,8 @@ const DEADLINE: &str = "podpool-deadline";
 pub struct RunLabels {
     /// The run.
     pub run: RunId,
+    /// What people call it.
+    pub name: Option<RunName>,
     /// When the run began, to the second.
     pub created: SystemTime,
     /// When everything of the run may be deleted, to the second.
@@ -22,12 +25,14 @@ pub struct RunLabels {
 
 impl RunLabels {
     /// As key and value. Times are Unix seconds.
-    pub(super) fn pairs(&self) -> [(&'static str, String); 3] {
-        [
-            (RUN, self.run.as_str().to_owned()),
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
+        let name = self.name.as_ref().map(|name| (NAME, name.to_string()));
+        let always = [
+            (RUN, self.run.to_string()),
             (CREATED, seconds(self.created).to_string()),
             (DEADLINE, seconds(self.deadline).to_string()),
-        ]
+        ];
+        always.into_iter().chain(name)
     }
 }
 
@@ -35,6 +40,8 @@ impl RunLabels {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tag {
     pub(super) run: RunId,
+    /// None when the run has no name, or one that nobody can have given.
+    pub(super) name: Option<RunName>,
     /// When the run began, in Unix seconds. None when the label is missing or is no number.
     pub(super) created: Option<u64>,
     /// None when the label is missing or is no number.
@@ -48,6 +55,7 @@ impl Tag {
         let deadline = labels.get(DEADLINE).and_then(|text| text.parse().ok());
         Some(Self {
             run,
+            name: labels.get(NAME).and_then(|name| RunName::new(name).ok()),
             created: labels.get(CREATED).and_then(|text| text.parse().ok()),
             deadline: deadline
                 .and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds))),
@@ -77,14 +85,18 @@ mod tests {
     fn what_is_written_is_read() {
         let labels = RunLabels {
             run: RunId::new("nightly-7").unwrap(),
+            name: Some(RunName::new("nightly").unwrap()),
             created: at(1_700_000_000),
             deadline: at(1_700_604_800),
         };
-        let pairs = labels.pairs();
+        let pairs: Vec<_> = labels.pairs().collect();
         assert_eq!(pairs[1], ("podpool-created", "1700000000".to_owned()));
-        let written = pairs.map(|(key, value)| (key.to_owned(), value)).into();
+        let written = pairs.into_iter();
+        let written = written
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect();
         let tag = Tag::read(&written).unwrap();
-        assert_eq!(tag.run, labels.run);
+        assert_eq!((tag.run, tag.name), (labels.run, labels.name));
         assert_eq!(tag.deadline, Some(labels.deadline));
     }
 

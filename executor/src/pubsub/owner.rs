@@ -130,6 +130,8 @@ impl Ownership {
 
 #[cfg(test)]
 mod tests {
+    use podpool_core::id::RunName;
+
     use super::*;
 
     fn owner(run: &str, created: u64) -> Owner {
@@ -163,6 +165,18 @@ mod tests {
         assert_eq!(told.try_recv(), Ok(theirs.clone()));
         assert_eq!(own.judge(&own.word(&theirs)), Standing::Word);
         assert_eq!(told.try_recv(), Ok(theirs));
+    }
+
+    #[test]
+    fn two_runs_of_one_name_that_began_together_are_told_apart() {
+        let name = RunName::new("nightly").unwrap();
+        let [one, other] = [&name; 2].map(|name| Owner::new(RunId::of(name), UNIX_EPOCH));
+        let (met, mut told) = mpsc::unbounded_channel();
+        let own = Ownership::new(one.clone(), met);
+        assert_eq!(own.judge(&attributes(&one)), Standing::Own);
+        assert_eq!(own.judge(&attributes(&other)), Standing::Foreign);
+        assert_eq!(told.try_recv(), Ok(other.clone()));
+        assert_ne!(one < other, other < one, "one of them is the younger");
     }
 
     #[test]

@@ -59,6 +59,7 @@ impl Ground {
             names: RunNames::own("podpool", &run).unwrap(),
             labels: RunLabels {
                 run,
+                name: None,
                 created: CREATED,
                 deadline: CREATED + Duration::from_secs(3_600),
             },

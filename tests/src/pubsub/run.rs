@@ -47,6 +47,7 @@ impl Topics {
         let created = SystemTime::now();
         let labels = RunLabels {
             run: run.clone(),
+            name: None,
             created,
             deadline: created + DEADLINE,
         };

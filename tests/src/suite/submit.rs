@@ -169,9 +169,9 @@ pub async fn a_future_tells_its_state(bed: Bed) {
 
 /// Run, number, attempt, key, worker; a deadline where there is a timeout.
 pub async fn a_task_sees_its_context(bed: Bed) {
-    let run = bed.run_called("context").to_string();
-    let pool = built(bed.builder(1).run(&run)).await;
-    assert_eq!(pool.run_id().to_string(), run);
+    let pool = built(bed.builder(1).run("context")).await;
+    assert_eq!(pool.run(), Some("context"));
+    let run = pool.run_id().to_string();
     assert_eq!(pool.slots(), 1);
     let plain = pool.submit(tasks::look_around());
     let call = tasks::look_around()

@@ -3,7 +3,7 @@
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, Preconditions};
-use podpool_core::id::RunId;
+use podpool_core::id::{RunId, RunName};
 
 use super::super::client::{Ask, Cluster, ClusterError, Refused};
 use super::super::job::{self, DEADLINE_ANNOTATION, MANAGED_BY, RUN_LABEL};
@@ -13,6 +13,8 @@ use super::super::job::{self, DEADLINE_ANNOTATION, MANAGED_BY, RUN_LABEL};
 pub enum Garbage {
     /// This run, whether it has ended or not.
     Run(RunId),
+    /// Every run of this name, whether it has ended or not.
+    Named(RunName),
     /// Every run whose deadline is over, at this time in seconds since 1970.
     PastDeadline(i64),
 }
@@ -24,6 +26,7 @@ pub enum Garbage {
 pub async fn gc(cluster: &Cluster, garbage: &Garbage) -> Result<Vec<String>, ClusterError> {
     let selector = match garbage {
         Garbage::Run(run) => job::run_selector(run),
+        Garbage::Named(name) => job::name_selector(name),
         Garbage::PastDeadline(_) => format!("{}={}", MANAGED_BY.0, MANAGED_BY.1),
     };
     let mut removed = Vec::new();

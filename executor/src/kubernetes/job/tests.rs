@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use podpool_core::id::{MAX_RUN_ID, MAX_RUN_NAME};
 use serde::Serialize;
 
 use super::super::spec::{PullPolicy, SecretFile};
@@ -113,9 +114,27 @@ fn a_disruption_is_asked_for_before_exit_codes_and_codes_are_sorted() {
 
 #[test]
 fn the_longest_run_name_fits_where_kubernetes_allows_63() {
-    let run = RunId::new(&"x".repeat(podpool_core::id::MAX_RUN_ID)).unwrap();
+    let name = RunName::new(&"x".repeat(MAX_RUN_NAME)).unwrap();
+    let run = RunId::of(&name);
+    assert_eq!(run.as_str().len(), MAX_RUN_ID);
     // A pod's host name is the Job's name and the index.
     assert!(job_name(&run, 99_999).len() + "-99999".len() <= 63);
+    assert!(secret_name(&run).len() <= 63);
+    // Both are values of labels.
+    assert!(run.as_str().len() <= 63 && name.as_str().len() <= 63);
+}
+
+#[test]
+fn two_runs_of_one_name_share_no_object() {
+    let name = RunName::new("nightly").unwrap();
+    let (one, other) = (RunId::of(&name), RunId::of(&name));
+    assert_ne!(secret_name(&one), secret_name(&other));
+    assert_ne!(job_name(&one, 0), job_name(&other, 0));
+    assert_ne!(run_selector(&one), run_selector(&other));
+    assert_eq!(
+        name_selector(&name),
+        "app.kubernetes.io/managed-by=podpool,podpool.dev/run-name=nightly"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use futures_util::{FutureExt, StreamExt, TryFutureExt};
 use google_cloud_gax::paginator::ItemPaginator;
 use google_cloud_pubsub::model::seek_request::Target;
-use podpool_core::id::RunId;
+use podpool_core::id::{RunId, RunName};
 
 use super::{Admin, in_order, told};
 use crate::pubsub::error::AdminError;
@@ -25,6 +25,8 @@ pub enum Which {
     PastDeadline,
     /// Whatever belongs to this run, however young.
     Run(RunId),
+    /// Whatever belongs to runs of this name, however young.
+    Named(RunName),
 }
 
 impl Which {
@@ -36,6 +38,7 @@ impl Which {
         match self {
             Self::PastDeadline => tag.deadline.is_some_and(|deadline| deadline < now),
             Self::Run(run) => tag.run == *run,
+            Self::Named(name) => tag.name.as_ref() == Some(name),
         }
     }
 }
@@ -44,7 +47,7 @@ impl Which {
 #[derive(Clone, Debug)]
 pub(crate) struct Made {
     pub(crate) run: RunId,
-    /// When it began, if another may bear its name; None takes whatever bears the name.
+    /// When it began, if another master may have its id; None takes whatever bears the id.
     pub(crate) created: Option<SystemTime>,
 }
 
@@ -52,7 +55,7 @@ pub(crate) struct Made {
 type Sorted = (Vec<String>, Vec<(String, AdminError)>);
 
 impl Made {
-    /// Whatever bears this run's name.
+    /// Whatever bears this run's id.
     fn by(run: &RunId) -> Self {
         Self {
             run: run.clone(),
@@ -148,7 +151,7 @@ impl Admin {
         self.delete_made(names, &Made::by(run)).await
     }
 
-    /// The same, of a run that may not be the only one of its name.
+    /// The same, of a run whose id another master may have.
     pub(crate) async fn delete_made(&self, names: &RunNames, made: &Made) -> Collected {
         if !names.are_own() {
             return Collected::default();
@@ -318,6 +321,11 @@ mod tests {
         let young = labels(&[("podpool-run", "a"), ("podpool-deadline", "1000")]);
         assert!(Which::Run(RunId::new("a").unwrap()).takes(&young, at(1)));
         assert!(!Which::Run(RunId::new("b").unwrap()).takes(&young, at(2_000)));
+        let named = labels(&[("podpool-run", "a-0"), ("podpool-run-name", "a")]);
+        let name = |name| Which::Named(RunName::new(name).unwrap());
+        assert!(name("a").takes(&named, at(1)));
+        assert!(!name("a-0").takes(&named, at(1)));
+        assert!(!name("a").takes(&young, at(1)));
         let undated = labels(&[("podpool-run", "a")]);
         assert!(Which::Run(RunId::new("a").unwrap()).takes(&undated, at(1)));
     }

@@ -1,6 +1,6 @@
 //! Names that Pub/Sub takes, and names that it would refuse.
 
-use podpool_core::id::MAX_RUN_ID;
+use podpool_core::id::{MAX_RUN_ID, MAX_RUN_NAME, RunName};
 
 use super::*;
 
@@ -41,7 +41,8 @@ fn a_run_has_names_of_its_own() {
 
 #[test]
 fn the_longest_names_are_short_enough() {
-    let run = RunId::new(&"r".repeat(MAX_RUN_ID)).unwrap();
+    let run = RunId::of(&RunName::new(&"r".repeat(MAX_RUN_NAME)).unwrap());
+    assert_eq!(run.as_str().len(), MAX_RUN_ID);
     let names = RunNames::own(&"p".repeat(LONGEST_PREFIX), &run).unwrap();
     let longest = names.control_of(u32::MAX, u32::MAX).unwrap();
     assert!(longest.subscription.unwrap().len() <= LONGEST);
