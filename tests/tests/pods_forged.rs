@@ -188,7 +188,7 @@ async fn a_worker_with_a_wrong_key_takes_nothing() {
     let given_back = async {
         while let Some(line) = lines.next_line().await.unwrap() {
             assert!(!line.contains("was dropped"), "{line}");
-            if line.contains("was given back") {
+            if line.contains("were given back") {
                 return line;
             }
         }

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use podpool::core::envelope::{Parcel, Seal};
 use podpool::core::queue::Queue;
 use podpool::kubernetes::client::Cluster;
 use podpool::kubernetes::job::{NAME_LABEL, job_name};
@@ -266,4 +267,34 @@ async fn two_runs_of_one_name_share_nothing_in_one_namespace() {
         .await
         .unwrap();
     nothing_is_left(goes_on.run_id()).await;
+}
+
+/// Without control nothing but a task tells a worker that its key is the run's.
+#[tokio::test]
+async fn forged_messages_before_the_first_task_starve_no_worker_without_control() {
+    let Some(pods) = pods() else { return };
+    let given = Administered::make().await;
+    let parcel = Parcel {
+        run: given.run.clone(),
+        epoch: 1,
+        alone: false,
+        kinds: Vec::new(),
+        count: 0,
+    };
+    let forged = parcel.message(&[], &Seal::Keyed([9; 32]));
+    let queue = PubSubQueue::new(&given.connection, &given.made.tasks(), LEASE, None).unwrap();
+    let put = queue.put(vec![forged; 500]).await;
+    put.into_iter().collect::<Result<(), _>>().unwrap();
+    let names = GivenNames {
+        control: None,
+        ..given.given()
+    };
+    let pool = pods.builder(1).names(names).build().await.unwrap();
+    let began = Instant::now();
+    let first = within("the first task", pool.submit(echo(4))).await;
+    assert_eq!(first.unwrap(), 4);
+    println!("the first task ended after {:?}", began.elapsed());
+    within("the shutdown", pool.shutdown()).await.unwrap();
+    nothing_is_left(pool.run_id()).await;
+    given.remove().await;
 }

@@ -1,13 +1,39 @@
 //! Messages that are not the run's: which a worker removes, and which it leaves to others.
+//!
+//! A worker knows that its key is the run's as soon as the key has opened one message: from then on it removes what
+//! bears another seal. Before, the key may be its own mistake, and what it cannot open may be the run's tasks. It must
+//! remove none of them, and must get past them: whoever may publish could put any number in front of the first task. So
+//! it keeps what it cannot open leased for a moment and pulls on, more at a time, until a message opens. If none does, it
+//! gives all of it back and pauses, so that a worker with a wrong key keeps the run's tasks from others for a small part
+//! of the time.
+
+use std::mem;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::envelope::{Seal, WireError};
+use crate::queue::LeaseId;
+
+/// How long what cannot be opened is held while the first message that can be is looked for. Thousands are pulled in
+/// that time, a hundred milliseconds from the queue.
+const HOLD: Duration = Duration::from_secs(2);
+/// Most messages that are held: 2 MB of names of leases.
+const HELD: usize = 10_000;
+/// Most messages of one pull meanwhile.
+const PULL: usize = 256;
+/// Pause after what was held was given back: doubled each time, from twice the time of holding.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(4);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// What becomes of a message that names no task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It is removed; so many were by now.
     Drop(u64),
-    /// It is given back: the key that does not fit may be this worker's own.
+    /// It stays leased: the key that does not fit may be this worker's own.
+    Hold,
+    /// It is given back, for the same reason: a search has just ended, or enough is held.
     GiveBack,
 }
 
@@ -17,33 +43,50 @@ pub(super) struct Foreign {
     /// Whether a message was read that bears this worker's seal: its key is the run's.
     trusted: bool,
     dropped: u64,
+    hold: Duration,
+    held: Vec<LeaseId>,
+    /// When what is held goes back.
+    until: Option<Instant>,
+    /// Searches that found nothing.
+    failed: u32,
+    /// Before this, nothing is pulled.
+    paused: Option<Instant>,
 }
 
 impl Foreign {
-    /// Within one process there is no key to be wrong about.
-    pub(super) fn new(seal: &Seal) -> Self {
+    /// Within one process there is no key to be wrong about. `lease` is that of the tasks' queue, in which a search ends.
+    pub(super) fn new(seal: &Seal, lease: Duration) -> Self {
         Self {
             trusted: *seal == Seal::Unsealed,
             dropped: 0,
+            hold: HOLD.min(lease / 2),
+            held: Vec::new(),
+            until: None,
+            failed: 0,
+            paused: None,
         }
     }
 
-    /// A message bore this worker's seal.
-    pub(super) fn trust(&mut self) {
+    /// A message bore this worker's seal. What was held bears none of the run's: it is counted, and shall be removed.
+    pub(super) fn trust(&mut self) -> Vec<LeaseId> {
         self.trusted = true;
-    }
-
-    /// Whether the key is known to be the run's.
-    pub(super) const fn is_trusted(&self) -> bool {
-        self.trusted
+        self.paused = None;
+        let held = self.give_back();
+        self.dropped += held.len() as u64;
+        held
     }
 
     /// A message bore another seal, or could not be read.
-    pub(super) fn unread(&mut self, error: &WireError) -> Fate {
-        if *error == WireError::Seal && !self.trusted {
+    pub(super) fn unread(&mut self, now: Instant, lease: &LeaseId, error: &WireError) -> Fate {
+        if *error != WireError::Seal || self.trusted {
+            return Fate::Drop(self.count());
+        }
+        if !self.may_pull(now) {
             return Fate::GiveBack;
         }
-        Fate::Drop(self.count())
+        self.until.get_or_insert(now + self.hold);
+        self.held.push(lease.clone());
+        Fate::Hold
     }
 
     /// One more is removed; says how many were.
@@ -51,28 +94,130 @@ impl Foreign {
         self.dropped += 1;
         self.dropped
     }
+
+    /// How many were removed.
+    pub(super) const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Whether a pull may be sent.
+    pub(super) fn may_pull(&self, now: Instant) -> bool {
+        self.held.len() < HELD && self.paused.is_none_or(|until| now >= until)
+    }
+
+    /// How many messages to pull for so many that there is room for. A search doubles what it has seen with each pull.
+    pub(super) fn most(&self, room: usize) -> usize {
+        room.max(self.held.len().min(PULL))
+    }
+
+    /// Ends a search that has found nothing in its time: what is given back then, and how long the pause is.
+    pub(super) fn search_ended(&mut self, now: Instant) -> Option<(Vec<LeaseId>, Duration)> {
+        self.until.filter(|until| now >= *until)?;
+        let pause = SHORTEST_PAUSE * 2_u32.saturating_pow(self.failed.min(8));
+        let pause = pause.min(LONGEST_PAUSE);
+        self.failed += 1;
+        self.paused = Some(now + pause);
+        Some((self.give_back(), pause))
+    }
+
+    /// What is held, when the worker leaves.
+    pub(super) fn give_back(&mut self) -> Vec<LeaseId> {
+        self.until = None;
+        mem::take(&mut self.held)
+    }
+
+    /// When a search or a pause ends.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+        self.until.or(self.paused.filter(|until| *until > now))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_worker_that_knows_its_key_removes_and_counts_what_bears_another_seal() {
-        let mut foreign = Foreign::new(&Seal::Keyed([7; 32]));
-        foreign.trust();
-        assert_eq!(foreign.unread(&WireError::Seal), Fate::Drop(1));
-        assert_eq!(foreign.unread(&WireError::Version(9)), Fate::Drop(2));
-        assert_eq!(foreign.count(), 3);
+    const LEASE: Duration = Duration::from_secs(60);
+
+    fn sealed() -> Foreign {
+        Foreign::new(&Seal::Keyed([7; 32]), LEASE)
+    }
+
+    fn lease(number: usize) -> LeaseId {
+        LeaseId::new(number.to_string())
     }
 
     #[test]
-    fn a_worker_whose_key_has_opened_nothing_takes_nothing_from_others() {
-        let mut foreign = Foreign::new(&Seal::Keyed([7; 32]));
-        assert_eq!(foreign.unread(&WireError::Seal), Fate::GiveBack);
+    fn a_worker_that_knows_its_key_removes_and_counts_what_bears_another_seal() {
+        let (mut foreign, now) = (sealed(), Instant::now());
+        assert_eq!(foreign.trust(), []);
+        let seal = WireError::Seal;
+        assert_eq!(foreign.unread(now, &lease(1), &seal), Fate::Drop(1));
+        let version = WireError::Version(9);
+        assert_eq!(foreign.unread(now, &lease(2), &version), Fate::Drop(2));
+        assert_eq!(foreign.count(), 3);
+        let mut local = Foreign::new(&Seal::Unsealed, LEASE);
+        assert_eq!(local.unread(now, &lease(1), &seal), Fate::Drop(1));
+    }
+
+    #[test]
+    fn a_worker_whose_key_has_opened_nothing_holds_and_pulls_on_until_it_is_proved_right() {
+        let (mut foreign, now) = (sealed(), Instant::now());
         // What no key opens is nobody's.
-        assert_eq!(foreign.unread(&WireError::Truncated), Fate::Drop(1));
-        assert!(!foreign.is_trusted());
-        assert!(Foreign::new(&Seal::Unsealed).is_trusted());
+        let broken = WireError::Truncated;
+        assert_eq!(foreign.unread(now, &lease(0), &broken), Fate::Drop(1));
+        let (mut seen, mut pulls) = (0, 0);
+        while seen < 50 {
+            assert!(foreign.may_pull(now));
+            for _ in 0..foreign.most(1) {
+                let fate = foreign.unread(now, &lease(seen), &WireError::Seal);
+                assert_eq!(fate, Fate::Hold);
+                seen += 1;
+            }
+            pulls += 1;
+        }
+        assert_eq!((pulls, foreign.most(1)), (7, 64));
+        assert_eq!(foreign.due(now), Some(now + HOLD));
+        assert_eq!(foreign.trust(), (0..64).map(lease).collect::<Vec<_>>());
+        assert_eq!(foreign.dropped(), 65);
+        assert_eq!((foreign.most(1), foreign.due(now)), (1, None));
+        assert_eq!(foreign.search_ended(now + HOLD), None);
+    }
+
+    #[test]
+    fn a_wrong_key_gives_back_what_it_holds_and_pauses_ever_longer() {
+        let (mut foreign, mut now) = (sealed(), Instant::now());
+        for pause in [4, 8, 16, 30, 30].map(Duration::from_secs) {
+            let seal = WireError::Seal;
+            assert_eq!(foreign.unread(now, &lease(1), &seal), Fate::Hold);
+            assert_eq!(foreign.search_ended(now), None);
+            now += HOLD;
+            let ended = foreign.search_ended(now);
+            assert_eq!(ended, Some((vec![lease(1)], pause)));
+            // What a pull brings that was under way.
+            assert_eq!(foreign.unread(now, &lease(2), &seal), Fate::GiveBack);
+            assert!(!foreign.may_pull(now));
+            assert_eq!(foreign.due(now), Some(now + pause));
+            now += pause;
+            assert!(foreign.may_pull(now));
+            assert_eq!(foreign.due(now), None);
+        }
+        assert_eq!(foreign.dropped(), 0);
+    }
+
+    #[test]
+    fn what_is_held_is_bounded_and_goes_back_before_its_lease_ends() {
+        let (mut foreign, now) = (sealed(), Instant::now());
+        for number in 0..HELD {
+            let fate = foreign.unread(now, &lease(number), &WireError::Seal);
+            assert_eq!(fate, Fate::Hold);
+        }
+        assert_eq!(foreign.most(1), PULL);
+        assert!(!foreign.may_pull(now));
+        let one_more = foreign.unread(now, &lease(HELD), &WireError::Seal);
+        assert_eq!(one_more, Fate::GiveBack);
+        assert_eq!(foreign.give_back().len(), HELD);
+        let mut short = Foreign::new(&Seal::Keyed([7; 32]), Duration::from_secs(1));
+        short.unread(now, &lease(1), &WireError::Seal);
+        assert_eq!(short.due(now), Some(now + Duration::from_millis(500)));
     }
 }

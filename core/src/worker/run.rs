@@ -3,6 +3,8 @@
 mod effects;
 mod intake;
 mod orders;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -122,10 +124,11 @@ struct RunningWorker {
     results: Publisher<Receipt>,
     tasks: Publisher<Receipt>,
     pull: Option<Pull>,
-    /// Pulls of tasks that were refused, pulls of control, and messages that were given back, in a row.
+    /// How many parcels of that pull are taken in.
+    room: usize,
+    /// Pulls of tasks that were refused, and pulls of control, in a row.
     refused_pulls: Refusals,
     refused_control: Refusals,
-    given_back: Refusals,
     broker_timeout: Duration,
     control: Pull,
     answers: FuturesUnordered<BoxFuture<'static, ()>>,
@@ -206,9 +209,9 @@ impl RunningWorker {
             results: Publisher::new(worker.queues.results.clone()),
             tasks: Publisher::new(worker.queues.tasks.clone()),
             pull: None,
+            room: 0,
             refused_pulls: Refusals::default(),
             refused_control: Refusals::default(),
-            given_back: Refusals::default(),
             broker_timeout: worker.conduct.broker_timeout.unwrap_or(BROKER_TIMEOUT),
             control: pull(worker.queues.control.clone(), 64),
             answers: FuturesUnordered::new(),
@@ -223,7 +226,7 @@ impl RunningWorker {
             kill_at: None,
             patience: Patience::new(&worker.conduct, Instant::now()),
             printed: Printed::new(Instant::now()),
-            foreign: Foreign::new(&worker.settings.seal),
+            foreign: Foreign::new(&worker.settings.seal, lease),
             noted: Vec::new(),
             effects: Vec::new(),
             batch: Vec::new(),
@@ -334,6 +337,7 @@ impl RunningWorker {
 
     /// Leaves when nobody needs it, and kills what must end.
     fn check_time(&mut self, now: Instant) {
+        self.end_search(now);
         if self.kill_at.is_some_and(|at| now >= at) {
             self.kill_at = None;
             self.state.stop(now);
@@ -355,6 +359,7 @@ impl RunningWorker {
             self.silent_at.filter(|at| *at > Instant::now()),
             self.patience.pull_from(),
             self.printed.due(),
+            self.foreign.due(Instant::now()),
         ];
         let soonest = others.into_iter().flatten().min();
         soonest.map_or(self.heartbeat, |at| at.min(self.heartbeat))
@@ -363,6 +368,8 @@ impl RunningWorker {
     fn leave(&mut self, left: Left) {
         self.left.get_or_insert(left);
         self.state.drain();
+        let held = self.foreign.give_back();
+        self.release(held);
     }
 
     /// Sends what tasks printed, when it is time.

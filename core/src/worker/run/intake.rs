@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::envelope::Message;
 use crate::envelope::reference::Content;
@@ -17,9 +17,12 @@ use super::RunningWorker;
 impl RunningWorker {
     pub(super) fn start_pull(&mut self) {
         let wanted = self.state.wants();
-        let ready = self.left.is_none() && self.patience.may_pull(Instant::now());
-        if self.pull.is_none() && wanted > 0 && ready {
-            self.pull = Some(pull(self.worker.queues.tasks.clone(), wanted));
+        let now = Instant::now();
+        let ready = self.patience.may_pull(now) && self.foreign.may_pull(now);
+        if self.pull.is_none() && wanted > 0 && self.left.is_none() && ready {
+            self.room = wanted;
+            let most = self.foreign.most(wanted);
+            self.pull = Some(pull(self.worker.queues.tasks.clone(), most));
         }
     }
 
@@ -33,9 +36,6 @@ impl RunningWorker {
         if answer.is_ok() {
             self.patience.served();
             self.refused_pulls.served();
-            if self.foreign.is_trusted() {
-                self.given_back.served();
-            }
         }
         match answer {
             Ok(parcels) if parcels.is_empty() => self.state.on_empty_pull(),
@@ -44,9 +44,16 @@ impl RunningWorker {
                 self.release(leases);
             }
             Ok(parcels) => {
-                parcels
-                    .into_iter()
-                    .for_each(|parcel| self.on_delivery(now, sent, parcel));
+                let mut surplus = Vec::new();
+                for parcel in parcels {
+                    // Only while the first message that can be read is looked for, more is pulled than there is room for.
+                    if self.room == 0 {
+                        surplus.push(parcel.lease);
+                    } else if self.on_delivery(now, sent, parcel) {
+                        self.room -= 1;
+                    }
+                }
+                self.release(surplus);
             }
             Err(error) => {
                 let denied = matches!(error, QueueError::Denied { .. });
@@ -60,14 +67,15 @@ impl RunningWorker {
     }
 
     /// A message from the tasks' queue. What is not a parcel of this run names no task: it is removed, counted and
-    /// logged. A worker that has read nothing under its seal yet may have the wrong key itself: it gives it back.
-    pub(super) fn on_delivery(&mut self, now: Instant, sent: Instant, delivery: Delivery) {
+    /// logged. A worker that has read nothing under its seal yet may have the wrong key itself: it removes none. Tells
+    /// whether it is a parcel that was taken in.
+    pub(super) fn on_delivery(&mut self, now: Instant, sent: Instant, delivery: Delivery) -> bool {
         let Delivery { lease, body } = delivery;
-        let settings = &self.worker.settings;
-        let message = Message::read(body, &settings.seal);
+        let message = Message::read(body, &self.worker.settings.seal);
         if message.is_ok() {
-            self.foreign.trust();
+            self.trust();
         }
+        let settings = &self.worker.settings;
         let (problem, fate) = match message {
             Ok(Message::Parcel(parcel, entries)) if parcel.run == settings.run => {
                 self.keeper.hold(lease.clone(), sent);
@@ -77,7 +85,7 @@ impl RunningWorker {
                     .state
                     .on_parcel(now, lease.clone(), &parcel, entries, lookup)
                 {
-                    Ok(()) => return,
+                    Ok(()) => return true,
                     Err(error) => (error.to_string(), Fate::Drop(self.foreign.count())),
                 }
             }
@@ -86,27 +94,49 @@ impl RunningWorker {
             {
                 self.keeper.hold(lease.clone(), sent);
                 self.state.on_lost_parcel(lease, &lost);
-                return;
+                return true;
             }
             Ok(_) => {
                 let problem = "it is no parcel of this run".to_owned();
                 (problem, Fate::Drop(self.foreign.count()))
             }
-            Err(error) => (error.to_string(), self.foreign.unread(&error)),
+            Err(error) => (error.to_string(), self.foreign.unread(now, &lease, &error)),
         };
         match fate {
             Fate::Drop(dropped) => {
                 warn!(%lease, problem, dropped, "a message on the tasks' queue was dropped");
                 self.acknowledge(vec![lease]);
             }
-            Fate::GiveBack => {
-                warn!(%lease, "a message was given back: this worker's key has opened none yet, and may be the wrong one");
-                self.release(vec![lease]);
-                // Another worker may have the right key: this is no reason to leave.
-                let pause = self.given_back.refused(now, Duration::MAX, fastrand::f32());
-                self.pull_after(pause.unwrap_or_default());
-            }
+            Fate::Hold => debug!(%lease, "a message that cannot be opened is held for a moment"),
+            Fate::GiveBack => self.release(vec![lease]),
         }
+        false
+    }
+
+    /// This worker's key is the run's. What was held bears another seal, and is removed.
+    pub(super) fn trust(&mut self) {
+        let held = self.foreign.trust();
+        if !held.is_empty() {
+            let dropped = self.foreign.dropped();
+            warn!(
+                messages = held.len(),
+                dropped, "messages of another seal on the tasks' queue were dropped"
+            );
+        }
+        self.acknowledge(held);
+    }
+
+    /// Gives back what was held for too long.
+    pub(super) fn end_search(&mut self, now: Instant) {
+        let Some((held, pause)) = self.foreign.search_ended(now) else {
+            return;
+        };
+        warn!(
+            messages = held.len(),
+            "messages were given back: this worker's key has opened none yet. Either others publish to the tasks' topic, \
+             or the key is not the run's; nothing is pulled for {pause:?}"
+        );
+        self.release(held);
     }
 
     /// The queue is asked again later, or given up: what runs ends, then the worker leaves.
@@ -130,6 +160,7 @@ impl RunningWorker {
 
     fn pull_after(&mut self, pause: Duration) {
         let queue = self.worker.queues.tasks.clone();
-        self.pull = Some(pull_later(queue, self.state.wants(), pause));
+        self.room = self.state.wants().max(1);
+        self.pull = Some(pull_later(queue, self.room, pause));
     }
 }

@@ -31,7 +31,7 @@ impl RunningWorker {
                 );
                 continue;
             };
-            self.foreign.trust();
+            self.trust();
             self.on_control(now, &control);
         }
         self.answers.push(Box::pin(async move {

@@ -1,0 +1,166 @@
+//! The loop over queues in memory, on a paused clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+use super::*;
+use crate::envelope::entry::put_task;
+use crate::envelope::{Kind, Message, Parcel, Seal};
+use crate::id::{RunId, WorkerId};
+use crate::outcome::{Cause, Failure};
+use crate::queue::QueueLimits;
+use crate::queue::memory::MemoryQueue;
+use crate::shape::Fingerprint;
+use crate::slot::{Program, Setup};
+use crate::task::Place;
+use crate::worker::frame::KindInfo;
+
+const KEY: Seal = Seal::Keyed([7; 32]);
+const OTHER: Seal = Seal::Keyed([8; 32]);
+const LEASE: Duration = Duration::from_secs(60);
+
+/// Knows no task: each is rejected, and needs no slot.
+struct KnowsNone;
+
+impl Lookup for KnowsNone {
+    fn look_up(&self, _: &Kind) -> Result<KindInfo, Failure> {
+        Err(Failure::new(Cause::Rejected, "unknown"))
+    }
+}
+
+fn run() -> RunId {
+    RunId::new("nightly").unwrap()
+}
+
+fn queues() -> Queues {
+    let queue = |name| Arc::new(MemoryQueue::new(name, QueueLimits::new(1 << 20, LEASE)));
+    Queues {
+        tasks: queue("tasks"),
+        results: queue("results"),
+        control: queue("control"),
+    }
+}
+
+fn worker(queues: Queues) -> Worker {
+    let place = Place {
+        run: run(),
+        worker: "w".into(),
+        node: "n".into(),
+    };
+    Worker {
+        settings: Settings {
+            run: run(),
+            worker: WorkerId(1),
+            seal: KEY,
+            slots: 1,
+            max_tasks_per_slot: None,
+            grace: Duration::from_secs(5),
+            start_timeout: LEASE,
+            message_bytes: 1 << 20,
+        },
+        queues,
+        launch: Launch {
+            program: Program::InProcess,
+            env: Vec::new(),
+            setup: Setup {
+                place,
+                initializer: None,
+                memory_limit: None,
+            },
+        },
+        lookup: Arc::new(KnowsNone),
+        output: Arc::new(|_| {}),
+        build: String::new(),
+        conduct: Conduct::default(),
+    }
+}
+
+/// A parcel of one task.
+fn parcel(seal: &Seal) -> Bytes {
+    let mut body = Vec::new();
+    put_task(&mut body, TaskId(0), Attempt::FIRST, 0, &[], &[]).unwrap();
+    let parcel = Parcel {
+        run: run(),
+        epoch: 1,
+        alone: false,
+        kinds: vec![Kind {
+            name: "any".into(),
+            fingerprint: Fingerprint([0; 16]),
+        }],
+        count: 1,
+    };
+    parcel.message(&body, seal)
+}
+
+async fn put(queue: &Arc<dyn Queue>, messages: Vec<Bytes>) {
+    for answer in queue.put(messages).await {
+        answer.unwrap();
+    }
+}
+
+/// Waits for so many results.
+async fn results(queues: &Queues, mut count: usize) {
+    while count > 0 {
+        for delivery in queues.results.take(1, LEASE).await.unwrap() {
+            if let Ok(Message::Results(..)) = Message::read(delivery.body, &KEY) {
+                count -= 1;
+            }
+        }
+    }
+}
+
+/// How many messages the queue has for others, now.
+async fn ready(queue: &Arc<dyn Queue>) -> usize {
+    queue.take(usize::MAX, Duration::ZERO).await.unwrap().len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn forged_messages_before_the_first_task_keep_no_fresh_worker_from_it() {
+    let queues = queues();
+    put(&queues.tasks, vec![parcel(&OTHER); 1_000]).await;
+    put(&queues.tasks, vec![parcel(&KEY); 3]).await;
+    let (orders, orders_rx) = mpsc::unbounded_channel();
+    let running = tokio::spawn(worker(queues.clone()).run(orders_rx));
+    let began = Instant::now();
+    let three = timeout(LEASE, results(&queues, 3)).await;
+    three.expect("the forged messages starve the worker");
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+    orders.send(Order::Drain).unwrap();
+    let left = timeout(LEASE, running).await.expect("an end");
+    assert_eq!(left.unwrap().unwrap(), Left::Drained);
+    // All are acknowledged: none comes again.
+    tokio::time::advance(LEASE * 2).await;
+    assert_eq!(ready(&queues.tasks).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_with_a_wrong_key_removes_nothing_and_gives_all_back() {
+    let queues = queues();
+    put(&queues.tasks, vec![parcel(&OTHER); 100]).await;
+    let (orders, orders_rx) = mpsc::unbounded_channel();
+    let running = tokio::spawn(worker(queues.clone()).run(orders_rx));
+    // Past the first search, within the pause after it.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let others = queues.tasks.take(200, Duration::ZERO).await.unwrap();
+    assert_eq!(others.len(), 100);
+    let leases: Vec<_> = others.into_iter().map(|other| other.lease).collect();
+    queues.tasks.release(&leases).await;
+    // In the middle of a later search: what it holds goes back when it leaves.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(ready(&queues.tasks).await, 0);
+    orders.send(Order::Drain).unwrap();
+    timeout(LEASE, running)
+        .await
+        .expect("an end")
+        .unwrap()
+        .unwrap();
+    assert_eq!(ready(&queues.tasks).await, 100);
+}
