@@ -9,7 +9,6 @@ use std::io::Write;
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
-#[cfg(unix)]
 use std::thread;
 
 use linkme::distributed_slice;

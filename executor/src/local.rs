@@ -1,7 +1,6 @@
 //! The local back-end: memory queues, and a worker on the executor's own thread.
 
 use std::fmt;
-#[cfg(unix)]
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
