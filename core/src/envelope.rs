@@ -30,7 +30,7 @@ pub use self::reference::Reference;
 pub use self::seal::Seal;
 
 /// The version of the wire format; the first byte of every message.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// A task as a parcel names it: an entry holds the index of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ pub struct Parcel {
     pub run: RunId,
     /// The master's epoch.
     pub epoch: u64,
+    /// Its number among the batches of this epoch. A redelivery keeps it, and so does what is put back of it; what is
+    /// published again has a new one. A worker does not run again what it has the stored result of, under one number.
+    pub batch: u64,
     /// Whether it must run alone, in a fresh slot: its task is a suspect.
     pub alone: bool,
     /// The tasks that the entries name by index.

@@ -15,6 +15,7 @@ mod kept;
 pub mod lease;
 mod printed;
 mod pull;
+mod replay;
 pub mod retired;
 pub mod run;
 pub mod state;

@@ -201,7 +201,8 @@ impl Local {
     fn queues(&self) -> Queues {
         let limits = QueueLimits::new(MESSAGE_BYTES, self.lease.unwrap_or(LEASE));
         let make = |name: &str| -> Arc<dyn Queue> {
-            let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(name, limits));
+            let queue: Arc<dyn Queue> =
+                Arc::new(MemoryQueue::new(name, limits).with_renewing_takers());
             match &self.decorator {
                 Some(decorate) => decorate(name, queue),
                 None => queue,

@@ -1,4 +1,4 @@
-//! Slots that do not do what they are asked for: to be ready, to exit, to die unheard.
+//! Slots that do not do what they are asked for: to be ready, to exit, to die unheard; and a master that is stopped.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,9 +11,13 @@ use podpool_tests::faults::tasks::{
     echo, leave_a_printer_and_abort, leave_blocking, load_for_ever, process,
 };
 use podpool_tests::faults::{LIMIT, Program, built, describe, end, within};
+use podpool_tests::scratch::Scratch;
 use rustix::process::Signal;
 
 podpool::test_slots!();
+
+/// The lease of the program that is stopped.
+const LEASE: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn what_a_task_left_behind_does_not_hold_the_pool_back() {
@@ -130,4 +134,34 @@ async fn a_death_is_noticed_at_once_however_much_is_printed_by_what_is_left() {
         begun.elapsed()
     );
     end(pool).await;
+}
+
+#[tokio::test]
+async fn what_ended_while_its_master_was_stopped_does_not_run_again() {
+    let (meeting, scratch) = (Meeting::new(), Scratch::new());
+    let journal = scratch.path().join("journal");
+    let address = meeting.path().display().to_string();
+    let arguments = ["stopped", &address, &journal.display().to_string()];
+    let executable = Path::new(env!("CARGO_BIN_EXE_slots-master"));
+    let mut master = Program::start(executable, &arguments);
+    master.hear("submitted").await;
+    let guests = meeting.guests(2).await;
+    assert!(signal(master.pid(), Signal::STOP));
+    for guest in guests {
+        guest.let_go().await;
+    }
+    // What is waited for is that the leases are over.
+    tokio::time::sleep(3 * LEASE).await;
+    assert!(signal(master.pid(), Signal::CONT));
+    for guest in meeting.guests(2).await {
+        guest.let_go().await;
+    }
+    for name in 0..4 {
+        assert_eq!(master.hear("result").await, name.to_string());
+    }
+    master.hear("ended").await;
+    let journal = std::fs::read_to_string(&journal).expect("a journal");
+    let mut began: Vec<_> = journal.lines().collect();
+    began.sort_unstable();
+    assert_eq!(began, ["0", "1", "2", "3"]);
 }

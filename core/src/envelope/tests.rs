@@ -1,6 +1,6 @@
 //! The wire format: what was written once stays readable, and what was tampered with is refused.
 //!
-//! The files in `golden` are messages of wire version 2, byte for byte. A change that alters them needs a new
+//! The files in `golden` are messages of wire version 3, byte for byte. A change that alters them needs a new
 //! [`VERSION`]; then `PODPOOL_BLESS=1 cargo test -p podpool-core envelope` writes them again.
 
 use std::fs;
@@ -72,6 +72,7 @@ fn parcel() -> (Parcel, Vec<u8>) {
     let parcel = Parcel {
         run: run(),
         epoch: 3,
+        batch: 11,
         alone: true,
         kinds: vec![kind("prices::clean", 1), kind("prices::merge", 2)],
         count: 2,
@@ -627,6 +628,7 @@ fn a_body_with_room_for_its_header_makes_the_same_message() {
         let parcel = Parcel {
             run: RunId::new("run").unwrap(),
             epoch: 1,
+            batch: 0,
             alone: false,
             kinds: (0..kinds).map(kind).collect(),
             count: 1,

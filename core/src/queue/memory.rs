@@ -39,6 +39,8 @@ pub struct MemoryQueue {
     name: String,
     limits: QueueLimits,
     state: Mutex<State>,
+    /// Whether a gap in the calls lets leases be renewed before they end.
+    spares: bool,
     /// Told once when messages became ready; a taker that leaves some behind tells the next.
     /// Expired leases tell nobody: see [`MemoryQueue::look`].
     arrived: Notify,
@@ -56,8 +58,18 @@ impl MemoryQueue {
             name,
             limits,
             state,
+            spares: false,
             arrived: Notify::new(),
         }
+    }
+
+    /// For a queue whose takers renew their leases, and live in this process. Where nothing at all was heard for more than
+    /// half a lease, the whole process was stopped (Ctrl-Z, a debugger): for a third of a lease from then on none ends,
+    /// so that they can be renewed.
+    #[must_use]
+    pub fn with_renewing_takers(mut self) -> Self {
+        self.spares = true;
+        self
     }
 
     /// An empty queue as the local default has it: messages up to 1 GiB, leases of 60 s.
@@ -91,8 +103,18 @@ impl MemoryQueue {
     /// The state, without the leases that have run out.
     fn as_of_now(&self) -> MutexGuard<'_, State> {
         let mut state = self.lock();
-        state.expire(Instant::now());
+        let now = self.now(&mut state);
+        state.expire(now);
         state
+    }
+
+    /// The time, read under the lock, so that it never runs backwards from one call to the next.
+    fn now(&self, state: &mut State) -> Instant {
+        let now = Instant::now();
+        if self.spares {
+            state.note_call(now);
+        }
+        now
     }
 
     fn check(&self, body: &Bytes) -> Result<(), QueueError> {
@@ -113,8 +135,7 @@ impl MemoryQueue {
     /// cannot end sooner. So a sleeping taker misses no expiry, and taking need not wake those who wait.
     fn look(&self, max: usize) -> Result<Vec<(LeaseKey, Bytes)>, Instant> {
         let mut state = self.lock();
-        // Read under the lock, so that times never run backwards from one call to the next.
-        let now = Instant::now();
+        let now = self.now(&mut state);
         let taken = state.take(now, max);
         if taken.is_empty() {
             let fresh = after(now, self.limits.lease);
@@ -136,7 +157,7 @@ impl MemoryQueue {
         verb: impl Fn(&mut State, Instant, LeaseKey) -> bool,
     ) -> Vec<Result<(), QueueError>> {
         let mut state = self.lock();
-        let now = Instant::now();
+        let now = self.now(&mut state);
         let mut done = |lease| LeaseKey::parse(lease).is_some_and(|key| verb(&mut state, now, key));
         let mut answers: Vec<_> = leases
             .iter()

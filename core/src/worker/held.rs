@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::envelope::Kind;
+use crate::envelope::{Kind, TaskRun};
 use crate::queue::LeaseId;
 
 use super::frame::KindInfo;
+use super::replay::Batch;
 
 /// A parcel under lease.
 #[derive(Debug)]
@@ -32,6 +33,10 @@ pub(super) struct Held {
     pub(super) solitary: bool,
     /// Whether a task of it was given to a slot.
     pub(super) begun: bool,
+    /// Which batch it is, however often it is delivered.
+    pub(super) batch: Batch,
+    /// Its tasks whose results were published: once they are stored, none of them runs again.
+    pub(super) done: Vec<TaskRun>,
 }
 
 /// Tasks of one parcel that no slot has.

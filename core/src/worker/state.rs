@@ -10,6 +10,7 @@ mod intake;
 mod leave;
 mod lost;
 mod overdue;
+mod replay;
 mod report;
 mod shortage;
 mod slots;
@@ -31,11 +32,13 @@ use crate::queue::LeaseId;
 use crate::slot::SlotId;
 
 use self::births::Births;
+use self::replay::Arrival;
 use self::slots::SlotState;
 use super::appetite::Appetite;
 use super::effect::{Effect, Outgoing, Receipt, Topic};
 use super::estimate::Estimates;
 use super::held::{Chunk, Held};
+use super::replay::Stored;
 use super::retired::RetiredSet;
 
 pub use self::intake::Lookup;
@@ -89,6 +92,12 @@ pub struct State {
     /// Whether what runs was asked to stop because this worker must end.
     terminating: bool,
     births: Births,
+    /// What must not run again when it is delivered again.
+    stored: Stored,
+    /// Batches that were delivered again while an execution of them is here: each waits for that one.
+    deferred: Vec<(u64, Arrival)>,
+    /// Those that need not wait any more.
+    resumed: Vec<Arrival>,
     broken: Option<Failure>,
     effects: Vec<Effect>,
 }
@@ -118,6 +127,9 @@ impl State {
             draining: false,
             terminating: false,
             births: Births::default(),
+            stored: Stored::default(),
+            deferred: Vec::new(),
+            resumed: Vec::new(),
             broken: None,
             effects: Vec::new(),
         }
@@ -231,7 +243,7 @@ impl State {
     pub fn on_published(&mut self, now: Instant, receipt: Receipt) {
         let solitary = self.solitary;
         self.settle(receipt);
-        if self.solitary != solitary {
+        if self.solitary != solitary || !self.resumed.is_empty() {
             // What waited behind a task that ran alone may go on.
             self.fill(now);
         }
@@ -256,6 +268,8 @@ impl State {
         if !held.lost {
             self.effects.push(Effect::Ack(held.lease));
         }
+        self.stored.add(held.batch, held.done);
+        self.resume_after(execution);
         self.next_solitary();
     }
 

@@ -121,6 +121,8 @@ pub(crate) struct State {
     revoked_at: Option<Instant>,
     redriven: Vec<(u32, Bytes)>,
     newest_parcel: u32,
+    /// The number of the next batch; what is published again has one of its own.
+    next_batch: u64,
     broken: Option<String>,
     wakers: Wakers,
     /// Results that came after their task's end, or for an older attempt.
@@ -157,6 +159,7 @@ impl State {
             revoked_at: None,
             redriven: Vec::new(),
             newest_parcel: 0,
+            next_batch: 0,
             broken: None,
             wakers: Wakers::default(),
             late_results: 0,

@@ -91,6 +91,7 @@ fn parcel(task: u64, payload: &[u8]) -> Bytes {
     let parcel = Parcel {
         run: run(),
         epoch: 1,
+        batch: 0,
         alone: false,
         kinds: vec![Kind {
             name: "a::b".into(),

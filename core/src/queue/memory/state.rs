@@ -38,6 +38,12 @@ pub(super) struct State {
     next_serial: u64,
     /// How long a lease lasts.
     lease: Duration,
+    /// When the last call came, where gaps count.
+    called: Option<Instant>,
+    /// Until when no lease ends.
+    spared_until: Option<Instant>,
+    /// Whether a message was taken or renewed since leases were spared last: what nobody renews must end.
+    may_spare: bool,
 }
 
 #[derive(Debug)]
@@ -61,6 +67,9 @@ impl State {
             leased: 0,
             next_serial: first_serial,
             lease,
+            called: None,
+            spared_until: None,
+            may_spare: false,
         }
     }
 
@@ -76,9 +85,18 @@ impl State {
 
     /// When the next lease expires if nobody renews it.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        self.table
-            .get(self.oldest as usize)
-            .map(|place| place.expires)
+        let first = self.table.get(self.oldest as usize)?.expires;
+        Some(self.spared_until.map_or(first, |spared| spared.max(first)))
+    }
+
+    /// A call comes. Leases that are held are renewed at least once in a third of their time, so a gap of more than half
+    /// of it means that nobody could: they get a third to do so.
+    pub(super) fn note_call(&mut self, now: Instant) {
+        let before = self.called.replace(now).unwrap_or(now);
+        let gap = now.saturating_duration_since(before) > self.lease / 2;
+        if gap && self.leased > 0 && std::mem::take(&mut self.may_spare) {
+            self.spared_until = now.checked_add(self.lease / 3);
+        }
     }
 
     /// Stores a message behind all others.
@@ -111,6 +129,7 @@ impl State {
             return false;
         }
         let expires = self.expiry(now);
+        self.may_spare = true;
         self.unlink(key.place);
         self.table[key.place as usize].expires = expires;
         self.link(key.place);
@@ -169,6 +188,7 @@ impl State {
     fn insert(&mut self, body: Bytes, expires: Instant) -> LeaseKey {
         let serial = self.next_serial;
         self.next_serial += 1;
+        self.may_spare = true;
         let leased = Place {
             serial,
             expires,

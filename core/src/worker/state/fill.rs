@@ -12,6 +12,9 @@ use super::slots::{InFlight, Phase, Request, SlotState};
 impl State {
     /// Gives waiting tasks to slots with free hands, and starts slots where hands are missing.
     pub(super) fn fill(&mut self, now: Instant) {
+        if !self.resumed.is_empty() {
+            self.resume(now);
+        }
         if self.broken.is_some() {
             self.fail_pending();
             return;

@@ -16,7 +16,9 @@ use crate::queue::LeaseId;
 use super::super::effect::{Effect, Receipt, Topic};
 use super::super::frame::KindInfo;
 use super::super::held::{Chunk, Held};
+use super::super::replay::Batch;
 use super::State;
+use super::replay::Arrival;
 
 /// What the worker's program knows of a kind that a parcel names; the failure says why it cannot run it.
 pub trait Lookup {
@@ -30,6 +32,8 @@ pub trait Lookup {
 /// What became of one entry on its way in.
 enum Entry {
     Keep,
+    /// Its result is stored.
+    Stored,
     Retired,
     Rejected(Box<Failure>),
 }
@@ -53,9 +57,7 @@ impl State {
             .iter()
             .map(|kind| lookup.look_up(kind))
             .collect();
-        let plain = self.retired.is_empty() && looked_up.iter().all(Result::is_ok);
         let mut runs = Vec::new();
-        let bytes = entries.len();
         let counted = count_runs(&entries, parcel.kinds.len(), &mut runs)?;
         let execution = self.next_execution;
         self.next_execution += 1;
@@ -65,11 +67,45 @@ impl State {
             self.acquit(execution, &runs);
         }
         self.next_solitary();
+        let arrival = Arrival {
+            execution,
+            entries,
+            count: counted,
+            runs,
+            kinds: looked_up,
+        };
+        if let Some(earlier) = self.earlier_execution(execution) {
+            debug!(
+                execution,
+                earlier, "an execution of this batch is still here; it is waited for"
+            );
+            self.deferred.push((earlier, arrival));
+            return Ok(());
+        }
+        self.take_in(now, arrival)?;
+        self.fill(now);
+        Ok(())
+    }
+
+    /// Lets the tasks of a parcel wait for slots; answers or settles those that must not run.
+    pub(super) fn take_in(&mut self, now: Instant, arrival: Arrival) -> Result<(), WireError> {
+        let Arrival {
+            execution,
+            entries,
+            count,
+            mut runs,
+            kinds,
+        } = arrival;
+        let bytes = entries.len();
+        let known = |held: &Held| self.stored.knows(held.batch);
+        let plain = self.retired.is_empty()
+            && kinds.iter().all(Result::is_ok)
+            && !self.parcels.get(&execution).is_some_and(known);
         let kept = if plain {
-            (entries, counted)
+            (entries, count)
         } else {
             runs.clear();
-            self.sort_out(execution, &entries, &looked_up, &mut runs)?
+            self.sort_out(execution, &entries, &kinds, &mut runs)?
         };
         let worth = self.worth(execution, kept.1);
         if !runs.is_empty() {
@@ -85,7 +121,6 @@ impl State {
             execution,
             tasks: 0,
         });
-        self.fill(now);
         Ok(())
     }
 
@@ -116,6 +151,8 @@ impl State {
             alone,
             solitary: alone,
             begun: false,
+            batch: Batch::of(parcel),
+            done: Vec::new(),
         };
         self.parcels.insert(execution, held);
     }
@@ -145,10 +182,13 @@ impl State {
     ) -> Result<(Bytes, u32), WireError> {
         let mut kept = Vec::with_capacity(entries.len());
         let mut rejected = Body::default();
-        let (mut keeps, mut rejections, mut retired) = (0, 0, 0);
+        let (mut keeps, mut rejections, mut retired, mut stored) = (0, 0, 0, 0);
+        let batch = self.parcels.get(&execution).map(|held| held.batch);
         let mut rest = &entries[..];
         while let Some(head) = task_head(rest)? {
-            match self.judge(head.task, head.attempt, kinds.get(usize::from(head.kind))) {
+            let kind = kinds.get(usize::from(head.kind));
+            match self.judge(batch, head.task, head.attempt, kind) {
+                Entry::Stored => stored += 1,
                 Entry::Keep => {
                     kept.extend_from_slice(&rest[..head.length]);
                     TaskRun::push(runs, head.task, head.attempt);
@@ -171,10 +211,16 @@ impl State {
         if rejections > 0 {
             self.publish_results(execution, rejected, rejections);
         }
-        if retired > 0 {
+        if stored > 0 {
+            debug!(
+                execution,
+                stored, "the results of these tasks are stored; they do not run again"
+            );
+        }
+        if retired + stored > 0 {
             self.settle(Receipt {
                 execution,
-                tasks: retired,
+                tasks: retired + stored,
             });
         }
         Ok((kept.into(), keeps))
@@ -182,10 +228,14 @@ impl State {
 
     fn judge(
         &self,
+        batch: Option<Batch>,
         task: TaskId,
         attempt: Attempt,
         kind: Option<&Result<KindInfo, Failure>>,
     ) -> Entry {
+        if batch.is_some_and(|batch| self.stored.holds(batch, task, attempt)) {
+            return Entry::Stored;
+        }
         if self.retired.contains(task, attempt) {
             return Entry::Retired;
         }
@@ -361,6 +411,7 @@ impl State {
         {
             self.effects.push(Effect::Release(held.lease));
         }
+        self.resume_after(execution);
         self.next_solitary();
     }
 }

@@ -6,8 +6,8 @@ use bytes::{Buf, Bytes};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::envelope::Body;
 use crate::envelope::entry::{self, TaskHead, next_result, result_head, task_head};
+use crate::envelope::{Body, TaskRun};
 use crate::id::{Attempt, TaskId};
 use crate::outcome::{Cause, Exit, Failure, Ran};
 use crate::slot::{EXIT_SHORTAGE, Running, SlotEvent, SlotId, StartError, Stream};
@@ -155,9 +155,15 @@ impl State {
         let execution = frame.execution;
         frame.done += count;
         frame.since = Some(now);
-        let held = self.parcels.get(&execution);
-        let known = held.map(|held| held.known.clone());
-        let lost = held.is_none_or(|held| held.lost);
+        let held = self.parcels.get_mut(&execution);
+        let lost = held.as_ref().is_none_or(|held| held.lost);
+        let mut reported = Vec::new();
+        let known = held.map(|held| {
+            reported = std::mem::take(&mut held.done);
+            held.known.clone()
+        });
+        // What fails once it was told to stop is no outcome of the task.
+        let stopped = lost || self.terminating;
         let mut all_done = true;
         let mut rest = entries.entries();
         let mut ended = 0;
@@ -165,6 +171,9 @@ impl State {
             && let Ok(Some(task)) = task_head(&frame.entries[ended..])
         {
             all_done &= result.done;
+            if result.done || !stopped {
+                TaskRun::push(&mut reported, task.task, task.attempt);
+            }
             if let Some(kind) = known
                 .as_ref()
                 .and_then(|known| known.get(usize::from(task.kind)))
@@ -175,6 +184,9 @@ impl State {
             rest = &rest[result.length..];
         }
         frame.entries.advance(ended);
+        if let Some(held) = self.parcels.get_mut(&execution) {
+            held.done = reported;
+        }
         if frame.left() == 0 {
             slot.end_frame(place, now, self.settings.grace);
         }
@@ -187,7 +199,7 @@ impl State {
             }
             let completed = complete(
                 &entries.into_entries(),
-                lost || self.terminating,
+                stopped,
                 &probe.tail(id),
                 probe.peak_rss(id),
             );
@@ -295,6 +307,11 @@ impl State {
         if failure.cause == Cause::Interrupted {
             // The message that comes back by lease is the retry; the report only tells why.
             self.give_up_lease(frame.execution);
+        }
+        if failure.cause != Cause::Interrupted
+            && let Some(held) = self.parcels.get_mut(&frame.execution)
+        {
+            TaskRun::push(&mut held.done, head.task, head.attempt);
         }
         if failure.cause == Cause::Suspect {
             self.accuse(head.task, head.attempt.next());

@@ -3,6 +3,7 @@
 mod births;
 mod blame;
 mod overdue;
+mod replay;
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -82,6 +83,8 @@ struct Bed {
     refuses: bool,
     /// Whether slots do nothing that they are asked for.
     deaf: bool,
+    /// The number of the batch that came last.
+    batch: u64,
 }
 
 fn bed(slots: u32) -> Bed {
@@ -112,6 +115,7 @@ fn bed(slots: u32) -> Bed {
         stillborn: 0,
         refuses: false,
         deaf: false,
+        batch: 0,
     }
 }
 
@@ -129,6 +133,7 @@ impl Bed {
     }
 
     fn take_in(&mut self, lease: &str, kind: &str, count: u32, entries: Bytes, alone: bool) {
+        self.batch += 1;
         let kinds = vec![Kind {
             name: kind.into(),
             fingerprint: Fingerprint([0; 16]),
@@ -136,6 +141,7 @@ impl Bed {
         let parcel = Parcel {
             run: RunId::new("test").unwrap(),
             epoch: 1,
+            batch: self.batch,
             alone,
             kinds,
             count,

@@ -161,7 +161,8 @@ impl State {
         };
         let parcel = Parcel {
             run: self.settings.run.clone(),
-            epoch: self.epoch,
+            epoch: held.batch.epoch(),
+            batch: held.batch.number(),
             alone: false,
             kinds: held.kinds.to_vec(),
             count: chunk.count,

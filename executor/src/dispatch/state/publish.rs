@@ -144,10 +144,12 @@ impl State {
         let head = ParcelHead {
             run: self.settings.run.clone(),
             epoch: self.settings.epoch,
+            batch: self.next_batch,
             alone,
             kinds: vec![self.kind(kind)],
             count: draft.count,
         };
+        self.next_batch += 1;
         let message = head.close(draft.body, &self.settings.seal);
         if let Some((id, length)) = lent
             && let Some(entry) = self.table.get_mut(id)

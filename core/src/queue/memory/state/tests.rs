@@ -187,3 +187,35 @@ fn a_free_place_is_nobodys_lease() {
     assert!(!state.ack(now, forged));
     assert_eq!(state.leased(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_a_gap_leases_can_be_renewed_before_they_end() {
+    const LEASE: Duration = Duration::from_secs(6);
+    let mut state = State::new(LEASE, 1);
+    let mut now = Instant::now();
+    state.note_call(now);
+    state.put(Bytes::from_static(b"a"));
+    state.put(Bytes::from_static(b"b"));
+    let taken = state.take(now, 2);
+    // The process is stopped for longer than the leases.
+    now += 10 * LEASE;
+    state.note_call(now);
+    assert!(state.take(now, 2).is_empty(), "renewals go first");
+    assert_eq!(state.next_expiry(), Some(now + LEASE / 3));
+    assert!(state.extend(now, taken[0].0));
+    now += LEASE / 3;
+    state.note_call(now);
+    let again: Vec<_> = state
+        .take(now, 2)
+        .into_iter()
+        .map(|(_, body)| body)
+        .collect();
+    assert_eq!(again, ["b"], "what nobody renewed comes again");
+    // Nobody renews any more, and nobody calls: once is enough.
+    for _ in 0..2 {
+        now += LEASE;
+        state.note_call(now);
+        state.expire(now);
+    }
+    assert_eq!((state.ready(), state.leased()), (2, 0));
+}

@@ -1,0 +1,138 @@
+//! Which results are stored, so that what is delivered again does not run again.
+//!
+//! A batch comes again when its lease ended before it was acknowledged: this process was stopped, or its queue could
+//! not be reached. It keeps its number then. The master publishes under a new number what must run once more.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+
+use crate::envelope::{Parcel, TaskRun};
+use crate::id::{Attempt, TaskId};
+
+/// Most tasks that are remembered; the oldest are forgotten first. A replay past them costs an execution, no more.
+const MOST: u64 = 65_536;
+
+/// A batch, however often it is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Batch {
+    epoch: u64,
+    number: u64,
+}
+
+impl Batch {
+    pub(super) const fn of(parcel: &Parcel) -> Self {
+        Self {
+            epoch: parcel.epoch,
+            number: parcel.batch,
+        }
+    }
+
+    /// The master's epoch in which it was published.
+    pub(super) const fn epoch(self) -> u64 {
+        self.epoch
+    }
+
+    /// Its number in that epoch.
+    pub(super) const fn number(self) -> u64 {
+        self.number
+    }
+}
+
+/// The tasks with stored results, by batch.
+#[derive(Debug, Default)]
+pub(super) struct Stored {
+    batches: HashMap<Batch, Vec<TaskRun>>,
+    /// Oldest first, with how many tasks each entry added.
+    order: VecDeque<(Batch, u64)>,
+    tasks: u64,
+}
+
+impl Stored {
+    /// Remembers tasks of a batch.
+    pub(super) fn add(&mut self, batch: Batch, done: Vec<TaskRun>) {
+        let tasks: u64 = done.iter().map(|run| u64::from(run.count)).sum();
+        if tasks == 0 {
+            return;
+        }
+        match self.batches.entry(batch) {
+            Entry::Occupied(mut known) => known.get_mut().extend(done),
+            Entry::Vacant(new) => drop(new.insert(done)),
+        }
+        self.order.push_back((batch, tasks));
+        self.tasks += tasks;
+        while self.tasks > MOST && self.order.len() > 1 {
+            let Some((oldest, tasks)) = self.order.pop_front() else {
+                break;
+            };
+            self.tasks -= tasks;
+            self.batches.remove(&oldest);
+        }
+    }
+
+    /// Whether anything of a batch is remembered.
+    pub(super) fn knows(&self, batch: Batch) -> bool {
+        self.batches.contains_key(&batch)
+    }
+
+    /// Whether the result of a task of a batch is stored.
+    pub(super) fn holds(&self, batch: Batch, task: TaskId, attempt: Attempt) -> bool {
+        let within = |run: &TaskRun| {
+            let place = task.0.checked_sub(run.first.0);
+            run.attempt == attempt && place.is_some_and(|place| place < u64::from(run.count))
+        };
+        let runs = self.batches.get(&batch);
+        runs.is_some_and(|runs| runs.iter().any(within))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BATCH: Batch = Batch {
+        epoch: 1,
+        number: 7,
+    };
+
+    fn run(first: u64, count: u32) -> TaskRun {
+        TaskRun {
+            first: TaskId(first),
+            count,
+            attempt: Attempt::FIRST,
+        }
+    }
+
+    #[test]
+    fn a_task_is_known_by_batch_number_and_attempt() {
+        let mut stored = Stored::default();
+        stored.add(BATCH, vec![run(3, 2), run(9, 1)]);
+        stored.add(BATCH, vec![run(6, 1)]);
+        let known: Vec<u64> = (0..12)
+            .filter(|task| stored.holds(BATCH, TaskId(*task), Attempt::FIRST))
+            .collect();
+        assert_eq!(known, [3, 4, 6, 9]);
+        assert!(!stored.holds(BATCH, TaskId(3), Attempt::FIRST.next()));
+        let other = Batch { number: 8, ..BATCH };
+        assert!(!stored.holds(other, TaskId(3), Attempt::FIRST));
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_and_the_newest_never() {
+        let mut stored = Stored::default();
+        for number in 0..1000 {
+            stored.add(Batch { epoch: 1, number }, vec![run(number * 100, 100)]);
+        }
+        assert!(stored.tasks <= MOST && stored.tasks > MOST - 100);
+        assert_eq!(stored.batches.len(), stored.order.len());
+        assert!(!stored.knows(Batch {
+            epoch: 1,
+            number: 0
+        }));
+        assert!(stored.knows(Batch {
+            epoch: 1,
+            number: 999
+        }));
+        stored.add(BATCH, vec![run(0, u32::MAX)]);
+        assert!(stored.knows(BATCH), "larger than all that is kept");
+    }
+}
