@@ -11,12 +11,24 @@ pub mod refusals;
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 
 use crate::instant::NEVER;
+
+/// Begins a call to a queue, and is done with it where the queue answers at once, as the one in memory does: then no
+/// turn of a loop is spent on the answer. What it gives back goes on when a task polls it.
+pub fn begin(call: impl Future<Output = ()> + Send + 'static) -> Option<BoxFuture<'static, ()>> {
+    let mut call = Box::pin(call);
+    let answer = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    answer
+        .is_pending()
+        .then_some(call as BoxFuture<'static, ()>)
+}
 
 /// A queue of opaque messages with leases.
 ///
@@ -188,5 +200,20 @@ impl QueueError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_that_is_answered_at_once_leaves_nothing_and_another_goes_on() {
+        assert!(begin(async {}).is_none());
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let rest = begin(async move { told.await.unwrap() }).expect("it was not answered");
+        tell.send(()).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(10), rest);
+        ended.await.expect("it goes on where it is polled");
     }
 }

@@ -18,6 +18,7 @@ mod telling;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use podpool_core::envelope::{Kind, Seal};
@@ -219,6 +220,7 @@ impl RunningDispatch {
             while self.drain() {}
         }
         self.take_mail(now);
+        self.take_stored(now);
         self.check_queues(now);
         self.tell_workers(now);
         self.tell_fleet();
@@ -268,6 +270,15 @@ impl RunningDispatch {
             }
             if !more {
                 break;
+            }
+        }
+    }
+
+    /// Batches that a queue stores at once need no turn of the loop.
+    fn take_stored(&mut self, now: Instant) {
+        while let Some(parcels) = self.tasks.next().now_or_never() {
+            for number in parcels {
+                self.state.on_stored(now, number);
             }
         }
     }

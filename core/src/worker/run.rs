@@ -278,6 +278,8 @@ impl RunningWorker {
             Woken::Ordered(order) => self.on_order(now, order),
             Woken::Answered | Woken::Tick => {}
         }
+        self.carry_out(now);
+        self.take_stored(now);
         if self
             .state
             .deadline()

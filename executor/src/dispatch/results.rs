@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podpool_core::envelope::Message;
-use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError};
+use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, begin};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
@@ -37,12 +37,13 @@ impl RunningDispatch {
             return;
         }
         let queue = self.queues.results.clone();
-        self.acks.push(if self.superseded.is_some() {
+        let answer = if self.superseded.is_some() {
             // They may be words to the other master, which would miss them.
-            Box::pin(give_back(queue, leases))
+            begin(give_back(queue, leases))
         } else {
-            Box::pin(acknowledge(queue, leases))
-        });
+            begin(acknowledge(queue, leases))
+        };
+        self.acks.extend(answer);
     }
 
     /// The results are asked for again later. A queue that gives none for so long is gone.

@@ -65,8 +65,9 @@ impl RunningDispatch {
         let broken = self.state.broken().is_some() && self.superseded.is_none();
         let closing = self.shutdown.is_some();
         let told = run_state(self.aborted || broken, closing, self.state.unfinished());
-        if let Some(told) = told {
-            self.state.set_run_state(told);
+        if told.is_some_and(|told| self.state.set_run_state(told)) {
+            // Workers wait for it, and it changes three times at most.
+            self.control_after = now;
         }
         if self.ending {
             // The last word is the state above; after it nobody listens.
@@ -100,7 +101,86 @@ pub(super) const fn run_state(aborted: bool, closing: bool, unfinished: usize) -
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use podpool_core::envelope::{Message, Seal};
+    use podpool_core::fleet::FleetEvent;
+    use podpool_core::id::RunId;
+    use podpool_core::queue::Queue;
+    use podpool_core::queue::memory::MemoryQueue;
+    use podpool_core::worker::Queues;
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::super::{Dispatch, FleetHandle, Settings};
     use super::*;
+    use crate::mailbox::{Command, Mailbox, ShutdownBehavior};
+    use crate::measured::Measured;
+    use crate::run_payloads::Payloads;
+
+    fn settings() -> Settings {
+        Settings {
+            run: RunId::new("test").unwrap(),
+            seal: Seal::Unsealed,
+            slots: 1,
+            message_bytes: 1 << 20,
+            parcels_out: 10,
+            bytes_out: 1 << 20,
+            lease: Duration::from_secs(60),
+            retries: None,
+            epoch: 1,
+            silence: None,
+            out_of_memory: 1,
+        }
+    }
+
+    /// The state of the run that the workers are told next.
+    async fn told(control: &dyn Queue) -> RunState {
+        let taken = control.take(1, Duration::from_secs(7_200)).await.unwrap();
+        let message = Message::read(taken[0].body.clone(), &Seal::Unsealed);
+        let Ok(Message::Control(control)) = message else {
+            panic!("it is no control");
+        };
+        control.state
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn workers_are_told_of_the_end_at_once_however_lately_they_were_told_of_something() {
+        let queue = |name: &str| Arc::new(MemoryQueue::local(name)) as Arc<dyn Queue>;
+        let queues = Queues {
+            tasks: queue("tasks"),
+            results: queue("results"),
+            control: queue("control"),
+        };
+        let control = queues.control.clone();
+        let (mailbox, inbox) = Mailbox::new();
+        let (orders, _orders) = mpsc::unbounded_channel();
+        let (fleet, events) = mpsc::unbounded_channel();
+        let dispatch = Dispatch {
+            settings: settings(),
+            inbox,
+            queues,
+            fleet: FleetHandle { orders, events },
+            control_pause: Duration::from_secs(3_600),
+            printed: None,
+            measured: Arc::new(Measured::new(0)),
+            payloads: Payloads::default(),
+            results_outlive: false,
+        };
+        let (done, ended) = oneshot::channel();
+        let master = async {
+            assert_eq!(told(&*control).await, RunState::Open);
+            let began = Instant::now();
+            let behavior = ShutdownBehavior::WaitForTasks;
+            mailbox.command(Command::Shutdown { behavior, done });
+            assert_eq!(told(&*control).await, RunState::Ended);
+            assert!(began.elapsed() < Duration::from_secs(1));
+            let leftovers = Vec::new();
+            fleet.send(FleetEvent::Ended { leftovers }).unwrap();
+            assert_eq!(ended.await.unwrap(), Ok(()));
+        };
+        tokio::join!(dispatch.run(), master);
+    }
 
     #[test]
     fn an_aborted_run_never_looks_like_one_that_ended() {

@@ -1,8 +1,9 @@
 //! The state's effects, carried out on slots and queues.
 
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use crate::queue::LeaseId;
+use crate::queue::{LeaseId, begin};
 use crate::slot::{Slot, SlotId};
 
 use super::super::effect::{Effect, Topic};
@@ -29,6 +30,16 @@ impl RunningWorker {
         self.effects = effects;
         self.acknowledge(acks);
         self.release(releases);
+    }
+
+    /// Results that a queue stores at once need no turn of the loop until their batch is acknowledged. Before what is
+    /// due is looked at, for this may be the last that is waited for.
+    pub(super) fn take_stored(&mut self, now: Instant) {
+        while let Some(receipts) = self.results.next().now_or_never() {
+            for receipt in receipts {
+                self.state.on_published(now, receipt);
+            }
+        }
     }
 
     pub(super) fn effect(
@@ -85,19 +96,19 @@ impl RunningWorker {
         }
     }
 
-    pub(super) fn acknowledge(&self, leases: Vec<LeaseId>) {
+    pub(super) fn acknowledge(&mut self, leases: Vec<LeaseId>) {
         if !leases.is_empty() {
             leases.iter().for_each(|lease| self.keeper.forget(lease));
             let queue = self.worker.queues.tasks.clone();
-            self.answers.push(Box::pin(acknowledge(queue, leases)));
+            self.answers.extend(begin(acknowledge(queue, leases)));
         }
     }
 
-    pub(super) fn release(&self, leases: Vec<LeaseId>) {
+    pub(super) fn release(&mut self, leases: Vec<LeaseId>) {
         if !leases.is_empty() {
             leases.iter().for_each(|lease| self.keeper.forget(lease));
             let queue = self.worker.queues.tasks.clone();
-            self.answers.push(Box::pin(async move {
+            self.answers.extend(begin(async move {
                 // A release that fails is made good by the lease's end.
                 queue.release(&leases).await;
             }));

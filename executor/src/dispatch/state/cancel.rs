@@ -77,12 +77,12 @@ impl State {
         self.control_changed = true;
     }
 
-    /// Changes what the workers are told of the run.
-    pub(crate) fn set_run_state(&mut self, state: RunState) {
-        if self.run_state != state {
-            self.run_state = state;
-            self.control_changed = true;
-        }
+    /// Changes what the workers are told of the run. Returns whether it is another state.
+    pub(crate) fn set_run_state(&mut self, state: RunState) -> bool {
+        let changed = self.run_state != state;
+        self.run_state = state;
+        self.control_changed |= changed;
+        changed
     }
 
     /// Whether the workers were not told the newest state yet.

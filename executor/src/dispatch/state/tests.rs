@@ -712,12 +712,12 @@ async fn control_is_a_growing_state_that_is_told_on_change() {
     } = told(&mut bed).unwrap();
     assert_eq!(state, RunState::Open);
     assert_eq!(told(&mut bed), None);
-    bed.state.set_run_state(RunState::Open);
+    assert!(!bed.state.set_run_state(RunState::Open));
     assert_eq!(told(&mut bed), None);
     bed.hello();
     let answer = told(&mut bed).unwrap();
     assert!(answer.sequence > sequence, "the answer to a greeting");
-    bed.state.set_run_state(RunState::Ended);
+    assert!(bed.state.set_run_state(RunState::Ended));
     assert_eq!(told(&mut bed).unwrap().state, RunState::Ended);
     let again = bed.state.control(bed.now, true).unwrap();
     assert!(again.sequence > answer.sequence, "the heartbeat");
