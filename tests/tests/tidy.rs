@@ -142,59 +142,72 @@ fn nothing_is_put_off() {
     refuse("nothing is put off or ignored", puts_off);
 }
 
+/// A rule, the path of a file, and its text.
+type Judged = (Rule, &'static str, String);
+
+fn long(lines: usize) -> String {
+    format!("//! Long.\n{}", "fn f() {}\n".repeat(lines - 1))
+}
+
+fn tests_only() -> String {
+    let lines = "    //\n".repeat(LINES);
+    format!("#[cfg(test)]\nmod tests {{\n{lines}}}\n")
+}
+
+fn bad_files() -> Vec<Judged> {
+    let too_long = format!("{}{}fn g() {{}}\n", long(LINES), tests_only());
+    let bad: [(Rule, &str, &str); 8] = [
+        (says_nothing_of_itself, "core/src/a.rs", "fn f() {}"),
+        (says_nothing_of_itself, "core/src/a.rs", ""),
+        (is_too_long, "core/src/a.rs", &long(LINES + 1)),
+        (is_too_long, "core/src/a.rs", &too_long),
+        (is_named_after_nothing, "core/src/a/mod.rs", "//! A."),
+        (is_named_after_nothing, "tests/src/helpers.rs", "//! A."),
+        (adds_to_a_moment, "core/src/a.rs", "let end = now + time;"),
+        (
+            adds_to_a_moment,
+            "executor/src/a.rs",
+            "f(Instant::now() + time)",
+        ),
+    ];
+    let put_off = words_that_put_off().map(|word| format!("//! Off.\n{word}"));
+    let put_off = put_off.map(|text| (puts_off as Rule, "core/src/a.rs", text));
+    let bad = bad.map(|(rule, path, text)| (rule, path, text.to_owned()));
+    bad.into_iter().chain(put_off).collect()
+}
+
+fn good_files() -> Vec<Judged> {
+    let long_tests = format!("{}{}", long(LINES), tests_only());
+    let good: [(Rule, &str, &str); 8] = [
+        (says_nothing_of_itself, "core/src/a.rs", "//! A."),
+        (is_too_long, "core/src/a.rs", &long_tests),
+        (is_too_long, "tests/tests/a.rs", &long(LINES + 1)),
+        (is_named_after_nothing, "core/src/a.rs", "//! A."),
+        (puts_off, "core/src/a.rs", "//! A."),
+        (
+            adds_to_a_moment,
+            "core/src/a.rs",
+            "let end = after(now, time);",
+        ),
+        (adds_to_a_moment, "tests/src/a.rs", "let end = now + time;"),
+        (adds_to_a_moment, "core/src/a.rs", "let end = now + BOUND;"),
+    ];
+    let good = good.map(|(rule, path, text)| (rule, path, text.to_owned()));
+    good.into()
+}
+
 /// A rule that refuses no bad file is no rule.
 #[test]
 fn the_rules_refuse_bad_files_and_no_others() {
-    let long = |lines: usize| format!("//! Long.\n{}", "fn f() {}\n".repeat(lines - 1));
-    let tests = format!(
-        "#[cfg(test)]\nmod tests {{\n{}}}\n",
-        "    //\n".repeat(LINES)
-    );
-    let put_off = words_that_put_off().map(|word| format!("//! Off.\n{word}"));
-    let bad: Vec<(Rule, &str, String)> = [
-        (
-            says_nothing_of_itself as Rule,
-            "core/src/a.rs",
-            "fn f() {}".to_owned(),
-        ),
-        (says_nothing_of_itself, "core/src/a.rs", String::new()),
-        (is_too_long, "core/src/a.rs", long(LINES + 1)),
-        (
-            is_too_long,
-            "core/src/a.rs",
-            format!("{}{tests}{}", long(LINES), "fn g() {}\n"),
-        ),
-        (
-            is_named_after_nothing,
-            "core/src/a/mod.rs",
-            "//! A.".to_owned(),
-        ),
-        (
-            is_named_after_nothing,
-            "tests/src/helpers.rs",
-            "//! A.".to_owned(),
-        ),
-    ]
-    .into_iter()
-    .chain(put_off.map(|text| (puts_off as Rule, "core/src/a.rs", text)))
-    .collect();
-    for (rule, path, text) in &bad {
+    for (rule, path, text) in bad_files() {
         let first = text.lines().next();
-        assert!(rule(Path::new(path), text).is_some(), "{path}: {first:?} …");
+        assert!(
+            rule(Path::new(path), &text).is_some(),
+            "{path}: {first:?} …"
+        );
     }
-    let good: [(Rule, &str, String); 5] = [
-        (says_nothing_of_itself, "core/src/a.rs", long(1)),
-        (
-            is_too_long,
-            "core/src/a.rs",
-            format!("{}{tests}", long(LINES)),
-        ),
-        (is_too_long, "tests/tests/a.rs", long(LINES + 1)),
-        (is_named_after_nothing, "core/src/a.rs", long(1)),
-        (puts_off, "core/src/a.rs", long(1)),
-    ];
-    for (rule, path, text) in &good {
-        assert_eq!(rule(Path::new(path), text), None, "{path}");
+    for (rule, path, text) in good_files() {
+        assert_eq!(rule(Path::new(path), &text), None, "{path}");
     }
     // The workspace's own files are judged by their place in it, wherever it lies.
     assert!(sources().iter().all(|(path, _)| path.is_relative()));

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use crate::envelope::entry::task_head;
 use crate::envelope::{Alive, Control, Seal, TaskRun};
 use crate::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
+use crate::instant::after;
 use crate::outcome::Failure;
 use crate::queue::LeaseId;
 use crate::slot::SlotId;
@@ -179,7 +180,7 @@ impl State {
     pub fn long_running(&self, now: Instant, least: Duration) -> Vec<(TaskId, Arc<str>, Duration)> {
         let mut long = Vec::new();
         for frame in self.slots.iter().filter_map(|slot| slot.frames.front()) {
-            let Some(since) = frame.since.filter(|since| now >= *since + least) else {
+            let Some(since) = frame.since.filter(|since| now >= after(*since, least)) else {
                 continue;
             };
             let held = self.parcels.get(&frame.execution);

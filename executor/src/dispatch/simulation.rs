@@ -5,6 +5,7 @@
 //! ever charged to a task.
 
 mod queue;
+mod script;
 mod slots;
 mod verdict;
 
@@ -27,11 +28,11 @@ use podpool_core::worker::state::Lookup;
 use podpool_core::worker::{Settings as WorkerSettings, State as WorkerState};
 use tokio::time::Instant;
 
-use crate::error::TaskErrorKind;
 use crate::future::{Cell, CellGuard};
 use crate::mailbox::Submission;
 
 use self::queue::TaskQueue;
+use self::script::Script;
 use self::slots::{Slots, Step};
 use super::state::{Settings, State};
 
@@ -56,57 +57,6 @@ static TASK: TaskSpec = TaskSpec {
     traced: OnceLock::new(),
     index: OnceLock::new(),
 };
-
-/// What a task does, as its arguments say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Script {
-    Quick,
-    Slow,
-    FailsOnce,
-    Fails,
-    CrashesOnce,
-    Crashes,
-    HangsOnce,
-    Hangs,
-}
-
-impl Script {
-    const ALL: [Self; 8] = [
-        Self::Quick,
-        Self::Slow,
-        Self::FailsOnce,
-        Self::Fails,
-        Self::CrashesOnce,
-        Self::Crashes,
-        Self::HangsOnce,
-        Self::Hangs,
-    ];
-
-    /// Mostly harmless.
-    fn random(rng: &mut Rng) -> Self {
-        if rng.u8(..10) < 8 {
-            return Self::ALL[rng.usize(..2)];
-        }
-        Self::ALL[rng.usize(..Self::ALL.len())]
-    }
-
-    fn of(arguments: &[u8]) -> Self {
-        Self::ALL[usize::from(arguments[0])]
-    }
-
-    /// How its task ends when nobody cancels it; `None` is a result.
-    const fn end(self) -> Option<TaskErrorKind> {
-        match self {
-            Self::Quick | Self::Slow | Self::FailsOnce | Self::CrashesOnce | Self::HangsOnce => {
-                None
-            }
-            Self::Fails => Some(TaskErrorKind::Failed),
-            Self::Crashes => Some(TaskErrorKind::Crashed),
-            Self::Hangs => Some(TaskErrorKind::TimedOut),
-        }
-    }
-}
 
 /// How often things go wrong, in per cent.
 #[derive(Clone, Copy, Debug)]

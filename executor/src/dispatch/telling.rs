@@ -166,6 +166,7 @@ mod tests {
             measured: Arc::new(Measured::new(0)),
             payloads: Payloads::default(),
             results_outlive: false,
+            broker_timeout: Duration::from_secs(600),
         };
         let (done, ended) = oneshot::channel();
         let master = async {

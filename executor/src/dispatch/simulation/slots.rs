@@ -12,7 +12,7 @@ use podpool_core::slot::{Frame, Running, SlotEvent, SlotId};
 use podpool_core::worker::effect::Probe;
 use tokio::time::Instant;
 
-use super::Script;
+use super::script::Script;
 
 /// The running task's end, by the number of its execution in the slot.
 #[derive(Clone, Copy, Debug)]

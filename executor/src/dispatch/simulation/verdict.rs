@@ -5,7 +5,8 @@ use podpool_core::outcome::Cause;
 use crate::error::AttemptReport;
 use crate::future::TaskState;
 
-use super::{Script, World};
+use super::World;
+use super::script::Script;
 
 impl World {
     /// How often a task is charged with a crash before it ends. Others of its frame never are.
