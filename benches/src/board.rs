@@ -9,6 +9,8 @@ pub enum Unit {
     TasksPerSecond,
     /// Microseconds.
     Micros,
+    /// Milliseconds.
+    Millis,
     /// Bytes per task.
     BytesPerTask,
     /// MiB per second; a payload that goes in and comes out is counted once.
@@ -26,6 +28,7 @@ impl Unit {
         match self {
             Self::TasksPerSecond => "tasks/s",
             Self::Micros => "µs",
+            Self::Millis => "ms",
             Self::BytesPerTask => "B/task",
             Self::MebibytesPerSecond => "MiB/s",
             Self::Mebibytes => "MiB",
@@ -47,7 +50,7 @@ impl Unit {
                 format!("{value:.0}")
             }
             Self::Percent => format!("{value:.2}"),
-            Self::Micros | Self::Mebibytes => format!("{value:.1}"),
+            Self::Micros | Self::Millis | Self::Mebibytes => format!("{value:.1}"),
         };
         format!("{number} {}", self.name())
     }
@@ -224,6 +227,7 @@ mod tests {
             (Unit::TasksPerSecond, 11_800.0, "12 k tasks/s"),
             (Unit::TasksPerSecond, 575.4, "575 tasks/s"),
             (Unit::Micros, 7.84, "7.8 µs"),
+            (Unit::Millis, 11.96, "12.0 ms"),
             (Unit::Percent, 0.456, "0.46 %"),
         ] {
             assert_eq!(unit.show(value), shown);

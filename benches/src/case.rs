@@ -69,6 +69,16 @@ pub fn find(name: &str) -> anyhow::Result<Case> {
         .with_context(|| format!("there is no case {name:?}"))
 }
 
+/// Milliseconds of a case's process, from its start to its end.
+///
+/// # Errors
+/// As [`run_apart`].
+pub fn time_apart(program: &Path, arguments: &[OsString]) -> anyhow::Result<f64> {
+    let start = Instant::now();
+    run_apart(program, arguments)?;
+    Ok(start.elapsed().as_secs_f64() * 1e3)
+}
+
 /// Runs `program` with `arguments`, which prints one number, and returns the number.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ const NAPS: u64 = 225;
 const NAP_SLOTS: u32 = 25;
 
 /// The cases of podpool.
-pub const CASES: [Case; 8] = [
+pub const CASES: [Case; 10] = [
     Case {
         name: "pool-burst",
         run: |n| on_a_runtime(burst(n)),
@@ -49,6 +49,14 @@ pub const CASES: [Case; 8] = [
         name: "pool-naps",
         run: |n| on_a_runtime(naps(n)),
     },
+    Case {
+        name: "pool-cancel",
+        run: |n| on_a_runtime(cancel(n)),
+    },
+    Case {
+        name: "hello",
+        run: |n| on_a_runtime(hello(n)),
+    },
 ];
 
 /// Gives its number back.
@@ -73,6 +81,56 @@ pub fn echo_vec(payload: Vec<u8>) -> Vec<u8> {
 #[podpool::task]
 pub async fn nap(milliseconds: u64) {
     tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+}
+
+/// Cancels per second: `n` tasks wait, of two types in turn, and the newest is cancelled first.
+async fn cancel(n: u64) -> anyhow::Result<f64> {
+    let pool = pool(CHILDREN as u32).await?;
+    let held: Vec<_> = (0..CHILDREN).map(|_| pool.submit(hold())).collect();
+    let waiting: Vec<_> = (0..n)
+        .map(|i| match i % 2 {
+            0 => pool.submit(echo(i)).handle(),
+            _ => pool.submit(small(i.to_le_bytes())).handle(),
+        })
+        .collect();
+    let start = Instant::now();
+    let cancels: Vec<_> = waiting
+        .iter()
+        .rev()
+        .map(podpool::TaskHandle::cancel)
+        .collect();
+    for cancel in cancels {
+        cancel.await;
+    }
+    let speed = rate(n, start.elapsed());
+    if held.iter().any(|future| future.is_done()) {
+        bail!("a slot was not held");
+    }
+    Ok(speed)
+}
+
+/// Greets, as the example `hello` does.
+#[podpool::task]
+pub fn greet(name: String) -> String {
+    format!("hello {name}, from process {}", std::process::id())
+}
+
+/// What the example `hello` does, for `n` names. What is measured is the whole process, from outside.
+async fn hello(n: u64) -> anyhow::Result<f64> {
+    let pool = PodPoolExecutor::builder()
+        .max_workers(CHILDREN)
+        .build()
+        .await?;
+    let mut greetings = vec![pool.submit(greet("Ada".into())).await?];
+    let mut many = pool.map(1..n, |name| greet(name.to_string()));
+    while let Some(greeting) = many.next().await {
+        greetings.push(greeting?);
+    }
+    pool.shutdown().await?;
+    if greetings.len() as u64 != n {
+        bail!("{} greetings for {n} names", greetings.len());
+    }
+    Ok(n as f64)
 }
 
 /// Keeps its slot for ever.

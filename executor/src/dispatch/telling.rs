@@ -123,6 +123,7 @@ mod tests {
             run: RunId::new("test").unwrap(),
             seal: Seal::Unsealed,
             slots: 1,
+            workers: 1,
             message_bytes: 1 << 20,
             parcels_out: 10,
             bytes_out: 1 << 20,
