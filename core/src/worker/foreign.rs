@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::envelope::{Seal, WireError};
+use crate::instant::after;
 use crate::queue::LeaseId;
 
 /// How long what cannot be opened is held while the first message that can be is looked for. Thousands are pulled in
@@ -84,7 +85,7 @@ impl Foreign {
         if !self.may_pull(now) {
             return Fate::GiveBack;
         }
-        self.until.get_or_insert(now + self.hold);
+        self.until.get_or_insert(after(now, self.hold));
         self.held.push(lease.clone());
         Fate::Hold
     }
@@ -116,7 +117,7 @@ impl Foreign {
         let pause = SHORTEST_PAUSE * 2_u32.saturating_pow(self.failed.min(8));
         let pause = pause.min(LONGEST_PAUSE);
         self.failed += 1;
-        self.paused = Some(now + pause);
+        self.paused = Some(after(now, pause));
         Some((self.give_back(), pause))
     }
 
