@@ -86,6 +86,7 @@ fn parcel(seal: &Seal) -> Bytes {
     let parcel = Parcel {
         run: run(),
         epoch: 1,
+        batch: 0,
         alone: false,
         kinds: vec![Kind {
             name: "any".into(),
