@@ -36,6 +36,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
@@ -73,6 +74,31 @@ pub struct Launch {
     pub env: Vec<(OsString, OsString)>,
     /// What the slot is told before its first task.
     pub setup: Setup,
+    /// How much of what it prints is passed on.
+    pub output: OutputLimits,
+}
+
+/// How much of what tasks print is passed on. What is more is counted, and a line says how much it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputLimits {
+    /// Bytes of a line; a longer one is cut, and says so. Default: 16 KiB.
+    pub line: usize,
+    /// Bytes a second that one slot may print, and at once after a silence; a line counts for 64 bytes more than it has.
+    /// Default: 4 MiB.
+    pub rate: u64,
+    /// Bytes a second that one worker sends to a master elsewhere, all its slots together, and four times as much at once
+    /// after a silence. Default: 64 KiB.
+    pub forwarded: u64,
+}
+
+impl Default for OutputLimits {
+    fn default() -> Self {
+        Self {
+            line: 16 << 10,
+            rate: 4 << 20,
+            forwarded: 64 << 10,
+        }
+    }
 }
 
 /// What runs the tasks of a slot.
@@ -157,7 +183,8 @@ pub enum SlotEvent {
         /// How many tasks are kept; `u32::MAX` for a frame that had ended.
         kept: u32,
     },
-    /// A line that was printed, without its end, at most 16 KiB. It comes before the results of its task when that
+    /// A line that was printed, without its end, or what a line shows that is written over by `\r`; cut at the launch's
+    /// limit. It comes before the results of its task when that
     /// was sent alone. A slot that prints without measure loses lines, and one line says how many.
     Output {
         /// Where it was printed.
@@ -236,7 +263,7 @@ impl Slot {
             Program::Process { path, name, args } => {
                 let command = spawn::command(path, name.as_deref(), args, &launch.env);
                 let started = spawn::start(command, &launch.setup)?;
-                Kind::Process(driver::start(id, started, events)?)
+                Kind::Process(driver::start(id, started, launch.output, events)?)
             }
             Program::InProcess => Kind::Thread(in_process::start(id, &launch.setup, events)?),
         };

@@ -20,7 +20,8 @@ use podpool_core::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
 use podpool_core::outcome::{Cause, Exit, Failure};
 use podpool_core::registry::Registry;
 use podpool_core::slot::{
-    Frame, Launch, Program, Running, Setup, Slot, SlotEvent, SlotId, Stream, abandoned,
+    Frame, Launch, OutputLimits, Program, Running, Setup, Slot, SlotEvent, SlotId, Stream,
+    abandoned,
 };
 use podpool_core::task::{Call, Place, TaskContext};
 use podpool_macros::task;
@@ -317,6 +318,7 @@ impl Rig {
             program,
             env,
             setup,
+            output: OutputLimits::default(),
         };
         Self {
             slot: Slot::start(SlotId(7), &launch, sender).unwrap(),
@@ -803,6 +805,7 @@ async fn a_program_that_is_no_slot_ends_and_says_what_it_printed() {
         },
         env: Vec::new(),
         setup: setup(),
+        output: OutputLimits::default(),
     };
     let (sender, _events) = unbounded_channel();
     let error = Slot::start(SlotId(7), &missing, sender).unwrap_err();

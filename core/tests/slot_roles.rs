@@ -16,7 +16,7 @@ use podpool_core::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
 use podpool_core::init::{self, BuildRefused, Role};
 use podpool_core::outcome::Exit;
 use podpool_core::registry::Registry;
-use podpool_core::slot::{Frame, Launch, Program, Setup, Slot, SlotEvent, SlotId};
+use podpool_core::slot::{Frame, Launch, OutputLimits, Program, Setup, Slot, SlotEvent, SlotId};
 use podpool_core::task::Place;
 use podpool_macros::task;
 use tokio::sync::mpsc::unbounded_channel;
@@ -78,6 +78,7 @@ fn launch() -> Launch {
             initializer: None,
             memory_limit: None,
         },
+        output: OutputLimits::default(),
     }
 }
 

@@ -5,6 +5,7 @@ mod kubernetes;
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use podpool_core::id::{RunId, RunName};
 use podpool_core::init::{BuildRefused, may_build};
 use podpool_core::queue::Queue;
 use podpool_core::registry::Registry;
+use podpool_core::slot::OutputLimits;
 use podpool_core::task::Call;
 use podpool_core::worker::OutputSink;
 
@@ -25,6 +27,12 @@ use crate::run_payloads::{Payloads, asked_for};
 
 /// The environment variable that names the back-end.
 const BACKEND: &str = "PODPOOL_BACKEND";
+/// What a line may be cut at, in bytes.
+const LINE_BYTES: RangeInclusive<usize> = 64..=1 << 20;
+/// Least bytes a second that a slot may print.
+const LEAST_RATE: u64 = 1 << 10;
+/// Bytes a second that a worker on a cluster may send: a message must carry four seconds of it.
+const FORWARDED: RangeInclusive<u64> = 1 << 10..=2 << 20;
 /// From asking a task to stop to killing its process.
 const GRACE: Duration = Duration::from_secs(5);
 /// Smallest memory limit: no process is as small.
@@ -79,6 +87,7 @@ pub struct Builder {
     initializer: Option<Initializer>,
     output: Option<OutputSink>,
     output_buffer: Option<usize>,
+    output_limits: OutputLimits,
     leave_signals: bool,
     payload_store: Option<String>,
     decorator: Option<QueueDecorator>,
@@ -201,6 +210,21 @@ impl Builder {
         self
     }
 
+    /// Bytes of a line of what a task prints; a longer line is cut there, and says so. Default: 16 KiB. From 64 bytes to
+    /// 1 MiB; `build()` refuses anything else.
+    pub const fn output_line_bytes(mut self, bytes: usize) -> Self {
+        self.output_limits.line = bytes;
+        self
+    }
+
+    /// Bytes a second that one slot may print, and at once after a silence; each line counts for 64 bytes more than it
+    /// has. What is more is left out, and a line on standard error says how many lines and bytes it was. Default: 4 MiB.
+    /// `build()` refuses less than 1 KiB; `u64::MAX` leaves nothing out. What pods send to the master is bounded besides.
+    pub const fn output_rate(mut self, bytes: u64) -> Self {
+        self.output_limits.rate = bytes;
+        self
+    }
+
     /// Whether this pool hears signals. Default: it does. The first Ctrl-C after it was built cancels what has not begun,
     /// the second ends everything, and so does SIGTERM where workers are on a cluster: the run is removed, `main` goes
     /// on. A handler that the program installed itself (by tokio, signal-hook or the system's call) is called besides.
@@ -313,6 +337,7 @@ impl Builder {
             max_tasks_per_slot: self.max_tasks_per_slot,
             retries: self.retries,
             memory: self.memory,
+            output_limits: self.output_limits()?,
             grace: self.grace.unwrap_or(GRACE),
             start_timeout: self.slot_start_timeout()?,
             lease: self.lease,
@@ -343,6 +368,24 @@ impl Builder {
         };
         let too_large = |_| setting("max_workers", workers, "it is too large");
         u32::try_from(workers).map_err(too_large)
+    }
+
+    /// How much of what tasks print is passed on, checked.
+    fn output_limits(&self) -> Result<OutputLimits, BuildError> {
+        let limits = self.output_limits;
+        if !LINE_BYTES.contains(&limits.line) {
+            let reason = "a line is cut at 64 bytes to 1 MiB";
+            return Err(setting("output_line_bytes", limits.line, reason));
+        }
+        if limits.rate < LEAST_RATE {
+            let reason = "a slot may print 1,024 bytes a second at least; to show nothing, give `output` a sink that does nothing";
+            return Err(setting("output_rate", limits.rate, reason));
+        }
+        if !FORWARDED.contains(&limits.forwarded) {
+            let reason = "a worker sends 1 KiB to 2 MiB a second";
+            return Err(setting("worker_output_rate", limits.forwarded, reason));
+        }
+        Ok(limits)
     }
 
     fn run_name(&self) -> Result<Option<RunName>, BuildError> {

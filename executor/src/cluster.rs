@@ -20,6 +20,7 @@ use podpool_core::panics::caught;
 use podpool_core::queue::Queue;
 use podpool_core::queue::refusals::BROKER_TIMEOUT;
 use podpool_core::registry::Registry;
+use podpool_core::slot::OutputLimits;
 use podpool_core::worker::Queues;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinError;
@@ -74,6 +75,7 @@ pub(crate) struct Cluster {
     pub(crate) max_tasks_per_slot: Option<u64>,
     pub(crate) retries: Option<u32>,
     pub(crate) memory: Option<u64>,
+    pub(crate) output_limits: OutputLimits,
     pub(crate) grace: Duration,
     pub(crate) lease: Option<Duration>,
     pub(crate) initializer: Option<(u32, Bytes)>,
@@ -357,6 +359,7 @@ impl Cluster {
             slots: self.spec.slots(),
             max_tasks_per_slot: self.max_tasks_per_slot,
             memory: self.memory,
+            output: self.output_limits,
             initializer: initializer.and_then(|(index, arguments)| {
                 Some((name(*index)?.to_owned(), arguments.to_vec()))
             }),

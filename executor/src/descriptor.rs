@@ -9,6 +9,7 @@ use std::time::Duration;
 use podpool_core::envelope::Kind;
 use podpool_core::id::RunId;
 use podpool_core::registry::Registry;
+use podpool_core::slot::OutputLimits;
 use serde::{Deserialize, Serialize};
 
 use crate::pubsub::{Owner, RunNames};
@@ -41,6 +42,9 @@ pub(crate) struct Descriptor {
     pub(crate) max_tasks_per_slot: Option<u64>,
     /// Bytes of memory of each slot.
     pub(crate) memory: Option<u64>,
+    /// How much of what tasks print is passed on.
+    #[serde(default)]
+    pub(crate) output: OutputLimits,
     /// The initializer's task and its encoded arguments.
     pub(crate) initializer: Option<(String, Vec<u8>)>,
     pub(crate) payload_store: Option<String>,
@@ -149,6 +153,11 @@ mod tests {
             slots: 2,
             max_tasks_per_slot: None,
             memory: Some(1 << 30),
+            output: OutputLimits {
+                line: 100,
+                rate: 200,
+                forwarded: 300,
+            },
             initializer: Some(("a::b".to_owned(), vec![0, 255])),
             payload_store: None,
             tasks: vec![

@@ -14,7 +14,7 @@ use podpool_core::panics::caught;
 use podpool_core::queue::memory::MemoryQueue;
 use podpool_core::queue::refusals::BROKER_TIMEOUT;
 use podpool_core::queue::{Queue, QueueLimits};
-use podpool_core::slot::{Launch, Program, Provision, Setup};
+use podpool_core::slot::{Launch, OutputLimits, Program, Provision, Setup};
 use podpool_core::task::Place;
 use podpool_core::worker::{self, Conduct, Left, Order, Queues, Worker};
 use tokio::sync::mpsc;
@@ -52,6 +52,7 @@ pub(crate) struct Local {
     pub(crate) max_tasks_per_slot: Option<u64>,
     pub(crate) retries: Option<u32>,
     pub(crate) memory: Option<u64>,
+    pub(crate) output_limits: OutputLimits,
     pub(crate) grace: Duration,
     pub(crate) start_timeout: Duration,
     pub(crate) lease: Option<Duration>,
@@ -275,6 +276,7 @@ impl Local {
                     initializer: self.initializer,
                     memory_limit: self.memory,
                 },
+                output: self.output_limits,
             },
             queues,
             lookup: Arc::new(KnownTasks),

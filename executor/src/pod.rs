@@ -299,6 +299,7 @@ fn worker(
                 initializer: initializer(descriptor)?,
                 memory_limit: descriptor.memory,
             },
+            output: descriptor.output,
         },
         queues,
         lookup: Arc::new(KnownTasks),

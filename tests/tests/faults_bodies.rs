@@ -7,7 +7,9 @@
     reason = "a task fails by a panic, and prints to be heard"
 )]
 
+use std::io::Write;
 use std::panic::{catch_unwind, panic_any, resume_unwind};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
@@ -253,6 +255,90 @@ async fn a_task_that_reads_the_terminal_gets_an_error() {
     let no_such_device = "error Some(6)";
     let expected = ["terminal true", "leads true", no_such_device];
     assert!(said.lines().eq(expected), "{output:?}");
+}
+
+/// Writes one line over and over, and goes on once there is a file at `path`.
+#[podpool::task]
+fn makes_progress(path: PathBuf) -> u64 {
+    for percent in [10, 20] {
+        print!("\r{percent}%");
+        std::io::stdout().flush().unwrap();
+    }
+    while !path.exists() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    println!("\rdone");
+    7
+}
+
+#[podpool::task]
+fn prints_much(lines: usize) -> u64 {
+    println!("{}", "x".repeat(1000));
+    for n in 0..lines {
+        println!("line {n}");
+    }
+    7
+}
+
+/// A pool of one slot, and the lines that its tasks print.
+async fn heard(builder: podpool::Builder) -> (PodPoolExecutor, mpsc::Receiver<String>) {
+    let (tell, lines) = mpsc::channel();
+    let tell = Mutex::new(tell);
+    let sink = move |line: podpool::OutputLine<'_>| {
+        tell.lock().unwrap().send(line.line.to_owned()).unwrap();
+    };
+    (built(builder.output(Arc::new(sink))).await, lines)
+}
+
+#[tokio::test]
+async fn progress_is_seen_while_it_is_made() {
+    let (pool, lines) = heard(describe(1)).await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("go");
+    let future = pool.submit(makes_progress(path.clone()));
+    let wait = Duration::from_secs(20);
+    let seen = tokio::task::spawn_blocking(move || {
+        let mut seen = Vec::new();
+        while seen.last().is_none_or(|last| last != "20%") {
+            seen.push(lines.recv_timeout(wait).expect("progress before the end"));
+        }
+        (seen, lines)
+    });
+    let (mut seen, lines) = seen.await.unwrap();
+    std::fs::write(path, "").unwrap();
+    assert_eq!(value("the end", future).await, 7);
+    end(pool).await;
+    seen.extend(lines.try_iter());
+    assert!(
+        seen.iter().eq(["10%", "20%", "done"]) || seen.iter().eq(["20%", "done"]),
+        "{seen:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_left_out_of_the_output_is_bounded_by_settings_and_counted() {
+    let builder = describe(1).output_line_bytes(100).output_rate(8 << 10);
+    let (pool, lines) = heard(builder).await;
+    assert_eq!(value("the end", pool.submit(prints_much(1000))).await, 7);
+    end(pool).await;
+    let seen: Vec<_> = lines.try_iter().collect();
+    assert_eq!(
+        seen[0],
+        format!("{} ... (cut: a longer line)", "x".repeat(100))
+    );
+    let told = |line: &String| {
+        let count = line.strip_prefix("podpool: ")?.split_once(" lines (")?;
+        assert!(line.contains("Builder::output_rate"), "{line}");
+        count.0.parse::<usize>().ok()
+    };
+    let left_out: usize = seen.iter().filter_map(told).sum();
+    let passed = seen.iter().filter(|line| line.starts_with("line ")).count();
+    assert!(left_out > 0, "{seen:?}");
+    assert_eq!(passed + left_out, 1000);
+    for builder in [describe(1).output_line_bytes(0), describe(1).output_rate(0)] {
+        let error = builder.build().await.unwrap_err();
+        assert!(error.to_string().contains("output_"), "{error}");
+    }
 }
 
 /// Leaves a thread behind that holds stdout's lock for ever; prints before, and leaves the line open.

@@ -31,7 +31,7 @@ use super::memory::{self, Death};
 use super::output::Tail;
 use super::spawn::Started;
 use super::wire::{self, Garbled, Head, Inbox, Type};
-use super::{SlotEvent, SlotId, StartError, output, progress};
+use super::{OutputLimits, SlotEvent, SlotId, StartError, output, progress};
 
 mod death;
 mod handle;
@@ -55,6 +55,7 @@ const AFTER_SOCKET: Duration = Duration::from_millis(500);
 pub(super) fn start(
     id: SlotId,
     started: Started,
+    limits: OutputLimits,
     events: UnboundedSender<(SlotId, SlotEvent)>,
 ) -> Result<Handle, StartError> {
     let Started {
@@ -65,7 +66,7 @@ pub(super) fn start(
         unsent,
         memory_limit,
     } = started;
-    let watched = watch(&mut child, data);
+    let watched = watch(&mut child, data, limits);
     let (pid, socket, pipes, death) = match watched {
         Ok(watched) => watched,
         Err(source) => {
@@ -122,7 +123,7 @@ pub(super) fn start(
 type Watched = (Pid, tokio::net::UnixStream, Pipes, DeathWatch);
 
 /// Registers all that tells about a process with the runtime.
-fn watch(child: &mut Child, data: OwnedFd) -> io::Result<Watched> {
+fn watch(child: &mut Child, data: OwnedFd, limits: OutputLimits) -> io::Result<Watched> {
     let gone = || io::Error::from(io::ErrorKind::NotFound);
     let pid = i32::try_from(child.id())
         .ok()
@@ -133,7 +134,7 @@ fn watch(child: &mut Child, data: OwnedFd) -> io::Result<Watched> {
     let socket = tokio::net::UnixStream::from_std(data)?;
     let stdout = child.stdout.take().ok_or_else(gone)?;
     let stderr = child.stderr.take().ok_or_else(gone)?;
-    let pipes = Pipes::new(stdout.into(), stderr.into())?;
+    let pipes = Pipes::new(stdout.into(), stderr.into(), limits)?;
     Ok((pid, socket, pipes, DeathWatch::new(pid)?))
 }
 
@@ -252,6 +253,9 @@ impl Driver {
         {
             return Poll::Ready(Wake::GiveUp);
         }
+        if self.pipes.poll_due(cx).is_ready() {
+            return Poll::Ready(Wake::Printed);
+        }
         self.pipes.poll_read(cx).map(|()| Wake::Printed)
     }
 
@@ -343,11 +347,12 @@ impl Driver {
         pipes.publish(Instant::now(), |stream, line, fate| {
             verdict.allocation_failed |= output::says_allocation_failed(stream, &line);
             match fate {
-                Fate::Before => preface.push(None, &line),
-                Fate::Passed | Fate::LeftOut => tail.push(frame, &line),
+                Fate::Before => preface.push(None, &line, false),
+                Fate::Passed | Fate::LeftOut => tail.push(frame, &line, false),
+                Fate::Update => tail.push(frame, &line, true),
                 Fate::Ours => {}
             }
-            if matches!(fate, Fate::Passed | Fate::Ours) {
+            if matches!(fate, Fate::Passed | Fate::Update | Fate::Ours) {
                 let line = line.into_owned();
                 sink.send(SlotEvent::Output { stream, line });
             }

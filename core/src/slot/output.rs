@@ -5,18 +5,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::instant::after;
+
 use super::Stream;
 
-/// Longest line that is passed on, in bytes; the rest of it is left out.
-pub(super) const LINE: usize = 16 * 1024;
 /// Lines that are kept for a failure.
 const TAIL_LINES: usize = 20;
 /// Bytes of a line that are kept for a failure: failures travel in messages.
 const TAIL_LINE: usize = 1024;
-/// Bytes that a slot may print at once before lines are left out.
-const BURST: usize = 4 << 20;
-/// Bytes a second that it may print for as long as it likes.
-const RATE: usize = 4 << 20;
+/// How often a line is shown that is written over and over, as progress bars do by `\r`.
+const UPDATES: Duration = Duration::from_millis(200);
 /// What a line costs beside its bytes: empty lines are work too.
 const LINE_COST: usize = 64;
 
@@ -24,53 +22,170 @@ const LINE_COST: usize = 64;
 /// libtest's words. A message on the socket could not tell where in the streams that was.
 pub(super) const BEGINNING: &str = "\u{1e}podpool: from here on it is tasks that print\u{1e}";
 
-/// Cuts a stream of bytes into lines.
-#[derive(Debug, Default)]
+/// Cuts a stream of bytes into lines. A `\r` that no `\n` follows ends an update of a line: the newest of many is given,
+/// five times a second, and what was written over before is not.
+#[derive(Debug)]
 pub(super) struct Lines {
+    /// Bytes of a line that are given; the rest of it is left out.
+    limit: usize,
     partial: Vec<u8>,
     cut: bool,
+    /// A `\r` came last: what follows says what it was.
+    returned: bool,
+    /// The open line is written over and over.
+    updates: bool,
+    /// It was given as it stands.
+    shown: bool,
+    /// When it was last added to.
+    touched: Instant,
+    /// What stood on the line before, and was not given.
+    update: Option<Vec<u8>>,
+    /// No update is given before.
+    next: Instant,
 }
 
 impl Lines {
-    /// Takes bytes and gives each line that they complete, without its end.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], mut line: impl FnMut(&[u8])) {
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+    pub(super) fn new(limit: usize, now: Instant) -> Self {
+        Self {
+            limit,
+            partial: Vec::new(),
+            cut: false,
+            returned: false,
+            updates: false,
+            shown: false,
+            touched: now,
+            update: None,
+            next: now,
+        }
+    }
+
+    /// Takes bytes and gives each line that they complete, without its end, and an update that is due; whether it is
+    /// one comes with it.
+    pub(super) fn feed(
+        &mut self,
+        mut bytes: &[u8],
+        now: Instant,
+        mut give: impl FnMut(&[u8], bool),
+    ) {
+        while let Some(first) = bytes.first() {
+            if std::mem::take(&mut self.returned) && *first != b'\n' {
+                self.overwrite();
+            }
+            let Some(end) = bytes.iter().position(|b| matches!(b, b'\n' | b'\r')) else {
+                self.append(bytes, now);
+                break;
+            };
             let (head, rest) = bytes.split_at(end);
             bytes = &rest[1..];
-            if self.partial.is_empty() && head.len() <= LINE {
-                line(head.strip_suffix(b"\r").unwrap_or(head));
+            if rest[0] == b'\r' {
+                self.append(head, now);
+                self.returned = true;
+            } else if self.partial.is_empty() && !self.updates && head.len() <= self.limit {
+                give(head, false);
             } else {
-                self.append(head);
-                self.finish(&mut line);
+                self.append(head, now);
+                self.finish(&mut give);
             }
         }
-        self.append(bytes);
+        self.offer(now, give);
     }
 
     /// Gives the line that has no end yet, if there is one.
-    pub(super) fn finish(&mut self, mut line: impl FnMut(&[u8])) {
-        if self.partial.is_empty() {
-            return;
+    pub(super) fn finish(&mut self, mut give: impl FnMut(&[u8], bool)) {
+        if !self.updates {
+            if !self.partial.is_empty() {
+                self.mark_cut();
+                give(&self.partial, false);
+            }
+        } else if !is_blank(&self.partial) {
+            self.mark_cut();
+            if !self.shown {
+                give(&self.partial, false);
+            }
+        } else if let Some(update) = self.update.take() {
+            // Nothing was written over it: it stays.
+            give(&update, false);
         }
-        if self.cut {
-            self.partial.extend_from_slice(b" ... (cut: a longer line)");
-        }
-        line(self.partial.strip_suffix(b"\r").unwrap_or(&self.partial));
         self.partial.clear();
-        self.cut = false;
+        self.update = None;
+        (self.cut, self.returned, self.updates, self.shown) = (false, false, false, false);
     }
 
-    fn append(&mut self, bytes: &[u8]) {
-        let room = LINE - self.partial.len().min(LINE);
+    /// When an update is given next.
+    pub(super) fn due(&self) -> Option<Instant> {
+        if self.update.is_some() {
+            return Some(self.next);
+        }
+        let open = self.updates && !self.shown && !is_blank(&self.partial);
+        // It may be half a line: what writes it is given the time to write the rest.
+        open.then(|| self.next.max(after(self.touched, UPDATES)))
+    }
+
+    /// Gives the update that is due.
+    pub(super) fn offer(&mut self, now: Instant, mut give: impl FnMut(&[u8], bool)) {
+        if self.due().is_none_or(|due| now < due) {
+            return;
+        }
+        self.next = after(now, UPDATES);
+        if let Some(update) = self.update.take() {
+            give(&update, true);
+        } else {
+            self.shown = true;
+            give(&self.partial, true);
+        }
+    }
+
+    /// The open line will be written over.
+    fn overwrite(&mut self) {
+        if !self.shown && !is_blank(&self.partial) {
+            self.mark_cut();
+            self.update = Some(std::mem::take(&mut self.partial));
+        }
+        self.partial.clear();
+        (self.cut, self.updates, self.shown) = (false, true, false);
+    }
+
+    fn mark_cut(&mut self) {
+        if std::mem::take(&mut self.cut) {
+            self.partial.extend_from_slice(b" ... (cut: a longer line)");
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8], now: Instant) {
+        if bytes.is_empty() {
+            return;
+        }
+        let room = self.limit - self.partial.len().min(self.limit);
         self.cut |= bytes.len() > room;
         self.partial
             .extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.shown = false;
+        if self.updates {
+            self.touched = now;
+        }
     }
+}
+
+/// Whether nothing of it is seen: spaces, and sequences that erase or colour.
+fn is_blank(mut bytes: &[u8]) -> bool {
+    while let Some((first, rest)) = bytes.split_first() {
+        bytes = match first {
+            b' ' | b'\t' => rest,
+            0x1b if rest.first() == Some(&b'[') => {
+                let end = rest[1..].iter().position(|b| (0x40..=0x7e).contains(b));
+                end.map_or(&[], |end| &rest[end + 2..])
+            }
+            _ => return false,
+        };
+    }
+    true
 }
 
 /// Bounds what is passed on: a bucket that a flood empties and time refills.
 #[derive(Debug)]
 pub(super) struct Flood {
+    /// Bytes a second; as many may be printed at once.
+    rate: usize,
     room: usize,
     filled: Instant,
     lines: u64,
@@ -78,9 +193,12 @@ pub(super) struct Flood {
 }
 
 impl Flood {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(rate: u64, now: Instant) -> Self {
+        // A line passes however low the rate is.
+        let rate = usize::try_from(rate).unwrap_or(usize::MAX).max(LINE_COST);
         Self {
-            room: BURST,
+            rate,
+            room: rate,
             filled: now,
             lines: 0,
             bytes: 0,
@@ -91,18 +209,22 @@ impl Flood {
     pub(super) fn refill(&mut self, now: Instant) {
         let past = now.duration_since(self.filled);
         if past >= Duration::from_millis(1) {
-            let millis = usize::try_from(past.as_millis()).unwrap_or(usize::MAX);
-            self.room = BURST.min(self.room.saturating_add(millis.saturating_mul(RATE / 1000)));
-            self.filled = now;
+            let more = past.as_millis().saturating_mul(self.rate as u128) / 1000;
+            if more > 0 {
+                let more = usize::try_from(more).unwrap_or(usize::MAX);
+                self.room = self.rate.min(self.room.saturating_add(more));
+                self.filled = now;
+            }
         }
     }
 
     /// Whether a line is passed on. Once some were left out, none is passed on before a quarter of the bucket is
     /// there again, so that what arrives are passages and not single lines out of context.
     pub(super) fn admit(&mut self, bytes: usize) -> bool {
-        let cost = bytes + LINE_COST;
+        // A line that is longer than the bucket takes all of it.
+        let cost = (bytes + LINE_COST).min(self.rate);
         let wanted = if self.lines > 0 {
-            cost.max(BURST / 4)
+            cost.max(self.rate / 4)
         } else {
             cost
         };
@@ -117,7 +239,7 @@ impl Flood {
 
     /// Whether the next line may be passed on again after some were left out.
     pub(super) fn recovered(&self) -> bool {
-        self.lines > 0 && self.room >= BURST / 4
+        self.lines > 0 && self.room >= self.rate / 4
     }
 
     /// A sentence that says what was left out since the last one.
@@ -126,10 +248,8 @@ impl Flood {
             return None;
         }
         let report = format!(
-            "podpool: {} lines ({} bytes) were left out here: a task prints more than {} MiB a second",
-            self.lines,
-            self.bytes,
-            RATE >> 20
+            "podpool: {} lines ({} bytes) were left out here: a task prints more than {} bytes a second; Builder::output_rate allows more",
+            self.lines, self.bytes, self.rate
         );
         self.lines = 0;
         self.bytes = 0;
@@ -142,14 +262,20 @@ impl Flood {
 pub(super) struct Tail {
     lines: VecDeque<String>,
     frame: Option<u64>,
+    /// The last line is an update, which the next one replaces.
+    update: bool,
 }
 
 impl Tail {
     /// Keeps a line that was printed while `frame` was at the front; those of other frames go.
-    pub(super) fn push(&mut self, frame: Option<u64>, line: &str) {
+    pub(super) fn push(&mut self, frame: Option<u64>, line: &str, update: bool) {
         if self.frame != frame {
             self.frame = frame;
             self.lines.clear();
+            self.update = false;
+        }
+        if std::mem::replace(&mut self.update, update) && update {
+            self.lines.pop_back();
         }
         // A flood reuses the strings that it pushes out.
         let mut kept = if self.lines.len() == TAIL_LINES {
@@ -196,12 +322,79 @@ pub(super) fn says_allocation_failed(stream: Stream, line: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn feed(chunks: &[&[u8]]) -> Vec<String> {
-        let mut lines = Lines::default();
+    const LINE: usize = 16 * 1024;
+    const RATE: u64 = 4 << 20;
+
+    /// What is given of chunks that come so many milliseconds after the beginning; updates are marked.
+    fn shown(chunks: &[(u64, &[u8])]) -> Vec<String> {
+        let start = Instant::now();
+        let mut lines = Lines::new(LINE, start);
         let mut seen = Vec::new();
-        let mut keep = |line: &[u8]| seen.push(String::from_utf8_lossy(line).into_owned());
+        for (at, chunk) in chunks {
+            let now = start + Duration::from_millis(*at);
+            lines.feed(chunk, now, |line, update| {
+                let mark = if update { "~" } else { "" };
+                seen.push(format!("{mark}{}", String::from_utf8_lossy(line)));
+            });
+        }
+        seen
+    }
+
+    #[test]
+    fn progress_is_seen_while_it_is_made() {
+        // The return stands behind what is shown, before it, or is cut from its line's end.
+        let behind: [(u64, &[u8]); 4] = [(0, b"1%\r"), (1, b"2%\r"), (2, b"3%\r"), (250, b"4%\r")];
+        assert_eq!(shown(&behind), ["~1%", "~3%"]);
+        let before: [(u64, &[u8]); 4] = [(0, b"\r1%"), (1, b"\r2%"), (2, b"\r3%"), (9, b"\n")];
+        assert_eq!(shown(&before), ["~1%", "3%"]);
+        let slow: [(u64, &[u8]); 4] = [(0, b"\r1"), (10, b"0%"), (100, b""), (400, b"")];
+        assert_eq!(shown(&slow), ["~10%"], "once, and whole");
+        assert_eq!(
+            shown(&[(0, b"\r10%"), (400, b""), (500, b"\nend\n")]),
+            ["~10%", "end"]
+        );
+        assert_eq!(
+            shown(&[(0, b"a\r"), (0, b"\nb\r\n\r"), (0, b"\n")]),
+            ["a", "b", ""]
+        );
+        let last: [(u64, &[u8]); 3] = [(0, b"1%\r2%\r"), (1, b"3%\r\x1b[2K\r"), (2, b"\x1b[0m\n")];
+        assert_eq!(
+            shown(&last),
+            ["~1%", "3%"],
+            "what is not written over stays"
+        );
+    }
+
+    fn none(_: &[u8], _: bool) {
+        panic!("nothing is due");
+    }
+
+    #[test]
+    fn an_update_has_a_time_at_which_it_is_due() {
+        let start = Instant::now();
+        let mut lines = Lines::new(LINE, start);
+        lines.feed(b"open", start, none);
+        assert_eq!(lines.due(), None, "a line without its end waits for it");
+        lines.feed(b"\r", start, none);
+        let mut seen = Vec::new();
+        lines.feed(b"1%\r2%\r3", start, |line, _| seen.push(line.to_vec()));
+        assert_eq!(seen, [b"2%"]);
+        let due = start + UPDATES;
+        assert_eq!(lines.due(), Some(due));
+        lines.offer(due - Duration::from_millis(1), none);
+        lines.offer(due, |line, update| {
+            assert_eq!((line, update), (&b"3"[..], true))
+        });
+        assert_eq!(lines.due(), None, "it was given");
+    }
+
+    fn feed(chunks: &[&[u8]]) -> Vec<String> {
+        let now = Instant::now();
+        let mut lines = Lines::new(LINE, now);
+        let mut seen = Vec::new();
+        let mut keep = |line: &[u8], _: bool| seen.push(String::from_utf8_lossy(line).into_owned());
         for chunk in chunks {
-            lines.feed(chunk, &mut keep);
+            lines.feed(chunk, now, &mut keep);
         }
         lines.finish(&mut keep);
         seen
@@ -226,9 +419,9 @@ mod tests {
     #[test]
     fn a_flood_is_bounded_and_counted() {
         let mut now = Instant::now();
-        let mut flood = Flood::new(now);
+        let mut flood = Flood::new(RATE, now);
         let passed = (0..100_000).filter(|_| flood.admit(1000)).count();
-        assert_eq!(passed, BURST / (1000 + LINE_COST));
+        assert_eq!(passed, usize::try_from(RATE).unwrap() / (1000 + LINE_COST));
         now += Duration::from_millis(100);
         flood.refill(now);
         assert!(
@@ -252,11 +445,13 @@ mod tests {
     fn the_tail_is_short_and_of_one_frame() {
         let mut tail = Tail::default();
         for n in 0..50 {
-            tail.push(Some(1), &format!("line {n}"));
+            tail.push(Some(1), &format!("line {n}"), false);
         }
         assert_eq!(tail.lines().len(), TAIL_LINES);
         assert_eq!(tail.lines()[0], "line 30");
-        tail.push(Some(2), &"ü".repeat(TAIL_LINE));
+        for update in [true, true] {
+            tail.push(Some(2), &"ü".repeat(TAIL_LINE), update);
+        }
         assert_eq!(tail.lines(), ["ü".repeat(TAIL_LINE / 2)]);
     }
 }

@@ -9,16 +9,16 @@ use tokio::time::Instant;
 use crate::envelope::PrintedLine;
 use crate::id::{Attempt, TaskId};
 use crate::instant::after;
-use crate::slot::{SlotId, Stream};
+use crate::slot::{OutputLimits, SlotId, Stream};
 
 /// How long lines are gathered.
 const GATHER: Duration = Duration::from_millis(250);
-/// Bytes of text that one worker may send in a second. What is beyond stays in its own output.
-const RATE: usize = 64 << 10;
-/// Bytes that may be sent at once after a silence.
-const BURST: usize = 256 << 10;
-/// Longest line that is sent whole, in bytes.
-const LINE: usize = 8 << 10;
+/// What a line costs beside its text.
+const LINE_COST: usize = 32;
+/// Room for what a slot adds to a line that it cut.
+const MARK: usize = 64;
+/// Bytes that are sent at once at most: what a message carries anywhere.
+const MOST: usize = 8 << 20;
 
 /// Who takes the lines that tasks print.
 pub type OutputSink = Arc<dyn Fn(OutputLine<'_>) + Send + Sync>;
@@ -67,16 +67,29 @@ pub(super) struct Printed {
     left_out: u64,
     due: Option<Instant>,
     budget: usize,
+    /// Bytes of text that may be sent in a second. What is beyond stays in the worker's own output.
+    rate: usize,
+    /// Bytes that may be sent at once after a silence.
+    burst: usize,
+    /// Longest line, in bytes.
+    line: usize,
     refilled: Instant,
 }
 
 impl Printed {
-    pub(super) const fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant, limits: OutputLimits) -> Self {
+        let rate = usize::try_from(limits.forwarded).unwrap_or(usize::MAX);
+        let line = limits.line.saturating_add(MARK).min(MOST / 2);
+        // One line passes however low the rate is.
+        let burst = rate.saturating_mul(4).max(line + LINE_COST).min(MOST);
         Self {
             lines: Vec::new(),
             left_out: 0,
             due: None,
-            budget: BURST,
+            budget: burst,
+            rate,
+            burst,
+            line,
             refilled: now,
         }
     }
@@ -85,8 +98,8 @@ impl Printed {
     pub(super) fn push(&mut self, now: Instant, line: OutputLine<'_>) {
         self.refill(now);
         self.due.get_or_insert(after(now, GATHER));
-        let text = shortened(line.line);
-        let cost = text.len() + 32;
+        let text = shortened(line.line, self.line);
+        let cost = text.len() + LINE_COST;
         if cost > self.budget {
             self.left_out += 1;
             return;
@@ -120,26 +133,26 @@ impl Printed {
 
     fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.refilled);
-        let more = passed.as_millis().saturating_mul(RATE as u128) / 1000;
+        let more = passed.as_millis().saturating_mul(self.rate as u128) / 1000;
         if more > 0 {
             self.refilled = now;
-            self.budget = BURST.min(self.budget + usize::try_from(more).unwrap_or(BURST));
+            let more = usize::try_from(more).unwrap_or(usize::MAX);
+            self.budget = self.burst.min(self.budget.saturating_add(more));
         }
     }
 }
 
 /// A line as it is sent: its beginning, if it is very long.
-fn shortened(line: &str) -> &str {
-    if line.len() <= LINE {
-        return line;
-    }
-    let end = (0..=LINE).rev().find(|at| line.is_char_boundary(*at));
-    &line[..end.unwrap_or(0)]
+fn shortened(line: &str, limit: usize) -> &str {
+    &line[..line.floor_char_boundary(limit)]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LINE: usize = 8 << 10;
+    const BURST: usize = 256 << 10;
 
     fn line(text: &str) -> OutputLine<'_> {
         OutputLine {
@@ -155,7 +168,13 @@ mod tests {
     #[test]
     fn lines_go_together_and_a_flood_is_counted() {
         let now = Instant::now();
-        let mut printed = Printed::new(now);
+        let mut printed = Printed::new(
+            now,
+            OutputLimits {
+                line: LINE - MARK,
+                ..OutputLimits::default()
+            },
+        );
         assert_eq!(printed.due(), None);
         printed.push(now, line("one"));
         printed.push(now, line("two"));
@@ -178,6 +197,6 @@ mod tests {
     #[test]
     fn a_cut_falls_between_characters() {
         let line = "é".repeat(LINE);
-        assert!(shortened(&line).len() <= LINE);
+        assert!(shortened(&line, LINE + 1).len() <= LINE);
     }
 }

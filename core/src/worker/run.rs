@@ -225,7 +225,7 @@ impl RunningWorker {
             silent_at: None,
             kill_at: None,
             patience: Patience::new(&worker.conduct, Instant::now()),
-            printed: Printed::new(Instant::now()),
+            printed: Printed::new(Instant::now(), worker.launch.output),
             foreign: Foreign::new(&worker.settings.seal, lease),
             noted: Vec::new(),
             effects: Vec::new(),

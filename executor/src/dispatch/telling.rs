@@ -1,11 +1,10 @@
 //! What the fleet and the workers are told, and what workers say that is shown.
 
-use podpool_core::envelope::{Printed, RunState};
+use podpool_core::envelope::{Printed, PrintedLine, RunState};
 use podpool_core::fleet::FleetOrder;
 use podpool_core::instant::after;
 use podpool_core::worker::OutputLine;
 use tokio::time::Instant;
-use tracing::warn;
 
 use crate::mailbox::Closed;
 
@@ -49,7 +48,16 @@ impl RunningDispatch {
         let name = self.state.worker_name(printed.worker).cloned();
         let name = name.unwrap_or_else(|| printed.worker.to_string().into());
         if printed.left_out > 0 {
-            warn!(worker = %name, lines = printed.left_out, "more was printed than is shown here; see the worker's own log");
+            let text = format!(
+                "podpool: {} lines were left out here: a worker prints more than it may send; they stand in its own log, and Builder::worker_output_rate allows more",
+                printed.left_out
+            );
+            let line = PrintedLine {
+                task: None,
+                error: true,
+                text,
+            };
+            sink(OutputLine::remote(&name, None, &line));
         }
         for line in &printed.lines {
             let task = line.task.and_then(|(task, _)| self.state.task_name(task));

@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::slot::Stream;
 use crate::slot::output::{BEGINNING, Flood, Lines};
+use crate::slot::{OutputLimits, Stream};
 
 /// What one read takes at most: a pipe's capacity on Linux.
 const READ: usize = 64 * 1024;
@@ -43,15 +44,17 @@ pub(super) struct Pipes {
     flood: Flood,
     /// What was left out is to be said.
     report: bool,
+    /// Rings when an update of a line is due.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Pipe {
-    fn new(stream: Stream, descriptor: OwnedFd) -> io::Result<Self> {
+    fn new(stream: Stream, descriptor: OwnedFd, limit: usize) -> io::Result<Self> {
         Ok(Self {
             stream,
             pipe: Receiver::from_owned_fd(descriptor)?,
             open: true,
-            lines: Lines::default(),
+            lines: Lines::new(limit, Instant::now()),
             fresh: Vec::new(),
             finish: false,
             begun: false,
@@ -95,17 +98,18 @@ impl Pipe {
         }
     }
 
-    /// Cuts what was read into lines; each comes with whether a task may have printed it.
-    fn cut(&mut self, mut line: impl FnMut(&[u8], bool)) {
+    /// Cuts what was read into lines; each comes with whether a task may have printed it, and whether it will be written
+    /// over.
+    fn cut(&mut self, now: Instant, mut line: impl FnMut(&[u8], bool, bool)) {
         let begun = &mut self.begun;
-        let mut sort = |bytes: &[u8]| {
+        let mut sort = |bytes: &[u8], update: bool| {
             if !*begun && bytes == BEGINNING.as_bytes() {
                 *begun = true;
             } else {
-                line(bytes, *begun);
+                line(bytes, *begun, update);
             }
         };
-        self.lines.feed(&self.fresh, &mut sort);
+        self.lines.feed(&self.fresh, now, &mut sort);
         if self.finish {
             self.lines.finish(&mut sort);
             self.finish = false;
@@ -119,14 +123,15 @@ impl Pipe {
 }
 
 impl Pipes {
-    pub(super) fn new(stdout: OwnedFd, stderr: OwnedFd) -> io::Result<Self> {
+    pub(super) fn new(stdout: OwnedFd, stderr: OwnedFd, limits: OutputLimits) -> io::Result<Self> {
         Ok(Self {
             pipes: [
-                Pipe::new(Stream::Stdout, stdout)?,
-                Pipe::new(Stream::Stderr, stderr)?,
+                Pipe::new(Stream::Stdout, stdout, limits.line)?,
+                Pipe::new(Stream::Stderr, stderr, limits.line)?,
             ],
-            flood: Flood::new(Instant::now()),
+            flood: Flood::new(limits.rate, Instant::now()),
             report: false,
+            alarm: None,
         })
     }
 
@@ -138,6 +143,22 @@ impl Pipes {
             (Poll::Pending, Poll::Pending) => Poll::Pending,
             _ => Poll::Ready(()),
         }
+    }
+
+    /// Ready when an update of a line is due.
+    pub(super) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let due = self.pipes.iter().filter_map(|pipe| pipe.lines.due()).min();
+        let Some(due) = due else {
+            self.alarm = None;
+            return Poll::Pending;
+        };
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if alarm.deadline() != due {
+            alarm.as_mut().reset(due);
+        }
+        ready!(alarm.as_mut().poll(cx));
+        self.alarm = None;
+        Poll::Ready(())
     }
 
     /// Reads what is there now, whatever the runtime knows of it.
@@ -174,11 +195,12 @@ impl Pipes {
             pipes,
             flood,
             report,
+            ..
         } = self;
         flood.refill(now);
         for pipe in pipes {
             let stream = pipe.stream;
-            pipe.cut(|line, begun| {
+            pipe.cut(now, |line, begun, update| {
                 if !begun {
                     give(stream, String::from_utf8_lossy(line), Fate::Before);
                     return;
@@ -187,7 +209,7 @@ impl Pipes {
                     say_left_out(flood, &mut give);
                 }
                 let fate = if flood.admit(line.len()) {
-                    Fate::Passed
+                    if update { Fate::Update } else { Fate::Passed }
                 } else {
                     Fate::LeftOut
                 };
@@ -205,6 +227,8 @@ impl Pipes {
 pub(super) enum Fate {
     /// It is passed on.
     Passed,
+    /// It is passed on, and will be written over.
+    Update,
     /// There are too many.
     LeftOut,
     /// It was printed before the slot's loop was reached.
