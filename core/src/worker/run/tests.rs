@@ -71,6 +71,7 @@ fn worker(queues: Queues) -> Worker {
                 initializer: None,
                 memory_limit: None,
             },
+            output: crate::slot::OutputLimits::default(),
         },
         lookup: Arc::new(KnowsNone),
         output: Arc::new(|_| {}),
