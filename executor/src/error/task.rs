@@ -64,7 +64,7 @@ impl TaskErrorKind {
     const fn advice(self) -> &'static str {
         match self {
             Self::Failed | Self::Panicked => {
-                "mend its cause and submit it again, or allow more attempts with `retries`"
+                "remove its cause and submit it again, or allow more attempts with `retries`"
             }
             Self::TimedOut => "give it a longer `timeout`, or less to do",
             Self::Crashed => "run it in this process with `run_here()` to see where it ends",
@@ -73,7 +73,7 @@ impl TaskErrorKind {
             Self::Cancelled => "submit it again if it is still wanted",
             Self::Rejected => "correct the call, or build program and workers from the same source",
             Self::ShutDown => "submit it to another executor",
-            Self::PoolBroken => "mend the reason, build a new executor, and submit it again",
+            Self::PoolBroken => "remove the reason, build a new executor, and submit it again",
         }
     }
 }
@@ -308,7 +308,7 @@ mod tests {
                     attempt 2 failed\n  the last it printed:\n    | line 2\n";
         assert!(text.starts_with(head), "{text}");
         assert!(text.ends_with(
-            "| line 11\n  mend its cause and submit it again, or allow more attempts with `retries`"
+            "| line 11\n  remove its cause and submit it again, or allow more attempts with `retries`"
         ));
         let chain: Vec<_> = std::iter::successors(error.source(), |link| (*link).source())
             .map(ToString::to_string)

@@ -197,12 +197,8 @@ impl State {
                 // What was asked to stop comes back by its parcel.
                 self.give_up_lease(execution);
             }
-            let completed = complete(
-                &entries.into_entries(),
-                stopped,
-                &probe.tail(id),
-                probe.peak_rss(id),
-            );
+            let (tail, peak) = (probe.tail(id), probe.peak_rss(id));
+            let completed = complete(&entries.into_entries(), stopped, &tail, peak);
             self.publish_results(execution, completed, count);
         }
         self.recycle(at, now);
