@@ -1,6 +1,11 @@
 //! Ends that nobody asked for, and queues that refuse: the pool says why, now and to all who come later, and no wait is
 //! without end.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test cannot go on without ends it"
+)]
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

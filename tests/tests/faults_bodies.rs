@@ -20,7 +20,7 @@ use fork::{Fork, fork};
 use podpool::{Isolation, PodPoolExecutor, TaskErrorKind, TaskFuture};
 use podpool_tests::bed::Bed;
 use podpool_tests::faults::{built, describe, end, within};
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tokio::process::Command;
@@ -181,7 +181,7 @@ fn passes_on_a_panic() -> u64 {
 #[tokio::test]
 async fn a_panic_from_another_thread_is_told_with_its_own_place() {
     let pool = built(describe(1)).await;
-    assert_eq!(value("a catch", pool.submit(catches_its_own())).await, true);
+    assert!(value("a catch", pool.submit(catches_its_own())).await);
     let error = within("a panic", pool.submit(passes_on_a_panic()))
         .await
         .unwrap_err();
@@ -257,16 +257,14 @@ async fn a_task_that_reads_the_terminal_gets_an_error() {
     assert!(said.lines().eq(expected), "{output:?}");
 }
 
-/// Writes one line over and over, and goes on once there is a file at `path`.
+/// Writes one line over and over, and goes on once somebody has written to the named pipe at `path`.
 #[podpool::task]
 fn makes_progress(path: PathBuf) -> u64 {
     for percent in [10, 20] {
         print!("\r{percent}%");
         std::io::stdout().flush().unwrap();
     }
-    while !path.exists() {
-        thread::sleep(Duration::from_millis(5));
-    }
+    std::fs::read(path).unwrap();
     println!("\rdone");
     7
 }
@@ -295,6 +293,7 @@ async fn progress_is_seen_while_it_is_made() {
     let (pool, lines) = heard(describe(1)).await;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("go");
+    mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
     let future = pool.submit(makes_progress(path.clone()));
     let wait = Duration::from_secs(20);
     let seen = tokio::task::spawn_blocking(move || {

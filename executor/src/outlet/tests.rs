@@ -99,7 +99,7 @@ fn a_gap_is_marked_before_what_follows_it_and_passages_are_longer_than_an_item()
     }
     // The first batch is out, and its cost is given back.
     (0..BATCH).for_each(|_| give.send(()).unwrap());
-    let batch = (0..BATCH).map(|_| hear(&heard)).last();
+    let batch = (0..BATCH).fold(None, |_, _| Some(hear(&heard)));
     assert_eq!(batch, Some(BATCH as u64 - 1));
     while outlet.push(1, 200) != Pushed::Kept {
         assert!(outlet.gauge().backlog().dropped < GAP, "it never recovers");

@@ -86,7 +86,6 @@ fn parcel(seal: &Seal) -> Bytes {
     put_task(&mut body, TaskId(0), Attempt::FIRST, 0, &[], &[]).unwrap();
     let parcel = Parcel {
         run: run(),
-        batch: 0,
         epoch: 1,
         batch: 0,
         alone: false,
