@@ -727,7 +727,7 @@ async fn a_slot_past_its_memory_is_stopped() {
     assert!(ended.peak_rss.unwrap() > 128 << 20);
     // More than the kernel's stop, at once: the allocator gives up before the sampler looks.
     let mut rig = Rig::ready(process(), limited()).await;
-    rig.run(1, [tasks::claims(1024)]);
+    rig.run(1, [tasks::claims(2048)]);
     let ended = rig.ended().await;
     assert!(ended.out_of_memory, "{ended:?}");
     assert_eq!(ended.exit, Exit::Signal(6));
