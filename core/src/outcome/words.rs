@@ -40,7 +40,7 @@ fn first_size(text: &str) -> Option<usize> {
     size.parse().ok()
 }
 
-/// Cuts texts so that they take `most` bytes together and are not more than [`LINKS`]. Each has an equal share, for the
+/// Cuts texts so that they take `most` bytes together and are not more than 64. Each has an equal share, for the
 /// last cause says as much as the first.
 pub fn cut_all(texts: &mut Vec<String>, most: usize) {
     if texts.iter().map(String::len).sum::<usize>() <= most && texts.len() <= LINKS {

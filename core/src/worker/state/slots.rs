@@ -148,11 +148,22 @@ impl SlotState {
         self.phase == Phase::Ready && self.frames.is_empty()
     }
 
+    pub(super) fn is_busy(&self) -> bool {
+        self.phase == Phase::Ready && !self.frames.is_empty()
+    }
+
     /// Whether all it has will soon be over.
     pub(super) fn is_short(&self) -> bool {
         self.frames
             .iter()
             .all(|frame| frame.expected.is_some_and(|expected| expected <= SHORT))
+    }
+
+    /// What it has takes longer than it was expected to.
+    pub(super) fn expect_no_end(&mut self) {
+        for frame in &mut self.frames {
+            frame.expected = None;
+        }
     }
 
     /// Whether a second frame may wait in it: what it has is short, and it is not stuck in it.

@@ -615,7 +615,6 @@ async fn unknown_kinds_are_rejected_and_acknowledged() {
 async fn what_waits_two_seconds_is_put_back_and_the_first_task_never_is() {
     let mut bed = bed(1);
     bed.parcel("a", "fast", 0, 5, false);
-    bed.parcel("b", "fast", 9, 1, false);
     bed.now = bed.state.deadline().unwrap();
     bed.tick();
     assert_eq!(
@@ -633,7 +632,43 @@ async fn what_waits_two_seconds_is_put_back_and_the_first_task_never_is() {
         ["a"],
         "the new parcel is stored, so the old one may go"
     );
-    assert_eq!(bed.busy(), [(0, 1)], "b runs here");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_waits_behind_a_long_task_is_given_back_and_not_taken_again() {
+    let mut bed = warm(1);
+    bed.parcel("a", "fast", 0, 1, false);
+    bed.parcel("b", "fast", 1, 1, false);
+    bed.parcel("c", "fast", 2, 1, false);
+    assert_eq!(bed.busy(), [(0, 2)], "a runs, b is behind it, c waits");
+    bed.now = bed.state.deadline().unwrap();
+    bed.tick();
+    assert_eq!(bed.releases, ["c"]);
+    assert_eq!(bed.state.wants(), 0, "c would be taken again");
+    let (slot, frame) = bed.revokes.pop().expect("b is asked back from the slot");
+    let revoked = SlotEvent::Revoked { frame, kept: 0 };
+    bed.state.on_slot(bed.now, slot, revoked, &bed.script);
+    bed.settle();
+    bed.now = bed.state.deadline().unwrap();
+    bed.tick();
+    assert_eq!(bed.put_back.len(), 1, "b began here: it is published anew");
+    bed.confirm();
+    assert_eq!(bed.acks, ["b"]);
+    bed.done(S0, 1, 9 * SECOND);
+    bed.confirm();
+    assert_eq!(bed.acks, ["b", "a"]);
+    assert!(bed.state.wants() > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_waits_for_slots_that_start_stays() {
+    let mut bed = bed(2);
+    bed.deaf = true;
+    bed.parcel("a", "fast", 0, 1, false);
+    bed.parcel("b", "fast", 1, 1, false);
+    bed.now += 10 * SECOND;
+    bed.tick();
+    assert!(bed.releases.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

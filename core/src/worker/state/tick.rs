@@ -1,5 +1,6 @@
 //! What time brings: timeouts, graces, tasks that wait too long, work that a free slot can take over.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,7 +16,8 @@ use super::State;
 use super::report::entry_offset;
 use super::slots::{InFlight, Phase, Sentence, SlotState};
 
-/// Tasks of a begun parcel that no slot took within this are put back for other workers.
+/// Tasks that no slot took within this are left to other workers: those of a begun batch are put back, and a batch that
+/// has not begun is given back whole while every slot is busy.
 const PUT_BACK: Duration = Duration::from_secs(2);
 /// A slot that reports nothing for so long gives its unstarted tasks up to a free one.
 const STEAL: Duration = Duration::from_millis(50);
@@ -24,16 +26,17 @@ impl State {
     /// When [`on_tick`](Self::on_tick) must be called next.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let idle = self.may_steal();
+        let patience = self.patience();
         let slots = self
             .slots
             .iter()
-            .filter_map(|slot| slot_deadline(slot, idle))
+            .filter_map(|slot| slot_deadline(slot, patience))
             .min();
+        let busy = self.every_slot_is_busy();
         let chunks = self
             .pending
             .iter()
-            .filter(|chunk| self.may_put_back(chunk.execution));
+            .filter(|chunk| self.may_leave(chunk.execution, busy));
         let chunks = chunks.map(|chunk| after(chunk.since, PUT_BACK)).min();
         [slots, chunks, self.births.due(), self.next_overdue()]
             .into_iter()
@@ -43,13 +46,11 @@ impl State {
 
     /// Does what is due.
     pub fn on_tick(&mut self, now: Instant, probe: &dyn Probe) {
-        let idle = self.may_steal();
+        let patience = self.patience();
         for at in 0..self.slots.len() {
             self.check_timeout(at, now, probe);
             self.check_grace(at, now, probe);
-            if idle {
-                self.steal(at, now);
-            }
+            self.steal(at, now, patience);
         }
         self.check_requests(now, probe);
         self.put_back_old(now);
@@ -58,9 +59,14 @@ impl State {
         }
     }
 
-    /// Whether a free slot has nothing to do.
-    fn may_steal(&self) -> bool {
-        self.pending.is_empty() && self.solitary.is_none() && self.idle_slots() > 0
+    /// How long tasks may wait in a slot behind another: less where a free slot has nothing to do. Without one they are
+    /// left to other workers.
+    fn patience(&self) -> Duration {
+        if self.pending.is_empty() && self.solitary.is_none() && self.idle_slots() > 0 {
+            STEAL
+        } else {
+            PUT_BACK
+        }
     }
 
     /// Kills a slot whose running task outlived its timeout.
@@ -123,9 +129,9 @@ impl State {
     }
 
     /// Asks a slot that is busy with one task for those behind it.
-    fn steal(&mut self, at: usize, now: Instant) {
+    fn steal(&mut self, at: usize, now: Instant, patience: Duration) {
         let slot = &mut self.slots[at];
-        if slot.sentence.is_some() || steal_at(slot).is_none_or(|due| now < due) {
+        if slot.sentence.is_some() || steal_at(slot, patience).is_none_or(|due| now < due) {
             return;
         }
         let id = slot.id;
@@ -142,12 +148,49 @@ impl State {
             .is_some_and(|held| held.begun && !held.lost && !held.alone)
     }
 
+    /// Whether a batch that has not begun may go to another worker: no slot here will be ready for it soon, and none of
+    /// its tasks must run alone.
+    fn may_give_back(&self, execution: u64, busy: bool) -> bool {
+        let held = self.parcels.get(&execution);
+        busy && held.is_some_and(|held| !held.begun && !held.lost && !held.alone && !held.solitary)
+    }
+
+    fn may_leave(&self, execution: u64, busy: bool) -> bool {
+        self.may_put_back(execution) || self.may_give_back(execution, busy)
+    }
+
+    /// Slots that start are not busy: what waits for them would only come again.
+    fn every_slot_is_busy(&self) -> bool {
+        let busy = self.slots.iter().filter(|slot| slot.is_busy());
+        busy.count() >= self.settings.slots as usize
+    }
+
     fn put_back_old(&mut self, now: Instant) {
+        let busy = self.every_slot_is_busy();
         while let Some(at) = self.pending.iter().position(|chunk| {
-            now >= after(chunk.since, PUT_BACK) && self.may_put_back(chunk.execution)
+            now >= after(chunk.since, PUT_BACK) && self.may_leave(chunk.execution, busy)
         }) {
-            self.put_back(at);
+            let execution = self.pending[at].execution;
+            if self.may_put_back(execution) {
+                self.put_back(at);
+            } else {
+                self.give_back(execution);
+            }
         }
+    }
+
+    /// Lets another worker take a batch of which nothing has begun. It was taken because what ran was expected to be
+    /// over soon, which was wrong: without that expectation the next pull would bring it here again.
+    fn give_back(&mut self, execution: u64) {
+        let (gone, kept): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(|chunk| chunk.execution == execution);
+        self.pending = kept;
+        self.waiting -= gone.iter().map(|chunk| u64::from(chunk.count)).sum::<u64>();
+        for slot in &mut self.slots {
+            slot.expect_no_end();
+        }
+        self.release(execution);
     }
 
     /// Publishes a waiting chunk as a parcel of its own; once that is safe, the old parcel need not wait for it.
@@ -176,7 +219,7 @@ impl State {
     }
 }
 
-fn slot_deadline(slot: &SlotState, idle: bool) -> Option<Instant> {
+fn slot_deadline(slot: &SlotState, patience: Duration) -> Option<Instant> {
     if slot.sentence.is_some() {
         return None;
     }
@@ -185,17 +228,19 @@ fn slot_deadline(slot: &SlotState, idle: bool) -> Option<Instant> {
         .since
         .zip(frame.timeout)
         .map(|(since, timeout)| after(since, timeout));
-    let steal = if idle { steal_at(slot) } else { None };
-    [timeout, frame.stop_by, steal].into_iter().flatten().min()
+    [timeout, frame.stop_by, steal_at(slot, patience)]
+        .into_iter()
+        .flatten()
+        .min()
 }
 
 /// When the unstarted tasks of a slot may be asked back.
-fn steal_at(slot: &SlotState) -> Option<Instant> {
+fn steal_at(slot: &SlotState, patience: Duration) -> Option<Instant> {
     let front = slot.frames.front()?;
     let asked = slot.frames.iter().any(|frame| frame.revoking);
     let unstarted = slot.left() > 1 && slot.phase == Phase::Ready;
 
-    (unstarted && !asked).then_some(after(front.since?, STEAL))
+    (unstarted && !asked).then_some(after(front.since?, patience))
 }
 
 /// What runs in a frame: what the slot wrote down, or the frame's first task since it was first in line.
