@@ -2,23 +2,17 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 
-/// What a panic said. Its payload is dropped here; one that panics while it is dropped is left alone.
+use crate::thrown;
+
+/// What a panic said. Its payload is dropped here, whatever that drop does.
 #[must_use]
 pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
-    let text = payload
-        .downcast_ref::<&'static str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without a message")
-        .to_owned();
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        mem::forget(again);
-    }
+    let text = thrown::message(&*payload).to_owned();
+    thrown::discard(payload);
     text
 }
 

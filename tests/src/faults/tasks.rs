@@ -256,7 +256,8 @@ pub fn note_and_meet(journal: PathBuf, meeting: PathBuf, name: u32) -> std::io::
         .append(true)
         .create(true)
         .open(journal)?;
-    writeln!(journal, "{name}")?;
+    // In one piece: other slots write to it too.
+    journal.write_all(format!("{name}\n").as_bytes())?;
     meet_at(meeting, name)?;
     Ok(name)
 }

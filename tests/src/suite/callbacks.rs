@@ -133,11 +133,15 @@ pub async fn one_may_wait_for_other_futures(bed: Bed) {
             let tell = send.clone();
             future.on_done(move |_| tell.send("a callback of another").unwrap());
         }
+        send.send("all are submitted").unwrap();
         let seen = block_on(wait(futures, ReturnWhen::All, None));
         assert_eq!(seen.done.len(), 5);
         send.send("all are done").unwrap();
     });
     first.result(step_limit()).await.unwrap().unwrap();
+    // A shutdown that comes first refuses them, and waits for no callback that is added later.
+    let submitted = receive.recv_timeout(step_limit()).unwrap();
+    assert_eq!(submitted, "all are submitted");
     within("the shutdown", pool.shutdown()).await.unwrap();
     let said: Vec<_> = receive.try_iter().collect();
     assert_eq!(said[0], "all are done");
