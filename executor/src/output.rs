@@ -8,7 +8,9 @@ use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use podpool_core::panics::panic_text;
 use podpool_core::slot::Stream;
+use podpool_core::thrown::discard;
 use podpool_core::worker::{KeptLine, OutputLine, OutputSink};
 
 use crate::events::Events;
@@ -139,16 +141,14 @@ impl Consumer<KeptLine> for Sink {
                 continue;
             };
             if !std::mem::replace(&mut self.failed, true) {
-                let text = panic.downcast_ref::<&str>().copied();
-                let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
                 self.events.notice(format!(
                     "the sink given to `output` panicked: {}; that line is lost, and it is given those that follow; \
                      further panics are not reported",
-                    text.unwrap_or("without a message")
+                    panic_text(panic)
                 ));
+            } else {
+                discard(panic);
             }
-            // Its drop may panic too.
-            std::mem::forget(panic);
         }
     }
 }

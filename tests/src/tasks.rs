@@ -254,6 +254,22 @@ pub fn print_and_fail(lines: u32) -> anyhow::Result<()> {
     anyhow::bail!("it printed and failed")
 }
 
+/// Prints so many long lines to both streams.
+#[podpool::task]
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "that a task prints is what is tested"
+)]
+pub fn print_much(n: u64, lines: u32) -> u64 {
+    let rest = "x".repeat(100);
+    for line in 0..lines {
+        println!("line {line} {rest}");
+        eprintln!("line {line} {rest}");
+    }
+    n
+}
+
 /// Ends its process by an abort while its attempt is not above `aborts`.
 #[podpool::task]
 pub fn aborting(ctx: &TaskContext, aborts: u32) -> u32 {

@@ -1,0 +1,88 @@
+//! A pod's worker whose own streams nobody reads.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use std::fs;
+use std::future::Future;
+use std::path::Path;
+use std::process::Stdio;
+
+use podpool::RunId;
+use podpool::kubernetes::client::Cluster;
+use podpool::kubernetes::job::secret_name;
+use podpool_tests::pods::Pods;
+use podpool_tests::pods::desk::{BOUND, Desk};
+use podpool_tests::pods::known::KnownRun;
+use podpool_tests::pods::left::nothing_is_left;
+use podpool_tests::pods::tasks::call_at;
+use podpool_tests::tasks::print_much;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+podpool::test_slots!();
+
+/// Tasks, and lines that each prints to either stream: far more than a pipe holds.
+const TASKS: u64 = 20;
+const LINES: u32 = 1000;
+
+async fn within<F: Future>(what: &str, step: F) -> F::Output {
+    match timeout(BOUND, step).await {
+        Ok(output) => output,
+        Err(_) => panic!("waited {BOUND:?} in vain for {what}"),
+    }
+}
+
+/// Puts what the pods of a run mount into a directory.
+async fn put_run(run: &RunId, dir: &Path) {
+    let secrets = Cluster::connect(None).await.unwrap().secrets();
+    let secret = secrets.get(&secret_name(run)).await.unwrap();
+    for (name, value) in secret.data.unwrap() {
+        fs::write(dir.join(name), value.0).unwrap();
+    }
+}
+
+/// A worker of the run on this machine. Its streams are pipes, and nobody reads them.
+fn unread_worker(dir: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_pod-worker"))
+        .env("PODPOOL_ROLE", "worker")
+        .env("PODPOOL_RUN_DIR", dir)
+        .env("PODPOOL_POD", "unread")
+        .env("RUST_LOG", "trace")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_worker_whose_streams_nobody_reads_runs_its_tasks_and_ends() {
+    let Some(pods) = Pods::find(env!("CARGO_BIN_EXE_pod-worker")) else {
+        return;
+    };
+    let desk = Desk::open(&pods).await;
+    let known = KnownRun::default();
+    let pool = known.builder(&pods, 1, 1).build().await.unwrap();
+    // The only pod is busy, so that the tasks run in the worker here.
+    let held = pool.submit(call_at(desk.address(), 1));
+    let caller = desk.caller().await;
+    let dir = tempfile::tempdir().unwrap();
+    put_run(&known.run, dir.path()).await;
+    let mut worker = unread_worker(dir.path());
+    let printing: Vec<_> = (0..TASKS)
+        .map(|n| pool.submit(print_much(n, LINES)))
+        .collect();
+    for (n, future) in (0..).zip(printing) {
+        assert_eq!(within("a task that prints", future).await.unwrap(), n);
+    }
+    let pid = Pid::from_raw(i32::try_from(worker.id().unwrap()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    let ended = within("the worker's end", worker.wait()).await.unwrap();
+    assert_eq!(ended.code(), Some(143));
+    caller.let_go().await;
+    assert_eq!(within("the held task", held).await.unwrap(), 1);
+    within("the shutdown", pool.shutdown()).await.unwrap();
+    nothing_is_left(&known.run).await;
+}
