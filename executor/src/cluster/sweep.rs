@@ -10,7 +10,7 @@ use tracing::debug;
 /// How long it may take: it holds up the shutdown.
 const BOUND: Duration = Duration::from_secs(10);
 /// How long a parcel is waited for.
-const WAIT: Duration = Duration::from_millis(500);
+const WAIT: Duration = Duration::from_secs(1);
 /// Parcels at once.
 const MOST: usize = 1_000;
 
