@@ -27,6 +27,8 @@ pub mod slot;
 pub mod task;
 #[doc(hidden)]
 pub mod thrown;
+#[doc(hidden)]
+pub mod unstarted;
 pub mod worker;
 
 #[doc(hidden)]

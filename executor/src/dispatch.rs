@@ -288,8 +288,11 @@ impl RunningDispatch {
         for submission in self.submissions.drain(..) {
             self.state.submit(submission);
         }
-        for command in std::mem::take(&mut self.commands) {
-            self.on_command(command);
+        // A shutdown takes in what came meanwhile: its commands are looked at too.
+        while !self.commands.is_empty() {
+            for command in std::mem::take(&mut self.commands) {
+                self.on_command(command);
+            }
         }
         more
     }

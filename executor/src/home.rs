@@ -7,7 +7,7 @@ use std::thread;
 
 use podpool_core::id::{RunId, RunName};
 use podpool_core::registry::Registry;
-use tokio::runtime::Runtime;
+use podpool_core::unstarted::Unstarted;
 
 use crate::error::BuildError;
 use crate::executor::{Handle, PodPoolExecutor};
@@ -19,28 +19,8 @@ use crate::reporting::Reporting;
 pub(crate) struct Home {
     inbox: Inbox,
     handle: Handle,
-    runtime: Unused,
+    runtime: Unstarted,
     reporting: Reporting,
-}
-
-/// A runtime in which nothing has run. Where it is given up may be inside another runtime, which must not be blocked:
-/// it is not waited for.
-struct Unused(Option<Runtime>);
-
-impl Unused {
-    fn block_on(mut self, life: impl Future<Output = ()>) {
-        if let Some(runtime) = self.0.take() {
-            runtime.block_on(life);
-        }
-    }
-}
-
-impl Drop for Unused {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
 }
 
 impl Home {
@@ -67,7 +47,7 @@ impl Home {
         Ok(Self {
             inbox,
             handle,
-            runtime: Unused(Some(runtime)),
+            runtime: Unstarted::new(runtime),
             reporting,
         })
     }
@@ -95,7 +75,9 @@ impl Home {
         let measured = handle.measured.clone();
         thread::Builder::new()
             .name("podpool".to_owned())
-            .spawn(move || reporting.within(|| runtime.block_on(life(inbox, measured))))
+            .spawn(move || {
+                reporting.within(|| runtime.block_on(life(inbox, measured)));
+            })
             .map_err(failed("start the executor's thread"))?;
         Ok(PodPoolExecutor::new(handle))
     }

@@ -141,10 +141,18 @@ impl<S, F, T> Map<S, F, T> {
     /// Takes no more input and cancels what was not delivered.
     fn stop(&mut self) {
         self.inputs = None;
+        self.last = None;
         let cells = self.flight.take_cells();
         if !cells.is_empty() {
             self.pool.mailbox().command(Command::CancelMany(cells));
         }
+    }
+
+    /// The one error of a pool that takes nothing any more, after all results.
+    fn take_last(&mut self) -> Option<TaskError> {
+        let last = self.last.take()?;
+        self.failures += 1;
+        Some(last)
     }
 
     /// Counts a result that is about to be yielded; an error may be the last.
@@ -197,7 +205,7 @@ where
         // Before anything else: a map that always has a result ready would never look at its deadline.
         if self.deadline.is_over() {
             return match self.flight.len() == 0 && self.has_no_more_inputs(cx) {
-                true => Poll::Ready(self.last.take().map(Err)),
+                true => Poll::Ready(self.take_last().map(Err)),
                 false => self.poll_deadline(cx),
             };
         }
@@ -207,7 +215,7 @@ where
                 self.deliver(&result);
                 Poll::Ready(Some(result))
             }
-            Poll::Ready(None) if self.inputs.is_none() => Poll::Ready(self.last.take().map(Err)),
+            Poll::Ready(None) if self.inputs.is_none() => Poll::Ready(self.take_last().map(Err)),
             // An input or a result is waited for.
             _ => self.poll_deadline(cx),
         }

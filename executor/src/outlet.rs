@@ -325,21 +325,22 @@ impl<T: Send + 'static> Gauge<T> {
     }
 
     /// The same for a thread that may block, until `end` at the longest.
-    pub(crate) fn wait_until(&self, end: Instant) {
+    pub(crate) fn wait_until(&self, end: Instant) -> bool {
         self.0.start().ok();
         let mut state = lock(&self.0.state);
         let at = state.pushed;
         if state.thread == Some(thread::current().id()) {
-            return;
+            return true;
         }
         while state.done < at {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return;
+                return false;
             }
             let waited = self.0.less.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        true
     }
 
     pub(crate) fn downgrade(&self) -> WeakGauge<T> {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{join, select};
+use futures_util::future::{Either, join, select};
 use podpool_core::inherited::Inherited;
 use podpool_core::worker::{KeptLine, OutputSink};
 use tokio::runtime::{Builder, Runtime};
@@ -106,7 +106,10 @@ impl Written {
     pub(crate) async fn wait(&self) {
         let both = join(self.lines.emptied(), self.events.emptied());
         let late = Deadline::after(LONGEST);
-        select(both, late).await;
+        if matches!(select(both, late).await, Either::Left(_)) {
+            // What came meanwhile is not late.
+            return;
+        }
         let Some(words) = Missing::of([self]).words() else {
             return;
         };
@@ -114,7 +117,7 @@ impl Written {
             let (tell, told) = oneshot::channel();
             elsewhere(way, words.clone(), move || tell.send(()).unwrap_or(()));
             let late = Deadline::after(LAST_WORDS);
-            if let futures_util::future::Either::Left((Ok(()), _)) = select(told, late).await {
+            if let Either::Left((Ok(()), _)) = select(told, late).await {
                 return;
             }
         }
@@ -141,9 +144,14 @@ pub(crate) fn wait_everywhere() {
 
 fn wait_for(all: &[Written]) {
     let end = Instant::now() + LONGEST;
+    let mut in_time = true;
     for Written { lines, events } in all {
-        lines.wait_until(end);
-        events.wait_until(end);
+        in_time &= lines.wait_until(end);
+        in_time &= events.wait_until(end);
+    }
+    if in_time {
+        // What came meanwhile is not late.
+        return;
     }
     let Some(words) = Missing::of(all).words() else {
         return;

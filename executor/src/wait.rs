@@ -141,7 +141,7 @@ impl<T> AsCompleted<T> {
 
     /// Gives up so long from now; the tasks go on. Futures that have ended already are yielded in any case, those that
     /// end later only when they are asked for in time.
-    pub fn timeout(self, timeout: Duration) -> AsCompletedWithin<T> {
+    pub fn timeout(mut self, timeout: Duration) -> AsCompletedWithin<T> {
         AsCompletedWithin {
             total: self.set.len(),
             done_before: self.set.ready(),

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::envelope::{Kind, TaskRun};
+use crate::id::TaskId;
 use crate::queue::LeaseId;
 
 use super::frame::KindInfo;
@@ -35,6 +36,8 @@ pub(super) struct Held {
     pub(super) begun: bool,
     /// Which batch it is, however often it is delivered.
     pub(super) batch: Batch,
+    /// The first task and the number of tasks of each part that was put back: none of them is here any more.
+    pub(super) put_back: Vec<(TaskId, u32)>,
     /// Its tasks whose results were published: once they are stored, none of them runs again.
     pub(super) done: Vec<TaskRun>,
 }

@@ -16,6 +16,7 @@ use crate::inherited::Inherited;
 use crate::panics::panic_text;
 use crate::queue::{LeaseId, Queue, QueueError};
 use crate::slot::is_shortage;
+use crate::unstarted::Unstarted;
 
 use super::lease::Leases;
 
@@ -57,7 +58,8 @@ impl Keeper {
         let stop = CancellationToken::new();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .build()?;
+            .build()
+            .map(Unstarted::new)?;
         let (shared, stopped) = (leases.clone(), stop.clone());
         let events = Inherited::from_here();
         thread::Builder::new()

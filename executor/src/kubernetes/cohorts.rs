@@ -229,7 +229,7 @@ impl State {
                 self.fatal(after(now, WORDS), reason);
             }
             JobVerdict::Overdue => {
-                let reason = "the run's deadline is over, and its workers were ended; give it more time with deadline";
+                let reason = "the run's deadline is over, and its workers were ended; give it more time with run_deadline";
                 self.fatal(now, reason.to_owned());
             }
             JobVerdict::Failed(message) => {

@@ -324,10 +324,31 @@ fn a_closed_pool_ends_an_unordered_map_after_what_runs() {
     let error = poll(&mut map).flatten().unwrap().unwrap_err();
     assert_eq!(error.kind(), TaskErrorKind::ShutDown);
     assert!(poll(&mut map).unwrap().is_none());
+    assert_eq!(map.failures(), 1);
 
     let mut strict = self::map(&fake, 1, 0..).unordered();
     assert!(poll(&mut strict).flatten().unwrap().is_err());
     assert!(poll(&mut strict).unwrap().is_none());
+}
+
+/// Whatever ends it is its last result.
+#[test]
+fn nothing_follows_the_timeout_of_a_map_whose_pool_was_closed() {
+    use crate::mailbox::Closed;
+    let mut fake = Fake::new();
+    let mut map = map(&fake, 1, 0..)
+        .unordered()
+        .return_exceptions()
+        .timeout(Duration::from_secs(3600));
+    assert!(poll(&mut map).is_none());
+    fake.mailbox.close(Closed::ShutDown);
+    fake.finish(0);
+    assert_eq!(poll(&mut map).flatten().unwrap().unwrap(), 0);
+    assert!(poll(&mut map).is_none(), "three still run");
+    map.deadline = Deadline::after(Duration::ZERO);
+    let error = poll(&mut map).flatten().unwrap().unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::TimedOut);
+    assert!(poll(&mut map).unwrap().is_none());
 }
 
 #[test]

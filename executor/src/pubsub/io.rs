@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 
 use podpool_core::inherited::Inherited;
+use podpool_core::unstarted::Unstarted;
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -27,6 +28,7 @@ impl IoThread {
             .on_thread_start(move || beside.keep())
             .build()?;
         let handle = runtime.handle().clone();
+        let runtime = Unstarted::new(runtime);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         thread::Builder::new()

@@ -31,6 +31,11 @@ impl Finished {
         }
     }
 
+    /// Moves what ended into `places`, which is empty.
+    fn take_ended(&self, places: &mut Vec<u32>) {
+        mem::swap(&mut lock(&self.0).places, places);
+    }
+
     /// Moves what ended into `places`, which is empty; tells `waker` of the next when that is nothing.
     pub(super) fn take(&self, places: &mut Vec<u32>, waker: &Waker) {
         let mut ended = lock(&self.0);
@@ -91,7 +96,9 @@ impl<T, X> Set<T, X> {
     }
 
     /// How many have ended and are yielded next.
-    pub(super) fn ready(&self) -> usize {
+    pub(super) fn ready(&mut self) -> usize {
+        self.finished.take_ended(&mut self.taken);
+        self.ready.extend(self.taken.drain(..));
         self.ready.len()
     }
 

@@ -140,6 +140,15 @@ fn as_completed_within_ends_though_more_are_ready() {
     let mut all = as_completed([future]).timeout(Duration::ZERO);
     assert!(block_on(all.next()).unwrap().is_ok());
     assert!(block_on(all.next()).is_none(), "nothing is missing");
+
+    let future = fake.submit(5);
+    let pending = as_completed([future]);
+    fake.finish(5);
+    let mut late = pending.timeout(Duration::ZERO);
+    assert!(
+        block_on(late.next()).unwrap().is_ok(),
+        "it ended before the timeout was set"
+    );
 }
 
 /// Counts polls of the set's owner: a completion must not look at the other futures again.

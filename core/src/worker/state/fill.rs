@@ -132,6 +132,7 @@ impl State {
             expected,
             timeout,
             since,
+            look: None,
             revoking: false,
             noted,
             stop_by: None,

@@ -74,7 +74,7 @@ impl State {
             runs,
             kinds: looked_up,
         };
-        if let Some(earlier) = self.earlier_execution(execution) {
+        if let Some(earlier) = self.earlier_execution(&arrival) {
             debug!(
                 execution,
                 earlier, "an execution of this batch is still here; it is waited for"
@@ -152,6 +152,7 @@ impl State {
             solitary: alone,
             begun: false,
             batch: Batch::of(parcel),
+            put_back: Vec::new(),
             done: Vec::new(),
         };
         self.parcels.insert(execution, held);

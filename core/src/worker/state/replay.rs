@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::envelope::TaskRun;
+use crate::envelope::entry::task_head;
 use crate::outcome::Failure;
 
 use super::super::effect::Receipt;
@@ -22,11 +23,16 @@ pub(super) struct Arrival {
 
 impl State {
     /// The newest earlier execution of the same batch that is still here. It may have results that are on their way to
-    /// the queue, or run yet: one worker never runs a batch twice at a time.
-    pub(super) fn earlier_execution(&self, execution: u64) -> Option<u64> {
+    /// the queue, or run yet: one worker never runs a batch twice at a time. What it put back itself it does not have: to
+    /// wait for it would hold those tasks up behind the one that made them be put back.
+    pub(super) fn earlier_execution(&self, arrival: &Arrival) -> Option<u64> {
+        let execution = arrival.execution;
         let batch = self.parcels.get(&execution)?.batch;
-        let same =
-            |(other, held): &(&u64, &super::Held)| **other < execution && held.batch == batch;
+        let first = task_head(&arrival.entries).ok().flatten()?;
+        let part = (first.task, arrival.count);
+        let same = |(other, held): &(&u64, &super::Held)| {
+            **other < execution && held.batch == batch && !held.put_back.contains(&part)
+        };
         let earlier = self.parcels.iter().filter(same);
         earlier.map(|(other, _)| *other).max()
     }

@@ -155,6 +155,7 @@ impl State {
         let execution = frame.execution;
         frame.done += count;
         frame.since = Some(now);
+        frame.look = None;
         let held = self.parcels.get_mut(&execution);
         let lost = held.as_ref().is_none_or(|held| held.lost);
         let mut reported = Vec::new();

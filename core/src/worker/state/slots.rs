@@ -78,6 +78,8 @@ pub(super) struct InFlight {
     pub(super) timeout: Option<Duration>,
     /// When its running task began, as far as the worker knows; `None` while it waits behind another.
     pub(super) since: Option<Instant>,
+    /// When its timeout is looked at next, where that was found to be later than its shortest timeout.
+    pub(super) look: Option<Instant>,
     pub(super) revoking: bool,
     /// Whether the slot notes each task when it begins.
     pub(super) noted: bool,

@@ -12,8 +12,9 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::*;
+use crate::codec;
 use crate::envelope::entry::{ResultEntry, next_result, put_done, put_failed, put_task, task_head};
-use crate::envelope::{Kind, Message, Parcel, Retired, RunState};
+use crate::envelope::{EntryOptions, Kind, Message, Parcel, Retired, RunState};
 use crate::id::{Attempt, TaskId};
 use crate::outcome::{Cause, Exit};
 use crate::shape::Fingerprint;
@@ -75,6 +76,8 @@ struct Bed {
     revokes: Vec<(SlotId, u64)>,
     results: Vec<ResultEntry>,
     put_back: Vec<Parcel>,
+    /// The entries of each.
+    put_back_entries: Vec<Bytes>,
     unconfirmed: Vec<Receipt>,
     started: u32,
     /// How many of the next slots die before they are ready.
@@ -110,6 +113,7 @@ fn bed(slots: u32) -> Bed {
         revokes: Vec::new(),
         results: Vec::new(),
         put_back: Vec::new(),
+        put_back_entries: Vec::new(),
         unconfirmed: Vec::new(),
         started: 0,
         stillborn: 0,
@@ -197,7 +201,10 @@ impl Bed {
                     self.results.push(entry);
                 }
             }
-            Message::Parcel(parcel, _) => self.put_back.push(parcel),
+            Message::Parcel(parcel, entries) => {
+                self.put_back.push(parcel);
+                self.put_back_entries.push(entries);
+            }
             _ => {}
         }
     }
@@ -658,6 +665,71 @@ async fn a_batch_that_waits_behind_a_long_task_is_given_back_and_not_taken_again
     bed.confirm();
     assert_eq!(bed.acks, ["b", "a"]);
     assert!(bed.state.wants() > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_put_back_runs_here_beside_the_task_that_kept_it_waiting() {
+    let mut bed = warm(2);
+    bed.parcel("a", "fast", 0, 1, false);
+    bed.parcel("b", "fast", 1, 4, false);
+    let batch = bed.batch;
+    // What waits behind a long task in a slot comes back, waits, and is put back.
+    for _ in 0..10 {
+        if !bed.put_back.is_empty() {
+            break;
+        }
+        bed.now = bed.state.deadline().unwrap();
+        bed.tick();
+        for (slot, frame) in std::mem::take(&mut bed.revokes) {
+            let kept = u32::from(bed.frames[&slot][0].number == frame);
+            let revoked = SlotEvent::Revoked { frame, kept };
+            bed.state.on_slot(bed.now, slot, revoked, &bed.script);
+        }
+        bed.settle();
+    }
+    assert_eq!(bed.state.wants(), 0, "it would come here again at once");
+    bed.confirm();
+    bed.done(S0, 1, 9 * SECOND);
+    assert!(bed.state.wants() > 0, "a slot is free");
+    let (parcel, entries) = (bed.put_back.remove(0), bed.put_back_entries.remove(0));
+    assert_eq!(parcel.batch, batch);
+    let before = bed.state.waiting + u64::from(bed.state.slots[0].left());
+    bed.state
+        .on_parcel(bed.now, LeaseId::new("again"), &parcel, entries, &Known)
+        .unwrap();
+    bed.settle();
+    let after = bed.state.waiting + u64::from(bed.state.slots[0].left());
+    assert_eq!(
+        after - before,
+        u64::from(parcel.count),
+        "it waits for a task of its batch, which may wait for it"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_that_was_looked_at_does_not_keep_the_tasks_behind_it() {
+    let mut bed = warm(1);
+    let mut body = Vec::new();
+    for (n, seconds) in [(0, 3600), (1, 1)] {
+        let own = EntryOptions {
+            timeout: Some(Duration::from_secs(seconds)),
+            key: None,
+        };
+        let own = codec::encode(&own).unwrap();
+        put_task(&mut body, TaskId(n), Attempt::FIRST, 0, &own, &[1]).unwrap();
+    }
+    bed.take_in("a", "fast", 2, body.into(), false);
+    bed.settle();
+    let came = bed.now;
+    assert_eq!(bed.busy(), [(0, 2)], "one frame");
+    for _ in 0..10 {
+        if bed.revokes.is_empty() {
+            bed.now = bed.state.deadline().unwrap();
+            bed.tick();
+        }
+    }
+    assert_eq!(bed.now - came, 2 * SECOND);
+    assert!(bed.kills.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -78,7 +78,7 @@ impl State {
         let (Some(since), Some(shortest)) = (frame.since, frame.timeout) else {
             return;
         };
-        if now < after(since, shortest) || self.slots[at].sentence.is_some() {
+        if now < look_at(frame, since, shortest) || self.slots[at].sentence.is_some() {
             return;
         }
         let running = running_or_front(frame, since, probe.running(id));
@@ -100,10 +100,10 @@ impl State {
                 self.kill(at, Sentence::TimedOut(head.task, limit), now);
                 return;
             }
-            Some(limit) => after(running.since, limit.saturating_sub(shortest)),
-            None => now,
+            Some(limit) => after(running.since, limit),
+            None => after(now, shortest),
         };
-        self.slots[at].frames[0].since = Some(again);
+        self.slots[at].frames[0].look = Some(again);
     }
 
     /// Kills a slot whose running task was asked to stop and did not.
@@ -187,9 +187,7 @@ impl State {
             .partition(|chunk| chunk.execution == execution);
         self.pending = kept;
         self.waiting -= gone.iter().map(|chunk| u64::from(chunk.count)).sum::<u64>();
-        for slot in &mut self.slots {
-            slot.expect_no_end();
-        }
+        self.slots.iter_mut().for_each(SlotState::expect_no_end);
         self.release(execution);
     }
 
@@ -199,14 +197,19 @@ impl State {
             return;
         };
         self.waiting -= u64::from(chunk.count);
-        let Some(held) = self.parcels.get(&chunk.execution) else {
+        // The slots were expected to be free sooner: with that expectation it would be pulled again at once.
+        self.slots.iter_mut().for_each(SlotState::expect_no_end);
+        let Some(held) = self.parcels.get_mut(&chunk.execution) else {
             return;
         };
+        if let Ok(Some(first)) = task_head(&chunk.entries) {
+            held.put_back.push((first.task, chunk.count));
+        }
         let parcel = Parcel {
             run: self.settings.run.clone(),
             epoch: held.batch.epoch(),
             batch: held.batch.number(),
-            alone: false,
+            alone: held.alone,
             kinds: held.kinds.to_vec(),
             count: chunk.count,
         };
@@ -227,11 +230,16 @@ fn slot_deadline(slot: &SlotState, patience: Duration) -> Option<Instant> {
     let timeout = frame
         .since
         .zip(frame.timeout)
-        .map(|(since, timeout)| after(since, timeout));
+        .map(|(since, timeout)| look_at(frame, since, timeout));
     [timeout, frame.stop_by, steal_at(slot, patience)]
         .into_iter()
         .flatten()
         .min()
+}
+
+/// When the timeout of what runs in a frame is looked at.
+fn look_at(frame: &InFlight, since: Instant, shortest: Duration) -> Instant {
+    frame.look.unwrap_or_else(|| after(since, shortest))
 }
 
 /// When the unstarted tasks of a slot may be asked back.

@@ -27,7 +27,7 @@ impl State {
         history.losses += 1;
         let over = history.losses >= GIVE_UP_AFTER;
         entry.cell.remember(story.clone());
-        history.attempts.push(story);
+        history.push(story);
         if over {
             self.give_up(id);
         } else {

@@ -97,8 +97,13 @@ impl WorkerSpec {
 
     fn check_times(&self) -> Result<(), SpecError> {
         let bounds = [
-            ("grace", self.grace, 6, Some(3600)),
-            ("deadline", self.deadline, 60, Some(MAX_DEADLINE.as_secs())),
+            ("worker_grace", self.grace, 6, Some(3600)),
+            (
+                "run_deadline",
+                self.deadline,
+                60,
+                Some(MAX_DEADLINE.as_secs()),
+            ),
             // Longer than any run lasts is for ever.
             ("idle_timeout", self.idle_timeout, 10, None),
             ("start_timeout", self.start_timeout, 1, None),

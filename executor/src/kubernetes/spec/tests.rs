@@ -138,8 +138,8 @@ fn names_sizes_and_times_are_checked_by_name() {
         ("cpu", |s| s.cpu = Some(0)),
         ("memory", |s| s.memory = Some(4)),
         ("slots_per_worker", |s| s.slots_per_worker = Some(0)),
-        ("grace", |s| s.grace = Some(Duration::from_secs(1))),
-        ("deadline", |s| {
+        ("worker_grace", |s| s.grace = Some(Duration::from_secs(1))),
+        ("run_deadline", |s| {
             s.deadline = Some(MAX_DEADLINE + Duration::from_secs(1));
         }),
         ("image", |s| s.image = Some("two words".to_owned())),
@@ -163,8 +163,8 @@ fn no_time_is_refused_without_its_name_and_never_may_be_said() {
             "idle_timeout",
             "start_timeout",
             "schedule_timeout",
-            "grace",
-            "deadline",
+            "worker_grace",
+            "run_deadline",
         ];
         assert!(names.contains(&setting.as_str()), "{setting}");
     }
