@@ -16,7 +16,7 @@ impl Unstarted {
         Self(Some(runtime))
     }
 
-    /// Runs a future to its end on this thread; `None` never comes of it but for a runtime that was taken.
+    /// Runs a future to its end on this thread. Always some output: only this method and the drop take the runtime.
     pub fn block_on<F: Future>(mut self, life: F) -> Option<F::Output> {
         let runtime = self.0.take()?;
         Some(runtime.block_on(life))

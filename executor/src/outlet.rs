@@ -324,7 +324,8 @@ impl<T: Send + 'static> Gauge<T> {
         told
     }
 
-    /// The same for a thread that may block, until `end` at the longest.
+    /// The same for a thread that may block, until `end` at the longest. Returns whether everything was handed over by then,
+    /// or this is the thread that does it.
     pub(crate) fn wait_until(&self, end: Instant) -> bool {
         self.0.start().ok();
         let mut state = lock(&self.0.state);

@@ -17,8 +17,8 @@ use crate::mailbox::Closed;
 use super::RunningDispatch;
 
 /// How long the results of workers that have ended are pulled at most, and the silence that ends it. A message that
-/// comes later stays in a subscription that outlives the run, and the next run takes it for a sign that this one lives:
-/// a busy machine delivers one after more than a second.
+/// comes later stays in a subscription that outlives the run, and the next run takes it for a sign that this one lives.
+/// A busy machine is allowed for.
 const HEAR_OUT: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_secs(2);
 /// How long workers are waited for whose executor has failed.
