@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures_util::FutureExt;
 
@@ -14,6 +14,16 @@ pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
     let text = thrown::message(&*payload).to_owned();
     thrown::discard(payload);
     text
+}
+
+/// Runs what is the program's own and whose panic is nobody's result. A panic is logged: as `message`, with what it said.
+/// A logger that panics too is not asked again.
+pub fn contained(message: &str, life: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(life)) {
+        let reason = panic_text(payload);
+        let logged = catch_unwind(|| tracing::error!(reason, "{message}"));
+        thrown::discard(logged);
+    }
 }
 
 /// Runs a future to its end, or to its panic, which is told as a reason: `WHAT panicked: …`.
@@ -36,6 +46,40 @@ mod tests {
         fn drop(&mut self) {
             std::panic::panic_any(Self);
         }
+    }
+
+    /// Panics at every event.
+    struct Broken;
+
+    impl tracing::Subscriber for Broken {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            if event.metadata().target().starts_with("podpool_core") {
+                std::panic::panic_any(Malicious);
+            }
+        }
+
+        fn enter(&self, _: &tracing::span::Id) {}
+
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[test]
+    fn neither_the_panic_nor_one_of_its_logger_gets_out() {
+        tracing::subscriber::with_default(Broken, || {
+            contained("it panicked", || std::panic::panic_any(Malicious));
+        });
     }
 
     #[tokio::test]

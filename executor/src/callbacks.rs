@@ -7,7 +7,6 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -17,10 +16,10 @@ use std::thread;
 use std::time::Duration;
 
 use podpool_core::forked::Origin;
-use podpool_core::panics::panic_text;
+use podpool_core::panics::contained;
 use tokio::sync::oneshot;
 
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, later};
 use crate::lock::lock;
 
 /// A callback with its handle bound in.
@@ -28,6 +27,8 @@ pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// How long a shutdown waits for one callback.
 const LONGEST: Duration = Duration::from_secs(60);
+/// How long after a refused thread another one is tried.
+const ANOTHER_THREAD: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// The executor whose callbacks this thread runs; 0 on every other thread.
@@ -63,16 +64,44 @@ struct Line {
     thread: Option<Sender<Job>>,
     /// Callbacks for which no thread could be had yet.
     kept: Vec<Job>,
+    /// Whether another thread is to be tried.
+    trying: bool,
 }
 
 impl Callbacks {
     /// Queues a callback. It never runs here: this may be the executor's thread, which waits for nothing of the user's.
     pub(crate) fn queue(&self, job: Job) {
-        let mut line = lock(&self.0.line);
-        line.kept.push(job);
-        if let Err(error) = self.hand_over(&mut line) {
-            tracing::error!(%error, "cannot start the thread of the callbacks; they wait for the next callback, or for the shutdown");
+        let refused = {
+            let mut line = lock(&self.0.line);
+            line.kept.push(job);
+            self.hand_over(&mut line).err()
+        };
+        if let Some(error) = refused {
+            self.try_again(&error);
         }
+    }
+
+    /// Callbacks wait until the system gives a thread, or until the shutdown runs them.
+    fn try_again(&self, error: &io::Error) {
+        let trying = std::mem::replace(&mut lock(&self.0.line).trying, true);
+        if trying {
+            return;
+        }
+        tracing::error!(%error, "cannot start the thread of the callbacks; they wait, and a thread is tried again every second");
+        self.again();
+    }
+
+    fn again(&self) {
+        let callbacks = self.clone();
+        later(ANOTHER_THREAD, move || {
+            let mut line = lock(&callbacks.0.line);
+            let refused = !line.kept.is_empty() && callbacks.hand_over(&mut line).is_err();
+            line.trying = refused;
+            drop(line);
+            if refused {
+                callbacks.again();
+            }
+        });
     }
 
     /// Gives the thread what was kept for it, and starts it if it does not run.
@@ -178,14 +207,7 @@ fn run_all(jobs: &Receiver<Job>, ran: &AtomicU64) {
 
 /// Runs a callback; a panic is logged.
 fn run_here(job: Job) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(job)) {
-        // Without a subscriber its fields are not evaluated.
-        let message = panic_text(panic);
-        tracing::error!(
-            message,
-            "a callback of a future panicked; the next ones run"
-        );
-    }
+    contained("a callback of a future panicked; the next ones run", job);
 }
 
 #[cfg(test)]

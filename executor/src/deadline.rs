@@ -1,18 +1,19 @@
 //! Timeouts of whoever waits for futures, on any runtime or none.
 //!
 //! A timer of the user's runtime may be missing or switched off, and one of the executor's ends with it. So one
-//! thread, started by the first timeout, keeps them for the whole process. It wakes only for a timeout that came.
+//! thread, there since the first executor was built, keeps them for the whole process. It wakes only for a timeout that
+//! came.
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io;
 use std::pin::Pin;
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use podpool_core::panics::panic_text;
+use podpool_core::panics::contained;
 
 use crate::lock::lock;
 
@@ -78,6 +79,31 @@ impl Drop for Deadline {
     }
 }
 
+/// Starts the thread if it does not run. A future exists only where an executor does, so `build()` calls this: every
+/// timeout has its thread, and a system that refuses one is told of there.
+pub(crate) fn start_thread() -> io::Result<()> {
+    lock(&timer().state).start_thread()
+}
+
+/// Does something so much later, on the thread of the timeouts: it must not wait for anything.
+pub(crate) fn later<F: FnOnce() + Send + 'static>(delay: Duration, job: F) {
+    let waker = Waker::from(Arc::new(Later(Mutex::new(Some(job)))));
+    if let Some(at) = Instant::now().checked_add(delay) {
+        timer().register(at, None, &waker);
+    }
+}
+
+struct Later<F>(Mutex<Option<F>>);
+
+impl<F: FnOnce() + Send> Wake for Later<F> {
+    fn wake(self: Arc<Self>) {
+        let job = lock(&self.0).take();
+        if let Some(job) = job {
+            job();
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Timer {
     state: Mutex<State>,
@@ -92,18 +118,13 @@ struct State {
 }
 
 impl State {
-    /// Starts the thread, if it does not run: what the system refuses now it may give the next time.
-    fn start_thread(&mut self) {
-        if self.running {
-            return;
+    fn start_thread(&mut self) -> io::Result<()> {
+        if !self.running {
+            let thread = thread::Builder::new().name("podpool-timeouts".to_owned());
+            thread.spawn(|| timer().run())?;
+            self.running = true;
         }
-        let thread = thread::Builder::new().name("podpool-timeouts".to_owned());
-        match thread.spawn(|| timer().run()) {
-            Ok(_) => self.running = true,
-            Err(error) => {
-                tracing::error!(%error, "cannot start the thread of the timeouts; until the next one is set, waiting for a future has no bound");
-            }
-        }
+        Ok(())
     }
 }
 
@@ -111,7 +132,9 @@ impl Timer {
     /// Keeps a waker under its old key, or under a new one when it has none.
     fn register(&self, at: Instant, key: Option<Key>, waker: &Waker) -> Key {
         let mut state = lock(&self.state);
-        state.start_thread();
+        // It runs since the first executor was built. Tests of single parts come without one; what is refused to them is
+        // tried again by the next timeout.
+        state.start_thread().ok();
         let key = key.unwrap_or_else(|| {
             state.next += 1;
             (at, state.next)
@@ -137,13 +160,10 @@ impl Timer {
                 let waker = due.remove();
                 drop(state);
                 // The user's: one that panics must not end the thread, or every later timeout of the process is lost.
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                    let reason = panic_text(panic);
-                    tracing::error!(
-                        reason,
-                        "whoever waits with a timeout panicked when it was woken"
-                    );
-                }
+                contained(
+                    "whoever waits with a timeout panicked when it was woken",
+                    || waker.wake(),
+                );
                 state = lock(&self.state);
                 continue;
             }
@@ -224,6 +244,13 @@ mod tests {
                 .is_pending()
         );
         bounded(Deadline::after(Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn something_is_done_later() {
+        let (done, seen) = mpsc::channel();
+        later(Duration::from_millis(1), move || done.send(()).unwrap());
+        seen.recv_timeout(Duration::from_secs(10)).unwrap();
     }
 
     #[test]

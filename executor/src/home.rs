@@ -9,6 +9,7 @@ use podpool_core::id::{RunId, RunName};
 use podpool_core::registry::Registry;
 use podpool_core::unstarted::Unstarted;
 
+use crate::deadline::start_thread;
 use crate::error::BuildError;
 use crate::executor::{Handle, PodPoolExecutor};
 use crate::mailbox::{Inbox, Mailbox};
@@ -31,6 +32,7 @@ impl Home {
         slots: usize,
         reporting: Reporting,
     ) -> Result<Self, BuildError> {
+        start_thread().map_err(failed("start the thread of the timeouts"))?;
         let (mailbox, inbox) = Mailbox::new();
         let tasks = Registry::global().map_or(0, Registry::len);
         let handle = Handle {

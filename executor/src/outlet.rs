@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::deadline::later;
 use crate::lock::lock;
 
 /// Most items that are handed over at once: what is counted as not handed over is right to within so many.
@@ -90,8 +91,8 @@ struct State<T> {
     /// Here until the thread has begun.
     consumer: Option<Box<dyn Consumer<T>>>,
     starting: bool,
-    /// When a thread was refused.
-    refused: Option<Instant>,
+    /// A thread was refused, and another one is to be tried.
+    trying: bool,
     thread: Option<ThreadId>,
     waiters: Vec<(u64, oneshot::Sender<()>)>,
 }
@@ -119,7 +120,7 @@ impl<T: Send + 'static> Outlet<T> {
                 asleep: false,
                 consumer: Some(Box::new(consumer)),
                 starting: false,
-                refused: None,
+                trying: false,
                 thread: None,
                 waiters: Vec::new(),
             }),
@@ -166,8 +167,7 @@ impl<T: Send + 'static> Outlet<T> {
         let wake = std::mem::take(&mut state.asleep);
         drop(state);
         if start {
-            // Without a thread the item waits; the next one tries again.
-            shared.start().ok();
+            shared.start_or_try_again();
         } else if wake {
             shared.more.notify_one();
         }
@@ -202,9 +202,8 @@ impl<T> State<T> {
         }
     }
 
-    fn needs_thread(&self) -> bool {
-        let waits = |at: Instant| at.elapsed() < ANOTHER_THREAD;
-        self.consumer.is_some() && !self.starting && !self.refused.is_some_and(waits)
+    const fn needs_thread(&self) -> bool {
+        self.consumer.is_some() && !self.starting && !self.trying
     }
 
     fn backlog(&self) -> Backlog {
@@ -228,12 +227,22 @@ impl<T: Send + 'static> Shared<T> {
         let thread = thread::Builder::new().name(self.name.to_owned());
         let started = thread.spawn(move || shared.live());
         if let Err(error) = started {
-            let mut state = lock(&self.state);
-            state.starting = false;
-            state.refused = Some(Instant::now());
+            lock(&self.state).starting = false;
             return Err(error);
         }
         Ok(())
+    }
+
+    /// Where the system refuses the thread the items wait for it.
+    fn start_or_try_again(self: &Arc<Self>) {
+        if self.start().is_ok() || std::mem::replace(&mut lock(&self.state).trying, true) {
+            return;
+        }
+        let shared = self.clone();
+        later(ANOTHER_THREAD, move || {
+            lock(&shared.state).trying = false;
+            shared.start_or_try_again();
+        });
     }
 
     /// The life of the thread.
@@ -320,7 +329,7 @@ impl<T: Send + 'static> Gauge<T> {
         let at = state.pushed;
         state.waiters.push((at, tell));
         drop(state);
-        self.0.start().ok();
+        self.0.start_or_try_again();
         told
     }
 
@@ -381,7 +390,7 @@ impl<T: Send + 'static> Drop for Inlet<T> {
         drop(state);
         drop(unused);
         if waits {
-            shared.start().ok();
+            shared.start_or_try_again();
         }
         shared.more.notify_one();
     }

@@ -4,6 +4,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use podpool_tests::faults::meeting::Meeting;
 use podpool_tests::faults::processes::signal;
@@ -190,6 +191,30 @@ async fn handlers_of_other_signals_change_nothing() {
     master.tell("listen-otherwise").await;
     master.tell("shutdown a").await;
     master.dies_of_the_next().await;
+}
+
+/// A second handler for another signal looks like one for this signal.
+#[tokio::test]
+async fn a_wrong_guess_does_not_outlive_a_user_who_insists() {
+    let mut master = Master::start();
+    master.tell("build a hears").await;
+    master.tell("listen-otherwise-twice").await;
+    master.tell("shutdown a").await;
+    let insist = async {
+        let mut sent = 0;
+        loop {
+            master.interrupt();
+            sent += 1;
+            // Two that are pending at once are one.
+            let ended = tokio::time::timeout(Duration::from_millis(200), master.program.wait());
+            if let Ok(status) = ended.await {
+                break (sent, status);
+            }
+        }
+    };
+    let (sent, status) = within("the end of the program", insist).await;
+    assert_eq!(status.signal(), Some(Signal::INT.as_raw()), "{status:?}");
+    assert!(sent >= 5, "{sent} were enough");
 }
 
 #[tokio::test]

@@ -9,8 +9,9 @@ use std::collections::{HashMap, VecDeque};
 use crate::envelope::{Parcel, TaskRun};
 use crate::id::{Attempt, TaskId};
 
-/// Most tasks that are remembered; the oldest are forgotten first. A replay past them costs an execution, no more.
-const MOST: u64 = 65_536;
+/// Most runs of tasks that are remembered; the oldest are forgotten first. A replay past them costs an execution, no
+/// more. They fit into a cache of a core: this is written for every batch.
+const MOST: usize = 16_384;
 
 /// A batch, however often it is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,29 +43,28 @@ impl Batch {
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     batches: HashMap<Batch, Vec<TaskRun>>,
-    /// Oldest first, with how many tasks each entry added.
-    order: VecDeque<(Batch, u64)>,
-    tasks: u64,
+    /// Oldest first, with how many runs each entry added.
+    order: VecDeque<(Batch, usize)>,
+    runs: usize,
 }
 
 impl Stored {
     /// Remembers tasks of a batch.
     pub(super) fn add(&mut self, batch: Batch, done: Vec<TaskRun>) {
-        let tasks: u64 = done.iter().map(|run| u64::from(run.count)).sum();
-        if tasks == 0 {
+        if done.is_empty() {
             return;
         }
+        self.order.push_back((batch, done.len()));
+        self.runs += done.len();
         match self.batches.entry(batch) {
             Entry::Occupied(mut known) => known.get_mut().extend(done),
             Entry::Vacant(new) => drop(new.insert(done)),
         }
-        self.order.push_back((batch, tasks));
-        self.tasks += tasks;
-        while self.tasks > MOST && self.order.len() > 1 {
-            let Some((oldest, tasks)) = self.order.pop_front() else {
+        while self.runs > MOST && self.order.len() > 1 {
+            let Some((oldest, runs)) = self.order.pop_front() else {
                 break;
             };
-            self.tasks -= tasks;
+            self.runs -= runs;
             self.batches.remove(&oldest);
         }
     }
@@ -119,10 +119,11 @@ mod tests {
     #[test]
     fn the_oldest_are_forgotten_and_the_newest_never() {
         let mut stored = Stored::default();
+        let runs = |number: u64, of: u64| (0..of).map(|i| run(number * 100 + i, 1)).collect();
         for number in 0..1000 {
-            stored.add(Batch { epoch: 1, number }, vec![run(number * 100, 100)]);
+            stored.add(Batch { epoch: 1, number }, runs(number, 100));
         }
-        assert!(stored.tasks <= MOST && stored.tasks > MOST - 100);
+        assert!(stored.runs <= MOST && stored.runs > MOST - 100);
         assert_eq!(stored.batches.len(), stored.order.len());
         assert!(!stored.knows(Batch {
             epoch: 1,
@@ -132,7 +133,7 @@ mod tests {
             epoch: 1,
             number: 999
         }));
-        stored.add(BATCH, vec![run(0, u32::MAX)]);
+        stored.add(BATCH, runs(0, MOST as u64 + 1));
         assert!(stored.knows(BATCH), "larger than all that is kept");
     }
 }

@@ -3,15 +3,13 @@
 use std::fmt;
 use std::mem;
 use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use podpool_core::id::{Attempt, TaskId};
-use podpool_core::panics::panic_text;
+use podpool_core::panics::contained;
 use podpool_core::task::TaskSpec;
-use tracing::error;
 
 use crate::callbacks::{Callbacks, Job};
 use crate::error::{AttemptReport, Subject, TaskError, TaskErrorKind};
@@ -333,13 +331,10 @@ impl Wakers {
     /// Wakes all of them. A waker is the user's: one that panics does not keep the others asleep, and harms nobody here.
     pub(crate) fn wake(&mut self) {
         for waker in self.0.drain(..) {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                let reason = panic_text(panic);
-                error!(
-                    reason,
-                    "whoever waits for a future panicked when it was woken"
-                );
-            }
+            contained(
+                "whoever waits for a future panicked when it was woken",
+                || waker.wake(),
+            );
         }
     }
 }

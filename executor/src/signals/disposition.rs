@@ -4,8 +4,11 @@
 //! one entry of the kernel's, in `signal-hook-registry`, and ours does too. The registry lists nobody, but it numbers
 //! registrations in order. So those that others made since ours can be counted, and so can the signals that were newly
 //! caught since then, each of which accounts for one. If registrations are left over, one of them is for a signal that
-//! was caught before: ours. The count can be wrong only for a program that, beside a pool, installs handlers for other
-//! signals without the registry; such a program uses `Builder::signals(false)`.
+//! was caught before, and perhaps for ours. It may be for another one: a second handler for a window's size, say. So such
+//! an answer is a guess, and a signal that is sent again and again does not depend on it.
+//!
+//! A handler that is installed later by `sigaction` itself, or by a crate that does not use the registry, replaces ours:
+//! then this library hears nothing, and `Builder::signals(false)` says so from the start.
 
 use std::fs;
 use std::hash::{Hash, Hasher};
@@ -99,23 +102,38 @@ impl Registered {
     }
 
     /// Whether the program has a handler of its own for this signal, as far as can be told.
-    pub(super) fn is_heard_by_others(&self) -> bool {
+    pub(super) fn others(&self) -> Others {
         if self.before.caught & bit(self.signal) != 0 {
-            return true;
+            return Others::Hear;
         }
         let mut ours = lock(&OURS);
         // A registration that does nothing, for its number.
         let idle = Arc::new(AtomicBool::new(false));
         let Ok(id) = signal_hook::flag::register(self.signal, idle) else {
-            return false;
+            return Others::None;
         };
         unregister(id);
         ours.registrations += 1;
         let all = number(&id).saturating_sub(self.number);
         let others = all.saturating_sub(ours.registrations - self.ours);
         let caught = Dispositions::read().caught & !self.before.caught & !ours.signals;
-        others > u128::from(caught.count_ones())
+        if others > u128::from(caught.count_ones()) {
+            Others::Perhaps
+        } else {
+            Others::None
+        }
     }
+}
+
+/// Whether handlers that are not ours are called for a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Others {
+    /// There are none.
+    None,
+    /// Handlers were installed after ours, for this signal or for one that already had a handler.
+    Perhaps,
+    /// The signal was caught before ours was installed.
+    Hear,
 }
 
 /// The number of a registration in the registry's order. The id shows it to a hasher only.
@@ -164,21 +182,22 @@ mod tests {
         let idle = || Arc::new(AtomicBool::new(false));
         let (_read, write) = UnixStream::pair().unwrap();
         let ours = Registered::new(SIGUSR1, write).unwrap();
-        assert!(!ours.is_heard_by_others());
+        assert_eq!(ours.others(), Others::None);
         // Our own for another signal does not count, nor do those that asked before.
         let (_read, write) = UnixStream::pair().unwrap();
         let second = Registered::new(SIGUSR2, write).unwrap();
-        assert!(!ours.is_heard_by_others());
-        assert!(!second.is_heard_by_others());
+        assert_eq!(ours.others(), Others::None);
+        assert_eq!(second.others(), Others::None);
         if cfg!(target_os = "linux") {
             // The program's handler for another signal, which nobody caught before.
             flag::register(signal_hook::consts::SIGWINCH, idle()).unwrap();
-            assert!(!ours.is_heard_by_others());
+            assert_eq!(ours.others(), Others::None);
         }
         flag::register(SIGUSR1, idle()).unwrap();
-        assert!(ours.is_heard_by_others());
+        assert_eq!(ours.others(), Others::Perhaps);
         let (_read, write) = UnixStream::pair().unwrap();
         let late = Registered::new(SIGUSR1, write).unwrap();
-        assert_eq!(late.is_heard_by_others(), cfg!(target_os = "linux"));
+        let told = cfg!(target_os = "linux");
+        assert_eq!(late.others() == Others::Hear, told);
     }
 }

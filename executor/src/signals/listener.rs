@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::process;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Instant;
 
 use signal_hook::consts::SIGINT;
 use signal_hook::low_level::emulate_default_handler;
@@ -13,14 +14,15 @@ use tokio::sync::oneshot;
 use crate::lock::lock;
 use crate::mailbox::{Command, Mailbox, ShutdownBehavior};
 
-use super::disposition::{Registered, is_ignored};
-use super::told::{Answer, Pools};
+use super::disposition::{Others, Registered, is_ignored};
+use super::told::{Answer, Pools, Unanswered};
 
 /// Ctrl-C.
 pub(super) static INTERRUPT: Listener = Listener::new(
     "podpool-ctrl-c",
     SIGINT,
     &[ShutdownBehavior::CancelPending, ShutdownBehavior::Abort],
+    5,
 );
 /// What Kubernetes and service managers send before they kill.
 #[cfg(feature = "kubernetes")]
@@ -28,6 +30,7 @@ pub(super) static TERMINATE: Listener = Listener::new(
     "podpool-sigterm",
     signal_hook::consts::SIGTERM,
     &[ShutdownBehavior::Abort],
+    2,
 );
 
 /// Who hears of a signal, and what they are told the first time, the second time and so on.
@@ -35,23 +38,35 @@ pub(super) struct Listener {
     thread: &'static str,
     signal: i32,
     steps: &'static [ShutdownBehavior],
+    /// So many in a row that no pool answers end the program, unless it surely has a handler of its own. A program that
+    /// lives on after Ctrl-C, as an interpreter does, hears it now and then; one that lives on after SIGTERM is sent it
+    /// once more before it is killed.
+    insists: usize,
     state: Mutex<State>,
 }
 
 struct State {
     pools: Pools,
+    unanswered: Unanswered,
     /// There as soon as the first pool listens; a handler is never taken away again.
     registered: Option<Registered>,
 }
 
 impl Listener {
-    const fn new(thread: &'static str, signal: i32, steps: &'static [ShutdownBehavior]) -> Self {
+    const fn new(
+        thread: &'static str,
+        signal: i32,
+        steps: &'static [ShutdownBehavior],
+        insists: usize,
+    ) -> Self {
         Self {
             thread,
             signal,
             steps,
+            insists,
             state: Mutex::new(State {
                 pools: Pools::new(),
+                unanswered: Unanswered::new(),
                 registered: None,
             }),
         }
@@ -94,8 +109,9 @@ impl Listener {
     fn answer(&self) {
         let mut state = lock(&self.state);
         let answer = state.pools.arrive(self.steps);
-        let insists = match answer {
+        let all_told = match answer {
             Answer::Tell(pools) => {
+                state.unanswered.clear();
                 drop(state);
                 for (mailbox, behavior) in pools {
                     let (done, _) = oneshot::channel();
@@ -106,12 +122,16 @@ impl Listener {
             Answer::AllTold => true,
             Answer::Nobody => false,
         };
-        let others = state
-            .registered
-            .is_some_and(|ours| ours.is_heard_by_others());
+        let insists = state.unanswered.insists(Instant::now(), self.insists);
+        let others = state.registered.map(|ours| ours.others());
         drop(state);
-        if !others {
-            act_by_default(self.signal, insists);
+        let ends = match others {
+            Some(Others::Hear) => false,
+            Some(Others::Perhaps) => insists,
+            Some(Others::None) | None => true,
+        };
+        if ends {
+            act_by_default(self.signal, all_told);
         }
     }
 }

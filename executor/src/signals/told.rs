@@ -1,6 +1,7 @@
 //! What each pool is told when a signal comes, and how often it came to that pool.
 
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use crate::mailbox::{Mailbox, ShutdownBehavior};
 
@@ -70,11 +71,64 @@ impl Pool {
     }
 }
 
+/// Signals that follow each other further apart do not insist.
+const IN_A_ROW: Duration = Duration::from_secs(10);
+
+/// Signals that no pool answered, one soon after the other.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    count: usize,
+    last: Option<Instant>,
+}
+
+impl Unanswered {
+    pub(super) const fn new() -> Self {
+        Self {
+            count: 0,
+            last: None,
+        }
+    }
+
+    /// Counts one more. Tells whether as many as these came in a row.
+    pub(super) fn insists(&mut self, now: Instant, as_many: usize) -> bool {
+        let soon = |last| now.saturating_duration_since(last) <= IN_A_ROW;
+        self.count = if self.last.is_some_and(soon) {
+            self.count + 1
+        } else {
+            1
+        };
+        self.last = Some(now);
+        self.count >= as_many
+    }
+
+    /// A pool answered.
+    pub(super) const fn clear(&mut self) {
+        *self = Self::new();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use ShutdownBehavior::{Abort, CancelPending};
 
     use super::*;
+
+    #[test]
+    fn signals_insist_only_soon_after_each_other_and_without_an_answer() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut unanswered = Unanswered::new();
+        assert!(!unanswered.insists(at(0), 2));
+        assert!(!unanswered.insists(at(11), 2), "too late to insist");
+        assert!(unanswered.insists(at(21), 2));
+        unanswered.clear();
+        assert!(
+            !unanswered.insists(at(22), 2),
+            "a pool answered between them"
+        );
+        let in_a_row: Vec<_> = (23..27).map(|s| unanswered.insists(at(s), 5)).collect();
+        assert_eq!(in_a_row, [false, false, false, true]);
+    }
 
     const STEPS: &[ShutdownBehavior] = &[CancelPending, Abort];
 

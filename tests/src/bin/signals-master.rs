@@ -3,6 +3,8 @@
 #![expect(clippy::print_stdout, reason = "a program speaks by printing")]
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use podpool::{PodPoolExecutor, TaskError};
 use podpool_tests::faults::built;
@@ -37,6 +39,13 @@ async fn main() {
                 drop(signal(SignalKind::hangup()).expect("a handler"));
                 let status = Command::new("true").status().await;
                 assert!(status.is_ok_and(|status| status.success()));
+            }
+            ["listen-otherwise-twice"] => {
+                for _ in 0..2 {
+                    let idle = Arc::new(AtomicBool::new(false));
+                    signal_hook::flag::register(signal_hook::consts::SIGUSR1, idle)
+                        .expect("a handler");
+                }
             }
             _ => panic!("unknown line {line:?}"),
         }
