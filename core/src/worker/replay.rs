@@ -10,8 +10,8 @@ use crate::envelope::{Parcel, TaskRun};
 use crate::id::{Attempt, TaskId};
 
 /// Most runs of tasks that are remembered; the oldest are forgotten first. A replay past them costs an execution, no
-/// more. A worker holds fewer batches than this whose acknowledgement could still fail, and so many fit into the cache of
-/// a core: this is written for every batch.
+/// more. An acknowledgement follows its results at once, so it is missing for few of the newest; and so many fit into the
+/// cache of a core: this is written for every batch.
 const MOST: usize = 4_096;
 
 /// A batch, however often it is delivered.
