@@ -192,6 +192,9 @@ pub enum SlotEvent {
         /// The line; what is not UTF-8 in it is replaced.
         line: String,
     },
+    /// The slot was killed without being asked to be: it passed its memory limit, or said what no slot says. It ends soon,
+    /// unless the system cannot end its process.
+    Killed,
     /// The slot has ended, and all that its tasks had started.
     Exited {
         /// How its process ended.

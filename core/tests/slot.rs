@@ -270,6 +270,8 @@ struct Rig {
     slot: Slot,
     events: UnboundedReceiver<(SlotId, SlotEvent)>,
     printed: Vec<(Stream, String)>,
+    /// It said that it was killed.
+    killed: bool,
 }
 
 /// How a slot ended.
@@ -324,6 +326,7 @@ impl Rig {
             slot: Slot::start(SlotId(7), &launch, sender).unwrap(),
             events,
             printed: Vec::new(),
+            killed: false,
         }
     }
 
@@ -411,6 +414,7 @@ impl Rig {
                     };
                 }
                 SlotEvent::Results { .. } => {}
+                SlotEvent::Killed => self.killed = true,
                 other => panic!("no end but {other:?}"),
             }
         }
@@ -724,6 +728,10 @@ async fn a_slot_past_its_memory_is_stopped() {
     let ended = rig.ended().await;
     assert!(ended.out_of_memory, "{ended:?}");
     assert_eq!(ended.exit, Exit::Signal(9));
+    assert!(
+        rig.killed,
+        "so that its end is not waited for without a bound"
+    );
     assert!(ended.peak_rss.unwrap() > 128 << 20);
     // More than the kernel's stop, at once: the allocator gives up before the sampler looks.
     let mut rig = Rig::ready(process(), limited()).await;

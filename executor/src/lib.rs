@@ -23,6 +23,14 @@
 //!
 //! A task may run more than once (a lost worker, a lost acknowledgement); it ends, and its future resolves, exactly
 //! once.
+//!
+//! # Events
+//!
+//! podpool tells what it does as [`tracing`] events. They go to the subscriber that was set where the executor was built,
+//! else to the program's; a thread for this alone calls it, so it may block. A program that has a [`log`] logger and no
+//! subscriber gets records instead, where some crate switches on tracing's feature `log`. Those reach the logger on
+//! podpool's own threads, so such a logger must not wait for what a task does: it does if it writes to standard output
+//! while the program holds the lock of that and waits for a future.
 
 mod builder;
 mod callbacks;

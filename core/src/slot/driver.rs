@@ -368,6 +368,7 @@ impl Driver {
     fn kill(&mut self) {
         self.give_up = None;
         self.shared.kill(&mut lock(&self.shared.state));
+        self.sink.send(SlotEvent::Killed);
     }
 
     /// The slot's end of the socket is closed: it exits, or a task closed what was not its own.
@@ -408,6 +409,7 @@ impl Driver {
             self.verdict.over_limit = true;
             self.verdict.frame_then = state.flights.front();
             shared.kill(&mut state);
+            self.sink.send(SlotEvent::Killed);
         }
     }
 

@@ -224,14 +224,18 @@ pub(super) fn start(
     };
     let flushed = desk.clone();
     thread::Builder::new()
-        .name(format!("podpool-slot-{}", id.0))
-        .spawn(move || life.live(registry))
+        .name(format!("podpool-flush-{}", id.0))
+        .spawn(move || flushed.flush_until_retired())
         .and_then(|_| {
             thread::Builder::new()
-                .name(format!("podpool-flush-{}", id.0))
-                .spawn(move || flushed.flush_until_retired())
+                .name(format!("podpool-slot-{}", id.0))
+                .spawn(move || life.live(registry))
         })
-        .map_err(StartError::refused("a thread"))?;
+        .map_err(|refused| {
+            // The first thread, if it is there, is not left behind.
+            desk.retire();
+            StartError::refused("a thread")(refused)
+        })?;
     Ok(Handle {
         shared,
         desk,

@@ -11,7 +11,7 @@ use crate::queue::{Delivery, LeaseId, Queue, QueueError};
 
 /// How long one pull waits for a parcel at most.
 const WAIT: Duration = Duration::from_secs(30);
-/// How long an answer may take beyond that.
+/// How long an answer may take beyond that, and that to an acknowledgement or a release.
 const ANSWER: Duration = Duration::from_secs(60);
 /// Delay before a failed acknowledgement is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -53,10 +53,12 @@ pub(super) async fn pulled(
 }
 
 /// Acknowledges, again where the queue had a passing fault. A lost lease needs nothing: the parcel comes again,
-/// and the master passes its results over.
+/// and the master passes its results over. A queue that does not answer is not asked again either.
 pub(super) async fn acknowledge(queue: Arc<dyn Queue>, mut leases: Vec<LeaseId>) {
     for delay in [AGAIN, AGAIN * 5, AGAIN * 25] {
-        let answers = queue.ack(&leases).await;
+        let Ok(answers) = timeout(ANSWER, queue.ack(&leases)).await else {
+            break;
+        };
         for (lease, _) in leases.iter().zip(&answers).filter(|(_, a)| a.is_ok()) {
             debug!(%lease, "acknowledged");
         }
@@ -77,4 +79,14 @@ pub(super) async fn acknowledge(queue: Arc<dyn Queue>, mut leases: Vec<LeaseId>)
         parcels = leases.len(),
         "parcels could not be acknowledged; they will be delivered again"
     );
+}
+
+/// Releases. What fails is made good by the leases' end.
+pub(super) async fn release(queue: Arc<dyn Queue>, leases: Vec<LeaseId>) {
+    timeout(ANSWER, queue.release(&leases)).await.ok();
+}
+
+/// Acknowledges what changes nothing when it is delivered again.
+pub(super) async fn acknowledge_once(queue: Arc<dyn Queue>, leases: Vec<LeaseId>) {
+    timeout(ANSWER, queue.ack(&leases)).await.ok();
 }

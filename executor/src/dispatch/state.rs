@@ -137,8 +137,8 @@ pub(crate) struct State {
     caught_up: bool,
     /// What the fleet must hear of its workers.
     fleet_orders: Vec<FleetOrder>,
-    /// Workers in a row whose slots do not start, since a task ended in a slot.
-    unfit: Vec<WorkerId>,
+    /// Workers in a row whose slots do not start, since a task ended in a slot, and when each said so.
+    unfit: Vec<(WorkerId, Instant)>,
 }
 
 impl State {

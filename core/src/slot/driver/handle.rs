@@ -134,11 +134,11 @@ impl Handle {
             self.shared.limited.store(true, Ordering::Release);
             self.shared.writer.wake();
         }
-        self.shared.write(&mut state, [head.into(), frame.entries]);
         if first {
-            // Should it crash, this may be all that is known of its memory.
+            // Should it crash, this may be all that is known of its memory; it may crash before the next line.
             self.shared.look_at_peak(&mut state);
         }
+        self.shared.write(&mut state, [head.into(), frame.entries]);
     }
 
     pub(in crate::slot) fn revoke(&self, frame: u64) {
@@ -150,7 +150,7 @@ impl Handle {
     }
 
     /// Sends on the control socket. It is read all the time and holds thousands of such messages: when it is full,
-    /// the slot does not live any more, or stands still and will be killed by a timeout.
+    /// the slot does not live any more, or stands still. Then the worker kills it when what it asked for is overdue.
     fn command(&self, message: &[u8]) {
         let flags = SEND | SendFlags::DONTWAIT;
         if let Err(error) = send(&self.shared.control, message, flags) {

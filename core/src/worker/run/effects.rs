@@ -8,7 +8,7 @@ use crate::slot::{Slot, SlotId};
 
 use super::super::effect::{Effect, Topic};
 use super::super::printed::OutputLine;
-use super::super::pull::acknowledge;
+use super::super::pull::{acknowledge, release};
 use super::RunningWorker;
 
 impl RunningWorker {
@@ -108,10 +108,7 @@ impl RunningWorker {
         if !leases.is_empty() {
             leases.iter().for_each(|lease| self.keeper.forget(lease));
             let queue = self.worker.queues.tasks.clone();
-            self.answers.extend(begin(async move {
-                // A release that fails is made good by the lease's end.
-                queue.release(&leases).await;
-            }));
+            self.answers.extend(begin(release(queue, leases)));
         }
     }
 }

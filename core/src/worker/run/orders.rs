@@ -8,7 +8,7 @@ use crate::instant::after;
 use crate::queue::{Delivery, QueueError};
 
 use super::super::conduct::Left;
-use super::super::pull::{pull, pull_later};
+use super::super::pull::{acknowledge_once, pull, pull_later};
 use super::{LAST_WORDS, Order, RunningWorker};
 
 impl RunningWorker {
@@ -34,10 +34,7 @@ impl RunningWorker {
             self.trust();
             self.on_control(now, &control);
         }
-        self.answers.push(Box::pin(async move {
-            // A control message that is delivered again changes nothing.
-            queue.ack(&leases).await;
-        }));
+        self.answers.push(Box::pin(acknowledge_once(queue, leases)));
     }
 
     /// The control queue is asked again later. A worker that cannot hear its master for so long leaves: it would neither

@@ -1,4 +1,4 @@
-//! Slots that were asked for something and do not do it: to be ready, to exit, to die.
+//! Slots that were asked for something and do not do it: to be ready, to give tasks back, to exit, to die.
 //!
 //! Each request has a deadline and a next step. A start that takes too long is killed and counts as failed; a slot that
 //! was told to exit is killed after the grace; a process that does not even die of its kill is given up.
@@ -10,6 +10,7 @@ use tracing::warn;
 
 use crate::instant::after;
 use crate::outcome::{Exit, Ran};
+use crate::slot::SlotId;
 
 use super::super::effect::{Effect, Probe};
 use super::State;
@@ -22,6 +23,9 @@ const EXITS: Duration = Duration::from_millis(500);
 /// A killed process is waited for so long. The kernel needs a while to free much memory; one that waits for a network
 /// file system that is gone may never end.
 const DIES: Duration = Duration::from_secs(10);
+/// A slot answers within a moment when it is asked for the tasks that have not begun, whatever its task does: a thread
+/// for that alone reads the question. A minute without an answer tells that its process stands still.
+pub(super) const GIVES_BACK: Duration = Duration::from_secs(60);
 /// The signal that a process which was given up is taken to have died of.
 const SIGKILL: i32 = 9;
 
@@ -29,6 +33,13 @@ impl SlotState {
     /// Sets the deadline of a request; one that is past what the clock can say is never due.
     pub(super) fn ask(&mut self, request: Request, now: Instant, time: Duration) {
         self.asked = now.checked_add(time).map(|due| (request, due));
+    }
+
+    /// The same for a kill; one that is under way is not given more time.
+    fn ask_to_die(&mut self, now: Instant) {
+        if !matches!(self.asked, Some((Request::Die, _))) {
+            self.ask(Request::Die, now, DIES);
+        }
     }
 }
 
@@ -60,10 +71,19 @@ impl State {
         let slot = &mut self.slots[at];
         slot.sentence.get_or_insert(sentence);
         slot.phase = Phase::Leaving;
-        if !matches!(slot.asked, Some((Request::Die, _))) {
-            slot.ask(Request::Die, now, DIES);
-        }
+        slot.ask_to_die(now);
         self.effects.push(Effect::Kill(slot.id));
+    }
+
+    /// A slot was killed by what watches it: it gets nothing more, and has the time that a kill takes.
+    pub(super) fn on_killed(&mut self, now: Instant, id: SlotId) {
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
+        if slot.phase == Phase::Ready {
+            slot.phase = Phase::Leaving;
+        }
+        slot.ask_to_die(now);
     }
 
     /// When the next slot is overdue, or gives its place up.
@@ -97,6 +117,16 @@ impl State {
                         "a slot was told to exit and did not within {time:?}; it is killed. What a task left behind there held it: a spawn_blocking that has not returned, a handler that runs at exit, a stopped process; results are not affected"
                     );
                     self.kill(at, Sentence::NoExit, now);
+                }
+                // What it was asked for has ended meanwhile.
+                Request::GiveBack if !slot.is_revoking() => {}
+                Request::GiveBack => {
+                    let slot = slot.id.0;
+                    warn!(
+                        slot,
+                        "a slot was asked for the tasks behind a long one and has not answered within {GIVES_BACK:?}; it is killed, and its tasks run elsewhere. Look for a process that was stopped (SIGSTOP, a debugger)"
+                    );
+                    self.kill(at, Sentence::NoAnswer, now);
                 }
                 Request::Die => {
                     self.give_up(at, now, probe);

@@ -15,6 +15,7 @@ use crate::slot::{EXIT_SHORTAGE, Running, SlotEvent, SlotId, StartError, Stream}
 use super::super::effect::{Effect, Probe};
 use super::State;
 use super::births::{self, Next, Stillbirth};
+use super::overdue::GIVES_BACK;
 use super::slots::{InFlight, Phase, Sentence, SlotState};
 
 /// Most suspects that are remembered.
@@ -37,12 +38,7 @@ impl State {
     pub fn on_slot(&mut self, now: Instant, id: SlotId, event: SlotEvent, probe: &dyn Probe) {
         match event {
             SlotEvent::Ready => self.on_ready(id),
-            SlotEvent::SetupFailed(failure) => {
-                if let Some(at) = self.slots.iter().position(|slot| slot.id == id) {
-                    self.exits_itself(at, now);
-                }
-                self.on_stillborn(now, stillbirth(id, &failure), failure);
-            }
+            SlotEvent::SetupFailed(failure) => self.on_setup_failed(now, id, failure),
             SlotEvent::Results {
                 frame,
                 entries,
@@ -52,6 +48,7 @@ impl State {
             }
             SlotEvent::Revoked { frame, kept } => self.on_revoked(now, id, frame, kept),
             SlotEvent::Output { stream, line } => return self.on_output(id, stream, line),
+            SlotEvent::Killed => self.on_killed(now, id),
             SlotEvent::Exited {
                 exit,
                 running,
@@ -98,13 +95,25 @@ impl State {
     }
 
     fn on_ready(&mut self, id: SlotId) {
-        self.births.succeeded(id);
         if let Some(slot) = self.slot_mut(id)
             && slot.phase == Phase::Starting
         {
             slot.phase = Phase::Ready;
             slot.asked = None;
+            self.births.succeeded(id);
         }
+    }
+
+    /// A slot says why it is never ready. One that was killed meanwhile for being late is told of by this, and not once
+    /// more when it ends.
+    fn on_setup_failed(&mut self, now: Instant, id: SlotId, failure: Failure) {
+        let Some(at) = self.slots.iter().position(|slot| slot.id == id) else {
+            return;
+        };
+        if self.slots[at].sentence.take().is_none() {
+            self.exits_itself(at, now);
+        }
+        self.on_stillborn(now, stillbirth(id, &failure), failure);
     }
 
     /// A slot died before it was ready. What the system refuses may pass, and the slots that live go on; an
@@ -406,11 +415,15 @@ fn verdict(
         }
         // Such a slot had no task.
         Some(Sentence::NeverReady | Sentence::NoExit) => None,
+        Some(Sentence::NoAnswer) => {
+            let message = format!("its process did not answer for {GIVES_BACK:?} and was killed");
+            Some(charge(alone || running.first, Cause::Crashed, message))
+        }
         None => Some(death(alone || running.first, ended)),
     }
 }
 
-/// A slot died by itself: its task is charged only where no other can have done it, not even by what it left behind.
+/// A slot died by itself.
 fn death(proven: bool, ended: &Ended) -> Failure {
     let exit = ended.exit;
     let (cause, message) = if ended.out_of_memory {
@@ -421,6 +434,11 @@ fn death(proven: bool, ended: &Ended) -> Failure {
     } else {
         (Cause::Crashed, format!("its process died: {exit}"))
     };
+    charge(proven, cause, message)
+}
+
+/// A task is charged only where no other can have done it, not even by what it left behind.
+fn charge(proven: bool, cause: Cause, message: String) -> Failure {
     if proven {
         Failure::new(cause, message)
     } else {

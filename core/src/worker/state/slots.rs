@@ -26,6 +26,8 @@ pub(super) enum Phase {
 pub(super) enum Request {
     /// To be ready.
     Ready,
+    /// To give back the tasks that have not begun.
+    GiveBack,
     /// To exit.
     Exit,
     /// To die: it was killed.
@@ -45,6 +47,8 @@ pub(super) enum Sentence {
     NeverReady,
     /// It was told to exit and did not within the grace.
     NoExit,
+    /// It did not answer when it was asked for tasks.
+    NoAnswer,
 }
 
 #[derive(Debug)]
@@ -152,6 +156,11 @@ impl SlotState {
 
     pub(super) fn is_busy(&self) -> bool {
         self.phase == Phase::Ready && !self.frames.is_empty()
+    }
+
+    /// Whether it was asked for tasks and has not answered.
+    pub(super) fn is_revoking(&self) -> bool {
+        self.frames.iter().any(|frame| frame.revoking)
     }
 
     /// Whether all it has will soon be over.

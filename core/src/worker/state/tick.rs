@@ -13,8 +13,9 @@ use crate::slot::Running;
 use super::super::effect::{Effect, Probe, Receipt, Topic};
 use super::super::frame::timeout;
 use super::State;
+use super::overdue::GIVES_BACK;
 use super::report::entry_offset;
-use super::slots::{InFlight, Phase, Sentence, SlotState};
+use super::slots::{InFlight, Phase, Request, Sentence, SlotState};
 
 /// Tasks that no slot took within this are left to other workers: those of a begun batch are put back, and a batch that
 /// has not begun is given back whole while every slot is busy.
@@ -134,6 +135,7 @@ impl State {
         if slot.sentence.is_some() || steal_at(slot, patience).is_none_or(|due| now < due) {
             return;
         }
+        slot.ask(Request::GiveBack, now, GIVES_BACK);
         let id = slot.id;
         for frame in &mut slot.frames {
             frame.revoking = true;
@@ -159,10 +161,13 @@ impl State {
         self.may_put_back(execution) || self.may_give_back(execution, busy)
     }
 
-    /// Slots that start are not busy: what waits for them would only come again.
+    /// Slots that start are not busy: what waits for them would only come again. Those that cannot be had at present are
+    /// not waited for.
     fn every_slot_is_busy(&self) -> bool {
-        let busy = self.slots.iter().filter(|slot| slot.is_busy());
-        busy.count() >= self.settings.slots as usize
+        let busy = self.slots.iter().filter(|slot| slot.is_busy()).count();
+        let starting = self.slots.iter().any(SlotState::is_changing);
+        let missing = self.births.are_held_up() && !starting && busy > 0;
+        busy >= self.settings.slots as usize || (missing && self.idle_slots() == 0)
     }
 
     fn put_back_old(&mut self, now: Instant) {
@@ -245,10 +250,9 @@ fn look_at(frame: &InFlight, since: Instant, shortest: Duration) -> Instant {
 /// When the unstarted tasks of a slot may be asked back.
 fn steal_at(slot: &SlotState, patience: Duration) -> Option<Instant> {
     let front = slot.frames.front()?;
-    let asked = slot.frames.iter().any(|frame| frame.revoking);
     let unstarted = slot.left() > 1 && slot.phase == Phase::Ready;
 
-    (unstarted && !asked).then_some(after(front.since?, patience))
+    (unstarted && !slot.is_revoking()).then_some(after(front.since?, patience))
 }
 
 /// What runs in a frame: what the slot wrote down, or the frame's first task since it was first in line.

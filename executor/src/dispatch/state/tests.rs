@@ -239,9 +239,13 @@ impl Bed {
     }
 
     fn hello(&mut self) {
+        self.greet(1);
+    }
+
+    fn greet(&mut self, worker: u64) {
         let hello = Hello {
             run: RunId::new("test").unwrap(),
-            worker: WorkerId(1),
+            worker: WorkerId(worker),
             name: "pod-1".into(),
             node: "node-1".into(),
             slots: 2,
@@ -1205,6 +1209,29 @@ async fn workers_without_slots_count_in_a_row_only() {
     assert_eq!(bed.state.broken(), None);
     bed.unfit(4, 3, 1);
     assert!(bed.state.broken().is_some());
+}
+
+/// Each that leaves is replaced, so that there is always one that has not said so yet.
+#[tokio::test(start_paused = true)]
+async fn workers_that_are_replaced_one_by_one_and_never_start_a_slot_end_the_pool() {
+    for proven in [false, true] {
+        let mut bed = bed_of_workers(2);
+        bed.submit_many(&PLAIN, 30);
+        bed.parcels();
+        if proven {
+            bed.greet(99);
+        }
+        bed.now += Duration::from_secs(1);
+        bed.greet(0);
+        for worker in 0..6 {
+            assert_eq!(bed.state.broken(), None, "{worker}");
+            bed.greet(worker + 1);
+            bed.unfit(worker, worker, 1);
+            bed.parcels();
+            bed.now += Duration::from_secs(1);
+        }
+        assert_eq!(bed.state.broken().is_none(), proven);
+    }
 }
 
 /// A task that meets nothing but such workers ends too.

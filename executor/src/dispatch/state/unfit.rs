@@ -10,6 +10,9 @@ use super::State;
 use super::judge::{Report, is_out};
 use super::loss::GIVE_UP_AFTER;
 
+/// A worker whose slots do not start says so within this, unless its start timeout is longer.
+const STARTS: Duration = Duration::from_secs(60);
+
 impl State {
     /// A worker reports that a task could not begin, for none of its slots starts. It leaves; the task goes to another
     /// one, uncharged.
@@ -46,8 +49,8 @@ impl State {
         worker.hungry = None;
         let name = worker.name.clone().unwrap_or_else(|| id.to_string().into());
         let reason = &report.failure.message;
-        self.unfit.push(id);
-        if self.has_no_fit_worker() {
+        self.unfit.push((id, now));
+        if self.has_no_fit_worker(now) {
             self.break_pool(reason);
             return;
         }
@@ -61,14 +64,18 @@ impl State {
     }
 
     /// Whether no worker is fit, and as many as are wanted have been tried in a row: until then others may be starting.
-    fn has_no_fit_worker(&self) -> bool {
-        let fit = self
-            .workers
-            .values()
-            .any(|worker| !worker.gone && !worker.unfit);
+    /// Where they are replaced one by one, another is always there that has not said so yet. So when three times as many
+    /// were tried, those that came after the first of them are fit only once they have had time to say so.
+    fn has_no_fit_worker(&self, now: Instant) -> bool {
         let workers = self.settings.workers.max(1);
         let slots = self.settings.slots.div_ceil(workers).max(1);
         let wanted = self.unfinished().div_ceil(slots).clamp(1, workers);
+        let since = self.unfit.first().map_or(now, |(_, since)| *since);
+        let many = self.unfit.len() >= wanted.saturating_mul(3);
+        let proven = |greeted: Instant| greeted <= since || now - greeted > STARTS;
+        let mut living = self.workers.values().filter(|worker| !worker.gone);
+        let fit =
+            living.any(|worker| !worker.unfit && (!many || worker.greeted.is_none_or(proven)));
         !fit && self.unfit.len() >= wanted
     }
 }

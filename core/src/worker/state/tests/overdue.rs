@@ -151,3 +151,88 @@ async fn time_without_end_is_no_deadline() {
     // What waits is put back after two seconds only once it has begun.
     assert_eq!(bed.state.deadline(), None);
 }
+
+/// A slot with task 0, which takes long, and task 1 behind it, for which it was just asked.
+fn asked_back() -> Bed {
+    let mut bed = warm(1);
+    bed.parcel("a", "fast", 0, 1, false);
+    bed.parcel("b", "fast", 1, 1, false);
+    assert_eq!(bed.busy(), [(0, 2)]);
+    while bed.revokes.is_empty() {
+        bed.wait();
+    }
+    bed
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_does_not_give_tasks_back_is_killed_and_they_run_elsewhere() {
+    let mut bed = asked_back();
+    assert_eq!(until_killed(&mut bed, S0), Duration::from_secs(60));
+    let running = bed.flight(S0).or_else(|| {
+        let frame = &bed.state.slots[0].frames[0];
+        let since = frame.since.unwrap();
+        let (frame, index) = (frame.number, frame.done);
+        Some(Running {
+            frame,
+            index,
+            first: false,
+            since,
+        })
+    });
+    bed.exit(S0, Exit::Signal(9), running);
+    assert_eq!(bed.causes(), [(0, Cause::Suspect)]);
+    assert_eq!(bed.busy(), [(1, 1)], "the other task runs in a new slot");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_whose_tasks_have_ended_owes_no_answer() {
+    let mut bed = asked_back();
+    bed.done(S0, 1, SECOND);
+    bed.done(S0, 1, SECOND);
+    bed.confirm();
+    for _ in 0..10 {
+        if bed.state.deadline().is_none() {
+            break;
+        }
+        bed.wait();
+    }
+    assert_eq!(bed.kills, []);
+    assert_eq!(bed.acks, ["a", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_was_killed_by_what_watches_it_is_given_up_too() {
+    let mut bed = bed(1);
+    bed.parcel("a", "fast", 0, 1, false);
+    let running = bed.flight(S0).unwrap();
+    bed.script.0.insert(S0, running);
+    bed.state
+        .on_slot(bed.now, S0, SlotEvent::Killed, &bed.script);
+    bed.settle();
+    bed.parcel("b", "fast", 1, 1, false);
+    assert_eq!(bed.busy(), [(0, 1)], "it gets nothing more");
+    assert_eq!(bed.wait(), Duration::from_secs(10));
+    assert_eq!(bed.causes(), [(0, Cause::Crashed)]);
+    assert_eq!(bed.busy(), [(1, 1)]);
+}
+
+/// Its last message was on its way when it was killed.
+#[tokio::test(start_paused = true)]
+async fn a_late_start_that_says_why_counts_once() {
+    let mut bed = bed(1);
+    bed.parcel("a", "fast", 0, 1, false);
+    bed.done(S0, 1, SECOND);
+    bed.confirm();
+    bed.exit(S0, Exit::Signal(11), None);
+    bed.deaf = true;
+    bed.parcel("b", "fast", 1, 1, false);
+    for slot in [SlotId(1), SlotId(2)] {
+        assert_eq!(until_killed(&mut bed, slot), START);
+        let failed = SlotEvent::SetupFailed(Failure::new(Cause::Failed, "no licence"));
+        bed.state.on_slot(bed.now, slot, failed, &bed.script);
+        bed.settle();
+        bed.exit(slot, Exit::Signal(9), None);
+    }
+    assert_eq!(bed.causes(), [], "three in a row would break the worker");
+    assert_eq!(bed.started, 4);
+}
