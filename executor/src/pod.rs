@@ -312,6 +312,7 @@ fn worker(
             broker_timeout: None,
             running: Some(running),
             forward_output: true,
+            queue_outlives: descriptor.owner.is_some(),
         },
     })
 }

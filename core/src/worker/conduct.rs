@@ -26,6 +26,8 @@ pub struct Conduct {
     pub running: Option<RunningSink>,
     /// Whether the lines that tasks print go to the master too.
     pub forward_output: bool,
+    /// Whether the tasks' queue is there for other runs too.
+    pub queue_outlives: bool,
 }
 
 impl fmt::Debug for Conduct {
@@ -36,6 +38,7 @@ impl fmt::Debug for Conduct {
             .field("refusal", &self.refusal)
             .field("broker_timeout", &self.broker_timeout)
             .field("forward_output", &self.forward_output)
+            .field("queue_outlives", &self.queue_outlives)
             .finish_non_exhaustive()
     }
 }

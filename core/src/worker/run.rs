@@ -42,6 +42,9 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(10);
 /// What is left of a grace when what runs is killed: its results and put-backs must be stored within it.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long a worker that leaves waits for the answer to its last pull: a service answers at once if it has something,
+/// and that answer may be on its way.
+const LAST_PULL: Duration = Duration::from_millis(500);
 
 /// Where a worker takes tasks, sends results and hears its master.
 #[derive(Clone, Debug)]
@@ -124,6 +127,8 @@ struct RunningWorker {
     results: Publisher<Receipt>,
     tasks: Publisher<Receipt>,
     pull: Option<Pull>,
+    /// Until when that pull is waited for by a worker that leaves.
+    pull_until: Option<Instant>,
     /// How many parcels of that pull are taken in.
     room: usize,
     /// Pulls of tasks that were refused, and pulls of control, in a row.
@@ -209,6 +214,7 @@ impl RunningWorker {
             results: Publisher::new(worker.queues.results.clone()),
             tasks: Publisher::new(worker.queues.tasks.clone()),
             pull: None,
+            pull_until: None,
             room: 0,
             refused_pulls: Refusals::default(),
             refused_control: Refusals::default(),
@@ -255,8 +261,10 @@ impl RunningWorker {
             && self.results.is_empty()
             && self.tasks.is_empty()
             && self.answers.is_empty();
-        let unheard = self.silent_at.is_some_and(|at| Instant::now() >= at);
-        self.left.is_some() && self.state.has_no_slots() && (said || unheard)
+        let now = Instant::now();
+        let unheard = self.silent_at.is_some_and(|at| now >= at);
+        let pulls = self.pull.is_some() && self.pull_until.is_some_and(|until| now < until);
+        self.left.is_some() && self.state.has_no_slots() && !pulls && (said || unheard)
     }
 
     async fn step(&mut self) -> io::Result<()> {
@@ -359,6 +367,7 @@ impl RunningWorker {
             idle,
             self.kill_at,
             self.silent_at.filter(|at| *at > Instant::now()),
+            self.pull_until.filter(|at| *at > Instant::now()),
             self.patience.pull_from(),
             self.printed.due(),
             self.foreign.due(Instant::now()),
@@ -368,10 +377,22 @@ impl RunningWorker {
     }
 
     fn leave(&mut self, left: Left) {
-        self.left.get_or_insert(left);
+        if self.left.is_none() {
+            self.pull_until = self.waits_for_pull(&left);
+            self.left = Some(left);
+        }
         self.state.drain();
         let held = self.foreign.give_back();
         self.release(held);
+    }
+
+    /// What an answer to a pull brings that is on its way is given back: nobody else would have it before the end of its
+    /// lease. A queue that is removed with its run needs no such care at the end.
+    fn waits_for_pull(&self, left: &Left) -> Option<Instant> {
+        let needed = self.worker.conduct.queue_outlives
+            || !matches!(left, Left::Ended | Left::Stopped | Left::Unreachable(_));
+        let remote = self.worker.queues.tasks.limits().remote;
+        (remote && needed).then(|| after(Instant::now(), LAST_PULL))
     }
 
     /// Sends what tasks printed, when it is time.

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::envelope::entry::put_task;
 use crate::envelope::{Kind, Message, Parcel, Seal};
 use crate::id::{RunId, WorkerId};
 use crate::outcome::{Cause, Failure};
-use crate::queue::QueueLimits;
 use crate::queue::memory::MemoryQueue;
+use crate::queue::{Delivery, LeaseId, QueueError, QueueLimits};
 use crate::shape::Fingerprint;
 use crate::slot::{Program, Setup};
 use crate::task::Place;
@@ -165,4 +166,96 @@ async fn a_worker_with_a_wrong_key_removes_nothing_and_gives_all_back() {
         .unwrap()
         .unwrap();
     assert_eq!(ready(&queues.tasks).await, 100);
+}
+
+/// A queue elsewhere: its answers take a while to come.
+#[derive(Debug)]
+struct Distant(MemoryQueue);
+
+const DISTANCE: Duration = Duration::from_millis(100);
+
+#[async_trait]
+impl Queue for Distant {
+    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        self.0.put(batch).await
+    }
+
+    async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        let answer = self.0.take(max, wait).await;
+        sleep(DISTANCE).await;
+        answer
+    }
+
+    async fn extend(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        self.0.extend(leases).await
+    }
+
+    async fn ack(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        self.0.ack(leases).await
+    }
+
+    async fn release(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        self.0.release(leases).await
+    }
+
+    fn limits(&self) -> QueueLimits {
+        QueueLimits {
+            remote: true,
+            ..self.0.limits()
+        }
+    }
+}
+
+/// A worker that is told to leave while the answer to its pull is on the way.
+async fn leaves_in_the_midst_of_a_pull(order: Order, outlives: bool) -> (usize, Duration) {
+    let queue = MemoryQueue::new("tasks", QueueLimits::new(1 << 20, LEASE));
+    let queues = Queues {
+        tasks: Arc::new(Distant(queue)),
+        ..queues()
+    };
+    let (orders, orders_rx) = mpsc::unbounded_channel();
+    let mut worker = worker(queues.clone());
+    worker.conduct.queue_outlives = outlives;
+    let running = tokio::spawn(worker.run(orders_rx));
+    sleep(Duration::from_secs(1)).await;
+    put(&queues.tasks, vec![parcel(&KEY)]).await;
+    sleep(DISTANCE / 2).await;
+    orders.send(order).unwrap();
+    let began = Instant::now();
+    let left = timeout(LEASE, running).await.expect("an end");
+    left.unwrap().unwrap();
+    let took = began.elapsed();
+    (ready(&queues.tasks).await, took)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_last_pull_brings_is_given_back_at_once() {
+    for (order, outlives) in [(Order::Drain, false), (Order::Stop, true)] {
+        let (left, took) = leaves_in_the_midst_of_a_pull(order, outlives).await;
+        assert_eq!(left, 1, "{order:?}: leased by nobody");
+        assert!(took < LAST_PULL, "{took:?}");
+    }
+    let (_, took) = leaves_in_the_midst_of_a_pull(Order::Stop, false).await;
+    assert!(took < DISTANCE / 2, "the queue goes with its run: {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_pull_that_brings_nothing_holds_nobody_up() {
+    let queue = MemoryQueue::new("tasks", QueueLimits::new(1 << 20, LEASE));
+    let queues = Queues {
+        tasks: Arc::new(Distant(queue)),
+        ..queues()
+    };
+    let (orders, orders_rx) = mpsc::unbounded_channel();
+    let running = tokio::spawn(worker(queues.clone()).run(orders_rx));
+    sleep(Duration::from_secs(1)).await;
+    orders.send(Order::Drain).unwrap();
+    let began = Instant::now();
+    let left = timeout(LEASE, running).await.expect("an end");
+    left.unwrap().unwrap();
+    assert!(
+        began.elapsed() <= LAST_PULL + DISTANCE,
+        "{:?}",
+        began.elapsed()
+    );
 }
