@@ -5,6 +5,7 @@
 
 mod cohorts;
 mod guard;
+mod parts;
 mod sweep;
 
 use std::fmt;
@@ -23,8 +24,6 @@ use podpool_core::registry::Registry;
 use podpool_core::slot::OutputLimits;
 use podpool_core::worker::Queues;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinError;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::QueueDecorator;
@@ -50,6 +49,7 @@ use crate::silent::SilentQueue;
 
 use self::cohorts::ControlQueues;
 use self::guard::Guard;
+use self::parts::{FLEET, GUARD, Parts};
 use self::sweep::sweep;
 
 /// How long a lease lasts by default: what a killed worker had comes back after it.
@@ -58,9 +58,6 @@ const LEASE: Duration = Duration::from_secs(60);
 const CONTROL_PAUSE: Duration = Duration::from_millis(200);
 /// Bytes of arguments that may be out, as a second copy beside the table's.
 const BYTES_OUT: usize = 256 << 20;
-/// The guard, by name, and how long it may take to end: it completes what it has begun to make.
-const GUARD: &str = "the guard of the run's queues";
-const GUARD_ENDS: Duration = Duration::from_secs(60);
 
 /// A cluster executor's description, checked.
 pub(crate) struct Cluster {
@@ -473,71 +470,29 @@ struct FleetWork {
 
 impl FleetWork {
     /// Runs until the fleet has ended; tells what is left. A part that ends by itself breaks the pool, with its reason.
-    async fn run(self, mut orders: mpsc::UnboundedReceiver<FleetOrder>) -> Vec<String> {
-        let tell = |event| drop(self.events.send(event));
+    async fn run(self, orders: mpsc::UnboundedReceiver<FleetOrder>) -> Vec<String> {
         let stop_guard = CancellationToken::new();
         let watching = caught(GUARD, self.guard.watch(stop_guard.clone()));
-        let mut guard = tokio::spawn(watching);
-        let mut met_others = None;
         let (fleet_orders, fleet_orders_rx) = mpsc::unbounded_channel();
-        let (fleet_events_tx, mut fleet_events) = mpsc::unbounded_channel();
+        let (fleet_events_tx, fleet_events) = mpsc::unbounded_channel();
         let run = self.fleet.run.clone();
         let fleet = fleet::run(self.fleet, fleet_orders_rx, fleet_events_tx);
-        let fleet = tokio::spawn(caught("the fleet's loop", fleet));
-        let (mut open, mut abandoned) = (true, false);
-        let mut leftovers = loop {
-            tokio::select! {
-                order = orders.recv(), if open => {
-                    open = order.is_some();
-                    abandoned |= order == Some(FleetOrder::Abandon);
-                    // A fleet that has ended needs no orders.
-                    fleet_orders.send(order.unwrap_or(FleetOrder::Stop)).ok();
-                }
-                event = fleet_events.recv() => match event {
-                    Some(FleetEvent::Ended { leftovers }) => break leftovers,
-                    Some(event) => tell(event),
-                    None => {
-                        let reason = why("the fleet's loop", fleet.await);
-                        tell(FleetEvent::Broken(reason.clone()));
-                        break vec![format!("{reason}; remove the run with gc --run {run}")];
-                    }
-                },
-                ended = &mut guard, if met_others.is_none() => {
-                    met_others = Some(true);
-                    tell(FleetEvent::Broken(why(GUARD, ended)));
-                }
-            }
+        let parts = Parts {
+            run,
+            guard: tokio::spawn(watching),
+            stop_guard,
+            fleet: tokio::spawn(caught(FLEET, fleet)),
+            orders: fleet_orders,
+            events: fleet_events,
         };
-        stop_guard.cancel();
-        // Beside another run nothing is looked for: what is the other's would be leased meanwhile.
-        let met_others = match met_others {
-            Some(met) => met,
-            None => match timeout(GUARD_ENDS, guard).await {
-                Ok(Ok(Ok(met))) => met,
-                Ok(ended) => {
-                    leftovers.push(why(GUARD, ended));
-                    true
-                }
-                Err(_) => {
-                    leftovers.push(format!("{GUARD} had not ended within {GUARD_ENDS:?}"));
-                    true
-                }
-            },
-        };
-        if !abandoned {
-            if let Some(given) = self.given.filter(|_| !met_others) {
+        let end = parts.attend(orders, &self.events).await;
+        let mut leftovers = end.leftovers;
+        if !end.abandoned {
+            if let Some(given) = self.given.filter(|_| !end.met_others) {
                 sweep(&given).await;
             }
             leftovers.extend(self.cohorts.delete_run().await);
         }
         leftovers
-    }
-}
-
-/// Why a part of the fleet ended although nobody asked it to.
-fn why<T>(what: &str, ended: Result<Result<T, String>, JoinError>) -> String {
-    match ended {
-        Ok(Err(panicked)) => panicked,
-        Ok(Ok(_)) | Err(_) => format!("{what} ended although nobody asked it to"),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use podpool::{Isolation, PodPoolExecutor, TaskErrorKind, TaskFuture, TaskState};
 use podpool_core::registry::Registry;
@@ -101,4 +102,21 @@ async fn a_task_cannot_build_a_pool_of_processes() {
 async fn no_workers_are_refused() {
     let refused = PodPoolExecutor::builder().max_workers(0).build().await;
     assert!(refused.is_err_and(|error| error.to_string().contains("max_workers")));
+}
+
+/// Every duration of the builder without an end: nothing overflows, and the pool ends.
+#[tokio::test]
+async fn durations_without_an_end_are_taken() {
+    for isolation in [Isolation::Process, Isolation::InProcess] {
+        let builder = describe(2).isolation(isolation);
+        let builder = builder.lease(Duration::MAX).grace(Duration::MAX);
+        let pool = built(builder.start_timeout(Duration::MAX)).await;
+        let futures: Vec<_> = (0..100).map(|n| pool.submit(echo(n))).collect();
+        for (n, future) in (0..).zip(futures) {
+            assert_eq!(within("a task", future).await.expect("a result"), n);
+        }
+        let cancelled = pool.submit(echo(1).timeout(Duration::MAX));
+        within("a cancel", cancelled.cancel()).await;
+        end(pool).await;
+    }
 }

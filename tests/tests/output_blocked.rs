@@ -82,6 +82,29 @@ async fn a_stdout_that_nobody_reads_holds_up_nothing_and_the_loss_is_said() {
     assert!(count(&said, "not written after 2 s: ") > 0, "{own}");
 }
 
+/// 200 KB/s of about 1.7 MB.
+#[tokio::test]
+async fn a_reader_that_is_slow_holds_up_nothing() {
+    let mut program = start(&["clogged"]);
+    let mut stdout = program.stdout.take().expect("its stdout");
+    let reader = tokio::spawn(async move {
+        let mut chunk = vec![0; 20_000];
+        let mut tick = tokio::time::interval(Duration::from_millis(100));
+        while stdout.read(&mut chunk).await.is_ok_and(|read| read > 0) {
+            tick.tick().await;
+        }
+    });
+    let mut stderr = program.stderr.take().expect("its stderr");
+    let mut said = String::new();
+    let read = timeout(LIMIT, stderr.read_to_string(&mut said)).await;
+    read.expect("it hangs").expect("text");
+    let status = timeout(LIMIT, program.wait()).await;
+    let status = status.expect("it hangs").expect("a program");
+    assert!(status.success(), "{status}");
+    assert_eq!(count(&said, "done: "), 8);
+    reader.await.expect("what was written is read");
+}
+
 #[tokio::test]
 async fn a_sink_that_panics_loses_its_lines_and_nothing_else() {
     let (_, stderr) = run(&["sink", "panic"]).await;
