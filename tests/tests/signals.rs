@@ -4,12 +4,16 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use podpool_tests::faults::meeting::Meeting;
 use podpool_tests::faults::processes::signal;
 use podpool_tests::faults::{Program, within};
 use rustix::process::Signal;
+use signal_hook::consts::SIGINT;
+use signal_hook::flag::register_conditional_default;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_signals-master");
 
@@ -19,8 +23,19 @@ struct Master {
     meeting: Meeting,
 }
 
+/// Gives programs that are started from here an interrupt that is not ignored, also where this one ignores it: what is
+/// caught here has its default action there.
+fn interrupts_are_heard() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let always = Arc::new(AtomicBool::new(true));
+        register_conditional_default(SIGINT, always).expect("a handler");
+    });
+}
+
 impl Master {
     fn start() -> Self {
+        interrupts_are_heard();
         Self::started(Program::start(Path::new(PROGRAM), &[]))
     }
 
