@@ -11,7 +11,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::{PubsubMessage, ReceivedMessage};
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 use tonic::Code;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::chunks;
 use super::connection::Connection;
@@ -125,7 +125,14 @@ impl PubSubQueue {
             let attributes = one.message.as_ref().map(|message| &message.attributes);
             match attributes.map_or(Standing::Own, |attributes| ownership.judge(attributes)) {
                 Standing::Own => true,
-                Standing::Foreign => false,
+                Standing::Foreign => {
+                    if let Some(message) = &one.message {
+                        let published = message.publish_time.map(|at| at.seconds);
+                        let (id, bytes) = (&message.message_id, message.data.len());
+                        debug!(%subscription.path, id, published, bytes, attempt = one.delivery_attempt, "a message of another run was met");
+                    }
+                    false
+                }
                 Standing::Word => {
                     words.push(one.ack_id.clone());
                     false
