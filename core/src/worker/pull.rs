@@ -11,6 +11,11 @@ use crate::queue::{Delivery, LeaseId, Queue, QueueError};
 
 /// How long one pull waits for a parcel at most.
 const WAIT: Duration = Duration::from_secs(30);
+/// The same at a service. A pull that is given up stays open there, and what it is given then is leased to nobody: so a
+/// worker that leaves waits for its last one.
+const REMOTE_WAIT: Duration = Duration::from_secs(5);
+/// Within this the last pull is answered: services take up to two seconds more than they are asked for.
+pub(super) const LAST_PULL: Duration = Duration::from_secs(REMOTE_WAIT.as_secs() + 2);
 /// How long an answer may take beyond that, and that to an acknowledgement or a release.
 const ANSWER: Duration = Duration::from_secs(60);
 /// Delay before a failed acknowledgement is tried again.
@@ -23,7 +28,9 @@ pub(super) fn pull(queue: Arc<dyn Queue>, most: usize) -> Pull {
     Box::pin(async move {
         let sent = Instant::now();
         // An empty pull is news too: the master redrives by it, in leases.
-        let wait = WAIT.min(queue.limits().lease);
+        let limits = queue.limits();
+        let wait = if limits.remote { REMOTE_WAIT } else { WAIT };
+        let wait = wait.min(limits.lease);
         let answer = timeout(wait + ANSWER, queue.take(most, wait)).await;
         let answer = answer.unwrap_or_else(|_| {
             Err(QueueError::Unavailable {

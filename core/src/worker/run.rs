@@ -31,7 +31,7 @@ use super::effect::{Effect, Probe, Receipt};
 use super::foreign::Foreign;
 use super::keeper::{Keeper, News};
 use super::printed::{OutputSink, Printed};
-use super::pull::{Pull, pull, pulled};
+use super::pull::{LAST_PULL, Pull, pull, pulled};
 use super::state::{Lookup, Settings, State};
 
 /// Most slot events taken in at once.
@@ -42,9 +42,6 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(10);
 /// What is left of a grace when what runs is killed: its results and put-backs must be stored within it.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-/// How long a worker that leaves waits for the answer to its last pull: a service answers at once if it has something,
-/// and that answer may be on its way.
-const LAST_PULL: Duration = Duration::from_millis(500);
 
 /// Where a worker takes tasks, sends results and hears its master.
 #[derive(Clone, Debug)]
@@ -386,8 +383,8 @@ impl RunningWorker {
         self.release(held);
     }
 
-    /// What an answer to a pull brings that is on its way is given back: nobody else would have it before the end of its
-    /// lease. A queue that is removed with its run needs no such care at the end.
+    /// Until when the last pull is waited for: what it brings is given back, for nobody else would have it before the end
+    /// of its lease. A queue that is removed with its run needs no such care at the end.
     fn waits_for_pull(&self, left: &Left) -> Option<Instant> {
         let needed = self.worker.conduct.queue_outlives
             || !matches!(left, Left::Ended | Left::Stopped | Left::Unreachable(_));

@@ -4,8 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use futures_util::stream::StreamExt;
+use podpool_core::envelope::Printed;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
-use podpool_core::id::RunId;
+use podpool_core::id::{RunId, WorkerId};
 use podpool_core::instant::after;
 use podpool_core::panics::panic_text;
 use tokio::time::{Instant, timeout};
@@ -15,12 +16,12 @@ use crate::error::ShutdownError;
 use crate::mailbox::Closed;
 
 use super::RunningDispatch;
+use super::results::PULL_MOST;
 
 /// How long the results of workers that have ended are pulled at most, and the silence that ends it. A message that
 /// comes later stays in a subscription that outlives the run, and the next run takes it for a sign that this one lives.
-/// A busy machine is allowed for.
 const HEAR_OUT: Duration = Duration::from_secs(10);
-const QUIET: Duration = Duration::from_secs(2);
+const QUIET: Duration = Duration::from_secs(1);
 /// How long workers are waited for whose executor has failed.
 const STOP: Duration = Duration::from_secs(60);
 
@@ -108,24 +109,55 @@ impl RunningDispatch {
         self.results_outlive && self.superseded.is_none() && self.older.is_none()
     }
 
-    /// The workers are gone: takes what they said last.
-    pub(super) async fn hear_out(&mut self) {
+    /// The workers are gone: takes what they said last, and leaves no pull open. A service would give such a pull what the
+    /// next run says, and lease it to nobody.
+    async fn hear_out(&mut self) {
         let end = after(Instant::now(), HEAR_OUT);
-        while Instant::now() < end
-            && let Ok(Ok(said)) = timeout(QUIET, &mut self.pull).await
-        {
-            let quiet = said.is_empty();
-            self.on_pulled(Instant::now(), Ok(said));
-            if quiet {
-                break;
-            }
+        self.answer_pull().await;
+        if !self.take_pull(HEAR_OUT).await {
+            return;
         }
+        let queue = self.queues.results.clone();
+        while Instant::now() < end
+            && let Ok(Ok(said)) = timeout(HEAR_OUT, queue.take(PULL_MOST, QUIET)).await
+            && !said.is_empty()
+        {
+            self.on_pulled(Instant::now(), Ok(said));
+        }
+    }
+
+    /// Takes the answer to the pull that is under way, if it comes in time. The next one is not sent by that.
+    async fn take_pull(&mut self, time: Duration) -> bool {
+        match timeout(time, &mut self.pull).await {
+            Ok(answer) => {
+                self.on_pulled(Instant::now(), answer);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Says something that means nothing, so that the pull which is under way is answered now.
+    async fn answer_pull(&mut self) {
+        let nothing = Printed {
+            run: self.state.run().clone(),
+            worker: WorkerId(0),
+            epoch: self.epoch,
+            lines: Vec::new(),
+            left_out: 0,
+        };
+        let said = self.queues.results.put(vec![nothing.message(&self.seal)]);
+        // Without it the pull is answered when its time is over.
+        timeout(HEAR_OUT, said).await.ok();
     }
 
     /// Tells those who wait for the shutdown.
     pub(super) async fn finish(mut self) {
         if self.hears_out() {
             self.hear_out().await;
+        } else if self.superseded.is_some() {
+            // What it brings is the other master's.
+            self.take_pull(QUIET).await;
         }
         debug!(
             late_results = self.state.late_results(),
@@ -153,4 +185,120 @@ pub(super) fn superseded(own: u64, epoch: u64) -> String {
     format!(
         "superseded: another master has taken this run over (its epoch is {epoch}, this one's {own}); its tasks go on there"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use podpool_core::envelope::Seal;
+    use podpool_core::queue::memory::MemoryQueue;
+    use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
+    use podpool_core::worker::Queues;
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::super::{Dispatch, FleetHandle, Settings};
+    use super::*;
+    use crate::mailbox::{Command, Mailbox, ShutdownBehavior};
+    use crate::measured::Measured;
+    use crate::run_payloads::Payloads;
+
+    /// A pull that is given up stays open, as at a service.
+    #[derive(Debug)]
+    struct Lingering(Arc<MemoryQueue>);
+
+    #[async_trait]
+    impl Queue for Lingering {
+        async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+            self.0.put(batch).await
+        }
+
+        async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+            let queue = self.0.clone();
+            let answer = tokio::spawn(async move { queue.take(max, wait).await });
+            answer.await.unwrap()
+        }
+
+        async fn extend(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+            self.0.extend(leases).await
+        }
+
+        async fn ack(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+            self.0.ack(leases).await
+        }
+
+        async fn release(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+            self.0.release(leases).await
+        }
+
+        fn limits(&self) -> QueueLimits {
+            self.0.limits()
+        }
+    }
+
+    /// How many messages the next run finds of its own two and this run's one, and how long the end took.
+    async fn next_run(results_outlive: bool) -> (usize, Duration) {
+        let results = Arc::new(MemoryQueue::local("results"));
+        let queue = |name: &str| Arc::new(MemoryQueue::local(name)) as Arc<dyn Queue>;
+        let (mailbox, inbox) = Mailbox::new();
+        let (orders, _orders) = mpsc::unbounded_channel();
+        let (fleet, events) = mpsc::unbounded_channel();
+        let dispatch = Dispatch {
+            settings: Settings {
+                run: RunId::new("test").unwrap(),
+                seal: Seal::Unsealed,
+                slots: 1,
+                workers: 1,
+                message_bytes: 1 << 20,
+                parcels_out: 10,
+                bytes_out: 1 << 20,
+                lease: Duration::from_secs(60),
+                retries: None,
+                epoch: 1,
+                silence: None,
+                out_of_memory: 1,
+            },
+            inbox,
+            queues: Queues {
+                tasks: queue("tasks"),
+                results: Arc::new(Lingering(results.clone())),
+                control: queue("control"),
+            },
+            fleet: FleetHandle { orders, events },
+            control_pause: Duration::from_secs(1),
+            printed: None,
+            measured: Arc::new(Measured::new(0)),
+            payloads: Payloads::default(),
+            results_outlive,
+            broker_timeout: Duration::from_secs(600),
+        };
+        let began = Instant::now();
+        let (done, ended) = oneshot::channel();
+        let behavior = ShutdownBehavior::WaitForTasks;
+        mailbox.command(Command::Shutdown { behavior, done });
+        let leftovers = Vec::new();
+        fleet.send(FleetEvent::Ended { leftovers }).unwrap();
+        dispatch.run().await;
+        assert_eq!(ended.await.unwrap(), Ok(()));
+        let took = began.elapsed();
+        let word = || vec![Bytes::from_static(b"of the next run")];
+        for _ in 0..2 {
+            results.put(word()).await;
+            tokio::task::yield_now().await;
+        }
+        let found = results.take(10, Duration::ZERO).await.unwrap();
+        (found.len(), took)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_leaves_no_pull_open_on_names_that_outlive_it() {
+        let (found, took) = next_run(true).await;
+        assert_eq!(found, 2, "nothing of this run, and all of the next");
+        assert!(took <= 2 * QUIET, "{took:?}");
+        // On names of its own they go with the run, and nobody waits.
+        let (_, took) = next_run(false).await;
+        assert_eq!(took, Duration::ZERO);
+    }
 }

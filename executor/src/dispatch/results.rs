@@ -15,7 +15,7 @@ const PULL_WAIT: Duration = Duration::from_secs(30);
 /// How long an answer may take beyond that, and that to an acknowledgement.
 const ANSWER: Duration = Duration::from_secs(60);
 /// Most messages of results taken at once.
-const PULL_MOST: usize = 64;
+pub(super) const PULL_MOST: usize = 64;
 
 impl RunningDispatch {
     pub(super) fn on_pulled(&mut self, now: Instant, answer: Result<Vec<Delivery>, QueueError>) {

@@ -86,6 +86,7 @@ impl RunningWorker {
             }
             Order::Terminate(grace) => {
                 self.leave(Left::Terminated);
+                self.pull_until = self.pull_until.map(|at| at.min(after(now, grace / 2)));
                 self.state.terminate();
                 // A short grace is halved between the tasks and the last words.
                 self.kill_at = Some(after(now, grace - LAST_WORDS.min(grace / 2)));

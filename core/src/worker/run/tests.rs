@@ -168,9 +168,9 @@ async fn a_worker_with_a_wrong_key_removes_nothing_and_gives_all_back() {
     assert_eq!(ready(&queues.tasks).await, 100);
 }
 
-/// A queue elsewhere: its answers take a while to come.
+/// A queue elsewhere: its answers take a while to come, and a pull that is given up stays open there.
 #[derive(Debug)]
-struct Distant(MemoryQueue);
+struct Distant(Arc<MemoryQueue>);
 
 const DISTANCE: Duration = Duration::from_millis(100);
 
@@ -181,9 +181,13 @@ impl Queue for Distant {
     }
 
     async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
-        let answer = self.0.take(max, wait).await;
-        sleep(DISTANCE).await;
-        answer
+        let queue = self.0.clone();
+        let answer = tokio::spawn(async move {
+            let answer = queue.take(max, wait).await;
+            sleep(DISTANCE).await;
+            answer
+        });
+        answer.await.unwrap()
     }
 
     async fn extend(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
@@ -206,56 +210,57 @@ impl Queue for Distant {
     }
 }
 
-/// A worker that is told to leave while the answer to its pull is on the way.
-async fn leaves_in_the_midst_of_a_pull(order: Order, outlives: bool) -> (usize, Duration) {
+fn distant_queues() -> Queues {
     let queue = MemoryQueue::new("tasks", QueueLimits::new(1 << 20, LEASE));
-    let queues = Queues {
-        tasks: Arc::new(Distant(queue)),
+    Queues {
+        tasks: Arc::new(Distant(Arc::new(queue))),
         ..queues()
-    };
+    }
+}
+
+/// A worker is told to leave, and ends. A message is put before, so that the answer to a pull is on its way, or
+/// afterwards. How many there are for others then, and how long it took.
+async fn leaves_a_pull(order: Order, outlives: bool, before: bool) -> (usize, Duration) {
+    let queues = distant_queues();
     let (orders, orders_rx) = mpsc::unbounded_channel();
     let mut worker = worker(queues.clone());
     worker.conduct.queue_outlives = outlives;
     let running = tokio::spawn(worker.run(orders_rx));
     sleep(Duration::from_secs(1)).await;
-    put(&queues.tasks, vec![parcel(&KEY)]).await;
-    sleep(DISTANCE / 2).await;
+    if before {
+        put(&queues.tasks, vec![parcel(&KEY)]).await;
+        sleep(DISTANCE / 2).await;
+    }
     orders.send(order).unwrap();
     let began = Instant::now();
     let left = timeout(LEASE, running).await.expect("an end");
     left.unwrap().unwrap();
     let took = began.elapsed();
+    if !before {
+        put(&queues.tasks, vec![parcel(&KEY)]).await;
+    }
     (ready(&queues.tasks).await, took)
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_last_pull_brings_is_given_back_at_once() {
     for (order, outlives) in [(Order::Drain, false), (Order::Stop, true)] {
-        let (left, took) = leaves_in_the_midst_of_a_pull(order, outlives).await;
+        let (left, took) = leaves_a_pull(order, outlives, true).await;
         assert_eq!(left, 1, "{order:?}: leased by nobody");
-        assert!(took < LAST_PULL, "{took:?}");
+        assert!(took < 2 * DISTANCE, "{took:?}");
     }
-    let (_, took) = leaves_in_the_midst_of_a_pull(Order::Stop, false).await;
-    assert!(took < DISTANCE / 2, "the queue goes with its run: {took:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_last_pull_that_brings_nothing_holds_nobody_up() {
-    let queue = MemoryQueue::new("tasks", QueueLimits::new(1 << 20, LEASE));
-    let queues = Queues {
-        tasks: Arc::new(Distant(queue)),
-        ..queues()
-    };
-    let (orders, orders_rx) = mpsc::unbounded_channel();
-    let running = tokio::spawn(worker(queues.clone()).run(orders_rx));
-    sleep(Duration::from_secs(1)).await;
-    orders.send(Order::Drain).unwrap();
-    let began = Instant::now();
-    let left = timeout(LEASE, running).await.expect("an end");
-    left.unwrap().unwrap();
-    assert!(
-        began.elapsed() <= LAST_PULL + DISTANCE,
-        "{:?}",
-        began.elapsed()
-    );
+async fn no_pull_is_left_open_where_others_use_the_queue() {
+    for (order, outlives) in [(Order::Drain, false), (Order::Stop, true)] {
+        let (left, took) = leaves_a_pull(order, outlives, false).await;
+        assert_eq!(left, 1, "{order:?}: the open pull took it");
+        assert!(took < LAST_PULL, "{took:?}");
+    }
+    let grace = Duration::from_secs(2);
+    let (_, took) = leaves_a_pull(Order::Terminate(grace), true, false).await;
+    assert!(took <= grace, "{took:?}");
+    let (_, took) = leaves_a_pull(Order::Stop, false, false).await;
+    assert!(took < DISTANCE, "the queue goes with its run: {took:?}");
 }
