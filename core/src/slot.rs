@@ -329,12 +329,13 @@ impl Slot {
         }
     }
 
-    /// The last lines, 20 at most, that the running frame printed, or the one that ended last.
+    /// The last lines, 20 at most, that a frame printed, if they are there still and no other frame was in the slot
+    /// when they came.
     #[must_use]
-    pub fn tail(&self) -> Vec<String> {
+    pub fn tail(&self, frame: u64) -> Vec<String> {
         match &self.kind {
             #[cfg(unix)]
-            Kind::Process(slot) => slot.tail(),
+            Kind::Process(slot) => slot.tail(frame),
             Kind::Thread(_) => Vec::new(),
         }
     }

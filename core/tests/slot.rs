@@ -514,14 +514,14 @@ async fn a_panic_is_a_failure_with_its_place() {
     let ran = failure.ran.unwrap();
     assert_eq!(ran.pid, rig.slot.pid());
     assert!(is_recent(ran.started), "{ran:?}");
-    let tail = rig.slot.tail();
+    let tail = rig.slot.tail(1);
     assert_eq!(tail[0], "about to panic", "{tail:?}");
     assert!(tail.iter().any(|line| line.contains("no luck")), "{tail:?}");
     rig.run(2, [tasks::panics_later("hope".into())]);
     let failure = rig.failure(2).await;
     assert!(failure.message.starts_with("no hope, at "), "{failure}");
     assert_eq!(rig.one(3, tasks::later(1)).await, 1);
-    assert_eq!(rig.slot.tail(), [""; 0]);
+    assert_eq!(rig.slot.tail(3), [""; 0]);
 }
 
 #[tokio::test]
@@ -687,7 +687,7 @@ async fn a_flood_neither_fills_memory_nor_stalls_others() {
     // A stall would last as long as the flood, however busy the machine is.
     let flood = flood.elapsed();
     assert!(worst < flood / 2, "{worst:?} of {flood:?}");
-    assert_eq!(rig.slot.tail().last().unwrap(), "the end");
+    assert_eq!(rig.slot.tail(1).last().unwrap(), "the end");
 }
 
 #[tokio::test]

@@ -321,7 +321,7 @@ impl Driver {
     fn answered(&mut self, frame: u64, count: u32) {
         let shared = self.shared.clone();
         let mut state = lock(&shared.state);
-        let front = state.flights.front();
+        let front = state.flights.sole();
         if state.flights.answered(frame, count, Instant::now()) {
             self.pipes.finish_lines();
             self.publish(&mut state.tail, front);
@@ -331,7 +331,7 @@ impl Driver {
     fn publish_output(&mut self) {
         let shared = self.shared.clone();
         let mut state = lock(&shared.state);
-        let front = state.flights.front();
+        let front = state.flights.sole();
         self.publish(&mut state.tail, front);
     }
 
@@ -431,7 +431,7 @@ impl Driver {
         let front = state.flights.front();
         let tail = if !self.pipes.begun() {
             self.preface.lines()
-        } else if front.is_none() || state.tail.frame() == front {
+        } else if front.is_none() || state.tail.frame().is_none_or(|of| Some(of) == front) {
             state.tail.lines()
         } else {
             Vec::new()

@@ -36,8 +36,6 @@ pub(super) struct Flights {
     frames: VecDeque<Flight>,
     /// The frame that was sent first in the slot's life.
     first: Option<u64>,
-    /// The frame that ended last.
-    ended: Option<u64>,
 }
 
 impl Flights {
@@ -94,7 +92,6 @@ impl Flights {
         let ended = self.frames[at].answered >= self.frames[at].count;
         if ended {
             self.frames.remove(at);
-            self.ended = Some(frame);
             if at == 0
                 && let Some(front) = self.frames.front_mut()
             {
@@ -119,9 +116,10 @@ impl Flights {
         self.frames.is_empty()
     }
 
-    /// Whether a line that was printed during `frame` still speaks of what runs now or ended last.
-    pub(super) fn is_recent(&self, frame: Option<u64>) -> bool {
-        frame.is_some() && (frame == self.front() || frame == self.ended)
+    /// The frame that the slot is at, where it has no other: what is printed then is that frame's. With another behind it
+    /// that cannot be told, for the slot goes on to it by itself.
+    pub(super) fn sole(&self) -> Option<u64> {
+        self.front().filter(|_| self.frames.len() == 1)
     }
 
     /// The task that runs. `cell` tells it for frames of several tasks; it may lag behind and speak of an earlier
@@ -213,15 +211,15 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_the_last_frame_stay_until_the_next_prints() {
+    fn a_frame_with_another_behind_it_is_not_the_only_one() {
         let now = Instant::now();
         let mut flights = Flights::default();
+        assert_eq!(flights.sole(), None);
         flights.sent(1, 1, true, now);
-        assert!(flights.is_recent(Some(1)));
-        flights.answered(1, 1, now);
+        assert_eq!(flights.sole(), Some(1));
         flights.sent(2, 1, true, now);
-        assert!(flights.is_recent(Some(1)) && flights.is_recent(Some(2)));
-        flights.answered(2, 1, now);
-        assert!(!flights.is_recent(Some(1)) && !flights.is_recent(None));
+        assert_eq!((flights.sole(), flights.front()), (None, Some(1)));
+        flights.answered(1, 1, now);
+        assert_eq!(flights.sole(), Some(2));
     }
 }

@@ -66,8 +66,8 @@ pub struct Receipt {
 pub trait Probe {
     /// The task that a slot runs now, and since when.
     fn running(&self, slot: SlotId) -> Option<Running>;
-    /// The last lines that a slot printed.
-    fn tail(&self, slot: SlotId) -> Vec<String>;
+    /// The last lines that a slot printed while it had this frame and no other.
+    fn tail(&self, slot: SlotId, frame: u64) -> Vec<String>;
     /// The highest resident set of a slot's process, in bytes.
     fn peak_rss(&self, slot: SlotId) -> Option<u64>;
 }

@@ -164,8 +164,9 @@ impl Probe for SlotHandles {
         self.0.get(&slot)?.running()
     }
 
-    fn tail(&self, slot: SlotId) -> Vec<String> {
-        self.0.get(&slot).map(Slot::tail).unwrap_or_default()
+    fn tail(&self, slot: SlotId, frame: u64) -> Vec<String> {
+        let slot = self.0.get(&slot);
+        slot.map(|slot| slot.tail(frame)).unwrap_or_default()
     }
 
     fn peak_rss(&self, slot: SlotId) -> Option<u64> {

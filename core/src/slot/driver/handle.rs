@@ -182,9 +182,9 @@ impl Handle {
         state.flights.running(cell)
     }
 
-    pub(in crate::slot) fn tail(&self) -> Vec<String> {
+    pub(in crate::slot) fn tail(&self, frame: u64) -> Vec<String> {
         let state = lock(&self.shared.state);
-        if state.flights.is_recent(state.tail.frame()) {
+        if state.tail.frame() == Some(frame) {
             state.tail.lines()
         } else {
             Vec::new()

@@ -156,7 +156,11 @@ impl State {
                 pid: None,
                 cpu: None,
             },
-            tail: probe.tail(id),
+            tail: self.slots[at]
+                .frames
+                .front()
+                .map(|frame| probe.tail(id, frame.number))
+                .unwrap_or_default(),
             peak_rss: None,
             out_of_memory: false,
             reached_init: true,

@@ -139,7 +139,10 @@ impl State {
     }
 
     fn on_output(&mut self, id: SlotId, stream: Stream, line: String) {
-        let task = self.slot_mut(id).and_then(|slot| sole_task(slot));
+        let task = self.slot_mut(id).and_then(|slot| {
+            slot.printed = Some(slot.executions);
+            sole_task(slot)
+        });
         self.effects.push(Effect::Output(id, task, stream, line));
     }
 
@@ -161,7 +164,7 @@ impl State {
         };
         slot.executions += u64::from(count);
         let frame = &mut slot.frames[place];
-        let execution = frame.execution;
+        let (execution, sole) = (frame.execution, frame.count == 1);
         frame.done += count;
         frame.since = Some(now);
         frame.look = None;
@@ -207,7 +210,13 @@ impl State {
                 // What was asked to stop comes back by its parcel.
                 self.give_up_lease(execution);
             }
-            let (tail, peak) = (probe.tail(id), probe.peak_rss(id));
+            // Of several tasks of a frame nobody knows which one printed.
+            let tail = if sole {
+                probe.tail(id, number)
+            } else {
+                Vec::new()
+            };
+            let peak = probe.peak_rss(id);
             let completed = complete(&entries.into_entries(), stopped, &tail, peak);
             self.publish_results(execution, completed, count);
         }
@@ -378,9 +387,13 @@ fn stillbirth(id: SlotId, failure: &Failure) -> Stillbirth {
     }
 }
 
-/// The task that a slot's output belongs to: that of a frame of one.
+/// The task that a slot's output belongs to: the only one that it has.
 fn sole_task(slot: &SlotState) -> Option<(TaskId, Attempt)> {
-    let frame = slot.frames.front().filter(|frame| frame.count == 1)?;
+    let sole = slot.frames.len() == 1;
+    let frame = slot
+        .frames
+        .front()
+        .filter(|frame| sole && frame.count == 1)?;
     let head = task_head(&frame.entries).ok().flatten()?;
     Some((head.task, head.attempt))
 }

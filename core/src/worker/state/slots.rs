@@ -13,6 +13,9 @@ use crate::slot::SlotId;
 /// Work below this is soon over: a slot may have a second frame waiting behind it.
 const SHORT: Duration = Duration::from_millis(10);
 
+/// A slot in which so many tasks printed nothing is taken for one that prints nothing.
+const QUIET: u64 = 256;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Starting,
@@ -58,6 +61,8 @@ pub(super) struct SlotState {
     /// The first one runs; a second waits in the slot behind short tasks.
     pub(super) frames: VecDeque<InFlight>,
     pub(super) executions: u64,
+    /// How many tasks had ended in it when it printed last.
+    pub(super) printed: Option<u64>,
     pub(super) sentence: Option<Sentence>,
     /// What it was asked for last, and until when it has time. `None` when it was asked for nothing, or has time
     /// without end.
@@ -126,6 +131,7 @@ impl SlotState {
             phase: Phase::Starting,
             frames: VecDeque::new(),
             executions: 0,
+            printed: None,
             sentence: None,
             asked: None,
             holds_place: true,
@@ -177,15 +183,18 @@ impl SlotState {
         }
     }
 
-    /// Whether a second frame may wait in it: what it has is short, and it is not stuck in it.
+    /// Whether a second frame may wait in it: what it has is short, it is not stuck in it, and it prints nothing. With two
+    /// frames in a slot nobody could tell whose line comes.
     pub(super) fn has_room_behind(&self, now: Instant) -> bool {
         let moves = |frame: &InFlight| {
             frame
                 .since
                 .is_some_and(|since| now < after(since, 2 * SHORT))
         };
+        let quiet = |at| self.executions.saturating_sub(at) >= QUIET;
         self.phase == Phase::Ready
             && self.frames.len() == 1
+            && self.printed.is_none_or(quiet)
             && self.is_short()
             && self.frames.iter().all(moves)
     }

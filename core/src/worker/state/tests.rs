@@ -55,7 +55,7 @@ impl Probe for Script {
         self.0.get(&slot).copied()
     }
 
-    fn tail(&self, _: SlotId) -> Vec<String> {
+    fn tail(&self, _: SlotId, _: u64) -> Vec<String> {
         vec!["last words".to_owned()]
     }
 

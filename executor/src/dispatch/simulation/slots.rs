@@ -61,7 +61,7 @@ impl Probe for Slots {
         self.0.get(&slot)?.running
     }
 
-    fn tail(&self, _: SlotId) -> Vec<String> {
+    fn tail(&self, _: SlotId, _: u64) -> Vec<String> {
         Vec::new()
     }
 
