@@ -28,7 +28,7 @@ impl Origin {
 fn end() -> ! {
     use rustix::process::{Signal, getpid, kill_process};
     let line = format!(
-        "podpool: process {} was forked by a task or a callback and came back from it; it ends here, and its parent goes on. A forked child must call exec or _exit\n",
+        "podpool: process {} was forked by a task, a callback or a sink and came back from it; it ends here, and its parent goes on. A forked child must call exec or _exit\n",
         std::process::id()
     );
     // Not by std's stderr: another thread of the parent may have held its lock, for ever in this process.

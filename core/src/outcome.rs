@@ -68,9 +68,17 @@ pub enum Exit {
     Signal(i32),
 }
 
+impl Exit {
+    /// The code of a process whose status is not known.
+    pub const UNKNOWN: i32 = -1;
+}
+
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Code(Self::UNKNOWN) => f.write_str(
+                "an unknown exit status: the program ignores SIGCHLD, or waits for children that are not its own",
+            ),
             Self::Code(code) => write!(f, "exit code {code}"),
             Self::Signal(signal) => match signal_name(*signal) {
                 Some(name) => write!(f, "signal {signal} ({name})"),

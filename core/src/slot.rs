@@ -336,7 +336,7 @@ impl Slot {
         match &self.kind {
             #[cfg(unix)]
             Kind::Process(slot) => slot.tail(frame),
-            Kind::Thread(_) => Vec::new(),
+            Kind::Thread(slot) => slot.tail(frame),
         }
     }
 

@@ -226,7 +226,7 @@ impl Builder {
     }
 
     /// Whether this pool hears signals. Default: it does. The first Ctrl-C after it was built cancels what has not begun,
-    /// the second ends everything, and so does SIGTERM where workers are on a cluster: the run is removed, `main` goes
+    /// and a warning says so; the second ends everything, and so does SIGTERM where workers are on a cluster: the run is removed, `main` goes
     /// on. A handler that the program installed itself (by tokio, signal-hook or the system's call) is called besides.
     /// Once the last pool that listens has ended, a signal does what that handler does, else what it does by default.
     ///

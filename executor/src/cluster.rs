@@ -120,6 +120,7 @@ pub(crate) async fn start(cluster: Cluster) -> Result<PodPoolExecutor, BuildErro
         cluster.reporting.clone(),
     )?;
     let (mailbox, heard) = (home.mailbox(), cluster.signals);
+    let reporting = cluster.reporting.clone();
     let present = farewell::begin(&mailbox);
     let (ready, prepared) = oneshot::channel();
     let pool = home.start(move |inbox, measured| async move {
@@ -131,8 +132,9 @@ pub(crate) async fn start(cluster: Cluster) -> Result<PodPoolExecutor, BuildErro
         .await
         .map_err(|_| failed("prepare the run")(gone()))??;
     if heard {
-        signals::watch(&mailbox).map_err(failed("start the thread that hears Ctrl-C"))?;
-        signals::watch_termination(&mailbox)
+        signals::watch(&mailbox, &reporting)
+            .map_err(failed("start the thread that hears Ctrl-C"))?;
+        signals::watch_termination(&mailbox, &reporting)
             .map_err(failed("start the thread that hears SIGTERM"))?;
     }
     Ok(pool)

@@ -17,6 +17,8 @@ use tracing::Metadata;
 use tracing::dispatcher::{Dispatch, get_default, has_been_set, with_default};
 use tracing::subscriber::NoSubscriber;
 
+#[cfg(unix)]
+use crate::outlet::WeakOutlet;
 use crate::outlet::{Gauge, Outlet};
 
 use self::deliver::Deliver;
@@ -99,13 +101,37 @@ impl Events {
 
     /// Says something that the user should know. Never waits.
     pub(crate) fn notice(&self, text: String) {
-        self.outlet
-            .push_always(COST + text.capacity(), Item::Notice(text));
+        notice(&self.outlet, text);
+    }
+
+    /// The way for notices, as long as others keep it.
+    #[cfg(unix)]
+    pub(crate) fn notices(&self) -> Notices {
+        Notices(self.outlet.downgrade())
     }
 
     pub(crate) fn gauge(&self) -> Gauge<Item> {
         self.outlet.gauge()
     }
+}
+
+/// Says what the user should know, without keeping the thread that says it.
+#[cfg(unix)]
+#[derive(Debug)]
+pub(crate) struct Notices(WeakOutlet<Item>);
+
+#[cfg(unix)]
+impl Notices {
+    /// Never waits.
+    pub(crate) fn say(&self, text: String) {
+        if let Some(outlet) = self.0.upgrade() {
+            notice(&outlet, text);
+        }
+    }
+}
+
+fn notice(outlet: &Outlet<Item>, text: String) {
+    outlet.push_always(COST + text.capacity(), Item::Notice(text));
 }
 
 /// What the current thread's events go to, unless that is nothing.

@@ -79,13 +79,11 @@ pub(crate) fn start(mut local: Local) -> Result<PodPoolExecutor, BuildError> {
     let program = local.program()?;
     #[cfg(unix)]
     check_memory(&local)?;
-    // Threads of this process need no descriptors.
-    let provision = (local.isolation == Isolation::Process).then(|| Provision::of(local.slots));
-    if let Some(provision) = &provision {
-        local.slots = provision.slots();
-        if let Some(shortfall) = provision.shortfall() {
-            warn!("{shortfall}");
-        }
+    // Threads of this process need fewer: a runtime for each.
+    let provision = Provision::of(local.slots);
+    local.slots = provision.slots();
+    if let Some(shortfall) = provision.shortfall() {
+        warn!("{shortfall}");
     }
     let home = Home::prepare(
         &local.run,
@@ -94,7 +92,8 @@ pub(crate) fn start(mut local: Local) -> Result<PodPoolExecutor, BuildError> {
         local.reporting.clone(),
     )?;
     if local.signals {
-        signals::watch(&home.mailbox()).map_err(failed("start the thread that hears Ctrl-C"))?;
+        signals::watch(&home.mailbox(), &local.reporting)
+            .map_err(failed("start the thread that hears Ctrl-C"))?;
     }
     home.start(move |inbox, measured| async move {
         run(local, program, inbox, measured).await;

@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
+use podpool_core::forked::Origin;
 use tokio::sync::oneshot;
 
 use crate::deadline::later;
@@ -54,6 +55,10 @@ pub(crate) struct Backlog {
 /// The end into which things are put. A clone is another such end; the thread ends when the last one is gone and
 /// everything was handed over.
 pub(crate) struct Outlet<T: Send + 'static>(Arc<Inlet<T>>);
+
+/// An end that does not keep the thread.
+#[cfg(unix)]
+pub(crate) struct WeakOutlet<T: Send + 'static>(Weak<Inlet<T>>);
 
 /// Closes the buffer when it is dropped.
 struct Inlet<T: Send + 'static>(Arc<Shared<T>>);
@@ -179,6 +184,11 @@ impl<T: Send + 'static> Outlet<T> {
         Gauge(self.shared().clone())
     }
 
+    #[cfg(unix)]
+    pub(crate) fn downgrade(&self) -> WeakOutlet<T> {
+        WeakOutlet(Arc::downgrade(&self.0))
+    }
+
     fn shared(&self) -> &Arc<Shared<T>> {
         &self.0.0
     }
@@ -256,6 +266,7 @@ impl<T: Send + 'static> Shared<T> {
             return;
         };
         let mut batch = VecDeque::with_capacity(BATCH);
+        let origin = Origin::here();
         while let Some(cost) = self.next(&mut batch) {
             let count = batch.len() as u64;
             // The consumers catch what the program's code does; this is for what they miss. The items are gone then.
@@ -263,6 +274,8 @@ impl<T: Send + 'static> Shared<T> {
             if let Err(panic) = taken {
                 forget(panic);
             }
+            // A child that the program's code forked would hand the next ones over again.
+            origin.end_copy();
             batch.clear();
             self.handed_over(cost, count);
         }
@@ -360,6 +373,20 @@ impl<T: Send + 'static> Gauge<T> {
     /// What was not handed over.
     pub(crate) fn backlog(&self) -> Backlog {
         lock(&self.0.state).backlog()
+    }
+}
+
+#[cfg(unix)]
+impl<T: Send + 'static> WeakOutlet<T> {
+    pub(crate) fn upgrade(&self) -> Option<Outlet<T>> {
+        self.0.upgrade().map(Outlet)
+    }
+}
+
+#[cfg(unix)]
+impl<T: Send + 'static> fmt::Debug for WeakOutlet<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakOutlet").finish_non_exhaustive()
     }
 }
 

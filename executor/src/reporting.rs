@@ -16,6 +16,8 @@ use tokio::sync::oneshot;
 use tracing::instrument::WithSubscriber;
 
 use crate::deadline::Deadline;
+#[cfg(unix)]
+use crate::events::Notices;
 use crate::events::{Events, Item, say};
 use crate::lock::lock;
 use crate::outlet::{Gauge, WeakGauge};
@@ -91,6 +93,12 @@ impl Reporting {
             Some(dispatch) => work.with_subscriber(dispatch.clone()).await,
             None => work.await,
         }
+    }
+
+    /// The way for what the user should know.
+    #[cfg(unix)]
+    pub(crate) fn notices(&self) -> Notices {
+        self.events.notices()
     }
 
     pub(crate) fn written(&self) -> Written {

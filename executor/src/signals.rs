@@ -19,22 +19,23 @@ use std::io;
 use std::sync::Arc;
 
 use crate::mailbox::Mailbox;
+use crate::reporting::Reporting;
 
 /// Tells this pool of Ctrl-C for as long as it lives.
-pub(crate) fn watch(mailbox: &Arc<Mailbox>) -> io::Result<()> {
+pub(crate) fn watch(mailbox: &Arc<Mailbox>, reporting: &Reporting) -> io::Result<()> {
     #[cfg(unix)]
-    listener::INTERRUPT.watch(mailbox)?;
+    listener::INTERRUPT.watch(mailbox, reporting.notices())?;
     #[cfg(not(unix))]
-    let _ = mailbox;
+    let _ = (mailbox, reporting);
     Ok(())
 }
 
 /// Tells this pool of SIGTERM for as long as it lives. On one machine nobody needs it: slots end with their master.
 #[cfg(feature = "kubernetes")]
-pub(crate) fn watch_termination(mailbox: &Arc<Mailbox>) -> io::Result<()> {
+pub(crate) fn watch_termination(mailbox: &Arc<Mailbox>, reporting: &Reporting) -> io::Result<()> {
     #[cfg(unix)]
-    listener::TERMINATE.watch(mailbox)?;
+    listener::TERMINATE.watch(mailbox, reporting.notices())?;
     #[cfg(not(unix))]
-    let _ = mailbox;
+    let _ = (mailbox, reporting);
     Ok(())
 }

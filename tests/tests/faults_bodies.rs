@@ -32,6 +32,25 @@ async fn value<T: serde::de::DeserializeOwned + 'static>(what: &str, future: Tas
     within(what, future).await.unwrap()
 }
 
+/// The sink is the program's: a child that it forks must not hand lines over again.
+#[tokio::test]
+async fn a_child_that_a_sink_forks_ends() {
+    let (tell, told) = mpsc::channel();
+    let sink: podpool::OutputSink = Arc::new(move |line| {
+        if let Fork::Parent(child) = fork().unwrap() {
+            tell.send((line.line.to_owned(), end_of(child))).unwrap();
+        }
+    });
+    let pool = built(describe(1).output(sink)).await;
+    for n in 0..5 {
+        value("a task", pool.submit(prints_much(n))).await;
+    }
+    end(pool).await;
+    let told: Vec<_> = told.iter().collect();
+    assert_eq!(told.len(), 15);
+    assert!(told.iter().all(|(_, end)| *end == Some(9)));
+}
+
 /// The signal that ended a child.
 fn end_of(child: i32) -> Option<i32> {
     let ended = waitpid(Pid::from_raw(child), WaitOptions::empty());

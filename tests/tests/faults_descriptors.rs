@@ -145,3 +145,9 @@ async fn where_the_hard_limit_is_too_low_fewer_slots_work_and_one_warning_says_w
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn slots_that_are_threads_have_the_descriptors_that_they_need_or_are_fewer() {
+    all_run(&["in-process", "64", "4096", "60"]).await;
+    all_run(&["in-process", "64", "64", "60"]).await;
+}

@@ -11,6 +11,11 @@ podpool::test_slots!();
 
 /// Prints its number, takes a while, and fails if the number ends with 7.
 #[podpool::task]
+#[expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a task that prints and takes its time is what the test is about"
+)]
 fn says(n: u64, micros: u64) -> Result<u64, String> {
     println!("number {n}");
     sleep(Duration::from_micros(micros));

@@ -3,7 +3,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Once};
 use std::time::Duration;
@@ -14,6 +14,8 @@ use podpool_tests::faults::{Program, within};
 use rustix::process::Signal;
 use signal_hook::consts::SIGINT;
 use signal_hook::flag::register_conditional_default;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::Command;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_signals-master");
 
@@ -206,6 +208,36 @@ async fn handlers_of_other_signals_change_nothing() {
     master.tell("listen-otherwise").await;
     master.tell("shutdown a").await;
     master.dies_of_the_next().await;
+}
+
+/// Else the program seems to hang until what runs has ended.
+#[tokio::test]
+async fn the_first_one_is_answered_in_words() {
+    interrupts_are_heard();
+    let mut program = Command::new(PROGRAM);
+    program
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut program = program.spawn().expect("a program");
+    let mut mouth = program.stdin.take().expect("its input");
+    let ears = program.stdout.take().expect("its output");
+    let ears = BufReader::new(ears).lines();
+    let mut errors = BufReader::new(program.stderr.take().expect("its errors")).lines();
+    let told = async {
+        mouth
+            .write_all(b"build a hears\n")
+            .await
+            .expect("it listens");
+        let mut ears = ears;
+        let line = ears.next_line().await.expect("a line");
+        assert_eq!(line.as_deref(), Some("did build a hears"));
+        assert!(signal(program.id().expect("it lives"), Signal::INT));
+        errors.next_line().await.expect("a line")
+    };
+    let line = within("words", told).await.expect("a line");
+    assert!(line.starts_with("podpool: interrupted: tasks that have not begun are cancelled"));
 }
 
 /// A second handler for another signal looks like one for this signal.

@@ -490,7 +490,7 @@ fn reap(mut child: Child) -> Exit {
         Ok(status) => exit_of(status),
         Err(error) => {
             tracing::warn!(%error, "a slot's status cannot be read; it counts as a crash");
-            Exit::Code(-1)
+            Exit::Code(Exit::UNKNOWN)
         }
     }
 }
@@ -499,6 +499,6 @@ fn exit_of(status: ExitStatus) -> Exit {
     match (status.code(), status.signal()) {
         (Some(code), _) => Exit::Code(code),
         (None, Some(signal)) => Exit::Signal(signal),
-        (None, None) => Exit::Code(-1),
+        (None, None) => Exit::Code(Exit::UNKNOWN),
     }
 }

@@ -18,11 +18,8 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Adds an attempt; of the one before it less is kept from now on.
+    /// Adds an attempt.
     pub(super) fn push(&mut self, story: AttemptReport) {
-        if let Some(before) = self.attempts.last_mut() {
-            before.shorten();
-        }
-        self.attempts.push(story);
+        AttemptReport::keep(&mut self.attempts, story);
     }
 }

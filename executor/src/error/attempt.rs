@@ -9,6 +9,9 @@ use podpool_core::outcome::{Cause, Exit, Failure, Ran, cut, cut_all};
 
 /// Most bytes of a message, of causes and of lines that are kept of an attempt before the last.
 const EARLIER: usize = 4 << 10;
+/// Most attempts that are kept of a task, and how many of them are its first.
+const KEPT: usize = 64;
+const KEPT_FIRST: usize = 16;
 
 /// What is known of an attempt that gave no result. Fields are empty where nobody could tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,8 +72,27 @@ impl AttemptReport {
         }
     }
 
-    /// Keeps less of what it says, once a later attempt is known: a task may have many.
-    pub(crate) fn shorten(&mut self) {
+    /// Adds an attempt to those before it. A task may have many: of the one before it less is kept from now on, and of
+    /// those in the middle none.
+    pub(crate) fn keep(attempts: &mut Vec<Self>, story: Self) {
+        if let Some(before) = attempts.last_mut() {
+            before.shorten();
+        }
+        if attempts.len() >= KEPT {
+            attempts.remove(KEPT_FIRST);
+        }
+        attempts.push(story);
+    }
+
+    /// How many attempts these are, with those that were not kept.
+    pub(crate) fn count(attempts: &[Self]) -> usize {
+        let newest = attempts.last().filter(|_| attempts.len() >= KEPT);
+        let number = newest.map_or(0, |newest| newest.attempt.0);
+        usize::try_from(number).map_or(attempts.len(), |number| number.max(attempts.len()))
+    }
+
+    /// Keeps less of what it says.
+    fn shorten(&mut self) {
         cut(&mut self.message, EARLIER);
         cut_all(&mut self.chain, EARLIER);
         cut_all(&mut self.output, EARLIER);
@@ -135,5 +157,23 @@ mod tests {
             "attempt 2 on worker pool-0 (node n1, pid 77) crashed its process after 1.2s, \
              signal 11 (SIGSEGV), peak memory at least 3 MiB"
         );
+    }
+
+    #[test]
+    fn of_many_attempts_the_first_and_the_last_are_kept_and_all_are_counted() {
+        let story = |n| AttemptReport::new(Attempt(n), Failure::new(Cause::Failed, "x"));
+        let mut attempts = Vec::new();
+        for n in 1..=63 {
+            AttemptReport::keep(&mut attempts, story(n));
+        }
+        assert_eq!(AttemptReport::count(&attempts), 63);
+        for n in 64..=1_000 {
+            AttemptReport::keep(&mut attempts, story(n));
+        }
+        assert_eq!(AttemptReport::count(&attempts), 1_000);
+        let numbers: Vec<_> = attempts.iter().map(|story| story.attempt.0).collect();
+        let kept: Vec<_> = (1..=16).chain(953..=1_000).collect();
+        assert_eq!(numbers, kept);
+        assert_eq!(AttemptReport::count(&[]), 0);
     }
 }

@@ -185,7 +185,8 @@ impl TaskError {
         &self.0.message
     }
 
-    /// The attempts that gave no result, oldest first; empty when none began.
+    /// The attempts that gave no result, oldest first; empty when none began. Of more than 64 the first 16 and the last 48;
+    /// their numbers tell how many there were.
     #[must_use]
     pub fn attempts(&self) -> &[AttemptReport] {
         &self.0.attempts
@@ -203,7 +204,7 @@ impl fmt::Display for TaskError {
             write!(f, " (key {key:?})")?;
         }
         write!(f, " {}", kind.phrase())?;
-        match self.0.attempts.len() {
+        match AttemptReport::count(&self.0.attempts) {
             0 => {}
             1 => f.write_str(" after 1 attempt")?,
             attempts => write!(f, " after {attempts} attempts")?,

@@ -164,11 +164,7 @@ impl Cell {
     /// Remembers an attempt that gave no result, for `attempts()`. An error carries its own.
     pub(crate) fn remember(&self, report: AttemptReport) {
         let mut state = lock(&self.state);
-        let history = &mut state.rare.get_or_insert_default().history;
-        if let Some(before) = history.last_mut() {
-            before.shorten();
-        }
-        history.push(report);
+        AttemptReport::keep(&mut state.rare.get_or_insert_default().history, report);
     }
 
     /// Replaces the last attempt that was remembered: its cause is better known now.

@@ -11,6 +11,7 @@ use signal_hook::consts::SIGINT;
 use signal_hook::low_level::emulate_default_handler;
 use tokio::sync::oneshot;
 
+use crate::events::Notices;
 use crate::lock::lock;
 use crate::mailbox::{Command, Mailbox, ShutdownBehavior};
 
@@ -73,7 +74,7 @@ impl Listener {
     }
 
     /// Tells this pool of the signal for as long as it lives. A program that ignores the signal goes on ignoring it.
-    pub(super) fn watch(&'static self, mailbox: &Arc<Mailbox>) -> io::Result<()> {
+    pub(super) fn watch(&'static self, mailbox: &Arc<Mailbox>, notices: Notices) -> io::Result<()> {
         let mut state = lock(&self.state);
         if state.registered.is_none() {
             if is_ignored(self.signal) {
@@ -81,7 +82,7 @@ impl Listener {
             }
             state.registered = Some(self.listen()?);
         }
-        state.pools.add(mailbox);
+        state.pools.add(mailbox, Some(notices));
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::time::Duration;
 
-use podpool::PodPoolExecutor;
+use podpool::{Isolation, PodPoolExecutor};
 use podpool_tests::faults::tasks::{abort_once, echo};
 use podpool_tests::faults::{built, describe, end, within};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -41,6 +41,14 @@ async fn main() {
             };
             setrlimit(Resource::Nofile, limit).expect("a lower limit");
             limited(number(slots)).await;
+        }
+        ["in-process", soft, hard, slots] => {
+            let limit = Rlimit {
+                current: Some(number(soft)),
+                maximum: Some(number(hard)),
+            };
+            setrlimit(Resource::Nofile, limit).expect("a lower limit");
+            in_process(number(slots)).await;
         }
         _ => panic!("unknown part {arguments:?}"),
     }
@@ -105,6 +113,27 @@ async fn limited(slots: usize) {
         "master {soft:?}, slots {limits:?}, processes {}",
         processes.len()
     );
+}
+
+/// Each slot is a thread with a runtime of its own.
+async fn in_process(slots: usize) {
+    let builder = describe(slots).isolation(Isolation::InProcess);
+    let pool = built(builder).await;
+    let futures: Vec<_> = (0..2 * slots as u64)
+        .map(|n| pool.submit(later(n)))
+        .collect();
+    for (n, future) in (0..).zip(futures) {
+        assert_eq!(within("a task", future).await.expect("a result"), n);
+    }
+    end(pool).await;
+    println!("all ran");
+}
+
+/// Takes its time on its slot's runtime.
+#[podpool::task]
+async fn later(n: u64) -> u64 {
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    n
 }
 
 async fn naps(pool: &PodPoolExecutor, count: usize) -> Vec<(u32, Option<u64>)> {

@@ -164,7 +164,7 @@ impl State {
         };
         slot.executions += u64::from(count);
         let frame = &mut slot.frames[place];
-        let (execution, sole) = (frame.execution, frame.count == 1);
+        let (execution, sole) = (frame.execution, (frame.count == 1).then_some(number));
         frame.done += count;
         frame.since = Some(now);
         frame.look = None;
@@ -211,11 +211,8 @@ impl State {
                 self.give_up_lease(execution);
             }
             // Of several tasks of a frame nobody knows which one printed.
-            let tail = if sole {
-                probe.tail(id, number)
-            } else {
-                Vec::new()
-            };
+            let tail = sole.map(|frame| probe.tail(id, frame));
+            let tail = tail.unwrap_or_default();
             let peak = probe.peak_rss(id);
             let completed = complete(&entries.into_entries(), stopped, &tail, peak);
             self.publish_results(execution, completed, count);
