@@ -4,6 +4,8 @@
 //! the workers of the run. It lives on the executor's own thread.
 
 mod ending;
+#[cfg(test)]
+mod fake;
 mod history;
 mod outbox;
 mod parcels;

@@ -58,6 +58,8 @@ impl TaskState {
 ///
 /// It is the one owner of the result; [`handle`](Self::handle) gives clonable handles to watch and cancel the task.
 /// Dropping it does not cancel the task, and it does not keep the executor alive.
+///
+/// Whoever polls it is woken on the executor's thread: a waker of one's own must not block, as no waker may.
 pub struct TaskFuture<T> {
     cell: Arc<Cell>,
     mailbox: Arc<Mailbox>,

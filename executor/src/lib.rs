@@ -27,10 +27,12 @@
 //! # Events
 //!
 //! podpool tells what it does as [`tracing`] events. They go to the subscriber that was set where the executor was built,
-//! else to the program's; a thread for this alone calls it, so it may block. A program that has a [`log`] logger and no
-//! subscriber gets records instead, where some crate switches on tracing's feature `log`. Those reach the logger on
-//! podpool's own threads, so such a logger must not wait for what a task does: it does if it writes to standard output
-//! while the program holds the lock of that and waits for a future.
+//! else to the program's; a thread for this alone gives them to it, so it may block. Only whether it wants a callsite it
+//! is asked on any thread (`register_callsite`), as every subscriber is, and that must not wait.
+//!
+//! A program that has a [`log`] logger and no subscriber gets records instead, where some crate switches on tracing's
+//! feature `log`. Those reach the logger on podpool's own threads, so such a logger must not wait for what a task does: it
+//! does if it writes to standard output while the program holds the lock of that and waits for a future.
 
 mod builder;
 mod callbacks;

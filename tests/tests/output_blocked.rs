@@ -37,6 +37,18 @@ async fn run(part: &[&str]) -> (String, String) {
     (stdout, stderr)
 }
 
+/// What a program says on its standard error until it ends, well.
+async fn errors_of(program: &mut Child) -> String {
+    let mut stderr = program.stderr.take().expect("its stderr");
+    let mut said = String::new();
+    let read = timeout(LIMIT, stderr.read_to_string(&mut said)).await;
+    read.expect("it hangs").expect("text");
+    let status = timeout(LIMIT, program.wait()).await;
+    let status = status.expect("it hangs").expect("a program");
+    assert!(status.success(), "{status}: {said}");
+    said
+}
+
 fn count(text: &str, words: &str) -> usize {
     text.lines().filter(|line| line.contains(words)).count()
 }
@@ -65,18 +77,12 @@ async fn a_program_may_hold_what_its_subscriber_waits_for() {
 #[tokio::test]
 async fn a_stdout_that_nobody_reads_holds_up_nothing_and_the_loss_is_said() {
     let mut program = start(&["clogged"]);
-    let mut stderr = program.stderr.take().expect("its stderr");
-    let mut said = String::new();
     // Its standard output stays open and unread.
-    let read = timeout(LIMIT, stderr.read_to_string(&mut said)).await;
-    read.expect("it hangs").expect("text");
-    let status = timeout(LIMIT, program.wait()).await;
-    let status = status.expect("it hangs").expect("a program");
+    let said = errors_of(&mut program).await;
     let own: String = said
         .lines()
         .filter(|line| !line.contains("] line "))
         .collect();
-    assert!(status.success(), "{status}: {own}");
     assert_eq!(count(&said, "done: "), 8, "{own}");
     assert_eq!(count(&said, "are left out whenever"), 1, "{own}");
     assert!(count(&said, "not written after 2 s: ") > 0, "{own}");
@@ -94,13 +100,7 @@ async fn a_reader_that_is_slow_holds_up_nothing() {
             tick.tick().await;
         }
     });
-    let mut stderr = program.stderr.take().expect("its stderr");
-    let mut said = String::new();
-    let read = timeout(LIMIT, stderr.read_to_string(&mut said)).await;
-    read.expect("it hangs").expect("text");
-    let status = timeout(LIMIT, program.wait()).await;
-    let status = status.expect("it hangs").expect("a program");
-    assert!(status.success(), "{status}");
+    let said = errors_of(&mut program).await;
     assert_eq!(count(&said, "done: "), 8);
     reader.await.expect("what was written is read");
 }

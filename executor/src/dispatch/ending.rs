@@ -193,17 +193,14 @@ mod tests {
 
     use async_trait::async_trait;
     use bytes::Bytes;
-    use podpool_core::envelope::Seal;
     use podpool_core::queue::memory::MemoryQueue;
     use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
     use podpool_core::worker::Queues;
-    use tokio::sync::{mpsc, oneshot};
+    use tokio::sync::oneshot;
 
-    use super::super::{Dispatch, FleetHandle, Settings};
+    use super::super::fake::idle;
     use super::*;
-    use crate::mailbox::{Command, Mailbox, ShutdownBehavior};
-    use crate::measured::Measured;
-    use crate::run_payloads::Payloads;
+    use crate::mailbox::{Command, ShutdownBehavior};
 
     /// A pull that is given up stays open, as at a service.
     #[derive(Debug)]
@@ -242,38 +239,12 @@ mod tests {
     async fn next_run(results_outlive: bool) -> (usize, Duration) {
         let results = Arc::new(MemoryQueue::local("results"));
         let queue = |name: &str| Arc::new(MemoryQueue::local(name)) as Arc<dyn Queue>;
-        let (mailbox, inbox) = Mailbox::new();
-        let (orders, _orders) = mpsc::unbounded_channel();
-        let (fleet, events) = mpsc::unbounded_channel();
-        let dispatch = Dispatch {
-            settings: Settings {
-                run: RunId::new("test").unwrap(),
-                seal: Seal::Unsealed,
-                slots: 1,
-                workers: 1,
-                message_bytes: 1 << 20,
-                parcels_out: 10,
-                bytes_out: 1 << 20,
-                lease: Duration::from_secs(60),
-                retries: None,
-                epoch: 1,
-                silence: None,
-                out_of_memory: 1,
-            },
-            inbox,
-            queues: Queues {
-                tasks: queue("tasks"),
-                results: Arc::new(Lingering(results.clone())),
-                control: queue("control"),
-            },
-            fleet: FleetHandle { orders, events },
-            control_pause: Duration::from_secs(1),
-            printed: None,
-            measured: Arc::new(Measured::new(0)),
-            payloads: Payloads::default(),
-            results_outlive,
-            broker_timeout: Duration::from_secs(600),
-        };
+        let (mailbox, fleet, _orders, mut dispatch) = idle(Queues {
+            tasks: queue("tasks"),
+            results: Arc::new(Lingering(results.clone())),
+            control: queue("control"),
+        });
+        dispatch.results_outlive = results_outlive;
         let began = Instant::now();
         let (done, ended) = oneshot::channel();
         let behavior = ShutdownBehavior::WaitForTasks;

@@ -114,34 +114,14 @@ mod tests {
 
     use podpool_core::envelope::{Message, Seal};
     use podpool_core::fleet::FleetEvent;
-    use podpool_core::id::RunId;
     use podpool_core::queue::Queue;
     use podpool_core::queue::memory::MemoryQueue;
     use podpool_core::worker::Queues;
-    use tokio::sync::{mpsc, oneshot};
+    use tokio::sync::oneshot;
 
-    use super::super::{Dispatch, FleetHandle, Settings};
+    use super::super::fake::idle;
     use super::*;
-    use crate::mailbox::{Command, Mailbox, ShutdownBehavior};
-    use crate::measured::Measured;
-    use crate::run_payloads::Payloads;
-
-    fn settings() -> Settings {
-        Settings {
-            run: RunId::new("test").unwrap(),
-            seal: Seal::Unsealed,
-            slots: 1,
-            workers: 1,
-            message_bytes: 1 << 20,
-            parcels_out: 10,
-            bytes_out: 1 << 20,
-            lease: Duration::from_secs(60),
-            retries: None,
-            epoch: 1,
-            silence: None,
-            out_of_memory: 1,
-        }
-    }
+    use crate::mailbox::{Command, ShutdownBehavior};
 
     /// The state of the run that the workers are told next.
     async fn told(control: &dyn Queue) -> RunState {
@@ -162,21 +142,8 @@ mod tests {
             control: queue("control"),
         };
         let control = queues.control.clone();
-        let (mailbox, inbox) = Mailbox::new();
-        let (orders, _orders) = mpsc::unbounded_channel();
-        let (fleet, events) = mpsc::unbounded_channel();
-        let dispatch = Dispatch {
-            settings: settings(),
-            inbox,
-            queues,
-            fleet: FleetHandle { orders, events },
-            control_pause: Duration::from_secs(3_600),
-            printed: None,
-            measured: Arc::new(Measured::new(0)),
-            payloads: Payloads::default(),
-            results_outlive: false,
-            broker_timeout: Duration::from_secs(600),
-        };
+        let (mailbox, fleet, _orders, mut dispatch) = idle(queues);
+        dispatch.control_pause = Duration::from_secs(3_600);
         let (done, ended) = oneshot::channel();
         let master = async {
             assert_eq!(told(&*control).await, RunState::Open);

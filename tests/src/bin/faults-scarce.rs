@@ -1,6 +1,6 @@
 //! A master to which the system refuses something: system calls, descriptors for a moment, descriptors for good.
 //!
-//! `denied ERRNO CALL,…` · `moment` · `limit SOFT HARD SLOTS`
+//! `denied ERRNO CALL,…` · `moment` · `limit SOFT HARD SLOTS` · `in-process SOFT HARD SLOTS`
 #![expect(clippy::print_stdout, reason = "a program speaks by printing")]
 
 use std::collections::BTreeSet;
@@ -35,23 +35,24 @@ async fn main() {
         }
         ["moment"] => moment().await,
         ["limit", soft, hard, slots] => {
-            let limit = Rlimit {
-                current: Some(number(soft)),
-                maximum: Some(number(hard)),
-            };
-            setrlimit(Resource::Nofile, limit).expect("a lower limit");
+            limit(number(soft), number(hard));
             limited(number(slots)).await;
         }
         ["in-process", soft, hard, slots] => {
-            let limit = Rlimit {
-                current: Some(number(soft)),
-                maximum: Some(number(hard)),
-            };
-            setrlimit(Resource::Nofile, limit).expect("a lower limit");
+            limit(number(soft), number(hard));
             in_process(number(slots)).await;
         }
         _ => panic!("unknown part {arguments:?}"),
     }
+}
+
+/// Lowers the limits on open files, the soft one and the hard one.
+fn limit(soft: u64, hard: u64) {
+    let limit = Rlimit {
+        current: Some(soft),
+        maximum: Some(hard),
+    };
+    setrlimit(Resource::Nofile, limit).expect("a lower limit");
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> T {
@@ -76,11 +77,7 @@ async fn run_with_a_crash() {
 /// The program has no descriptor to give for 300 ms, while slots are to be started.
 async fn moment() {
     let pool = built(describe(4)).await;
-    let limit = Rlimit {
-        current: Some(256),
-        maximum: Some(256),
-    };
-    setrlimit(Resource::Nofile, limit).expect("a lower limit");
+    limit(256, 256);
     let mut held = Vec::new();
     while let Ok(file) = File::open("/dev/null") {
         held.push(file);
