@@ -184,7 +184,7 @@ impl RunningDispatch {
             refused_pulls: Refusals::default(),
             tasks: Publisher::new(queues.tasks.clone()),
             control: Publisher::new(queues.control.clone()),
-            pull: results::pull(queues.results.clone()),
+            pull: results::pull(queues.results.clone(), results_outlive),
             acks: FuturesUnordered::new(),
             heartbeat: after(Instant::now(), HEARTBEAT),
             control_after: Instant::now(),

@@ -79,8 +79,10 @@ pub(crate) fn start(mut local: Local) -> Result<PodPoolExecutor, BuildError> {
     let program = local.program()?;
     #[cfg(unix)]
     check_memory(&local)?;
-    // Threads of this process need fewer: a runtime for each.
-    let provision = Provision::of(local.slots);
+    let provision = match local.isolation {
+        Isolation::Process => Provision::of_processes(local.slots),
+        Isolation::InProcess => Provision::of_threads(local.slots),
+    };
     local.slots = provision.slots();
     if let Some(shortfall) = provision.shortfall() {
         warn!("{shortfall}");

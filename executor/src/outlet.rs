@@ -12,7 +12,6 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use podpool_core::forked::Origin;
 use tokio::sync::oneshot;
 
 use crate::deadline::later;
@@ -266,7 +265,6 @@ impl<T: Send + 'static> Shared<T> {
             return;
         };
         let mut batch = VecDeque::with_capacity(BATCH);
-        let origin = Origin::here();
         while let Some(cost) = self.next(&mut batch) {
             let count = batch.len() as u64;
             // The consumers catch what the program's code does; this is for what they miss. The items are gone then.
@@ -274,8 +272,6 @@ impl<T: Send + 'static> Shared<T> {
             if let Err(panic) = taken {
                 forget(panic);
             }
-            // A child that the program's code forked would hand the next ones over again.
-            origin.end_copy();
             batch.clear();
             self.handed_over(cost, count);
         }

@@ -8,6 +8,7 @@ use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use podpool_core::forked::Origin;
 use podpool_core::panics::panic_text;
 use podpool_core::slot::Stream;
 use podpool_core::thrown::discard;
@@ -48,6 +49,7 @@ impl Output {
             sink,
             events: events.clone(),
             failed: false,
+            origin: Origin::here(),
         };
         let outlet = Outlet::new(THREAD, limit, left_out, sink);
         outlet.start()?;
@@ -131,12 +133,15 @@ struct Sink {
     events: Events,
     /// It panicked before, which was said.
     failed: bool,
+    origin: Origin,
 }
 
 impl Consumer<KeptLine> for Sink {
     fn take(&mut self, lines: &mut VecDeque<KeptLine>) {
         for line in lines.drain(..) {
             let given = catch_unwind(AssertUnwindSafe(|| (self.sink)(line.line())));
+            // A child that it forked would give it the next lines again.
+            self.origin.end_copy();
             let Err(panic) = given else {
                 continue;
             };

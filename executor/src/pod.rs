@@ -214,7 +214,7 @@ async fn run(
         }
     });
     let mut worker = worker(descriptor, key, queues, last_words, reporting.sink())?;
-    let provision = Provision::of(worker.settings.slots);
+    let provision = Provision::of_processes(worker.settings.slots);
     worker.settings.slots = provision.slots();
     if let Some(shortfall) = provision.shortfall() {
         warn!("{shortfall}");

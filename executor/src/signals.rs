@@ -4,7 +4,10 @@
 //!
 //! A thread for each signal hears for all pools of the program. When no pool lives, or every one has been told all there
 //! is to tell, the signal does what it does without this library: what the program's own handler does, else its default
-//! action. A handler of the program is called beside ours, whenever it was installed.
+//! action. A handler of the program is called beside ours if it was installed before ours, or later by tokio or
+//! signal-hook. Whether a later one is for the same signal can only be guessed: so the fifth Ctrl-C, or the second
+//! SIGTERM, that no pool answers within 10 s of the one before has its default action then, also while a pool still
+//! removes what it made on a cluster.
 //!
 //! On systems without Unix signals nothing is installed.
 

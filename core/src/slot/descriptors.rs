@@ -16,7 +16,9 @@ use super::desk::lock;
 
 /// Descriptors that the worker holds of each slot: two sockets, two pipes, the cell of its progress, the watch over its
 /// process.
-const PER_SLOT: u64 = 6;
+const PER_PROCESS: u64 = 6;
+/// Descriptors of a slot that is a thread: what the runtime of its async tasks opens.
+const PER_THREAD: u64 = 3;
 /// What the rest of the program gets at least: sockets and files of its own, and what a start needs for a moment.
 const REST: u64 = 64;
 /// The share of a small limit that the rest gets instead.
@@ -43,6 +45,7 @@ struct Raised {
 pub struct Provision {
     slots: u32,
     wanted: u32,
+    each: u64,
     limit: Option<u64>,
     promised: u64,
 }
@@ -50,13 +53,24 @@ pub struct Provision {
 impl Provision {
     /// Raises the limit on open files where so many slots need it.
     #[must_use]
-    pub fn of(slots: u32) -> Self {
-        let need = u64::from(slots) * PER_SLOT;
+    pub fn of_processes(slots: u32) -> Self {
+        Self::of(slots, PER_PROCESS)
+    }
+
+    /// The same for slots that are threads.
+    #[must_use]
+    pub fn of_threads(slots: u32) -> Self {
+        Self::of(slots, PER_THREAD)
+    }
+
+    fn of(slots: u32, each: u64) -> Self {
+        let need = u64::from(slots) * each;
         let promised = PROMISED.fetch_add(need, Ordering::Relaxed) + need;
         let limit = raise(promised);
         Self {
-            slots: fitting(limit, open(), slots),
+            slots: fitting(limit, open(), slots, each),
             wanted: slots,
+            each,
             limit,
             promised: need,
         }
@@ -73,8 +87,8 @@ impl Provision {
     pub fn shortfall(&self) -> Option<String> {
         let limit = self.limit.filter(|_| self.slots < self.wanted)?;
         Some(format!(
-            "{} of {} slots will work: a slot takes {PER_SLOT} descriptors of this process, which may open {limit} files and no more; raise the hard limit (`ulimit -Hn`), or ask for fewer (`max_workers`)",
-            self.slots, self.wanted
+            "{} of {} slots will work: a slot takes {} descriptors of this process, which may open {limit} files and no more; raise the hard limit (`ulimit -Hn`), or ask for fewer (`max_workers`)",
+            self.slots, self.wanted, self.each
         ))
     }
 }
@@ -140,12 +154,12 @@ fn above(limit: Option<u64>, other: Option<u64>) -> bool {
 }
 
 /// How many slots fit beside what is open.
-fn fitting(limit: Option<u64>, open: u64, slots: u32) -> u32 {
+fn fitting(limit: Option<u64>, open: u64, slots: u32, each: u64) -> u32 {
     let Some(limit) = limit else {
         return slots;
     };
     let rest = REST.min(limit / REST_SHARE);
-    let room = limit.saturating_sub(open + rest) / PER_SLOT;
+    let room = limit.saturating_sub(open + rest) / each;
     u32::try_from(room).map_or(slots, |room| room.clamp(1, slots.max(1)))
 }
 
@@ -189,13 +203,18 @@ mod tests {
 
     #[test]
     fn as_many_slots_as_fit_beside_what_is_open() {
-        assert_eq!(fitting(None, 10, 250), 250);
-        assert_eq!(fitting(Some(1 << 20), 10, 250), 250);
-        assert_eq!(fitting(Some(1024), 14, 250), 157);
-        assert_eq!(fitting(Some(1024), 14, 100), 100);
-        assert_eq!(fitting(Some(64), 14, 250), 7, "the rest has an eighth");
-        assert_eq!(fitting(Some(64), 200, 250), 1, "one at least");
-        assert_eq!(fitting(Some(u64::MAX), 10, u32::MAX), u32::MAX);
+        assert_eq!(fitting(None, 10, 250, PER_PROCESS), 250);
+        assert_eq!(fitting(Some(1 << 20), 10, 250, PER_PROCESS), 250);
+        assert_eq!(fitting(Some(1024), 14, 250, PER_PROCESS), 157);
+        assert_eq!(fitting(Some(1024), 14, 100, PER_PROCESS), 100);
+        assert_eq!(
+            fitting(Some(64), 14, 250, PER_PROCESS),
+            7,
+            "the rest has an eighth"
+        );
+        assert_eq!(fitting(Some(64), 200, 250, PER_PROCESS), 1, "one at least");
+        assert_eq!(fitting(Some(1024), 14, 300, PER_THREAD), 300);
+        assert_eq!(fitting(Some(u64::MAX), 10, u32::MAX, PER_PROCESS), u32::MAX);
     }
 
     #[test]
@@ -207,6 +226,7 @@ mod tests {
     #[test]
     fn fewer_slots_are_said_with_the_number_and_the_limit() {
         let provision = |slots| Provision {
+            each: PER_PROCESS,
             slots,
             wanted: 250,
             limit: Some(1024),

@@ -431,7 +431,7 @@ impl Driver {
         let front = state.flights.front();
         let tail = if !self.pipes.begun() {
             self.preface.lines()
-        } else if front.is_none() || state.tail.frame().is_none_or(|of| Some(of) == front) {
+        } else if front.is_none() || state.tail.frame() == front {
             state.tail.lines()
         } else {
             Vec::new()

@@ -14,8 +14,9 @@ const WAIT: Duration = Duration::from_secs(30);
 /// The same at a service. A pull that is given up stays open there, and what it is given then is leased to nobody: so a
 /// worker that leaves waits for its last one.
 const REMOTE_WAIT: Duration = Duration::from_secs(5);
-/// Within this the last pull is answered: services take up to two seconds more than they are asked for.
-pub(super) const LAST_PULL: Duration = Duration::from_secs(REMOTE_WAIT.as_secs() + 2);
+/// Within this the last pull is answered: services take up to two seconds more than they are asked for, and new leases
+/// may need a call of their own.
+pub(super) const LAST_PULL: Duration = Duration::from_secs(REMOTE_WAIT.as_secs() + 4);
 /// How long an answer may take beyond that, and that to an acknowledgement or a release.
 const ANSWER: Duration = Duration::from_secs(60);
 /// Delay before a failed acknowledgement is tried again.
@@ -24,13 +25,26 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// A pull under way: when it was sent, and its answer.
 pub(super) type Pull = BoxFuture<'static, (Instant, Result<Vec<Delivery>, QueueError>)>;
 
+/// A pull of tasks.
 pub(super) fn pull(queue: Arc<dyn Queue>, most: usize) -> Pull {
+    let wait = if queue.limits().remote {
+        REMOTE_WAIT
+    } else {
+        WAIT
+    };
+    pull_for(queue, most, wait)
+}
+
+/// A pull of control.
+pub(super) fn listen(queue: Arc<dyn Queue>, most: usize) -> Pull {
+    pull_for(queue, most, WAIT)
+}
+
+fn pull_for(queue: Arc<dyn Queue>, most: usize, wait: Duration) -> Pull {
     Box::pin(async move {
         let sent = Instant::now();
         // An empty pull is news too: the master redrives by it, in leases.
-        let limits = queue.limits();
-        let wait = if limits.remote { REMOTE_WAIT } else { WAIT };
-        let wait = wait.min(limits.lease);
+        let wait = wait.min(queue.limits().lease);
         let answer = timeout(wait + ANSWER, queue.take(most, wait)).await;
         let answer = answer.unwrap_or_else(|_| {
             Err(QueueError::Unavailable {
@@ -42,10 +56,11 @@ pub(super) fn pull(queue: Arc<dyn Queue>, most: usize) -> Pull {
     })
 }
 
-pub(super) fn pull_later(queue: Arc<dyn Queue>, most: usize, delay: Duration) -> Pull {
+/// The same as a pull, after a while.
+pub(super) fn later(pull: Pull, delay: Duration) -> Pull {
     Box::pin(async move {
         sleep(delay).await;
-        pull(queue, most.max(1)).await
+        pull.await
     })
 }
 

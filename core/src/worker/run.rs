@@ -31,7 +31,7 @@ use super::effect::{Effect, Probe, Receipt};
 use super::foreign::Foreign;
 use super::keeper::{Keeper, News};
 use super::printed::{OutputSink, Printed};
-use super::pull::{LAST_PULL, Pull, pull, pulled};
+use super::pull::{LAST_PULL, Pull, listen, pulled};
 use super::state::{Lookup, Settings, State};
 
 /// Most slot events taken in at once.
@@ -124,6 +124,8 @@ struct RunningWorker {
     results: Publisher<Receipt>,
     tasks: Publisher<Receipt>,
     pull: Option<Pull>,
+    /// When that pull is sent.
+    pull_sent: Instant,
     /// Until when that pull is waited for by a worker that leaves.
     pull_until: Option<Instant>,
     /// How many parcels of that pull are taken in.
@@ -212,12 +214,13 @@ impl RunningWorker {
             results: Publisher::new(worker.queues.results.clone()),
             tasks: Publisher::new(worker.queues.tasks.clone()),
             pull: None,
+            pull_sent: Instant::now(),
             pull_until: None,
             room: 0,
             refused_pulls: Refusals::default(),
             refused_control: Refusals::default(),
             broker_timeout: worker.conduct.broker_timeout.unwrap_or(BROKER_TIMEOUT),
-            control: pull(worker.queues.control.clone(), 64),
+            control: listen(worker.queues.control.clone(), 64),
             answers: FuturesUnordered::new(),
             events,
             events_tx,
@@ -376,6 +379,10 @@ impl RunningWorker {
 
     fn leave(&mut self, left: Left) {
         if self.left.is_none() {
+            if self.pull_sent > Instant::now() {
+                // It would only be left open.
+                self.pull = None;
+            }
             self.pull_until = self.waits_for_pull(&left);
             self.left = Some(left);
         }

@@ -119,6 +119,7 @@ impl RunningDispatch {
         }
         let queue = self.queues.results.clone();
         while Instant::now() < end
+            && self.hears_out()
             && let Ok(Ok(said)) = timeout(HEAR_OUT, queue.take(PULL_MOST, QUIET)).await
             && !said.is_empty()
         {
@@ -147,7 +148,7 @@ impl RunningDispatch {
             left_out: 0,
         };
         let said = self.queues.results.put(vec![nothing.message(&self.seal)]);
-        // Without it the pull is answered when its time is over.
+        // The right to publish there may be missing. Then the pull is answered when its time is over.
         timeout(HEAR_OUT, said).await.ok();
     }
 

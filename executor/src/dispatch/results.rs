@@ -12,6 +12,8 @@ use super::{Pull, RunningDispatch};
 
 /// How long one pull of results waits.
 const PULL_WAIT: Duration = Duration::from_secs(30);
+/// The same on names that outlive the run: its last pull is waited for.
+const SHORT_WAIT: Duration = Duration::from_secs(5);
 /// How long an answer may take beyond that, and that to an acknowledgement.
 const ANSWER: Duration = Duration::from_secs(60);
 /// Most messages of results taken at once.
@@ -25,7 +27,7 @@ impl RunningDispatch {
             Err(error) => return self.on_refused_pull(now, &error),
         };
         self.refused_pulls.served();
-        self.pull = pull(queue);
+        self.pull = pull(queue, self.results_outlive);
         self.state.set_caught_up(deliveries.len() < PULL_MOST);
         let mut leases = Vec::with_capacity(deliveries.len());
         for Delivery { lease, body } in deliveries {
@@ -56,10 +58,10 @@ impl RunningDispatch {
             let reason = format!("the results' queue gives nothing any more: {error}");
             self.break_pool(&reason);
         }
-        let queue = self.queues.results.clone();
+        let next = pull(self.queues.results.clone(), self.results_outlive);
         self.pull = Box::pin(async move {
             sleep(pause.unwrap_or(PULL_WAIT)).await;
-            pull(queue).await
+            next.await
         });
     }
 
@@ -102,13 +104,14 @@ impl RunningDispatch {
     }
 }
 
-pub(super) fn pull(queue: Arc<dyn Queue>) -> Pull {
+pub(super) fn pull(queue: Arc<dyn Queue>, outlives: bool) -> Pull {
+    let wait = if outlives { SHORT_WAIT } else { PULL_WAIT };
     Box::pin(async move {
-        let answer = timeout(PULL_WAIT + ANSWER, queue.take(PULL_MOST, PULL_WAIT)).await;
+        let answer = timeout(wait + ANSWER, queue.take(PULL_MOST, wait)).await;
         answer.unwrap_or_else(|_| {
             Err(QueueError::Unavailable {
                 queue: format!("{queue:?}"),
-                reason: format!("no answer to a pull within {:?}", PULL_WAIT + ANSWER),
+                reason: format!("no answer to a pull within {:?}", wait + ANSWER),
             })
         })
     })

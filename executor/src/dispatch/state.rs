@@ -85,6 +85,8 @@ struct WorkerState {
     greeted: Option<Instant>,
     /// Whether it said that its slots do not start.
     unfit: bool,
+    /// Whether it told of tasks that run: its slots start.
+    proven: bool,
 }
 
 impl WorkerState {
@@ -98,6 +100,7 @@ impl WorkerState {
             gone: false,
             greeted: None,
             unfit: false,
+            proven: false,
         }
     }
 }
@@ -299,6 +302,7 @@ impl State {
         } else if alive.empty_pulls > 0 {
             worker.hungry = Some(now);
         }
+        worker.proven |= alive.running > 0;
         worker.holds = alive.held;
         self.fleet_orders.extend(name.map(FleetOrder::Heard));
     }

@@ -84,11 +84,16 @@ impl AttemptReport {
         attempts.push(story);
     }
 
-    /// How many attempts these are, with those that were not kept.
-    pub(crate) fn count(attempts: &[Self]) -> usize {
-        let newest = attempts.last().filter(|_| attempts.len() >= KEPT);
-        let number = newest.map_or(0, |newest| newest.attempt.0);
-        usize::try_from(number).map_or(attempts.len(), |number| number.max(attempts.len()))
+    /// How many attempts these are, with those that were not kept, and whether that is exact: executions that were lost
+    /// share an attempt's number.
+    pub(crate) fn count(attempts: &[Self]) -> (usize, bool) {
+        let kept = attempts.len();
+        let newest = attempts.last().filter(|_| kept >= KEPT);
+        let number = newest.and_then(|newest| usize::try_from(newest.attempt.0).ok());
+        match number {
+            Some(number) => (number.max(kept), number > kept),
+            None => (kept, true),
+        }
     }
 
     /// Keeps less of what it says.
@@ -166,14 +171,16 @@ mod tests {
         for n in 1..=63 {
             AttemptReport::keep(&mut attempts, story(n));
         }
-        assert_eq!(AttemptReport::count(&attempts), 63);
+        assert_eq!(AttemptReport::count(&attempts), (63, true));
         for n in 64..=1_000 {
             AttemptReport::keep(&mut attempts, story(n));
         }
-        assert_eq!(AttemptReport::count(&attempts), 1_000);
+        assert_eq!(AttemptReport::count(&attempts), (1_000, true));
         let numbers: Vec<_> = attempts.iter().map(|story| story.attempt.0).collect();
         let kept: Vec<_> = (1..=16).chain(953..=1_000).collect();
         assert_eq!(numbers, kept);
-        assert_eq!(AttemptReport::count(&[]), 0);
+        assert_eq!(AttemptReport::count(&[]), (0, true));
+        AttemptReport::keep(&mut attempts, story(20));
+        assert_eq!(AttemptReport::count(&attempts), (64, false));
     }
 }

@@ -185,8 +185,7 @@ impl TaskError {
         &self.0.message
     }
 
-    /// The attempts that gave no result, oldest first; empty when none began. Of more than 64 the first 16 and the last 48;
-    /// their numbers tell how many there were.
+    /// The attempts that gave no result, oldest first; empty when none began. Of more than 64 the first 16 and the last 48.
     #[must_use]
     pub fn attempts(&self) -> &[AttemptReport] {
         &self.0.attempts
@@ -205,9 +204,10 @@ impl fmt::Display for TaskError {
         }
         write!(f, " {}", kind.phrase())?;
         match AttemptReport::count(&self.0.attempts) {
-            0 => {}
-            1 => f.write_str(" after 1 attempt")?,
-            attempts => write!(f, " after {attempts} attempts")?,
+            (0, _) => {}
+            (1, _) => f.write_str(" after 1 attempt")?,
+            (attempts, true) => write!(f, " after {attempts} attempts")?,
+            (attempts, false) => write!(f, " after {attempts} attempts or more")?,
         }
         if !self.0.message.is_empty() {
             write!(f, ": {}", self.0.message)?;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use podpool_core::forked::Origin;
 use tracing::callsite::rebuild_interest_cache;
 use tracing::dispatcher::{Dispatch, get_default, with_default};
 use tracing::span::{Attributes, Id, Record};
@@ -19,6 +20,7 @@ pub(super) struct Deliver {
     target: Target,
     /// Our spans, and what the subscriber calls them.
     spans: HashMap<u64, Span>,
+    origin: Origin,
 }
 
 struct Span {
@@ -50,6 +52,8 @@ impl Consumer<Item> for Deliver {
             if let Err(panic) = given {
                 std::mem::forget(panic);
             }
+            // A child that it forked would give it the next ones again.
+            self.origin.end_copy();
         }
     }
 }
@@ -59,6 +63,7 @@ impl Deliver {
         Self {
             target,
             spans: HashMap::new(),
+            origin: Origin::here(),
         }
     }
 

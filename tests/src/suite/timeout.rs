@@ -54,9 +54,9 @@ pub async fn queueing_does_not_count(bed: Bed) {
     let mut held = pool.submit(tasks::hold(gate.address(), 0));
     let guest = gate.arrival().await;
     let queued: Vec<_> = (0..5)
-        .map(|n| pool.submit(tasks::echo_async(n).timeout(bed.short())))
+        .map(|n| pool.submit(tasks::echo_async(n).timeout(4 * bed.short())))
         .collect();
-    let waited = held.result(2 * bed.short()).await;
+    let waited = held.result(5 * bed.short()).await;
     assert!(waited.is_err(), "it went through the gate: {waited:?}");
     guest.let_go();
     within("the holder", held).await.unwrap();

@@ -7,11 +7,12 @@ use tracing::{debug, warn};
 
 use crate::envelope::Message;
 use crate::envelope::reference::Content;
+use crate::instant::after;
 use crate::queue::{Delivery, QueueError};
 
 use super::super::conduct::Left;
 use super::super::foreign::Fate;
-use super::super::pull::{pull, pull_later};
+use super::super::pull::{later, pull};
 use super::RunningWorker;
 
 impl RunningWorker {
@@ -22,6 +23,7 @@ impl RunningWorker {
         if self.pull.is_none() && wanted > 0 && self.left.is_none() && ready {
             self.room = wanted;
             let most = self.foreign.most(wanted);
+            self.pull_sent = now;
             self.pull = Some(pull(self.worker.queues.tasks.clone(), most));
         }
     }
@@ -161,6 +163,7 @@ impl RunningWorker {
     fn pull_after(&mut self, pause: Duration) {
         let queue = self.worker.queues.tasks.clone();
         self.room = self.state.wants().max(1);
-        self.pull = Some(pull_later(queue, self.room, pause));
+        self.pull_sent = after(Instant::now(), pause);
+        self.pull = Some(later(pull(queue, self.room), pause));
     }
 }

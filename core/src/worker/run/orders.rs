@@ -8,7 +8,7 @@ use crate::instant::after;
 use crate::queue::{Delivery, QueueError};
 
 use super::super::conduct::Left;
-use super::super::pull::{acknowledge_once, pull, pull_later};
+use super::super::pull::{acknowledge_once, later, listen};
 use super::{LAST_WORDS, Order, RunningWorker};
 
 impl RunningWorker {
@@ -19,7 +19,7 @@ impl RunningWorker {
             Err(error) => return self.on_refused_control(now, &error),
         };
         self.refused_control.served();
-        self.control = pull(queue.clone(), 64);
+        self.control = listen(queue.clone(), 64);
         let mut leases = Vec::with_capacity(deliveries.len());
         for Delivery { lease, body } in deliveries {
             leases.push(lease);
@@ -48,7 +48,7 @@ impl RunningWorker {
             self.leave(Left::Unreachable(reason));
         }
         let queue = self.worker.queues.control.clone();
-        self.control = pull_later(queue, 64, pause.unwrap_or(LAST_WORDS));
+        self.control = later(listen(queue, 64), pause.unwrap_or(LAST_WORDS));
     }
 
     /// The master's word. One of another run, or an older one, says nothing.

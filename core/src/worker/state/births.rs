@@ -117,9 +117,10 @@ impl Births {
         dues.into_iter().flatten().min()
     }
 
-    /// Whether slots that are missing cannot be had at present.
+    /// Whether slots that are missing cannot be had at present. Once the delay is over the worker wants work for one more:
+    /// only with that a start is tried.
     pub(super) const fn are_held_up(&self) -> bool {
-        self.due.is_some() || self.shortage.lasts()
+        self.due.is_some() || self.shortage.due().is_some()
     }
 
     /// A delay is over. True once.
@@ -224,11 +225,11 @@ mod tests {
             [0, 1].map(|starting| births.room(now, starting, true)),
             [1, 0]
         );
+        assert!(!births.are_held_up(), "work is wanted for one more try");
         births.succeeded(SlotId(2));
-        assert!(births.are_held_up(), "it was started before");
+        assert_eq!(births.room(now, 1, true), 0, "it was started before");
         assert_eq!(births.failed(now, Stillbirth::Died, false), Next::AtOnce);
         births.succeeded(SlotId(40));
-        assert!(!births.are_held_up());
         assert_eq!(births.room(now, 9, false), usize::MAX);
     }
 

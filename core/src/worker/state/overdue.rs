@@ -37,9 +37,14 @@ impl SlotState {
 
     /// The same for a kill; one that is under way is not given more time.
     fn ask_to_die(&mut self, now: Instant) {
-        if !matches!(self.asked, Some((Request::Die, _))) {
+        if !self.is_dying() {
             self.ask(Request::Die, now, DIES);
         }
+    }
+
+    /// Whether it was killed.
+    pub(super) const fn is_dying(&self) -> bool {
+        matches!(self.asked, Some((Request::Die, _)))
     }
 }
 
@@ -58,6 +63,9 @@ impl State {
         let time = self.exit_time();
         let slot = &mut self.slots[at];
         slot.phase = Phase::Leaving;
+        if slot.is_dying() {
+            return;
+        }
         slot.ask(Request::Exit, now, time);
         slot.place_until = Some(after(now, EXITS));
     }

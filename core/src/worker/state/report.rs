@@ -97,6 +97,7 @@ impl State {
     fn on_ready(&mut self, id: SlotId) {
         if let Some(slot) = self.slot_mut(id)
             && slot.phase == Phase::Starting
+            && !slot.is_dying()
         {
             slot.phase = Phase::Ready;
             slot.asked = None;
@@ -110,8 +111,10 @@ impl State {
         let Some(at) = self.slots.iter().position(|slot| slot.id == id) else {
             return;
         };
-        if self.slots[at].sentence.take().is_none() {
-            self.exits_itself(at, now);
+        match self.slots[at].sentence {
+            None => self.exits_itself(at, now),
+            Some(Sentence::NeverReady) => self.slots[at].sentence = None,
+            Some(_) => return,
         }
         self.on_stillborn(now, stillbirth(id, &failure), failure);
     }

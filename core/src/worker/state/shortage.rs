@@ -95,11 +95,6 @@ impl Shortage {
         }
     }
 
-    /// Whether it lasts.
-    pub(super) const fn lasts(&self) -> bool {
-        self.failed.is_some()
-    }
-
     /// When the next start may be tried, while it may not.
     pub(super) const fn due(&self) -> Option<Instant> {
         self.due
@@ -157,9 +152,9 @@ mod tests {
         let mut shortage = Shortage::default();
         shortage.failed(now, SlotId(5), true);
         shortage.succeeded(SlotId(4));
-        assert!(shortage.lasts());
+        assert!(shortage.failed.is_some());
         shortage.succeeded(SlotId(6));
-        assert!(!shortage.lasts());
+        assert!(shortage.failed.is_none());
         assert_eq!((shortage.due(), shortage.room(now, 9)), (None, usize::MAX));
         assert_eq!(shortage.failed(now, SlotId(7), true), later(50 * MS, false));
     }

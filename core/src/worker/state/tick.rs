@@ -165,9 +165,11 @@ impl State {
     /// not waited for.
     fn every_slot_is_busy(&self) -> bool {
         let busy = self.slots.iter().filter(|slot| slot.is_busy()).count();
-        let starting = self.slots.iter().any(SlotState::is_changing);
-        let missing = self.births.are_held_up() && !starting && busy > 0;
-        busy >= self.settings.slots as usize || (missing && self.idle_slots() == 0)
+        busy >= self.settings.slots as usize
+            || (busy > 0
+                && self.births.are_held_up()
+                && self.idle_slots() == 0
+                && !self.slots.iter().any(SlotState::is_changing))
     }
 
     fn put_back_old(&mut self, now: Instant) {

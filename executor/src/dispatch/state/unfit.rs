@@ -65,17 +65,18 @@ impl State {
 
     /// Whether no worker is fit, and as many as are wanted have been tried in a row: until then others may be starting.
     /// Where they are replaced one by one, another is always there that has not said so yet. So when three times as many
-    /// were tried, those that came after the first of them are fit only once they have had time to say so.
+    /// were tried, those that came after the first of them are fit only once they run something, or have had time to say so.
     fn has_no_fit_worker(&self, now: Instant) -> bool {
         let workers = self.settings.workers.max(1);
         let slots = self.settings.slots.div_ceil(workers).max(1);
         let wanted = self.unfinished().div_ceil(slots).clamp(1, workers);
         let since = self.unfit.first().map_or(now, |(_, since)| *since);
         let many = self.unfit.len() >= wanted.saturating_mul(3);
-        let proven = |greeted: Instant| greeted <= since || now - greeted > STARTS;
-        let mut living = self.workers.values().filter(|worker| !worker.gone);
-        let fit =
-            living.any(|worker| !worker.unfit && (!many || worker.greeted.is_none_or(proven)));
+        let old = |greeted: Instant| greeted <= since || now - greeted > STARTS;
+        let fit = self.workers.values().any(|worker| {
+            let trusted = !many || worker.proven || worker.greeted.is_none_or(old);
+            !worker.gone && !worker.unfit && trusted
+        });
         !fit && self.unfit.len() >= wanted
     }
 }

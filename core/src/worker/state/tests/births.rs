@@ -4,6 +4,7 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::slot::{EXIT_SHORTAGE, StartError};
+use crate::worker::state::slots::Phase;
 
 impl Bed {
     /// A slot is ready, or dies before.
@@ -19,6 +20,13 @@ impl Bed {
             self.state.on_slot(self.now, id, refused, &self.script);
         }
         self.exit(id, Exit::Code(1), None);
+    }
+
+    /// The slots that start.
+    pub(super) fn starting(&self) -> Vec<SlotId> {
+        let starting = self.state.slots.iter();
+        let starting = starting.filter(|slot| slot.phase == Phase::Starting);
+        starting.map(|slot| slot.id).collect()
     }
 
     /// Goes to the next deadline and does what is due then. Gives how long that took.
@@ -293,4 +301,39 @@ async fn a_batch_does_not_wait_for_slots_that_cannot_start() {
     }
     assert_eq!(bed.releases, ["b"], "another worker may have a slot for it");
     assert!(bed.now - began <= 3 * SECOND, "{:?}", bed.now - began);
+}
+
+/// Its work was given back meanwhile: with the end of the delay the worker wants some again, and tries a start with it.
+#[tokio::test(start_paused = true)]
+async fn a_shortage_that_lasts_longer_than_work_waits_ends_too() {
+    let mut bed = bed(2);
+    bed.deaf = true;
+    bed.parcel("a", "fast", 0, 1, false);
+    bed.parcel("b", "fast", 1, 1, false);
+    let starting = bed.starting();
+    assert_eq!(starting.len(), 2);
+    let ready = SlotEvent::Ready;
+    bed.state.on_slot(bed.now, starting[0], ready, &bed.script);
+    let refused = || StartError::Refused {
+        what: "a thread",
+        source: Errno::AGAIN.into(),
+    };
+    bed.state.on_start_failed(bed.now, starting[1], &refused());
+    bed.settle();
+    while bed.releases.is_empty() {
+        bed.wait();
+        for slot in bed.starting() {
+            bed.state.on_start_failed(bed.now, slot, &refused());
+            bed.settle();
+        }
+    }
+    assert_eq!(bed.state.wants(), 0, "nothing starts at present");
+    while let Some(due) = bed.state.births.due() {
+        bed.now = due;
+        bed.tick();
+    }
+    assert_eq!(bed.state.wants(), 1);
+    bed.deaf = false;
+    bed.parcel("b", "fast", 1, 1, false);
+    assert_eq!(bed.busy().len(), 2, "the shortage has passed");
 }

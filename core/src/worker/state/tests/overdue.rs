@@ -1,7 +1,6 @@
 //! Slots that do not do what they are asked for.
 
 use super::*;
-use crate::worker::state::slots::Phase;
 
 /// How long a slot that was told to exit keeps its place.
 const PLACE: Duration = Duration::from_millis(500);
@@ -61,14 +60,7 @@ async fn slots_that_do_not_exit_are_as_many_as_the_others_at_most() {
     }
     let mut most = 0;
     for _ in 0..200 {
-        let starting: Vec<_> = bed
-            .state
-            .slots
-            .iter()
-            .filter(|slot| slot.phase == Phase::Starting)
-            .map(|slot| slot.id)
-            .collect();
-        for id in starting {
+        for id in bed.starting() {
             bed.state
                 .on_slot(bed.now, id, SlotEvent::Ready, &bed.script);
             bed.settle();
@@ -235,4 +227,27 @@ async fn a_late_start_that_says_why_counts_once() {
     }
     assert_eq!(bed.causes(), [], "three in a row would break the worker");
     assert_eq!(bed.started, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_keeps_its_deadline_whatever_the_slot_says_afterwards() {
+    for says in [
+        SlotEvent::Ready,
+        SlotEvent::SetupFailed(Failure::new(Cause::Failed, "no licence")),
+    ] {
+        let mut bed = bed(1);
+        bed.state.settings.grace = Duration::MAX;
+        bed.deaf = true;
+        bed.parcel("a", "fast", 0, 1, false);
+        for event in [SlotEvent::Killed, says] {
+            bed.state.on_slot(bed.now, S0, event, &bed.script);
+            bed.settle();
+        }
+        assert_eq!(bed.busy(), [], "it gets nothing");
+        let before = bed.started;
+        while bed.state.slots.iter().any(|slot| slot.id == S0) {
+            bed.wait();
+        }
+        assert!(bed.started > before, "another starts");
+    }
 }
