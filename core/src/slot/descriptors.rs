@@ -18,7 +18,7 @@ use super::desk::lock;
 /// process.
 const PER_PROCESS: u64 = 6;
 /// Descriptors of a slot that is a thread: what the runtime of its async tasks opens.
-const PER_THREAD: u64 = 3;
+const PER_THREAD: u64 = 5;
 /// What the rest of the program gets at least: sockets and files of its own, and what a start needs for a moment.
 const REST: u64 = 64;
 /// The share of a small limit that the rest gets instead.
@@ -213,7 +213,7 @@ mod tests {
             "the rest has an eighth"
         );
         assert_eq!(fitting(Some(64), 200, 250, PER_PROCESS), 1, "one at least");
-        assert_eq!(fitting(Some(1024), 14, 300, PER_THREAD), 300);
+        assert_eq!(fitting(Some(1024), 14, 180, PER_THREAD), 180);
         assert_eq!(fitting(Some(u64::MAX), 10, u32::MAX, PER_PROCESS), u32::MAX);
     }
 
