@@ -21,6 +21,10 @@ fn spent() -> Duration {
     Duration::try_from(time).unwrap()
 }
 
+/// How often a comparison is made until one is below [`MOST`]. A machine whose caches others use fails one now and then;
+/// what is quadratic fails each.
+const TRIES: u32 = 5;
+
 /// Prepares and then measures with `SOME` and [`TIMES`] as many, the better of two, and compares.
 fn is_linear<T>(what: &str, prepare: impl Fn(u64) -> T, work: impl Fn(&mut T, u64)) {
     let cost = |n: u64| {
@@ -32,12 +36,15 @@ fn is_linear<T>(what: &str, prepare: impl Fn(u64) -> T, work: impl Fn(&mut T, u6
         };
         (0..2).map(|_| once()).min().unwrap().as_secs_f64()
     };
-    let (some, more) = (cost(SOME), cost(TIMES * SOME));
-    let times = more / some;
-    println!("{what}: {times:.1}, {some:.4} s and {more:.4} s");
+    let compare = || {
+        let (some, more) = (cost(SOME), cost(TIMES * SOME));
+        let times = more / some;
+        println!("{what}: {times:.1}, {some:.4} s and {more:.4} s");
+        times
+    };
     assert!(
-        times < MOST,
-        "{what}: {TIMES} times as many cost {times:.1} times as much"
+        (0..TRIES).any(|_| compare() < MOST),
+        "{what}: {TIMES} times as many cost at least {MOST} times as much, {TRIES} times in a row"
     );
 }
 
