@@ -16,6 +16,7 @@ pub mod inherited;
 pub mod init;
 pub mod instant;
 pub mod metrics;
+pub mod notice;
 pub mod outcome;
 pub mod panics;
 pub mod permanent;
