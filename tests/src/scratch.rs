@@ -1,5 +1,6 @@
 //! A directory of a test.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,13 +16,17 @@ impl Scratch {
     #[must_use]
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("podpool-{}-{count}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        if let Err(error) = std::fs::create_dir_all(&path) {
-            panic!("{} cannot be made: {error}", path.display());
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("podpool-{}-{count}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Self(path),
+                // A program that was killed left it, and had the same id.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("{} cannot be made: {error}", path.display()),
+            }
         }
-        Self(path)
     }
 
     /// Its path.
