@@ -15,6 +15,7 @@ mod in_process;
 #[cfg(unix)]
 mod memory;
 #[cfg(unix)]
+mod out_of_memory;
 mod output;
 mod panics;
 #[cfg(unix)]
@@ -53,6 +54,7 @@ pub(crate) use self::descriptors::restore;
 pub use self::in_process::abandoned;
 #[cfg(unix)]
 pub use self::memory::memory_is_told;
+pub use self::out_of_memory::OutOfMemory;
 #[cfg(unix)]
 pub(crate) use self::socket::is_local_socket;
 pub(crate) use self::start_error::EXIT_SHORTAGE;
@@ -210,8 +212,8 @@ pub enum SlotEvent {
         /// The highest number of resident bytes that was seen, at the latest before a kill: what has died cannot be
         /// looked at.
         peak_rss: Option<u64>,
-        /// Whether it died for want of memory.
-        out_of_memory: bool,
+        /// What it met, if it died for want of memory.
+        out_of_memory: Option<OutOfMemory>,
         /// Whether its process came to [`init`](crate::init) and took its set-up.
         reached_init: bool,
     },

@@ -20,8 +20,8 @@ use podpool_core::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
 use podpool_core::outcome::{Cause, Exit, Failure};
 use podpool_core::registry::Registry;
 use podpool_core::slot::{
-    Frame, Launch, OutputLimits, Program, Running, Setup, Slot, SlotEvent, SlotId, Stream,
-    abandoned,
+    Frame, Launch, OutOfMemory, OutputLimits, Program, Running, Setup, Slot, SlotEvent, SlotId,
+    Stream, abandoned,
 };
 use podpool_core::task::{Call, Place, TaskContext};
 use podpool_macros::task;
@@ -283,7 +283,7 @@ struct Ended {
     pid: Option<u32>,
     tail: Vec<String>,
     peak_rss: Option<u64>,
-    out_of_memory: bool,
+    out_of_memory: Option<OutOfMemory>,
 }
 
 /// The wall clock says that it was a moment ago.
@@ -544,7 +544,7 @@ async fn a_crash_names_the_task_and_its_last_words() {
         (9, 17, false)
     );
     assert_eq!(ended.tail, ["last words"]);
-    assert!(!ended.out_of_memory);
+    assert_eq!(ended.out_of_memory, None);
     assert_eq!(rig.printed, [(Stream::Stdout, "last words".to_owned())]);
 }
 
@@ -582,7 +582,7 @@ async fn a_stack_overflow_is_a_crash() {
             .any(|line| line.contains("overflowed its stack")),
         "{ended:?}"
     );
-    assert!(!ended.out_of_memory);
+    assert_eq!(ended.out_of_memory, None);
 }
 
 #[tokio::test]
@@ -603,7 +603,7 @@ async fn a_task_that_hangs_is_killed() {
     let ended = rig.ended().await;
     assert_eq!(ended.exit, Exit::Signal(9));
     assert_eq!(ended.running.map(|r| r.index), Some(2));
-    assert!(!ended.out_of_memory);
+    assert_eq!(ended.out_of_memory, None);
 }
 
 #[tokio::test]
@@ -726,7 +726,7 @@ async fn a_slot_past_its_memory_is_stopped() {
     assert_eq!(rig.one(1, tasks::claims(32)).await, 32 << 20);
     rig.run(2, [tasks::hogs(1024, 4)]);
     let ended = rig.ended().await;
-    assert!(ended.out_of_memory, "{ended:?}");
+    assert_eq!(ended.out_of_memory, Some(OutOfMemory::OfSlot(128 << 20)));
     assert_eq!(ended.exit, Exit::Signal(9));
     assert!(
         rig.killed,
@@ -737,7 +737,7 @@ async fn a_slot_past_its_memory_is_stopped() {
     let mut rig = Rig::ready(process(), limited()).await;
     rig.run(1, [tasks::claims(2048)]);
     let ended = rig.ended().await;
-    assert!(ended.out_of_memory, "{ended:?}");
+    assert_eq!(ended.out_of_memory, Some(OutOfMemory::OfSlot(128 << 20)));
     assert_eq!(ended.exit, Exit::Signal(6));
     assert!(
         ended.tail[0].starts_with("memory allocation of"),
@@ -758,7 +758,7 @@ async fn a_limit_of_a_frame_counts_while_it_runs() {
     assert_eq!(rig.one(2, tasks::hogs(256, 8)).await, 32);
     rig.slot.run(limited(3, tasks::hogs(1024, 4)));
     let ended = rig.ended().await;
-    assert!(ended.out_of_memory, "{ended:?}");
+    assert_eq!(ended.out_of_memory, Some(OutOfMemory::OfTask(128 << 20)));
     assert_eq!(ended.exit, Exit::Signal(9));
     assert_eq!(ended.running.map(|running| running.frame), Some(3));
     assert!(ended.peak_rss.unwrap() > 128 << 20);

@@ -31,7 +31,7 @@ use super::memory::{self, Death};
 use super::output::Tail;
 use super::spawn::Started;
 use super::wire::{self, Garbled, Head, Inbox, Type};
-use super::{OutputLimits, SlotEvent, SlotId, StartError, output, progress};
+use super::{OutOfMemory, OutputLimits, SlotEvent, SlotId, StartError, output, progress};
 
 mod death;
 mod handle;
@@ -383,8 +383,12 @@ impl Driver {
         let mut state = lock(&shared.state);
         // A task whose limit is below what the idle slot took is rejected by the slot, with both numbers.
         let kept = |limit: &u64| self.resting.is_none_or(|resting| *limit > resting);
-        let limits = [self.verdict.limit, state.flights.limit().filter(kept)];
-        let Some(limit) = limits.into_iter().flatten().min() else {
+        let slots = self.verdict.limit.map(OutOfMemory::OfSlot);
+        let tasks = state.flights.limit().filter(kept);
+        let tasks = tasks.map(OutOfMemory::OfTask);
+        let lowest = [slots, tasks].into_iter().flatten();
+        let lowest = lowest.filter_map(|met| Some((met.limit()?, met)));
+        let Some((limit, met)) = lowest.min_by_key(|(limit, _)| *limit) else {
             if !state.flights.has_limit() {
                 shared.limited.store(false, Ordering::Release);
                 self.sampler = None;
@@ -405,8 +409,8 @@ impl Driver {
         // A slot that takes more than its limit before its first task says so itself, with both numbers.
         let margin = if self.ready { 0 } else { UNREADY };
         let most = limit.saturating_add(margin);
-        if resident.is_some_and(|resident| resident > most) && !self.verdict.over_limit {
-            self.verdict.over_limit = true;
+        if resident.is_some_and(|resident| resident > most) && self.verdict.over.is_none() {
+            self.verdict.over = Some(met);
             self.verdict.frame_then = state.flights.front();
             shared.kill(&mut state);
             self.sink.send(SlotEvent::Killed);
@@ -439,14 +443,18 @@ impl Driver {
         self.verdict.frame_now = front;
         let innocent = self.confessed || self.verdict.is_of_another();
         let running = state.flights.running(cell).filter(|_| !innocent);
+        let out_of_memory = self.verdict.out_of_memory(exit);
         self.sink.send(SlotEvent::Exited {
             exit,
             running,
             started: running.and_then(|running| wall_clock(running.since)),
             pid: u32::try_from(self.shared.pid.as_raw_nonzero().get()).ok(),
             tail,
-            peak_rss: state.peak,
-            out_of_memory: self.verdict.is_out_of_memory(exit),
+            // Without a limit of ours it was looked at when the task was sent, which tells nothing of its end.
+            peak_rss: state
+                .peak
+                .filter(|_| !matches!(out_of_memory, Some(OutOfMemory::OfGroup(_)))),
+            out_of_memory,
             reached_init: self.pipes.begun(),
         });
     }

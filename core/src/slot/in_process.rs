@@ -95,7 +95,7 @@ impl Shared {
             pid: None,
             tail: Vec::new(),
             peak_rss: None,
-            out_of_memory: false,
+            out_of_memory: None,
             reached_init: true,
         });
     }

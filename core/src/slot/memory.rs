@@ -1,8 +1,11 @@
 //! How much memory a slot's process uses, the stop that the kernel enforces, and whether a death was for want of it.
 
 use std::fs;
+use std::path::Path;
 
 use crate::outcome::Exit;
+
+use super::OutOfMemory;
 
 /// What a process may claim beyond its limit before the kernel refuses: the sampler should be first, and for the kernel
 /// stacks of threads and pages that were never touched count as data. It is room for the stacks of 500 threads of std's,
@@ -137,6 +140,27 @@ fn kill_counts(group: &str) -> Vec<String> {
     unified.into_iter().chain(older).collect()
 }
 
+/// The memory limit of this process's control group, in bytes, if it has one that can be read.
+fn group_limit() -> Option<u64> {
+    let group = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let counts = kill_counts(&group);
+    counts.iter().find_map(|path| {
+        let path = Path::new(path);
+        let name = if path.ends_with("memory.events") {
+            "memory.max"
+        } else {
+            "memory.limit_in_bytes"
+        };
+        told_limit(&fs::read_to_string(path.with_file_name(name)).ok()?)
+    })
+}
+
+/// `max`, and what the older version says in its place, is no limit.
+fn told_limit(text: &str) -> Option<u64> {
+    let limit = text.trim().parse::<u64>().ok()?;
+    (limit < 1 << 60).then_some(limit)
+}
+
 fn told_kills(events: &str) -> Option<u64> {
     let line = events
         .lines()
@@ -147,8 +171,8 @@ fn told_kills(events: &str) -> Option<u64> {
 /// What is known about the memory of a process that died.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Death {
-    /// The sampler killed it.
-    pub(super) over_limit: bool,
+    /// The limit for which the sampler killed it.
+    pub(super) over: Option<OutOfMemory>,
     /// The frame that ran when the sampler did.
     pub(super) frame_then: Option<u64>,
     /// The frame that ran when the process died.
@@ -168,20 +192,25 @@ pub(super) struct Death {
 impl Death {
     /// Whether the sampler killed it for the sake of a frame that had ended by then: what it met is not to blame.
     pub(super) fn is_of_another(&self) -> bool {
-        self.over_limit && self.frame_then != self.frame_now
+        self.over.is_some() && self.frame_then != self.frame_now
     }
 
-    /// Whether the process died for want of memory.
-    pub(super) fn is_out_of_memory(&self, exit: Exit) -> bool {
+    /// What the process met, if it died for want of memory.
+    pub(super) fn out_of_memory(&self, exit: Exit) -> Option<OutOfMemory> {
+        let slots = self.limit.map(OutOfMemory::OfSlot);
         let near = match (self.limit, self.peak) {
             (Some(limit), Some(peak)) => peak >= limit - limit / 10,
             _ => false,
         };
         match exit {
-            _ if self.over_limit => !self.is_of_another(),
-            Exit::Signal(SIGABRT) => self.allocation_failed || near,
-            Exit::Signal(SIGKILL) => self.kernel_killed && !self.killed,
-            Exit::Code(_) | Exit::Signal(_) => false,
+            _ if self.over.is_some() => self.over.filter(|_| !self.is_of_another()),
+            Exit::Signal(SIGABRT) if self.allocation_failed || near => {
+                Some(slots.unwrap_or(OutOfMemory::Refused))
+            }
+            Exit::Signal(SIGKILL) if self.kernel_killed && !self.killed => {
+                Some(OutOfMemory::OfGroup(group_limit()))
+            }
+            Exit::Code(_) | Exit::Signal(_) => None,
         }
     }
 }
@@ -225,6 +254,9 @@ mod tests {
         );
         assert_eq!(told_kills("oom 4\noom_kill 2\noom_group_kill 1\n"), Some(2));
         assert_eq!(told_kills("under_oom 0\n"), None);
+        assert_eq!(told_limit("536870912\n"), Some(512 << 20));
+        assert_eq!(told_limit("max\n"), None);
+        assert_eq!(told_limit("9223372036854771712\n"), None);
     }
 
     #[test]
@@ -232,42 +264,48 @@ mod tests {
         let abort = Exit::Signal(SIGABRT);
         let kill = Exit::Signal(SIGKILL);
         let plain = Death::default();
-        assert!(!plain.is_out_of_memory(abort) && !plain.is_out_of_memory(kill));
+        assert_eq!(plain.out_of_memory(abort), None);
+        assert_eq!(plain.out_of_memory(kill), None);
         let limited = |peak| Death {
             limit: Some(1000),
             peak: Some(peak),
             ..plain
         };
-        assert!(limited(900).is_out_of_memory(abort));
-        assert!(!limited(899).is_out_of_memory(abort));
-        assert!(!limited(900).is_out_of_memory(Exit::Signal(11)));
+        let slots = Some(OutOfMemory::OfSlot(1000));
+        assert_eq!(limited(900).out_of_memory(abort), slots);
+        assert_eq!(limited(899).out_of_memory(abort), None);
+        assert_eq!(limited(900).out_of_memory(Exit::Signal(11)), None);
         let said = Death {
             allocation_failed: true,
             ..plain
         };
-        assert!(said.is_out_of_memory(abort) && !said.is_out_of_memory(Exit::Code(1)));
+        assert_eq!(said.out_of_memory(abort), Some(OutOfMemory::Refused));
+        assert_eq!(said.out_of_memory(Exit::Code(1)), None);
         let kernel = Death {
             kernel_killed: true,
             ..plain
         };
-        assert!(kernel.is_out_of_memory(kill));
+        let group = kernel.out_of_memory(kill);
+        assert!(matches!(group, Some(OutOfMemory::OfGroup(_))), "{group:?}");
         let ours = Death {
             killed: true,
             ..kernel
         };
-        assert!(!ours.is_out_of_memory(kill));
+        assert_eq!(ours.out_of_memory(kill), None);
         let sampled = |frame_now| Death {
-            over_limit: true,
+            over: Some(OutOfMemory::OfTask(500)),
             killed: true,
             frame_then: Some(3),
             frame_now,
             ..plain
         };
         let own = sampled(Some(3));
-        assert!(own.is_out_of_memory(kill) && !own.is_of_another());
+        assert_eq!(own.out_of_memory(kill), Some(OutOfMemory::OfTask(500)));
+        assert!(!own.is_of_another());
         for now in [Some(4), None] {
             let late = sampled(now);
-            assert!(late.is_of_another() && !late.is_out_of_memory(kill));
+            assert!(late.is_of_another());
+            assert_eq!(late.out_of_memory(kill), None);
         }
     }
 }

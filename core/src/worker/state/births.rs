@@ -162,7 +162,7 @@ pub(super) fn reason(ended: Ended, late: Option<Duration>) -> Failure {
             "it did not come to podpool::init(); what main does before that line must work in a slot too"
         }
     };
-    let (what, advice) = match ended.peak_rss.filter(|_| ended.out_of_memory) {
+    let (what, advice) = match ended.peak_rss.filter(|_| ended.out_of_memory.is_some()) {
         Some(peak) => (
             format!("a slot passed its memory limit before it was ready, at {peak} bytes ({exit})"),
             "give `memory` more than an idle slot takes",
@@ -255,7 +255,7 @@ mod tests {
             ran: Ran::default(),
             tail: tail.iter().map(ToString::to_string).collect(),
             peak_rss: None,
-            out_of_memory: false,
+            out_of_memory: None,
             reached_init,
         };
         let lines: Vec<_> = (0..9).map(|n| format!("line {n}")).collect();

@@ -170,7 +170,7 @@ impl State {
                 .map(|frame| probe.tail(id, frame.number))
                 .unwrap_or_default(),
             peak_rss: None,
-            out_of_memory: false,
+            out_of_memory: None,
             reached_init: true,
         };
         self.on_exited(now, id, ended);

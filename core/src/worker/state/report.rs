@@ -10,7 +10,7 @@ use crate::envelope::entry::{self, TaskHead, next_result, result_head, task_head
 use crate::envelope::{Body, TaskRun};
 use crate::id::{Attempt, TaskId};
 use crate::outcome::{Cause, Exit, Failure, Ran};
-use crate::slot::{EXIT_SHORTAGE, Running, SlotEvent, SlotId, StartError, Stream};
+use crate::slot::{EXIT_SHORTAGE, OutOfMemory, Running, SlotEvent, SlotId, StartError, Stream};
 
 use super::super::effect::{Effect, Probe};
 use super::State;
@@ -28,7 +28,7 @@ pub(super) struct Ended {
     pub(super) ran: Ran,
     pub(super) tail: Vec<String>,
     pub(super) peak_rss: Option<u64>,
-    pub(super) out_of_memory: bool,
+    pub(super) out_of_memory: Option<OutOfMemory>,
     /// Whether its process came to `init()`.
     pub(super) reached_init: bool,
 }
@@ -439,13 +439,9 @@ fn verdict(
 /// A slot died by itself.
 fn death(proven: bool, ended: &Ended) -> Failure {
     let exit = ended.exit;
-    let (cause, message) = if ended.out_of_memory {
-        (
-            Cause::OutOfMemory,
-            format!("its process passed the memory limit: {exit}"),
-        )
-    } else {
-        (Cause::Crashed, format!("its process died: {exit}"))
+    let (cause, message) = match ended.out_of_memory {
+        Some(met) => (Cause::OutOfMemory, met.reason(ended.peak_rss, exit)),
+        None => (Cause::Crashed, format!("its process died: {exit}")),
     };
     charge(proven, cause, message)
 }

@@ -18,7 +18,7 @@ use crate::envelope::{EntryOptions, Kind, Message, Parcel, Retired, RunState};
 use crate::id::{Attempt, TaskId};
 use crate::outcome::{Cause, Exit};
 use crate::shape::Fingerprint;
-use crate::slot::{Frame, Running, SlotEvent};
+use crate::slot::{Frame, OutOfMemory, Running, SlotEvent};
 use crate::worker::effect::Probe;
 use crate::worker::frame::KindInfo;
 
@@ -260,6 +260,7 @@ impl Bed {
     }
 
     fn end(&mut self, id: SlotId, exit: Exit, running: Option<Running>, out_of_memory: bool) {
+        let out_of_memory = out_of_memory.then_some(OutOfMemory::OfSlot(1));
         let event = SlotEvent::Exited {
             exit,
             running,

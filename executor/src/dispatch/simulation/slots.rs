@@ -299,7 +299,7 @@ impl Slot {
             pid: None,
             tail: Vec::new(),
             peak_rss: None,
-            out_of_memory: false,
+            out_of_memory: None,
             reached_init: true,
         });
         self.frames.clear();
