@@ -1,8 +1,30 @@
 //! Notices: one line when something changes that a person would ask for.
 //!
-//! A notice is a tracing event with the target [`NOTICE`], at `warn` for trouble and at `info` for its end and for what
-//! was asked for. Its message is whole: it names the thing, says what podpool does about it, and has no other fields. A
-//! program that has a subscriber gets it as any event; for others podpool prints it on standard error.
+//! A notice is a tracing event with the target [`NOTICE`], at `warn` for trouble and at `info` for its end. Its message
+//! is whole: it names the thing, says what podpool does about it, and has no other fields. A program that has a
+//! subscriber gets it as any event, one that has only a logger as a record; for others podpool prints it.
 
-/// The target of notices: `tracing::warn!(target: NOTICE, "4 of 10 workers run; 6 wait for cpu")`.
+use std::fmt;
+
+use tracing::dispatcher::has_been_set;
+
+/// The target of notices.
 pub const NOTICE: &str = "podpool::notice";
+
+/// Says that there is trouble.
+pub fn trouble(text: impl fmt::Display) {
+    if has_been_set() {
+        tracing::warn!(target: NOTICE, "{text}");
+    } else {
+        log::warn!(target: NOTICE, "{text}");
+    }
+}
+
+/// Says that trouble has ended, or that something was done.
+pub fn relief(text: impl fmt::Display) {
+    if has_been_set() {
+        tracing::info!(target: NOTICE, "{text}");
+    } else {
+        log::info!(target: NOTICE, "{text}");
+    }
+}

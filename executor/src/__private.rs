@@ -1,24 +1,22 @@
 //! What the code that `#[task]` and `#[main]` write needs. Not for people: it may change in any release.
 
 use std::future::Future;
+use std::process::{ExitCode, Termination};
 
 pub use podpool_core::__private::*;
 
-/// Waits, when it is dropped, for what a program leaves behind: runs on a cluster, 60 s at the longest, then what tasks
-/// printed and what podpool has to say, 2 s at the longest. Made by `#[main]` before the program's own statements, so
-/// that it goes after all that they hold.
-#[derive(Debug)]
-pub struct Farewell;
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        #[cfg(feature = "kubernetes")]
-        crate::farewell::end();
-        crate::reporting::wait_everywhere();
-    }
+/// Runs `main`, then waits for what the program leaves behind: runs on a cluster, 60 s at the longest, then what tasks
+/// printed and what podpool has to say, 2 s at the longest. Tells what the program exits with.
+pub fn run_main<T: Termination>(main: impl FnOnce() -> T) -> ExitCode {
+    let ended = {
+        // Declared first: it is dropped after all that `main` holds, also when that panics.
+        let _leave = Leave;
+        main()
+    };
+    exit_code(ended)
 }
 
-/// Runs an async `main` on a multi-threaded runtime, and waits until what it left on a cluster is removed.
+/// Runs an async `main` on a multi-threaded runtime, and then waits as [`run_main`] does.
 ///
 /// # Panics
 /// When the operating system refuses the threads of a runtime; nothing has run then.
@@ -26,12 +24,35 @@ impl Drop for Farewell {
     clippy::expect_used,
     reason = "main has nobody to tell but the terminal"
 )]
-pub fn block_on_main<F: Future>(main: F) -> F::Output {
-    // Declared first: it goes after the runtime, whose tasks may hold executors.
-    let _farewell = Farewell;
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("cannot start the threads of a runtime for main")
-        .block_on(main)
+pub fn run_async_main<F>(main: impl FnOnce() -> F) -> ExitCode
+where
+    F: Future<Output: Termination>,
+{
+    // The runtime is dropped within: its tasks may hold executors.
+    run_main(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .expect("cannot start the threads of a runtime for main")
+            .block_on(main())
+    })
+}
+
+struct Leave;
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        #[cfg(feature = "kubernetes")]
+        crate::farewell::end();
+        crate::reporting::wait_everywhere();
+    }
+}
+
+/// A program whose pool was ended by a signal exits as one that the signal ended, unless it failed by itself.
+fn exit_code(ended: impl Termination) -> ExitCode {
+    let code = ended.report();
+    match crate::signals::interrupted() {
+        Some(signal) if code == ExitCode::SUCCESS => ExitCode::from(128 + signal),
+        _ => code,
+    }
 }

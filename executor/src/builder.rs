@@ -22,8 +22,10 @@ use crate::error::BuildError;
 use crate::executor::PodPoolExecutor;
 use crate::home::failed;
 use crate::local::{self, Local};
+use crate::notices::Notices;
 use crate::reporting::Reporting;
 use crate::run_payloads::{Payloads, asked_for};
+use crate::variables;
 
 /// The environment variable that names the back-end.
 const BACKEND: &str = "PODPOOL_BACKEND";
@@ -89,6 +91,7 @@ pub struct Builder {
     output_buffer: Option<usize>,
     output_limits: OutputLimits,
     leave_signals: bool,
+    notices: Notices,
     payload_store: Option<String>,
     decorator: Option<QueueDecorator>,
     broker_timeout: Option<Duration>,
@@ -203,6 +206,14 @@ impl Builder {
         self
     }
 
+    /// Who is told when something changes that a person would ask for: workers that do not start and why, attempts that
+    /// failed, lost workers. Default: [`Notices::Auto`], lines on standard error where the program has no tracing
+    /// subscriber and no logger when it is built.
+    pub fn notices(mut self, notices: Notices) -> Self {
+        self.notices = notices;
+        self
+    }
+
     /// Bytes of printed lines that may wait for standard output and standard error, or for the sink. When so many wait,
     /// further lines are left out; how many is said where they are missing. One line may always wait. Default: 8 MiB.
     pub const fn output_buffer(mut self, bytes: usize) -> Self {
@@ -226,8 +237,10 @@ impl Builder {
     }
 
     /// Whether this pool hears signals. Default: it does. The first Ctrl-C after it was built cancels what has not begun,
-    /// and a warning says so; the second ends everything, and so does SIGTERM where workers are on a cluster: the run is removed, `main` goes
-    /// on. A handler that the program installed itself (by tokio, signal-hook or the system's call) is called besides.
+    /// and a notice says so; the second ends everything, and so does SIGTERM where workers are on a cluster: the run is
+    /// removed, `main` goes on. A shutdown of the pool then returns
+    /// [`Interrupted`](crate::ShutdownError::Interrupted), and a program with [`main`](macro@crate::main) exits with 130, or
+    /// 143 for SIGTERM, where `main` returns without an error. A handler that the program installed itself (by tokio, signal-hook or the system's call) is called besides.
     /// Once the last pool that listens has ended, a signal does what that handler does, else what it does by default.
     ///
     /// `false` leaves signals to the program from the start; then it is the program that calls
@@ -342,7 +355,7 @@ impl Builder {
             start_timeout: self.slot_start_timeout()?,
             lease: self.lease,
             initializer: encode(self.initializer)?,
-            reporting: reporting(self.output, self.output_buffer)?,
+            reporting: reporting(self.notices, self.output, self.output_buffer)?,
             signals: !self.leave_signals,
             payloads: Payloads::default(),
             decorator: self.decorator,
@@ -401,9 +414,15 @@ impl Builder {
 }
 
 /// The thread of a sink starts with its executor.
-fn reporting(sink: Option<OutputSink>, buffer: Option<usize>) -> Result<Reporting, BuildError> {
+fn reporting(
+    notices: Notices,
+    sink: Option<OutputSink>,
+    buffer: Option<usize>,
+) -> Result<Reporting, BuildError> {
     let failed = failed("start the thread of the output sink");
-    Reporting::begin(sink, buffer).map_err(failed)
+    let reporting = Reporting::begin(notices, sink, buffer).map_err(failed)?;
+    reporting.within(variables::tell_unknown);
+    Ok(reporting)
 }
 
 fn setting(name: &str, value: impl fmt::Display, reason: impl fmt::Display) -> BuildError {

@@ -81,6 +81,8 @@ pub(crate) struct Cluster {
     pub(crate) signals: bool,
     pub(crate) decorator: Option<QueueDecorator>,
     pub(crate) broker_timeout: Option<Duration>,
+    pub(crate) build: String,
+    pub(crate) same_build: bool,
 }
 
 impl fmt::Debug for Cluster {
@@ -120,7 +122,6 @@ pub(crate) async fn start(cluster: Cluster) -> Result<PodPoolExecutor, BuildErro
         cluster.reporting.clone(),
     )?;
     let (mailbox, heard) = (home.mailbox(), cluster.signals);
-    let reporting = cluster.reporting.clone();
     let present = farewell::begin(&mailbox);
     let (ready, prepared) = oneshot::channel();
     let pool = home.start(move |inbox, measured| async move {
@@ -132,9 +133,8 @@ pub(crate) async fn start(cluster: Cluster) -> Result<PodPoolExecutor, BuildErro
         .await
         .map_err(|_| failed("prepare the run")(gone()))??;
     if heard {
-        signals::watch(&mailbox, &reporting)
-            .map_err(failed("start the thread that hears Ctrl-C"))?;
-        signals::watch_termination(&mailbox, &reporting)
+        signals::watch(&mailbox).map_err(failed("start the thread that hears Ctrl-C"))?;
+        signals::watch_termination(&mailbox)
             .map_err(failed("start the thread that hears SIGTERM"))?;
     }
     Ok(pool)
@@ -387,6 +387,8 @@ impl Cluster {
             silence: Some(limits.lease),
             workers: self.workers as usize,
             out_of_memory: 1,
+            build: self.build.clone(),
+            same_build: self.same_build,
         }
     }
 }

@@ -7,6 +7,7 @@ mod ending;
 #[cfg(test)]
 mod fake;
 mod history;
+mod notices;
 mod outbox;
 mod parcels;
 mod ranges;
@@ -17,6 +18,7 @@ mod state;
 mod table;
 mod telling;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +29,7 @@ use podpool_core::envelope::{Kind, Seal};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
 use podpool_core::instant::after;
+use podpool_core::notice;
 use podpool_core::panics::caught;
 use podpool_core::queue::publisher::Publisher;
 use podpool_core::queue::refusals::Refusals;
@@ -41,6 +44,7 @@ use crate::error::ShutdownError;
 use crate::mailbox::{Closed, Command, Inbox, ShutdownBehavior, Submission};
 use crate::run_payloads::Payloads;
 
+use self::notices::{QueueTrouble, Said};
 pub(crate) use self::state::{Settings, State};
 
 /// The master's heartbeat.
@@ -120,6 +124,9 @@ struct RunningDispatch {
     broker_timeout: Duration,
     /// Pulls of results that were refused in a row.
     refused_pulls: Refusals,
+    /// What the last of them said.
+    pull_refusal: Option<String>,
+    troubles: [QueueTrouble; 3],
     /// Receipts are the parcels' numbers.
     tasks: Publisher<u32>,
     control: Publisher<()>,
@@ -182,6 +189,12 @@ impl RunningDispatch {
             results_outlive,
             broker_timeout,
             refused_pulls: Refusals::default(),
+            pull_refusal: None,
+            troubles: [
+                QueueTrouble::new("the tasks' queue", "takes nothing"),
+                QueueTrouble::new("the results' queue", "gives nothing"),
+                QueueTrouble::new("the control queue", "takes nothing"),
+            ],
             tasks: Publisher::new(queues.tasks.clone()),
             control: Publisher::new(queues.control.clone()),
             pull: results::pull(queues.results.clone(), results_outlive),
@@ -224,6 +237,7 @@ impl RunningDispatch {
         self.take_mail(now);
         self.take_stored(now);
         self.check_queues(now);
+        self.say_what_changed(now);
         self.tell_workers(now);
         self.tell_fleet();
         self.state.wake();
@@ -232,7 +246,10 @@ impl RunningDispatch {
     /// Waits for the next thing to happen. Results come first: they free places for what waits.
     async fn wait(&mut self) -> Woken {
         let control = self.state.control_changed().then_some(self.control_after);
-        let soonest = [self.state.deadline(), control].into_iter().flatten().min();
+        let soonest = [self.state.deadline(), control, self.trouble_deadline()]
+            .into_iter()
+            .flatten()
+            .min();
         let deadline = soonest.map_or(self.heartbeat, |at| at.min(self.heartbeat));
         let saturated = self.is_saturated();
         let listens = !self.ending || self.hears_out();
@@ -313,6 +330,10 @@ impl RunningDispatch {
                     self.state.cancel(cell.id());
                 }
             }
+            Command::Interrupt(behavior) => {
+                self.shut_down(behavior);
+                notice::trouble(interrupted(behavior, self.state.unfinished()));
+            }
             Command::Shutdown { behavior, done } => {
                 self.done.push(done);
                 self.shut_down(behavior);
@@ -349,6 +370,44 @@ impl RunningDispatch {
         }
     }
 
+    /// When it must be said that a queue refuses.
+    fn trouble_deadline(&self) -> Option<Instant> {
+        let since = [
+            self.tasks.failing().map(|(since, _)| *since),
+            self.refused_pulls.since(),
+            self.control.failing().map(|(since, _)| *since),
+        ];
+        let deadlines = self.troubles.iter().zip(since);
+        deadlines
+            .filter_map(|(trouble, since)| trouble.deadline(since))
+            .min()
+    }
+
+    /// Says what a person would ask for. Once the run ends nobody waits for a queue.
+    fn say_what_changed(&mut self, now: Instant) {
+        self.state.take_notices().iter().for_each(notice::trouble);
+        if self.ending {
+            return;
+        }
+        let pulls = self.refused_pulls.since().zip(self.pull_refusal.as_ref());
+        let refusing = [
+            self.tasks
+                .failing()
+                .map(|(since, error)| (*since, shown(error))),
+            pulls.map(|(since, error)| (since, shown(error))),
+            self.control
+                .failing()
+                .map(|(since, error)| (*since, shown(error))),
+        ];
+        for (trouble, refusing) in self.troubles.iter_mut().zip(refusing) {
+            match trouble.look(now, refusing, self.broker_timeout) {
+                Some(Said::Trouble(text)) => notice::trouble(text),
+                Some(Said::Relief(text)) => notice::relief(text),
+                None => {}
+            }
+        }
+    }
+
     fn on_fleet(&mut self, now: Instant, event: FleetEvent) {
         match event {
             FleetEvent::Gone(departure) => self.state.on_departure(now, &departure),
@@ -366,6 +425,22 @@ impl RunningDispatch {
             }
             other => debug!(?other, "the fleet said something new"),
         }
+    }
+}
+
+fn shown(error: &impl fmt::Display) -> &dyn fmt::Display {
+    error
+}
+
+/// What a signal does to the tasks that have not ended.
+fn interrupted(behavior: ShutdownBehavior, left: usize) -> String {
+    let tasks = if left == 1 { "task" } else { "tasks" };
+    match (behavior, left) {
+        (ShutdownBehavior::CancelPending, 0) => "interrupted: no task runs".to_owned(),
+        (ShutdownBehavior::CancelPending, _) => format!(
+            "interrupted: tasks that have not begun are cancelled; finishing {left} {tasks}; interrupt again to stop now"
+        ),
+        _ => "interrupted: every task is ended".to_owned(),
     }
 }
 

@@ -82,7 +82,7 @@ fn remedy(source: &io::Error) -> String {
     advice.map_or_else(String::new, |advice| format!("; {advice}"))
 }
 
-/// What a shutdown left behind. Every future is resolved all the same.
+/// How a run ended that did not end well. Every future is resolved all the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShutdownError {
@@ -110,12 +110,30 @@ pub enum ShutdownError {
         /// The older run.
         by: RunId,
     },
+    /// A signal ended the run: the first Ctrl-C cancelled what had not begun, a second one or SIGTERM ended everything.
+    /// The futures of what was cancelled or ended say so. A run that went wrong otherwise says that in place of this.
+    #[error(
+        "the run was interrupted by {}; tasks that had not ended by themselves were cancelled",
+        signal_name(*.signal)
+    )]
+    Interrupted {
+        /// The signal's number: 2 for Ctrl-C, 15 for SIGTERM.
+        signal: i32,
+    },
     /// Another master has taken the run over; the futures of this one resolved to `PoolBroken`.
     #[error("another master has taken this run over (epoch {epoch}); its tasks go on there")]
     Superseded {
         /// The other master's epoch.
         epoch: u64,
     },
+}
+
+fn signal_name(signal: i32) -> String {
+    match signal {
+        2 => "Ctrl-C (SIGINT)".to_owned(),
+        15 => "SIGTERM".to_owned(),
+        other => format!("signal {other}"),
+    }
 }
 
 /// A result that was not there in time. The task goes on: ask again, or cancel it.

@@ -13,13 +13,13 @@ mod values;
 
 use std::sync::{Arc, OnceLock};
 
+use podpool_core::worker::KeptLine;
 use tracing::Metadata;
 use tracing::dispatcher::{Dispatch, get_default, has_been_set, with_default};
 use tracing::subscriber::NoSubscriber;
 
-#[cfg(unix)]
-use crate::outlet::WeakOutlet;
-use crate::outlet::{Gauge, Outlet};
+use crate::notices::Notices;
+use crate::outlet::{Gauge, Outlet, WeakOutlet};
 
 use self::deliver::Deliver;
 pub(crate) use self::deliver::say;
@@ -31,8 +31,15 @@ const LIMIT: usize = 2 << 20;
 /// What an item costs beside its texts.
 const COST: usize = 128;
 
-/// The subscriber that events are for: known when the executor is built, or else found when the first event comes.
-type Target = Arc<OnceLock<Dispatch>>;
+/// Whom events and notices are for.
+#[derive(Debug)]
+struct Target {
+    /// Known when the executor is built, or else found when the first event comes.
+    subscriber: OnceLock<Dispatch>,
+    notices: Notices,
+    /// The way of what tasks print. Lines of notices go after the lines that were printed before them.
+    lines: OnceLock<WeakOutlet<KeptLine>>,
+}
 
 /// What is copied. Spans have numbers of our own.
 #[derive(Debug)]
@@ -57,8 +64,7 @@ pub(crate) enum Item {
         from: u64,
     },
     Closed(u64),
-    /// Words of the library that must not be missed: a warning, or a line on standard error where the program has no
-    /// subscriber.
+    /// A notice that was no event: it comes from a thread without a copy of events, or must not be dropped.
     Notice(String),
 }
 
@@ -68,23 +74,34 @@ pub(crate) struct Events {
     outlet: Outlet<Item>,
     /// None where the program listens to `log`.
     dispatch: Option<Dispatch>,
+    target: Arc<Target>,
 }
 
 impl Events {
-    /// For the subscriber of the thread that calls.
-    pub(crate) fn for_this_thread() -> Self {
-        let target = Target::default();
-        if let Some(here) = subscriber_here() {
-            // It was empty.
-            target.set(here).ok();
-        }
+    /// For the subscriber of the thread that calls, and whoever hears notices.
+    pub(crate) fn for_this_thread(notices: Notices) -> Self {
+        let target = Arc::new(Target {
+            subscriber: subscriber_here().map_or_else(OnceLock::new, OnceLock::from),
+            notices,
+            lines: OnceLock::new(),
+        });
         let deliver = Deliver::new(target.clone());
         let outlet = Outlet::new("podpool-events", LIMIT, missing, deliver);
         // tracing's feature `log` turns events into log records only as long as no dispatcher exists anywhere. A program
         // that has a logger and no subscriber relies on that.
         let logs = !has_been_set() && log::max_level() > log::LevelFilter::Off;
-        let dispatch = (!logs).then(|| Dispatch::new(Forward::new(outlet.clone(), target)));
-        Self { outlet, dispatch }
+        let dispatch = (!logs).then(|| Dispatch::new(Forward::new(outlet.clone(), target.clone())));
+        Self {
+            outlet,
+            dispatch,
+            target,
+        }
+    }
+
+    /// Notices on standard error are written where tasks' lines are, in order.
+    pub(crate) fn write_notices_among(&self, lines: WeakOutlet<KeptLine>) {
+        // It was empty: an executor has one output.
+        self.target.lines.set(lines).ok();
     }
 
     /// Runs what must not wait for the subscriber.
@@ -101,37 +118,13 @@ impl Events {
 
     /// Says something that the user should know. Never waits.
     pub(crate) fn notice(&self, text: String) {
-        notice(&self.outlet, text);
-    }
-
-    /// The way for notices, as long as others keep it.
-    #[cfg(unix)]
-    pub(crate) fn notices(&self) -> Notices {
-        Notices(self.outlet.downgrade())
+        self.outlet
+            .push_always(COST + text.capacity(), Item::Notice(text));
     }
 
     pub(crate) fn gauge(&self) -> Gauge<Item> {
         self.outlet.gauge()
     }
-}
-
-/// Says what the user should know, without keeping the thread that says it.
-#[cfg(unix)]
-#[derive(Debug)]
-pub(crate) struct Notices(WeakOutlet<Item>);
-
-#[cfg(unix)]
-impl Notices {
-    /// Never waits.
-    pub(crate) fn say(&self, text: String) {
-        if let Some(outlet) = self.0.upgrade() {
-            notice(&outlet, text);
-        }
-    }
-}
-
-fn notice(outlet: &Outlet<Item>, text: String) {
-    outlet.push_always(COST + text.capacity(), Item::Notice(text));
 }
 
 /// What the current thread's events go to, unless that is nothing.

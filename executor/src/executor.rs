@@ -120,7 +120,10 @@ impl PodPoolExecutor {
         };
         self.handle.mailbox.callbacks().idle().await;
         self.handle.written.wait().await;
-        outcome
+        match self.handle.mailbox.signal() {
+            Some(signal) => outcome.and(Err(ShutdownError::Interrupted { signal })),
+            None => outcome,
+        }
     }
 
     /// The name that [`Builder::run`] gave. Other runs may have the same.

@@ -93,11 +93,13 @@ pub(crate) fn failed(what: &str) -> impl FnOnce(io::Error) -> BuildError {
 
 #[cfg(test)]
 mod tests {
+    use crate::notices::Notices;
+
     use super::*;
 
     #[tokio::test]
     async fn a_home_that_nobody_moves_into_is_given_up_in_peace() {
-        let reporting = Reporting::begin(None, None).unwrap();
+        let reporting = Reporting::begin(Notices::Off, None, None).unwrap();
         drop(Home::prepare(&RunId::random(), None, 1, reporting).unwrap());
     }
 }

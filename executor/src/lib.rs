@@ -30,10 +30,15 @@
 //! else to the program's; a thread for this alone gives them to it, so it may block. Only whether it wants a callsite it
 //! is asked on any thread (`register_callsite`), as every subscriber is, and that must not wait.
 //!
-//! A program that has a [`log`] logger and no subscriber gets records instead, where some crate switches on tracing's
+//! Those with the target `podpool::notice` are [`Notices`]: one line when something changes that a person would ask for.
+//! A program without a subscriber finds them on standard error.
+//!
+//! A program that has a [`log`] logger and no subscriber gets notices as records, and other events too where some crate switches on tracing's
 //! feature `log`. Those reach the logger on podpool's own threads, so such a logger must not wait for what a task does: it
 //! does if it writes to standard output while the program holds the lock of that and waits for a future.
 
+#[cfg(feature = "kubernetes")]
+mod build_id;
 mod builder;
 mod callbacks;
 #[cfg(feature = "kubernetes")]
@@ -58,6 +63,7 @@ mod lock;
 mod mailbox;
 mod map;
 mod measured;
+mod notices;
 mod outlet;
 mod output;
 #[cfg(feature = "kubernetes")]
@@ -68,6 +74,7 @@ mod run_payloads;
 mod signals;
 #[cfg(feature = "kubernetes")]
 mod silent;
+mod variables;
 mod wait;
 
 #[cfg(feature = "payload")]
@@ -99,5 +106,6 @@ pub use self::executor::PodPoolExecutor;
 pub use self::future::{Cancel, CancelOutcome, TaskFuture, TaskHandle, TaskState};
 pub use self::mailbox::ShutdownBehavior;
 pub use self::map::Map;
+pub use self::notices::Notices;
 pub use self::roles::{init, init_with};
 pub use self::wait::{AsCompleted, AsCompletedWithin, ReturnWhen, Wait, as_completed, wait};

@@ -94,8 +94,7 @@ pub(crate) fn start(mut local: Local) -> Result<PodPoolExecutor, BuildError> {
         local.reporting.clone(),
     )?;
     if local.signals {
-        signals::watch(&home.mailbox(), &local.reporting)
-            .map_err(failed("start the thread that hears Ctrl-C"))?;
+        signals::watch(&home.mailbox()).map_err(failed("start the thread that hears Ctrl-C"))?;
     }
     home.start(move |inbox, measured| async move {
         run(local, program, inbox, measured).await;
@@ -236,6 +235,8 @@ impl Local {
             silence: None,
             workers: 1,
             out_of_memory: 1,
+            build: String::new(),
+            same_build: false,
         }
     }
 

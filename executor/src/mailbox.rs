@@ -74,6 +74,8 @@ pub(crate) enum Command {
     },
     /// Cancel what a map has not delivered; some of them may have ended.
     CancelMany(Vec<Arc<Cell>>),
+    /// A signal came: shut down so.
+    Interrupt(ShutdownBehavior),
     /// Shut down, and tell when it is complete.
     Shutdown {
         behavior: ShutdownBehavior,
@@ -131,6 +133,8 @@ struct State {
     gone: bool,
     /// The executor has ended, and answers shutdowns.
     ended: bool,
+    /// The first signal that ended it.
+    signal: Option<i32>,
     sleeper: Option<Sleeper>,
 }
 
@@ -212,6 +216,18 @@ impl Mailbox {
         if let Some(sleeper) = sleeper {
             sleeper.waker.wake();
         }
+    }
+
+    /// A signal came, and the executor shuts down so.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "no signals are heard there"))]
+    pub(crate) fn interrupt(&self, signal: i32, behavior: ShutdownBehavior) {
+        lock(&self.state).signal.get_or_insert(signal);
+        self.command(Command::Interrupt(behavior));
+    }
+
+    /// The first signal that ended the executor.
+    pub(crate) fn signal(&self) -> Option<i32> {
+        lock(&self.state).signal
     }
 
     /// Refuses tasks from now on. Commands are still taken. A broken pool stays broken.

@@ -56,7 +56,6 @@ pub(crate) struct Backlog {
 pub(crate) struct Outlet<T: Send + 'static>(Arc<Inlet<T>>);
 
 /// An end that does not keep the thread.
-#[cfg(unix)]
 pub(crate) struct WeakOutlet<T: Send + 'static>(Weak<Inlet<T>>);
 
 /// Closes the buffer when it is dropped.
@@ -183,7 +182,6 @@ impl<T: Send + 'static> Outlet<T> {
         Gauge(self.shared().clone())
     }
 
-    #[cfg(unix)]
     pub(crate) fn downgrade(&self) -> WeakOutlet<T> {
         WeakOutlet(Arc::downgrade(&self.0))
     }
@@ -372,14 +370,12 @@ impl<T: Send + 'static> Gauge<T> {
     }
 }
 
-#[cfg(unix)]
 impl<T: Send + 'static> WeakOutlet<T> {
     pub(crate) fn upgrade(&self) -> Option<Outlet<T>> {
         self.0.upgrade().map(Outlet)
     }
 }
 
-#[cfg(unix)]
 impl<T: Send + 'static> fmt::Debug for WeakOutlet<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WeakOutlet").finish_non_exhaustive()

@@ -33,8 +33,10 @@ pub(crate) struct Output {
 impl Output {
     /// For this program's streams.
     pub(crate) fn to_streams(limit: usize, events: Events) -> Self {
+        let outlet = Outlet::new(THREAD, limit, left_out, Streams::default());
+        events.write_notices_among(outlet.downgrade());
         Self {
-            outlet: Outlet::new(THREAD, limit, left_out, Streams::default()),
+            outlet,
             events,
             limit,
         }

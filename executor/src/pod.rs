@@ -25,11 +25,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use crate::build_id;
 use crate::descriptor::Descriptor;
 use crate::known::KnownTasks;
+use crate::notices::Notices;
 use crate::pubsub::{Connection, Ownership, PubSubQueue};
 use crate::reporting::{Reporting, write_elsewhere};
 use crate::run_payloads::Payloads;
+use crate::variables;
 
 use self::last_words::LastWords;
 
@@ -80,9 +83,10 @@ fn live() -> ! {
     let lived = std::thread::spawn(|| {
         let mut last_words = LastWords::open();
         // The pod's streams are pipes, whose reader may stop.
-        let reporting = Reporting::begin(None, None);
+        let reporting = Reporting::begin(Notices::Auto, None, None);
         let reporting = reporting.map_err(|error| Refusal::new(75, error));
         let ended = reporting.and_then(|reporting| {
+            reporting.within(variables::tell_unknown);
             let ended = reporting.within(|| work(&mut last_words, &reporting));
             reporting.written().wait_here();
             ended
@@ -304,7 +308,8 @@ fn worker(
         queues,
         lookup: Arc::new(KnownTasks),
         output,
-        build: env!("CARGO_PKG_VERSION").to_owned(),
+        // A file that cannot be read is another build for who requires the same.
+        build: build_id::of_this_program().unwrap_or_default(),
         conduct: Conduct {
             greeting: Some(GREETING),
             idle: Some(descriptor.idle),

@@ -4,11 +4,12 @@
 //! for long.
 
 use std::io::{self, Write as _};
+use std::pin::pin;
 use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{Either, join, select};
+use futures_util::future::{Either, select};
 use podpool_core::inherited::Inherited;
 use podpool_core::worker::{KeptLine, OutputSink};
 use tokio::runtime::{Builder, Runtime};
@@ -16,10 +17,9 @@ use tokio::sync::oneshot;
 use tracing::instrument::WithSubscriber;
 
 use crate::deadline::Deadline;
-#[cfg(unix)]
-use crate::events::Notices;
 use crate::events::{Events, Item, say};
 use crate::lock::lock;
+use crate::notices::Notices;
 use crate::outlet::{Gauge, WeakGauge};
 use crate::output::Output;
 
@@ -46,13 +46,17 @@ pub(crate) struct Written {
 }
 
 impl Reporting {
-    /// For the subscriber of the thread that calls, and a sink, or this program's streams. So many bytes of lines may
-    /// wait.
+    /// For the subscriber of the thread that calls, who hears notices, and a sink, or this program's streams. So many
+    /// bytes of lines may wait.
     ///
     /// # Errors
     /// When the thread that a sink needs cannot be started.
-    pub(crate) fn begin(sink: Option<OutputSink>, buffer: Option<usize>) -> io::Result<Self> {
-        let events = Events::for_this_thread();
+    pub(crate) fn begin(
+        notices: Notices,
+        sink: Option<OutputSink>,
+        buffer: Option<usize>,
+    ) -> io::Result<Self> {
+        let events = Events::for_this_thread(notices);
         let buffer = buffer.unwrap_or(crate::output::LIMIT);
         let output = match sink {
             None => Output::to_streams(buffer, events.clone()),
@@ -95,12 +99,6 @@ impl Reporting {
         }
     }
 
-    /// The way for what the user should know.
-    #[cfg(unix)]
-    pub(crate) fn notices(&self) -> Notices {
-        self.events.notices()
-    }
-
     pub(crate) fn written(&self) -> Written {
         Written {
             lines: self.output.gauge(),
@@ -112,9 +110,14 @@ impl Reporting {
 impl Written {
     /// Waits until all that was said by now is written, 2 s at the longest; says then how much is not.
     pub(crate) async fn wait(&self) {
-        let both = join(self.lines.emptied(), self.events.emptied());
+        // A notice becomes a line.
+        let both = async {
+            // An outlet that is gone has nothing left.
+            self.events.emptied().await.ok();
+            self.lines.emptied().await.ok();
+        };
         let late = Deadline::after(LONGEST);
-        if matches!(select(both, late).await, Either::Left(_)) {
+        if matches!(select(pin!(both), late).await, Either::Left(_)) {
             // What came meanwhile is not late.
             return;
         }
@@ -154,8 +157,9 @@ fn wait_for(all: &[Written]) {
     let end = Instant::now() + LONGEST;
     let mut in_time = true;
     for Written { lines, events } in all {
-        in_time &= lines.wait_until(end);
+        // A notice becomes a line.
         in_time &= events.wait_until(end);
+        in_time &= lines.wait_until(end);
     }
     if in_time {
         // What came meanwhile is not late.

@@ -22,23 +22,30 @@ use std::io;
 use std::sync::Arc;
 
 use crate::mailbox::Mailbox;
-use crate::reporting::Reporting;
 
 /// Tells this pool of Ctrl-C for as long as it lives.
-pub(crate) fn watch(mailbox: &Arc<Mailbox>, reporting: &Reporting) -> io::Result<()> {
+pub(crate) fn watch(mailbox: &Arc<Mailbox>) -> io::Result<()> {
     #[cfg(unix)]
-    listener::INTERRUPT.watch(mailbox, reporting.notices())?;
+    listener::INTERRUPT.watch(mailbox)?;
     #[cfg(not(unix))]
-    let _ = (mailbox, reporting);
+    let _ = mailbox;
     Ok(())
 }
 
 /// Tells this pool of SIGTERM for as long as it lives. On one machine nobody needs it: slots end with their master.
 #[cfg(feature = "kubernetes")]
-pub(crate) fn watch_termination(mailbox: &Arc<Mailbox>, reporting: &Reporting) -> io::Result<()> {
+pub(crate) fn watch_termination(mailbox: &Arc<Mailbox>) -> io::Result<()> {
     #[cfg(unix)]
-    listener::TERMINATE.watch(mailbox, reporting.notices())?;
+    listener::TERMINATE.watch(mailbox)?;
     #[cfg(not(unix))]
-    let _ = (mailbox, reporting);
+    let _ = mailbox;
     Ok(())
+}
+
+/// The first signal that ended a pool of this program.
+pub(crate) fn interrupted() -> Option<u8> {
+    #[cfg(unix)]
+    return listener::first();
+    #[cfg(not(unix))]
+    return None;
 }

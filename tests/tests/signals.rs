@@ -237,7 +237,7 @@ async fn the_first_one_is_answered_in_words() {
         errors.next_line().await.expect("a line")
     };
     let line = within("words", told).await.expect("a line");
-    assert!(line.starts_with("podpool: interrupted: tasks that have not begun are cancelled"));
+    assert_eq!(line, "podpool: interrupted: no task runs");
 }
 
 /// A second handler for another signal looks like one for this signal.
@@ -278,4 +278,26 @@ async fn a_program_that_ignores_it_goes_on_ignoring_it() {
     master.hear(&["a runs: done", "a waits: done"]).await;
     master.interrupt();
     master.tell("shutdown a").await;
+}
+
+/// So that a CronJob does not look successful.
+#[tokio::test]
+async fn an_interrupted_run_says_so_and_its_program_exits_as_one() {
+    let mut master = Master::start();
+    master.tell("build a hears").await;
+    let guest = master.work("a").await;
+    master.interrupt();
+    master.hear(&["a waits: Cancelled"]).await;
+    guest.let_go().await;
+    master.hear(&["a runs: done"]).await;
+    master.program.say("shutdown a").await;
+    master.hear(&["a was interrupted", "did shutdown a"]).await;
+    master.program.say("end").await;
+    assert_eq!(master.end().await.code(), Some(130));
+    // One that was not interrupted exits with what its main returned.
+    let mut master = Master::start();
+    master.tell("build a hears").await;
+    master.tell("shutdown a").await;
+    master.program.say("end").await;
+    assert_eq!(master.end().await.code(), Some(0));
 }

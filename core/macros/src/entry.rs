@@ -49,25 +49,18 @@ fn write(options: &MainOptions, function: &ItemFn) -> Result<TokenStream> {
     };
     let (attributes, visibility) = (&function.attrs, &function.vis);
     let (name, output) = (&signature.ident, &signature.output);
-    let body = &function.block;
-    if signature.asyncness.is_none() {
-        let statements = &body.stmts;
-        return Ok(quote! {
-            #(#attributes)*
-            #visibility fn #name() #output {
-                #init
-                let __podpool_farewell = #krate::__private::Farewell;
-                #(#statements)*
-            }
-        });
-    }
+    let (asyncness, body) = (&signature.asyncness, &function.block);
+    let run = match asyncness {
+        Some(_) => quote!(run_async_main),
+        None => quote!(run_main),
+    };
     // A function within, so that `?` knows the type it returns.
     Ok(quote! {
         #(#attributes)*
-        #visibility fn #name() #output {
+        #visibility fn #name() -> ::std::process::ExitCode {
             #init
-            async fn __podpool_main() #output #body
-            #krate::__private::block_on_main(__podpool_main())
+            #asyncness fn __podpool_main() #output #body
+            #krate::__private::#run(__podpool_main)
         }
     })
 }

@@ -44,6 +44,9 @@ pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// multi-threaded tokio runtime. `setup = path` names a function that runs in master, worker and slot alike;
 /// `crate = path` says where podpool is found.
 ///
+/// The program exits with what `main` returned. Where a signal ended a pool and `main` returned without an error all the
+/// same, it exits with 130 (Ctrl-C) or 143 (SIGTERM), as a program that the signal ended.
+///
 /// # Errors
 /// A `main` with arguments or generics is refused.
 #[proc_macro_attribute]

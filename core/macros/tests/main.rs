@@ -1,6 +1,7 @@
 //! What `#[main]` writes: `init` first, then the body.
 
 use std::cell::RefCell;
+use std::process::ExitCode;
 
 use podpool_macros::main as start;
 
@@ -28,21 +29,25 @@ mod pool {
     }
 
     pub(crate) mod __private {
-        /// Its drop is a step, so that its place can be seen.
-        pub(crate) struct Farewell;
+        use std::process::{ExitCode, Termination};
 
-        impl Drop for Farewell {
-            fn drop(&mut self) {
-                crate::step("farewell");
-            }
+        pub(crate) fn run_main<T: Termination>(main: impl FnOnce() -> T) -> ExitCode {
+            let ended = main();
+            crate::step("left");
+            ended.report()
         }
 
-        pub(crate) fn block_on_main<F: Future>(main: F) -> F::Output {
+        pub(crate) fn run_async_main<F>(main: impl FnOnce() -> F) -> ExitCode
+        where
+            F: Future<Output: Termination>,
+        {
             crate::step("block_on");
-            tokio::runtime::Builder::new_current_thread()
-                .build()
-                .expect("a runtime")
-                .block_on(main)
+            run_main(|| {
+                tokio::runtime::Builder::new_current_thread()
+                    .build()
+                    .expect("a runtime")
+                    .block_on(main())
+            })
         }
     }
 }
@@ -52,10 +57,10 @@ fn setup() {
 }
 
 #[start(crate = crate::pool)]
-async fn asynchronous() -> Result<u8, std::num::ParseIntError> {
+async fn asynchronous() -> Result<(), std::num::ParseIntError> {
     step("body");
-    let number = "7".parse::<u8>()?;
-    Ok(number)
+    "7".parse::<u8>()?;
+    Ok(())
 }
 
 #[start(crate = crate::pool, setup = setup)]
@@ -64,27 +69,27 @@ async fn with_setup() {
 }
 
 #[start(crate = crate::pool, setup = crate::setup)]
-fn synchronous() -> std::process::ExitCode {
+fn synchronous() -> ExitCode {
     step("body");
-    std::process::ExitCode::SUCCESS
+    ExitCode::from(3)
 }
 
 #[start(crate = pool)]
-fn early() -> Option<u8> {
+fn early() -> Result<(), std::num::ParseIntError> {
     step("body");
-    let none: Option<u8> = None;
-    none?;
-    Some(1)
+    "x".parse::<u8>()?;
+    step("too far");
+    Ok(())
 }
 
 #[test]
-fn init_comes_first_and_farewell_last() {
-    assert_eq!(asynchronous(), Ok(7));
-    assert_eq!(steps(), ["init", "block_on", "body"]);
+fn init_comes_first_and_what_is_left_is_waited_for_last() {
+    assert_eq!(asynchronous(), ExitCode::SUCCESS);
+    assert_eq!(steps(), ["init", "block_on", "body", "left"]);
     with_setup();
-    assert_eq!(steps(), ["init_with", "setup", "block_on", "body"]);
-    assert_eq!(synchronous(), std::process::ExitCode::SUCCESS);
-    assert_eq!(steps(), ["init_with", "setup", "body", "farewell"]);
-    assert_eq!(early(), None);
-    assert_eq!(steps(), ["init", "body", "farewell"]);
+    assert_eq!(steps(), ["init_with", "setup", "block_on", "body", "left"]);
+    assert_eq!(synchronous(), ExitCode::from(3));
+    assert_eq!(steps(), ["init_with", "setup", "body", "left"]);
+    assert_eq!(early(), ExitCode::FAILURE);
+    assert_eq!(steps(), ["init", "body", "left"]);
 }

@@ -52,6 +52,12 @@ impl<R: Send + 'static> Publisher<R> {
         }
     }
 
+    /// Since when the queue refuses a message, and what it said last.
+    #[must_use]
+    pub const fn failing(&self) -> Option<&(Instant, QueueError)> {
+        self.failing.as_ref()
+    }
+
     /// Why the queue, by this name, is given up, if it has refused a message for `timeout`. One message that is never taken
     /// holds its task up as much as a queue that takes nothing.
     #[must_use]

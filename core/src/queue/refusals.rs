@@ -20,6 +20,12 @@ pub struct Refusals {
 }
 
 impl Refusals {
+    /// Since when calls were refused, if the last one was.
+    #[must_use]
+    pub const fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
     /// A call was answered: what was before counts no more.
     pub fn served(&mut self) {
         *self = Self::default();

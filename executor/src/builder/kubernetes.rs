@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use podpool_core::id::RunId;
 
+use crate::build_id;
 use crate::cluster::{self, Cluster};
 use crate::error::BuildError;
 use crate::executor::PodPoolExecutor;
+use crate::home::failed;
 use crate::kubernetes::job::NAME_LABEL;
 use crate::kubernetes::spec::{PullPolicy, SecretFile, SpecError, WorkerSpec};
 use crate::pubsub::{GivenNames, RunNames, check_lease};
@@ -27,6 +29,7 @@ pub(super) struct ClusterSettings {
     prefix: Option<String>,
     names: Option<GivenNames>,
     succession: Option<(RunId, [u8; 32], u64)>,
+    same_build: bool,
 }
 
 /// Settings of the cluster back-end. Each has a variable, which counts where the program says nothing.
@@ -83,7 +86,8 @@ impl Builder {
         self
     }
 
-    /// A variable of the workers. The master's own environment does not go to them.
+    /// A variable of the workers; or `PODPOOL_WORKER_ENV`, as `NAME=value,NAME=value`. The master's own environment does
+    /// not go to them.
     pub fn worker_env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.cluster.spec.env.push((name.into(), value.into()));
         self
@@ -169,6 +173,14 @@ impl Builder {
         self
     }
 
+    /// Refuses workers whose program is another build than this one: the pool breaks when one greets, before it runs a task.
+    /// Default: another build of the same target is a notice. A build is known by the GNU build-id note of its file, or by
+    /// a hash of the file; so the image must hold this very file, and not one that was built again from the same source.
+    pub const fn require_same_build(mut self) -> Self {
+        self.cluster.same_build = true;
+        self
+    }
+
     /// Takes a run over from an older master, for tests until a ledger does it.
     #[doc(hidden)]
     pub fn succeed(mut self, run: RunId, key: [u8; 32], epoch: u64) -> Self {
@@ -218,10 +230,12 @@ impl Builder {
             lease: self.lease,
             initializer: encode(self.initializer)?,
             payload_store: asked_for(self.payload_store.take()),
-            reporting: super::reporting(self.output, self.output_buffer)?,
+            reporting: super::reporting(self.notices, self.output, self.output_buffer)?,
             signals: !self.leave_signals,
             decorator: self.decorator,
             broker_timeout: self.broker_timeout,
+            same_build: settings.same_build,
+            build: build_id::of_this_program().map_err(failed("read the file of this program"))?,
         })
         .await
     }

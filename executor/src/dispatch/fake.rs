@@ -40,6 +40,8 @@ pub(super) fn idle(
             epoch: 1,
             silence: None,
             out_of_memory: 1,
+            build: String::new(),
+            same_build: false,
         },
         inbox,
         queues,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use podpool_core::envelope::Message;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, begin};
 use tokio::time::{Instant, sleep, timeout};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{Pull, RunningDispatch};
 
@@ -27,6 +27,7 @@ impl RunningDispatch {
             Err(error) => return self.on_refused_pull(now, &error),
         };
         self.refused_pulls.served();
+        self.pull_refusal = None;
         self.pull = pull(queue, self.results_outlive);
         self.state.set_caught_up(deliveries.len() < PULL_MOST);
         let mut leases = Vec::with_capacity(deliveries.len());
@@ -52,8 +53,9 @@ impl RunningDispatch {
     fn on_refused_pull(&mut self, now: Instant, error: &QueueError) {
         let timeout = self.broker_timeout;
         let pause = self.refused_pulls.refused(now, timeout, fastrand::f32());
+        self.pull_refusal = Some(error.to_string());
         if let Some(pause) = pause {
-            warn!(%error, ?pause, "no results could be pulled; trying again");
+            debug!(%error, ?pause, "no results could be pulled; trying again");
         } else {
             let reason = format!("the results' queue gives nothing any more: {error}");
             self.break_pool(&reason);
@@ -85,7 +87,12 @@ impl RunningDispatch {
             }
             Ok(Message::Started(started)) => self.state.on_started(now, &started),
             Ok(Message::Alive(alive)) => self.state.on_alive(now, alive),
-            Ok(Message::Hello(hello)) => self.state.on_hello(now, hello),
+            Ok(Message::Hello(hello)) => {
+                self.state.on_hello(now, hello);
+                if let Some(reason) = self.state.take_refusal() {
+                    self.break_pool(&reason);
+                }
+            }
             Ok(Message::Printed(printed)) => self.show(&printed),
             Ok(Message::Reference(lost, _)) => self.state.on_lost_results(now, &lost),
             Ok(_) => self.drop_message("it is no worker's"),

@@ -176,6 +176,8 @@ impl World {
             epoch: 1,
             silence: None,
             out_of_memory: 1,
+            build: String::new(),
+            same_build: false,
             workers: 3,
         };
         let now = Instant::now();

@@ -3,6 +3,7 @@
 //! Submissions come in, parcels go out, results settle futures. Every task that has not ended stands in the
 //! table; dropping the state settles each of them, so that no path leaves a future waiting.
 
+mod builds;
 mod cancel;
 mod judge;
 mod loss;
@@ -32,6 +33,8 @@ use crate::future::{INLINE, Output, Wakers};
 use crate::mailbox::Submission;
 use crate::measured::Measured;
 
+use self::builds::Builds;
+use super::notices::Retries;
 use super::outbox::Outbox;
 use super::parcels::Parcels;
 use super::table::{Entry, Phase, Table};
@@ -65,6 +68,10 @@ pub(crate) struct Settings {
     pub(crate) out_of_memory: u32,
     /// Most workers at a time.
     pub(crate) workers: usize,
+    /// The master's build; empty where workers are of the same file.
+    pub(crate) build: String,
+    /// Whether workers must be of the same build.
+    pub(crate) same_build: bool,
 }
 
 /// What is known of a worker.
@@ -142,6 +149,13 @@ pub(crate) struct State {
     fleet_orders: Vec<FleetOrder>,
     /// Workers in a row whose slots do not start, since a task ended in a slot, and when each said so.
     unfit: Vec<(WorkerId, Instant)>,
+    builds: Builds,
+    /// Why workers like one that greeted are refused.
+    refused: Option<String>,
+    /// Lines to be said.
+    notices: Vec<String>,
+    /// What is said of attempts that are made again.
+    retries: Retries,
 }
 
 impl State {
@@ -172,6 +186,10 @@ impl State {
             caught_up: false,
             fleet_orders: Vec::new(),
             unfit: Vec::new(),
+            builds: Builds::default(),
+            refused: None,
+            notices: Vec::new(),
+            retries: Retries::default(),
         }
     }
 
@@ -282,6 +300,17 @@ impl State {
         worker.node = Some(hello.node);
         worker.heard = now;
         worker.greeted = Some(now);
+        let Settings {
+            build, same_build, ..
+        } = &self.settings;
+        let other = self
+            .builds
+            .meet(build, &hello.name, &hello.build, *same_build);
+        if *same_build {
+            self.refused = self.refused.take().or(other);
+        } else {
+            self.notices.extend(other);
+        }
         if let Some(at) = self.surplus.iter().position(|name| *name == hello.name) {
             self.surplus.swap_remove(at);
             self.drain.push(hello.worker);
@@ -449,7 +478,8 @@ impl State {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let delayed = self.delayed.peek().map(|Reverse((at, _))| *at);
         let silence = self.silence_deadline().filter(|_| self.caught_up);
-        [delayed, self.redrive_at, self.revoked_at, silence]
+        let told = self.retries.deadline();
+        [delayed, self.redrive_at, self.revoked_at, silence, told]
             .into_iter()
             .flatten()
             .min()
@@ -467,5 +497,17 @@ impl State {
         self.redrive(now);
         self.forget_revoked(now);
         self.check_silence(now);
+        self.retries.on_tick(now);
+    }
+
+    /// Lines to be said.
+    pub(crate) fn take_notices(&mut self) -> Vec<String> {
+        self.notices.append(&mut self.retries.take());
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Why a worker that greeted is refused, and the pool with it.
+    pub(crate) fn take_refusal(&mut self) -> Option<String> {
+        self.refused.take()
     }
 }

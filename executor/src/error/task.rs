@@ -30,7 +30,8 @@ pub enum TaskErrorKind {
     WorkerLost,
     /// It was cancelled. It may have begun; its result, if any, is dropped.
     Cancelled,
-    /// It did not run: bad input, an unknown task, another shape, or too large.
+    /// It was not taken, and trying again would not help: bad input, an unknown task, another shape, arguments that are
+    /// too large, or a result that is: then the task has run.
     Rejected,
     /// The executor was shut down before the task ended.
     ShutDown,
@@ -54,7 +55,7 @@ impl TaskErrorKind {
             Self::OutOfMemory => "ran out of memory",
             Self::WorkerLost => "lost its worker",
             Self::Cancelled => "was cancelled",
-            Self::Rejected => "was rejected and did not run",
+            Self::Rejected => "was rejected",
             Self::ShutDown => "was not run to its end, the executor is shut down",
             Self::PoolBroken => "has no result, the pool is broken",
         }
@@ -71,7 +72,7 @@ impl TaskErrorKind {
             Self::OutOfMemory => "give it more `memory`, or less to hold at once",
             Self::WorkerLost => "submit it again, on workers that are not taken away",
             Self::Cancelled => "submit it again if it is still wanted",
-            Self::Rejected => "correct the call, or build program and workers from the same source",
+            Self::Rejected => "correct what the reason names; it is not tried again",
             Self::ShutDown => "submit it to another executor",
             Self::PoolBroken => "remove the reason, build a new executor, and submit it again",
         }
@@ -106,6 +107,19 @@ pub(crate) struct Subject {
 impl Subject {
     /// The number in an error of a map that was waiting for its inputs, with no task under way.
     pub(crate) const NO_ID: TaskId = TaskId(u64::MAX);
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {}", self.task)?;
+        if self.id != Self::NO_ID {
+            write!(f, " {}", self.id)?;
+        }
+        match &self.key {
+            Some(key) => write!(f, " (key {key:?})"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Why a task has no result. It is one pointer wide and cheap to clone.
@@ -195,14 +209,7 @@ impl TaskError {
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { kind, subject, .. } = &*self.0;
-        write!(f, "task {}", subject.task)?;
-        if subject.id != Subject::NO_ID {
-            write!(f, " {}", subject.id)?;
-        }
-        if let Some(key) = &subject.key {
-            write!(f, " (key {key:?})")?;
-        }
-        write!(f, " {}", kind.phrase())?;
+        write!(f, "{subject} {}", kind.phrase())?;
         match AttemptReport::count(&self.0.attempts) {
             (0, _) => {}
             (1, _) => f.write_str(" after 1 attempt")?,

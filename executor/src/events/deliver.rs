@@ -3,21 +3,25 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use podpool_core::forked::Origin;
+use podpool_core::notice::NOTICE;
+use podpool_core::worker::KeptLine;
 use tracing::callsite::rebuild_interest_cache;
 use tracing::dispatcher::{Dispatch, get_default, with_default};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, warn};
 
-use crate::outlet::Consumer;
+use crate::notices::Notices;
+use crate::outlet::{Consumer, WeakOutlet};
 
 use super::values::Values;
 use super::{Item, Target, subscriber_here};
 
 /// Gives items to the subscriber.
 pub(super) struct Deliver {
-    target: Target,
+    target: Arc<Target>,
     /// Our spans, and what the subscriber calls them.
     spans: HashMap<u64, Span>,
     origin: Origin,
@@ -42,7 +46,7 @@ impl Span {
 impl Consumer<Item> for Deliver {
     fn take(&mut self, items: &mut VecDeque<Item>) {
         self.find_target();
-        let target = self.target.get().cloned();
+        let target = self.target.subscriber.get().cloned();
         for item in items.drain(..) {
             // A subscriber that panics has lost this event; its message is on the panic hook's way.
             let given = catch_unwind(AssertUnwindSafe(|| match &target {
@@ -59,7 +63,7 @@ impl Consumer<Item> for Deliver {
 }
 
 impl Deliver {
-    pub(super) fn new(target: Target) -> Self {
+    pub(super) fn new(target: Arc<Target>) -> Self {
         Self {
             target,
             spans: HashMap::new(),
@@ -69,11 +73,11 @@ impl Deliver {
 
     /// A subscriber that was set after the executor was built. What it wants is asked anew then: until now it was unknown.
     fn find_target(&self) {
-        if self.target.get().is_none()
+        if self.target.subscriber.get().is_none()
             && let Some(found) = subscriber_here()
         {
             // Only this thread sets it from now on.
-            self.target.set(found).ok();
+            self.target.subscriber.set(found).ok();
             rebuild_interest_cache();
         }
     }
@@ -102,11 +106,42 @@ impl Deliver {
                     get_default(|subscriber| subscriber.try_close(own.clone()));
                 }
             }
-            Item::Notice(text) => say(&text),
+            Item::Notice(text) => {
+                self.tell(&text);
+                if subscriber_here().is_some() {
+                    warn!(target: NOTICE, "{text}");
+                } else if logs() {
+                    log::warn!(target: "podpool", "{text}");
+                }
+            }
+        }
+    }
+
+    /// Gives a notice to whoever hears it, the subscriber apart.
+    fn tell(&self, text: &str) {
+        match &self.target.notices {
+            Notices::Auto if subscriber_here().is_some() || logs() => {}
+            Notices::Off => {}
+            Notices::To(sink) => sink(text),
+            Notices::Auto | Notices::StandardError => self.write(text),
+        }
+    }
+
+    /// After the lines of tasks that came before.
+    fn write(&self, text: &str) {
+        let line = KeptLine::notice(format!("podpool: {text}"));
+        match self.target.lines.get().and_then(WeakOutlet::upgrade) {
+            Some(lines) => lines.push_always(line.bytes(), line),
+            None => drop(writeln!(std::io::stderr(), "{}", line.line().line)),
         }
     }
 
     fn event(&self, metadata: &'static Metadata<'static>, values: &Values, parent: Option<u64>) {
+        if metadata.target() == NOTICE
+            && let Some(text) = values.message(metadata)
+        {
+            self.tell(&text);
+        }
         let values = values.all();
         let values = metadata.fields().value_set_all(&values);
         let event = Event::new_child_of(self.parent(parent), metadata, &values);
@@ -167,11 +202,16 @@ impl Deliver {
     }
 }
 
+/// Whether the program has a logger that hears warnings.
+fn logs() -> bool {
+    log::max_level() >= log::LevelFilter::Warn
+}
+
 /// Says something that must not be missed: by the subscriber, else the logger, else on standard error.
 pub(crate) fn say(text: &str) {
     if subscriber_here().is_some() {
         warn!("{text}");
-    } else if log::max_level() >= log::LevelFilter::Warn {
+    } else if logs() {
         log::warn!(target: "podpool", "{text}");
     } else {
         writeln!(std::io::stderr(), "podpool: {text}").ok();

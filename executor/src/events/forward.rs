@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
+use podpool_core::notice::NOTICE;
 use tracing::callsite::Identifier;
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
@@ -29,7 +30,7 @@ thread_local! {
 /// A subscriber that copies everything into an outlet.
 pub(super) struct Forward {
     outlet: Outlet<Item>,
-    target: Target,
+    target: Arc<Target>,
     /// Callsites that the target never wants.
     unwanted: Mutex<HashSet<Identifier>>,
     spans: Mutex<HashMap<u64, Live>>,
@@ -42,13 +43,23 @@ struct Live {
 }
 
 impl Forward {
-    pub(super) fn new(outlet: Outlet<Item>, target: Target) -> Self {
+    pub(super) fn new(outlet: Outlet<Item>, target: Arc<Target>) -> Self {
         Self {
             outlet,
             target,
             unwanted: Mutex::default(),
             spans: Mutex::default(),
         }
+    }
+
+    /// Whether this is a notice that somebody hears, whatever the subscriber wants.
+    fn is_heard_notice(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == NOTICE && self.hears_notices()
+    }
+
+    fn hears_notices(&self) -> bool {
+        let by_subscriber = self.target.subscriber.get().is_some();
+        self.target.notices.are_heard(by_subscriber)
     }
 
     fn is_known(&self, span: u64) -> bool {
@@ -68,8 +79,11 @@ impl Forward {
 
 impl Subscriber for Forward {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.is_heard_notice(metadata) {
+            return Interest::always();
+        }
         // What it answers may change; then this is called again.
-        let interest = match self.target.get() {
+        let interest = match self.target.subscriber.get() {
             Some(target) => target.register_callsite(metadata),
             None => Interest::sometimes(),
         };
@@ -84,12 +98,16 @@ impl Subscriber for Forward {
 
     /// Asked where subscribers differ in what they want. Ours says it again, on the thread that may wait for it.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        !lock(&self.unwanted).contains(&metadata.callsite())
+        self.is_heard_notice(metadata) || !lock(&self.unwanted).contains(&metadata.callsite())
     }
 
-    /// Nothing more than the program's subscribers ask for: the highest of all counts.
+    /// Nothing more than the program's subscribers ask for, and notices: the highest of all counts.
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::OFF)
+        Some(if self.hears_notices() {
+            LevelFilter::INFO
+        } else {
+            LevelFilter::OFF
+        })
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {

@@ -17,6 +17,8 @@ use tracing_subscriber::prelude::*;
 
 use crate::lock::lock;
 
+use podpool_core::notice::NOTICE;
+
 use super::*;
 
 /// So long at most does anything here take.
@@ -53,7 +55,7 @@ impl<'a> MakeWriter<'a> for Text {
 
 /// Builds events for a subscriber and says something on another thread, as the executor's does.
 fn said(subscriber: impl Subscriber + Send + Sync + 'static, say: impl FnOnce() + Send) {
-    let events = with_default(subscriber, Events::for_this_thread);
+    let events = with_default(subscriber, || Events::for_this_thread(Notices::Auto));
     thread::scope(|scope| {
         scope.spawn(|| events.within(say));
     });
@@ -220,7 +222,7 @@ fn spans_are_closed_once_whatever_holds_them_and_parents_survive() {
 #[test]
 fn a_subscriber_that_waits_holds_up_nobody_and_what_is_lost_is_counted() {
     let (subscriber, log, give) = noting();
-    let events = with_default(subscriber, Events::for_this_thread);
+    let events = with_default(subscriber, || Events::for_this_thread(Notices::Auto));
     let long = "x".repeat(8 << 10);
     let many = 2 * LIMIT_OF_EVENTS / long.len();
     thread::scope(|scope| {
@@ -290,4 +292,96 @@ fn a_subscriber_that_panics_is_given_what_follows() {
         },
     );
     assert_eq!(*lock(&count), 2);
+}
+
+/// Says a notice on a thread of podpool's, in a program with this subscriber. What a sink of lines was given.
+fn lines_of(notices: Notices, subscriber: Option<Text>) -> Vec<String> {
+    struct Lines(Sender<String>);
+    impl crate::outlet::Consumer<KeptLine> for Lines {
+        fn take(&mut self, lines: &mut std::collections::VecDeque<KeptLine>) {
+            for line in lines.drain(..) {
+                self.0.send(line.line().line.to_owned()).unwrap();
+            }
+        }
+    }
+    let (give, given) = channel();
+    let lines = Outlet::new(
+        "lines",
+        1 << 20,
+        |_| KeptLine::notice(String::new()),
+        Lines(give),
+    );
+    let build = || Events::for_this_thread(notices);
+    let events = match subscriber {
+        None => build(),
+        Some(text) => {
+            let subscriber = tracing_subscriber::fmt().with_writer(text).without_time();
+            with_default(subscriber.with_ansi(false).finish(), build)
+        }
+    };
+    events.write_notices_among(lines.downgrade());
+    lines.push_always(0, KeptLine::notice("a task's line".to_owned()));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            events.within(|| {
+                warn!(target: NOTICE, "{} of 10 workers run", 4);
+                info!("of no interest");
+                info!(target: NOTICE, "all run");
+            });
+        });
+    });
+    events.notice("lines are lost".to_owned());
+    for gauge in [events.gauge()] {
+        assert!(gauge.wait_until(Instant::now() + LIMIT));
+    }
+    drop((events, lines));
+    // The thread of the lines ends with its last end.
+    std::iter::from_fn(|| given.recv_timeout(LIMIT).ok()).collect()
+}
+
+const NOTICED: [&str; 4] = [
+    "a task's line",
+    "podpool: 4 of 10 workers run",
+    "podpool: all run",
+    "podpool: lines are lost",
+];
+
+#[test]
+fn notices_are_lines_after_those_before_them_where_nobody_subscribes() {
+    assert_eq!(lines_of(Notices::Auto, None), NOTICED);
+    assert_eq!(lines_of(Notices::Off, None), NOTICED[..1]);
+}
+
+#[test]
+fn a_subscriber_gets_notices_as_events_and_as_lines_only_where_it_was_asked_for() {
+    for (notices, lines) in [
+        (Notices::Auto, 1),
+        (Notices::StandardError, 4),
+        (Notices::Off, 1),
+    ] {
+        let text = Text::default();
+        assert_eq!(lines_of(notices, Some(text.clone())), NOTICED[..lines]);
+        let text = text.text();
+        let targets = text.matches("podpool::notice").count();
+        assert_eq!((targets, text.lines().count()), (3, 4), "{text}");
+        assert!(
+            text.contains("WARN podpool::notice: 4 of 10 workers run"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_closure_is_given_notices_whatever_the_subscriber_wants() {
+    let heard = Arc::<Mutex<Vec<String>>>::default();
+    let keep = heard.clone();
+    let notices = Notices::to(move |text| lock(&keep).push(text.to_owned()));
+    let nothing = tracing_subscriber::registry().with(LevelFilter::OFF);
+    let events = with_default(nothing, || Events::for_this_thread(notices));
+    thread::scope(|scope| {
+        scope.spawn(|| events.within(|| warn!(target: NOTICE, "one")));
+    });
+    events.notice("two".to_owned());
+    assert!(events.gauge().wait_until(Instant::now() + LIMIT));
+    assert_eq!(*lock(&heard), ["one", "two"]);
 }

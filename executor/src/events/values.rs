@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::{self, Write as _};
 
+use tracing::Metadata;
 use tracing::field::{self, DebugValue, Field, FieldSet, Value, Visit};
 
 /// Bytes of one text that are kept.
@@ -61,6 +62,16 @@ impl Values {
         values
             .map(|value| value.as_ref().map(Owned::value))
             .collect()
+    }
+
+    /// The message of an event.
+    pub(super) fn message(&self, metadata: &Metadata<'_>) -> Option<String> {
+        let field = metadata.fields().field("message")?;
+        match self.values.get(field.index())?.as_ref()? {
+            Owned::Text(text) => Some(text.clone()),
+            Owned::Formatted(text) => Some(format!("{text:?}")),
+            _ => None,
+        }
     }
 
     fn text(&mut self, text: fmt::Arguments<'_>) -> String {

@@ -36,7 +36,8 @@ pub struct WorkerSpec {
     pub cpu: Option<u64>,
     /// Memory of a worker, its request and its limit, in bytes. Default 2 GiB; `PODPOOL_MEMORY`, such as `4Gi`.
     pub memory: Option<u64>,
-    /// Variables of the workers. Names that begin with `PODPOOL_` are the fleet's.
+    /// Variables of the workers; `PODPOOL_WORKER_ENV`, as `NAME=value,NAME=value`. Names that begin with `PODPOOL_` are
+    /// the fleet's.
     pub env: Vec<(String, String)>,
     /// Secrets of the namespace whose every key becomes a variable of the workers; `PODPOOL_ENV_FROM_SECRETS`.
     pub env_from_secrets: Vec<String>,
@@ -184,6 +185,7 @@ impl WorkerSpec {
         env.fill_list(&mut self.pull_secrets, "PODPOOL_PULL_SECRETS");
         env.fill_list(&mut self.env_from_secrets, "PODPOOL_ENV_FROM_SECRETS");
         self.labels_from(&env)?;
+        self.variables_from(&env)?;
         Ok(self)
     }
 
@@ -196,6 +198,24 @@ impl WorkerSpec {
             self.labels
                 .entry(key.to_owned())
                 .or_insert_with(|| value.to_owned());
+        }
+        Ok(())
+    }
+
+    /// What the program set goes before what its environment says.
+    fn variables_from(&mut self, env: &Environment<'_>) -> Result<(), SpecError> {
+        const NAME: &str = "PODPOOL_WORKER_ENV";
+        let Some(list) = (env.0)(NAME) else {
+            return Ok(());
+        };
+        for pair in list.split(',').filter(|pair| !pair.trim().is_empty()) {
+            let (name, value) = pair.trim().split_once('=').ok_or_else(|| {
+                let reason = "use NAME=value, with commas between them; a value that has a comma is set by `worker_env`";
+                SpecError::new(NAME, pair, reason)
+            })?;
+            if !self.env.iter().any(|(set, _)| set == name) {
+                self.env.push((name.to_owned(), value.to_owned()));
+            }
         }
         Ok(())
     }

@@ -3,17 +3,16 @@
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::process;
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
 use signal_hook::consts::SIGINT;
 use signal_hook::low_level::emulate_default_handler;
-use tokio::sync::oneshot;
 
-use crate::events::Notices;
 use crate::lock::lock;
-use crate::mailbox::{Command, Mailbox, ShutdownBehavior};
+use crate::mailbox::{Mailbox, ShutdownBehavior};
 
 use super::disposition::{Others, Registered, is_ignored};
 use super::told::{Answer, Pools, Unanswered};
@@ -33,6 +32,16 @@ pub(super) static TERMINATE: Listener = Listener::new(
     &[ShutdownBehavior::Abort],
     2,
 );
+
+/// The first signal that ended a pool of this program; 0 before.
+static FIRST: AtomicI32 = AtomicI32::new(0);
+
+/// The first signal that ended a pool of this program.
+pub(super) fn first() -> Option<u8> {
+    u8::try_from(FIRST.load(Relaxed))
+        .ok()
+        .filter(|signal| *signal != 0)
+}
 
 /// Who hears of a signal, and what they are told the first time, the second time and so on.
 pub(super) struct Listener {
@@ -74,7 +83,7 @@ impl Listener {
     }
 
     /// Tells this pool of the signal for as long as it lives. A program that ignores the signal goes on ignoring it.
-    pub(super) fn watch(&'static self, mailbox: &Arc<Mailbox>, notices: Notices) -> io::Result<()> {
+    pub(super) fn watch(&'static self, mailbox: &Arc<Mailbox>) -> io::Result<()> {
         let mut state = lock(&self.state);
         if state.registered.is_none() {
             if is_ignored(self.signal) {
@@ -82,7 +91,7 @@ impl Listener {
             }
             state.registered = Some(self.listen()?);
         }
-        state.pools.add(mailbox, Some(notices));
+        state.pools.add(mailbox);
         Ok(())
     }
 
@@ -114,9 +123,10 @@ impl Listener {
             Answer::Tell(pools) => {
                 state.unanswered.clear();
                 drop(state);
+                let signal = self.signal;
+                FIRST.compare_exchange(0, signal, Relaxed, Relaxed).ok();
                 for (mailbox, behavior) in pools {
-                    let (done, _) = oneshot::channel();
-                    mailbox.command(Command::Shutdown { behavior, done });
+                    mailbox.interrupt(signal, behavior);
                 }
                 return;
             }

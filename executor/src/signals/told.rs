@@ -3,7 +3,6 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::events::Notices;
 use crate::mailbox::{Mailbox, ShutdownBehavior};
 
 /// The pools that hear a signal.
@@ -13,7 +12,6 @@ pub(super) struct Pools(Vec<Pool>);
 #[derive(Debug)]
 struct Pool {
     mailbox: Weak<Mailbox>,
-    notices: Option<Notices>,
     /// Signals that came since it was built.
     heard: usize,
 }
@@ -35,11 +33,10 @@ impl Pools {
     }
 
     /// A pool that was just built.
-    pub(super) fn add(&mut self, mailbox: &Arc<Mailbox>, notices: Option<Notices>) {
+    pub(super) fn add(&mut self, mailbox: &Arc<Mailbox>) {
         self.0.retain(|pool| pool.alive().is_some());
         self.0.push(Pool {
             mailbox: Arc::downgrade(mailbox),
-            notices,
             heard: 0,
         });
     }
@@ -52,7 +49,6 @@ impl Pools {
                 return false;
             };
             if let Some(step) = steps.get(pool.heard) {
-                pool.say(*step);
                 tell.push((mailbox, *step));
             }
             pool.heard += 1;
@@ -67,19 +63,6 @@ impl Pools {
 }
 
 impl Pool {
-    /// Says what its tasks are in for: without it the program seems to hang until those that run have ended.
-    fn say(&self, step: ShutdownBehavior) {
-        let text = match step {
-            ShutdownBehavior::CancelPending => {
-                "interrupted: tasks that have not begun are cancelled, and those that run go on; interrupt again to end them"
-            }
-            _ => "interrupted: every task is ended",
-        };
-        if let Some(notices) = &self.notices {
-            notices.say(text.to_owned());
-        }
-    }
-
     /// Futures may keep the mailbox of a pool that has ended.
     fn alive(&self) -> Option<Arc<Mailbox>> {
         self.mailbox
@@ -160,10 +143,10 @@ mod tests {
     fn a_pool_that_comes_later_is_told_its_own_first_step() {
         let mut pools = Pools::new();
         let (first, _first_inbox) = Mailbox::new();
-        pools.add(&first, None);
+        pools.add(&first);
         assert_eq!(steps(&pools.arrive(STEPS)), [CancelPending]);
         let (second, _second_inbox) = Mailbox::new();
-        pools.add(&second, None);
+        pools.add(&second);
         assert_eq!(steps(&pools.arrive(STEPS)), [Abort, CancelPending]);
         assert_eq!(steps(&pools.arrive(STEPS)), [Abort]);
         assert!(matches!(pools.arrive(STEPS), Answer::AllTold));
@@ -174,8 +157,8 @@ mod tests {
         let mut pools = Pools::new();
         let (first, _first_inbox) = Mailbox::new();
         let (second, _second_inbox) = Mailbox::new();
-        pools.add(&first, None);
-        pools.add(&second, None);
+        pools.add(&first);
+        pools.add(&second);
         assert_eq!(steps(&pools.arrive(STEPS)), [CancelPending, CancelPending]);
         assert_eq!(steps(&pools.arrive(STEPS)), [Abort, Abort]);
     }
@@ -185,16 +168,16 @@ mod tests {
         let mut pools = Pools::new();
         assert!(matches!(pools.arrive(STEPS), Answer::Nobody));
         let (first, inbox) = Mailbox::new();
-        pools.add(&first, None);
+        pools.add(&first);
         // Its executor has ended; a future still holds the mailbox.
         inbox.end();
         assert!(matches!(pools.arrive(STEPS), Answer::Nobody));
         let (second, inbox) = Mailbox::new();
-        pools.add(&second, None);
+        pools.add(&second);
         drop(inbox);
         assert!(matches!(pools.arrive(STEPS), Answer::Nobody));
         let (third, inbox) = Mailbox::new();
-        pools.add(&third, None);
+        pools.add(&third);
         drop((third, inbox));
         assert!(matches!(pools.arrive(STEPS), Answer::Nobody));
         assert!(pools.0.is_empty());

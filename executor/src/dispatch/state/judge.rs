@@ -11,8 +11,9 @@ use podpool_core::retry::{Decision, Policy, decide};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::error::{AttemptReport, TaskError, TaskErrorKind};
+use crate::error::{AttemptReport, Subject, TaskError, TaskErrorKind};
 
+use super::super::notices::brief;
 use super::super::table::{Entry, Phase};
 use super::State;
 
@@ -22,6 +23,16 @@ pub(super) struct Report {
     pub(super) execution: ExecutionId,
     pub(super) elapsed: Duration,
     pub(super) failure: Failure,
+}
+
+/// Says that an attempt failed, of which task and why, and when the next is made.
+fn again(subject: &Subject, attempt: Attempt, failure: &Failure, after: Duration) -> String {
+    let (phrase, message) = (failure.cause.phrase(), brief(&failure.message));
+    let next = match after {
+        Duration::ZERO => "at once".to_owned(),
+        after => format!("in {after:.1?}"),
+    };
+    format!("{subject}: attempt {attempt} {phrase}: {message}; it is tried again {next}")
 }
 
 impl State {
@@ -72,6 +83,9 @@ impl State {
             Decision::GiveUp => self.give_up(id),
             Decision::Retry { after, alone } => {
                 debug!(task = %id, %attempt, failure = %report.failure, ?after, "a task is tried again");
+                let subject = entry.subject();
+                self.retries
+                    .failed(now, || again(&subject, attempt, &report.failure, after));
                 entry.alone = alone;
                 self.retry(now, id, after);
             }

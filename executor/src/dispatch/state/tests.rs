@@ -98,6 +98,8 @@ fn settings() -> Settings {
         epoch: 1,
         silence: None,
         out_of_memory: 1,
+        build: String::new(),
+        same_build: false,
         workers: 1,
     }
 }

@@ -32,6 +32,7 @@ fn the_program_wins_over_the_environment_and_the_environment_over_the_default() 
                 "PODPOOL_LABELS" => "team=prices,stage=test",
                 "PODPOOL_GRACE" => "45s",
                 "PODPOOL_NAMESPACE" => "",
+                "PODPOOL_WORKER_ENV" => "RUST_LOG=debug, STAGE=test,URL=http://x/?a=b,",
                 _ => return None,
             }
             .to_owned(),
@@ -40,6 +41,7 @@ fn the_program_wins_over_the_environment_and_the_environment_over_the_default() 
     let spec = with(|spec| {
         spec.memory = Some(1 << 30);
         spec.labels.insert("stage".to_owned(), "live".to_owned());
+        spec.env.push(("STAGE".to_owned(), "live".to_owned()));
     })
     .or_environment(environment)
     .unwrap();
@@ -48,6 +50,13 @@ fn the_program_wins_over_the_environment_and_the_environment_over_the_default() 
     assert_eq!(spec.cpu_millicores(), 1_500);
     assert_eq!(spec.pull_policy, Some(PullPolicy::Never));
     assert_eq!(spec.pull_secrets, ["one", "two"]);
+    let variables = [
+        ("STAGE", "live"),
+        ("RUST_LOG", "debug"),
+        ("URL", "http://x/?a=b"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(spec.env, variables);
     assert_eq!(spec.labels["team"], "prices");
     assert_eq!(spec.labels["stage"], "live");
     assert_eq!(spec.grace_time(), Duration::from_secs(45));
@@ -65,6 +74,7 @@ fn a_variable_that_cannot_be_read_is_named() {
         ("PODPOOL_GRACE", "30"),
         ("PODPOOL_SLOTS_PER_WORKER", "-1"),
         ("PODPOOL_LABELS", "team"),
+        ("PODPOOL_WORKER_ENV", "STAGE"),
     ] {
         let error = WorkerSpec::default()
             .or_environment(|asked| (asked == name).then(|| value.to_owned()))
@@ -79,6 +89,8 @@ fn amounts_are_read_as_kubernetes_reads_them() {
     assert_eq!(parse_cores("2"), Ok(2_000));
     assert_eq!(parse_cores("0.25"), Ok(250));
     assert_eq!(parse_cores("50m"), Ok(50));
+    let reason = parse_cores("1000").unwrap_err();
+    assert!(reason.starts_with("it is 1000 cores"), "{reason}");
     assert_eq!(parse_bytes("1.5Gi"), Ok(3 << 29));
     assert_eq!(parse_bytes("64M"), Ok(64_000_000));
     assert_eq!(parse_bytes("123"), Ok(123));

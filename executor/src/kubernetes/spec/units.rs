@@ -2,16 +2,27 @@
 
 use std::time::Duration;
 
-/// Reads cores as thousandths: `2`, `1.5`, `500m`.
+/// More than any node has: who asks for so much meant thousandths.
+const MOST_MILLICORES: u64 = 1_000_000;
+
+/// Reads cores as thousandths: `2`, `1.5`, `500m`. A thousand cores and more are refused.
 ///
 /// # Errors
 /// What may be written instead.
 pub fn parse_cores(text: &str) -> Result<u64, String> {
     let wrong = || "use cores, such as 2, 1.5 or 500m".to_owned();
-    match text.strip_suffix('m') {
-        Some(milli) => milli.parse().map_err(|_| wrong()),
-        None => decimal(text, 1_000).ok_or_else(wrong),
+    let millicores = match text.strip_suffix('m') {
+        Some(milli) => milli.parse().ok(),
+        None => decimal(text, 1_000),
+    };
+    let millicores = millicores.ok_or_else(wrong)?;
+    if millicores >= MOST_MILLICORES {
+        return Err(format!(
+            "it is {} cores, and no node has as many; the unit is cores: write 1000m, or 1, for one core",
+            millicores / 1_000
+        ));
     }
+    Ok(millicores)
 }
 
 /// Reads bytes: a number, or one with `k`, `M`, `G`, `T` (thousands) or `Ki`, `Mi`, `Gi`, `Ti`.

@@ -1,0 +1,81 @@
+//! Whether workers run the same build as the master: tasks of the same shapes may be older code there.
+
+use std::collections::BTreeSet;
+
+/// Builds of workers that are remembered, so that each is told once.
+const KNOWN: usize = 16;
+
+/// The builds that were met.
+#[derive(Debug, Default)]
+pub(super) struct Builds {
+    told: BTreeSet<String>,
+}
+
+impl Builds {
+    /// What to say of a worker by this name whose build is another than the master's, once for each build. Without
+    /// `required` only builds of the same target are compared: those of two targets are never one.
+    pub(super) fn meet(
+        &mut self,
+        master: &str,
+        name: &str,
+        worker: &str,
+        required: bool,
+    ) -> Option<String> {
+        if master.is_empty() || worker == master {
+            return None;
+        }
+        let (own, other) = (target(master), target(worker));
+        if own != other && !required {
+            return None;
+        }
+        if self.told.len() >= KNOWN || !self.told.insert(worker.to_owned()) {
+            return None;
+        }
+        let what =
+            format!("worker {name} runs another build than the master ({worker}, not {master})");
+        Some(if required {
+            format!(
+                "{what}, and `require_same_build` was asked for: no task is run there; build the image from this program's file, and start again"
+            )
+        } else {
+            format!(
+                "{what}: its tasks run the code of its image; if that is older, build the image again, or ask for `require_same_build`"
+            )
+        })
+    }
+}
+
+fn target(build: &str) -> &str {
+    build.split(' ').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: &str = "x86_64-linux-gnu 01ab";
+    const STALE: &str = "x86_64-linux-gnu 77ff";
+    const OTHER: &str = "aarch64-linux-gnu 55cc";
+
+    #[test]
+    fn another_build_of_the_same_target_is_told_once() {
+        let mut builds = Builds::default();
+        assert_eq!(builds.meet(OURS, "a", OURS, false), None);
+        assert_eq!(builds.meet(OURS, "a", OTHER, false), None);
+        let told = builds.meet(OURS, "a", STALE, false).unwrap();
+        assert!(told.starts_with("worker a runs another build"), "{told}");
+        assert!(told.contains(STALE) && told.contains(OURS), "{told}");
+        assert_eq!(builds.meet(OURS, "b", STALE, false), None, "told before");
+        assert_eq!(builds.meet("", "b", OTHER, false), None, "not compared");
+    }
+
+    #[test]
+    fn where_the_same_build_is_required_any_other_is_refused() {
+        let mut builds = Builds::default();
+        assert_eq!(builds.meet(OURS, "a", OURS, true), None);
+        for other in [STALE, OTHER, ""] {
+            let told = builds.meet(OURS, "a", other, true).unwrap();
+            assert!(told.contains("no task is run there"), "{told}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Who is told when something changes that a person would ask for.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Where podpool's notices go: one line each, at once, when something changes. A run that is well prints none.
+///
+/// A notice is said when workers are fewer than wanted and why, when one is lost, when an attempt failed and the task is
+/// tried again, when a queue does not answer, when topics were made again, at the first and second Ctrl-C, and when what
+/// was trouble has ended. It is a tracing event too, with the target `podpool::notice`: at `warn`, and at `info` where
+/// trouble ended.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum Notices {
+    /// To the program's tracing subscriber, or its logger; to standard error where it has neither.
+    #[default]
+    Auto,
+    /// To standard error, with `podpool: ` in front, and to a subscriber besides.
+    StandardError,
+    /// To this closure, and to a subscriber besides. It is called on a thread of its own and may block; a panic of it
+    /// loses that notice.
+    To(Arc<dyn Fn(&str) + Send + Sync>),
+    /// To a subscriber alone.
+    Off,
+}
+
+impl Notices {
+    /// Gives each notice to a closure.
+    pub fn to(sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self::To(Arc::new(sink))
+    }
+
+    /// Whether somebody is to hear notices, where the program may have a subscriber.
+    pub(crate) const fn are_heard(&self, by_subscriber: bool) -> bool {
+        match self {
+            Self::Auto => !by_subscriber,
+            Self::StandardError | Self::To(_) => true,
+            Self::Off => false,
+        }
+    }
+}
+
+impl fmt::Debug for Notices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "Auto",
+            Self::StandardError => "StandardError",
+            Self::To(_) => "To(…)",
+            Self::Off => "Off",
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! The variables that podpool reads, and those that look like them.
+//!
+//! A misspelt variable has no effect, which nobody sees: the run starts in the wrong namespace, or with too little
+//! memory. So names that nobody reads are told once.
+
+use std::sync::Once;
+
+use podpool_core::notice::trouble;
+
+/// What every name begins with.
+const PREFIX: &str = "PODPOOL_";
+
+/// All names that are read, without what they begin with. README's table says what they mean; the last row is what podpool
+/// gives its own processes.
+const KNOWN: &[&str] = &[
+    "BACKEND",
+    "CPU",
+    "ENV_FROM_SECRETS",
+    "GRACE",
+    "IDLE_TIMEOUT",
+    "IMAGE",
+    "LABELS",
+    "MEMORY",
+    "NAMESPACE",
+    "PAYLOAD_STORE",
+    "PREFIX",
+    "PROJECT",
+    "PULL_POLICY",
+    "PULL_SECRETS",
+    "RUN_DEADLINE",
+    "SCHEDULE_TIMEOUT",
+    "SERVICE_ACCOUNT",
+    "SLOTS_PER_WORKER",
+    "START_TIMEOUT",
+    "WORKER_EMULATOR_HOST",
+    "WORKER_ENV",
+    // Of podpool's own processes.
+    "COHORT",
+    "NODE",
+    "POD",
+    "POD_UID",
+    "ROLE",
+    "RUN_DIR",
+    "SLOTS",
+];
+
+/// How alike two names must be, of 1, for one to be meant by the other.
+const ALIKE: f64 = 0.7;
+
+/// Tells once of the variables of this process that nobody reads.
+pub(crate) fn tell_unknown() {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        for name in names {
+            if let Some(notice) = unknown(&name) {
+                trouble(notice);
+            }
+        }
+    });
+}
+
+/// What to say of a variable, if it looks like one of podpool's and is none.
+fn unknown(name: &str) -> Option<String> {
+    let own = name.strip_prefix(PREFIX)?;
+    if KNOWN.contains(&own) || own.starts_with("TEST_") || is_of_a_service(own) {
+        return None;
+    }
+    Some(match nearest(own) {
+        Some(meant) => format!(
+            "no setting is called {name}, so the variable has no effect; is {PREFIX}{meant} meant?"
+        ),
+        None => format!("no setting is called {name}, so the variable has no effect"),
+    })
+}
+
+/// The known name that is most like this one.
+fn nearest(own: &str) -> Option<&'static str> {
+    let own = own.to_ascii_uppercase();
+    let alike = |known: &&str| strsim::normalized_damerau_levenshtein(&own, known);
+    let (score, known) = KNOWN
+        .iter()
+        .map(|known| (alike(known), *known))
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+    (score >= ALIKE).then_some(known)
+}
+
+/// Kubernetes gives every pod such variables for the services of its namespace, for one called `podpool` too:
+/// <https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables>.
+fn is_of_a_service(own: &str) -> bool {
+    let port = |name: &str| name == "PORT" || name.starts_with("PORT_");
+    let service = |name: &str| name == "SERVICE_HOST" || name.starts_with("SERVICE_PORT");
+    let parts = || own.match_indices('_').map(|(at, _)| &own[at + 1..]);
+    std::iter::once(own)
+        .chain(parts())
+        .any(|part| port(part) || service(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_name_is_told_with_the_nearest_known_one() {
+        for (name, meant) in [
+            ("PODPOOL_MEMROY", "PODPOOL_MEMORY"),
+            ("PODPOOL_NAMESPCE", "PODPOOL_NAMESPACE"),
+            ("PODPOOL_Cpu", "PODPOOL_CPU"),
+            ("PODPOOL_PULL_SECRET", "PODPOOL_PULL_SECRETS"),
+            ("PODPOOL_SLOT_PER_WORKER", "PODPOOL_SLOTS_PER_WORKER"),
+        ] {
+            let notice = unknown(name).unwrap();
+            assert!(notice.contains(name), "{notice}");
+            assert!(notice.ends_with(&format!("is {meant} meant?")), "{notice}");
+        }
+        let notice = unknown("PODPOOL_COLOUR_SCHEME").unwrap();
+        assert!(notice.ends_with("has no effect"), "{notice}");
+    }
+
+    #[test]
+    fn known_names_services_and_other_programs_are_left_alone() {
+        let known = KNOWN.iter().map(|known| format!("{PREFIX}{known}"));
+        let others = [
+            "PATH",
+            "PODPOOL",
+            "MY_PODPOOL_MEMROY",
+            "PODPOOL_TEST_HOST",
+            "PODPOOL_PORT",
+            "PODPOOL_PORT_80_TCP_ADDR",
+            "PODPOOL_SERVICE_HOST",
+            "PODPOOL_SERVICE_PORT_HTTP",
+            "PODPOOL_CACHE_SERVICE_HOST",
+            "PODPOOL_CACHE_PORT_6379_TCP",
+        ];
+        for name in known.chain(others.map(str::to_owned)) {
+            assert_eq!(unknown(&name), None, "{name}");
+        }
+    }
+}
