@@ -14,6 +14,7 @@ mod labels;
 mod names;
 mod owner;
 mod queue;
+mod reach;
 mod settings;
 mod stub;
 
