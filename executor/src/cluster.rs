@@ -70,6 +70,8 @@ pub(crate) struct Cluster {
     pub(crate) workers: u32,
     pub(crate) spec: WorkerSpec,
     pub(crate) project: Option<String>,
+    /// Where workers find the emulator, unless their own environment says.
+    pub(crate) worker_emulator: Option<String>,
     pub(crate) names: RunNames,
     pub(crate) key: [u8; 32],
     pub(crate) epoch: u64,
@@ -342,6 +344,7 @@ impl Cluster {
         Descriptor {
             run: self.run.clone(),
             project: project.to_owned(),
+            emulator: self.worker_emulator.clone(),
             names: self.names.clone(),
             owner,
             wire: VERSION,

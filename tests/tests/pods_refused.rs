@@ -138,6 +138,7 @@ async fn a_namespace_without_rights_is_named_with_what_to_grant() {
         .env("PODPOOL_NAMESPACE", &own.name)
         .env("PODPOOL_IMAGE", pods.image())
         .env("PODPOOL_PULL_POLICY", "Never")
+        .env("PODPOOL_WORKER_EMULATOR_HOST", pods.emulator())
         .kill_on_drop(true)
         .stderr(Stdio::inherit())
         .output();
