@@ -7,6 +7,7 @@ use std::time::Duration;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::LogParams;
 use kube::config::KubeConfigOptions;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Config, Resource};
@@ -14,12 +15,17 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::cohorts::Refusal;
+use super::job::CONTAINER;
+use super::last_words::LastWords;
 
 /// The longest that one request may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest that the first request may take with all its tries, and how long a connection may take.
 const REACH: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(4);
+/// How many lines of a log are read, and how long that may take.
+const LINES: i64 = 20;
+const LOG: Duration = Duration::from_secs(5);
 /// Pauses between the tries of a request that did not get through.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 
@@ -175,6 +181,25 @@ impl Cluster {
     #[must_use]
     pub fn events(&self) -> Api<Event> {
         self.api()
+    }
+
+    /// The last lines that a worker printed, some hundred bytes in one line; empty if it printed nothing.
+    ///
+    /// # Errors
+    /// Why they cannot be read, and what to do.
+    pub async fn last_lines(&self, pod: &str) -> Result<String, String> {
+        let params = LogParams {
+            container: Some(CONTAINER.to_owned()),
+            tail_lines: Some(LINES),
+            ..LogParams::default()
+        };
+        let pods = self.pods();
+        let asked = self.call(Ask("get", "pods/log"), || pods.logs(pod, &params));
+        match timeout(LOG, asked).await {
+            Ok(Ok(log)) => Ok(LastWords::read(&log).text),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {LOG:?}")),
+        }
     }
 
     fn api<K>(&self) -> Api<K>
