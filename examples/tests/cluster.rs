@@ -95,16 +95,10 @@ impl Ground {
 
     /// The Secret whose keys become the workers' environment.
     async fn make_secret(&self, cluster: &Cluster, name: &str) {
-        let mut variables = BTreeMap::from([
-            (
-                "PUBSUB_EMULATOR_HOST".to_owned(),
-                self.for_pods(&self.emulator),
-            ),
-            (
-                "AWS_ENDPOINT".to_owned(),
-                format!("http://{}", self.for_pods(&self.endpoint)),
-            ),
-        ]);
+        let mut variables = BTreeMap::from([(
+            "AWS_ENDPOINT".to_owned(),
+            format!("http://{}", self.for_pods(&self.endpoint)),
+        )]);
         for name in PASSED_ON {
             variables.extend(env::var(name).ok().map(|value| (name.to_owned(), value)));
         }
@@ -154,7 +148,7 @@ fn in_directory(dir: &Path) -> Files {
 }
 
 /// The program on the cluster, with the directory where it keeps what it says.
-fn on_cluster(program: &Path, secret: &str, url: &str) -> Child {
+fn on_cluster(program: &Path, secret: &str, url: &str, emulator: &str) -> Child {
     tokio::process::Command::new(program)
         .args(["--backend", "kubernetes", "--workers", &WORKERS.to_string()])
         .args(["--input", &format!("{url}/in")])
@@ -164,6 +158,7 @@ fn on_cluster(program: &Path, secret: &str, url: &str) -> Child {
         .env("PODPOOL_CPU", "50m")
         .env("PODPOOL_MEMORY", "512Mi")
         .env("PODPOOL_ENV_FROM_SECRETS", secret)
+        .env("PODPOOL_WORKER_EMULATOR_HOST", emulator)
         .env("PODPOOL_LABELS", format!("flights-test={secret}"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -251,7 +246,8 @@ async fn ten_pods_make_the_same_files_as_processes_of_this_machine() {
     ground.make_secret(&cluster, &name).await;
 
     let mut seen = Seen::default();
-    let program_run = on_cluster(&program, &name, &url).wait_with_output();
+    let emulator = ground.for_pods(&ground.emulator);
+    let program_run = on_cluster(&program, &name, &url, &emulator).wait_with_output();
     let ended = tokio::select! {
         ended = tokio::time::timeout(BOUND, program_run) => ended,
         () = follow(&cluster, &name, &mut seen) => unreachable!("it has no end"),

@@ -2,6 +2,9 @@
 
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+mod pubsub;
+#[cfg(feature = "kubernetes")]
+mod worker_emulator;
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -26,6 +29,8 @@ use crate::notices::Notices;
 use crate::reporting::Reporting;
 use crate::run_payloads::{Payloads, asked_for};
 use crate::variables;
+
+pub use self::pubsub::PubSubOptions;
 
 /// The environment variable that names the back-end.
 const BACKEND: &str = "PODPOOL_BACKEND";
@@ -95,6 +100,7 @@ pub struct Builder {
     payload_store: Option<String>,
     decorator: Option<QueueDecorator>,
     broker_timeout: Option<Duration>,
+    pubsub: PubSubOptions,
     #[cfg(feature = "kubernetes")]
     cluster: kubernetes::ClusterSettings,
 }
@@ -167,7 +173,8 @@ impl Builder {
     /// [`initializer`](Self::initializer), which must end within it. A slot that is late is killed, its start has
     /// failed, and the reason shows the last lines that it printed. Where no slot was ever ready the pool is broken
     /// then; where one was, starts are tried again with back-off. On a cluster it is also how long an image or a
-    /// setting may be refused before the pool breaks.
+    /// setting may be refused before the pool breaks, and within which a worker whose container runs must greet its
+    /// master; one that does not has failed to start, and the reason shows the end of its log.
     pub const fn start_timeout(mut self, timeout: Duration) -> Self {
         self.start_timeout = Some(timeout);
         self
@@ -445,6 +452,7 @@ impl fmt::Debug for Builder {
             .field("isolation", &self.isolation)
             .field("backend", &self.backend)
             .field("run", &self.run)
+            .field("pubsub", &self.pubsub)
             .finish_non_exhaustive()
     }
 }

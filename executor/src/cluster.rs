@@ -4,6 +4,7 @@
 //! are errors of `build()`. Whatever the run made is removed when it ends, also when it could not start.
 
 mod cohorts;
+mod connect;
 mod guard;
 mod parts;
 mod sweep;
@@ -24,6 +25,7 @@ use podpool_core::registry::Registry;
 use podpool_core::slot::OutputLimits;
 use podpool_core::worker::Queues;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::QueueDecorator;
@@ -56,6 +58,8 @@ use self::sweep::sweep;
 const LEASE: Duration = Duration::from_secs(60);
 /// Shortest time between two changes of the control: at most five a second.
 const CONTROL_PAUSE: Duration = Duration::from_millis(200);
+/// How long what was made may take to go again where the rest could not be made.
+const UNMAKE: Duration = Duration::from_secs(10);
 /// Bytes of arguments that may be out, as a second copy beside the table's.
 const BYTES_OUT: usize = 256 << 20;
 
@@ -66,6 +70,8 @@ pub(crate) struct Cluster {
     pub(crate) workers: u32,
     pub(crate) spec: WorkerSpec,
     pub(crate) project: Option<String>,
+    /// Where workers find the emulator, unless their own environment says.
+    pub(crate) worker_emulator: Option<String>,
     pub(crate) names: RunNames,
     pub(crate) key: [u8; 32],
     pub(crate) epoch: u64,
@@ -193,18 +199,7 @@ impl Cluster {
             .map_err(chain)
             .map_err(refused("reach the Kubernetes cluster"))?;
         let payloads = Payloads::open(self.payload_store.as_deref(), &self.run).await?;
-        let mut builder = Connection::builder();
-        if let Some(project) = &self.project {
-            builder = builder.project(project);
-        }
-        let connection = builder
-            .open()
-            .map_err(chain)
-            .map_err(refused("connect to Pub/Sub"))?;
-        let admin = Admin::new(&connection)
-            .await
-            .map_err(chain)
-            .map_err(refused("administer Pub/Sub"))?;
+        let (connection, admin) = connect::connect(self.project.as_deref()).await?;
         let labels = self.labels();
         let ack_deadlines = self.make_names(&admin, &labels).await?;
         let own = Owner::new(self.run.clone(), labels.created);
@@ -258,7 +253,10 @@ impl Cluster {
         }
         let made = admin.create(&self.names, labels, self.lease()).await;
         if let Err(error) = made {
-            admin.delete_made(&self.names, &self.made(labels)).await;
+            // A service that has gone meanwhile does not hold the error up; what stays has a deadline.
+            let own = self.made(labels);
+            let deleting = admin.delete_made(&self.names, &own);
+            timeout(UNMAKE, deleting).await.ok();
             let what = format!("make the topics of run {}", self.run);
             return Err(refused(what)(chain(error)));
         }
@@ -346,6 +344,7 @@ impl Cluster {
         Descriptor {
             run: self.run.clone(),
             project: project.to_owned(),
+            emulator: self.worker_emulator.clone(),
             names: self.names.clone(),
             owner,
             wire: VERSION,

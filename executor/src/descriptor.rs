@@ -23,6 +23,9 @@ pub(crate) struct Descriptor {
     pub(crate) run: RunId,
     /// The project of the names.
     pub(crate) project: String,
+    /// Where pods find the emulator, as `host:port`; none for Google's service. A worker's own variable goes before it.
+    #[serde(default)]
+    pub(crate) emulator: Option<String>,
     pub(crate) names: RunNames,
     /// What messages are marked with, where names are an administrator's.
     pub(crate) owner: Option<Owner>,
@@ -143,6 +146,7 @@ mod tests {
             owner: Some(Owner::new(run.clone(), std::time::UNIX_EPOCH)),
             run,
             project: "p".to_owned(),
+            emulator: Some("10.0.0.1:8085".to_owned()),
             wire: 1,
             lease: Duration::from_secs(60),
             ack_deadline: None,

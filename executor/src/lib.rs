@@ -98,7 +98,7 @@ pub use podpool_macros::{main, task};
 
 #[doc(hidden)]
 pub use self::builder::QueueDecorator;
-pub use self::builder::{Backend, Builder, Isolation};
+pub use self::builder::{Backend, Builder, Isolation, PubSubOptions};
 pub use self::error::{
     AttemptReport, BuildError, NotDone, ShutdownError, TaskError, TaskErrorKind, Unfinished,
 };

@@ -189,9 +189,12 @@ async fn run_worker(
 /// Why the worker ended by itself, if it says so.
 fn reason(left: Result<io::Result<Left>, String>) -> Option<String> {
     match left {
-        Ok(Ok(Left::Unreachable(reason) | Left::Refused(reason) | Left::Unfit(reason))) => {
-            Some(reason)
-        }
+        Ok(Ok(
+            Left::Unreachable(reason)
+            | Left::Unreached(reason)
+            | Left::Refused(reason)
+            | Left::Unfit(reason),
+        )) => Some(reason),
         Ok(Ok(_)) => None,
         Ok(Err(error)) => Some(format!("the local worker cannot run: {error}")),
         Err(panicked) => Some(panicked),

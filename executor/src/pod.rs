@@ -6,6 +6,7 @@
 
 mod last_words;
 mod neighbours;
+mod way;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ use crate::build_id;
 use crate::descriptor::Descriptor;
 use crate::known::KnownTasks;
 use crate::notices::Notices;
-use crate::pubsub::{Connection, Ownership, PubSubQueue};
+use crate::pubsub::{Ownership, PubSubQueue};
 use crate::reporting::{Reporting, write_elsewhere};
 use crate::run_payloads::Payloads;
 use crate::variables;
@@ -122,6 +123,10 @@ fn work(last_words: &mut LastWords, reporting: &Reporting) -> Result<i32, Refusa
         Left::Terminated => Ok(143),
         Left::Refused(reason) => Err(Refusal::new(77, reason)),
         Left::Unreachable(reason) => Err(Refusal::new(75, reason)),
+        Left::Unreached(reason) => {
+            let advice = way::advice(descriptor.emulator.as_deref());
+            Err(Refusal::new(75, format!("{reason}; {advice}")))
+        }
         Left::Unfit(reason) => {
             let reason = format!("its slots do not start: {reason}");
             Err(Refusal::new(75, reason))
@@ -229,10 +234,8 @@ async fn run(
 }
 
 fn queues(descriptor: &Descriptor, payloads: &Payloads, seal: &Seal) -> Result<Queues, Refusal> {
-    let connection = Connection::builder()
-        .project(&descriptor.project)
-        .open()
-        .map_err(Refusal::setup)?;
+    let connection = way::connection(&descriptor.project, descriptor.emulator.as_deref());
+    let connection = connection.map_err(Refusal::setup)?;
     let (met, met_rx) = mpsc::unbounded_channel();
     let ownership = descriptor.owner.clone();
     let ownership = ownership.map(|own| Ownership::new(own, met));
@@ -314,12 +317,19 @@ fn worker(
             greeting: Some(GREETING),
             idle: Some(descriptor.idle),
             refusal: Some(REFUSAL),
+            reach: Some(reach(descriptor.start_timeout)),
             broker_timeout: None,
             running: Some(running),
             forward_output: true,
             queue_outlives: descriptor.owner.is_some(),
         },
     })
+}
+
+/// How long a worker looks for Pub/Sub. The master gives a worker up that has not greeted within the start timeout; by
+/// then the worker's own reason is with the cluster, and is shown.
+fn reach(start_timeout: Duration) -> Duration {
+    start_timeout - start_timeout / 6
 }
 
 /// The initializer, by its index in this program.

@@ -14,6 +14,7 @@ mod labels;
 mod names;
 mod owner;
 mod queue;
+mod reach;
 mod settings;
 mod stub;
 
@@ -32,3 +33,5 @@ pub use self::owner::{Owner, Ownership};
 #[cfg(feature = "kubernetes")]
 pub(crate) use self::queue::check_lease;
 pub use self::queue::{InvalidLease, PubSubQueue};
+#[cfg(feature = "kubernetes")]
+pub(crate) use self::settings::EMULATOR;

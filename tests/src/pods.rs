@@ -65,6 +65,12 @@ impl Pods {
         &self.host
     }
 
+    /// The emulator's address, as pods see it.
+    #[must_use]
+    pub fn emulator(&self) -> String {
+        format!("{}:{}", self.host, self.emulator_port)
+    }
+
     /// The workers' image.
     #[must_use]
     pub fn image(&self) -> &str {
@@ -91,12 +97,9 @@ impl Pods {
             .pull_policy(PullPolicy::Never)
             .worker_cpu(50)
             .worker_memory(256 << 20)
-            .worker_env(
-                "PUBSUB_EMULATOR_HOST",
-                format!("{}:{}", self.host, self.emulator_port),
-            )
+            .worker_env("PUBSUB_EMULATOR_HOST", self.emulator())
             .lease(LEASE)
-            .start_timeout(Duration::from_secs(10))
+            .start_timeout(Duration::from_secs(30))
             .schedule_timeout(Duration::from_secs(40))
             .signals(false)
     }

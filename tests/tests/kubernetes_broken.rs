@@ -55,6 +55,24 @@ async fn workers_that_die_at_once_break_the_fleet_with_the_end_of_their_log() {
 }
 
 #[tokio::test]
+async fn a_worker_that_runs_and_never_greets_breaks_the_fleet_with_its_last_lines() {
+    if !ready(PROGRAM) {
+        return;
+    }
+    let mut spec = spec("hang");
+    let said = "no route to the queue".to_owned();
+    spec.env.push(("FLEET_POD_SAYS".to_owned(), said.clone()));
+    let mut bed = Bed::start_unheard(spec, 2).await;
+    bed.needed(10);
+    bed.running(2).await;
+    let began = Instant::now();
+    let reason = bed.broken().await;
+    says(&reason, &[&said, "has not greeted within 4s"]);
+    assert!(began.elapsed() < Duration::from_secs(15));
+    bed.stop().await;
+}
+
+#[tokio::test]
 async fn an_image_that_does_not_exist_is_named() {
     if !ready(PROGRAM) {
         return;

@@ -1,17 +1,24 @@
 //! The worker of a pod as a process, without a cluster.
 
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use podpool::RunId;
+use podpool::core::envelope::VERSION;
+use podpool::pubsub::RunNames;
 use podpool_tests::scratch::Scratch;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 use tokio::net::unix::pipe;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(20);
+/// What a busy machine may add.
+const SLACK: Duration = Duration::from_secs(4);
 /// From one try to open the pipe to the next.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -48,4 +55,62 @@ async fn sigterm_is_heard_before_the_run_is_read() {
     assert_eq!(ended.status.code(), Some(78));
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(said.contains("the run's key has 0 bytes"), "{said}");
+}
+
+/// A run's directory, as its master writes it: one whose emulator is at this address.
+fn write_run(dir: &Path, emulator: &str, start_timeout: Duration, idle: Duration) {
+    let run = RunId::new("nightly").unwrap();
+    let key = [7; 32];
+    let body = json!({
+        "run": run,
+        "project": "demo",
+        "emulator": emulator,
+        "names": RunNames::own("podpool", &run).unwrap(),
+        "owner": null,
+        "wire": VERSION,
+        "lease": Duration::from_secs(10),
+        "ack_deadline": null,
+        "grace": Duration::from_secs(5),
+        "start_timeout": start_timeout,
+        "termination": Duration::from_secs(30),
+        "idle": idle,
+        "slots": 1,
+        "max_tasks_per_slot": null,
+        "memory": null,
+        "initializer": null,
+        "payload_store": null,
+        "tasks": [],
+        "build": "test",
+    })
+    .to_string();
+    let hash = blake3::keyed_hash(&key, body.as_bytes()).to_hex();
+    let descriptor = format!("podpool descriptor 1\n{hash}\n{body}");
+    std::fs::write(dir.join("key"), key).unwrap();
+    std::fs::write(dir.join("descriptor"), descriptor).unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_that_never_reaches_pubsub_ends_within_its_start_timeout_and_says_why() {
+    let dir = Scratch::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let emulator = listener.local_addr().unwrap().to_string();
+    // Nobody listens there any more.
+    drop(listener);
+    let (start_timeout, idle) = (Duration::from_secs(6), Duration::from_secs(300));
+    write_run(dir.path(), &emulator, start_timeout, idle);
+    let began = Instant::now();
+    let ended = Command::new(env!("CARGO_BIN_EXE_pod-worker"))
+        .env("PODPOOL_ROLE", "worker")
+        .env("PODPOOL_RUN_DIR", dir.path())
+        .env_remove("PUBSUB_EMULATOR_HOST")
+        .kill_on_drop(true)
+        .output();
+    let ended = timeout(LIMIT, ended).await.expect("it stays").unwrap();
+    let took = began.elapsed();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(75), "{said}");
+    assert!(took < start_timeout + SLACK, "{took:?}");
+    for words in [&*emulator, "refused", "PODPOOL_WORKER_EMULATOR_HOST"] {
+        assert!(said.contains(words), "{words:?} is not in {said}");
+    }
 }

@@ -90,6 +90,25 @@ async fn an_image_whose_task_has_another_shape_is_refused_by_the_tasks_name() {
     );
 }
 
+/// Nobody listens at that port of a pod.
+const NOWHERE: &str = "127.0.0.1:1";
+
+#[tokio::test]
+async fn workers_that_do_not_reach_the_queue_say_so_within_the_start_timeout() {
+    let Some(pods) = pods() else { return };
+    let builder = impatient(&pods).worker_env("PUBSUB_EMULATOR_HOST", NOWHERE);
+    let reason = refused(builder).await;
+    says(
+        &reason,
+        &[
+            "did not start",
+            "exit code 75",
+            NOWHERE,
+            "PODPOOL_WORKER_EMULATOR_HOST",
+        ],
+    );
+}
+
 #[tokio::test]
 async fn more_memory_than_any_node_has_is_said_so() {
     let Some(pods) = pods() else { return };
@@ -138,6 +157,7 @@ async fn a_namespace_without_rights_is_named_with_what_to_grant() {
         .env("PODPOOL_NAMESPACE", &own.name)
         .env("PODPOOL_IMAGE", pods.image())
         .env("PODPOOL_PULL_POLICY", "Never")
+        .env("PODPOOL_WORKER_EMULATOR_HOST", pods.emulator())
         .kill_on_drop(true)
         .stderr(Stdio::inherit())
         .output();

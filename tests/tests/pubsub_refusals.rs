@@ -9,17 +9,22 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::{PublishRequest, PublishResponse};
 use podpool::RunId;
-use podpool::pubsub::credentials::anonymous;
+use podpool::pubsub::credentials::{anonymous, mds};
 use podpool::pubsub::{
-    Admin, AdminError, Connection, PubSubQueue, QueueNames, RunLabels, RunNames, Which,
+    Admin, AdminError, ConnectError, Connection, PubSubQueue, QueueNames, RunLabels, RunNames,
+    Which,
 };
 use podpool_core::queue::{LeaseId, Queue, QueueError};
 use podpool_tests::pubsub::refusing::{Heard, Refusing, Said};
 use prost::Message;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tonic::Code;
 
 const LIMIT: Duration = Duration::from_secs(30);
+/// Within this a start says that Pub/Sub is not there.
+const SOON: Duration = Duration::from_secs(5);
 
 /// What each verb says, by name.
 async fn refusals(queue: &PubSubQueue) -> Vec<(&'static str, QueueError)> {
@@ -333,4 +338,108 @@ async fn names_that_nobody_made_are_missing() {
         .await
         .unwrap();
     assert_eq!(left, Default::default());
+}
+
+/// An address at which nobody listens.
+async fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+/// What a connection says of its way, soon.
+async fn not_reached(connection: &Connection) -> ConnectError {
+    let reached = timeout(SOON, connection.reach()).await;
+    reached.expect("it hangs").expect_err("nobody is there")
+}
+
+fn at(endpoint: &str) -> Connection {
+    let connection = Connection::builder().project("demo").endpoint(endpoint);
+    connection.open().unwrap()
+}
+
+#[tokio::test]
+async fn an_address_where_nobody_listens_is_said_soon_with_the_variable() {
+    let address = nobody().await;
+    let error = not_reached(&at(&address)).await;
+    let text = error.to_string();
+    assert!(matches!(error, ConnectError::Unreachable { .. }), "{text}");
+    for words in [&*address, "refused", "PUBSUB_EMULATOR_HOST"] {
+        assert!(text.contains(words), "{words:?} is not in {text:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_machine_is_said_soon() {
+    let error = not_reached(&at("http://emulator.invalid:8085")).await;
+    let text = error.to_string();
+    assert!(matches!(error, ConnectError::Unreachable { .. }), "{text}");
+    assert!(text.contains("http://emulator.invalid:8085"), "{text}");
+}
+
+#[tokio::test]
+async fn another_service_at_the_address_is_said_soon() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            socket
+                .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                .await
+                .ok();
+        }
+    });
+    let error = not_reached(&at(&address)).await;
+    serving.abort();
+    let text = error.to_string();
+    assert!(matches!(error, ConnectError::Unreachable { .. }), "{text}");
+    assert!(text.contains("does not speak gRPC"), "{text}");
+}
+
+#[tokio::test]
+async fn a_service_that_answers_is_reached_whatever_it_answers() {
+    for code in [Code::NotFound, Code::PermissionDenied, Code::Unavailable] {
+        let server = Refusing::always(code, "no").await;
+        let reached = timeout(LIMIT, server.connection().reach()).await;
+        reached.unwrap().unwrap();
+        assert_eq!(server.heard().len(), 1, "{code:?}: it is asked once");
+    }
+}
+
+#[tokio::test]
+async fn missing_credentials_are_said_soon_with_the_variable() {
+    let server = nobody().await;
+    let nowhere = mds::Builder::default().with_endpoint(nobody().await);
+    let connection = Connection::builder()
+        .project("demo")
+        .endpoint(server)
+        .credentials(nowhere.build().unwrap());
+    let error = not_reached(&connection.open().unwrap()).await;
+    let text = error.to_string();
+    assert!(matches!(error, ConnectError::Credentials(_)), "{text}");
+    for words in ["GOOGLE_APPLICATION_CREDENTIALS", "PUBSUB_EMULATOR_HOST"] {
+        assert!(text.contains(words), "{words:?} is not in {text:?}");
+    }
+    let server = Refusing::always(Code::Unauthenticated, "who are you").await;
+    let error = not_reached(&server.connection()).await;
+    assert!(matches!(error, ConnectError::Credentials(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_project_that_does_not_exist_names_the_variables() {
+    let server = Refusing::always(Code::NotFound, "no project demo").await;
+    let admin = Admin::new(&server.connection()).await.unwrap();
+    let run = RunId::new("nightly").unwrap();
+    let names = RunNames::own("podpool", &run).unwrap();
+    let now = SystemTime::UNIX_EPOCH;
+    let labels = RunLabels {
+        run,
+        name: None,
+        created: now,
+        deadline: now,
+    };
+    let made = admin.create(&names, &labels, Duration::from_secs(60));
+    let error = timeout(LIMIT, made).await.unwrap().unwrap_err().to_string();
+    for words in ["GOOGLE_CLOUD_PROJECT", "no project demo"] {
+        assert!(error.contains(words), "{words:?} is not in {error:?}");
+    }
 }

@@ -67,6 +67,12 @@ impl<R: Send + 'static> Publisher<R> {
         over.then(|| format!("{queue} takes nothing any more: {error}"))
     }
 
+    /// What the queue answered last, while it refuses a message.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&QueueError> {
+        self.failing.as_ref().map(|(_, error)| error)
+    }
+
     /// Adds a message to those that are sent.
     pub fn push(&mut self, message: Bytes, receipt: Option<R>) {
         self.waiting.push(Letter {

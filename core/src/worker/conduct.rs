@@ -20,6 +20,9 @@ pub struct Conduct {
     pub idle: Option<Duration>,
     /// Refused for so long, and never served, it leaves.
     pub refusal: Option<Duration>,
+    /// Where nothing that it says is stored within this of its start, and nothing comes, it leaves: it does not reach its
+    /// queues at all.
+    pub reach: Option<Duration>,
     /// For how long a queue may refuse everything before the worker ends. Default: 10 minutes.
     pub broker_timeout: Option<Duration>,
     /// Where the list of what runs goes.
@@ -36,6 +39,7 @@ impl fmt::Debug for Conduct {
             .field("greeting", &self.greeting)
             .field("idle", &self.idle)
             .field("refusal", &self.refusal)
+            .field("reach", &self.reach)
             .field("broker_timeout", &self.broker_timeout)
             .field("forward_output", &self.forward_output)
             .field("queue_outlives", &self.queue_outlives)
@@ -55,6 +59,8 @@ pub enum Left {
     Stopped,
     /// It had no work and heard nothing of the master.
     Idle,
+    /// No queue was reached within [`Conduct::reach`] of its start. What was seen last.
+    Unreached(String),
     /// It was told to end within a grace; what it had was given back.
     Terminated,
     /// The queue refused it from the beginning: rights are missing. The queue's words.
@@ -65,6 +71,16 @@ pub enum Left {
     Unfit(String),
 }
 
+impl Left {
+    /// Whether the queues are the reason, so that they may not store its last messages either.
+    pub(super) const fn is_for_want_of_queues(&self) -> bool {
+        matches!(
+            self,
+            Self::Idle | Self::Unreached(_) | Self::Refused(_) | Self::Unreachable(_)
+        )
+    }
+}
+
 /// Whether a worker may pull, and whether it has waited long enough: pure, fed by the loop.
 #[derive(Debug)]
 pub(super) struct Patience {
@@ -72,6 +88,8 @@ pub(super) struct Patience {
     heard: Instant,
     refused_since: Option<Instant>,
     served: bool,
+    /// Until when a queue must have been reached; `None` once one was.
+    reach_until: Option<Instant>,
     idle: Option<Duration>,
     refusal: Option<Duration>,
 }
@@ -83,6 +101,7 @@ impl Patience {
             heard: now,
             refused_since: None,
             served: false,
+            reach_until: conduct.reach.map(|reach| after(now, reach)),
             idle: conduct.idle,
             refusal: conduct.refusal,
         }
@@ -119,6 +138,17 @@ impl Patience {
     pub(super) fn refused(&mut self, now: Instant) -> bool {
         let since = *self.refused_since.get_or_insert(now);
         !self.served && self.refusal.is_some_and(|most| now >= after(since, most))
+    }
+
+    /// Something was stored, or something came: the queues are there. An empty pull proves nothing, for one that is never
+    /// answered looks the same.
+    pub(super) fn reached(&mut self) {
+        self.reach_until = None;
+    }
+
+    /// When the worker leaves if no queue was reached by then; `None` once one was.
+    pub(super) const fn reach_until(&self) -> Option<Instant> {
+        self.reach_until
     }
 
     /// When the worker leaves if nothing is heard and nothing is there to do.
@@ -163,6 +193,21 @@ mod tests {
         patience.served();
         assert!(!patience.refused(now + 61 * SECOND));
         assert!(!patience.refused(now + 999 * SECOND));
+    }
+
+    #[test]
+    fn a_worker_that_reached_a_queue_once_is_not_given_up() {
+        let now = Instant::now();
+        let conduct = Conduct {
+            reach: Some(50 * SECOND),
+            ..Conduct::default()
+        };
+        let mut patience = Patience::new(&conduct, now);
+        patience.served();
+        assert_eq!(patience.reach_until(), Some(now + 50 * SECOND));
+        patience.reached();
+        assert_eq!(patience.reach_until(), None);
+        assert_eq!(Patience::new(&Conduct::default(), now).reach_until(), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The loop: one `select!` that moves what happens into the state, and the state's effects out.
 
+mod departure;
 mod effects;
 mod intake;
 mod orders;
@@ -130,6 +131,8 @@ struct RunningWorker {
     pull_until: Option<Instant>,
     /// How many parcels of that pull are taken in.
     room: usize,
+    /// What a queue answered last where it refused a pull, for people.
+    last_refusal: Option<String>,
     /// Pulls of tasks that were refused, and pulls of control, in a row.
     refused_pulls: Refusals,
     refused_control: Refusals,
@@ -217,6 +220,7 @@ impl RunningWorker {
             pull_sent: Instant::now(),
             pull_until: None,
             room: 0,
+            last_refusal: None,
             refused_pulls: Refusals::default(),
             refused_control: Refusals::default(),
             broker_timeout: worker.conduct.broker_timeout.unwrap_or(BROKER_TIMEOUT),
@@ -274,9 +278,7 @@ impl RunningWorker {
         let now = Instant::now();
         match woken {
             Woken::Slots => self.on_slots(now),
-            Woken::Stored(receipts) => receipts
-                .into_iter()
-                .for_each(|r| self.state.on_published(now, r)),
+            Woken::Stored(receipts) => self.on_stored(now, receipts),
             Woken::Pulled(sent, answer) => self.on_pulled(now, sent, answer),
             Woken::Told(answer) => self.on_told(now, answer),
             Woken::Keeper(News::Lost(lease)) => {
@@ -346,26 +348,13 @@ impl RunningWorker {
         }
     }
 
-    /// Leaves when nobody needs it, and kills what must end.
-    fn check_time(&mut self, now: Instant) {
-        self.end_search(now);
-        if self.kill_at.is_some_and(|at| now >= at) {
-            self.kill_at = None;
-            self.state.stop(now);
-        }
-        if !self.state.is_empty() {
-            self.patience.heard(now);
-        } else if self.patience.idle_until().is_some_and(|at| now >= at) && self.left.is_none() {
-            info!("no work, and no word of the master: the worker leaves");
-            self.leave(Left::Idle);
-        }
-    }
-
     /// When something is due that is not the state's.
     fn due(&self) -> Instant {
         let idle = self.patience.idle_until().filter(|_| self.left.is_none());
+        let reach = self.patience.reach_until();
         let others = [
             idle,
+            reach.filter(|_| self.left.is_none()),
             self.kill_at,
             self.silent_at.filter(|at| *at > Instant::now()),
             self.pull_until.filter(|at| *at > Instant::now()),
@@ -395,7 +384,10 @@ impl RunningWorker {
     /// of its lease. A queue that is removed with its run needs no such care at the end.
     fn waits_for_pull(&self, left: &Left) -> Option<Instant> {
         let needed = self.worker.conduct.queue_outlives
-            || !matches!(left, Left::Ended | Left::Stopped | Left::Unreachable(_));
+            || !matches!(
+                left,
+                Left::Ended | Left::Stopped | Left::Unreachable(_) | Left::Unreached(_)
+            );
         let remote = self.worker.queues.tasks.limits().remote;
         (remote && needed).then(|| after(Instant::now(), LAST_PULL))
     }

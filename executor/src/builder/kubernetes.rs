@@ -14,6 +14,7 @@ use crate::kubernetes::spec::{PullPolicy, SecretFile, SpecError, WorkerSpec};
 use crate::pubsub::{GivenNames, RunNames, check_lease};
 use crate::run_payloads::asked_for;
 
+use super::worker_emulator::for_workers;
 use super::{Builder, GRACE, encode, setting};
 
 /// What the names of topics and subscriptions begin with.
@@ -195,6 +196,7 @@ impl Builder {
         let refused = |error: SpecError| setting(&error.setting, &error.value, &error.reason);
         let mut spec = settings.spec.or_environment(variable).map_err(refused)?;
         spec.check().map_err(refused)?;
+        let worker_emulator = for_workers(&self.pubsub, &spec.env, variable)?;
         if let Some(lease) = self.lease {
             check_lease(lease)
                 .map_err(|error| setting("lease", format_args!("{lease:?}"), error))?;
@@ -220,6 +222,7 @@ impl Builder {
             name,
             spec,
             project: settings.project,
+            worker_emulator,
             key,
             epoch,
             max_tasks_per_slot: self.max_tasks_per_slot,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::LogParams;
 use kube::config::KubeConfigOptions;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Config, Resource};
@@ -14,9 +15,17 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::cohorts::Refusal;
+use super::job::CONTAINER;
+use super::last_words::LastWords;
 
 /// The longest that one request may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest that the first request may take with all its tries, and how long a connection may take.
+const REACH: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(4);
+/// How many lines of a log are read, and how long that may take.
+const LINES: i64 = 20;
+const LOG: Duration = Duration::from_secs(5);
 /// Pauses between the tries of a request that did not get through.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 
@@ -87,11 +96,12 @@ impl Cluster {
     /// Finds the cluster, by `KUBECONFIG`, else as a pod's own, else as kubectl would, and speaks with it once.
     ///
     /// # Errors
-    /// When there is no configuration, or the cluster does not answer within 15 s.
+    /// When there is no configuration, or the cluster does not answer within 10 s; either names what to set.
     pub async fn connect(namespace: Option<&str>) -> Result<Self, ClusterError> {
         let (config, inside) = configuration().await?;
         let home = config.default_namespace.clone();
-        let mut cluster = Self::with_config(config, namespace).await?;
+        let cluster = Self::with_config(config, namespace).await;
+        let mut cluster = cluster.map_err(|error| error.advised(inside))?;
         if inside && cluster.namespace == home {
             cluster.owner = cluster.find_owner().await;
         }
@@ -103,9 +113,10 @@ impl Cluster {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn with_config(
-        config: Config,
+        mut config: Config,
         namespace: Option<&str>,
     ) -> Result<Self, ClusterError> {
+        config.connect_timeout = Some(CONNECT);
         // Another crate may have brought a second provider; without a choice the first connection would panic.
         rustls::crypto::ring::default_provider()
             .install_default()
@@ -120,9 +131,12 @@ impl Cluster {
             url,
             owner: None,
         };
-        let version = cluster
-            .call(Ask("get", "version"), || cluster.client.apiserver_version())
-            .await?;
+        let asked = cluster.call(Ask("get", "version"), || cluster.client.apiserver_version());
+        let version = timeout(REACH, asked).await.unwrap_or_else(|_| {
+            let url = &cluster.url;
+            let reason = format!("cannot get version at {url}: no answer within {REACH:?}");
+            Err(ClusterError::passing(reason))
+        })?;
         info!(url = %cluster.url, namespace = %cluster.namespace, version = %version.git_version, "found the cluster");
         Ok(cluster)
     }
@@ -167,6 +181,25 @@ impl Cluster {
     #[must_use]
     pub fn events(&self) -> Api<Event> {
         self.api()
+    }
+
+    /// The last lines that a worker printed, some hundred bytes in one line; empty if it printed nothing.
+    ///
+    /// # Errors
+    /// Why they cannot be read, and what to do.
+    pub async fn last_lines(&self, pod: &str) -> Result<String, String> {
+        let params = LogParams {
+            container: Some(CONTAINER.to_owned()),
+            tail_lines: Some(LINES),
+            ..LogParams::default()
+        };
+        let pods = self.pods();
+        let asked = self.call(Ask("get", "pods/log"), || pods.logs(pod, &params));
+        match timeout(LOG, asked).await {
+            Ok(Ok(log)) => Ok(LastWords::read(&log).text),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {LOG:?}")),
+        }
     }
 
     fn api<K>(&self) -> Api<K>
@@ -239,7 +272,11 @@ impl Cluster {
         let name = env::var("PODPOOL_POD").or_else(|_| env::var("HOSTNAME"));
         let name = name.ok()?;
         let pods = self.pods();
-        let pod = self.call(Ask("get", "pods"), || pods.get(&name)).await;
+        let asked = self.call(Ask("get", "pods"), || pods.get(&name));
+        let pod = timeout(REACH, asked).await.unwrap_or_else(|_| {
+            let reason = format!("cannot get pod {name}: no answer within {REACH:?}");
+            Err(ClusterError::passing(reason))
+        });
         let pod = pod
             .inspect_err(|error| {
                 warn!(%error, "the workers have no owner: they stay when this master is deleted; set PODPOOL_POD to the pod's name");
@@ -265,6 +302,21 @@ impl Cluster {
 }
 
 impl ClusterError {
+    /// The same with what to look at where the cluster was not reached.
+    fn advised(self, inside: bool) -> Self {
+        let advice = match (self.kind, inside) {
+            (Refused::Passing, true) => "it is the cluster that this pod runs in",
+            (Refused::Passing, false) => {
+                "does this cluster run? KUBECONFIG names the file that says where it is, else ~/.kube/config"
+            }
+            _ => return self,
+        };
+        Self {
+            reason: format!("{}; {advice}", self.reason),
+            ..self
+        }
+    }
+
     fn passing(reason: String) -> Self {
         Self {
             kind: Refused::Passing,
@@ -306,4 +358,41 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    async fn not_reached(address: &str) -> (String, Duration) {
+        let config = Config::new(address.parse().unwrap());
+        let began = Instant::now();
+        let reached = Cluster::with_config(config, Some("default")).await;
+        let error = reached.expect_err("nobody is there").advised(false);
+        (error.to_string(), began.elapsed())
+    }
+
+    #[tokio::test]
+    async fn an_api_that_refuses_is_said_soon_with_the_variable() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let (said, took) = not_reached(&address).await;
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        for words in [&*address, "KUBECONFIG"] {
+            assert!(said.contains(words), "{words:?} is not in {said:?}");
+        }
+    }
+
+    /// On a paused clock, which goes on while nothing else happens.
+    #[tokio::test(start_paused = true)]
+    async fn an_api_that_does_not_answer_is_given_up_within_ten_seconds() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (said, took) = not_reached(&address).await;
+        assert!(took <= REACH, "{took:?}");
+        assert!(said.contains("KUBECONFIG"), "{said}");
+    }
 }

@@ -6,6 +6,7 @@
 //! submissions) can join it.
 
 mod broken;
+mod greeting;
 mod pods;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -17,6 +18,7 @@ use podpool_core::instant::after;
 use tokio::time::Instant;
 
 use super::diagnose::{JobVerdict, Patience, Verdict, judge_job_note};
+use greeting::Greetings;
 use pods::{PodState, Trouble};
 
 /// Losses wait so long for others before a cohort is opened for them.
@@ -64,6 +66,8 @@ pub enum Effect {
     Tell(FleetEvent),
     /// Something is wrong, and others work on.
     Warn(String),
+    /// Read the end of this pod's log; [`State::on_quoted`] is the answer.
+    Quote(Arc<str>),
 }
 
 /// Why a cohort could not be made.
@@ -95,6 +99,8 @@ struct Cohort {
     listed: bool,
     /// Indexes that had a pod: what comes for them later is a replacement.
     seen: HashSet<u32>,
+    /// It was asked for here, and not by a master before.
+    ours: bool,
     /// It makes no more pods.
     finished: bool,
     retired: bool,
@@ -109,6 +115,7 @@ pub struct State {
     unfinished: usize,
     cohorts: BTreeMap<u32, Cohort>,
     pods: HashMap<Arc<str>, PodState>,
+    greetings: Greetings,
     /// Pods whose end was told, and whether their node can be expected to remove them. They may be listed again until
     /// their Job goes.
     gone: HashMap<Arc<str>, bool>,
@@ -149,6 +156,7 @@ impl State {
             unfinished: 0,
             cohorts: BTreeMap::new(),
             pods: HashMap::new(),
+            greetings: Greetings::default(),
             gone: HashMap::new(),
             refusals: HashSet::new(),
             next: 0,
@@ -306,12 +314,14 @@ impl State {
         if self.broken {
             return None;
         }
-        let open = self.short.filter(|_| !self.opening);
+        let opens = !self.opening && self.greetings.failure().is_none();
+        let open = self.short.filter(|_| opens);
         let open = open.map(|since| self.open_at(since));
         let untaken = self.pods.values().filter_map(PodState::overdue_at);
         open.into_iter()
             .chain(self.broken_at(now))
             .chain(untaken)
+            .chain(self.greetings.due(self.limits.start))
             .min()
     }
 
@@ -363,8 +373,10 @@ impl State {
     /// After every change: give up, or open what is missing.
     fn settle(&mut self, now: Instant) {
         self.note_untaken(now);
+        self.note_mute(now);
         self.judge(now);
-        if self.broken {
+        if self.broken || self.greetings.failure().is_some() {
+            // More of the same would come: the others that are on their way decide first.
             return;
         }
         let (wanted, supply) = (self.wanted(), self.supply());
@@ -379,7 +391,8 @@ impl State {
         }
         let size = wanted - supply;
         let cohort = self.next;
-        self.cohort(now, cohort).size = size;
+        let known = self.cohort(now, cohort);
+        (known.size, known.ours) = (size, true);
         self.next += 1;
         self.opening = true;
         self.opened_at = Some(now);
@@ -411,6 +424,7 @@ impl State {
             since: now,
             listed: false,
             seen: HashSet::new(),
+            ours: false,
             finished: false,
             retired: false,
             trouble: None,

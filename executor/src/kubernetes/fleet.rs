@@ -106,6 +106,8 @@ struct Work {
     events: UnboundedSender<FleetEvent>,
     opening: Option<Opening>,
     retiring: JoinSet<()>,
+    /// Logs that are read, each with its pod.
+    quoting: JoinSet<(Arc<str>, Result<String, String>)>,
     secret: bool,
     /// Something may exist on the cluster.
     touched: bool,
@@ -127,6 +129,7 @@ impl Work {
             events,
             opening: None,
             retiring: JoinSet::new(),
+            quoting: JoinSet::new(),
             secret: false,
             touched: false,
             opener: Arc::new(Opener {
@@ -166,6 +169,9 @@ impl Work {
                 },
                 opened = opened(&mut self.opening) => self.on_opened(opened),
                 told = self.watches.next() => self.apply(told),
+                Some(Ok((pod, log))) = self.quoting.join_next() => {
+                    self.state.on_quoted(Instant::now(), &pod, log);
+                }
                 () = tick => self.state.on_tick(Instant::now()),
             }
         }
@@ -209,6 +215,13 @@ impl Work {
                 // The dispatcher may have ended before.
                 Effect::Tell(event) => drop(self.events.send(event)),
                 Effect::Warn(reason) => warn!(reason, "a part of the fleet does not start"),
+                Effect::Quote(pod) => {
+                    let cluster = self.opener.cluster().clone();
+                    self.quoting.spawn(async move {
+                        let log = cluster.last_lines(&pod).await;
+                        (pod, log)
+                    });
+                }
             }
         }
     }

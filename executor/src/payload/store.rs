@@ -25,6 +25,8 @@ use super::{Hash, PayloadError, PayloadQueue, hash, name, patience};
 /// Transfers in each direction at once.
 const TRANSFERS: usize = 16;
 
+/// Longest time of one step of a first look, for some bytes.
+const LOOK: Duration = Duration::from_secs(10);
 /// Longest time in which listing or deleting shows no progress.
 const STEP: Duration = Duration::from_secs(60);
 
@@ -128,10 +130,11 @@ impl PayloadStore {
         let objects = &self.inner.objects;
         let text = Bytes::from_static(b"podpool");
         let put = objects.put(&probe, text.clone().into());
-        self.tried("write to", put).await?;
+        self.tried_within(LOOK, "write to", put).await?;
         let get = async { objects.get(&probe).await?.bytes().await };
-        let found = self.tried("read from", get).await?;
-        self.tried("delete from", objects.delete(&probe)).await?;
+        let found = self.tried_within(LOOK, "read from", get).await?;
+        let delete = objects.delete(&probe);
+        self.tried_within(LOOK, "delete from", delete).await?;
         if found != text {
             let fault = Fault::Damaged("other bytes came back".to_owned());
             return Err(self.failed("read from", &fault));
@@ -279,7 +282,16 @@ impl PayloadStore {
         doing: &'static str,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, PayloadError> {
-        let fault = match timeout(STEP, call).await {
+        self.tried_within(STEP, doing, call).await
+    }
+
+    async fn tried_within<T>(
+        &self,
+        patience: Duration,
+        doing: &'static str,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, PayloadError> {
+        let fault = match timeout(patience, call).await {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(error)) => Fault::of(&error),
             Err(_) => no_answer(),

@@ -4,10 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use google_cloud_auth::credentials::{self, Credentials};
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{ClientTlsConfig, Endpoint};
 
 use super::error::{ConnectError, chain};
 use super::io::IoThread;
+use super::reach;
 use super::settings::Settings;
 use super::stub::Stub;
 
@@ -27,6 +28,8 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 pub struct Connection {
     settings: Settings,
     credentials: Credentials,
+    /// Calls are signed by the credentials above.
+    signed: bool,
     stub: Stub,
 }
 
@@ -59,7 +62,8 @@ impl ConnectionBuilder {
         self
     }
 
-    /// Starts the connection's thread. Nothing is sent yet, so that a wrong address shows at the first call.
+    /// Starts the connection's thread. Nothing is sent yet: a wrong address shows at the first call, or by
+    /// [`Connection::reach`].
     ///
     /// # Errors
     /// [`ConnectError`] when the project is missing, or address or credentials cannot be used.
@@ -78,9 +82,11 @@ impl ConnectionBuilder {
             let signing = self
                 .credentials
                 .map_or_else(|| find(&settings), |given| Ok(Some(given)))?;
-            let stub = Stub::new(channel(&settings)?, signing.clone(), io.clone());
+            let channel = endpoint(&settings)?.connect_lazy();
+            let stub = Stub::new(channel, signing.clone(), io.clone());
             let anonymous = || credentials::anonymous::Builder::new().build();
             Ok(Connection {
+                signed: signing.is_some(),
                 credentials: signing.unwrap_or_else(anonymous),
                 settings,
                 stub,
@@ -105,6 +111,19 @@ impl Connection {
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.settings.endpoint
+    }
+
+    /// Sees within some seconds whether Pub/Sub is there: an access token is got, the address is connected to, and one
+    /// call is made that changes nothing and needs no right. A service that answers is reached, whatever it answers;
+    /// trouble that passes is left to the calls that follow, which are tried again.
+    ///
+    /// # Errors
+    /// [`ConnectError::Credentials`] without a token or with one that is not accepted, [`ConnectError::Unreachable`] for
+    /// an address where nobody listens, nobody answers within 10 s, or somebody else does. Each names what to set.
+    pub async fn reach(&self) -> Result<(), ConnectError> {
+        let credentials = Some(&self.credentials).filter(|_| self.signed);
+        let endpoint = endpoint(&self.settings)?;
+        reach::look(&self.settings, endpoint, credentials, &self.stub).await
     }
 
     pub(super) const fn credentials(&self) -> &Credentials {
@@ -136,7 +155,7 @@ fn find(settings: &Settings) -> Result<Option<Credentials>, ConnectError> {
         .map_err(|error| ConnectError::Credentials(chain(&error)))
 }
 
-fn channel(settings: &Settings) -> Result<Channel, ConnectError> {
+fn endpoint(settings: &Settings) -> Result<Endpoint, ConnectError> {
     let refused = |error: tonic::transport::Error| ConnectError::Endpoint {
         endpoint: settings.endpoint.clone(),
         reason: chain(&error),
@@ -154,5 +173,5 @@ fn channel(settings: &Settings) -> Result<Channel, ConnectError> {
         let tls = ClientTlsConfig::new().with_native_roots();
         endpoint = endpoint.tls_config(tls).map_err(refused)?;
     }
-    Ok(endpoint.connect_lazy())
+    Ok(endpoint)
 }

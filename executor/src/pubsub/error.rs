@@ -25,11 +25,21 @@ pub enum ConnectError {
         /// What is wrong.
         reason: String,
     },
-    /// Credentials were found, and cannot be used.
+    /// There are no credentials, or they cannot be used.
     #[error(
-        "no credentials for pub/sub: {0}; set GOOGLE_APPLICATION_CREDENTIALS to a key file, run `gcloud auth application-default login`, or give the pod's service account a workload identity"
+        "no credentials for pub/sub: {0}; set GOOGLE_APPLICATION_CREDENTIALS to a key file, run `gcloud auth application-default login`, give the pod's service account a workload identity, or set PUBSUB_EMULATOR_HOST to use an emulator"
     )]
     Credentials(String),
+    /// Nothing that speaks Pub/Sub's language answers at the address.
+    #[error("pub/sub is not reached at {endpoint}: {reason}; {advice}")]
+    Unreachable {
+        /// The address, with its scheme.
+        endpoint: String,
+        /// What was seen.
+        reason: String,
+        /// Which variable or setting to correct.
+        advice: &'static str,
+    },
     /// This machine refuses something.
     #[error("cannot start the thread that speaks to pub/sub: {0}")]
     Thread(#[from] std::io::Error),
@@ -151,15 +161,26 @@ impl Refusal {
 
     /// For whoever administers.
     pub(super) fn into_admin_error(self, action: &'static str, what: String) -> AdminError {
-        let (code, reason) = (self.code, self.reason(Role::Editor));
+        let code = self.code;
+        // What is made is not missing itself: what it is made in is.
+        let makes = code == Code::NotFound && action == "create";
+        let reason = if makes {
+            format!(
+                "its project or its topic does not exist; look at PODPOOL_PROJECT and GOOGLE_CLOUD_PROJECT; Pub/Sub said: {}",
+                self.message
+            )
+        } else {
+            self.reason(Role::Editor)
+        };
         match code {
             Code::PermissionDenied | Code::Unauthenticated => AdminError::Denied {
                 action,
                 what,
                 reason,
             },
-            Code::NotFound => AdminError::Missing { what },
-            Code::InvalidArgument
+            Code::NotFound if !makes => AdminError::Missing { what },
+            Code::NotFound
+            | Code::InvalidArgument
             | Code::FailedPrecondition
             | Code::OutOfRange
             | Code::Unimplemented
@@ -285,7 +306,9 @@ fn answered(error: &ApiError) -> Option<Refusal> {
 }
 
 /// The error and what stands behind it.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(super) fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     let mut next = Some(error);
     std::iter::from_fn(move || {
         let current = next?;

@@ -5,7 +5,7 @@ use super::error::ConnectError;
 /// Google's own address.
 const GOOGLE: &str = "https://pubsub.googleapis.com";
 /// The emulator's address, as `host:port`.
-pub(super) const EMULATOR: &str = "PUBSUB_EMULATOR_HOST";
+pub(crate) const EMULATOR: &str = "PUBSUB_EMULATOR_HOST";
 /// The project, in the order in which they are asked.
 pub(super) const PROJECT: [&str; 2] = ["PODPOOL_PROJECT", "GOOGLE_CLOUD_PROJECT"];
 /// The emulator's project when none is named: it has any that it is asked for.
@@ -19,6 +19,8 @@ pub(super) struct Settings {
     pub(super) endpoint: String,
     /// No TLS: credentials stay at home, unless they were given for this connection.
     pub(super) plain: bool,
+    /// The address is the one that [`EMULATOR`] names.
+    pub(super) emulator: bool,
 }
 
 impl Settings {
@@ -35,6 +37,7 @@ impl Settings {
             (None, Some(given)) => with_scheme(given, "https"),
             (None, None) => GOOGLE.to_owned(),
         };
+        let named = emulator.is_some();
         let project = project
             .map(str::to_owned)
             .or_else(|| PROJECT.into_iter().find_map(read))
@@ -42,6 +45,7 @@ impl Settings {
             .ok_or(ConnectError::NoProject)?;
         Ok(Self {
             plain: endpoint.starts_with("http://"),
+            emulator: named,
             project,
             endpoint,
         })
@@ -78,6 +82,7 @@ mod tests {
             project: project.to_owned(),
             endpoint: endpoint.to_owned(),
             plain: endpoint.starts_with("http:"),
+            emulator: false,
         }
     }
 
@@ -109,7 +114,11 @@ mod tests {
     fn the_emulator_needs_no_project_and_no_tls() {
         let emulator = [(EMULATOR, "127.0.0.1:8085")];
         let found = resolve(None, None, &emulator).unwrap();
-        assert_eq!(found, settings("podpool", "http://127.0.0.1:8085"));
+        let expected = Settings {
+            emulator: true,
+            ..settings("podpool", "http://127.0.0.1:8085")
+        };
+        assert_eq!(found, expected);
         let found = resolve(Some("demo"), None, &emulator).unwrap();
         assert_eq!(found.project, "demo");
     }

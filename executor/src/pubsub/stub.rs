@@ -6,13 +6,13 @@ use google_cloud_auth::credentials::{CacheableResource, Credentials};
 use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::publisher_client::PublisherClient;
 use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::subscriber_client::SubscriberClient;
 use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::{
-    AcknowledgeRequest, ModifyAckDeadlineRequest, PublishRequest, PubsubMessage, PullRequest,
-    ReceivedMessage,
+    AcknowledgeRequest, GetTopicRequest, ModifyAckDeadlineRequest, PublishRequest, PubsubMessage,
+    PullRequest, ReceivedMessage,
 };
 use tokio::time::timeout;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::transport::Channel;
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status};
 
 use super::error::Refusal;
 use super::io::IoThread;
@@ -147,6 +147,16 @@ impl Stub {
         Ok(())
     }
 
+    /// Reads a topic, whether or not it is there: what comes back shows who answers.
+    pub(super) async fn knock(&self, topic: &Resource, patience: Duration) -> Result<(), Status> {
+        let request = GetTopicRequest {
+            topic: topic.path.clone(),
+        };
+        let request = self.request(topic, request, patience).await;
+        let request = request.map_err(|refusal| Status::new(refusal.code, refusal.message))?;
+        self.publisher.clone().get_topic(request).await.map(drop)
+    }
+
     async fn request<T>(
         &self,
         resource: &Resource,
@@ -155,7 +165,8 @@ impl Stub {
     ) -> Result<Request<T>, Refusal> {
         let mut request = Request::new(message);
         if let Some(credentials) = &self.credentials {
-            let headers = timeout(patience, credentials.headers(http::Extensions::new()));
+            let token = credentials.headers(http::Extensions::new());
+            let headers = timeout(patience.min(ANSWER), token);
             let headers = headers.await.map_err(|_| late_token())?;
             let headers = headers.map_err(|error| Refusal::from(&error))?;
             if let CacheableResource::New { data, .. } = headers {

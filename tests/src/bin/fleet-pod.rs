@@ -1,11 +1,12 @@
 //! A worker that does what `FLEET_POD` says, for tests of the fleet: `exit:CODE`, `hang`, `eat`. It writes
-//! `FLEET_POD_WORDS` where the cluster finds it after its end, and leaves on SIGTERM as workers do.
+//! `FLEET_POD_WORDS` where the cluster finds it after its end, prints `FLEET_POD_SAYS`, and leaves on SIGTERM as workers do.
 
 #![expect(
     clippy::unwrap_used,
     reason = "a worker that cannot begin fails its test"
 )]
 #![expect(clippy::exit, reason = "the exit code is what tests ask for")]
+#![expect(clippy::print_stderr, reason = "a log is what tests ask for")]
 
 use std::env;
 use std::fs;
@@ -29,6 +30,9 @@ async fn main() {
         "PODPOOL_COHORT",
     ] {
         env::var(name).unwrap();
+    }
+    if let Ok(line) = env::var("FLEET_POD_SAYS") {
+        eprintln!("{line}");
     }
     let order = env::var("FLEET_POD").unwrap();
     match order.split_once(':') {

@@ -5,6 +5,7 @@
     reason = "how long things took is worth knowing when a test fails"
 )]
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -96,14 +97,35 @@ impl Bed {
         Self::start_as(cluster.clone(), cluster, spec, max_workers)
     }
 
+    /// The same, where no worker's greeting is ever heard.
+    pub async fn start_unheard(spec: WorkerSpec, max_workers: u32) -> Self {
+        let cluster = Cluster::connect(spec.namespace.as_deref()).await.unwrap();
+        let run = RunId::random();
+        Self::of_run(cluster.clone(), cluster, spec, max_workers, run, b"key")
+    }
+
     /// A fleet with the rights of `master`.
     pub fn start_as(master: Cluster, cluster: Cluster, spec: WorkerSpec, max_workers: u32) -> Self {
         let run = RunId::random();
         Self::start_run(master, cluster, spec, max_workers, run, b"key")
     }
 
-    /// A fleet of this run, with this key.
+    /// A fleet of this run, with this key, which hears each worker that runs.
     pub fn start_run(
+        master: Cluster,
+        cluster: Cluster,
+        spec: WorkerSpec,
+        max_workers: u32,
+        run: RunId,
+        key: &[u8],
+    ) -> Self {
+        let bed = Self::of_run(master, cluster, spec, max_workers, run, key);
+        let sight = Sight::new(&bed.cluster, &bed.run);
+        tokio::spawn(greet(sight, bed.orders.downgrade()));
+        bed
+    }
+
+    fn of_run(
         master: Cluster,
         cluster: Cluster,
         spec: WorkerSpec,
@@ -285,6 +307,25 @@ impl Bed {
             .into_iter()
             .filter(runs)
             .collect()
+    }
+}
+
+/// Says of each pod that runs that its worker was heard, as a dispatcher does, while the fleet takes orders.
+async fn greet(mut sight: Sight, orders: mpsc::WeakUnboundedSender<FleetOrder>) {
+    let mut heard: BTreeSet<String> = BTreeSet::new();
+    loop {
+        let is_new = |pod: &Pod| runs(pod) && !heard.contains(&pod.name_any());
+        let pods = sight.until_ever(|pods| pods.iter().any(is_new)).await;
+        let Some(orders) = orders.upgrade() else {
+            return;
+        };
+        let fresh: Vec<_> = pods.iter().filter(|pod| is_new(pod)).collect();
+        let fresh: Vec<_> = fresh.into_iter().map(ResourceExt::name_any).collect();
+        for name in fresh {
+            // A fleet that has ended hears nobody.
+            orders.send(FleetOrder::Heard(name.as_str().into())).ok();
+            heard.insert(name);
+        }
     }
 }
 

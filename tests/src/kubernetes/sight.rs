@@ -12,7 +12,7 @@ use kube::runtime::watcher::{Config, Error, Event, watcher};
 use podpool::RunId;
 use podpool::kubernetes::client::Cluster;
 use podpool::kubernetes::job::RUN_LABEL;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use super::bed::BOUND;
 
@@ -40,15 +40,18 @@ impl Sight {
 
     /// Follows the pods until they are as wanted; gives them.
     pub async fn until(&mut self, wanted: impl Fn(&[Pod]) -> bool) -> Vec<Pod> {
-        let end = Instant::now() + BOUND;
+        let found = timeout(BOUND, self.until_ever(wanted)).await;
+        found.unwrap_or_else(|_| panic!("the pods never were as wanted: {:#?}", self.pods))
+    }
+
+    /// The same, however long it takes.
+    pub async fn until_ever(&mut self, wanted: impl Fn(&[Pod]) -> bool) -> Vec<Pod> {
         loop {
             let pods: Vec<Pod> = self.pods.values().cloned().collect();
             if wanted(&pods) {
                 return pods;
             }
-            let Ok(Some(news)) = timeout_at(end, self.news.next()).await else {
-                panic!("the pods never were as wanted: {pods:#?}");
-            };
+            let news = self.news.next().await.expect("the watch ended");
             match news.unwrap() {
                 Event::Apply(pod) | Event::InitApply(pod) => {
                     self.pods.insert(pod.name_any(), pod);

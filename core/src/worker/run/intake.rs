@@ -14,6 +14,7 @@ use super::super::conduct::Left;
 use super::super::foreign::Fate;
 use super::super::pull::{later, pull};
 use super::RunningWorker;
+use super::departure::is_denied;
 
 impl RunningWorker {
     pub(super) fn start_pull(&mut self) {
@@ -35,9 +36,12 @@ impl RunningWorker {
         answer: Result<Vec<Delivery>, QueueError>,
     ) {
         self.pull = None;
-        if answer.is_ok() {
+        if let Ok(parcels) = &answer {
             self.patience.served();
             self.refused_pulls.served();
+            if !parcels.is_empty() {
+                self.patience.reached();
+            }
         }
         match answer {
             Ok(parcels) if parcels.is_empty() => self.state.on_empty_pull(),
@@ -58,10 +62,12 @@ impl RunningWorker {
                 self.release(surplus);
             }
             Err(error) => {
-                let denied = matches!(error, QueueError::Denied { .. });
-                if denied && self.patience.refused(now) {
-                    self.leave(Left::Refused(error.to_string()));
-                    return;
+                if is_denied(&error) {
+                    self.patience.reached();
+                    if self.patience.refused(now) {
+                        self.leave(Left::Refused(error.to_string()));
+                        return;
+                    }
                 }
                 self.on_refused_pull(now, &error);
             }
@@ -146,6 +152,7 @@ impl RunningWorker {
         if self.left.is_some() {
             return;
         }
+        self.last_refusal = Some(error.to_string());
         let timeout = self.broker_timeout;
         match self.refused_pulls.refused(now, timeout, fastrand::f32()) {
             Some(pause) => {

@@ -19,6 +19,9 @@ impl RunningWorker {
             Err(error) => return self.on_refused_control(now, &error),
         };
         self.refused_control.served();
+        if !deliveries.is_empty() {
+            self.patience.reached();
+        }
         self.control = listen(queue.clone(), 64);
         let mut leases = Vec::with_capacity(deliveries.len());
         for Delivery { lease, body } in deliveries {
@@ -40,6 +43,7 @@ impl RunningWorker {
     /// The control queue is asked again later. A worker that cannot hear its master for so long leaves: it would neither
     /// learn of cancellations nor of the run's end.
     fn on_refused_control(&mut self, now: Instant, error: &QueueError) {
+        self.last_refusal = Some(error.to_string());
         let timeout = self.broker_timeout;
         let pause = self.refused_control.refused(now, timeout, fastrand::f32());
         if pause.is_none() && self.left.is_none() {

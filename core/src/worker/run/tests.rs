@@ -264,3 +264,132 @@ async fn no_pull_is_left_open_where_others_use_the_queue() {
     let (_, took) = leaves_a_pull(Order::Stop, false, false).await;
     assert!(took < DISTANCE, "the queue goes with its run: {took:?}");
 }
+
+/// A queue that nobody reaches: what is put there is refused at once, and a pull is never answered, which looks like an
+/// empty queue. One that is there and forbids everything says so of both.
+#[derive(Debug)]
+struct Nowhere {
+    denied: bool,
+}
+
+impl Nowhere {
+    fn refusal(&self) -> QueueError {
+        let (queue, reason) = ("results".to_owned(), "no route to host".to_owned());
+        if self.denied {
+            QueueError::Denied { queue, reason }
+        } else {
+            QueueError::Unavailable { queue, reason }
+        }
+    }
+}
+
+#[async_trait]
+impl Queue for Nowhere {
+    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        batch.iter().map(|_| Err(self.refusal())).collect()
+    }
+
+    async fn take(&self, _: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        if self.denied {
+            return Err(self.refusal());
+        }
+        sleep(wait).await;
+        Ok(Vec::new())
+    }
+
+    async fn extend(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        leases.iter().map(|_| Ok(())).collect()
+    }
+
+    async fn ack(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        leases.iter().map(|_| Ok(())).collect()
+    }
+
+    async fn release(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        leases.iter().map(|_| Ok(())).collect()
+    }
+
+    fn limits(&self) -> QueueLimits {
+        QueueLimits::new(1 << 20, LEASE)
+    }
+}
+
+/// How such a worker leaves, and when, though nobody gives it an order.
+async fn leaves(queues: Queues, conduct: Conduct) -> (Left, Duration) {
+    let worker = Worker {
+        conduct,
+        ..worker(queues)
+    };
+    let (_orders, orders_rx) = mpsc::unbounded_channel();
+    let began = Instant::now();
+    let left = timeout(Duration::from_secs(3_600), worker.run(orders_rx)).await;
+    let left = left.expect("it stays").expect("it fails");
+    (left, began.elapsed())
+}
+
+fn nowhere() -> Queues {
+    Queues {
+        tasks: Arc::new(Nowhere { denied: false }),
+        results: Arc::new(Nowhere { denied: false }),
+        control: Arc::new(Nowhere { denied: false }),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_reaches_no_queue_leaves_within_its_time_and_says_what_it_saw() {
+    let conduct = Conduct {
+        reach: Some(Duration::from_secs(50)),
+        idle: Some(Duration::from_secs(300)),
+        ..Conduct::default()
+    };
+    let (left, took) = leaves(nowhere(), conduct).await;
+    let Left::Unreached(reason) = left else {
+        panic!("{left:?}");
+    };
+    assert!(reason.contains("within 50s") && reason.contains("no route to host"));
+    assert!(took < Duration::from_secs(51), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn missing_rights_are_no_missing_queue() {
+    let conduct = Conduct {
+        reach: Some(Duration::from_secs(50)),
+        refusal: Some(Duration::from_secs(60)),
+        ..Conduct::default()
+    };
+    let forbidding = || Arc::new(Nowhere { denied: true });
+    let queues = Queues {
+        tasks: forbidding(),
+        results: forbidding(),
+        control: forbidding(),
+    };
+    let (left, took) = leaves(queues, conduct).await;
+    assert!(matches!(left, Left::Refused(_)), "{left:?}");
+    assert!(took < Duration::from_secs(80), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_without_a_master_does_not_wait_for_a_queue_that_has_gone_too() {
+    let conduct = Conduct {
+        idle: Some(Duration::from_secs(300)),
+        ..Conduct::default()
+    };
+    let (left, took) = leaves(nowhere(), conduct).await;
+    let Left::Unreachable(reason) = left else {
+        panic!("{left:?}");
+    };
+    assert!(reason.contains("no route to host"), "{reason}");
+    assert!(took < Duration::from_secs(310), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_greeting_was_stored_stays_until_it_is_idle() {
+    let conduct = Conduct {
+        reach: Some(Duration::from_secs(50)),
+        idle: Some(Duration::from_secs(300)),
+        ..Conduct::default()
+    };
+    let (left, took) = leaves(queues(), conduct).await;
+    assert_eq!(left, Left::Idle);
+    assert!(took >= Duration::from_secs(300), "{took:?}");
+}

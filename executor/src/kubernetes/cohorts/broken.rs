@@ -19,6 +19,9 @@ impl State {
 
     /// Gives up if it must, warns if others work on.
     pub(super) fn judge(&mut self, now: Instant) {
+        if self.wanted() == 0 {
+            self.greetings.forget_failure();
+        }
         if self.broken || self.wanted() == 0 {
             return;
         }
@@ -48,19 +51,23 @@ impl State {
 
     /// Whether a worker runs, in a cohort that goes on.
     fn alive(&self) -> bool {
-        self.pods.values().any(|pod| {
+        self.pods.iter().any(|(name, pod)| {
             let goes_on = self
                 .cohorts
                 .get(&pod.cohort)
                 .is_some_and(|cohort| !cohort.finished);
-            goes_on && matches!(pod.phase, Phase::Running | Phase::Leaving)
+            let runs = matches!(pod.phase, Phase::Running | Phase::Leaving);
+            goes_on && runs && !pod.unheard && self.greetings.may_work(name)
         })
     }
 
     /// Whether a pod is on its way, and nothing is wrong with it, or not for long.
     fn hopeful(&self, now: Instant) -> bool {
+        let counts = |since| self.greetings.counts(since);
         let starting = |trouble: &Trouble| {
-            trouble.patience.is_none() && trouble.end(&self.limits).is_none_or(|end| now < end)
+            counts(trouble.since)
+                && trouble.patience.is_none()
+                && trouble.end(&self.limits).is_none_or(|end| now < end)
         };
         let pods = self.pods.values().any(|pod| match &pod.phase {
             Phase::Starting(trouble) => starting(trouble),
@@ -68,9 +75,9 @@ impl State {
         });
         let cohorts = self.cohorts.values().any(|cohort| {
             let end = cohort.trouble_end(&self.limits);
-            cohort.trouble.is_none() && end.is_some_and(|end| now < end)
+            counts(cohort.since) && cohort.trouble.is_none() && end.is_some_and(|end| now < end)
         });
-        pods || cohorts || self.opening
+        pods || cohorts || (self.opening && self.opened_at.is_none_or(counts))
     }
 
     /// The reason of the first thing whose time is over.
@@ -122,7 +129,12 @@ impl State {
             };
             (end, Source::Barren(&barren.words))
         });
-        pods.chain(cohorts).chain(refused).chain(barren)
+        let failed = self.greetings.failure();
+        let failed = failed.map(|(at, reason)| (at, Source::Refused(reason)));
+        pods.chain(cohorts)
+            .chain(refused)
+            .chain(barren)
+            .chain(failed)
     }
 
     /// Says once of each what keeps a part of the fleet from starting.

@@ -22,9 +22,9 @@ pub(super) struct PodState {
     /// Its node fell silent at some time.
     silent: bool,
     /// It was told to leave: it counts no more.
-    surplus: bool,
+    pub(super) surplus: bool,
     /// The dispatcher does not hear it, whatever its node says.
-    unheard: bool,
+    pub(super) unheard: bool,
     /// Since when it is assigned to a node that has not taken it.
     assigned: Option<Instant>,
     /// It waited too long for its node.
@@ -133,6 +133,7 @@ impl State {
         } else {
             let name = pod.name.clone();
             let returned = self.move_pod(now, pod, verdict);
+            self.note_greeting(now, &name);
             if returned || (fresh && replacement) {
                 self.leave_if_too_many(name);
             }
@@ -169,6 +170,7 @@ impl State {
                 by_itself: false,
             };
             self.pods.remove(&name);
+            self.greetings.ended(now, &name);
             self.losing = true;
             self.tell(FleetEvent::Gone(gone.departure(name)));
         }
@@ -206,6 +208,10 @@ impl State {
 
     /// It hears the worker, for the first time or again: its place may be taken by now.
     pub fn on_heard(&mut self, now: Instant, name: Arc<str>) {
+        if !self.gone.contains_key(&name) {
+            // Its pod may be seen later.
+            self.greetings.heard(name.clone());
+        }
         let Some(pod) = self.pods.get_mut(&name) else {
             return;
         };
@@ -298,6 +304,7 @@ impl State {
 
     fn pod_gone(&mut self, now: Instant, pod: PodName, gone: Gone) {
         let known = self.pods.remove(&pod.name);
+        let mute = self.greetings.ended(now, &pod.name);
         let surplus = known.as_ref().is_some_and(|known| known.surplus);
         // That it is not heard any more says nothing now: it has ended.
         let reachable = known.is_none_or(|known| !known.is_on_silent_node());
@@ -315,6 +322,9 @@ impl State {
             );
         } else {
             self.count_barren(now, &gone, surplus);
+            if let Some(ran) = mute {
+                self.judge_mute_end(now, &pod.name, &gone, ran);
+            }
         }
         self.tell(FleetEvent::Gone(gone.departure(pod.name)));
         self.retire_ended();

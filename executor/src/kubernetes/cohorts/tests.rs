@@ -1,5 +1,7 @@
 //! The fleet's decisions on a virtual clock.
 
+mod greeting;
+
 use podpool_core::fleet::End;
 use podpool_core::outcome::Exit;
 
@@ -15,6 +17,8 @@ struct World {
     now: Instant,
     /// Effects with the time in milliseconds since the start.
     log: Vec<(u128, Effect)>,
+    /// Workers that have greeted: each does when it first runs.
+    greeted: HashSet<String>,
 }
 
 impl World {
@@ -30,6 +34,7 @@ impl World {
             start,
             now: start,
             log: Vec::new(),
+            greeted: HashSet::new(),
         }
     }
 
@@ -88,6 +93,16 @@ impl World {
     }
 
     fn named(&mut self, name: &str, cohort: u32, index: u32, verdict: Verdict) {
+        let greets = verdict == Verdict::Running && self.greeted.insert(name.to_owned());
+        self.seen(name, cohort, index, verdict);
+        if greets {
+            self.state.on_heard(self.now, name.into());
+            self.note();
+        }
+    }
+
+    /// A pod that is seen, and says nothing.
+    fn seen(&mut self, name: &str, cohort: u32, index: u32, verdict: Verdict) {
         let pod = PodName {
             name: name.into(),
             cohort,

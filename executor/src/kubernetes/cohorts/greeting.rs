@@ -1,0 +1,156 @@
+//! Workers that run and do not greet: their program is not this one, or they do not reach the queue.
+//!
+//! A cluster calls such a pod healthy. The start of a worker has failed when it does not greet within the start timeout,
+//! or when it says before that that it looked for its queue in vain. Where no worker of the fleet ever greeted, the others
+//! that were on their way by then are waited for, and those that replace them are not: else there would always be one
+//! more to wait for. Where some have greeted, it is that worker's own trouble.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use podpool_core::fleet::End;
+use podpool_core::instant::after;
+use tokio::time::Instant;
+
+use super::super::diagnose::Gone;
+use super::pods::Phase;
+use super::{Effect, State};
+
+/// What is known of greetings.
+#[derive(Debug, Default)]
+pub(super) struct Greetings {
+    /// Workers that the dispatcher has heard, seen here or not yet.
+    heard: HashSet<Arc<str>>,
+    /// A worker of this fleet was heard.
+    any: bool,
+    /// Pods that run and have not greeted.
+    mute: HashMap<Arc<str>, Mute>,
+    /// The first start that failed, while no worker has greeted; and why.
+    failed: Option<(Instant, String)>,
+}
+
+/// A pod that runs and has not greeted.
+#[derive(Debug)]
+struct Mute {
+    since: Instant,
+    /// When its time was over, and its log was asked for.
+    asked: Option<Instant>,
+}
+
+impl Greetings {
+    /// A worker was heard. Whatever kept others from it does not keep all.
+    pub(super) fn heard(&mut self, name: Arc<str>) {
+        self.mute.remove(&name);
+        self.heard.insert(name);
+        self.any = true;
+        self.failed = None;
+    }
+
+    /// A pod's end: how long it ran without a greeting, if it did.
+    pub(super) fn ended(&mut self, now: Instant, name: &str) -> Option<Duration> {
+        self.heard.remove(name);
+        let mute = self.mute.remove(name)?;
+        Some(now.saturating_duration_since(mute.since))
+    }
+
+    /// Nobody needs a worker: the next that is needed is a new beginning.
+    pub(super) fn forget_failure(&mut self) {
+        self.failed = None;
+    }
+
+    /// The failed start that decides, if nobody else comes.
+    pub(super) fn failure(&self) -> Option<(Instant, &str)> {
+        let (at, reason) = self.failed.as_ref()?;
+        Some((*at, reason))
+    }
+
+    /// Whether what is on its way since then is waited for.
+    pub(super) fn counts(&self, since: Instant) -> bool {
+        self.failed.as_ref().is_none_or(|(at, _)| since <= *at)
+    }
+
+    /// Whether a pod that runs is a worker, or may become one.
+    pub(super) fn may_work(&self, name: &str) -> bool {
+        let of = |mute: &Mute| self.counts(mute.since);
+        self.failed.is_none() || self.heard.contains(name) || self.mute.get(name).is_some_and(of)
+    }
+
+    /// When the next pod's time is over.
+    pub(super) fn due(&self, start: Duration) -> Option<Instant> {
+        let waiting = self.mute.values().filter(|mute| mute.asked.is_none());
+        waiting.map(|mute| after(mute.since, start)).min()
+    }
+}
+
+impl State {
+    /// A pod is where it is now. Those of a master before have greeted that one.
+    pub(super) fn note_greeting(&mut self, now: Instant, name: &Arc<str>) {
+        let Some(pod) = self.pods.get(name) else {
+            return;
+        };
+        let cohort = self.cohorts.get(&pod.cohort);
+        let ours = cohort.is_some_and(|cohort| cohort.ours);
+        let waits = ours && !pod.surplus && !self.greetings.heard.contains(name);
+        match pod.phase {
+            Phase::Running if waits => {
+                let mute = self.greetings.mute.entry(name.clone());
+                mute.or_insert(Mute {
+                    since: now,
+                    asked: None,
+                });
+            }
+            _ => drop(self.greetings.mute.remove(name)),
+        }
+    }
+
+    /// Asks for the log of those whose time is over. They are no supply, unless they greet after all.
+    pub(super) fn note_mute(&mut self, now: Instant) {
+        let start = self.limits.start;
+        for (name, mute) in &mut self.greetings.mute {
+            if mute.asked.is_some() || now < after(mute.since, start) {
+                continue;
+            }
+            mute.asked = Some(now);
+            if let Some(pod) = self.pods.get_mut(name) {
+                self.losing |= pod.supplies();
+                pod.unheard = true;
+            }
+            self.effects.push(Effect::Quote(name.clone()));
+        }
+    }
+
+    /// The end of a pod's log, or why it cannot be read.
+    pub fn on_quoted(&mut self, now: Instant, name: &Arc<str>, log: Result<String, String>) {
+        let mute = self.greetings.mute.get(name);
+        if let Some(over) = mute.and_then(|mute| mute.asked) {
+            let said = match log {
+                Ok(lines) if lines.is_empty() => "it has printed nothing".to_owned(),
+                Ok(lines) => format!("its last lines are: {lines}"),
+                Err(reason) => format!("its last lines cannot be read: {reason}"),
+            };
+            let start = self.limits.start;
+            let reason = format!(
+                "pod {name} runs and has not greeted within {start:?}; {said}; look whether its image holds this program, and whether pods reach the queue"
+            );
+            self.start_failed(over, reason);
+        }
+        self.settle(now);
+    }
+
+    /// A worker that looked for its queue for most of its start, and then said so, has failed to start.
+    pub(super) fn judge_mute_end(&mut self, now: Instant, name: &str, gone: &Gone, ran: Duration) {
+        let gave_up = gone.by_itself && gone.end == End::Lost;
+        if gave_up && ran >= self.limits.start / 2 {
+            self.start_failed(now, format!("worker {name} did not start: {}", gone.reason));
+        }
+    }
+
+    fn start_failed(&mut self, at: Instant, reason: String) {
+        if self.greetings.any {
+            self.effects.push(Effect::Warn(reason));
+        } else if self.wanted() > 0 {
+            self.greetings.failed.get_or_insert((at, reason));
+        }
+    }
+}

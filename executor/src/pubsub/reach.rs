@@ -1,0 +1,167 @@
+//! Whether Pub/Sub is there and lets this program in: found out in seconds, before anything is made.
+//!
+//! The official client tries a call that meets nobody again for minutes, and a missing token as well, for both may pass.
+//! At the start of a run they mostly do not: a variable is wrong.
+
+use std::env;
+use std::time::Duration;
+
+use google_cloud_auth::credentials::Credentials;
+use tokio::time::timeout;
+use tonic::transport::Endpoint;
+use tonic::{Code, Status, TimeoutExpired};
+
+use super::error::{ConnectError, Refusal, causes, chain};
+use super::names::topic_path;
+use super::settings::Settings;
+use super::stub::{Resource, Stub};
+
+/// How long the way to the address may take, and an access token.
+const WAY: Duration = Duration::from_secs(4);
+/// The same for a token in a pod, whose metadata server takes some seconds to start.
+/// <https://cloud.google.com/kubernetes-engine/docs/concepts/workload-identity#limitations>
+const WAY_IN_POD: Duration = Duration::from_secs(15);
+/// How long the answer to one call may take.
+const ANSWER: Duration = Duration::from_secs(10);
+/// A topic that is read to see who answers; nobody makes it.
+const PROBE: &str = "podpool-probe";
+
+/// Looks as [`Connection::reach`](super::Connection::reach) tells.
+pub(super) async fn look(
+    settings: &Settings,
+    endpoint: Endpoint,
+    credentials: Option<&Credentials>,
+    stub: &Stub,
+) -> Result<(), ConnectError> {
+    let (token, way) = tokio::join!(token(credentials), connect(settings, endpoint));
+    // Both are missing on a machine that was set up for neither, and the credentials are the first thing to give.
+    token?;
+    way?;
+    let topic = Resource::topic(topic_path(&settings.project, PROBE));
+    let mut answer = stub.knock(&topic, ANSWER).await;
+    if answer.as_ref().is_err_and(is_cut) {
+        answer = stub.knock(&topic, ANSWER).await;
+    }
+    judge(settings, answer)
+}
+
+async fn token(credentials: Option<&Credentials>) -> Result<(), ConnectError> {
+    let Some(credentials) = credentials else {
+        return Ok(());
+    };
+    let in_pod = env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    let patience = if in_pod { WAY_IN_POD } else { WAY };
+    match timeout(patience, credentials.headers(http::Extensions::new())).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(ConnectError::Credentials(chain(&error))),
+        Err(_) => Err(ConnectError::Credentials(format!(
+            "no access token within {patience:?}: where no key is named, the metadata server of Google's machines is asked, and it does not answer here"
+        ))),
+    }
+}
+
+async fn connect(settings: &Settings, endpoint: Endpoint) -> Result<(), ConnectError> {
+    match timeout(WAY, endpoint.connect()).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(unreachable(settings, chain(&error))),
+        Err(_) => Err(unreachable(
+            settings,
+            format!("no connection within {WAY:?}"),
+        )),
+    }
+}
+
+/// Whether the connection broke under a call: once may be chance.
+fn is_cut(status: &Status) -> bool {
+    let local = std::error::Error::source(status).is_some();
+    local && !is_late(status)
+}
+
+/// Our own clock ran out.
+fn is_late(status: &Status) -> bool {
+    causes(status).any(|cause| cause.is::<TimeoutExpired>())
+}
+
+/// What an answer says of who gave it.
+fn judge(settings: &Settings, answer: Result<(), Status>) -> Result<(), ConnectError> {
+    let Err(status) = answer else {
+        return Ok(());
+    };
+    let (late, cut) = (is_late(&status), is_cut(&status));
+    let Refusal { code, message } = Refusal::from(status);
+    let reason = if late {
+        format!("it is connected, and gives no answer within {ANSWER:?}")
+    } else if cut {
+        format!("what listens there does not speak gRPC ({message})")
+    } else if code == Code::Unimplemented {
+        format!("what answers there is not Pub/Sub ({message})")
+    } else if code == Code::Unauthenticated {
+        return Err(ConnectError::Credentials(message));
+    } else {
+        // Rights, quotas and passing trouble are the business of the calls that follow.
+        return Ok(());
+    };
+    Err(unreachable(settings, reason))
+}
+
+fn unreachable(settings: &Settings, reason: String) -> ConnectError {
+    ConnectError::Unreachable {
+        endpoint: settings.endpoint.clone(),
+        reason,
+        advice: if settings.emulator {
+            "start the emulator there, or correct PUBSUB_EMULATOR_HOST"
+        } else {
+            "look at the way from this machine to it; set PUBSUB_EMULATOR_HOST if an emulator is meant"
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(emulator: bool) -> Settings {
+        let lookup = move |name: &str| {
+            (emulator && name == "PUBSUB_EMULATOR_HOST").then(|| "127.0.0.1:1".to_owned())
+        };
+        Settings::resolve(Some("demo"), None, lookup).unwrap()
+    }
+
+    #[test]
+    fn whoever_answers_as_pubsub_does_is_reached() {
+        for code in [
+            Code::NotFound,
+            Code::PermissionDenied,
+            Code::Unavailable,
+            Code::ResourceExhausted,
+            Code::Internal,
+            Code::DeadlineExceeded,
+        ] {
+            let answer = judge(&settings(true), Err(Status::new(code, "no")));
+            assert!(answer.is_ok(), "{code:?}");
+        }
+        assert!(judge(&settings(true), Ok(())).is_ok());
+    }
+
+    #[test]
+    fn another_service_is_not_reached_and_the_variable_is_named() {
+        let answer = || Err(Status::new(Code::Unimplemented, "no such path"));
+        for emulator in [true, false] {
+            let error = judge(&settings(emulator), answer()).unwrap_err();
+            let text = error.to_string();
+            assert!(matches!(error, ConnectError::Unreachable { .. }), "{text}");
+            for words in ["PUBSUB_EMULATOR_HOST", "is not Pub/Sub", "no such path"] {
+                assert!(text.contains(words), "{words:?} is not in {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_not_accepted_names_where_to_put_another() {
+        let answer = Err(Status::new(Code::Unauthenticated, "who are you"));
+        let text = judge(&settings(false), answer).unwrap_err().to_string();
+        for words in ["GOOGLE_APPLICATION_CREDENTIALS", "who are you"] {
+            assert!(text.contains(words), "{words:?} is not in {text:?}");
+        }
+    }
+}
