@@ -331,9 +331,7 @@ fn lines_of(notices: Notices, subscriber: Option<Text>) -> Vec<String> {
         });
     });
     events.notice("lines are lost".to_owned());
-    for gauge in [events.gauge()] {
-        assert!(gauge.wait_until(Instant::now() + LIMIT));
-    }
+    assert!(events.gauge().wait_until(Instant::now() + LIMIT));
     drop((events, lines));
     // The thread of the lines ends with its last end.
     std::iter::from_fn(|| given.recv_timeout(LIMIT).ok()).collect()
