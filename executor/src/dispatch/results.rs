@@ -6,7 +6,7 @@ use std::time::Duration;
 use podpool_core::envelope::Message;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, begin};
 use tokio::time::{Instant, sleep, timeout};
-use tracing::warn;
+use tracing::{debug, info, warn};
 
 use super::{Pull, RunningDispatch};
 
@@ -26,7 +26,9 @@ impl RunningDispatch {
             Ok(deliveries) => deliveries,
             Err(error) => return self.on_refused_pull(now, &error),
         };
-        self.refused_pulls.served();
+        if let Some(time) = self.refused_pulls.served(now) {
+            info!("results can be pulled again, after {time:.1?}");
+        }
         self.pull = pull(queue, self.results_outlive);
         self.state.set_caught_up(deliveries.len() < PULL_MOST);
         let mut leases = Vec::with_capacity(deliveries.len());
@@ -53,7 +55,10 @@ impl RunningDispatch {
         let timeout = self.broker_timeout;
         let pause = self.refused_pulls.refused(now, timeout, fastrand::f32());
         if let Some(pause) = pause {
-            warn!(%error, ?pause, "no results could be pulled; trying again");
+            if self.refused_pulls.is_worth_a_line(now, error) {
+                warn!(%error, "no results can be pulled; the master goes on trying");
+            }
+            debug!(%error, ?pause, "no results were pulled");
         } else {
             let reason = format!("the results' queue gives nothing any more: {error}");
             self.break_pool(&reason);

@@ -18,7 +18,7 @@ impl RunningWorker {
             Ok(deliveries) => deliveries,
             Err(error) => return self.on_refused_control(now, &error),
         };
-        self.refused_control.served();
+        self.refused_control.served(now);
         self.control = listen(queue.clone(), 64);
         let mut leases = Vec::with_capacity(deliveries.len());
         for Delivery { lease, body } in deliveries {
