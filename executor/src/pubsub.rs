@@ -15,20 +15,24 @@ mod names;
 mod owner;
 mod queue;
 mod settings;
+mod signs;
 mod stub;
 
 /// What [`ConnectionBuilder::credentials`] takes, and how it is made.
 #[doc(no_inline)]
 pub use google_cloud_auth::credentials;
 
-#[cfg(feature = "kubernetes")]
-pub(crate) use self::admin::Made;
 pub use self::admin::{Admin, Collected, Fitness, Which};
+#[cfg(feature = "kubernetes")]
+pub(crate) use self::admin::{Made, Making};
 pub use self::connection::{Connection, ConnectionBuilder};
 pub use self::error::{AdminError, ConnectError};
 pub use self::labels::RunLabels;
+#[cfg(feature = "kubernetes")]
+pub(crate) use self::names::spoken;
 pub use self::names::{ControlNames, GivenNames, InvalidNames, QueueNames, RunNames};
 pub use self::owner::{Owner, Ownership};
 #[cfg(feature = "kubernetes")]
 pub(crate) use self::queue::check_lease;
 pub use self::queue::{InvalidLease, PubSubQueue};
+pub use self::signs::Signs;

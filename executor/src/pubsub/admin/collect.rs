@@ -122,8 +122,8 @@ impl Admin {
         Ok(())
     }
 
-    /// Deletes the control subscriptions of a cohort's workers, `0..size`; with given names those of them that bear the
-    /// run's label. What is gone is fine.
+    /// Deletes the control subscriptions of a cohort's workers, `0..size`, those of them that bear the run's label. What
+    /// is gone is fine.
     pub async fn delete_control(
         &self,
         names: &RunNames,
@@ -131,15 +131,24 @@ impl Admin {
         cohort: u32,
         size: u32,
     ) -> Collected {
+        self.delete_made_control(names, &Made::by(run), cohort, size)
+            .await
+    }
+
+    /// The same, of a run whose id another master may have.
+    pub(crate) async fn delete_made_control(
+        &self,
+        names: &RunNames,
+        made: &Made,
+        cohort: u32,
+        size: u32,
+    ) -> Collected {
         let Some(control) = names.control_names() else {
             return Collected::default();
         };
         let name = |index| subscription_path(&self.project, &control.subscription(cohort, index));
-        let subscriptions: Vec<_> = (0..size).map(name).collect();
-        if names.are_own() {
-            return self.delete_all(subscriptions, Vec::new()).await;
-        }
-        let (subscriptions, unread) = self.own_subscriptions(&Made::by(run), subscriptions).await;
+        let subscriptions = (0..size).map(name).collect();
+        let (subscriptions, unread) = self.own_subscriptions(made, subscriptions).await;
         let mut collected = self.delete_all(subscriptions, Vec::new()).await;
         collected.failed.extend(unread);
         collected
