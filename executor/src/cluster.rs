@@ -158,7 +158,7 @@ async fn live(
         }
     };
     if ready.send(Ok(())).is_err() {
-        // Nobody has a handle: what was made goes again. What stays has a deadline, and `gc` removes it.
+        // Nobody has a handle: what was made goes again. What stays has a deadline, and `gc::remove` removes it.
         prepared.cohorts.delete_run().await;
         return;
     }

@@ -109,7 +109,8 @@ pub enum ShutdownError {
     },
     /// Something that the run made could not be removed.
     #[error(
-        "the run ended, and something could not be removed: {what}; remove it by hand or with gc"
+        "the run ended, and something could not be removed: {what}; remove it by hand, or with podpool::gc::remove by the \
+         run's id"
     )]
     Leftover {
         /// The things, by name, and why each is still there.

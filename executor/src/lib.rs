@@ -70,6 +70,8 @@ mod signals;
 mod silent;
 mod wait;
 
+#[cfg(feature = "kubernetes")]
+pub mod gc;
 #[cfg(feature = "payload")]
 pub mod payload;
 pub mod prelude;

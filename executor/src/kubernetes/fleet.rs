@@ -1,5 +1,6 @@
 //! The fleet's loop: orders and the cluster's news in, the state decides, its effects out.
 
+mod find;
 mod open;
 mod remove;
 mod watch;
@@ -24,9 +25,12 @@ use super::client::Cluster;
 use super::cohorts::{Effect, Limits, Refusal, State};
 use super::job::{self, RunSecret};
 use super::spec::WorkerSpec;
+use crate::gc::advice;
 use open::{Opened, Opener};
 use watch::Watches;
 
+pub(crate) use self::find::{Found, Kind, find};
+pub(crate) use self::remove::delete;
 pub use self::remove::{Garbage, gc};
 
 /// How long workers may take to leave by themselves at the end of a run.
@@ -106,7 +110,8 @@ struct Work {
     events: UnboundedSender<FleetEvent>,
     opening: Option<Opening>,
     retiring: JoinSet<()>,
-    secret: bool,
+    /// The uid of the Secret that this fleet made.
+    secret: Option<String>,
     /// Something may exist on the cluster.
     touched: bool,
 }
@@ -127,7 +132,7 @@ impl Work {
             events,
             opening: None,
             retiring: JoinSet::new(),
-            secret: false,
+            secret: None,
             touched: false,
             opener: Arc::new(Opener {
                 fingerprint: fleet.secret.fingerprint(),
@@ -185,7 +190,7 @@ impl Work {
         match opened {
             Ok(opened) => {
                 self.touched = true;
-                self.secret |= opened.secret;
+                self.secret = Some(opened.secret);
                 self.state.on_opened(now);
             }
             Err(refusal) => {
@@ -200,7 +205,7 @@ impl Work {
         for effect in self.state.take_effects() {
             match effect {
                 Effect::Open { cohort, size } => {
-                    let (opener, secret) = (self.opener.clone(), self.secret);
+                    let (opener, secret) = (self.opener.clone(), self.secret.is_some());
                     self.opening = Some(Box::pin(async move {
                         (cohort, opener.open(cohort, size, secret).await)
                     }));
@@ -247,8 +252,8 @@ impl Work {
         let retired = async { while self.retiring.join_next().await.is_some() {} };
         if timeout(RETIRE, retired).await.is_err() {
             leftovers.push(format!(
-                "queues of some cohorts were not removed within {RETIRE:?}; remove them with gc --run {}",
-                self.opener.fleet.run
+                "queues of some cohorts were not removed within {RETIRE:?}; {}",
+                advice(&self.opener.fleet.run)
             ));
         }
         leftovers
@@ -273,12 +278,12 @@ impl Work {
                     }
                 }
             }
-            Err(error) => leftovers.push(format!("{error}; remove the run with gc --run {run}")),
+            Err(error) => leftovers.push(format!("{error}; {}", advice(run))),
         }
-        if self.touched
-            && let Err(error) = remove::secret(cluster, run).await
+        let name = job::secret_name(run);
+        if let Some(uid) = &self.secret
+            && let Err(error) = remove::secret(cluster, &name, uid).await
         {
-            let name = job::secret_name(run);
             leftovers.push(format!(
                 "{error}; delete it with: kubectl -n {namespace} delete secret {name}"
             ));

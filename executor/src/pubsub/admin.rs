@@ -17,7 +17,7 @@ use tracing::warn;
 
 pub use self::collect::{Collected, Which};
 #[cfg(feature = "kubernetes")]
-pub(crate) use self::collect::Made;
+pub(crate) use self::collect::{Labelled, Made};
 #[cfg(feature = "kubernetes")]
 pub(crate) use self::create::Making;
 
