@@ -185,6 +185,15 @@ pub enum QueueError {
         /// What is missing.
         reason: String,
     },
+    /// The queue was deleted while the run uses it, and the run's master makes it again: the call can be made again then.
+    /// What was in it is lost, its leases too; the master publishes what was out again.
+    #[error("{queue} was deleted while the run uses it: {reason}; the run's master makes it again")]
+    Vanished {
+        /// The queue's name.
+        queue: String,
+        /// What it said.
+        reason: String,
+    },
     /// The queue does not exist, or no longer.
     #[error("{queue} does not exist: {reason}")]
     Gone {

@@ -6,6 +6,7 @@
 mod cohorts;
 mod connect;
 mod guard;
+mod join;
 mod parts;
 mod sweep;
 
@@ -42,7 +43,7 @@ use crate::kubernetes::spec::WorkerSpec;
 use crate::mailbox::Inbox;
 use crate::measured::Measured;
 use crate::pubsub::{
-    Admin, Connection, Made, Owner, Ownership, PubSubQueue, QueueNames, RunLabels, RunNames,
+    Admin, Connection, Made, Owner, PubSubQueue, QueueNames, RunLabels, RunNames, Signs,
 };
 use crate::reporting::Reporting;
 use crate::run_payloads::Payloads;
@@ -107,6 +108,7 @@ struct Prepared {
     queues: Queues,
     cohorts: Arc<ControlQueues>,
     met: Met,
+    signs: Signs,
     /// The tasks' queue, where it outlives the run.
     given: Option<PubSubQueue>,
     secret: RunSecret,
@@ -162,7 +164,7 @@ async fn live(
         }
     };
     if ready.send(Ok(())).is_err() {
-        // Nobody has a handle: what was made goes again. What stays has a deadline, and `gc` removes it.
+        // Nobody has a handle: what was made goes again. What stays has a deadline, and `gc::remove` removes it.
         prepared.cohorts.delete_run().await;
         return;
     }
@@ -202,35 +204,27 @@ impl Cluster {
         let (connection, admin) = connect::connect(self.project.as_deref()).await?;
         let labels = self.labels();
         let ack_deadlines = self.make_names(&admin, &labels).await?;
+        let (made, signs) = (self.made(&labels), Signs::default());
         let own = Owner::new(self.run.clone(), labels.created);
-        let (met, met_rx) = mpsc::unbounded_channel();
-        let ownership = Ownership::new(own.clone(), met);
-        let ownership = Some(ownership).filter(|_| !self.names.are_own());
-        let queues = self.queues(&connection, &payloads, ack_deadlines, ownership.as_ref())?;
-        let owner = ownership.as_ref().map(|_| own.clone());
-        let given = |ownership| {
-            let queue = self.queue(&connection, &self.names.tasks(), None)?;
-            Ok(queue.owned(ownership))
+        let names = self.names.clone();
+        let cohorts = ControlQueues::new(admin, names, labels, made, self.lease(), signs.clone());
+        let joined = self.join(&connection, &payloads, ack_deadlines, own, &signs);
+        let joined = match joined.await {
+            Ok(joined) => joined,
+            Err(error) => {
+                // What stays has a deadline.
+                cohorts.delete_run().await;
+                return Err(error);
+            }
         };
-        let given = ownership.map(given).transpose()?;
-        let descriptor = self.descriptor(connection.project(), ack_deadlines.0, owner);
-        let descriptor = descriptor
-            .seal(&self.key)
-            .map_err(chain)
-            .map_err(refused("describe the run to its workers"))?;
-        let secret = RunSecret {
-            descriptor,
-            key: self.key.to_vec(),
-        };
-        let made = self.made(&labels);
-        let cohorts = ControlQueues::new(admin, self.names.clone(), labels, made, self.lease());
         Ok(Prepared {
             cluster: self,
-            queues,
+            queues: joined.queues,
             cohorts: Arc::new(cohorts),
-            met: (own, met_rx),
-            given,
-            secret,
+            met: joined.met,
+            signs,
+            given: joined.given,
+            secret: joined.secret,
             payloads,
             place,
         })
@@ -265,7 +259,7 @@ impl Cluster {
 
     #[expect(
         clippy::disallowed_methods,
-        reason = "labels tell people and gc, days later, when a run began"
+        reason = "labels tell people and `gc`, days later, when a run began"
     )]
     fn labels(&self) -> RunLabels {
         let created = SystemTime::now();
@@ -304,16 +298,13 @@ impl Cluster {
         &self,
         connection: &Connection,
         payloads: &Payloads,
-        (_, results): (Option<Duration>, Option<Duration>),
-        ownership: Option<&Ownership>,
+        results: Option<Duration>,
+        side: impl Fn(PubSubQueue) -> PubSubQueue,
     ) -> Result<Queues, BuildError> {
         let lease = self.lease();
         let open = |names, deadline| -> Result<Arc<dyn Queue>, BuildError> {
             let queue = self.queue(connection, &names, deadline)?;
-            Ok(Arc::new(match ownership {
-                Some(ownership) => queue.owned(ownership.clone()),
-                None => queue,
-            }))
+            Ok(Arc::new(side(queue)))
         };
         let decorate = |name: &str, queue| match &self.decorator {
             Some(decorate) => decorate(name, queue),
@@ -399,6 +390,7 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
         queues,
         cohorts,
         met,
+        signs,
         given,
         secret,
         payloads,
@@ -420,7 +412,7 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
         settings,
         inbox,
         queues,
-        fleet: start_fleet(fleet, cohorts, met, given, lease),
+        fleet: start_fleet(fleet, cohorts, (met, signs), given, lease),
         results_outlive,
         broker_timeout,
         payloads,
@@ -436,13 +428,13 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
 fn start_fleet(
     fleet: Fleet,
     cohorts: Arc<ControlQueues>,
-    met: Met,
+    (met, signs): (Met, Signs),
     given: Option<PubSubQueue>,
     lease: Duration,
 ) -> FleetHandle {
     let (orders, orders_rx) = mpsc::unbounded_channel();
     let (events_tx, events) = mpsc::unbounded_channel();
-    let guard = Guard::new(cohorts.clone(), lease, met, events_tx.clone());
+    let guard = Guard::new(cohorts.clone(), signs, lease, met, events_tx.clone());
     tokio::spawn(async move {
         let work = FleetWork {
             fleet,

@@ -65,6 +65,14 @@ pub enum BuildError {
     /// The tasks of this program contradict each other; the source says which.
     #[error("the tasks of this program cannot be used")]
     Registry(#[source] Box<dyn Error + Send + Sync>),
+    /// Topics and subscriptions that an administrator made belong to one run at a time, and another run is there, or left
+    /// messages there. It was met before this run published anything. One that is met later ends the pool with
+    /// [`ShutdownError::NamesInUse`].
+    #[error("{}", names_in_use(by))]
+    NamesInUse {
+        /// The older run.
+        by: RunId,
+    },
     /// The operating system or a service refused something that the executor needs.
     #[error("cannot {what}{}", remedy(source))]
     Start {
@@ -74,6 +82,13 @@ pub enum BuildError {
         #[source]
         source: io::Error,
     },
+}
+
+fn names_in_use(by: &RunId) -> String {
+    format!(
+        "run {by} is older and uses the same topics and subscriptions, or left messages there; wait for it, or give this \
+         run other names; if run {by} is over, empty them with podpool::pubsub::Admin::purge"
+    )
 }
 
 /// What to do about a refusal of the system, as the rest of a sentence.
@@ -94,7 +109,8 @@ pub enum ShutdownError {
     },
     /// Something that the run made could not be removed.
     #[error(
-        "the run ended, and something could not be removed: {what}; remove it by hand or with gc"
+        "the run ended, and something could not be removed: {what}; remove it by hand, or with podpool::gc::remove by the \
+         run's id"
     )]
     Leftover {
         /// The things, by name, and why each is still there.
@@ -102,10 +118,7 @@ pub enum ShutdownError {
     },
     /// Topics and subscriptions that an administrator made belong to one run at a time, and another run was there first;
     /// the futures of this one resolved to `PoolBroken`.
-    #[error(
-        "run {by} is older and uses the same topics and subscriptions, or left messages there; wait for it, give this run \
-         other names, or remove what it left (gc --purge, `podpool::pubsub::Admin::purge`)"
-    )]
+    #[error("{}", names_in_use(by))]
     NamesInUse {
         /// The older run.
         by: RunId,

@@ -77,6 +77,8 @@ mod silent;
 mod variables;
 mod wait;
 
+#[cfg(feature = "kubernetes")]
+pub mod gc;
 #[cfg(feature = "payload")]
 pub mod payload;
 pub mod prelude;

@@ -6,6 +6,7 @@
 
 mod last_words;
 mod neighbours;
+mod vanished;
 mod way;
 
 use std::fmt::Display;
@@ -30,7 +31,7 @@ use crate::build_id;
 use crate::descriptor::Descriptor;
 use crate::known::KnownTasks;
 use crate::notices::Notices;
-use crate::pubsub::{Ownership, PubSubQueue};
+use crate::pubsub::{Ownership, PubSubQueue, Signs};
 use crate::reporting::{Reporting, write_elsewhere};
 use crate::run_payloads::Payloads;
 use crate::variables;
@@ -243,10 +244,15 @@ fn queues(descriptor: &Descriptor, payloads: &Payloads, seal: &Seal) -> Result<Q
         let queue = PubSubQueue::new(&connection, &names, descriptor.lease, deadline);
         queue.map_err(Refusal::setup)
     };
+    let signs = Signs::default();
+    let repaired = |queue: PubSubQueue| match descriptor.names.are_own() {
+        true => queue.repaired(signs.clone()),
+        false => queue,
+    };
     let owned = |queue: PubSubQueue| {
         Arc::new(match &ownership {
             Some(ownership) => queue.owned(ownership.clone()),
-            None => queue,
+            None => repaired(queue),
         })
     };
     let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse().ok());
@@ -255,7 +261,7 @@ fn queues(descriptor: &Descriptor, payloads: &Payloads, seal: &Seal) -> Result<Q
     let control: Arc<dyn Queue> = match control {
         // Its subscription may have outlived another run: what that said is dropped by its seal, and tells nothing of
         // who is there now.
-        Some(names) => Arc::new(open(names, None)?),
+        Some(names) => Arc::new(repaired(open(names, None)?)),
         None => {
             warn!("no control subscription: cancellations and the run's end are not heard here");
             Arc::new(crate::silent::SilentQueue::new(descriptor.lease))
@@ -265,6 +271,9 @@ fn queues(descriptor: &Descriptor, payloads: &Payloads, seal: &Seal) -> Result<Q
     let results = owned(open(descriptor.names.results(), None)?);
     if ownership.is_some() {
         tokio::spawn(neighbours::report(met_rx, results.clone()));
+    }
+    if descriptor.names.are_own() {
+        tokio::spawn(vanished::report(signs.clone(), results.clone()));
     }
     Ok(Queues {
         tasks: payloads.wrap(tasks, seal.clone()),

@@ -16,18 +16,21 @@ mod owner;
 mod queue;
 mod reach;
 mod settings;
+mod signs;
 mod stub;
 
 /// What [`ConnectionBuilder::credentials`] takes, and how it is made.
 #[doc(no_inline)]
 pub use google_cloud_auth::credentials;
 
-#[cfg(feature = "kubernetes")]
-pub(crate) use self::admin::Made;
 pub use self::admin::{Admin, Collected, Fitness, Which};
+#[cfg(feature = "kubernetes")]
+pub(crate) use self::admin::{Labelled, Made, Making};
 pub use self::connection::{Connection, ConnectionBuilder};
 pub use self::error::{AdminError, ConnectError};
 pub use self::labels::RunLabels;
+#[cfg(feature = "kubernetes")]
+pub(crate) use self::names::spoken;
 pub use self::names::{ControlNames, GivenNames, InvalidNames, QueueNames, RunNames};
 pub use self::owner::{Owner, Ownership};
 #[cfg(feature = "kubernetes")]
@@ -35,3 +38,4 @@ pub(crate) use self::queue::check_lease;
 pub use self::queue::{InvalidLease, PubSubQueue};
 #[cfg(feature = "kubernetes")]
 pub(crate) use self::settings::EMULATOR;
+pub use self::signs::Signs;

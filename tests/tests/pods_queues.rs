@@ -14,7 +14,8 @@ use podpool::pubsub::{
     Admin, Connection, ControlNames, GivenNames, Owner, Ownership, PubSubQueue, RunLabels, RunNames,
 };
 use podpool::{
-    CancelOutcome, PodPoolExecutor, RunId, ShutdownBehavior, ShutdownError, TaskErrorKind,
+    BuildError, CancelOutcome, PodPoolExecutor, RunId, ShutdownBehavior, ShutdownError,
+    TaskErrorKind,
 };
 use podpool_tests::pods::desk::{BOUND, Desk};
 use podpool_tests::pods::known::KnownRun;
@@ -134,9 +135,13 @@ impl Administered {
     }
 
     async fn pool(&self, pods: &Pods) -> PodPoolExecutor {
+        self.build(pods).await.unwrap()
+    }
+
+    async fn build(&self, pods: &Pods) -> Result<PodPoolExecutor, BuildError> {
         // Runs of one name are told apart by their ids.
         let builder = pods.builder(1).run("nightly").names(self.given());
-        builder.build().await.unwrap()
+        builder.build().await
     }
 
     /// A message of a run that ended before all others began.
@@ -165,8 +170,13 @@ impl Administered {
     }
 }
 
-/// A pool ends because an older run has its names; says which. It may run tasks before it meets a message of the other.
-async fn gives_way(pool: PodPoolExecutor) -> RunId {
+/// A pool is refused, or ends, because an older run has its names; says which. It may run tasks before it meets a message
+/// of the other.
+async fn gives_way(built: Result<PodPoolExecutor, BuildError>) -> RunId {
+    let pool = match built {
+        Err(BuildError::NamesInUse { by }) => return by,
+        built => built.unwrap(),
+    };
     let fails = async {
         loop {
             match pool.submit(echo(7)).await {
@@ -177,7 +187,7 @@ async fn gives_way(pool: PodPoolExecutor) -> RunId {
     };
     let error = within("the end of the younger", fails).await;
     assert_eq!(error.kind(), TaskErrorKind::PoolBroken, "{error}");
-    assert!(error.message().contains("gc --purge"), "{error}");
+    assert!(error.message().contains("Admin::purge"), "{error}");
     let ended = within("the younger's shutdown", pool.shutdown()).await;
     nothing_is_left(pool.run_id()).await;
     match ended {
@@ -194,11 +204,14 @@ async fn of_two_runs_on_given_names_the_older_goes_on() {
     let future = older.submit(call_at(desk.address(), 1));
     let caller = desk.caller().await;
     let began = Instant::now();
-    let by = gives_way(given.pool(&pods).await).await;
+    let by = gives_way(given.build(&pods).await).await;
     println!("the younger ended after {:?}", began.elapsed());
     assert_eq!(by, *older.run_id());
+    let began = Instant::now();
     caller.let_go().await;
     assert_eq!(within("the older's task", future).await.unwrap(), 1);
+    let took = began.elapsed();
+    assert!(took < LEASE, "the older's last result came after {took:?}");
     let more = within("another task", older.submit(echo(4))).await;
     assert_eq!(more.unwrap(), 4);
     within("the older's shutdown", older.shutdown())
@@ -213,7 +226,7 @@ async fn what_an_ended_run_left_on_given_names_is_told_and_purged() {
     let Some(pods) = pods() else { return };
     let (given, ended) = (Administered::make().await, RunId::random());
     given.leave_something(&ended).await;
-    assert_eq!(gives_way(given.pool(&pods).await).await, ended);
+    assert_eq!(gives_way(given.build(&pods).await).await, ended);
     given.purge().await;
     let next = given.pool(&pods).await;
     let future = next.submit(echo(4));
@@ -248,11 +261,11 @@ async fn runs_follow_each_other_on_given_names() {
 }
 
 #[tokio::test]
-async fn two_runs_of_one_name_share_nothing_in_one_namespace() {
+async fn two_runs_of_one_name_that_begin_together_share_nothing_in_one_namespace() {
     let Some(pods) = pods() else { return };
     let desk = Desk::open(&pods).await;
-    let nightly = |prefix| pods.builder(1).run("nightly").prefix(prefix).build();
-    let (ends, goes_on) = (nightly("podpool").await, nightly("other").await);
+    let nightly = || pods.builder(1).run("nightly").build();
+    let (ends, goes_on) = tokio::join!(nightly(), nightly());
     let (ends, goes_on) = (ends.unwrap(), goes_on.unwrap());
     assert_ne!(ends.run_id(), goes_on.run_id());
     let future = goes_on.submit(call_at(desk.address(), 1));

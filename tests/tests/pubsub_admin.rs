@@ -128,15 +128,22 @@ async fn what_vanished_is_made_again_and_what_is_there_is_left_alone() {
             ..
         } = &ground;
         let restore = async || admin.restore(names, labels, LEASE).await.unwrap();
-        assert!(restore().await, "nothing was there");
+        assert_eq!(restore().await.len(), 5, "nothing was there");
         let queue = ground.queue(&names.tasks(), Some(LEASE));
         queue.put(message("kept")).await.remove(0).unwrap();
-        assert!(!restore().await);
+        assert!(restore().await.is_empty());
         assert_eq!(only(&queue).await, "kept");
         for pair in [names.tasks(), names.results()] {
-            ground.delete_topic(pair.topic.as_deref().unwrap());
-            assert!(restore().await, "{pair:?} had vanished");
-            assert!(!restore().await);
+            let topic = pair.topic.as_deref().unwrap();
+            ground.delete_topic(topic);
+            let project = ground.connection.project();
+            let subscription = pair.subscription.as_deref().unwrap();
+            let vanished = [
+                format!("topic {topic} of project {project}"),
+                format!("subscription {subscription} of project {project}"),
+            ];
+            assert_eq!(restore().await, vanished, "a line for each");
+            assert!(restore().await.is_empty());
             let queue = ground.queue(&pair, Some(LEASE));
             queue.put(message("again")).await.remove(0).unwrap();
             assert_eq!(only(&queue).await, "again");

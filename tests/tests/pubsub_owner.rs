@@ -11,7 +11,7 @@ use podpool::pubsub::{Owner, Ownership, PubSubQueue};
 use podpool_core::queue::Queue;
 use podpool_tests::pubsub::emulator::{Ground, LEASE, is_there};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -64,14 +64,82 @@ async fn a_message_of_another_run_is_told_and_left_for_its_own() {
         let taken = younger.take(10, Duration::ZERO).await.unwrap();
         assert_eq!(taken, [], "it is not the younger's to read");
         assert_eq!(met_by_younger.recv().await, Some(owner("older", 1)));
-        assert_eq!(take(&older).await, "of the older", "when the lease ends");
+        let began = Instant::now();
+        assert_eq!(take(&older).await, "of the older");
+        let took = began.elapsed();
+        assert!(took < LEASE / 2, "it was leased for {took:?}");
         assert!(met_by_older.try_recv().is_err());
+        put(&older, "another").await;
+        let taken = younger.take(10, Duration::ZERO).await.unwrap();
+        assert_eq!(taken, [], "it takes nothing more");
+        assert!(met_by_younger.try_recv().is_err(), "it did not even look");
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_workers_word_reaches_its_own_master_and_is_removed() {
+async fn an_older_runs_last_results_come_without_a_leases_stall_beside_a_younger_one() {
+    if !is_there() {
+        return;
+    }
+    bounded(async {
+        let ground = Ground::new().await;
+        ground.create(LEASE).await;
+        let (worker, _) = end_of(&ground, owner("older", 1));
+        let (older, _met) = end_of(&ground, owner("older", 1));
+        let (younger, mut met) = end_of(&ground, owner("younger", 2));
+        let pulls =
+            tokio::spawn(
+                async move { while younger.take(64, Duration::from_secs(5)).await.is_ok() {} },
+            );
+        let began = Instant::now();
+        let mut results = 0;
+        for text in ["result"; 30] {
+            put(&worker, text).await;
+        }
+        while results < 30 {
+            let taken = older.take(64, LEASE).await.unwrap();
+            results += taken.len();
+            let leases: Vec<_> = taken.into_iter().map(|one| one.lease).collect();
+            older.ack(&leases).await;
+        }
+        let took = began.elapsed();
+        println!("all results came after {took:?}");
+        pulls.abort();
+        assert_eq!(results, 30, "each once");
+        assert!(
+            took < LEASE / 2,
+            "some were leased to the younger: {took:?}"
+        );
+        // The younger pulled beside it, and knows by that.
+        if let Ok(other) = met.try_recv() {
+            assert_eq!(other, owner("older", 1));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_older_run_leaves_what_is_a_younger_ones_until_its_lease_ends() {
+    if !is_there() {
+        return;
+    }
+    bounded(async {
+        let ground = Ground::new().await;
+        ground.create(LEASE).await;
+        let (older, mut met) = end_of(&ground, owner("older", 1));
+        let (younger, _) = end_of(&ground, owner("younger", 2));
+        put(&younger, "of the younger").await;
+        assert_eq!(older.take(10, Duration::ZERO).await.unwrap(), []);
+        assert_eq!(met.recv().await, Some(owner("younger", 2)));
+        put(&older, "of the older").await;
+        assert_eq!(take(&older).await, "of the older", "it goes on");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_workers_report_reaches_its_own_master_and_is_removed() {
     if !is_there() {
         return;
     }
@@ -80,13 +148,13 @@ async fn a_workers_word_reaches_its_own_master_and_is_removed() {
         ground.create(LEASE).await;
         let (worker, _) = end_of(&ground, owner("ours", 2));
         let (master, mut met) = end_of(&ground, owner("ours", 2));
-        worker.report(&owner("theirs", 1)).await.unwrap();
+        worker.report(&owner("theirs", 3)).await.unwrap();
         put(&worker, "a result").await;
         assert_eq!(take(&master).await, "a result");
         if met.is_empty() {
             assert_eq!(master.take(10, LEASE).await.unwrap(), []);
         }
-        assert_eq!(met.try_recv(), Ok(owner("theirs", 1)));
+        assert_eq!(met.try_recv(), Ok(owner("theirs", 3)));
         let bare = ground.queue(&ground.names.tasks(), Some(LEASE));
         assert_eq!(bare.take(10, LEASE).await.unwrap(), [], "it is removed");
     })

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::warn;
+use tracing::{debug, info, warn};
 
-use super::refusals::pause;
+use super::refusals::{Outage, pause};
 use super::{Queue, QueueError};
 
 /// Delay before a refused message is sent again; doubled each time up to [`LONGEST`].
@@ -38,6 +38,7 @@ pub struct Publisher<R> {
     waiting: Vec<Letter<R>>,
     sending: Option<BoxFuture<'static, Sent<R>>>,
     failing: Option<(Instant, QueueError)>,
+    outage: Outage,
 }
 
 impl<R: Send + 'static> Publisher<R> {
@@ -49,6 +50,7 @@ impl<R: Send + 'static> Publisher<R> {
             waiting: Vec::new(),
             sending: None,
             failing: None,
+            outage: Outage::default(),
         }
     }
 
@@ -101,6 +103,7 @@ impl<R: Send + 'static> Publisher<R> {
         };
         let (receipts, mut again, refusal) = sending.await;
         self.sending = None;
+        self.say(refusal.as_ref(), again.len());
         let since = again.iter().filter_map(|letter| letter.since).min();
         self.failing = since.zip(refusal);
         if !again.is_empty() {
@@ -109,6 +112,22 @@ impl<R: Send + 'static> Publisher<R> {
             self.waiting = again;
         }
         receipts
+    }
+
+    /// Says what became of a batch, in one line however many messages it has.
+    fn say(&mut self, refusal: Option<&QueueError>, messages: usize) {
+        let now = Instant::now();
+        match refusal {
+            Some(error) if self.outage.refused(now, error) => {
+                warn!(%error, messages, "messages could not be stored and are sent again");
+            }
+            Some(error) => debug!(%error, messages, "messages are sent again"),
+            None => {
+                if let Some(time) = self.outage.served(now) {
+                    info!(queue = ?self.queue, "messages are stored again, after {time:.1?}");
+                }
+            }
+        }
     }
 }
 
@@ -137,7 +156,6 @@ async fn send<R>(queue: Arc<dyn Queue>, batch: Vec<Letter<R>>) -> Sent<R> {
         match answer {
             Ok(()) => receipts.extend(letter.receipt),
             Err(error) => {
-                say(&error, letter.refused);
                 refusal = Some(error);
                 again.push(Letter {
                     refused: letter.refused.saturating_add(1),
@@ -157,9 +175,117 @@ fn unanswered(queue: &dyn Queue) -> QueueError {
     }
 }
 
-/// The first refusal is ordinary weather; more of them are worth a person's attention.
-fn say(error: &QueueError, refused: u32) {
-    if refused > 0 {
-        warn!(%error, refused, "a message could not be stored and is sent again");
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use async_trait::async_trait;
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::subscriber::set_default;
+    use tracing::{Event, Level, Metadata, Subscriber};
+
+    use super::*;
+    use crate::queue::{Delivery, LeaseId, QueueLimits};
+
+    /// Takes nothing before so many calls.
+    #[derive(Debug)]
+    struct Closed {
+        calls: AtomicU32,
+        opens_after: u32,
+        vanished: bool,
+    }
+
+    #[async_trait]
+    impl Queue for Closed {
+        async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+            if self.calls.fetch_add(1, Ordering::Relaxed) >= self.opens_after {
+                return vec![Ok(()); batch.len()];
+            }
+            let (queue, reason) = ("topic t".to_owned(), "no".to_owned());
+            let error = if self.vanished {
+                QueueError::Vanished { queue, reason }
+            } else {
+                QueueError::Unavailable { queue, reason }
+            };
+            vec![Err(error); batch.len()]
+        }
+
+        async fn take(&self, _: usize, _: Duration) -> Result<Vec<Delivery>, QueueError> {
+            std::future::pending().await
+        }
+
+        async fn extend(&self, _: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+            Vec::new()
+        }
+
+        async fn ack(&self, _: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+            Vec::new()
+        }
+
+        async fn release(&self, _: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+            Vec::new()
+        }
+
+        fn limits(&self) -> QueueLimits {
+            QueueLimits::new(1 << 20, Duration::from_secs(60))
+        }
+    }
+
+    /// The levels of what is said above debugging.
+    struct Said(Arc<Mutex<Vec<Level>>>);
+
+    impl Subscriber for Said {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() <= Level::INFO
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            self.0.lock().unwrap().push(*event.metadata().level());
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    /// What is said while a hundred messages wait for a queue that refuses so many calls.
+    async fn said(refusals: u32, vanished: bool) -> Vec<Level> {
+        let said = Arc::default();
+        let _heard = set_default(Said(Arc::clone(&said)));
+        let mut publisher = Publisher::new(Arc::new(Closed {
+            calls: AtomicU32::new(0),
+            opens_after: refusals,
+            vanished,
+        }));
+        for n in 0..100 {
+            publisher.push(Bytes::from_static(b"message"), Some(n));
+        }
+        let mut stored = 0;
+        while stored < 100 {
+            stored += publisher.next().await.len();
+        }
+        assert!(publisher.is_empty());
+        said.lock().unwrap().clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_two_lines_however_many_messages_wait() {
+        assert!(said(0, false).await.is_empty());
+        assert!(said(1, false).await.is_empty(), "once is ordinary");
+        assert_eq!(said(8, false).await, [Level::WARN, Level::INFO]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_queue_that_the_master_makes_again_nothing_is_said_here() {
+        assert!(said(8, true).await.is_empty());
     }
 }

@@ -1,9 +1,12 @@
-//! What follows from a queue that refuses one kind of call again and again: longer pauses, and an end. Pure: the time and
-//! the jitter are told.
+//! What follows from a queue that refuses one kind of call again and again: longer pauses, some lines for people, and an
+//! end. Pure: the time and the jitter are told.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use super::QueueError;
+use crate::instant::after;
 
 /// Pause after the first refusal; doubled with each refusal in a row, up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(200);
@@ -12,11 +15,45 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// How long a queue may refuse everything before it is given up, where nothing else is said.
 pub const BROKER_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// Time between two lines about the same outage.
+const SAID_AGAIN: Duration = Duration::from_secs(60);
+
+/// Calls that are refused in a row, however many messages each carries: when that is worth a line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outage {
+    refused: u32,
+    since: Option<Instant>,
+    said: Option<Instant>,
+}
+
+impl Outage {
+    /// A call was refused. True where a person should be told: from the second refusal in a row on, once a minute. What the
+    /// run's master makes again is told by the master alone.
+    pub fn refused(&mut self, now: Instant, error: &QueueError) -> bool {
+        self.refused = self.refused.saturating_add(1);
+        self.since.get_or_insert(now);
+        let due = self.said.is_none_or(|at| now >= after(at, SAID_AGAIN));
+        let told = self.refused > 1 && due && !matches!(error, QueueError::Vanished { .. });
+        if told {
+            self.said = Some(now);
+        }
+        told
+    }
+
+    /// A call was answered. Where refusals were told, tells for how long there were any: their end is worth a line too.
+    pub fn served(&mut self, now: Instant) -> Option<Duration> {
+        let Self { since, said, .. } = std::mem::take(self);
+        said.and(since)
+            .map(|since| now.saturating_duration_since(since))
+    }
+}
+
 /// The refusals of one kind of call in a row.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Refusals {
     since: Option<Instant>,
     times: u32,
+    outage: Outage,
 }
 
 impl Refusals {
@@ -26,9 +63,16 @@ impl Refusals {
         self.since
     }
 
-    /// A call was answered: what was before counts no more.
-    pub fn served(&mut self) {
+    /// A call was answered: what was before counts no more. Tells what [`Outage::served`] does.
+    pub fn served(&mut self, now: Instant) -> Option<Duration> {
+        let over = self.outage.served(now);
         *self = Self::default();
+        over
+    }
+
+    /// Whether the refusal that was just counted is worth a line: see [`Outage::refused`].
+    pub fn is_worth_a_line(&mut self, now: Instant, error: &QueueError) -> bool {
+        self.outage.refused(now, error)
     }
 
     /// A call was refused. Gives the pause before the next one, `None` once the refusals last for `timeout`. `jitter` lies
@@ -82,7 +126,7 @@ mod tests {
         let mut refusals = Refusals::default();
         assert!(refusals.refused(now, 10 * SECOND, 0.0).is_some());
         now += 9 * SECOND;
-        refusals.served();
+        assert_eq!(refusals.served(now), None, "nobody was told");
         assert!(refusals.refused(now, 10 * SECOND, 0.0).is_some());
         now += 9 * SECOND + Duration::from_millis(900);
         let last = refusals.refused(now, 10 * SECOND, 0.0);
@@ -95,5 +139,39 @@ mod tests {
         assert_eq!(refusals.refused(now, 10 * SECOND, 0.0), None);
         assert!(refusals.refused(now, Duration::MAX, 0.0).is_some(), "never");
         assert_eq!(Refusals::default().refused(now, Duration::ZERO, 0.0), None);
+    }
+
+    fn unavailable() -> QueueError {
+        QueueError::Unavailable {
+            queue: "tasks".to_owned(),
+            reason: "busy".to_owned(),
+        }
+    }
+
+    #[test]
+    fn an_outage_is_a_line_when_it_lasts_one_each_minute_and_one_at_its_end() {
+        let (start, mut outage) = (Instant::now(), Outage::default());
+        assert!(!outage.refused(start, &unavailable()), "once is ordinary");
+        assert_eq!(outage.served(start), None);
+        let said = (0..1_000).filter(|tenth| {
+            let now = start + *tenth * SECOND / 10;
+            outage.refused(now, &unavailable())
+        });
+        assert_eq!(said.collect::<Vec<_>>(), [1, 601]);
+        assert_eq!(outage.served(start + 100 * SECOND), Some(100 * SECOND));
+        assert_eq!(outage.served(start + 101 * SECOND), None, "once");
+    }
+
+    #[test]
+    fn what_the_master_makes_again_is_told_by_nobody_else() {
+        let (start, mut outage) = (Instant::now(), Outage::default());
+        let vanished = QueueError::Vanished {
+            queue: "tasks".to_owned(),
+            reason: "not found".to_owned(),
+        };
+        for second in 0..200 {
+            assert!(!outage.refused(start + second * SECOND, &vanished));
+        }
+        assert_eq!(outage.served(start + 200 * SECOND), None);
     }
 }

@@ -27,8 +27,8 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// What the keeper tells its worker.
 #[derive(Debug)]
 pub(super) enum News {
-    /// This lease is lost.
-    Lost(LeaseId),
+    /// These leases are lost.
+    Lost(Vec<LeaseId>),
     /// The thread has ended by itself, for this reason: nothing is renewed any more.
     Ended(String),
 }
@@ -132,6 +132,7 @@ async fn keep(
     let mut ticks = interval(tick);
     loop {
         ticks.tick().await;
+        let mut lost = Vec::new();
         let sent = Instant::now();
         let due = lock().due(sent);
         if !due.is_empty() {
@@ -152,13 +153,14 @@ async fn keep(
                     debug!(%lease, "lease extended");
                 }
                 if leases.renewed(lease, sent, answer) {
-                    // A worker that has gone needs no word.
-                    news.send(News::Lost(lease.clone())).ok();
+                    lost.push(lease.clone());
                 }
             }
         }
-        for lease in lock().expired(Instant::now()) {
-            news.send(News::Lost(lease)).ok();
+        lost.extend(lock().expired(Instant::now()));
+        if !lost.is_empty() {
+            // A worker that has gone is told nothing.
+            news.send(News::Lost(lost)).ok();
         }
     }
 }

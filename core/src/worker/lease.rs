@@ -85,7 +85,9 @@ impl Leases {
                 held.since = sent;
                 false
             }
-            Err(QueueError::LeaseLost(_) | QueueError::Gone { .. }) => {
+            Err(
+                QueueError::LeaseLost(_) | QueueError::Vanished { .. } | QueueError::Gone { .. },
+            ) => {
                 self.held.remove(lease);
                 true
             }

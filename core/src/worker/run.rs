@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::envelope::{self, Hello};
 use crate::id::{Attempt, ExecutionId, TaskId};
@@ -281,9 +281,15 @@ impl RunningWorker {
             Woken::Stored(receipts) => self.on_stored(now, receipts),
             Woken::Pulled(sent, answer) => self.on_pulled(now, sent, answer),
             Woken::Told(answer) => self.on_told(now, answer),
-            Woken::Keeper(News::Lost(lease)) => {
-                warn!(%lease, "a lease was lost; its parcel may run elsewhere too");
-                self.state.on_lease_lost(&lease, now);
+            Woken::Keeper(News::Lost(leases)) => {
+                warn!(
+                    leases = leases.len(),
+                    "leases were lost; their parcels may run elsewhere too"
+                );
+                for lease in leases {
+                    debug!(%lease, "lost");
+                    self.state.on_lease_lost(&lease, now);
+                }
             }
             Woken::Keeper(News::Ended(reason)) => return Err(io::Error::other(reason)),
             Woken::Ordered(order) => self.on_order(now, order),

@@ -6,10 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tracing::warn;
 
 use crate::kubernetes::fleet::Cohorts;
-use crate::pubsub::{Admin, AdminError, Collected, Made, RunLabels, RunNames};
+use crate::pubsub::{Admin, Collected, Made, Making, RunLabels, RunNames, Signs, spoken};
+
+use super::guard::{Failed, Repair, Repairs};
 
 /// Makes a control subscription for each worker of a cohort, before its pods start.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub(super) struct ControlQueues {
     /// What is the run's to delete.
     made: Made,
     lease: Duration,
+    signs: Signs,
     /// The cohorts that have subscriptions, and how many each.
     live: Mutex<BTreeMap<u32, u32>>,
     /// Something had vanished, and not all of it is made again.
@@ -33,6 +35,7 @@ impl ControlQueues {
         labels: RunLabels,
         made: Made,
         lease: Duration,
+        signs: Signs,
     ) -> Self {
         Self {
             admin,
@@ -40,48 +43,57 @@ impl ControlQueues {
             labels,
             made,
             lease,
+            signs,
             live: Mutex::new(BTreeMap::new()),
             incomplete: AtomicBool::new(false),
         }
     }
 
-    /// Whether the run made its names itself.
-    pub(super) const fn are_own(&self) -> bool {
-        self.names.are_own()
-    }
-
-    /// Makes again what vanished. True when tasks or results may have been lost by it, once everything is there again,
-    /// however many calls that takes.
-    pub(super) async fn restore(&self) -> Result<bool, AdminError> {
+    /// Tells what it made, also where it fails later. Tasks and results are lost once everything is there again, however
+    /// many calls that takes.
+    async fn repair_into(&self, made: &mut Vec<String>, lost: &mut bool) -> Result<(), Failed> {
         let (names, labels) = (&self.names, &self.labels);
-        let vanished = self.admin.has_vanished(names).await?;
+        let vanished = self.admin.has_vanished(names).await.map_err(Failed::Look)?;
         if vanished {
             self.incomplete.store(true, Ordering::Relaxed);
         }
         let incomplete = self.incomplete.load(Ordering::Relaxed);
         if incomplete {
-            self.admin.create(names, labels, self.lease).await?;
+            let making = self.admin.make(names, labels, self.lease).await;
+            self.signs.renew(&making.made);
+            made.extend(making.made.iter().map(|path| spoken(path)));
+            failed(making)?;
         }
-        self.restore_control().await?;
+        self.repair_control(made).await?;
         if incomplete {
-            self.admin.check(names).await?;
+            // What was made may not be seen at once.
+            self.admin.check(names).await.map_err(Failed::Look)?;
             self.incomplete.store(false, Ordering::Relaxed);
+            *lost = true;
         }
-        Ok(incomplete)
+        Ok(())
     }
 
     /// Control subscriptions that vanished lost nothing: the next heartbeat brings the whole state.
-    async fn restore_control(&self) -> Result<(), AdminError> {
+    async fn repair_control(&self, made: &mut Vec<String>) -> Result<(), Failed> {
         let live = self.live().clone();
-        let missing = self.admin.missing_control(&self.names, &live).await?;
-        for (cohort, size) in missing {
-            warn!(
-                cohort,
-                "control subscriptions had vanished and are made again"
-            );
-            self.admin
-                .create_control(&self.names, &self.labels, self.lease, cohort, size)
-                .await?;
+        let missing = self.admin.missing_control(&self.names, &live).await;
+        for (cohort, size) in missing.map_err(Failed::Look)? {
+            let (names, labels) = (&self.names, &self.labels);
+            let making = self
+                .admin
+                .make_control(names, labels, self.lease, cohort, size)
+                .await;
+            match &making.made[..] {
+                [] => {}
+                [path] => made.push(spoken(path)),
+                // All workers of a cohort lose theirs together; a line for each would say no more.
+                [first, rest @ ..] => {
+                    let (first, more) = (spoken(first), rest.len());
+                    made.push(format!("{first}, with {more} more of its cohort,"));
+                }
+            }
+            failed(making)?;
         }
         Ok(())
     }
@@ -97,6 +109,26 @@ impl ControlQueues {
 }
 
 #[async_trait]
+impl Repairs for ControlQueues {
+    fn are_own(&self) -> bool {
+        self.names.are_own()
+    }
+
+    fn has_workers(&self) -> bool {
+        !self.live().is_empty()
+    }
+
+    async fn repair(&self) -> Repair {
+        let mut repair = Repair::default();
+        repair.failed = self
+            .repair_into(&mut repair.made, &mut repair.lost)
+            .await
+            .err();
+        repair
+    }
+}
+
+#[async_trait]
 impl Cohorts for ControlQueues {
     async fn prepare(&self, cohort: u32, size: u32) -> Result<(), String> {
         self.admin
@@ -104,6 +136,7 @@ impl Cohorts for ControlQueues {
             .await
             .map_err(super::chain)?;
         self.live().insert(cohort, size);
+        self.signs.hear();
         Ok(())
     }
 
@@ -111,13 +144,19 @@ impl Cohorts for ControlQueues {
         self.live().remove(&cohort);
         let collected = self
             .admin
-            .delete_control(&self.names, &self.labels.run, cohort, size)
+            .delete_made_control(&self.names, &self.made, cohort, size)
             .await;
         match told(&collected) {
             left if left.is_empty() => Ok(()),
             left => Err(left.join("; ")),
         }
     }
+}
+
+fn failed(making: Making) -> Result<(), Failed> {
+    making
+        .failed
+        .map_or(Ok(()), |error| Err(Failed::Make(error)))
 }
 
 fn told(collected: &Collected) -> Vec<String> {

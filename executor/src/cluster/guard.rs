@@ -1,47 +1,90 @@
-//! What may befall a run's queues while it lives: they vanish, or another run uses them.
+//! What may happen to a run's queues while it lives: they vanish, or another run uses them.
+
+mod pace;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use podpool_core::fleet::FleetEvent;
 use podpool_core::id::RunId;
+use podpool_core::notice::NOTICE;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
-use crate::pubsub::Owner;
+use crate::pubsub::{AdminError, Owner, Signs};
 
-use super::cohorts::ControlQueues;
+use self::pace::Pace;
 
-/// How often the run's own topics and subscriptions are looked at; five calls.
+/// How often the run's own topics and subscriptions are looked at where nothing is amiss; five calls.
 const LOOK: Duration = Duration::from_secs(30);
+
+/// Who looks whether a run's topics and subscriptions are there, and makes what is not.
+#[async_trait]
+pub(super) trait Repairs: Send + Sync {
+    /// Whether the run made its names itself.
+    fn are_own(&self) -> bool;
+
+    /// Whether there are workers, or soon will be: they report every ten seconds.
+    fn has_workers(&self) -> bool;
+
+    /// Looks, and makes again what vanished.
+    async fn repair(&self) -> Repair;
+}
+
+/// What a look found and did.
+#[derive(Debug, Default)]
+pub(super) struct Repair {
+    /// What had vanished and is there again, in words.
+    pub(super) made: Vec<String>,
+    /// Everything is there again, and what was in it is lost.
+    pub(super) lost: bool,
+    /// Why not everything is known to be there.
+    pub(super) failed: Option<Failed>,
+}
+
+/// Why not everything is known to be there.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// It could not be looked at.
+    Look(AdminError),
+    /// Something is missing, and could not be made.
+    Make(AdminError),
+}
 
 /// Looks after the queues of one run.
 pub(super) struct Guard {
-    queues: Arc<ControlQueues>,
-    every: Duration,
+    queues: Arc<dyn Repairs>,
+    signs: Signs,
+    pace: Pace,
     own: Owner,
     /// Other runs that were met on an administrator's names.
     met: mpsc::UnboundedReceiver<Owner>,
-    /// Younger runs that a warning named.
+    /// Younger runs that a notice named.
     named: Vec<RunId>,
+    /// The trouble that a notice named, until it is over.
+    trouble: Option<String>,
     events: mpsc::UnboundedSender<FleetEvent>,
 }
 
 impl Guard {
     pub(super) fn new(
-        queues: Arc<ControlQueues>,
+        queues: Arc<dyn Repairs>,
+        signs: Signs,
         lease: Duration,
         (own, met): (Owner, mpsc::UnboundedReceiver<Owner>),
         events: mpsc::UnboundedSender<FleetEvent>,
     ) -> Self {
         Self {
             queues,
-            every: LOOK.min(lease),
+            signs,
+            pace: Pace::new(Instant::now(), LOOK.min(lease)),
             own,
             met,
             named: Vec::new(),
+            trouble: None,
             events,
         }
     }
@@ -50,7 +93,17 @@ impl Guard {
     /// Returns whether other runs were met.
     pub(super) async fn watch(mut self, stopped: CancellationToken) -> bool {
         let mut met = false;
+        let own = self.queues.are_own();
+        let began = Instant::now();
         loop {
+            let workers = self.queues.has_workers();
+            let heard = workers.then(|| self.signs.heard().unwrap_or(began));
+            let now = Instant::now();
+            let due = self.pace.due(now, heard);
+            if own && due <= now && !stopped.is_cancelled() {
+                self.look().await;
+                continue;
+            }
             tokio::select! {
                 biased;
                 () = stopped.cancelled() => return met,
@@ -58,22 +111,47 @@ impl Guard {
                     met = true;
                     self.meet(&other);
                 }
-                () = sleep(self.every), if self.queues.are_own() => {}
-            }
-            if self.queues.are_own() {
-                self.restore().await;
+                vanished = self.signs.vanished(), if own => {
+                    debug!(?vanished, "a call found something gone");
+                    self.pace.ask(Instant::now());
+                }
+                () = sleep_until(due), if own => {}
             }
         }
     }
 
-    async fn restore(&self) {
-        match self.queues.restore().await {
-            Ok(false) => {}
-            Ok(true) => self.tell(FleetEvent::QueuesRestored),
-            // Whoever calls the queues hears of it too, and is patient.
-            Err(error) => {
-                debug!(%error, "the run's topics and subscriptions could not be looked at")
+    async fn look(&mut self) {
+        let repair = self.queues.repair().await;
+        let failed = repair.failed.is_some();
+        self.pace
+            .looked(Instant::now(), !repair.made.is_empty(), failed);
+        for what in &repair.made {
+            warn!(target: NOTICE, "{what} was deleted while the run uses it; podpool made it again, and publishes again what may be lost");
+        }
+        if repair.lost {
+            self.tell(FleetEvent::QueuesRestored);
+        }
+        self.say(repair.failed);
+    }
+
+    /// Trouble is said once until it is another or over.
+    fn say(&mut self, failed: Option<Failed>) {
+        match failed {
+            Some(Failed::Make(error)) => {
+                let trouble = error.to_string();
+                if self.trouble.as_ref() != Some(&trouble) {
+                    warn!(target: NOTICE, "something of the run's topics and subscriptions was deleted and is not made again yet: {trouble}; podpool goes on trying");
+                    self.trouble = Some(trouble);
+                }
             }
+            // Whoever calls the queues hears of it too, and is patient.
+            Some(Failed::Look(error)) => {
+                debug!(%error, "the run's topics and subscriptions could not be looked at");
+            }
+            None if self.trouble.take().is_some() => {
+                info!(target: NOTICE, "the run's topics and subscriptions are all there again");
+            }
+            None => {}
         }
     }
 
@@ -83,7 +161,7 @@ impl Guard {
         if *other < self.own {
             self.tell(FleetEvent::NamesInUse { by });
         } else if !self.named.contains(&by) {
-            warn!(run = %by, "a younger run uses the same topics and subscriptions; it will end, and this one goes on");
+            warn!(target: NOTICE, "run {by} is younger and uses the same topics and subscriptions; it will end, and this run goes on");
             self.named.push(by);
         }
     }
@@ -93,3 +171,6 @@ impl Guard {
         self.events.send(event).ok();
     }
 }
+
+#[cfg(test)]
+mod tests;

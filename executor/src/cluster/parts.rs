@@ -10,6 +10,8 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::gc::advice;
+
 /// The fleet's loop, by name.
 pub(super) const FLEET: &str = "the fleet's loop";
 /// The guard, by name, and how long it may take to end: it completes what it has begun to make.
@@ -62,7 +64,7 @@ impl Parts {
                         let reason = why(FLEET, self.fleet.await);
                         tell(FleetEvent::Broken(reason.clone()));
                         let run = &self.run;
-                        break vec![format!("{reason}; remove the run with gc --run {run}")];
+                        break vec![format!("{reason}; {}", advice(run))];
                     }
                 },
                 ended = &mut self.guard, if met_others.is_none() => {
@@ -165,7 +167,10 @@ mod tests {
         let reason = broken(&mut rig).await;
         assert_eq!(reason, "the fleet's loop ended although nobody asked it to");
         let end = rig.attended.await.unwrap();
-        assert!(end.leftovers[0].ends_with("remove the run with gc --run nightly"));
+        assert!(
+            end.leftovers[0]
+                .ends_with("remove what is left of run nightly with podpool::gc::remove")
+        );
         assert!(end.leftovers[1].contains("had not ended within"));
     }
 

@@ -1,5 +1,6 @@
-//! What a run leaves in the tasks' subscription of an administrator, which outlives it: parcels that were published twice,
-//! or whose tasks were cancelled. The next run would take them for a sign that this one is still there.
+//! What a run does in an administrator's subscriptions before it begins and after it has ended, for other runs have been
+//! there and will be. At its end parcels may be left that were published twice, or whose tasks were cancelled: the next
+//! run would take them for a sign that this one is still there.
 
 use std::time::Duration;
 
@@ -13,6 +14,22 @@ const BOUND: Duration = Duration::from_secs(10);
 const WAIT: Duration = Duration::from_secs(1);
 /// Parcels at once.
 const MOST: usize = 1_000;
+
+/// Looks whether another run is there, before anything is published: a queue with an owner tells what it meets, and gives
+/// back at once what is an older run's. Nothing met proves nothing: an older run may be met later.
+pub(super) async fn look(queue: &dyn Queue) {
+    match timeout(BOUND, queue.take(MOST, WAIT)).await {
+        Ok(Ok(own)) if own.is_empty() => {}
+        Ok(Ok(own)) => {
+            // Nobody wrote on them whose they are: whoever reads them later judges them by their seal.
+            let leases: Vec<_> = own.into_iter().map(|one| one.lease).collect();
+            timeout(BOUND, queue.release(&leases)).await.ok();
+        }
+        // Whoever needs the queue hears of it too.
+        Ok(Err(error)) => debug!(%error, "whether another run is there was not seen"),
+        Err(_) => debug!("whether another run is there was not seen within {BOUND:?}"),
+    }
+}
 
 /// Removes what is the run's own, as far as the queue gives it: what a killed worker has comes too late for that.
 pub(super) async fn sweep(tasks: &dyn Queue) {

@@ -26,7 +26,8 @@ impl RunningDispatch {
             Ok(deliveries) => deliveries,
             Err(error) => return self.on_refused_pull(now, &error),
         };
-        self.refused_pulls.served();
+        // The end of an outage is a notice, see `say_what_changed`.
+        self.refused_pulls.served(now);
         self.pull_refusal = None;
         self.pull = pull(queue, self.results_outlive);
         self.state.set_caught_up(deliveries.len() < PULL_MOST);
@@ -55,7 +56,7 @@ impl RunningDispatch {
         let pause = self.refused_pulls.refused(now, timeout, fastrand::f32());
         self.pull_refusal = Some(error.to_string());
         if let Some(pause) = pause {
-            debug!(%error, ?pause, "no results could be pulled; trying again");
+            debug!(%error, ?pause, "no results were pulled");
         } else {
             let reason = format!("the results' queue gives nothing any more: {error}");
             self.break_pool(&reason);

@@ -74,6 +74,8 @@ pub enum Refused {
     Invalid,
     /// An object of this name exists.
     Exists,
+    /// The object of this name is another than the one that was meant.
+    Another,
     /// Not reached, not answered, or answered with an error that may pass.
     Passing,
 }
@@ -243,6 +245,8 @@ impl Cluster {
         let namespace = &self.namespace;
         let (kind, advice) = if status.is_already_exists() {
             (Refused::Exists, String::new())
+        } else if status.is_conflict() {
+            (Refused::Another, String::new())
         } else if status.is_forbidden() {
             let advice = format!(
                 "; grant the master {verb} on {resource} in namespace {namespace}, by a Role and its RoleBinding"

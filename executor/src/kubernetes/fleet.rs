@@ -1,5 +1,6 @@
 //! The fleet's loop: orders and the cluster's news in, the state decides, its effects out.
 
+mod find;
 mod open;
 mod remove;
 mod watch;
@@ -24,9 +25,14 @@ use super::client::Cluster;
 use super::cohorts::{Effect, Limits, Refusal, State};
 use super::job::{self, RunSecret};
 use super::spec::WorkerSpec;
+use crate::gc::advice;
 use open::{Opened, Opener};
 use watch::Watches;
 
+#[cfg(test)]
+pub(crate) use self::find::Kind;
+pub(crate) use self::find::{Found, find};
+pub(crate) use self::remove::delete;
 pub use self::remove::{Garbage, gc};
 
 /// How long workers may take to leave by themselves at the end of a run.
@@ -108,7 +114,8 @@ struct Work {
     retiring: JoinSet<()>,
     /// Logs that are read, each with its pod.
     quoting: JoinSet<(Arc<str>, Result<String, String>)>,
-    secret: bool,
+    /// The uid of the Secret that this fleet made.
+    secret: Option<String>,
     /// Something may exist on the cluster.
     touched: bool,
 }
@@ -130,7 +137,7 @@ impl Work {
             opening: None,
             retiring: JoinSet::new(),
             quoting: JoinSet::new(),
-            secret: false,
+            secret: None,
             touched: false,
             opener: Arc::new(Opener {
                 fingerprint: fleet.secret.fingerprint(),
@@ -191,7 +198,7 @@ impl Work {
         match opened {
             Ok(opened) => {
                 self.touched = true;
-                self.secret |= opened.secret;
+                self.secret = Some(opened.secret);
                 self.state.on_opened(now);
             }
             Err(refusal) => {
@@ -206,7 +213,7 @@ impl Work {
         for effect in self.state.take_effects() {
             match effect {
                 Effect::Open { cohort, size } => {
-                    let (opener, secret) = (self.opener.clone(), self.secret);
+                    let (opener, secret) = (self.opener.clone(), self.secret.is_some());
                     self.opening = Some(Box::pin(async move {
                         (cohort, opener.open(cohort, size, secret).await)
                     }));
@@ -260,8 +267,8 @@ impl Work {
         let retired = async { while self.retiring.join_next().await.is_some() {} };
         if timeout(RETIRE, retired).await.is_err() {
             leftovers.push(format!(
-                "queues of some cohorts were not removed within {RETIRE:?}; remove them with gc --run {}",
-                self.opener.fleet.run
+                "queues of some cohorts were not removed within {RETIRE:?}; {}",
+                advice(&self.opener.fleet.run)
             ));
         }
         leftovers
@@ -286,12 +293,12 @@ impl Work {
                     }
                 }
             }
-            Err(error) => leftovers.push(format!("{error}; remove the run with gc --run {run}")),
+            Err(error) => leftovers.push(format!("{error}; {}", advice(run))),
         }
-        if self.touched
-            && let Err(error) = remove::secret(cluster, run).await
+        let name = job::secret_name(run);
+        if let Some(uid) = &self.secret
+            && let Err(error) = remove::secret(cluster, &name, uid).await
         {
-            let name = job::secret_name(run);
             leftovers.push(format!(
                 "{error}; delete it with: kubectl -n {namespace} delete secret {name}"
             ));

@@ -15,9 +15,11 @@ use google_cloud_pubsub::client::{SubscriptionAdmin, TopicAdmin};
 use google_cloud_pubsub::model::{Subscription, Topic};
 use tracing::warn;
 
-#[cfg(feature = "kubernetes")]
-pub(crate) use self::collect::Made;
 pub use self::collect::{Collected, Which};
+#[cfg(feature = "kubernetes")]
+pub(crate) use self::collect::{Labelled, Made};
+#[cfg(feature = "kubernetes")]
+pub(crate) use self::create::Making;
 
 use super::connection::Connection;
 use super::error::{AdminError, Refusal};

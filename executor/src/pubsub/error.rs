@@ -197,11 +197,23 @@ impl Refusal {
         }
     }
 
-    fn reason(self, role: Role) -> String {
-        let said = match self.message.trim_end_matches('.') {
+    /// For a caller of a queue whose names podpool makes, where one of them is not there.
+    pub(super) fn vanished(&self, path: &str) -> QueueError {
+        QueueError::Vanished {
+            queue: spoken(path),
+            reason: format!("Pub/Sub said: {}", self.said()),
+        }
+    }
+
+    fn said(&self) -> &str {
+        match self.message.trim_end_matches('.') {
             "" => self.code.description(),
             said => said,
-        };
+        }
+    }
+
+    fn reason(self, role: Role) -> String {
+        let said = self.said();
         match self.code {
             Code::PermissionDenied => format!(
                 "the account that calls needs {}; Pub/Sub said: {said}",

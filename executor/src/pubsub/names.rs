@@ -213,7 +213,7 @@ fn path(project: &str, kind: &str, name: &str) -> String {
 }
 
 /// `topic T of project P`, for people, from a full name.
-pub(super) fn spoken(path: &str) -> String {
+pub(crate) fn spoken(path: &str) -> String {
     let mut parts = path.split('/');
     let (Some("projects"), Some(project), Some(kind), Some(name), None) = (
         parts.next(),

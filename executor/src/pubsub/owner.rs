@@ -1,11 +1,13 @@
 //! Whose a message is, on names that an administrator made.
 //!
 //! Such names belong to one run at a time. Two attributes say of each message which run put it there, and when that run
-//! began. What bears another run's is neither read nor acknowledged: it is told to the master, and its lease runs out.
-//! The younger run ends; attributes bear no seal, for two runs share no key, so whoever may publish to the topics could
-//! end a run by them.
+//! began. What bears another run's is neither read nor acknowledged, and is told to the master. The younger run ends: what
+//! it took of the older is given back at once, and it takes nothing more. What the older takes of the younger stays leased
+//! until that ends. Attributes bear no seal, for two runs share no key, so whoever may publish to the topics could end a
+//! run by them.
 
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use podpool_core::id::RunId;
@@ -16,7 +18,7 @@ use tokio::sync::mpsc;
 const RUN: &str = "podpool-run";
 /// When it began, in Unix milliseconds by its master's clock.
 const CREATED: &str = "podpool-created";
-/// The run that a worker met, and when that began: a word to its own master.
+/// The run that a worker met, and when that began: a report to its own master.
 const MET_RUN: &str = "podpool-met-run";
 const MET_CREATED: &str = "podpool-met-created";
 
@@ -73,6 +75,8 @@ pub struct Ownership {
     own: Owner,
     /// Takes the other runs that are met here.
     met: mpsc::UnboundedSender<Owner>,
+    /// The first older run that was met: this one must end.
+    older: Arc<OnceLock<Owner>>,
 }
 
 /// What becomes of a message that was taken.
@@ -80,17 +84,33 @@ pub struct Ownership {
 pub(super) enum Standing {
     /// It is the reader's, whatever it makes of it.
     Own,
-    /// Another run's: it is left alone.
-    Foreign,
-    /// A worker's word of another run; it has been told, and is removed.
-    Word,
+    /// An older run's: it is given back.
+    Older,
+    /// A younger run's: it is left alone.
+    Younger,
+    /// A worker's report to its master; it has been told, and is removed.
+    Report,
 }
 
 impl Ownership {
     /// Messages are `own`'s; other runs that are met are sent to `met`, as often as they are met.
     #[must_use]
-    pub const fn new(own: Owner, met: mpsc::UnboundedSender<Owner>) -> Self {
-        Self { own, met }
+    pub fn new(own: Owner, met: mpsc::UnboundedSender<Owner>) -> Self {
+        Self {
+            own,
+            met,
+            older: Arc::default(),
+        }
+    }
+
+    /// The first older run that was met by any clone; this one must end.
+    #[must_use]
+    pub fn older(&self) -> Option<&Owner> {
+        self.older.get()
+    }
+
+    pub(super) fn gives_way(&self) -> bool {
+        self.older().is_some()
     }
 
     pub(super) const fn own(&self) -> &Owner {
@@ -102,24 +122,32 @@ impl Ownership {
     pub(super) fn judge(&self, attributes: &HashMap<String, String>) -> Standing {
         let owner = Owner::read_as((RUN, CREATED), attributes);
         if let Some(other) = owner.filter(|owner| owner.run != self.own.run) {
+            let older = other < self.own;
             self.tell(other);
-            return Standing::Foreign;
+            return if older {
+                Standing::Older
+            } else {
+                Standing::Younger
+            };
         }
         match Owner::read_as((MET_RUN, MET_CREATED), attributes) {
             Some(met) if met.run != self.own.run => {
                 self.tell(met);
-                Standing::Word
+                Standing::Report
             }
             _ => Standing::Own,
         }
     }
 
     fn tell(&self, other: Owner) {
+        if other < self.own {
+            self.older.get_or_init(|| other.clone());
+        }
         // Whoever listened may have ended before.
         self.met.send(other).ok();
     }
 
-    /// The attributes of a worker's word.
+    /// The attributes of a worker's report.
     pub(super) fn word(&self, met: &Owner) -> HashMap<String, String> {
         let mut attributes = HashMap::new();
         self.own.write(&mut attributes);
@@ -161,10 +189,25 @@ mod tests {
         assert_eq!(own.judge(&renewed), Standing::Own, "a later master's");
         assert!(told.try_recv().is_err());
         let theirs = owner("theirs", 3);
-        assert_eq!(own.judge(&attributes(&theirs)), Standing::Foreign);
+        let later = owner("later", 7);
+        assert_eq!(own.judge(&attributes(&later)), Standing::Younger);
+        assert_eq!(told.try_recv(), Ok(later.clone()));
+        assert_eq!(own.judge(&own.word(&later)), Standing::Report);
+        assert_eq!(told.try_recv(), Ok(later));
+        assert_eq!(own.older(), None);
+        assert_eq!(own.judge(&attributes(&theirs)), Standing::Older);
         assert_eq!(told.try_recv(), Ok(theirs.clone()));
-        assert_eq!(own.judge(&own.word(&theirs)), Standing::Word);
+        assert_eq!(own.clone().older(), Some(&theirs));
+    }
+
+    #[test]
+    fn a_workers_report_of_an_older_run_ends_this_one_too() {
+        let (met, mut told) = mpsc::unbounded_channel();
+        let own = Ownership::new(owner("ours", 5), met);
+        let theirs = owner("theirs", 3);
+        assert_eq!(own.judge(&own.word(&theirs)), Standing::Report);
         assert_eq!(told.try_recv(), Ok(theirs));
+        assert!(own.gives_way());
     }
 
     #[test]
@@ -174,7 +217,12 @@ mod tests {
         let (met, mut told) = mpsc::unbounded_channel();
         let own = Ownership::new(one.clone(), met);
         assert_eq!(own.judge(&attributes(&one)), Standing::Own);
-        assert_eq!(own.judge(&attributes(&other)), Standing::Foreign);
+        let other_standing = if other < one {
+            Standing::Older
+        } else {
+            Standing::Younger
+        };
+        assert_eq!(own.judge(&attributes(&other)), other_standing);
         assert_eq!(told.try_recv(), Ok(other.clone()));
         assert_ne!(one < other, other < one, "one of them is the younger");
     }
@@ -184,7 +232,7 @@ mod tests {
         let (met, mut told) = mpsc::unbounded_channel();
         let (ours, theirs) = (owner("ours", 5), owner("theirs", 3));
         let word = Ownership::new(theirs.clone(), met.clone()).word(&ours);
-        assert_eq!(Ownership::new(ours, met).judge(&word), Standing::Foreign);
+        assert_eq!(Ownership::new(ours, met).judge(&word), Standing::Older);
         assert_eq!(told.try_recv(), Ok(theirs));
     }
 

@@ -1,5 +1,7 @@
 //! One topic and one subscription as podpool's queue.
 
+mod sort;
+
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
@@ -10,14 +12,16 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::{PubsubMessage, ReceivedMessage};
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
+use tokio::time::sleep;
 use tonic::Code;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::chunks;
 use super::connection::Connection;
 use super::error::{Refusal, Role};
 use super::names::{QueueNames, spoken, subscription_path, topic_path};
-use super::owner::{Owner, Ownership, Standing};
+use super::owner::{Owner, Ownership};
+use super::signs::Signs;
 use super::stub::{Resource, Stub};
 
 /// Most that Pub/Sub takes in one request, less what stands around a message there.
@@ -51,6 +55,8 @@ pub struct PubSubQueue {
     leased_as_taken: bool,
     /// Where names are an administrator's, messages say whose they are.
     ownership: Option<Ownership>,
+    /// Where names are podpool's own, what is gone is told, and made again.
+    signs: Option<Signs>,
 }
 
 /// A lease that Pub/Sub cannot give.
@@ -82,68 +88,25 @@ impl PubSubQueue {
             lease_seconds: lease_seconds(lease)?,
             leased_as_taken: ack_deadline == Some(lease),
             ownership: None,
+            signs: None,
         })
     }
 
-    /// Marks what is put with the run, and leaves alone what bears another run's mark: for names that an administrator
-    /// made, on which another run may be, or have been.
+    /// The names are podpool's own, and the run's master makes again what is deleted. What calls find gone is told by
+    /// `signs`, with what workers [report](Self::report_vanished), and is [`QueueError::Vanished`].
+    #[must_use]
+    pub fn repaired(mut self, signs: Signs) -> Self {
+        self.signs = Some(signs);
+        self
+    }
+
+    /// Marks what is put with the run, and does not read what bears another run's mark: for names that an administrator
+    /// made, on which another run may be, or have been. What an older run's is, is given back at once, and nothing more is
+    /// taken by any clone of this ownership: its run must end. What a younger run's is stays leased until that ends.
     #[must_use]
     pub fn owned(mut self, ownership: Ownership) -> Self {
         self.ownership = Some(ownership);
         self
-    }
-
-    /// Puts a word to the master: another run was met. Without an owner there is nobody to meet.
-    ///
-    /// # Errors
-    /// As [`put`](Queue::put).
-    pub async fn report(&self, met: &Owner) -> Result<(), QueueError> {
-        let (Some(topic), Some(ownership)) = (&self.topic, &self.ownership) else {
-            return Ok(());
-        };
-        let word = PubsubMessage {
-            attributes: ownership.word(met),
-            ..PubsubMessage::default()
-        };
-        let sent = self.stub.publish(topic, vec![word]).await;
-        sent.map_err(|refusal| publish_error(&refusal, topic, 0))
-    }
-
-    /// What is this run's of what was taken. Of the rest, words of other runs are removed once they are told, and other
-    /// runs' own messages stay leased until that ends: they are neither read nor given back at once, to be taken here
-    /// again.
-    async fn sorted(
-        &self,
-        subscription: &Resource,
-        mut taken: Vec<ReceivedMessage>,
-    ) -> Vec<ReceivedMessage> {
-        let Some(ownership) = &self.ownership else {
-            return taken;
-        };
-        let mut words = Vec::new();
-        taken.retain(|one| {
-            let attributes = one.message.as_ref().map(|message| &message.attributes);
-            match attributes.map_or(Standing::Own, |attributes| ownership.judge(attributes)) {
-                Standing::Own => true,
-                Standing::Foreign => {
-                    if let Some(message) = &one.message {
-                        let published = message.publish_time.map(|at| at.seconds);
-                        let (id, bytes) = (&message.message_id, message.data.len());
-                        debug!(%subscription.path, id, published, bytes, attempt = one.delivery_attempt, "a message of another run was met");
-                    }
-                    false
-                }
-                Standing::Word => {
-                    words.push(one.ack_id.clone());
-                    false
-                }
-            }
-        });
-        if !words.is_empty() {
-            // One that stays comes again, and says the same.
-            self.stub.acknowledge(subscription, words).await.ok();
-        }
-        taken
     }
 
     fn subscription(&self) -> Result<&Resource, QueueError> {
@@ -151,6 +114,10 @@ impl PubSubQueue {
             queue: format!("the subscription of {self:?}"),
             reason: "this queue is only put to".to_owned(),
         })
+    }
+
+    const fn signs(&self) -> Option<&Signs> {
+        self.signs.as_ref()
     }
 
     /// One request, for a part of a call.
@@ -207,7 +174,12 @@ impl PubSubQueue {
         let ranges = chunks::leases(leases.iter().map(|lease| lease.as_str().len()));
         for (range, refusal) in self.send_all(call, ranges).await {
             for at in range {
-                answers[at] = Err(lease_error(&refusal, subscription, &leases[at]));
+                answers[at] = Err(lease_error(
+                    &refusal,
+                    subscription,
+                    &leases[at],
+                    self.signs(),
+                ));
             }
         }
         answers
@@ -263,7 +235,12 @@ impl Queue for PubSubQueue {
         let call = Call::Publish(topic, &batch);
         for (range, refusal) in self.send_all(call, ranges).await {
             for at in range {
-                answers[at] = Err(publish_error(&refusal, topic, batch[at].len()));
+                answers[at] = Err(publish_error(
+                    &refusal,
+                    topic,
+                    batch[at].len(),
+                    self.signs(),
+                ));
             }
         }
         answers
@@ -274,15 +251,36 @@ impl Queue for PubSubQueue {
         let Ok(max @ 1..) = i32::try_from(max.min(PULL_MOST)) else {
             return Ok(Vec::new());
         };
+        if self.ownership.as_ref().is_some_and(Ownership::gives_way) {
+            sleep(wait).await;
+            return Ok(Vec::new());
+        }
         let patience = wait.saturating_add(PULL_MARGIN).min(PULL_LONGEST);
-        let taken = match self.stub.pull(subscription, max, patience).await {
+        let pulled = self.stub.pull(subscription, max, patience);
+        let pulled = match self.signs() {
+            None => pulled.await,
+            // A pull on what was deleted may hang until its end, though another one is there by then.
+            Some(signs) => tokio::select! {
+                pulled = pulled => pulled,
+                () = signs.renewed(&subscription.path) => Ok(Vec::new()),
+            },
+        };
+        let taken = match pulled {
             Ok(taken) => taken,
             // Nothing came in time, by the service's clock or by ours.
             Err(refusal) if refusal.code == Code::DeadlineExceeded => Vec::new(),
             Err(refusal) => {
-                return Err(refusal.into_queue_error(&subscription.path, Role::Subscriber));
+                return Err(refused(
+                    &refusal,
+                    subscription,
+                    Role::Subscriber,
+                    self.signs(),
+                ));
             }
         };
+        if let Some(signs) = self.signs().filter(|_| !taken.is_empty()) {
+            signs.hear();
+        }
         let taken = self.sorted(subscription, taken).await;
         let taken: Vec<_> = taken.into_iter().map(delivery).collect();
         if !self.leased_as_taken && !taken.is_empty() {
@@ -395,7 +393,23 @@ fn fits(size: usize, limit: usize, topic: &Resource) -> Result<(), QueueError> {
     })
 }
 
-fn publish_error(refusal: &Refusal, topic: &Resource, size: usize) -> QueueError {
+/// A call that was refused, for its caller. What is gone of names of podpool's own is told by `signs`.
+fn refused(refusal: &Refusal, at: &Resource, role: Role, signs: Option<&Signs>) -> QueueError {
+    match signs {
+        Some(signs) if refusal.code == Code::NotFound => {
+            signs.tell(&at.path);
+            refusal.vanished(&at.path)
+        }
+        _ => refusal.clone().into_queue_error(&at.path, role),
+    }
+}
+
+fn publish_error(
+    refusal: &Refusal,
+    topic: &Resource,
+    size: usize,
+    signs: Option<&Signs>,
+) -> QueueError {
     if refusal.is_about_size() {
         return QueueError::TooLarge {
             size,
@@ -404,20 +418,21 @@ fn publish_error(refusal: &Refusal, topic: &Resource, size: usize) -> QueueError
             queue: spoken(&topic.path),
         };
     }
-    refusal
-        .clone()
-        .into_queue_error(&topic.path, Role::Publisher)
+    refused(refusal, topic, Role::Publisher, signs)
 }
 
 /// A single lease that is refused is one that Pub/Sub does not know any more: subscriptions with exactly-once
 /// delivery say so.
-fn lease_error(refusal: &Refusal, subscription: &Resource, lease: &LeaseId) -> QueueError {
+fn lease_error(
+    refusal: &Refusal,
+    subscription: &Resource,
+    lease: &LeaseId,
+    signs: Option<&Signs>,
+) -> QueueError {
     if refusal.may_be_one_of_many() {
         return QueueError::LeaseLost(lease.clone());
     }
-    refusal
-        .clone()
-        .into_queue_error(&subscription.path, Role::Subscriber)
+    refused(refusal, subscription, Role::Subscriber, signs)
 }
 
 #[cfg(test)]

@@ -87,10 +87,19 @@ impl Ground {
 
     /// Deletes a topic and nothing with it, as somebody else would.
     pub fn delete_topic(&self, name: &str) {
+        self.delete("topics", name);
+    }
+
+    /// Deletes a subscription.
+    pub fn delete_subscription(&self, name: &str) {
+        self.delete("subscriptions", name);
+    }
+
+    fn delete(&self, kind: &str, name: &str) {
         let host = std::env::var(HOST).unwrap();
         let project = self.connection.project();
         let mut socket = TcpStream::connect(&host).unwrap();
-        let path = format!("/v1/projects/{project}/topics/{name}");
+        let path = format!("/v1/projects/{project}/{kind}/{name}");
         let request =
             format!("DELETE {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         socket.write_all(request.as_bytes()).unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::envelope::Message;
 use crate::envelope::reference::Content;
@@ -38,7 +38,9 @@ impl RunningWorker {
         self.pull = None;
         if let Ok(parcels) = &answer {
             self.patience.served();
-            self.refused_pulls.served();
+            if let Some(time) = self.refused_pulls.served(now) {
+                info!("tasks can be pulled again, after {time:.1?}");
+            }
             if !parcels.is_empty() {
                 self.patience.reached();
             }
@@ -156,7 +158,10 @@ impl RunningWorker {
         let timeout = self.broker_timeout;
         match self.refused_pulls.refused(now, timeout, fastrand::f32()) {
             Some(pause) => {
-                warn!(%error, ?pause, "no tasks could be pulled; trying again");
+                if self.refused_pulls.is_worth_a_line(now, error) {
+                    warn!(%error, "no tasks can be pulled; the worker goes on trying");
+                }
+                debug!(%error, ?pause, "no tasks were pulled");
                 self.pull_after(pause);
             }
             None => {

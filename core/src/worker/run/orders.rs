@@ -18,7 +18,7 @@ impl RunningWorker {
             Ok(deliveries) => deliveries,
             Err(error) => return self.on_refused_control(now, &error),
         };
-        self.refused_control.served();
+        self.refused_control.served(now);
         if !deliveries.is_empty() {
             self.patience.reached();
         }

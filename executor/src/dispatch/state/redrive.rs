@@ -6,7 +6,7 @@ use bytes::Bytes;
 use podpool_core::id::TaskId;
 use podpool_core::instant::after;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{State, WorkerState};
 
@@ -103,9 +103,9 @@ impl State {
     /// The queues were made anew: what was in them may be lost, so that everything that is out is published again.
     pub(crate) fn republish(&mut self, now: Instant) {
         let out = self.parcels.silent(now);
-        warn!(
+        info!(
             parcels = out.len(),
-            "queues of the run had vanished and were made again; what was out is published again"
+            "topics or subscriptions of the run were made again; what was out is published again"
         );
         for number in out {
             self.repeat(now, number);

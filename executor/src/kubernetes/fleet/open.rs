@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
@@ -32,8 +33,8 @@ pub(super) struct Opener {
 /// A cohort that exists.
 #[derive(Debug)]
 pub(super) struct Opened {
-    /// Whether the Secret exists by now.
-    pub(super) secret: bool,
+    /// The uid of the Secret: what the run deletes at its end.
+    pub(super) secret: String,
 }
 
 impl Opener {
@@ -60,15 +61,18 @@ impl Opener {
         let name = job::job_name(&self.fleet.run, number);
         let uid = job.metadata.uid.clone().unwrap_or_default();
         let ready = self.ready(&name, &uid, secret).await;
-        if let Err(error) = ready {
-            // It would stay suspended, or its pods without their Secret.
-            if let Err(error) = remove::job(self.cluster(), &name, &uid).await {
-                warn!(%error, job = name, "a Job that could not be completed is left behind");
+        let secret = match ready {
+            Ok(secret) => secret,
+            Err(error) => {
+                // It would stay suspended, or its pods without their Secret.
+                if let Err(error) = remove::job(self.cluster(), &name, &uid).await {
+                    warn!(%error, job = name, "a Job that could not be completed is left behind");
+                }
+                return Err(error.refusal());
             }
-            return Err(error.refusal());
-        }
+        };
         info!(job = name, workers = size, "opened a cohort");
-        Ok(Opened { secret: true })
+        Ok(Opened { secret })
     }
 
     /// Makes the Job, or finds it made: by a request whose answer was lost, or by the run's master before.
@@ -140,22 +144,23 @@ impl Opener {
             && notes.and_then(|notes| notes.get(SECRET_ANNOTATION)) == Some(&self.fingerprint)
     }
 
-    /// The Secret, owned by the Job; then the Job may begin.
-    async fn ready(&self, name: &str, uid: &str, secret: bool) -> Result<(), ClusterError> {
+    /// The Secret, owned by the Job; then the Job may begin. Gives the Secret's uid.
+    async fn ready(&self, name: &str, uid: &str, secret: bool) -> Result<String, ClusterError> {
         let owner = job::owned_by_job(name, uid);
-        if secret {
+        let secret = if secret {
             match self.share_secret(&owner).await {
                 // The Jobs that owned it have ended and went, and it with them.
                 Err(error) if error.kind == Refused::NotFound => self.make_secret(owner).await?,
                 shared => shared?,
             }
         } else {
-            self.make_secret(owner).await?;
-        }
-        self.resume(name).await
+            self.make_secret(owner).await?
+        };
+        self.resume(name).await?;
+        Ok(secret)
     }
 
-    async fn make_secret(&self, owner: OwnerReference) -> Result<(), ClusterError> {
+    async fn make_secret(&self, owner: OwnerReference) -> Result<String, ClusterError> {
         let secret = job::secret(self.spec(), &self.fleet.run, self.content(), vec![owner]);
         let secrets = self.cluster().secrets();
         let params = PostParams::default();
@@ -168,17 +173,17 @@ impl Opener {
         match made {
             // A leftover, or our own: what it holds becomes ours, and its owners are added to.
             Err(error) if error.kind == Refused::Exists => self.patch_secret(json!(secret)).await,
-            made => made.map(drop),
+            made => made.map(uid),
         }
     }
 
-    async fn share_secret(&self, owner: &OwnerReference) -> Result<(), ClusterError> {
+    async fn share_secret(&self, owner: &OwnerReference) -> Result<String, ClusterError> {
         self.patch_secret(json!({"metadata": {"ownerReferences": [owner]}}))
             .await
     }
 
     /// Strategic: owners are merged by their uid, so that no right to read the Secret is needed.
-    async fn patch_secret(&self, change: serde_json::Value) -> Result<(), ClusterError> {
+    async fn patch_secret(&self, change: serde_json::Value) -> Result<String, ClusterError> {
         let name = job::secret_name(&self.fleet.run);
         let secrets = self.cluster().secrets();
         let (params, patch) = (PatchParams::default(), Patch::Strategic(change));
@@ -187,7 +192,7 @@ impl Opener {
                 secrets.patch(&name, &params, &patch)
             })
             .await
-            .map(drop)
+            .map(uid)
     }
 
     async fn resume(&self, name: &str) -> Result<(), ClusterError> {
@@ -211,4 +216,8 @@ impl Opener {
     fn content(&self) -> &RunSecret {
         &self.fleet.secret
     }
+}
+
+fn uid(secret: Secret) -> String {
+    secret.metadata.uid.unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use kube::api::{DeleteParams, ListParams, Preconditions};
 use podpool_core::id::{RunId, RunName};
 
 use super::super::client::{Ask, Cluster, ClusterError, Refused};
-use super::super::job::{self, DEADLINE_ANNOTATION, MANAGED_BY, RUN_LABEL};
+use super::find::{self, Found, Kind};
 
 /// What [`gc`] removes. It never guesses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,26 +24,30 @@ pub enum Garbage {
 /// # Errors
 /// The first refusal; what was removed before it stays removed.
 pub async fn gc(cluster: &Cluster, garbage: &Garbage) -> Result<Vec<String>, ClusterError> {
-    let selector = match garbage {
-        Garbage::Run(run) => job::run_selector(run),
-        Garbage::Named(name) => job::name_selector(name),
-        Garbage::PastDeadline(_) => format!("{}={}", MANAGED_BY.0, MANAGED_BY.1),
-    };
     let mut removed = Vec::new();
-    for found in list_jobs(cluster, &selector).await? {
-        if let Garbage::PastDeadline(now) = garbage
-            && deadline(&found).is_none_or(|deadline| deadline > *now)
-        {
-            continue;
+    for found in find::find(cluster, garbage).await? {
+        if delete(cluster, &found).await? {
+            removed.push(format!("{}/{}", found.kind, found.name));
         }
-        removed.extend(remove_found(cluster, found).await?);
-    }
-    if let Garbage::Run(run) = garbage
-        && secret(cluster, run).await?
-    {
-        removed.push(format!("secret/{}", job::secret_name(run)));
     }
     Ok(removed)
+}
+
+/// Deletes what was found, and nothing else of its name. False for pods that go with their Job, which are left to it.
+pub(crate) async fn delete(cluster: &Cluster, found: &Found) -> Result<bool, ClusterError> {
+    let Found { name, uid, .. } = found;
+    match found.kind {
+        Kind::Job => job(cluster, name, uid).await?,
+        Kind::Secret => secret(cluster, name, uid).await?,
+        Kind::Pod if found.owned => return Ok(false),
+        Kind::Pod => {
+            let pods = cluster.pods();
+            let params = only(DeleteParams::default(), uid);
+            let delete = || pods.delete(name, &params);
+            gone(cluster.call(Ask("delete", "pods"), delete).await)?;
+        }
+    }
+    Ok(true)
 }
 
 /// The Jobs that a selector finds.
@@ -66,54 +70,33 @@ pub(super) async fn list_pods(cluster: &Cluster, selector: &str) -> Result<Vec<P
     Ok(found.items)
 }
 
-async fn remove_found(cluster: &Cluster, found: Job) -> Result<Vec<String>, ClusterError> {
-    let (Some(name), Some(uid)) = (found.metadata.name, found.metadata.uid) else {
-        return Ok(Vec::new());
-    };
-    let mut removed = Vec::new();
-    let labels = found.metadata.labels.unwrap_or_default();
-    if let Some(run) = labels.get(RUN_LABEL).and_then(|run| RunId::new(run).ok()) {
-        // Its owner would take it along; a Secret that lost its owner by hand would stay.
-        if secret(cluster, &run).await? {
-            removed.push(format!("secret/{}", job::secret_name(&run)));
-        }
-    }
-    job(cluster, &name, &uid).await?;
-    removed.push(format!("job/{name}"));
-    Ok(removed)
-}
-
 /// Deletes this Job, and no later one of the same name; its pods follow. No Job is no failure.
 pub(super) async fn job(cluster: &Cluster, name: &str, uid: &str) -> Result<(), ClusterError> {
     let jobs = cluster.jobs();
-    let params = DeleteParams::background().preconditions(Preconditions {
+    let params = only(DeleteParams::background(), uid);
+    let delete = || jobs.delete(name, &params);
+    gone(cluster.call(Ask("delete", "jobs"), delete).await)
+}
+
+/// Deletes this Secret, and no other of the same name. No Secret is no failure.
+pub(super) async fn secret(cluster: &Cluster, name: &str, uid: &str) -> Result<(), ClusterError> {
+    let secrets = cluster.secrets();
+    let params = only(DeleteParams::default(), uid);
+    let delete = || secrets.delete(name, &params);
+    gone(cluster.call(Ask("delete", "secrets"), delete).await)
+}
+
+fn only(params: DeleteParams, uid: &str) -> DeleteParams {
+    params.preconditions(Preconditions {
         uid: Some(uid.to_owned()),
         resource_version: None,
-    });
-    let deleted = cluster
-        .call(Ask("delete", "jobs"), || jobs.delete(name, &params))
-        .await;
+    })
+}
+
+/// What is not there, or is another object by now, is gone.
+fn gone<T>(deleted: Result<T, ClusterError>) -> Result<(), ClusterError> {
     match deleted {
-        Err(error) if error.kind == Refused::NotFound => Ok(()),
+        Err(error) if matches!(error.kind, Refused::NotFound | Refused::Another) => Ok(()),
         deleted => deleted.map(drop),
     }
-}
-
-/// Deletes the Secret of a run; false if there was none.
-pub(super) async fn secret(cluster: &Cluster, run: &RunId) -> Result<bool, ClusterError> {
-    let secrets = cluster.secrets();
-    let name = job::secret_name(run);
-    let params = DeleteParams::default();
-    let deleted = cluster
-        .call(Ask("delete", "secrets"), || secrets.delete(&name, &params))
-        .await;
-    match deleted {
-        Err(error) if error.kind == Refused::NotFound => Ok(false),
-        deleted => deleted.map(|_| true),
-    }
-}
-
-fn deadline(job: &Job) -> Option<i64> {
-    let notes = job.metadata.annotations.as_ref()?;
-    notes.get(DEADLINE_ANNOTATION)?.parse().ok()
 }

@@ -217,7 +217,8 @@ pub(super) fn has_ended(job: &Job) -> bool {
 pub(super) fn another_master(job: &Job, run: &RunId) -> String {
     let name = job.metadata.name.as_deref().unwrap_or_default();
     format!(
-        "Job {name} belongs to another master of run {run}; let that one end, or remove the run with gc --run {run}"
+        "Job {name} belongs to another master of run {run}; let that one end, or {}",
+        crate::gc::advice(run)
     )
 }
 

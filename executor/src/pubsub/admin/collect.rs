@@ -30,17 +30,31 @@ pub enum Which {
 }
 
 impl Which {
-    /// Whether something with these labels may be deleted. What cannot be read stays.
-    fn takes(&self, labels: &HashMap<String, String>, now: SystemTime) -> bool {
-        let Some(tag) = Tag::read(labels) else {
-            return false;
-        };
-        match self {
+    /// What may be deleted, if something with these labels may. What cannot be read stays.
+    fn takes(&self, path: String, labels: &Labels, now: SystemTime) -> Option<Labelled> {
+        let tag = Tag::read(labels)?;
+        let taken = match self {
             Self::PastDeadline => tag.deadline.is_some_and(|deadline| deadline < now),
             Self::Run(run) => tag.run == *run,
             Self::Named(name) => tag.name.as_ref() == Some(name),
-        }
+        };
+        taken.then_some(Labelled {
+            path,
+            run: tag.run,
+            name: tag.name,
+            deadline: tag.deadline,
+        })
     }
+}
+
+/// A topic or subscription that a run made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Labelled {
+    /// Its full name.
+    pub(crate) path: String,
+    pub(crate) run: RunId,
+    pub(crate) name: Option<RunName>,
+    pub(crate) deadline: Option<SystemTime>,
 }
 
 /// By what a run knows what it made.
@@ -100,7 +114,8 @@ impl Admin {
     pub async fn collect(&self, now: SystemTime, which: &Which) -> Result<Collected, AdminError> {
         let subscriptions = self.labelled_subscriptions(now, which).await?;
         let topics = self.labelled_topics(now, which).await?;
-        Ok(self.delete_all(subscriptions, topics).await)
+        let paths = |found: Vec<Labelled>| found.into_iter().map(|it| it.path).collect();
+        Ok(self.delete_all(paths(subscriptions), paths(topics)).await)
     }
 
     /// Empties the tasks' and the results' subscriptions of a run's names: whatever was put there before `now`, by
@@ -122,8 +137,8 @@ impl Admin {
         Ok(())
     }
 
-    /// Deletes the control subscriptions of a cohort's workers, `0..size`; with given names those of them that bear the
-    /// run's label. What is gone is fine.
+    /// Deletes the control subscriptions of a cohort's workers, `0..size`, those of them that bear the run's label. What
+    /// is gone is fine.
     pub async fn delete_control(
         &self,
         names: &RunNames,
@@ -131,15 +146,24 @@ impl Admin {
         cohort: u32,
         size: u32,
     ) -> Collected {
+        self.delete_made_control(names, &Made::by(run), cohort, size)
+            .await
+    }
+
+    /// The same, of a run whose id another master may have.
+    pub(crate) async fn delete_made_control(
+        &self,
+        names: &RunNames,
+        made: &Made,
+        cohort: u32,
+        size: u32,
+    ) -> Collected {
         let Some(control) = names.control_names() else {
             return Collected::default();
         };
         let name = |index| subscription_path(&self.project, &control.subscription(cohort, index));
-        let subscriptions: Vec<_> = (0..size).map(name).collect();
-        if names.are_own() {
-            return self.delete_all(subscriptions, Vec::new()).await;
-        }
-        let (subscriptions, unread) = self.own_subscriptions(&Made::by(run), subscriptions).await;
+        let subscriptions = (0..size).map(name).collect();
+        let (subscriptions, unread) = self.own_subscriptions(made, subscriptions).await;
         let mut collected = self.delete_all(subscriptions, Vec::new()).await;
         collected.failed.extend(unread);
         collected
@@ -214,38 +238,34 @@ impl Admin {
         collected
     }
 
-    async fn labelled_subscriptions(
+    pub(crate) async fn labelled_subscriptions(
         &self,
         now: SystemTime,
         which: &Which,
-    ) -> Result<Vec<String>, AdminError> {
+    ) -> Result<Vec<Labelled>, AdminError> {
         let list = self.subscriptions.list_subscriptions();
         let list = list.set_project(self.project_path()).set_page_size(PAGE);
         let mut items = list.by_item();
         let mut found = Vec::new();
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| self.unlisted(error))?;
-            if which.takes(&item.labels, now) {
-                found.push(item.name);
-            }
+            found.extend(which.takes(item.name, &item.labels, now));
         }
         Ok(found)
     }
 
-    async fn labelled_topics(
+    pub(crate) async fn labelled_topics(
         &self,
         now: SystemTime,
         which: &Which,
-    ) -> Result<Vec<String>, AdminError> {
+    ) -> Result<Vec<Labelled>, AdminError> {
         let list = self.topics.list_topics();
         let list = list.set_project(self.project_path()).set_page_size(PAGE);
         let mut items = list.by_item();
         let mut found = Vec::new();
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| self.unlisted(error))?;
-            if which.takes(&item.labels, now) {
-                found.push(item.name);
-            }
+            found.extend(which.takes(item.name, &item.labels, now));
         }
         Ok(found)
     }
@@ -261,13 +281,13 @@ impl Admin {
         Ok(found)
     }
 
-    pub(super) async fn delete_subscription(&self, path: &str) -> Result<(), AdminError> {
+    pub(crate) async fn delete_subscription(&self, path: &str) -> Result<(), AdminError> {
         let delete = self.subscriptions.delete_subscription();
         let deleted = delete.set_subscription(path).send().await;
         deleted.map_err(|error| told("delete", path, error))
     }
 
-    async fn delete_topic(&self, path: &str) -> Result<(), AdminError> {
+    pub(crate) async fn delete_topic(&self, path: &str) -> Result<(), AdminError> {
         let deleted = self.topics.delete_topic().set_topic(path).send().await;
         deleted.map_err(|error| told("delete", path, error))
     }
@@ -308,26 +328,32 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
+    fn takes(which: &Which, labels: &Labels, now: u64) -> bool {
+        let taken = which.takes("path".to_owned(), labels, at(now));
+        taken.is_some_and(|it| it.path == "path" && it.run.as_str().starts_with('a'))
+    }
+
     #[test]
     fn only_what_is_past_its_deadline_is_taken() {
         let old = labels(&[("podpool-run", "a"), ("podpool-deadline", "100")]);
-        assert!(Which::PastDeadline.takes(&old, at(101)));
-        assert!(!Which::PastDeadline.takes(&old, at(100)));
-        assert!(!Which::PastDeadline.takes(&old, at(99)));
+        assert!(takes(&Which::PastDeadline, &old, 101));
+        assert!(!takes(&Which::PastDeadline, &old, 100));
+        assert!(!takes(&Which::PastDeadline, &old, 99));
     }
 
     #[test]
     fn only_the_named_run_is_taken_however_young() {
+        let run = |run| Which::Run(RunId::new(run).unwrap());
         let young = labels(&[("podpool-run", "a"), ("podpool-deadline", "1000")]);
-        assert!(Which::Run(RunId::new("a").unwrap()).takes(&young, at(1)));
-        assert!(!Which::Run(RunId::new("b").unwrap()).takes(&young, at(2_000)));
+        assert!(takes(&run("a"), &young, 1));
+        assert!(!takes(&run("b"), &young, 2_000));
         let named = labels(&[("podpool-run", "a-0"), ("podpool-run-name", "a")]);
         let name = |name| Which::Named(RunName::new(name).unwrap());
-        assert!(name("a").takes(&named, at(1)));
-        assert!(!name("a-0").takes(&named, at(1)));
-        assert!(!name("a").takes(&young, at(1)));
+        assert!(takes(&name("a"), &named, 1));
+        assert!(!takes(&name("a-0"), &named, 1));
+        assert!(!takes(&name("a"), &young, 1));
         let undated = labels(&[("podpool-run", "a")]);
-        assert!(Which::Run(RunId::new("a").unwrap()).takes(&undated, at(1)));
+        assert!(takes(&run("a"), &undated, 1));
     }
 
     #[test]
@@ -368,7 +394,7 @@ mod tests {
             labels(&[("podpool-run", "A B"), ("podpool-deadline", "1")]),
         ] {
             assert!(
-                !Which::PastDeadline.takes(&strange, at(1 << 40)),
+                !takes(&Which::PastDeadline, &strange, 1 << 40),
                 "{strange:?}"
             );
         }

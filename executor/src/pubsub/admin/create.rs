@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use futures_util::{FutureExt, TryStreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use google_cloud_pubsub::model::{ExpirationPolicy, Subscription};
 use tonic::Code;
 use tracing::debug;
@@ -32,6 +32,52 @@ struct Plan {
     kept: Duration,
 }
 
+/// What was at a name before it was made.
+enum Was {
+    There,
+    /// Nothing; the full name.
+    Missing(String),
+}
+
+/// What was made, and the first failure.
+#[derive(Debug, Default)]
+#[must_use]
+pub(crate) struct Making {
+    /// What was not there before, by full names.
+    pub(crate) made: Vec<String>,
+    pub(crate) failed: Option<AdminError>,
+}
+
+impl Making {
+    /// Ends with the first failure.
+    async fn of(mut answers: impl Stream<Item = Result<Was, AdminError>> + Unpin) -> Self {
+        let mut making = Self::default();
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(Was::There) => {}
+                Ok(Was::Missing(what)) => making.made.push(what),
+                Err(error) => {
+                    making.failed = Some(error);
+                    break;
+                }
+            }
+        }
+        making
+    }
+
+    fn add(&mut self, later: Self) {
+        self.made.extend(later.made);
+        self.failed = self.failed.take().or(later.failed);
+    }
+
+    fn into_result(self) -> Result<Vec<String>, AdminError> {
+        match self.failed {
+            Some(error) => Err(error),
+            None => Ok(self.made),
+        }
+    }
+}
+
 impl Admin {
     /// Makes the topics of a run, and the subscriptions of its tasks and results with `lease` as their ack deadline.
     /// What the same run made before is fine; a subscription that lost its topic is made again. Names of an
@@ -46,8 +92,21 @@ impl Admin {
         labels: &RunLabels,
         lease: Duration,
     ) -> Result<(), AdminError> {
+        self.make(names, labels, lease)
+            .await
+            .into_result()
+            .map(drop)
+    }
+
+    /// The same; tells what was not there before, topics first.
+    pub(crate) async fn make(
+        &self,
+        names: &RunNames,
+        labels: &RunLabels,
+        lease: Duration,
+    ) -> Making {
         if !names.are_own() {
-            return Ok(());
+            return Making::default();
         }
         let control = names.control_names().map(|control| &control.topic);
         let topics = names.pairs().map(|pair| &pair.topic);
@@ -56,18 +115,21 @@ impl Admin {
             let path = topic_path(&self.project, topic);
             self.create_topic(path, labels).boxed()
         });
-        in_order(made).try_collect::<()>().await?;
-        let plans = names.pairs().map(|pair| Plan {
-            path: subscription_path(&self.project, &pair.subscription),
-            topic: topic_path(&self.project, &pair.topic),
-            kept: KEPT,
-        });
-        self.create_subscriptions(plans.into(), labels, lease, true)
-            .await
+        let mut making = Making::of(in_order(made)).await;
+        if making.failed.is_none() {
+            let plans = names.pairs().map(|pair| Plan {
+                path: subscription_path(&self.project, &pair.subscription),
+                topic: topic_path(&self.project, &pair.topic),
+                kept: KEPT,
+            });
+            let rest = self.create_subscriptions(plans.into(), labels, lease, true);
+            making.add(rest.await);
+        }
+        making
     }
 
-    /// Makes again what vanished of a run's own topics, and of the subscriptions of its tasks and results. Returns
-    /// whether something had: what was in it is lost.
+    /// Makes again what vanished of a run's own topics, and of the subscriptions of its tasks and results. Returns what
+    /// had vanished, as `topic T of project P`: what was in it is lost.
     ///
     /// # Errors
     /// [`AdminError`] when it cannot be seen, or cannot be made again.
@@ -76,12 +138,13 @@ impl Admin {
         names: &RunNames,
         labels: &RunLabels,
         lease: Duration,
-    ) -> Result<bool, AdminError> {
+    ) -> Result<Vec<String>, AdminError> {
         if !self.has_vanished(names).await? {
-            return Ok(false);
+            return Ok(Vec::new());
         }
-        self.create(names, labels, lease).await?;
-        self.check(names).await.map(|_| true)
+        let made = self.make(names, labels, lease).await.into_result()?;
+        self.check(names).await?;
+        Ok(made.iter().map(|path| spoken(path)).collect())
     }
 
     /// Whether something vanished of a run's own topics, or of the subscriptions of its tasks and results.
@@ -130,8 +193,23 @@ impl Admin {
         cohort: u32,
         size: u32,
     ) -> Result<(), AdminError> {
+        self.make_control(names, labels, lease, cohort, size)
+            .await
+            .into_result()
+            .map(drop)
+    }
+
+    /// The same; tells what was not there before.
+    pub(crate) async fn make_control(
+        &self,
+        names: &RunNames,
+        labels: &RunLabels,
+        lease: Duration,
+        cohort: u32,
+        size: u32,
+    ) -> Making {
         let Some(control) = names.control_names() else {
-            return Ok(());
+            return Making::default();
         };
         let plans = (0..size).map(|index| Plan {
             path: subscription_path(&self.project, &control.subscription(cohort, index)),
@@ -142,11 +220,11 @@ impl Admin {
             .await
     }
 
-    async fn create_topic(&self, path: String, labels: &RunLabels) -> Result<(), AdminError> {
+    async fn create_topic(&self, path: String, labels: &RunLabels) -> Result<Was, AdminError> {
         let create = self.topics.create_topic();
         let made = create.set_name(&path).set_labels(labels.pairs()).send();
         let Err(error) = made.await else {
-            return Ok(());
+            return Ok(Was::Missing(path));
         };
         let refusal = Refusal::from(error);
         if refusal.code != Code::AlreadyExists {
@@ -154,7 +232,8 @@ impl Admin {
         }
         let found = self.topics.get_topic().set_topic(&path).send().await;
         let found = found.map_err(|error| told("read", &path, error))?;
-        ours(&path, &found.labels, labels)
+        ours(&path, &found.labels, labels)?;
+        Ok(Was::There)
     }
 
     async fn create_subscriptions(
@@ -163,11 +242,11 @@ impl Admin {
         labels: &RunLabels,
         lease: Duration,
         own: bool,
-    ) -> Result<(), AdminError> {
+    ) -> Making {
         let made = plans
             .into_iter()
             .map(|plan| self.create_subscription(plan, labels, lease, own).boxed());
-        in_order(made).try_collect().await
+        Making::of(in_order(made)).await
     }
 
     async fn create_subscription(
@@ -176,9 +255,9 @@ impl Admin {
         labels: &RunLabels,
         lease: Duration,
         own: bool,
-    ) -> Result<(), AdminError> {
+    ) -> Result<Was, AdminError> {
         let Some(refusal) = self.try_subscription(&plan, labels, lease).await else {
-            return Ok(());
+            return Ok(Was::Missing(plan.path));
         };
         if refusal.code != Code::AlreadyExists {
             return Err(refusal.into_admin_error("create", spoken(&plan.path)));
@@ -188,7 +267,7 @@ impl Admin {
             ours(&plan.path, &found.labels, labels)?;
         }
         if found.topic == plan.topic {
-            return Ok(());
+            return Ok(Was::There);
         }
         if !own || found.topic != NO_TOPIC {
             return Err(AdminError::Unfit {
@@ -199,7 +278,7 @@ impl Admin {
         // Ours, and its topic was deleted under it: it would never deliver anything.
         self.delete_subscription(&plan.path).await?;
         match self.try_subscription(&plan, labels, lease).await {
-            None => Ok(()),
+            None => Ok(Was::Missing(plan.path)),
             Some(refusal) => Err(refusal.into_admin_error("create", spoken(&plan.path))),
         }
     }

@@ -65,9 +65,14 @@ fn an_empty_message_carries_an_attribute() {
 fn a_refused_lease_is_lost_and_named() {
     let subscription = Resource::subscription("projects/p/subscriptions/s".to_owned());
     let lease = LeaseId::new("a");
-    let error = lease_error(&refusal(Code::FailedPrecondition), &subscription, &lease);
+    let error = lease_error(
+        &refusal(Code::FailedPrecondition),
+        &subscription,
+        &lease,
+        None,
+    );
     assert!(matches!(error, QueueError::LeaseLost(named) if named == lease));
-    let error = lease_error(&refusal(Code::Unavailable), &subscription, &lease);
+    let error = lease_error(&refusal(Code::Unavailable), &subscription, &lease, None);
     assert!(error.is_transient());
 }
 
@@ -76,7 +81,30 @@ fn a_message_that_pubsub_finds_too_large_says_so() {
     let topic = Resource::topic("projects/p/topics/t".to_owned());
     let mut said = refusal(Code::InvalidArgument);
     said.message = "The value for message size is too large".to_owned();
-    let error = publish_error(&said, &topic, 5_000).to_string();
+    let error = publish_error(&said, &topic, 5_000, None).to_string();
     assert!(error.contains("5000 bytes is larger than"), "{error}");
     assert!(error.contains("topic t of project p"), "{error}");
+}
+
+#[test]
+fn what_is_gone_of_podpools_own_is_told_and_advises_nothing() {
+    let topic = Resource::topic("projects/p/topics/t".to_owned());
+    let signs = Signs::default();
+    let missing = refusal(Code::NotFound);
+    let error = publish_error(&missing, &topic, 1, Some(&signs));
+    let text = error.to_string();
+    assert!(matches!(error, QueueError::Vanished { .. }), "{error:?}");
+    assert!(
+        text.starts_with("topic t of project p was deleted while the run uses it"),
+        "{text}"
+    );
+    assert!(!text.contains("create it"), "{text}");
+    let told = signs.vanished().now_or_never().unwrap();
+    assert_eq!(Vec::from_iter(told), ["projects/p/topics/t"]);
+    let subscription = Resource::subscription("projects/p/subscriptions/s".to_owned());
+    lease_error(&missing, &subscription, &LeaseId::new("a"), Some(&signs));
+    assert!(signs.vanished().now_or_never().is_some());
+    // On an administrator's names nobody makes it again.
+    let error = publish_error(&missing, &topic, 1, None);
+    assert!(matches!(error, QueueError::Gone { .. }), "{error:?}");
 }

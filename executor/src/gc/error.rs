@@ -1,0 +1,19 @@
+//! Why what runs left could not be looked for.
+
+/// A place could not be looked at. Nothing was removed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot look for what runs left in {place}: {reason}; nothing was removed")]
+#[non_exhaustive]
+pub struct GcError {
+    /// The cluster, the project of Pub/Sub, or the payload store.
+    pub place: String,
+    /// What it said, and what to do.
+    pub reason: String,
+}
+
+impl GcError {
+    pub(super) fn at(place: impl Into<String>) -> impl FnOnce(String) -> Self {
+        let place = place.into();
+        move |reason| Self { place, reason }
+    }
+}

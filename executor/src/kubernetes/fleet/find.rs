@@ -1,0 +1,189 @@
+//! What is left of runs in a namespace, by its labels.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::ListParams;
+use podpool_core::id::{RunId, RunName};
+
+use super::super::client::{Ask, Cluster, ClusterError, Refused};
+use super::super::job::{self, DEADLINE_ANNOTATION, MANAGED_BY, NAME_LABEL, RUN_LABEL};
+use super::remove::{Garbage, list_jobs, list_pods};
+
+/// What an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Secret,
+    Job,
+    Pod,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Secret => "secret",
+            Self::Job => "job",
+            Self::Pod => "pod",
+        })
+    }
+}
+
+/// An object of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) kind: Kind,
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    pub(crate) run: RunId,
+    pub(crate) run_name: Option<RunName>,
+    /// The end of the run in seconds since 1970. Only Jobs say it.
+    pub(crate) deadline: Option<i64>,
+    /// It goes with what owns it.
+    pub(crate) owned: bool,
+}
+
+impl Found {
+    /// None for what no run of podpool made.
+    fn read(kind: Kind, meta: ObjectMeta) -> Option<Self> {
+        let labels = meta.labels?;
+        let notes = meta.annotations.unwrap_or_default();
+        Some(Self {
+            kind,
+            name: meta.name?,
+            uid: meta.uid?,
+            run: RunId::new(labels.get(RUN_LABEL)?).ok()?,
+            run_name: labels
+                .get(NAME_LABEL)
+                .and_then(|name| RunName::new(name).ok()),
+            deadline: notes
+                .get(DEADLINE_ANNOTATION)
+                .and_then(|at| at.parse().ok()),
+            owned: meta
+                .owner_references
+                .is_some_and(|owners| !owners.is_empty()),
+        })
+    }
+}
+
+/// Finds Secrets, Jobs and pods, in this order. Secrets are left out where the caller may not list them: they go with
+/// their Jobs. By deadline only runs with a Job are found, for only Jobs say it.
+///
+/// # Errors
+/// When Jobs or pods cannot be listed.
+pub(crate) async fn find(cluster: &Cluster, garbage: &Garbage) -> Result<Vec<Found>, ClusterError> {
+    let selector = match garbage {
+        Garbage::Run(run) => job::run_selector(run),
+        Garbage::Named(name) => job::name_selector(name),
+        Garbage::PastDeadline(_) => format!("{}={}", MANAGED_BY.0, MANAGED_BY.1),
+    };
+    let read = |kind, metas: Vec<ObjectMeta>| {
+        let found = metas
+            .into_iter()
+            .filter_map(move |meta| Found::read(kind, meta));
+        found.collect::<Vec<_>>()
+    };
+    let jobs = list_jobs(cluster, &selector).await?;
+    let jobs = read(
+        Kind::Job,
+        jobs.into_iter().map(|job| job.metadata).collect(),
+    );
+    let secrets = match list_secrets(cluster, &selector).await {
+        Err(error) if error.kind == Refused::Forbidden => Vec::new(),
+        listed => listed?,
+    };
+    let pods = list_pods(cluster, &selector).await?;
+    let pods = pods.into_iter().map(|pod| pod.metadata).collect();
+    let found = [read(Kind::Secret, secrets), jobs, read(Kind::Pod, pods)].concat();
+    Ok(chosen(found, garbage))
+}
+
+/// Those that may be removed: of runs past their deadline all that bears the run's label.
+fn chosen(mut found: Vec<Found>, garbage: &Garbage) -> Vec<Found> {
+    if let Garbage::PastDeadline(now) = garbage {
+        let is_over = |found: &&Found| found.deadline.is_some_and(|deadline| deadline <= *now);
+        let over: BTreeSet<_> = found
+            .iter()
+            .filter(is_over)
+            .map(|it| it.run.clone())
+            .collect();
+        // One Job that says another time speaks for the run.
+        let goes_on = |found: &&Found| found.deadline.is_some_and(|deadline| deadline > *now);
+        let go_on: BTreeSet<_> = found
+            .iter()
+            .filter(goes_on)
+            .map(|it| it.run.clone())
+            .collect();
+        found.retain(|it| over.contains(&it.run) && !go_on.contains(&it.run));
+    }
+    found
+}
+
+async fn list_secrets(cluster: &Cluster, selector: &str) -> Result<Vec<ObjectMeta>, ClusterError> {
+    let secrets = cluster.secrets();
+    let params = ListParams::default().labels(selector);
+    // Their contents are nobody's concern here.
+    let list = || secrets.list_metadata(&params);
+    let found = cluster.call(Ask("list", "secrets"), list).await?;
+    Ok(found
+        .items
+        .into_iter()
+        .map(|secret| secret.metadata)
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn found(kind: Kind, run: &str, deadline: Option<i64>) -> Found {
+        Found {
+            kind,
+            name: format!("{kind}-{run}"),
+            uid: "uid".to_owned(),
+            run: RunId::new(run).unwrap(),
+            run_name: None,
+            deadline,
+            owned: kind == Kind::Pod,
+        }
+    }
+
+    #[test]
+    fn by_deadline_only_runs_are_chosen_whose_jobs_say_that_it_is_over() {
+        let all = vec![
+            found(Kind::Secret, "over", None),
+            found(Kind::Secret, "lives", None),
+            found(Kind::Secret, "says-nothing", None),
+            found(Kind::Job, "over", Some(100)),
+            found(Kind::Job, "lives", Some(101)),
+            found(Kind::Job, "says-nothing", None),
+            found(Kind::Job, "both", Some(99)),
+            found(Kind::Job, "both", Some(101)),
+            found(Kind::Pod, "over", None),
+        ];
+        let names = |garbage: &Garbage| -> Vec<_> {
+            let chosen = chosen(all.clone(), garbage).into_iter();
+            chosen.map(|found| found.name).collect()
+        };
+        let over = names(&Garbage::PastDeadline(100));
+        assert_eq!(over, ["secret-over", "job-over", "pod-over"]);
+        let run = Garbage::Run(RunId::new("any").unwrap());
+        assert_eq!(names(&run).len(), all.len(), "the selector has chosen");
+    }
+
+    #[test]
+    fn what_no_run_made_is_not_read() {
+        let meta = |run: Option<&str>| ObjectMeta {
+            name: Some("pp-x".to_owned()),
+            uid: Some("uid".to_owned()),
+            labels: run.map(|run| BTreeMap::from([(RUN_LABEL.to_owned(), run.to_owned())])),
+            ..ObjectMeta::default()
+        };
+        assert_eq!(Found::read(Kind::Secret, meta(None)), None);
+        assert_eq!(Found::read(Kind::Secret, meta(Some("Not A Run"))), None);
+        let read = Found::read(Kind::Secret, meta(Some("nightly-1"))).unwrap();
+        assert_eq!((read.run.as_str(), read.deadline), ("nightly-1", None));
+    }
+}
