@@ -59,13 +59,13 @@ async fn sigterm_is_heard_before_the_run_is_read() {
 
 /// A run's directory, as its master writes it: one whose emulator is at this address.
 fn write_run(dir: &Path, emulator: &str, start_timeout: Duration, idle: Duration) {
-    let run = RunId::new("nightly").unwrap();
+    let run = RunId::new("nightly").expect("a run's id");
     let key = [7; 32];
     let body = json!({
         "run": run,
         "project": "demo",
         "emulator": emulator,
-        "names": RunNames::own("podpool", &run).unwrap(),
+        "names": RunNames::own("podpool", &run).expect("names"),
         "owner": null,
         "wire": VERSION,
         "lease": Duration::from_secs(10),
@@ -85,8 +85,8 @@ fn write_run(dir: &Path, emulator: &str, start_timeout: Duration, idle: Duration
     .to_string();
     let hash = blake3::keyed_hash(&key, body.as_bytes()).to_hex();
     let descriptor = format!("podpool descriptor 1\n{hash}\n{body}");
-    std::fs::write(dir.join("key"), key).unwrap();
-    std::fs::write(dir.join("descriptor"), descriptor).unwrap();
+    std::fs::write(dir.join("key"), key).expect("a file");
+    std::fs::write(dir.join("descriptor"), descriptor).expect("a file");
 }
 
 #[tokio::test]

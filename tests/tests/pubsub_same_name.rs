@@ -1,7 +1,6 @@
 //! Two runs of one name that begin in the same moment, on an emulator: each runs to its end, whatever becomes of the other.
 
 #![cfg(feature = "pubsub")]
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::time::Duration;
 
