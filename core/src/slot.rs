@@ -14,8 +14,8 @@ mod flights;
 mod in_process;
 #[cfg(unix)]
 mod memory;
-#[cfg(unix)]
 mod out_of_memory;
+#[cfg(unix)]
 mod output;
 mod panics;
 #[cfg(unix)]
