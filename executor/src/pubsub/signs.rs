@@ -57,6 +57,7 @@ impl Signs {
     }
 
     /// These were made again, by their full names. A pull on what was there before may be answered by nobody.
+    #[cfg(any(test, feature = "kubernetes"))]
     pub(crate) fn renew(&self, paths: &[String]) {
         if !paths.is_empty() {
             self.0.renewed.send_replace(paths.to_vec());
