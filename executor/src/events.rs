@@ -11,6 +11,7 @@ mod deliver;
 mod forward;
 mod values;
 
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 use podpool_core::worker::KeptLine;
@@ -19,7 +20,7 @@ use tracing::dispatcher::{Dispatch, get_default, has_been_set, with_default};
 use tracing::subscriber::NoSubscriber;
 
 use crate::notices::Notices;
-use crate::outlet::{Gauge, Outlet, WeakOutlet};
+use crate::outlet::{Gauge, Outlet};
 
 use self::deliver::Deliver;
 pub(crate) use self::deliver::say;
@@ -37,8 +38,8 @@ struct Target {
     /// Known when the executor is built, or else found when the first event comes.
     subscriber: OnceLock<Dispatch>,
     notices: Notices,
-    /// The way of what tasks print. Lines of notices go after the lines that were printed before them.
-    lines: OnceLock<WeakOutlet<KeptLine>>,
+    /// What tasks printed and is not written. A notice comes after it, if it is written soon.
+    lines: OnceLock<Gauge<KeptLine>>,
 }
 
 /// What is copied. Spans have numbers of our own.
@@ -80,12 +81,17 @@ pub(crate) struct Events {
 impl Events {
     /// For the subscriber of the thread that calls, and whoever hears notices.
     pub(crate) fn for_this_thread(notices: Notices) -> Self {
+        Self::with_errors(notices, Box::new(io::stderr()))
+    }
+
+    /// The same, with this in place of standard error.
+    fn with_errors(notices: Notices, errors: Box<dyn io::Write + Send>) -> Self {
         let target = Arc::new(Target {
             subscriber: subscriber_here().map_or_else(OnceLock::new, OnceLock::from),
             notices,
             lines: OnceLock::new(),
         });
-        let deliver = Deliver::new(target.clone());
+        let deliver = Deliver::new(target.clone(), errors);
         let outlet = Outlet::new("podpool-events", LIMIT, missing, deliver);
         // tracing's feature `log` turns events into log records only as long as no dispatcher exists anywhere. A program
         // that has a logger and no subscriber relies on that.
@@ -98,8 +104,8 @@ impl Events {
         }
     }
 
-    /// Notices on standard error are written where tasks' lines are, in order.
-    pub(crate) fn write_notices_among(&self, lines: WeakOutlet<KeptLine>) {
+    /// Notices on standard error are written after these lines.
+    pub(crate) fn write_notices_after(&self, lines: Gauge<KeptLine>) {
         // It was empty: an executor has one output.
         self.target.lines.set(lines).ok();
     }

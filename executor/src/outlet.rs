@@ -55,9 +55,6 @@ pub(crate) struct Backlog {
 /// everything was handed over.
 pub(crate) struct Outlet<T: Send + 'static>(Arc<Inlet<T>>);
 
-/// An end that does not keep the thread.
-pub(crate) struct WeakOutlet<T: Send + 'static>(Weak<Inlet<T>>);
-
 /// Closes the buffer when it is dropped.
 struct Inlet<T: Send + 'static>(Arc<Shared<T>>);
 
@@ -181,11 +178,6 @@ impl<T: Send + 'static> Outlet<T> {
     pub(crate) fn gauge(&self) -> Gauge<T> {
         Gauge(self.shared().clone())
     }
-
-    pub(crate) fn downgrade(&self) -> WeakOutlet<T> {
-        WeakOutlet(Arc::downgrade(&self.0))
-    }
-
     fn shared(&self) -> &Arc<Shared<T>> {
         &self.0.0
     }
@@ -367,18 +359,6 @@ impl<T: Send + 'static> Gauge<T> {
     /// What was not handed over.
     pub(crate) fn backlog(&self) -> Backlog {
         lock(&self.0.state).backlog()
-    }
-}
-
-impl<T: Send + 'static> WeakOutlet<T> {
-    pub(crate) fn upgrade(&self) -> Option<Outlet<T>> {
-        self.0.upgrade().map(Outlet)
-    }
-}
-
-impl<T: Send + 'static> fmt::Debug for WeakOutlet<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WeakOutlet").finish_non_exhaustive()
     }
 }
 

@@ -34,7 +34,7 @@ impl Output {
     /// For this program's streams.
     pub(crate) fn to_streams(limit: usize, events: Events) -> Self {
         let outlet = Outlet::new(THREAD, limit, left_out, Streams::default());
-        events.write_notices_among(outlet.downgrade());
+        events.write_notices_after(outlet.gauge());
         Self {
             outlet,
             events,

@@ -4,12 +4,11 @@
 //! for long.
 
 use std::io::{self, Write as _};
-use std::pin::pin;
 use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 use podpool_core::inherited::Inherited;
 use podpool_core::worker::{KeptLine, OutputSink};
 use tokio::runtime::{Builder, Runtime};
@@ -110,14 +109,9 @@ impl Reporting {
 impl Written {
     /// Waits until all that was said by now is written, 2 s at the longest; says then how much is not.
     pub(crate) async fn wait(&self) {
-        // A notice becomes a line.
-        let both = async {
-            // An outlet that is gone has nothing left.
-            self.events.emptied().await.ok();
-            self.lines.emptied().await.ok();
-        };
+        let both = join(self.lines.emptied(), self.events.emptied());
         let late = Deadline::after(LONGEST);
-        if matches!(select(pin!(both), late).await, Either::Left(_)) {
+        if matches!(select(both, late).await, Either::Left(_)) {
             // What came meanwhile is not late.
             return;
         }
@@ -157,9 +151,8 @@ fn wait_for(all: &[Written]) {
     let end = Instant::now() + LONGEST;
     let mut in_time = true;
     for Written { lines, events } in all {
-        // A notice becomes a line.
-        in_time &= events.wait_until(end);
         in_time &= lines.wait_until(end);
+        in_time &= events.wait_until(end);
     }
     if in_time {
         // What came meanwhile is not late.

@@ -290,8 +290,9 @@ async fn an_interrupted_run_says_so_and_its_program_exits_as_one() {
     master.hear(&["a waits: Cancelled"]).await;
     guest.let_go().await;
     master.hear(&["a runs: done"]).await;
-    master.program.say("shutdown a").await;
-    master.hear(&["a was interrupted", "did shutdown a"]).await;
+    master.program.say("how a").await;
+    let interrupted = "a: Err(Interrupted { signal: 2 })";
+    master.hear(&[interrupted, "did how a"]).await;
     master.program.say("end").await;
     assert_eq!(master.end().await.code(), Some(130));
     // One that was not interrupted exits with what its main returned.

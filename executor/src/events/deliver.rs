@@ -1,29 +1,34 @@
 //! The other end: gives what was copied to the program's subscriber, on a thread that may wait for it.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::Write as _;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use podpool_core::forked::Origin;
 use podpool_core::notice::NOTICE;
-use podpool_core::worker::KeptLine;
 use tracing::callsite::rebuild_interest_cache;
 use tracing::dispatcher::{Dispatch, get_default, with_default};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, warn};
 
 use crate::notices::Notices;
-use crate::outlet::{Consumer, WeakOutlet};
+use crate::outlet::Consumer;
 
 use super::values::Values;
 use super::{Item, Target, subscriber_here};
+
+/// How long a notice waits for lines of tasks that are not written yet.
+const AFTER_LINES: Duration = Duration::from_millis(200);
 
 /// Gives items to the subscriber.
 pub(super) struct Deliver {
     target: Arc<Target>,
     /// Our spans, and what the subscriber calls them.
     spans: HashMap<u64, Span>,
+    /// Standard error.
+    errors: Box<dyn Write + Send>,
     origin: Origin,
 }
 
@@ -63,10 +68,11 @@ impl Consumer<Item> for Deliver {
 }
 
 impl Deliver {
-    pub(super) fn new(target: Arc<Target>) -> Self {
+    pub(super) fn new(target: Arc<Target>, errors: Box<dyn Write + Send>) -> Self {
         Self {
             target,
             spans: HashMap::new(),
+            errors,
             origin: Origin::here(),
         }
     }
@@ -118,8 +124,8 @@ impl Deliver {
     }
 
     /// Gives a notice to whoever hears it, the subscriber apart.
-    fn tell(&self, text: &str) {
-        match &self.target.notices {
+    fn tell(&mut self, text: &str) {
+        match self.target.notices.clone() {
             Notices::Auto if subscriber_here().is_some() || logs() => {}
             Notices::Off => {}
             Notices::To(sink) => sink(text),
@@ -127,16 +133,21 @@ impl Deliver {
         }
     }
 
-    /// After the lines of tasks that came before.
-    fn write(&self, text: &str) {
-        let line = KeptLine::notice(format!("podpool: {text}"));
-        match self.target.lines.get().and_then(WeakOutlet::upgrade) {
-            Some(lines) => lines.push_always(line.bytes(), line),
-            None => drop(writeln!(std::io::stderr(), "{}", line.line().line)),
+    /// After the lines of tasks that came before, unless nobody reads those.
+    fn write(&mut self, text: &str) {
+        if let Some(lines) = self.target.lines.get() {
+            lines.wait_until(Instant::now() + AFTER_LINES);
         }
+        // A closed terminal must not end the pool.
+        writeln!(self.errors, "podpool: {text}").ok();
     }
 
-    fn event(&self, metadata: &'static Metadata<'static>, values: &Values, parent: Option<u64>) {
+    fn event(
+        &mut self,
+        metadata: &'static Metadata<'static>,
+        values: &Values,
+        parent: Option<u64>,
+    ) {
         if metadata.target() == NOTICE
             && let Some(text) = values.message(metadata)
         {

@@ -1,7 +1,7 @@
 //! What podpool's threads say arrives as it was said, and none of them ever waits for the subscriber.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -294,24 +294,21 @@ fn a_subscriber_that_panics_is_given_what_follows() {
     assert_eq!(*lock(&count), 2);
 }
 
-/// Says a notice on a thread of podpool's, in a program with this subscriber. What a sink of lines was given.
-fn lines_of(notices: Notices, subscriber: Option<Text>) -> Vec<String> {
-    struct Lines(Sender<String>);
+/// What stands on standard error and in the lines of tasks, which share a writer here, after notices were said on a
+/// thread of podpool's in a program with this subscriber.
+fn written(notices: Notices, subscriber: Option<Text>) -> Vec<String> {
+    struct Lines(Text);
     impl crate::outlet::Consumer<KeptLine> for Lines {
         fn take(&mut self, lines: &mut std::collections::VecDeque<KeptLine>) {
             for line in lines.drain(..) {
-                self.0.send(line.line().line.to_owned()).unwrap();
+                writeln!(self.0, "{}", line.line().line).unwrap();
             }
         }
     }
-    let (give, given) = channel();
-    let lines = Outlet::new(
-        "lines",
-        1 << 20,
-        |_| KeptLine::notice(String::new()),
-        Lines(give),
-    );
-    let build = || Events::for_this_thread(notices);
+    let errors = Text::default();
+    let gap = |_| KeptLine::notice(String::new());
+    let lines = Outlet::new("lines", 1 << 20, gap, Lines(errors.clone()));
+    let build = || Events::with_errors(notices, Box::new(errors.clone()));
     let events = match subscriber {
         None => build(),
         Some(text) => {
@@ -319,7 +316,7 @@ fn lines_of(notices: Notices, subscriber: Option<Text>) -> Vec<String> {
             with_default(subscriber.with_ansi(false).finish(), build)
         }
     };
-    events.write_notices_among(lines.downgrade());
+    events.write_notices_after(lines.gauge());
     lines.push_always(0, KeptLine::notice("a task's line".to_owned()));
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -332,9 +329,8 @@ fn lines_of(notices: Notices, subscriber: Option<Text>) -> Vec<String> {
     });
     events.notice("lines are lost".to_owned());
     assert!(events.gauge().wait_until(Instant::now() + LIMIT));
-    drop((events, lines));
-    // The thread of the lines ends with its last end.
-    std::iter::from_fn(|| given.recv_timeout(LIMIT).ok()).collect()
+    assert!(lines.gauge().wait_until(Instant::now() + LIMIT));
+    errors.text().lines().map(str::to_owned).collect()
 }
 
 const NOTICED: [&str; 4] = [
@@ -346,8 +342,8 @@ const NOTICED: [&str; 4] = [
 
 #[test]
 fn notices_are_lines_after_those_before_them_where_nobody_subscribes() {
-    assert_eq!(lines_of(Notices::Auto, None), NOTICED);
-    assert_eq!(lines_of(Notices::Off, None), NOTICED[..1]);
+    assert_eq!(written(Notices::Auto, None), NOTICED);
+    assert_eq!(written(Notices::Off, None), NOTICED[..1]);
 }
 
 #[test]
@@ -358,7 +354,7 @@ fn a_subscriber_gets_notices_as_events_and_as_lines_only_where_it_was_asked_for(
         (Notices::Off, 1),
     ] {
         let text = Text::default();
-        assert_eq!(lines_of(notices, Some(text.clone())), NOTICED[..lines]);
+        assert_eq!(written(notices, Some(text.clone())), NOTICED[..lines]);
         let text = text.text();
         let targets = text.matches("podpool::notice").count();
         assert_eq!((targets, text.lines().count()), (3, 4), "{text}");
@@ -367,6 +363,28 @@ fn a_subscriber_gets_notices_as_events_and_as_lines_only_where_it_was_asked_for(
             "{text}"
         );
     }
+}
+
+/// Nobody reads what tasks print.
+#[test]
+fn a_notice_does_not_wait_long_for_lines_that_nobody_reads() {
+    struct Stuck(Receiver<()>);
+    impl crate::outlet::Consumer<KeptLine> for Stuck {
+        fn take(&mut self, lines: &mut std::collections::VecDeque<KeptLine>) {
+            self.0.recv().ok();
+            lines.clear();
+        }
+    }
+    let (_keep, never) = channel();
+    let gap = |_| KeptLine::notice(String::new());
+    let lines = Outlet::new("stuck", 1 << 20, gap, Stuck(never));
+    let errors = Text::default();
+    let events = Events::with_errors(Notices::Auto, Box::new(errors.clone()));
+    events.write_notices_after(lines.gauge());
+    lines.push_always(0, KeptLine::notice("a task's line".to_owned()));
+    events.notice("lines are lost".to_owned());
+    assert!(events.gauge().wait_until(Instant::now() + LIMIT));
+    assert_eq!(errors.text(), "podpool: lines are lost\n");
 }
 
 #[test]

@@ -30,9 +30,10 @@ async fn main() {
                 let ended = pools[name].shutdown().await;
                 let interrupted = matches!(ended, Err(ShutdownError::Interrupted { signal: 2 }));
                 assert!(ended.is_ok() || interrupted, "{ended:?}");
-                if interrupted {
-                    println!("{name} was interrupted");
-                }
+            }
+            ["how", name] => {
+                let ended = pools[name].shutdown().await;
+                println!("{name}: {ended:?}");
             }
             ["end"] => return,
             ["drop", name] => drop(pools.remove(name)),
