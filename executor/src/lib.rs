@@ -106,6 +106,8 @@ pub use self::error::{
 };
 pub use self::executor::PodPoolExecutor;
 pub use self::future::{Cancel, CancelOutcome, TaskFuture, TaskHandle, TaskState};
+#[cfg(feature = "kubernetes")]
+pub use self::kubernetes::spec::PullPolicy;
 pub use self::mailbox::ShutdownBehavior;
 pub use self::map::Map;
 pub use self::notices::Notices;
