@@ -290,6 +290,55 @@ fn core_knows_no_back_end() {
     }
 }
 
+/// The variables that podpool reads, those that users set and those of its own processes.
+fn variables() -> (Vec<String>, Vec<String>) {
+    let source = read(&root().join("executor/src/variables.rs"));
+    let (_, list) = source.split_once("const KNOWN: &[&str] = &[").unwrap();
+    let (list, _) = list.split_once("];").unwrap();
+    let (users, own) = list.split_once("// Of podpool's own processes.").unwrap();
+    let names = |part: &str| {
+        let quoted = part.split('"').skip(1).step_by(2);
+        quoted.map(|name| format!("PODPOOL_{name}")).collect()
+    };
+    (names(users), names(own))
+}
+
+#[test]
+fn every_variable_is_known_and_the_readme_has_those_that_users_set() {
+    let (users, own) = variables();
+    let readme = read(&root().join("README.md"));
+    for name in &users {
+        let row = |line: &&str| line.starts_with('|') && line.contains(&format!("`{name}`"));
+        assert!(
+            readme.lines().any(|line| row(&line)),
+            "{name} is in no table"
+        );
+    }
+    let rows = readme
+        .lines()
+        .filter(|line| line.starts_with("| `PODPOOL_"));
+    let listed = rows.filter_map(|row| row.split('`').nth(1));
+    for name in listed {
+        assert!(users.iter().any(|user| user == name), "nobody reads {name}");
+    }
+    for (path, text) in sources() {
+        let library = path.starts_with("executor/src") || path.starts_with("core/src");
+        if !library || is_test(&path) {
+            continue;
+        }
+        let before_tests = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let literals = before_tests.split('"').filter(|literal| {
+            let name = literal.strip_prefix("PODPOOL_").unwrap_or_default();
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+        });
+        for name in literals {
+            let known = users.iter().chain(&own).any(|known| known == name);
+            let whole = name.ends_with('_') || known;
+            assert!(whole, "{name}, in {}, is not in KNOWN", path.display());
+        }
+    }
+}
+
 #[test]
 fn every_example_is_listed() {
     let mut listed = read(&root().join("README.md"));
