@@ -42,8 +42,13 @@ pub const FATAL_EXITS: [i32; 4] = [64, 65, 77, 78];
 /// The worker left for a passing reason: it could not reach the queue, wants to be recycled, or was told by SIGTERM.
 pub const PASSING_EXITS: [i32; 3] = [75, 83, 143];
 
-/// Replacements for each index. The master polices crash loops itself; a detached run must not end by bad luck.
-const BACKOFF_LIMIT_PER_INDEX: i32 = 1_000;
+/// Failures of pods that a Job bears: all of them. The master polices crash loops itself; a run without a master must
+/// not end by bad luck.
+///
+/// Not `backoffLimitPerIndex`: with it the controller keeps its finalizer on a failed pod until another pod of the same
+/// index exists, and a namespace that is being removed refuses every new pod, so it would never go.
+/// <https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/controller/job/job_controller.go>, `canRemoveFinalizer`.
+const BACKOFF_LIMIT: i32 = i32::MAX;
 /// How long Kubernetes keeps an ended Job that nobody removed.
 const TTL: i32 = 3_600;
 
@@ -141,7 +146,7 @@ pub fn job(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Job {
             completion_mode: Some("Indexed".to_owned()),
             completions: Some(size),
             parallelism: Some(size),
-            backoff_limit_per_index: Some(BACKOFF_LIMIT_PER_INDEX),
+            backoff_limit: Some(BACKOFF_LIMIT),
             pod_replacement_policy: Some("Failed".to_owned()),
             pod_failure_policy: Some(failure_policy()),
             ttl_seconds_after_finished: Some(TTL),
