@@ -5,6 +5,7 @@
 
 pub mod bed;
 pub mod namespace;
+pub mod notices;
 pub mod sight;
 
 use std::env;

@@ -1,14 +1,18 @@
 //! Workers that cannot start on a real cluster: the fleet says why, within its time, and leaves nothing.
 
 #![cfg(feature = "kubernetes")]
+#![expect(clippy::print_stdout, reason = "how long things took is worth knowing")]
 
 use std::time::{Duration, Instant};
 
+use kube::api::ListParams;
+use podpool::kubernetes::client::Cluster;
 use podpool::kubernetes::spec::{PullPolicy, SecretFile, WorkerSpec};
-use podpool_tests::kubernetes::bed::{Bed, spec, spec_with_words};
+use podpool_tests::kubernetes::bed::{BOUND, Bed, spec, spec_with_words};
 use podpool_tests::kubernetes::namespace::Own;
 use podpool_tests::kubernetes::ready;
 use serde_json::json;
+use tokio::time::{interval, timeout};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_fleet-pod");
 
@@ -52,6 +56,26 @@ async fn workers_that_die_at_once_break_the_fleet_with_the_end_of_their_log() {
         &reason,
         &["right after their start", "exit code 101", "fleet-pod.rs"],
     );
+}
+
+#[tokio::test]
+async fn programs_that_end_with_0_before_they_greet_break_the_fleet() {
+    if !ready(PROGRAM) {
+        return;
+    }
+    let mut bed = Bed::start_unheard(spec("exit:0"), 10).await;
+    let began = Instant::now();
+    bed.needed(100);
+    let reason = bed.broken().await;
+    let took = began.elapsed();
+    says(
+        &reason,
+        &["exit code 0", "before it greeted", "podpool::init()"],
+    );
+    assert!(took < Duration::from_secs(25), "{took:?}");
+    let cohorts = bed.asked.prepared.lock().unwrap().len();
+    assert!(cohorts <= 3, "{cohorts} cohorts");
+    bed.stop().await;
 }
 
 #[tokio::test]
@@ -182,6 +206,85 @@ async fn a_master_that_may_not_make_secrets_leaves_no_job() {
     says(&reason, &["secrets", "grant"]);
     bed.stop().await;
     own.remove().await;
+}
+
+/// What a master with all rights that it needs may do.
+fn enough() -> serde_json::Value {
+    json!([
+        {"apiGroups": ["batch"], "resources": ["jobs"],
+         "verbs": ["create", "get", "list", "watch", "patch", "delete"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "patch", "delete"]},
+    ])
+}
+
+/// The API honours a Role for a moment after it was taken away.
+async fn master_is_denied(master: &Cluster) {
+    let mut pause = interval(Duration::from_millis(100));
+    let denied = async {
+        while master.pods().list(&ListParams::default()).await.is_ok() {
+            pause.tick().await;
+        }
+    };
+    timeout(BOUND, denied).await.expect("it keeps its rights");
+}
+
+#[tokio::test]
+async fn rights_that_are_gone_at_the_end_are_told_at_once_with_the_line_that_removes_what_stays() {
+    if !ready(PROGRAM) {
+        return;
+    }
+    let own = Own::new().await;
+    let master = own.master(enough()).await;
+    let denied = master.clone();
+    let mut bed = Bed::start_as(master, own.cluster.clone(), spec("hang"), 2);
+    bed.needed(2);
+    bed.running(1).await;
+    own.revoke().await;
+    master_is_denied(&denied).await;
+    let began = Instant::now();
+    let left = bed.stop_with_leftovers().await;
+    let took = began.elapsed();
+    println!("{took:?}: {left:#?}");
+    assert_eq!(left.len(), 1, "{left:?}");
+    let remedy = format!("kubectl -n {} delete jobs,secrets -l ", own.name);
+    says(&left[0], &["podpool-master", &remedy, bed.run.as_str()]);
+    assert!(!left[0].contains("has not gone"), "{left:?}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    own.remove().await;
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_removed_is_told_as_such_and_goes_although_its_master_is_dead() {
+    if !ready(PROGRAM) {
+        return;
+    }
+    let own = Own::new().await;
+    let start = || {
+        let spec = WorkerSpec {
+            namespace: Some(own.name.clone()),
+            ..spec("hang")
+        };
+        Bed::start(spec, 2)
+    };
+    let mut dead = start().await;
+    dead.needed(100);
+    dead.running(2).await;
+    dead.kill().await;
+    let mut bed = start().await;
+    bed.needed(100);
+    bed.running(2).await;
+    let began = Instant::now();
+    own.begin_removal().await;
+    let reason = bed.broken().await;
+    // Or its Jobs go before another one is asked for.
+    says(&reason, &["namespace"]);
+    assert!(!reason.contains("grant"), "{reason}");
+    own.until_gone().await;
+    let took = began.elapsed();
+    println!("the namespace is gone after {took:?}");
+    assert!(took < Duration::from_secs(60), "{took:?}");
+    bed.stop().await;
 }
 
 #[tokio::test]

@@ -145,24 +145,6 @@ async fn few_rights_are_enough_and_the_strictest_pod_rules_are_kept() {
 }
 
 #[tokio::test]
-async fn a_quota_leaves_fewer_workers_and_they_go_on() {
-    if !ready(PROGRAM) {
-        return;
-    }
-    let own = Own::new().await;
-    own.quota(1).await;
-    let spec = podpool::kubernetes::spec::WorkerSpec {
-        namespace: Some(own.name.clone()),
-        ..spec("hang")
-    };
-    let mut bed = Bed::start(spec, 2).await;
-    bed.needed(2);
-    bed.running(1).await;
-    bed.stop().await;
-    own.remove().await;
-}
-
-#[tokio::test]
 async fn gc_removes_what_is_past_its_deadline_and_the_fleet_hears_of_it() {
     if !ready(PROGRAM) {
         return;

@@ -8,11 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use podpool_core::fleet::FleetEvent;
 use podpool_core::id::RunId;
-use podpool_core::notice::NOTICE;
+use podpool_core::notice;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 use crate::pubsub::{AdminError, Owner, Signs};
 
@@ -126,7 +126,9 @@ impl Guard {
         self.pace
             .looked(Instant::now(), !repair.made.is_empty(), failed);
         for what in &repair.made {
-            warn!(target: NOTICE, "{what} was deleted while the run uses it; podpool made it again, and publishes again what may be lost");
+            notice::trouble(format_args!(
+                "{what} was deleted while the run uses it; podpool made it again, and publishes again what may be lost"
+            ));
         }
         if repair.lost {
             self.tell(FleetEvent::QueuesRestored);
@@ -140,7 +142,9 @@ impl Guard {
             Some(Failed::Make(error)) => {
                 let trouble = error.to_string();
                 if self.trouble.as_ref() != Some(&trouble) {
-                    warn!(target: NOTICE, "something of the run's topics and subscriptions was deleted and is not made again yet: {trouble}; podpool goes on trying");
+                    notice::trouble(format_args!(
+                        "something of the run's topics and subscriptions was deleted and is not made again yet: {trouble}; podpool goes on trying"
+                    ));
                     self.trouble = Some(trouble);
                 }
             }
@@ -149,7 +153,9 @@ impl Guard {
                 debug!(%error, "the run's topics and subscriptions could not be looked at");
             }
             None if self.trouble.take().is_some() => {
-                info!(target: NOTICE, "the run's topics and subscriptions are all there again");
+                notice::relief(format_args!(
+                    "the run's topics and subscriptions are all there again"
+                ));
             }
             None => {}
         }
@@ -161,7 +167,9 @@ impl Guard {
         if *other < self.own {
             self.tell(FleetEvent::NamesInUse { by });
         } else if !self.named.contains(&by) {
-            warn!(target: NOTICE, "run {by} is younger and uses the same topics and subscriptions; it will end, and this run goes on");
+            notice::trouble(format_args!(
+                "run {by} is younger and uses the same topics and subscriptions; it will end, and this run goes on"
+            ));
             self.named.push(by);
         }
     }

@@ -1,5 +1,7 @@
 //! The way to the cluster: which one, every call with a timeout and with words that say what to do.
 
+mod refused;
+
 use std::env;
 use std::fmt;
 use std::time::Duration;
@@ -20,6 +22,8 @@ use super::last_words::LastWords;
 
 /// The longest that one request may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// An API that lives answers a small question within this.
+const ANSWER: Duration = Duration::from_secs(5);
 /// The longest that the first request may take with all its tries, and how long a connection may take.
 const REACH: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(4);
@@ -72,6 +76,10 @@ pub enum Refused {
     NotFound,
     /// The object breaks a rule.
     Invalid,
+    /// The credentials are not accepted.
+    Unauthorized,
+    /// The namespace is being removed.
+    Ending,
     /// An object of this name exists.
     Exists,
     /// The object of this name is another than the one that was meant.
@@ -87,8 +95,9 @@ impl ClusterError {
         Refusal {
             lasting: matches!(
                 self.kind,
-                Refused::Forbidden | Refused::NotFound | Refused::Invalid
+                Refused::Forbidden | Refused::NotFound | Refused::Invalid | Refused::Ending
             ),
+            over: self.kind == Refused::Ending,
             reason: self.reason,
         }
     }
@@ -239,28 +248,24 @@ impl Cluster {
         }
     }
 
+    /// Whether the API answers anything at all, or why not.
+    pub(super) async fn answers(&self) -> Result<(), String> {
+        match timeout(ANSWER, self.client.apiserver_version()).await {
+            Ok(Ok(_) | Err(kube::Error::Api(_))) => Ok(()),
+            Ok(Err(error)) => Err(chain(&error)),
+            Err(_) => Err(format!("no answer within {ANSWER:?}")),
+        }
+    }
+
     /// The API's refusal with what to do about it.
     pub(super) fn refused(&self, ask: Ask, status: &kube::core::Status) -> ClusterError {
         let Ask(verb, resource) = ask;
         let namespace = &self.namespace;
-        let (kind, advice) = if status.is_already_exists() {
-            (Refused::Exists, String::new())
-        } else if status.is_conflict() {
-            (Refused::Another, String::new())
-        } else if status.is_forbidden() {
-            let advice = format!(
-                "; grant the master {verb} on {resource} in namespace {namespace}, by a Role and its RoleBinding"
-            );
-            (Refused::Forbidden, advice)
-        } else if status.is_not_found() {
-            (
-                Refused::NotFound,
-                format!("; does namespace {namespace} exist?"),
-            )
-        } else if status.is_invalid() || status.code == 400 {
-            (Refused::Invalid, "; correct the setting".to_owned())
+        let (kind, advice) = refused::judge(ask, namespace, status);
+        let advice = if advice.is_empty() {
+            advice
         } else {
-            (Refused::Passing, String::new())
+            format!("; {advice}")
         };
         ClusterError {
             kind,

@@ -6,8 +6,11 @@
 //! submissions) can join it.
 
 mod broken;
+mod cohort;
 mod greeting;
+mod notices;
 mod pods;
+mod trouble;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -18,8 +21,12 @@ use podpool_core::instant::after;
 use tokio::time::Instant;
 
 use super::diagnose::{JobVerdict, Patience, Verdict, judge_job_note};
+use cohort::Cohort;
 use greeting::Greetings;
+use notices::Notices;
 use pods::{PodState, Trouble};
+
+pub use notices::Notice;
 
 /// Losses wait so long for others before a cohort is opened for them.
 const GATHER_LOSSES: Duration = Duration::from_secs(1);
@@ -64,8 +71,8 @@ pub enum Effect {
     },
     /// Tell the dispatcher.
     Tell(FleetEvent),
-    /// Something is wrong, and others work on.
-    Warn(String),
+    /// Tell whoever uses the pool.
+    Say(Notice),
     /// Read the end of this pod's log; [`State::on_quoted`] is the answer.
     Quote(Arc<str>),
 }
@@ -73,8 +80,10 @@ pub enum Effect {
 /// Why a cohort could not be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Whether asking again is of no use.
+    /// Whether asking again is of no use, unless somebody changes what is allowed.
     pub lasting: bool,
+    /// Whether nothing that anybody grants can help: the namespace is being removed.
+    pub over: bool,
     /// What the cluster said, and what to do.
     pub reason: String,
 }
@@ -88,24 +97,16 @@ pub struct PodName {
     pub cohort: u32,
     /// Its index in the cohort.
     pub index: u32,
+    /// The node that it was given to, if any.
+    pub node: Option<Arc<str>>,
 }
 
-/// One Job.
-#[derive(Debug)]
-struct Cohort {
-    size: u32,
-    since: Instant,
-    /// Its Job was seen.
-    listed: bool,
-    /// Indexes that had a pod: what comes for them later is a replacement.
-    seen: HashSet<u32>,
-    /// It was asked for here, and not by a master before.
-    ours: bool,
-    /// It makes no more pods.
-    finished: bool,
-    retired: bool,
-    /// Why it makes no pods, by its warnings.
-    trouble: Option<Trouble>,
+/// A pod that has ended and still exists.
+#[derive(Clone, Copy, Debug)]
+struct Remains {
+    cohort: u32,
+    /// Whether its node can be expected to remove it.
+    reachable: bool,
 }
 
 /// What the fleet knows.
@@ -116,9 +117,8 @@ pub struct State {
     cohorts: BTreeMap<u32, Cohort>,
     pods: HashMap<Arc<str>, PodState>,
     greetings: Greetings,
-    /// Pods whose end was told, and whether their node can be expected to remove them. They may be listed again until
-    /// their Job goes.
-    gone: HashMap<Arc<str>, bool>,
+    /// Pods whose end was told. They may be listed again until their Job goes.
+    gone: HashMap<Arc<str>, Remains>,
     /// Cohorts that could not be completed: what is still heard of their Jobs means nothing.
     refusals: HashSet<u32>,
     next: u32,
@@ -133,18 +133,24 @@ pub struct State {
     not_before: Option<Instant>,
     /// Workers in a row that died early, the first, and the last one's words.
     barren: Option<Barren>,
-    /// The fleet must end with this reason, unless others live or better words come before the time.
+    /// The fleet must end with this reason, unless others live or a better one comes before the time.
     fatal: Option<(Instant, String)>,
+    /// What would have ended the fleet, if nobody had lived; until a cohort is opened again.
+    withheld: Option<String>,
+    /// No worker can come any more, for this reason.
+    over: Option<String>,
     broken: bool,
+    notices: Notices,
     effects: Vec<Effect>,
 }
 
-/// Workers that ended right after their start, in a row.
+/// Workers that ended right after their start or before they greeted, in a row.
 #[derive(Debug)]
 struct Barren {
     since: Instant,
     deaths: u32,
-    words: String,
+    /// How the last one ended.
+    reason: String,
 }
 
 impl State {
@@ -168,7 +174,10 @@ impl State {
             not_before: None,
             barren: None,
             fatal: None,
+            withheld: None,
+            over: None,
             broken: false,
+            notices: Notices::default(),
             effects: Vec::new(),
         }
     }
@@ -187,6 +196,7 @@ impl State {
     pub fn on_opened(&mut self, now: Instant) {
         self.opening = false;
         self.refused = None;
+        self.withheld = None;
         self.settle(now);
     }
 
@@ -205,7 +215,9 @@ impl State {
             None => (now, 1),
         };
         self.not_before = Some(after(now, pause(times)));
-        if refusal.lasting {
+        if refusal.over {
+            self.over = Some(refusal.reason.clone());
+        } else if refusal.lasting {
             self.fatal(now, refusal.reason.clone());
         }
         self.refused = Some((since, times, refusal.reason));
@@ -241,8 +253,8 @@ impl State {
                 self.fatal(now, reason.to_owned());
             }
             JobVerdict::Failed(message) => {
-                let warning = format!("Job c{cohort} makes no more pods: {message}");
-                self.effects.push(Effect::Warn(warning));
+                let text = format!("Job c{cohort} makes no more pods: {message}");
+                self.effects.push(Effect::Say(Notice::trouble(text)));
             }
         }
         self.settle(now);
@@ -259,8 +271,7 @@ impl State {
         known.finished = true;
         known.listed = false;
         if by_hand && self.cohorts.values().all(|cohort| cohort.finished) {
-            let reason =
-                "somebody deleted the run's Jobs; start the run again if that was an accident";
+            let reason = "somebody deleted the run's Jobs, or the namespace with them; start the run again if that was an accident";
             self.fatal(now, reason.to_owned());
         }
         self.retire_ended();
@@ -278,6 +289,18 @@ impl State {
         for cohort in missing {
             self.on_job_removed(now, cohort);
         }
+    }
+
+    /// The cluster has not answered since then, for this reason.
+    pub fn on_unanswered(&mut self, now: Instant, since: Instant, reason: String) {
+        self.notices.unanswered(since, reason);
+        self.settle(now);
+    }
+
+    /// The cluster answers.
+    pub fn on_answered(&mut self, now: Instant) {
+        let relief = self.notices.answered(now);
+        self.effects.extend(relief.map(Effect::Say));
     }
 
     /// Nothing may be seen of the workers.
@@ -314,13 +337,14 @@ impl State {
         if self.broken {
             return None;
         }
-        let opens = !self.opening && self.greetings.failure().is_none();
+        let opens = !self.opening && self.over.is_none() && self.greetings.failure().is_none();
         let open = self.short.filter(|_| opens);
         let open = open.map(|since| self.open_at(since));
         let untaken = self.pods.values().filter_map(PodState::overdue_at);
         open.into_iter()
             .chain(self.broken_at(now))
             .chain(untaken)
+            .chain(self.notices.deadline(now))
             .chain(self.greetings.due(self.limits.start))
             .min()
     }
@@ -331,18 +355,20 @@ impl State {
         self.pods.len()
     }
 
-    /// Pods that still exist, ended or not.
+    /// Pods that still exist, ended or not, of cohorts that this is true of.
     #[must_use]
-    pub fn objects_left(&self) -> usize {
-        self.pods.len() + self.gone.len()
+    pub fn objects_left(&self, of: impl Fn(u32) -> bool) -> usize {
+        self.names_left(of).count()
     }
 
     /// Their names, and whether a node can be expected to remove them.
-    pub fn names_left(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {
-        let gone = self.gone.iter().map(|(name, reachable)| (name, *reachable));
+    pub fn names_left(&self, of: impl Fn(u32) -> bool) -> impl Iterator<Item = (&Arc<str>, bool)> {
         let pods = self.pods.iter();
-        pods.map(|(name, pod)| (name, pod.is_reachable()))
-            .chain(gone)
+        let pods = pods.map(|(name, pod)| (name, pod.cohort, pod.is_reachable()));
+        let gone = self.gone.iter();
+        let gone = gone.map(|(name, remains)| (name, remains.cohort, remains.reachable));
+        let all = pods.chain(gone).filter(move |(_, cohort, _)| of(*cohort));
+        all.map(|(name, _, reachable)| (name, reachable))
     }
 
     /// Cohorts whose queues were not retired, with their sizes.
@@ -370,12 +396,20 @@ impl State {
             .saturating_add(unseen)
     }
 
-    /// After every change: give up, or open what is missing.
+    /// After every change: give up, or open what is missing; and say what there is to say.
     fn settle(&mut self, now: Instant) {
         self.note_untaken(now);
         self.note_mute(now);
         self.judge(now);
-        if self.broken || self.greetings.failure().is_some() {
+        if self.broken {
+            return;
+        }
+        self.open_missing(now);
+        self.say(now);
+    }
+
+    fn open_missing(&mut self, now: Instant) {
+        if self.greetings.failure().is_some() {
             // More of the same would come: the others that are on their way decide first.
             return;
         }
@@ -386,7 +420,7 @@ impl State {
             return;
         }
         let since = *self.short.get_or_insert(now);
-        if self.opening || now < self.open_at(since) {
+        if self.opening || self.over.is_some() || now < self.open_at(since) {
             return;
         }
         let size = wanted - supply;
@@ -419,16 +453,8 @@ impl State {
     }
 
     fn cohort(&mut self, now: Instant, number: u32) -> &mut Cohort {
-        self.cohorts.entry(number).or_insert_with(|| Cohort {
-            size: 0,
-            since: now,
-            listed: false,
-            seen: HashSet::new(),
-            ours: false,
-            finished: false,
-            retired: false,
-            trouble: None,
-        })
+        let cohort = self.cohorts.entry(number);
+        cohort.or_insert_with(|| Cohort::new(now))
     }
 
     /// Retires the queues of finished cohorts that have no pod left.
@@ -447,29 +473,6 @@ impl State {
 
     fn tell(&mut self, event: FleetEvent) {
         self.effects.push(Effect::Tell(event));
-    }
-}
-
-impl Cohort {
-    /// While somebody holds its Job, no time counts against it.
-    fn hold(&mut self, now: Instant, held: bool) {
-        let was_held = self.trouble.as_ref().is_some_and(Trouble::is_hold);
-        if held && !was_held {
-            let reason = "its Job is suspended".to_owned();
-            self.trouble = Some(Trouble::new(now, None, reason));
-        } else if was_held && !held {
-            self.trouble = None;
-            self.since = now;
-        }
-    }
-
-    /// Workers for which no pod was seen yet.
-    fn unseen(&self) -> u32 {
-        if self.finished {
-            return 0;
-        }
-        let seen = u32::try_from(self.seen.len()).unwrap_or(u32::MAX);
-        self.size.saturating_sub(seen)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The fleet's loop: orders and the cluster's news in, the state decides, its effects out.
 
+mod end;
 mod find;
 mod open;
 mod remove;
@@ -12,20 +13,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kube::runtime::watcher::Event;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
 use podpool_core::instant::after;
+use podpool_core::notice;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-use tracing::warn;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{debug, warn};
 
 use super::client::Cluster;
-use super::cohorts::{Effect, Limits, Refusal, State};
-use super::job::{self, RunSecret};
+use super::cohorts::{Effect, Limits, Notice, Refusal, State};
+use super::job::RunSecret;
 use super::spec::WorkerSpec;
-use crate::gc::advice;
 use open::{Opened, Opener};
 use watch::Watches;
 
@@ -35,14 +35,8 @@ pub(crate) use self::find::{Found, find};
 pub(crate) use self::remove::delete;
 pub use self::remove::{Garbage, gc};
 
-/// How long workers may take to leave by themselves at the end of a run.
-const LEAVE: Duration = Duration::from_secs(10);
-/// How long a cohort that is being opened may hold up the end.
-const OPENING: Duration = Duration::from_secs(30);
-/// How long the removal of queues is waited for.
-const RETIRE: Duration = Duration::from_secs(30);
-/// How long the removal of pods is waited for, at least; never less than their grace.
-const REMOVAL: Duration = Duration::from_secs(30);
+/// Pause between two questions whether the cluster answers again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What must be there before a cohort's workers start, and can go when they have ended.
 #[async_trait]
@@ -103,6 +97,8 @@ enum Ending {
     Abandoned,
 }
 
+/// Whether the cluster answers, or why not.
+type Probe = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 type Opening = Pin<Box<dyn Future<Output = (u32, Result<Opened, Refusal>)> + Send>>;
 
 struct Work {
@@ -111,6 +107,8 @@ struct Work {
     watches: Watches,
     events: UnboundedSender<FleetEvent>,
     opening: Option<Opening>,
+    /// A watch was cut off at this time: does the cluster answer?
+    probe: Option<(Instant, Probe)>,
     retiring: JoinSet<()>,
     /// Logs that are read, each with its pod.
     quoting: JoinSet<(Arc<str>, Result<String, String>)>,
@@ -135,6 +133,7 @@ impl Work {
             watches: Watches::new(&fleet.cluster, &fleet.run),
             events,
             opening: None,
+            probe: None,
             retiring: JoinSet::new(),
             quoting: JoinSet::new(),
             secret: None,
@@ -176,6 +175,7 @@ impl Work {
                 },
                 opened = opened(&mut self.opening) => self.on_opened(opened),
                 told = self.watches.next() => self.apply(told),
+                (since, answer) = answered(&mut self.probe) => self.on_answer(since, answer),
                 Some(Ok((pod, log))) = self.quoting.join_next() => {
                     self.state.on_quoted(Instant::now(), &pod, log);
                 }
@@ -188,8 +188,30 @@ impl Work {
         let opener = self.opener.clone();
         let is_ours = |meta: &_| opener.is_ours(meta);
         let now = Instant::now();
-        self.watches
+        let cut_off = self
+            .watches
             .apply(now, told, opener.cluster(), is_ours, &mut self.state);
+        if cut_off && self.probe.is_none() {
+            self.probe = Some((
+                now,
+                Box::pin(async move { opener.cluster().answers().await }),
+            ));
+        }
+    }
+
+    fn on_answer(&mut self, since: Instant, answer: Result<(), String>) {
+        let now = Instant::now();
+        self.probe = None;
+        let Err(reason) = answer else {
+            return self.state.on_answered(now);
+        };
+        self.state.on_unanswered(now, since, reason);
+        let opener = self.opener.clone();
+        let probe = async move {
+            sleep(ASK_AGAIN).await;
+            opener.cluster().answers().await
+        };
+        self.probe = Some((since, Box::pin(probe)));
     }
 
     fn on_opened(&mut self, (cohort, opened): (u32, Result<Opened, Refusal>)) {
@@ -202,7 +224,7 @@ impl Work {
                 self.state.on_opened(now);
             }
             Err(refusal) => {
-                warn!(cohort, reason = refusal.reason, "a cohort was not opened");
+                debug!(cohort, reason = refusal.reason, "a cohort was not opened");
                 self.touched |= !refusal.lasting;
                 self.state.on_refused(now, cohort, refusal);
             }
@@ -221,7 +243,7 @@ impl Work {
                 Effect::Retire { cohort, size } => self.retire(cohort, size),
                 // The dispatcher may have ended before.
                 Effect::Tell(event) => drop(self.events.send(event)),
-                Effect::Warn(reason) => warn!(reason, "a part of the fleet does not start"),
+                Effect::Say(told) => say(&told),
                 Effect::Quote(pod) => {
                     let cluster = self.opener.cluster().clone();
                     self.quoting.spawn(async move {
@@ -243,129 +265,21 @@ impl Work {
         // Those that have ended are taken out, so that a long run does not gather them.
         while self.retiring.try_join_next().is_some() {}
     }
+}
 
-    /// Removes what was made. Says what is left.
-    async fn end(&mut self, wait: bool) -> Vec<String> {
-        self.touched |= self.opening.is_some() || self.state.objects_left() > 0;
-        if let Some(opening) = self.opening.take()
-            && let Ok(opened) = timeout(OPENING, opening).await
-        {
-            self.on_opened(opened);
-        }
-        let mut leftovers = Vec::new();
-        if self.touched || !self.state.unretired().is_empty() {
-            if wait {
-                let end = after(Instant::now(), LEAVE);
-                self.wait_for(end, State::pods_left).await;
-            }
-            leftovers = self.remove().await;
-        }
-        for (cohort, size) in self.state.unretired() {
-            self.retire(cohort, size);
-        }
-        self.perform();
-        let retired = async { while self.retiring.join_next().await.is_some() {} };
-        if timeout(RETIRE, retired).await.is_err() {
-            leftovers.push(format!(
-                "queues of some cohorts were not removed within {RETIRE:?}; {}",
-                advice(&self.opener.fleet.run)
-            ));
-        }
-        leftovers
+/// Tells whoever uses the pool.
+fn say(told: &Notice) {
+    if told.trouble {
+        notice::trouble(&told.text);
+    } else {
+        notice::relief(&told.text);
     }
+}
 
-    async fn remove(&mut self) -> Vec<String> {
-        let opener = self.opener.clone();
-        let (cluster, run) = (opener.cluster(), &opener.fleet.run);
-        let mut leftovers = Vec::new();
-        let namespace = cluster.namespace();
-        match remove::list_jobs(cluster, &job::run_selector(run)).await {
-            Ok(jobs) => {
-                for found in jobs.iter().filter(|job| opener.is_ours(&job.metadata)) {
-                    let meta = &found.metadata;
-                    let (Some(name), Some(uid)) = (&meta.name, &meta.uid) else {
-                        continue;
-                    };
-                    if let Err(error) = remove::job(cluster, name, uid).await {
-                        leftovers.push(format!(
-                            "{error}; delete it with: kubectl -n {namespace} delete job {name}"
-                        ));
-                    }
-                }
-            }
-            Err(error) => leftovers.push(format!("{error}; {}", advice(run))),
-        }
-        let name = job::secret_name(run);
-        if let Some(uid) = &self.secret
-            && let Err(error) = remove::secret(cluster, &name, uid).await
-        {
-            leftovers.push(format!(
-                "{error}; delete it with: kubectl -n {namespace} delete secret {name}"
-            ));
-        }
-        let bound = REMOVAL.max(opener.fleet.spec.grace_time() + Duration::from_secs(10));
-        if self.wait_until_gone(after(Instant::now(), bound)).await > 0 {
-            for (name, reachable) in self.state.names_left() {
-                let pod =
-                    format!("pod {name} of namespace {namespace} has not gone within {bound:?}");
-                if reachable {
-                    leftovers.push(format!("{pod}; its Job is deleted, look at its node"));
-                } else {
-                    warn!(
-                        "{pod}, for its node is silent; it goes when the node comes back or is removed"
-                    );
-                }
-            }
-        }
-        leftovers
-    }
-
-    /// Waits until no pod is left, or the time is over. Says how many are left.
-    ///
-    /// The watch may not have told yet of pods that were made a moment ago: nothing is left once a list agrees.
-    async fn wait_until_gone(&mut self, end: Instant) -> usize {
-        loop {
-            let left = self.wait_for(end, State::objects_left).await;
-            if left > 0 || Instant::now() >= end || !self.list_pods().await {
-                return left;
-            }
-        }
-    }
-
-    /// Tells the state of the pods that a list finds. False if it has none to wait for.
-    async fn list_pods(&mut self) -> bool {
-        let opener = self.opener.clone();
-        let selector = job::run_selector(&opener.fleet.run);
-        match remove::list_pods(opener.cluster(), &selector).await {
-            Ok(pods) => {
-                for pod in pods {
-                    self.apply(watch::Told::Pod(Ok(Event::Apply(pod))));
-                }
-                self.state.objects_left() > 0
-            }
-            Err(error) => {
-                warn!(%error, "whether pods are left was not checked; they go after their Jobs, which are deleted");
-                false
-            }
-        }
-    }
-
-    /// Follows the news until nothing is left of what is counted, or the time is over. Says how much is left.
-    async fn wait_for(&mut self, end: Instant, left: impl Fn(&State) -> usize) -> usize {
-        while left(&self.state) > 0 {
-            let Ok(told) = timeout_at(end, self.watches.next()).await else {
-                break;
-            };
-            self.apply(told);
-        }
-        // What the state wants now comes too late.
-        let late = self.state.take_effects().into_iter();
-        for effect in late {
-            if let Effect::Retire { cohort, size } = effect {
-                self.retire(cohort, size);
-            }
-        }
-        left(&self.state)
+async fn answered(probe: &mut Option<(Instant, Probe)>) -> (Instant, Result<(), String>) {
+    match probe {
+        Some((since, probe)) => (*since, probe.await),
+        None => pending().await,
     }
 }
 

@@ -225,6 +225,18 @@ impl Bed {
         )
     }
 
+    /// The master is killed: nobody removes anything.
+    pub async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+    }
+
+    /// Stops it, where something must stay; gives what is told of that.
+    pub async fn stop_with_leftovers(&mut self) -> Vec<String> {
+        self.orders.send(FleetOrder::Stop).unwrap();
+        self.leftovers().await
+    }
+
     /// Nobody gives orders any more; checks that nothing is left all the same.
     pub async fn abandon(mut self) {
         self.orders = mpsc::unbounded_channel().0;
@@ -261,18 +273,21 @@ impl Bed {
     }
 
     async fn await_end(&mut self) {
+        assert_eq!(self.leftovers().await, Vec::<String>::new());
+    }
+
+    async fn leftovers(&mut self) -> Vec<String> {
         let began = Instant::now();
         loop {
             match self.event().await {
                 FleetEvent::Ended { leftovers } => {
-                    assert_eq!(leftovers, Vec::<String>::new());
-                    break;
+                    println!("ended after {:?}", began.elapsed());
+                    return leftovers;
                 }
                 FleetEvent::Gone(_) => {}
                 other => panic!("the fleet should end, not {other:?}"),
             }
         }
-        println!("ended after {:?}", began.elapsed());
     }
 
     async fn nothing_is_left(&self) {

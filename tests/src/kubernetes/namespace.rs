@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, Config};
@@ -89,6 +89,13 @@ impl Own {
             .unwrap()
     }
 
+    /// Takes its Role away from [`master`](Self::master).
+    pub async fn revoke(&self) {
+        let bindings: Api<RoleBinding> = Api::namespaced(self.client.clone(), &self.name);
+        let params = DeleteParams::default();
+        bindings.delete("podpool-master", &params).await.unwrap();
+    }
+
     /// What a program is given as its `KUBECONFIG` that has the rights of a service account of the namespace: none,
     /// where it was granted none.
     #[must_use]
@@ -120,12 +127,37 @@ impl Own {
         timeout(BOUND, counted).await.unwrap().unwrap();
     }
 
-    /// Removes it.
-    pub async fn remove(self) {
+    /// Lets more pods be, or fewer.
+    pub async fn change_quota(&self, pods: u32) {
+        let quotas: Api<ResourceQuota> = Api::namespaced(self.client.clone(), &self.name);
+        let change = Patch::Merge(json!({"spec": {"hard": {"pods": pods.to_string()}}}));
+        quotas
+            .patch("small", &PatchParams::default(), &change)
+            .await
+            .unwrap();
+    }
+
+    /// Begins to remove it.
+    pub async fn begin_removal(&self) {
         let all: Api<Namespace> = Api::all(self.client.clone());
         all.delete(&self.name, &DeleteParams::default())
             .await
             .unwrap();
+    }
+
+    /// Waits until it is gone.
+    pub async fn until_gone(&self) {
+        let all: Api<Namespace> = Api::all(self.client.clone());
+        let gone = await_condition(all, &self.name, |found: Option<&Namespace>| found.is_none());
+        timeout(BOUND, gone)
+            .await
+            .expect("the namespace stays")
+            .unwrap();
+    }
+
+    /// Removes it.
+    pub async fn remove(self) {
+        self.begin_removal().await;
     }
 }
 

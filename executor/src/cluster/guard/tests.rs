@@ -9,6 +9,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::subscriber::{DefaultGuard, set_default};
 
+use podpool_core::notice::NOTICE;
+
 use super::*;
 
 const LEASE: Duration = Duration::from_secs(60);

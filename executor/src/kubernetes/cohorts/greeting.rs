@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::super::diagnose::Gone;
 use super::pods::Phase;
-use super::{Effect, State};
+use super::{Effect, Notice, State};
 
 /// What is known of greetings.
 #[derive(Debug, Default)]
@@ -45,6 +45,11 @@ impl Greetings {
         self.heard.insert(name);
         self.any = true;
         self.failed = None;
+    }
+
+    /// Whether a worker was heard.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.heard.contains(name)
     }
 
     /// A pod's end: how long it ran without a greeting, if it did.
@@ -104,6 +109,13 @@ impl State {
         }
     }
 
+    /// Whether a worker was heard, here or by a master before.
+    pub(super) fn has_greeted(&self, name: &Arc<str>) -> bool {
+        let cohort = self.pods.get(name).map(|pod| pod.cohort);
+        let cohort = cohort.and_then(|cohort| self.cohorts.get(&cohort));
+        self.greetings.has(name) || cohort.is_some_and(|cohort| !cohort.ours)
+    }
+
     /// Asks for the log of those whose time is over. They are no supply, unless they greet after all.
     pub(super) fn note_mute(&mut self, now: Instant) {
         let start = self.limits.start;
@@ -148,7 +160,7 @@ impl State {
 
     fn start_failed(&mut self, at: Instant, reason: String) {
         if self.greetings.any {
-            self.effects.push(Effect::Warn(reason));
+            self.effects.push(Effect::Say(Notice::trouble(reason)));
         } else if self.wanted() > 0 {
             self.greetings.failed.get_or_insert((at, reason));
         }

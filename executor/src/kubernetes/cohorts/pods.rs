@@ -9,10 +9,12 @@ use podpool_core::instant::after;
 use tokio::time::Instant;
 
 use super::super::diagnose::{Context, Gone, Patience, Verdict, judge_pod_note};
-use super::{Barren, Effect, PodName, State};
+use super::{Barren, PodName, Remains, State};
 
 /// How long a node may take to acknowledge a pod; a living one does within a second or two, before it pulls an image.
 const TAKEN: Duration = Duration::from_secs(15);
+/// What is known of a pod that a new list does not show.
+const REMOVED: &str = "it was removed while the cluster could not be heard";
 
 /// A pod that has not ended.
 #[derive(Debug)]
@@ -29,6 +31,9 @@ pub(super) struct PodState {
     assigned: Option<Instant>,
     /// It waited too long for its node.
     untaken: bool,
+    node: Option<Arc<str>>,
+    /// Its loss was told.
+    told: bool,
 }
 
 /// Where a pod is.
@@ -50,7 +55,6 @@ pub(super) struct Trouble {
     pub(super) reason: String,
     /// A warning told it, and the pod's status does not.
     noted: bool,
-    pub(super) warned: bool,
 }
 
 impl Trouble {
@@ -60,7 +64,6 @@ impl Trouble {
             patience,
             reason,
             noted: false,
-            warned: false,
         }
     }
 
@@ -100,6 +103,14 @@ impl PodState {
 
     const fn is_on_silent_node(&self) -> bool {
         self.silent && !matches!(self.phase, Phase::Running)
+    }
+
+    /// What is wrong with its node, if that does not take it.
+    pub(super) fn untaken_reason(&self) -> Option<String> {
+        let node = self.node.as_deref().unwrap_or("of the pod");
+        self.untaken.then(|| {
+            format!("a node takes no pods: node {node} has not begun with its pod for {TAKEN:?}, and another pod is started")
+        })
     }
 
     /// When it has waited too long for its node.
@@ -159,9 +170,10 @@ impl State {
             .cloned()
             .collect();
         for name in missing {
+            self.tell_loss(now, &name, REMOVED);
             let gone = Gone {
                 end: End::Lost,
-                reason: "it was removed while the cluster could not be heard".to_owned(),
+                reason: REMOVED.to_owned(),
                 node: None,
                 at: None,
                 running: Vec::new(),
@@ -197,12 +209,17 @@ impl State {
     }
 
     /// The dispatcher heard nothing of a worker for a lease: sooner than a cluster notices that a node is gone.
-    pub fn on_silence(&mut self, now: Instant, name: &str) {
+    pub fn on_silence(&mut self, now: Instant, name: &Arc<str>) {
         let Some(pod) = self.pods.get_mut(name) else {
             return;
         };
         self.losing |= pod.supplies();
         pod.unheard = true;
+        self.tell_loss(
+            now,
+            name,
+            "its master has not heard it for a lease; another is started",
+        );
         self.settle(now);
     }
 
@@ -218,6 +235,7 @@ impl State {
         // It works: whatever its status says, its node has taken it.
         pod.assigned = None;
         let was_missed = std::mem::take(&mut pod.unheard) | std::mem::take(&mut pod.untaken);
+        self.tell_return(now, &name);
         if was_missed {
             self.leave_if_too_many(name);
         }
@@ -227,6 +245,7 @@ impl State {
     /// Notes where a pod is; true if it came back from a silent node.
     fn move_pod(&mut self, now: Instant, pod: PodName, verdict: Verdict) -> bool {
         let fresh = || Trouble::new(now, None, String::new());
+        let name = pod.name.clone();
         let entry = self.pods.entry(pod.name).or_insert_with(|| PodState {
             cohort: pod.cohort,
             phase: Phase::Starting(fresh()),
@@ -235,7 +254,10 @@ impl State {
             unheard: false,
             assigned: None,
             untaken: false,
+            node: None,
+            told: false,
         });
+        entry.node = pod.node.or_else(|| entry.node.take());
         let supplied = entry.supplies();
         let was_silent = matches!(entry.phase, Phase::Silent) || entry.untaken;
         entry.assigned = match verdict {
@@ -274,17 +296,42 @@ impl State {
         }
         let supplies = entry.supplies();
         self.losing |= supplied && !supplies;
+        if matches!(entry.phase, Phase::Silent) {
+            self.tell_loss(now, &name, "its node does not answer (NotReady)");
+        } else if was_silent && supplies {
+            self.tell_return(now, &name);
+        }
         was_silent && supplies
+    }
+
+    /// A worker that is wanted is gone, or as good as gone. Told once of each.
+    fn tell_loss(&mut self, now: Instant, name: &Arc<str>, reason: &str) {
+        if self.wanted() == 0 {
+            return;
+        }
+        if let Some(pod) = self.pods.get_mut(name)
+            && !pod.surplus
+            && !std::mem::replace(&mut pod.told, true)
+        {
+            self.notices
+                .lost(now, name.clone(), pod.node.as_deref(), reason);
+        }
+    }
+
+    fn tell_return(&mut self, now: Instant, name: &Arc<str>) {
+        if let Some(pod) = self.pods.get_mut(name)
+            && std::mem::take(&mut pod.told)
+        {
+            self.notices.back(now, name.clone());
+        }
     }
 
     /// A node that does not take its pod is as good as gone: the pod is no supply until it does.
     pub(super) fn note_untaken(&mut self, now: Instant) {
-        for (name, pod) in &mut self.pods {
+        for pod in self.pods.values_mut() {
             if pod.overdue_at().is_some_and(|at| now >= at) {
                 self.losing |= pod.supplies();
                 pod.untaken = true;
-                let reason = format!("the node of pod {name} has not taken it within {TAKEN:?}");
-                self.effects.push(Effect::Warn(reason));
             }
         }
     }
@@ -303,12 +350,18 @@ impl State {
     }
 
     fn pod_gone(&mut self, now: Instant, pod: PodName, gone: Gone) {
+        let greeted = self.has_greeted(&pod.name);
+        if gone.end != End::Left || !greeted {
+            self.tell_loss(now, &pod.name, &gone.reason);
+        }
         let known = self.pods.remove(&pod.name);
         let mute = self.greetings.ended(now, &pod.name);
         let surplus = known.as_ref().is_some_and(|known| known.surplus);
         // That it is not heard any more says nothing now: it has ended.
         let reachable = known.is_none_or(|known| !known.is_on_silent_node());
-        self.gone.insert(pod.name.clone(), reachable);
+        let cohort = pod.cohort;
+        self.gone
+            .insert(pod.name.clone(), Remains { cohort, reachable });
         self.losing = true;
         if gone.fatal {
             if let Some(cohort) = self.cohorts.get_mut(&pod.cohort) {
@@ -321,7 +374,7 @@ impl State {
                 format!("worker {} cannot do its work: {}", pod.name, gone.reason),
             );
         } else {
-            self.count_barren(now, &gone, surplus);
+            self.count_barren(now, &gone, surplus, greeted);
             if let Some(ran) = mute {
                 self.judge_mute_end(now, &pod.name, &gone, ran);
             }
@@ -331,21 +384,30 @@ impl State {
     }
 
     /// Whether workers live long enough to work. One that wrote down a task was at work, and a task may be to blame.
-    fn count_barren(&mut self, now: Instant, gone: &Gone, surplus: bool) {
-        if !gone.running.is_empty() || (gone.by_itself && !gone.brief) {
+    /// One that never greeted was no worker, whatever its exit code: its program may not even be this one.
+    fn count_barren(&mut self, now: Instant, gone: &Gone, surplus: bool, greeted: bool) {
+        if !gone.running.is_empty() || (greeted && !gone.brief) {
             self.barren = None;
             return;
         }
-        if surplus || !gone.by_itself {
+        let left = gone.end == End::Left;
+        if surplus || !gone.by_itself || (greeted && left) {
             return;
         }
-        let died = matches!(gone.end, End::Died(_) | End::OutOfMemory(_));
+        let died = left || matches!(gone.end, End::Died(_) | End::OutOfMemory(_));
         let barren = self.barren.get_or_insert(Barren {
             since: now,
             deaths: 0,
-            words: String::new(),
+            reason: String::new(),
         });
         barren.deaths += u32::from(died);
-        barren.words.clone_from(&gone.reason);
+        barren.reason = if left {
+            format!(
+                "{} before it greeted its master; the image must hold this very program, whose main begins with podpool::init() or #[podpool::main]",
+                gone.reason
+            )
+        } else {
+            gone.reason.clone()
+        };
     }
 }

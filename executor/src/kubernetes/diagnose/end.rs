@@ -14,6 +14,8 @@ use super::{Gone, View, waiting};
 const BRIEF: Duration = Duration::from_secs(60);
 /// The exit code of a worker that could not reach its queue, or whose slots do not start: it may pass elsewhere.
 const TEMPORARY: i32 = 75;
+/// Exit codes of workers that leave for a reason of their own; also when nobody asked them to.
+const LEAVES: [i32; 4] = [0, TEMPORARY, 83, 143];
 /// Runtimes report a signal as this and its number.
 const BY_SIGNAL: i32 = 128;
 
@@ -54,7 +56,7 @@ fn terminated(view: &View<'_>, ended: &ContainerStateTerminated) -> Gone {
         .map(|time| SystemTime::from(time.0));
     let by_itself = match end {
         End::Died(_) | End::OutOfMemory(_) => true,
-        _ => matches!(ended.exit_code, 0 | TEMPORARY) && loss(view).is_none(),
+        _ => LEAVES.contains(&ended.exit_code) && loss(view).is_none(),
     };
     Gone {
         fatal: matches!(end, End::Died(Exit::Code(code)) if FATAL_EXITS.contains(&code)),
@@ -83,7 +85,7 @@ fn judge(view: &View<'_>, ended: &ContainerStateTerminated) -> (End, String) {
     let word = ended.reason.as_deref().unwrap_or_default();
     let out_of_memory = word == "OOMKilled";
     if code == 0 && !out_of_memory {
-        return (End::Left, "it left".to_owned());
+        return (End::Left, "it left (exit code 0)".to_owned());
     }
     if let Some(reason) = loss(view) {
         return (End::Lost, format!("{reason} ({})", exit(code)));

@@ -220,11 +220,7 @@ fn exits_are_told_apart() {
         assert_eq!(gone.end, end, "exit code {code}");
         assert_eq!(gone.fatal, code == 78, "exit code {code}");
         assert!(gone.brief);
-        assert_eq!(
-            gone.by_itself,
-            ![83, 143].contains(&code),
-            "exit code {code}"
-        );
+        assert!(gone.by_itself, "exit code {code}");
         assert_eq!(gone.node.as_deref(), Some("node1"));
         assert!(gone.at.is_some());
     }

@@ -14,7 +14,8 @@ pub(super) fn judge(view: &View<'_>) -> Verdict {
             Some("Unschedulable") => cannot(
                 Patience::Schedule,
                 format!(
-                    "no node has room for a worker ({message}); ask for less with cpu and memory, or add nodes"
+                    "no node has {} for a worker ({message}); ask for less with worker_cpu and worker_memory, or add nodes",
+                    lacking(message)
                 ),
             ),
             _ => Verdict::Starting,
@@ -46,6 +47,17 @@ pub(super) fn judge(view: &View<'_>) -> Verdict {
         message,
         image,
     )
+}
+
+/// What nodes have too little of, by the scheduler's message.
+fn lacking(message: &str) -> &'static str {
+    let cpu = message.contains("Insufficient cpu");
+    match (cpu, message.contains("Insufficient memory")) {
+        (true, true) => "enough cpu and memory",
+        (true, false) => "enough cpu",
+        (false, true) => "enough memory",
+        (false, false) => "room",
+    }
 }
 
 /// The words of a node for a container that waits.
@@ -143,16 +155,20 @@ pub fn judge_job_note(reason: &str, message: &str) -> Option<Verdict> {
     if reason != "FailedCreate" {
         return None;
     }
-    let (patience, advice) = if message.contains("exceeded quota") {
-        (
+    if message.contains("exceeded quota") {
+        return Some(cannot(
             Patience::Schedule,
-            "raise the quota, or ask for fewer workers",
-        )
-    } else if message.contains("service account") || message.contains("serviceaccount") {
-        (Patience::Start, "make it, or correct service_account")
-    } else {
-        (Patience::Start, "ask who runs the cluster what it allows")
-    };
+            format!(
+                "a ResourceQuota allows no more pods ({message}); raise it, or ask for fewer workers with max_workers"
+            ),
+        ));
+    }
+    let (patience, advice) =
+        if message.contains("service account") || message.contains("serviceaccount") {
+            (Patience::Start, "make it, or correct service_account")
+        } else {
+            (Patience::Start, "ask who runs the cluster what it allows")
+        };
     Some(cannot(
         patience,
         format!("the cluster refuses workers' pods: {message}; {advice}"),

@@ -55,6 +55,7 @@ impl Opener {
             .unwrap_or_else(|_| late())
             .map_err(|reason| Refusal {
                 lasting: false,
+                over: false,
                 reason,
             })?;
         let job = self.job(number, size, !secret).await?;
@@ -120,6 +121,7 @@ impl Opener {
             // The next cohort has another number, and so another name.
             return Err(Refusal {
                 lasting: false,
+                over: false,
                 reason: format!("Job {name} of an earlier run is still there"),
             });
         }
@@ -129,6 +131,7 @@ impl Opener {
         }
         Err(Refusal {
             lasting: true,
+            over: false,
             reason: another_master(&found, &self.fleet.run),
         })
     }

@@ -31,6 +31,8 @@ pub(super) struct Watches {
     notes: Option<News<Note>>,
     pods_listed: HashSet<Arc<str>>,
     jobs_listed: HashSet<u32>,
+    /// Pods may not be watched.
+    denied: bool,
 }
 
 /// One piece of news.
@@ -59,7 +61,13 @@ impl Watches {
             ),
             pods_listed: HashSet::new(),
             jobs_listed: HashSet::new(),
+            denied: false,
         }
+    }
+
+    /// Whether there will be no news of pods, for want of rights.
+    pub(super) const fn is_denied(&self) -> bool {
+        self.denied
     }
 
     /// Waits for news. Cancelling it loses nothing.
@@ -80,7 +88,7 @@ impl Watches {
         }
     }
 
-    /// Tells the state.
+    /// Tells the state. True if a watch was cut off, for a reason that may pass.
     pub(super) fn apply(
         &mut self,
         now: Instant,
@@ -88,7 +96,7 @@ impl Watches {
         cluster: &Cluster,
         is_ours: impl Fn(&ObjectMeta) -> bool,
         state: &mut State,
-    ) {
+    ) -> bool {
         match told {
             Told::Pod(Ok(event)) => self.pod(now, event, is_ours, state),
             Told::Job(Ok(event)) => self.job(now, event, is_ours, state),
@@ -97,10 +105,11 @@ impl Watches {
             }
             Told::Note(Ok(_)) => {}
             Told::Pod(Err(error)) => {
-                denied(now, &error, Ask("list and watch", "pods"), cluster, state)
+                self.denied = denied(now, &error, Ask("list and watch", "pods"), cluster, state);
+                return !self.denied;
             }
             Told::Job(Err(error)) => {
-                denied(now, &error, Ask("list and watch", "jobs"), cluster, state)
+                return !denied(now, &error, Ask("list and watch", "jobs"), cluster, state);
             }
             Told::Note(Err(error)) => {
                 if status(&error).is_some_and(kube::core::Status::is_forbidden) {
@@ -111,6 +120,7 @@ impl Watches {
                 }
             }
         }
+        false
     }
 
     fn pod(
@@ -126,6 +136,7 @@ impl Watches {
                 if !is_ours(&pod.metadata) => {}
             Event::Init => self.pods_listed.clear(),
             Event::InitDone => {
+                self.denied = false;
                 state.on_listed(now, &self.pods_listed);
                 self.pods_listed.clear();
             }
@@ -222,14 +233,24 @@ pub(super) fn another_master(job: &Job, run: &RunId) -> String {
     )
 }
 
-/// A watch that may never be: nothing can be seen of the workers. Other failures pass, and the watch goes on.
-fn denied(now: Instant, error: &watcher::Error, ask: Ask, cluster: &Cluster, state: &mut State) {
+/// A watch that may never be: nothing can be seen of the workers. Other failures pass, and the watch goes on: false.
+fn denied(
+    now: Instant,
+    error: &watcher::Error,
+    ask: Ask,
+    cluster: &Cluster,
+    state: &mut State,
+) -> bool {
     match status(error) {
         Some(status) if status.is_forbidden() || status.is_not_found() => {
             let reason = cluster.refused(ask, status).to_string();
             state.on_denied(now, reason);
+            true
         }
-        _ => debug!(%error, "a watch is taken up again"),
+        _ => {
+            debug!(%error, "a watch is taken up again");
+            false
+        }
     }
 }
 
@@ -259,9 +280,14 @@ fn pod_name(pod: &Pod) -> Option<PodName> {
             .get("batch.kubernetes.io/job-completion-index")?
             .parse()
             .ok()?,
+        node: pod
+            .spec
+            .as_ref()
+            .and_then(|spec| Some(spec.node_name.as_deref()?.into())),
     })
 }
 
-fn cohort(job: &Job) -> Option<u32> {
+/// The cohort that a Job is.
+pub(super) fn cohort(job: &Job) -> Option<u32> {
     job.meta().labels.as_ref()?.get(COHORT_LABEL)?.parse().ok()
 }

@@ -1,0 +1,126 @@
+//! What a refusal of the API means, and what to do about it.
+
+use kube::core::Status;
+
+use super::{Ask, Refused};
+
+/// The cause that the API names when it makes nothing more in a namespace.
+/// <https://github.com/kubernetes/api/blob/v0.34.0/core/v1/types.go>, `NamespaceTerminatingCause`.
+const TERMINATING: &str = "NamespaceTerminating";
+
+/// The kind of a refusal, and what to do about it.
+pub(super) fn judge(
+    Ask(verb, resource): Ask,
+    namespace: &str,
+    status: &Status,
+) -> (Refused, String) {
+    let says = |words: &str| status.message.contains(words);
+    if status.is_already_exists() {
+        (Refused::Exists, String::new())
+    } else if status.is_conflict() {
+        (Refused::Another, String::new())
+    } else if terminates(status) {
+        (
+            Refused::Ending,
+            format!(
+                "namespace {namespace} is being removed, and nothing can be started in it any more; when it is gone make it again, or name another one with PODPOOL_NAMESPACE"
+            ),
+        )
+    } else if says("exceeded quota") {
+        (
+            Refused::Passing,
+            format!("raise the ResourceQuota of namespace {namespace}, or remove what uses it up"),
+        )
+    } else if says("admission webhook") {
+        (
+            Refused::Invalid,
+            "a rule of the cluster refuses it; correct the setting, or ask who runs the cluster"
+                .to_owned(),
+        )
+    } else if status.is_forbidden() {
+        (
+            Refused::Forbidden,
+            format!(
+                "grant the master {verb} on {resource} in namespace {namespace}, by a Role and its RoleBinding"
+            ),
+        )
+    } else if status.code == 401 {
+        (
+            Refused::Unauthorized,
+            "the cluster does not accept these credentials, or not any more; renew those of the kubeconfig".to_owned(),
+        )
+    } else if status.is_not_found() {
+        (
+            Refused::NotFound,
+            format!("does namespace {namespace} exist?"),
+        )
+    } else if status.is_invalid() || status.code == 400 {
+        (Refused::Invalid, "correct the setting".to_owned())
+    } else {
+        (Refused::Passing, String::new())
+    }
+}
+
+fn terminates(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == TERMINATING)
+        || (status.is_forbidden() && status.message.contains("because it is being terminated"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(code: u16, reason: &str, message: &str, cause: Option<&str>) -> (Refused, String) {
+        let causes: Vec<_> = cause.iter().map(|cause| json!({"reason": cause})).collect();
+        let status = serde_json::from_value(json!({
+            "status": "Failure", "code": code, "reason": reason, "message": message,
+            "details": {"kind": "jobs", "causes": causes},
+        }));
+        judge(Ask("create", "jobs"), "etl", &status.unwrap())
+    }
+
+    /// Recorded from Kubernetes 1.34.
+    #[test]
+    fn a_namespace_that_is_removed_asks_for_no_rights() {
+        let message = "jobs.batch \"pp-a-c0\" is forbidden: unable to create new content in namespace etl because it is being terminated";
+        for cause in [None, Some(TERMINATING)] {
+            let (kind, advice) = told(403, "Forbidden", message, cause);
+            assert_eq!(kind, Refused::Ending);
+            assert!(!advice.contains("grant"), "{advice}");
+            assert!(
+                advice.contains("namespace etl is being removed"),
+                "{advice}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_missing_rights_ask_for_rights() {
+        let message = "jobs.batch is forbidden: User \"x\" cannot create resource \"jobs\"";
+        let (kind, advice) = told(403, "Forbidden", message, None);
+        assert_eq!(kind, Refused::Forbidden);
+        assert!(
+            advice.starts_with("grant the master create on jobs"),
+            "{advice}"
+        );
+        let quota =
+            "jobs.batch \"a\" is forbidden: exceeded quota: small, requested: count/jobs.batch=1";
+        let (kind, advice) = told(403, "Forbidden", quota, None);
+        assert_eq!(kind, Refused::Passing);
+        assert!(advice.contains("ResourceQuota"), "{advice}");
+        let hook = "admission webhook \"policy\" denied the request: no image of that name";
+        let (kind, advice) = told(403, "Forbidden", hook, None);
+        assert_eq!(kind, Refused::Invalid);
+        assert!(advice.contains("rule of the cluster"), "{advice}");
+    }
+
+    #[test]
+    fn credentials_that_are_not_accepted_are_no_missing_rights() {
+        let (kind, advice) = told(401, "Unauthorized", "Unauthorized", None);
+        assert_eq!(kind, Refused::Unauthorized);
+        assert!(advice.contains("credentials"), "{advice}");
+    }
+}

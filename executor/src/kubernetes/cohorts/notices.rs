@@ -1,0 +1,346 @@
+//! What a person is told of the fleet, and when: pure, told what is so and the time, it yields whole lines.
+//!
+//! A line comes when what it would say changes in kind, not with each number in it, and at most one in some seconds.
+//! What passes within [`PATIENCE`] is not told at all.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use podpool_core::instant::after;
+use tokio::time::Instant;
+
+/// Tasks wait so long for workers before anything is said of it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// While others work, workers that merely take their time are not told of before this.
+const SLOW: Duration = Duration::from_secs(15);
+/// At most one line of a kind in this time.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// Losses wait so long for others, so that a lost node is one line.
+const GATHER: Duration = Duration::from_secs(1);
+/// So many names are told.
+const NAMES: usize = 3;
+
+/// One line for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Whether it is trouble, or the end of trouble.
+    pub trouble: bool,
+    /// The whole line.
+    pub text: String,
+}
+
+impl Notice {
+    /// Something is wrong.
+    pub(super) const fn trouble(text: String) -> Self {
+        Self {
+            trouble: true,
+            text,
+        }
+    }
+
+    /// It is over.
+    const fn relief(text: String) -> Self {
+        Self {
+            trouble: false,
+            text,
+        }
+    }
+}
+
+/// Why some workers do not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Why {
+    /// How many.
+    pub(super) workers: u32,
+    /// For people. What stands before the first `(`, `:`, quote or digit is the kind of trouble.
+    pub(super) reason: String,
+    /// Nothing is wrong but the time it takes.
+    pub(super) slow: bool,
+}
+
+/// How the fleet stands.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    pub(super) wanted: u32,
+    pub(super) ready: u32,
+    /// Why the others do not run, those of one kind together.
+    pub(super) whys: Vec<Why>,
+    /// When the fleet ends if nothing changes, as far as it is known.
+    pub(super) gives_up: Option<Instant>,
+}
+
+/// What was told last: whether nobody was ready, and the kinds of trouble.
+type Said = (bool, Vec<String>);
+
+/// What was told, and what is to be told.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    /// Since when fewer workers are ready than wanted.
+    short: Option<Instant>,
+    said: Option<Said>,
+    last: Option<Instant>,
+    /// When to look again, though nothing may happen before.
+    wake: Option<Instant>,
+    moves: Moves,
+    silence: Option<Silence>,
+}
+
+/// The cluster does not answer.
+#[derive(Debug)]
+struct Silence {
+    since: Instant,
+    reason: String,
+    said: bool,
+}
+
+impl Notices {
+    /// Whether [`tell`](Self::tell) may have something to say: a view is worth making then.
+    pub(super) fn is_due(&mut self, now: Instant, wanted: u32, ready: u32) -> bool {
+        self.wake = None;
+        if wanted == 0 {
+            // Nobody waits for what is missing.
+            self.short = None;
+            self.said = None;
+            return false;
+        }
+        let rested = self.last.map(|last| after(last, INTERVAL));
+        let due = if ready >= wanted {
+            self.short = None;
+            if self.said.is_none() {
+                return false;
+            }
+            rested.unwrap_or(now)
+        } else {
+            let since = *self.short.get_or_insert(now);
+            let slow = after(since, SLOW);
+            self.wake = Some(slow).filter(|at| *at > now);
+            after(since, PATIENCE).max(rested.unwrap_or(since))
+        };
+        if now < due {
+            self.wake = Some(due);
+            return false;
+        }
+        true
+    }
+
+    /// What is to be said of this view, if it is news.
+    pub(super) fn tell(&mut self, now: Instant, view: &View) -> Option<Notice> {
+        let View { wanted, ready, .. } = *view;
+        if ready >= wanted {
+            self.said.take()?;
+            self.last = Some(now);
+            return Some(Notice::relief(format!("{ready} of {wanted} workers run")));
+        }
+        let waits = if ready == 0 { PATIENCE } else { SLOW };
+        let long = self.short.is_some_and(|since| now >= after(since, waits));
+        let whys = view.whys.iter().filter(|why| !why.slow || long);
+        let mut whys: Vec<&Why> = whys.collect();
+        if whys.is_empty() {
+            return None;
+        }
+        whys.sort_by_key(|why| (why.slow, std::cmp::Reverse(why.workers)));
+        let mut kinds: Vec<String> = whys
+            .iter()
+            .map(|why| kind(&why.reason).to_owned())
+            .collect();
+        kinds.sort();
+        let said = Some((ready == 0, kinds));
+        if self.said == said {
+            return None;
+        }
+        self.said = said;
+        self.last = Some(now);
+        Some(Notice::trouble(line(now, view, &whys)))
+    }
+
+    /// A worker is gone, and nobody asked it to go.
+    pub(super) fn lost(&mut self, now: Instant, name: Arc<str>, node: Option<&str>, reason: &str) {
+        self.moves.push(now, Move::lost(name, node, reason));
+    }
+
+    /// A worker that was told to be lost works again.
+    pub(super) fn back(&mut self, now: Instant, name: Arc<str>) {
+        let back = Move {
+            name,
+            node: None,
+            reason: None,
+        };
+        self.moves.push(now, back);
+    }
+
+    /// The lines about workers that went or came back, when enough time has passed for others to join them.
+    pub(super) fn tell_moves(&mut self, now: Instant) -> Vec<Notice> {
+        self.moves.tell(now)
+    }
+
+    /// The cluster has not answered since then.
+    pub(super) fn unanswered(&mut self, since: Instant, reason: String) {
+        match &mut self.silence {
+            Some(silence) => silence.reason = reason,
+            None => {
+                self.silence = Some(Silence {
+                    since,
+                    reason,
+                    said: false,
+                });
+            }
+        }
+    }
+
+    /// It did.
+    pub(super) fn answered(&mut self, now: Instant) -> Option<Notice> {
+        let silence = self.silence.take().filter(|silence| silence.said)?;
+        let seconds = now.saturating_duration_since(silence.since).as_secs();
+        Some(Notice::relief(format!(
+            "the cluster answers again, after {seconds} s"
+        )))
+    }
+
+    /// What is to be said of a cluster that does not answer.
+    pub(super) fn tell_silence(&mut self, now: Instant) -> Option<Notice> {
+        let silence = self.silence.as_mut()?;
+        if silence.said || now < after(silence.since, PATIENCE) {
+            return None;
+        }
+        silence.said = true;
+        let seconds = now.saturating_duration_since(silence.since).as_secs();
+        Some(Notice::trouble(format!(
+            "the cluster has not answered for {seconds} s ({}); workers that run go on, and lost ones are replaced when it answers",
+            silence.reason
+        )))
+    }
+
+    /// When something may be to be said though nothing happens before.
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+        let silence = self.silence.as_ref().filter(|silence| !silence.said);
+        let silence = silence.map(|silence| after(silence.since, PATIENCE));
+        let all = [self.wake, silence, self.moves.deadline()];
+        all.into_iter().flatten().filter(|at| *at > now).min()
+    }
+}
+
+/// Workers that went or came back, and were not told of.
+#[derive(Debug, Default)]
+struct Moves {
+    first: Option<Instant>,
+    last: Option<Instant>,
+    all: Vec<Move>,
+}
+
+#[derive(Debug)]
+struct Move {
+    name: Arc<str>,
+    node: Option<String>,
+    /// Why it went; none if it came back.
+    reason: Option<String>,
+}
+
+impl Move {
+    fn lost(name: Arc<str>, node: Option<&str>, reason: &str) -> Self {
+        Self {
+            name,
+            node: node.map(ToOwned::to_owned),
+            reason: Some(reason.to_owned()),
+        }
+    }
+}
+
+impl Moves {
+    fn push(&mut self, now: Instant, one: Move) {
+        self.first.get_or_insert(now);
+        self.all.push(one);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let gathered = after(self.first?, GATHER);
+        let rested = self.last.map_or(gathered, |last| after(last, INTERVAL));
+        Some(gathered.max(rested))
+    }
+
+    fn tell(&mut self, now: Instant) -> Vec<Notice> {
+        if self.deadline().is_none_or(|at| now < at) {
+            return Vec::new();
+        }
+        self.first = None;
+        self.last = Some(now);
+        let mut lost: BTreeMap<(Option<String>, String), Vec<Move>> = BTreeMap::new();
+        let mut back = Vec::new();
+        for one in self.all.drain(..) {
+            match &one.reason {
+                Some(reason) => lost
+                    .entry((one.node.clone(), kind(reason).to_owned()))
+                    .or_default()
+                    .push(one),
+                None => back.push(one),
+            }
+        }
+        let lost = lost.into_iter();
+        let lost = lost.map(|((node, _), moves)| Notice::trouble(gone(node.as_deref(), &moves)));
+        let back = (!back.is_empty()).then(|| {
+            let (names, work) = (names(&back), if back.len() == 1 { "works" } else { "work" });
+            Notice::relief(format!("{names} {work} again"))
+        });
+        lost.chain(back).collect()
+    }
+}
+
+/// `worker a on node1 is gone: REASON`, or `4 workers on node1 are gone: REASON (a, b, c and 1 more)`.
+fn gone(node: Option<&str>, moves: &[Move]) -> String {
+    let on = node.map_or_else(String::new, |node| format!(" on {node}"));
+    let is = if moves.len() == 1 { "is" } else { "are" };
+    let reason = moves.last().and_then(|last| last.reason.as_deref());
+    format!(
+        "{}{on} {is} gone: {}",
+        names(moves),
+        reason.unwrap_or("nobody saw why")
+    )
+}
+
+fn names(moves: &[Move]) -> String {
+    if let [one] = moves {
+        return format!("worker {}", one.name);
+    }
+    let shown: Vec<&str> = moves.iter().take(NAMES).map(|one| &*one.name).collect();
+    let more = match moves.len() - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{} workers ({}{more})", moves.len(), shown.join(", "))
+}
+
+fn line(now: Instant, view: &View, whys: &[&Why]) -> String {
+    let View { wanted, ready, .. } = view;
+    let alone = whys.len() == 1 && *ready == 0;
+    let each = whys.iter().map(|why| match why {
+        why if why.slow => format!("{} {}", why.workers, why.reason),
+        why if alone => why.reason.clone(),
+        why => format!(
+            "{} {}: {}",
+            why.workers,
+            if why.workers == 1 { "waits" } else { "wait" },
+            why.reason
+        ),
+    });
+    let each = each.collect::<Vec<_>>().join("; ");
+    let end = view.gives_up.filter(|at| *at > now).map(|at| {
+        let seconds = at.saturating_duration_since(now).as_secs_f64().ceil();
+        format!("; giving up in {seconds} s")
+    });
+    let end = end.unwrap_or_default();
+    if *ready == 0 {
+        format!("0 of {wanted} workers ready: {each}{end}")
+    } else {
+        format!("{ready} of {wanted} workers run; {each}{end}")
+    }
+}
+
+/// What two reasons of one kind have in common: what stands before the first detail.
+pub(super) fn kind(reason: &str) -> &str {
+    let detail = |c: char| matches!(c, '(' | ':' | '"' | '`') || c.is_ascii_digit();
+    let end = reason.find(detail).unwrap_or(reason.len());
+    reason[..end].trim_end()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! `build()` of a pool whose cluster or Pub/Sub is not there: it ends within seconds, and names what to set.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![expect(clippy::print_stdout, reason = "how long things took is worth knowing")]
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use podpool_tests::scratch::Scratch;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// Within this a wrong address is said.
+const SOON: Duration = Duration::from_secs(5);
+/// The same for a server that takes a connection and says nothing.
+const MUTE: Duration = Duration::from_secs(10);
+/// What a busy machine may add.
+const SLACK: Duration = Duration::from_secs(3);
+
+/// An address at which nobody listens.
+async fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+/// An API server that tells its version, and nothing else.
+async fn api() -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let version = json!({
+        "major": "1", "minor": "34", "gitVersion": "v1.34.0", "gitCommit": "", "gitTreeState": "",
+        "buildDate": "", "goVersion": "", "compiler": "", "platform": "",
+    })
+    .to_string();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{version}",
+        version.len()
+    );
+    let serving = tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            socket.read(&mut [0; 4096]).await.ok();
+            socket.write_all(answer.as_bytes()).await.ok();
+        }
+    });
+    (address, serving)
+}
+
+fn write_kubeconfig(path: &Path, server: &str) {
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "it",
+        "clusters": [{"name": "it", "cluster": {"server": format!("http://{server}")}}],
+        "users": [{"name": "it", "user": {}}],
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+    });
+    std::fs::write(path, config.to_string()).unwrap();
+}
+
+/// What `build()` says with this API server and these variables beside it, and how long it took.
+async fn refused(server: &str, variables: &[(&str, &str)]) -> (String, Duration) {
+    let dir = Scratch::new();
+    let kubeconfig = dir.path().join("kubeconfig");
+    write_kubeconfig(&kubeconfig, server);
+    let began = Instant::now();
+    let master = Command::new(env!("CARGO_BIN_EXE_pod-master"))
+        .env_remove("PUBSUB_EMULATOR_HOST")
+        .env_remove("GOOGLE_CLOUD_PROJECT")
+        .env_remove("GOOGLE_APPLICATION_CREDENTIALS")
+        .env("KUBECONFIG", &kubeconfig)
+        .env("HOME", dir.path())
+        .env("PODPOOL_IMAGE", "registry.example/none:1")
+        .envs(variables.iter().copied())
+        .kill_on_drop(true)
+        .stderr(Stdio::inherit())
+        .output();
+    let master = timeout(Duration::from_secs(30), master).await;
+    let took = began.elapsed();
+    let said = String::from_utf8(master.expect("build() hangs").unwrap().stdout).unwrap();
+    println!("after {took:.1?}: {said}");
+    assert!(said.starts_with("not built: "), "{said}");
+    (said, took)
+}
+
+#[track_caller]
+fn says(said: &str, words: &[&str]) {
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_emulator_that_is_not_there_is_named_with_its_variable() {
+    let (server, _serving) = api().await;
+    let emulator = nobody().await;
+    let variables = [
+        ("PUBSUB_EMULATOR_HOST", &*emulator),
+        ("PODPOOL_WORKER_EMULATOR_HOST", "10.0.0.1:8085"),
+    ];
+    let (said, took) = refused(&server, &variables).await;
+    says(&said, &[&emulator, "PUBSUB_EMULATOR_HOST", "refused"]);
+    assert!(took < SOON + SLACK, "{took:?}");
+}
+
+#[tokio::test]
+async fn missing_credentials_are_named_with_their_variable() {
+    let (server, _serving) = api().await;
+    let metadata = nobody().await;
+    let variables = [
+        ("PODPOOL_PROJECT", "demo"),
+        ("GCE_METADATA_HOST", &metadata),
+    ];
+    let (said, took) = refused(&server, &variables).await;
+    says(&said, &["GOOGLE_APPLICATION_CREDENTIALS"]);
+    assert!(took < SOON + SLACK, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_missing_project_is_named_with_its_variables() {
+    let (server, _serving) = api().await;
+    let (said, took) = refused(&server, &[]).await;
+    says(&said, &["PODPOOL_PROJECT", "GOOGLE_CLOUD_PROJECT"]);
+    assert!(took < SOON + SLACK, "{took:?}");
+}
+
+#[tokio::test]
+async fn an_emulator_of_this_machine_alone_is_refused_with_the_options_name() {
+    let variables = [("PUBSUB_EMULATOR_HOST", "localhost:8085")];
+    let (said, took) = refused(&nobody().await, &variables).await;
+    let options = ["worker_emulator_host", "PODPOOL_WORKER_EMULATOR_HOST"];
+    says(&said, &options);
+    assert!(took < SOON, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_cluster_that_refuses_is_named_with_its_variable() {
+    let server = nobody().await;
+    let (said, took) = refused(&server, &[("PODPOOL_PROJECT", "demo")]).await;
+    says(&said, &[&server, "KUBECONFIG", "refused"]);
+    assert!(took < SOON + SLACK, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_cluster_that_does_not_answer_is_named_with_its_variable() {
+    // Connections are taken by the system, and nobody reads them.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = listener.local_addr().unwrap().to_string();
+    let (said, took) = refused(&server, &[("PODPOOL_PROJECT", "demo")]).await;
+    says(&said, &[&server, "KUBECONFIG", "no answer"]);
+    assert!(took < MUTE + SLACK, "{took:?}");
+}
