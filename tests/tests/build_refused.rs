@@ -43,8 +43,10 @@ async fn api() -> (String, JoinHandle<()>) {
     );
     let serving = tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
-            socket.read(&mut [0; 4096]).await.ok();
-            socket.write_all(answer.as_bytes()).await.ok();
+            let asked = socket.read(&mut [0; 4096]).await;
+            if asked.is_ok_and(|bytes| bytes > 0) {
+                socket.write_all(answer.as_bytes()).await.ok();
+            }
         }
     });
     (address, serving)

@@ -1,7 +1,6 @@
 //! Workers that cannot start on a real cluster: the fleet says why, within its time, and leaves nothing.
 
 #![cfg(feature = "kubernetes")]
-#![expect(clippy::print_stdout, reason = "how long things took is worth knowing")]
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,6 @@
 //! What a fleet tells whoever uses it, on a real cluster. One test: its program has one subscriber.
 
 #![cfg(feature = "kubernetes")]
-#![expect(clippy::print_stdout, reason = "how long things took is worth knowing")]
 
 use std::time::Duration;
 
