@@ -31,6 +31,8 @@ use crate::run_payloads::{Payloads, asked_for};
 use crate::variables;
 
 pub use self::pubsub::PubSubOptions;
+#[cfg(feature = "kubernetes")]
+pub(crate) use self::worker_emulator::WorkerEmulator;
 
 /// The environment variable that names the back-end.
 const BACKEND: &str = "PODPOOL_BACKEND";

@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::builder::QueueDecorator;
+use crate::builder::{QueueDecorator, WorkerEmulator};
 use crate::descriptor::Descriptor;
 use crate::dispatch::{self, Dispatch, FleetHandle};
 use crate::error::BuildError;
@@ -72,7 +72,7 @@ pub(crate) struct Cluster {
     pub(crate) spec: WorkerSpec,
     pub(crate) project: Option<String>,
     /// Where workers find the emulator, unless their own environment says.
-    pub(crate) worker_emulator: Option<String>,
+    pub(crate) worker_emulator: Option<WorkerEmulator>,
     pub(crate) names: RunNames,
     pub(crate) key: [u8; 32],
     pub(crate) epoch: u64,
@@ -196,6 +196,9 @@ impl Cluster {
     }
 
     async fn prepare(self) -> Result<Prepared, BuildError> {
+        if let Some(emulator) = &self.worker_emulator {
+            emulator.check().await?;
+        }
         let place = client::Cluster::connect(self.spec.namespace.as_deref())
             .await
             .map_err(chain)
@@ -335,7 +338,7 @@ impl Cluster {
         Descriptor {
             run: self.run.clone(),
             project: project.to_owned(),
-            emulator: self.worker_emulator.clone(),
+            emulator: self.worker_emulator.as_ref().map(|it| it.host.clone()),
             names: self.names.clone(),
             owner,
             wire: VERSION,

@@ -1,6 +1,10 @@
-//! Where pods find the emulator that the master uses. Pure: variables are looked up by whoever calls.
+//! Where pods find the emulator that the master uses. Variables are looked up by whoever calls.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::lookup_host;
+use tokio::time::timeout;
 
 use crate::error::BuildError;
 use crate::pubsub::EMULATOR;
@@ -11,13 +15,25 @@ use super::{PubSubOptions, setting};
 const OPTION: &str = "PubSubOptions::worker_emulator_host";
 const VARIABLE: &str = "PODPOOL_WORKER_EMULATOR_HOST";
 
+/// The longest that a name is looked up.
+const LOOKUP: Duration = Duration::from_secs(2);
+
+/// The emulator as pods are told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WorkerEmulator {
+    /// Its address.
+    pub(crate) host: String,
+    /// It is the master's own address, and nobody said that pods find it there.
+    own: bool,
+}
+
 /// The emulator's address for pods: the option's, else the variable's, else the master's own. None where the master uses
 /// no emulator, or the workers' environment says it already.
 pub(super) fn for_workers(
     options: &PubSubOptions,
     worker_env: &[(String, String)],
     variable: impl Fn(&str) -> Option<String>,
-) -> Result<Option<String>, BuildError> {
+) -> Result<Option<WorkerEmulator>, BuildError> {
     if worker_env.iter().any(|(name, _)| name == EMULATOR) {
         return Ok(None);
     }
@@ -42,29 +58,64 @@ pub(super) fn for_workers(
             let reason = "use host:port as pods reach it; this means the pod itself";
             Err(setting(name, host, reason))
         }
-        (None, Some(own)) if means_itself(&own) => {
-            let reason = format!(
-                "in a pod this address means the pod itself; say where pods find the emulator, as host:port, with {OPTION} or {VARIABLE}"
-            );
-            Err(setting(EMULATOR, own, reason))
-        }
-        (Some((_, host)), Some(_)) => Ok(Some(host.trim().to_owned())),
-        (None, own) => Ok(own),
+        (None, Some(own)) if means_itself(&own) => Err(needed(own)),
+        (Some((_, host)), Some(_)) => Ok(Some(WorkerEmulator {
+            host: host.trim().to_owned(),
+            own: false,
+        })),
+        (None, own) => Ok(own.map(|host| WorkerEmulator { host, own: true })),
     }
+}
+
+/// The master's own address is of no use to pods.
+fn needed(own: String) -> BuildError {
+    let reason = format!(
+        "in a pod this address means the pod itself; say where pods find the emulator, as host:port, with {OPTION} or {VARIABLE}"
+    );
+    setting(EMULATOR, own, reason)
+}
+
+impl WorkerEmulator {
+    /// Refuses the master's own address where its name means this machine alone, by `/etc/hosts` for one. A name that is
+    /// not found is left to whoever connects.
+    pub(crate) async fn check(&self) -> Result<(), BuildError> {
+        let authority = authority(&self.host);
+        if !self.own || authority.parse::<SocketAddr>().is_ok() {
+            return Ok(());
+        }
+        let port = if authority.contains(':') { "" } else { ":0" };
+        let found = timeout(LOOKUP, lookup_host(format!("{authority}{port}"))).await;
+        let addresses: Vec<SocketAddr> = found.into_iter().flatten().flatten().collect();
+        let here = |address: &SocketAddr| is_here(address.ip());
+        if !addresses.is_empty() && addresses.iter().all(here) {
+            return Err(needed(self.host.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// Host and port of an address that may have a scheme and a path.
+fn authority(address: &str) -> &str {
+    let address = address.trim();
+    let address = address.split_once("://").map_or(address, |(_, rest)| rest);
+    address.split('/').next().unwrap_or_default()
+}
+
+/// Whether an address means whichever machine uses it.
+fn is_here(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    ip.is_loopback() || ip.is_unspecified()
 }
 
 /// Whether an address, with or without scheme and port, means whichever machine uses it.
 fn means_itself(address: &str) -> bool {
-    let address = address.trim();
-    let address = address.split_once("://").map_or(address, |(_, rest)| rest);
-    let address = address.split('/').next().unwrap_or_default();
+    let address = authority(address);
     let ip = address
         .parse::<SocketAddr>()
         .map(|address| address.ip())
         .or_else(|_| address.trim_matches(['[', ']']).parse::<IpAddr>());
     if let Ok(ip) = ip {
-        let ip = ip.to_canonical();
-        return ip.is_loopback() || ip.is_unspecified();
+        return is_here(ip);
     }
     let host = address.split(':').next().unwrap_or_default();
     let host = host.trim_end_matches('.').to_ascii_lowercase();
@@ -90,7 +141,9 @@ mod tests {
             let found = environment.iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| (*value).to_owned())
         });
-        found.map_err(|error| error.to_string())
+        found
+            .map(|found| found.map(|found| found.host))
+            .map_err(|error| error.to_string())
     }
 
     const LOOPBACK: (&str, &str) = (EMULATOR, "127.0.0.1:8085");
@@ -141,6 +194,21 @@ mod tests {
             assert!(!means_itself(far), "{far}");
         }
         assert!(resolve(Some(" "), &[], &[FAR]).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_means_this_machine_is_refused_unless_somebody_gave_it() {
+        let given = |host: &str, own| WorkerEmulator {
+            host: host.to_owned(),
+            own,
+        };
+        // Any name that the resolver gives loopback addresses would do; this one is known everywhere.
+        for host in ["localhost:8085", "http://localhost:8085/", "localhost"] {
+            let said = given(host, true).check().await.unwrap_err().to_string();
+            assert!(said.contains(VARIABLE) && said.contains(host), "{said}");
+            assert!(given(host, false).check().await.is_ok());
+        }
+        assert!(given("10.0.0.1:8085", true).check().await.is_ok());
     }
 
     #[test]

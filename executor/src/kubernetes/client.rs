@@ -1,5 +1,6 @@
 //! The way to the cluster: which one, every call with a timeout and with words that say what to do.
 
+mod login;
 mod refused;
 
 use std::env;
@@ -134,7 +135,8 @@ impl Cluster {
             .ok();
         let url = config.cluster_url.to_string();
         let namespace = namespace.unwrap_or(&config.default_namespace).to_owned();
-        let client = Client::try_from(config)
+        let client = login::client(config)
+            .await
             .map_err(|error| ClusterError::passing(format!("cannot speak with {url}: {error}")))?;
         let cluster = Self {
             client,
