@@ -349,16 +349,21 @@ impl State {
             .min()
     }
 
-    /// Pods that have not ended.
+    /// Pods that have not ended, on nodes that would tell of their end.
     #[must_use]
     pub fn pods_left(&self) -> usize {
-        self.pods.len()
+        let pods = self.pods.values();
+        pods.filter(|pod| !pod.is_on_silent_node()).count()
     }
 
-    /// Pods that still exist, ended or not, of cohorts that this is true of.
+    /// Pods that still exist, ended or not, of cohorts that this is true of, on nodes that would remove them.
     #[must_use]
     pub fn objects_left(&self, of: impl Fn(u32) -> bool) -> usize {
-        self.names_left(of).count()
+        let pods = self.pods.values();
+        let pods = pods.filter(|pod| !pod.is_on_silent_node() && of(pod.cohort));
+        let gone = self.gone.values();
+        let gone = gone.filter(|remains| remains.reachable && of(remains.cohort));
+        pods.count() + gone.count()
     }
 
     /// Their names, and whether a node can be expected to remove them.

@@ -101,7 +101,7 @@ impl PodState {
         !self.unheard && !self.untaken && !self.is_on_silent_node()
     }
 
-    const fn is_on_silent_node(&self) -> bool {
+    pub(super) const fn is_on_silent_node(&self) -> bool {
         self.silent && !matches!(self.phase, Phase::Running)
     }
 

@@ -298,6 +298,8 @@ fn a_silent_node_is_not_expected_to_remove_its_pods() {
             .each_ref()
             .map(|(name, reachable)| (name, *reachable))
     );
+    assert_eq!(world.state.pods_left(), 0, "nobody would tell of their end");
+    assert_eq!(world.state.objects_left(|_| true), 1);
 }
 
 #[test]

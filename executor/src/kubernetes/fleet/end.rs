@@ -31,8 +31,8 @@ const REMOVAL: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// A request that takes longer is told.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Pods that take longer are told; most go sooner.
-const LONG: Duration = Duration::from_secs(10);
+/// Pods that take longer are told; most go sooner. Before [`LEAVE`] is over.
+const LONG: Duration = Duration::from_secs(7);
 
 /// Which cohorts' Jobs are removed: their pods will go.
 enum Removed {
@@ -53,7 +53,7 @@ impl Removed {
 impl Work {
     /// Removes what was made. Says what is left.
     pub(super) async fn end(&mut self, wait: bool) -> Vec<String> {
-        self.touched |= self.opening.is_some() || self.state.objects_left(|_| true) > 0;
+        self.touched |= self.opening.is_some() || self.state.names_left(|_| true).next().is_some();
         let mut say = Some(after(Instant::now(), LONG));
         if let Some(opening) = self.opening.take() {
             let opened = timeout(OPENING, opening);
@@ -66,7 +66,10 @@ impl Work {
         if self.touched || !self.state.unretired().is_empty() {
             if wait {
                 let end = after(Instant::now(), LEAVE);
-                self.wait_for(end, &mut say, State::pods_left).await;
+                let next = |seconds| {
+                    format!("have not ended so far; their Jobs are deleted in {seconds} s")
+                };
+                self.wait_for(end, &mut say, next, State::pods_left).await;
             }
             leftovers = self.remove(&mut say).await;
         }
@@ -146,9 +149,7 @@ impl Work {
         let bound = REMOVAL.max(self.opener.fleet.spec.grace_time() + Duration::from_secs(10));
         let end = after(Instant::now(), bound);
         let of = |cohort| removed.has(cohort);
-        if self.wait_until_gone(end, say, of).await == 0 {
-            return None;
-        }
+        let awaited = self.wait_until_gone(end, say, of).await;
         let names = self.state.names_left(|cohort| removed.has(cohort));
         let (near, far): (Vec<_>, Vec<_>) = names.partition(|(_, reachable)| *reachable);
         let list = |pods: &[(&std::sync::Arc<str>, bool)]| {
@@ -162,7 +163,7 @@ impl Work {
             ));
         }
         let namespace = self.opener.cluster().namespace();
-        (!near.is_empty()).then(|| {
+        (awaited > 0 && !near.is_empty()).then(|| {
             let near = list(&near);
             format!(
                 "these pods of namespace {namespace} have not gone within {bound:?} although their Job is deleted: {near}; look at their nodes with: kubectl -n {namespace} get pods -o wide"
@@ -181,7 +182,12 @@ impl Work {
     ) -> usize {
         loop {
             let left = |state: &State| state.objects_left(&of);
-            let left = self.wait_for(end, say, left).await;
+            let next = |seconds| {
+                format!(
+                    "are still there, though their Jobs are deleted; the end waits {seconds} s more at most"
+                )
+            };
+            let left = self.wait_for(end, say, next, left).await;
             if Instant::now() >= end {
                 return left;
             }
@@ -214,11 +220,13 @@ impl Work {
     }
 
     /// Follows the news until nothing is left of what is counted, the time is over, or there are no news. Tells once,
-    /// at the time that it is given for that. Gives how much is left.
+    /// at the time that it is given for that, what is so of the pods and what comes when the time is over. Gives how much
+    /// is left.
     async fn wait_for(
         &mut self,
         end: Instant,
         say: &mut Option<Instant>,
+        next: impl Fn(u64) -> String,
         left: impl Fn(&State) -> usize,
     ) -> usize {
         while left(&self.state) > 0 && !self.watches.is_denied() {
@@ -230,7 +238,8 @@ impl Work {
                     let seconds = end.saturating_duration_since(Instant::now()).as_secs();
                     let (run, left) = (&self.opener.fleet.run, left(&self.state));
                     notice::relief(format_args!(
-                        "removing run {run}: waiting for {left} of its pods to end, for {seconds} s more at most"
+                        "removing run {run}: {left} of its pods {}",
+                        next(seconds)
                     ));
                 }
                 Err(_) => break,
