@@ -30,7 +30,7 @@ pub use self::reference::Reference;
 pub use self::seal::Seal;
 
 /// The version of the wire format; the first byte of every message.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 
 /// A task as a parcel names it: an entry holds the index of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -79,6 +79,8 @@ pub struct Results {
     pub epoch: u64,
     /// How many entries follow.
     pub count: u32,
+    /// How many lines the worker's slots had printed by then: [`Printed::through`] tells when the master has them.
+    pub lines: u64,
 }
 
 /// Attempts at tasks whose numbers follow each other: most parcels are one such run.
@@ -222,17 +224,34 @@ pub struct Printed {
     pub worker: WorkerId,
     /// The highest epoch that the worker has seen.
     pub epoch: u64,
+    /// The tasks that printed them.
+    pub tasks: Vec<PrintedTask>,
     /// The lines, in order.
     pub lines: Vec<PrintedLine>,
     /// Lines before these that were left out, because more was printed than may be sent.
     pub left_out: u64,
+    /// How many lines the worker's slots had printed with these, from its start on: those left out count too.
+    pub through: u64,
+}
+
+/// A task that printed a line. The master may have forgotten it when the line comes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrintedTask {
+    /// The task.
+    pub task: TaskId,
+    /// The attempt at it.
+    pub attempt: Attempt,
+    /// `crate::module::function`.
+    pub name: Arc<str>,
+    /// The call's key.
+    pub key: Option<Arc<str>>,
 }
 
 /// One line that a task printed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrintedLine {
-    /// The task and its attempt, where they are known.
-    pub task: Option<(TaskId, Attempt)>,
+    /// The place of its task in [`Printed::tasks`], where the task is known.
+    pub task: Option<u32>,
     /// Whether it went to standard error.
     pub error: bool,
     /// The line, without its end.

@@ -15,6 +15,7 @@ pub mod id;
 pub mod inherited;
 pub mod init;
 pub mod instant;
+pub mod key;
 pub mod metrics;
 pub mod notice;
 pub mod outcome;

@@ -205,11 +205,17 @@ impl Builder {
     }
 
     /// Takes the lines that tasks print, wherever they run. Default: standard output and standard error of this program,
-    /// with the task in front, and on a cluster its pod.
+    /// with the task's name, number and key in front, and on a cluster its pod: `[pod-0 prices::clean #7 "BTC"] …`.
     ///
-    /// The sink is called on a thread of its own, in the order in which the lines come. It may block: no task and no call
-    /// of the pool waits for it. One that panics loses that line, is reported once, and is given the next. `shutdown` and
-    /// `#[podpool::main]` wait until it was given all lines, 2 s at the longest; a line may come after its task's result.
+    /// The sink is called on a thread of its own, in the order in which the lines come. It may block: no task waits for it.
+    /// One that panics loses that line, is reported once, and is given the next. `shutdown` and `#[podpool::main]` wait
+    /// until it was given all lines, 2 s at the longest.
+    ///
+    /// A task that fails is told after its lines, those of its panic among them: its error, and the notice of an attempt
+    /// that is made again, wait until the sink or the streams have taken what was printed before. They wait 200 ms at the
+    /// longest, and not at all while a sink that was waited for in vain has not taken all lines. Lines of a pod may be
+    /// overtaken on their way; they are waited for 1 s besides. Of a worker that is lost they may come later, and so may
+    /// those of a task that succeeds: a result waits for no line.
     pub fn output(mut self, sink: OutputSink) -> Self {
         self.output = Some(sink);
         self

@@ -421,6 +421,7 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
         payloads,
         control_pause: CONTROL_PAUSE,
         printed: Some(cluster.reporting.sink()),
+        lines: Some(cluster.reporting.lines()),
         measured,
     }
     .run()

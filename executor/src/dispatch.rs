@@ -3,6 +3,7 @@
 //! [`State`] decides; this loop takes submissions in, publishes what the state packs, reads results, and tells
 //! the workers of the run. It lives on the executor's own thread.
 
+mod after_lines;
 mod ending;
 #[cfg(test)]
 mod fake;
@@ -35,15 +36,17 @@ use podpool_core::queue::publisher::Publisher;
 use podpool_core::queue::refusals::Refusals;
 use podpool_core::queue::{Delivery, QueueError};
 use podpool_core::registry::Registry;
-use podpool_core::worker::{OutputSink, Queues};
+use podpool_core::worker::{KeptLine, OutputSink, Queues};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use crate::error::ShutdownError;
 use crate::mailbox::{Closed, Command, Inbox, ShutdownBehavior, Submission};
+use crate::outlet::Gauge;
 use crate::run_payloads::Payloads;
 
+use self::after_lines::AfterLines;
 use self::notices::{QueueTrouble, Said};
 pub(crate) use self::state::{Settings, State};
 
@@ -64,6 +67,8 @@ pub(crate) struct Dispatch {
     pub(crate) control_pause: Duration,
     /// Who shows the lines that tasks printed elsewhere.
     pub(crate) printed: Option<OutputSink>,
+    /// The buffer that holds lines which are not shown yet.
+    pub(crate) lines: Option<Gauge<KeptLine>>,
     pub(crate) measured: Arc<crate::measured::Measured>,
     /// Deleted at the end.
     pub(crate) payloads: Payloads,
@@ -118,6 +123,11 @@ struct RunningDispatch {
     epoch: u64,
     control_pause: Duration,
     printed: Option<OutputSink>,
+    lines: Option<Gauge<KeptLine>>,
+    /// Failures that are told after these lines.
+    after_lines: AfterLines,
+    /// Tells that lines which a failure waits for are taken.
+    lines_taken: Option<oneshot::Receiver<()>>,
     measured: Arc<crate::measured::Measured>,
     payloads: Payloads,
     results_outlive: bool,
@@ -163,6 +173,7 @@ impl RunningDispatch {
             fleet,
             control_pause,
             printed,
+            lines,
             measured,
             payloads,
             results_outlive,
@@ -184,6 +195,9 @@ impl RunningDispatch {
             dropped: 0,
             control_pause,
             printed,
+            lines,
+            after_lines: AfterLines::default(),
+            lines_taken: None,
             measured,
             payloads,
             results_outlive,
@@ -229,6 +243,7 @@ impl RunningDispatch {
             }
             Woken::Mail | Woken::Stored | Woken::Tick => {}
         }
+        self.judge_failures(now);
         self.state.on_tick(now);
         if mail && self.is_saturated() {
             // A command came; it is handed out behind the submissions that were made before it.
@@ -246,10 +261,10 @@ impl RunningDispatch {
     /// Waits for the next thing to happen. Results come first: they free places for what waits.
     async fn wait(&mut self) -> Woken {
         let control = self.state.control_changed().then_some(self.control_after);
-        let soonest = [self.state.deadline(), control, self.trouble_deadline()]
-            .into_iter()
-            .flatten()
-            .min();
+        let lines = self.after_lines.deadline();
+        let trouble = self.trouble_deadline();
+        let soonest = [self.state.deadline(), control, trouble, lines];
+        let soonest = soonest.into_iter().flatten().min();
         let deadline = soonest.map_or(self.heartbeat, |at| at.min(self.heartbeat));
         let saturated = self.is_saturated();
         let listens = !self.ending || self.hears_out();
@@ -259,6 +274,7 @@ impl RunningDispatch {
             parcels = self.tasks.next() => Woken::Sent(parcels),
             _ = self.control.next() => Woken::Stored,
             Some(()) = self.acks.next() => Woken::Stored,
+            () = results::told(&mut self.lines_taken) => Woken::Tick,
             () = self.inbox.changed(), if !saturated => Woken::Mail,
             () = self.inbox.commanded(), if saturated => Woken::Mail,
             event = self.fleet.events.recv(), if !self.fleet_ended => {
@@ -409,6 +425,8 @@ impl RunningDispatch {
     }
 
     fn on_fleet(&mut self, now: Instant, event: FleetEvent) {
+        // What a worker said of its tasks comes before what its fleet says of it.
+        self.judge_all_failures(now);
         match event {
             FleetEvent::Gone(departure) => self.state.on_departure(now, &departure),
             FleetEvent::Surplus(worker) => self.state.on_surplus(worker),

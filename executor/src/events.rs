@@ -104,8 +104,8 @@ impl Events {
         }
     }
 
-    /// Notices on standard error are written after these lines.
-    pub(crate) fn write_notices_after(&self, lines: Gauge<KeptLine>) {
+    /// Notices are said after these lines, to whomever they go.
+    pub(crate) fn say_notices_after(&self, lines: Gauge<KeptLine>) {
         // It was empty: an executor has one output.
         self.target.lines.set(lines).ok();
     }

@@ -125,6 +125,7 @@ async fn run(local: Local, program: Program, inbox: Inbox, measured: Arc<Measure
     let settings = local.dispatch_settings(&queues);
     let payloads = local.payloads.clone();
     let broker_timeout = local.broker_timeout.unwrap_or(BROKER_TIMEOUT);
+    let lines = local.reporting.lines();
     let fleet = start_worker(local.worker(program, queues.clone()));
     Dispatch {
         settings,
@@ -135,6 +136,7 @@ async fn run(local: Local, program: Program, inbox: Inbox, measured: Arc<Measure
         broker_timeout,
         control_pause: CONTROL_PAUSE,
         printed: None,
+        lines: Some(lines),
         measured,
         payloads,
     }

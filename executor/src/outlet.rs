@@ -51,6 +51,15 @@ pub(crate) struct Backlog {
     pub(crate) dropped: u64,
 }
 
+/// How far an outlet is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// Items that were ever put in.
+    pub(crate) put: u64,
+    /// Items that were ever handed over.
+    pub(crate) taken: u64,
+}
+
 /// The end into which things are put. A clone is another such end; the thread ends when the last one is gone and
 /// everything was handed over.
 pub(crate) struct Outlet<T: Send + 'static>(Arc<Inlet<T>>);
@@ -354,6 +363,15 @@ impl<T: Send + 'static> Gauge<T> {
 
     pub(crate) fn downgrade(&self) -> WeakGauge<T> {
         WeakGauge(Arc::downgrade(&self.0))
+    }
+
+    /// How many items were ever put in, and how many of them were handed over.
+    pub(crate) fn position(&self) -> Position {
+        let state = lock(&self.0.state);
+        Position {
+            put: state.pushed,
+            taken: state.done,
+        }
     }
 
     /// What was not handed over.

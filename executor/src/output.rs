@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use podpool_core::forked::Origin;
+use podpool_core::key::ShownKey;
 use podpool_core::panics::panic_text;
 use podpool_core::slot::Stream;
 use podpool_core::thrown::discard;
@@ -34,7 +35,7 @@ impl Output {
     /// For this program's streams.
     pub(crate) fn to_streams(limit: usize, events: Events) -> Self {
         let outlet = Outlet::new(THREAD, limit, left_out, Streams::default());
-        events.write_notices_after(outlet.gauge());
+        events.say_notices_after(outlet.gauge());
         Self {
             outlet,
             events,
@@ -55,6 +56,7 @@ impl Output {
         };
         let outlet = Outlet::new(THREAD, limit, left_out, sink);
         outlet.start()?;
+        events.say_notices_after(outlet.gauge());
         Ok(Self {
             outlet,
             events,
@@ -160,13 +162,14 @@ impl Consumer<KeptLine> for Sink {
     }
 }
 
-/// `[#3] …` of this machine's worker, `[pod crate::task #3] …` of another.
+/// `[crate::task #3 "key"] …` of this machine's worker, `[pod crate::task #3 "key"] …` of another.
 fn written(line: OutputLine<'_>) -> String {
     let mut words = Vec::with_capacity(4);
     words.extend(line.worker.map(ToOwned::to_owned));
     if let Some((task, attempt)) = line.task {
         words.extend(line.name.map(ToOwned::to_owned));
         words.push(task.to_string());
+        words.extend(line.key.map(|key| ShownKey(key).to_string()));
         if attempt.0 > 1 {
             words.push(format!("attempt {attempt}"));
         }
@@ -185,30 +188,45 @@ fn written(line: OutputLine<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use podpool_core::envelope::PrintedLine;
+    use podpool_core::envelope::{PrintedLine, PrintedTask};
     use podpool_core::id::{Attempt, TaskId};
+    use podpool_core::slot::SlotId;
 
     use super::*;
 
-    fn remote(task: Option<(TaskId, Attempt)>, name: Option<&'static str>) -> String {
+    fn task(attempt: u32, key: Option<&str>) -> PrintedTask {
+        PrintedTask {
+            task: TaskId(3),
+            attempt: Attempt(attempt),
+            name: "a::b".into(),
+            key: key.map(Into::into),
+        }
+    }
+
+    fn remote(task: Option<&PrintedTask>) -> String {
         let line = PrintedLine {
-            task,
+            task: task.map(|_| 0),
             error: false,
             text: "hello".to_owned(),
         };
-        written(OutputLine::remote("pod-1", name, &line))
+        // As it is after a stay in the buffer.
+        written(KeptLine::from(OutputLine::remote("pod-1", task, &line)).line())
     }
 
     #[test]
     fn what_is_known_of_its_origin_stands_before_a_line() {
-        let first = Some((TaskId(3), Attempt::FIRST));
-        assert_eq!(remote(None, None), "[pod-1] hello\n");
-        assert_eq!(remote(first, None), "[pod-1 #3] hello\n");
-        assert_eq!(remote(first, Some("a::b")), "[pod-1 a::b #3] hello\n");
-        let second = Some((TaskId(3), Attempt(2)));
+        assert_eq!(remote(None), "[pod-1] hello\n");
+        let first = task(1, None);
+        assert_eq!(remote(Some(&first)), "[pod-1 a::b #3] hello\n");
+        let keyed = task(1, Some("BTC"));
+        assert_eq!(remote(Some(&keyed)), "[pod-1 a::b #3 \"BTC\"] hello\n");
+        let second = task(2, Some("a\nb"));
         assert_eq!(
-            remote(second, Some("a::b")),
-            "[pod-1 a::b #3 attempt 2] hello\n"
+            remote(Some(&second)),
+            "[pod-1 a::b #3 \"a\\nb\" attempt 2] hello\n"
         );
+        let here = |task| written(OutputLine::here(SlotId(1), task, Stream::Stderr, "hello"));
+        assert_eq!(here(None), "[slot 1] hello\n");
+        assert_eq!(here(Some(&keyed)), "[a::b #3 \"BTC\"] hello\n");
     }
 }

@@ -98,9 +98,14 @@ impl Reporting {
         }
     }
 
+    /// What holds the lines that are not written.
+    pub(crate) fn lines(&self) -> Gauge<KeptLine> {
+        self.output.gauge()
+    }
+
     pub(crate) fn written(&self) -> Written {
         Written {
-            lines: self.output.gauge(),
+            lines: self.lines(),
             events: self.events.gauge(),
         }
     }

@@ -90,6 +90,7 @@ fn results() -> (Results, Vec<u8>) {
         execution: execution(),
         epoch: 3,
         count: 2,
+        lines: 300,
     };
     let mut body = Vec::new();
     let output = |body: &mut Vec<u8>| {
@@ -157,12 +158,19 @@ fn printed() -> Printed {
         run: run(),
         worker: execution().worker,
         epoch: 3,
+        tasks: vec![PrintedTask {
+            task: TaskId(5),
+            attempt: Attempt(2),
+            name: "prices::clean".into(),
+            key: Some("BTC".into()),
+        }],
         lines: vec![PrintedLine {
-            task: Some((TaskId(5), Attempt(2))),
+            task: Some(0),
             error: true,
             text: "half of it is done".to_owned(),
         }],
         left_out: 7,
+        through: 300,
     }
 }
 

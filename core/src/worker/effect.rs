@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::envelope::PrintedTask;
 use crate::id::{Attempt, TaskId};
 use crate::queue::LeaseId;
 use crate::slot::{Frame, Running, SlotId, Stream};
@@ -29,8 +30,10 @@ pub enum Effect {
     Ack(LeaseId),
     /// Give a parcel back.
     Release(LeaseId),
-    /// A line that a task printed.
-    Output(SlotId, Option<(TaskId, Attempt)>, Stream, String),
+    /// A line that a slot printed, with its task where that is known.
+    Output(SlotId, Option<PrintedTask>, Stream, String),
+    /// Send the lines so far: what is published next tells how a task that may have printed them ended.
+    SendLines,
 }
 
 /// A message on its way.

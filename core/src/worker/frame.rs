@@ -115,7 +115,8 @@ pub fn timeout(entry: &[u8], head: &TaskHead, kinds: &[KindInfo]) -> Option<Dura
     timeout.filter(|timeout| *timeout < NEVER)
 }
 
-fn options(entry: &[u8], head: &TaskHead) -> EntryOptions {
+/// What the call of the task whose entry begins `entry` overrides.
+pub(super) fn options(entry: &[u8], head: &TaskHead) -> EntryOptions {
     if head.options == 0 {
         return EntryOptions::default();
     }

@@ -11,7 +11,8 @@ pub struct KeptLine {
     worker: Option<String>,
     slot: Option<SlotId>,
     task: Option<(TaskId, Attempt)>,
-    name: Option<&'static str>,
+    name: Option<Box<str>>,
+    key: Option<Box<str>>,
     stream: Stream,
     line: String,
 }
@@ -25,6 +26,7 @@ impl KeptLine {
             slot: None,
             task: None,
             name: None,
+            key: None,
             stream: Stream::Stderr,
             line: text,
         }
@@ -37,7 +39,8 @@ impl KeptLine {
             worker: self.worker.as_deref(),
             slot: self.slot,
             task: self.task,
-            name: self.name,
+            name: self.name.as_deref(),
+            key: self.key.as_deref(),
             stream: self.stream,
             line: &self.line,
         }
@@ -46,7 +49,10 @@ impl KeptLine {
     /// Bytes of memory that it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.line.capacity() + self.worker.as_ref().map_or(0, String::capacity)
+        let name = self.name.as_deref().map_or(0, str::len);
+        let key = self.key.as_deref().map_or(0, str::len);
+        let worker = self.worker.as_ref().map_or(0, String::capacity);
+        size_of::<Self>() + self.line.capacity() + worker + name + key
     }
 }
 
@@ -56,7 +62,8 @@ impl From<OutputLine<'_>> for KeptLine {
             worker: line.worker.map(ToOwned::to_owned),
             slot: line.slot,
             task: line.task,
-            name: line.name,
+            name: line.name.map(Into::into),
+            key: line.key.map(Into::into),
             stream: line.stream,
             line: line.line.to_owned(),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::envelope::PrintedLine;
+use crate::envelope::{PrintedLine, PrintedTask};
 use crate::id::{Attempt, TaskId};
 use crate::instant::after;
 use crate::slot::{OutputLimits, SlotId, Stream};
@@ -17,6 +17,10 @@ const GATHER: Duration = Duration::from_millis(250);
 const LINE_COST: usize = 32;
 /// Room for what a slot adds to a line that it cut.
 const MARK: usize = 64;
+/// Room for the name and the key of a task.
+const TASK_MOST: usize = 4 << 10;
+/// Among so many tasks that printed last a task is looked for, before it is named again.
+const RECENT: usize = 64;
 /// Bytes that are sent at once at most: what a message carries anywhere.
 const MOST: usize = 8 << 20;
 
@@ -33,8 +37,11 @@ pub struct OutputLine<'a> {
     pub slot: Option<SlotId>,
     /// The task and attempt, where the slot ran no other at that time.
     pub task: Option<(TaskId, Attempt)>,
-    /// The task's name, where a master says it of another worker's task.
-    pub name: Option<&'static str>,
+    /// That task's name, `crate::module::function`; there where `task` is.
+    pub name: Option<&'a str>,
+    /// The key that the call of that task was given by [`Call::key`](crate::task::Call::key), as it was given: up to 1,024
+    /// bytes, in which there may be line breaks and control characters.
+    pub key: Option<&'a str>,
     /// Standard output or standard error.
     pub stream: Stream,
     /// The line, without its end.
@@ -42,29 +49,68 @@ pub struct OutputLine<'a> {
 }
 
 impl<'a> OutputLine<'a> {
-    /// A line that came from another worker. `name` is its task's, if it is known.
+    /// A line of a slot of this process.
     #[must_use]
-    pub fn remote(worker: &'a str, name: Option<&'static str>, line: &'a PrintedLine) -> Self {
+    pub fn here(
+        slot: SlotId,
+        task: Option<&'a PrintedTask>,
+        stream: Stream,
+        line: &'a str,
+    ) -> Self {
         Self {
-            worker: Some(worker),
-            slot: None,
-            task: line.task,
-            name,
-            stream: if line.error {
-                Stream::Stderr
-            } else {
-                Stream::Stdout
-            },
-            line: &line.text,
+            worker: None,
+            slot: Some(slot),
+            stream,
+            ..Self::of(task, line)
         }
     }
+
+    /// A line that came from another worker.
+    #[must_use]
+    pub fn remote(worker: &'a str, task: Option<&'a PrintedTask>, line: &'a PrintedLine) -> Self {
+        Self {
+            worker: Some(worker),
+            stream: match line.error {
+                true => Stream::Stderr,
+                false => Stream::Stdout,
+            },
+            ..Self::of(task, &line.text)
+        }
+    }
+
+    fn of(task: Option<&'a PrintedTask>, line: &'a str) -> Self {
+        Self {
+            worker: None,
+            slot: None,
+            task: task.map(|task| (task.task, task.attempt)),
+            name: task.map(|task| &*task.name),
+            key: task.and_then(|task| task.key.as_deref()),
+            stream: Stream::Stdout,
+            line,
+        }
+    }
+}
+
+/// Lines that are sent together.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Batch {
+    /// The tasks that printed them.
+    pub(super) tasks: Vec<PrintedTask>,
+    pub(super) lines: Vec<PrintedLine>,
+    /// How many were left out before them.
+    pub(super) left_out: u64,
+    /// How many lines there were with them, from the first on.
+    pub(super) through: u64,
 }
 
 /// Lines that wait to be sent.
 #[derive(Debug)]
 pub(super) struct Printed {
+    tasks: Vec<PrintedTask>,
     lines: Vec<PrintedLine>,
     left_out: u64,
+    /// All lines so far.
+    through: u64,
     due: Option<Instant>,
     budget: usize,
     /// Bytes of text that may be sent in a second. What is beyond stays in the worker's own output.
@@ -81,10 +127,13 @@ impl Printed {
         let rate = usize::try_from(limits.forwarded).unwrap_or(usize::MAX);
         let line = limits.line.saturating_add(MARK).min(MOST / 2);
         // One line passes however low the rate is.
-        let burst = rate.saturating_mul(4).max(line + LINE_COST).min(MOST);
+        let least = line + LINE_COST + TASK_MOST;
+        let burst = rate.saturating_mul(4).max(least).min(MOST);
         Self {
+            tasks: Vec::new(),
             lines: Vec::new(),
             left_out: 0,
+            through: 0,
             due: None,
             budget: burst,
             rate,
@@ -95,19 +144,35 @@ impl Printed {
     }
 
     /// Adds a line, or counts it as left out when more was printed than may be sent.
-    pub(super) fn push(&mut self, now: Instant, line: OutputLine<'_>) {
+    pub(super) fn push(
+        &mut self,
+        now: Instant,
+        task: Option<&PrintedTask>,
+        stream: Stream,
+        line: &str,
+    ) {
         self.refill(now);
         self.due.get_or_insert(after(now, GATHER));
-        let text = shortened(line.line, self.line);
-        let cost = text.len() + LINE_COST;
+        self.through += 1;
+        let text = shortened(line, self.line);
+        // Each slot is at one task, so its place is near the end.
+        let known = task.and_then(|task| {
+            let mut recent = self.tasks.iter().enumerate().rev().take(RECENT);
+            let same = recent.find(|(_, known)| *known == task);
+            same.map(|(place, _)| place)
+        });
+        let new = task.filter(|_| known.is_none());
+        let cost = text.len() + LINE_COST + new.map_or(0, task_cost);
         if cost > self.budget {
             self.left_out += 1;
             return;
         }
         self.budget -= cost;
+        let place = known.or(new.map(|_| self.tasks.len()));
+        self.tasks.extend(new.cloned());
         self.lines.push(PrintedLine {
-            task: line.task,
-            error: line.stream == Stream::Stderr,
+            task: place.and_then(|place| u32::try_from(place).ok()),
+            error: stream == Stream::Stderr,
             text: text.to_owned(),
         });
     }
@@ -117,18 +182,20 @@ impl Printed {
         self.due
     }
 
-    /// The lines that were gathered, and how many were left out, when they are due or `all` is asked for.
-    pub(super) fn take(&mut self, now: Instant, all: bool) -> Option<(Vec<PrintedLine>, u64)> {
+    /// The lines that were gathered, when they are due or `all` is asked for.
+    pub(super) fn take(&mut self, now: Instant, all: bool) -> Option<Batch> {
         let due = self.due.filter(|due| all || now >= *due)?;
         debug_assert!(
             due <= after(now, GATHER),
             "lines are gathered for a moment only"
         );
         self.due = None;
-        Some((
-            std::mem::take(&mut self.lines),
-            std::mem::take(&mut self.left_out),
-        ))
+        Some(Batch {
+            tasks: std::mem::take(&mut self.tasks),
+            lines: std::mem::take(&mut self.lines),
+            left_out: std::mem::take(&mut self.left_out),
+            through: self.through,
+        })
     }
 
     fn refill(&mut self, now: Instant) {
@@ -140,6 +207,11 @@ impl Printed {
             self.budget = self.burst.min(self.budget.saturating_add(more));
         }
     }
+}
+
+/// What the name and the key of a task cost.
+fn task_cost(task: &PrintedTask) -> usize {
+    LINE_COST + task.name.len() + task.key.as_deref().map_or(0, str::len)
 }
 
 /// A line as it is sent: its beginning, if it is very long.
@@ -154,14 +226,12 @@ mod tests {
     const LINE: usize = 8 << 10;
     const BURST: usize = 256 << 10;
 
-    fn line(text: &str) -> OutputLine<'_> {
-        OutputLine {
-            worker: None,
-            slot: Some(SlotId(0)),
-            task: None,
-            name: None,
-            stream: Stream::Stdout,
-            line: text,
+    fn task(number: u64) -> PrintedTask {
+        PrintedTask {
+            task: TaskId(number),
+            attempt: Attempt::FIRST,
+            name: "prices::clean".into(),
+            key: Some("BTC".into()),
         }
     }
 
@@ -176,22 +246,44 @@ mod tests {
             },
         );
         assert_eq!(printed.due(), None);
-        printed.push(now, line("one"));
-        printed.push(now, line("two"));
+        printed.push(now, None, Stream::Stdout, "one");
+        printed.push(now, None, Stream::Stdout, "two");
         assert_eq!(printed.due(), Some(now + GATHER));
         assert_eq!(printed.take(now, false), None);
-        let (lines, left_out) = printed.take(now + GATHER, false).unwrap();
-        assert_eq!((lines.len(), left_out), (2, 0));
+        let batch = printed.take(now + GATHER, false).unwrap();
+        assert_eq!(
+            (batch.lines.len(), batch.left_out, batch.through),
+            (2, 0, 2)
+        );
         let long = "x".repeat(LINE + 100);
         for _ in 0..100 {
-            printed.push(now, line(&long));
+            printed.push(now, None, Stream::Stdout, &long);
         }
-        let (lines, left_out) = printed.take(now, true).unwrap();
-        assert!(lines.len() < BURST / LINE && lines[0].text.len() == LINE);
-        assert_eq!(lines.len() as u64 + left_out, 100);
+        let batch = printed.take(now, true).unwrap();
+        let lines = batch.lines.len();
+        assert!(lines < BURST / LINE && batch.lines[0].text.len() == LINE);
+        assert_eq!(lines as u64 + batch.left_out, 100);
+        assert_eq!(batch.through, 102, "those left out are counted too");
         let later = now + Duration::from_secs(10);
-        printed.push(later, line("again"));
-        assert_eq!(printed.take(later, true).unwrap().0.len(), 1);
+        printed.push(later, None, Stream::Stdout, "again");
+        assert_eq!(printed.take(later, true).unwrap().lines.len(), 1);
+    }
+
+    #[test]
+    fn each_batch_names_its_tasks_once() {
+        let now = Instant::now();
+        let mut printed = Printed::new(now, OutputLimits::default());
+        let (one, two) = (task(1), task(2));
+        for task in [Some(&one), Some(&two), None, Some(&one)] {
+            printed.push(now, task, Stream::Stderr, "x");
+        }
+        let batch = printed.take(now, true).unwrap();
+        assert_eq!(batch.tasks, [one.clone(), two]);
+        let places: Vec<_> = batch.lines.iter().map(|line| line.task).collect();
+        assert_eq!(places, [Some(0), Some(1), None, Some(0)]);
+        printed.push(now, Some(&one), Stream::Stderr, "x");
+        let batch = printed.take(now, true).unwrap();
+        assert_eq!((batch.tasks, batch.lines[0].task), (vec![one], Some(0)));
     }
 
     #[test]

@@ -31,7 +31,7 @@ use super::conduct::{Conduct, Left, Patience};
 use super::effect::{Effect, Probe, Receipt};
 use super::foreign::Foreign;
 use super::keeper::{Keeper, News};
-use super::printed::{OutputSink, Printed};
+use super::printed::{Batch, OutputSink, Printed};
 use super::pull::{LAST_PULL, Pull, listen, pulled};
 use super::state::{Lookup, Settings, State};
 
@@ -313,7 +313,8 @@ impl RunningWorker {
         }
         self.leave_if_unfit();
         self.carry_out(now);
-        self.send_printed(now);
+        let last = self.left.is_some() && self.state.is_empty();
+        self.send_lines(now, last);
         self.check_queues(now)
     }
 
@@ -349,8 +350,8 @@ impl RunningWorker {
         self.heartbeat = after(now, self.heartbeat_every);
         let alive = self.state.alive().message(&self.worker.settings.seal);
         self.results.push(alive, None);
-        for (task, name, since) in self.state.long_running(now, LONG) {
-            info!(%task, "still processing {name} {task}, {} s", since.as_secs());
+        for (task, since) in self.state.long_running(now, LONG) {
+            info!("still processing {task}, {} s", since.as_secs());
         }
     }
 
@@ -398,10 +399,15 @@ impl RunningWorker {
         (remote && needed).then(|| after(Instant::now(), LAST_PULL))
     }
 
-    /// Sends what tasks printed, when it is time.
-    fn send_printed(&mut self, now: Instant) {
-        let last = self.left.is_some() && self.state.is_empty();
-        let Some((lines, left_out)) = self.printed.take(now, last) else {
+    /// Sends what tasks printed, when it is time or `all` is asked for.
+    fn send_lines(&mut self, now: Instant, all: bool) {
+        let Some(Batch {
+            tasks,
+            lines,
+            left_out,
+            through,
+        }) = self.printed.take(now, all)
+        else {
             return;
         };
         let settings = &self.worker.settings;
@@ -409,8 +415,10 @@ impl RunningWorker {
             run: settings.run.clone(),
             worker: settings.worker,
             epoch: self.state.epoch(),
+            tasks,
             lines,
             left_out,
+            through,
         };
         self.results.push(printed.message(&settings.seal), None);
     }

@@ -8,6 +8,7 @@ mod births;
 mod fill;
 mod intake;
 mod leave;
+mod lines;
 mod lost;
 mod overdue;
 mod replay;
@@ -19,7 +20,6 @@ mod tests;
 mod tick;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -28,6 +28,7 @@ use crate::envelope::entry::task_head;
 use crate::envelope::{Alive, Control, Seal, TaskRun};
 use crate::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
 use crate::instant::after;
+use crate::key::ShownKey;
 use crate::outcome::Failure;
 use crate::queue::LeaseId;
 use crate::slot::SlotId;
@@ -38,6 +39,7 @@ use self::slots::SlotState;
 use super::appetite::Appetite;
 use super::effect::{Effect, Outgoing, Receipt, Topic};
 use super::estimate::Estimates;
+use super::frame::options;
 use super::held::{Chunk, Held};
 use super::replay::Stored;
 use super::retired::RetiredSet;
@@ -100,6 +102,8 @@ pub struct State {
     /// Those that need not wait any more.
     resumed: Vec<Arrival>,
     broken: Option<Failure>,
+    /// Lines that slots printed.
+    lines: u64,
     effects: Vec<Effect>,
 }
 
@@ -132,6 +136,7 @@ impl State {
             deferred: Vec::new(),
             resumed: Vec::new(),
             broken: None,
+            lines: 0,
             effects: Vec::new(),
         }
     }
@@ -175,9 +180,9 @@ impl State {
         running
     }
 
-    /// The tasks that run for `least` or longer, each with its name and for how long.
+    /// The tasks that run for `least` or longer, each as people call it and for how long.
     #[must_use]
-    pub fn long_running(&self, now: Instant, least: Duration) -> Vec<(TaskId, Arc<str>, Duration)> {
+    pub fn long_running(&self, now: Instant, least: Duration) -> Vec<(String, Duration)> {
         let mut long = Vec::new();
         for frame in self.slots.iter().filter_map(|slot| slot.frames.front()) {
             let Some(since) = frame.since.filter(|since| now >= after(*since, least)) else {
@@ -187,7 +192,10 @@ impl State {
             if let (Some(held), Ok(Some(head))) = (held, task_head(&frame.entries))
                 && let Some(kind) = held.kinds.get(usize::from(head.kind))
             {
-                long.push((head.task, kind.name.clone(), now - since));
+                let (name, task) = (&kind.name, head.task);
+                let key = options(&frame.entries, &head).key;
+                let key = key.map_or_else(String::new, |key| format!(" (key {})", ShownKey(&key)));
+                long.push((format!("{name} {task}{key}"), now - since));
             }
         }
         long

@@ -49,6 +49,8 @@ impl RunningDispatch {
 
     /// Every pending future says why, and nothing is left running for nobody.
     pub(super) fn break_pool(&mut self, reason: &str) {
+        // What failed before has its own reason.
+        self.judge_all_failures(Instant::now());
         self.inbox.close(Closed::Broken(reason.into()));
         self.state.break_pool(reason);
     }
@@ -144,8 +146,10 @@ impl RunningDispatch {
             run: self.state.run().clone(),
             worker: WorkerId(0),
             epoch: self.epoch,
+            tasks: Vec::new(),
             lines: Vec::new(),
             left_out: 0,
+            through: 0,
         };
         let said = self.queues.results.put(vec![nothing.message(&self.seal)]);
         // The right to publish there may be missing. Then the pull is answered when its time is over.

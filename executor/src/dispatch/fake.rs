@@ -48,6 +48,7 @@ pub(super) fn idle(
         fleet: FleetHandle { orders, events },
         control_pause: Duration::from_secs(1),
         printed: None,
+        lines: None,
         measured: Arc::new(Measured::new(0)),
         payloads: Payloads::default(),
         results_outlive: false,

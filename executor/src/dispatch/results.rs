@@ -1,12 +1,16 @@
 //! What comes on the results queue: pulled, read, handed to the state, acknowledged.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use podpool_core::envelope::Message;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, begin};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
+
+use crate::outlet::Gauge;
 
 use super::{Pull, RunningDispatch};
 
@@ -84,7 +88,11 @@ impl RunningDispatch {
         }
         match message {
             Ok(Message::Results(results, entries)) => {
-                self.state.on_results(now, &results, &entries)
+                // The worker of this process puts its lines into the buffer before it says how a task ended.
+                let lines = self.printed.as_ref().map_or(0, |_| results.lines);
+                for failed in self.state.on_results(&results, &entries) {
+                    self.after_lines.add(now, failed, lines);
+                }
             }
             Ok(Message::Started(started)) => self.state.on_started(now, &started),
             Ok(Message::Alive(alive)) => self.state.on_alive(now, alive),
@@ -101,6 +109,27 @@ impl RunningDispatch {
         }
     }
 
+    /// Hands those failures to the state whose lines are shown.
+    pub(super) fn judge_failures(&mut self, now: Instant) {
+        if self.after_lines.is_empty() {
+            return;
+        }
+        let position = self.lines.as_ref().map(Gauge::position);
+        for failed in self.after_lines.ready(now, position.unwrap_or_default()) {
+            self.state.on_failed(now, &failed);
+        }
+        if self.lines_taken.is_none() && self.after_lines.waits_for_taking() {
+            self.lines_taken = self.lines.as_ref().map(Gauge::emptied);
+        }
+    }
+
+    /// Hands all failures to the state.
+    pub(super) fn judge_all_failures(&mut self, now: Instant) {
+        for failed in self.after_lines.give_up() {
+            self.state.on_failed(now, &failed);
+        }
+    }
+
     /// Whoever put it there proved nothing: it names no task.
     pub(super) fn drop_message(&mut self, problem: &str) {
         self.dropped += 1;
@@ -110,6 +139,16 @@ impl RunningDispatch {
             "a message on the results' queue was dropped"
         );
     }
+}
+
+/// Waits for what is told once.
+pub(super) async fn told(teller: &mut Option<oneshot::Receiver<()>>) {
+    match teller {
+        // Whoever tells may have gone: then there is nothing to wait for.
+        Some(telling) => drop(telling.await),
+        None => pending().await,
+    }
+    *teller = None;
 }
 
 pub(super) fn pull(queue: Arc<dyn Queue>, outlives: bool) -> Pull {
@@ -133,4 +172,153 @@ pub(super) async fn acknowledge(queue: Arc<dyn Queue>, leases: Vec<LeaseId>) {
 /// Results that cannot be given back come again when their leases end.
 pub(super) async fn give_back(queue: Arc<dyn Queue>, leases: Vec<LeaseId>) {
     timeout(ANSWER, queue.release(&leases)).await.ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Mutex;
+    use std::sync::OnceLock;
+
+    use podpool_core::envelope::entry::put_failed;
+    use podpool_core::envelope::{Printed, PrintedLine, Results, Seal};
+    use podpool_core::fleet::FleetEvent;
+    use podpool_core::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
+    use podpool_core::outcome::{Cause, Failure};
+    use podpool_core::queue::memory::MemoryQueue;
+    use podpool_core::task::{Body, TaskOptions, TaskSpec};
+    use podpool_core::worker::Queues;
+    use tokio::sync::oneshot;
+
+    use super::super::fake::idle;
+    use super::*;
+    use crate::future::{Cell, CellGuard};
+    use crate::lock::lock;
+    use crate::mailbox::{Command, Mailbox, ShutdownBehavior, Submission};
+
+    static TASK: TaskSpec = TaskSpec {
+        name: "tests::task",
+        version: None,
+        file: file!(),
+        line: line!(),
+        options: TaskOptions::DEFAULT,
+        body: Body::Sync(|_, _, _| Ok(())),
+        shape: || Ok(podpool_core::shape::Shape(String::new())),
+        traced: OnceLock::new(),
+        index: OnceLock::new(),
+    };
+    const WORKER: WorkerId = WorkerId(7);
+    const BOUND: Duration = Duration::from_secs(60);
+
+    fn run() -> RunId {
+        RunId::new("test").unwrap()
+    }
+
+    /// A worker says that a task failed, and that so many lines had been printed by then.
+    fn failed(task: u64, lines: u64) -> bytes::Bytes {
+        let mut body = Vec::new();
+        let failure = Failure::new(Cause::Failed, "as the test wants it");
+        put_failed(
+            &mut body,
+            TaskId(task),
+            Attempt::FIRST,
+            Duration::ZERO,
+            &failure,
+        );
+        let results = Results {
+            run: run(),
+            execution: ExecutionId {
+                worker: WORKER,
+                number: 0,
+            },
+            epoch: 1,
+            count: 1,
+            lines,
+        };
+        results.message(&body, &Seal::Unsealed)
+    }
+
+    /// The last of so many lines of a worker.
+    fn line(text: &str, through: u64) -> bytes::Bytes {
+        let printed = Printed {
+            run: run(),
+            worker: WORKER,
+            epoch: 1,
+            tasks: Vec::new(),
+            lines: vec![PrintedLine {
+                task: None,
+                error: true,
+                text: text.to_owned(),
+            }],
+            left_out: 0,
+            through,
+        };
+        printed.message(&Seal::Unsealed)
+    }
+
+    /// A task that a worker has.
+    async fn taken(mailbox: &Mailbox, tasks: &dyn Queue) -> Arc<Cell> {
+        TASK.index.get_or_init(|| 0);
+        let cell = Arc::new(Cell::new(&TASK));
+        mailbox.submit(Submission {
+            cell: CellGuard::new(cell.clone()),
+            spec: &TASK,
+            arguments: vec![1].into(),
+            options: None,
+        });
+        assert_eq!(tasks.take(1, BOUND).await.unwrap().len(), 1);
+        cell
+    }
+
+    async fn end(cell: &Cell) {
+        let settled = poll_fn(|cx| cell.poll(cx.waker()));
+        let settled = timeout(BOUND, settled).await.expect("the task's end");
+        assert!(settled.is_err(), "it failed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_comes_after_the_lines_before_it_whatever_their_order_in_the_queue() {
+        let queue = |name: &str| Arc::new(MemoryQueue::local(name)) as Arc<dyn Queue>;
+        let queues = Queues {
+            tasks: queue("tasks"),
+            results: queue("results"),
+            control: queue("control"),
+        };
+        let (tasks, results) = (queues.tasks.clone(), queues.results.clone());
+        let (mailbox, fleet, _orders, mut dispatch) = idle(queues);
+        let shown = Arc::<Mutex<Vec<String>>>::default();
+        let keep = shown.clone();
+        dispatch.printed = Some(Arc::new(move |line| {
+            lock(&keep).push(line.line.to_owned());
+        }));
+        let master = async {
+            let cell = taken(&mailbox, &*tasks).await;
+            results.put(vec![failed(0, 2)]).await;
+            sleep(Duration::from_millis(500)).await;
+            assert!(!cell.is_settled(), "its lines have not come");
+            results.put(vec![line("panicked", 2)]).await;
+            end(&cell).await;
+            assert_eq!(*lock(&shown), ["panicked"]);
+            let cell = taken(&mailbox, &*tasks).await;
+            let began = Instant::now();
+            results.put(vec![failed(1, 2)]).await;
+            end(&cell).await;
+            assert_eq!(began.elapsed(), Duration::ZERO, "nothing new was printed");
+            let cell = taken(&mailbox, &*tasks).await;
+            results.put(vec![failed(2, 3)]).await;
+            end(&cell).await;
+            let waited = began.elapsed();
+            assert!(
+                waited <= Duration::from_secs(1),
+                "a line is lost: {waited:?}"
+            );
+            let (done, ended) = oneshot::channel();
+            let behavior = ShutdownBehavior::WaitForTasks;
+            mailbox.command(Command::Shutdown { behavior, done });
+            let leftovers = Vec::new();
+            fleet.send(FleetEvent::Ended { leftovers }).unwrap();
+            assert_eq!(ended.await.unwrap(), Ok(()));
+        };
+        tokio::join!(dispatch.run(), master);
+    }
 }

@@ -346,7 +346,11 @@ impl World {
     fn tell_master(&mut self, message: Bytes) {
         let now = self.now;
         match Message::read(message, &Seal::Unsealed).unwrap() {
-            Message::Results(results, entries) => self.master.on_results(now, &results, &entries),
+            Message::Results(results, entries) => {
+                for failed in self.master.on_results(&results, &entries) {
+                    self.master.on_failed(now, &failed);
+                }
+            }
             Message::Started(started) => self.master.on_started(now, &started),
             Message::Alive(alive) => self.master.on_alive(now, alive),
             other => panic!("{other:?}"),
@@ -507,7 +511,7 @@ impl World {
                 assert!(worker.leases.remove(&lease), "released twice, or lost");
                 self.queue.expire(&lease);
             }
-            Effect::Output(..) => {}
+            Effect::Output(..) | Effect::SendLines => {}
         }
     }
 

@@ -34,6 +34,7 @@ use crate::mailbox::Submission;
 use crate::measured::Measured;
 
 use self::builds::Builds;
+pub(crate) use self::judge::Failed;
 use super::notices::Retries;
 use super::outbox::Outbox;
 use super::parcels::Parcels;
@@ -369,13 +370,9 @@ impl State {
         self.workers.get(&id)?.name.as_ref()
     }
 
-    /// The name of a task that has not ended, for people.
-    pub(crate) fn task_name(&mut self, id: TaskId) -> Option<&'static str> {
-        Some(self.table.get_mut(id)?.spec.name)
-    }
-
-    /// Results of an execution.
-    pub(crate) fn on_results(&mut self, now: Instant, results: &Results, entries: &Bytes) {
+    /// Results of an execution. The failures among them are for [`on_failed`](Self::on_failed), when they may be told.
+    pub(crate) fn on_results(&mut self, results: &Results, entries: &Bytes) -> Vec<Failed> {
+        let mut failures = Vec::new();
         let copy = results.count > 1;
         let mut at = 0;
         let outcome = loop {
@@ -392,13 +389,13 @@ impl State {
                             outcome: Err(failure),
                             ..
                         })) => {
-                            let (execution, elapsed) = (results.execution, head.elapsed);
-                            let report = judge::Report {
-                                execution,
-                                elapsed,
+                            failures.push(Failed {
+                                task: head.task,
+                                attempt: head.attempt,
+                                execution: results.execution,
+                                elapsed: head.elapsed,
                                 failure,
-                            };
-                            self.on_failed(now, head.task, head.attempt, &report);
+                            });
                         }
                         Ok(_) => {}
                         Err(error) => break Err(error),
@@ -412,6 +409,7 @@ impl State {
         if let Err(error) = outcome {
             warn!(%error, execution = %results.execution, "the rest of a result message was dropped");
         }
+        failures
     }
 
     /// `Done` of any attempt ends a task.

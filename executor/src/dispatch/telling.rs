@@ -42,6 +42,7 @@ impl RunningDispatch {
 
     /// Shows the lines that tasks printed elsewhere.
     pub(super) fn show(&mut self, printed: &Printed) {
+        self.after_lines.came(printed.worker, printed.through);
         let Some(sink) = &self.printed else {
             return;
         };
@@ -60,7 +61,8 @@ impl RunningDispatch {
             sink(OutputLine::remote(&name, None, &line));
         }
         for line in &printed.lines {
-            let task = line.task.and_then(|(task, _)| self.state.task_name(task));
+            let task = line.task.and_then(|place| usize::try_from(place).ok());
+            let task = task.and_then(|place| printed.tasks.get(place));
             sink(OutputLine::remote(&name, task, line));
         }
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use podpool_core::id::TaskId;
+use podpool_core::key::ShownKey;
 use podpool_core::outcome::Cause;
 
 use super::AttemptReport;
@@ -116,7 +117,7 @@ impl fmt::Display for Subject {
             write!(f, " {}", self.id)?;
         }
         match &self.key {
-            Some(key) => write!(f, " (key {key:?})"),
+            Some(key) => write!(f, " (key {})", ShownKey(key)),
             None => Ok(()),
         }
     }

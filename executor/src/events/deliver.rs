@@ -29,6 +29,8 @@ pub(super) struct Deliver {
     spans: HashMap<u64, Span>,
     /// Standard error.
     errors: Box<dyn Write + Send>,
+    /// Lines of tasks were waited for in vain.
+    behind: bool,
     origin: Origin,
 }
 
@@ -73,6 +75,7 @@ impl Deliver {
             target,
             spans: HashMap::new(),
             errors,
+            behind: false,
             origin: Origin::here(),
         }
     }
@@ -123,8 +126,19 @@ impl Deliver {
         }
     }
 
+    /// Waits a moment for the lines of tasks that came before. Who does not take them is not waited for again until all are
+    /// taken.
+    fn after_lines(&mut self) {
+        if let Some(lines) = self.target.lines.get()
+            && !(self.behind && lines.backlog().waiting > 0)
+        {
+            self.behind = !lines.wait_until(Instant::now() + AFTER_LINES);
+        }
+    }
+
     /// Gives a notice to whoever hears it, the subscriber apart.
     fn tell(&mut self, text: &str) {
+        self.after_lines();
         match self.target.notices.clone() {
             Notices::Auto if subscriber_here().is_some() || logs() => {}
             Notices::Off => {}
@@ -133,11 +147,7 @@ impl Deliver {
         }
     }
 
-    /// After the lines of tasks that came before, unless nobody reads those.
     fn write(&mut self, text: &str) {
-        if let Some(lines) = self.target.lines.get() {
-            lines.wait_until(Instant::now() + AFTER_LINES);
-        }
         // A closed terminal must not end the pool.
         writeln!(self.errors, "podpool: {text}").ok();
     }

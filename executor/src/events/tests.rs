@@ -316,7 +316,7 @@ fn written(notices: Notices, subscriber: Option<Text>) -> Vec<String> {
             with_default(subscriber.with_ansi(false).finish(), build)
         }
     };
-    events.write_notices_after(lines.gauge());
+    events.say_notices_after(lines.gauge());
     lines.push_always(0, KeptLine::notice("a task's line".to_owned()));
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -380,7 +380,7 @@ fn a_notice_does_not_wait_long_for_lines_that_nobody_reads() {
     let lines = Outlet::new("stuck", 1 << 20, gap, Stuck(never));
     let errors = Text::default();
     let events = Events::with_errors(Notices::Auto, Box::new(errors.clone()));
-    events.write_notices_after(lines.gauge());
+    events.say_notices_after(lines.gauge());
     lines.push_always(0, KeptLine::notice("a task's line".to_owned()));
     events.notice("lines are lost".to_owned());
     assert!(events.gauge().wait_until(Instant::now() + LIMIT));

@@ -120,6 +120,7 @@ fn results(payloads: &[Vec<u8>]) -> Bytes {
         execution,
         epoch: 1,
         count: u32::try_from(payloads.len()).unwrap(),
+        lines: 0,
     };
     results.message(&body, &KEY)
 }

@@ -129,6 +129,7 @@ fn result(run: &RunId, seal: &Seal) -> Bytes {
         execution,
         epoch: EPOCH,
         count: 1,
+        lines: 0,
     };
     results.message(&entries, seal)
 }

@@ -71,6 +71,7 @@ fn results_of(sizes: &[usize], seal: &Seal) -> Bytes {
         execution,
         epoch: 1,
         count: u32::try_from(sizes.len()).unwrap(),
+        lines: 0,
     };
     results.message(&body, seal)
 }

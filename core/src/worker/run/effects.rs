@@ -66,19 +66,12 @@ impl RunningWorker {
             Effect::Ack(lease) => acks.push(lease),
             Effect::Release(lease) => releases.push(lease),
             Effect::Output(slot, task, stream, line) => {
-                let line = OutputLine {
-                    worker: None,
-                    slot: Some(slot),
-                    task,
-                    name: None,
-                    stream,
-                    line: &line,
-                };
-                (self.worker.output)(line);
+                (self.worker.output)(OutputLine::here(slot, task.as_ref(), stream, &line));
                 if self.worker.conduct.forward_output {
-                    self.printed.push(now, line);
+                    self.printed.push(now, task.as_ref(), stream, &line);
                 }
             }
+            Effect::SendLines => self.send_lines(now, true),
         }
     }
 

@@ -16,8 +16,9 @@ use crate::outcome::{Cause, Failure};
 use crate::queue::memory::MemoryQueue;
 use crate::queue::{Delivery, LeaseId, QueueError, QueueLimits};
 use crate::shape::Fingerprint;
-use crate::slot::{Program, Setup};
+use crate::slot::{Program, Setup, Stream};
 use crate::task::Place;
+use crate::worker::effect::{Outgoing, Topic};
 use crate::worker::frame::KindInfo;
 
 const KEY: Seal = Seal::Keyed([7; 32]);
@@ -392,4 +393,47 @@ async fn a_worker_whose_greeting_was_stored_stays_until_it_is_idle() {
     let (left, took) = leaves(queues(), conduct).await;
     assert_eq!(left, Left::Idle);
     assert!(took >= Duration::from_secs(300), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_that_a_failure_must_follow_are_stored_before_it() {
+    let queues = queues();
+    let mut worker = worker(queues.clone());
+    worker.conduct.forward_output = true;
+    let (news, keepers_news) = mpsc::unbounded_channel();
+    let keeper = Keeper::start_patiently(&queues.tasks, &news).await.unwrap();
+    let (_keep, orders) = mpsc::unbounded_channel();
+    let mut running = RunningWorker::new(worker, keeper, keepers_news, orders);
+    let results = envelope::Results {
+        run: run(),
+        execution: ExecutionId {
+            worker: WorkerId(1),
+            number: 0,
+        },
+        epoch: 0,
+        count: 0,
+        lines: 1,
+    };
+    let line = "panicked".to_owned();
+    for effect in [
+        Effect::Output(SlotId(0), None, Stream::Stderr, line),
+        Effect::SendLines,
+        Effect::Publish(Outgoing {
+            to: Topic::Results,
+            message: results.message(&[], &KEY),
+            receipt: None,
+        }),
+    ] {
+        running.effect(Instant::now(), effect, &mut Vec::new(), &mut Vec::new());
+    }
+    let stored = timeout(LEASE, running.results.next()).await;
+    stored.expect("they are stored");
+    let taken = queues.results.take(10, Duration::ZERO).await.unwrap();
+    let mut taken = taken.into_iter();
+    let mut next = || Message::read(taken.next().unwrap().body, &KEY).unwrap();
+    let Message::Printed(printed) = next() else {
+        panic!("no lines");
+    };
+    assert_eq!((&*printed.lines[0].text, printed.through), ("panicked", 1));
+    assert!(matches!(next(), Message::Results(..)));
 }

@@ -382,6 +382,8 @@ impl State {
             self.publish_message(execution, entries, count);
             return;
         }
+        // A result that is too large is a failure.
+        self.effects.push(Effect::SendLines);
         for (part, tasks) in split_results(entries.entries(), most) {
             self.publish_message(execution, part, tasks);
         }
@@ -393,6 +395,7 @@ impl State {
             execution: self.execution_id(execution),
             epoch: self.epoch,
             count,
+            lines: self.lines,
         };
         let message = results.close(entries, &self.settings.seal);
         self.publish(

@@ -10,7 +10,7 @@ use crate::envelope::entry::{self, TaskHead, next_result, result_head, task_head
 use crate::envelope::{Body, TaskRun};
 use crate::id::{Attempt, TaskId};
 use crate::outcome::{Cause, Exit, Failure, Ran};
-use crate::slot::{EXIT_SHORTAGE, OutOfMemory, Running, SlotEvent, SlotId, StartError, Stream};
+use crate::slot::{EXIT_SHORTAGE, OutOfMemory, Running, SlotEvent, SlotId, StartError};
 
 use super::super::effect::{Effect, Probe};
 use super::State;
@@ -141,14 +141,6 @@ impl State {
         }
     }
 
-    fn on_output(&mut self, id: SlotId, stream: Stream, line: String) {
-        let task = self.slot_mut(id).and_then(|slot| {
-            slot.printed = Some(slot.executions);
-            sole_task(slot)
-        });
-        self.effects.push(Effect::Output(id, task, stream, line));
-    }
-
     fn on_results(
         &mut self,
         now: Instant,
@@ -218,7 +210,7 @@ impl State {
             let tail = tail.unwrap_or_default();
             let peak = probe.peak_rss(id);
             let completed = complete(&entries.into_entries(), stopped, &tail, peak);
-            self.publish_results(execution, completed, count);
+            self.publish_failures(execution, completed, count);
         }
         self.recycle(at, now);
     }
@@ -344,7 +336,7 @@ impl State {
         let mut report = Body::default();
         let (task, attempt) = (head.task, head.attempt);
         entry::put_failed(report.entries_mut(), task, attempt, elapsed, &failure);
-        self.publish_results(frame.execution, report, 1);
+        self.publish_failures(frame.execution, report, 1);
     }
 
     /// Remembers the attempt that will run alone. One that was forgotten only waits for the other slots to end.
@@ -385,17 +377,6 @@ fn stillbirth(id: SlotId, failure: &Failure) -> Stillbirth {
         (Cause::TimedOut, _) => Stillbirth::Late,
         _ => Stillbirth::Refused,
     }
-}
-
-/// The task that a slot's output belongs to: the only one that it has.
-fn sole_task(slot: &SlotState) -> Option<(TaskId, Attempt)> {
-    let sole = slot.frames.len() == 1;
-    let frame = slot
-        .frames
-        .front()
-        .filter(|frame| sole && frame.count == 1)?;
-    let head = task_head(&frame.entries).ok().flatten()?;
-    Some((head.task, head.attempt))
 }
 
 /// What ran in the slot's first frame when it died, if that is known. A frame that never reached the slot has

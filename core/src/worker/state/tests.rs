@@ -18,7 +18,7 @@ use crate::envelope::{EntryOptions, Kind, Message, Parcel, Retired, RunState};
 use crate::id::{Attempt, TaskId};
 use crate::outcome::{Cause, Exit};
 use crate::shape::Fingerprint;
-use crate::slot::{Frame, OutOfMemory, Running, SlotEvent};
+use crate::slot::{Frame, OutOfMemory, Running, SlotEvent, Stream};
 use crate::worker::effect::Probe;
 use crate::worker::frame::KindInfo;
 
@@ -190,7 +190,7 @@ impl Bed {
             }
             Effect::Ack(lease) => self.acks.push(lease.to_string()),
             Effect::Release(lease) => self.releases.push(lease.to_string()),
-            Effect::Output(..) => {}
+            Effect::Output(..) | Effect::SendLines => {}
         }
     }
 
@@ -853,4 +853,50 @@ async fn what_waits_behind_a_task_that_ran_alone_goes_on_with_its_end() {
     bed.confirm();
     assert_eq!(bed.acks, ["a"]);
     assert_eq!(bed.frames[&S0].len(), 1, "nothing else wakes the worker");
+}
+
+#[test]
+fn a_line_bears_the_name_and_the_key_of_its_task_and_goes_before_its_failure() {
+    let mut bed = bed(1);
+    let options = codec::encode(&EntryOptions {
+        key: Some("BTC".into()),
+        timeout: None,
+    })
+    .unwrap();
+    let mut body = Vec::new();
+    put_task(&mut body, TaskId(7), Attempt::FIRST, 0, &options, &[]).unwrap();
+    bed.take_in("a", "fast", 1, body.into(), false);
+    bed.settle();
+    let line = SlotEvent::Output {
+        stream: Stream::Stderr,
+        line: "thread panicked".to_owned(),
+    };
+    bed.state.on_slot(bed.now, S0, line, &bed.script);
+    let frame = bed.frames[&S0][0].number;
+    let mut entries = Vec::new();
+    let failure = Failure::new(Cause::Panicked, "oh");
+    put_failed(&mut entries, TaskId(7), Attempt::FIRST, SECOND, &failure);
+    let results = SlotEvent::Results {
+        frame,
+        entries: entries.into(),
+        count: 1,
+    };
+    bed.state.on_slot(bed.now, S0, results, &bed.script);
+    let mut effects = Vec::new();
+    bed.state.take_effects(&mut effects);
+    let [
+        Effect::Output(S0, Some(task), Stream::Stderr, _),
+        Effect::SendLines,
+        Effect::Publish(out),
+    ] = &effects[..]
+    else {
+        panic!("{effects:?}");
+    };
+    assert_eq!((&*task.name, task.key.as_deref()), ("fast", Some("BTC")));
+    assert_eq!((task.task, task.attempt), (TaskId(7), Attempt::FIRST));
+    let Ok(Message::Results(results, _)) = Message::read(out.message.clone(), &Seal::Unsealed)
+    else {
+        panic!("{out:?}");
+    };
+    assert_eq!(results.lines, 1, "the master waits for that many");
 }

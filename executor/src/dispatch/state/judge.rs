@@ -19,10 +19,12 @@ use super::State;
 
 /// A failure as a worker reported it.
 #[derive(Debug)]
-pub(super) struct Report {
-    pub(super) execution: ExecutionId,
-    pub(super) elapsed: Duration,
-    pub(super) failure: Failure,
+pub(crate) struct Failed {
+    pub(crate) task: TaskId,
+    pub(crate) attempt: Attempt,
+    pub(crate) execution: ExecutionId,
+    pub(crate) elapsed: Duration,
+    pub(crate) failure: Failure,
 }
 
 /// Says that an attempt failed, of which task and why, and when the next is made.
@@ -37,25 +39,20 @@ fn again(subject: &Subject, attempt: Attempt, failure: &Failure, after: Duration
 
 impl State {
     /// `Failed` counts for the newest attempt only, once: after it the attempt is no longer out.
-    pub(super) fn on_failed(
-        &mut self,
-        now: Instant,
-        id: TaskId,
-        attempt: Attempt,
-        report: &Report,
-    ) {
-        if report.failure.cause == Cause::Broken {
-            self.on_unfit(now, id, attempt, report);
+    pub(crate) fn on_failed(&mut self, now: Instant, failed: &Failed) {
+        let (id, attempt, failure) = (failed.task, failed.attempt, &failed.failure);
+        if failure.cause == Cause::Broken {
+            self.on_unfit(now, failed);
             return;
         }
-        let story = self.attempt_report(attempt, report);
+        let story = self.attempt_report(failed);
         let retries = self.settings.retries;
         let Some(entry) = self
             .table
             .get_mut(id)
             .filter(|entry| is_out(entry, attempt))
         else {
-            if report.failure.cause == Cause::Interrupted {
+            if failure.cause == Cause::Interrupted {
                 // The message comes back.
                 self.late_results += 1;
             } else {
@@ -63,7 +60,7 @@ impl State {
             }
             return;
         };
-        if report.failure.cause == Cause::Interrupted {
+        if failure.cause == Cause::Interrupted {
             self.on_interrupted(now, id, attempt, &story);
             return;
         }
@@ -73,19 +70,14 @@ impl State {
         history.losses_in_row = 0;
         entry.cell.remember(story.clone());
         history.push(story);
-        match decide(
-            &policy,
-            &mut history.spent,
-            &report.failure,
-            fastrand::f32(),
-        ) {
+        match decide(&policy, &mut history.spent, failure, fastrand::f32()) {
             Decision::Wait => entry.repeated = true,
             Decision::GiveUp => self.give_up(id),
             Decision::Retry { after, alone } => {
-                debug!(task = %id, %attempt, failure = %report.failure, ?after, "a task is tried again");
+                debug!(task = %id, %attempt, %failure, ?after, "a task is tried again");
                 let subject = entry.subject();
                 self.retries
-                    .failed(now, || again(&subject, attempt, &report.failure, after));
+                    .failed(now, || again(&subject, attempt, failure, after));
                 entry.alone = alone;
                 self.retry(now, id, after);
             }
@@ -139,14 +131,14 @@ impl State {
         entry.cell.settle(Err(error), &mut self.wakers);
     }
 
-    pub(super) fn attempt_report(&self, attempt: Attempt, report: &Report) -> AttemptReport {
-        let mut story = AttemptReport::new(attempt, report.failure.clone());
-        if let Some(worker) = self.workers.get(&report.execution.worker) {
+    pub(super) fn attempt_report(&self, failed: &Failed) -> AttemptReport {
+        let mut story = AttemptReport::new(failed.attempt, failed.failure.clone());
+        if let Some(worker) = self.workers.get(&failed.execution.worker) {
             story.worker.clone_from(&worker.name);
             story.node.clone_from(&worker.node);
         }
-        story.execution = Some(report.execution);
-        story.elapsed = Some(report.elapsed);
+        story.execution = Some(failed.execution);
+        story.elapsed = Some(failed.elapsed);
         story
     }
 

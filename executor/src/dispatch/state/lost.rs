@@ -6,7 +6,7 @@ use podpool_core::envelope::Reference;
 use podpool_core::envelope::reference::{Content, rejected};
 use tokio::time::Instant;
 
-use super::{State, judge};
+use super::{Failed, State};
 
 /// Why the results cannot be had, when nobody looked for them.
 const NO_STORE: &str =
@@ -19,14 +19,16 @@ impl State {
             return;
         };
         let problem = lost.problem.as_deref().unwrap_or(NO_STORE);
-        let report = judge::Report {
-            execution,
-            elapsed: Duration::ZERO,
-            failure: rejected(format!("its result is lost: {problem}; submit it again")),
-        };
         for run in &lost.tasks {
             for task in run.tasks() {
-                self.on_failed(now, task, run.attempt, &report);
+                let failed = Failed {
+                    task,
+                    attempt: run.attempt,
+                    execution,
+                    elapsed: Duration::ZERO,
+                    failure: rejected(format!("its result is lost: {problem}; submit it again")),
+                };
+                self.on_failed(now, &failed);
             }
         }
     }

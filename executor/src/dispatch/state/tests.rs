@@ -178,8 +178,11 @@ impl Bed {
             execution: Self::execution(),
             epoch: 1,
             count,
+            lines: 0,
         };
-        self.state.on_results(self.now, &results, &body.into());
+        for failed in self.state.on_results(&results, &body.into()) {
+            self.state.on_failed(self.now, &failed);
+        }
     }
 
     fn done(&mut self, tasks: &[(u64, u32)], elapsed: Duration) {
@@ -1157,8 +1160,11 @@ impl Bed {
             },
             epoch: 1,
             count: 1,
+            lines: 0,
         };
-        self.state.on_results(self.now, &results, &body.into());
+        for failed in self.state.on_results(&results, &body.into()) {
+            self.state.on_failed(self.now, &failed);
+        }
     }
 }
 

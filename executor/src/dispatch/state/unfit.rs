@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use podpool_core::id::{Attempt, TaskId, WorkerId};
+use podpool_core::id::WorkerId;
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::State;
-use super::judge::{Report, is_out};
+use super::judge::{Failed, is_out};
 use super::loss::GIVE_UP_AFTER;
 
 /// A worker whose slots do not start says so within this, unless its start timeout is longer.
@@ -16,9 +16,10 @@ const STARTS: Duration = Duration::from_secs(60);
 impl State {
     /// A worker reports that a task could not begin, for none of its slots starts. It leaves; the task goes to another
     /// one, uncharged.
-    pub(super) fn on_unfit(&mut self, now: Instant, id: TaskId, attempt: Attempt, report: &Report) {
-        self.note_unfit(now, report);
-        let story = self.attempt_report(attempt, report);
+    pub(super) fn on_unfit(&mut self, now: Instant, failed: &Failed) {
+        let (id, attempt) = (failed.task, failed.attempt);
+        self.note_unfit(now, failed);
+        let story = self.attempt_report(failed);
         let Some(entry) = self
             .table
             .get_mut(id)
@@ -40,15 +41,15 @@ impl State {
     }
 
     /// Notes the worker, once, and ends the pool if it was the last that could have come.
-    fn note_unfit(&mut self, now: Instant, report: &Report) {
-        let id = report.execution.worker;
+    fn note_unfit(&mut self, now: Instant, failed: &Failed) {
+        let id = failed.execution.worker;
         let worker = self.worker(now, id);
         if std::mem::replace(&mut worker.unfit, true) {
             return;
         }
         worker.hungry = None;
         let name = worker.name.clone().unwrap_or_else(|| id.to_string().into());
-        let reason = &report.failure.message;
+        let reason = &failed.failure.message;
         self.unfit.push((id, now));
         if self.has_no_fit_worker(now) {
             self.break_pool(reason);

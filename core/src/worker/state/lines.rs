@@ -1,0 +1,49 @@
+//! Slots print: whose line it is, and what must follow it.
+
+use std::collections::HashMap;
+
+use crate::envelope::entry::task_head;
+use crate::envelope::{Body, PrintedTask};
+use crate::slot::{SlotId, Stream};
+
+use super::super::effect::Effect;
+use super::super::frame::options;
+use super::super::held::Held;
+use super::State;
+use super::slots::SlotState;
+
+impl State {
+    /// A slot printed a line.
+    pub(super) fn on_output(&mut self, id: SlotId, stream: Stream, line: String) {
+        self.lines += 1;
+        let slot = self.slots.iter_mut().find(|slot| slot.id == id);
+        let task = slot.and_then(|slot| {
+            slot.printed = Some(slot.executions);
+            sole_task(slot, &self.parcels)
+        });
+        self.effects.push(Effect::Output(id, task, stream, line));
+    }
+
+    /// Sends results that fail tasks, after the lines so far.
+    pub(super) fn publish_failures(&mut self, execution: u64, entries: Body, count: u32) {
+        self.effects.push(Effect::SendLines);
+        self.publish_results(execution, entries, count);
+    }
+}
+
+/// The task that a slot's output belongs to: the only one that it has.
+fn sole_task(slot: &SlotState, parcels: &HashMap<u64, Held>) -> Option<PrintedTask> {
+    let sole = slot.frames.len() == 1;
+    let frame = slot
+        .frames
+        .front()
+        .filter(|frame| sole && frame.count == 1)?;
+    let head = task_head(&frame.entries).ok().flatten()?;
+    let kinds = &parcels.get(&frame.execution)?.kinds;
+    Some(PrintedTask {
+        task: head.task,
+        attempt: head.attempt,
+        name: kinds.get(usize::from(head.kind))?.name.clone(),
+        key: options(&frame.entries, &head).key,
+    })
+}
