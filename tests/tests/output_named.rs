@@ -37,11 +37,15 @@ fn sink(lines: &Lines) -> OutputSink {
     })
 }
 
-/// Runs 200 tasks of so many microseconds. How many lines named their task; the others named none.
-async fn named(micros: u64) -> usize {
+/// Runs 200 tasks of so many microseconds, with keys or without. How many lines named their task; the others named none.
+async fn named(micros: u64, keys: bool) -> usize {
     let lines = Lines::default();
     let pool = built(describe(2).output(sink(&lines))).await;
-    let futures: Vec<_> = (0..200).map(|n| pool.submit(says(n, micros))).collect();
+    let call = |n| match keys {
+        true => says(n, micros).key(format!("key {n}")),
+        false => says(n, micros),
+    };
+    let futures: Vec<_> = (0..200).map(|n| pool.submit(call(n))).collect();
     for (n, future) in (0..).zip(futures) {
         let Err(error) = within("a task", future).await else {
             continue;
@@ -65,10 +69,12 @@ async fn named(micros: u64) -> usize {
 #[tokio::test]
 async fn a_line_is_of_the_task_that_is_named_with_it() {
     for micros in [0, 100, 1_000, 2_000] {
-        named(micros).await;
+        named(micros, false).await;
+        let named = named(micros, true).await;
+        assert!(named >= 150, "{micros} us: only {named} of 200 lines");
     }
     for micros in [5_000, 8_000, 12_000] {
-        let named = named(micros).await;
+        let named = named(micros, false).await;
         assert!(named >= 150, "{micros} us: only {named} of 200 lines");
     }
 }

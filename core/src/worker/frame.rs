@@ -103,6 +103,21 @@ pub fn cut(
     cut
 }
 
+/// How many of the first tasks may share a frame in a slot whose tasks print: one with a key goes alone, for somebody may
+/// look for its lines, and of several tasks of a frame nobody knows which one printed.
+#[must_use]
+pub fn findable(entries: &[u8]) -> u32 {
+    let (mut rest, mut count) = (entries, 0);
+    while count < MAX_TASKS
+        && let Ok(Some(head)) = task_head(rest)
+        && options(rest, &head).key.is_none()
+    {
+        rest = &rest[head.length..];
+        count += 1;
+    }
+    count.max(1)
+}
+
 /// The timeout of the task whose entry begins `entry`: its call's own, or its kind's. One that never comes is none.
 #[must_use]
 pub fn timeout(entry: &[u8], head: &TaskHead, kinds: &[KindInfo]) -> Option<Duration> {
@@ -218,6 +233,27 @@ mod tests {
         }
         let alone = (1, limited.memory);
         assert_eq!(cuts, [alone, alone, (2, None), alone]);
+    }
+
+    #[test]
+    fn a_task_with_a_key_goes_alone_where_tasks_print() {
+        let key = codec::encode(&EntryOptions {
+            key: Some("BTC".into()),
+            timeout: None,
+        })
+        .unwrap();
+        let mut body = Vec::new();
+        for (number, options) in (0..).zip([&key[..], &[], &[], &key]) {
+            put_task(&mut body, TaskId(number), Attempt::FIRST, 0, options, &[1]).unwrap();
+        }
+        let mut rest = &body[..];
+        let mut found = Vec::new();
+        while let Ok(Some(head)) = task_head(rest) {
+            found.push(findable(rest));
+            rest = &rest[head.length..];
+        }
+        assert_eq!(found, [1, 2, 1, 1]);
+        assert_eq!(findable(&entries(&[8; 900])), MAX_TASKS);
     }
 
     #[test]

@@ -90,14 +90,15 @@ impl State {
         // Half of an even share, so that the last frames end together.
         let share = self.waiting.div_ceil(u64::from(self.settings.slots) * 2);
         let share = u32::try_from(share).unwrap_or(u32::MAX);
-        let wear = self.slots[slot].wear_left(self.settings.max_tasks_per_slot);
+        let wear = self.settings.max_tasks_per_slot;
+        let most = self.slots[slot].most(wear, &chunk.entries);
         let Cut {
             length,
             count,
             expected,
             timeout,
             memory,
-        } = cut(&chunk.entries, &held.known, &self.estimates, share, wear);
+        } = cut(&chunk.entries, &held.known, &self.estimates, share, most);
         // A timeout counts from when its own task began: that must be noted too.
         let noted = count > 1 && (chunk.noted || timeout.is_some());
         let entries = chunk.entries.split_to(length);

@@ -10,6 +10,8 @@ use crate::id::TaskId;
 use crate::instant::after;
 use crate::slot::SlotId;
 
+use super::super::frame::findable;
+
 /// Work below this is soon over: a slot may have a second frame waiting behind it.
 const SHORT: Duration = Duration::from_millis(10);
 
@@ -183,6 +185,12 @@ impl SlotState {
         }
     }
 
+    /// Whether tasks in it printed lately.
+    pub(super) fn prints(&self) -> bool {
+        self.printed
+            .is_some_and(|at| self.executions.saturating_sub(at) < QUIET)
+    }
+
     /// Whether a second frame may wait in it: what it has is short, it is not stuck in it, and it prints nothing. With two
     /// frames in a slot nobody could tell whose line comes.
     pub(super) fn has_room_behind(&self, now: Instant) -> bool {
@@ -191,10 +199,9 @@ impl SlotState {
                 .since
                 .is_some_and(|since| now < after(since, 2 * SHORT))
         };
-        let quiet = |at| self.executions.saturating_sub(at) >= QUIET;
         self.phase == Phase::Ready
             && self.frames.len() == 1
-            && self.printed.is_none_or(quiet)
+            && !self.prints()
             && self.is_short()
             && self.frames.iter().all(moves)
     }
@@ -205,6 +212,15 @@ impl SlotState {
             let left = most.saturating_sub(self.executions + u64::from(self.left()));
             u32::try_from(left).unwrap_or(u32::MAX)
         })
+    }
+
+    /// How many of these tasks a frame may bring it at most, when slots are replaced after `wear`.
+    pub(super) fn most(&self, wear: Option<u64>, entries: &[u8]) -> u32 {
+        let most = self.wear_left(wear);
+        match self.prints() {
+            true => most.min(findable(entries)),
+            false => most,
+        }
     }
 
     /// Tasks that it was given and that have not ended.

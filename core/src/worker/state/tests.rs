@@ -900,3 +900,34 @@ fn a_line_bears_the_name_and_the_key_of_its_task_and_goes_before_its_failure() {
     };
     assert_eq!(results.lines, 1, "the master waits for that many");
 }
+
+#[test]
+fn short_tasks_with_a_key_go_one_by_one_to_a_slot_that_prints() {
+    let mut bed = warm(1);
+    let options = codec::encode(&EntryOptions {
+        key: Some("BTC".into()),
+        timeout: None,
+    })
+    .unwrap();
+    let keyed = |first: u64| {
+        let mut body = Vec::new();
+        for n in first..first + 20 {
+            put_task(&mut body, TaskId(n), Attempt::FIRST, 0, &options, &[]).unwrap();
+        }
+        Bytes::from(body)
+    };
+    bed.take_in("a", "fast", 20, keyed(0), false);
+    bed.settle();
+    assert_eq!(bed.busy(), [(0, 20)], "it printed nothing");
+    bed.done(S0, 20, Duration::from_micros(1));
+    let line = SlotEvent::Output {
+        stream: Stream::Stdout,
+        line: "a line".to_owned(),
+    };
+    bed.state.on_slot(bed.now, S0, line, &bed.script);
+    bed.take_in("b", "fast", 20, keyed(20), false);
+    bed.settle();
+    assert_eq!(bed.busy(), [(0, 1)]);
+    bed.done(S0, 1, Duration::from_micros(1));
+    assert_eq!(bed.busy(), [(0, 1)]);
+}
