@@ -7,7 +7,7 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use podpool_core::id::{RunId, TaskId};
+use podpool_core::id::RunId;
 use podpool_core::slot::{Request, advice};
 
 pub use self::attempt::AttemptReport;
@@ -151,10 +151,9 @@ fn signal_name(signal: i32) -> String {
 
 /// A result that was not there in time. The task goes on: ask again, or cancel it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("task {task} {id} is not done after {waited:?}; it goes on: ask again, or cancel it")]
+#[error("{subject} is not done after {waited:?}; it goes on: ask again, or cancel it")]
 pub struct NotDone {
-    pub(crate) task: &'static str,
-    pub(crate) id: TaskId,
+    pub(crate) subject: Subject,
     pub(crate) waited: Duration,
 }
 

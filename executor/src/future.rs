@@ -79,7 +79,8 @@ impl<T> TaskFuture<T> {
             arguments,
             options,
         } = call;
-        let cell = Arc::new(Cell::new(spec));
+        let key = options.as_ref().and_then(|options| options.key.clone());
+        let cell = Arc::new(Cell::with_key(spec, key));
         let (arguments, refusal) = match arguments {
             Ok(arguments) => (arguments, refused(options.as_deref())),
             Err(error) => (Arguments::default(), Some(error.to_string())),
@@ -190,8 +191,7 @@ impl<T: DeserializeOwned + 'static> TaskFuture<T> {
             }
             Pin::new(&mut deadline).poll(cx).map(|()| {
                 Err(NotDone {
-                    task: self.task(),
-                    id: self.id(),
+                    subject: self.subject(),
                     waited: timeout,
                 })
             })

@@ -16,7 +16,7 @@ use podpool_core::task::{CallOptions, TaskSpec};
 use tokio::sync::oneshot;
 
 use crate::callbacks::Callbacks;
-use crate::error::{ShutdownError, Subject, TaskError, TaskErrorKind};
+use crate::error::{ShutdownError, TaskError, TaskErrorKind};
 use crate::future::{CancelOutcome, Cell, CellGuard, Wakers};
 use crate::lock::lock;
 
@@ -47,19 +47,8 @@ pub(crate) struct Submission {
 }
 
 impl Submission {
-    /// The task, for an error.
-    pub(crate) fn subject(&self) -> Subject {
-        Subject {
-            key: self
-                .options
-                .as_ref()
-                .and_then(|options| options.key.clone()),
-            ..self.cell.subject()
-        }
-    }
-
     fn settle(&self, kind: TaskErrorKind, message: impl Into<Arc<str>>) {
-        let error = TaskError::new(kind, self.subject(), message);
+        let error = TaskError::new(kind, self.cell.subject(), message);
         self.cell.settle(Err(error), &mut Wakers::default());
     }
 }

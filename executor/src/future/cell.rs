@@ -60,6 +60,8 @@ enum Waiter {
 
 #[derive(Default)]
 struct Rare {
+    /// The call's key.
+    key: Option<Arc<str>>,
     callbacks: Vec<Job>,
     runner: Callbacks,
     history: Vec<AttemptReport>,
@@ -82,6 +84,18 @@ impl Cell {
         }
     }
 
+    /// The same for a call that may have a key.
+    pub(crate) fn with_key(spec: &'static TaskSpec, key: Option<Arc<str>>) -> Self {
+        let cell = Self::new(spec);
+        lock(&cell.state).rare = key.map(|key| {
+            Box::new(Rare {
+                key: Some(key),
+                ..Rare::default()
+            })
+        });
+        cell
+    }
+
     /// Gives the task its number. For the mailbox.
     pub(crate) fn set_id(&self, id: TaskId) {
         // The mailbox's lock orders it before every reader of another thread.
@@ -96,12 +110,13 @@ impl Cell {
         self.spec.name
     }
 
-    /// The task, for an error; the cell does not know the call's key.
+    /// The task, for an error.
     pub(crate) fn subject(&self) -> Subject {
+        let rare = &lock(&self.state).rare;
         Subject {
             task: self.task(),
             id: self.id(),
-            key: None,
+            key: rare.as_ref().and_then(|rare| rare.key.clone()),
         }
     }
 

@@ -65,6 +65,10 @@ impl Fake {
         TaskFuture::submit(&self.mailbox, echo(n))
     }
 
+    pub(crate) fn submit_with_key(&self, n: u64, key: &str) -> TaskFuture<u64> {
+        TaskFuture::submit(&self.mailbox, echo(n).key(key))
+    }
+
     pub(crate) fn submit_many(&self, count: u64) -> Vec<TaskFuture<u64>> {
         (0..count).map(|n| self.submit(n)).collect()
     }
@@ -95,7 +99,7 @@ impl Fake {
     /// Ends a task with an error.
     pub(crate) fn fail(&mut self, id: usize, kind: TaskErrorKind) {
         let submission = self.take(id);
-        let error = TaskError::new(kind, submission.subject(), "as the test wants it");
+        let error = TaskError::new(kind, submission.cell.subject(), "as the test wants it");
         submission.cell.settle(Err(error), &mut Wakers::default());
     }
 

@@ -62,6 +62,19 @@ fn the_first_settlement_wins() {
 }
 
 #[test]
+fn errors_that_no_worker_reported_bear_the_key_too() {
+    let mut fake = Fake::new();
+    let mut future = fake.submit_with_key(5, "BTC");
+    let late = block_on(future.result(SOON)).unwrap_err().to_string();
+    let named = "task tests::echo #0 (key \"BTC\") is not done";
+    assert!(late.starts_with(named), "{late}");
+    drop(fake.cell(0));
+    let error = block_on(future).unwrap_err();
+    assert_eq!(error.kind(), TaskErrorKind::PoolBroken);
+    assert_eq!(error.key(), Some("BTC"));
+}
+
+#[test]
 fn result_borrows_and_may_be_asked_again() {
     let mut fake = Fake::new();
     let mut future = fake.submit(5);
