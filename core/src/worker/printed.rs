@@ -177,6 +177,11 @@ impl Printed {
         });
     }
 
+    /// Whether none of the lines that wait was left out.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.left_out == 0
+    }
+
     /// When [`take`](Self::take) has something next.
     pub(super) const fn due(&self) -> Option<Instant> {
         self.due
@@ -259,7 +264,9 @@ mod tests {
         for _ in 0..100 {
             printed.push(now, None, Stream::Stdout, &long);
         }
+        assert!(!printed.is_whole());
         let batch = printed.take(now, true).unwrap();
+        assert!(printed.is_whole());
         let lines = batch.lines.len();
         assert!(lines < BURST / LINE && batch.lines[0].text.len() == LINE);
         assert_eq!(lines as u64 + batch.left_out, 100);

@@ -71,7 +71,8 @@ impl RunningWorker {
                     self.printed.push(now, task.as_ref(), stream, &line);
                 }
             }
-            Effect::SendLines => self.send_lines(now, true),
+            // In a flood each message says how many lines are missing: they stay few, and the master waits a little.
+            Effect::SendLines => self.send_lines(now, self.printed.is_whole()),
         }
     }
 

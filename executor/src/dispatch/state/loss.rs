@@ -201,7 +201,8 @@ impl State {
                 history.losses_in_row = 0;
             }
             entry.alone = true;
-            warn!(task = %id, "a task is tried alone: workers were lost with it");
+            let subject = entry.subject();
+            warn!("{subject} is tried alone: workers were lost with it");
         }
         self.retry(now, id, Duration::ZERO);
     }
