@@ -240,7 +240,8 @@ impl<T> Call<T> {
     }
 
     /// Names the entity that the call is about: an asset, a sensor, a day. At most 1,024 bytes; a task with a longer key
-    /// is rejected.
+    /// is rejected. Lines that the task prints, its error and notices about it show the first 80 characters, with control
+    /// characters escaped.
     pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
         self.options_mut().key = Some(key.into());
         self

@@ -1,4 +1,4 @@
-//! A pod's worker whose own streams nobody reads.
+//! What tasks print in pods: lines and the ends of their tasks, and a worker whose own streams nobody reads.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -6,6 +6,7 @@ use std::fs;
 use std::future::Future;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 
 use podpool::RunId;
 use podpool::kubernetes::client::Cluster;
@@ -15,7 +16,7 @@ use podpool_tests::pods::desk::{BOUND, Desk};
 use podpool_tests::pods::known::KnownRun;
 use podpool_tests::pods::left::nothing_is_left;
 use podpool_tests::pods::tasks::call_at;
-use podpool_tests::tasks::print_much;
+use podpool_tests::tasks::{panicking, print_much};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -83,6 +84,35 @@ async fn a_worker_whose_streams_nobody_reads_runs_its_tasks_and_ends() {
     assert_eq!(ended.code(), Some(143));
     caller.let_go().await;
     assert_eq!(within("the held task", held).await.unwrap(), 1);
+    within("the shutdown", pool.shutdown()).await.unwrap();
+    nothing_is_left(&known.run).await;
+}
+
+/// Tasks that panic, at a time when the master has forgotten those before.
+const PANICS: u32 = 10;
+
+#[tokio::test]
+async fn the_lines_of_a_panic_come_before_its_error_and_bear_its_key() {
+    let Some(pods) = Pods::find(env!("CARGO_BIN_EXE_pod-worker")) else {
+        return;
+    };
+    let known = KnownRun::default();
+    let told = Arc::<Mutex<Vec<String>>>::default();
+    let keep = told.clone();
+    let builder = known.builder(&pods, 1, 1).output(Arc::new(move |line| {
+        let (name, key) = (line.name.unwrap_or("?"), line.key.unwrap_or("?"));
+        let text = format!("{name} {key}: {}", line.line);
+        keep.lock().unwrap().push(text);
+    }));
+    let pool = builder.build().await.unwrap();
+    for n in 0..PANICS {
+        let call = panicking(1).key(format!("key {n}"));
+        let error = within("an error", pool.submit(call)).await.unwrap_err();
+        let start = format!("{} key {n}: ", error.task());
+        let told = told.lock().unwrap().clone();
+        let is_panic = |line: &String| line.starts_with(&start) && line.contains("panicked at");
+        assert!(told.iter().any(is_panic), "{error}: {told:?}");
+    }
     within("the shutdown", pool.shutdown()).await.unwrap();
     nothing_is_left(&known.run).await;
 }

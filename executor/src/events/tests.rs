@@ -401,3 +401,30 @@ fn a_closure_is_given_notices_whatever_the_subscriber_wants() {
     assert!(events.gauge().wait_until(Instant::now() + LIMIT));
     assert_eq!(*lock(&heard), ["one", "two"]);
 }
+
+/// The sink takes its time.
+#[test]
+fn a_closure_is_given_a_notice_after_the_lines_before_it() {
+    struct Slow(Receiver<()>, Sender<String>);
+    impl crate::outlet::Consumer<KeptLine> for Slow {
+        fn take(&mut self, lines: &mut std::collections::VecDeque<KeptLine>) {
+            self.0.recv_timeout(Duration::from_millis(20)).ok();
+            for line in lines.drain(..) {
+                self.1.send(line.line().line.to_owned()).unwrap();
+            }
+        }
+    }
+    let (_keep, never) = channel();
+    let (tell, told) = channel();
+    let gap = |_| KeptLine::notice(String::new());
+    let lines = Outlet::new("slow", 1 << 20, gap, Slow(never, tell.clone()));
+    let events = Events::for_this_thread(Notices::to(move |text| {
+        tell.send(text.to_owned()).unwrap();
+    }));
+    events.say_notices_after(lines.gauge());
+    lines.push_always(0, KeptLine::notice("a task's line".to_owned()));
+    events.notice("it failed".to_owned());
+    for expected in ["a task's line", "it failed"] {
+        assert_eq!(told.recv_timeout(LIMIT).unwrap(), expected);
+    }
+}
