@@ -254,7 +254,7 @@ impl RunningDispatch {
         self.check_queues(now);
         self.say_what_changed(now);
         self.tell_workers(now);
-        self.tell_fleet();
+        self.tell_fleet(now);
         self.state.wake();
     }
 

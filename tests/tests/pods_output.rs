@@ -113,6 +113,11 @@ async fn the_lines_of_a_panic_come_before_its_error_and_bear_its_key() {
         let is_panic = |line: &String| line.starts_with(&start) && line.contains("panicked at");
         assert!(told.iter().any(is_panic), "{error}: {told:?}");
     }
+    let last = pool.submit(print_much(7, 1).key("last"));
+    assert_eq!(within("the last task", last).await.unwrap(), 7);
     within("the shutdown", pool.shutdown()).await.unwrap();
+    let told = told.lock().unwrap().clone();
+    let lasts = told.iter().filter(|line| line.contains(" last: line 0"));
+    assert_eq!(lasts.count(), 2, "one for each stream: {told:?}");
     nothing_is_left(&known.run).await;
 }

@@ -1,4 +1,4 @@
-//! Failures that wait for the lines which were printed before them: pure, told the time.
+//! Failures, and the end of the run, wait for the lines which were printed before them: pure, told the time.
 //!
 //! A failure becomes an error or a notice. Whoever reads it shall have read the lines first: those of another worker
 //! must have come, and all that came must have been taken by the program's streams or its sink. Neither is waited for
@@ -32,14 +32,24 @@ struct Waiting {
     until: Instant,
 }
 
-/// Failures in the order in which they came.
+/// Lines of a worker.
+#[derive(Debug, Default)]
+struct Lines {
+    /// How many it has told of.
+    told: u64,
+    /// How many have come.
+    come: u64,
+}
+
+/// Failures in the order in which they came, and the lines of other workers.
 #[derive(Debug, Default)]
 pub(super) struct AfterLines {
     waiting: Vec<Waiting>,
-    /// How many lines of each worker have come.
-    come: HashMap<WorkerId, u64>,
+    workers: HashMap<WorkerId, Lines>,
     /// Streams or sink were waited for in vain.
     behind: bool,
+    /// Until then the run's end waits for lines.
+    end: Option<Instant>,
 }
 
 impl AfterLines {
@@ -53,10 +63,32 @@ impl AfterLines {
         });
     }
 
+    /// A worker tells that its slots have printed so many lines.
+    pub(super) fn told(&mut self, worker: WorkerId, lines: u64) {
+        if lines > 0 {
+            let worker = self.workers.entry(worker).or_default();
+            worker.told = lines.max(worker.told);
+        }
+    }
+
     /// So many lines of a worker have come, from its first on.
     pub(super) fn came(&mut self, worker: WorkerId, lines: u64) {
-        let come = self.come.entry(worker).or_default();
-        *come = lines.max(*come);
+        let worker = self.workers.entry(worker).or_default();
+        worker.come = lines.max(worker.come);
+    }
+
+    /// Whether the run may end, all of whose tasks have ended: every line that was told of has come, or was waited for long
+    /// enough.
+    pub(super) fn may_end(&mut self, now: Instant) -> bool {
+        let missing = |lines: &Lines| lines.come < lines.told;
+        if self.workers.values().any(missing) {
+            if now < *self.end.get_or_insert_with(|| after(now, COME)) {
+                return false;
+            }
+            self.workers.clear();
+        }
+        self.end = None;
+        true
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -68,9 +100,10 @@ impl AfterLines {
         self.waiting.iter().any(|waiting| waiting.put.is_some())
     }
 
-    /// When [`ready`](Self::ready) must be asked, whatever happens.
+    /// When [`ready`](Self::ready) and [`may_end`](Self::may_end) must be asked, whatever happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.waiting.iter().map(|waiting| waiting.until).min()
+        let failures = self.waiting.iter().map(|waiting| waiting.until);
+        failures.chain(self.end).min()
     }
 
     /// Those that wait no longer.
@@ -78,8 +111,8 @@ impl AfterLines {
         self.behind &= position.taken < position.put;
         let mut ready = Vec::new();
         for mut waiting in mem::take(&mut self.waiting) {
-            let worker = waiting.failed.execution.worker;
-            let come = self.come.get(&worker).copied().unwrap_or_default() >= waiting.lines;
+            let worker = self.workers.get(&waiting.failed.execution.worker);
+            let come = worker.map_or(0, |worker| worker.come) >= waiting.lines;
             if waiting.put.is_none() && (come || now >= waiting.until) {
                 waiting.put = Some(position.put);
                 waiting.until = after(now, TAKEN);
@@ -147,6 +180,23 @@ mod tests {
         after.add(now, failed(2), 0);
         assert_eq!(ready(&mut after, now, 9, 8), [1]);
         assert_eq!(ready(&mut after, now, 9, 9), [2]);
+        assert_eq!(after.deadline(), None);
+    }
+
+    #[test]
+    fn the_run_ends_when_the_last_lines_have_come_or_a_second_later() {
+        let now = Instant::now();
+        let mut after = AfterLines::default();
+        assert!(after.may_end(now), "nothing is printed elsewhere");
+        after.told(WORKER, 3);
+        after.came(WORKER, 2);
+        assert!(!after.may_end(now));
+        assert_eq!(after.deadline(), Some(now + COME));
+        after.came(WORKER, 3);
+        assert!(after.may_end(now));
+        after.told(WORKER, 4);
+        assert!(!after.may_end(now));
+        assert!(after.may_end(now + COME));
         assert_eq!(after.deadline(), None);
     }
 

@@ -90,6 +90,7 @@ impl RunningDispatch {
             Ok(Message::Results(results, entries)) => {
                 // The worker of this process puts its lines into the buffer before it says how a task ended.
                 let lines = self.printed.as_ref().map_or(0, |_| results.lines);
+                self.after_lines.told(results.execution.worker, lines);
                 for failed in self.state.on_results(&results, &entries) {
                     self.after_lines.add(now, failed, lines);
                 }
@@ -180,9 +181,9 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::OnceLock;
 
-    use podpool_core::envelope::entry::put_failed;
+    use podpool_core::envelope::entry::{put_done, put_failed};
     use podpool_core::envelope::{Printed, PrintedLine, Results, Seal};
-    use podpool_core::fleet::FleetEvent;
+    use podpool_core::fleet::{FleetEvent, FleetOrder};
     use podpool_core::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
     use podpool_core::outcome::{Cause, Failure};
     use podpool_core::queue::memory::MemoryQueue;
@@ -218,13 +219,20 @@ mod tests {
     fn failed(task: u64, lines: u64) -> bytes::Bytes {
         let mut body = Vec::new();
         let failure = Failure::new(Cause::Failed, "as the test wants it");
-        put_failed(
-            &mut body,
-            TaskId(task),
-            Attempt::FIRST,
-            Duration::ZERO,
-            &failure,
-        );
+        let task = TaskId(task);
+        put_failed(&mut body, task, Attempt::FIRST, Duration::ZERO, &failure);
+        said(&body, lines)
+    }
+
+    /// The same of a task that returned.
+    fn done(task: u64, lines: u64) -> bytes::Bytes {
+        let mut body = Vec::new();
+        let output = |_: &mut Vec<u8>| Ok::<_, ()>(Duration::ZERO);
+        put_done(&mut body, TaskId(task), Attempt::FIRST, output).unwrap();
+        said(&body, lines)
+    }
+
+    fn said(body: &[u8], lines: u64) -> bytes::Bytes {
         let results = Results {
             run: run(),
             execution: ExecutionId {
@@ -235,7 +243,7 @@ mod tests {
             count: 1,
             lines,
         };
-        results.message(&body, &Seal::Unsealed)
+        results.message(body, &Seal::Unsealed)
     }
 
     /// The last of so many lines of a worker.
@@ -277,7 +285,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_error_comes_after_the_lines_before_it_whatever_their_order_in_the_queue() {
+    async fn an_error_and_the_end_come_after_the_lines_before_them_whatever_their_order_in_the_queue()
+     {
         let queue = |name: &str| Arc::new(MemoryQueue::local(name)) as Arc<dyn Queue>;
         let queues = Queues {
             tasks: queue("tasks"),
@@ -285,7 +294,7 @@ mod tests {
             control: queue("control"),
         };
         let (tasks, results) = (queues.tasks.clone(), queues.results.clone());
-        let (mailbox, fleet, _orders, mut dispatch) = idle(queues);
+        let (mailbox, fleet, mut orders, mut dispatch) = idle(queues);
         let shown = Arc::<Mutex<Vec<String>>>::default();
         let keep = shown.clone();
         dispatch.printed = Some(Arc::new(move |line| {
@@ -312,9 +321,16 @@ mod tests {
                 waited <= Duration::from_secs(1),
                 "a line is lost: {waited:?}"
             );
+            let cell = taken(&mailbox, &*tasks).await;
+            results.put(vec![done(3, 4)]).await;
+            poll_fn(|cx| cell.poll(cx.waker())).await.ok();
             let (done, ended) = oneshot::channel();
             let behavior = ShutdownBehavior::WaitForTasks;
             mailbox.command(Command::Shutdown { behavior, done });
+            sleep(Duration::from_millis(300)).await;
+            results.put(vec![line("the last", 4)]).await;
+            while orders.recv().await != Some(FleetOrder::End) {}
+            assert_eq!(*lock(&shown), ["panicked", "the last"]);
             let leftovers = Vec::new();
             fleet.send(FleetEvent::Ended { leftovers }).unwrap();
             assert_eq!(ended.await.unwrap(), Ok(()));

@@ -17,7 +17,7 @@ impl RunningDispatch {
     }
 
     /// Tells the fleet how much there is to do, and when it is over.
-    pub(super) fn tell_fleet(&mut self) {
+    pub(super) fn tell_fleet(&mut self, now: Instant) {
         let unfinished = self.state.unfinished();
         for order in self.state.take_fleet_orders() {
             self.order(order);
@@ -26,12 +26,14 @@ impl RunningDispatch {
             self.ending = true;
             self.order(FleetOrder::Stop);
         }
-        if self.shutdown.is_some() && unfinished == 0 && !self.ending {
+        let over = self.shutdown.is_some() && unfinished == 0;
+        // Workers were told that the run has ended, and send their last lines; after the end nobody listens.
+        if over && !self.ending && (self.aborted || self.after_lines.may_end(now)) {
             self.ending = true;
             self.order(FleetOrder::End);
         }
         let needed = Some((unfinished.min(self.slots), self.shutdown.is_some()));
-        if !self.ending && needed != self.needed {
+        if !over && !self.ending && needed != self.needed {
             self.needed = needed;
             self.order(FleetOrder::Needed {
                 unfinished,
