@@ -379,6 +379,7 @@ impl Cluster {
             epoch: self.epoch,
             silence: Some(limits.lease),
             workers: self.workers as usize,
+            remote: limits.remote,
             out_of_memory: 1,
             build: self.build.clone(),
             same_build: self.same_build,

@@ -15,7 +15,7 @@ use crate::error::ShutdownError;
 use crate::future::TaskFuture;
 use crate::mailbox::{Closed, Command, Mailbox, ShutdownBehavior};
 use crate::map::{Map, Submit};
-use crate::measured::Measured;
+use crate::measured::{Measured, Pace};
 use crate::reporting::Written;
 
 /// Runs tasks on workers: `ThreadPoolExecutor`, with pods or child processes for threads.
@@ -156,6 +156,10 @@ impl Submit for PodPoolExecutor {
 
     fn typical(&self, task: &'static TaskSpec) -> Option<Duration> {
         self.handle.measured.get(*task.index.get()?)
+    }
+
+    fn pace(&self) -> Pace {
+        self.handle.measured.pace()
     }
 }
 

@@ -199,6 +199,15 @@ impl<T: DeserializeOwned + 'static> TaskFuture<T> {
         .await
     }
 
+    /// The result, with the bytes that it takes while it is encoded.
+    pub(crate) fn poll_weighed(&self, cx: &Context<'_>) -> Poll<(Result<T, TaskError>, usize)> {
+        self.cell.poll(cx.waker()).map(|settled| {
+            let output = settled.as_ref().ok();
+            let bytes = output.map_or(0, |output| output.as_slice().len());
+            (self.decode(settled), bytes)
+        })
+    }
+
     fn decode(&self, settled: Settled) -> Result<T, TaskError> {
         settled?.decode().map_err(|error| {
             let message = format!("it ran, and its result cannot be read: {error}");
@@ -211,9 +220,7 @@ impl<T: DeserializeOwned + 'static> Future for TaskFuture<T> {
     type Output = Result<T, TaskError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.cell
-            .poll(cx.waker())
-            .map(|settled| self.decode(settled))
+        self.poll_weighed(cx).map(|(result, _)| result)
     }
 }
 

@@ -239,6 +239,7 @@ impl Local {
             epoch: 1,
             silence: None,
             workers: 1,
+            remote: limits.remote,
             out_of_memory: 1,
             build: String::new(),
             same_build: false,

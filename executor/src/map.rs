@@ -21,10 +21,11 @@ use crate::deadline::Deadline;
 use crate::error::{Subject, TaskError, TaskErrorKind};
 use crate::future::TaskFuture;
 use crate::mailbox::{Command, Mailbox};
+use crate::measured::Pace;
 
-use self::flight::Flight;
+use self::flight::{Flight, Weighed};
 use self::tolerance::Tolerance;
-use self::window::Window;
+use self::window::{Seen, Window};
 
 /// What a map needs of a pool.
 pub(crate) trait Submit: Send + Sync {
@@ -36,6 +37,9 @@ pub(crate) trait Submit: Send + Sync {
 
     /// The measured time of one such task; none before one has ended.
     fn typical(&self, task: &'static TaskSpec) -> Option<Duration>;
+
+    /// How the pool goes.
+    fn pace(&self) -> Pace;
 }
 
 /// The results of many calls of one task, made by `map` and `map_stream`. It is a `Stream` too.
@@ -85,8 +89,10 @@ impl<S, F, T> Map<S, F, T> {
 
     /// Lets exactly so many calls be submitted and not yet delivered; 0 is taken for 1.
     ///
-    /// By default a window starts at 4 calls a slot and doubles while it holds less than 50 ms of measured work, up
-    /// to 4,096 calls or 16 MiB of arguments.
+    /// By default a window starts at 4 calls a slot. It doubles while it holds less than 50 ms of measured work, up to
+    /// 4,096 calls. Where slots wait for calls that are on the way, on a cluster for instance, it grows to twice what they
+    /// need, eightfold at most with each round trip: about two round trips of work, which a cancel or a first error leaves
+    /// behind. Past its start it holds 32 MiB at most: arguments, results that wait, and 256 bytes for each call.
     pub fn window(mut self, calls: usize) -> Self {
         self.window = Window::exact(calls);
         self
@@ -155,10 +161,10 @@ impl<S, F, T> Map<S, F, T> {
         Some(last)
     }
 
-    /// Counts a result that is about to be yielded; an error may be the last.
-    fn deliver<R>(&mut self, result: &Result<R, TaskError>) {
+    /// Counts a result of so many bytes that is about to be yielded; an error may be the last.
+    fn deliver<R>(&mut self, result: &Result<R, TaskError>, bytes: usize) {
         self.delivered += 1;
-        self.window.deliver();
+        self.window.deliver(bytes);
         if let Err(error) = result {
             self.failures += 1;
             let ends = error.kind().is_permanent()
@@ -211,8 +217,8 @@ where
         }
         self.refill(cx);
         match self.poll_result(cx) {
-            Poll::Ready(Some(result)) => {
-                self.deliver(&result);
+            Poll::Ready(Some((result, bytes))) => {
+                self.deliver(&result, bytes);
                 Poll::Ready(Some(result))
             }
             Poll::Ready(None) if self.inputs.is_none() => Poll::Ready(self.take_last().map(Err)),
@@ -221,12 +227,12 @@ where
         }
     }
 
-    /// The next result to yield; none when no call is under way. Where there is no order, the errors of a pool that takes
-    /// nothing any more are gathered into one, for calls made before still have their results.
-    fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, TaskError>>> {
+    /// The next result to yield, with its bytes; none when no call is under way. Where there is no order, the errors of a
+    /// pool that takes nothing any more are gathered into one, for calls made before still have their results.
+    fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Weighed<T>>> {
         loop {
             match ready!(self.flight.poll_next(cx)) {
-                Some(Err(error)) if self.may_wait_with(&error) => {
+                Some((Err(error), _)) if self.may_wait_with(&error) => {
                     self.inputs = None;
                     self.last.get_or_insert(error);
                 }
@@ -263,13 +269,22 @@ where
         if self.inputs.is_none() {
             return;
         }
-        if self.window.may_grow() {
-            let typical = self.task.and_then(|task| self.pool.typical(task));
-            self.window.grow(typical);
+        if self.window.is_due() {
+            self.window.judge(&Seen {
+                now: Instant::now(),
+                work: self.task.and_then(|task| self.pool.typical(task)),
+                pace: self.pool.pace(),
+            });
         }
         if !self.window.wants_refill(self.flight.len()) {
             return;
         }
+        self.submit_calls(cx);
+        self.window.refilled(self.flight.len());
+    }
+
+    /// Submits calls until there is no room, or no input for now.
+    fn submit_calls(&mut self, cx: &mut Context<'_>) {
         // Inputs may take their time, and there may be thousands before the next result.
         while self.window.has_room(self.flight.len(), self.flight.bytes())
             && !self.deadline.is_over()

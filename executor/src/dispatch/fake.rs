@@ -32,6 +32,7 @@ pub(super) fn idle(
             seal: Seal::Unsealed,
             slots: 1,
             workers: 1,
+            remote: false,
             message_bytes: 1 << 20,
             parcels_out: 10,
             bytes_out: 1 << 20,

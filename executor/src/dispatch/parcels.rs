@@ -15,6 +15,8 @@ pub(super) struct Parcel {
     pub(super) bytes: usize,
     /// When something was last heard of it.
     pub(super) news: Instant,
+    /// When it was packed; none once results of it came, or it was published again.
+    pub(super) packed: Option<Instant>,
     /// Whether it is not stored yet: nobody can have it.
     pub(super) sending: bool,
     /// Whether it is to be published once more when it is stored: the queue lost messages meanwhile.
@@ -118,6 +120,7 @@ mod tests {
             left,
             bytes,
             news,
+            packed: Some(news),
             sending: false,
             doubtful: false,
         }

@@ -91,7 +91,7 @@ impl RunningDispatch {
                 // The worker of this process puts its lines into the buffer before it says how a task ended.
                 let lines = self.printed.as_ref().map_or(0, |_| results.lines);
                 self.after_lines.told(results.execution.worker, lines);
-                for failed in self.state.on_results(&results, &entries) {
+                for failed in self.state.on_results(now, &results, &entries) {
                     self.after_lines.add(now, failed, lines);
                 }
             }

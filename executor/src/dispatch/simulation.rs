@@ -178,6 +178,7 @@ impl World {
             out_of_memory: 1,
             build: String::new(),
             same_build: false,
+            remote: false,
             workers: 3,
         };
         let now = Instant::now();
@@ -347,7 +348,7 @@ impl World {
         let now = self.now;
         match Message::read(message, &Seal::Unsealed).unwrap() {
             Message::Results(results, entries) => {
-                for failed in self.master.on_results(&results, &entries) {
+                for failed in self.master.on_results(now, &results, &entries) {
                     self.master.on_failed(now, &failed);
                 }
             }

@@ -8,6 +8,7 @@ mod cancel;
 mod judge;
 mod loss;
 mod lost;
+mod pace;
 mod publish;
 mod redrive;
 mod retired;
@@ -31,7 +32,6 @@ use tracing::warn;
 use crate::error::{TaskError, TaskErrorKind};
 use crate::future::{INLINE, Output, Wakers};
 use crate::mailbox::Submission;
-use crate::measured::Measured;
 
 use self::builds::Builds;
 pub(crate) use self::judge::Failed;
@@ -73,6 +73,8 @@ pub(crate) struct Settings {
     pub(crate) build: String,
     /// Whether workers must be of the same build.
     pub(crate) same_build: bool,
+    /// Whether the queues are across a network: only then are round trips worth measuring.
+    pub(crate) remote: bool,
 }
 
 /// What is known of a worker.
@@ -89,8 +91,9 @@ struct WorkerState {
     holds: Vec<podpool_core::envelope::TaskRun>,
     /// Whether it was lost or has left; a word of it brings it back.
     gone: bool,
-    /// When it greeted.
+    /// When it greeted, and how many slots it has by its greeting.
     greeted: Option<Instant>,
+    slots: Option<u32>,
     /// Whether it said that its slots do not start.
     unfit: bool,
     /// Whether it told of tasks that run: its slots start.
@@ -107,6 +110,7 @@ impl WorkerState {
             holds: Vec::new(),
             gone: false,
             greeted: None,
+            slots: None,
             unfit: false,
             proven: false,
         }
@@ -138,8 +142,7 @@ pub(crate) struct State {
     wakers: Wakers,
     /// Results that came after their task's end, or for an older attempt.
     late_results: u64,
-    /// Kinds of which a mean changed.
-    newly_measured: Vec<u32>,
+    pace: pace::Pace,
     /// Workers that are told to leave.
     drain: Vec<WorkerId>,
     /// Names of workers that are one too many, until they are heard of.
@@ -181,7 +184,7 @@ impl State {
             broken: None,
             wakers: Wakers::default(),
             late_results: 0,
-            newly_measured: Vec::new(),
+            pace: pace::Pace::default(),
             drain: Vec::new(),
             surplus: Vec::new(),
             caught_up: false,
@@ -207,15 +210,6 @@ impl State {
     /// How many tasks wait in the outbox.
     pub(crate) const fn waiting(&self) -> usize {
         self.outbox.waiting()
-    }
-
-    /// Tells the means that changed since the last call.
-    pub(crate) fn tell_measured(&mut self, measured: &Measured) {
-        for kind in self.newly_measured.drain(..) {
-            if let Some(seconds) = self.outbox.seconds(kind) {
-                measured.set(kind, seconds);
-            }
-        }
     }
 
     /// Why nothing runs any more, if so.
@@ -301,6 +295,8 @@ impl State {
         worker.node = Some(hello.node);
         worker.heard = now;
         worker.greeted = Some(now);
+        worker.slots = Some(hello.slots);
+        self.pace.recount_slots();
         let Settings {
             build, same_build, ..
         } = &self.settings;
@@ -334,6 +330,9 @@ impl State {
         }
         worker.proven |= alive.running > 0;
         worker.holds = alive.held;
+        if returned {
+            self.pace.recount_slots();
+        }
         self.fleet_orders.extend(name.map(FleetOrder::Heard));
     }
 
@@ -343,9 +342,10 @@ impl State {
     }
 
     fn worker(&mut self, now: Instant, id: WorkerId) -> &mut WorkerState {
-        self.workers
-            .entry(id)
-            .or_insert_with(|| WorkerState::new(now))
+        self.workers.entry(id).or_insert_with(|| {
+            self.pace.recount_slots();
+            WorkerState::new(now)
+        })
     }
 
     /// A worker is one too many: it leaves as soon as it is heard of.
@@ -371,9 +371,16 @@ impl State {
     }
 
     /// Results of an execution. The failures among them are for [`on_failed`](Self::on_failed), when they may be told.
-    pub(crate) fn on_results(&mut self, results: &Results, entries: &Bytes) -> Vec<Failed> {
+    pub(crate) fn on_results(
+        &mut self,
+        now: Instant,
+        results: &Results,
+        entries: &Bytes,
+    ) -> Vec<Failed> {
         let mut failures = Vec::new();
         let copy = results.count > 1;
+        let packed = self.take_packed(results.execution.worker, entries);
+        let worked = self.pace.work();
         let mut at = 0;
         let outcome = loop {
             match result_head(&entries[at..]) {
@@ -389,6 +396,7 @@ impl State {
                             outcome: Err(failure),
                             ..
                         })) => {
+                            self.pace.worked(head.elapsed);
                             failures.push(Failed {
                                 task: head.task,
                                 attempt: head.attempt,
@@ -406,6 +414,10 @@ impl State {
                 Err(error) => break Err(error),
             }
         };
+        if let Some(packed) = packed {
+            let time = now.saturating_duration_since(packed);
+            self.pace.travelled(time, worked);
+        }
         if let Err(error) = outcome {
             warn!(%error, execution = %results.execution, "the rest of a result message was dropped");
         }
@@ -431,9 +443,7 @@ impl State {
         self.unfit.clear();
         let kind = entry.kind();
         self.outbox.measured(kind, elapsed);
-        if self.newly_measured.last() != Some(&kind) {
-            self.newly_measured.push(kind);
-        }
+        self.pace.done(kind, elapsed);
         let output = if copy && (INLINE + 1..COPY_BELOW).contains(&output.len()) {
             Bytes::copy_from_slice(output).into()
         } else {

@@ -16,6 +16,7 @@ use crate::error::{AttemptReport, Subject, TaskError, TaskErrorKind};
 use crate::future::{CellGuard, Output, TaskFuture, Wakers};
 use crate::mailbox::{Command, Inbox, Mailbox, Submission};
 use crate::map::Submit;
+use crate::measured::Pace;
 
 /// A test that waits longer hangs.
 const BOUND: Duration = Duration::from_secs(30);
@@ -183,6 +184,10 @@ impl Submit for Pool {
 
     fn typical(&self, _: &'static TaskSpec) -> Option<Duration> {
         self.typical
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::default()
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -11,6 +10,9 @@ use serde::de::DeserializeOwned;
 use crate::error::TaskError;
 use crate::future::{Cell, TaskFuture};
 use crate::wait::Set;
+
+/// A result, with the bytes that it takes while it is encoded.
+pub(super) type Weighed<T> = (Result<T, TaskError>, usize);
 
 /// Calls under way, with the bytes of their arguments.
 #[derive(Debug)]
@@ -85,13 +87,13 @@ impl<T> Flight<T> {
 
 impl<T: DeserializeOwned + 'static> Flight<T> {
     /// The next result; none when no call is under way.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, TaskError>>> {
-        let (mut future, bytes) = match &mut self.calls {
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Weighed<T>>> {
+        let (future, bytes) = match &mut self.calls {
             Calls::Ordered(calls) => {
                 let Some((future, bytes)) = calls.front_mut() else {
                     return Poll::Ready(None);
                 };
-                let result = ready!(Pin::new(future).poll(cx));
+                let result = ready!(future.poll_weighed(cx));
                 self.bytes -= *bytes;
                 calls.pop_front();
                 return Poll::Ready(Some(result));
@@ -102,6 +104,6 @@ impl<T: DeserializeOwned + 'static> Flight<T> {
             },
         };
         self.bytes -= bytes;
-        Pin::new(&mut future).poll(cx).map(Some)
+        future.poll_weighed(cx).map(Some)
     }
 }

@@ -104,11 +104,11 @@ fn short_tasks_widen_the_window() {
 #[test]
 fn large_arguments_hold_a_window_at_its_start() {
     let mut fake = Fake::new();
-    let text = "x".repeat(4 << 20);
+    let text = "x".repeat(8 << 20);
     let call = |n: u64| Call::<u64>::new(&crate::future::fake::TASK, &(n, &text));
     let pool = fake.pool(1, Some(Duration::ZERO));
     let mut map = Map::new(pool, stream::iter(0..), call);
-    for n in 0..20 {
+    for n in 0..10 {
         assert!(poll(&mut map).is_none());
         assert_eq!(map.flight.len(), 4);
         let cell = fake.cell(n);

@@ -48,6 +48,7 @@ impl State {
             }
             self.drain.retain(|drained| drained != id);
         }
+        self.pace.recount_slots();
         let running = self.still_out(departure.running.iter().map(|(_, task, n)| (*task, *n)));
         for (task, attempt) in &running {
             TaskRun::push(&mut holds, *task, *attempt);
@@ -91,6 +92,7 @@ impl State {
         worker.hungry = None;
         let holds = std::mem::take(&mut worker.holds);
         let known = worker.name.clone().map(FleetOrder::Silent);
+        self.pace.recount_slots();
         self.fleet_orders.extend(known);
         let name = worker.name.clone().unwrap_or_else(|| id.to_string().into());
         let node = worker.node.clone();

@@ -59,6 +59,7 @@ impl State {
             left: draft.count,
             bytes: draft.body.len(),
             news: now,
+            packed: Some(now),
             sending: false,
             doubtful: false,
         });
@@ -127,6 +128,8 @@ impl State {
     pub(super) fn repeat_parcel(&mut self, now: Instant, number: u32) -> Option<Bytes> {
         let parcel = self.parcels.get_mut(number)?;
         parcel.news = now;
+        // Nobody knows which of the two is answered.
+        parcel.packed = None;
         let (kind, alone, runs) = (parcel.kind, parcel.alone, parcel.tasks.clone());
         let mut draft = Draft::default();
         let out = |entry: &&mut Entry| entry.phase == Phase::Published && entry.parcel == number;

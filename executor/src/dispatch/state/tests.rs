@@ -2,6 +2,7 @@
 
 mod cost;
 mod loss;
+mod pace;
 
 use std::sync::OnceLock;
 
@@ -101,6 +102,7 @@ fn settings() -> Settings {
         build: String::new(),
         same_build: false,
         workers: 1,
+        remote: true,
     }
 }
 
@@ -180,7 +182,7 @@ impl Bed {
             count,
             lines: 0,
         };
-        for failed in self.state.on_results(&results, &body.into()) {
+        for failed in self.state.on_results(self.now, &results, &body.into()) {
             self.state.on_failed(self.now, &failed);
         }
     }
@@ -1130,21 +1132,6 @@ async fn a_dropped_state_settles_every_future() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_means_that_changed_are_told_once() {
-    let mut bed = bed();
-    bed.submit_many(&PLAIN, 2);
-    bed.parcels();
-    let measured = Measured::new(3);
-    bed.done(&[(0, 1)], Duration::from_millis(8));
-    bed.state.tell_measured(&measured);
-    assert_eq!(measured.get(0), Some(Duration::from_millis(8)));
-    assert_eq!(measured.get(1), None);
-    measured.set(0, 1.0);
-    bed.state.tell_measured(&measured);
-    assert_eq!(measured.get(0), Some(Duration::from_secs(1)));
-}
-
 impl Bed {
     /// This worker says that none of its slots starts.
     fn unfit(&mut self, worker: u64, task: u64, attempt: u32) {
@@ -1162,7 +1149,7 @@ impl Bed {
             count: 1,
             lines: 0,
         };
-        for failed in self.state.on_results(&results, &body.into()) {
+        for failed in self.state.on_results(self.now, &results, &body.into()) {
             self.state.on_failed(self.now, &failed);
         }
     }

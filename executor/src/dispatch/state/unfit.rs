@@ -50,6 +50,7 @@ impl State {
         worker.hungry = None;
         let name = worker.name.clone().unwrap_or_else(|| id.to_string().into());
         let reason = &failed.failure.message;
+        self.pace.recount_slots();
         self.unfit.push((id, now));
         if self.has_no_fit_worker(now) {
             self.break_pool(reason);
