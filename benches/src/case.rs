@@ -63,7 +63,7 @@ pub const BARE: [Case; 3] = [
 pub fn find(name: &str) -> anyhow::Result<Case> {
     let all = BARE.into_iter().chain(pool::CASES);
     #[cfg(feature = "pubsub")]
-    let all = all.chain(crate::pubsub::CASES);
+    let all = all.chain(crate::pubsub::cases());
     let mut all = all;
     all.find(|case| case.name == name)
         .with_context(|| format!("there is no case {name:?}"))

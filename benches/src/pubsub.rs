@@ -1,7 +1,10 @@
 //! The Pub/Sub path: a pool whose queues are topics, against a bare loop that moves the same messages.
 //!
 //! Both need an emulator (`PUBSUB_EMULATOR_HOST`). The worker of the pool is a local one, so that a row tells what
-//! podpool adds to the queue, and nothing of a cluster.
+//! podpool adds to the queue, and nothing of a cluster. The rows of `map` have workers in processes of their own.
+
+mod map;
+pub mod workers;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,7 +13,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use podpool::core::queue::{Delivery, LeaseId, Queue, QueueError};
 use podpool::prelude::*;
-use podpool::pubsub::{Admin, Connection, PubSubQueue, RunLabels, RunNames};
+use podpool::pubsub::{Admin, Connection, PubSubQueue, QueueNames, RunLabels, RunNames};
 use podpool::{Isolation, RunId};
 
 use crate::case::{CHILDREN, Case};
@@ -30,8 +33,16 @@ const RESULTS: usize = 64;
 /// How long one pull waits.
 const WAIT: Duration = Duration::from_secs(10);
 
+/// What the names of topics begin with.
+const PREFIX: &str = "bench";
+
 /// The cases of the Pub/Sub path.
-pub const CASES: [Case; 4] = [
+pub fn cases() -> impl Iterator<Item = Case> {
+    CASES.into_iter().chain(map::CASES)
+}
+
+/// Those of a worker beside its master.
+const CASES: [Case; 4] = [
     Case {
         name: "pubsub-single",
         run: |n| on_a_runtime(through_pool(n, lonely)),
@@ -77,12 +88,13 @@ struct Topics {
 }
 
 impl Topics {
+    /// With control subscriptions for so many workers.
     #[expect(clippy::disallowed_methods, reason = "labels bear wall time")]
-    async fn make() -> anyhow::Result<Self> {
+    async fn make(workers: u32) -> anyhow::Result<Self> {
         let connection = Connection::builder().open()?;
         let admin = Admin::new(&connection).await?;
         let run = RunId::random();
-        let names = RunNames::own("bench", &run)?;
+        let names = RunNames::own(PREFIX, &run)?;
         let created = SystemTime::now();
         let labels = RunLabels {
             run: run.clone(),
@@ -91,7 +103,9 @@ impl Topics {
             deadline: created + Duration::from_secs(3600),
         };
         admin.create(&names, &labels, LEASE).await?;
-        admin.create_control(&names, &labels, LEASE, 0, 1).await?;
+        admin
+            .create_control(&names, &labels, LEASE, 0, workers)
+            .await?;
         Ok(Self {
             connection,
             admin,
@@ -101,20 +115,11 @@ impl Topics {
     }
 
     fn queue(&self, name: &str) -> anyhow::Result<Arc<PubSubQueue>> {
-        let names = match name {
-            "tasks" => self.names.tasks(),
-            "results" => self.names.results(),
-            _ => {
-                let put = self.names.control().context("no control topic")?;
-                let take = self.names.control_of(0, 0).context("no control topic")?;
-                podpool::pubsub::QueueNames {
-                    topic: put.topic,
-                    subscription: take.subscription,
-                }
-            }
-        };
-        let queue = PubSubQueue::new(&self.connection, &names, LEASE, Some(LEASE))?;
-        Ok(Arc::new(queue))
+        match name {
+            "tasks" => queue(&self.connection, &self.names.tasks()),
+            "results" => queue(&self.connection, &self.names.results()),
+            _ => control_queue(&self.connection, &self.names, 0),
+        }
     }
 
     async fn remove(self) -> anyhow::Result<()> {
@@ -126,9 +131,29 @@ impl Topics {
     }
 }
 
+fn queue(connection: &Connection, names: &QueueNames) -> anyhow::Result<Arc<PubSubQueue>> {
+    let queue = PubSubQueue::new(connection, names, LEASE, Some(LEASE))?;
+    Ok(Arc::new(queue))
+}
+
+/// Where the master tells its state, and the worker of this number takes it.
+fn control_queue(
+    connection: &Connection,
+    names: &RunNames,
+    worker: u32,
+) -> anyhow::Result<Arc<PubSubQueue>> {
+    let put = names.control().context("no control topic")?;
+    let take = names.control_of(0, worker).context("no control topic")?;
+    let names = QueueNames {
+        topic: put.topic,
+        subscription: take.subscription,
+    };
+    queue(connection, &names)
+}
+
 /// Tasks per second through a pool over Pub/Sub.
 async fn through_pool(n: u64, call: fn(u64) -> Call<u64>) -> anyhow::Result<f64> {
-    let topics = Topics::make().await?;
+    let topics = Topics::make(1).await?;
     let queues = [
         ("tasks", topics.queue("tasks")?),
         ("results", topics.queue("results")?),
@@ -170,7 +195,7 @@ async fn submit_all(
 /// Messages per second of a loop without a pool: a task goes out, hands take `batch` of them at a time and send results,
 /// the master takes the results. No `Started` goes with them, as podpool leaves it out for short tasks.
 async fn bare(n: u64, batch: usize) -> anyhow::Result<f64> {
-    let topics = Topics::make().await?;
+    let topics = Topics::make(1).await?;
     let (tasks, results) = (topics.queue("tasks")?, topics.queue("results")?);
     let hands = tokio::spawn(serve(tasks.clone(), results.clone(), WARM_UP + n, batch));
     move_all(&tasks, &results, WARM_UP).await?;

@@ -1,5 +1,8 @@
 //! The rows: what is measured, against what, and what it must reach.
 
+#[cfg(feature = "pubsub")]
+mod pubsub;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -250,50 +253,6 @@ pub const PLANS: [Plan; 17] = [
     },
 ];
 
-/// Messages of a Pub/Sub row; packed tasks are many more in the same time.
-#[cfg(feature = "pubsub")]
-const MESSAGES: Size = Size {
-    full: 10_000,
-    quick: 1_000,
-};
-#[cfg(feature = "pubsub")]
-const PACKED: Size = Size {
-    full: 1_000_000,
-    quick: 20_000,
-};
-
-/// The rows of the Pub/Sub path.
-#[cfg(feature = "pubsub")]
-const PUBSUB: [Plan; 3] = [
-    Plan {
-        name: "pubsub",
-        what: "Pub/Sub emulator, one task a parcel, against two bare hands",
-        unit: Unit::TasksPerSecond,
-        measured: Source::Case("pubsub-single", MESSAGES),
-        reference: Some(("bare loop", Source::Case("pubsub-bare", MESSAGES))),
-        budget: Budget::RatioAtLeast(5.0),
-        rounds: FEW,
-    },
-    Plan {
-        name: "pubsub-batched",
-        what: "the same, against hands that take 256 at a time and do nothing",
-        unit: Unit::TasksPerSecond,
-        measured: Source::Case("pubsub-single", MESSAGES),
-        reference: Some(("bare loop", Source::Case("pubsub-bare-batched", MESSAGES))),
-        budget: Budget::Information,
-        rounds: FEW,
-    },
-    Plan {
-        name: "pubsub-packed",
-        what: "Pub/Sub emulator, short tasks packed",
-        unit: Unit::TasksPerSecond,
-        measured: Source::Case("pubsub-packed", PACKED),
-        reference: Some(("one a parcel", Source::Case("pubsub-single", MESSAGES))),
-        budget: Budget::RatioAtLeast(20.0),
-        rounds: FEW,
-    },
-];
-
 /// Every row that this program can measure here.
 #[must_use]
 pub fn plans() -> Vec<Plan> {
@@ -302,7 +261,7 @@ pub fn plans() -> Vec<Plan> {
     let plans = {
         let mut plans = plans;
         if crate::pubsub::is_available() {
-            plans.extend(PUBSUB);
+            plans.extend(pubsub::PLANS);
         }
         plans
     };

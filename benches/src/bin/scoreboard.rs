@@ -25,6 +25,10 @@ fn run() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     podpool::init();
+    #[cfg(feature = "pubsub")]
+    if podpool_benches::pubsub::workers::serve_if_worker()? {
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut out = std::io::stdout();
     match args::parse(std::env::args().skip(1))? {
         Ask::Help => write!(out, "{}", args::HELP)?,
