@@ -214,7 +214,7 @@ pub enum RegistryError {
     Untraceable(Vec<(&'static str, ShapeError)>),
     /// The program has no task of this name.
     #[error(
-        "unknown task {0:?}: the program does not contain it; a crate that the program never names is left out by the linker, so write `use my_tasks as _;` (with the crate's name) in its main file and build it again"
+        "unknown task {0:?}: the program does not contain it. If it is the program of an image, that may be older than the master: build the image again. A crate that the program never names is left out by the linker: write `use my_tasks as _;` (with the crate's name) in its main file"
     )]
     Unknown(String),
 }

@@ -320,7 +320,11 @@ impl Builder {
 
     async fn start_here(mut self) -> Result<PodPoolExecutor, BuildError> {
         let payload_store = asked_for(self.payload_store.take());
+        let chosen = self.backend.is_some() || std::env::var_os(BACKEND).is_some();
         let mut local = self.into_local()?;
+        if !chosen {
+            local.reporting.within(variables::tell_unused);
+        }
         let payloads = Payloads::open(payload_store.as_deref(), &local.run);
         local.payloads = local.reporting.around(payloads).await?;
         local::start(local)

@@ -436,7 +436,8 @@ impl RunningDispatch {
             FleetEvent::Ended { leftovers } => {
                 self.fleet_ended = true;
                 self.leftovers = leftovers;
-                if !self.ending {
+                // An aborted run listens on after it has told the fleet to stop.
+                if !self.ending && !self.aborted {
                     // Whether tasks are pending or not: those that come later would wait for nobody.
                     self.break_pool("the workers ended although nobody asked them to");
                 }

@@ -60,6 +60,15 @@ pub(crate) fn tell_unknown() {
     });
 }
 
+/// Tells that the settings of a cluster are there, where nobody chose a back-end and tasks run on this machine.
+pub(crate) fn tell_unused() {
+    if std::env::var_os("PODPOOL_IMAGE").is_some_and(|image| !image.is_empty()) {
+        trouble(
+            "PODPOOL_IMAGE is set, but no back-end is chosen, so tasks run on this machine; PODPOOL_BACKEND=kubernetes sends them to pods, PODPOOL_BACKEND=local leaves this line out",
+        );
+    }
+}
+
 /// What to say of a variable, if it looks like one of podpool's and is none.
 fn unknown(name: &str) -> Option<String> {
     let own = name.strip_prefix(PREFIX)?;

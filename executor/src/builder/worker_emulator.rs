@@ -58,6 +58,9 @@ pub(super) fn for_workers(
             let reason = "use host:port as pods reach it; this means the pod itself";
             Err(setting(name, host, reason))
         }
+        (Some((name, host)), Some(_)) if !has_port(&host) => {
+            Err(setting(name, host, "the port is missing; use host:port"))
+        }
         (None, Some(own)) if means_itself(&own) => Err(needed(own)),
         (Some((_, host)), Some(_)) => Ok(Some(WorkerEmulator {
             host: host.trim().to_owned(),
@@ -99,6 +102,12 @@ fn authority(address: &str) -> &str {
     let address = address.trim();
     let address = address.split_once("://").map_or(address, |(_, rest)| rest);
     address.split('/').next().unwrap_or_default()
+}
+
+/// Whether an address ends with a port.
+fn has_port(address: &str) -> bool {
+    let port = authority(address).rsplit_once(':');
+    port.is_some_and(|(_, port)| port.parse::<u16>().is_ok())
 }
 
 /// Whether an address means whichever machine uses it.
@@ -194,6 +203,12 @@ mod tests {
             assert!(!means_itself(far), "{far}");
         }
         assert!(resolve(Some(" "), &[], &[FAR]).is_err());
+        for portless in ["10.0.0.1", "emulator:", "http://emulator/", "[fd00::1]"] {
+            let said = resolve(Some(portless), &[], &[FAR]).unwrap_err();
+            assert!(said.contains("port is missing"), "{said}");
+        }
+        let six = resolve(Some("[fd00::1]:8085"), &[], &[FAR]);
+        assert_eq!(six.unwrap().unwrap(), "[fd00::1]:8085");
     }
 
     #[tokio::test]

@@ -337,4 +337,37 @@ mod tests {
         };
         tokio::join!(dispatch.run(), master);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_aborted_run_ends_after_the_lines_of_what_has_ended() {
+        let queue = |name: &str| Arc::new(MemoryQueue::local(name)) as Arc<dyn Queue>;
+        let queues = Queues {
+            tasks: queue("tasks"),
+            results: queue("results"),
+            control: queue("control"),
+        };
+        let (tasks, results) = (queues.tasks.clone(), queues.results.clone());
+        let (mailbox, fleet, _orders, mut dispatch) = idle(queues);
+        let shown = Arc::<Mutex<Vec<String>>>::default();
+        let keep = shown.clone();
+        dispatch.printed = Some(Arc::new(move |line| {
+            lock(&keep).push(line.line.to_owned());
+        }));
+        let master = async {
+            let cell = taken(&mailbox, &*tasks).await;
+            results.put(vec![done(0, 1)]).await;
+            poll_fn(|cx| cell.poll(cx.waker())).await.ok();
+            let (done, ended) = oneshot::channel();
+            let behavior = ShutdownBehavior::Abort;
+            mailbox.command(Command::Shutdown { behavior, done });
+            sleep(Duration::from_millis(300)).await;
+            results.put(vec![line("the last", 1)]).await;
+            sleep(Duration::from_millis(300)).await;
+            let leftovers = Vec::new();
+            fleet.send(FleetEvent::Ended { leftovers }).unwrap();
+            assert_eq!(timeout(BOUND, ended).await.unwrap().unwrap(), Ok(()));
+            assert_eq!(*lock(&shown), ["the last"]);
+        };
+        tokio::join!(dispatch.run(), master);
+    }
 }

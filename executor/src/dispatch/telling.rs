@@ -28,7 +28,7 @@ impl RunningDispatch {
         }
         let over = self.shutdown.is_some() && unfinished == 0;
         // Workers were told that the run has ended, and send their last lines; after the end nobody listens.
-        if over && !self.ending && (self.aborted || self.after_lines.may_end(now)) {
+        if over && !self.ending && self.after_lines.may_end(now) {
             self.ending = true;
             self.order(FleetOrder::End);
         }

@@ -349,11 +349,11 @@ impl State {
             .min()
     }
 
-    /// Pods that have not ended, on nodes that would tell of their end.
+    /// Pods whose program runs and may leave by itself, on nodes that would tell of it.
     #[must_use]
     pub fn pods_left(&self) -> usize {
         let pods = self.pods.values();
-        pods.filter(|pod| !pod.is_on_silent_node()).count()
+        pods.filter(|pod| pod.may_leave()).count()
     }
 
     /// Pods that still exist, ended or not, of cohorts that this is true of, on nodes that would remove them.

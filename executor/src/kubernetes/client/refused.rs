@@ -52,7 +52,9 @@ pub(super) fn judge(
     } else if status.is_not_found() {
         (
             Refused::NotFound,
-            format!("does namespace {namespace} exist?"),
+            format!(
+                "does namespace {namespace} exist? PODPOOL_NAMESPACE or Builder::namespace names it, else the kubeconfig"
+            ),
         )
     } else if status.is_invalid() || status.code == 400 {
         (Refused::Invalid, "correct the setting".to_owned())

@@ -105,6 +105,11 @@ impl PodState {
         self.silent && !matches!(self.phase, Phase::Running)
     }
 
+    /// Whether its program runs, on a node that answers. One that has not begun is not waited for: it goes with its Job.
+    pub(super) const fn may_leave(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Leaving) && !self.is_on_silent_node()
+    }
+
     /// What is wrong with its node, if that does not take it.
     pub(super) fn untaken_reason(&self) -> Option<String> {
         let node = self.node.as_deref().unwrap_or("of the pod");

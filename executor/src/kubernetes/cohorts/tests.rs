@@ -352,6 +352,18 @@ fn workers_that_give_up_at_once_break_the_fleet_in_the_end() {
 }
 
 #[test]
+fn a_pod_that_has_not_begun_is_not_expected_to_leave_by_itself() {
+    let mut world = World::running(2);
+    world.wait(60 * SECOND);
+    world.pod(0, 0, gone(End::Lost, false));
+    world.named("again", 0, 0, Verdict::Assigned);
+    assert_eq!(world.state.pods_left(), 1);
+    assert_eq!(world.state.objects_left(|_| true), 3);
+    world.named("again", 0, 0, Verdict::Running);
+    assert_eq!(world.state.pods_left(), 2);
+}
+
+#[test]
 fn a_pod_is_told_gone_once_however_often_it_is_listed() {
     let mut world = World::running(2);
     for _ in 0..3 {

@@ -185,8 +185,7 @@ impl State {
     }
 }
 
-const UNGREETED: &str =
-    "running without a greeting so far: a worker greets when it has reached Pub/Sub";
+const UNGREETED: &str = "running without a greeting so far: a worker greets when it has reached Pub/Sub, and says within the start timeout why it does not";
 const WITHOUT_POD: &str = "without a pod: the cluster has made none for their Job so far";
 const TO_BE_STARTED: &str = "to be started: their Job is not made yet";
 const BEING_MADE: &str =

@@ -177,7 +177,7 @@ fn settings_that_a_node_refuses_are_named() {
         (
             "CreateContainerConfigError",
             "secret \"db\" not found",
-            "env_from_secrets",
+            "PODPOOL_ENV_FROM_SECRETS",
         ),
     ] {
         let (reason, patience) = stuck(waiting(word, message));

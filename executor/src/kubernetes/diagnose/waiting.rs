@@ -14,7 +14,7 @@ pub(super) fn judge(view: &View<'_>) -> Verdict {
             Some("Unschedulable") => cannot(
                 Patience::Schedule,
                 format!(
-                    "no node has {} for a worker ({message}); ask for less with worker_cpu and worker_memory, or add nodes",
+                    "no node has {} for a worker ({message}); ask for less with worker_cpu (PODPOOL_CPU) and worker_memory (PODPOOL_MEMORY), or add nodes",
                     lacking(message)
                 ),
             ),
@@ -79,7 +79,7 @@ fn by_word(word: &str, message: &str, image: &str) -> Verdict {
         "CreateContainerConfigError" => cannot(
             Patience::Start,
             format!(
-                "a worker cannot be given its settings: {message}; make what is missing, or correct env_from_secrets, secret_files or image"
+                "a worker cannot be given its settings: {message}; make what is missing, or correct env_from_secret (PODPOOL_ENV_FROM_SECRETS), secret_file or image"
             ),
         ),
         "CreateContainerError" | "RunContainerError" | "PostStartHookError" => cannot(
