@@ -81,6 +81,12 @@ impl Greetings {
         self.failed.is_none() || self.heard.contains(name) || self.mute.get(name).is_some_and(of)
     }
 
+    /// When the time of the last of those that have not greeted is over.
+    pub(super) fn last_due(&self, start: Duration) -> Option<Instant> {
+        let all = self.mute.values().map(|mute| after(mute.since, start));
+        all.max()
+    }
+
     /// When the next pod's time is over.
     pub(super) fn due(&self, start: Duration) -> Option<Instant> {
         let waiting = self.mute.values().filter(|mute| mute.asked.is_none());

@@ -111,8 +111,13 @@ impl State {
 
     /// When the fleet ends if nothing changes; none while somebody works, or a part is held.
     fn gives_up(&self) -> Option<Instant> {
-        if self.alive() || self.opening {
+        if self.opening {
             return None;
+        }
+        if self.alive() {
+            // Those that run and have not greeted decide, where nobody has and nothing else is on its way.
+            let last = self.greetings.last_due(self.limits.start);
+            return last.filter(|_| !self.anyone_greeted() && self.causes().next().is_none());
         }
         let first = self.causes().filter_map(|cause| cause.end).min()?;
         let hopes = self.causes().filter(|cause| cause.hope);

@@ -68,6 +68,28 @@ fn a_quota_is_told_in_seconds_once_and_so_is_its_end_and_those_who_run_go_on() {
 }
 
 #[test]
+fn workers_that_do_not_greet_are_told_with_the_time_that_is_left() {
+    let mut world = World::new(2);
+    world.needed(10);
+    world.wait(SECOND);
+    world.state.on_opened(world.now);
+    world.state.on_job(world.now, 0, 2, &JobVerdict::Going);
+    for index in 0..2 {
+        let name = format!("c0-{index}");
+        world.seen(&name, 0, index, Verdict::Running);
+    }
+    world.wait(30 * SECOND);
+    let told = world.told();
+    assert_eq!((told.len(), told[0].0), (1, 5), "{told:?}");
+    for part in [
+        "0 of 2 workers ready: 2 running without",
+        "giving up in 56 s",
+    ] {
+        assert!(told[0].1.contains(part), "{part:?} is not in {told:?}");
+    }
+}
+
+#[test]
 fn a_healthy_run_tells_nothing() {
     let mut world = World::new(3);
     world.needed(6);
