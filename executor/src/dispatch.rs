@@ -348,7 +348,10 @@ impl RunningDispatch {
             }
             Command::Interrupt(behavior) => {
                 self.shut_down(behavior);
-                notice::trouble(interrupted(behavior, self.state.unfinished()));
+                // Lines come from workers that are elsewhere, and so does what must be removed.
+                let elsewhere = self.printed.is_some();
+                let text = interrupted(behavior, self.state.unfinished(), elsewhere);
+                notice::trouble(text);
             }
             Command::Shutdown { behavior, done } => {
                 self.done.push(done);
@@ -451,14 +454,21 @@ fn shown(error: &impl fmt::Display) -> &dyn fmt::Display {
     error
 }
 
-/// What a signal does to the tasks that have not ended.
-fn interrupted(behavior: ShutdownBehavior, left: usize) -> String {
+/// What a signal does to the tasks that have not ended, and to what the run made on a cluster.
+fn interrupted(behavior: ShutdownBehavior, left: usize, elsewhere: bool) -> String {
     let tasks = if left == 1 { "task" } else { "tasks" };
     match (behavior, left) {
+        (ShutdownBehavior::CancelPending, 0) if elsewhere => {
+            "interrupted: no task runs; removing the run from the cluster".to_owned()
+        }
         (ShutdownBehavior::CancelPending, 0) => "interrupted: no task runs".to_owned(),
         (ShutdownBehavior::CancelPending, _) => format!(
             "interrupted: tasks that have not begun are cancelled; finishing {left} {tasks}; interrupt again to stop now"
         ),
+        _ if elsewhere => {
+            "interrupted: every task is ended; removing the run from the cluster; interrupt once more to leave it there"
+                .to_owned()
+        }
         _ => "interrupted: every task is ended".to_owned(),
     }
 }
