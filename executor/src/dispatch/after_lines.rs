@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::mem;
 use std::time::Duration;
 
-use podpool_core::id::WorkerId;
+use podpool_core::id::{TaskId, WorkerId};
 use podpool_core::instant::after;
 use tokio::time::Instant;
 
@@ -127,6 +127,13 @@ impl AfterLines {
         ready
     }
 
+    /// Those of tasks of which this is true, whatever they wait for.
+    pub(super) fn of(&mut self, is_asked: impl Fn(TaskId) -> bool) -> Vec<Failed> {
+        let asked = |waiting: &mut Waiting| is_asked(waiting.failed.task);
+        let asked = self.waiting.extract_if(.., asked);
+        asked.map(|waiting| waiting.failed).collect()
+    }
+
     /// All of them, whatever they wait for.
     pub(super) fn give_up(&mut self) -> Vec<Failed> {
         let waiting = mem::take(&mut self.waiting);
@@ -136,7 +143,7 @@ impl AfterLines {
 
 #[cfg(test)]
 mod tests {
-    use podpool_core::id::{Attempt, ExecutionId, TaskId};
+    use podpool_core::id::{Attempt, ExecutionId};
     use podpool_core::outcome::{Cause, Failure};
 
     use super::*;
@@ -181,6 +188,19 @@ mod tests {
         assert_eq!(ready(&mut after, now, 9, 8), [1]);
         assert_eq!(ready(&mut after, now, 9, 9), [2]);
         assert_eq!(after.deadline(), None);
+    }
+
+    #[test]
+    fn an_earlier_attempt_of_a_task_that_ends_waits_no_longer() {
+        let now = Instant::now();
+        let mut after = AfterLines::default();
+        for task in [1, 2, 1] {
+            after.add(now, failed(task), 3);
+        }
+        let of = after.of(|task| task == TaskId(1));
+        assert_eq!(of.len(), 2);
+        assert!(after.of(|task| task == TaskId(1)).is_empty());
+        assert_eq!(after.give_up().len(), 1);
     }
 
     #[test]

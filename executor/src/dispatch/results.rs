@@ -1,10 +1,12 @@
 //! What comes on the results queue: pulled, read, handed to the state, acknowledged.
 
+use std::collections::HashSet;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use podpool_core::envelope::Message;
+use podpool_core::envelope::entry::result_head;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, begin};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
@@ -91,6 +93,7 @@ impl RunningDispatch {
                 // The worker of this process puts its lines into the buffer before it says how a task ended.
                 let lines = self.printed.as_ref().map_or(0, |_| results.lines);
                 self.after_lines.told(results.execution.worker, lines);
+                self.judge_earlier(now, &entries);
                 for failed in self.state.on_results(now, &results, &entries) {
                     self.after_lines.add(now, failed, lines);
                 }
@@ -121,6 +124,23 @@ impl RunningDispatch {
         }
         if self.lines_taken.is_none() && self.after_lines.waits_for_taking() {
             self.lines_taken = self.lines.as_ref().map(Gauge::emptied);
+        }
+    }
+
+    /// Hands the failures of tasks to the state that have returned by now: no more is told of a task after its result.
+    fn judge_earlier(&mut self, now: Instant, mut entries: &[u8]) {
+        if self.after_lines.is_empty() {
+            return;
+        }
+        let mut tasks = HashSet::new();
+        while let Ok(Some(head)) = result_head(entries) {
+            if head.done {
+                tasks.insert(head.task);
+            }
+            entries = &entries[head.length..];
+        }
+        for failed in self.after_lines.of(|task| tasks.contains(&task)) {
+            self.state.on_failed(now, &failed);
         }
     }
 
