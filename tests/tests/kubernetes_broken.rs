@@ -140,7 +140,7 @@ async fn a_missing_secret_is_named() {
         ..spec("hang")
     };
     let (reason, _) = broken(env).await;
-    says(&reason, &["podpool-absent", "env_from_secrets"]);
+    says(&reason, &["podpool-absent", "PODPOOL_ENV_FROM_SECRETS"]);
     let file = WorkerSpec {
         secret_files: vec![SecretFile {
             secret: "podpool-absent".to_owned(),

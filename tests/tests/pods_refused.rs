@@ -120,7 +120,7 @@ async fn more_memory_than_any_node_has_is_said_so() {
 async fn a_missing_secret_is_named() {
     let Some(pods) = pods() else { return };
     let reason = refused(impatient(&pods).env_from_secret("podpool-absent")).await;
-    says(&reason, &["podpool-absent", "env_from_secrets"]);
+    says(&reason, &["podpool-absent", "PODPOOL_ENV_FROM_SECRETS"]);
 }
 
 #[tokio::test]
