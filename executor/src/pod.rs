@@ -336,9 +336,10 @@ fn worker(
 }
 
 /// How long a worker looks for Pub/Sub. The master gives a worker up that has not greeted within the start timeout; by
-/// then the worker's own reason is with the cluster, and is shown.
+/// then the worker's own reason is with the cluster, which takes a second or two for it, and is shown.
 fn reach(start_timeout: Duration) -> Duration {
-    start_timeout - start_timeout / 6
+    let told = (start_timeout / 6).max(Duration::from_secs(2));
+    start_timeout - told.min(start_timeout / 2)
 }
 
 /// The initializer, by its index in this program.

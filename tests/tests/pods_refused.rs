@@ -96,7 +96,8 @@ const NOWHERE: &str = "127.0.0.1:1";
 #[tokio::test]
 async fn workers_that_do_not_reach_the_queue_say_so_within_the_start_timeout() {
     let Some(pods) = pods() else { return };
-    let builder = impatient(&pods).worker_env("PUBSUB_EMULATOR_HOST", NOWHERE);
+    let builder = impatient(&pods).start_timeout(2 * START);
+    let builder = builder.worker_env("PUBSUB_EMULATOR_HOST", NOWHERE);
     let reason = refused(builder).await;
     says(
         &reason,
