@@ -211,6 +211,7 @@ mod tests {
     use podpool_core::worker::Queues;
     use tokio::sync::oneshot;
 
+    use super::super::Dispatch;
     use super::super::fake::idle;
     use super::*;
     use crate::future::{Cell, CellGuard};
@@ -284,6 +285,25 @@ mod tests {
         printed.message(&Seal::Unsealed)
     }
 
+    fn queues() -> Queues {
+        let queue = |name: &str| Arc::new(MemoryQueue::local(name)) as Arc<dyn Queue>;
+        Queues {
+            tasks: queue("tasks"),
+            results: queue("results"),
+            control: queue("control"),
+        }
+    }
+
+    /// The lines that this dispatcher shows from now on.
+    fn keep_lines(dispatch: &mut Dispatch) -> Arc<Mutex<Vec<String>>> {
+        let shown = Arc::<Mutex<Vec<String>>>::default();
+        let keep = shown.clone();
+        dispatch.printed = Some(Arc::new(move |line| {
+            lock(&keep).push(line.line.to_owned());
+        }));
+        shown
+    }
+
     /// A task that a worker has.
     async fn taken(mailbox: &Mailbox, tasks: &dyn Queue) -> Arc<Cell> {
         TASK.index.get_or_init(|| 0);
@@ -307,19 +327,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_error_and_the_end_come_after_the_lines_before_them_whatever_their_order_in_the_queue()
      {
-        let queue = |name: &str| Arc::new(MemoryQueue::local(name)) as Arc<dyn Queue>;
-        let queues = Queues {
-            tasks: queue("tasks"),
-            results: queue("results"),
-            control: queue("control"),
-        };
+        let queues = queues();
         let (tasks, results) = (queues.tasks.clone(), queues.results.clone());
         let (mailbox, fleet, mut orders, mut dispatch) = idle(queues);
-        let shown = Arc::<Mutex<Vec<String>>>::default();
-        let keep = shown.clone();
-        dispatch.printed = Some(Arc::new(move |line| {
-            lock(&keep).push(line.line.to_owned());
-        }));
+        let shown = keep_lines(&mut dispatch);
         let master = async {
             let cell = taken(&mailbox, &*tasks).await;
             results.put(vec![failed(0, 2)]).await;
@@ -360,19 +371,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_aborted_run_ends_after_the_lines_of_what_has_ended() {
-        let queue = |name: &str| Arc::new(MemoryQueue::local(name)) as Arc<dyn Queue>;
-        let queues = Queues {
-            tasks: queue("tasks"),
-            results: queue("results"),
-            control: queue("control"),
-        };
+        let queues = queues();
         let (tasks, results) = (queues.tasks.clone(), queues.results.clone());
         let (mailbox, fleet, _orders, mut dispatch) = idle(queues);
-        let shown = Arc::<Mutex<Vec<String>>>::default();
-        let keep = shown.clone();
-        dispatch.printed = Some(Arc::new(move |line| {
-            lock(&keep).push(line.line.to_owned());
-        }));
+        let shown = keep_lines(&mut dispatch);
         let master = async {
             let cell = taken(&mailbox, &*tasks).await;
             results.put(vec![done(0, 1)]).await;

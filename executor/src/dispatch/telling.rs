@@ -28,7 +28,8 @@ impl RunningDispatch {
         }
         let over = self.shutdown.is_some() && unfinished == 0;
         // Workers were told that the run has ended, and send their last lines; after the end nobody listens.
-        if over && !self.ending && self.after_lines.may_end(now) {
+        // It is asked until its time is over, whatever ends the run: else its deadline would wake the loop again and again.
+        if over && self.after_lines.may_end(now) && !self.ending {
             self.ending = true;
             self.order(FleetOrder::End);
         }
