@@ -90,9 +90,10 @@ impl<S, F, T> Map<S, F, T> {
     /// Lets exactly so many calls be submitted and not yet delivered; 0 is taken for 1.
     ///
     /// By default a window starts at 4 calls a slot. It doubles while it holds less than 50 ms of measured work, up to
-    /// 4,096 calls. Where slots wait for calls that are on the way, on a cluster for instance, it grows to twice what they
-    /// need, eightfold at most with each round trip: about two round trips of work, which a cancel or a first error leaves
-    /// behind. Past its start it holds 32 MiB at most: arguments, results that wait, and 256 bytes for each call.
+    /// 4,096 calls. Where slots wait for calls that are on the way, on a cluster for instance, it grows to four times what
+    /// they need: 64-fold at most with its first result, later eightfold at most with each round trip. That is about four
+    /// round trips of work, which a cancel or a first error leaves behind. Past its start it holds 32 MiB at most:
+    /// arguments, results that wait, and 256 bytes for each call.
     pub fn window(mut self, calls: usize) -> Self {
         self.window = Window::exact(calls);
         self

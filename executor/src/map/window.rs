@@ -7,8 +7,8 @@
 //!   this keeps them busy, and little is left behind by a cancel or a first error.
 //! - **A long way.** Every slot is busy while `slots × round / work` calls are under way, where `round` is the time from a
 //!   call to its result (Little's law). A window that holds fewer takes just that time to be delivered. Where slots had
-//!   nothing to do for a part of it, the window grows to twice that many, so that they stay busy while results come
-//!   unevenly.
+//!   nothing to do for a part of it, the window grows to four times that many, so that they stay busy while results come
+//!   unevenly. Before the first round is over, the measured round trip of a batch stands for `round`.
 //!
 //! The second holds where the time of a round is spent on the way: from the executor to the slots and back. It is not where
 //! the program takes its results slowly, where one slow task holds up what comes after it, or where the executor itself is
@@ -39,11 +39,16 @@ const MOST_CALLS: usize = MOST_BYTES / CALL_BYTES;
 /// Slots that work for so much of a round have enough.
 const BUSY: f64 = 0.9;
 
-/// Times the calls that slots would need if results came evenly.
-const HEADROOM: f64 = 2.0;
+/// Times the calls that slots would need if results came evenly. They come in batches and in order: a slot may be idle
+/// while the results that its next calls wait for stand behind another slot's.
+const HEADROOM: f64 = 4.0;
 
 /// Times a window that one round may make it.
 const GROWTH: usize = 8;
+
+/// Times a window that its first result may make it. It saves two round trips, and shows only that the way is long: not
+/// whether the program takes results as fast as they come.
+const FIRST_GROWTH: usize = 64;
 
 /// Round trips that a round takes at most, if its time is spent on the way.
 const TRIPS: u32 = 3;
@@ -83,6 +88,8 @@ pub(super) struct Window {
     filled: bool,
     /// When this round began, and the work that was done in the pool by then; none before the first call.
     began: Option<(Instant, Duration)>,
+    /// Whether it was judged with a result at hand.
+    met: bool,
     /// The shortest of the last rounds in which slots were idle. The round after the window grew takes longer, for it begins
     /// with the calls of a smaller one.
     shortest: Duration,
@@ -108,6 +115,7 @@ impl Window {
             delivered: 0,
             filled: false,
             began: None,
+            met: false,
             shortest: Duration::MAX,
         }
     }
@@ -145,36 +153,76 @@ impl Window {
         self.result_bytes = bytes.max(forgotten);
     }
 
-    /// Whether it is time to [`judge`](Self::judge): nothing was submitted yet, or a round is over.
+    /// Whether it is time to [`judge`](Self::judge): nothing was submitted yet, the first result came, or a round is over.
     pub(super) const fn is_due(&self) -> bool {
-        let over = self.began.is_none() || self.delivered >= self.limit;
-        over && !self.exact && self.limit < MOST_CALLS
+        let first = !self.met && self.delivered > 0;
+        (first || self.is_over()) && !self.exact && self.limit < MOST_CALLS
     }
 
-    /// Grows where that is of use. A round that was shorter than a round trip says nothing of the slots and goes on.
+    const fn is_over(&self) -> bool {
+        self.began.is_none() || self.delivered >= self.limit
+    }
+
+    /// Grows where that is of use.
     pub(super) fn judge(&mut self, seen: &Seen) {
-        if let (Some((began, before)), Some(work)) = (self.began, seen.work) {
-            let took = seen.now.saturating_duration_since(began);
-            let short = self.for_short(work);
-            let trip = seen.pace.trip.map(|trip| trip.saturating_add(work));
-            let early = trip.is_some_and(|trip| took < trip);
-            if early && short <= self.limit {
-                self.delivered -= self.limit / BATCH_PART;
-                return;
-            }
-            let slots = seen.pace.slots.max(1);
-            let worked = seen.pace.worked.saturating_sub(before);
-            let way = match trip {
-                Some(trip) if !early && busy(worked, took, slots) < BUSY => {
-                    self.for_way(self.full(took), trip, slots, work)
-                }
-                _ => self.limit,
-            };
-            self.limit = short.max(way);
+        let limit = match self.began {
+            Some(began) if self.is_over() => self.after_round(began, seen),
+            _ => Some(self.at_first(seen)),
+        };
+        self.met |= self.delivered > 0;
+        match limit {
+            Some(limit) if limit > self.limit || self.is_over() => self.begin(limit, seen),
+            Some(_) => {}
+            None => self.delivered -= self.limit / BATCH_PART,
         }
+    }
+
+    /// A round begins.
+    const fn begin(&mut self, limit: usize, seen: &Seen) {
+        self.limit = limit;
         self.began = Some((seen.now, seen.pace.worked));
         self.delivered = 0;
         self.filled = false;
+    }
+
+    /// The window before the first round is over: by the round trips of batches, if any were measured.
+    fn at_first(&mut self, seen: &Seen) -> usize {
+        let (Some(trip), Some(work)) = (seen.pace.trip, seen.work) else {
+            return self.limit;
+        };
+        self.shortest = self.shortest.min(trip.saturating_add(work));
+        let wanted = wanted(seen.pace.slots.max(1), self.shortest, work);
+        wanted.clamp(self.limit, self.at_most(FIRST_GROWTH))
+    }
+
+    /// The window after a round. None where the round was shorter than a round trip: it says nothing of the slots and goes
+    /// on.
+    fn after_round(&mut self, (began, before): (Instant, Duration), seen: &Seen) -> Option<usize> {
+        let Some(work) = seen.work else {
+            return Some(self.limit);
+        };
+        let took = seen.now.saturating_duration_since(began);
+        let short = self.for_short(work);
+        let trip = seen.pace.trip.map(|trip| trip.saturating_add(work));
+        let early = trip.is_some_and(|trip| took < trip);
+        if early && short <= self.limit {
+            return None;
+        }
+        let slots = seen.pace.slots.max(1);
+        let worked = seen.pace.worked.saturating_sub(before);
+        let way = match trip {
+            Some(trip) if !early && busy(worked, took, slots) < BUSY => {
+                self.for_way(self.full(took), trip, slots, work)
+            }
+            _ => self.limit,
+        };
+        Some(short.max(way))
+    }
+
+    /// So many times the window, within all bounds.
+    fn at_most(&self, times: usize) -> usize {
+        let most = self.limit.saturating_mul(times).min(MOST_CALLS);
+        most.max(self.limit)
     }
 
     /// The window for short tasks near by.
@@ -202,8 +250,7 @@ impl Window {
         }
         let longer = self.shortest.saturating_add(self.shortest / FORGETS_ROUND);
         self.shortest = round.min(longer);
-        let steepest = self.limit.saturating_mul(GROWTH).min(MOST_CALLS);
-        wanted(slots, self.shortest, work).clamp(self.limit, steepest.max(self.limit))
+        wanted(slots, self.shortest, work).clamp(self.limit, self.at_most(GROWTH))
     }
 }
 

@@ -53,12 +53,16 @@ impl RunningWorker {
             }
             Ok(parcels) => {
                 let mut surplus = Vec::new();
+                let mut taken = 0;
                 for parcel in parcels {
-                    // Only while the first message that can be read is looked for, more is pulled than there is room for.
-                    if self.room == 0 {
+                    // More comes than there is room for while the first message that can be read is looked for, and where
+                    // parcels became longer since the pull was sent: others may begin them sooner.
+                    let full = taken > 0 && self.state.wants() == 0;
+                    if self.room == 0 || full {
                         surplus.push(parcel.lease);
                     } else if self.on_delivery(now, sent, parcel) {
                         self.room -= 1;
+                        taken += 1;
                     }
                 }
                 self.release(surplus);

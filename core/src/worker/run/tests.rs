@@ -34,6 +34,18 @@ impl Lookup for KnowsNone {
     }
 }
 
+/// Knows every task.
+struct KnowsAll;
+
+impl Lookup for KnowsAll {
+    fn look_up(&self, _: &Kind) -> Result<KindInfo, Failure> {
+        Ok(KindInfo {
+            index: 0,
+            ..KindInfo::UNKNOWN
+        })
+    }
+}
+
 fn run() -> RunId {
     RunId::new("nightly").unwrap()
 }
@@ -84,13 +96,17 @@ fn worker(queues: Queues) -> Worker {
 
 /// A parcel of one task.
 fn parcel(seal: &Seal) -> Bytes {
+    sealed(seal, false)
+}
+
+fn sealed(seal: &Seal, alone: bool) -> Bytes {
     let mut body = Vec::new();
     put_task(&mut body, TaskId(0), Attempt::FIRST, 0, &[], &[]).unwrap();
     let parcel = Parcel {
         run: run(),
         epoch: 1,
         batch: 0,
-        alone: false,
+        alone,
         kinds: vec![Kind {
             name: "any".into(),
             fingerprint: Fingerprint([0; 16]),
@@ -107,12 +123,18 @@ async fn put(queue: &Arc<dyn Queue>, messages: Vec<Bytes>) {
 }
 
 /// Waits for so many results.
-async fn results(queues: &Queues, mut count: usize) {
+async fn results(queues: &Queues, count: usize) {
+    messages(queues, count, |message| {
+        matches!(message, Message::Results(..))
+    })
+    .await;
+}
+
+/// Waits for so many such messages of the worker.
+async fn messages(queues: &Queues, mut count: usize, such: impl Fn(&Message) -> bool) {
     while count > 0 {
         for delivery in queues.results.take(1, LEASE).await.unwrap() {
-            if let Ok(Message::Results(..)) = Message::read(delivery.body, &KEY) {
-                count -= 1;
-            }
+            count -= usize::from(Message::read(delivery.body, &KEY).is_ok_and(|m| such(&m)));
         }
     }
 }
@@ -143,6 +165,33 @@ async fn forged_messages_before_the_first_task_keep_no_fresh_worker_from_it() {
     // All are acknowledged: none comes again.
     tokio::time::advance(LEASE * 2).await;
     assert_eq!(ready(&queues.tasks).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_with_a_parcel_that_leaves_no_room_goes_back_to_others() {
+    let queues = queues();
+    let mut parcels = vec![sealed(&KEY, true)];
+    parcels.extend(vec![parcel(&KEY); 3]);
+    put(&queues.tasks, parcels).await;
+    let mut worker = worker(queues.clone());
+    worker.settings.slots = 4;
+    worker.lookup = Arc::new(KnowsAll);
+    let (orders, orders_rx) = mpsc::unbounded_channel();
+    let running = tokio::spawn(worker.run(orders_rx));
+    messages(&queues, 1, |message| {
+        matches!(message, Message::Started(..))
+    })
+    .await;
+    let mut others = 0;
+    while others < 3 {
+        // What has not begun after 2 s goes back in any case.
+        let taken = queues.tasks.take(3, Duration::from_secs(1)).await.unwrap();
+        assert!(!taken.is_empty(), "they wait behind a task that runs alone");
+        others += taken.len();
+    }
+    orders.send(Order::Stop).unwrap();
+    let left = timeout(LEASE, running).await.expect("an end");
+    left.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

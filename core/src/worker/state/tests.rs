@@ -380,6 +380,17 @@ async fn short_tasks_share_frames_and_a_second_frame_waits_in_each_slot() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_long_parcel_there_is_no_room_for_more_of_the_same_pull() {
+    let mut bed = warm(1);
+    for n in 0..4 {
+        bed.parcel(&format!("short{n}"), "fast", n, 1, false);
+    }
+    assert!(bed.state.wants() > 100, "short ones come many at once");
+    bed.parcel("long", "fast", 100, 30_000, false);
+    assert_eq!(bed.state.wants(), 0, "it is worth 30 ms");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_crash_in_a_used_slot_makes_a_suspect_and_blames_no_other() {
     let mut bed = warm(1);
     bed.parcel("a", "fast", 0, 10, false);

@@ -88,14 +88,14 @@ impl Round {
 }
 
 #[test]
-fn idle_slots_far_away_widen_it_to_twice_what_they_need() {
+fn idle_slots_far_away_widen_it_to_four_times_what_they_need() {
     assert_eq!(Round::FAR.limit(), 128, "eightfold at most");
     let long = Round {
         work: 50 * MS,
         took: 150 * MS,
         ..Round::FAR
     };
-    assert!((23..=24).contains(&long.limit()));
+    assert!((47..=48).contains(&long.limit()));
     let busy = Round {
         busy: 0.9,
         ..Round::FAR
@@ -110,8 +110,8 @@ fn idle_slots_far_away_widen_it_to_twice_what_they_need() {
 
 #[test]
 fn littles_law_with_headroom() {
-    assert_eq!(wanted(4, 125 * MS, 5 * MS), 200);
-    assert_eq!(wanted(1, MS, MS), 2);
+    assert_eq!(wanted(4, 125 * MS, 5 * MS), 400);
+    assert_eq!(wanted(1, MS, MS), 4);
     assert!(wanted(4, MS, Duration::ZERO) > MOST_CALLS);
 }
 
@@ -185,17 +185,17 @@ fn a_round_that_begins_with_a_smaller_window_does_not_widen_it_too_far() {
     };
     assert_eq!(
         round(&mut window, MS, 250 * MS),
-        252,
+        504,
         "half more than 105 ms"
     );
     assert_eq!(
         round(&mut window, MS, 250 * MS),
-        378,
+        756,
         "the way is longer now"
     );
     assert_eq!(
         round(&mut window, 1000 * MS, 250 * MS),
-        378,
+        756,
         "the slots are busy"
     );
 }
@@ -259,7 +259,7 @@ fn four_slots_far_away_are_kept_busy() {
         let went = pipe.map(calls);
         let share = share(&pipe, calls, went.took);
         assert!(share >= 0.85, "{work:?}: {share}, {went:?}");
-        assert!(went.most <= 5 * pipe.needed(), "{work:?}: {went:?}");
+        assert!(went.most <= 9 * pipe.needed(), "{work:?}: {went:?}");
     }
 }
 
@@ -295,8 +295,9 @@ fn a_program_that_takes_results_slowly_widens_it_once() {
             ..Pipe::far(4, MS)
         };
         let went = pipe.map(calls);
-        // Its 200 results a second keep 20 calls on the way.
-        assert!(went.most <= 128, "{went:?}");
+        // The first result shows the way, and not the program. Its 200 results a second keep 20 calls on the way.
+        assert!(went.most <= FIRST_GROWTH * 16, "{went:?}");
+        assert!(went.growths <= 1, "{went:?}");
         let longest = pipe.consumes * calls as u32 + 3 * pipe.way;
         assert!(went.took <= longest, "{went:?}");
     }
@@ -352,9 +353,9 @@ fn any_slots_are_kept_busy_and_not_much_more() {
         let went = pipe.map(calls);
         let told = || format!("seed {seed}, {pipe:?}, needed {needed}: {went:?}");
         let anyway = (50_000 / work as usize).max(4 * slots);
-        let times = if late.is_some() { 8 } else { 6 };
+        let times = if late.is_some() { 16 } else { 12 };
         assert!(went.most <= times * needed.max(anyway), "{}", told());
-        assert!(went.steepest <= GROWTH as f64, "{}", told());
+        assert!(went.steepest <= FIRST_GROWTH as f64, "{}", told());
         let trips = 6 * (2 * pipe.way + pipe.work);
         let longest = pipe.ideal(calls).mul_f64(1.0 / BUSY) + pipe.late + trips;
         assert!(went.took <= longest, "{}", told());
