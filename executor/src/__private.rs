@@ -43,15 +43,15 @@ struct Leave;
 impl Drop for Leave {
     fn drop(&mut self) {
         #[cfg(feature = "kubernetes")]
-        crate::farewell::end();
-        crate::reporting::wait_everywhere();
+        crate::client::at_exit::end();
+        crate::report::reporting::wait_everywhere();
     }
 }
 
 /// A program whose pool was ended by a signal exits as one that the signal ended, unless it failed by itself.
 fn exit_code(ended: impl Termination) -> ExitCode {
     let code = ended.report();
-    match crate::signals::interrupted() {
+    match crate::client::signals::interrupted() {
         Some(signal) if code == ExitCode::SUCCESS => ExitCode::from(128 + signal),
         _ => code,
     }

@@ -29,26 +29,26 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::builder::{QueueDecorator, WorkerEmulator};
-use crate::descriptor::Descriptor;
-use crate::dispatch::{self, Dispatch, FleetHandle};
-use crate::error::BuildError;
-use crate::executor::PodPoolExecutor;
-use crate::farewell;
-use crate::home::{Home, failed};
-use crate::kubernetes::client;
-use crate::kubernetes::fleet::{self, Fleet};
-use crate::kubernetes::job::RunSecret;
-use crate::kubernetes::spec::WorkerSpec;
-use crate::mailbox::Inbox;
-use crate::measured::Measured;
-use crate::pubsub::{
+use crate::broker::pubsub::{
     Admin, Connection, Made, Owner, PubSubQueue, QueueNames, RunLabels, RunNames, Signs,
 };
-use crate::reporting::Reporting;
-use crate::run_payloads::Payloads;
-use crate::signals;
-use crate::silent::SilentQueue;
+use crate::broker::run_payloads::Payloads;
+use crate::broker::silent::SilentQueue;
+use crate::client::at_exit;
+use crate::client::builder::{QueueDecorator, WorkerEmulator};
+use crate::client::error::BuildError;
+use crate::client::executor::PodPoolExecutor;
+use crate::client::signals;
+use crate::fleet::kubernetes::client;
+use crate::fleet::kubernetes::fleet::{self, Fleet};
+use crate::fleet::kubernetes::job::RunSecret;
+use crate::fleet::kubernetes::spec::WorkerSpec;
+use crate::master::dispatch::{self, Dispatch, FleetHandle};
+use crate::master::home::{Home, failed};
+use crate::master::mailbox::Inbox;
+use crate::master::measured::Measured;
+use crate::report::reporting::Reporting;
+use crate::worker::descriptor::Descriptor;
 
 use self::cohorts::ControlQueues;
 use self::guard::Guard;
@@ -130,7 +130,7 @@ pub(crate) async fn start(cluster: Cluster) -> Result<PodPoolExecutor, BuildErro
         cluster.reporting.clone(),
     )?;
     let (mailbox, heard) = (home.mailbox(), cluster.signals);
-    let present = farewell::begin(&mailbox);
+    let present = at_exit::begin(&mailbox);
     let (ready, prepared) = oneshot::channel();
     let pool = home.start(move |inbox, measured| async move {
         live(cluster, ready, inbox, measured).await;

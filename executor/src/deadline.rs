@@ -197,7 +197,7 @@ mod tests {
     /// Runs a future without a runtime on a thread of its own; a hang fails.
     fn bounded<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
         let (sender, receiver) = mpsc::channel();
-        thread::spawn(move || sender.send(crate::future::fake::block_on(future)));
+        thread::spawn(move || sender.send(crate::client::future::fake::block_on(future)));
         receiver
             .recv_timeout(Duration::from_secs(10))
             .expect("it does not hang")

@@ -37,53 +37,19 @@
 //! feature `log`. Those reach the logger on podpool's own threads, so such a logger must not wait for what a task does: it
 //! does if it writes to standard output while the program holds the lock of that and waits for a future.
 
-#[cfg(feature = "kubernetes")]
-mod build_id;
-mod builder;
-mod callbacks;
+mod broker;
+mod client;
 #[cfg(feature = "kubernetes")]
 mod cluster;
 mod deadline;
-#[cfg(feature = "kubernetes")]
-mod descriptor;
-mod dispatch;
-mod error;
-mod events;
-mod executor;
-#[cfg(feature = "kubernetes")]
-mod farewell;
-mod future;
-mod home;
-mod known;
-#[cfg(feature = "kubernetes")]
-#[doc(hidden)]
-pub mod kubernetes;
-mod local;
+mod fleet;
 mod lock;
-mod mailbox;
-mod map;
-mod measured;
-mod notices;
-mod outlet;
-mod output;
-#[cfg(feature = "kubernetes")]
-mod pod;
-mod reporting;
-mod roles;
-mod run_payloads;
-mod signals;
-#[cfg(feature = "kubernetes")]
-mod silent;
+mod master;
+mod report;
 mod variables;
-mod wait;
+mod worker;
 
-#[cfg(feature = "kubernetes")]
-pub mod gc;
-#[cfg(feature = "payload")]
-pub mod payload;
 pub mod prelude;
-#[cfg(feature = "pubsub")]
-pub mod pubsub;
 
 #[doc(hidden)]
 pub mod __private;
@@ -98,18 +64,29 @@ pub use podpool_core::worker::{OutputLine, OutputSink};
 pub use podpool_core::{permanent, test_slots};
 pub use podpool_macros::{main, task};
 
+#[cfg(feature = "payload")]
+pub use self::broker::payload;
+#[cfg(feature = "pubsub")]
+pub use self::broker::pubsub;
 #[doc(hidden)]
-pub use self::builder::QueueDecorator;
-pub use self::builder::{Backend, Builder, Isolation, PubSubOptions};
-pub use self::error::{
+pub use self::client::builder::QueueDecorator;
+pub use self::client::builder::{Backend, Builder, Isolation, PubSubOptions};
+pub use self::client::error::{
     AttemptReport, BuildError, NotDone, ShutdownError, TaskError, TaskErrorKind, Unfinished,
 };
-pub use self::executor::PodPoolExecutor;
-pub use self::future::{Cancel, CancelOutcome, TaskFuture, TaskHandle, TaskState};
+pub use self::client::executor::PodPoolExecutor;
+pub use self::client::future::{Cancel, CancelOutcome, TaskFuture, TaskHandle, TaskState};
 #[cfg(feature = "kubernetes")]
-pub use self::kubernetes::spec::PullPolicy;
-pub use self::mailbox::ShutdownBehavior;
-pub use self::map::Map;
-pub use self::notices::Notices;
-pub use self::roles::{init, init_with};
-pub use self::wait::{AsCompleted, AsCompletedWithin, ReturnWhen, Wait, as_completed, wait};
+pub use self::client::gc;
+pub use self::client::map::Map;
+pub use self::client::wait::{
+    AsCompleted, AsCompletedWithin, ReturnWhen, Wait, as_completed, wait,
+};
+#[cfg(feature = "kubernetes")]
+#[doc(hidden)]
+pub use self::fleet::kubernetes;
+#[cfg(feature = "kubernetes")]
+pub use self::fleet::kubernetes::spec::PullPolicy;
+pub use self::master::mailbox::ShutdownBehavior;
+pub use self::report::notices::Notices;
+pub use self::worker::roles::{init, init_with};

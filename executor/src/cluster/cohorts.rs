@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::kubernetes::fleet::Cohorts;
-use crate::pubsub::{Admin, Collected, Made, Making, RunLabels, RunNames, Signs, spoken};
+use crate::broker::pubsub::{Admin, Collected, Made, Making, RunLabels, RunNames, Signs, spoken};
+use crate::fleet::kubernetes::fleet::Cohorts;
 
 use super::guard::{Failed, Repair, Repairs};
 

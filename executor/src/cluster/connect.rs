@@ -1,8 +1,8 @@
 //! The way to Pub/Sub: whether it is there is found out before anything is made.
 
 use super::{chain, refused};
-use crate::error::BuildError;
-use crate::pubsub::{Admin, Connection};
+use crate::broker::pubsub::{Admin, Connection};
+use crate::client::error::BuildError;
 
 /// What carries a run's messages, and what makes its topics.
 pub(super) async fn connect(project: Option<&str>) -> Result<(Connection, Admin), BuildError> {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::pubsub::{AdminError, Owner, Signs};
+use crate::broker::pubsub::{AdminError, Owner, Signs};
 
 use self::pace::Pace;
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use podpool_core::worker::Queues;
 use tokio::sync::mpsc;
 
-use crate::error::BuildError;
-use crate::kubernetes::job::RunSecret;
-use crate::pubsub::{Connection, Owner, Ownership, PubSubQueue, Signs};
-use crate::run_payloads::Payloads;
+use crate::broker::pubsub::{Connection, Owner, Ownership, PubSubQueue, Signs};
+use crate::broker::run_payloads::Payloads;
+use crate::client::error::BuildError;
+use crate::fleet::kubernetes::job::RunSecret;
 
 use super::sweep::look;
 use super::{Cluster, Met, chain, refused};

@@ -1,0 +1,402 @@
+//! Deleting what a run made, and what runs left behind.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use futures_util::{FutureExt, StreamExt, TryFutureExt};
+use google_cloud_gax::paginator::ItemPaginator;
+use google_cloud_pubsub::model::seek_request::Target;
+use podpool_core::id::{RunId, RunName};
+
+use super::{Admin, in_order, told};
+use crate::broker::pubsub::error::AdminError;
+use crate::broker::pubsub::labels::{Tag, seconds};
+use crate::broker::pubsub::names::{RunNames, spoken, subscription_path, topic_path};
+
+type Labels = HashMap<String, String>;
+
+/// What is read of a listing at once; the most that Pub/Sub gives.
+const PAGE: i32 = 1_000;
+
+/// What may be deleted. Only what podpool labelled is ever looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// What is past the deadline on its label.
+    PastDeadline,
+    /// Whatever belongs to this run, however young.
+    Run(RunId),
+    /// Whatever belongs to runs of this name, however young.
+    Named(RunName),
+}
+
+impl Which {
+    /// What may be deleted, if something with these labels may. What cannot be read stays.
+    fn takes(&self, path: String, labels: &Labels, now: SystemTime) -> Option<Labelled> {
+        let tag = Tag::read(labels)?;
+        let taken = match self {
+            Self::PastDeadline => tag.deadline.is_some_and(|deadline| deadline < now),
+            Self::Run(run) => tag.run == *run,
+            Self::Named(name) => tag.name.as_ref() == Some(name),
+        };
+        taken.then_some(Labelled {
+            path,
+            run: tag.run,
+            name: tag.name,
+            deadline: tag.deadline,
+        })
+    }
+}
+
+/// A topic or subscription that a run made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Labelled {
+    /// Its full name.
+    pub(crate) path: String,
+    pub(crate) run: RunId,
+    pub(crate) name: Option<RunName>,
+    pub(crate) deadline: Option<SystemTime>,
+}
+
+/// By what a run knows what it made.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) run: RunId,
+    /// When it began, if another master may have its id; None takes whatever bears the id.
+    pub(crate) created: Option<SystemTime>,
+}
+
+/// What a run made of some paths, and those whose labels could not be read. What is gone is neither.
+type Sorted = (Vec<String>, Vec<(String, AdminError)>);
+
+impl Made {
+    /// Whatever bears this run's id.
+    fn by(run: &RunId) -> Self {
+        Self {
+            run: run.clone(),
+            created: None,
+        }
+    }
+
+    fn sort(&self, paths: Vec<String>, read: Vec<Result<Labels, AdminError>>) -> Sorted {
+        let (mut own, mut unread) = (Vec::new(), Vec::new());
+        for (path, labels) in paths.into_iter().zip(read) {
+            match labels {
+                Ok(labels) if self.takes(&labels) => own.push(path),
+                Ok(_) | Err(AdminError::Missing { .. }) => {}
+                Err(error) => unread.push((spoken(&path), error)),
+            }
+        }
+        (own, unread)
+    }
+
+    fn takes(&self, labels: &Labels) -> bool {
+        Tag::read(labels).is_some_and(|tag| {
+            let created = self.created.map(seconds);
+            tag.run == self.run && (created.is_none() || tag.created == created)
+        })
+    }
+}
+
+/// What was deleted, and what could not be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Full names of what was deleted, subscriptions first, each kind in order.
+    pub deleted: Vec<String>,
+    /// What is still there, and why.
+    pub failed: Vec<(String, AdminError)>,
+}
+
+impl Admin {
+    /// Deletes by label, in the whole project. Names without podpool's labels are never touched.
+    ///
+    /// # Errors
+    /// [`AdminError`] when topics or subscriptions cannot be listed; nothing was deleted then.
+    pub async fn collect(&self, now: SystemTime, which: &Which) -> Result<Collected, AdminError> {
+        let subscriptions = self.labelled_subscriptions(now, which).await?;
+        let topics = self.labelled_topics(now, which).await?;
+        let paths = |found: Vec<Labelled>| found.into_iter().map(|it| it.path).collect();
+        Ok(self.delete_all(paths(subscriptions), paths(topics)).await)
+    }
+
+    /// Empties the tasks' and the results' subscriptions of a run's names: whatever was put there before `now`, by
+    /// whichever run, is gone. Meant for names of an administrator on which a run left messages behind; a run that still
+    /// works there loses its tasks, and publishes them again only when it misses them.
+    ///
+    /// # Errors
+    /// [`AdminError`] for the first that cannot be emptied.
+    pub async fn purge(&self, names: &RunNames, now: SystemTime) -> Result<(), AdminError> {
+        for pair in names.pairs() {
+            let path = subscription_path(&self.project, &pair.subscription);
+            // A time past year 9999 would be refused by Pub/Sub with its own words.
+            let time = now.try_into().ok();
+            let target = time.map(|time| Target::Time(Box::new(time)));
+            let seek = self.subscriptions.seek().set_subscription(&path);
+            let sought = seek.set_target(target).send().await;
+            sought.map_err(|error| told("empty", &path, error))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the control subscriptions of a cohort's workers, `0..size`, those of them that bear the run's label. What
+    /// is gone is fine.
+    pub async fn delete_control(
+        &self,
+        names: &RunNames,
+        run: &RunId,
+        cohort: u32,
+        size: u32,
+    ) -> Collected {
+        self.delete_made_control(names, &Made::by(run), cohort, size)
+            .await
+    }
+
+    /// The same, of a run whose id another master may have.
+    pub(crate) async fn delete_made_control(
+        &self,
+        names: &RunNames,
+        made: &Made,
+        cohort: u32,
+        size: u32,
+    ) -> Collected {
+        let Some(control) = names.control_names() else {
+            return Collected::default();
+        };
+        let name = |index| subscription_path(&self.project, &control.subscription(cohort, index));
+        let subscriptions = (0..size).map(name).collect();
+        let (subscriptions, unread) = self.own_subscriptions(made, subscriptions).await;
+        let mut collected = self.delete_all(subscriptions, Vec::new()).await;
+        collected.failed.extend(unread);
+        collected
+    }
+
+    /// Deletes what a run made, without listing the project: its topics, and their subscriptions. Only what bears the
+    /// run's label is touched, and names of an administrator stay whatever theirs say. What is gone is fine.
+    pub async fn delete_run(&self, names: &RunNames, run: &RunId) -> Collected {
+        self.delete_made(names, &Made::by(run)).await
+    }
+
+    /// The same, of a run whose id another master may have.
+    pub(crate) async fn delete_made(&self, names: &RunNames, made: &Made) -> Collected {
+        if !names.are_own() {
+            return Collected::default();
+        }
+        let path = |name: &str| subscription_path(&self.project, name);
+        let mut subscriptions: Vec<_> = names.pairs().map(|pair| path(&pair.subscription)).into();
+        let mut topics: Vec<_> = names
+            .pairs()
+            .map(|pair| topic_path(&self.project, &pair.topic))
+            .into();
+        let mut unlisted = None;
+        if let Some(control) = names.control_names() {
+            let topic = topic_path(&self.project, &control.topic);
+            match self.subscriptions_of(&topic).await {
+                Ok(found) => {
+                    let ours = format!("{}-", path(&control.subscriptions));
+                    subscriptions.extend(found.into_iter().filter(|name| name.starts_with(&ours)));
+                }
+                Err(AdminError::Missing { .. }) => {}
+                Err(error) => unlisted = Some((topic.clone(), error)),
+            }
+            topics.push(topic);
+        }
+        tracing::debug!(run = %made.run, "deleting topics and subscriptions");
+        let (subscriptions, unread) = self.own_subscriptions(made, subscriptions).await;
+        let (topics, unread_topics) = self.own_topics(made, topics).await;
+        let mut collected = self.delete_all(subscriptions, topics).await;
+        let failed = unread.into_iter().chain(unread_topics).chain(unlisted);
+        collected.failed.extend(failed);
+        collected
+    }
+
+    async fn own_subscriptions(&self, made: &Made, paths: Vec<String>) -> Sorted {
+        let read = paths
+            .iter()
+            .map(|path| self.read_subscription(path).map_ok(|it| it.labels).boxed());
+        let read = in_order(read).collect().await;
+        made.sort(paths, read)
+    }
+
+    async fn own_topics(&self, made: &Made, paths: Vec<String>) -> Sorted {
+        let read = paths
+            .iter()
+            .map(|path| self.read_topic(path).map_ok(|it| it.labels).boxed());
+        let read = in_order(read).collect().await;
+        made.sort(paths, read)
+    }
+
+    /// Subscriptions first: one that outlived its topic would still cost, and be harder to find.
+    async fn delete_all(&self, subscriptions: Vec<String>, topics: Vec<String>) -> Collected {
+        let mut collected = Collected::default();
+        let deleted = subscriptions
+            .iter()
+            .map(|path| self.delete_subscription(path).boxed());
+        let answers: Vec<_> = in_order(deleted).collect().await;
+        sort(&mut collected, answers, subscriptions);
+        let deleted = topics.iter().map(|path| self.delete_topic(path).boxed());
+        let answers: Vec<_> = in_order(deleted).collect().await;
+        sort(&mut collected, answers, topics);
+        collected
+    }
+
+    pub(crate) async fn labelled_subscriptions(
+        &self,
+        now: SystemTime,
+        which: &Which,
+    ) -> Result<Vec<Labelled>, AdminError> {
+        let list = self.subscriptions.list_subscriptions();
+        let list = list.set_project(self.project_path()).set_page_size(PAGE);
+        let mut items = list.by_item();
+        let mut found = Vec::new();
+        while let Some(item) = items.next().await {
+            let item = item.map_err(|error| self.unlisted(error))?;
+            found.extend(which.takes(item.name, &item.labels, now));
+        }
+        Ok(found)
+    }
+
+    pub(crate) async fn labelled_topics(
+        &self,
+        now: SystemTime,
+        which: &Which,
+    ) -> Result<Vec<Labelled>, AdminError> {
+        let list = self.topics.list_topics();
+        let list = list.set_project(self.project_path()).set_page_size(PAGE);
+        let mut items = list.by_item();
+        let mut found = Vec::new();
+        while let Some(item) = items.next().await {
+            let item = item.map_err(|error| self.unlisted(error))?;
+            found.extend(which.takes(item.name, &item.labels, now));
+        }
+        Ok(found)
+    }
+
+    /// The full names of a topic's subscriptions.
+    pub(super) async fn subscriptions_of(&self, topic: &str) -> Result<Vec<String>, AdminError> {
+        let list = self.topics.list_topic_subscriptions();
+        let mut items = list.set_topic(topic).set_page_size(PAGE).by_item();
+        let mut found = Vec::new();
+        while let Some(item) = items.next().await {
+            found.push(item.map_err(|error| told("list the subscriptions of", topic, error))?);
+        }
+        Ok(found)
+    }
+
+    pub(crate) async fn delete_subscription(&self, path: &str) -> Result<(), AdminError> {
+        let delete = self.subscriptions.delete_subscription();
+        let deleted = delete.set_subscription(path).send().await;
+        deleted.map_err(|error| told("delete", path, error))
+    }
+
+    pub(crate) async fn delete_topic(&self, path: &str) -> Result<(), AdminError> {
+        let deleted = self.topics.delete_topic().set_topic(path).send().await;
+        deleted.map_err(|error| told("delete", path, error))
+    }
+
+    fn project_path(&self) -> String {
+        format!("projects/{}", self.project)
+    }
+
+    fn unlisted(&self, error: google_cloud_pubsub::Error) -> AdminError {
+        let what = format!("topics and subscriptions of project {}", self.project);
+        crate::broker::pubsub::error::Refusal::from(error).into_admin_error("list", what)
+    }
+}
+
+/// What is gone needs no word: somebody else deleted it first, or an earlier try of the same call did.
+fn sort(collected: &mut Collected, answers: Vec<Result<(), AdminError>>, paths: Vec<String>) {
+    for (answer, path) in answers.into_iter().zip(paths) {
+        match answer {
+            Ok(()) => collected.deleted.push(path),
+            Err(AdminError::Missing { .. }) => {}
+            Err(error) => collected.failed.push((spoken(&path), error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+        let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        pairs.iter().map(own).collect()
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn takes(which: &Which, labels: &Labels, now: u64) -> bool {
+        let taken = which.takes("path".to_owned(), labels, at(now));
+        taken.is_some_and(|it| it.path == "path" && it.run.as_str().starts_with('a'))
+    }
+
+    #[test]
+    fn only_what_is_past_its_deadline_is_taken() {
+        let old = labels(&[("podpool-run", "a"), ("podpool-deadline", "100")]);
+        assert!(takes(&Which::PastDeadline, &old, 101));
+        assert!(!takes(&Which::PastDeadline, &old, 100));
+        assert!(!takes(&Which::PastDeadline, &old, 99));
+    }
+
+    #[test]
+    fn only_the_named_run_is_taken_however_young() {
+        let run = |run| Which::Run(RunId::new(run).unwrap());
+        let young = labels(&[("podpool-run", "a"), ("podpool-deadline", "1000")]);
+        assert!(takes(&run("a"), &young, 1));
+        assert!(!takes(&run("b"), &young, 2_000));
+        let named = labels(&[("podpool-run", "a-0"), ("podpool-run-name", "a")]);
+        let name = |name| Which::Named(RunName::new(name).unwrap());
+        assert!(takes(&name("a"), &named, 1));
+        assert!(!takes(&name("a-0"), &named, 1));
+        assert!(!takes(&name("a"), &young, 1));
+        let undated = labels(&[("podpool-run", "a")]);
+        assert!(takes(&run("a"), &undated, 1));
+    }
+
+    #[test]
+    fn only_the_run_that_began_then_made_it() {
+        let found = labels(&[("podpool-run", "a"), ("podpool-created", "7")]);
+        let made = |run, created: Option<u64>| Made {
+            run: RunId::new(run).unwrap(),
+            created: created.map(at),
+        };
+        assert!(made("a", Some(7)).takes(&found) && made("a", None).takes(&found));
+        assert!(!made("a", Some(8)).takes(&found), "another master's");
+        assert!(!made("b", None).takes(&found));
+        let (undated, strange) = (labels(&[("podpool-run", "a")]), labels(&[]));
+        assert!(made("a", None).takes(&undated) && !made("a", Some(7)).takes(&undated));
+        assert!(!made("a", None).takes(&strange));
+        let paths = ["mine", "theirs", "gone", "hidden"].map(ToOwned::to_owned);
+        let missing = || AdminError::Missing {
+            what: String::new(),
+        };
+        let hidden = || AdminError::Refused {
+            action: "read",
+            what: String::new(),
+            reason: String::new(),
+        };
+        let read = [Ok(found), Ok(strange), Err(missing()), Err(hidden())];
+        let (own, unread) = made("a", None).sort(paths.into(), read.into());
+        assert_eq!(own, ["mine"]);
+        assert_eq!(unread, [("hidden".to_owned(), hidden())]);
+    }
+
+    #[test]
+    fn nothing_is_guessed() {
+        for strange in [
+            labels(&[]),
+            labels(&[("podpool-deadline", "1")]),
+            labels(&[("podpool-run", "a")]),
+            labels(&[("podpool-run", "a"), ("podpool-deadline", "yesterday")]),
+            labels(&[("podpool-run", "A B"), ("podpool-deadline", "1")]),
+        ] {
+            assert!(
+                !takes(&Which::PastDeadline, &strange, 1 << 40),
+                "{strange:?}"
+            );
+        }
+    }
+}

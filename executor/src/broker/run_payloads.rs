@@ -1,0 +1,193 @@
+//! The payload store of a run, compiled in or not: what builder and back-ends need to know of it.
+
+use std::sync::Arc;
+
+use podpool_core::envelope::Seal;
+use podpool_core::id::RunId;
+use podpool_core::queue::Queue;
+
+use crate::client::error::{BuildError, ShutdownError};
+
+/// The environment variable that names the store.
+const VARIABLE: &str = "PODPOOL_PAYLOAD_STORE";
+
+/// The store that was asked for, by the builder or else by the environment.
+pub(crate) fn asked_for(builder: Option<String>) -> Option<String> {
+    builder
+        .or_else(|| std::env::var(VARIABLE).ok())
+        .filter(|url| !url.is_empty())
+}
+
+/// Where the large payloads of a run go; nowhere by default.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Payloads {
+    #[cfg(feature = "payload")]
+    store: Option<crate::broker::payload::PayloadStore>,
+}
+
+#[cfg(feature = "payload")]
+impl Payloads {
+    /// Opens a store and sees that it can be written, read and deleted from.
+    pub(crate) async fn open(url: Option<&str>, run: &RunId) -> Result<Self, BuildError> {
+        let Some(url) = url else {
+            return Ok(Self::default());
+        };
+        let store = crate::broker::payload::PayloadStore::open(url, run).map_err(refused)?;
+        check(url.to_owned(), run.clone()).await?;
+        Ok(Self { store: Some(store) })
+    }
+
+    /// The queue with its large payloads in the store.
+    pub(crate) fn wrap(&self, queue: Arc<dyn Queue>, seal: Seal) -> Arc<dyn Queue> {
+        match &self.store {
+            None => queue,
+            Some(store) => Arc::new(store.queue(queue, seal)),
+        }
+    }
+
+    /// Deletes the run's payloads: it has ended.
+    pub(crate) async fn clean(&self) -> Result<(), ShutdownError> {
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        let error = match store.delete_run().await {
+            Ok(objects) => {
+                tracing::debug!(objects, store = store.name(), "payloads deleted");
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(%error, run = %store.run(), "payloads are left over");
+        Err(ShutdownError::Leftover {
+            what: format!(
+                "what run {} stored in {}: {error}",
+                store.run(),
+                store.name()
+            ),
+        })
+    }
+}
+
+/// Looks at a store on a thread and a runtime of their own: connections stay with the runtime that made them, and the
+/// caller's may be any or none.
+#[cfg(feature = "payload")]
+async fn check(url: String, run: RunId) -> Result<(), BuildError> {
+    let failed = |source| BuildError::Start {
+        what: "look at the payload store".to_owned(),
+        source,
+    };
+    let (done, checked) = tokio::sync::oneshot::channel();
+    // Whoever builds may hold what its subscriber waits for.
+    let events = podpool_core::inherited::Inherited::from_here();
+    let beside = events.clone();
+    let look = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .on_thread_start(move || beside.keep())
+            .build()?;
+        let store = crate::broker::payload::PayloadStore::open(&url, &run);
+        Ok(store.and_then(|store| runtime.block_on(store.check())))
+    };
+    std::thread::Builder::new()
+        .name("podpool-payload".to_owned())
+        // Whoever builds may have gone.
+        .spawn(move || done.send(events.within(look)).ok())
+        .map_err(failed)?;
+    let ended = |_| std::io::Error::other("its thread panicked");
+    let looked = checked.await.map_err(ended).and_then(|looked| looked);
+    looked.map_err(failed)?.map_err(refused)
+}
+
+#[cfg(feature = "payload")]
+fn refused(error: crate::broker::payload::PayloadError) -> BuildError {
+    use crate::broker::payload::PayloadError;
+    match error {
+        PayloadError::FeatureMissing { url, feature } => BuildError::FeatureMissing {
+            backend: format!("payload store {url}"),
+            feature,
+        },
+        PayloadError::Url { url, reason } => BuildError::Setting {
+            name: "payload_store".to_owned(),
+            value: url,
+            reason,
+        },
+        error => BuildError::Start {
+            what: "use the payload store".to_owned(),
+            source: std::io::Error::other(error),
+        },
+    }
+}
+
+#[cfg(not(feature = "payload"))]
+impl Payloads {
+    /// Refuses a store.
+    pub(crate) async fn open(url: Option<&str>, _run: &RunId) -> Result<Self, BuildError> {
+        match url {
+            None => Ok(Self::default()),
+            Some(_) => Err(BuildError::FeatureMissing {
+                backend: "payload store".to_owned(),
+                feature: "payload",
+            }),
+        }
+    }
+
+    /// The queue as it is.
+    pub(crate) fn wrap(&self, queue: Arc<dyn Queue>, _seal: Seal) -> Arc<dyn Queue> {
+        queue
+    }
+
+    /// Nothing is to be deleted.
+    pub(crate) async fn clean(&self) -> Result<(), ShutdownError> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Set where this test is its own child.
+    const CHILD: &str = "PODPOOL_TEST_ASKED_FOR";
+
+    /// A process's environment is set by whoever starts it, so the test starts itself again.
+    #[test]
+    fn the_environment_names_a_store_where_the_builder_does_not() {
+        if std::env::var_os(CHILD).is_some() {
+            let named = std::env::var(VARIABLE).ok().filter(|url| !url.is_empty());
+            assert_eq!(asked_for(None), named);
+            assert_eq!(asked_for(Some("file:///x".into())).unwrap(), "file:///x");
+            assert_eq!(asked_for(Some(String::new())), None);
+            println!("looked at {named:?}");
+            return;
+        }
+        let name =
+            "broker::run_payloads::tests::the_environment_names_a_store_where_the_builder_does_not";
+        for (value, looked) in [
+            (Some("file:///y"), "looked at Some(\"file:///y\")"),
+            (Some(""), "looked at None"),
+            (None, "looked at None"),
+        ] {
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+            child
+                .args(["--exact", name, "--nocapture"])
+                .env(CHILD, "")
+                .env_remove(VARIABLE);
+            if let Some(value) = value {
+                child.env(VARIABLE, value);
+            }
+            let output = child.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && said.contains(looked), "{said}");
+        }
+    }
+
+    #[cfg(not(feature = "payload"))]
+    #[tokio::test]
+    async fn a_store_without_the_feature_names_it() {
+        let run = RunId::random();
+        let refused = Payloads::open(Some("file:///x"), &run).await;
+        let said = refused.map(drop).unwrap_err().to_string();
+        assert!(said.contains("features = [\"payload\"]"), "{said}");
+        assert!(Payloads::open(None, &run).await.is_ok());
+    }
+}

@@ -1,0 +1,483 @@
+//! How an executor is described and started. This file alone sees all back-ends.
+
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
+mod pubsub;
+#[cfg(feature = "kubernetes")]
+mod worker_emulator;
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use podpool_core::id::{RunId, RunName};
+use podpool_core::init::{BuildRefused, may_build};
+use podpool_core::queue::Queue;
+use podpool_core::registry::Registry;
+use podpool_core::slot::OutputLimits;
+use podpool_core::task::Call;
+use podpool_core::worker::OutputSink;
+
+use crate::broker::run_payloads::{Payloads, asked_for};
+use crate::client::error::BuildError;
+use crate::client::executor::PodPoolExecutor;
+use crate::fleet::local::{self, Local};
+use crate::master::home::failed;
+use crate::report::notices::Notices;
+use crate::report::reporting::Reporting;
+use crate::variables;
+
+pub use self::pubsub::PubSubOptions;
+#[cfg(feature = "kubernetes")]
+pub(crate) use self::worker_emulator::WorkerEmulator;
+
+/// The environment variable that names the back-end.
+const BACKEND: &str = "PODPOOL_BACKEND";
+/// What a line may be cut at, in bytes.
+const LINE_BYTES: RangeInclusive<usize> = 64..=1 << 20;
+/// Least bytes a second that a slot may print.
+const LEAST_RATE: u64 = 1 << 10;
+/// Bytes a second that a worker on a cluster may send: a message must carry four seconds of it.
+const FORWARDED: RangeInclusive<u64> = 1 << 10..=2 << 20;
+/// From asking a task to stop to killing its process.
+const GRACE: Duration = Duration::from_secs(5);
+/// Smallest memory limit: no process is as small.
+const SMALLEST_MEMORY: u64 = 1 << 20;
+/// Shortest lease on this machine.
+const SHORTEST_LEASE: Duration = Duration::from_millis(1);
+/// From a slot's start to its being ready, on this machine.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where tasks run on this machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Isolation {
+    /// In child processes of the same executable, so that a crash, a limit or a kill hits one task only.
+    #[default]
+    Process,
+    /// In threads of this process: for tests and tiny containers. A timeout or a cancel drops an async task and
+    /// abandons a blocking one; a crash takes the program along, and there is neither memory limit nor capture of
+    /// output.
+    InProcess,
+}
+
+/// What starts workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backend {
+    /// This machine: an in-memory queue and child processes.
+    #[default]
+    Local,
+    /// A Kubernetes cluster, with Pub/Sub as its queue. Needs the feature `kubernetes`.
+    Kubernetes,
+}
+
+/// Wraps a queue, for tests with faults; the name says which.
+pub type QueueDecorator = Arc<dyn Fn(&str, Arc<dyn Queue>) -> Arc<dyn Queue> + Send + Sync>;
+
+/// Describes an executor; every setting has a default.
+#[must_use = "an executor starts when it is built"]
+#[derive(Default)]
+pub struct Builder {
+    max_workers: Option<usize>,
+    max_tasks_per_slot: Option<u64>,
+    isolation: Isolation,
+    backend: Option<Backend>,
+    run: Option<String>,
+    run_id: Option<RunId>,
+    retries: Option<u32>,
+    memory: Option<u64>,
+    grace: Option<Duration>,
+    start_timeout: Option<Duration>,
+    lease: Option<Duration>,
+    initializer: Option<Initializer>,
+    output: Option<OutputSink>,
+    output_buffer: Option<usize>,
+    output_limits: OutputLimits,
+    leave_signals: bool,
+    notices: Notices,
+    payload_store: Option<String>,
+    decorator: Option<QueueDecorator>,
+    broker_timeout: Option<Duration>,
+    pubsub: PubSubOptions,
+    #[cfg(feature = "kubernetes")]
+    cluster: kubernetes::ClusterSettings,
+}
+
+type Initializer = Box<dyn FnOnce() -> Result<(u32, bytes::Bytes), String> + Send>;
+
+impl Builder {
+    /// How many tasks run at once. Default: as many as the machine has processors.
+    ///
+    /// A slot that is a process takes six descriptors of this process. Where they are more than its soft limit on open
+    /// files, `build()` raises that to the hard limit for the whole process; slots get the limit that it had. What the
+    /// hard limit has no room for does not start: fewer slots work, and a warning says so.
+    pub const fn max_workers(mut self, workers: usize) -> Self {
+        self.max_workers = Some(workers);
+        self
+    }
+
+    /// Replaces a slot's process after so many executions, as `max_tasks_per_child` does. Default: never.
+    pub const fn max_tasks_per_slot(mut self, tasks: u64) -> Self {
+        self.max_tasks_per_slot = Some(tasks);
+        self
+    }
+
+    /// Where tasks run on this machine. Default: child processes.
+    pub const fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
+    /// What starts workers. Default: `PODPOOL_BACKEND`, else this machine.
+    pub const fn backend(mut self, backend: Backend) -> Self {
+        self.backend = Some(backend);
+        self
+    }
+
+    /// Names the run, for people, labels and `gc`: 1 to 63 lower-case letters, digits and `-`. Default: no name. Every run
+    /// has an id of its own besides, [`run_id`](PodPoolExecutor::run_id), which begins with the name and is part of all
+    /// that the run makes and sends: two runs of one name share nothing but the name.
+    pub fn run(mut self, name: impl Into<String>) -> Self {
+        self.run = Some(name.into());
+        self
+    }
+
+    /// Attempts after the first for every task, whatever its attribute says; a call's own `retries` goes before it.
+    pub const fn retries(mut self, retries: u32) -> Self {
+        self.retries = Some(retries);
+        self
+    }
+
+    /// Bytes of memory that each slot's process may use. It is looked at every 50 ms, and the kernel refuses allocations
+    /// far past it; either way the task is out of memory. A task's own `memory` may lower it while that task runs.
+    /// It must be more than an idle slot takes, some MiB: else `build()` refuses it, or the pool is broken and says both
+    /// numbers. Default: no limit.
+    pub const fn memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
+    /// From asking a task to stop, or a slot to exit, to killing its process. Default: 5 s. Zero kills at once,
+    /// `Duration::MAX` never.
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
+        self
+    }
+
+    /// How long what was started may take until it is ready. Default: 20 s on this machine, 60 s on a cluster; there
+    /// `PODPOOL_START_TIMEOUT` sets it too.
+    ///
+    /// A slot's time runs from the start of its process to its first task: `main` up to `init()`, and the
+    /// [`initializer`](Self::initializer), which must end within it. A slot that is late is killed, its start has
+    /// failed, and the reason shows the last lines that it printed. Where no slot was ever ready the pool is broken
+    /// then; where one was, starts are tried again with back-off. On a cluster it is also how long an image or a
+    /// setting may be refused before the pool breaks, and within which a worker whose container runs must greet its
+    /// master; one that does not has failed to start, and the reason shows the end of its log.
+    pub const fn start_timeout(mut self, timeout: Duration) -> Self {
+        self.start_timeout = Some(timeout);
+        self
+    }
+
+    /// How long a worker owns a parcel before it must renew. Default: 60 s. On this machine 1 ms or more, and
+    /// `Duration::MAX` is for ever; on a cluster 10 s to 600 s, in whole seconds. `build()` refuses anything else.
+    pub const fn lease(mut self, lease: Duration) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
+    /// Runs a call once in each slot before its first task, within [`start_timeout`](Self::start_timeout). When it fails
+    /// in three fresh slots in a row the pool is broken, and every future says why.
+    pub fn initializer<T: 'static>(mut self, call: Call<T>) -> Self {
+        let parts = call.into_parts();
+        self.initializer = Some(Box::new(move || {
+            let arguments = parts.arguments.map_err(|error| error.to_string())?;
+            let index = parts.spec.index.get().copied();
+            Ok((
+                index.ok_or("the task is not registered")?,
+                bytes::Bytes::from(arguments),
+            ))
+        }));
+        self
+    }
+
+    /// Takes the lines that tasks print, wherever they run. Default: standard output and standard error of this program,
+    /// with the task's name, number and key in front, and on a cluster its pod: `[pod-0 prices::clean #7 "BTC"] …`.
+    ///
+    /// The sink is called on a thread of its own, in the order in which the lines come. It may block: no task waits for it.
+    /// One that panics loses that line, is reported once, and is given the next. `shutdown` and `#[podpool::main]` wait
+    /// until it was given all lines, 2 s at the longest.
+    ///
+    /// A task that fails is told after its lines, those of its panic among them: its error, and the notice of an attempt
+    /// that is made again, wait until the sink or the streams have taken what was printed before. They wait 200 ms at the
+    /// longest, and not at all while a sink that was waited for in vain has not taken all lines. Lines of a pod may be
+    /// overtaken on their way; they are waited for 1 s besides. Of a worker that is lost they may come later, and so may
+    /// those of a task that succeeds: a result waits for no line.
+    pub fn output(mut self, sink: OutputSink) -> Self {
+        self.output = Some(sink);
+        self
+    }
+
+    /// Who is told when something changes that a person would ask for: workers that do not start and why, attempts that
+    /// failed, lost workers. Default: [`Notices::Auto`], lines on standard error where the program has no tracing
+    /// subscriber and no logger when it is built.
+    pub fn notices(mut self, notices: Notices) -> Self {
+        self.notices = notices;
+        self
+    }
+
+    /// Bytes of printed lines that may wait for standard output and standard error, or for the sink. When so many wait,
+    /// further lines are left out; how many is said where they are missing. One line may always wait. Default: 8 MiB.
+    pub const fn output_buffer(mut self, bytes: usize) -> Self {
+        self.output_buffer = Some(bytes);
+        self
+    }
+
+    /// Bytes of a line of what a task prints; a longer line is cut there, and says so. Default: 16 KiB. From 64 bytes to
+    /// 1 MiB; `build()` refuses anything else.
+    pub const fn output_line_bytes(mut self, bytes: usize) -> Self {
+        self.output_limits.line = bytes;
+        self
+    }
+
+    /// Bytes a second that one slot may print, and at once after a silence; each line counts for 64 bytes more than it
+    /// has. What is more is left out, and a line on standard error says how many lines and bytes it was. Default: 4 MiB.
+    /// `build()` refuses less than 1 KiB; `u64::MAX` leaves nothing out. What pods send to the master is bounded besides.
+    pub const fn output_rate(mut self, bytes: u64) -> Self {
+        self.output_limits.rate = bytes;
+        self
+    }
+
+    /// Whether this pool hears signals. Default: it does. The first Ctrl-C after it was built cancels what has not begun,
+    /// and a notice says so; the second ends everything, and so does SIGTERM where workers are on a cluster: the run is
+    /// removed, `main` goes on. A shutdown of the pool then returns
+    /// [`Interrupted`](crate::ShutdownError::Interrupted), and a program with [`main`](macro@crate::main) exits with 130, or
+    /// 143 for SIGTERM, where `main` returns without an error. A handler that the program installed itself (by tokio, signal-hook or the system's call) is called besides.
+    /// Once the last pool that listens has ended, a signal does what that handler does, else what it does by default.
+    ///
+    /// `false` leaves signals to the program from the start; then it is the program that calls
+    /// [`shutdown_with`](PodPoolExecutor::shutdown_with). A program that was started with Ctrl-C ignored, as a script's
+    /// `program &` is, goes on ignoring it (Linux).
+    pub const fn signals(mut self, heard: bool) -> Self {
+        self.leave_signals = !heard;
+        self
+    }
+
+    /// Where arguments and results over 96 KiB go: `gs://bucket/prefix`, `s3://…`, `az://…` or `file:///directory`.
+    /// Each is stored once, under its hash, and deleted when the run ends. Credentials come from the environment, as the
+    /// cloud's own tools read them. Default: `PODPOOL_PAYLOAD_STORE`, else nowhere, and what no message carries is
+    /// `Rejected`. Needs the feature `payload`, and `payload-gcs`, `payload-s3` or `payload-azure` for a cloud's.
+    pub fn payload_store(mut self, url: impl Into<String>) -> Self {
+        self.payload_store = Some(url.into());
+        self
+    }
+
+    /// Gives the run this id in place of a fresh one, for tests that must know it before.
+    #[doc(hidden)]
+    pub fn exact_run_id(mut self, id: RunId) -> Self {
+        self.run_id = Some(id);
+        self
+    }
+
+    /// Wraps the queues on the master's side, for tests with faults.
+    #[doc(hidden)]
+    pub fn decorate_queues(mut self, decorator: QueueDecorator) -> Self {
+        self.decorator = Some(decorator);
+        self
+    }
+
+    /// For how long a queue may refuse everything before the pool is broken, for tests. Default: 10 minutes.
+    #[doc(hidden)]
+    pub const fn broker_timeout(mut self, timeout: Duration) -> Self {
+        self.broker_timeout = Some(timeout);
+        self
+    }
+
+    /// Starts the executor.
+    ///
+    /// # Errors
+    /// [`BuildError`]; nothing was started then.
+    pub async fn build(self) -> Result<PodPoolExecutor, BuildError> {
+        let backend = self.chosen_backend()?;
+        if let Some(bytes) = self.memory.filter(|bytes| *bytes < SMALLEST_MEMORY) {
+            let reason =
+                "no process is as small; use 1048576 (1 MiB) or more, in bytes, or leave it out";
+            return Err(setting("memory", bytes, reason));
+        }
+        check_role(self.isolation)?;
+        let registry = Registry::global().map_err(|error| BuildError::Registry(Box::new(error)))?;
+        registry
+            .trace()
+            .map_err(|error| BuildError::Registry(Box::new(error)))?;
+        match backend {
+            Backend::Local => self.start_here().await,
+            Backend::Kubernetes => self.start_on_cluster().await,
+        }
+    }
+
+    async fn start_here(mut self) -> Result<PodPoolExecutor, BuildError> {
+        let payload_store = asked_for(self.payload_store.take());
+        let chosen = self.backend.is_some() || std::env::var_os(BACKEND).is_some();
+        let mut local = self.into_local()?;
+        if !chosen {
+            local.reporting.within(variables::tell_unused);
+        }
+        let payloads = Payloads::open(payload_store.as_deref(), &local.run);
+        local.payloads = local.reporting.around(payloads).await?;
+        local::start(local)
+    }
+
+    #[cfg(not(feature = "kubernetes"))]
+    #[expect(
+        clippy::unused_async,
+        reason = "the back-end that is not compiled in would wait"
+    )]
+    async fn start_on_cluster(self) -> Result<PodPoolExecutor, BuildError> {
+        let backend = "kubernetes";
+        Err(BuildError::FeatureMissing {
+            backend: backend.to_owned(),
+            feature: backend,
+        })
+    }
+
+    fn chosen_backend(&self) -> Result<Backend, BuildError> {
+        if let Some(backend) = self.backend {
+            return Ok(backend);
+        }
+        match std::env::var(BACKEND).ok().as_deref() {
+            None | Some("" | "local") => Ok(Backend::Local),
+            Some("kubernetes") => Ok(Backend::Kubernetes),
+            Some(other) => Err(BuildError::UnknownBackend(other.to_owned())),
+        }
+    }
+
+    fn into_local(self) -> Result<Local, BuildError> {
+        let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        if let Some(lease) = self.lease.filter(|lease| *lease < SHORTEST_LEASE) {
+            let reason = "a worker cannot renew it in time; use 1 ms or more, or leave it out";
+            return Err(setting("lease", format_args!("{lease:?}"), reason));
+        }
+        let name = self.run_name()?;
+        Ok(Local {
+            slots: self.workers(workers)?,
+            run: self.run_id(name.as_ref()),
+            name,
+            isolation: self.isolation,
+            max_tasks_per_slot: self.max_tasks_per_slot,
+            retries: self.retries,
+            memory: self.memory,
+            output_limits: self.output_limits()?,
+            grace: self.grace.unwrap_or(GRACE),
+            start_timeout: self.slot_start_timeout()?,
+            lease: self.lease,
+            initializer: encode(self.initializer)?,
+            reporting: reporting(self.notices, self.output, self.output_buffer)?,
+            signals: !self.leave_signals,
+            payloads: Payloads::default(),
+            decorator: self.decorator,
+            broker_timeout: self.broker_timeout,
+        })
+    }
+
+    /// How long a slot of this machine may take to be ready.
+    fn slot_start_timeout(&self) -> Result<Duration, BuildError> {
+        let timeout = self.start_timeout.unwrap_or(START_TIMEOUT);
+        if timeout.is_zero() {
+            let reason = "no slot is ready at once; Duration::MAX means without end";
+            return Err(setting("start_timeout", "0 s", reason));
+        }
+        Ok(timeout)
+    }
+
+    /// How many workers, with this many by default.
+    fn workers(&self, default: usize) -> Result<u32, BuildError> {
+        let workers = match self.max_workers {
+            Some(0) => return Err(BuildError::ZeroWorkers),
+            workers => workers.unwrap_or(default),
+        };
+        let too_large = |_| setting("max_workers", workers, "it is too large");
+        u32::try_from(workers).map_err(too_large)
+    }
+
+    /// How much of what tasks print is passed on, checked.
+    fn output_limits(&self) -> Result<OutputLimits, BuildError> {
+        let limits = self.output_limits;
+        if !LINE_BYTES.contains(&limits.line) {
+            let reason = "a line is cut at 64 bytes to 1 MiB";
+            return Err(setting("output_line_bytes", limits.line, reason));
+        }
+        if limits.rate < LEAST_RATE {
+            let reason = "a slot may print 1,024 bytes a second at least; to show nothing, give `output` a sink that does nothing";
+            return Err(setting("output_rate", limits.rate, reason));
+        }
+        if !FORWARDED.contains(&limits.forwarded) {
+            let reason = "a worker sends 1 KiB to 2 MiB a second";
+            return Err(setting("worker_output_rate", limits.forwarded, reason));
+        }
+        Ok(limits)
+    }
+
+    fn run_name(&self) -> Result<Option<RunName>, BuildError> {
+        let name = self.run.as_deref();
+        let check = |name: &str| RunName::new(name).map_err(|error| setting("run", name, error));
+        name.map(check).transpose()
+    }
+
+    fn run_id(&self, name: Option<&RunName>) -> RunId {
+        let given = self.run_id.clone();
+        given.unwrap_or_else(|| name.map_or_else(RunId::random, RunId::of))
+    }
+}
+
+/// The thread of a sink starts with its executor.
+fn reporting(
+    notices: Notices,
+    sink: Option<OutputSink>,
+    buffer: Option<usize>,
+) -> Result<Reporting, BuildError> {
+    let failed = failed("start the thread of the output sink");
+    let reporting = Reporting::begin(notices, sink, buffer).map_err(failed)?;
+    reporting.within(variables::tell_unknown);
+    Ok(reporting)
+}
+
+fn setting(name: &str, value: impl fmt::Display, reason: impl fmt::Display) -> BuildError {
+    BuildError::Setting {
+        name: name.to_owned(),
+        value: value.to_string(),
+        reason: reason.to_string(),
+    }
+}
+
+fn encode(initializer: Option<Initializer>) -> Result<Option<(u32, bytes::Bytes)>, BuildError> {
+    let encoded = initializer.map(|initializer| initializer()).transpose();
+    encoded.map_err(|reason| setting("initializer", "the call", reason))
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("max_workers", &self.max_workers)
+            .field("isolation", &self.isolation)
+            .field("backend", &self.backend)
+            .field("run", &self.run)
+            .field("pubsub", &self.pubsub)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Child processes are started only by a program whose `init()` ran: without it each of them would run `main`
+/// again.
+fn check_role(isolation: Isolation) -> Result<(), BuildError> {
+    match isolation {
+        Isolation::InProcess => Ok(()),
+        Isolation::Process => may_build().map_err(|refused| match refused {
+            BuildRefused::NestedPool => BuildError::NestedPool,
+            BuildRefused::InitInTest => BuildError::InitInTest,
+            _ => BuildError::NotInitialised,
+        }),
+    }
+}

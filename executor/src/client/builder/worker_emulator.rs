@@ -1,0 +1,236 @@
+//! Where pods find the emulator that the master uses. Variables are looked up by whoever calls.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use crate::broker::pubsub::EMULATOR;
+use crate::client::error::BuildError;
+
+use super::{PubSubOptions, setting};
+
+/// The option, as an error names it, and its variable.
+const OPTION: &str = "PubSubOptions::worker_emulator_host";
+const VARIABLE: &str = "PODPOOL_WORKER_EMULATOR_HOST";
+
+/// The longest that a name is looked up.
+const LOOKUP: Duration = Duration::from_secs(2);
+
+/// The emulator as pods are told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WorkerEmulator {
+    /// Its address.
+    pub(crate) host: String,
+    /// It is the master's own address, and nobody said that pods find it there.
+    own: bool,
+}
+
+/// The emulator's address for pods: the option's, else the variable's, else the master's own. None where the master uses
+/// no emulator, or the workers' environment says it already.
+pub(super) fn for_workers(
+    options: &PubSubOptions,
+    worker_env: &[(String, String)],
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Option<WorkerEmulator>, BuildError> {
+    if worker_env.iter().any(|(name, _)| name == EMULATOR) {
+        return Ok(None);
+    }
+    let read = |name: &str| {
+        let value = variable(name)?.trim().to_owned();
+        Some(value).filter(|value| !value.is_empty())
+    };
+    let own = read(EMULATOR);
+    let option = options.worker_emulator_host.clone();
+    let given = option
+        .map(|host| (OPTION, host))
+        .or_else(|| Some((VARIABLE, read(VARIABLE)?)));
+    match (given, own) {
+        (None, None) => Ok(None),
+        (Some((name, host)), None) => {
+            let reason = format!(
+                "this program uses no emulator, so its workers would not meet it there; set {EMULATOR} to where this program finds the emulator, or leave {name} out"
+            );
+            Err(setting(name, host, reason))
+        }
+        (Some((name, host)), Some(_)) if host.trim().is_empty() || means_itself(&host) => {
+            let reason = "use host:port as pods reach it; this means the pod itself";
+            Err(setting(name, host, reason))
+        }
+        (Some((name, host)), Some(_)) if !has_port(&host) => {
+            Err(setting(name, host, "the port is missing; use host:port"))
+        }
+        (None, Some(own)) if means_itself(&own) => Err(needed(own)),
+        (Some((_, host)), Some(_)) => Ok(Some(WorkerEmulator {
+            host: host.trim().to_owned(),
+            own: false,
+        })),
+        (None, own) => Ok(own.map(|host| WorkerEmulator { host, own: true })),
+    }
+}
+
+/// The master's own address is of no use to pods.
+fn needed(own: String) -> BuildError {
+    let reason = format!(
+        "in a pod this address means the pod itself; say where pods find the emulator, as host:port, with {OPTION} or {VARIABLE}"
+    );
+    setting(EMULATOR, own, reason)
+}
+
+impl WorkerEmulator {
+    /// Refuses the master's own address where its name means this machine alone, by `/etc/hosts` for one. A name that is
+    /// not found is left to whoever connects.
+    pub(crate) async fn check(&self) -> Result<(), BuildError> {
+        let authority = authority(&self.host);
+        if !self.own || authority.parse::<SocketAddr>().is_ok() {
+            return Ok(());
+        }
+        let port = if authority.contains(':') { "" } else { ":0" };
+        let found = timeout(LOOKUP, lookup_host(format!("{authority}{port}"))).await;
+        let addresses: Vec<SocketAddr> = found.into_iter().flatten().flatten().collect();
+        let here = |address: &SocketAddr| is_here(address.ip());
+        if !addresses.is_empty() && addresses.iter().all(here) {
+            return Err(needed(self.host.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// Host and port of an address that may have a scheme and a path.
+fn authority(address: &str) -> &str {
+    let address = address.trim();
+    let address = address.split_once("://").map_or(address, |(_, rest)| rest);
+    address.split('/').next().unwrap_or_default()
+}
+
+/// Whether an address ends with a port.
+fn has_port(address: &str) -> bool {
+    let port = authority(address).rsplit_once(':');
+    port.is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+}
+
+/// Whether an address means whichever machine uses it.
+fn is_here(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    ip.is_loopback() || ip.is_unspecified()
+}
+
+/// Whether an address, with or without scheme and port, means whichever machine uses it.
+fn means_itself(address: &str) -> bool {
+    let address = authority(address);
+    let ip = address
+        .parse::<SocketAddr>()
+        .map(|address| address.ip())
+        .or_else(|_| address.trim_matches(['[', ']']).parse::<IpAddr>());
+    if let Ok(ip) = ip {
+        return is_here(ip);
+    }
+    let host = address.split(':').next().unwrap_or_default();
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    host.is_empty() || host == "localhost" || host.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(
+        option: Option<&str>,
+        worker_env: &[(&str, &str)],
+        environment: &[(&str, &str)],
+    ) -> Result<Option<String>, String> {
+        let mut options = PubSubOptions::default();
+        if let Some(host) = option {
+            options = options.worker_emulator_host(host);
+        }
+        let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let worker_env: Vec<_> = worker_env.iter().map(pair).collect();
+        let found = for_workers(&options, &worker_env, |name| {
+            let found = environment.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        });
+        found
+            .map(|found| found.map(|found| found.host))
+            .map_err(|error| error.to_string())
+    }
+
+    const LOOPBACK: (&str, &str) = (EMULATOR, "127.0.0.1:8085");
+    const FAR: (&str, &str) = (EMULATOR, "10.0.0.1:8085");
+
+    #[test]
+    fn the_option_goes_before_the_variable_and_that_before_the_masters_own_address() {
+        let environment = [FAR, (VARIABLE, "10.0.0.2:8085")];
+        let found = resolve(Some("10.0.0.3:8085"), &[], &environment);
+        assert_eq!(found.unwrap().unwrap(), "10.0.0.3:8085");
+        let found = resolve(None, &[], &environment).unwrap();
+        assert_eq!(found.unwrap(), "10.0.0.2:8085");
+        assert_eq!(resolve(None, &[], &[FAR]).unwrap().unwrap(), FAR.1);
+        assert_eq!(resolve(None, &[], &[]).unwrap(), None);
+        let blank = [FAR, (VARIABLE, " ")];
+        assert_eq!(resolve(None, &[], &blank).unwrap().unwrap(), FAR.1);
+    }
+
+    #[test]
+    fn what_the_workers_environment_says_is_left_to_it() {
+        let worker_env = [(EMULATOR, "10.0.0.9:8085")];
+        let found = resolve(Some("localhost:1"), &worker_env, &[LOOPBACK]);
+        assert_eq!(found.unwrap(), None);
+    }
+
+    #[test]
+    fn a_loopback_address_of_the_master_is_refused_with_the_options_name() {
+        for own in [
+            "127.0.0.1:8085",
+            "localhost:8085",
+            "LOCALHOST",
+            "http://localhost:8085/",
+            "[::1]:8085",
+            "::1",
+            "0.0.0.0:8085",
+            "[::ffff:127.0.0.1]:8085",
+            ":8085",
+            "db.localhost:8085",
+        ] {
+            let said = resolve(None, &[], &[(EMULATOR, own)]).unwrap_err();
+            for words in [EMULATOR, OPTION, VARIABLE] {
+                assert!(said.contains(words), "{words:?} is not in {said:?}");
+            }
+            let said = resolve(Some(own), &[], &[LOOPBACK]).unwrap_err();
+            assert!(said.contains(OPTION), "{said}");
+        }
+        for far in ["10.0.0.1:8085", "emulator:8085", "localhost.example:1"] {
+            assert!(!means_itself(far), "{far}");
+        }
+        assert!(resolve(Some(" "), &[], &[FAR]).is_err());
+        for portless in ["10.0.0.1", "emulator:", "http://emulator/", "[fd00::1]"] {
+            let said = resolve(Some(portless), &[], &[FAR]).unwrap_err();
+            assert!(said.contains("port is missing"), "{said}");
+        }
+        let six = resolve(Some("[fd00::1]:8085"), &[], &[FAR]);
+        assert_eq!(six.unwrap().unwrap(), "[fd00::1]:8085");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_means_this_machine_is_refused_unless_somebody_gave_it() {
+        let given = |host: &str, own| WorkerEmulator {
+            host: host.to_owned(),
+            own,
+        };
+        // Any name that the resolver gives loopback addresses would do; this one is known everywhere.
+        for host in ["localhost:8085", "http://localhost:8085/", "localhost"] {
+            let said = given(host, true).check().await.unwrap_err().to_string();
+            assert!(said.contains(VARIABLE) && said.contains(host), "{said}");
+            assert!(given(host, false).check().await.is_ok());
+        }
+        assert!(given("10.0.0.1:8085", true).check().await.is_ok());
+    }
+
+    #[test]
+    fn an_emulator_for_the_workers_alone_is_refused() {
+        let said = resolve(Some("10.0.0.1:8085"), &[], &[]).unwrap_err();
+        assert!(said.contains(OPTION) && said.contains(EMULATOR), "{said}");
+        let said = resolve(None, &[], &[(VARIABLE, "10.0.0.1:8085")]).unwrap_err();
+        assert!(said.contains(VARIABLE), "{said}");
+    }
+}

@@ -1,0 +1,173 @@
+//! The executor that users hold: a thin, clonable handle to its thread.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_core::Stream;
+use futures_util::stream::{self, Iter};
+use podpool_core::id::{RunId, RunName};
+use podpool_core::task::{Call, TaskSpec};
+use tokio::sync::oneshot;
+
+use crate::client::builder::Builder;
+use crate::client::error::ShutdownError;
+use crate::client::future::TaskFuture;
+use crate::client::map::{Map, Submit};
+use crate::master::mailbox::{Closed, Command, Mailbox, ShutdownBehavior};
+use crate::master::measured::{Measured, Pace};
+use crate::report::reporting::Written;
+
+/// Runs tasks on workers: `ThreadPoolExecutor`, with pods or child processes for threads.
+///
+/// A clone is another handle to the same executor. When the last handle goes without
+/// [`shutdown`](Self::shutdown), the executor stops at once without blocking: child processes are killed, and
+/// futures that are not done resolve to `ShutDown`.
+#[derive(Clone)]
+pub struct PodPoolExecutor {
+    handle: Arc<Handle>,
+}
+
+/// What all clones share; dropping it stops the executor.
+pub(crate) struct Handle {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) measured: Arc<Measured>,
+    pub(crate) run: RunId,
+    pub(crate) name: Option<RunName>,
+    pub(crate) slots: usize,
+    pub(crate) written: Written,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.mailbox.close(Closed::ShutDown);
+        let (done, _) = oneshot::channel();
+        self.mailbox.command(Command::Shutdown {
+            behavior: ShutdownBehavior::Abort,
+            done,
+        });
+    }
+}
+
+impl PodPoolExecutor {
+    /// Starts to describe an executor.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self {
+            handle: Arc::new(handle),
+        }
+    }
+
+    /// Submits a call; the future resolves to its result. Never blocks, and needs no runtime.
+    ///
+    /// After a shutdown the future resolves to [`ShutDown`](crate::TaskErrorKind::ShutDown), and to
+    /// [`Rejected`](crate::TaskErrorKind::Rejected) when the arguments cannot be encoded or are too large.
+    pub fn submit<T>(&self, call: Call<T>) -> TaskFuture<T> {
+        TaskFuture::submit(&self.handle.mailbox, call)
+    }
+
+    /// Calls `call` for each input and yields the results in the order of the inputs.
+    ///
+    /// Inputs are taken only while the map is polled, and no more than its window allows, so they may be endless. An
+    /// error is yielded at its position and cancels the rest; so does dropping the map. See [`Map`] for its options.
+    pub fn map<I, T, F>(&self, inputs: I, call: F) -> Map<Iter<I::IntoIter>, F, T>
+    where
+        I: IntoIterator,
+        F: FnMut(I::Item) -> Call<T>,
+    {
+        Map::new(Box::new(self.clone()), stream::iter(inputs), call)
+    }
+
+    /// Like [`map`](Self::map), for inputs that come as a stream.
+    pub fn map_stream<S, T, F>(&self, inputs: S, call: F) -> Map<S, F, T>
+    where
+        S: Stream,
+        F: FnMut(S::Item) -> Call<T>,
+    {
+        Map::new(Box::new(self.clone()), inputs, call)
+    }
+
+    /// Waits for every task, then ends workers and executor. Later submissions resolve to `ShutDown`.
+    /// May be called any number of times, by any handle; each call returns when the executor has ended and the callbacks
+    /// of its futures have run. One that runs for more than a minute by then is not waited for any longer.
+    ///
+    /// In a callback of [`on_done`](TaskFuture::on_done) it may be waited for too: it returns when the executor has ended, and
+    /// the callbacks that are left run afterwards.
+    ///
+    /// # Errors
+    /// [`ShutdownError`] when the pool broke, or left something behind.
+    pub async fn shutdown(&self) -> Result<(), ShutdownError> {
+        self.shutdown_with(ShutdownBehavior::WaitForTasks).await
+    }
+
+    /// Ends the executor as `behavior` says. A second call may only make it harsher.
+    ///
+    /// # Errors
+    /// [`ShutdownError`] when the pool broke, or left something behind.
+    pub async fn shutdown_with(&self, behavior: ShutdownBehavior) -> Result<(), ShutdownError> {
+        self.handle.mailbox.close(Closed::ShutDown);
+        let (done, ended) = oneshot::channel();
+        self.handle
+            .mailbox
+            .command(Command::Shutdown { behavior, done });
+        // An executor that has ended drops the command: there is nothing left to wait for.
+        let outcome = match ended.await {
+            Ok(outcome) => outcome,
+            Err(_) => self.handle.mailbox.how_it_ended(),
+        };
+        self.handle.mailbox.callbacks().idle().await;
+        self.handle.written.wait().await;
+        match self.handle.mailbox.signal() {
+            Some(signal) => outcome.and(Err(ShutdownError::Interrupted { signal })),
+            None => outcome,
+        }
+    }
+
+    /// The name that [`Builder::run`] gave. Other runs may have the same.
+    #[must_use]
+    pub fn run(&self) -> Option<&str> {
+        self.handle.name.as_ref().map(RunName::as_str)
+    }
+
+    /// The run that this executor's tasks belong to. No other run has this id, whatever its name.
+    #[must_use]
+    pub fn run_id(&self) -> &RunId {
+        &self.handle.run
+    }
+
+    /// How many tasks can run at once: the slots of all workers.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.handle.slots
+    }
+}
+
+impl Submit for PodPoolExecutor {
+    fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.handle.mailbox
+    }
+
+    fn slots(&self) -> usize {
+        self.handle.slots
+    }
+
+    fn typical(&self, task: &'static TaskSpec) -> Option<Duration> {
+        self.handle.measured.get(*task.index.get()?)
+    }
+
+    fn pace(&self) -> Pace {
+        self.handle.measured.pace()
+    }
+}
+
+impl fmt::Debug for PodPoolExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PodPoolExecutor")
+            .field("run", &self.handle.run)
+            .field("slots", &self.handle.slots)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,250 @@
+//! The future of one task, and what the executor settles it with.
+
+pub(crate) mod cell;
+#[cfg(test)]
+pub(crate) mod fake;
+mod handle;
+mod output;
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use podpool_core::envelope::Arguments;
+use podpool_core::id::{Attempt, TaskId};
+use podpool_core::task::{Call, CallOptions, CallParts};
+use serde::de::DeserializeOwned;
+
+use crate::client::error::{AttemptReport, NotDone, Subject, TaskError, TaskErrorKind};
+use crate::deadline::Deadline;
+use crate::master::mailbox::{Command, Mailbox, Submission};
+
+pub(crate) use self::cell::{Cell, CellGuard, Settled, Wakers};
+pub use self::handle::{Cancel, CancelOutcome, TaskHandle};
+pub(crate) use self::output::{INLINE, Output};
+
+/// What a task is doing, as far as the executor has heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskState {
+    /// Not started, or waiting for its next attempt.
+    Pending,
+    /// A worker took it; it may wait there for a free slot.
+    Running {
+        /// Which attempt, from 1.
+        attempt: Attempt,
+    },
+    /// It gave a result.
+    Done,
+    /// It ended without a result; the future's error says why.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+impl TaskState {
+    /// Whether the task has ended: it has a result, or never will.
+    #[must_use]
+    pub const fn is_done(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// The result of a submitted task, some day: `Result<T, TaskError>` when awaited, on any runtime or none.
+///
+/// It is the one owner of the result; [`handle`](Self::handle) gives clonable handles to watch and cancel the task.
+/// Dropping it does not cancel the task, and it does not keep the executor alive.
+///
+/// Whoever polls it is woken on the executor's thread: a waker of one's own must not block, as no waker may.
+pub struct TaskFuture<T> {
+    cell: Arc<Cell>,
+    mailbox: Arc<Mailbox>,
+    output: PhantomData<fn() -> T>,
+}
+
+impl<T> TaskFuture<T> {
+    /// Submits a call. It never blocks; what cannot be submitted is a future that resolves to the reason.
+    pub(crate) fn submit(mailbox: &Arc<Mailbox>, call: Call<T>) -> Self {
+        Self::submit_parts(mailbox, call.into_parts())
+    }
+
+    /// The same for a call that was taken apart; it returns `T`.
+    pub(crate) fn submit_parts(mailbox: &Arc<Mailbox>, call: CallParts) -> Self {
+        let CallParts {
+            spec,
+            arguments,
+            options,
+        } = call;
+        let key = options.as_ref().and_then(|options| options.key.clone());
+        let cell = Arc::new(Cell::with_key(spec, key));
+        let (arguments, refusal) = match arguments {
+            Ok(arguments) => (arguments, refused(options.as_deref())),
+            Err(error) => (Arguments::default(), Some(error.to_string())),
+        };
+        let submission = Submission {
+            cell: CellGuard::new(Arc::clone(&cell)),
+            spec,
+            arguments,
+            options,
+        };
+        match refusal {
+            None => mailbox.submit(submission),
+            Some(reason) => mailbox.submit_rejected(submission, reason),
+        };
+        Self {
+            cell,
+            mailbox: Arc::clone(mailbox),
+            output: PhantomData,
+        }
+    }
+
+    /// A clonable handle to watch and cancel the task.
+    #[must_use]
+    pub fn handle(&self) -> TaskHandle {
+        TaskHandle::new(Arc::clone(&self.cell), Arc::clone(&self.mailbox))
+    }
+
+    /// The task's number in its run.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.cell.id()
+    }
+
+    /// The task's name: `crate::module::function`.
+    #[must_use]
+    pub fn task(&self) -> &'static str {
+        self.cell.task()
+    }
+
+    /// What the task is doing.
+    #[must_use]
+    pub fn state(&self) -> TaskState {
+        self.cell.state()
+    }
+
+    /// Whether the task has ended: awaiting it now returns at once.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.state().is_done()
+    }
+
+    /// The attempts so far that gave no result, oldest first. A task that succeeded at once has none.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<AttemptReport> {
+        self.cell.attempts()
+    }
+
+    /// Runs `callback` when the task has ended, or at once if it has.
+    ///
+    /// Callbacks run on a thread of their own, in the order in which they were added; a panic is logged and the
+    /// next one runs. A callback may submit, wait for other futures, add callbacks, and drop or shut down the pool; the next
+    /// callback runs when it returns, so it must not wait for what a later callback does.
+    pub fn on_done(&self, callback: impl FnOnce(TaskHandle) + Send + 'static) {
+        self.handle().on_done(callback);
+    }
+
+    /// Cancels the task. The request goes out now; awaiting it tells what became of it.
+    pub fn cancel(&self) -> Cancel {
+        TaskHandle::request_cancel(&self.cell, &self.mailbox)
+    }
+
+    /// Makes dropping this future cancel the task, if it has not ended.
+    #[must_use]
+    pub fn abort_on_drop(self) -> Self {
+        self.cell.set_abort();
+        self
+    }
+
+    pub(crate) fn cell(&self) -> &Arc<Cell> {
+        &self.cell
+    }
+
+    fn subject(&self) -> Subject {
+        self.cell.subject()
+    }
+}
+
+/// Why a call cannot run, by its options.
+fn refused(options: Option<&CallOptions>) -> Option<String> {
+    let timeout = options?.timeout?;
+    timeout.is_zero().then(|| {
+        "its timeout is zero, in which no attempt can do anything; give it a longer one, or Duration::MAX for none"
+            .to_owned()
+    })
+}
+
+impl<T: DeserializeOwned + 'static> TaskFuture<T> {
+    /// Waits at most so long. It borrows the future, never cancels the task, and may be called again: after a
+    /// timeout, and after a result too.
+    ///
+    /// # Errors
+    /// [`NotDone`] when the task has not ended by then. The inner result is the task's.
+    pub async fn result(&mut self, timeout: Duration) -> Result<Result<T, TaskError>, NotDone> {
+        let mut deadline = Deadline::after(timeout);
+        poll_fn(|cx| {
+            if let Poll::Ready(result) = Pin::new(&mut *self).poll(cx) {
+                return Poll::Ready(Ok(result));
+            }
+            Pin::new(&mut deadline).poll(cx).map(|()| {
+                Err(NotDone {
+                    subject: self.subject(),
+                    waited: timeout,
+                })
+            })
+        })
+        .await
+    }
+
+    /// The result, with the bytes that it takes while it is encoded.
+    pub(crate) fn poll_weighed(&self, cx: &Context<'_>) -> Poll<(Result<T, TaskError>, usize)> {
+        self.cell.poll(cx.waker()).map(|settled| {
+            let output = settled.as_ref().ok();
+            let bytes = output.map_or(0, |output| output.as_slice().len());
+            (self.decode(settled), bytes)
+        })
+    }
+
+    fn decode(&self, settled: Settled) -> Result<T, TaskError> {
+        settled?.decode().map_err(|error| {
+            let message = format!("it ran, and its result cannot be read: {error}");
+            TaskError::new(TaskErrorKind::Rejected, self.subject(), message)
+        })
+    }
+}
+
+impl<T: DeserializeOwned + 'static> Future for TaskFuture<T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_weighed(cx).map(|(result, _)| result)
+    }
+}
+
+impl<T> Drop for TaskFuture<T> {
+    fn drop(&mut self) {
+        // Alone with the cell: nobody is left who could settle it or look at it.
+        if Arc::strong_count(&self.cell) > 1 && self.cell.abandon() {
+            self.mailbox.command(Command::Cancel {
+                cell: Arc::clone(&self.cell),
+                reply: None,
+            });
+        }
+    }
+}
+
+impl<T> fmt::Debug for TaskFuture<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskFuture")
+            .field("task", &self.task())
+            .field("id", &self.id())
+            .field("state", &self.state())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

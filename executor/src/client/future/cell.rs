@@ -1,0 +1,357 @@
+//! The meeting place of one future and the executor: one allocation for each task.
+
+use std::fmt;
+use std::mem;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+
+use podpool_core::id::{Attempt, TaskId};
+use podpool_core::panics::contained;
+use podpool_core::task::TaskSpec;
+
+use crate::client::callbacks::{Callbacks, Job};
+use crate::client::error::{AttemptReport, Subject, TaskError, TaskErrorKind};
+use crate::client::wait::Finished;
+use crate::lock::lock;
+
+use super::{Output, TaskState};
+
+/// How a task ended.
+pub(crate) type Settled = Result<Output, TaskError>;
+
+/// What future and executor share. The first to settle it wins; every later word changes nothing.
+pub(crate) struct Cell {
+    /// Set once, under the mailbox's lock, before anybody else sees the cell.
+    id: AtomicU64,
+    spec: &'static TaskSpec,
+    state: Mutex<State>,
+}
+
+struct State {
+    stage: Stage,
+    /// The future is gone: nobody will read the result.
+    abandoned: bool,
+    /// Dropping the future cancels the task.
+    abort: bool,
+    /// What few tasks have.
+    rare: Option<Box<Rare>>,
+}
+
+enum Stage {
+    Waiting {
+        /// 0 while no attempt runs.
+        attempt: u32,
+        waiter: Waiter,
+    },
+    Settled(Settled),
+}
+
+/// Whom to tell when the task ends. One suffices: the future has one owner.
+#[derive(Default)]
+enum Waiter {
+    #[default]
+    Nobody,
+    Waker(Waker),
+    /// A set that waits for many futures, and the future's place in it.
+    Set(Arc<Finished>, u32),
+}
+
+#[derive(Default)]
+struct Rare {
+    /// The call's key.
+    key: Option<Arc<str>>,
+    callbacks: Vec<Job>,
+    runner: Callbacks,
+    history: Vec<AttemptReport>,
+}
+
+impl Cell {
+    pub(crate) const fn new(spec: &'static TaskSpec) -> Self {
+        Self {
+            id: AtomicU64::new(u64::MAX),
+            spec,
+            state: Mutex::new(State {
+                stage: Stage::Waiting {
+                    attempt: 0,
+                    waiter: Waiter::Nobody,
+                },
+                abandoned: false,
+                abort: false,
+                rare: None,
+            }),
+        }
+    }
+
+    /// The same for a call that may have a key.
+    pub(crate) fn with_key(spec: &'static TaskSpec, key: Option<Arc<str>>) -> Self {
+        let cell = Self::new(spec);
+        lock(&cell.state).rare = key.map(|key| {
+            Box::new(Rare {
+                key: Some(key),
+                ..Rare::default()
+            })
+        });
+        cell
+    }
+
+    /// Gives the task its number. For the mailbox.
+    pub(crate) fn set_id(&self, id: TaskId) {
+        // The mailbox's lock orders it before every reader of another thread.
+        self.id.store(id.0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn id(&self) -> TaskId {
+        TaskId(self.id.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn task(&self) -> &'static str {
+        self.spec.name
+    }
+
+    /// The task, for an error.
+    pub(crate) fn subject(&self) -> Subject {
+        let rare = &lock(&self.state).rare;
+        Subject {
+            task: self.task(),
+            id: self.id(),
+            key: rare.as_ref().and_then(|rare| rare.key.clone()),
+        }
+    }
+
+    /// Ends the task, unless it has ended. Whoever waits is added to `wakers`; callbacks are on their way.
+    pub(crate) fn settle(&self, settled: Settled, wakers: &mut Wakers) -> bool {
+        let waiter = {
+            let mut state = lock(&self.state);
+            let State {
+                stage,
+                abandoned,
+                rare,
+                ..
+            } = &mut *state;
+            let Stage::Waiting { waiter, .. } = stage else {
+                return false;
+            };
+            let waiter = mem::take(waiter);
+            *stage = Stage::Settled(if *abandoned {
+                settled.map(|_| Output::EMPTY)
+            } else {
+                settled
+            });
+            if let Some(rare) = rare {
+                if let Stage::Settled(Err(error)) = stage
+                    && !error.attempts().is_empty()
+                {
+                    // From now on the error tells them.
+                    rare.history = Vec::new();
+                }
+                // Under the lock, so that a callback added from now on cannot overtake them.
+                let jobs = mem::take(&mut rare.callbacks).into_iter();
+                jobs.for_each(|job| rare.runner.queue(job));
+            }
+            waiter
+        };
+        match waiter {
+            Waiter::Nobody => {}
+            Waiter::Waker(waker) => wakers.push(waker),
+            Waiter::Set(set, place) => set.push(place, wakers),
+        }
+        true
+    }
+
+    /// An attempt runs.
+    pub(crate) fn set_running(&self, attempt: Attempt) {
+        self.set_attempt(attempt.0);
+    }
+
+    /// No attempt runs: the next one waits for its turn.
+    pub(crate) fn set_pending(&self) {
+        self.set_attempt(0);
+    }
+
+    fn set_attempt(&self, number: u32) {
+        if let Stage::Waiting { attempt, .. } = &mut lock(&self.state).stage {
+            *attempt = number;
+        }
+    }
+
+    /// Remembers an attempt that gave no result, for `attempts()`. An error carries its own.
+    pub(crate) fn remember(&self, report: AttemptReport) {
+        let mut state = lock(&self.state);
+        AttemptReport::keep(&mut state.rare.get_or_insert_default().history, report);
+    }
+
+    /// Replaces the last attempt that was remembered: its cause is better known now.
+    pub(crate) fn amend(&self, report: AttemptReport) {
+        let mut state = lock(&self.state);
+        let last = state.rare.as_mut().and_then(|rare| rare.history.last_mut());
+        if let Some(last) = last {
+            *last = report;
+        }
+    }
+
+    pub(crate) fn attempts(&self) -> Vec<AttemptReport> {
+        let state = lock(&self.state);
+        match (&state.stage, &state.rare) {
+            (Stage::Settled(Err(error)), _) if !error.attempts().is_empty() => {
+                error.attempts().to_vec()
+            }
+            (_, Some(rare)) => rare.history.clone(),
+            (_, None) => Vec::new(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> TaskState {
+        match &lock(&self.state).stage {
+            Stage::Waiting { attempt: 0, .. } => TaskState::Pending,
+            Stage::Waiting { attempt, .. } => TaskState::Running {
+                attempt: Attempt(*attempt),
+            },
+            Stage::Settled(Ok(_)) => TaskState::Done,
+            Stage::Settled(Err(error)) if error.kind() == TaskErrorKind::Cancelled => {
+                TaskState::Cancelled
+            }
+            Stage::Settled(Err(_)) => TaskState::Failed,
+        }
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        matches!(lock(&self.state).stage, Stage::Settled(_))
+    }
+
+    /// How the task ended; `waker` is told if it has not.
+    pub(crate) fn poll(&self, waker: &Waker) -> Poll<Settled> {
+        let replaced = match &mut lock(&self.state).stage {
+            Stage::Settled(settled) => return Poll::Ready(settled.clone()),
+            Stage::Waiting { waiter, .. } => match waiter {
+                Waiter::Waker(kept) if kept.will_wake(waker) => return Poll::Pending,
+                other => mem::replace(other, Waiter::Waker(waker.clone())),
+            },
+        };
+        // Dropped here, without the lock: a waker's drop may run code of a runtime.
+        drop(replaced);
+        Poll::Pending
+    }
+
+    /// Tells a set when the task ends; false when it has ended and nobody will be told.
+    pub(crate) fn watch(&self, set: &Arc<Finished>, place: u32) -> bool {
+        let replaced = match &mut lock(&self.state).stage {
+            Stage::Settled(_) => return false,
+            Stage::Waiting { waiter, .. } => {
+                mem::replace(waiter, Waiter::Set(Arc::clone(set), place))
+            }
+        };
+        drop(replaced);
+        true
+    }
+
+    /// Queues a callback: now if the task has ended, else when it ends.
+    pub(crate) fn on_done(&self, callback: Job, runner: &Callbacks) {
+        let mut state = lock(&self.state);
+        if matches!(state.stage, Stage::Settled(_)) {
+            runner.queue(callback);
+            return;
+        }
+        let rare = state.rare.get_or_insert_default();
+        rare.runner = runner.clone();
+        rare.callbacks.push(callback);
+    }
+
+    pub(crate) fn set_abort(&self) {
+        lock(&self.state).abort = true;
+    }
+
+    /// The future is dropped: its result is not kept. True when the task must be cancelled now.
+    pub(crate) fn abandon(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.abandoned = true;
+        match &mut state.stage {
+            Stage::Waiting { waiter, .. } => {
+                let waiter = mem::take(waiter);
+                let abort = state.abort;
+                drop(state);
+                drop(waiter);
+                abort
+            }
+            Stage::Settled(settled) => {
+                if let Ok(output) = settled {
+                    *output = Output::EMPTY;
+                }
+                false
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cell")
+            .field("task", &self.task())
+            .field("id", &self.id())
+            .field("state", &self.state())
+            .finish()
+    }
+}
+
+/// The executor's hold on a cell. Dropped before the task has ended, it settles the future with `PoolBroken`, so
+/// that no way out of the executor leaves a future unresolved.
+#[derive(Debug)]
+pub(crate) struct CellGuard(Arc<Cell>);
+
+impl CellGuard {
+    pub(crate) const fn new(cell: Arc<Cell>) -> Self {
+        Self(cell)
+    }
+}
+
+impl Deref for CellGuard {
+    type Target = Cell;
+
+    fn deref(&self) -> &Cell {
+        &self.0
+    }
+}
+
+impl Drop for CellGuard {
+    fn drop(&mut self) {
+        if self.0.is_settled() {
+            return;
+        }
+        let error = TaskError::new(
+            TaskErrorKind::PoolBroken,
+            self.0.subject(),
+            "the executor's thread ended before the task",
+        );
+        self.0.settle(Err(error), &mut Wakers::default());
+    }
+}
+
+/// Those who wait for settled tasks. They are woken together, after a batch, and when it is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Wakers(Vec<Waker>);
+
+impl Wakers {
+    /// Adds a waker, unless the last one wakes the same task.
+    pub(crate) fn push(&mut self, waker: Waker) {
+        if !self.0.last().is_some_and(|last| last.will_wake(&waker)) {
+            self.0.push(waker);
+        }
+    }
+
+    /// Wakes all of them. A waker is the user's: one that panics does not keep the others asleep, and harms nobody here.
+    pub(crate) fn wake(&mut self) {
+        for waker in self.0.drain(..) {
+            contained(
+                "whoever waits for a future panicked when it was woken",
+                || waker.wake(),
+            );
+        }
+    }
+}
+
+impl Drop for Wakers {
+    fn drop(&mut self) {
+        self.wake();
+    }
+}

@@ -1,0 +1,124 @@
+//! Handles: what watches and cancels a task without owning its result.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use podpool_core::id::TaskId;
+use tokio::sync::oneshot;
+
+use crate::client::error::AttemptReport;
+use crate::master::mailbox::{Command, Mailbox};
+
+use super::{Cell, TaskState};
+
+/// A cheap, clonable handle of a submitted task. It holds neither the result nor the executor.
+#[derive(Clone)]
+pub struct TaskHandle {
+    cell: Arc<Cell>,
+    mailbox: Arc<Mailbox>,
+}
+
+impl TaskHandle {
+    pub(crate) const fn new(cell: Arc<Cell>, mailbox: Arc<Mailbox>) -> Self {
+        Self { cell, mailbox }
+    }
+
+    /// The task's number in its run.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.cell.id()
+    }
+
+    /// The task's name: `crate::module::function`.
+    #[must_use]
+    pub fn task(&self) -> &'static str {
+        self.cell.task()
+    }
+
+    /// What the task is doing.
+    #[must_use]
+    pub fn state(&self) -> TaskState {
+        self.cell.state()
+    }
+
+    /// Whether the task has ended.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.state().is_done()
+    }
+
+    /// The attempts so far that gave no result, oldest first.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<AttemptReport> {
+        self.cell.attempts()
+    }
+
+    /// Runs `callback` when the task has ended, or at once if it has: on a thread of its own, in the order in
+    /// which callbacks were added. A panic is logged and the next one runs. A callback may wait for other futures and for
+    /// a shutdown; see [`TaskFuture::on_done`](crate::TaskFuture::on_done).
+    pub fn on_done(&self, callback: impl FnOnce(Self) + Send + 'static) {
+        let handle = self.clone();
+        let job = Box::new(move || callback(handle));
+        self.cell.on_done(job, self.mailbox.callbacks());
+    }
+
+    /// Cancels the task. The request goes out now; awaiting it tells what became of it.
+    pub fn cancel(&self) -> Cancel {
+        Self::request_cancel(&self.cell, &self.mailbox)
+    }
+
+    pub(super) fn request_cancel(cell: &Arc<Cell>, mailbox: &Mailbox) -> Cancel {
+        if cell.is_settled() {
+            return Cancel(None);
+        }
+        let (reply, answer) = oneshot::channel();
+        mailbox.command(Command::Cancel {
+            cell: Arc::clone(cell),
+            reply: Some(reply),
+        });
+        Cancel(Some(answer))
+    }
+}
+
+impl fmt::Debug for TaskHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskHandle")
+            .field("task", &self.task())
+            .field("id", &self.id())
+            .field("state", &self.state())
+            .finish()
+    }
+}
+
+/// What a cancel found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CancelOutcome {
+    /// The task had not left the executor: it will never run.
+    Dequeued,
+    /// The task was published: workers are told. It may have begun; its result is dropped.
+    Signalled,
+    /// The task had ended.
+    AlreadyDone,
+}
+
+/// The answer to a cancel that is under way: a [`CancelOutcome`] when awaited. Dropping it changes nothing.
+#[derive(Debug)]
+pub struct Cancel(Option<oneshot::Receiver<CancelOutcome>>);
+
+impl Future for Cancel {
+    type Output = CancelOutcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelOutcome> {
+        let Some(answer) = &mut self.0 else {
+            return Poll::Ready(CancelOutcome::AlreadyDone);
+        };
+        // No answer comes from an executor that is gone, and one that is gone has ended every task.
+        Pin::new(answer)
+            .poll(cx)
+            .map(|outcome| outcome.unwrap_or(CancelOutcome::AlreadyDone))
+    }
+}

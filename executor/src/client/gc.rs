@@ -1,0 +1,197 @@
+//! What runs left behind whose masters were killed: [`list`] shows it, [`remove`] removes it.
+//!
+//! A run that is shut down removes what it made. A master that is killed cannot: Jobs, pods and the Secret stay on the
+//! cluster until the run's deadline at most, topics and subscriptions longer, and so do payloads. All bear the run's id,
+//! and so they are found again: by that id, by the run's name, or by a deadline that is over. Nothing is guessed: what
+//! bears no label of podpool is never looked at.
+//!
+//! ```no_run
+//! use podpool::gc::{self, Places, Which};
+//!
+//! # async fn gc() -> Result<(), Box<dyn std::error::Error>> {
+//! let places = Places::new();
+//! for leftover in gc::list(&places, &Which::PastDeadline).await? {
+//!     println!("{leftover}");
+//! }
+//! let which = Which::Run(podpool::RunId::new("nightly-5c0x8m2r7kqd")?);
+//! let removed = gc::remove(&places, &which).await?;
+//! for (leftover, why) in &removed.failed {
+//!     eprintln!("{leftover} is still there: {why}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A run that is asked for by its id or its name is removed **whether it lives or not**: its tasks end with its workers,
+//! and its pool breaks. What a run left on an administrator's topics is emptied by
+//! [`Admin::purge`](crate::broker::pubsub::Admin::purge).
+
+mod error;
+mod look;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::SystemTime;
+
+use podpool_core::id::{RunId, RunName};
+
+use crate::fleet::kubernetes::fleet::{self, Found};
+
+pub use self::error::GcError;
+use self::look::Sight;
+pub use crate::broker::pubsub::Which;
+
+/// Where runs may have left something. What is not set is read from the environment, as
+/// [`build`](crate::Builder::build) reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Places {
+    namespace: Option<String>,
+    project: Option<String>,
+    payload_store: Option<String>,
+}
+
+impl Places {
+    /// The cluster that `KUBECONFIG` names, or that this program runs in; Pub/Sub as `PUBSUB_EMULATOR_HOST` or Google's
+    /// credentials say.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The namespace of Jobs, pods and Secrets. Default: `PODPOOL_NAMESPACE`, then the kubeconfig's, or the own one.
+    pub fn namespace(mut self, name: impl Into<String>) -> Self {
+        self.namespace = Some(name.into());
+        self
+    }
+
+    /// The project of topics and subscriptions. Default: `PODPOOL_PROJECT`, then `GOOGLE_CLOUD_PROJECT`, then `podpool`
+    /// on an emulator.
+    pub fn project(mut self, project: impl Into<String>) -> Self {
+        self.project = Some(project.into());
+        self
+    }
+
+    /// The store of large payloads, by its URL. Default: `PODPOOL_PAYLOAD_STORE`; without one none is looked at.
+    pub fn payload_store(mut self, url: impl Into<String>) -> Self {
+        self.payload_store = Some(url.into());
+        self
+    }
+}
+
+/// One thing that a run made and that is still there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Leftover {
+    /// What it is, for people: `job pp-nightly-5c0x8m2r7kqd-c0 of namespace batch`.
+    pub what: String,
+    /// The run that made it.
+    pub run: RunId,
+    /// What people call that run, where it has a name and the thing says so.
+    pub run_name: Option<RunName>,
+    /// The end of the run, where the thing says it. Until then its master may live.
+    pub deadline: Option<SystemTime>,
+    thing: Thing,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Thing {
+    Object(Found),
+    /// A full name.
+    Subscription(String),
+    Topic(String),
+    /// A store's URL.
+    #[cfg(feature = "payload")]
+    Payloads(String),
+}
+
+impl fmt::Display for Leftover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (run {}", self.what, self.run)?;
+        if let Some(name) = &self.run_name {
+            write!(f, ", named {name}")?;
+        }
+        let deadline = self
+            .deadline
+            .and_then(|at| jiff::Timestamp::try_from(at).ok());
+        if let Some(deadline) = deadline {
+            write!(f, ", until {deadline}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// What [`remove`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Removed {
+    /// What is gone, or goes: pods have their grace.
+    pub removed: Vec<Leftover>,
+    /// What is still there, and why.
+    pub failed: Vec<(Leftover, String)>,
+}
+
+/// Finds what runs left, in the order in which [`remove`] removes it: Secrets, Jobs, pods, payloads, subscriptions,
+/// topics. Needs a tokio runtime with IO and time, and the rights to list Jobs, pods, topics and subscriptions; Secrets
+/// are left out where listing them is forbidden, for they go with their Jobs.
+///
+/// Payloads are looked for by the ids of runs: the one that is asked for, and those of which something else is left.
+///
+/// # Errors
+/// [`GcError`] when a place cannot be looked at.
+pub async fn list(places: &Places, which: &Which) -> Result<Vec<Leftover>, GcError> {
+    let sight = Sight::open(places).await?;
+    find(&sight, which).await
+}
+
+/// Removes what [`list`] finds, and says what is still there. What went meanwhile counts as removed. Each thing is shown
+/// to be the run's before it is deleted: by its labels, and on the cluster by its uid.
+///
+/// # Errors
+/// [`GcError`] when a place cannot be looked at; nothing was removed then.
+pub async fn remove(places: &Places, which: &Which) -> Result<Removed, GcError> {
+    let sight = Sight::open(places).await?;
+    let mut done = Removed::default();
+    for leftover in find(&sight, which).await? {
+        match delete(&sight, &leftover).await {
+            Ok(()) => done.removed.push(leftover),
+            Err(why) => done.failed.push((leftover, why)),
+        }
+    }
+    Ok(done)
+}
+
+async fn find(sight: &Sight, which: &Which) -> Result<Vec<Leftover>, GcError> {
+    let objects = sight.objects(which).await?;
+    let queues = sight.queues(which).await?;
+    let mut runs: BTreeSet<_> = objects
+        .iter()
+        .chain(&queues)
+        .map(|it| it.run.clone())
+        .collect();
+    if let Which::Run(run) = which {
+        runs.insert(run.clone());
+    }
+    let payloads = sight.payloads(&runs).await?;
+    Ok([objects, payloads, queues].concat())
+}
+
+async fn delete(sight: &Sight, leftover: &Leftover) -> Result<(), String> {
+    match &leftover.thing {
+        Thing::Object(found) => {
+            let deleted = fleet::delete(&sight.cluster, found).await;
+            deleted.map(drop).map_err(|error| error.to_string())
+        }
+        Thing::Subscription(path) => look::gone(sight.admin.delete_subscription(path).await),
+        Thing::Topic(path) => look::gone(sight.admin.delete_topic(path).await),
+        #[cfg(feature = "payload")]
+        Thing::Payloads(url) => look::delete_payloads(url, &leftover.run).await,
+    }
+}
+
+/// What a message advises where something of a run is left.
+pub(crate) fn advice(run: &RunId) -> String {
+    format!("remove what is left of run {run} with podpool::gc::remove")
+}
+
+#[cfg(test)]
+mod tests;

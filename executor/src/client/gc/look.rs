@@ -1,0 +1,207 @@
+//! The places where runs leave something, and what is found there.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use podpool_core::id::RunId;
+
+use crate::broker::pubsub::{Admin, AdminError, Connection, Labelled, Which};
+use crate::broker::run_payloads::asked_for;
+use crate::fleet::kubernetes::client::Cluster;
+use crate::fleet::kubernetes::fleet::{self, Found, Garbage};
+
+use super::{GcError, Leftover, Places, Thing};
+
+/// A namespace, as `build()` reads it.
+const NAMESPACE: &str = "PODPOOL_NAMESPACE";
+
+/// Ways to all places.
+pub(super) struct Sight {
+    pub(super) cluster: Cluster,
+    pub(super) admin: Admin,
+    project: String,
+    store: Option<String>,
+    now: SystemTime,
+}
+
+impl Sight {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "labels say by everybody's clock when a run is over"
+    )]
+    pub(super) async fn open(places: &Places) -> Result<Self, GcError> {
+        let variable = || {
+            std::env::var(NAMESPACE)
+                .ok()
+                .filter(|name| !name.is_empty())
+        };
+        let namespace = places.namespace.clone().or_else(variable);
+        let cluster = Cluster::connect(namespace.as_deref())
+            .await
+            .map_err(|error| error.to_string())
+            .map_err(GcError::at("the Kubernetes cluster"))?;
+        let mut builder = Connection::builder();
+        if let Some(project) = &places.project {
+            builder = builder.project(project);
+        }
+        let connection = builder
+            .open()
+            .map_err(|error| error.to_string())
+            .map_err(GcError::at("Pub/Sub"))?;
+        let admin = Admin::new(&connection)
+            .await
+            .map_err(|error| error.to_string())
+            .map_err(GcError::at("Pub/Sub"))?;
+        Ok(Self {
+            cluster,
+            admin,
+            project: connection.project().to_owned(),
+            store: asked_for(places.payload_store.clone()),
+            now: SystemTime::now(),
+        })
+    }
+
+    /// Secrets, Jobs and pods.
+    pub(super) async fn objects(&self, which: &Which) -> Result<Vec<Leftover>, GcError> {
+        let namespace = self.cluster.namespace();
+        let found = fleet::find(&self.cluster, &garbage(which, self.now)).await;
+        let found = found
+            .map_err(|error| error.to_string())
+            .map_err(GcError::at(format!("namespace {namespace}")))?;
+        Ok(found.into_iter().map(|it| object(it, namespace)).collect())
+    }
+
+    /// Subscriptions and topics.
+    pub(super) async fn queues(&self, which: &Which) -> Result<Vec<Leftover>, GcError> {
+        let seen = async {
+            let subscriptions = self.admin.labelled_subscriptions(self.now, which).await?;
+            let topics = self.admin.labelled_topics(self.now, which).await?;
+            Ok::<_, AdminError>((subscriptions, topics))
+        };
+        let (subscriptions, topics) = seen
+            .await
+            .map_err(|error| error.to_string())
+            .map_err(GcError::at(format!("project {} of Pub/Sub", self.project)))?;
+        let subscriptions = subscriptions
+            .into_iter()
+            .map(|it| queue(it, Thing::Subscription));
+        let topics = topics.into_iter().map(|it| queue(it, Thing::Topic));
+        Ok(subscriptions.chain(topics).collect())
+    }
+
+    /// What these runs stored.
+    #[cfg(feature = "payload")]
+    pub(super) async fn payloads(&self, runs: &BTreeSet<RunId>) -> Result<Vec<Leftover>, GcError> {
+        let Some(url) = &self.store else {
+            return Ok(Vec::new());
+        };
+        let stored = crate::broker::payload::PayloadStore::runs(url).await;
+        let stored = stored
+            .map_err(|error| error.to_string())
+            .map_err(GcError::at(url))?;
+        let of_runs = stored.into_iter().filter(|run| runs.contains(run));
+        let leftover = |run: RunId| Leftover {
+            what: format!("payloads of run {run} in {url}"),
+            run,
+            run_name: None,
+            deadline: None,
+            thing: Thing::Payloads(url.clone()),
+        };
+        Ok(of_runs.map(leftover).collect())
+    }
+
+    /// Refuses a store.
+    #[cfg(not(feature = "payload"))]
+    pub(super) async fn payloads(&self, _: &BTreeSet<RunId>) -> Result<Vec<Leftover>, GcError> {
+        match &self.store {
+            None => Ok(Vec::new()),
+            Some(url) => {
+                let reason = "a payload store needs the feature payload of podpool".to_owned();
+                Err(GcError::at(url)(reason))
+            }
+        }
+    }
+}
+
+/// Deletes what a run stored.
+#[cfg(feature = "payload")]
+pub(super) async fn delete_payloads(url: &str, run: &RunId) -> Result<(), String> {
+    let store =
+        crate::broker::payload::PayloadStore::open(url, run).map_err(|error| error.to_string())?;
+    let deleted = store.delete_run().await;
+    deleted.map(drop).map_err(|error| error.to_string())
+}
+
+/// What somebody else removed first is removed.
+pub(super) fn gone(deleted: Result<(), AdminError>) -> Result<(), String> {
+    match deleted {
+        Ok(()) | Err(AdminError::Missing { .. }) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn garbage(which: &Which, now: SystemTime) -> Garbage {
+    match which {
+        Which::Run(run) => Garbage::Run(run.clone()),
+        Which::Named(name) => Garbage::Named(name.clone()),
+        Which::PastDeadline => {
+            let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+            Garbage::PastDeadline(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+        }
+    }
+}
+
+fn object(found: Found, namespace: &str) -> Leftover {
+    let deadline = found.deadline.and_then(|at| u64::try_from(at).ok());
+    Leftover {
+        what: format!("{} {} of namespace {namespace}", found.kind, found.name),
+        run: found.run.clone(),
+        run_name: found.run_name.clone(),
+        deadline: deadline.and_then(|at| UNIX_EPOCH.checked_add(Duration::from_secs(at))),
+        thing: Thing::Object(found),
+    }
+}
+
+fn queue(found: Labelled, thing: impl FnOnce(String) -> Thing) -> Leftover {
+    let Labelled {
+        path,
+        run,
+        name,
+        deadline,
+    } = found;
+    Leftover {
+        what: crate::broker::pubsub::spoken(&path),
+        run,
+        run_name: name,
+        deadline,
+        thing: thing(path),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod examples {
+    use super::*;
+    use crate::fleet::kubernetes::fleet::Kind;
+
+    /// A Job of a run that has a name and ended in 1970.
+    pub(in crate::client::gc) fn job(run: &str) -> Leftover {
+        let found = Found {
+            kind: Kind::Job,
+            name: format!("pp-{run}-c0"),
+            uid: "uid".to_owned(),
+            run: RunId::new(run).unwrap(),
+            run_name: podpool_core::id::RunName::new("nightly").ok(),
+            deadline: Some(60),
+            owned: false,
+        };
+        object(found, "batch")
+    }
+
+    #[test]
+    fn what_is_asked_for_is_asked_of_the_cluster_too() {
+        let at = UNIX_EPOCH + Duration::from_millis(7_900);
+        assert_eq!(garbage(&Which::PastDeadline, at), Garbage::PastDeadline(7));
+        let run = RunId::new("a").unwrap();
+        assert_eq!(garbage(&Which::Run(run.clone()), at), Garbage::Run(run));
+    }
+}

@@ -1,0 +1,51 @@
+//! Signals to the master. Ctrl-C: the first cancels what has not begun, the second ends everything; each pool counts its
+//! own. SIGTERM, of a master whose workers are elsewhere: the first ends everything, so that the run is removed before
+//! the program goes.
+//!
+//! A thread for each signal hears for all pools of the program. When no pool lives, or every one has been told all there
+//! is to tell, the signal does what it does without this library: what the program's own handler does, else its default
+//! action. A handler of the program is called beside ours if it was installed before ours, or later by tokio or
+//! signal-hook. Whether a later one is for the same signal can only be guessed: so the fifth Ctrl-C, or the second
+//! SIGTERM, that no pool answers within 10 s of the one before has its default action then, also while a pool still
+//! removes what it made on a cluster.
+//!
+//! On systems without Unix signals nothing is installed.
+
+#[cfg(unix)]
+mod disposition;
+#[cfg(unix)]
+mod listener;
+#[cfg(unix)]
+mod told;
+
+use std::io;
+use std::sync::Arc;
+
+use crate::master::mailbox::Mailbox;
+
+/// Tells this pool of Ctrl-C for as long as it lives.
+pub(crate) fn watch(mailbox: &Arc<Mailbox>) -> io::Result<()> {
+    #[cfg(unix)]
+    listener::INTERRUPT.watch(mailbox)?;
+    #[cfg(not(unix))]
+    let _ = mailbox;
+    Ok(())
+}
+
+/// Tells this pool of SIGTERM for as long as it lives. On one machine nobody needs it: slots end with their master.
+#[cfg(feature = "kubernetes")]
+pub(crate) fn watch_termination(mailbox: &Arc<Mailbox>) -> io::Result<()> {
+    #[cfg(unix)]
+    listener::TERMINATE.watch(mailbox)?;
+    #[cfg(not(unix))]
+    let _ = mailbox;
+    Ok(())
+}
+
+/// The first signal that ended a pool of this program.
+pub(crate) fn interrupted() -> Option<u8> {
+    #[cfg(unix)]
+    return listener::first();
+    #[cfg(not(unix))]
+    return None;
+}

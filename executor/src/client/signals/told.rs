@@ -1,0 +1,185 @@
+//! What each pool is told when a signal comes, and how often it came to that pool.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use crate::master::mailbox::{Mailbox, ShutdownBehavior};
+
+/// The pools that hear a signal.
+#[derive(Debug)]
+pub(super) struct Pools(Vec<Pool>);
+
+#[derive(Debug)]
+struct Pool {
+    mailbox: Weak<Mailbox>,
+    /// Signals that came since it was built.
+    heard: usize,
+}
+
+/// What follows from one signal.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// These pools are told so.
+    Tell(Vec<(Arc<Mailbox>, ShutdownBehavior)>),
+    /// Pools live, and each has been told everything.
+    AllTold,
+    /// No pool lives.
+    Nobody,
+}
+
+impl Pools {
+    pub(super) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// A pool that was just built.
+    pub(super) fn add(&mut self, mailbox: &Arc<Mailbox>) {
+        self.0.retain(|pool| pool.alive().is_some());
+        self.0.push(Pool {
+            mailbox: Arc::downgrade(mailbox),
+            heard: 0,
+        });
+    }
+
+    /// Counts a signal for every pool that lives. `steps` is what a pool does at its first, its second and so on.
+    pub(super) fn arrive(&mut self, steps: &[ShutdownBehavior]) -> Answer {
+        let mut tell = Vec::new();
+        self.0.retain_mut(|pool| {
+            let Some(mailbox) = pool.alive() else {
+                return false;
+            };
+            if let Some(step) = steps.get(pool.heard) {
+                tell.push((mailbox, *step));
+            }
+            pool.heard += 1;
+            true
+        });
+        match (self.0.is_empty(), tell.is_empty()) {
+            (true, _) => Answer::Nobody,
+            (false, true) => Answer::AllTold,
+            (false, false) => Answer::Tell(tell),
+        }
+    }
+}
+
+impl Pool {
+    /// Futures may keep the mailbox of a pool that has ended.
+    fn alive(&self) -> Option<Arc<Mailbox>> {
+        self.mailbox
+            .upgrade()
+            .filter(|mailbox| !mailbox.has_ended())
+    }
+}
+
+/// Signals that follow each other further apart do not insist.
+const IN_A_ROW: Duration = Duration::from_secs(10);
+
+/// Signals that no pool answered, one soon after the other.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    count: usize,
+    last: Option<Instant>,
+}
+
+impl Unanswered {
+    pub(super) const fn new() -> Self {
+        Self {
+            count: 0,
+            last: None,
+        }
+    }
+
+    /// Counts one more. Tells whether as many as these came in a row.
+    pub(super) fn insists(&mut self, now: Instant, as_many: usize) -> bool {
+        let soon = |last| now.saturating_duration_since(last) <= IN_A_ROW;
+        self.count = if self.last.is_some_and(soon) {
+            self.count + 1
+        } else {
+            1
+        };
+        self.last = Some(now);
+        self.count >= as_many
+    }
+
+    /// A pool answered.
+    pub(super) const fn clear(&mut self) {
+        *self = Self::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ShutdownBehavior::{Abort, CancelPending};
+
+    use super::*;
+
+    #[test]
+    fn signals_insist_only_soon_after_each_other_and_without_an_answer() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut unanswered = Unanswered::new();
+        assert!(!unanswered.insists(at(0), 2));
+        assert!(!unanswered.insists(at(11), 2), "too late to insist");
+        assert!(unanswered.insists(at(21), 2));
+        unanswered.clear();
+        assert!(
+            !unanswered.insists(at(22), 2),
+            "a pool answered between them"
+        );
+        let in_a_row: Vec<_> = (23..27).map(|s| unanswered.insists(at(s), 5)).collect();
+        assert_eq!(in_a_row, [false, false, false, true]);
+    }
+
+    const STEPS: &[ShutdownBehavior] = &[CancelPending, Abort];
+
+    fn steps(answer: &Answer) -> Vec<ShutdownBehavior> {
+        match answer {
+            Answer::Tell(tell) => tell.iter().map(|(_, step)| *step).collect(),
+            Answer::AllTold | Answer::Nobody => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_pool_that_comes_later_is_told_its_own_first_step() {
+        let mut pools = Pools::new();
+        let (first, _first_inbox) = Mailbox::new();
+        pools.add(&first);
+        assert_eq!(steps(&pools.arrive(STEPS)), [CancelPending]);
+        let (second, _second_inbox) = Mailbox::new();
+        pools.add(&second);
+        assert_eq!(steps(&pools.arrive(STEPS)), [Abort, CancelPending]);
+        assert_eq!(steps(&pools.arrive(STEPS)), [Abort]);
+        assert!(matches!(pools.arrive(STEPS), Answer::AllTold));
+    }
+
+    #[test]
+    fn two_pools_at_once_are_both_told() {
+        let mut pools = Pools::new();
+        let (first, _first_inbox) = Mailbox::new();
+        let (second, _second_inbox) = Mailbox::new();
+        pools.add(&first);
+        pools.add(&second);
+        assert_eq!(steps(&pools.arrive(STEPS)), [CancelPending, CancelPending]);
+        assert_eq!(steps(&pools.arrive(STEPS)), [Abort, Abort]);
+    }
+
+    #[test]
+    fn pools_that_have_ended_do_not_count() {
+        let mut pools = Pools::new();
+        assert!(matches!(pools.arrive(STEPS), Answer::Nobody));
+        let (first, inbox) = Mailbox::new();
+        pools.add(&first);
+        // Its executor has ended; a future still holds the mailbox.
+        inbox.end();
+        assert!(matches!(pools.arrive(STEPS), Answer::Nobody));
+        let (second, inbox) = Mailbox::new();
+        pools.add(&second);
+        drop(inbox);
+        assert!(matches!(pools.arrive(STEPS), Answer::Nobody));
+        let (third, inbox) = Mailbox::new();
+        pools.add(&third);
+        drop((third, inbox));
+        assert!(matches!(pools.arrive(STEPS), Answer::Nobody));
+        assert!(pools.0.is_empty());
+    }
+}

@@ -1,0 +1,239 @@
+//! Waiting for many futures, of one executor or of several: CPython's `wait` and `as_completed`.
+//!
+//! Each future tells its set when it ends, so that a completion costs the same for ten futures and for a million.
+
+mod set;
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream;
+
+use crate::client::error::Unfinished;
+use crate::client::future::{TaskFuture, TaskState};
+use crate::deadline::Deadline;
+
+pub(crate) use self::set::{Finished, Set};
+
+/// When [`wait`] returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReturnWhen {
+    /// As soon as one future has ended, in whatever way.
+    FirstCompleted,
+    /// As soon as one future has failed, else when all have ended. A cancelled one has not failed.
+    FirstException,
+    /// When all have ended. The default.
+    #[default]
+    All,
+}
+
+/// What [`wait`] saw, each list in the order in which the futures were given.
+#[derive(Debug)]
+pub struct Wait<T> {
+    /// Futures that have ended: awaiting them returns at once.
+    pub done: Vec<TaskFuture<T>>,
+    /// The others. Their tasks go on.
+    pub not_done: Vec<TaskFuture<T>>,
+}
+
+/// Waits for futures until `when`, or until `timeout` is over; the timeout is no error and cancels nothing.
+pub async fn wait<T>(
+    futures: impl IntoIterator<Item = TaskFuture<T>>,
+    when: ReturnWhen,
+    timeout: Option<Duration>,
+) -> Wait<T> {
+    let futures: Vec<_> = futures.into_iter().collect();
+    let mut tally = Tally::new(when, futures.len());
+    let finished = Arc::new(Finished::default());
+    for (place, future) in futures.iter().enumerate() {
+        if !future.cell().watch(&finished, set::place(place)) {
+            tally.count(future.state());
+        }
+    }
+    let mut ended = Vec::new();
+    let mut deadline = Deadline::maybe(timeout);
+    poll_fn(|cx| {
+        // The waker is kept only once nothing more is there.
+        while !tally.is_over() {
+            finished.take(&mut ended, cx.waker());
+            if ended.is_empty() {
+                return Pin::new(&mut deadline).poll(cx);
+            }
+            for place in ended.drain(..) {
+                tally.count(futures[place as usize].state());
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+    let (done, not_done) = futures.into_iter().partition(TaskFuture::is_done);
+    Wait { done, not_done }
+}
+
+/// Decides when a wait is over.
+#[derive(Debug)]
+struct Tally {
+    when: ReturnWhen,
+    left: usize,
+    over: bool,
+}
+
+impl Tally {
+    const fn new(when: ReturnWhen, futures: usize) -> Self {
+        Self {
+            when,
+            left: futures,
+            over: false,
+        }
+    }
+
+    /// A future ended in this state.
+    fn count(&mut self, state: TaskState) {
+        self.left -= 1;
+        self.over |= match self.when {
+            ReturnWhen::FirstCompleted => true,
+            ReturnWhen::FirstException => state == TaskState::Failed,
+            ReturnWhen::All => false,
+        };
+    }
+
+    const fn is_over(&self) -> bool {
+        self.over || self.left == 0
+    }
+}
+
+/// Yields each future once it has ended: those that have ended already first, then in the order of their ends.
+///
+/// What it yields is done, so awaiting it returns at once. Dropping it cancels nothing.
+pub fn as_completed<T>(futures: impl IntoIterator<Item = TaskFuture<T>>) -> AsCompleted<T> {
+    let mut set = Set::default();
+    futures.into_iter().for_each(|future| set.push(future, ()));
+    AsCompleted { set }
+}
+
+/// Futures in the order in which they end; see [`as_completed`]. It is a `Stream` too.
+#[must_use = "it yields futures only while it is polled"]
+pub struct AsCompleted<T> {
+    set: Set<T, ()>,
+}
+
+impl<T> AsCompleted<T> {
+    /// The next future that has ended; none when all were yielded.
+    pub async fn next(&mut self) -> Option<TaskFuture<T>> {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// Waits for one more future, also after all others were yielded.
+    pub fn add(&mut self, future: TaskFuture<T>) {
+        self.set.push(future, ());
+    }
+
+    /// How many futures are still to come.
+    #[must_use]
+    pub fn remaining(&self) -> usize {
+        self.set.len()
+    }
+
+    /// Gives up so long from now; the tasks go on. Futures that have ended already are yielded in any case, those that
+    /// end later only when they are asked for in time.
+    pub fn timeout(mut self, timeout: Duration) -> AsCompletedWithin<T> {
+        AsCompletedWithin {
+            total: self.set.len(),
+            done_before: self.set.ready(),
+            inner: self,
+            deadline: Deadline::after(timeout),
+            timeout,
+            over: false,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<TaskFuture<T>>> {
+        let next = ready!(self.set.poll_next(cx));
+        Poll::Ready(next.map(|(future, ())| future))
+    }
+}
+
+impl<T> Stream for AsCompleted<T> {
+    type Item = TaskFuture<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(cx)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.set.len(), Some(self.set.len()))
+    }
+}
+
+impl<T> fmt::Debug for AsCompleted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsCompleted")
+            .field("remaining", &self.set.len())
+            .finish()
+    }
+}
+
+/// [`AsCompleted`] with a bound on the whole: futures, then [`Unfinished`] once, if not all ended in time.
+#[must_use = "it yields futures only while it is polled"]
+#[derive(Debug)]
+pub struct AsCompletedWithin<T> {
+    inner: AsCompleted<T>,
+    deadline: Deadline,
+    timeout: Duration,
+    total: usize,
+    /// Futures that had ended before the time began, and are still to come.
+    done_before: usize,
+    over: bool,
+}
+
+impl<T> AsCompletedWithin<T> {
+    /// The next future that has ended; none when all were yielded or the time is over.
+    ///
+    /// # Errors
+    /// [`Unfinished`], once, when the time is over. [`into_rest`](Self::into_rest) gives the others back.
+    pub async fn next(&mut self) -> Option<Result<TaskFuture<T>, Unfinished>> {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// What was not yielded, to wait on without a bound.
+    pub fn into_rest(self) -> AsCompleted<T> {
+        self.inner
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<TaskFuture<T>, Unfinished>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        // A set in which there is always one ready must come to its end too.
+        let in_time = self.done_before > 0 || !self.deadline.is_over();
+        if (in_time || self.inner.remaining() == 0)
+            && let Poll::Ready(next) = self.inner.poll(cx)
+        {
+            self.done_before = self.done_before.saturating_sub(1);
+            return Poll::Ready(next.map(Ok));
+        }
+        ready!(Pin::new(&mut self.deadline).poll(cx));
+        self.over = true;
+        Poll::Ready(Some(Err(Unfinished {
+            unfinished: self.inner.remaining(),
+            total: self.total,
+            waited: self.timeout,
+        })))
+    }
+}
+
+impl<T> Stream for AsCompletedWithin<T> {
+    type Item = Result<TaskFuture<T>, Unfinished>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! A set of futures that tells which of them have ended.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use crate::client::future::{TaskFuture, Wakers};
+use crate::lock::lock;
+
+/// The places of futures that ended, and who waits for one. Cells push, the set takes all at once.
+#[derive(Debug, Default)]
+pub(crate) struct Finished(Mutex<Ended>);
+
+#[derive(Debug, Default)]
+struct Ended {
+    places: Vec<u32>,
+    waker: Option<Waker>,
+}
+
+impl Finished {
+    /// The future at `place` ended.
+    pub(crate) fn push(&self, place: u32, wakers: &mut Wakers) {
+        let waker = {
+            let mut ended = lock(&self.0);
+            ended.places.push(place);
+            ended.waker.take()
+        };
+        if let Some(waker) = waker {
+            wakers.push(waker);
+        }
+    }
+
+    /// Moves what ended into `places`, which is empty.
+    fn take_ended(&self, places: &mut Vec<u32>) {
+        mem::swap(&mut lock(&self.0).places, places);
+    }
+
+    /// Moves what ended into `places`, which is empty; tells `waker` of the next when that is nothing.
+    pub(super) fn take(&self, places: &mut Vec<u32>, waker: &Waker) {
+        let mut ended = lock(&self.0);
+        mem::swap(&mut ended.places, places);
+        if places.is_empty() {
+            ended.waker = Some(waker.clone());
+        }
+    }
+}
+
+/// The index of a future, as a cell keeps it.
+pub(super) fn place(index: usize) -> u32 {
+    u32::try_from(index).expect("four billion futures do not fit memory")
+}
+
+/// Futures, each with something of the caller's, to be taken in the order in which they end.
+#[derive(Debug)]
+pub(crate) struct Set<T, X> {
+    /// A future stays at its place until it is yielded; then the place is free.
+    entries: Vec<Option<(TaskFuture<T>, X)>>,
+    free: Vec<u32>,
+    /// Places whose futures have ended, to be yielded next.
+    ready: VecDeque<u32>,
+    finished: Arc<Finished>,
+    /// What was taken from `finished` last; kept for its allocation.
+    taken: Vec<u32>,
+}
+
+impl<T, X> Default for Set<T, X> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            free: Vec::new(),
+            ready: VecDeque::new(),
+            finished: Arc::default(),
+            taken: Vec::new(),
+        }
+    }
+}
+
+impl<T, X> Set<T, X> {
+    pub(crate) fn push(&mut self, future: TaskFuture<T>, extra: X) {
+        let place = match self.free.pop() {
+            Some(place) => place,
+            None => {
+                self.entries.push(None);
+                place(self.entries.len() - 1)
+            }
+        };
+        if !future.cell().watch(&self.finished, place) {
+            self.ready.push_back(place);
+        }
+        self.entries[place as usize] = Some((future, extra));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    /// How many have ended and are yielded next.
+    pub(super) fn ready(&mut self) -> usize {
+        self.finished.take_ended(&mut self.taken);
+        self.ready.extend(self.taken.drain(..));
+        self.ready.len()
+    }
+
+    /// The next future that ended; none when the set is empty.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(TaskFuture<T>, X)>> {
+        if self.len() == 0 {
+            return Poll::Ready(None);
+        }
+        if self.ready.is_empty() {
+            self.finished.take(&mut self.taken, cx.waker());
+            self.ready.extend(self.taken.drain(..));
+        }
+        let Some(place) = self.ready.pop_front() else {
+            return Poll::Pending;
+        };
+        self.free.push(place);
+        Poll::Ready(self.entries[place as usize].take())
+    }
+
+    /// Any of the futures.
+    pub(crate) fn first(&self) -> Option<&TaskFuture<T>> {
+        self.entries.iter().flatten().map(|(f, _)| f).next()
+    }
+
+    /// Takes all futures out, whether they ended or not.
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = TaskFuture<T>> {
+        mem::take(self)
+            .entries
+            .into_iter()
+            .flatten()
+            .map(|(f, _)| f)
+    }
+}

@@ -1,0 +1,308 @@
+//! The end of a fleet: what was made is removed, and what cannot be is told with the line that removes it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt;
+use kube::runtime::watcher::Event;
+use podpool_core::instant::after;
+use podpool_core::notice;
+use tokio::pin;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::client::gc::advice;
+
+use super::super::client::{ClusterError, Refused};
+use super::super::cohorts::State;
+use super::super::job;
+use super::open::Opener;
+use super::{Work, remove, watch};
+
+/// How long workers may take to leave by themselves at the end of a run.
+const LEAVE: Duration = Duration::from_secs(10);
+/// How long a cohort that is being opened may hold up the end.
+const OPENING: Duration = Duration::from_secs(30);
+/// How long the removal of queues is waited for.
+const RETIRE: Duration = Duration::from_secs(30);
+/// How long the removal of pods is waited for, at least; never less than their grace.
+const REMOVAL: Duration = Duration::from_secs(30);
+/// Pause between two looks at pods that may not be watched.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// A request that takes longer is told.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Pods that take longer are told; most go sooner. Before [`LEAVE`] is over.
+const LONG: Duration = Duration::from_secs(7);
+
+/// Which cohorts' Jobs are removed: their pods will go.
+enum Removed {
+    /// All but these.
+    AllBut(HashSet<u32>),
+    Nothing,
+}
+
+impl Removed {
+    fn has(&self, cohort: u32) -> bool {
+        match self {
+            Self::AllBut(kept) => !kept.contains(&cohort),
+            Self::Nothing => false,
+        }
+    }
+}
+
+impl Work {
+    /// Removes what was made. Says what is left.
+    pub(super) async fn end(&mut self, wait: bool) -> Vec<String> {
+        self.touched |= self.opening.is_some() || self.state.names_left(|_| true).next().is_some();
+        let mut say = Some(after(Instant::now(), LONG));
+        if let Some(opening) = self.opening.take() {
+            let opened = timeout(OPENING, opening);
+            let waits = "the end waits for a Job that is being made: the cluster or Pub/Sub has not answered so far";
+            if let Ok(opened) = or_say(waits, opened).await {
+                self.on_opened(opened);
+            }
+        }
+        let mut leftovers = Vec::new();
+        if self.touched || !self.state.unretired().is_empty() {
+            if wait {
+                let end = after(Instant::now(), LEAVE);
+                let next = |seconds| {
+                    format!("have not ended so far; their Jobs are deleted in {seconds} s")
+                };
+                self.wait_for(end, &mut say, next, State::pods_left).await;
+            }
+            leftovers = self.remove(&mut say).await;
+        }
+        for (cohort, size) in self.state.unretired() {
+            self.retire(cohort, size);
+        }
+        self.perform();
+        leftovers.extend(self.wait_for_queues().await);
+        for left in &leftovers {
+            notice::trouble(format_args!("left behind: {left}"));
+        }
+        leftovers
+    }
+
+    async fn wait_for_queues(&mut self) -> Option<String> {
+        let retired = async { while self.retiring.join_next().await.is_some() {} };
+        let retired = timeout(RETIRE, retired);
+        let waits = "the end waits for Pub/Sub: it has not removed the workers' control subscriptions so far";
+        or_say(waits, retired).await.err().map(|_| {
+            format!(
+                "control subscriptions of some workers were not removed within {RETIRE:?}; {}",
+                advice(&self.opener.fleet.run)
+            )
+        })
+    }
+
+    async fn remove(&mut self, say: &mut Option<Instant>) -> Vec<String> {
+        let opener = self.opener.clone();
+        let (cluster, run) = (opener.cluster(), &opener.fleet.run);
+        let (mut leftovers, secret) = (Vec::new(), self.secret.clone());
+        let waits = format!(
+            "removing run {run}: the cluster at {} has not answered for {PATIENCE:?}, and is asked again for some time",
+            cluster.url()
+        );
+        let asked = async {
+            let (removed, refusal) = remove_jobs(&opener).await;
+            // One question that is not answered is enough.
+            let silent = refusal
+                .as_ref()
+                .is_some_and(|(error, _)| error.kind == Refused::Passing);
+            let name = job::secret_name(run);
+            let secret = match secret.filter(|_| !silent) {
+                Some(uid) => remove::secret(cluster, &name, &uid).await.err(),
+                None => None,
+            };
+            (removed, refusal, secret)
+        };
+        let (removed, refusal, secret) = or_say(&waits, asked).await;
+        let remedy = format!(
+            "kubectl -n {} delete jobs,secrets -l {}",
+            cluster.namespace(),
+            job::run_selector(run)
+        );
+        match (refusal, secret) {
+            (Some((error, what)), _) => leftovers.push(format!(
+                "{error}; so {what} stay, until somebody who may removes them: {remedy}"
+            )),
+            (None, Some(error)) => leftovers.push(format!(
+                "{error}; so Secret {} stays, until somebody who may removes it: {remedy}",
+                job::secret_name(run)
+            )),
+            (None, None) => {}
+        }
+        leftovers.extend(self.wait_for_pods(&removed, say).await);
+        leftovers
+    }
+
+    /// Waits for the pods of removed Jobs. Says which have not gone.
+    async fn wait_for_pods(
+        &mut self,
+        removed: &Removed,
+        say: &mut Option<Instant>,
+    ) -> Option<String> {
+        if matches!(removed, Removed::Nothing) {
+            return None;
+        }
+        let bound = REMOVAL.max(self.opener.fleet.spec.grace_time() + Duration::from_secs(10));
+        let end = after(Instant::now(), bound);
+        let of = |cohort| removed.has(cohort);
+        let awaited = self.wait_until_gone(end, say, of).await;
+        let names = self.state.names_left(|cohort| removed.has(cohort));
+        let (near, far): (Vec<_>, Vec<_>) = names.partition(|(_, reachable)| *reachable);
+        let list = |pods: &[(&std::sync::Arc<str>, bool)]| {
+            let names: Vec<&str> = pods.iter().map(|(name, _)| &***name).collect();
+            names.join(", ")
+        };
+        if !far.is_empty() {
+            let far = list(&far);
+            notice::trouble(format_args!(
+                "the node of these pods does not answer, so they go when it comes back or is removed: {far}"
+            ));
+        }
+        let namespace = self.opener.cluster().namespace();
+        (awaited > 0 && !near.is_empty()).then(|| {
+            let near = list(&near);
+            format!(
+                "these pods of namespace {namespace} have not gone within {bound:?} although their Job is deleted: {near}; look at their nodes with: kubectl -n {namespace} get pods -o wide"
+            )
+        })
+    }
+
+    /// Waits until no pod is left of those cohorts, or the time is over. Says how many are left.
+    ///
+    /// The watch may not have told yet of pods that were made a moment ago: nothing is left once a list agrees.
+    async fn wait_until_gone(
+        &mut self,
+        end: Instant,
+        say: &mut Option<Instant>,
+        of: impl Fn(u32) -> bool,
+    ) -> usize {
+        loop {
+            let left = |state: &State| state.objects_left(&of);
+            let next = |seconds| {
+                format!(
+                    "are still there, though their Jobs are deleted; the end waits {seconds} s more at most"
+                )
+            };
+            let left = self.wait_for(end, say, next, left).await;
+            if Instant::now() >= end {
+                return left;
+            }
+            match self.list_pods().await {
+                Ok(()) if self.state.objects_left(&of) == 0 => return 0,
+                // There are no news: it is looked again.
+                Ok(()) if self.watches.is_denied() => sleep(LOOK_AGAIN).await,
+                Ok(()) => {}
+                Err(error) => {
+                    notice::trouble(format_args!(
+                        "whether pods are left could not be seen ({error}); they go after their Jobs, which are deleted"
+                    ));
+                    return 0;
+                }
+            }
+        }
+    }
+
+    /// Tells the state which pods there are.
+    async fn list_pods(&mut self) -> Result<(), ClusterError> {
+        let opener = self.opener.clone();
+        let selector = job::run_selector(&opener.fleet.run);
+        let pods = remove::list_pods(opener.cluster(), &selector).await?;
+        self.apply(watch::Told::Pod(Ok(Event::Init)));
+        for pod in pods {
+            self.apply(watch::Told::Pod(Ok(Event::InitApply(pod))));
+        }
+        self.apply(watch::Told::Pod(Ok(Event::InitDone)));
+        Ok(())
+    }
+
+    /// Follows the news until nothing is left of what is counted, the time is over, or there are no news. Tells once,
+    /// at the time that it is given for that, what is so of the pods and what comes when the time is over. Gives how much
+    /// is left.
+    async fn wait_for(
+        &mut self,
+        end: Instant,
+        say: &mut Option<Instant>,
+        next: impl Fn(u64) -> String,
+        left: impl Fn(&State) -> usize,
+    ) -> usize {
+        while left(&self.state) > 0 && !self.watches.is_denied() {
+            let until = say.map_or(end, |say| say.min(end));
+            match timeout_at(until, self.watches.next()).await {
+                Ok(told) => self.apply(told),
+                Err(_) if until < end => {
+                    *say = None;
+                    let seconds = end.saturating_duration_since(Instant::now()).as_secs();
+                    let (run, left) = (&self.opener.fleet.run, left(&self.state));
+                    notice::relief(format_args!(
+                        "removing run {run}: {left} of its pods {}",
+                        next(seconds)
+                    ));
+                }
+                Err(_) => break,
+            }
+        }
+        // What the state wants now comes too late.
+        let late = self.state.take_effects().into_iter();
+        for effect in late {
+            if let super::Effect::Retire { cohort, size } = effect {
+                self.retire(cohort, size);
+            }
+        }
+        left(&self.state)
+    }
+}
+
+/// Deletes the Jobs. Tells which are removed, and the first refusal with what stays.
+async fn remove_jobs(opener: &Opener) -> (Removed, Option<(ClusterError, String)>) {
+    let (cluster, run) = (opener.cluster(), &opener.fleet.run);
+    let found = match remove::list_jobs(cluster, &job::run_selector(run)).await {
+        Ok(found) => found,
+        Err(error) => {
+            let what = format!("the Jobs of run {run}, their pods and their Secret");
+            return (Removed::Nothing, Some((error, what)));
+        }
+    };
+    let ours = found.into_iter();
+    let mut ours = ours.filter(|job| opener.is_ours(&job.metadata));
+    let (mut kept, mut refusal, mut deleted) = (Vec::new(), None, 0);
+    for found in ours.by_ref() {
+        let uid = found.uid().unwrap_or_default();
+        if let Err(error) = remove::job(cluster, &found.name_any(), &uid).await {
+            let silent = error.kind == Refused::Passing;
+            refusal.get_or_insert(error);
+            kept.push(found);
+            if silent {
+                break;
+            }
+        } else {
+            deleted += 1;
+        }
+    }
+    kept.extend(ours);
+    let what = format!("Jobs {} and their pods", names(&kept));
+    let removed = if refusal.is_some() && deleted == 0 {
+        Removed::Nothing
+    } else {
+        Removed::AllBut(kept.iter().filter_map(watch::cohort).collect())
+    };
+    (removed, refusal.map(|error| (error, what)))
+}
+
+/// Says this once, if the work takes longer than a person waits without asking.
+async fn or_say<T>(waits: &str, work: impl Future<Output = T>) -> T {
+    pin!(work);
+    if let Ok(done) = timeout(PATIENCE, &mut work).await {
+        return done;
+    }
+    notice::trouble(waits);
+    work.await
+}
+
+fn names(jobs: &[Job]) -> String {
+    let names: Vec<String> = jobs.iter().map(ResourceExt::name_any).collect();
+    names.join(", ")
+}

@@ -1,0 +1,293 @@
+//! What the cluster tells: pods, Jobs and warnings of one run, as news for the state.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event as Note, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Config, Event, watcher};
+use podpool_core::id::RunId;
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use super::super::client::{Ask, Cluster};
+use super::super::cohorts::{PodName, State};
+use super::super::diagnose::{Context, JobVerdict, judge_job, judge_pod};
+use super::super::job::{self, COHORT_LABEL};
+
+type News<K> = Pin<Box<dyn Stream<Item = Result<Event<K>, watcher::Error>> + Send>>;
+
+/// The three watches of a run.
+pub(super) struct Watches {
+    run: RunId,
+    pods: News<Pod>,
+    jobs: News<Job>,
+    /// None when events may not be read: diagnoses are poorer then.
+    notes: Option<News<Note>>,
+    pods_listed: HashSet<Arc<str>>,
+    jobs_listed: HashSet<u32>,
+    /// Pods may not be watched.
+    denied: bool,
+}
+
+/// One piece of news.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for one turn of the loop"
+)]
+pub(super) enum Told {
+    Pod(Result<Event<Pod>, watcher::Error>),
+    Job(Result<Event<Job>, watcher::Error>),
+    Note(Result<Event<Note>, watcher::Error>),
+}
+
+impl Watches {
+    pub(super) fn new(cluster: &Cluster, run: &RunId) -> Self {
+        let of_run = || Config::default().labels(&job::run_selector(run));
+        let warnings = Config::default().fields("type=Warning");
+        Self {
+            run: run.clone(),
+            pods: watcher(cluster.pods(), of_run()).default_backoff().boxed(),
+            jobs: watcher(cluster.jobs(), of_run()).default_backoff().boxed(),
+            notes: Some(
+                watcher(cluster.events(), warnings)
+                    .default_backoff()
+                    .boxed(),
+            ),
+            pods_listed: HashSet::new(),
+            jobs_listed: HashSet::new(),
+            denied: false,
+        }
+    }
+
+    /// Whether there will be no news of pods, for want of rights.
+    pub(super) const fn is_denied(&self) -> bool {
+        self.denied
+    }
+
+    /// Waits for news. Cancelling it loses nothing.
+    pub(super) async fn next(&mut self) -> Told {
+        let notes = self.notes.as_mut();
+        let note = async {
+            match notes {
+                Some(notes) => notes.next().await,
+                None => None,
+            }
+        };
+        // The watches never end by themselves; one that did would leave its place to the others.
+        tokio::select! {
+            Some(news) = self.pods.next() => Told::Pod(news),
+            Some(news) = self.jobs.next() => Told::Job(news),
+            Some(news) = note => Told::Note(news),
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Tells the state. True if a watch was cut off, for a reason that may pass.
+    pub(super) fn apply(
+        &mut self,
+        now: Instant,
+        told: Told,
+        cluster: &Cluster,
+        is_ours: impl Fn(&ObjectMeta) -> bool,
+        state: &mut State,
+    ) -> bool {
+        match told {
+            Told::Pod(Ok(event)) => self.pod(now, event, is_ours, state),
+            Told::Job(Ok(event)) => self.job(now, event, is_ours, state),
+            Told::Note(Ok(Event::Apply(note) | Event::InitApply(note))) => {
+                self.note(now, &note, state);
+            }
+            Told::Note(Ok(_)) => {}
+            Told::Pod(Err(error)) => {
+                self.denied = denied(now, &error, Ask("list and watch", "pods"), cluster, state);
+                return !self.denied;
+            }
+            Told::Job(Err(error)) => {
+                return !denied(now, &error, Ask("list and watch", "jobs"), cluster, state);
+            }
+            Told::Note(Err(error)) => {
+                if status(&error).is_some_and(kube::core::Status::is_forbidden) {
+                    info!(
+                        "events may not be read; grant list and watch on events for better diagnoses"
+                    );
+                    self.notes = None;
+                }
+            }
+        }
+        false
+    }
+
+    fn pod(
+        &mut self,
+        now: Instant,
+        event: Event<Pod>,
+        is_ours: impl Fn(&ObjectMeta) -> bool,
+        state: &mut State,
+    ) {
+        match event {
+            // Another master's workers, of a run with the same name, do nothing for us.
+            Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod)
+                if !is_ours(&pod.metadata) => {}
+            Event::Init => self.pods_listed.clear(),
+            Event::InitDone => {
+                self.denied = false;
+                state.on_listed(now, &self.pods_listed);
+                self.pods_listed.clear();
+            }
+            Event::InitApply(pod) => {
+                if let Some(name) = seen_pod(now, &pod, state) {
+                    self.pods_listed.insert(name);
+                }
+            }
+            Event::Apply(pod) => {
+                seen_pod(now, &pod, state);
+            }
+            Event::Delete(pod) => {
+                let Some(name) = pod_name(&pod) else { return };
+                let context = Context {
+                    removed: true,
+                    ..state.context(&name.name)
+                };
+                state.on_pod_removed(now, name, judge_pod(&pod, context));
+            }
+        }
+    }
+
+    fn job(
+        &mut self,
+        now: Instant,
+        event: Event<Job>,
+        is_ours: impl Fn(&ObjectMeta) -> bool,
+        state: &mut State,
+    ) {
+        match event {
+            Event::Init => self.jobs_listed.clear(),
+            Event::InitDone => {
+                state.on_jobs_listed(now, &self.jobs_listed);
+                self.jobs_listed.clear();
+            }
+            Event::Apply(job) | Event::InitApply(job) => {
+                let Some(cohort) = cohort(&job) else { return };
+                if !is_ours(&job.metadata) {
+                    if !has_ended(&job) {
+                        state.on_denied(now, another_master(&job, &self.run));
+                    }
+                    return;
+                }
+                self.jobs_listed.insert(cohort);
+                let size = job.spec.as_ref().and_then(|spec| spec.completions);
+                let size = size.and_then(|size| u32::try_from(size).ok()).unwrap_or(0);
+                state.on_job(now, cohort, size, &judge_job(&job));
+            }
+            Event::Delete(job) => {
+                if let Some(cohort) = cohort(&job).filter(|_| is_ours(&job.metadata)) {
+                    state.on_job_removed(now, cohort);
+                }
+            }
+        }
+    }
+
+    /// Events have no labels: ours are known by the name of what they are about.
+    fn note(&self, now: Instant, note: &Note, state: &mut State) {
+        let about = &note.involved_object;
+        let (Some(kind), Some(name)) = (about.kind.as_deref(), about.name.as_deref()) else {
+            return;
+        };
+        let reason = note.reason.as_deref().unwrap_or_default();
+        let message = note.message.as_deref().unwrap_or_default();
+        let prefix = job::job_name(&self.run, 0);
+        let Some(rest) = name.strip_prefix(prefix.trim_end_matches('0')) else {
+            return;
+        };
+        debug!(name, reason, message, "the cluster warns");
+        match kind {
+            "Pod" => state.on_pod_note(now, name, reason, message),
+            "Job" => {
+                if let Ok(cohort) = rest.parse() {
+                    state.on_job_note(now, cohort, reason, message);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether a Job makes no more pods, or is being deleted.
+pub(super) fn has_ended(job: &Job) -> bool {
+    let goes_on = matches!(judge_job(job), JobVerdict::Going | JobVerdict::Held);
+    !goes_on || job.metadata.deletion_timestamp.is_some()
+}
+
+/// A run has one master: what to do about the other.
+pub(super) fn another_master(job: &Job, run: &RunId) -> String {
+    let name = job.metadata.name.as_deref().unwrap_or_default();
+    format!(
+        "Job {name} belongs to another master of run {run}; let that one end, or {}",
+        crate::client::gc::advice(run)
+    )
+}
+
+/// A watch that may never be: nothing can be seen of the workers. Other failures pass, and the watch goes on: false.
+fn denied(
+    now: Instant,
+    error: &watcher::Error,
+    ask: Ask,
+    cluster: &Cluster,
+    state: &mut State,
+) -> bool {
+    match status(error) {
+        Some(status) if status.is_forbidden() || status.is_not_found() => {
+            let reason = cluster.refused(ask, status).to_string();
+            state.on_denied(now, reason);
+            true
+        }
+        _ => {
+            debug!(%error, "a watch is taken up again");
+            false
+        }
+    }
+}
+
+fn status(error: &watcher::Error) -> Option<&kube::core::Status> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => Some(status),
+        _ => None,
+    }
+}
+
+fn seen_pod(now: Instant, pod: &Pod, state: &mut State) -> Option<Arc<str>> {
+    let name = pod_name(pod)?;
+    let known = name.name.clone();
+    let verdict = judge_pod(pod, state.context(&name.name));
+    state.on_pod(now, name, verdict);
+    Some(known)
+}
+
+fn pod_name(pod: &Pod) -> Option<PodName> {
+    let labels = pod.metadata.labels.as_ref()?;
+    Some(PodName {
+        name: pod.metadata.name.as_deref()?.into(),
+        cohort: labels.get(COHORT_LABEL)?.parse().ok()?,
+        index: labels
+            .get("batch.kubernetes.io/job-completion-index")?
+            .parse()
+            .ok()?,
+        node: pod
+            .spec
+            .as_ref()
+            .and_then(|spec| Some(spec.node_name.as_deref()?.into())),
+    })
+}
+
+/// The cohort that a Job is.
+pub(super) fn cohort(job: &Job) -> Option<u32> {
+    job.meta().labels.as_ref()?.get(COHORT_LABEL)?.parse().ok()
+}

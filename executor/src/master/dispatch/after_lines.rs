@@ -1,0 +1,253 @@
+//! Failures, and the end of the run, wait for the lines which were printed before them: pure, told the time.
+//!
+//! A failure becomes an error or a notice. Whoever reads it shall have read the lines first: those of another worker
+//! must have come, and all that came must have been taken by the program's streams or its sink. Neither is waited for
+//! long, and streams or a sink that were waited for in vain are not waited for again until they have taken everything.
+
+use std::collections::HashMap;
+use std::mem;
+use std::time::Duration;
+
+use podpool_core::id::{TaskId, WorkerId};
+use podpool_core::instant::after;
+use tokio::time::Instant;
+
+use crate::report::outlet::Position;
+
+use super::state::Failed;
+
+/// How long lines of another worker are waited for. They are sent before the failure; a queue may change the order.
+const COME: Duration = Duration::from_secs(1);
+/// How long streams or sink are waited for.
+const TAKEN: Duration = Duration::from_millis(200);
+
+#[derive(Debug)]
+struct Waiting {
+    failed: Failed,
+    /// How many lines of its worker must have come.
+    lines: u64,
+    /// They have come: so many lines must be taken.
+    put: Option<u64>,
+    /// Until then it waits for lines to come, or to be taken.
+    until: Instant,
+}
+
+/// Lines of a worker.
+#[derive(Debug, Default)]
+struct Lines {
+    /// How many it has told of.
+    told: u64,
+    /// How many have come.
+    come: u64,
+}
+
+/// Failures in the order in which they came, and the lines of other workers.
+#[derive(Debug, Default)]
+pub(super) struct AfterLines {
+    waiting: Vec<Waiting>,
+    workers: HashMap<WorkerId, Lines>,
+    /// Streams or sink were waited for in vain.
+    behind: bool,
+    /// Until then the run's end waits for lines.
+    end: Option<Instant>,
+}
+
+impl AfterLines {
+    /// A task has failed in a worker whose slots had printed so many lines by then.
+    pub(super) fn add(&mut self, now: Instant, failed: Failed, lines: u64) {
+        self.waiting.push(Waiting {
+            failed,
+            lines,
+            put: None,
+            until: after(now, COME),
+        });
+    }
+
+    /// A worker tells that its slots have printed so many lines.
+    pub(super) fn told(&mut self, worker: WorkerId, lines: u64) {
+        if lines > 0 {
+            let worker = self.workers.entry(worker).or_default();
+            worker.told = lines.max(worker.told);
+        }
+    }
+
+    /// So many lines of a worker have come, from its first on.
+    pub(super) fn came(&mut self, worker: WorkerId, lines: u64) {
+        let worker = self.workers.entry(worker).or_default();
+        worker.come = lines.max(worker.come);
+    }
+
+    /// Whether the run may end, all of whose tasks have ended: every line that was told of has come, or was waited for long
+    /// enough.
+    pub(super) fn may_end(&mut self, now: Instant) -> bool {
+        let missing = |lines: &Lines| lines.come < lines.told;
+        if self.workers.values().any(missing) {
+            if now < *self.end.get_or_insert_with(|| after(now, COME)) {
+                return false;
+            }
+            self.workers.clear();
+        }
+        self.end = None;
+        true
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether one of them waits for lines to be taken.
+    pub(super) fn waits_for_taking(&self) -> bool {
+        self.waiting.iter().any(|waiting| waiting.put.is_some())
+    }
+
+    /// When [`ready`](Self::ready) and [`may_end`](Self::may_end) must be asked, whatever happens.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let failures = self.waiting.iter().map(|waiting| waiting.until);
+        failures.chain(self.end).min()
+    }
+
+    /// Those that wait no longer.
+    pub(super) fn ready(&mut self, now: Instant, position: Position) -> Vec<Failed> {
+        self.behind &= position.taken < position.put;
+        let mut ready = Vec::new();
+        for mut waiting in mem::take(&mut self.waiting) {
+            let worker = self.workers.get(&waiting.failed.execution.worker);
+            let come = worker.map_or(0, |worker| worker.come) >= waiting.lines;
+            if waiting.put.is_none() && (come || now >= waiting.until) {
+                waiting.put = Some(position.put);
+                waiting.until = after(now, TAKEN);
+            }
+            let taken = waiting.put.map(|put| position.taken >= put);
+            self.behind |= taken == Some(false) && now >= waiting.until;
+            match taken {
+                Some(taken) if taken || self.behind => ready.push(waiting.failed),
+                _ => self.waiting.push(waiting),
+            }
+        }
+        ready
+    }
+
+    /// Those of tasks of which this is true, whatever they wait for.
+    pub(super) fn of(&mut self, is_asked: impl Fn(TaskId) -> bool) -> Vec<Failed> {
+        let asked = |waiting: &mut Waiting| is_asked(waiting.failed.task);
+        let asked = self.waiting.extract_if(.., asked);
+        asked.map(|waiting| waiting.failed).collect()
+    }
+
+    /// All of them, whatever they wait for.
+    pub(super) fn give_up(&mut self) -> Vec<Failed> {
+        let waiting = mem::take(&mut self.waiting);
+        waiting.into_iter().map(|waiting| waiting.failed).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use podpool_core::id::{Attempt, ExecutionId};
+    use podpool_core::outcome::{Cause, Failure};
+
+    use super::*;
+
+    const WORKER: WorkerId = WorkerId(7);
+    const NONE: [u64; 0] = [];
+
+    fn failed(task: u64) -> Failed {
+        Failed {
+            task: TaskId(task),
+            attempt: Attempt::FIRST,
+            execution: ExecutionId {
+                worker: WORKER,
+                number: 0,
+            },
+            elapsed: Duration::ZERO,
+            failure: Failure::new(Cause::Failed, "as the test wants it"),
+        }
+    }
+
+    fn ready(after: &mut AfterLines, now: Instant, put: u64, taken: u64) -> Vec<u64> {
+        let ready = after.ready(now, Position { put, taken });
+        ready.into_iter().map(|failed| failed.task.0).collect()
+    }
+
+    #[test]
+    fn a_failure_waits_until_the_lines_before_it_have_come_and_are_taken() {
+        let now = Instant::now();
+        let mut after = AfterLines::default();
+        after.add(now, failed(0), 0);
+        assert_eq!(ready(&mut after, now, 5, 5), [0], "nothing is to be shown");
+        assert!(after.is_empty());
+        after.add(now, failed(1), 3);
+        after.came(WORKER, 2);
+        assert_eq!(ready(&mut after, now, 7, 7), NONE, "a line has not come");
+        assert!(!after.waits_for_taking());
+        after.came(WORKER, 3);
+        after.came(WORKER, 1);
+        assert_eq!(ready(&mut after, now, 8, 7), NONE, "it is not taken");
+        assert!(after.waits_for_taking());
+        after.add(now, failed(2), 0);
+        assert_eq!(ready(&mut after, now, 9, 8), [1]);
+        assert_eq!(ready(&mut after, now, 9, 9), [2]);
+        assert_eq!(after.deadline(), None);
+    }
+
+    #[test]
+    fn an_earlier_attempt_of_a_task_that_ends_waits_no_longer() {
+        let now = Instant::now();
+        let mut after = AfterLines::default();
+        for task in [1, 2, 1] {
+            after.add(now, failed(task), 3);
+        }
+        let of = after.of(|task| task == TaskId(1));
+        assert_eq!(of.len(), 2);
+        assert!(after.of(|task| task == TaskId(1)).is_empty());
+        assert_eq!(after.give_up().len(), 1);
+    }
+
+    #[test]
+    fn the_run_ends_when_the_last_lines_have_come_or_a_second_later() {
+        let now = Instant::now();
+        let mut after = AfterLines::default();
+        assert!(after.may_end(now), "nothing is printed elsewhere");
+        after.told(WORKER, 3);
+        after.came(WORKER, 2);
+        assert!(!after.may_end(now));
+        assert_eq!(after.deadline(), Some(now + COME));
+        after.came(WORKER, 3);
+        assert!(after.may_end(now));
+        after.told(WORKER, 4);
+        assert!(!after.may_end(now));
+        assert!(after.may_end(now + COME));
+        assert_eq!(after.deadline(), None);
+    }
+
+    #[test]
+    fn lines_that_do_not_come_are_waited_for_a_second() {
+        let now = Instant::now();
+        let mut after = AfterLines::default();
+        after.add(now, failed(1), 3);
+        assert_eq!(ready(&mut after, now, 0, 0), NONE);
+        assert_eq!(after.deadline(), Some(now + COME));
+        assert_eq!(ready(&mut after, now + COME, 0, 0), [1]);
+    }
+
+    #[test]
+    fn what_does_not_take_lines_is_waited_for_once_until_it_has_taken_all() {
+        let now = Instant::now();
+        let mut after = AfterLines::default();
+        after.add(now, failed(1), 0);
+        assert_eq!(ready(&mut after, now, 5, 4), NONE);
+        assert_eq!(after.deadline(), Some(now + TAKEN));
+        assert_eq!(ready(&mut after, now + TAKEN, 6, 4), [1]);
+        let mut now = now + TAKEN;
+        for task in 2..1_000 {
+            after.add(now, failed(task), 0);
+            assert_eq!(ready(&mut after, now, 5 + task, 4), [task], "at once");
+        }
+        assert_eq!(ready(&mut after, now, 2_000, 2_000), NONE);
+        now += COME;
+        after.add(now, failed(1), 0);
+        assert_eq!(ready(&mut after, now, 2_001, 2_000), NONE, "it takes lines");
+        let left = after.give_up();
+        assert_eq!(left.len(), 1);
+    }
+}

@@ -1,0 +1,59 @@
+//! A dispatcher over given queues, with a fleet that a test plays.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use podpool_core::envelope::Seal;
+use podpool_core::fleet::{FleetEvent, FleetOrder};
+use podpool_core::id::RunId;
+use podpool_core::worker::Queues;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::{Dispatch, FleetHandle, Settings};
+use crate::broker::run_payloads::Payloads;
+use crate::master::mailbox::Mailbox;
+use crate::master::measured::Measured;
+
+/// Nothing is submitted. Its mailbox, and the fleet's two ends.
+pub(super) fn idle(
+    queues: Queues,
+) -> (
+    Arc<Mailbox>,
+    UnboundedSender<FleetEvent>,
+    UnboundedReceiver<FleetOrder>,
+    Dispatch,
+) {
+    let (mailbox, inbox) = Mailbox::new();
+    let (orders, ordered) = unbounded_channel();
+    let (fleet, events) = unbounded_channel();
+    let dispatch = Dispatch {
+        settings: Settings {
+            run: RunId::new("test").unwrap(),
+            seal: Seal::Unsealed,
+            slots: 1,
+            workers: 1,
+            remote: false,
+            message_bytes: 1 << 20,
+            parcels_out: 10,
+            bytes_out: 1 << 20,
+            lease: Duration::from_secs(60),
+            retries: None,
+            epoch: 1,
+            silence: None,
+            out_of_memory: 1,
+            build: String::new(),
+            same_build: false,
+        },
+        inbox,
+        queues,
+        fleet: FleetHandle { orders, events },
+        control_pause: Duration::from_secs(1),
+        printed: None,
+        lines: None,
+        measured: Arc::new(Measured::new(0)),
+        payloads: Payloads::default(),
+        results_outlive: false,
+        broker_timeout: Duration::from_secs(600),
+    };
+    (mailbox, fleet, ordered, dispatch)
+}

@@ -1,0 +1,395 @@
+//! What comes on the results queue: pulled, read, handed to the state, acknowledged.
+
+use std::collections::HashSet;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use podpool_core::envelope::Message;
+use podpool_core::envelope::entry::result_head;
+use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, begin};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, warn};
+
+use crate::report::outlet::Gauge;
+
+use super::{Pull, RunningDispatch};
+
+/// How long one pull of results waits.
+const PULL_WAIT: Duration = Duration::from_secs(30);
+/// The same on names that outlive the run: its last pull is waited for.
+const SHORT_WAIT: Duration = Duration::from_secs(5);
+/// How long an answer may take beyond that, and that to an acknowledgement.
+const ANSWER: Duration = Duration::from_secs(60);
+/// Most messages of results taken at once.
+pub(super) const PULL_MOST: usize = 64;
+
+impl RunningDispatch {
+    pub(super) fn on_pulled(&mut self, now: Instant, answer: Result<Vec<Delivery>, QueueError>) {
+        let queue = self.queues.results.clone();
+        let deliveries = match answer {
+            Ok(deliveries) => deliveries,
+            Err(error) => return self.on_refused_pull(now, &error),
+        };
+        // The end of an outage is a notice, see `say_what_changed`.
+        self.refused_pulls.served(now);
+        self.pull_refusal = None;
+        self.pull = pull(queue, self.results_outlive);
+        self.state.set_caught_up(deliveries.len() < PULL_MOST);
+        let mut leases = Vec::with_capacity(deliveries.len());
+        for Delivery { lease, body } in deliveries {
+            leases.push(lease);
+            self.on_message(now, body);
+        }
+        self.state.tell_measured(&self.measured);
+        if leases.is_empty() {
+            return;
+        }
+        let queue = self.queues.results.clone();
+        let answer = if self.superseded.is_some() {
+            // They may be words to the other master, which would miss them.
+            begin(give_back(queue, leases))
+        } else {
+            begin(acknowledge(queue, leases))
+        };
+        self.acks.extend(answer);
+    }
+
+    /// The results are asked for again later. A queue that gives none for so long is gone.
+    fn on_refused_pull(&mut self, now: Instant, error: &QueueError) {
+        let timeout = self.broker_timeout;
+        let pause = self.refused_pulls.refused(now, timeout, fastrand::f32());
+        self.pull_refusal = Some(error.to_string());
+        if let Some(pause) = pause {
+            debug!(%error, ?pause, "no results were pulled");
+        } else {
+            let reason = format!("the results' queue gives nothing any more: {error}");
+            self.break_pool(&reason);
+        }
+        let next = pull(self.queues.results.clone(), self.results_outlive);
+        self.pull = Box::pin(async move {
+            sleep(pause.unwrap_or(PULL_WAIT)).await;
+            next.await
+        });
+    }
+
+    pub(super) fn on_message(&mut self, now: Instant, body: bytes::Bytes) {
+        let message = Message::read(body, &self.seal);
+        let known = message.as_ref().ok().and_then(Message::origin);
+        if let Some((run, epoch)) = known {
+            if run != self.state.run() {
+                self.dropped += 1;
+                warn!(%run, dropped = self.dropped, "a message of another run was dropped");
+                return;
+            }
+            if epoch > self.epoch {
+                self.supersede(epoch);
+                return;
+            }
+        }
+        match message {
+            Ok(Message::Results(results, entries)) => {
+                // The worker of this process puts its lines into the buffer before it says how a task ended.
+                let lines = self.printed.as_ref().map_or(0, |_| results.lines);
+                self.after_lines.told(results.execution.worker, lines);
+                self.judge_earlier(now, &entries);
+                for failed in self.state.on_results(now, &results, &entries) {
+                    self.after_lines.add(now, failed, lines);
+                }
+            }
+            Ok(Message::Started(started)) => self.state.on_started(now, &started),
+            Ok(Message::Alive(alive)) => self.state.on_alive(now, alive),
+            Ok(Message::Hello(hello)) => {
+                self.state.on_hello(now, hello);
+                if let Some(reason) = self.state.take_refusal() {
+                    self.break_pool(&reason);
+                }
+            }
+            Ok(Message::Printed(printed)) => self.show(&printed),
+            Ok(Message::Reference(lost, _)) => self.state.on_lost_results(now, &lost),
+            Ok(_) => self.drop_message("it is no worker's"),
+            Err(error) => self.drop_message(&error.to_string()),
+        }
+    }
+
+    /// Hands those failures to the state whose lines are shown.
+    pub(super) fn judge_failures(&mut self, now: Instant) {
+        if self.after_lines.is_empty() {
+            return;
+        }
+        let position = self.lines.as_ref().map(Gauge::position);
+        for failed in self.after_lines.ready(now, position.unwrap_or_default()) {
+            self.state.on_failed(now, &failed);
+        }
+        if self.lines_taken.is_none() && self.after_lines.waits_for_taking() {
+            self.lines_taken = self.lines.as_ref().map(Gauge::emptied);
+        }
+    }
+
+    /// Hands the failures of tasks to the state that have returned by now: no more is told of a task after its result.
+    fn judge_earlier(&mut self, now: Instant, mut entries: &[u8]) {
+        if self.after_lines.is_empty() {
+            return;
+        }
+        let mut tasks = HashSet::new();
+        while let Ok(Some(head)) = result_head(entries) {
+            if head.done {
+                tasks.insert(head.task);
+            }
+            entries = &entries[head.length..];
+        }
+        for failed in self.after_lines.of(|task| tasks.contains(&task)) {
+            self.state.on_failed(now, &failed);
+        }
+    }
+
+    /// Hands all failures to the state.
+    pub(super) fn judge_all_failures(&mut self, now: Instant) {
+        for failed in self.after_lines.give_up() {
+            self.state.on_failed(now, &failed);
+        }
+    }
+
+    /// Whoever put it there proved nothing: it names no task.
+    pub(super) fn drop_message(&mut self, problem: &str) {
+        self.dropped += 1;
+        warn!(
+            problem,
+            dropped = self.dropped,
+            "a message on the results' queue was dropped"
+        );
+    }
+}
+
+/// Waits for what is told once.
+pub(super) async fn told(teller: &mut Option<oneshot::Receiver<()>>) {
+    match teller {
+        // Whoever tells may have gone: then there is nothing to wait for.
+        Some(telling) => drop(telling.await),
+        None => pending().await,
+    }
+    *teller = None;
+}
+
+pub(super) fn pull(queue: Arc<dyn Queue>, outlives: bool) -> Pull {
+    let wait = if outlives { SHORT_WAIT } else { PULL_WAIT };
+    Box::pin(async move {
+        let answer = timeout(wait + ANSWER, queue.take(PULL_MOST, wait)).await;
+        answer.unwrap_or_else(|_| {
+            Err(QueueError::Unavailable {
+                queue: format!("{queue:?}"),
+                reason: format!("no answer to a pull within {:?}", wait + ANSWER),
+            })
+        })
+    })
+}
+
+/// Results that cannot be acknowledged come again and change nothing.
+pub(super) async fn acknowledge(queue: Arc<dyn Queue>, leases: Vec<LeaseId>) {
+    timeout(ANSWER, queue.ack(&leases)).await.ok();
+}
+
+/// Results that cannot be given back come again when their leases end.
+pub(super) async fn give_back(queue: Arc<dyn Queue>, leases: Vec<LeaseId>) {
+    timeout(ANSWER, queue.release(&leases)).await.ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Mutex;
+    use std::sync::OnceLock;
+
+    use podpool_core::envelope::entry::{put_done, put_failed};
+    use podpool_core::envelope::{Printed, PrintedLine, Results, Seal};
+    use podpool_core::fleet::{FleetEvent, FleetOrder};
+    use podpool_core::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
+    use podpool_core::outcome::{Cause, Failure};
+    use podpool_core::queue::memory::MemoryQueue;
+    use podpool_core::task::{Body, TaskOptions, TaskSpec};
+    use podpool_core::worker::Queues;
+    use tokio::sync::oneshot;
+
+    use super::super::Dispatch;
+    use super::super::fake::idle;
+    use super::*;
+    use crate::client::future::{Cell, CellGuard};
+    use crate::lock::lock;
+    use crate::master::mailbox::{Command, Mailbox, ShutdownBehavior, Submission};
+
+    static TASK: TaskSpec = TaskSpec {
+        name: "tests::task",
+        version: None,
+        file: file!(),
+        line: line!(),
+        options: TaskOptions::DEFAULT,
+        body: Body::Sync(|_, _, _| Ok(())),
+        shape: || Ok(podpool_core::shape::Shape(String::new())),
+        traced: OnceLock::new(),
+        index: OnceLock::new(),
+    };
+    const WORKER: WorkerId = WorkerId(7);
+    const BOUND: Duration = Duration::from_secs(60);
+
+    fn run() -> RunId {
+        RunId::new("test").unwrap()
+    }
+
+    /// A worker says that a task failed, and that so many lines had been printed by then.
+    fn failed(task: u64, lines: u64) -> bytes::Bytes {
+        let mut body = Vec::new();
+        let failure = Failure::new(Cause::Failed, "as the test wants it");
+        let task = TaskId(task);
+        put_failed(&mut body, task, Attempt::FIRST, Duration::ZERO, &failure);
+        said(&body, lines)
+    }
+
+    /// The same of a task that returned.
+    fn done(task: u64, lines: u64) -> bytes::Bytes {
+        let mut body = Vec::new();
+        let output = |_: &mut Vec<u8>| Ok::<_, ()>(Duration::ZERO);
+        put_done(&mut body, TaskId(task), Attempt::FIRST, output).unwrap();
+        said(&body, lines)
+    }
+
+    fn said(body: &[u8], lines: u64) -> bytes::Bytes {
+        let results = Results {
+            run: run(),
+            execution: ExecutionId {
+                worker: WORKER,
+                number: 0,
+            },
+            epoch: 1,
+            count: 1,
+            lines,
+        };
+        results.message(body, &Seal::Unsealed)
+    }
+
+    /// The last of so many lines of a worker.
+    fn line(text: &str, through: u64) -> bytes::Bytes {
+        let printed = Printed {
+            run: run(),
+            worker: WORKER,
+            epoch: 1,
+            tasks: Vec::new(),
+            lines: vec![PrintedLine {
+                task: None,
+                error: true,
+                text: text.to_owned(),
+            }],
+            left_out: 0,
+            through,
+        };
+        printed.message(&Seal::Unsealed)
+    }
+
+    fn queues() -> Queues {
+        let queue = |name: &str| Arc::new(MemoryQueue::local(name)) as Arc<dyn Queue>;
+        Queues {
+            tasks: queue("tasks"),
+            results: queue("results"),
+            control: queue("control"),
+        }
+    }
+
+    /// The lines that this dispatcher shows from now on.
+    fn keep_lines(dispatch: &mut Dispatch) -> Arc<Mutex<Vec<String>>> {
+        let shown = Arc::<Mutex<Vec<String>>>::default();
+        let keep = shown.clone();
+        dispatch.printed = Some(Arc::new(move |line| {
+            lock(&keep).push(line.line.to_owned());
+        }));
+        shown
+    }
+
+    /// A task that a worker has.
+    async fn taken(mailbox: &Mailbox, tasks: &dyn Queue) -> Arc<Cell> {
+        TASK.index.get_or_init(|| 0);
+        let cell = Arc::new(Cell::new(&TASK));
+        mailbox.submit(Submission {
+            cell: CellGuard::new(cell.clone()),
+            spec: &TASK,
+            arguments: vec![1].into(),
+            options: None,
+        });
+        assert_eq!(tasks.take(1, BOUND).await.unwrap().len(), 1);
+        cell
+    }
+
+    async fn end(cell: &Cell) {
+        let settled = poll_fn(|cx| cell.poll(cx.waker()));
+        let settled = timeout(BOUND, settled).await.expect("the task's end");
+        assert!(settled.is_err(), "it failed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_and_the_end_come_after_the_lines_before_them_whatever_their_order_in_the_queue()
+     {
+        let queues = queues();
+        let (tasks, results) = (queues.tasks.clone(), queues.results.clone());
+        let (mailbox, fleet, mut orders, mut dispatch) = idle(queues);
+        let shown = keep_lines(&mut dispatch);
+        let master = async {
+            let cell = taken(&mailbox, &*tasks).await;
+            results.put(vec![failed(0, 2)]).await;
+            sleep(Duration::from_millis(500)).await;
+            assert!(!cell.is_settled(), "its lines have not come");
+            results.put(vec![line("panicked", 2)]).await;
+            end(&cell).await;
+            assert_eq!(*lock(&shown), ["panicked"]);
+            let cell = taken(&mailbox, &*tasks).await;
+            let began = Instant::now();
+            results.put(vec![failed(1, 2)]).await;
+            end(&cell).await;
+            assert_eq!(began.elapsed(), Duration::ZERO, "nothing new was printed");
+            let cell = taken(&mailbox, &*tasks).await;
+            results.put(vec![failed(2, 3)]).await;
+            end(&cell).await;
+            let waited = began.elapsed();
+            assert!(
+                waited <= Duration::from_secs(1),
+                "a line is lost: {waited:?}"
+            );
+            let cell = taken(&mailbox, &*tasks).await;
+            results.put(vec![done(3, 4)]).await;
+            poll_fn(|cx| cell.poll(cx.waker())).await.ok();
+            let (done, ended) = oneshot::channel();
+            let behavior = ShutdownBehavior::WaitForTasks;
+            mailbox.command(Command::Shutdown { behavior, done });
+            sleep(Duration::from_millis(300)).await;
+            results.put(vec![line("the last", 4)]).await;
+            while orders.recv().await != Some(FleetOrder::End) {}
+            assert_eq!(*lock(&shown), ["panicked", "the last"]);
+            let leftovers = Vec::new();
+            fleet.send(FleetEvent::Ended { leftovers }).unwrap();
+            assert_eq!(ended.await.unwrap(), Ok(()));
+        };
+        tokio::join!(dispatch.run(), master);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_aborted_run_ends_after_the_lines_of_what_has_ended() {
+        let queues = queues();
+        let (tasks, results) = (queues.tasks.clone(), queues.results.clone());
+        let (mailbox, fleet, _orders, mut dispatch) = idle(queues);
+        let shown = keep_lines(&mut dispatch);
+        let master = async {
+            let cell = taken(&mailbox, &*tasks).await;
+            results.put(vec![done(0, 1)]).await;
+            poll_fn(|cx| cell.poll(cx.waker())).await.ok();
+            let (done, ended) = oneshot::channel();
+            let behavior = ShutdownBehavior::Abort;
+            mailbox.command(Command::Shutdown { behavior, done });
+            sleep(Duration::from_millis(300)).await;
+            results.put(vec![line("the last", 1)]).await;
+            sleep(Duration::from_millis(300)).await;
+            let leftovers = Vec::new();
+            fleet.send(FleetEvent::Ended { leftovers }).unwrap();
+            assert_eq!(timeout(BOUND, ended).await.unwrap().unwrap(), Ok(()));
+            assert_eq!(*lock(&shown), ["the last"]);
+        };
+        tokio::join!(dispatch.run(), master);
+    }
+}

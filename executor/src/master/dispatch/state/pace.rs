@@ -1,0 +1,102 @@
+//! What the master measures for those who size windows: means of the tasks, work done, round trips, slots.
+
+use std::time::Duration;
+
+use podpool_core::envelope::entry::result_head;
+use podpool_core::id::WorkerId;
+use tokio::time::Instant;
+
+use crate::master::measured::{self, Measured, Trip};
+
+use super::super::table::Phase;
+use super::State;
+
+/// Sums and means over all tasks.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// Kinds of which a mean changed since they were told.
+    kinds: Vec<u32>,
+    /// Time of all executions whose result came.
+    worked: Duration,
+    trip: Trip,
+    /// Slots of the workers that are there; unknown when a worker came or went since they were counted.
+    slots: Option<usize>,
+}
+
+impl Pace {
+    /// A worker came or went.
+    pub(super) fn recount_slots(&mut self) {
+        self.slots = None;
+    }
+
+    /// An execution of this kind ended well.
+    pub(super) fn done(&mut self, kind: u32, elapsed: Duration) {
+        self.worked(elapsed);
+        if self.kinds.last() != Some(&kind) {
+            self.kinds.push(kind);
+        }
+    }
+
+    /// An execution kept a slot for so long.
+    pub(super) fn worked(&mut self, elapsed: Duration) {
+        self.worked = self.worked.saturating_add(elapsed);
+    }
+
+    /// The first results of a parcel came so long after it was packed; `before` is what was worked before them.
+    pub(super) fn travelled(&mut self, time: Duration, before: Duration) {
+        let work = self.worked.saturating_sub(before);
+        self.trip.note(time.saturating_sub(work));
+    }
+
+    /// What was worked so far.
+    pub(super) const fn work(&self) -> Duration {
+        self.worked
+    }
+}
+
+impl State {
+    /// When the parcel was packed that these results are of, if they tell a round trip. They do not where queues are in
+    /// memory, where they are not the first ones of their parcel, where it was published twice, where an attempt of theirs
+    /// is no longer expected, and where the parcel waited for its worker's start.
+    pub(super) fn take_packed(&mut self, worker: WorkerId, entries: &[u8]) -> Option<Instant> {
+        if !self.settings.remote {
+            return None;
+        }
+        let head = result_head(entries).ok()??;
+        let entry = self.table.get_mut(head.task)?;
+        if entry.phase != Phase::Published || entry.attempt != head.attempt {
+            return None;
+        }
+        let packed = self.parcels.get_mut(entry.parcel)?.packed.take()?;
+        let greeted = self.workers.get(&worker).and_then(|worker| worker.greeted);
+        greeted
+            .is_none_or(|greeted| greeted <= packed)
+            .then_some(packed)
+    }
+
+    /// Slots of the workers that are there and whose slots start, as many as there may be at most. A worker whose greeting
+    /// was lost has as many as each may have.
+    fn live_slots(&self) -> usize {
+        let most = self.settings.slots;
+        let each = most.div_ceil(self.settings.workers.max(1));
+        let live = self.workers.values().filter(|w| !w.gone && !w.unfit);
+        let slots = live.map(|worker| worker.slots.map_or(each, |slots| slots as usize));
+        slots.fold(0, usize::saturating_add).min(most)
+    }
+
+    /// Tells what changed since the last call.
+    pub(crate) fn tell_measured(&mut self, measured: &Measured) {
+        for kind in self.pace.kinds.drain(..) {
+            if let Some(seconds) = self.outbox.seconds(kind) {
+                measured.set(kind, seconds);
+            }
+        }
+        let slots = self.pace.slots.unwrap_or_else(|| self.live_slots());
+        self.pace.slots = Some(slots);
+        measured.set_pace(&measured::Pace {
+            slots,
+            worked: self.pace.worked,
+            trip: self.pace.trip.mean(),
+        });
+    }
+}

@@ -1,0 +1,256 @@
+//! Tasks leave the outbox in parcels.
+
+use bytes::Bytes;
+use podpool_core::codec;
+use podpool_core::envelope::entry::put_task;
+use podpool_core::envelope::{Body, EntryOptions, Kind, Parcel as ParcelHead, TaskRun};
+use podpool_core::id::TaskId;
+use podpool_core::instant::after;
+use podpool_core::outcome::{Cause, Failure};
+use tokio::time::Instant;
+
+use crate::client::error::{AttemptReport, TaskError};
+
+use super::super::outbox::{ALONE_BYTES, Choice, MAX_BYTES};
+use super::super::parcels::Parcel;
+use super::super::table::{Entry, Phase};
+use super::State;
+
+/// Parcels for each slot that hide a queue's distance, however small they are.
+pub(super) const CROWD: usize = 16;
+/// Bytes that a message may take beside one task's arguments.
+const OVERHEAD: usize = 4096;
+/// Most bytes of a task's key: it travels with the task, beside its arguments.
+const KEY_BYTES: usize = 1024;
+
+impl State {
+    /// The next parcel to publish; `None` when nothing waits, or enough is out.
+    pub(crate) fn next_parcel(&mut self, now: Instant) -> Option<Bytes> {
+        if self.is_full() {
+            return None;
+        }
+        let number = self.parcels.next_number();
+        let mut draft = Draft::default();
+        let (kind, alone) = match self.outbox.choose(self.is_crowded())? {
+            Choice::Alone(id) => {
+                let kind = self.table.get_mut(id)?.kind();
+                self.outbox.pop_alone(kind);
+                self.pack(id, number, &mut draft);
+                (kind, true)
+            }
+            Choice::Lane { kind, most } => {
+                let mut priority = None;
+                while (draft.count as usize) < most
+                    && let Some((next, id)) = self.outbox.peek(kind)
+                    && (*priority.get_or_insert(next) == next || self.outbox.goes_on(kind))
+                    && self.fits(id, &draft)
+                {
+                    priority = Some(next);
+                    self.outbox.pop(kind);
+                    self.pack(id, number, &mut draft);
+                }
+                (kind, false)
+            }
+        };
+        self.parcels.add(Parcel {
+            tasks: std::mem::take(&mut draft.runs),
+            kind,
+            alone,
+            left: draft.count,
+            bytes: draft.body.len(),
+            news: now,
+            packed: Some(now),
+            sending: false,
+            doubtful: false,
+        });
+        self.newest_parcel = number;
+        let message = self.message(kind, alone, draft);
+        self.redrive_at
+            .get_or_insert(after(now, self.settings.lease));
+        Some(message)
+    }
+
+    /// The number of the parcel that was packed last.
+    pub(crate) const fn newest_parcel(&self) -> u32 {
+        self.newest_parcel
+    }
+
+    /// A parcel is on its way to the queue. That may take long: its payloads may be uploaded first.
+    pub(crate) fn on_sending(&mut self, number: u32) {
+        if let Some(parcel) = self.parcels.get_mut(number) {
+            parcel.sending = true;
+        }
+    }
+
+    /// A parcel is stored: from now on it can be heard of. One whose number was used again meanwhile may be looked
+    /// for early, which does no harm.
+    pub(crate) fn on_stored(&mut self, now: Instant, number: u32) {
+        if let Some(parcel) = self.parcels.get_mut(number) {
+            parcel.sending = false;
+            parcel.news = now;
+            if std::mem::take(&mut parcel.doubtful) {
+                self.repeat(now, number);
+            }
+        }
+    }
+
+    /// Whether so many parcels are out that every hand has several before it.
+    fn is_crowded(&self) -> bool {
+        self.parcels.out() >= CROWD * self.settings.slots
+    }
+
+    /// Whether enough is out: more would only wait elsewhere, where it can be neither reordered nor dequeued.
+    pub(crate) fn is_full(&self) -> bool {
+        self.parcels.out() >= self.settings.parcels_out
+            || self.parcels.bytes() >= self.settings.bytes_out
+    }
+
+    /// Whether a task may join those that are packed: large arguments go alone.
+    fn fits(&mut self, id: TaskId, draft: &Draft) -> bool {
+        let Some(entry) = self.table.get_mut(id) else {
+            return true;
+        };
+        let bytes = entry.arguments.len();
+        let small = bytes <= ALONE_BYTES && draft.body.len() + bytes <= MAX_BYTES;
+        draft.count == 0 || (small && entry.spec.options.pack && !draft.closed)
+    }
+
+    fn pack(&mut self, id: TaskId, number: u32, draft: &mut Draft) {
+        let Some(entry) = self.table.get_mut(id) else {
+            return;
+        };
+        entry.phase = Phase::Published;
+        entry.parcel = number;
+        draft.add(id, entry);
+    }
+
+    /// The same parcel again, with those of its tasks that have not ended.
+    pub(super) fn repeat_parcel(&mut self, now: Instant, number: u32) -> Option<Bytes> {
+        let parcel = self.parcels.get_mut(number)?;
+        parcel.news = now;
+        // Nobody knows which of the two is answered.
+        parcel.packed = None;
+        let (kind, alone, runs) = (parcel.kind, parcel.alone, parcel.tasks.clone());
+        let mut draft = Draft::default();
+        let out = |entry: &&mut Entry| entry.phase == Phase::Published && entry.parcel == number;
+        for task in runs.iter().flat_map(|run| run.tasks()) {
+            if let Some(entry) = self.table.get_mut(task).filter(out) {
+                entry.repeated = true;
+                draft.add(task, entry);
+            }
+        }
+        Some(self.message(kind, alone, draft))
+    }
+
+    fn message(&mut self, kind: u32, alone: bool, draft: Draft) -> Bytes {
+        let lent = draft.lent;
+        let head = ParcelHead {
+            run: self.settings.run.clone(),
+            epoch: self.settings.epoch,
+            batch: self.next_batch,
+            alone,
+            kinds: vec![self.kind(kind)],
+            count: draft.count,
+        };
+        self.next_batch += 1;
+        let message = head.close(draft.body, &self.settings.seal);
+        if let Some((id, length)) = lent
+            && let Some(entry) = self.table.get_mut(id)
+        {
+            let seal = &self.settings.seal;
+            entry.arguments.take_back(&message, length, seal);
+        }
+        message
+    }
+
+    fn kind(&mut self, index: u32) -> Kind {
+        let at = index as usize;
+        if self.kinds.len() <= at {
+            self.kinds.resize(at + 1, None);
+        }
+        self.kinds[at]
+            .get_or_insert_with(|| super::super::kind(index))
+            .clone()
+    }
+
+    /// A task that no message can carry.
+    pub(super) fn too_large(&self, entry: &Entry) -> Option<TaskError> {
+        let key = entry
+            .options
+            .as_ref()
+            .and_then(|options| options.key.as_deref());
+        let (key, size) = (key.map_or(0, str::len), entry.arguments.len());
+        let limit = self.settings.message_bytes.saturating_sub(OVERHEAD);
+        let reason = if key > KEY_BYTES {
+            format!(
+                "its key of {key} bytes is longer than {KEY_BYTES} bytes; give it a shorter one, a hash of it for instance"
+            )
+        } else if size > limit {
+            format!(
+                "its arguments of {size} bytes are larger than the {limit} bytes that a message carries; give the pool a payload store (`.payload_store(\"gs://…\")` or PODPOOL_PAYLOAD_STORE), or pass them by reference, as a path or a URL"
+            )
+        } else {
+            return None;
+        };
+        let failure = Failure::new(Cause::Rejected, reason);
+        let attempts = vec![AttemptReport::new(entry.attempt, failure)];
+        Some(TaskError::of_attempts(entry.subject(), attempts))
+    }
+}
+
+/// A parcel that is being packed.
+#[derive(Debug, Default)]
+struct Draft {
+    body: Body,
+    runs: Vec<TaskRun>,
+    count: u32,
+    /// Nothing may join: its task is large, or asked to travel alone.
+    closed: bool,
+    /// The task whose arguments the body is made of, and their length.
+    lent: Option<(TaskId, usize)>,
+}
+
+impl Draft {
+    fn add(&mut self, id: TaskId, entry: &mut Entry) {
+        let options = encoded_options(entry);
+        let length = entry.arguments.len();
+        self.closed |= !entry.spec.options.pack || length > ALONE_BYTES;
+        let lent = match self.count {
+            0 => entry.arguments.lend(id, entry.attempt, 0, &options),
+            _ => None,
+        };
+        if let Some(body) = lent {
+            self.body = body;
+            self.lent = Some((id, length));
+            self.closed = true;
+        } else if put_task(
+            self.body.entries_mut(),
+            id,
+            entry.attempt,
+            0,
+            &options,
+            &entry.arguments,
+        )
+        .is_err()
+        {
+            // Arguments past the message's limit were rejected on their way in, and so were long keys.
+            return;
+        }
+        TaskRun::push(&mut self.runs, id, entry.attempt);
+        self.count += 1;
+    }
+}
+
+fn encoded_options(entry: &Entry) -> Vec<u8> {
+    let Some(options) = &entry.options else {
+        return Vec::new();
+    };
+    let options = EntryOptions {
+        key: options.key.clone(),
+        timeout: options.timeout,
+    };
+    if options == EntryOptions::default() {
+        return Vec::new();
+    }
+    codec::encode(&options).unwrap_or_default()
+}

@@ -1,0 +1,271 @@
+//! The tasks that have not ended, by sequence number.
+//!
+//! Numbers are dense, so chunks in a ring replace a hash map; nothing is ever copied to grow, and a chunk whose
+//! tasks have all ended gives its memory back even while an older task goes on.
+
+use std::collections::VecDeque;
+
+use podpool_core::envelope::Arguments;
+use podpool_core::id::{Attempt, TaskId};
+use podpool_core::task::{CallOptions, TaskSpec};
+
+use crate::client::error::Subject;
+use crate::client::future::CellGuard;
+
+use super::history::History;
+
+/// Tasks in one chunk.
+const CHUNK: usize = 1024;
+
+/// Where a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// In the outbox.
+    Waiting,
+    /// Between two attempts.
+    Delayed,
+    /// In a parcel, or beyond.
+    Published,
+}
+
+/// A task that has not ended.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) cell: CellGuard,
+    pub(super) spec: &'static TaskSpec,
+    /// The encoded arguments, kept until the task ends.
+    pub(super) arguments: Arguments,
+    pub(super) options: Option<Box<CallOptions>>,
+    /// What went wrong so far; most tasks have none.
+    pub(super) history: Option<Box<History>>,
+    pub(super) attempt: Attempt,
+    /// The parcel that its newest attempt is in, while it is published.
+    pub(super) parcel: u32,
+    pub(super) phase: Phase,
+    /// Whether its next attempt runs alone.
+    pub(super) alone: bool,
+    /// Whether an attempt was published again, or lost an execution: another envelope may be about.
+    pub(super) repeated: bool,
+}
+
+impl Entry {
+    /// The registry's index of its task.
+    pub(super) fn kind(&self) -> u32 {
+        // The registry was built before the pool was, and gave every task its index.
+        self.spec.index.get().copied().unwrap_or(u32::MAX)
+    }
+
+    /// The task, as errors name it.
+    pub(super) fn subject(&self) -> Subject {
+        let key = self
+            .options
+            .as_ref()
+            .and_then(|options| options.key.clone());
+        Subject {
+            task: self.spec.name,
+            id: self.cell.id(),
+            key,
+        }
+    }
+
+    pub(super) fn priority(&self) -> i32 {
+        self.options.as_ref().map_or(0, |options| options.priority)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Chunk {
+    entries: Vec<Option<Entry>>,
+    live: usize,
+}
+
+/// The ring.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    chunks: VecDeque<Chunk>,
+    /// The number of the first entry of the first chunk.
+    base: u64,
+    /// One past the newest number.
+    end: u64,
+    live: usize,
+}
+
+impl Table {
+    /// How many tasks have not ended.
+    pub(super) const fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Adds the next task. Numbers come in order; a number that is left out stays empty.
+    pub(super) fn insert(&mut self, id: TaskId, entry: Entry) {
+        let index = self.index(id);
+        while self.chunks.len() <= index / CHUNK {
+            self.chunks.push_back(Chunk::default());
+        }
+        let chunk = &mut self.chunks[index / CHUNK];
+        let place = index % CHUNK;
+        if chunk.entries.len() <= place {
+            chunk.entries.reserve_exact(CHUNK - chunk.entries.len());
+            chunk.entries.resize_with(place + 1, || None);
+        }
+        chunk.entries[place] = Some(entry);
+        chunk.live += 1;
+        self.live += 1;
+        self.end = self.end.max(id.0 + 1);
+    }
+
+    pub(super) fn get_mut(&mut self, id: TaskId) -> Option<&mut Entry> {
+        let index = self.checked_index(id)?;
+        self.chunks
+            .get_mut(index / CHUNK)?
+            .entries
+            .get_mut(index % CHUNK)?
+            .as_mut()
+    }
+
+    /// Takes a task out: it has ended.
+    pub(super) fn remove(&mut self, id: TaskId) -> Option<Entry> {
+        let index = self.checked_index(id)?;
+        let chunk = self.chunks.get_mut(index / CHUNK)?;
+        let entry = chunk.entries.get_mut(index % CHUNK)?.take()?;
+        chunk.live -= 1;
+        self.live -= 1;
+        if chunk.live == 0 && chunk.entries.len() == CHUNK {
+            chunk.entries = Vec::new();
+            self.drop_ended_chunks();
+        }
+        Some(entry)
+    }
+
+    /// The numbers of all tasks that have not ended, oldest first.
+    pub(super) fn ids(&self) -> Vec<TaskId> {
+        let mut ids = Vec::with_capacity(self.live);
+        for (number, chunk) in self.chunks.iter().enumerate() {
+            let first = self.base + (number * CHUNK) as u64;
+            let live = chunk
+                .entries
+                .iter()
+                .enumerate()
+                .filter(|(_, entry)| entry.is_some());
+            ids.extend(live.map(|(place, _)| TaskId(first + place as u64)));
+        }
+        ids
+    }
+
+    fn drop_ended_chunks(&mut self) {
+        while let Some(front) = self.chunks.front()
+            && front.live == 0
+            && self.base + CHUNK as u64 <= self.end
+        {
+            self.chunks.pop_front();
+            self.base += CHUNK as u64;
+        }
+    }
+
+    fn index(&self, id: TaskId) -> usize {
+        usize::try_from(id.0 - self.base).unwrap_or(usize::MAX)
+    }
+
+    fn checked_index(&self, id: TaskId) -> Option<usize> {
+        usize::try_from(id.0.checked_sub(self.base)?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::client::error::{TaskError, TaskErrorKind};
+    use crate::client::future::fake::TASK;
+    use crate::client::future::{Cell, Wakers};
+
+    fn entry(id: u64) -> Entry {
+        let cell = Arc::new(Cell::new(&TASK));
+        cell.set_id(TaskId(id));
+        let error = TaskError::new(TaskErrorKind::Cancelled, cell.subject(), "");
+        cell.settle(Err(error), &mut Wakers::default());
+        Entry {
+            cell: CellGuard::new(cell),
+            spec: &TASK,
+            arguments: Arguments::default(),
+            options: None,
+            history: None,
+            attempt: Attempt::FIRST,
+            parcel: 0,
+            phase: Phase::Waiting,
+            alone: false,
+            repeated: false,
+        }
+    }
+
+    fn table(numbers: impl IntoIterator<Item = u64>) -> Table {
+        let mut table = Table::default();
+        numbers
+            .into_iter()
+            .for_each(|id| table.insert(TaskId(id), entry(id)));
+        table
+    }
+
+    fn ids(table: &Table) -> Vec<u64> {
+        table.ids().iter().map(|id| id.0).collect()
+    }
+
+    /// Entries that hold memory, ended or not.
+    fn kept(table: &Table) -> usize {
+        table
+            .chunks
+            .iter()
+            .map(|chunk| chunk.entries.capacity())
+            .sum()
+    }
+
+    const CHUNKS: u64 = CHUNK as u64;
+
+    #[test]
+    fn chunks_whose_tasks_ended_are_freed_even_behind_an_older_task() {
+        let mut table = table(0..4 * CHUNKS);
+        (1..3 * CHUNKS).for_each(|id| drop(table.remove(TaskId(id)).unwrap()));
+        assert_eq!(kept(&table), 2 * CHUNK, "the first and the last");
+        assert_eq!(table.len() as u64, 1 + CHUNKS);
+        assert_eq!(ids(&table)[..2], [0, 3 * CHUNKS]);
+        assert!(table.remove(TaskId(0)).is_some());
+        assert_eq!((table.base, table.chunks.len()), (3 * CHUNKS, 1));
+        assert_eq!(kept(&table), CHUNK);
+        assert!(table.get_mut(TaskId(3 * CHUNKS)).is_some());
+    }
+
+    #[test]
+    fn a_task_ends_once_and_unknown_numbers_are_nobody() {
+        let mut table = table(0..2 * CHUNKS);
+        (0..CHUNKS).for_each(|id| drop(table.remove(TaskId(id)).unwrap()));
+        for gone in [0, CHUNKS - 1, 2 * CHUNKS, 9 * CHUNKS, u64::MAX] {
+            assert!(table.remove(TaskId(gone)).is_none(), "{gone}");
+            assert!(table.get_mut(TaskId(gone)).is_none(), "{gone}");
+        }
+        assert_eq!(table.len() as u64, CHUNKS);
+    }
+
+    #[test]
+    fn numbers_that_are_left_out_stay_empty() {
+        let mut table = table([2, 5, 2 * CHUNKS + 1]);
+        assert_eq!(ids(&table), [2, 5, 2 * CHUNKS + 1]);
+        assert!(table.get_mut(TaskId(3)).is_none());
+        for id in [5, 2, 2 * CHUNKS + 1] {
+            assert!(table.remove(TaskId(id)).is_some());
+        }
+        assert_eq!((table.len(), ids(&table)), (0, vec![]));
+        table.insert(TaskId(2 * CHUNKS + 2), entry(2 * CHUNKS + 2));
+        assert_eq!(ids(&table), [2 * CHUNKS + 2]);
+    }
+
+    #[test]
+    fn a_chunk_that_is_still_filled_is_kept_until_it_is_full() {
+        let mut table = table(0..10);
+        (0..10).for_each(|id| drop(table.remove(TaskId(id)).unwrap()));
+        (10..CHUNKS + 3).for_each(|id| table.insert(TaskId(id), entry(id)));
+        (10..CHUNKS).for_each(|id| drop(table.remove(TaskId(id)).unwrap()));
+        assert_eq!(ids(&table), [CHUNKS, CHUNKS + 1, CHUNKS + 2]);
+        assert_eq!(table.base, CHUNKS);
+    }
+}

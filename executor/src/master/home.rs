@@ -1,0 +1,105 @@
+//! Where an executor lives: a thread with a runtime of its own, and the mailbox by which handles reach it.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use podpool_core::id::{RunId, RunName};
+use podpool_core::registry::Registry;
+use podpool_core::unstarted::Unstarted;
+
+use crate::client::error::BuildError;
+use crate::client::executor::{Handle, PodPoolExecutor};
+use crate::deadline::start_thread;
+use crate::master::mailbox::{Inbox, Mailbox};
+use crate::master::measured::Measured;
+use crate::report::reporting::Reporting;
+
+/// An executor's home, before anybody lives there.
+pub(crate) struct Home {
+    inbox: Inbox,
+    handle: Handle,
+    runtime: Unstarted,
+    reporting: Reporting,
+}
+
+impl Home {
+    /// Prepares the home of a run's executor with so many slots.
+    pub(crate) fn prepare(
+        run: &RunId,
+        name: Option<&RunName>,
+        slots: usize,
+        reporting: Reporting,
+    ) -> Result<Self, BuildError> {
+        start_thread().map_err(failed("start the thread of the timeouts"))?;
+        let (mailbox, inbox) = Mailbox::new();
+        let tasks = Registry::global().map_or(0, Registry::len);
+        let handle = Handle {
+            mailbox,
+            measured: Arc::new(Measured::new(tasks)),
+            run: run.clone(),
+            name: name.cloned(),
+            slots,
+            written: reporting.written(),
+        };
+        let runtime = reporting
+            .runtime()
+            .map_err(failed("start the executor's runtime"))?;
+        Ok(Self {
+            inbox,
+            handle,
+            runtime: Unstarted::new(runtime),
+            reporting,
+        })
+    }
+
+    /// The sending end of its mailbox.
+    pub(crate) fn mailbox(&self) -> Arc<Mailbox> {
+        self.handle.mailbox.clone()
+    }
+
+    /// Starts the thread, which ends with `life`. What speaks to a service lives on its runtime too: the caller's may be
+    /// busy or absent.
+    pub(crate) fn start<F>(
+        self,
+        life: impl FnOnce(Inbox, Arc<Measured>) -> F + Send + 'static,
+    ) -> Result<PodPoolExecutor, BuildError>
+    where
+        F: Future<Output = ()>,
+    {
+        let Self {
+            inbox,
+            handle,
+            runtime,
+            reporting,
+        } = self;
+        let measured = handle.measured.clone();
+        thread::Builder::new()
+            .name("podpool".to_owned())
+            .spawn(move || {
+                reporting.within(|| runtime.block_on(life(inbox, measured)));
+            })
+            .map_err(failed("start the executor's thread"))?;
+        Ok(PodPoolExecutor::new(handle))
+    }
+}
+
+/// What the system refused, as an error of `build()`.
+pub(crate) fn failed(what: &str) -> impl FnOnce(io::Error) -> BuildError {
+    let what = what.to_owned();
+    move |source| BuildError::Start { what, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::notices::Notices;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_home_that_nobody_moves_into_is_given_up_in_peace() {
+        let reporting = Reporting::begin(Notices::Off, None, None).unwrap();
+        drop(Home::prepare(&RunId::random(), None, 1, reporting).unwrap());
+    }
+}

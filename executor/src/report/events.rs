@@ -1,0 +1,148 @@
+//! The tracing events of podpool's own threads, on their way to the program's subscriber.
+//!
+//! A subscriber may block, or take a lock that the program holds while it waits for a task. So these threads have a
+//! dispatcher of their own, [`Forward`], which copies events and spans. A thread for this alone, "podpool-events",
+//! gives them to the subscriber that was the default where the executor was built, else to the program's.
+//!
+//! Entering and leaving spans is not copied: an event names its parent instead. The subscriber is asked whether it wants
+//! a callsite, as every one is; it is never given anything by a thread that must not wait.
+
+mod deliver;
+mod forward;
+mod values;
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use podpool_core::worker::KeptLine;
+use tracing::Metadata;
+use tracing::dispatcher::{Dispatch, get_default, has_been_set, with_default};
+use tracing::subscriber::NoSubscriber;
+
+use crate::report::notices::Notices;
+use crate::report::outlet::{Gauge, Outlet};
+
+use self::deliver::Deliver;
+pub(crate) use self::deliver::say;
+use self::forward::Forward;
+use self::values::Values;
+
+/// Bytes of events that may wait for a subscriber.
+const LIMIT: usize = 2 << 20;
+/// What an item costs beside its texts.
+const COST: usize = 128;
+
+/// Whom events and notices are for.
+#[derive(Debug)]
+struct Target {
+    /// Known when the executor is built, or else found when the first event comes.
+    subscriber: OnceLock<Dispatch>,
+    notices: Notices,
+    /// What tasks printed and is not written. A notice comes after it, if it is written soon.
+    lines: OnceLock<Gauge<KeptLine>>,
+}
+
+/// What is copied. Spans have numbers of our own.
+#[derive(Debug)]
+pub(crate) enum Item {
+    Event {
+        metadata: &'static Metadata<'static>,
+        values: Values,
+        parent: Option<u64>,
+    },
+    Span {
+        span: u64,
+        metadata: &'static Metadata<'static>,
+        values: Values,
+        parent: Option<u64>,
+    },
+    Record {
+        span: u64,
+        values: Values,
+    },
+    Follows {
+        span: u64,
+        from: u64,
+    },
+    Closed(u64),
+    /// A notice that was no event: it comes from a thread without a copy of events, or must not be dropped.
+    Notice(String),
+}
+
+/// Where podpool's threads put their events.
+#[derive(Clone, Debug)]
+pub(crate) struct Events {
+    outlet: Outlet<Item>,
+    /// None where the program listens to `log`.
+    dispatch: Option<Dispatch>,
+    target: Arc<Target>,
+}
+
+impl Events {
+    /// For the subscriber of the thread that calls, and whoever hears notices.
+    pub(crate) fn for_this_thread(notices: Notices) -> Self {
+        Self::with_errors(notices, Box::new(io::stderr()))
+    }
+
+    /// The same, with this in place of standard error.
+    fn with_errors(notices: Notices, errors: Box<dyn io::Write + Send>) -> Self {
+        let target = Arc::new(Target {
+            subscriber: subscriber_here().map_or_else(OnceLock::new, OnceLock::from),
+            notices,
+            lines: OnceLock::new(),
+        });
+        let deliver = Deliver::new(target.clone(), errors);
+        let outlet = Outlet::new("podpool-events", LIMIT, missing, deliver);
+        // tracing's feature `log` turns events into log records only as long as no dispatcher exists anywhere. A program
+        // that has a logger and no subscriber relies on that.
+        let logs = !has_been_set() && log::max_level() > log::LevelFilter::Off;
+        let dispatch = (!logs).then(|| Dispatch::new(Forward::new(outlet.clone(), target.clone())));
+        Self {
+            outlet,
+            dispatch,
+            target,
+        }
+    }
+
+    /// Notices are said after these lines, to whomever they go.
+    pub(crate) fn say_notices_after(&self, lines: Gauge<KeptLine>) {
+        // It was empty: an executor has one output.
+        self.target.lines.set(lines).ok();
+    }
+
+    /// Runs what must not wait for the subscriber.
+    pub(crate) fn within<T>(&self, life: impl FnOnce() -> T) -> T {
+        match &self.dispatch {
+            Some(dispatch) => with_default(dispatch, life),
+            None => life(),
+        }
+    }
+
+    pub(crate) const fn dispatch(&self) -> Option<&Dispatch> {
+        self.dispatch.as_ref()
+    }
+
+    /// Says something that the user should know. Never waits.
+    pub(crate) fn notice(&self, text: String) {
+        self.outlet
+            .push_always(COST + text.capacity(), Item::Notice(text));
+    }
+
+    pub(crate) fn gauge(&self) -> Gauge<Item> {
+        self.outlet.gauge()
+    }
+}
+
+/// What the current thread's events go to, unless that is nothing.
+fn subscriber_here() -> Option<Dispatch> {
+    get_default(|here| (!here.is::<NoSubscriber>()).then(|| here.clone()))
+}
+
+fn missing(lost: u64) -> Item {
+    Item::Notice(format!(
+        "{lost} events and spans of podpool are missing here: the tracing subscriber takes them too slowly"
+    ))
+}
+
+#[cfg(test)]
+mod tests;

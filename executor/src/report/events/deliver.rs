@@ -1,0 +1,240 @@
+//! The other end: gives what was copied to the program's subscriber, on a thread that may wait for it.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use podpool_core::forked::Origin;
+use podpool_core::notice::NOTICE;
+use tracing::callsite::rebuild_interest_cache;
+use tracing::dispatcher::{Dispatch, get_default, with_default};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, warn};
+
+use crate::report::notices::Notices;
+use crate::report::outlet::Consumer;
+
+use super::values::Values;
+use super::{Item, Target, subscriber_here};
+
+/// How long a notice waits for lines of tasks that are not written yet.
+const AFTER_LINES: Duration = Duration::from_millis(200);
+
+/// Gives items to the subscriber.
+pub(super) struct Deliver {
+    target: Arc<Target>,
+    /// Our spans, and what the subscriber calls them.
+    spans: HashMap<u64, Span>,
+    /// Standard error.
+    errors: Box<dyn Write + Send>,
+    /// Lines of tasks were waited for in vain.
+    behind: bool,
+    origin: Origin,
+}
+
+struct Span {
+    metadata: &'static Metadata<'static>,
+    /// None for one that the subscriber does not want; its children belong to its parent then.
+    own: Option<Id>,
+    parent: Option<Id>,
+}
+
+impl Span {
+    const fn id(&self) -> Option<&Id> {
+        match &self.own {
+            Some(own) => Some(own),
+            None => self.parent.as_ref(),
+        }
+    }
+}
+
+impl Consumer<Item> for Deliver {
+    fn take(&mut self, items: &mut VecDeque<Item>) {
+        self.find_target();
+        let target = self.target.subscriber.get().cloned();
+        for item in items.drain(..) {
+            // A subscriber that panics has lost this event; its message is on the panic hook's way.
+            let given = catch_unwind(AssertUnwindSafe(|| match &target {
+                Some(target) => with_default(target, || self.give(item)),
+                None => self.give(item),
+            }));
+            if let Err(panic) = given {
+                std::mem::forget(panic);
+            }
+            // A child that it forked would give it the next ones again.
+            self.origin.end_copy();
+        }
+    }
+}
+
+impl Deliver {
+    pub(super) fn new(target: Arc<Target>, errors: Box<dyn Write + Send>) -> Self {
+        Self {
+            target,
+            spans: HashMap::new(),
+            errors,
+            behind: false,
+            origin: Origin::here(),
+        }
+    }
+
+    /// A subscriber that was set after the executor was built. What it wants is asked anew then: until now it was unknown.
+    fn find_target(&self) {
+        if self.target.subscriber.get().is_none()
+            && let Some(found) = subscriber_here()
+        {
+            // Only this thread sets it from now on.
+            self.target.subscriber.set(found).ok();
+            rebuild_interest_cache();
+        }
+    }
+
+    fn give(&mut self, item: Item) {
+        match item {
+            Item::Event {
+                metadata,
+                values,
+                parent,
+            } => self.event(metadata, &values, parent),
+            Item::Span {
+                span,
+                metadata,
+                values,
+                parent,
+            } => self.open(span, metadata, &values, parent),
+            Item::Record { span, values } => self.record(span, &values),
+            Item::Follows { span, from } => {
+                if let (Some(span), Some(from)) = (self.own(span), self.own(from)) {
+                    get_default(|subscriber| subscriber.record_follows_from(span, from));
+                }
+            }
+            Item::Closed(span) => {
+                if let Some(own) = self.spans.remove(&span).and_then(|span| span.own) {
+                    get_default(|subscriber| subscriber.try_close(own.clone()));
+                }
+            }
+            Item::Notice(text) => {
+                self.tell(&text);
+                if subscriber_here().is_some() {
+                    warn!(target: NOTICE, "{text}");
+                } else if logs() {
+                    log::warn!(target: "podpool", "{text}");
+                }
+            }
+        }
+    }
+
+    /// Waits a moment for the lines of tasks that came before. Who does not take them is not waited for again until all are
+    /// taken.
+    fn after_lines(&mut self) {
+        if let Some(lines) = self.target.lines.get()
+            && !(self.behind && lines.backlog().waiting > 0)
+        {
+            self.behind = !lines.wait_until(Instant::now() + AFTER_LINES);
+        }
+    }
+
+    /// Gives a notice to whoever hears it, the subscriber apart.
+    fn tell(&mut self, text: &str) {
+        self.after_lines();
+        match self.target.notices.clone() {
+            Notices::Auto if subscriber_here().is_some() || logs() => {}
+            Notices::Off => {}
+            Notices::To(sink) => sink(text),
+            Notices::Auto | Notices::StandardError => self.write(text),
+        }
+    }
+
+    fn write(&mut self, text: &str) {
+        // A closed terminal must not end the pool.
+        writeln!(self.errors, "podpool: {text}").ok();
+    }
+
+    fn event(
+        &mut self,
+        metadata: &'static Metadata<'static>,
+        values: &Values,
+        parent: Option<u64>,
+    ) {
+        if metadata.target() == NOTICE
+            && let Some(text) = values.message(metadata)
+        {
+            self.tell(&text);
+        }
+        let values = values.all();
+        let values = metadata.fields().value_set_all(&values);
+        let event = Event::new_child_of(self.parent(parent), metadata, &values);
+        get_default(|subscriber| {
+            // Asked on this thread: some subscribers remember the answer until the event comes.
+            if subscriber.enabled(metadata) {
+                subscriber.event(&event);
+            }
+        });
+    }
+
+    fn open(
+        &mut self,
+        span: u64,
+        metadata: &'static Metadata<'static>,
+        values: &Values,
+        parent: Option<u64>,
+    ) {
+        let values = values.all();
+        let values = metadata.fields().value_set_all(&values);
+        let parent = self.parent(parent);
+        let attributes = match parent.clone() {
+            Some(parent) => Attributes::child_of(parent, metadata, &values),
+            None => Attributes::new_root(metadata, &values),
+        };
+        let open = |subscriber: &Dispatch| {
+            let wanted = subscriber.enabled(metadata);
+            wanted.then(|| subscriber.new_span(&attributes))
+        };
+        let own = get_default(open);
+        let opened = Span {
+            metadata,
+            own,
+            parent,
+        };
+        self.spans.insert(span, opened);
+    }
+
+    fn record(&self, span: u64, values: &Values) {
+        let Some(span) = self.spans.get(&span) else {
+            return;
+        };
+        let Some(own) = &span.own else {
+            return;
+        };
+        let values = values.all();
+        let values = span.metadata.fields().value_set_all(&values);
+        get_default(|subscriber| subscriber.record(own, &Record::new(&values)));
+    }
+
+    fn own(&self, span: u64) -> Option<&Id> {
+        self.spans.get(&span)?.own.as_ref()
+    }
+
+    /// What the subscriber calls a parent.
+    fn parent(&self, parent: Option<u64>) -> Option<Id> {
+        self.spans.get(&parent?)?.id().cloned()
+    }
+}
+
+/// Whether the program has a logger that hears warnings.
+fn logs() -> bool {
+    log::max_level() >= log::LevelFilter::Warn
+}
+
+/// Says something that must not be missed: by the subscriber, else the logger, else on standard error.
+pub(crate) fn say(text: &str) {
+    if subscriber_here().is_some() {
+        warn!("{text}");
+    } else if logs() {
+        log::warn!(target: "podpool", "{text}");
+    } else {
+        writeln!(std::io::stderr(), "podpool: {text}").ok();
+    }
+}

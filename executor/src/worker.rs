@@ -1,0 +1,10 @@
+//! The process of a worker: its role, what it is told of its run, its exit codes and last messages.
+
+#[cfg(feature = "kubernetes")]
+pub(crate) mod build_id;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod descriptor;
+pub(crate) mod known;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod pod;
+pub(crate) mod roles;

@@ -1,0 +1,202 @@
+//! What a worker in another process must know of its run, sealed with the run's key.
+//!
+//! ```text
+//! podpool descriptor 1 ⏎ keyed hash of the rest, in hexadecimal ⏎ JSON
+//! ```
+
+use std::time::Duration;
+
+use podpool_core::envelope::Kind;
+use podpool_core::id::RunId;
+use podpool_core::registry::Registry;
+use podpool_core::slot::OutputLimits;
+use serde::{Deserialize, Serialize};
+
+use crate::broker::pubsub::{Owner, RunNames};
+
+/// The first line.
+const HEAD: &str = "podpool descriptor 1";
+
+/// A run, as its workers are told of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Descriptor {
+    pub(crate) run: RunId,
+    /// The project of the names.
+    pub(crate) project: String,
+    /// Where pods find the emulator, as `host:port`; none for Google's service. A worker's own variable goes before it.
+    #[serde(default)]
+    pub(crate) emulator: Option<String>,
+    pub(crate) names: RunNames,
+    /// What messages are marked with, where names are an administrator's.
+    pub(crate) owner: Option<Owner>,
+    /// Bytes of its first byte: how the wire is versioned.
+    pub(crate) wire: u8,
+    pub(crate) lease: Duration,
+    /// The tasks' subscription's own ack deadline, where it is known.
+    pub(crate) ack_deadline: Option<Duration>,
+    /// From a cancelled token to the kill of a slot.
+    pub(crate) grace: Duration,
+    /// From the start of a slot until it must be ready.
+    pub(crate) start_timeout: Duration,
+    /// From SIGTERM to SIGKILL of the worker.
+    pub(crate) termination: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) slots: u32,
+    pub(crate) max_tasks_per_slot: Option<u64>,
+    /// Bytes of memory of each slot.
+    pub(crate) memory: Option<u64>,
+    /// How much of what tasks print is passed on.
+    #[serde(default)]
+    pub(crate) output: OutputLimits,
+    /// The initializer's task and its encoded arguments.
+    pub(crate) initializer: Option<(String, Vec<u8>)>,
+    pub(crate) payload_store: Option<String>,
+    /// The tasks that the master knows.
+    pub(crate) tasks: Vec<Kind>,
+    /// The master's build, for people.
+    pub(crate) build: String,
+}
+
+/// Why a descriptor is not this run's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DescriptorError {
+    /// The first line names something else.
+    #[error(
+        "it begins with {0:?}, this program reads {HEAD:?}; build master and workers from the same release"
+    )]
+    Version(String),
+    /// The hash does not fit the key.
+    #[error("its seal does not fit the key: descriptor and key are not of one run")]
+    Seal,
+    /// It cannot be read.
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl Descriptor {
+    /// The bytes that workers get.
+    pub(crate) fn seal(&self, key: &[u8; 32]) -> Result<Vec<u8>, serde_json::Error> {
+        let body = serde_json::to_vec(self)?;
+        let hash = blake3::keyed_hash(key, &body).to_hex();
+        let mut bytes = format!("{HEAD}\n{hash}\n").into_bytes();
+        bytes.extend_from_slice(&body);
+        Ok(bytes)
+    }
+
+    /// Reads what [`seal`](Self::seal) wrote. Nothing of a descriptor with a bad seal is looked at.
+    pub(crate) fn open(bytes: &[u8], key: &[u8; 32]) -> Result<Self, DescriptorError> {
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
+        let mut lines = text.splitn(3, '\n');
+        let head = lines.next().unwrap_or_default();
+        if head != HEAD {
+            let head = head.chars().take(40).collect();
+            return Err(DescriptorError::Version(head));
+        }
+        let (hash, body) = (lines.next(), lines.next().unwrap_or_default());
+        let told = hash.and_then(|hash| blake3::Hash::from_hex(hash).ok());
+        if told != Some(blake3::keyed_hash(key, body.as_bytes())) {
+            return Err(DescriptorError::Seal);
+        }
+        serde_json::from_str(body).map_err(|error| DescriptorError::Unreadable(error.to_string()))
+    }
+
+    /// The tasks of this program, as a descriptor lists them.
+    pub(crate) fn known_tasks() -> Vec<Kind> {
+        let Ok(registry) = Registry::global() else {
+            return Vec::new();
+        };
+        let tasks = (0..).map_while(|index| registry.get(index));
+        let kind = |spec: &podpool_core::task::TaskSpec| {
+            Some(Kind {
+                name: spec.name.into(),
+                fingerprint: spec.fingerprint().ok()?,
+            })
+        };
+        tasks.filter_map(kind).collect()
+    }
+
+    /// The tasks that master and worker both know, with different shapes: nothing of this run may run here.
+    pub(crate) fn reshaped(&self, known: &[Kind]) -> Vec<String> {
+        let differs = |task: &&Kind| {
+            let own = known.iter().find(|own| own.name == task.name);
+            own.is_some_and(|own: &Kind| own.fingerprint != task.fingerprint)
+        };
+        let names = self.tasks.iter().filter(differs);
+        names.map(|task| task.name.as_ref().to_owned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use podpool_core::shape::Fingerprint;
+
+    use super::*;
+
+    fn kind(name: &str, shape: u8) -> Kind {
+        Kind {
+            name: name.into(),
+            fingerprint: Fingerprint([shape; 16]),
+        }
+    }
+
+    fn descriptor() -> Descriptor {
+        let run = RunId::new("backfill").unwrap();
+        Descriptor {
+            names: RunNames::own("podpool", &run).unwrap(),
+            owner: Some(Owner::new(run.clone(), std::time::UNIX_EPOCH)),
+            run,
+            project: "p".to_owned(),
+            emulator: Some("10.0.0.1:8085".to_owned()),
+            wire: 1,
+            lease: Duration::from_secs(60),
+            ack_deadline: None,
+            grace: Duration::from_secs(5),
+            start_timeout: Duration::from_secs(60),
+            termination: Duration::from_secs(30),
+            idle: Duration::from_secs(300),
+            slots: 2,
+            max_tasks_per_slot: None,
+            memory: Some(1 << 30),
+            output: OutputLimits {
+                line: 100,
+                rate: 200,
+                forwarded: 300,
+            },
+            initializer: Some(("a::b".to_owned(), vec![0, 255])),
+            payload_store: None,
+            tasks: vec![
+                kind("a::same", 1),
+                kind("a::other", 1),
+                kind("a::lacking", 1),
+            ],
+            build: "1".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_is_read_with_the_key_alone() {
+        let (key, other) = ([7; 32], [8; 32]);
+        let bytes = descriptor().seal(&key).unwrap();
+        assert_eq!(Descriptor::open(&bytes, &key), Ok(descriptor()));
+        assert_eq!(Descriptor::open(&bytes, &other), Err(DescriptorError::Seal));
+        let mut forged = bytes.clone();
+        let last = forged.len() - 3;
+        forged[last] ^= 1;
+        assert_eq!(Descriptor::open(&forged, &key), Err(DescriptorError::Seal));
+        for cut in 0..bytes.len() {
+            assert!(
+                Descriptor::open(&bytes[..cut], &key).is_err(),
+                "cut at {cut}"
+            );
+        }
+        let newer = b"podpool descriptor 2\n";
+        let refused = Descriptor::open(newer, &key).unwrap_err().to_string();
+        assert!(refused.contains("descriptor 2") && refused.contains("descriptor 1"));
+    }
+
+    #[test]
+    fn only_a_task_that_both_know_can_have_another_shape() {
+        let known = [kind("a::same", 1), kind("a::other", 2), kind("a::more", 3)];
+        assert_eq!(descriptor().reshaped(&known), ["a::other"]);
+    }
+}

@@ -1,0 +1,66 @@
+//! Other runs that a worker meets on an administrator's names: its master is told, and decides.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use podpool_core::id::RunId;
+use podpool_core::instant::after;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::broker::pubsub::{Owner, PubSubQueue};
+
+/// How often the master is told of one run: the word may be lost, and messages of that run come again with each lease.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Tells the master, by its results, of the runs that are met.
+pub(super) async fn report(mut met: mpsc::UnboundedReceiver<Owner>, results: Arc<PubSubQueue>) {
+    let mut told = Told::default();
+    while let Some(other) = met.recv().await {
+        let now = Instant::now();
+        if !told.is_due(other.run(), now) {
+            continue;
+        }
+        match results.report(&other).await {
+            Ok(()) => {
+                warn!(run = %other.run(), "messages of another run are left alone; the master is told");
+                told.note(other.run().clone(), now);
+            }
+            Err(error) => {
+                warn!(%error, run = %other.run(), "the master could not be told of another run")
+            }
+        }
+    }
+}
+
+/// When the master was told of which run.
+#[derive(Debug, Default)]
+struct Told(HashMap<RunId, Instant>);
+
+impl Told {
+    fn is_due(&self, run: &RunId, now: Instant) -> bool {
+        self.0.get(run).is_none_or(|at| now >= after(*at, PAUSE))
+    }
+
+    fn note(&mut self, run: RunId, now: Instant) {
+        self.0.insert(run, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_run_is_told_once_in_a_while() {
+        let (a, b) = (RunId::new("a").unwrap(), RunId::new("b").unwrap());
+        let (start, mut told) = (Instant::now(), Told::default());
+        assert!(told.is_due(&a, start));
+        told.note(a.clone(), start);
+        assert!(!told.is_due(&a, start + PAUSE / 2));
+        assert!(told.is_due(&b, start + PAUSE / 2));
+        assert!(told.is_due(&a, start + PAUSE));
+    }
+}

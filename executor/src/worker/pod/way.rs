@@ -1,0 +1,54 @@
+//! A worker's way to Pub/Sub, and what to look at where it leads nowhere.
+
+use std::env;
+
+use crate::broker::pubsub::{ConnectError, Connection, EMULATOR};
+
+/// The connection of a worker. Its own environment says where an emulator is, else the run's descriptor does.
+pub(super) fn connection(
+    project: &str,
+    emulator: Option<&str>,
+) -> Result<Connection, ConnectError> {
+    let builder = Connection::builder().project(project);
+    match emulator.filter(|_| own_emulator().is_none()) {
+        Some(host) if host.contains("://") => builder.endpoint(host).open(),
+        Some(host) => builder.endpoint(format!("http://{host}")).open(),
+        None => builder.open(),
+    }
+}
+
+/// What a person can do about a worker that never reached Pub/Sub.
+pub(super) fn advice(emulator: Option<&str>) -> String {
+    match own_emulator().as_deref().or(emulator) {
+        Some(host) => format!(
+            "it calls the emulator at {host}: look whether that address is there for pods and NetworkPolicies let them reach it, or say where pods find the emulator with PubSubOptions::worker_emulator_host or PODPOOL_WORKER_EMULATOR_HOST"
+        ),
+        None => "it calls Google's service: give the workers an identity with service_account or PODPOOL_SERVICE_ACCOUNT, and look whether NetworkPolicies let pods reach pubsub.googleapis.com and the metadata server".to_owned(),
+    }
+}
+
+/// The emulator that the worker's own environment names.
+fn own_emulator() -> Option<String> {
+    let host = env::var(EMULATOR).ok()?.trim().to_owned();
+    Some(host).filter(|host| !host.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_advised_names_the_address_and_the_settings() {
+        // Whoever runs the tests may name an emulator of their own.
+        let told = advice(Some("10.0.0.1:8085"));
+        let address = own_emulator().unwrap_or_else(|| "10.0.0.1:8085".to_owned());
+        for words in [&*address, "PODPOOL_WORKER_EMULATOR_HOST"] {
+            assert!(told.contains(words), "{words:?} is not in {told:?}");
+        }
+        if own_emulator().is_none() {
+            assert!(advice(None).contains("PODPOOL_SERVICE_ACCOUNT"));
+            let connection = connection("demo", Some("10.0.0.1:8085")).unwrap();
+            assert_eq!(connection.endpoint(), "http://10.0.0.1:8085");
+        }
+    }
+}

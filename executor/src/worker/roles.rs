@@ -1,0 +1,34 @@
+//! The first line of a program: master, worker or slot.
+
+use podpool_core::init::Role;
+
+/// Takes the process's role from its environment. In a slot or a worker this never returns: a slot runs tasks until
+/// its worker is done with it, a worker feeds slots until its run is over. It may be called more than once, and
+/// inside a runtime.
+///
+/// A worker or slot installs a tracing subscriber that writes to stderr what `RUST_LOG` asks for.
+pub fn init() -> Role {
+    live(podpool_core::init::init())
+}
+
+/// Like [`init`], and runs `setup` once, in master, worker and slot alike, before anything else. No tracing
+/// subscriber is installed then.
+pub fn init_with(setup: impl FnOnce()) -> Role {
+    live(podpool_core::init::init_with(setup))
+}
+
+#[cfg(feature = "kubernetes")]
+fn live(role: Role) -> Role {
+    crate::worker::pod::live_if(role)
+}
+
+/// A program without the back-end cannot be a worker: it says so, and does not run its `main` instead.
+#[cfg(not(feature = "kubernetes"))]
+fn live(role: Role) -> Role {
+    if role == Role::Worker {
+        podpool_core::init::cannot_work(
+            "this image's program was built without podpool's feature `kubernetes`, so it cannot be a worker; build it with the features of the master",
+        );
+    }
+    role
+}
