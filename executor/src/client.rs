@@ -3,8 +3,6 @@
 #[cfg(feature = "kubernetes")]
 pub(crate) mod at_exit;
 pub(crate) mod builder;
-pub(crate) mod callbacks;
-pub(crate) mod error;
 pub(crate) mod executor;
 pub(crate) mod future;
 #[cfg(feature = "kubernetes")]

@@ -36,14 +36,14 @@ use crate::broker::run_payloads::Payloads;
 use crate::broker::silent::SilentQueue;
 use crate::client::at_exit;
 use crate::client::builder::{QueueDecorator, WorkerEmulator};
-use crate::client::error::BuildError;
-use crate::client::executor::PodPoolExecutor;
 use crate::client::signals;
+use crate::error::BuildError;
 use crate::fleet::kubernetes::client;
 use crate::fleet::kubernetes::fleet::{self, Fleet};
 use crate::fleet::kubernetes::job::RunSecret;
 use crate::fleet::kubernetes::spec::WorkerSpec;
 use crate::master::dispatch::{self, Dispatch, FleetHandle};
+use crate::master::handle::Handle;
 use crate::master::home::{Home, failed};
 use crate::master::mailbox::Inbox;
 use crate::master::measured::Measured;
@@ -122,7 +122,7 @@ type Met = (Owner, mpsc::UnboundedReceiver<Owner>);
 /// Starts the executor's thread, which makes the run's queues before anything is submitted.
 ///
 /// Everything that speaks to a service lives on that thread's runtime: the caller's may be busy or absent.
-pub(crate) async fn start(cluster: Cluster) -> Result<PodPoolExecutor, BuildError> {
+pub(crate) async fn start(cluster: Cluster) -> Result<Handle, BuildError> {
     let home = Home::prepare(
         &cluster.run,
         cluster.name.as_ref(),
@@ -132,7 +132,7 @@ pub(crate) async fn start(cluster: Cluster) -> Result<PodPoolExecutor, BuildErro
     let (mailbox, heard) = (home.mailbox(), cluster.signals);
     let present = at_exit::begin(&mailbox);
     let (ready, prepared) = oneshot::channel();
-    let pool = home.start(move |inbox, measured| async move {
+    let handle = home.start(move |inbox, measured| async move {
         live(cluster, ready, inbox, measured).await;
         drop(present);
     })?;
@@ -145,7 +145,7 @@ pub(crate) async fn start(cluster: Cluster) -> Result<PodPoolExecutor, BuildErro
         signals::watch_termination(&mailbox)
             .map_err(failed("start the thread that hears SIGTERM"))?;
     }
-    Ok(pool)
+    Ok(handle)
 }
 
 /// The life of the executor's thread.

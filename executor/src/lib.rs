@@ -42,6 +42,7 @@ mod client;
 #[cfg(feature = "kubernetes")]
 mod cluster;
 mod deadline;
+mod error;
 mod fleet;
 mod lock;
 mod master;
@@ -71,22 +72,23 @@ pub use self::broker::pubsub;
 #[doc(hidden)]
 pub use self::client::builder::QueueDecorator;
 pub use self::client::builder::{Backend, Builder, Isolation, PubSubOptions};
-pub use self::client::error::{
-    AttemptReport, BuildError, NotDone, ShutdownError, TaskError, TaskErrorKind, Unfinished,
-};
 pub use self::client::executor::PodPoolExecutor;
-pub use self::client::future::{Cancel, CancelOutcome, TaskFuture, TaskHandle, TaskState};
+pub use self::client::future::{Cancel, TaskFuture, TaskHandle};
 #[cfg(feature = "kubernetes")]
 pub use self::client::gc;
 pub use self::client::map::Map;
 pub use self::client::wait::{
     AsCompleted, AsCompletedWithin, ReturnWhen, Wait, as_completed, wait,
 };
+pub use self::error::{
+    AttemptReport, BuildError, NotDone, ShutdownError, TaskError, TaskErrorKind, Unfinished,
+};
 #[cfg(feature = "kubernetes")]
 #[doc(hidden)]
 pub use self::fleet::kubernetes;
 #[cfg(feature = "kubernetes")]
 pub use self::fleet::kubernetes::spec::PullPolicy;
-pub use self::master::mailbox::ShutdownBehavior;
+pub use self::master::cell::TaskState;
+pub use self::master::command::{CancelOutcome, ShutdownBehavior};
 pub use self::report::notices::Notices;
 pub use self::worker::roles::{init, init_with};

@@ -1,6 +1,10 @@
 //! What decides: submissions, dispatch, measurements, and the thread on which they live.
 
+pub(crate) mod callbacks;
+pub(crate) mod cell;
+pub(crate) mod command;
 pub(crate) mod dispatch;
+pub(crate) mod handle;
 pub(crate) mod home;
 pub(crate) mod mailbox;
 pub(crate) mod measured;

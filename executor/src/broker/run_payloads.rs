@@ -6,7 +6,7 @@ use podpool_core::envelope::Seal;
 use podpool_core::id::RunId;
 use podpool_core::queue::Queue;
 
-use crate::client::error::{BuildError, ShutdownError};
+use crate::error::{BuildError, ShutdownError};
 
 /// The environment variable that names the store.
 const VARIABLE: &str = "PODPOOL_PAYLOAD_STORE";

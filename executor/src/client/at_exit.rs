@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::lock::lock;
-use crate::master::mailbox::{Command, Mailbox, ShutdownBehavior};
+use crate::master::command::{Command, ShutdownBehavior};
+use crate::master::mailbox::Mailbox;
 
 /// The longest that `main` is held up: a removal waits for pods, and those for their grace.
 const LONGEST: Duration = Duration::from_secs(60);

@@ -22,9 +22,10 @@ use podpool_core::task::Call;
 use podpool_core::worker::OutputSink;
 
 use crate::broker::run_payloads::{Payloads, asked_for};
-use crate::client::error::BuildError;
 use crate::client::executor::PodPoolExecutor;
+use crate::error::BuildError;
 use crate::fleet::local::{self, Local};
+use crate::master::handle::Handle;
 use crate::master::home::failed;
 use crate::report::notices::Notices;
 use crate::report::reporting::Reporting;
@@ -312,13 +313,14 @@ impl Builder {
         registry
             .trace()
             .map_err(|error| BuildError::Registry(Box::new(error)))?;
-        match backend {
+        let started = match backend {
             Backend::Local => self.start_here().await,
             Backend::Kubernetes => self.start_on_cluster().await,
-        }
+        };
+        started.map(PodPoolExecutor::new)
     }
 
-    async fn start_here(mut self) -> Result<PodPoolExecutor, BuildError> {
+    async fn start_here(mut self) -> Result<Handle, BuildError> {
         let payload_store = asked_for(self.payload_store.take());
         let chosen = self.backend.is_some() || std::env::var_os(BACKEND).is_some();
         let mut local = self.into_local()?;
@@ -335,7 +337,7 @@ impl Builder {
         clippy::unused_async,
         reason = "the back-end that is not compiled in would wait"
     )]
-    async fn start_on_cluster(self) -> Result<PodPoolExecutor, BuildError> {
+    async fn start_on_cluster(self) -> Result<Handle, BuildError> {
         let backend = "kubernetes";
         Err(BuildError::FeatureMissing {
             backend: backend.to_owned(),

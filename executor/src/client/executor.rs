@@ -11,12 +11,13 @@ use podpool_core::task::{Call, TaskSpec};
 use tokio::sync::oneshot;
 
 use crate::client::builder::Builder;
-use crate::client::error::ShutdownError;
 use crate::client::future::TaskFuture;
 use crate::client::map::{Map, Submit};
-use crate::master::mailbox::{Closed, Command, Mailbox, ShutdownBehavior};
-use crate::master::measured::{Measured, Pace};
-use crate::report::reporting::Written;
+use crate::error::ShutdownError;
+use crate::master::command::{Command, ShutdownBehavior};
+use crate::master::handle::Handle;
+use crate::master::mailbox::{Closed, Mailbox};
+use crate::master::measured::Pace;
 
 /// Runs tasks on workers: `ThreadPoolExecutor`, with pods or child processes for threads.
 ///
@@ -26,27 +27,6 @@ use crate::report::reporting::Written;
 #[derive(Clone)]
 pub struct PodPoolExecutor {
     handle: Arc<Handle>,
-}
-
-/// What all clones share; dropping it stops the executor.
-pub(crate) struct Handle {
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) measured: Arc<Measured>,
-    pub(crate) run: RunId,
-    pub(crate) name: Option<RunName>,
-    pub(crate) slots: usize,
-    pub(crate) written: Written,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.mailbox.close(Closed::ShutDown);
-        let (done, _) = oneshot::channel();
-        self.mailbox.command(Command::Shutdown {
-            behavior: ShutdownBehavior::Abort,
-            done,
-        });
-    }
 }
 
 impl PodPoolExecutor {

@@ -1,10 +1,8 @@
 //! The future of one task, and what the executor settles it with.
 
-pub(crate) mod cell;
 #[cfg(test)]
 pub(crate) mod fake;
 mod handle;
-mod output;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -15,44 +13,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use podpool_core::envelope::Arguments;
-use podpool_core::id::{Attempt, TaskId};
+use podpool_core::id::TaskId;
 use podpool_core::task::{Call, CallOptions, CallParts};
 use serde::de::DeserializeOwned;
 
-use crate::client::error::{AttemptReport, NotDone, Subject, TaskError, TaskErrorKind};
 use crate::deadline::Deadline;
-use crate::master::mailbox::{Command, Mailbox, Submission};
+use crate::error::{AttemptReport, NotDone, Subject, TaskError, TaskErrorKind};
+use crate::master::cell::{Cell, CellGuard, Settled, TaskState};
+use crate::master::command::Command;
+use crate::master::mailbox::{Mailbox, Submission};
 
-pub(crate) use self::cell::{Cell, CellGuard, Settled, Wakers};
-pub use self::handle::{Cancel, CancelOutcome, TaskHandle};
-pub(crate) use self::output::{INLINE, Output};
-
-/// What a task is doing, as far as the executor has heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TaskState {
-    /// Not started, or waiting for its next attempt.
-    Pending,
-    /// A worker took it; it may wait there for a free slot.
-    Running {
-        /// Which attempt, from 1.
-        attempt: Attempt,
-    },
-    /// It gave a result.
-    Done,
-    /// It ended without a result; the future's error says why.
-    Failed,
-    /// It was cancelled.
-    Cancelled,
-}
-
-impl TaskState {
-    /// Whether the task has ended: it has a result, or never will.
-    #[must_use]
-    pub const fn is_done(self) -> bool {
-        matches!(self, Self::Done | Self::Failed | Self::Cancelled)
-    }
-}
+pub use self::handle::{Cancel, TaskHandle};
 
 /// The result of a submitted task, some day: `Result<T, TaskError>` when awaited, on any runtime or none.
 ///

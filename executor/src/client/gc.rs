@@ -188,10 +188,5 @@ async fn delete(sight: &Sight, leftover: &Leftover) -> Result<(), String> {
     }
 }
 
-/// What a message advises where something of a run is left.
-pub(crate) fn advice(run: &RunId) -> String {
-    format!("remove what is left of run {run} with podpool::gc::remove")
-}
-
 #[cfg(test)]
 mod tests;

@@ -17,10 +17,11 @@ use futures_core::Stream;
 use podpool_core::task::{Call, TaskSpec};
 use serde::de::DeserializeOwned;
 
-use crate::client::error::{Subject, TaskError, TaskErrorKind};
 use crate::client::future::TaskFuture;
 use crate::deadline::Deadline;
-use crate::master::mailbox::{Command, Mailbox};
+use crate::error::{Subject, TaskError, TaskErrorKind};
+use crate::master::command::Command;
+use crate::master::mailbox::Mailbox;
 use crate::master::measured::Pace;
 
 use self::flight::{Flight, Weighed};

@@ -13,11 +13,13 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
-use crate::client::error::Unfinished;
-use crate::client::future::{TaskFuture, TaskState};
+use crate::client::future::TaskFuture;
 use crate::deadline::Deadline;
+use crate::error::Unfinished;
+use crate::master::cell::Finished;
+use crate::master::cell::TaskState;
 
-pub(crate) use self::set::{Finished, Set};
+pub(crate) use self::set::Set;
 
 /// When [`wait`] returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

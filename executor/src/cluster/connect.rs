@@ -2,7 +2,7 @@
 
 use super::{chain, refused};
 use crate::broker::pubsub::{Admin, Connection};
-use crate::client::error::BuildError;
+use crate::error::BuildError;
 
 /// What carries a run's messages, and what makes its topics.
 pub(super) async fn connect(project: Option<&str>) -> Result<(Connection, Admin), BuildError> {

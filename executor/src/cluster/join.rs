@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::broker::pubsub::{Connection, Owner, Ownership, PubSubQueue, Signs};
 use crate::broker::run_payloads::Payloads;
-use crate::client::error::BuildError;
+use crate::error::BuildError;
 use crate::fleet::kubernetes::job::RunSecret;
 
 use super::sweep::look;

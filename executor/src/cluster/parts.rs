@@ -10,7 +10,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::gc::advice;
+use crate::error::leftover::advice;
 
 /// The fleet's loop, by name.
 pub(super) const FLEET: &str = "the fleet's loop";

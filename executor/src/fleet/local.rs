@@ -22,10 +22,10 @@ use tracing::warn;
 
 use crate::broker::run_payloads::Payloads;
 use crate::client::builder::{Isolation, QueueDecorator};
-use crate::client::error::BuildError;
-use crate::client::executor::PodPoolExecutor;
 use crate::client::signals;
+use crate::error::BuildError;
 use crate::master::dispatch::{self, Dispatch, FleetHandle};
+use crate::master::handle::Handle;
 use crate::master::home::{Home, failed};
 use crate::master::mailbox::Inbox;
 use crate::master::measured::Measured;
@@ -75,7 +75,7 @@ impl fmt::Debug for Local {
 }
 
 /// Starts the executor's thread.
-pub(crate) fn start(mut local: Local) -> Result<PodPoolExecutor, BuildError> {
+pub(crate) fn start(mut local: Local) -> Result<Handle, BuildError> {
     let program = local.program()?;
     #[cfg(unix)]
     check_memory(&local)?;

@@ -42,8 +42,9 @@ use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use crate::broker::run_payloads::Payloads;
-use crate::client::error::ShutdownError;
-use crate::master::mailbox::{Closed, Command, Inbox, ShutdownBehavior, Submission};
+use crate::error::ShutdownError;
+use crate::master::command::{Command, ShutdownBehavior};
+use crate::master::mailbox::{Closed, Inbox, Submission};
 use crate::report::outlet::Gauge;
 
 use self::after_lines::AfterLines;

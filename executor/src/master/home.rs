@@ -9,9 +9,9 @@ use podpool_core::id::{RunId, RunName};
 use podpool_core::registry::Registry;
 use podpool_core::unstarted::Unstarted;
 
-use crate::client::error::BuildError;
-use crate::client::executor::{Handle, PodPoolExecutor};
 use crate::deadline::start_thread;
+use crate::error::BuildError;
+use crate::master::handle::Handle;
 use crate::master::mailbox::{Inbox, Mailbox};
 use crate::master::measured::Measured;
 use crate::report::reporting::Reporting;
@@ -64,7 +64,7 @@ impl Home {
     pub(crate) fn start<F>(
         self,
         life: impl FnOnce(Inbox, Arc<Measured>) -> F + Send + 'static,
-    ) -> Result<PodPoolExecutor, BuildError>
+    ) -> Result<Handle, BuildError>
     where
         F: Future<Output = ()>,
     {
@@ -81,7 +81,7 @@ impl Home {
                 reporting.within(|| runtime.block_on(life(inbox, measured)));
             })
             .map_err(failed("start the executor's thread"))?;
-        Ok(PodPoolExecutor::new(handle))
+        Ok(handle)
     }
 }
 

@@ -13,28 +13,15 @@ use std::task::{Context, Poll, Waker};
 use podpool_core::envelope::Arguments;
 use podpool_core::id::TaskId;
 use podpool_core::task::{CallOptions, TaskSpec};
-use tokio::sync::oneshot;
 
-use crate::client::callbacks::Callbacks;
-use crate::client::error::{ShutdownError, TaskError, TaskErrorKind};
-use crate::client::future::{CancelOutcome, Cell, CellGuard, Wakers};
+use crate::error::{ShutdownError, TaskError, TaskErrorKind};
 use crate::lock::lock;
+use crate::master::callbacks::Callbacks;
+use crate::master::cell::{CellGuard, Wakers};
+use crate::master::command::{Command, ShutdownBehavior};
 
 /// Submissions in one chunk: 40 KiB, below the size at which allocators map and unmap pages.
 const CHUNK: usize = 1024;
-
-/// How an executor shuts down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ShutdownBehavior {
-    /// Complete when every submitted task has ended by itself. The default.
-    #[default]
-    WaitForTasks,
-    /// Cancel what has not begun; complete when the rest has ended.
-    CancelPending,
-    /// Cancel everything and stop the workers; complete when they are gone.
-    Abort,
-}
 
 /// A task on its way to the executor.
 #[derive(Debug)]
@@ -51,25 +38,6 @@ impl Submission {
         let error = TaskError::new(kind, self.cell.subject(), message);
         self.cell.settle(Err(error), &mut Wakers::default());
     }
-}
-
-/// What users ask of the executor beside running tasks.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// Cancel one task.
-    Cancel {
-        cell: Arc<Cell>,
-        reply: Option<oneshot::Sender<CancelOutcome>>,
-    },
-    /// Cancel what a map has not delivered; some of them may have ended.
-    CancelMany(Vec<Arc<Cell>>),
-    /// A signal came: shut down so.
-    Interrupt(ShutdownBehavior),
-    /// Shut down, and tell when it is complete.
-    Shutdown {
-        behavior: ShutdownBehavior,
-        done: oneshot::Sender<Result<(), ShutdownError>>,
-    },
 }
 
 /// Why no task is taken any more.

@@ -6,11 +6,11 @@ use podpool_core::id::RunId;
 
 use crate::broker::pubsub::{GivenNames, RunNames, check_lease};
 use crate::broker::run_payloads::asked_for;
-use crate::client::error::BuildError;
-use crate::client::executor::PodPoolExecutor;
 use crate::cluster::{self, Cluster};
+use crate::error::BuildError;
 use crate::fleet::kubernetes::job::NAME_LABEL;
 use crate::fleet::kubernetes::spec::{PullPolicy, SecretFile, SpecError, WorkerSpec};
+use crate::master::handle::Handle;
 use crate::master::home::failed;
 use crate::worker::build_id;
 
@@ -189,7 +189,7 @@ impl Builder {
         self
     }
 
-    pub(super) async fn start_on_cluster(mut self) -> Result<PodPoolExecutor, BuildError> {
+    pub(super) async fn start_on_cluster(mut self) -> Result<Handle, BuildError> {
         let mut settings = std::mem::take(&mut self.cluster);
         settings.spec.start_timeout = self.start_timeout;
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());

@@ -7,7 +7,7 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use crate::broker::pubsub::EMULATOR;
-use crate::client::error::BuildError;
+use crate::error::BuildError;
 
 use super::{PubSubOptions, setting};
 

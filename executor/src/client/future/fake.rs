@@ -12,10 +12,12 @@ use podpool_core::id::Attempt;
 use podpool_core::outcome::{Cause, Failure};
 use podpool_core::task::{Body, Call, TaskOptions, TaskSpec};
 
-use crate::client::error::{AttemptReport, Subject, TaskError, TaskErrorKind};
-use crate::client::future::{CellGuard, Output, TaskFuture, Wakers};
+use crate::client::future::TaskFuture;
 use crate::client::map::Submit;
-use crate::master::mailbox::{Command, Inbox, Mailbox, Submission};
+use crate::error::{AttemptReport, Subject, TaskError, TaskErrorKind};
+use crate::master::cell::{CellGuard, Output, Wakers};
+use crate::master::command::Command;
+use crate::master::mailbox::{Inbox, Mailbox, Submission};
 use crate::master::measured::Pace;
 
 /// A test that waits longer hangs.

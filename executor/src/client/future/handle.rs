@@ -9,10 +9,12 @@ use std::task::{Context, Poll};
 use podpool_core::id::TaskId;
 use tokio::sync::oneshot;
 
-use crate::client::error::AttemptReport;
-use crate::master::mailbox::{Command, Mailbox};
+use crate::error::AttemptReport;
+use crate::master::command::Command;
+use crate::master::mailbox::Mailbox;
 
-use super::{Cell, TaskState};
+use crate::master::cell::{Cell, TaskState};
+use crate::master::command::CancelOutcome;
 
 /// A cheap, clonable handle of a submitted task. It holds neither the result nor the executor.
 #[derive(Clone)]
@@ -91,18 +93,6 @@ impl fmt::Debug for TaskHandle {
             .field("state", &self.state())
             .finish()
     }
-}
-
-/// What a cancel found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CancelOutcome {
-    /// The task had not left the executor: it will never run.
-    Dequeued,
-    /// The task was published: workers are told. It may have begun; its result is dropped.
-    Signalled,
-    /// The task had ended.
-    AlreadyDone,
 }
 
 /// The answer to a cancel that is under way: a [`CancelOutcome`] when awaited. Dropping it changes nothing.

@@ -7,8 +7,11 @@ use std::task::Wake;
 
 use super::fake::{Fake, TASK, block_on, error, garbage, report};
 use super::*;
+use crate::master::cell::{Output, Wakers};
+use crate::master::command::CancelOutcome;
 use crate::master::mailbox::Closed;
 use futures_util::FutureExt;
+use podpool_core::id::Attempt;
 
 const SOON: Duration = Duration::from_millis(1);
 

@@ -7,9 +7,10 @@ use std::task::{Context, Poll, ready};
 
 use serde::de::DeserializeOwned;
 
-use crate::client::error::TaskError;
-use crate::client::future::{Cell, TaskFuture};
+use crate::client::future::TaskFuture;
 use crate::client::wait::Set;
+use crate::error::TaskError;
+use crate::master::cell::Cell;
 
 /// A result, with the bytes that it takes while it is encoded.
 pub(super) type Weighed<T> = (Result<T, TaskError>, usize);

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use super::*;
 use crate::client::future::fake::{Fake, block_on, echo};
-use crate::master::mailbox::ShutdownBehavior;
+use crate::master::command::ShutdownBehavior;
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::oneshot;
@@ -113,10 +113,10 @@ fn large_arguments_hold_a_window_at_its_start() {
         assert_eq!(map.flight.len(), 4);
         let cell = fake.cell(n);
         cell.settle(
-            Ok(crate::client::future::Output::from(
+            Ok(crate::master::cell::Output::from(
                 bytes::Bytes::from_static(&[1]),
             )),
-            &mut crate::client::future::Wakers::default(),
+            &mut crate::master::cell::Wakers::default(),
         );
         assert!(poll(&mut map).is_some());
     }

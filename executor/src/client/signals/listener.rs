@@ -12,7 +12,8 @@ use signal_hook::consts::SIGINT;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::lock::lock;
-use crate::master::mailbox::{Mailbox, ShutdownBehavior};
+use crate::master::command::ShutdownBehavior;
+use crate::master::mailbox::Mailbox;
 
 use super::disposition::{Others, Registered, is_ignored};
 use super::told::{Answer, Pools, Unanswered};

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::master::mailbox::{Mailbox, ShutdownBehavior};
+use crate::master::command::ShutdownBehavior;
+use crate::master::mailbox::Mailbox;
 
 /// The pools that hear a signal.
 #[derive(Debug)]

@@ -2,49 +2,11 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use crate::client::future::{TaskFuture, Wakers};
-use crate::lock::lock;
-
-/// The places of futures that ended, and who waits for one. Cells push, the set takes all at once.
-#[derive(Debug, Default)]
-pub(crate) struct Finished(Mutex<Ended>);
-
-#[derive(Debug, Default)]
-struct Ended {
-    places: Vec<u32>,
-    waker: Option<Waker>,
-}
-
-impl Finished {
-    /// The future at `place` ended.
-    pub(crate) fn push(&self, place: u32, wakers: &mut Wakers) {
-        let waker = {
-            let mut ended = lock(&self.0);
-            ended.places.push(place);
-            ended.waker.take()
-        };
-        if let Some(waker) = waker {
-            wakers.push(waker);
-        }
-    }
-
-    /// Moves what ended into `places`, which is empty.
-    fn take_ended(&self, places: &mut Vec<u32>) {
-        mem::swap(&mut lock(&self.0).places, places);
-    }
-
-    /// Moves what ended into `places`, which is empty; tells `waker` of the next when that is nothing.
-    pub(super) fn take(&self, places: &mut Vec<u32>, waker: &Waker) {
-        let mut ended = lock(&self.0);
-        mem::swap(&mut ended.places, places);
-        if places.is_empty() {
-            ended.waker = Some(waker.clone());
-        }
-    }
-}
+use crate::client::future::TaskFuture;
+use crate::master::cell::Finished;
 
 /// The index of a future, as a cell keeps it.
 pub(super) fn place(index: usize) -> u32 {

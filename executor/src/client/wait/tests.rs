@@ -1,8 +1,8 @@
 //! Tests of `wait` and `as_completed`, with an executor played by hand.
 
 use super::*;
-use crate::client::error::TaskErrorKind;
 use crate::client::future::fake::{Fake, block_on};
+use crate::error::TaskErrorKind;
 use futures_util::{FutureExt, StreamExt};
 
 const SOON: Option<Duration> = Some(Duration::from_millis(1));

@@ -12,7 +12,7 @@ use podpool_core::panics::panic_text;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error, warn};
 
-use crate::client::error::ShutdownError;
+use crate::error::ShutdownError;
 use crate::master::mailbox::Closed;
 
 use super::RunningDispatch;
@@ -205,7 +205,7 @@ mod tests {
 
     use super::super::fake::idle;
     use super::*;
-    use crate::master::mailbox::{Command, ShutdownBehavior};
+    use crate::master::command::{Command, ShutdownBehavior};
 
     /// A pull that is given up stays open, as at a service.
     #[derive(Debug)]

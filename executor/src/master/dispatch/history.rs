@@ -2,7 +2,7 @@
 
 use podpool_core::retry::Spent;
 
-use crate::client::error::AttemptReport;
+use crate::error::AttemptReport;
 
 /// Kept only for tasks that had a failure.
 #[derive(Debug, Default)]

@@ -214,9 +214,10 @@ mod tests {
     use super::super::Dispatch;
     use super::super::fake::idle;
     use super::*;
-    use crate::client::future::{Cell, CellGuard};
     use crate::lock::lock;
-    use crate::master::mailbox::{Command, Mailbox, ShutdownBehavior, Submission};
+    use crate::master::cell::{Cell, CellGuard};
+    use crate::master::command::{Command, ShutdownBehavior};
+    use crate::master::mailbox::{Mailbox, Submission};
 
     static TASK: TaskSpec = TaskSpec {
         name: "tests::task",

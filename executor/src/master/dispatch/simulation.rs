@@ -28,7 +28,7 @@ use podpool_core::worker::state::Lookup;
 use podpool_core::worker::{Settings as WorkerSettings, State as WorkerState};
 use tokio::time::Instant;
 
-use crate::client::future::{Cell, CellGuard};
+use crate::master::cell::{Cell, CellGuard};
 use crate::master::mailbox::Submission;
 
 use self::queue::TaskQueue;

@@ -29,8 +29,8 @@ use podpool_core::id::{Attempt, RunId, TaskId, WorkerId};
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::client::error::{TaskError, TaskErrorKind};
-use crate::client::future::{INLINE, Output, Wakers};
+use crate::error::{TaskError, TaskErrorKind};
+use crate::master::cell::{INLINE, Output, Wakers};
 use crate::master::mailbox::Submission;
 
 use self::builds::Builds;

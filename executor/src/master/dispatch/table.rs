@@ -9,8 +9,8 @@ use podpool_core::envelope::Arguments;
 use podpool_core::id::{Attempt, TaskId};
 use podpool_core::task::{CallOptions, TaskSpec};
 
-use crate::client::error::Subject;
-use crate::client::future::CellGuard;
+use crate::error::Subject;
+use crate::master::cell::CellGuard;
 
 use super::history::History;
 
@@ -176,9 +176,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::client::error::{TaskError, TaskErrorKind};
     use crate::client::future::fake::TASK;
-    use crate::client::future::{Cell, Wakers};
+    use crate::error::{TaskError, TaskErrorKind};
+    use crate::master::cell::{Cell, Wakers};
 
     fn entry(id: u64) -> Entry {
         let cell = Arc::new(Cell::new(&TASK));

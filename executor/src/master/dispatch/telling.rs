@@ -126,7 +126,7 @@ mod tests {
 
     use super::super::fake::idle;
     use super::*;
-    use crate::master::mailbox::{Command, ShutdownBehavior};
+    use crate::master::command::{Command, ShutdownBehavior};
 
     /// The state of the run that the workers are told next.
     async fn told(control: &dyn Queue) -> RunState {

@@ -144,7 +144,7 @@ fn what_a_shutdown_left_untaken_is_shut_down() {
     inbox.close(Closed::ShutDown);
     drop(inbox);
     assert_eq!(block_on(left).unwrap_err().kind(), TaskErrorKind::ShutDown);
-    let (reply, answer) = oneshot::channel();
+    let (reply, answer) = tokio::sync::oneshot::channel();
     let behavior = ShutdownBehavior::default();
     mailbox.command(Command::Shutdown {
         behavior,

@@ -11,7 +11,7 @@ use podpool_core::notice;
 use tokio::pin;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::client::gc::advice;
+use crate::error::leftover::advice;
 
 use super::super::client::{ClusterError, Refused};
 use super::super::cohorts::State;

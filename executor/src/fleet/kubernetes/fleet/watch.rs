@@ -229,7 +229,7 @@ pub(super) fn another_master(job: &Job, run: &RunId) -> String {
     let name = job.metadata.name.as_deref().unwrap_or_default();
     format!(
         "Job {name} belongs to another master of run {run}; let that one end, or {}",
-        crate::client::gc::advice(run)
+        crate::error::leftover::advice(run)
     )
 }
 

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use crate::client::error::TaskErrorKind;
+use crate::error::TaskErrorKind;
 
 /// What a task does, as its arguments say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

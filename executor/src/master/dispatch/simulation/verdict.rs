@@ -2,8 +2,8 @@
 
 use podpool_core::outcome::Cause;
 
-use crate::client::error::AttemptReport;
-use crate::client::future::TaskState;
+use crate::error::AttemptReport;
+use crate::master::cell::TaskState;
 
 use super::World;
 use super::script::Script;

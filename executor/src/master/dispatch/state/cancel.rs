@@ -6,8 +6,9 @@ use podpool_core::instant::after;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use crate::client::error::{TaskError, TaskErrorKind};
-use crate::client::future::{CancelOutcome, TaskState};
+use crate::error::{TaskError, TaskErrorKind};
+use crate::master::cell::TaskState;
+use crate::master::command::CancelOutcome;
 
 use super::super::table::{Entry, Phase};
 use super::State;

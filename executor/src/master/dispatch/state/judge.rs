@@ -11,7 +11,7 @@ use podpool_core::retry::{Decision, Policy, decide};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::client::error::{AttemptReport, Subject, TaskError, TaskErrorKind};
+use crate::error::{AttemptReport, Subject, TaskError, TaskErrorKind};
 
 use super::super::notices::brief;
 use super::super::table::{Entry, Phase};

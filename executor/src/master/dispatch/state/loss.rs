@@ -11,7 +11,7 @@ use podpool_core::outcome::{Cause, Exit, Failure};
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::client::error::AttemptReport;
+use crate::error::AttemptReport;
 
 use super::judge::is_out;
 use super::{State, WorkerState};

@@ -9,7 +9,7 @@ use podpool_core::instant::after;
 use podpool_core::outcome::{Cause, Failure};
 use tokio::time::Instant;
 
-use crate::client::error::{AttemptReport, TaskError};
+use crate::error::{AttemptReport, TaskError};
 
 use super::super::outbox::{ALONE_BYTES, Choice, MAX_BYTES};
 use super::super::parcels::Parcel;

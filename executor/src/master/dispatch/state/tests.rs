@@ -14,8 +14,9 @@ use podpool_core::id::ExecutionId;
 use podpool_core::outcome::{Cause, Failure};
 use podpool_core::task::{Body, CallOptions, TaskOptions, TaskSpec};
 
-use crate::client::error::TaskError;
-use crate::client::future::{CancelOutcome, Cell, CellGuard, TaskState};
+use crate::error::TaskError;
+use crate::master::cell::{Cell, CellGuard, TaskState};
+use crate::master::command::CancelOutcome;
 
 use super::super::outbox;
 use super::*;
@@ -330,7 +331,7 @@ fn run(first: u64, count: u32, attempt: u32) -> TaskRun {
     }
 }
 
-fn settled(cell: &Cell) -> crate::client::future::Settled {
+fn settled(cell: &Cell) -> crate::master::cell::Settled {
     match cell.poll(std::task::Waker::noop()) {
         std::task::Poll::Ready(settled) => settled,
         std::task::Poll::Pending => panic!("task {} has not ended", cell.id()),

@@ -4,7 +4,7 @@ use podpool_core::fleet::{Departure, End, FleetOrder};
 use podpool_core::outcome::Exit;
 
 use super::*;
-use crate::client::error::TaskErrorKind;
+use crate::error::TaskErrorKind;
 
 const SILENCE: Duration = Duration::from_secs(10);
 

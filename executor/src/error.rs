@@ -1,6 +1,8 @@
 //! What can go wrong, by what the caller can do about it.
 
 mod attempt;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod leftover;
 mod task;
 
 use std::error::Error;

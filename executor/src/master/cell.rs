@@ -1,5 +1,9 @@
 //! The meeting place of one future and the executor: one allocation for each task.
 
+mod finished;
+mod output;
+mod task_state;
+
 use std::fmt;
 use std::mem;
 use std::ops::Deref;
@@ -11,12 +15,13 @@ use podpool_core::id::{Attempt, TaskId};
 use podpool_core::panics::contained;
 use podpool_core::task::TaskSpec;
 
-use crate::client::callbacks::{Callbacks, Job};
-use crate::client::error::{AttemptReport, Subject, TaskError, TaskErrorKind};
-use crate::client::wait::Finished;
+use crate::error::{AttemptReport, Subject, TaskError, TaskErrorKind};
 use crate::lock::lock;
+use crate::master::callbacks::{Callbacks, Job};
 
-use super::{Output, TaskState};
+pub(crate) use self::finished::Finished;
+pub(crate) use self::output::{INLINE, Output};
+pub use self::task_state::TaskState;
 
 /// How a task ended.
 pub(crate) type Settled = Result<Output, TaskError>;

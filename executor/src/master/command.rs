@@ -1,0 +1,52 @@
+//! What users ask of an executor beside running tasks.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::cell::Cell;
+use crate::error::ShutdownError;
+
+/// How an executor shuts down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ShutdownBehavior {
+    /// Complete when every submitted task has ended by itself. The default.
+    #[default]
+    WaitForTasks,
+    /// Cancel what has not begun; complete when the rest has ended.
+    CancelPending,
+    /// Cancel everything and stop the workers; complete when they are gone.
+    Abort,
+}
+
+/// What a cancel found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CancelOutcome {
+    /// The task had not left the executor: it will never run.
+    Dequeued,
+    /// The task was published: workers are told. It may have begun; its result is dropped.
+    Signalled,
+    /// The task had ended.
+    AlreadyDone,
+}
+
+/// What users ask of the executor beside running tasks.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Cancel one task.
+    Cancel {
+        cell: Arc<Cell>,
+        reply: Option<oneshot::Sender<CancelOutcome>>,
+    },
+    /// Cancel what a map has not delivered; some of them may have ended.
+    CancelMany(Vec<Arc<Cell>>),
+    /// A signal came: shut down so.
+    Interrupt(ShutdownBehavior),
+    /// Shut down, and tell when it is complete.
+    Shutdown {
+        behavior: ShutdownBehavior,
+        done: oneshot::Sender<Result<(), ShutdownError>>,
+    },
+}

@@ -1,0 +1,32 @@
+//! What all handles of one executor share.
+
+use std::sync::Arc;
+
+use podpool_core::id::{RunId, RunName};
+use tokio::sync::oneshot;
+
+use super::command::{Command, ShutdownBehavior};
+use super::mailbox::{Closed, Mailbox};
+use super::measured::Measured;
+use crate::report::reporting::Written;
+
+/// What all clones share; dropping it stops the executor.
+pub(crate) struct Handle {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) measured: Arc<Measured>,
+    pub(crate) run: RunId,
+    pub(crate) name: Option<RunName>,
+    pub(crate) slots: usize,
+    pub(crate) written: Written,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.mailbox.close(Closed::ShutDown);
+        let (done, _) = oneshot::channel();
+        self.mailbox.command(Command::Shutdown {
+            behavior: ShutdownBehavior::Abort,
+            done,
+        });
+    }
+}
