@@ -12,6 +12,7 @@ mod sweep;
 
 use std::fmt;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use podpool_core::envelope::{Seal, VERSION};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::{RunId, RunName};
+use podpool_core::notice;
 use podpool_core::panics::caught;
 use podpool_core::queue::Queue;
 use podpool_core::queue::refusals::BROKER_TIMEOUT;
@@ -30,7 +32,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::pubsub::{
-    Admin, Connection, Made, Owner, PubSubQueue, QueueNames, RunLabels, RunNames, Signs,
+    Admin, Connection, Made, Owner, PubSubQueue, QueueNames, RESULTS_LEASE, RunLabels, RunNames,
+    Signs,
 };
 use crate::broker::run_payloads::Payloads;
 use crate::broker::silent::SilentQueue;
@@ -136,15 +139,16 @@ pub(crate) async fn start(cluster: Cluster) -> Result<Handle, BuildError> {
         live(cluster, ready, inbox, measured).await;
         drop(present);
     })?;
-    let gone = || io::Error::other("the executor's thread ended");
-    prepared
-        .await
-        .map_err(|_| failed("prepare the run")(gone()))??;
+    // Before anything is made: a signal in between is the dispatcher's first command, and the run is removed.
     if heard {
         signals::watch(&mailbox).map_err(failed("start the thread that hears Ctrl-C"))?;
         signals::watch_termination(&mailbox)
             .map_err(failed("start the thread that hears SIGTERM"))?;
     }
+    let gone = || io::Error::other("the executor's thread ended");
+    prepared
+        .await
+        .map_err(|_| failed("prepare the run")(gone()))??;
     Ok(handle)
 }
 
@@ -155,7 +159,18 @@ async fn live(
     inbox: Inbox,
     measured: Arc<Measured>,
 ) {
-    let prepared = match cluster.prepare().await {
+    let mut preparing = pin!(cluster.prepare());
+    let prepared = tokio::select! {
+        prepared = &mut preparing => prepared,
+        () = inbox.commanded() => {
+            // What it makes is made whole, so that it can be removed whole.
+            if inbox.signal().is_some() {
+                notice::trouble("interrupted while the run is made; it is removed as soon as it is");
+            }
+            preparing.await
+        }
+    };
+    let prepared = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
             // Whoever built may have lost interest.
@@ -257,7 +272,8 @@ impl Cluster {
             let what = format!("make the topics of run {}", self.run);
             return Err(refused(what)(chain(error)));
         }
-        Ok((Some(self.lease()), Some(self.lease())))
+        let lease = self.lease();
+        Ok((Some(lease), Some(lease.min(RESULTS_LEASE))))
     }
 
     #[expect(
@@ -282,13 +298,22 @@ impl Cluster {
         }
     }
 
+    /// The queue of results is leased as its subscription leases: nobody chose that for their tasks.
+    fn results_queue(
+        &self,
+        connection: &Connection,
+        deadline: Option<Duration>,
+    ) -> Result<PubSubQueue, BuildError> {
+        let lease = deadline.unwrap_or(RESULTS_LEASE);
+        self.queue(connection, &self.names.results(), (lease, deadline))
+    }
+
     fn queue(
         &self,
         connection: &Connection,
         names: &QueueNames,
-        deadline: Option<Duration>,
+        (lease, deadline): (Duration, Option<Duration>),
     ) -> Result<PubSubQueue, BuildError> {
-        let lease = self.lease();
         let queue = PubSubQueue::new(connection, names, lease, deadline);
         queue.map_err(|error| BuildError::Setting {
             name: "lease".to_owned(),
@@ -305,8 +330,8 @@ impl Cluster {
         side: impl Fn(PubSubQueue) -> PubSubQueue,
     ) -> Result<Queues, BuildError> {
         let lease = self.lease();
-        let open = |names, deadline| -> Result<Arc<dyn Queue>, BuildError> {
-            let queue = self.queue(connection, &names, deadline)?;
+        let open = |names| -> Result<Arc<dyn Queue>, BuildError> {
+            let queue = self.queue(connection, &names, (lease, None))?;
             Ok(Arc::new(side(queue)))
         };
         let decorate = |name: &str, queue| match &self.decorator {
@@ -315,12 +340,12 @@ impl Cluster {
         };
         let wrap = |queue| payloads.wrap(queue, Seal::Keyed(self.key));
         let control = match self.names.control() {
-            Some(names) => open(names, None)?,
+            Some(names) => open(names)?,
             None => Arc::new(SilentQueue::new(lease)),
         };
-        let results = open(self.names.results(), results)?;
+        let results = Arc::new(side(self.results_queue(connection, results)?));
         Ok(Queues {
-            tasks: wrap(decorate("tasks", open(self.names.tasks(), None)?)),
+            tasks: wrap(decorate("tasks", open(self.names.tasks())?)),
             results: wrap(decorate("results", results)),
             control: decorate("control", control),
         })

@@ -37,6 +37,8 @@ pub struct Publisher<R> {
     queue: Arc<dyn Queue>,
     waiting: Vec<Letter<R>>,
     sending: Option<BoxFuture<'static, Sent<R>>>,
+    /// When the batch under way was made; a pause after a refusal included.
+    sent: Instant,
     failing: Option<(Instant, QueueError)>,
     outage: Outage,
 }
@@ -49,6 +51,7 @@ impl<R: Send + 'static> Publisher<R> {
             queue,
             waiting: Vec::new(),
             sending: None,
+            sent: Instant::now(),
             failing: None,
             outage: Outage::default(),
         }
@@ -58,6 +61,12 @@ impl<R: Send + 'static> Publisher<R> {
     #[must_use]
     pub const fn failing(&self) -> Option<&(Instant, QueueError)> {
         self.failing.as_ref()
+    }
+
+    /// Since when an answer is waited for; none where no message is under way.
+    #[must_use]
+    pub fn unanswered(&self) -> Option<Instant> {
+        self.sending.is_some().then_some(self.sent)
     }
 
     /// Why the queue, by this name, is given up, if it has refused a message for `timeout`. One message that is never taken
@@ -97,6 +106,7 @@ impl<R: Send + 'static> Publisher<R> {
         if self.sending.is_none() && !self.waiting.is_empty() {
             let batch = std::mem::take(&mut self.waiting);
             self.sending = Some(Box::pin(send(self.queue.clone(), batch)));
+            self.sent = Instant::now();
         }
         let Some(sending) = &mut self.sending else {
             return std::future::pending().await;

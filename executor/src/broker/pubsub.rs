@@ -25,7 +25,7 @@ pub use google_cloud_auth::credentials;
 
 pub use self::admin::{Admin, Collected, Fitness, Which};
 #[cfg(feature = "kubernetes")]
-pub(crate) use self::admin::{Labelled, Made, Making};
+pub(crate) use self::admin::{Labelled, Made, Making, RESULTS_LEASE};
 pub use self::connection::{Connection, ConnectionBuilder};
 pub use self::error::{AdminError, ConnectError};
 pub use self::labels::RunLabels;

@@ -252,7 +252,7 @@ impl Builder {
         self
     }
 
-    /// Whether this pool hears signals. Default: it does. The first Ctrl-C after it was built cancels what has not begun,
+    /// Whether this pool hears signals. Default: it does. The first Ctrl-C from `build()` on cancels what has not begun,
     /// and a notice says so; the second ends everything, and so does SIGTERM where workers are on a cluster: the run is
     /// removed, `main` goes on. A shutdown of the pool then returns
     /// [`Interrupted`](crate::ShutdownError::Interrupted), and a program with [`main`](macro@crate::main) exits with 130, or

@@ -136,7 +136,7 @@ impl Cohorts for ControlQueues {
             .await
             .map_err(super::chain)?;
         self.live().insert(cohort, size);
-        self.signs.hear();
+        self.signs.expect_workers();
         Ok(())
     }
 

@@ -115,6 +115,8 @@ impl Guard {
                     debug!(?vanished, "a call found something gone");
                     self.pace.ask(Instant::now());
                 }
+                // Their silence counts from now on, which is before the next look that nobody asked for.
+                () = self.signs.workers_expected(), if own => {}
                 () = sleep_until(due), if own => {}
             }
         }

@@ -43,8 +43,9 @@ impl Cluster {
         };
         let mut given = None;
         if let Some(ownership) = &ownership {
-            let tasks = side(self.queue(connection, &self.names.tasks(), ack_deadlines.0)?);
-            let results = side(self.queue(connection, &self.names.results(), ack_deadlines.1)?);
+            let lease = (self.lease(), ack_deadlines.0);
+            let tasks = side(self.queue(connection, &self.names.tasks(), lease)?);
+            let results = side(self.results_queue(connection, ack_deadlines.1)?);
             tokio::join!(look(&tasks), look(&results));
             if let Some(older) = ownership.older() {
                 let by = older.run().clone();

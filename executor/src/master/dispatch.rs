@@ -19,7 +19,6 @@ mod state;
 mod table;
 mod telling;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +47,7 @@ use crate::master::mailbox::{Closed, Inbox, Submission};
 use crate::report::outlet::Gauge;
 
 use self::after_lines::AfterLines;
-use self::notices::{QueueTrouble, Said};
+use self::notices::{QueueTrouble, Refusing, Said};
 pub(crate) use self::state::{Settings, State};
 
 /// The master's heartbeat.
@@ -392,14 +391,15 @@ impl RunningDispatch {
 
     /// When it must be said that a queue refuses.
     fn trouble_deadline(&self) -> Option<Instant> {
-        let since = [
-            self.tasks.failing().map(|(since, _)| *since),
-            self.refused_pulls.since(),
-            self.control.failing().map(|(since, _)| *since),
+        let pulls = self.refused_pulls.since().zip(self.pull_refusal.as_ref());
+        let refusing = [
+            Refusing::of_puts(&self.tasks),
+            pulls.map(Refusing::of_pulls),
+            Refusing::of_puts(&self.control),
         ];
-        let deadlines = self.troubles.iter().zip(since);
+        let deadlines = self.troubles.iter().zip(&refusing);
         deadlines
-            .filter_map(|(trouble, since)| trouble.deadline(since))
+            .filter_map(|(trouble, refusing)| trouble.deadline(refusing.as_ref()))
             .min()
     }
 
@@ -411,16 +411,12 @@ impl RunningDispatch {
         }
         let pulls = self.refused_pulls.since().zip(self.pull_refusal.as_ref());
         let refusing = [
-            self.tasks
-                .failing()
-                .map(|(since, error)| (*since, shown(error))),
-            pulls.map(|(since, error)| (since, shown(error))),
-            self.control
-                .failing()
-                .map(|(since, error)| (*since, shown(error))),
+            Refusing::of_puts(&self.tasks),
+            pulls.map(Refusing::of_pulls),
+            Refusing::of_puts(&self.control),
         ];
-        for (trouble, refusing) in self.troubles.iter_mut().zip(refusing) {
-            match trouble.look(now, refusing, self.broker_timeout) {
+        for (trouble, refusing) in self.troubles.iter_mut().zip(&refusing) {
+            match trouble.look(now, refusing.as_ref(), self.broker_timeout) {
                 Some(Said::Trouble(text)) => notice::trouble(text),
                 Some(Said::Relief(text)) => notice::relief(text),
                 None => {}
@@ -449,10 +445,6 @@ impl RunningDispatch {
             other => debug!(?other, "the fleet said something new"),
         }
     }
-}
-
-fn shown(error: &impl fmt::Display) -> &dyn fmt::Display {
-    error
 }
 
 /// What a signal does to the tasks that have not ended, and to what the run made on a cluster.

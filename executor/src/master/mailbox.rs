@@ -271,6 +271,12 @@ impl Inbox {
         self.sleep(WakesFor::Anything)
     }
 
+    /// The first signal that ended the executor.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn signal(&self) -> Option<i32> {
+        self.0.signal()
+    }
+
     /// Resolves when a command is there, behind submissions perhaps; for an executor that has work enough.
     pub(crate) fn commanded(&self) -> Changed<'_> {
         self.sleep(WakesFor::Commands)

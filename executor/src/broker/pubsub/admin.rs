@@ -19,7 +19,7 @@ pub use self::collect::{Collected, Which};
 #[cfg(feature = "kubernetes")]
 pub(crate) use self::collect::{Labelled, Made};
 #[cfg(feature = "kubernetes")]
-pub(crate) use self::create::Making;
+pub(crate) use self::create::{Making, RESULTS_LEASE};
 
 use super::connection::Connection;
 use super::error::{AdminError, Refusal};

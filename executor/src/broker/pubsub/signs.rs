@@ -20,6 +20,8 @@ pub struct Signs(Arc<Shared>);
 struct Shared {
     seen: Mutex<Seen>,
     news: Notify,
+    /// Workers were asked for.
+    expecting: Notify,
     /// What was made again last.
     renewed: watch::Sender<Vec<String>>,
 }
@@ -74,9 +76,22 @@ impl Signs {
         }
     }
 
-    /// A message was taken; or workers were asked for, who need time to start.
+    /// A message was taken.
     pub(crate) fn hear(&self) {
         self.seen().heard = Some(Instant::now());
+    }
+
+    /// Workers were asked for. They need time to start: until then they count as heard.
+    #[cfg(any(test, feature = "kubernetes"))]
+    pub(crate) fn expect_workers(&self) {
+        self.hear();
+        self.0.expecting.notify_one();
+    }
+
+    /// Waits until workers were asked for. May be dropped: nothing is lost by it.
+    #[cfg(any(test, feature = "kubernetes"))]
+    pub(crate) async fn workers_expected(&self) {
+        self.0.expecting.notified().await;
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

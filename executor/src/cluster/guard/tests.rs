@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -21,7 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Scripted {
     answers: Mutex<VecDeque<Repair>>,
     looks: Mutex<Vec<Instant>>,
-    workers: bool,
+    workers: AtomicBool,
 }
 
 #[async_trait]
@@ -31,7 +32,7 @@ impl Repairs for Scripted {
     }
 
     fn has_workers(&self) -> bool {
-        self.workers
+        self.workers.load(Ordering::Relaxed)
     }
 
     async fn repair(&self) -> Repair {
@@ -72,7 +73,7 @@ impl Rig {
         let queues = Arc::new(Scripted {
             answers: Mutex::new(answers.into_iter().collect()),
             looks: Mutex::default(),
-            workers,
+            workers: workers.into(),
         });
         let notices = Notices::default();
         let written = notices.clone();
@@ -211,5 +212,18 @@ async fn workers_that_fall_silent_make_it_look_and_no_workers_do_not() {
     rig.signs.hear();
     rig.go(14 * SECOND + SECOND / 2).await;
     assert_eq!(rig.looks(), [20, 21], "12 s after the last message");
+    rig.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_silence_of_workers_that_come_later_counts_from_then_on() {
+    let rig = Rig::new([], false);
+    rig.go(2 * SECOND).await;
+    rig.queues.workers.store(true, Ordering::Relaxed);
+    rig.signs.expect_workers();
+    rig.go(3 * SECOND).await;
+    rig.signs.hear();
+    rig.go(13 * SECOND).await;
+    assert_eq!(rig.looks(), [17], "12 s after the last message");
     rig.end().await;
 }

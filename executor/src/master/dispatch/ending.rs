@@ -8,6 +8,7 @@ use podpool_core::envelope::Printed;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::{RunId, WorkerId};
 use podpool_core::instant::after;
+use podpool_core::notice;
 use podpool_core::panics::panic_text;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error, warn};
@@ -51,6 +52,10 @@ impl RunningDispatch {
     pub(super) fn break_pool(&mut self, reason: &str) {
         // What failed before has its own reason.
         self.judge_all_failures(Instant::now());
+        // Where workers are elsewhere their removal takes its time, and a program may show the reason only after it.
+        if self.printed.is_some() && self.state.broken().is_none() {
+            notice::trouble(broken(reason, self.state.unfinished()));
+        }
         self.inbox.close(Closed::Broken(reason.into()));
         self.state.break_pool(reason);
     }
@@ -182,6 +187,15 @@ impl RunningDispatch {
         self.drain();
         self.answer_shutdowns(&outcome);
         while self.acks.next().await.is_some() {}
+    }
+}
+
+/// What a person is told when the pool breaks.
+fn broken(reason: &str, unfinished: usize) -> String {
+    match unfinished {
+        0 => format!("the pool is broken: {reason}"),
+        1 => format!("the pool is broken, and 1 task ends with it: {reason}"),
+        tasks => format!("the pool is broken, and {tasks} tasks end with it: {reason}"),
     }
 }
 

@@ -3,15 +3,19 @@
 //! A thousand attempts may fail in a second, and a queue refuses each of many calls. One line is said at once; what
 //! follows soon after is counted.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use podpool_core::instant::after;
+use podpool_core::queue::publisher::Publisher;
 use tokio::time::Instant;
 
 /// Attempts that fail so soon after one that was told are told together.
 const TOGETHER: Duration = Duration::from_secs(5);
 /// How long a queue must refuse until it is told: a short outage is repeated by itself, and seen by nobody.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an answer must be missing until it is told: large messages take their time.
+const SILENCE: Duration = Duration::from_secs(10);
 /// Most characters of a task's own message in a line.
 const MESSAGE: usize = 200;
 
@@ -20,7 +24,7 @@ const MESSAGE: usize = 200;
 pub(super) struct Retries {
     /// Until then those that fail are held.
     until: Option<Instant>,
-    /// How many are held, and the line of the first.
+    /// How many are held, and what is said of the first.
     held: u64,
     first: String,
     /// Lines to be said.
@@ -28,16 +32,22 @@ pub(super) struct Retries {
 }
 
 impl Retries {
-    /// An attempt failed; `line` says which and why.
-    pub(super) fn failed(&mut self, now: Instant, line: impl FnOnce() -> String) {
+    /// An attempt failed; `what` says which and why, and `next` when its task is tried again. What is told later has its
+    /// next attempt behind it, which may have failed for good.
+    pub(super) fn failed(
+        &mut self,
+        now: Instant,
+        what: impl FnOnce() -> String,
+        next: impl FnOnce() -> String,
+    ) {
         self.on_tick(now);
         if self.until.is_none() {
-            self.lines.push(line());
+            self.lines.push(what() + &next());
             self.until = Some(after(now, TOGETHER));
             return;
         }
         if self.held == 0 {
-            self.first = line();
+            self.first = what();
         }
         self.held += 1;
     }
@@ -57,7 +67,7 @@ impl Retries {
             0 => {}
             1 => self.lines.push(first),
             more => self.lines.push(format!(
-                "{} more attempts failed in {TOGETHER:?} and are made again; {first}",
+                "{first}; {} more attempts failed in the {TOGETHER:?} before this line, and their tasks were tried again",
                 more - 1
             )),
         }
@@ -75,6 +85,46 @@ pub(super) fn brief(message: &str) -> String {
     match line.char_indices().nth(MESSAGE) {
         Some((at, _)) => format!("{}…", &line[..at]),
         None => line.to_owned(),
+    }
+}
+
+/// A queue that refuses, or does not answer.
+pub(super) struct Refusing<'a> {
+    since: Instant,
+    reason: &'a dyn Display,
+    /// How long that is not told.
+    patience: Duration,
+}
+
+impl<'a> Refusing<'a> {
+    /// What is put to a queue, if it is refused or not answered.
+    pub(super) fn of_puts<R: Send + 'static>(publisher: &'a Publisher<R>) -> Option<Self> {
+        match publisher.failing() {
+            Some((since, error)) => Some(Self {
+                since: *since,
+                reason: error,
+                patience: PATIENCE,
+            }),
+            None => publisher.unanswered().map(|since| Self {
+                since,
+                reason: &"it has not answered so far",
+                patience: SILENCE,
+            }),
+        }
+    }
+
+    /// Pulls that were refused since then, the last of them for this reason.
+    pub(super) fn of_pulls((since, reason): (Instant, &'a String)) -> Self {
+        Self {
+            since,
+            reason,
+            patience: PATIENCE,
+        }
+    }
+
+    /// When it is told.
+    fn told_at(&self) -> Instant {
+        after(self.since, self.patience)
     }
 }
 
@@ -103,16 +153,19 @@ impl QueueTrouble {
         }
     }
 
-    /// Looks at a queue that has been refusing since then, for this reason, and breaks the pool after `timeout`.
+    /// Looks at a queue, which breaks the pool when it has been refusing for `timeout`.
     pub(super) fn look(
         &mut self,
         now: Instant,
-        refusing: Option<(Instant, &dyn std::fmt::Display)>,
+        refusing: Option<&Refusing<'_>>,
         timeout: Duration,
     ) -> Option<Said> {
+        // What was just sent may be answered soon: it is no news.
+        let refusing = refusing.filter(|refusing| refusing.told_at() <= now);
         match (refusing, self.told) {
-            (Some((since, reason)), None) if now >= after(since, PATIENCE) => {
-                self.told = Some(since);
+            (Some(Refusing { since, reason, .. }), None) => {
+                self.told = Some(*since);
+                let since = *since;
                 let lasted = now.saturating_duration_since(since);
                 let end = match timeout {
                     Duration::MAX => String::new(),
@@ -141,10 +194,10 @@ impl QueueTrouble {
         }
     }
 
-    /// When a queue that has been refusing since then must be looked at.
-    pub(super) fn deadline(&self, refusing: Option<Instant>) -> Option<Instant> {
-        let since = refusing.filter(|_| self.told.is_none())?;
-        Some(after(since, PATIENCE))
+    /// When a queue must be looked at.
+    pub(super) fn deadline(&self, refusing: Option<&Refusing<'_>>) -> Option<Instant> {
+        let refusing = refusing.filter(|_| self.told.is_none())?;
+        Some(refusing.told_at())
     }
 }
 
@@ -154,6 +207,13 @@ fn seconds(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use futures_util::FutureExt;
+    use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -162,11 +222,12 @@ mod tests {
     fn the_first_failure_is_told_at_once_and_those_after_it_together() {
         let start = Instant::now();
         let mut retries = Retries::default();
-        retries.failed(start, || "a".to_owned());
-        assert_eq!(retries.take(), ["a"]);
+        let soon = || "; again soon".to_owned();
+        retries.failed(start, || "a".to_owned(), soon);
+        assert_eq!(retries.take(), ["a; again soon"]);
         assert_eq!(retries.deadline(), None, "nothing is held");
         for (n, line) in ["b", "c", "d"].into_iter().enumerate() {
-            retries.failed(start + SECOND * n as u32, || line.to_owned());
+            retries.failed(start + SECOND * n as u32, || line.to_owned(), soon);
         }
         assert_eq!(retries.take(), [""; 0]);
         let until = retries.deadline().unwrap();
@@ -174,33 +235,91 @@ mod tests {
         retries.on_tick(until);
         assert_eq!(
             retries.take(),
-            ["2 more attempts failed in 5s and are made again; b"]
+            [
+                "b; 2 more attempts failed in the 5s before this line, and their tasks were tried again"
+            ]
         );
-        retries.failed(until + SECOND, || "e".to_owned());
+        retries.failed(until + SECOND, || "e".to_owned(), soon);
         retries.on_tick(until + TOGETHER);
         assert_eq!(retries.take(), ["e"]);
         retries.on_tick(until + 2 * TOGETHER);
-        retries.failed(until + 3 * TOGETHER, || "f".to_owned());
-        assert_eq!(retries.take(), ["f"], "at once after a pause");
+        retries.failed(until + 3 * TOGETHER, || "f".to_owned(), soon);
+        assert_eq!(retries.take(), ["f; again soon"], "at once after a pause");
     }
 
     #[test]
     fn a_queue_is_told_after_some_seconds_of_refusals_and_when_it_answers() {
         let start = Instant::now();
         let mut queue = QueueTrouble::new("the tasks' queue", "takes nothing");
-        let refusing = || Some((start, &"connection refused" as &dyn std::fmt::Display));
+        let reason = "connection refused".to_owned();
+        let refusing = Refusing::of_pulls((start, &reason));
+        let refusing = Some(&refusing);
         let timeout = 600 * SECOND;
-        assert_eq!(queue.deadline(Some(start)), Some(start + PATIENCE));
-        assert_eq!(queue.look(start + SECOND, refusing(), timeout), None);
-        let told = queue.look(start + 6 * SECOND, refusing(), timeout).unwrap();
+        assert_eq!(queue.deadline(refusing), Some(start + PATIENCE));
+        assert_eq!(queue.look(start + SECOND, refusing, timeout), None);
+        let told = queue.look(start + 6 * SECOND, refusing, timeout).unwrap();
         let expected = "the tasks' queue takes nothing for 6 s: connection refused; it is tried again, and given up in 594 s";
         assert_eq!(told, Said::Trouble(expected.to_owned()));
-        assert_eq!(queue.deadline(Some(start)), None);
-        assert_eq!(queue.look(start + 30 * SECOND, refusing(), timeout), None);
+        assert_eq!(queue.deadline(refusing), None);
+        assert_eq!(queue.look(start + 30 * SECOND, refusing, timeout), None);
         let expected = "the tasks' queue answers again after 42 s";
         let ended = queue.look(start + 42 * SECOND, None, timeout).unwrap();
         assert_eq!(ended, Said::Relief(expected.to_owned()));
         assert_eq!(queue.look(start + 43 * SECOND, None, timeout), None);
+    }
+
+    /// Takes what is put, and never answers.
+    #[derive(Debug)]
+    struct Mute;
+
+    #[async_trait]
+    impl Queue for Mute {
+        async fn put(&self, _: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+            std::future::pending().await
+        }
+
+        async fn take(&self, _: usize, _: Duration) -> Result<Vec<Delivery>, QueueError> {
+            std::future::pending().await
+        }
+
+        async fn extend(&self, _: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+            std::future::pending().await
+        }
+
+        async fn ack(&self, _: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+            std::future::pending().await
+        }
+
+        async fn release(&self, _: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+            std::future::pending().await
+        }
+
+        fn limits(&self) -> QueueLimits {
+            QueueLimits::new(1 << 20, SECOND)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_that_does_not_answer_is_told_before_its_calls_fail() {
+        let mut publisher = Publisher::<()>::new(Arc::new(Mute));
+        let mut queue = QueueTrouble::new("the control queue", "takes nothing");
+        let timeout = 600 * SECOND;
+        assert!(Refusing::of_puts(&publisher).is_none(), "nothing is put");
+        publisher.push(Bytes::new(), None);
+        assert!(publisher.next().now_or_never().is_none());
+        let sent = Instant::now();
+        let waits = Refusing::of_puts(&publisher);
+        assert_eq!(queue.deadline(waits.as_ref()), Some(sent + SILENCE));
+        assert_eq!(queue.look(sent + 9 * SECOND, waits.as_ref(), timeout), None);
+        let told = queue.look(sent + 10 * SECOND, waits.as_ref(), timeout);
+        let expected = "the control queue takes nothing for 10 s: it has not answered so far; it is tried again, and given up in 590 s";
+        assert_eq!(told, Some(Said::Trouble(expected.to_owned())));
+        // It answered meanwhile, and the next message is under way.
+        let reason = String::new();
+        let next = Refusing::of_pulls((sent + 12 * SECOND, &reason));
+        let told = queue.look(sent + 13 * SECOND, Some(&next), timeout);
+        let expected = "the control queue answers again after 13 s";
+        assert_eq!(told, Some(Said::Relief(expected.to_owned())));
     }
 
     #[test]

@@ -22,6 +22,10 @@ const KEPT: Duration = Duration::from_secs(31 * 24 * 3_600);
 const KEPT_SHORTER: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// How long control messages are kept: only the newest counts, and it is sent every ten seconds.
 const CONTROL_KEPT: Duration = Duration::from_secs(600);
+/// How long results are leased: the shortest that Pub/Sub has
+/// (<https://cloud.google.com/pubsub/docs/lease-management>). A master acknowledges within moments, and a result that
+/// comes again changes nothing. What is on its way to a master whose connection breaks is leased to nobody for so long.
+pub(crate) const RESULTS_LEASE: Duration = Duration::from_secs(10);
 /// The topic of a subscription whose topic was deleted.
 const NO_TOPIC: &str = "_deleted-topic_";
 
@@ -30,6 +34,8 @@ struct Plan {
     path: String,
     topic: String,
     kept: Duration,
+    /// Its ack deadline.
+    lease: Duration,
 }
 
 /// What was at a name before it was made.
@@ -79,8 +85,8 @@ impl Making {
 }
 
 impl Admin {
-    /// Makes the topics of a run, and the subscriptions of its tasks and results with `lease` as their ack deadline.
-    /// What the same run made before is fine; a subscription that lost its topic is made again. Names of an
+    /// Makes the topics of a run, and the subscriptions of its tasks, with `lease` as ack deadline, and of its results,
+    /// with 10 s at most. What the same run made before is fine; a subscription that lost its topic is made again. Names of an
     /// administrator are not made.
     ///
     /// # Errors
@@ -117,12 +123,15 @@ impl Admin {
         });
         let mut making = Making::of(in_order(made)).await;
         if making.failed.is_none() {
-            let plans = names.pairs().map(|pair| Plan {
+            let [tasks, results] = names.pairs();
+            let leases = [(tasks, lease), (results, lease.min(RESULTS_LEASE))];
+            let plans = leases.map(|(pair, lease)| Plan {
                 path: subscription_path(&self.project, &pair.subscription),
                 topic: topic_path(&self.project, &pair.topic),
                 kept: KEPT,
+                lease,
             });
-            let rest = self.create_subscriptions(plans.into(), labels, lease, true);
+            let rest = self.create_subscriptions(plans.into(), labels, true);
             making.add(rest.await);
         }
         making
@@ -215,8 +224,9 @@ impl Admin {
             path: subscription_path(&self.project, &control.subscription(cohort, index)),
             topic: topic_path(&self.project, &control.topic),
             kept: CONTROL_KEPT,
+            lease,
         });
-        self.create_subscriptions(plans.collect(), labels, lease, names.are_own())
+        self.create_subscriptions(plans.collect(), labels, names.are_own())
             .await
     }
 
@@ -240,12 +250,11 @@ impl Admin {
         &self,
         plans: Vec<Plan>,
         labels: &RunLabels,
-        lease: Duration,
         own: bool,
     ) -> Making {
         let made = plans
             .into_iter()
-            .map(|plan| self.create_subscription(plan, labels, lease, own).boxed());
+            .map(|plan| self.create_subscription(plan, labels, own).boxed());
         Making::of(in_order(made)).await
     }
 
@@ -253,10 +262,9 @@ impl Admin {
         &self,
         plan: Plan,
         labels: &RunLabels,
-        lease: Duration,
         own: bool,
     ) -> Result<Was, AdminError> {
-        let Some(refusal) = self.try_subscription(&plan, labels, lease).await else {
+        let Some(refusal) = self.try_subscription(&plan, labels).await else {
             return Ok(Was::Missing(plan.path));
         };
         if refusal.code != Code::AlreadyExists {
@@ -277,19 +285,14 @@ impl Admin {
         }
         // Ours, and its topic was deleted under it: it would never deliver anything.
         self.delete_subscription(&plan.path).await?;
-        match self.try_subscription(&plan, labels, lease).await {
+        match self.try_subscription(&plan, labels).await {
             None => Ok(Was::Missing(plan.path)),
             Some(refusal) => Err(refusal.into_admin_error("create", spoken(&plan.path))),
         }
     }
 
-    async fn try_subscription(
-        &self,
-        plan: &Plan,
-        labels: &RunLabels,
-        lease: Duration,
-    ) -> Option<Refusal> {
-        let refusal = self.ask(plan, labels, lease, plan.kept).await?;
+    async fn try_subscription(&self, plan: &Plan, labels: &RunLabels) -> Option<Refusal> {
+        let refusal = self.ask(plan, labels, plan.kept).await?;
         let too_long = refusal.code == Code::InvalidArgument
             && refusal.message.contains("retention")
             && plan.kept > KEPT_SHORTER;
@@ -297,23 +300,17 @@ impl Admin {
             return Some(refusal);
         }
         debug!(subscription = %plan.path, "messages are kept for 7 days: the service refuses 31");
-        self.ask(plan, labels, lease, KEPT_SHORTER).await
+        self.ask(plan, labels, KEPT_SHORTER).await
     }
 
-    async fn ask(
-        &self,
-        plan: &Plan,
-        labels: &RunLabels,
-        lease: Duration,
-        kept: Duration,
-    ) -> Option<Refusal> {
+    async fn ask(&self, plan: &Plan, labels: &RunLabels, kept: Duration) -> Option<Refusal> {
         let mut expiration = ExpirationPolicy::new();
         expiration.ttl = KEPT.try_into().ok();
         let mut wanted = Subscription::new()
             .set_name(&plan.path)
             .set_topic(&plan.topic)
             .set_labels(labels.pairs())
-            .set_ack_deadline_seconds(i32::try_from(lease.as_secs()).unwrap_or(i32::MAX))
+            .set_ack_deadline_seconds(i32::try_from(plan.lease.as_secs()).unwrap_or(i32::MAX))
             .set_expiration_policy(expiration);
         wanted.message_retention_duration = kept.try_into().ok();
         let create = self.subscriptions.create_subscription();

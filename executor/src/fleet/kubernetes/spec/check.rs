@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use super::units::MOST_MILLICORES;
 use super::{MAX_DEADLINE, SecretFile, SpecError, WorkerSpec};
+
+/// More memory than any node has, in bytes.
+const MOST_MEMORY: u64 = 1 << 50;
 
 /// Variables that the fleet itself gives to workers.
 const RESERVED: &str = "PODPOOL_";
@@ -76,6 +80,14 @@ impl WorkerSpec {
     fn check_sizes(&self) -> Result<(), SpecError> {
         if self.cpu == Some(0) {
             return Err(SpecError::new("cpu", 0, "use 1m or more"));
+        }
+        if let Some(cpu) = self.cpu.filter(|cpu| *cpu >= MOST_MILLICORES) {
+            let reason = "no node has a thousand cores; the unit is a thousandth of a core";
+            return Err(SpecError::new("cpu", cpu, reason));
+        }
+        if let Some(memory) = self.memory.filter(|memory| *memory > MOST_MEMORY) {
+            let reason = "no node has more than 1 PiB; the unit is a byte";
+            return Err(SpecError::new("memory", memory, reason));
         }
         if self.memory.is_some_and(|bytes| bytes < 16 << 20) {
             let value = self.memory.unwrap_or_default();

@@ -141,14 +141,16 @@ fn labels_are_checked_key_and_value() {
 #[test]
 fn names_sizes_and_times_are_checked_by_name() {
     type Change = fn(&mut WorkerSpec);
-    let cases: [(&str, Change); 9] = [
+    let cases: [(&str, Change); 11] = [
         ("namespace", |s| s.namespace = Some("Team".to_owned())),
         ("service account", |s| {
             s.service_account = Some("a b".to_owned());
         }),
         ("pull secret", |s| s.pull_secrets = vec!["-x".to_owned()]),
         ("cpu", |s| s.cpu = Some(0)),
+        ("cpu", |s| s.cpu = Some(u64::MAX)),
         ("memory", |s| s.memory = Some(4)),
+        ("memory", |s| s.memory = Some(u64::MAX)),
         ("slots_per_worker", |s| s.slots_per_worker = Some(0)),
         ("worker_grace", |s| s.grace = Some(Duration::from_secs(1))),
         ("run_deadline", |s| {

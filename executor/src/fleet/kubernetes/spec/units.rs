@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// More than any node has: who asks for so much meant thousandths.
-const MOST_MILLICORES: u64 = 1_000_000;
+pub(super) const MOST_MILLICORES: u64 = 1_000_000;
 
 /// Reads cores as thousandths: `2`, `1.5`, `500m`. A thousand cores and more are refused.
 ///

@@ -27,14 +27,18 @@ pub(crate) struct Failed {
     pub(crate) failure: Failure,
 }
 
-/// Says that an attempt failed, of which task and why, and when the next is made.
-fn again(subject: &Subject, attempt: Attempt, failure: &Failure, after: Duration) -> String {
+/// Which attempt failed, and why.
+fn failed_attempt(subject: &Subject, attempt: Attempt, failure: &Failure) -> String {
     let (phrase, message) = (failure.cause.phrase(), brief(&failure.message));
-    let next = match after {
-        Duration::ZERO => "at once".to_owned(),
-        after => format!("in {after:.1?}"),
-    };
-    format!("{subject}: attempt {attempt} {phrase}: {message}; it is tried again {next}")
+    format!("{subject}: attempt {attempt} {phrase}: {message}")
+}
+
+/// When its task is tried again.
+fn again(after: Duration) -> String {
+    match after {
+        Duration::ZERO => "; it is tried again at once".to_owned(),
+        after => format!("; it is tried again in {after:.1?}"),
+    }
 }
 
 impl State {
@@ -76,8 +80,8 @@ impl State {
             Decision::Retry { after, alone } => {
                 debug!(task = %id, %attempt, %failure, ?after, "a task is tried again");
                 let subject = entry.subject();
-                self.retries
-                    .failed(now, || again(&subject, attempt, failure, after));
+                let what = || failed_attempt(&subject, attempt, failure);
+                self.retries.failed(now, what, || again(after));
                 entry.alone = alone;
                 self.retry(now, id, after);
             }
