@@ -36,6 +36,8 @@ struct Mute {
     since: Instant,
     /// When its time was over, and its log was asked for.
     asked: Option<Instant>,
+    /// Its log was answered.
+    quoted: bool,
 }
 
 impl Greetings {
@@ -81,6 +83,12 @@ impl Greetings {
         self.failed.is_none() || self.heard.contains(name) || self.mute.get(name).is_some_and(of)
     }
 
+    /// Whether the log of a pod that did not greet is being read. Its start has failed then, and the reason follows.
+    pub(super) fn are_read(&self) -> bool {
+        let mut mute = self.mute.values();
+        mute.any(|mute| mute.asked.is_some() && !mute.quoted)
+    }
+
     /// When the time of the last of those that have not greeted is over.
     pub(super) fn last_due(&self, start: Duration) -> Option<Instant> {
         let all = self.mute.values().map(|mute| after(mute.since, start));
@@ -109,6 +117,7 @@ impl State {
                 mute.or_insert(Mute {
                     since: now,
                     asked: None,
+                    quoted: false,
                 });
             }
             _ => drop(self.greetings.mute.remove(name)),
@@ -140,8 +149,12 @@ impl State {
 
     /// The end of a pod's log, or why it cannot be read.
     pub fn on_quoted(&mut self, now: Instant, name: &Arc<str>, log: Result<String, String>) {
-        let mute = self.greetings.mute.get(name);
-        if let Some(over) = mute.and_then(|mute| mute.asked) {
+        let mute = self.greetings.mute.get_mut(name);
+        let asked = mute.and_then(|mute| {
+            mute.quoted = true;
+            mute.asked
+        });
+        if let Some(over) = asked {
             let said = match log {
                 Ok(lines) if lines.is_empty() => "it has printed nothing".to_owned(),
                 Ok(lines) => format!("its last lines are: {lines}"),

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::notices::{View, Why, kind};
 use super::pods::{Phase, PodState, Trouble};
-use super::{Cohort, Effect, Limits, State, patience};
+use super::{Barren, Cohort, Effect, Limits, State, patience};
 
 /// So many workers in a row that end before they have worked are no accident.
 const DEATHS: u32 = 3;
@@ -111,7 +111,9 @@ impl State {
 
     /// When the fleet ends if nothing changes; none while somebody works, or a part is held.
     fn gives_up(&self) -> Option<Instant> {
-        if self.opening {
+        // The next workers may end early too, and decide sooner.
+        let early = self.barren.as_ref().is_some_and(|barren| barren.deaths > 0);
+        if self.opening || (early && !self.anyone_greeted()) {
             return None;
         }
         if self.alive() {
@@ -129,7 +131,8 @@ impl State {
     /// Tells what there is to tell of it.
     pub(super) fn say(&mut self, now: Instant) {
         let (wanted, ready) = (self.wanted(), self.ready());
-        let news = if self.notices.is_due(now, wanted, ready) {
+        let due = !self.greetings.are_read() && self.notices.is_due(now, wanted, ready);
+        let news = if due {
             let view = self.view(wanted, ready);
             self.notices.tell(now, &view)
         } else {
@@ -152,6 +155,7 @@ impl State {
     /// How the fleet stands, for people.
     pub(super) fn view(&self, wanted: u32, ready: u32) -> View {
         let mut whys = Whys::default();
+        let barren = self.barren.as_ref().filter(|_| !self.anyone_greeted());
         for (name, pod) in &self.pods {
             match &pod.phase {
                 Phase::Starting(trouble) => whys.pod(pod, trouble),
@@ -162,30 +166,43 @@ impl State {
             }
         }
         for cohort in self.cohorts.values() {
-            match (cohort.unseen(), &cohort.trouble) {
-                (0, _) => {}
-                (unseen, Some(trouble)) => whys.wrong(unseen, &trouble.reason),
-                (unseen, None) if cohort.listed => whys.slow(unseen, WITHOUT_POD),
-                (unseen, None) => whys.slow(unseen, BEING_MADE),
+            match (cohort.unseen(), &cohort.trouble, barren) {
+                (0, _, _) => {}
+                (unseen, Some(trouble), _) => whys.wrong(unseen, &trouble.reason),
+                // What became of those before says more than that others follow.
+                (unseen, None, Some(barren)) => whys.wrong(unseen, &barren.told()),
+                (unseen, None, None) if cohort.listed => whys.slow(unseen, WITHOUT_POD),
+                (unseen, None, None) => whys.slow(unseen, BEING_MADE),
             }
         }
         let missing = wanted.saturating_sub(self.supply());
         let refused = self.refused.as_ref().map(|(_, _, reason)| &**reason);
         let failed = self.greetings.failure().map(|(_, reason)| reason);
         let reason = self.withheld.as_deref().or(failed).or(refused);
-        match (missing, reason, &self.barren) {
+        match (missing, reason, barren) {
             (0, _, _) => {}
             (missing, Some(reason), _) => whys.wrong(missing, reason),
-            (missing, None, Some(barren)) if !self.anyone_greeted() => {
-                whys.wrong(missing, &barren.reason);
-            }
-            (missing, None, _) => whys.slow(missing, TO_BE_STARTED),
+            (missing, None, Some(barren)) => whys.wrong(missing, &barren.told()),
+            (missing, None, None) => whys.slow(missing, TO_BE_STARTED),
         }
         View {
             wanted,
             ready,
             whys: whys.0.into_values().collect(),
             gives_up: self.gives_up(),
+        }
+    }
+}
+
+impl Barren {
+    /// How the last one ended, and how many more such ends break the pool.
+    fn told(&self) -> String {
+        match self.deaths {
+            0 => self.reason.clone(),
+            deaths => format!(
+                "{}; {deaths} ended so in a row, and {DEATHS} such ends break the pool",
+                self.reason
+            ),
         }
     }
 }

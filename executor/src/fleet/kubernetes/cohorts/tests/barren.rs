@@ -95,3 +95,19 @@ fn an_early_death_an_hour_ago_does_not_break_the_fleet_when_its_worker_is_lost()
         assert_eq!(world.opens().last(), Some(&(2, 2)));
     }
 }
+
+#[test]
+fn after_an_early_end_the_line_counts_and_promises_no_time() {
+    let mut world = World::new(1);
+    world.needed(1);
+    world.wait(SECOND);
+    world.state.on_opened(world.now);
+    world.seen("c0-0", 0, 0, Verdict::Running);
+    world.pod(0, 0, left());
+    world.wait(20 * SECOND);
+    world.state.on_opened(world.now);
+    world.wait(20 * SECOND);
+    assert_eq!(world.told_of("1 ended so in a row, and 3 such"), 1);
+    assert_eq!(world.told_of("giving up in"), 0);
+    assert_eq!(world.told_of("has not answered so far"), 0);
+}

@@ -54,6 +54,7 @@ fn a_pod_that_runs_and_does_not_greet_has_failed_to_start_and_its_last_lines_are
     world.wait(2 * SECOND);
     assert_eq!(world.quotes(), ["c0-0"]);
     assert_eq!(world.broken(), None, "its lines come first");
+    assert_eq!(world.told_of("not made yet"), 0, "it is not replaced");
     world.quoted("c0-0", Ok("cannot resolve host | giving up"));
     let (at, reason) = world.broken().unwrap();
     assert_eq!(at, 61_000);
