@@ -181,9 +181,13 @@ impl Cell {
         }
     }
 
-    /// Remembers an attempt that gave no result, for `attempts()`. An error carries its own.
+    /// Remembers an attempt that gave no result, for `attempts()`. An error carries its own. The attempt has ended: whoever
+    /// sees it there sees no attempt that runs.
     pub(crate) fn remember(&self, report: AttemptReport) {
         let mut state = lock(&self.state);
+        if let Stage::Waiting { attempt, .. } = &mut state.stage {
+            *attempt = 0;
+        }
         AttemptReport::keep(&mut state.rare.get_or_insert_default().history, report);
     }
 

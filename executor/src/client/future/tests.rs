@@ -254,8 +254,10 @@ fn attempts_are_told_of_successes_and_failures() {
     let mut fake = Fake::new();
     let future = fake.submit(0);
     assert!(future.attempts().is_empty());
+    future.cell().set_running(Attempt(1));
     future.cell().remember(report("once"));
     assert_eq!(future.attempts().len(), 1);
+    assert_eq!(future.state(), TaskState::Pending, "it has ended");
     fake.finish(0);
     assert_eq!(future.attempts()[0].message, "once");
     let failed = fake.submit(1);
