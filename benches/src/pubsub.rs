@@ -27,7 +27,7 @@ const MESSAGE: usize = 200;
 /// Tasks that run before the clock does: they open the gate and the connections.
 const WARM_UP: u64 = 50;
 /// Messages that a worker of podpool takes at a time, where they are short work.
-const BATCH: usize = 256;
+const AT_ONCE: usize = 256;
 /// Results that its master takes at a time.
 const RESULTS: usize = 64;
 /// How long one pull waits.
@@ -57,7 +57,7 @@ const CASES: [Case; 4] = [
     },
     Case {
         name: "pubsub-bare-batched",
-        run: |n| on_a_runtime(bare(n, BATCH)),
+        run: |n| on_a_runtime(bare(n, AT_ONCE)),
     },
 ];
 
@@ -192,12 +192,12 @@ async fn submit_all(
     Ok(())
 }
 
-/// Messages per second of a loop without a pool: a task goes out, hands take `batch` of them at a time and send results,
+/// Messages per second of a loop without a pool: a task goes out, hands take `at_once` of them at a time and send results,
 /// the master takes the results. No `Started` goes with them, as podpool leaves it out for short tasks.
-async fn bare(n: u64, batch: usize) -> anyhow::Result<f64> {
+async fn bare(n: u64, at_once: usize) -> anyhow::Result<f64> {
     let topics = Topics::make(1).await?;
     let (tasks, results) = (topics.queue("tasks")?, topics.queue("results")?);
-    let hands = tokio::spawn(serve(tasks.clone(), results.clone(), WARM_UP + n, batch));
+    let hands = tokio::spawn(serve(tasks.clone(), results.clone(), WARM_UP + n, at_once));
     move_all(&tasks, &results, WARM_UP).await?;
     let start = Instant::now();
     move_all(&tasks, &results, n).await?;
@@ -228,11 +228,11 @@ async fn serve(
     tasks: Arc<PubSubQueue>,
     results: Arc<PubSubQueue>,
     n: u64,
-    batch: usize,
+    at_once: usize,
 ) -> anyhow::Result<()> {
     let mut left = n;
     while left > 0 {
-        let taken = tasks.take(batch, WAIT).await?;
+        let taken = tasks.take(at_once, WAIT).await?;
         left = left.saturating_sub(taken.len() as u64);
         let answers = taken.iter().map(|task| task.body.clone()).collect();
         stored(results.put(answers).await)?;

@@ -50,7 +50,7 @@ pub struct Parcel {
     pub epoch: u64,
     /// Its number among the batches of this epoch. A redelivery keeps it, and so does what is put back of it; what is
     /// published again has a new one. A worker does not run again what it has the stored result of, under one number.
-    pub batch: u64,
+    pub number: u64,
     /// Whether it must run alone, in a fresh slot: its task is a suspect.
     pub alone: bool,
     /// The tasks that the entries name by index.

@@ -37,7 +37,7 @@ pub fn begin(call: impl Future<Output = ()> + Send + 'static) -> Option<BoxFutur
 #[async_trait]
 pub trait Queue: fmt::Debug + Send + Sync + 'static {
     /// Stores messages. One answer for each message, in order; `Ok` means that it is safely stored.
-    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>>;
+    async fn put(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>>;
 
     /// Takes up to `max` messages, and waits up to `wait` for the first. An empty answer says only that none
     /// came in time, never that the queue is drained.
@@ -58,8 +58,8 @@ pub trait Queue: fmt::Debug + Send + Sync + 'static {
 
 #[async_trait]
 impl<Q: Queue + ?Sized> Queue for Arc<Q> {
-    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
-        self.as_ref().put(batch).await
+    async fn put(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        self.as_ref().put(messages).await
     }
 
     async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {

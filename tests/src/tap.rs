@@ -61,16 +61,16 @@ impl fmt::Debug for Tap {
 
 #[async_trait]
 impl Queue for Tap {
-    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
-        let batch = match &self.change {
-            None => batch,
-            Some(change) => batch.into_iter().map(change).collect(),
+    async fn put(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        let messages = match &self.change {
+            None => messages,
+            Some(change) => messages.into_iter().map(change).collect(),
         };
         let Some(lose) = &self.lose else {
-            return self.queue.put(batch).await;
+            return self.queue.put(messages).await;
         };
-        let lost: Vec<_> = batch.iter().map(lose).collect();
-        let kept = batch.into_iter().zip(&lost);
+        let lost: Vec<_> = messages.iter().map(lose).collect();
+        let kept = messages.into_iter().zip(&lost);
         let kept = kept.filter_map(|(message, lost)| (!lost).then_some(message));
         let mut answers = self.queue.put(kept.collect()).await.into_iter();
         let answer = |lost| {

@@ -83,12 +83,12 @@ impl fmt::Debug for Faulty {
 
 #[async_trait]
 impl Queue for Faulty {
-    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
-        let count = batch.len();
+    async fn put(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        let count = messages.len();
         tokio::select! {
             biased;
             error = self.1.fault(Call::Put) => vec![Err(error); count],
-            stored = self.0.put(batch) => stored,
+            stored = self.0.put(messages) => stored,
         }
     }
 

@@ -194,13 +194,13 @@ impl fmt::Debug for Thief {
 
 #[async_trait]
 impl Queue for Thief {
-    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
-        if batch.iter().any(|message| Reference::is(message)) {
+    async fn put(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        if messages.iter().any(|message| Reference::is(message)) {
             for file in files(&self.directory) {
                 fs::remove_file(file).expect("a file to steal");
             }
         }
-        self.inner.put(batch).await
+        self.inner.put(messages).await
     }
 
     async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {

@@ -297,7 +297,7 @@ async fn forged_messages_before_the_first_task_starve_no_worker_without_control(
     let parcel = Parcel {
         run: given.run.clone(),
         epoch: 1,
-        batch: 0,
+        number: 0,
         alone: false,
         kinds: Vec::new(),
         count: 0,

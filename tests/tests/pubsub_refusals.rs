@@ -185,9 +185,9 @@ async fn one_bad_message_does_not_condemn_its_batch() {
         }
     })
     .await;
-    let mut batch = vec![Bytes::from_static(b"good"); 20];
-    batch[13] = Bytes::from_static(b"bad");
-    for (at, answer) in server.queue().put(batch).await.into_iter().enumerate() {
+    let mut messages = vec![Bytes::from_static(b"good"); 20];
+    messages[13] = Bytes::from_static(b"bad");
+    for (at, answer) in server.queue().put(messages).await.into_iter().enumerate() {
         match answer {
             Ok(()) => assert_ne!(at, 13),
             Err(QueueError::TooLarge { size: 3, queue, .. }) => {

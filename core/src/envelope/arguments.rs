@@ -196,7 +196,7 @@ mod tests {
         Parcel {
             run: RunId::new("run").unwrap(),
             epoch: 1,
-            batch: 0,
+            number: 0,
             alone: false,
             kinds: Vec::new(),
             count: 1,

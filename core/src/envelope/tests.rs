@@ -72,7 +72,7 @@ fn parcel() -> (Parcel, Vec<u8>) {
     let parcel = Parcel {
         run: run(),
         epoch: 3,
-        batch: 11,
+        number: 11,
         alone: true,
         kinds: vec![kind("prices::clean", 1), kind("prices::merge", 2)],
         count: 2,
@@ -636,7 +636,7 @@ fn a_body_with_room_for_its_header_makes_the_same_message() {
         let parcel = Parcel {
             run: RunId::new("run").unwrap(),
             epoch: 1,
-            batch: 0,
+            number: 0,
             alone: false,
             kinds: (0..kinds).map(kind).collect(),
             count: 1,

@@ -126,9 +126,9 @@ impl<Q: Queue> Faulty<Q> {
     }
 
     /// Stores the messages that are not refused one by one, and some of them twice.
-    async fn put_some(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
-        let (refused, copies) = self.lock().judge_put(&self.faults, &batch);
-        let stored = batch
+    async fn put_some(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        let (refused, copies) = self.lock().judge_put(&self.faults, &messages);
+        let stored = messages
             .into_iter()
             .zip(&refused)
             .filter(|(_, refused)| !**refused);
@@ -219,13 +219,13 @@ impl<Q: Queue> Faulty<Q> {
 
 #[async_trait]
 impl<Q: Queue> Queue for Faulty<Q> {
-    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
-        let count = batch.len();
+    async fn put(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        let count = messages.len();
         match self.fate_of_call(self.faults.put) {
-            CallFate::Sound => self.put_some(batch).await,
+            CallFate::Sound => self.put_some(messages).await,
             CallFate::Refused => fail_all(count, "the call was refused"),
             CallFate::Unanswered => {
-                self.put_some(batch).await;
+                self.put_some(messages).await;
                 fail_all(count, "the answer was lost")
             }
         }
@@ -273,10 +273,10 @@ impl State {
         self.random.f64() < probability
     }
 
-    /// Which messages of a batch are refused, and which are stored once more.
-    fn judge_put(&mut self, faults: &Faults, batch: &[Bytes]) -> (Vec<bool>, Vec<Bytes>) {
+    /// Which messages of a call are refused, and which are stored once more.
+    fn judge_put(&mut self, faults: &Faults, messages: &[Bytes]) -> (Vec<bool>, Vec<Bytes>) {
         let mut copies = Vec::new();
-        let refused = batch.iter().map(|body| {
+        let refused = messages.iter().map(|body| {
             let refused = self.roll(faults.partial_put);
             if !refused && self.roll(faults.duplicate) {
                 copies.push(body.clone());

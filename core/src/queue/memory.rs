@@ -174,10 +174,10 @@ impl MemoryQueue {
 
 #[async_trait]
 impl Queue for MemoryQueue {
-    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
-        let answers: Vec<_> = batch.iter().map(|body| self.check(body)).collect();
+    async fn put(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        let answers: Vec<_> = messages.iter().map(|body| self.check(body)).collect();
         let mut state = self.lock();
-        for (body, answer) in batch.into_iter().zip(&answers) {
+        for (body, answer) in messages.into_iter().zip(&answers) {
             if answer.is_ok() {
                 state.put(body);
             }

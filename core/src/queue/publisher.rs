@@ -1,4 +1,4 @@
-//! Messages on their way to one queue: one batch at a time, again until each is stored.
+//! Messages on their way to one queue: one call at a time, again until each is stored.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::{Queue, QueueError};
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// How long one call may take; a batch may have large payloads to upload first.
+/// How long one call may take; its messages may have large payloads to upload first.
 const CALL: Duration = Duration::from_secs(300);
 
 /// A message on its way.
@@ -37,7 +37,7 @@ pub struct Publisher<R> {
     queue: Arc<dyn Queue>,
     waiting: Vec<Letter<R>>,
     sending: Option<BoxFuture<'static, Sent<R>>>,
-    /// When the batch under way was made; a pause after a refusal included.
+    /// When the call under way was made; a pause after a refusal included.
     sent: Instant,
     failing: Option<(Instant, QueueError)>,
     outage: Outage,
@@ -101,11 +101,11 @@ impl<R: Send + 'static> Publisher<R> {
     }
 
     /// Sends what waits and returns the receipts of what is stored. Never resolves when there is nothing to send.
-    /// Dropping the future loses nothing: the batch under way goes on with the next call.
+    /// Dropping the future loses nothing: the call under way goes on with the next call.
     pub async fn next(&mut self) -> Vec<R> {
         if self.sending.is_none() && !self.waiting.is_empty() {
-            let batch = std::mem::take(&mut self.waiting);
-            self.sending = Some(Box::pin(send(self.queue.clone(), batch)));
+            let letters = std::mem::take(&mut self.waiting);
+            self.sending = Some(Box::pin(send(self.queue.clone(), letters)));
             self.sent = Instant::now();
         }
         let Some(sending) = &mut self.sending else {
@@ -124,7 +124,7 @@ impl<R: Send + 'static> Publisher<R> {
         receipts
     }
 
-    /// Says what became of a batch, in one line however many messages it has.
+    /// Says what became of a call, in one line however many messages it has.
     fn say(&mut self, refusal: Option<&QueueError>, messages: usize) {
         let now = Instant::now();
         match refusal {
@@ -150,19 +150,26 @@ impl<R> fmt::Debug for Publisher<R> {
     }
 }
 
-async fn send<R>(queue: Arc<dyn Queue>, batch: Vec<Letter<R>>) -> Sent<R> {
-    let refused = batch.iter().map(|letter| letter.refused).max().unwrap_or(0);
+async fn send<R>(queue: Arc<dyn Queue>, letters: Vec<Letter<R>>) -> Sent<R> {
+    let refused = letters
+        .iter()
+        .map(|letter| letter.refused)
+        .max()
+        .unwrap_or(0);
     if let Some(times) = refused.checked_sub(1) {
         sleep(pause(FIRST, LONGEST, times, fastrand::f32())).await;
     }
     let began = Instant::now();
-    let messages = batch.iter().map(|letter| letter.message.clone()).collect();
+    let messages = letters
+        .iter()
+        .map(|letter| letter.message.clone())
+        .collect();
     let answers = match timeout(CALL, queue.put(messages)).await {
         Ok(answers) => answers,
-        Err(_) => vec![Err(unanswered(&*queue)); batch.len()],
+        Err(_) => vec![Err(unanswered(&*queue)); letters.len()],
     };
     let (mut receipts, mut again, mut refusal) = (Vec::new(), Vec::new(), None);
-    for (letter, answer) in batch.into_iter().zip(answers) {
+    for (letter, answer) in letters.into_iter().zip(answers) {
         match answer {
             Ok(()) => receipts.extend(letter.receipt),
             Err(error) => {
@@ -208,9 +215,9 @@ mod tests {
 
     #[async_trait]
     impl Queue for Closed {
-        async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        async fn put(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
             if self.calls.fetch_add(1, Ordering::Relaxed) >= self.opens_after {
-                return vec![Ok(()); batch.len()];
+                return vec![Ok(()); messages.len()];
             }
             let (queue, reason) = ("topic t".to_owned(), "no".to_owned());
             let error = if self.vanished {
@@ -218,7 +225,7 @@ mod tests {
             } else {
                 QueueError::Unavailable { queue, reason }
             };
-            vec![Err(error); batch.len()]
+            vec![Err(error); messages.len()]
         }
 
         async fn take(&self, _: usize, _: Duration) -> Result<Vec<Delivery>, QueueError> {

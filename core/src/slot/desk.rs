@@ -20,7 +20,7 @@ use super::wire::RESULTS_HEAD;
 /// Results older than this do not wait for the end of their frame.
 const PATIENCE: Duration = Duration::from_millis(3);
 /// Results past this many bytes are sent before the frame ends.
-const BATCH: usize = 256 * 1024;
+const AT_ONCE: usize = 256 * 1024;
 /// A buffer past this many bytes is not kept for the next results.
 const KEPT: usize = 4 << 20;
 
@@ -169,7 +169,7 @@ impl<U: Uplink> Desk<U> {
         let long = {
             let mut done = lock(&self.done);
             // What waits is sent before a long result, which then goes as it is.
-            let crowded = done.count > 0 && done.bytes.len() + result.len() > BATCH;
+            let crowded = done.count > 0 && done.bytes.len() + result.len() > AT_ONCE;
             if crowded {
                 drop(done);
                 self.flush();
@@ -182,7 +182,7 @@ impl<U: Uplink> Desk<U> {
                 done.bytes.extend_from_slice(&result[RESULTS_HEAD..]);
             }
             done.count += 1;
-            done.bytes.len() > BATCH
+            done.bytes.len() > AT_ONCE
         };
         clear_results(result);
         if long {
@@ -395,7 +395,7 @@ mod tests {
         desk.end();
         assert!(desk.begin(2, 2));
         finish(&desk, b"c");
-        let long = vec![1; BATCH + 1];
+        let long = vec![1; AT_ONCE + 1];
         finish(&desk, &long);
         let sent = desk.uplink(|sent| mem::take(&mut sent.0));
         assert_eq!(

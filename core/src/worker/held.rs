@@ -10,7 +10,7 @@ use crate::id::TaskId;
 use crate::queue::LeaseId;
 
 use super::frame::KindInfo;
-use super::replay::Batch;
+use super::replay::BatchId;
 
 /// A parcel under lease.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(super) struct Held {
     /// Whether a task of it was given to a slot.
     pub(super) begun: bool,
     /// Which batch it is, however often it is delivered.
-    pub(super) batch: Batch,
+    pub(super) batch: BatchId,
     /// The first task and the number of tasks of each part that was put back: none of them is here any more.
     pub(super) put_back: Vec<(TaskId, u32)>,
     /// Its tasks whose results were published: once they are stored, none of them runs again.

@@ -93,7 +93,7 @@ impl<'a> OutputLine<'a> {
 
 /// Lines that are sent together.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Batch {
+pub(super) struct Gathered {
     /// The tasks that printed them.
     pub(super) tasks: Vec<PrintedTask>,
     pub(super) lines: Vec<PrintedLine>,
@@ -188,14 +188,14 @@ impl Printed {
     }
 
     /// The lines that were gathered, when they are due or `all` is asked for.
-    pub(super) fn take(&mut self, now: Instant, all: bool) -> Option<Batch> {
+    pub(super) fn take(&mut self, now: Instant, all: bool) -> Option<Gathered> {
         let due = self.due.filter(|due| all || now >= *due)?;
         debug_assert!(
             due <= after(now, GATHER),
             "lines are gathered for a moment only"
         );
         self.due = None;
-        Some(Batch {
+        Some(Gathered {
             tasks: std::mem::take(&mut self.tasks),
             lines: std::mem::take(&mut self.lines),
             left_out: std::mem::take(&mut self.left_out),
@@ -255,9 +255,9 @@ mod tests {
         printed.push(now, None, Stream::Stdout, "two");
         assert_eq!(printed.due(), Some(now + GATHER));
         assert_eq!(printed.take(now, false), None);
-        let batch = printed.take(now + GATHER, false).unwrap();
+        let gathered = printed.take(now + GATHER, false).unwrap();
         assert_eq!(
-            (batch.lines.len(), batch.left_out, batch.through),
+            (gathered.lines.len(), gathered.left_out, gathered.through),
             (2, 0, 2)
         );
         let long = "x".repeat(LINE + 100);
@@ -265,12 +265,12 @@ mod tests {
             printed.push(now, None, Stream::Stdout, &long);
         }
         assert!(!printed.is_whole());
-        let batch = printed.take(now, true).unwrap();
+        let gathered = printed.take(now, true).unwrap();
         assert!(printed.is_whole());
-        let lines = batch.lines.len();
-        assert!(lines < BURST / LINE && batch.lines[0].text.len() == LINE);
-        assert_eq!(lines as u64 + batch.left_out, 100);
-        assert_eq!(batch.through, 102, "those left out are counted too");
+        let lines = gathered.lines.len();
+        assert!(lines < BURST / LINE && gathered.lines[0].text.len() == LINE);
+        assert_eq!(lines as u64 + gathered.left_out, 100);
+        assert_eq!(gathered.through, 102, "those left out are counted too");
         let later = now + Duration::from_secs(10);
         printed.push(later, None, Stream::Stdout, "again");
         assert_eq!(printed.take(later, true).unwrap().lines.len(), 1);
@@ -284,13 +284,16 @@ mod tests {
         for task in [Some(&one), Some(&two), None, Some(&one)] {
             printed.push(now, task, Stream::Stderr, "x");
         }
-        let batch = printed.take(now, true).unwrap();
-        assert_eq!(batch.tasks, [one.clone(), two]);
-        let places: Vec<_> = batch.lines.iter().map(|line| line.task).collect();
+        let gathered = printed.take(now, true).unwrap();
+        assert_eq!(gathered.tasks, [one.clone(), two]);
+        let places: Vec<_> = gathered.lines.iter().map(|line| line.task).collect();
         assert_eq!(places, [Some(0), Some(1), None, Some(0)]);
         printed.push(now, Some(&one), Stream::Stderr, "x");
-        let batch = printed.take(now, true).unwrap();
-        assert_eq!((batch.tasks, batch.lines[0].task), (vec![one], Some(0)));
+        let gathered = printed.take(now, true).unwrap();
+        assert_eq!(
+            (gathered.tasks, gathered.lines[0].task),
+            (vec![one], Some(0))
+        );
     }
 
     #[test]

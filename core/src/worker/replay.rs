@@ -16,16 +16,16 @@ const MOST: usize = 4_096;
 
 /// A batch, however often it is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Batch {
+pub(super) struct BatchId {
     epoch: u64,
     number: u64,
 }
 
-impl Batch {
+impl BatchId {
     pub(super) const fn of(parcel: &Parcel) -> Self {
         Self {
             epoch: parcel.epoch,
-            number: parcel.batch,
+            number: parcel.number,
         }
     }
 
@@ -43,15 +43,15 @@ impl Batch {
 /// The tasks with stored results, by batch.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
-    batches: HashMap<Batch, Vec<TaskRun>>,
+    batches: HashMap<BatchId, Vec<TaskRun>>,
     /// Oldest first, with how many runs each entry added.
-    order: VecDeque<(Batch, usize)>,
+    order: VecDeque<(BatchId, usize)>,
     runs: usize,
 }
 
 impl Stored {
     /// Remembers tasks of a batch.
-    pub(super) fn add(&mut self, batch: Batch, done: Vec<TaskRun>) {
+    pub(super) fn add(&mut self, batch: BatchId, done: Vec<TaskRun>) {
         if done.is_empty() {
             return;
         }
@@ -71,12 +71,12 @@ impl Stored {
     }
 
     /// Whether anything of a batch is remembered.
-    pub(super) fn knows(&self, batch: Batch) -> bool {
+    pub(super) fn knows(&self, batch: BatchId) -> bool {
         self.batches.contains_key(&batch)
     }
 
     /// Whether the result of a task of a batch is stored.
-    pub(super) fn holds(&self, batch: Batch, task: TaskId, attempt: Attempt) -> bool {
+    pub(super) fn holds(&self, batch: BatchId, task: TaskId, attempt: Attempt) -> bool {
         let within = |run: &TaskRun| {
             let place = task.0.checked_sub(run.first.0);
             run.attempt == attempt && place.is_some_and(|place| place < u64::from(run.count))
@@ -90,7 +90,7 @@ impl Stored {
 mod tests {
     use super::*;
 
-    const BATCH: Batch = Batch {
+    const BATCH: BatchId = BatchId {
         epoch: 1,
         number: 7,
     };
@@ -113,7 +113,7 @@ mod tests {
             .collect();
         assert_eq!(known, [3, 4, 6, 9]);
         assert!(!stored.holds(BATCH, TaskId(3), Attempt::FIRST.next()));
-        let other = Batch { number: 8, ..BATCH };
+        let other = BatchId { number: 8, ..BATCH };
         assert!(!stored.holds(other, TaskId(3), Attempt::FIRST));
     }
 
@@ -122,15 +122,15 @@ mod tests {
         let mut stored = Stored::default();
         let runs = |number: u64, of: u64| (0..of).map(|i| run(number * 100 + i, 1)).collect();
         for number in 0..1000 {
-            stored.add(Batch { epoch: 1, number }, runs(number, 100));
+            stored.add(BatchId { epoch: 1, number }, runs(number, 100));
         }
         assert!(stored.runs <= MOST && stored.runs > MOST - 100);
         assert_eq!(stored.batches.len(), stored.order.len());
-        assert!(!stored.knows(Batch {
+        assert!(!stored.knows(BatchId {
             epoch: 1,
             number: 0
         }));
-        assert!(stored.knows(Batch {
+        assert!(stored.knows(BatchId {
             epoch: 1,
             number: 999
         }));

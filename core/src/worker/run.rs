@@ -31,7 +31,7 @@ use super::conduct::{Conduct, Left, Patience};
 use super::effect::{Effect, Probe, Receipt};
 use super::foreign::Foreign;
 use super::keeper::{Keeper, News};
-use super::printed::{Batch, OutputSink, Printed};
+use super::printed::{Gathered, OutputSink, Printed};
 use super::pull::{LAST_PULL, Pull, listen, pulled};
 use super::state::{Lookup, Settings, State};
 
@@ -157,7 +157,7 @@ struct RunningWorker {
     /// What was last written down as running.
     noted: Vec<(ExecutionId, TaskId, Attempt)>,
     effects: Vec<Effect>,
-    batch: Vec<(SlotId, SlotEvent)>,
+    slot_events: Vec<(SlotId, SlotEvent)>,
 }
 
 /// The slots' handles; the state looks things up here.
@@ -240,7 +240,7 @@ impl RunningWorker {
             foreign: Foreign::new(&worker.settings.seal, lease),
             noted: Vec::new(),
             effects: Vec::new(),
-            batch: Vec::new(),
+            slot_events: Vec::new(),
             worker,
         }
     }
@@ -401,7 +401,7 @@ impl RunningWorker {
 
     /// Sends what tasks printed, when it is time or `all` is asked for.
     fn send_lines(&mut self, now: Instant, all: bool) {
-        let Some(Batch {
+        let Some(Gathered {
             tasks,
             lines,
             left_out,
@@ -442,7 +442,7 @@ impl RunningWorker {
         let deadline = self.state.deadline().map_or(due, |at| at.min(due));
         tokio::select! {
             biased;
-            _ = self.events.recv_many(&mut self.batch, EVENTS) => Woken::Slots,
+            _ = self.events.recv_many(&mut self.slot_events, EVENTS) => Woken::Slots,
             receipts = self.results.next() => Woken::Stored(receipts),
             receipts = self.tasks.next() => Woken::Stored(receipts),
             (sent, answer) = pulled(&mut self.pull) => Woken::Pulled(sent, answer),
@@ -458,10 +458,10 @@ impl RunningWorker {
     }
 
     fn on_slots(&mut self, now: Instant) {
-        let mut batch = std::mem::take(&mut self.batch);
-        for (slot, event) in batch.drain(..) {
+        let mut events = std::mem::take(&mut self.slot_events);
+        for (slot, event) in events.drain(..) {
             self.state.on_slot(now, slot, event, &self.slots);
         }
-        self.batch = batch;
+        self.slot_events = events;
     }
 }

@@ -20,8 +20,8 @@ impl SilentQueue {
 
 #[async_trait]
 impl Queue for SilentQueue {
-    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
-        batch.iter().map(|_| Ok(())).collect()
+    async fn put(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        messages.iter().map(|_| Ok(())).collect()
     }
 
     async fn take(&self, _: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {

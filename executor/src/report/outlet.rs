@@ -18,7 +18,7 @@ use crate::deadline::later;
 use crate::lock::lock;
 
 /// Most items that are handed over at once: what is counted as not handed over is right to within so many.
-const BATCH: usize = 64;
+const AT_ONCE: usize = 64;
 /// How long after a refused thread another one is tried.
 const ANOTHER_THREAD: Duration = Duration::from_secs(1);
 
@@ -263,15 +263,15 @@ impl<T: Send + 'static> Shared<T> {
         let Some(mut consumer) = consumer else {
             return;
         };
-        let mut batch = VecDeque::with_capacity(BATCH);
-        while let Some(cost) = self.next(&mut batch) {
-            let count = batch.len() as u64;
+        let mut items = VecDeque::with_capacity(AT_ONCE);
+        while let Some(cost) = self.next(&mut items) {
+            let count = items.len() as u64;
             // The consumers catch what the program's code does; this is for what they miss. The items are gone then.
-            let taken = catch_unwind(AssertUnwindSafe(|| consumer.take(&mut batch)));
+            let taken = catch_unwind(AssertUnwindSafe(|| consumer.take(&mut items)));
             if let Err(panic) = taken {
                 forget(panic);
             }
-            batch.clear();
+            items.clear();
             self.handed_over(cost, count);
         }
         // What the program gave may panic when it is dropped.
@@ -281,7 +281,7 @@ impl<T: Send + 'static> Shared<T> {
     }
 
     /// Waits for items and takes some; tells their cost. `None` when no more will come.
-    fn next(&self, batch: &mut VecDeque<T>) -> Option<usize> {
+    fn next(&self, items: &mut VecDeque<T>) -> Option<usize> {
         let mut state = lock(&self.state);
         while state.queue.is_empty() {
             if state.unmarked > 0 {
@@ -297,11 +297,11 @@ impl<T: Send + 'static> Shared<T> {
             state.asleep = false;
         }
         let mut cost = 0_usize;
-        while batch.len() < BATCH
+        while items.len() < AT_ONCE
             && let Some((its, item)) = state.queue.pop_front()
         {
             cost = cost.saturating_add(its);
-            batch.push_back(item);
+            items.push_back(item);
         }
         Some(cost)
     }

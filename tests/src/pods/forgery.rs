@@ -104,7 +104,7 @@ fn parcel(run: &RunId, seal: &Seal) -> Bytes {
     let parcel = Parcel {
         run: run.clone(),
         epoch: EPOCH,
-        batch: 0,
+        number: 0,
         alone: false,
         kinds: Vec::new(),
         count: 0,

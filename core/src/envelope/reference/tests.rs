@@ -42,7 +42,7 @@ fn parcel_of(sizes: &[usize], seal: &Seal) -> Bytes {
     let parcel = Parcel {
         run: run(),
         epoch: 1,
-        batch: 0,
+        number: 0,
         alone: false,
         kinds: vec![Kind {
             name: "a::b".into(),

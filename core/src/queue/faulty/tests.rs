@@ -23,10 +23,10 @@ const UNANSWERED: CallFaults = CallFaults {
 };
 
 async fn put(queue: &dyn Queue, bodies: &[&'static str]) -> Vec<Result<(), QueueError>> {
-    let batch = bodies
+    let messages = bodies
         .iter()
         .map(|body| Bytes::from_static(body.as_bytes()));
-    queue.put(batch.collect()).await
+    queue.put(messages.collect()).await
 }
 
 async fn take(queue: &dyn Queue, max: usize, wait: Duration) -> Vec<Delivery> {

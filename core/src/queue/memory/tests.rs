@@ -15,10 +15,10 @@ fn queue() -> MemoryQueue {
 }
 
 async fn put(queue: &MemoryQueue, bodies: &[&'static str]) {
-    let batch = bodies
+    let messages = bodies
         .iter()
         .map(|body| Bytes::from_static(body.as_bytes()));
-    for answer in queue.put(batch.collect()).await {
+    for answer in queue.put(messages.collect()).await {
         answer.unwrap();
     }
 }

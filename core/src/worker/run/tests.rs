@@ -105,7 +105,7 @@ fn sealed(seal: &Seal, alone: bool) -> Bytes {
     let parcel = Parcel {
         run: run(),
         epoch: 1,
-        batch: 0,
+        number: 0,
         alone,
         kinds: vec![Kind {
             name: "any".into(),
@@ -226,8 +226,8 @@ const DISTANCE: Duration = Duration::from_millis(100);
 
 #[async_trait]
 impl Queue for Distant {
-    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
-        self.0.put(batch).await
+    async fn put(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        self.0.put(messages).await
     }
 
     async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
@@ -335,8 +335,8 @@ impl Nowhere {
 
 #[async_trait]
 impl Queue for Nowhere {
-    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
-        batch.iter().map(|_| Err(self.refusal())).collect()
+    async fn put(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        messages.iter().map(|_| Err(self.refusal())).collect()
     }
 
     async fn take(&self, _: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {

@@ -16,7 +16,7 @@ use crate::queue::LeaseId;
 use super::super::effect::{Effect, Receipt, Topic};
 use super::super::frame::KindInfo;
 use super::super::held::{Chunk, Held};
-use super::super::replay::Batch;
+use super::super::replay::BatchId;
 use super::State;
 use super::replay::Arrival;
 
@@ -151,7 +151,7 @@ impl State {
             alone,
             solitary: alone,
             begun: false,
-            batch: Batch::of(parcel),
+            batch: BatchId::of(parcel),
             put_back: Vec::new(),
             done: Vec::new(),
         };
@@ -229,7 +229,7 @@ impl State {
 
     fn judge(
         &self,
-        batch: Option<Batch>,
+        batch: Option<BatchId>,
         task: TaskId,
         attempt: Attempt,
         kind: Option<&Result<KindInfo, Failure>>,

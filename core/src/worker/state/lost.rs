@@ -27,7 +27,7 @@ impl State {
         let parcel = Parcel {
             run: reference.run.clone(),
             epoch: self.epoch,
-            batch: 0,
+            number: 0,
             alone: false,
             kinds: Vec::new(),
             count: u32::try_from(tasks().count()).unwrap_or(u32::MAX),

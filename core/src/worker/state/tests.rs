@@ -145,7 +145,7 @@ impl Bed {
         let parcel = Parcel {
             run: RunId::new("test").unwrap(),
             epoch: 1,
-            batch: self.batch,
+            number: self.batch,
             alone,
             kinds,
             count,
@@ -704,7 +704,7 @@ async fn what_was_put_back_runs_here_beside_the_task_that_kept_it_waiting() {
     bed.done(S0, 1, 9 * SECOND);
     assert!(bed.state.wants() > 0, "a slot is free");
     let (parcel, entries) = (bed.put_back.remove(0), bed.put_back_entries.remove(0));
-    assert_eq!(parcel.batch, batch);
+    assert_eq!(parcel.number, batch);
     let before = bed.state.waiting + u64::from(bed.state.slots[0].left());
     bed.state
         .on_parcel(bed.now, LeaseId::new("again"), &parcel, entries, &Known)

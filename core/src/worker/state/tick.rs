@@ -215,7 +215,7 @@ impl State {
         let parcel = Parcel {
             run: self.settings.run.clone(),
             epoch: held.batch.epoch(),
-            batch: held.batch.number(),
+            number: held.batch.number(),
             alone: held.alone,
             kinds: held.kinds.to_vec(),
             count: chunk.count,

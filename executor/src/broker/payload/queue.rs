@@ -237,17 +237,17 @@ impl PayloadQueue {
 
 #[async_trait]
 impl Queue for PayloadQueue {
-    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+    async fn put(&self, bodies: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
         let carried = self.inner.limits().message_bytes;
-        if batch
+        if bodies
             .iter()
             .all(|message| message.len() <= OVER.min(carried))
         {
-            return self.inner.put(batch).await;
+            return self.inner.put(bodies).await;
         }
-        let mut answers: Vec<_> = batch.iter().map(|_| Ok(())).collect();
+        let mut answers: Vec<_> = bodies.iter().map(|_| Ok(())).collect();
         let (mut light, mut heavy) = (Vec::new(), Vec::new());
-        for (at, message) in batch.into_iter().enumerate() {
+        for (at, message) in bodies.into_iter().enumerate() {
             match Cut::of(&message, &self.seal, OVER, carried) {
                 None => light.push((at, message)),
                 Some(cut) => heavy.push(async move { (at, self.store(message, cut).await) }),
@@ -296,7 +296,7 @@ impl Queue for PayloadQueue {
     }
 }
 
-/// Stores messages that stand at these places of a batch; the answers name the places.
+/// Stores messages that stand at these places of a call; the answers name the places.
 async fn put_some(
     queue: &dyn Queue,
     messages: Vec<(usize, Bytes)>,
@@ -304,6 +304,6 @@ async fn put_some(
     if messages.is_empty() {
         return Vec::new();
     }
-    let (places, batch): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
-    places.into_iter().zip(queue.put(batch).await).collect()
+    let (places, bodies): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
+    places.into_iter().zip(queue.put(bodies).await).collect()
 }

@@ -91,7 +91,7 @@ fn parcel(task: u64, payload: &[u8]) -> Bytes {
     let parcel = Parcel {
         run: run(),
         epoch: 1,
-        batch: 0,
+        number: 0,
         alone: false,
         kinds: vec![Kind {
             name: "a::b".into(),
@@ -361,8 +361,8 @@ async fn a_slow_upload_keeps_no_other_message_and_goes_on() {
     let bed = bed_over(Arc::new(ThrottledStore::new(InMemory::new(), slow)));
     let (large, small) = (parcel(1, &payload(1, 200_000)), parcel(2, b"x"));
     let begin = Instant::now();
-    let batch = vec![large.clone(), small.clone()];
-    let answers = bed.queue.put(batch).await;
+    let messages = vec![large.clone(), small.clone()];
+    let answers = bed.queue.put(messages).await;
     let waited = begin.elapsed();
     assert!(waited <= Duration::from_secs(11), "{waited:?}");
     assert!(answers[1].is_ok());

@@ -123,9 +123,9 @@ impl PubSubQueue {
     /// One request, for a part of a call.
     async fn send(&self, call: Call<'_>, range: Range<usize>) -> Result<(), Refusal> {
         match call {
-            Call::Publish(topic, batch) => {
+            Call::Publish(topic, bodies) => {
                 let owner = self.ownership.as_ref().map(Ownership::own);
-                let messages = batch[range].iter().map(|body| message(body, owner));
+                let messages = bodies[range].iter().map(|body| message(body, owner));
                 let messages = messages.collect();
                 self.stub.publish(topic, messages).await
             }
@@ -219,26 +219,26 @@ enum Call<'a> {
 
 #[async_trait]
 impl Queue for PubSubQueue {
-    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+    async fn put(&self, bodies: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
         let Some(topic) = &self.topic else {
             let error = QueueError::Gone {
                 queue: format!("the topic of {self:?}"),
                 reason: "this queue is only taken from".to_owned(),
             };
-            return vec![Err(error); batch.len()];
+            return vec![Err(error); bodies.len()];
         };
-        let mut answers: Vec<_> = batch
+        let mut answers: Vec<_> = bodies
             .iter()
             .map(|body| fits(body.len(), MESSAGE_BYTES, topic))
             .collect();
-        let ranges = chunks::messages(batch.iter().map(Bytes::len), MESSAGE_BYTES);
-        let call = Call::Publish(topic, &batch);
+        let ranges = chunks::messages(bodies.iter().map(Bytes::len), MESSAGE_BYTES);
+        let call = Call::Publish(topic, &bodies);
         for (range, refusal) in self.send_all(call, ranges).await {
             for at in range {
                 answers[at] = Err(publish_error(
                     &refusal,
                     topic,
-                    batch[at].len(),
+                    bodies[at].len(),
                     self.signs(),
                 ));
             }

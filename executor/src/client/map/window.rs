@@ -54,10 +54,10 @@ const FIRST_GROWTH: usize = 64;
 const TRIPS: u32 = 3;
 
 /// The refill of a grown window waits until so large a part of it is free, so that submits come in batches.
-const BATCH_PART: usize = 8;
+const REFILL_PART: usize = 8;
 
 /// A window grown past this holds short tasks, for which waiting for a batch costs nothing.
-const BATCHED_FROM: usize = 64;
+const REFILLED_FROM: usize = 64;
 
 /// A result counts for no less than the largest one before it, which is forgotten by so small a part with each result.
 const FORGETS: usize = 64;
@@ -134,10 +134,10 @@ impl Window {
     /// Whether it is time to submit at all, with so many calls under way.
     pub(super) const fn wants_refill(&self, calls: usize) -> bool {
         let free = self.limit.saturating_sub(calls);
-        if self.limit == self.start || self.limit < BATCHED_FROM {
+        if self.limit == self.start || self.limit < REFILLED_FROM {
             free > 0
         } else {
-            free >= self.limit / BATCH_PART
+            free >= self.limit / REFILL_PART
         }
     }
 
@@ -173,7 +173,7 @@ impl Window {
         match limit {
             Some(limit) if limit > self.limit || self.is_over() => self.begin(limit, seen),
             Some(_) => {}
-            None => self.delivered -= self.limit / BATCH_PART,
+            None => self.delivered -= self.limit / REFILL_PART,
         }
     }
 

@@ -227,8 +227,8 @@ mod tests {
 
     #[async_trait]
     impl Queue for Lingering {
-        async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
-            self.0.put(batch).await
+        async fn put(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+            self.0.put(messages).await
         }
 
         async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {

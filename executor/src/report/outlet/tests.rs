@@ -97,10 +97,10 @@ fn a_gap_is_marked_before_what_follows_it_and_passages_are_longer_than_an_item()
     for n in 0..101 {
         outlet.push(1, n);
     }
-    // The first batch is out, and its cost is given back.
-    (0..BATCH).for_each(|_| give.send(()).unwrap());
-    let batch = (0..BATCH).fold(None, |_, _| Some(hear(&heard)));
-    assert_eq!(batch, Some(BATCH as u64 - 1));
+    // The first ones are out, and its cost is given back.
+    (0..AT_ONCE).for_each(|_| give.send(()).unwrap());
+    let items = (0..AT_ONCE).fold(None, |_, _| Some(hear(&heard)));
+    assert_eq!(items, Some(AT_ONCE as u64 - 1));
     while outlet.push(1, 200) != Pushed::Kept {
         assert!(outlet.gauge().backlog().dropped < GAP, "it never recovers");
         thread::yield_now();
@@ -108,7 +108,7 @@ fn a_gap_is_marked_before_what_follows_it_and_passages_are_longer_than_an_item()
     let dropped = outlet.gauge().backlog().dropped;
     drop((outlet, give));
     let rest: Vec<_> = heard.iter().collect();
-    let expected = (BATCH as u64..100).chain([GAP + dropped, 200]);
+    let expected = (AT_ONCE as u64..100).chain([GAP + dropped, 200]);
     assert!(expected.eq(rest), "{dropped} were dropped");
 }
 

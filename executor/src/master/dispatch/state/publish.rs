@@ -147,7 +147,7 @@ impl State {
         let head = ParcelHead {
             run: self.settings.run.clone(),
             epoch: self.settings.epoch,
-            batch: self.next_batch,
+            number: self.next_batch,
             alone,
             kinds: vec![self.kind(kind)],
             count: draft.count,
