@@ -61,7 +61,7 @@ const CASES: [Case; 4] = [
     },
 ];
 
-/// Gives its number back, one task a parcel.
+/// Gives its number back, one task a batch.
 #[podpool::task(pack = false)]
 pub fn lonely(value: u64) -> u64 {
     value

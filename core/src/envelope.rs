@@ -1,4 +1,4 @@
-//! What travels: parcels of tasks, results, and the words between master and workers.
+//! What travels: batches of tasks, results, and the words between master and workers.
 //!
 //! ```text
 //! version u8 | type u8 | seal u8 | 0 u8 | header length u32 | header … | body … | seal (32 bytes, or none)
@@ -32,7 +32,7 @@ pub use self::seal::Seal;
 /// The version of the wire format; the first byte of every message.
 pub const VERSION: u8 = 4;
 
-/// A task as a parcel names it: an entry holds the index of its kind.
+/// A task as a batch names it: an entry holds the index of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Kind {
     /// `crate::module::function`.
@@ -41,9 +41,9 @@ pub struct Kind {
     pub fingerprint: Fingerprint,
 }
 
-/// The head of a parcel.
+/// The head of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Parcel {
+pub struct Batch {
     /// The run.
     pub run: RunId,
     /// The master's epoch.
@@ -83,7 +83,7 @@ pub struct Results {
     pub lines: u64,
 }
 
-/// Attempts at tasks whose numbers follow each other: most parcels are one such run.
+/// Attempts at tasks whose numbers follow each other: most batches are one such run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskRun {
     /// The first task.
@@ -117,16 +117,16 @@ impl TaskRun {
     }
 }
 
-/// "I took these": sent before the first task of a parcel starts.
+/// "I took these": sent before the first task of a batch starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started {
     /// The run.
     pub run: RunId,
-    /// This execution of the parcel.
+    /// This execution of the batch.
     pub execution: ExecutionId,
     /// The highest epoch that the worker has seen.
     pub epoch: u64,
-    /// The parcel's tasks and attempts.
+    /// The batch's tasks and attempts.
     pub tasks: Vec<TaskRun>,
 }
 
@@ -258,17 +258,17 @@ pub struct PrintedLine {
     pub text: String,
 }
 
-impl Parcel {
-    /// Builds the message of a parcel from its entries.
+impl Batch {
+    /// Builds the message of a batch from its entries.
     #[must_use]
     pub fn message(&self, entries: &[u8], seal: &Seal) -> Bytes {
-        message::write(message::Type::Parcel, self, entries, seal)
+        message::write(message::Type::Batch, self, entries, seal)
     }
 
     /// The same from a body that was made for it, without copying the entries.
     #[must_use]
     pub fn close(&self, body: Body, seal: &Seal) -> Bytes {
-        message::close(message::Type::Parcel, self, body, seal)
+        message::close(message::Type::Batch, self, body, seal)
     }
 }
 

@@ -199,7 +199,7 @@ impl fmt::Display for WorkerId {
     }
 }
 
-/// One run of a parcel's tasks by one worker. A redelivery makes another, so a loss is counted once for each.
+/// One run of a batch's tasks by one worker. A redelivery makes another, so a loss is counted once for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ExecutionId {
     /// The worker that runs it.

@@ -1,4 +1,4 @@
-//! The queue that carries parcels, results and control: the least that a back-end must do.
+//! The queue that carries batches, results and control: the least that a back-end must do.
 //!
 //! Delivery is at least once. Nothing is fetched behind the caller's back, dropping a delivery does
 //! nothing (its lease expires), and attempts are counted by podpool, never by the queue.

@@ -90,7 +90,7 @@ pub struct TaskOptions {
     /// the executor's own limit, for every slot. A task whose limit is not more than an idle slot takes is rejected. Not for
     /// slots that are threads.
     pub memory: Option<u64>,
-    /// Whether several calls may travel in one parcel. Default: true.
+    /// Whether several calls may travel in one batch. Default: true.
     pub pack: bool,
     /// Whether an execution goes on when its lease is lost. Default: false.
     pub finish_on_lost_lease: bool,

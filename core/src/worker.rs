@@ -1,4 +1,4 @@
-//! The worker: it takes parcels, keeps their leases, feeds slots, publishes results, then acknowledges.
+//! The worker: it takes batches, keeps their leases, feeds slots, publishes results, then acknowledges.
 //!
 //! The same loop runs in a pod and inside the master on a laptop. [`State`] decides; the loop only
 //! moves messages between it, the queues and the slots.

@@ -397,7 +397,7 @@ impl Cluster {
             seal: Seal::Keyed(self.key),
             slots: self.slots(),
             message_bytes: limits.message_bytes,
-            parcels_out: usize::MAX,
+            batches_out: usize::MAX,
             bytes_out: BYTES_OUT,
             lease: limits.lease,
             retries: self.retries,

@@ -62,7 +62,7 @@ async fn tasks_run_in_other_processes_of_a_libtest_program() {
 }
 
 #[tokio::test]
-async fn a_parcel_of_another_shape_is_rejected_and_others_run() {
+async fn a_batch_of_another_shape_is_rejected_and_others_run() {
     // What the master learns of its tasks' names it learns from the registry.
     let name = Registry::global()
         .expect("sound tasks")

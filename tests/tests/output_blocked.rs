@@ -70,7 +70,7 @@ async fn a_program_may_hold_what_its_subscriber_waits_for() {
     let (stdout, _) = run(&["subscriber"]).await;
     assert_eq!(count(&stdout, "result "), 3, "{stdout}");
     // What the executor's thread said is there all the same.
-    assert!(count(&stdout, "a parcel was taken") > 0, "{stdout}");
+    assert!(count(&stdout, "a batch was taken") > 0, "{stdout}");
     assert!(count(&stdout, "the executor ends") > 0, "{stdout}");
 }
 

@@ -123,7 +123,7 @@ async fn an_abort_leaves_nothing_either() {
     assert!(files(directory.path()).is_empty());
 }
 
-/// What becomes of a task whose large payload vanishes from the directory before it is read: that of parcels, or
+/// What becomes of a task whose large payload vanishes from the directory before it is read: that of batches, or
 /// that of results.
 async fn robbed(queue: &'static str, arguments: Vec<u8>) -> TaskError {
     let directory = directory();

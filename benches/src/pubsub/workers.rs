@@ -169,8 +169,8 @@ pub(super) struct PutOnly(pub(super) Arc<PubSubQueue>);
 
 #[async_trait]
 impl Queue for PutOnly {
-    async fn put(&self, batch: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
-        self.0.put(batch).await
+    async fn put(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        self.0.put(messages).await
     }
 
     async fn take(&self, _: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {

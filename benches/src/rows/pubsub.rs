@@ -47,7 +47,7 @@ const WIDE: &str = "window(100_000)";
 pub(super) const PLANS: [Plan; 8] = [
     Plan {
         name: "pubsub",
-        what: "Pub/Sub emulator, one task a parcel, against two bare hands",
+        what: "Pub/Sub emulator, one task a batch, against two bare hands",
         unit: Unit::TasksPerSecond,
         measured: Source::Case("pubsub-single", MESSAGES),
         reference: Some(("bare loop", Source::Case("pubsub-bare", MESSAGES))),
@@ -68,7 +68,7 @@ pub(super) const PLANS: [Plan; 8] = [
         what: "Pub/Sub emulator, short tasks packed",
         unit: Unit::TasksPerSecond,
         measured: Source::Case("pubsub-packed", PACKED),
-        reference: Some(("one a parcel", Source::Case("pubsub-single", MESSAGES))),
+        reference: Some(("one a batch", Source::Case("pubsub-single", MESSAGES))),
         budget: Budget::RatioAtLeast(20.0),
         rounds: FEW,
     },

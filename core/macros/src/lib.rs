@@ -24,7 +24,7 @@ mod units;
 /// | `backoff = "1s..60s"` | the first and the longest delay between attempts | `"1s..60s"` |
 /// | `timeout = "10m"` | longest time of one attempt (`ms`, `s`, `m`, `h`, `d`, or `1h30m`) | none |
 /// | `memory = "512MiB"` | bytes that the slot's process may have resident while it runs the task, a multiple or a plain number; looked at every 50 ms, and past it the slot is killed. `Builder::memory` limits every slot, with a stop by the kernel behind it | no limit |
-/// | `pack = false` | whether several calls may travel in one parcel | `true` |
+/// | `pack = false` | whether several calls may travel in one batch | `true` |
 /// | `finish_on_lost_lease` | whether an execution goes on when its lease is lost | `false` |
 /// | `name = "…"` | the task's name | `crate::module::function` |
 /// | `version = "…"` | part of the fingerprint; needed where the types' shape cannot be traced | none |

@@ -1,6 +1,6 @@
 //! The encoded arguments of a call, from their encoding to the end of the task.
 //!
-//! Long ones are encoded behind room for all that a parcel puts before them. The first parcel of the task is then
+//! Long ones are encoded behind room for all that a batch puts before them. The first batch of the task is then
 //! made where they lie, and the task keeps a slice of it: they are never copied.
 
 use std::fmt;
@@ -58,7 +58,7 @@ impl Arguments {
         Ok(draft.finish())
     }
 
-    /// The entries of a parcel of this task alone, which take the memory of long arguments. `None` for short ones,
+    /// The entries of a batch of this task alone, which take the memory of long arguments. `None` for short ones,
     /// for those that were sent before, and for options that find no room: these are copied with
     /// [`put_task`](super::entry::put_task). Who got a body must [take the arguments back](Self::take_back).
     pub fn lend(
@@ -186,14 +186,14 @@ impl io::Write for Draft {
 #[cfg(test)]
 mod tests {
     use super::super::entry::{next_task, put_task};
-    use super::super::{Message, Parcel};
+    use super::super::{Batch, Message};
     use super::*;
     use crate::id::RunId;
 
     const TASK: (TaskId, Attempt) = (TaskId(7), Attempt(2));
 
-    fn head() -> Parcel {
-        Parcel {
+    fn head() -> Batch {
+        Batch {
             run: RunId::new("run").unwrap(),
             epoch: 1,
             number: 0,
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parcel_is_made_where_long_ones_lie_and_equals_one_of_copies() {
+    fn a_batch_is_made_where_long_ones_lie_and_equals_one_of_copies() {
         for seal in [Seal::Unsealed, Seal::Keyed([5; 32])] {
             for options in [&b""[..], b"options"] {
                 let (encoded, mut arguments) = long();
@@ -244,8 +244,8 @@ mod tests {
                 let mut body = Body::default();
                 put_task(body.entries_mut(), TASK.0, TASK.1, 0, options, &encoded).unwrap();
                 assert_eq!(message, head().close(body, &seal));
-                let Ok(Message::Parcel(_, mut entries)) = Message::read(message, &seal) else {
-                    panic!("no parcel");
+                let Ok(Message::Batch(_, mut entries)) = Message::read(message, &seal) else {
+                    panic!("no batch");
                 };
                 let entry = next_task(&mut entries).unwrap().unwrap();
                 assert_eq!((&*entry.options, &*entry.payload), (options, &*encoded));

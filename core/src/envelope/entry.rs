@@ -1,7 +1,7 @@
 //! The entries of a message's body: task envelopes and results, laid out so that a slice of them can be
 //! forwarded as it is.
 //!
-//! A parcel's entries go to a slot without being encoded again, and a slot's results go back the same way:
+//! A batch's entries go to a slot without being encoded again, and a slot's results go back the same way:
 //! a worker only reads the heads. All numbers are little-endian.
 //!
 //! ```text
@@ -27,7 +27,7 @@ pub const RESULT_HEAD: usize = 21;
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
 
-/// One task in a parcel or in a slot's frame.
+/// One task in a batch or in a slot's frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskEntry {
     /// The task.

@@ -8,7 +8,7 @@ use crate::blocks;
 use crate::codec;
 use crate::id::RunId;
 
-use super::{Alive, Control, Hello, Parcel, Printed, Reference, Results, Seal, Started, VERSION};
+use super::{Alive, Batch, Control, Hello, Printed, Reference, Results, Seal, Started, VERSION};
 
 /// Bytes before the header.
 pub(super) const PREFIX: usize = 8;
@@ -16,7 +16,7 @@ pub(super) const PREFIX: usize = 8;
 /// The second byte of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
-    Parcel = 1,
+    Batch = 1,
     Results = 2,
     Started = 3,
     Hello = 4,
@@ -31,10 +31,10 @@ pub(super) enum Type {
 #[non_exhaustive]
 pub enum Message {
     /// Tasks, with their entries.
-    Parcel(Parcel, Bytes),
+    Batch(Batch, Bytes),
     /// Results, with their entries.
     Results(Results, Bytes),
-    /// A parcel was taken.
+    /// A batch was taken.
     Started(Started),
     /// A worker's first word.
     Hello(Hello),
@@ -87,7 +87,7 @@ pub(super) fn write<H: Serialize>(kind: Type, header: &H, entries: &[u8], seal: 
     message.into()
 }
 
-/// Room that a [`Body`] keeps before its entries: enough for the header of a parcel of one kind.
+/// Room that a [`Body`] keeps before its entries: enough for the header of a batch of one kind.
 pub(crate) const GAP: usize = 512;
 
 /// Entries that will be a message's, with room before them for its header: the message needs no copy of them.
@@ -218,13 +218,13 @@ impl Message {
             Self::Printed(printed) => (&printed.run, printed.epoch),
             // It bears no epoch: whoever resolved it has answered for that.
             Self::Reference(reference, _) => (&reference.run, 0),
-            Self::Parcel(..) | Self::Control(_) => return None,
+            Self::Batch(..) | Self::Control(_) => return None,
         })
     }
 
     fn read_parts(kind: u8, header: &[u8], body: Bytes) -> Result<Self, WireError> {
         Ok(match kind {
-            1 => Self::Parcel(read_header(header)?, body),
+            1 => Self::Batch(read_header(header)?, body),
             2 => Self::Results(read_header(header)?, body),
             3 => Self::Started(read_header(header)?),
             4 => Self::Hello(read_header(header)?),

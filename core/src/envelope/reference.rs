@@ -21,8 +21,8 @@ const LEAST: usize = 1024;
 /// What a [`Reference`] stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {
-    /// A parcel of tasks.
-    Parcel,
+    /// A batch of tasks.
+    Batch,
     /// Results of this execution.
     Results(ExecutionId),
     /// Anything else.
@@ -152,13 +152,13 @@ fn layout(message: &[u8], seal: &Seal) -> Option<Layout> {
     let mut tasks = Vec::new();
     let mut payloads = Vec::new();
     let mut at = body;
-    let of = if kind == message::Type::Parcel as u8 {
+    let of = if kind == message::Type::Batch as u8 {
         while let Some(head) = task_head(message.get(at..end)?).ok()? {
             TaskRun::push(&mut tasks, head.task, head.attempt);
             payloads.push(at + TASK_HEAD + head.options..at + head.length);
             at += head.length;
         }
-        Content::Parcel
+        Content::Batch
     } else if kind == message::Type::Results as u8 {
         let results: Results = message::read_header(&message[PREFIX..body]).ok()?;
         while let Some(head) = result_head(message.get(at..end)?).ok()? {

@@ -64,12 +64,12 @@ fn failure() -> Failure {
     }
 }
 
-fn parcel() -> (Parcel, Vec<u8>) {
+fn batch() -> (Batch, Vec<u8>) {
     let kind = |name: &str, byte| Kind {
         name: name.into(),
         fingerprint: Fingerprint([byte; 16]),
     };
-    let parcel = Parcel {
+    let batch = Batch {
         run: run(),
         epoch: 3,
         number: 11,
@@ -81,7 +81,7 @@ fn parcel() -> (Parcel, Vec<u8>) {
     put_task(&mut body, TaskId(7), Attempt(1), 0, &[], b"arguments").unwrap();
     let options = codec::encode(&options()).unwrap();
     put_task(&mut body, TaskId(1 << 40), Attempt(2), 1, &options, &[]).unwrap();
-    (parcel, body)
+    (batch, body)
 }
 
 fn results() -> (Results, Vec<u8>) {
@@ -190,13 +190,13 @@ fn reference() -> Reference {
 
 /// One message of each type: its name, its bytes, and what reading them must give.
 fn every_message(seal: &Seal) -> Vec<(&'static str, Bytes, Message)> {
-    let (parcel, tasks) = parcel();
+    let (batch, tasks) = batch();
     let (results, ends) = results();
     vec![
         (
-            "parcel",
-            parcel.message(&tasks, seal),
-            Message::Parcel(parcel, tasks.into()),
+            "batch",
+            batch.message(&tasks, seal),
+            Message::Batch(batch, tasks.into()),
         ),
         (
             "results",
@@ -236,7 +236,7 @@ fn golden(name: &str, seal: &str) -> PathBuf {
 /// Reads all entries, as a worker and a master would; the point is that it ends without a panic.
 fn walk(message: &Message) {
     match message {
-        Message::Parcel(_, entries) => {
+        Message::Batch(_, entries) => {
             assert!(count(entries) as usize <= entries.len());
             let mut rest = entries.clone();
             while let Ok(Some(_)) = next_task(&mut rest) {}
@@ -270,11 +270,11 @@ fn the_golden_entries_are_read_field_by_field() {
     let read = |name| {
         let bytes = fs::read(golden(name, "keyed")).unwrap();
         match Message::read(bytes.into(), &KEY) {
-            Ok(Message::Parcel(_, entries) | Message::Results(_, entries)) => entries,
+            Ok(Message::Batch(_, entries) | Message::Results(_, entries)) => entries,
             other => panic!("{other:?}"),
         }
     };
-    let mut tasks = read("parcel");
+    let mut tasks = read("batch");
     assert_eq!(count(&tasks), 2);
     let first = next_task(&mut tasks).unwrap().unwrap();
     assert_eq!((first.task, first.attempt), (TaskId(7), Attempt(1)));
@@ -388,14 +388,14 @@ fn forge(from: &Bytes, onto: &Bytes) -> Bytes {
 
 #[test]
 fn a_seal_cannot_stand_for_another_run_direction_task_attempt_or_body() {
-    let (head, body) = parcel();
+    let (head, body) = batch();
     let original = head.message(&body, &KEY);
     let entry = |task, attempt, payload: &[u8]| {
         let mut body = Vec::new();
         put_task(&mut body, TaskId(task), Attempt(attempt), 0, &[], payload).unwrap();
         head.message(&body, &KEY)
     };
-    let other_run = Parcel {
+    let other_run = Batch {
         run: RunId::new("backfill-2026-12").unwrap(),
         ..head.clone()
     };
@@ -566,15 +566,15 @@ fn seal() -> impl Strategy<Value = Seal> {
 
 proptest! {
     #[test]
-    fn parcels_come_back(entries in prop::collection::vec(task_entry(), 0..12), seal in seal()) {
+    fn batches_come_back(entries in prop::collection::vec(task_entry(), 0..12), seal in seal()) {
         let mut body = Vec::new();
         for e in &entries {
             put_task(&mut body, e.task, e.attempt, e.kind, &e.options, &e.payload).unwrap();
         }
         prop_assert_eq!(count(&body) as usize, entries.len());
-        let (head, _) = parcel();
+        let (head, _) = batch();
         let read = Message::read(head.message(&body, &seal), &seal).unwrap();
-        let Message::Parcel(read, mut rest) = read else { panic!("{read:?}") };
+        let Message::Batch(read, mut rest) = read else { panic!("{read:?}") };
         prop_assert_eq!(read, head);
         for entry in entries {
             let head = task_head(&rest).unwrap().unwrap();
@@ -633,7 +633,7 @@ fn a_body_with_room_for_its_header_makes_the_same_message() {
     };
     // The last one's header is larger than the room.
     for kinds in [0, 1, 5, 40] {
-        let parcel = Parcel {
+        let batch = Batch {
             run: RunId::new("run").unwrap(),
             epoch: 1,
             number: 0,
@@ -646,7 +646,7 @@ fn a_body_with_room_for_its_header_makes_the_same_message() {
             assert!(body.is_empty());
             body.entries_mut().extend_from_slice(b"entries");
             assert_eq!(body.len(), 7);
-            assert_eq!(parcel.close(body, &seal), parcel.message(b"entries", &seal));
+            assert_eq!(batch.close(body, &seal), batch.message(b"entries", &seal));
         }
     }
 }

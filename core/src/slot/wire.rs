@@ -114,7 +114,7 @@ pub(super) fn head(bytes: &[u8]) -> Result<Option<Head>, Garbled> {
 /// The bytes of a head.
 pub(super) fn head_bytes(kind: Type, number: u64, length: usize) -> [u8; HEAD] {
     let mut head = [0; HEAD];
-    // A body past 4 GiB is refused before: entries that large do not pass a parcel.
+    // A body past 4 GiB is refused before: entries that large do not pass a batch.
     head[..4].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
     head[4] = kind as u8;
     head[8..].copy_from_slice(&number.to_le_bytes());

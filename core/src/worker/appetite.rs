@@ -1,15 +1,15 @@
-//! How many parcels one pull may bring: where parcels are short, a pull of one would cost more than its work.
+//! How many batches one pull may bring: where batches are short, a pull of one would cost more than its work.
 
 /// Work that may wait here for each slot, in seconds: it can start soon, so nobody hoards.
 const AHEAD: f64 = 0.02;
 /// Bytes that may wait here: a worker has little memory beside its slots'.
 const BYTES: usize = 8 << 20;
-/// Most parcels of one pull.
+/// Most batches of one pull.
 const MOST: usize = 256;
-/// Parcels by whose worth and size the next ones are judged.
+/// Batches by whose worth and size the next ones are judged.
 const LAST: usize = 4;
 
-/// What the last parcels were.
+/// What the last batches were.
 #[derive(Debug)]
 pub(super) struct Appetite {
     /// Seconds of work, and bytes.
@@ -27,13 +27,13 @@ impl Default for Appetite {
 }
 
 impl Appetite {
-    /// A parcel of so many bytes came with so much work; infinitely much when nobody has measured it.
+    /// A batch of so many bytes came with so much work; infinitely much when nobody has measured it.
     pub(super) fn note(&mut self, seconds: f64, bytes: usize) {
         self.last[self.next] = (seconds, bytes);
         self.next = (self.next + 1) % LAST;
     }
 
-    /// How many parcels like the longest and the largest of the last ones so many slots can begin soon.
+    /// How many batches like the longest and the largest of the last ones so many slots can begin soon.
     pub(super) fn room(&self, slots: u32) -> usize {
         let longest = self
             .last
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_short_parcels_come_many_at_once() {
+    fn only_short_batches_come_many_at_once() {
         let mut appetite = Appetite::default();
         assert_eq!(appetite.room(2), 0, "nothing is known");
         (0..LAST - 1).for_each(|_| appetite.note(1e-6, 50));
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn large_parcels_come_few_at_once_however_short() {
+    fn large_batches_come_few_at_once_however_short() {
         let mut appetite = Appetite::default();
         (0..LAST).for_each(|_| appetite.note(0.0, 50));
         appetite.note(0.0, 1 << 20);

@@ -26,9 +26,9 @@ pub enum Effect {
     Drop(SlotId),
     /// Put a message on a queue; the receipt comes back when it is safe.
     Publish(Outgoing),
-    /// Acknowledge a parcel: all its results are safe.
+    /// Acknowledge a batch: all its results are safe.
     Ack(LeaseId),
-    /// Give a parcel back.
+    /// Give a batch back.
     Release(LeaseId),
     /// A line that a slot printed, with its task where that is known.
     Output(SlotId, Option<PrintedTask>, Stream, String),

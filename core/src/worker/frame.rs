@@ -1,4 +1,4 @@
-//! Cutting a parcel's entries into the frames that slots run.
+//! Cutting a batch's entries into the frames that slots run.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const INDIVISIBLE: f64 = 100e-6;
 /// Most bytes in a frame of several tasks; larger payloads go alone, which is faster than packing them.
 const MAX_BYTES: usize = 64 << 10;
 
-/// What a worker knows of a kind that a parcel names.
+/// What a worker knows of a kind that a batch names.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KindInfo {
     /// The registry's index.

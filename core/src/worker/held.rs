@@ -1,4 +1,4 @@
-//! The parcels that a worker holds, and what of each is in safety.
+//! The batches that a worker holds, and what of each is in safety.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::queue::LeaseId;
 use super::frame::KindInfo;
 use super::replay::BatchId;
 
-/// A parcel under lease.
+/// A batch under lease.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) lease: LeaseId,
-    /// The kinds as the parcel names them, to put a part of it back.
+    /// The kinds as the batch names them, to put a part of it back.
     pub(super) kinds: Arc<[Kind]>,
     /// The same as this program's registry knows them.
     pub(super) known: Arc<[KindInfo]>,
@@ -24,7 +24,7 @@ pub(super) struct Held {
     pub(super) indices: Arc<[u32]>,
     /// How many tasks it brought.
     pub(super) count: u32,
-    /// How many of them are in safety: their result, or the parcel that they were put back in, is stored.
+    /// How many of them are in safety: their result, or the batch that they were put back in, is stored.
     pub(super) safe: u32,
     /// Whether the lease was lost: it is never acknowledged then.
     pub(super) lost: bool,
@@ -35,14 +35,14 @@ pub(super) struct Held {
     /// Whether a task of it was given to a slot.
     pub(super) begun: bool,
     /// Which batch it is, however often it is delivered.
-    pub(super) batch: BatchId,
+    pub(super) id: BatchId,
     /// The first task and the number of tasks of each part that was put back: none of them is here any more.
     pub(super) put_back: Vec<(TaskId, u32)>,
     /// Its tasks whose results were published: once they are stored, none of them runs again.
     pub(super) done: Vec<TaskRun>,
 }
 
-/// Tasks of one parcel that no slot has.
+/// Tasks of one batch that no slot has.
 #[derive(Debug)]
 pub(super) struct Chunk {
     pub(super) execution: u64,

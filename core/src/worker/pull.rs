@@ -9,7 +9,7 @@ use tracing::{debug, warn};
 
 use crate::queue::{Delivery, LeaseId, Queue, QueueError};
 
-/// How long one pull waits for a parcel at most.
+/// How long one pull waits for a batch at most.
 const WAIT: Duration = Duration::from_secs(30);
 /// The same at a service. A pull that is given up stays open there, and what it is given then is leased to nobody: so a
 /// worker that leaves waits for its last one.
@@ -74,7 +74,7 @@ pub(super) async fn pulled(
     }
 }
 
-/// Acknowledges, again where the queue had a passing fault. A lost lease needs nothing: the parcel comes again,
+/// Acknowledges, again where the queue had a passing fault. A lost lease needs nothing: the batch comes again,
 /// and the master passes its results over. A queue that does not answer is not asked again either.
 pub(super) async fn acknowledge(queue: Arc<dyn Queue>, mut leases: Vec<LeaseId>) {
     for delay in [AGAIN, AGAIN * 5, AGAIN * 25] {
@@ -98,8 +98,8 @@ pub(super) async fn acknowledge(queue: Arc<dyn Queue>, mut leases: Vec<LeaseId>)
         sleep(delay).await;
     }
     warn!(
-        parcels = leases.len(),
-        "parcels could not be acknowledged; they will be delivered again"
+        batches = leases.len(),
+        "batches could not be acknowledged; they will be delivered again"
     );
 }
 

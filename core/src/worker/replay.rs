@@ -6,7 +6,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
-use crate::envelope::{Parcel, TaskRun};
+use crate::envelope::{Batch, TaskRun};
 use crate::id::{Attempt, TaskId};
 
 /// Most runs of tasks that are remembered; the oldest are forgotten first. A replay past them costs an execution, no
@@ -22,10 +22,10 @@ pub(super) struct BatchId {
 }
 
 impl BatchId {
-    pub(super) const fn of(parcel: &Parcel) -> Self {
+    pub(super) const fn of(batch: &Batch) -> Self {
         Self {
-            epoch: parcel.epoch,
-            number: parcel.number,
+            epoch: batch.epoch,
+            number: batch.number,
         }
     }
 

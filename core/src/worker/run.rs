@@ -47,7 +47,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Where a worker takes tasks, sends results and hears its master.
 #[derive(Clone, Debug)]
 pub struct Queues {
-    /// Parcels come from here, and are put back here.
+    /// Batches come from here, and are put back here.
     pub tasks: Arc<dyn Queue>,
     /// Results and words to the master go here.
     pub results: Arc<dyn Queue>,
@@ -129,7 +129,7 @@ struct RunningWorker {
     pull_sent: Instant,
     /// Until when that pull is waited for by a worker that leaves.
     pull_until: Option<Instant>,
-    /// How many parcels of that pull are taken in.
+    /// How many batches of that pull are taken in.
     room: usize,
     /// What a queue answered last where it refused a pull, for people.
     last_refusal: Option<String>,
@@ -284,7 +284,7 @@ impl RunningWorker {
             Woken::Keeper(News::Lost(leases)) => {
                 warn!(
                     leases = leases.len(),
-                    "leases were lost; their parcels may run elsewhere too"
+                    "leases were lost; their batches may run elsewhere too"
                 );
                 for lease in leases {
                     debug!(%lease, "lost");

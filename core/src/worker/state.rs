@@ -1,7 +1,7 @@
 //! What a worker knows and decides: no IO, no clock, no channel.
 //!
-//! Every input takes `now` and leaves its [`Effect`]s for the loop. Parcels come in at one end; their tasks wait
-//! in chunks, go to slots in frames, and leave as results. A parcel is acknowledged when each of its tasks is
+//! Every input takes `now` and leaves its [`Effect`]s for the loop. Batches come in at one end; their tasks wait
+//! in chunks, go to slots in frames, and leave as results. A batch is acknowledged when each of its tasks is
 //! in safety.
 
 mod births;
@@ -71,7 +71,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct State {
     settings: Settings,
-    parcels: HashMap<u64, Held>,
+    batches: HashMap<u64, Held>,
     next_execution: u64,
     pending: VecDeque<Chunk>,
     /// Tasks in `pending`.
@@ -113,7 +113,7 @@ impl State {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            parcels: HashMap::new(),
+            batches: HashMap::new(),
             next_execution: 0,
             pending: VecDeque::new(),
             waiting: 0,
@@ -147,10 +147,10 @@ impl State {
         std::mem::swap(&mut self.effects, into);
     }
 
-    /// Whether it holds no parcel.
+    /// Whether it holds no batch.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.parcels.is_empty()
+        self.batches.is_empty()
     }
 
     /// Whether every slot has ended.
@@ -188,7 +188,7 @@ impl State {
             let Some(since) = frame.since.filter(|since| now >= after(*since, least)) else {
                 continue;
             };
-            let held = self.parcels.get(&frame.execution);
+            let held = self.batches.get(&frame.execution);
             if let (Some(held), Ok(Some(head))) = (held, task_head(&frame.entries))
                 && let Some(kind) = held.kinds.get(usize::from(head.kind))
             {
@@ -207,7 +207,7 @@ impl State {
         self.epoch
     }
 
-    /// How many parcels to take now: no more than can start soon, so that nobody hoards.
+    /// How many batches to take now: no more than can start soon, so that nobody hoards.
     #[must_use]
     pub fn wants(&self) -> usize {
         if self.draining || self.solitary.is_some() || self.broken.is_some() {
@@ -224,7 +224,7 @@ impl State {
         if idle.max(ahead) > chunks {
             return idle.max(ahead) - chunks;
         }
-        // Nobody is idle: one more parcel may wait here while all that is held will soon be over.
+        // Nobody is idle: one more batch may wait here while all that is held will soon be over.
         usize::from(chunks == 0 && soon_over)
     }
 
@@ -260,7 +260,7 @@ impl State {
 
     /// So many tasks of an execution are in safety.
     fn settle(&mut self, receipt: Receipt) {
-        let Some(held) = self.parcels.get_mut(&receipt.execution) else {
+        let Some(held) = self.batches.get_mut(&receipt.execution) else {
             return;
         };
         held.safe += receipt.tasks;
@@ -269,22 +269,22 @@ impl State {
         }
     }
 
-    /// Every task of the parcel is in safety.
+    /// Every task of the batch is in safety.
     fn finish(&mut self, execution: u64) {
-        let Some(held) = self.parcels.remove(&execution) else {
+        let Some(held) = self.batches.remove(&execution) else {
             return;
         };
         if !held.lost {
             self.effects.push(Effect::Ack(held.lease));
         }
-        self.stored.add(held.batch, held.done);
+        self.stored.add(held.id, held.done);
         self.resume_after(execution);
         self.next_solitary();
     }
 
-    /// The oldest parcel that suffers nothing beside it is the next to run so.
+    /// The oldest batch that suffers nothing beside it is the next to run so.
     fn next_solitary(&mut self) {
-        let solitary = self.parcels.iter().filter(|(_, held)| held.solitary);
+        let solitary = self.batches.iter().filter(|(_, held)| held.solitary);
         self.solitary = solitary.map(|(execution, _)| *execution).min();
     }
 
@@ -302,10 +302,10 @@ impl State {
         true
     }
 
-    /// A lease was lost: what runs is cancelled, what waits is dropped, the parcel is with another worker.
+    /// A lease was lost: what runs is cancelled, what waits is dropped, the batch is with another worker.
     pub fn on_lease_lost(&mut self, lease: &LeaseId, now: Instant) {
         let found = self
-            .parcels
+            .batches
             .iter_mut()
             .find(|(_, held)| held.lease == *lease);
         let Some((&execution, held)) = found else {

@@ -183,7 +183,7 @@ impl Builder {
         self
     }
 
-    /// How long a worker owns a parcel before it must renew. Default: 60 s. On this machine 1 ms or more, and
+    /// How long a worker owns a batch before it must renew. Default: 60 s. On this machine 1 ms or more, and
     /// `Duration::MAX` is for ever; on a cluster 10 s to 600 s, in whole seconds. `build()` refuses anything else.
     pub const fn lease(mut self, lease: Duration) -> Self {
         self.lease = Some(lease);

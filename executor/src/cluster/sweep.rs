@@ -1,5 +1,5 @@
 //! What a run does in an administrator's subscriptions before it begins and after it has ended, for other runs have been
-//! there and will be. At its end parcels may be left that were published twice, or whose tasks were cancelled: the next
+//! there and will be. At its end batches may be left that were published twice, or whose tasks were cancelled: the next
 //! run would take them for a sign that this one is still there.
 
 use std::time::Duration;
@@ -10,9 +10,9 @@ use tracing::debug;
 
 /// How long it may take: it holds up the shutdown.
 const BOUND: Duration = Duration::from_secs(10);
-/// How long a parcel is waited for.
+/// How long a batch is waited for.
 const WAIT: Duration = Duration::from_secs(1);
-/// Parcels at once.
+/// Batches at once.
 const MOST: usize = 1_000;
 
 /// Looks whether another run is there, before anything is published: a queue with an owner tells what it meets, and gives
@@ -35,21 +35,21 @@ pub(super) async fn look(queue: &dyn Queue) {
 pub(super) async fn sweep(tasks: &dyn Queue) {
     let swept = timeout(BOUND, async {
         loop {
-            let parcels = match tasks.take(MOST, WAIT).await {
-                Ok(parcels) if parcels.is_empty() => return,
-                Ok(parcels) => parcels,
+            let batches = match tasks.take(MOST, WAIT).await {
+                Ok(batches) if batches.is_empty() => return,
+                Ok(batches) => batches,
                 Err(error) => return debug!(%error, "what the run left was not looked for"),
             };
             debug!(
-                parcels = parcels.len(),
-                "removing parcels that nobody needs"
+                batches = batches.len(),
+                "removing batches that nobody needs"
             );
-            let leases: Vec<_> = parcels.into_iter().map(|parcel| parcel.lease).collect();
+            let leases: Vec<_> = batches.into_iter().map(|batch| batch.lease).collect();
             tasks.ack(&leases).await;
         }
     });
     if swept.await.is_err() {
-        debug!("parcels of the run may be left after {BOUND:?}");
+        debug!("batches of the run may be left after {BOUND:?}");
     }
 }
 
@@ -65,8 +65,8 @@ mod tests {
     async fn nothing_is_left_of_what_was_there() {
         let queue = MemoryQueue::new("tasks", QueueLimits::new(1 << 20, Duration::from_secs(60)));
         sweep(&queue).await;
-        let parcels = vec![Bytes::from_static(b"parcel"); MOST + 1];
-        assert!(queue.put(parcels).await.iter().all(Result::is_ok));
+        let batches = vec![Bytes::from_static(b"batch"); MOST + 1];
+        assert!(queue.put(batches).await.iter().all(Result::is_ok));
         sweep(&queue).await;
         let left = queue.take(1, Duration::from_secs(120)).await.unwrap();
         assert!(left.is_empty());

@@ -38,8 +38,8 @@ const LEASE: Duration = Duration::from_secs(60);
 const CONTROL_PAUSE: Duration = Duration::from_millis(20);
 /// Largest message in memory: what an entry's length can say.
 const MESSAGE_BYTES: usize = u32::MAX as usize;
-/// Parcels for each slot that may be out: enough to keep hands full, few enough to reorder and to cancel.
-const PARCELS_FOR_EACH_SLOT: usize = 4;
+/// Batches for each slot that may be out: enough to keep hands full, few enough to reorder and to cancel.
+const BATCHES_FOR_EACH_SLOT: usize = 4;
 /// Bytes of arguments that may be out; those of short ones are a second copy beside the table's.
 const BYTES_OUT: usize = 64 << 20;
 
@@ -228,10 +228,10 @@ impl Local {
             seal: Seal::Unsealed,
             slots: self.slots as usize,
             message_bytes: limits.message_bytes,
-            parcels_out: match limits.remote {
+            batches_out: match limits.remote {
                 // A worker far from its queue pulls many at a time, or waits for each.
                 true => usize::MAX,
-                false => PARCELS_FOR_EACH_SLOT * self.slots as usize,
+                false => BATCHES_FOR_EACH_SLOT * self.slots as usize,
             },
             bytes_out: BYTES_OUT,
             lease: limits.lease,

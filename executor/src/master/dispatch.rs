@@ -4,13 +4,13 @@
 //! the workers of the run. It lives on the executor's own thread.
 
 mod after_lines;
+mod batches;
 mod ending;
 #[cfg(test)]
 mod fake;
 mod history;
 mod notices;
 mod outbox;
-mod parcels;
 mod ranges;
 mod results;
 #[cfg(test)]
@@ -137,7 +137,7 @@ struct RunningDispatch {
     /// What the last of them said.
     pull_refusal: Option<String>,
     troubles: [QueueTrouble; 3],
-    /// Receipts are the parcels' numbers.
+    /// Receipts are the batches' numbers.
     tasks: Publisher<u32>,
     control: Publisher<()>,
     pull: Pull,
@@ -157,7 +157,7 @@ struct RunningDispatch {
 enum Woken {
     Results(Result<Vec<Delivery>, QueueError>),
     Mail,
-    /// Parcels, by their numbers, are stored.
+    /// Batches, by their numbers, are stored.
     Sent(Vec<u32>),
     Stored,
     Fleet(FleetEvent),
@@ -236,8 +236,8 @@ impl RunningDispatch {
         match woken {
             Woken::Results(answer) => self.on_pulled(now, answer),
             Woken::Fleet(event) => self.on_fleet(now, event),
-            Woken::Sent(parcels) => {
-                for number in parcels {
+            Woken::Sent(batches) => {
+                for number in batches {
                     self.state.on_stored(now, number);
                 }
             }
@@ -271,7 +271,7 @@ impl RunningDispatch {
         tokio::select! {
             biased;
             answer = &mut self.pull, if listens => Woken::Results(answer),
-            parcels = self.tasks.next() => Woken::Sent(parcels),
+            batches = self.tasks.next() => Woken::Sent(batches),
             _ = self.control.next() => Woken::Stored,
             Some(()) = self.acks.next() => Woken::Stored,
             () = results::told(&mut self.lines_taken) => Woken::Tick,
@@ -294,14 +294,14 @@ impl RunningDispatch {
     fn take_mail(&mut self, now: Instant) {
         loop {
             let more = !self.is_saturated() && self.drain();
-            while let Some(parcel) = self.state.next_parcel(now) {
-                let number = self.state.newest_parcel();
+            while let Some(batch) = self.state.next_batch(now) {
+                let number = self.state.newest_batch();
                 self.state.on_sending(number);
-                self.tasks.push(parcel, Some(number));
+                self.tasks.push(batch, Some(number));
             }
-            for (number, parcel) in self.state.take_redriven() {
+            for (number, batch) in self.state.take_redriven() {
                 self.state.on_sending(number);
-                self.tasks.push(parcel, Some(number));
+                self.tasks.push(batch, Some(number));
             }
             if !more {
                 break;
@@ -311,8 +311,8 @@ impl RunningDispatch {
 
     /// Batches that a queue stores at once need no turn of the loop.
     fn take_stored(&mut self, now: Instant) {
-        while let Some(parcels) = self.tasks.next().now_or_never() {
-            for number in parcels {
+        while let Some(batches) = self.tasks.next().now_or_never() {
+            for number in batches {
                 self.state.on_stored(now, number);
             }
         }
@@ -466,7 +466,7 @@ fn interrupted(behavior: ShutdownBehavior, left: usize, elsewhere: bool) -> Stri
     }
 }
 
-/// The name by which parcels call the task of this index.
+/// The name by which batches call the task of this index.
 fn kind(index: u32) -> Kind {
     let spec = Registry::global()
         .ok()

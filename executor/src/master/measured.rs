@@ -22,7 +22,7 @@ pub(crate) struct Pace {
     pub(crate) slots: usize,
     /// Time of all executions so far.
     pub(crate) worked: Duration,
-    /// Mean time from packing a parcel to its first results, less their work; `None` before one was measured, and where the
+    /// Mean time from packing a batch to its first results, less their work; `None` before one was measured, and where the
     /// queues are in memory.
     pub(crate) trip: Option<Duration>,
 }
@@ -30,10 +30,10 @@ pub(crate) struct Pace {
 /// Weight of the newest round trip in the mean.
 const WEIGHT: f64 = 0.125;
 
-/// No way takes longer: such a parcel waited behind a backlog, or for the lease of a worker that is gone.
+/// No way takes longer: such a batch waited behind a backlog, or for the lease of a worker that is gone.
 pub(crate) const LONGEST: Duration = Duration::from_secs(1);
 
-/// Mean time from packing a parcel to its first results, less their work.
+/// Mean time from packing a batch to its first results, less their work.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Trip(Option<f64>);
 

@@ -1,4 +1,4 @@
-//! What a worker's program knows of the tasks that parcels name.
+//! What a worker's program knows of the tasks that batches name.
 
 use podpool_core::envelope::Kind;
 use podpool_core::outcome::{Cause, Failure};

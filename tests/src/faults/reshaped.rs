@@ -1,4 +1,4 @@
-//! A queue whose parcels come from a master with other types: every task's fingerprint is another one.
+//! A queue whose batches come from a master with other types: every task's fingerprint is another one.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use podpool_core::queue::Queue;
 
 use crate::tap::Tap;
 
-/// Changes the fingerprints of the task of this name on the way into a queue of parcels.
+/// Changes the fingerprints of the task of this name on the way into a queue of batches.
 #[must_use]
 pub fn reshaped(queue: Arc<dyn Queue>, task: &'static str) -> Tap {
     Tap::new(queue).changing(move |message| reshape(message, task))
@@ -16,13 +16,13 @@ pub fn reshaped(queue: Arc<dyn Queue>, task: &'static str) -> Tap {
 
 fn reshape(message: Bytes, task: &str) -> Bytes {
     match Message::read(message.clone(), &Seal::Unsealed) {
-        Ok(Message::Parcel(mut parcel, entries)) => {
-            for kind in &mut parcel.kinds {
+        Ok(Message::Batch(mut batch, entries)) => {
+            for kind in &mut batch.kinds {
                 if &*kind.name == task {
                     kind.fingerprint.0[0] ^= 1;
                 }
             }
-            parcel.message(&entries, &Seal::Unsealed)
+            batch.message(&entries, &Seal::Unsealed)
         }
         _ => message,
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use podpool::RunId;
 use podpool::core::envelope::entry::put_done;
-use podpool::core::envelope::{Alive, Control, Hello, Parcel, Results, RunState, Seal};
+use podpool::core::envelope::{Alive, Batch, Control, Hello, Results, RunState, Seal};
 use podpool::core::id::{Attempt, ExecutionId, TaskId, WorkerId};
 use podpool::core::queue::Queue;
 use podpool::pubsub::QueueNames;
@@ -26,8 +26,8 @@ pub async fn forge(known: &KnownRun) -> (u64, u64) {
     let (names, run, good) = (known.names(), &known.run, known.seal());
     let stranger = RunId::random();
     // Under a good seal, and not what belongs there: replayed from elsewhere.
-    let mut tasks = spoilt(&parcel, known);
-    tasks.extend([parcel(&stranger, &good), control(run, &good)]);
+    let mut tasks = spoilt(&batch, known);
+    tasks.extend([batch(&stranger, &good), control(run, &good)]);
     let mut controls = spoilt(&control, known);
     controls.push(hello(run, &good));
     let mut results = spoilt(&result, known);
@@ -100,8 +100,8 @@ fn alive(run: &RunId, seal: &Seal) -> Bytes {
     alive.message(seal)
 }
 
-fn parcel(run: &RunId, seal: &Seal) -> Bytes {
-    let parcel = Parcel {
+fn batch(run: &RunId, seal: &Seal) -> Bytes {
+    let batch = Batch {
         run: run.clone(),
         epoch: EPOCH,
         number: 0,
@@ -109,7 +109,7 @@ fn parcel(run: &RunId, seal: &Seal) -> Bytes {
         kinds: Vec::new(),
         count: 0,
     };
-    parcel.message(&[], seal)
+    batch.message(&[], seal)
 }
 
 /// A wrong result of the run's first task.

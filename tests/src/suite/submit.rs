@@ -140,7 +140,7 @@ pub async fn higher_priorities_go_first(bed: Bed) {
     }
     let last_high = lines.iter().position(|line| line == "high 39").unwrap();
     let lows = last_high + 1 - 40;
-    // What was published before the first of high priority was there: four for the slot, and a parcel's worth.
+    // What was published before the first of high priority was there: four for the slot, and a batch's worth.
     assert!(lows <= 8, "{lows} of low priority went first: {lines:?}");
 }
 

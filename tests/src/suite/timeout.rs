@@ -83,7 +83,7 @@ pub async fn each_attempt_has_its_own_time(bed: Bed) {
     assert_eq!(causes, [Cause::TimedOut; 2]);
 }
 
-/// What shares the parcel, and what runs in other slots, ends well.
+/// What shares the batch, and what runs in other slots, ends well.
 pub async fn others_are_left_alone(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(2).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::envelope::entry::{next_result, put_done, put_task};
-use crate::envelope::{Kind, Message, Parcel};
+use crate::envelope::{Batch, Kind, Message};
 use crate::id::{Attempt, TaskId, WorkerId};
 use crate::shape::Fingerprint;
 
@@ -33,13 +33,13 @@ fn close(message: &Bytes, cut: Cut) -> (Reference, Vec<u8>) {
     cut.close(message, run(), &hashes).unwrap()
 }
 
-fn parcel_of(sizes: &[usize], seal: &Seal) -> Bytes {
+fn batch_of(sizes: &[usize], seal: &Seal) -> Bytes {
     let mut body = Vec::new();
     for (task, size) in (7..).zip(sizes) {
         let payload = vec![u8::try_from(task).unwrap(); *size];
         put_task(&mut body, TaskId(task), Attempt(1), 0, b"opt", &payload).unwrap();
     }
-    let parcel = Parcel {
+    let batch = Batch {
         run: run(),
         epoch: 1,
         number: 0,
@@ -50,7 +50,7 @@ fn parcel_of(sizes: &[usize], seal: &Seal) -> Bytes {
         }],
         count: u32::try_from(sizes.len()).unwrap(),
     };
-    parcel.message(&body, seal)
+    batch.message(&body, seal)
 }
 
 fn results_of(sizes: &[usize], seal: &Seal) -> Bytes {
@@ -78,7 +78,7 @@ fn results_of(sizes: &[usize], seal: &Seal) -> Bytes {
 
 #[test]
 fn each_payload_over_the_limit_is_cut_out_and_no_other() {
-    for make in [parcel_of, results_of] {
+    for make in [batch_of, results_of] {
         let message = make(&[50, 101, 100, 5000], &KEY);
         let cut = Cut::of(&message, &KEY, 100, 1 << 20).unwrap();
         let lengths: Vec<_> = cut.regions.iter().map(ExactSizeIterator::len).collect();
@@ -95,7 +95,7 @@ fn each_payload_over_the_limit_is_cut_out_and_no_other() {
 
 #[test]
 fn what_has_no_payload_over_the_limit_travels_as_it_is() {
-    let message = parcel_of(&[100; 50], &KEY);
+    let message = batch_of(&[100; 50], &KEY);
     assert_eq!(Cut::of(&message, &KEY, 100, 1 << 20), None);
     assert_eq!(Cut::of(&[7; 5000], &KEY, 100, 5000), None);
 }
@@ -116,7 +116,7 @@ fn many_payloads_are_cut_out_when_the_queue_carries_less_than_all() {
 
 #[test]
 fn what_cannot_be_cut_is_cut_out_whole() {
-    for message in [Bytes::from(vec![9; 5000]), parcel_of(&[10; 200], &KEY)] {
+    for message in [Bytes::from(vec![9; 5000]), batch_of(&[10; 200], &KEY)] {
         let cut = Cut::of(&message, &KEY, 100, 2000).unwrap();
         assert_eq!(cut.regions, std::slice::from_ref(&(0..message.len())));
         let (reference, shell) = close(&message, cut);
@@ -128,7 +128,7 @@ fn what_cannot_be_cut_is_cut_out_whole() {
 
 #[test]
 fn parts_that_do_not_fit_are_refused() {
-    let message = parcel_of(&[500, 600], &KEY);
+    let message = batch_of(&[500, 600], &KEY);
     let (reference, shell) = close(&message, Cut::of(&message, &KEY, 100, 1 << 20).unwrap());
     let parts = payloads(&message, &reference);
     assert!(reference.assemble(&shell, &parts[..1]).is_err());
@@ -175,9 +175,9 @@ fn a_lost_result_is_told_for_its_task_and_its_neighbours_stay() {
 }
 
 #[test]
-fn a_parcel_and_a_shell_that_lies_are_not_mended() {
+fn a_batch_and_a_shell_that_lies_are_not_mended() {
     let lost = [Err("gone".to_owned())];
-    let message = parcel_of(&[500], &KEY);
+    let message = batch_of(&[500], &KEY);
     let (reference, shell) = close(&message, Cut::of(&message, &KEY, 100, 1 << 20).unwrap());
     assert_eq!(reference.without_lost(&shell, &lost, &KEY), None);
     let message = results_of(&[500], &KEY);
@@ -200,7 +200,7 @@ proptest! {
         results in any::<bool>(),
     ) {
         let seal = if keyed { KEY } else { Seal::Unsealed };
-        let message = if results { results_of(&sizes, &seal) } else { parcel_of(&sizes, &seal) };
+        let message = if results { results_of(&sizes, &seal) } else { batch_of(&sizes, &seal) };
         match Cut::of(&message, &seal, over, carried) {
             None => prop_assert!(message.len() <= carried),
             Some(cut) => {

@@ -36,31 +36,31 @@ impl RunningWorker {
         answer: Result<Vec<Delivery>, QueueError>,
     ) {
         self.pull = None;
-        if let Ok(parcels) = &answer {
+        if let Ok(batches) = &answer {
             self.patience.served();
             if let Some(time) = self.refused_pulls.served(now) {
                 info!("tasks can be pulled again, after {time:.1?}");
             }
-            if !parcels.is_empty() {
+            if !batches.is_empty() {
                 self.patience.reached();
             }
         }
         match answer {
-            Ok(parcels) if parcels.is_empty() => self.state.on_empty_pull(),
-            Ok(parcels) if self.left.is_some() => {
-                let leases = parcels.into_iter().map(|parcel| parcel.lease).collect();
+            Ok(batches) if batches.is_empty() => self.state.on_empty_pull(),
+            Ok(batches) if self.left.is_some() => {
+                let leases = batches.into_iter().map(|batch| batch.lease).collect();
                 self.release(leases);
             }
-            Ok(parcels) => {
+            Ok(batches) => {
                 let mut surplus = Vec::new();
                 let mut taken = 0;
-                for parcel in parcels {
+                for batch in batches {
                     // More comes than there is room for while the first message that can be read is looked for, and where
-                    // parcels became longer since the pull was sent: others may begin them sooner.
+                    // batches became longer since the pull was sent: others may begin them sooner.
                     let full = taken > 0 && self.state.wants() == 0;
                     if self.room == 0 || full {
-                        surplus.push(parcel.lease);
-                    } else if self.on_delivery(now, sent, parcel) {
+                        surplus.push(batch.lease);
+                    } else if self.on_delivery(now, sent, batch) {
                         self.room -= 1;
                         taken += 1;
                     }
@@ -80,9 +80,9 @@ impl RunningWorker {
         }
     }
 
-    /// A message from the tasks' queue. What is not a parcel of this run names no task: it is removed, counted and
+    /// A message from the tasks' queue. What is not a batch of this run names no task: it is removed, counted and
     /// logged. A worker that has read nothing under its seal yet may have the wrong key itself: it removes none. Tells
-    /// whether it is a parcel that was taken in.
+    /// whether it is a batch that was taken in.
     pub(super) fn on_delivery(&mut self, now: Instant, sent: Instant, delivery: Delivery) -> bool {
         let Delivery { lease, body } = delivery;
         let message = Message::read(body, &self.worker.settings.seal);
@@ -91,27 +91,27 @@ impl RunningWorker {
         }
         let settings = &self.worker.settings;
         let (problem, fate) = match message {
-            Ok(Message::Parcel(parcel, entries)) if parcel.run == settings.run => {
+            Ok(Message::Batch(batch, entries)) if batch.run == settings.run => {
                 self.keeper.hold(lease.clone(), sent);
 
                 let lookup = self.worker.lookup.as_ref();
                 match self
                     .state
-                    .on_parcel(now, lease.clone(), &parcel, entries, lookup)
+                    .on_batch(now, lease.clone(), &batch, entries, lookup)
                 {
                     Ok(()) => return true,
                     Err(error) => (error.to_string(), Fate::Drop(self.foreign.count())),
                 }
             }
             Ok(Message::Reference(lost, _))
-                if lost.run == settings.run && lost.of == Content::Parcel =>
+                if lost.run == settings.run && lost.of == Content::Batch =>
             {
                 self.keeper.hold(lease.clone(), sent);
-                self.state.on_lost_parcel(lease, &lost);
+                self.state.on_lost_batch(lease, &lost);
                 return true;
             }
             Ok(_) => {
-                let problem = "it is no parcel of this run".to_owned();
+                let problem = "it is no batch of this run".to_owned();
                 (problem, Fate::Drop(self.foreign.count()))
             }
             Err(error) => (error.to_string(), self.foreign.unread(now, &lease, &error)),

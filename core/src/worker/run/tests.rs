@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::envelope::entry::put_task;
-use crate::envelope::{Kind, Message, Parcel, Seal};
+use crate::envelope::{Batch, Kind, Message, Seal};
 use crate::id::{RunId, WorkerId};
 use crate::outcome::{Cause, Failure};
 use crate::queue::memory::MemoryQueue;
@@ -94,15 +94,15 @@ fn worker(queues: Queues) -> Worker {
     }
 }
 
-/// A parcel of one task.
-fn parcel(seal: &Seal) -> Bytes {
+/// A batch of one task.
+fn batch(seal: &Seal) -> Bytes {
     sealed(seal, false)
 }
 
 fn sealed(seal: &Seal, alone: bool) -> Bytes {
     let mut body = Vec::new();
     put_task(&mut body, TaskId(0), Attempt::FIRST, 0, &[], &[]).unwrap();
-    let parcel = Parcel {
+    let batch = Batch {
         run: run(),
         epoch: 1,
         number: 0,
@@ -113,7 +113,7 @@ fn sealed(seal: &Seal, alone: bool) -> Bytes {
         }],
         count: 1,
     };
-    parcel.message(&body, seal)
+    batch.message(&body, seal)
 }
 
 async fn put(queue: &Arc<dyn Queue>, messages: Vec<Bytes>) {
@@ -147,8 +147,8 @@ async fn ready(queue: &Arc<dyn Queue>) -> usize {
 #[tokio::test(start_paused = true)]
 async fn forged_messages_before_the_first_task_keep_no_fresh_worker_from_it() {
     let queues = queues();
-    put(&queues.tasks, vec![parcel(&OTHER); 1_000]).await;
-    put(&queues.tasks, vec![parcel(&KEY); 3]).await;
+    put(&queues.tasks, vec![batch(&OTHER); 1_000]).await;
+    put(&queues.tasks, vec![batch(&KEY); 3]).await;
     let (orders, orders_rx) = mpsc::unbounded_channel();
     let running = tokio::spawn(worker(queues.clone()).run(orders_rx));
     let began = Instant::now();
@@ -168,11 +168,11 @@ async fn forged_messages_before_the_first_task_keep_no_fresh_worker_from_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_came_with_a_parcel_that_leaves_no_room_goes_back_to_others() {
+async fn what_came_with_a_batch_that_leaves_no_room_goes_back_to_others() {
     let queues = queues();
-    let mut parcels = vec![sealed(&KEY, true)];
-    parcels.extend(vec![parcel(&KEY); 3]);
-    put(&queues.tasks, parcels).await;
+    let mut batches = vec![sealed(&KEY, true)];
+    batches.extend(vec![batch(&KEY); 3]);
+    put(&queues.tasks, batches).await;
     let mut worker = worker(queues.clone());
     worker.settings.slots = 4;
     worker.lookup = Arc::new(KnowsAll);
@@ -197,7 +197,7 @@ async fn what_came_with_a_parcel_that_leaves_no_room_goes_back_to_others() {
 #[tokio::test(start_paused = true)]
 async fn a_worker_with_a_wrong_key_removes_nothing_and_gives_all_back() {
     let queues = queues();
-    put(&queues.tasks, vec![parcel(&OTHER); 100]).await;
+    put(&queues.tasks, vec![batch(&OTHER); 100]).await;
     let (orders, orders_rx) = mpsc::unbounded_channel();
     let running = tokio::spawn(worker(queues.clone()).run(orders_rx));
     // Past the first search, within the pause after it.
@@ -278,7 +278,7 @@ async fn leaves_a_pull(order: Order, outlives: bool, before: bool) -> (usize, Du
     let running = tokio::spawn(worker.run(orders_rx));
     sleep(Duration::from_secs(1)).await;
     if before {
-        put(&queues.tasks, vec![parcel(&KEY)]).await;
+        put(&queues.tasks, vec![batch(&KEY)]).await;
         sleep(DISTANCE / 2).await;
     }
     orders.send(order).unwrap();
@@ -287,7 +287,7 @@ async fn leaves_a_pull(order: Order, outlives: bool, before: bool) -> (usize, Du
     left.unwrap().unwrap();
     let took = began.elapsed();
     if !before {
-        put(&queues.tasks, vec![parcel(&KEY)]).await;
+        put(&queues.tasks, vec![batch(&KEY)]).await;
     }
     (ready(&queues.tasks).await, took)
 }

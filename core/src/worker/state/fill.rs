@@ -81,8 +81,8 @@ impl State {
         let Some(chunk) = self.pending.front_mut() else {
             return;
         };
-        let Some(held) = self.parcels.get_mut(&chunk.execution) else {
-            // A chunk never outlives its parcel; were it so, its tasks come back by lease.
+        let Some(held) = self.batches.get_mut(&chunk.execution) else {
+            // A chunk never outlives its batch; were it so, its tasks come back by lease.
             self.waiting -= u64::from(chunk.count);
             self.pending.pop_front();
             return;

@@ -1,4 +1,4 @@
-//! Parcels come in.
+//! Batches come in.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tracing::debug;
 
 use crate::envelope::entry::{self, result_head, task_head};
 use crate::envelope::reference::rejected;
-use crate::envelope::{Body, Kind, Parcel, Results, Started, TaskRun, WireError};
+use crate::envelope::{Batch, Body, Kind, Results, Started, TaskRun, WireError};
 use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::outcome::{Cause, Failure};
 use crate::queue::LeaseId;
@@ -20,7 +20,7 @@ use super::super::replay::BatchId;
 use super::State;
 use super::replay::Arrival;
 
-/// What the worker's program knows of a kind that a parcel names; the failure says why it cannot run it.
+/// What the worker's program knows of a kind that a batch names; the failure says why it cannot run it.
 pub trait Lookup {
     /// Looks a kind up by name and fingerprint.
     ///
@@ -39,31 +39,31 @@ enum Entry {
 }
 
 impl State {
-    /// Takes in a parcel of this run.
+    /// Takes in a batch of this run.
     ///
     /// # Errors
     /// [`WireError`] when its entries cannot be read under a good seal. Nothing of it runs then; the caller
     /// acknowledges and logs it, and the master publishes what it misses again.
-    pub fn on_parcel(
+    pub fn on_batch(
         &mut self,
         now: Instant,
         lease: LeaseId,
-        parcel: &Parcel,
+        batch: &Batch,
         entries: Bytes,
         lookup: &dyn Lookup,
     ) -> Result<(), WireError> {
-        let looked_up: Vec<_> = parcel
+        let looked_up: Vec<_> = batch
             .kinds
             .iter()
             .map(|kind| lookup.look_up(kind))
             .collect();
         let mut runs = Vec::new();
-        let counted = count_runs(&entries, parcel.kinds.len(), &mut runs)?;
+        let counted = count_runs(&entries, batch.kinds.len(), &mut runs)?;
         let execution = self.next_execution;
         self.next_execution += 1;
-        debug!(%lease, execution, tasks = ?runs, "a parcel was taken");
-        self.hold(execution, lease, counted, parcel, &looked_up);
-        if parcel.alone {
+        debug!(%lease, execution, tasks = ?runs, "a batch was taken");
+        self.hold(execution, lease, counted, batch, &looked_up);
+        if batch.alone {
             self.acquit(execution, &runs);
         }
         self.next_solitary();
@@ -87,7 +87,7 @@ impl State {
         Ok(())
     }
 
-    /// Lets the tasks of a parcel wait for slots; answers or settles those that must not run.
+    /// Lets the tasks of a batch wait for slots; answers or settles those that must not run.
     pub(super) fn take_in(&mut self, now: Instant, arrival: Arrival) -> Result<(), WireError> {
         let Arrival {
             execution,
@@ -97,10 +97,10 @@ impl State {
             kinds,
         } = arrival;
         let bytes = entries.len();
-        let known = |held: &Held| self.stored.knows(held.batch);
+        let known = |held: &Held| self.stored.knows(held.id);
         let plain = self.retired.is_empty()
             && kinds.iter().all(Result::is_ok)
-            && !self.parcels.get(&execution).is_some_and(known);
+            && !self.batches.get(&execution).is_some_and(known);
         let kept = if plain {
             (entries, count)
         } else {
@@ -116,7 +116,7 @@ impl State {
             self.say_started(execution, runs);
         }
         self.wait_for_slot(execution, kept.0, kept.1, now);
-        // A parcel without a task is in safety at once.
+        // A batch without a task is in safety at once.
         self.settle(Receipt {
             execution,
             tasks: 0,
@@ -129,7 +129,7 @@ impl State {
         execution: u64,
         lease: LeaseId,
         count: u32,
-        parcel: &Parcel,
+        batch: &Batch,
         looked_up: &[Result<KindInfo, Failure>],
     ) {
         // An unknown kind's index is never used: its entries are rejected on the way in.
@@ -138,8 +138,8 @@ impl State {
             .map(|info| *info.as_ref().unwrap_or(&KindInfo::UNKNOWN))
             .collect();
         let indices = known.iter().map(|kind| kind.index).collect();
-        let kinds = parcel.kinds.as_slice().into();
-        let alone = parcel.alone;
+        let kinds = batch.kinds.as_slice().into();
+        let alone = batch.alone;
         let held = Held {
             lease,
             kinds,
@@ -151,11 +151,11 @@ impl State {
             alone,
             solitary: alone,
             begun: false,
-            batch: BatchId::of(parcel),
+            id: BatchId::of(batch),
             put_back: Vec::new(),
             done: Vec::new(),
         };
-        self.parcels.insert(execution, held);
+        self.batches.insert(execution, held);
     }
 
     /// A task that this worker itself made a suspect, as a slot died, needs a fresh slot and no more: whatever else
@@ -165,9 +165,9 @@ impl State {
             run.tasks()
                 .all(|task| self.accused.contains(&(task, run.attempt)))
         };
-        // It is remembered on: the same parcel may be delivered again.
+        // It is remembered on: the same batch may be delivered again.
         if runs.iter().all(accused)
-            && let Some(held) = self.parcels.get_mut(&execution)
+            && let Some(held) = self.batches.get_mut(&execution)
         {
             held.solitary = false;
         }
@@ -184,11 +184,11 @@ impl State {
         let mut kept = Vec::with_capacity(entries.len());
         let mut rejected = Body::default();
         let (mut keeps, mut rejections, mut retired, mut stored) = (0, 0, 0, 0);
-        let batch = self.parcels.get(&execution).map(|held| held.batch);
+        let id = self.batches.get(&execution).map(|held| held.id);
         let mut rest = &entries[..];
         while let Some(head) = task_head(rest)? {
             let kind = kinds.get(usize::from(head.kind));
-            match self.judge(batch, head.task, head.attempt, kind) {
+            match self.judge(id, head.task, head.attempt, kind) {
                 Entry::Stored => stored += 1,
                 Entry::Keep => {
                     kept.extend_from_slice(&rest[..head.length]);
@@ -229,12 +229,12 @@ impl State {
 
     fn judge(
         &self,
-        batch: Option<BatchId>,
+        id: Option<BatchId>,
         task: TaskId,
         attempt: Attempt,
         kind: Option<&Result<KindInfo, Failure>>,
     ) -> Entry {
-        if batch.is_some_and(|batch| self.stored.holds(batch, task, attempt)) {
+        if id.is_some_and(|id| self.stored.holds(id, task, attempt)) {
             return Entry::Stored;
         }
         if self.retired.contains(task, attempt) {
@@ -244,16 +244,16 @@ impl State {
             Some(Ok(_)) => Entry::Keep,
             Some(Err(failure)) => Entry::Rejected(Box::new(failure.clone())),
             None => {
-                let reason = "its envelope names a kind that its parcel does not list";
+                let reason = "its envelope names a kind that its batch does not list";
                 Entry::Rejected(Box::new(Failure::new(Cause::Rejected, reason)))
             }
         }
     }
 
-    /// Seconds of work in so many tasks of a parcel, by the longest of its kinds; infinitely many where one was never
+    /// Seconds of work in so many tasks of a batch, by the longest of its kinds; infinitely many where one was never
     /// measured.
     fn worth(&self, execution: u64, count: u32) -> f64 {
-        let Some(held) = self.parcels.get(&execution) else {
+        let Some(held) = self.batches.get(&execution) else {
             return 0.0;
         };
         let longest = held
@@ -295,7 +295,7 @@ impl State {
 
     /// Puts tasks that a slot had back at the front; those that were retired meanwhile are dropped.
     pub(super) fn wait_again(&mut self, execution: u64, entries: Bytes, noted: bool, now: Instant) {
-        let lost = self.parcels.get(&execution).is_none_or(|held| held.lost);
+        let lost = self.batches.get(&execution).is_none_or(|held| held.lost);
         if !lost && self.retired.is_empty() {
             let count = entry::count(&entries);
             self.wait_first(Chunk {
@@ -346,7 +346,7 @@ impl State {
     }
 
     fn is_alone(&self, execution: u64) -> bool {
-        self.parcels.get(&execution).is_some_and(|held| held.alone)
+        self.batches.get(&execution).is_some_and(|held| held.alone)
     }
 
     /// Drops what waits and is retired, and cancels what runs and is retired.
@@ -408,9 +408,9 @@ impl State {
         );
     }
 
-    /// Gives a parcel back whole: nothing of it has begun.
+    /// Gives a batch back whole: nothing of it has begun.
     pub(super) fn release(&mut self, execution: u64) {
-        if let Some(held) = self.parcels.remove(&execution)
+        if let Some(held) = self.batches.remove(&execution)
             && !held.lost
         {
             self.effects.push(Effect::Release(held.lease));
@@ -420,7 +420,7 @@ impl State {
     }
 }
 
-/// Seconds of work of a parcel below which its results are the first that is said of it.
+/// Seconds of work of a batch below which its results are the first that is said of it.
 const SOON: f64 = 0.01;
 
 /// Bytes that a message's prefix, header and seal may take beside its entries.

@@ -14,7 +14,7 @@ impl State {
     pub fn drain(&mut self) {
         self.draining = true;
         let unbegun: Vec<u64> = self
-            .parcels
+            .batches
             .iter()
             .filter(|(_, held)| !held.begun)
             .map(|(number, _)| *number)
@@ -30,7 +30,7 @@ impl State {
     }
 
     /// Drains, and asks what runs to stop. What ends by itself from here on is reported as it ended; what fails
-    /// was interrupted, and comes back by its parcel, which is given back now rather than a lease later.
+    /// was interrupted, and comes back by its batch, which is given back now rather than a lease later.
     pub fn terminate(&mut self) {
         self.terminating = true;
         self.drain();
@@ -56,7 +56,7 @@ impl State {
         }
     }
 
-    /// Lets every slot end. The caller holds no parcel any more, so they are idle, or start. One that does not end
+    /// Lets every slot end. The caller holds no batch any more, so they are idle, or start. One that does not end
     /// within the grace is killed.
     pub fn retire_slots(&mut self, now: Instant) {
         self.draining = true;
@@ -81,7 +81,7 @@ impl State {
 
     /// Whether a task must stop: it is retired, or its lease is lost and it did not opt to finish.
     pub(super) fn is_told_to_stop(&self, execution: u64, head: &TaskHead) -> bool {
-        let lost = self.parcels.get(&execution).is_none_or(|held| {
+        let lost = self.batches.get(&execution).is_none_or(|held| {
             let kind = held.known.get(usize::from(head.kind));
             held.lost && kind.is_none_or(|kind| !kind.finish_on_lost_lease)
         });
@@ -119,9 +119,9 @@ impl State {
         }
     }
 
-    /// The parcel comes back by its lease: give it up now rather than a lease later.
+    /// The batch comes back by its lease: give it up now rather than a lease later.
     pub(super) fn give_up_lease(&mut self, execution: u64) {
-        if let Some(held) = self.parcels.get_mut(&execution)
+        if let Some(held) = self.batches.get_mut(&execution)
             && !held.lost
         {
             held.lost = true;

@@ -19,7 +19,7 @@ impl State {
         let slot = self.slots.iter_mut().find(|slot| slot.id == id);
         let task = slot.and_then(|slot| {
             slot.printed = Some(slot.executions);
-            sole_task(slot, &self.parcels)
+            sole_task(slot, &self.batches)
         });
         self.effects.push(Effect::Output(id, task, stream, line));
     }
@@ -32,14 +32,14 @@ impl State {
 }
 
 /// The task that a slot's output belongs to: the only one that it has.
-fn sole_task(slot: &SlotState, parcels: &HashMap<u64, Held>) -> Option<PrintedTask> {
+fn sole_task(slot: &SlotState, batches: &HashMap<u64, Held>) -> Option<PrintedTask> {
     let sole = slot.frames.len() == 1;
     let frame = slot
         .frames
         .front()
         .filter(|frame| sole && frame.count == 1)?;
     let head = task_head(&frame.entries).ok().flatten()?;
-    let kinds = &parcels.get(&frame.execution)?.kinds;
+    let kinds = &batches.get(&frame.execution)?.kinds;
     Some(PrintedTask {
         task: head.task,
         attempt: head.attempt,

@@ -1,30 +1,30 @@
-//! Parcels that came without their payloads.
+//! Batches that came without their payloads.
 
 use std::time::Duration;
 
 use crate::envelope::entry;
 use crate::envelope::reference::rejected;
-use crate::envelope::{Parcel, Reference, TaskRun};
+use crate::envelope::{Batch, Reference, TaskRun};
 use crate::queue::LeaseId;
 
 use super::super::effect::Receipt;
 use super::State;
 
-/// Why a worker cannot have the payloads that a parcel refers to, when nobody looked for them.
+/// Why a worker cannot have the payloads that a batch refers to, when nobody looked for them.
 const NO_STORE: &str =
     "they lie in a payload store and its worker has none; set PODPOOL_PAYLOAD_STORE for it";
 
 impl State {
-    /// Answers a parcel whose payloads cannot be had: each of its tasks is rejected, and the parcel is acknowledged
+    /// Answers a batch whose payloads cannot be had: each of its tasks is rejected, and the batch is acknowledged
     /// once that is stored.
-    pub fn on_lost_parcel(&mut self, lease: LeaseId, reference: &Reference) {
+    pub fn on_lost_batch(&mut self, lease: LeaseId, reference: &Reference) {
         let execution = self.next_execution;
         self.next_execution += 1;
         let tasks = || {
             let runs = reference.tasks.iter();
             runs.flat_map(|run| run.tasks().map(|task| (task, run.attempt)))
         };
-        let parcel = Parcel {
+        let batch = Batch {
             run: reference.run.clone(),
             epoch: self.epoch,
             number: 0,
@@ -32,7 +32,7 @@ impl State {
             kinds: Vec::new(),
             count: u32::try_from(tasks().count()).unwrap_or(u32::MAX),
         };
-        self.hold(execution, lease, parcel.count, &parcel, &[]);
+        self.hold(execution, lease, batch.count, &batch, &[]);
         let problem = reference.problem.as_deref().unwrap_or(NO_STORE);
         let failure = rejected(format!(
             "its arguments are lost: {problem}; it did not run, submit it again"
@@ -87,7 +87,7 @@ mod tests {
     fn lost(problem: Option<&str>) -> Reference {
         Reference {
             run: RunId::new("test").unwrap(),
-            of: Content::Parcel,
+            of: Content::Batch,
             tasks: vec![TaskRun {
                 first: TaskId(5),
                 count: 3,
@@ -122,9 +122,9 @@ mod tests {
     }
 
     #[test]
-    fn each_task_is_rejected_and_the_parcel_acknowledged_when_that_is_stored() {
+    fn each_task_is_rejected_and_the_batch_acknowledged_when_that_is_stored() {
         let mut state = worker();
-        state.on_lost_parcel(LeaseId::new("a"), &lost(Some("object x is missing")));
+        state.on_lost_batch(LeaseId::new("a"), &lost(Some("object x is missing")));
         let (tasks, why, receipt) = answer(&mut state);
         assert_eq!(tasks, [5, 6, 7]);
         assert!(
@@ -149,7 +149,7 @@ mod tests {
             last: TaskId(6),
             attempt: Attempt(2),
         }]);
-        state.on_lost_parcel(LeaseId::new("a"), &lost(None));
+        state.on_lost_batch(LeaseId::new("a"), &lost(None));
         let (tasks, why, receipt) = answer(&mut state);
         assert_eq!(tasks, [5, 7]);
         assert!(why.contains("PODPOOL_PAYLOAD_STORE"), "{why}");

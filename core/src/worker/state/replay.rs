@@ -11,7 +11,7 @@ use super::super::effect::Receipt;
 use super::super::frame::KindInfo;
 use super::State;
 
-/// A parcel on its way in.
+/// A batch on its way in.
 #[derive(Debug)]
 pub(super) struct Arrival {
     pub(super) execution: u64,
@@ -27,13 +27,13 @@ impl State {
     /// wait for it would hold those tasks up behind the one that made them be put back.
     pub(super) fn earlier_execution(&self, arrival: &Arrival) -> Option<u64> {
         let execution = arrival.execution;
-        let batch = self.parcels.get(&execution)?.batch;
+        let id = self.batches.get(&execution)?.id;
         let first = task_head(&arrival.entries).ok().flatten()?;
         let part = (first.task, arrival.count);
         let same = |(other, held): &(&u64, &super::Held)| {
-            **other < execution && held.batch == batch && !held.put_back.contains(&part)
+            **other < execution && held.id == id && !held.put_back.contains(&part)
         };
-        let earlier = self.parcels.iter().filter(same);
+        let earlier = self.batches.iter().filter(same);
         earlier.map(|(other, _)| *other).max()
     }
 
@@ -54,7 +54,7 @@ impl State {
     pub(super) fn resume(&mut self, now: Instant) {
         while let Some(arrival) = self.resumed.pop() {
             let execution = arrival.execution;
-            let Some(held) = self.parcels.get(&execution) else {
+            let Some(held) = self.batches.get(&execution) else {
                 continue;
             };
             if held.lost {

@@ -163,7 +163,7 @@ impl State {
         frame.done += count;
         frame.since = Some(now);
         frame.look = None;
-        let held = self.parcels.get_mut(&execution);
+        let held = self.batches.get_mut(&execution);
         let lost = held.as_ref().is_none_or(|held| held.lost);
         let mut reported = Vec::new();
         let known = held.map(|held| {
@@ -192,7 +192,7 @@ impl State {
             rest = &rest[result.length..];
         }
         frame.entries.advance(ended);
-        if let Some(held) = self.parcels.get_mut(&execution) {
+        if let Some(held) = self.batches.get_mut(&execution) {
             held.done = reported;
         }
         if frame.left() == 0 {
@@ -202,7 +202,7 @@ impl State {
             self.publish_results(execution, entries, count);
         } else {
             if self.terminating {
-                // What was asked to stop comes back by its parcel.
+                // What was asked to stop comes back by its batch.
                 self.give_up_lease(execution);
             }
             // Of several tasks of a frame nobody knows which one printed.
@@ -299,7 +299,7 @@ impl State {
             self.wait_again(frame.execution, frame.entries, true, now);
             return;
         };
-        let held = self.parcels.get(&frame.execution);
+        let held = self.batches.get(&frame.execution);
         let (alone, lost) = held.map_or((false, true), |held| (held.alone, held.lost));
         let retired = self.retired.contains(head.task, head.attempt);
         let sentence = if lost {
@@ -316,7 +316,7 @@ impl State {
             self.give_up_lease(frame.execution);
         }
         if failure.cause != Cause::Interrupted
-            && let Some(held) = self.parcels.get_mut(&frame.execution)
+            && let Some(held) = self.batches.get_mut(&frame.execution)
         {
             TaskRun::push(&mut held.done, head.task, head.attempt);
         }

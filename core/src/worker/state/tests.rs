@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::codec;
 use crate::envelope::entry::{ResultEntry, next_result, put_done, put_failed, put_task, task_head};
-use crate::envelope::{EntryOptions, Kind, Message, Parcel, Retired, RunState};
+use crate::envelope::{Batch, EntryOptions, Kind, Message, Retired, RunState};
 use crate::id::{Attempt, TaskId};
 use crate::outcome::{Cause, Exit};
 use crate::shape::Fingerprint;
@@ -75,7 +75,7 @@ struct Bed {
     cancels: Vec<TaskId>,
     revokes: Vec<(SlotId, u64)>,
     results: Vec<ResultEntry>,
-    put_back: Vec<Parcel>,
+    put_back: Vec<Batch>,
     /// The entries of each.
     put_back_entries: Vec<Bytes>,
     unconfirmed: Vec<Receipt>,
@@ -87,7 +87,7 @@ struct Bed {
     /// Whether slots do nothing that they are asked for.
     deaf: bool,
     /// The number of the batch that came last.
-    batch: u64,
+    newest: u64,
 }
 
 fn bed(slots: u32) -> Bed {
@@ -119,13 +119,13 @@ fn bed(slots: u32) -> Bed {
         stillborn: 0,
         refuses: false,
         deaf: false,
-        batch: 0,
+        newest: 0,
     }
 }
 
 impl Bed {
-    /// A parcel of tasks `first..first + count` of one kind.
-    fn parcel(&mut self, lease: &str, kind: &str, first: u64, count: u32, alone: bool) {
+    /// A batch of tasks `first..first + count` of one kind.
+    fn batch(&mut self, lease: &str, kind: &str, first: u64, count: u32, alone: bool) {
         // What runs alone was a suspect before.
         let attempt = Attempt(1 + u32::from(alone));
         let mut body = Vec::new();
@@ -137,21 +137,21 @@ impl Bed {
     }
 
     fn take_in(&mut self, lease: &str, kind: &str, count: u32, entries: Bytes, alone: bool) {
-        self.batch += 1;
+        self.newest += 1;
         let kinds = vec![Kind {
             name: kind.into(),
             fingerprint: Fingerprint([0; 16]),
         }];
-        let parcel = Parcel {
+        let batch = Batch {
             run: RunId::new("test").unwrap(),
             epoch: 1,
-            number: self.batch,
+            number: self.newest,
             alone,
             kinds,
             count,
         };
         self.state
-            .on_parcel(self.now, LeaseId::new(lease), &parcel, entries, &Known)
+            .on_batch(self.now, LeaseId::new(lease), &batch, entries, &Known)
             .unwrap();
     }
 
@@ -201,8 +201,8 @@ impl Bed {
                     self.results.push(entry);
                 }
             }
-            Message::Parcel(parcel, entries) => {
-                self.put_back.push(parcel);
+            Message::Batch(batch, entries) => {
+                self.put_back.push(batch);
                 self.put_back_entries.push(entries);
             }
             _ => {}
@@ -311,7 +311,7 @@ const S1: SlotId = SlotId(1);
 fn warm(slots: u32) -> Bed {
     let mut bed = bed(slots);
     for slot in 0..slots {
-        bed.parcel(
+        bed.batch(
             &format!("warm{slot}"),
             "fast",
             1_000_000 + u64::from(slot),
@@ -329,10 +329,10 @@ fn warm(slots: u32) -> Bed {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parcel_is_acknowledged_only_when_its_last_result_is_stored() {
+async fn a_batch_is_acknowledged_only_when_its_last_result_is_stored() {
     let mut bed = bed(1);
     assert_eq!(bed.state.wants(), 1);
-    bed.parcel("a", "fast", 0, 2, false);
+    bed.batch("a", "fast", 0, 2, false);
     assert_eq!((bed.started, bed.state.wants()), (1, 0));
     bed.done(S0, 1, SECOND);
     bed.confirm();
@@ -351,9 +351,9 @@ async fn a_parcel_is_acknowledged_only_when_its_last_result_is_stored() {
 #[tokio::test(start_paused = true)]
 async fn slots_start_no_more_than_there_is_work_for() {
     let mut bed = bed(4);
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     assert_eq!(bed.started, 1);
-    bed.parcel("b", "fast", 1, 2, false);
+    bed.batch("b", "fast", 1, 2, false);
     assert_eq!(bed.started, 3);
     assert_eq!(bed.state.wants(), 1);
 }
@@ -361,7 +361,7 @@ async fn slots_start_no_more_than_there_is_work_for() {
 #[tokio::test(start_paused = true)]
 async fn a_long_task_holds_no_other_behind_it() {
     let mut bed = bed(2);
-    bed.parcel("a", "fast", 0, 3, false);
+    bed.batch("a", "fast", 0, 3, false);
     assert_eq!(bed.busy(), [(0, 1), (1, 1)], "unknown kinds go one by one");
     assert_eq!(bed.state.wants(), 0, "nobody is free and something waits");
 }
@@ -369,7 +369,7 @@ async fn a_long_task_holds_no_other_behind_it() {
 #[tokio::test(start_paused = true)]
 async fn short_tasks_share_frames_and_a_second_frame_waits_in_each_slot() {
     let mut bed = warm(2);
-    bed.parcel("a", "fast", 0, 400, false);
+    bed.batch("a", "fast", 0, 400, false);
     let busy = bed.busy();
     assert_eq!(busy.len(), 2);
     assert!(busy.iter().all(|(_, tasks)| *tasks > 100), "{busy:?}");
@@ -380,20 +380,20 @@ async fn short_tasks_share_frames_and_a_second_frame_waits_in_each_slot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_long_parcel_there_is_no_room_for_more_of_the_same_pull() {
+async fn after_a_long_batch_there_is_no_room_for_more_of_the_same_pull() {
     let mut bed = warm(1);
     for n in 0..4 {
-        bed.parcel(&format!("short{n}"), "fast", n, 1, false);
+        bed.batch(&format!("short{n}"), "fast", n, 1, false);
     }
     assert!(bed.state.wants() > 100, "short ones come many at once");
-    bed.parcel("long", "fast", 100, 30_000, false);
+    bed.batch("long", "fast", 100, 30_000, false);
     assert_eq!(bed.state.wants(), 0, "it is worth 30 ms");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_in_a_used_slot_makes_a_suspect_and_blames_no_other() {
     let mut bed = warm(1);
-    bed.parcel("a", "fast", 0, 10, false);
+    bed.batch("a", "fast", 0, 10, false);
     bed.exit(S0, Exit::Signal(6), None);
     assert!(bed.causes().is_empty(), "several may have done it");
     assert!(bed.frames[&S1][0].noted, "they run again, noted");
@@ -419,7 +419,7 @@ async fn a_crash_in_a_used_slot_makes_a_suspect_and_blames_no_other() {
 #[tokio::test(start_paused = true)]
 async fn a_crash_of_the_first_task_of_a_fresh_slot_is_its_own() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     bed.exit(S0, Exit::Signal(11), None);
     assert_eq!(bed.causes(), [(0, Cause::Crashed)]);
     let failure = bed.results[0].outcome.as_ref().unwrap_err();
@@ -432,8 +432,8 @@ async fn a_crash_of_the_first_task_of_a_fresh_slot_is_its_own() {
 #[tokio::test(start_paused = true)]
 async fn a_suspect_waits_for_the_others_and_gets_a_fresh_slot() {
     let mut bed = warm(2);
-    bed.parcel("a", "slow", 0, 1, false);
-    bed.parcel("b", "fast", 1, 1, true);
+    bed.batch("a", "slow", 0, 1, false);
+    bed.batch("b", "fast", 1, 1, true);
     assert_eq!(bed.busy(), [(0, 1)], "the suspect waits");
     assert_eq!(bed.state.wants(), 0, "and nothing more is taken");
     bed.done(S0, 1, SECOND);
@@ -451,14 +451,14 @@ async fn a_suspect_waits_for_the_others_and_gets_a_fresh_slot() {
 #[tokio::test(start_paused = true)]
 async fn a_suspect_of_this_worker_gets_a_fresh_slot_beside_the_others() {
     let mut bed = warm(2);
-    bed.parcel("a", "slow", 0, 1, false);
-    bed.parcel("b", "fast", 1, 1, false);
+    bed.batch("a", "slow", 0, 1, false);
+    bed.batch("b", "fast", 1, 1, false);
     bed.exit(S1, Exit::Signal(9), None);
     assert_eq!(bed.causes(), [(1, Cause::Suspect)]);
     bed.confirm();
-    bed.parcel("c", "fast", 5, 1, false);
+    bed.batch("c", "fast", 5, 1, false);
     bed.done(SlotId(2), 1, Duration::from_micros(1));
-    bed.parcel("d", "fast", 1, 1, true);
+    bed.batch("d", "fast", 1, 1, true);
     assert_eq!(
         bed.busy(),
         [(0, 1), (3, 1)],
@@ -466,21 +466,21 @@ async fn a_suspect_of_this_worker_gets_a_fresh_slot_beside_the_others() {
     );
     bed.exit(SlotId(3), Exit::Signal(9), None);
     assert_eq!(bed.causes()[1..], [(1, Cause::Crashed)]);
-    // The same parcel is delivered again.
-    bed.parcel("e", "fast", 1, 1, true);
+    // The same batch is delivered again.
+    bed.batch("e", "fast", 1, 1, true);
     bed.done(SlotId(4), 1, Duration::from_micros(1));
-    bed.parcel("f", "fast", 6, 1, false);
+    bed.batch("f", "fast", 6, 1, false);
     assert_eq!(bed.busy(), [(0, 1), (4, 1)], "others run as ever");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_suspect_of_this_worker_does_not_starve_behind_short_tasks() {
     let mut bed = warm(1);
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     bed.exit(S0, Exit::Signal(9), None);
-    bed.parcel("b", "fast", 1, 1, false);
-    bed.parcel("c", "fast", 0, 1, true);
-    bed.parcel("d", "fast", 2, 1, false);
+    bed.batch("b", "fast", 1, 1, false);
+    bed.batch("c", "fast", 0, 1, true);
+    bed.batch("d", "fast", 2, 1, false);
     assert_eq!(bed.busy(), [(1, 1)], "nothing goes behind what runs");
     bed.done(S1, 1, Duration::from_micros(1));
     let next = &bed.frames[&SlotId(2)];
@@ -493,7 +493,7 @@ async fn a_suspect_of_this_worker_does_not_starve_behind_short_tasks() {
 #[tokio::test(start_paused = true)]
 async fn a_task_that_outlives_its_timeout_is_killed_and_named() {
     let mut bed = bed(1);
-    bed.parcel("a", "slow", 0, 1, false);
+    bed.batch("a", "slow", 0, 1, false);
     let deadline = bed.state.deadline().unwrap();
     assert_eq!(deadline, bed.now + SECOND);
     bed.now = deadline;
@@ -509,9 +509,9 @@ async fn a_task_that_outlives_its_timeout_is_killed_and_named() {
 #[tokio::test(start_paused = true)]
 async fn a_timeout_counts_from_the_beginning_of_the_task_that_runs() {
     let mut bed = bed(1);
-    bed.parcel("warm", "slow", 9, 1, false);
+    bed.batch("warm", "slow", 9, 1, false);
     bed.done(S0, 1, Duration::from_micros(1));
-    bed.parcel("a", "slow", 0, 8, false);
+    bed.batch("a", "slow", 0, 8, false);
     let number = bed.frames[&S0][0].number;
     let began = bed.now + SECOND / 2;
     bed.script.0.insert(
@@ -537,7 +537,7 @@ async fn a_timeout_counts_from_the_beginning_of_the_task_that_runs() {
 #[tokio::test(start_paused = true)]
 async fn a_lost_lease_stops_its_tasks_and_is_never_acknowledged() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 3, false);
+    bed.batch("a", "fast", 0, 3, false);
     bed.state.on_lease_lost(&LeaseId::new("a"), bed.now);
     bed.settle();
     assert_eq!(bed.cancels, [TaskId(0)]);
@@ -554,7 +554,7 @@ async fn a_lost_lease_stops_its_tasks_and_is_never_acknowledged() {
 #[tokio::test(start_paused = true)]
 async fn a_result_after_a_lost_lease_counts_and_a_failure_is_an_interruption() {
     let mut bed = bed(2);
-    bed.parcel("a", "fast", 0, 2, false);
+    bed.batch("a", "fast", 0, 2, false);
     bed.state.on_lease_lost(&LeaseId::new("a"), bed.now);
     bed.settle();
     bed.done(S0, 1, SECOND);
@@ -595,7 +595,7 @@ fn retire(bed: &mut Bed, first: u64, last: u64) {
 #[tokio::test(start_paused = true)]
 async fn retired_attempts_are_dropped_and_told_of_and_running_ones_are_stopped() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 3, false);
+    bed.batch("a", "fast", 0, 3, false);
     retire(&mut bed, 0, 1);
     assert_eq!(bed.cancels, [TaskId(0)]);
     bed.done(S0, 1, SECOND);
@@ -612,7 +612,7 @@ async fn retired_attempts_are_dropped_and_told_of_and_running_ones_are_stopped()
             attempt: Attempt::FIRST
         }]
     );
-    bed.parcel("b", "fast", 1, 1, false);
+    bed.batch("b", "fast", 1, 1, false);
     assert_eq!(
         (bed.busy().len(), bed.acks.len()),
         (0, 2),
@@ -623,7 +623,7 @@ async fn retired_attempts_are_dropped_and_told_of_and_running_ones_are_stopped()
 #[tokio::test(start_paused = true)]
 async fn unknown_kinds_are_rejected_and_acknowledged() {
     let mut bed = bed(1);
-    bed.parcel("a", "nobody", 0, 2, false);
+    bed.batch("a", "nobody", 0, 2, false);
     assert_eq!(bed.causes(), [(0, Cause::Rejected), (1, Cause::Rejected)]);
     bed.confirm();
     assert_eq!(bed.acks, ["a"]);
@@ -633,13 +633,13 @@ async fn unknown_kinds_are_rejected_and_acknowledged() {
 #[tokio::test(start_paused = true)]
 async fn what_waits_two_seconds_is_put_back_and_the_first_task_never_is() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 5, false);
+    bed.batch("a", "fast", 0, 5, false);
     bed.now = bed.state.deadline().unwrap();
     bed.tick();
     assert_eq!(
         bed.put_back
             .iter()
-            .map(|parcel| parcel.count)
+            .map(|batch| batch.count)
             .collect::<Vec<_>>(),
         [4]
     );
@@ -649,16 +649,16 @@ async fn what_waits_two_seconds_is_put_back_and_the_first_task_never_is() {
     assert_eq!(
         bed.acks,
         ["a"],
-        "the new parcel is stored, so the old one may go"
+        "the new batch is stored, so the old one may go"
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_that_waits_behind_a_long_task_is_given_back_and_not_taken_again() {
     let mut bed = warm(1);
-    bed.parcel("a", "fast", 0, 1, false);
-    bed.parcel("b", "fast", 1, 1, false);
-    bed.parcel("c", "fast", 2, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
+    bed.batch("b", "fast", 1, 1, false);
+    bed.batch("c", "fast", 2, 1, false);
     assert_eq!(bed.busy(), [(0, 2)], "a runs, b is behind it, c waits");
     bed.now = bed.state.deadline().unwrap();
     bed.tick();
@@ -682,9 +682,9 @@ async fn a_batch_that_waits_behind_a_long_task_is_given_back_and_not_taken_again
 #[tokio::test(start_paused = true)]
 async fn what_was_put_back_runs_here_beside_the_task_that_kept_it_waiting() {
     let mut bed = warm(2);
-    bed.parcel("a", "fast", 0, 1, false);
-    bed.parcel("b", "fast", 1, 4, false);
-    let batch = bed.batch;
+    bed.batch("a", "fast", 0, 1, false);
+    bed.batch("b", "fast", 1, 4, false);
+    let newest = bed.newest;
     // What waits behind a long task in a slot comes back, waits, and is put back.
     for _ in 0..10 {
         if !bed.put_back.is_empty() {
@@ -703,17 +703,17 @@ async fn what_was_put_back_runs_here_beside_the_task_that_kept_it_waiting() {
     bed.confirm();
     bed.done(S0, 1, 9 * SECOND);
     assert!(bed.state.wants() > 0, "a slot is free");
-    let (parcel, entries) = (bed.put_back.remove(0), bed.put_back_entries.remove(0));
-    assert_eq!(parcel.number, batch);
+    let (batch, entries) = (bed.put_back.remove(0), bed.put_back_entries.remove(0));
+    assert_eq!(batch.number, newest);
     let before = bed.state.waiting + u64::from(bed.state.slots[0].left());
     bed.state
-        .on_parcel(bed.now, LeaseId::new("again"), &parcel, entries, &Known)
+        .on_batch(bed.now, LeaseId::new("again"), &batch, entries, &Known)
         .unwrap();
     bed.settle();
     let after = bed.state.waiting + u64::from(bed.state.slots[0].left());
     assert_eq!(
         after - before,
-        u64::from(parcel.count),
+        u64::from(batch.count),
         "it waits for a task of its batch, which may wait for it"
     );
 }
@@ -748,8 +748,8 @@ async fn a_timeout_that_was_looked_at_does_not_keep_the_tasks_behind_it() {
 async fn a_batch_that_waits_for_slots_that_start_stays() {
     let mut bed = bed(2);
     bed.deaf = true;
-    bed.parcel("a", "fast", 0, 1, false);
-    bed.parcel("b", "fast", 1, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
+    bed.batch("b", "fast", 1, 1, false);
     bed.now += 10 * SECOND;
     bed.tick();
     assert!(bed.releases.is_empty());
@@ -758,7 +758,7 @@ async fn a_batch_that_waits_for_slots_that_start_stays() {
 #[tokio::test(start_paused = true)]
 async fn a_free_slot_takes_over_what_waits_behind_a_long_task() {
     let mut bed = warm(2);
-    bed.parcel("a", "fast", 0, 600, false);
+    bed.batch("a", "fast", 0, 600, false);
     let behind = bed.frames[&S0].len();
     while bed.frames.get(&S1).is_some_and(|frames| !frames.is_empty()) {
         let count = bed.frames[&S1][0].count;
@@ -784,8 +784,8 @@ async fn a_free_slot_takes_over_what_waits_behind_a_long_task() {
 #[tokio::test(start_paused = true)]
 async fn draining_gives_back_what_has_not_begun_and_lets_the_rest_end() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 2, false);
-    bed.parcel("b", "fast", 5, 1, false);
+    bed.batch("a", "fast", 0, 2, false);
+    bed.batch("b", "fast", 5, 1, false);
     bed.state.drain();
     bed.settle();
     assert_eq!(bed.releases, ["b"]);
@@ -800,9 +800,9 @@ async fn draining_gives_back_what_has_not_begun_and_lets_the_rest_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_interrupts_and_the_parcel_goes_back_at_once() {
+async fn stopping_interrupts_and_the_batch_goes_back_at_once() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     bed.state.stop(bed.now);
     bed.settle();
     assert_eq!(bed.kills, [S0]);
@@ -818,7 +818,7 @@ async fn a_worn_slot_is_replaced() {
     let mut bed = bed(1);
     bed.state.settings.max_tasks_per_slot = Some(2);
     for n in 0..5 {
-        bed.parcel("a", "fast", n, 1, false);
+        bed.batch("a", "fast", n, 1, false);
         let slot = SlotId(bed.busy()[0].0);
         bed.done(slot, 1, SECOND);
         bed.confirm();
@@ -845,7 +845,7 @@ fn cancelled(bed: &mut Bed, id: SlotId) {
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_task_that_is_retired_ends() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     retire(&mut bed, 0, 0);
     assert_eq!(bed.cancels, [TaskId(0)]);
     cancelled(&mut bed, S0);
@@ -857,8 +857,8 @@ async fn a_cancelled_task_that_is_retired_ends() {
 #[tokio::test(start_paused = true)]
 async fn what_waits_behind_a_task_that_ran_alone_goes_on_with_its_end() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 1, true);
-    bed.parcel("b", "fast", 1, 1, false);
+    bed.batch("a", "fast", 0, 1, true);
+    bed.batch("b", "fast", 1, 1, false);
     bed.done(S0, 1, SECOND);
     assert!(bed.frames[&S0].is_empty(), "until its result is safe");
     bed.confirm();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::envelope::Parcel;
+use crate::envelope::Batch;
 use crate::envelope::entry::task_head;
 use crate::instant::after;
 use crate::slot::Running;
@@ -91,7 +91,7 @@ impl State {
             return;
         };
         let known = self
-            .parcels
+            .batches
             .get(&frame.execution)
             .map(|held| held.known.clone());
         let limit = timeout(entry, &head, known.as_deref().unwrap_or_default());
@@ -145,7 +145,7 @@ impl State {
 
     /// Whether tasks of this execution may go to another worker: it has begun, and need not run alone.
     fn may_put_back(&self, execution: u64) -> bool {
-        self.parcels
+        self.batches
             .get(&execution)
             .is_some_and(|held| held.begun && !held.lost && !held.alone)
     }
@@ -153,7 +153,7 @@ impl State {
     /// Whether a batch that has not begun may go to another worker: no slot here will be ready for it soon, and none of
     /// its tasks must run alone.
     fn may_give_back(&self, execution: u64, busy: bool) -> bool {
-        let held = self.parcels.get(&execution);
+        let held = self.batches.get(&execution);
         busy && held.is_some_and(|held| !held.begun && !held.lost && !held.alone && !held.solitary)
     }
 
@@ -198,7 +198,7 @@ impl State {
         self.release(execution);
     }
 
-    /// Publishes a waiting chunk as a parcel of its own; once that is safe, the old parcel need not wait for it.
+    /// Publishes a waiting chunk as a batch of its own; once that is safe, the old batch need not wait for it.
     pub(super) fn put_back(&mut self, at: usize) {
         let Some(chunk) = self.pending.remove(at) else {
             return;
@@ -206,21 +206,21 @@ impl State {
         self.waiting -= u64::from(chunk.count);
         // The slots were expected to be free sooner: with that expectation it would be pulled again at once.
         self.slots.iter_mut().for_each(SlotState::expect_no_end);
-        let Some(held) = self.parcels.get_mut(&chunk.execution) else {
+        let Some(held) = self.batches.get_mut(&chunk.execution) else {
             return;
         };
         if let Ok(Some(first)) = task_head(&chunk.entries) {
             held.put_back.push((first.task, chunk.count));
         }
-        let parcel = Parcel {
+        let batch = Batch {
             run: self.settings.run.clone(),
-            epoch: held.batch.epoch(),
-            number: held.batch.number(),
+            epoch: held.id.epoch(),
+            number: held.id.number(),
             alone: held.alone,
             kinds: held.kinds.to_vec(),
             count: chunk.count,
         };
-        let message = parcel.message(&chunk.entries, &self.settings.seal);
+        let message = batch.message(&chunk.entries, &self.settings.seal);
         let receipt = Receipt {
             execution: chunk.execution,
             tasks: chunk.count,

@@ -12,7 +12,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use podpool_core::conformance::queue::{self as conformance, Promises};
 use podpool_core::envelope::entry::{next_result, next_task, put_done, put_task};
 use podpool_core::envelope::reference::Content;
-use podpool_core::envelope::{Kind, Message, Parcel, Reference, Results, Seal};
+use podpool_core::envelope::{Batch, Kind, Message, Reference, Results, Seal};
 use podpool_core::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
 use podpool_core::outcome::Cause;
 use podpool_core::queue::faulty::{Faults, Faulty};
@@ -85,10 +85,10 @@ fn payload(seed: u8, size: usize) -> Vec<u8> {
         .collect()
 }
 
-fn parcel(task: u64, payload: &[u8]) -> Bytes {
+fn batch(task: u64, payload: &[u8]) -> Bytes {
     let mut body = Vec::new();
     put_task(&mut body, TaskId(task), Attempt(1), 0, &[], payload).unwrap();
-    let parcel = Parcel {
+    let batch = Batch {
         run: run(),
         epoch: 1,
         number: 0,
@@ -99,7 +99,7 @@ fn parcel(task: u64, payload: &[u8]) -> Bytes {
         }],
         count: 1,
     };
-    parcel.message(&body, &KEY)
+    batch.message(&body, &KEY)
 }
 
 fn results(payloads: &[Vec<u8>]) -> Bytes {
@@ -128,7 +128,7 @@ fn results(payloads: &[Vec<u8>]) -> Bytes {
 #[tokio::test(start_paused = true)]
 async fn a_large_payload_travels_by_reference_and_comes_whole() {
     let bed = bed();
-    let message = parcel(1, &payload(1, 3 << 20));
+    let message = batch(1, &payload(1, 3 << 20));
     bed.put(std::slice::from_ref(&message)).await;
     let mut travels = bed.inner.take(1, Duration::ZERO).await.unwrap();
     let travels = travels.remove(0);
@@ -146,7 +146,7 @@ async fn a_large_payload_travels_by_reference_and_comes_whole() {
 async fn small_payloads_never_meet_the_store() {
     let bed = bed();
     let messages = [
-        parcel(1, &payload(1, OVER)),
+        batch(1, &payload(1, OVER)),
         results(&vec![payload(2, 2000); 50]),
     ];
     bed.put(&messages).await;
@@ -163,7 +163,7 @@ async fn equal_payloads_share_an_object_and_an_upload() {
     let bed = bed_over(Arc::new(ThrottledStore::new(InMemory::new(), slow)));
     let begin = Instant::now();
     let messages: Vec<_> = (0..10)
-        .map(|task| parcel(task, &payload(1, 200_000)))
+        .map(|task| batch(task, &payload(1, 200_000)))
         .collect();
     bed.put(&messages).await;
     bed.put(&messages).await;
@@ -202,22 +202,22 @@ async fn what_is_stored_already_is_not_written_again_and_half_a_write_is() {
         .put(&path, bytes[..1000].to_vec().into())
         .await
         .unwrap();
-    bed.put(&[parcel(1, &bytes)]).await;
+    bed.put(&[batch(1, &bytes)]).await;
     let stored = bed.objects.head(&path).await.unwrap();
     assert_eq!(stored.size, 200_000);
     let another = PayloadStore::with_client(bed.objects.clone(), "memory:///", &run());
     let queue = another.queue(bed.inner.clone(), KEY);
-    assert!(queue.put(vec![parcel(2, &bytes)]).await[0].is_ok());
+    assert!(queue.put(vec![batch(2, &bytes)]).await[0].is_ok());
     assert_eq!(
         bed.objects.head(&path).await.unwrap().last_modified,
         stored.last_modified
     );
 }
 
-/// Takes the parcel of a payload whose object was tampered with.
+/// Takes the batch of a payload whose object was tampered with.
 async fn lost(tamper: impl AsyncFn(&Bed, &Path)) -> (Reference, String) {
     let bed = bed();
-    bed.put(&[parcel(9, &payload(1, 200_000))]).await;
+    bed.put(&[batch(9, &payload(1, 200_000))]).await;
     let path = bed.names().await.remove(0);
     tamper(&bed, &path).await;
     let read = Message::read(bed.take().await, &KEY);
@@ -231,10 +231,10 @@ async fn lost(tamper: impl AsyncFn(&Bed, &Path)) -> (Reference, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parcel_whose_payload_is_missing_comes_as_a_reference_with_the_problem() {
+async fn a_batch_whose_payload_is_missing_comes_as_a_reference_with_the_problem() {
     let delete = async |bed: &Bed, path: &Path| bed.objects.delete(path).await.unwrap();
     let (reference, problem) = lost(delete).await;
-    assert_eq!(reference.of, Content::Parcel);
+    assert_eq!(reference.of, Content::Batch);
     assert_eq!(reference.tasks[0].first, TaskId(9));
     assert!(problem.contains("is missing"), "{problem}");
 }
@@ -299,7 +299,7 @@ async fn a_lease_lives_while_its_payload_is_fetched() {
         ..ThrottleConfig::default()
     };
     let bed = bed_over(Arc::new(ThrottledStore::new(InMemory::new(), slow)));
-    let message = parcel(1, &payload(1, 200_000));
+    let message = batch(1, &payload(1, 200_000));
     bed.put(std::slice::from_ref(&message)).await;
     let mut taken = bed.queue.take(1, Duration::ZERO).await.unwrap();
     let taken = taken.remove(0);
@@ -321,7 +321,7 @@ async fn no_take_fetches_without_bounds() {
         };
         Reference {
             run: run(),
-            of: Content::Parcel,
+            of: Content::Batch,
             tasks: Vec::new(),
             parts: vec![part],
             problem: None,
@@ -340,7 +340,7 @@ async fn references_of_another_run_or_seal_are_passed_on_as_they_are() {
     let bed = bed();
     let reference = Reference {
         run: RunId::new("another").unwrap(),
-        of: Content::Parcel,
+        of: Content::Batch,
         tasks: Vec::new(),
         parts: Vec::new(),
         problem: None,
@@ -359,7 +359,7 @@ async fn a_slow_upload_keeps_no_other_message_and_goes_on() {
         ..ThrottleConfig::default()
     };
     let bed = bed_over(Arc::new(ThrottledStore::new(InMemory::new(), slow)));
-    let (large, small) = (parcel(1, &payload(1, 200_000)), parcel(2, b"x"));
+    let (large, small) = (batch(1, &payload(1, 200_000)), batch(2, b"x"));
     let begin = Instant::now();
     let messages = vec![large.clone(), small.clone()];
     let answers = bed.queue.put(messages).await;
@@ -387,8 +387,8 @@ async fn a_slow_upload_keeps_no_other_message_and_goes_on() {
 async fn a_run_is_deleted_and_its_neighbours_stay() {
     let bed = bed();
     bed.put(&[
-        parcel(1, &payload(1, 200_000)),
-        parcel(2, &payload(2, 300_000)),
+        batch(1, &payload(1, 200_000)),
+        batch(2, &payload(2, 300_000)),
     ])
     .await;
     let neighbour = RunId::new("test-run-2").unwrap();
@@ -434,7 +434,7 @@ async fn the_runs_of_a_directory_are_listed_and_nothing_stays_of_them() {
 
 #[tokio::test(start_paused = true)]
 async fn passing_faults_pass() {
-    let message = parcel(1, &payload(1, 200_000));
+    let message = batch(1, &payload(1, 200_000));
     let bed = bed_over(Arc::new(Failing::new(1, failing::busy)));
     let answers = bed.queue.put(vec![message.clone()]).await;
     assert!(
@@ -461,7 +461,7 @@ async fn passing_faults_pass() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_keeps_failing_leaves_the_message_to_the_next_taker() {
     let bed = bed();
-    let message = parcel(1, &payload(1, 200_000));
+    let message = batch(1, &payload(1, 200_000));
     bed.put(std::slice::from_ref(&message)).await;
     let broken = Arc::new(Failing::new(usize::MAX, failing::denied));
     let broken = PayloadStore::with_client(broken, "broken://", &run());
@@ -509,9 +509,9 @@ async fn a_message_past_every_limit_is_refused_by_name() {
 async fn a_task_comes_through_with_all_it_had() {
     let bed = bed();
     let bytes = payload(3, 500_000);
-    bed.put(&[parcel(77, &bytes)]).await;
+    bed.put(&[batch(77, &bytes)]).await;
     let read = Message::read(bed.take().await, &KEY);
-    let Ok(Message::Parcel(_, mut entries)) = read else {
+    let Ok(Message::Batch(_, mut entries)) = read else {
         panic!("{read:?}");
     };
     let task = next_task(&mut entries).unwrap().unwrap();

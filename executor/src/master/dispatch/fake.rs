@@ -34,7 +34,7 @@ pub(super) fn idle(
             workers: 1,
             remote: false,
             message_bytes: 1 << 20,
-            parcels_out: 10,
+            batches_out: 10,
             bytes_out: 1 << 20,
             lease: Duration::from_secs(60),
             retries: None,

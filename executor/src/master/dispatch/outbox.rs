@@ -11,11 +11,11 @@ use podpool_core::worker::estimate::Estimates;
 
 use super::ranges::Ranges;
 
-/// A parcel is worth about this many seconds of work.
+/// A batch is worth about this many seconds of work.
 const WORTH: f64 = 0.5;
-/// Most tasks in a parcel.
+/// Most tasks in a batch.
 pub(super) const MAX_TASKS: usize = 4096;
-/// Most bytes of arguments in a parcel of several tasks.
+/// Most bytes of arguments in a batch of several tasks.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 /// Arguments past this go alone: packing them costs more than it saves.
 pub(super) const ALONE_BYTES: usize = 64 << 10;
@@ -72,7 +72,7 @@ pub(super) struct Outbox {
     slots: usize,
 }
 
-/// What a kind's next parcel may be.
+/// What a kind's next batch may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gate {
     /// So many tasks at most.
@@ -86,7 +86,7 @@ enum Gate {
 /// Which tasks come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
-    /// This one, in a parcel that runs alone.
+    /// This one, in a batch that runs alone.
     Alone(TaskId),
     /// Up to so many of this kind, by priority.
     Lane { kind: u32, most: usize },
@@ -154,7 +154,7 @@ impl Outbox {
     }
 
     /// What to publish next; `None` when nothing may be. While so much is out that no hand waits for it (`crowded`), what
-    /// would be a small parcel waits for company: many small ones would take the queue longer than their work takes.
+    /// would be a small batch waits for company: many small ones would take the queue longer than their work takes.
     /// Nothing that comes after it passes it, so that it goes when less is out, whatever else comes.
     pub(super) fn choose(&self, crowded: bool) -> Option<Choice> {
         if let Some(id) = self.alone.first() {
@@ -166,7 +166,7 @@ impl Outbox {
         }
     }
 
-    /// Whether this kind's next task goes before all others: a parcel may go on with it at a lower priority.
+    /// Whether this kind's next task goes before all others: a batch may go on with it at a lower priority.
     pub(super) fn goes_on(&self, kind: u32) -> bool {
         self.best(false).is_some_and(|(_, _, best, _)| best == kind)
     }
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn parcels_follow_the_measured_time() {
+    fn batches_follow_the_measured_time() {
         let mut outbox = Outbox::new(1);
         (0..1_000_000).for_each(|n| outbox.push(TaskId(n), 0, 0));
         outbox.measured(0, Duration::from_secs(5));
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_crowd_only_full_parcels_and_lonely_tasks_go() {
+    fn in_a_crowd_only_full_batches_and_lonely_tasks_go() {
         let mut outbox = Outbox::new(1);
         outbox.measured(0, Duration::from_millis(10));
         outbox.measured(1, Duration::from_millis(10));
@@ -386,7 +386,7 @@ mod tests {
         outbox.measured(0, Duration::from_secs(1));
         outbox.push(TaskId(0), 0, 0);
         let whole = Choice::Lane { kind: 0, most: 1 };
-        assert_eq!(outbox.choose(true), Some(whole), "one is a full parcel");
+        assert_eq!(outbox.choose(true), Some(whole), "one is a full batch");
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl World {
             seal: Seal::Unsealed,
             slots: WORKERS * 2,
             message_bytes: 1 << 20,
-            parcels_out: 50,
+            batches_out: 50,
             bytes_out: 1 << 20,
             lease: LEASE,
             retries: None,
@@ -370,23 +370,23 @@ impl World {
 
     /// Everything that the master wants to say.
     fn publish(&mut self) {
-        while let Some(parcel) = self.master.next_parcel(self.now) {
-            self.put(&parcel);
+        while let Some(batch) = self.master.next_batch(self.now) {
+            self.put(&batch);
         }
-        for (_, parcel) in self.master.take_redriven() {
-            self.put(&parcel);
+        for (_, batch) in self.master.take_redriven() {
+            self.put(&batch);
         }
         let control = self.master.control(self.now, false);
         self.tell_workers(control);
         self.master.wake();
     }
 
-    /// A parcel on its way into the queue.
-    fn put(&mut self, parcel: &Bytes) {
+    /// A batch on its way into the queue.
+    fn put(&mut self, batch: &Bytes) {
         let copies = self.copies();
         for _ in 0..copies {
             let visible = self.now + self.soon();
-            self.queue.put(parcel.clone(), visible);
+            self.queue.put(batch.clone(), visible);
         }
     }
 
@@ -410,11 +410,11 @@ impl World {
         }
         let again = Duration::from_millis(if taken.is_empty() { 150 } else { 5 });
         for (lease, body) in taken {
-            let Ok(Message::Parcel(parcel, entries)) = Message::read(body, &Seal::Unsealed) else {
-                panic!("not a parcel");
+            let Ok(Message::Batch(batch, entries)) = Message::read(body, &Seal::Unsealed) else {
+                panic!("not a batch");
             };
             worker.leases.insert(lease.clone());
-            let taken_in = worker.state.on_parcel(now, lease, &parcel, entries, &knows);
+            let taken_in = worker.state.on_batch(now, lease, &batch, entries, &knows);
             taken_in.unwrap();
         }
         self.at(again, Event::Pull(number, life));

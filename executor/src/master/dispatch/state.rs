@@ -1,6 +1,6 @@
 //! What the master knows and decides: no IO, no clock, no channel.
 //!
-//! Submissions come in, parcels go out, results settle futures. Every task that has not ended stands in the
+//! Submissions come in, batches go out, results settle futures. Every task that has not ended stands in the
 //! table; dropping the state settles each of them, so that no path leaves a future waiting.
 
 mod builds;
@@ -35,9 +35,9 @@ use crate::master::mailbox::Submission;
 
 use self::builds::Builds;
 pub(crate) use self::judge::Failed;
+use super::batches::Batches;
 use super::notices::Retries;
 use super::outbox::Outbox;
-use super::parcels::Parcels;
 use super::table::{Entry, Phase, Table};
 
 /// Outputs below this are copied out of the message they came in, so that one kept result does not keep the
@@ -53,8 +53,8 @@ pub(crate) struct Settings {
     pub(crate) slots: usize,
     /// Largest message that the tasks' queue carries, in bytes.
     pub(crate) message_bytes: usize,
-    /// Most parcels that are out at once.
-    pub(crate) parcels_out: usize,
+    /// Most batches that are out at once.
+    pub(crate) batches_out: usize,
     /// Most bytes of arguments that are out at once.
     pub(crate) bytes_out: usize,
     /// How long the tasks' leases last.
@@ -123,7 +123,7 @@ pub(crate) struct State {
     settings: Settings,
     table: Table,
     outbox: Outbox,
-    parcels: Parcels,
+    batches: Batches,
     kinds: Vec<Option<Kind>>,
     delayed: BinaryHeap<Reverse<(Instant, u64)>>,
     workers: HashMap<WorkerId, WorkerState>,
@@ -135,7 +135,7 @@ pub(crate) struct State {
     /// When it is looked next whether revoked attempts can still be in the queue; never while there are none.
     revoked_at: Option<Instant>,
     redriven: Vec<(u32, Bytes)>,
-    newest_parcel: u32,
+    newest_batch: u32,
     /// The number of the next batch; what is published again has one of its own.
     next_batch: u64,
     broken: Option<String>,
@@ -168,7 +168,7 @@ impl State {
             outbox: Outbox::new(settings.slots.max(1)),
             settings,
             table: Table::default(),
-            parcels: Parcels::default(),
+            batches: Batches::default(),
             kinds: Vec::new(),
             delayed: BinaryHeap::new(),
             workers: HashMap::new(),
@@ -179,7 +179,7 @@ impl State {
             redrive_at: None,
             revoked_at: None,
             redriven: Vec::new(),
-            newest_parcel: 0,
+            newest_batch: 0,
             next_batch: 0,
             broken: None,
             wakers: Wakers::default(),
@@ -237,7 +237,7 @@ impl State {
             options: submission.options,
             history: None,
             attempt: Attempt::FIRST,
-            parcel: 0,
+            batch: 0,
             phase: Phase::Waiting,
             alone: false,
             repeated: false,
@@ -262,7 +262,7 @@ impl State {
         self.table.insert(id, entry);
     }
 
-    /// A worker took a parcel.
+    /// A worker took a batch.
     pub(crate) fn on_started(&mut self, now: Instant, started: &Started) {
         let worker = self.worker(now, started.execution.worker);
         worker.heard = now;
@@ -272,9 +272,9 @@ impl State {
                 continue;
             };
             if entry.phase == Phase::Published
-                && let Some(parcel) = self.parcels.get_mut(entry.parcel)
+                && let Some(batch) = self.batches.get_mut(entry.batch)
             {
-                parcel.news = now;
+                batch.news = now;
             }
             for task in run.tasks() {
                 if let Some(entry) = self.table.get_mut(task)
@@ -479,7 +479,7 @@ impl State {
     /// The newest attempt is no longer out.
     fn unpublish(&mut self, entry: &Entry) {
         self.outbox.returned(entry.kind());
-        self.parcels.task_left(entry.parcel);
+        self.batches.task_left(entry.batch);
     }
 
     /// When [`on_tick`](Self::on_tick) must be called next.

@@ -24,7 +24,7 @@ pub(super) enum Phase {
     Waiting,
     /// Between two attempts.
     Delayed,
-    /// In a parcel, or beyond.
+    /// In a batch, or beyond.
     Published,
 }
 
@@ -39,8 +39,8 @@ pub(super) struct Entry {
     /// What went wrong so far; most tasks have none.
     pub(super) history: Option<Box<History>>,
     pub(super) attempt: Attempt,
-    /// The parcel that its newest attempt is in, while it is published.
-    pub(super) parcel: u32,
+    /// The batch that its newest attempt is in, while it is published.
+    pub(super) batch: u32,
     pub(super) phase: Phase,
     /// Whether its next attempt runs alone.
     pub(super) alone: bool,
@@ -192,7 +192,7 @@ mod tests {
             options: None,
             history: None,
             attempt: Attempt::FIRST,
-            parcel: 0,
+            batch: 0,
             phase: Phase::Waiting,
             alone: false,
             repeated: false,

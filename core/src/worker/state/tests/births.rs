@@ -42,7 +42,7 @@ impl Bed {
 /// A bed with one slot that lives and holds task 0.
 fn bed_with_one(slots: u32) -> Bed {
     let mut bed = bed(slots);
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     bed.stillborn = u32::MAX;
     bed
 }
@@ -51,11 +51,11 @@ fn bed_with_one(slots: u32) -> Bed {
 async fn three_stillborn_slots_break_the_worker_and_every_task_is_told() {
     let mut bed = bed(1);
     bed.stillborn = 3;
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     assert_eq!(bed.started, 3);
     assert_eq!(bed.causes(), [(0, Cause::Broken)]);
     assert_eq!(bed.state.wants(), 0);
-    bed.parcel("b", "fast", 1, 1, false);
+    bed.batch("b", "fast", 1, 1, false);
     assert_eq!(bed.causes()[1..], [(1, Cause::Broken)]);
     assert_eq!(bed.started, 3, "nothing is tried any more");
 }
@@ -65,7 +65,7 @@ async fn two_stillborn_slots_are_borne() {
     let mut bed = bed(1);
     for task in 0..4 {
         bed.stillborn = 2;
-        bed.parcel("a", "fast", task, 1, false);
+        bed.batch("a", "fast", task, 1, false);
         assert_eq!(bed.causes(), []);
         let slot = SlotId(bed.busy()[0].0);
         bed.exit(slot, Exit::Code(0), None);
@@ -76,7 +76,7 @@ async fn two_stillborn_slots_are_borne() {
 #[tokio::test(start_paused = true)]
 async fn beside_a_living_slot_stillborn_ones_are_tried_again_with_growing_delays() {
     let mut bed = bed_with_one(3);
-    bed.parcel("b", "fast", 1, 2, false);
+    bed.batch("b", "fast", 1, 2, false);
     assert_eq!(bed.started, 5, "three died, and one that was on its way");
     assert_eq!(bed.state.wants(), 0, "hands that do not start are not free");
     let mut waited = Vec::new();
@@ -87,7 +87,7 @@ async fn beside_a_living_slot_stillborn_ones_are_tried_again_with_growing_delays
         // What waits is given back to other workers after two seconds, and comes here again when a slot may start.
         if !bed.releases.is_empty() && bed.state.wants() > 0 {
             bed.releases.clear();
-            bed.parcel("b", "fast", 1, 2, false);
+            bed.batch("b", "fast", 1, 2, false);
         }
         if bed.started > before {
             assert_eq!(bed.started, before + 1, "one at a time");
@@ -104,20 +104,20 @@ async fn beside_a_living_slot_stillborn_ones_are_tried_again_with_growing_delays
 #[tokio::test(start_paused = true)]
 async fn a_slot_that_starts_at_last_ends_the_delays() {
     let mut bed = bed_with_one(3);
-    bed.parcel("b", "fast", 1, 2, false);
+    bed.batch("b", "fast", 1, 2, false);
     bed.stillborn = 0;
     assert_eq!(bed.wait(), SECOND);
     assert_eq!(bed.busy(), [(0, 1), (5, 1), (6, 1)], "all start again");
     bed.stillborn = 2;
     bed.exit(SlotId(5), Exit::Code(0), None);
-    bed.parcel("c", "fast", 9, 1, false);
+    bed.batch("c", "fast", 9, 1, false);
     assert_eq!(bed.busy().len(), 3, "two deaths are borne as ever");
 }
 
 #[tokio::test(start_paused = true)]
 async fn once_the_last_slot_has_died_too_the_worker_breaks_without_a_delay() {
     let mut bed = bed_with_one(2);
-    bed.parcel("b", "fast", 1, 1, false);
+    bed.batch("b", "fast", 1, 1, false);
     assert_eq!(bed.causes(), []);
     bed.exit(S0, Exit::Signal(9), None);
     let causes = bed.causes();
@@ -129,7 +129,7 @@ async fn once_the_last_slot_has_died_too_the_worker_breaks_without_a_delay() {
 async fn an_initializer_that_fails_three_times_breaks_the_worker_whoever_lives() {
     let mut bed = bed_with_one(2);
     bed.refuses = true;
-    bed.parcel("b", "fast", 1, 1, false);
+    bed.batch("b", "fast", 1, 1, false);
     assert_eq!(bed.started, 4);
     assert_eq!(bed.causes(), [(1, Cause::Broken)]);
     bed.done(S0, 1, SECOND);
@@ -291,7 +291,7 @@ async fn a_slot_that_says_that_the_system_is_short_is_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_does_not_wait_for_slots_that_cannot_start() {
     let mut bed = bed_with_one(2);
-    bed.parcel("b", "fast", 1, 1, false);
+    bed.batch("b", "fast", 1, 1, false);
     let began = bed.now;
     for _ in 0..20 {
         if !bed.releases.is_empty() {
@@ -308,8 +308,8 @@ async fn a_batch_does_not_wait_for_slots_that_cannot_start() {
 async fn a_shortage_that_lasts_longer_than_work_waits_ends_too() {
     let mut bed = bed(2);
     bed.deaf = true;
-    bed.parcel("a", "fast", 0, 1, false);
-    bed.parcel("b", "fast", 1, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
+    bed.batch("b", "fast", 1, 1, false);
     let starting = bed.starting();
     assert_eq!(starting.len(), 2);
     let ready = SlotEvent::Ready;
@@ -334,6 +334,6 @@ async fn a_shortage_that_lasts_longer_than_work_waits_ends_too() {
     }
     assert_eq!(bed.state.wants(), 1);
     bed.deaf = false;
-    bed.parcel("b", "fast", 1, 1, false);
+    bed.batch("b", "fast", 1, 1, false);
     assert_eq!(bed.busy().len(), 2, "the shortage has passed");
 }

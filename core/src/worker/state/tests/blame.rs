@@ -2,12 +2,12 @@
 
 use super::*;
 
-/// A parcel of short `slow` tasks in one noted frame: each has a timeout of a second.
+/// A batch of short `slow` tasks in one noted frame: each has a timeout of a second.
 fn noted_frame(bed: &mut Bed) -> u64 {
-    bed.parcel("warm", "slow", 99, 1, false);
+    bed.batch("warm", "slow", 99, 1, false);
     bed.done(S0, 1, Duration::from_micros(1));
     bed.confirm();
-    bed.parcel("a", "slow", 0, 8, false);
+    bed.batch("a", "slow", 0, 8, false);
     assert!(bed.frames[&S0][0].noted && bed.frames[&S0][0].count > 2);
     bed.frames[&S0][0].number
 }
@@ -41,10 +41,10 @@ async fn a_kill_that_meets_the_next_task_is_not_its_fault() {
 async fn a_frame_that_never_reached_its_slot_is_not_to_blame() {
     for out_of_memory in [false, true] {
         let mut bed = bed(1);
-        bed.parcel("a", "fast", 0, 1, false);
+        bed.batch("a", "fast", 0, 1, false);
         bed.done(S0, 1, SECOND);
         bed.results.clear();
-        bed.parcel("b", "fast", 1, 1, false);
+        bed.batch("b", "fast", 1, 1, false);
         // It was dying when the worker gave it the next.
         bed.end(S0, Exit::Signal(9), None, out_of_memory);
         assert_eq!(bed.causes(), []);
@@ -55,7 +55,7 @@ async fn a_frame_that_never_reached_its_slot_is_not_to_blame() {
 #[tokio::test(start_paused = true)]
 async fn memory_too_is_charged_only_where_nothing_ran_before() {
     let mut bed = warm(1);
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     let running = bed.flight(S0);
     bed.end(S0, Exit::Signal(9), running, true);
     assert_eq!(
@@ -64,7 +64,7 @@ async fn memory_too_is_charged_only_where_nothing_ran_before() {
         "others left memory behind"
     );
     bed.confirm();
-    bed.parcel("b", "fast", 0, 1, true);
+    bed.batch("b", "fast", 0, 1, true);
     let running = bed.flight(S1);
     bed.end(S1, Exit::Signal(9), running, true);
     assert_eq!(bed.causes()[1..], [(0, Cause::OutOfMemory)]);
@@ -73,7 +73,7 @@ async fn memory_too_is_charged_only_where_nothing_ran_before() {
 #[tokio::test(start_paused = true)]
 async fn a_stopping_worker_runs_nothing_again() {
     let mut bed = warm(1);
-    bed.parcel("a", "fast", 0, 300, false);
+    bed.batch("a", "fast", 0, 300, false);
     assert_eq!(bed.frames[&S0].len(), 2, "two frames of several tasks");
     bed.state.stop(bed.now);
     bed.settle();
@@ -115,7 +115,7 @@ async fn every_retired_task_of_a_frame_is_cancelled_and_the_grace_is_for_the_one
 #[tokio::test(start_paused = true)]
 async fn the_grace_of_a_second_frame_begins_when_it_runs() {
     let mut bed = warm(1);
-    bed.parcel("a", "fast", 0, 300, false);
+    bed.batch("a", "fast", 0, 300, false);
     let [first, second] = [0, 1].map(|place| bed.frames[&S0][place].count);
     retire(&mut bed, u64::from(first), u64::from(first + second));
     bed.now += GRACE;
@@ -132,9 +132,9 @@ async fn the_grace_of_a_second_frame_begins_when_it_runs() {
 #[tokio::test(start_paused = true)]
 async fn the_frame_behind_a_revoked_one_has_its_timeout() {
     let mut bed = warm(1);
-    bed.parcel("a", "slow", 7, 1, false);
+    bed.batch("a", "slow", 7, 1, false);
     bed.done(S0, 1, Duration::from_micros(1));
-    bed.parcel("b", "slow", 0, 300, false);
+    bed.batch("b", "slow", 0, 300, false);
     let first = &bed.frames[&S0][0];
     assert_eq!(bed.frames[&S0].len(), 2);
     let revoked = SlotEvent::Revoked {

@@ -17,7 +17,7 @@ fn until_killed(bed: &mut Bed, id: SlotId) -> Duration {
 #[tokio::test(start_paused = true)]
 async fn a_slot_that_does_not_exit_is_killed_after_the_grace() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     bed.done(S0, 1, SECOND);
     bed.confirm();
     bed.deaf = true;
@@ -34,12 +34,12 @@ async fn a_slot_that_does_not_exit_is_killed_after_the_grace() {
 async fn a_worn_slot_that_does_not_exit_gives_its_place_up_soon() {
     let mut bed = bed(1);
     bed.state.settings.max_tasks_per_slot = Some(1);
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     bed.deaf = true;
     bed.done(S0, 1, SECOND);
     bed.confirm();
     bed.deaf = false;
-    bed.parcel("b", "fast", 1, 1, false);
+    bed.batch("b", "fast", 1, 1, false);
     assert_eq!(bed.started, 1, "most exit at once, with their memory");
     assert_eq!(bed.wait(), PLACE);
     assert_eq!(
@@ -56,7 +56,7 @@ async fn slots_that_do_not_exit_are_as_many_as_the_others_at_most() {
     bed.state.settings.max_tasks_per_slot = Some(1);
     bed.deaf = true;
     for task in 0..8 {
-        bed.parcel("a", "fast", task, 1, false);
+        bed.batch("a", "fast", task, 1, false);
     }
     let mut most = 0;
     for _ in 0..200 {
@@ -86,7 +86,7 @@ async fn slots_that_do_not_exit_are_as_many_as_the_others_at_most() {
 async fn a_slot_that_is_not_ready_in_time_breaks_a_worker_that_had_none() {
     let mut bed = bed(1);
     bed.deaf = true;
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     assert_eq!(until_killed(&mut bed, S0), START);
     assert_eq!(bed.causes(), [], "not before it has ended");
     bed.exit(S0, Exit::Signal(9), None);
@@ -97,12 +97,12 @@ async fn a_slot_that_is_not_ready_in_time_breaks_a_worker_that_had_none() {
 #[tokio::test(start_paused = true)]
 async fn a_late_start_is_tried_again_where_one_has_worked() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     bed.done(S0, 1, SECOND);
     bed.confirm();
     bed.exit(S0, Exit::Signal(11), None);
     bed.deaf = true;
-    bed.parcel("b", "fast", 1, 1, false);
+    bed.batch("b", "fast", 1, 1, false);
     assert_eq!(until_killed(&mut bed, SlotId(1)), START);
     bed.deaf = false;
     bed.exit(SlotId(1), Exit::Signal(9), None);
@@ -113,7 +113,7 @@ async fn a_late_start_is_tried_again_where_one_has_worked() {
 #[tokio::test(start_paused = true)]
 async fn a_ready_slot_has_no_deadline() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     bed.done(S0, 1, SECOND);
     bed.confirm();
     assert_eq!(bed.state.deadline(), None);
@@ -122,7 +122,7 @@ async fn a_ready_slot_has_no_deadline() {
 #[tokio::test(start_paused = true)]
 async fn a_killed_process_that_does_not_end_is_given_up_with_its_tasks_judged() {
     let mut bed = bed(1);
-    bed.parcel("a", "slow", 0, 1, false);
+    bed.batch("a", "slow", 0, 1, false);
     assert_eq!(until_killed(&mut bed, S0), SECOND, "its timeout");
     let running = bed.flight(S0).unwrap();
     bed.script.0.insert(S0, running);
@@ -139,7 +139,7 @@ async fn time_without_end_is_no_deadline() {
     let mut bed = bed(1);
     bed.state.settings.start_timeout = Duration::MAX;
     bed.deaf = true;
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     // What waits is put back after two seconds only once it has begun.
     assert_eq!(bed.state.deadline(), None);
 }
@@ -147,8 +147,8 @@ async fn time_without_end_is_no_deadline() {
 /// A slot with task 0, which takes long, and task 1 behind it, for which it was just asked.
 fn asked_back() -> Bed {
     let mut bed = warm(1);
-    bed.parcel("a", "fast", 0, 1, false);
-    bed.parcel("b", "fast", 1, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
+    bed.batch("b", "fast", 1, 1, false);
     assert_eq!(bed.busy(), [(0, 2)]);
     while bed.revokes.is_empty() {
         bed.wait();
@@ -195,13 +195,13 @@ async fn a_slot_whose_tasks_have_ended_owes_no_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_slot_that_was_killed_by_what_watches_it_is_given_up_too() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     let running = bed.flight(S0).unwrap();
     bed.script.0.insert(S0, running);
     bed.state
         .on_slot(bed.now, S0, SlotEvent::Killed, &bed.script);
     bed.settle();
-    bed.parcel("b", "fast", 1, 1, false);
+    bed.batch("b", "fast", 1, 1, false);
     assert_eq!(bed.busy(), [(0, 1)], "it gets nothing more");
     assert_eq!(bed.wait(), Duration::from_secs(10));
     assert_eq!(bed.causes(), [(0, Cause::Crashed)]);
@@ -212,12 +212,12 @@ async fn a_slot_that_was_killed_by_what_watches_it_is_given_up_too() {
 #[tokio::test(start_paused = true)]
 async fn a_late_start_that_says_why_counts_once() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     bed.done(S0, 1, SECOND);
     bed.confirm();
     bed.exit(S0, Exit::Signal(11), None);
     bed.deaf = true;
-    bed.parcel("b", "fast", 1, 1, false);
+    bed.batch("b", "fast", 1, 1, false);
     for slot in [SlotId(1), SlotId(2)] {
         assert_eq!(until_killed(&mut bed, slot), START);
         let failed = SlotEvent::SetupFailed(Failure::new(Cause::Failed, "no licence"));
@@ -238,7 +238,7 @@ async fn a_kill_keeps_its_deadline_whatever_the_slot_says_afterwards() {
         let mut bed = bed(1);
         bed.state.settings.grace = Duration::MAX;
         bed.deaf = true;
-        bed.parcel("a", "fast", 0, 1, false);
+        bed.batch("a", "fast", 0, 1, false);
         for event in [SlotEvent::Killed, says] {
             bed.state.on_slot(bed.now, S0, event, &bed.script);
             bed.settle();

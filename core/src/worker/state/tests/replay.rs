@@ -5,8 +5,8 @@ use super::*;
 impl Bed {
     /// The batch that came last is delivered once more.
     fn again(&mut self, lease: &str, kind: &str, first: u64, count: u32) {
-        self.batch -= 1;
-        self.parcel(lease, kind, first, count, false);
+        self.newest -= 1;
+        self.batch(lease, kind, first, count, false);
     }
 
     fn lose(&mut self, lease: &str) {
@@ -18,7 +18,7 @@ impl Bed {
 #[tokio::test(start_paused = true)]
 async fn what_has_a_stored_result_is_acknowledged_and_not_run() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 2, false);
+    bed.batch("a", "fast", 0, 2, false);
     bed.done(S0, 1, SECOND);
     bed.done(S0, 1, SECOND);
     bed.confirm();
@@ -31,7 +31,7 @@ async fn what_has_a_stored_result_is_acknowledged_and_not_run() {
 #[tokio::test(start_paused = true)]
 async fn what_ends_after_its_lease_was_lost_does_not_run_again() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     bed.lose("a");
     bed.again("b", "fast", 0, 1);
     assert_eq!(bed.frames[&S0].len(), 1, "never twice at a time");
@@ -45,7 +45,7 @@ async fn what_ends_after_its_lease_was_lost_does_not_run_again() {
 #[tokio::test(start_paused = true)]
 async fn what_was_stopped_as_its_lease_was_lost_runs_again() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     bed.lose("a");
     bed.again("b", "fast", 0, 1);
     cancelled(&mut bed, S0);
@@ -60,7 +60,7 @@ async fn what_was_stopped_as_its_lease_was_lost_runs_again() {
 #[tokio::test(start_paused = true)]
 async fn only_the_rest_of_a_batch_runs_again() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 4, false);
+    bed.batch("a", "fast", 0, 4, false);
     bed.done(S0, 1, SECOND);
     let first: Vec<_> = bed.results.iter().map(|result| result.task.0).collect();
     assert_eq!(first, [0]);
@@ -84,17 +84,17 @@ async fn only_the_rest_of_a_batch_runs_again() {
 #[tokio::test(start_paused = true)]
 async fn what_the_master_publishes_again_runs_again() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     bed.done(S0, 1, SECOND);
     bed.confirm();
-    bed.parcel("b", "fast", 0, 1, false);
+    bed.batch("b", "fast", 0, 1, false);
     assert_eq!(bed.busy(), [(0, 1)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_leaves_gives_back_what_waited_for_an_execution() {
     let mut bed = bed(1);
-    bed.parcel("a", "fast", 0, 1, false);
+    bed.batch("a", "fast", 0, 1, false);
     bed.lose("a");
     bed.again("b", "fast", 0, 1);
     bed.state.drain();

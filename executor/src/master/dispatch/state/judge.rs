@@ -93,12 +93,12 @@ impl State {
         let Some(entry) = self.table.get_mut(id) else {
             return;
         };
-        let (kind, parcel) = (entry.kind(), entry.parcel);
+        let (kind, batch) = (entry.kind(), entry.batch);
         entry.attempt = entry.attempt.next();
         entry.phase = Phase::Delayed;
         entry.cell.set_pending();
         self.outbox.returned(kind);
-        self.parcels.task_left(parcel);
+        self.batches.task_left(batch);
         if after.is_zero() {
             self.publish_again(id);
         } else {

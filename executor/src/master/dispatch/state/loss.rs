@@ -149,7 +149,7 @@ impl State {
         };
         entry.repeated = true;
         entry.cell.set_pending();
-        let parcel = entry.parcel;
+        let batch = entry.batch;
         let history = entry.history.get_or_insert_default();
         let known = history.attempts.last_mut().filter(|last| same(last, story));
         let news = known.is_none();
@@ -179,8 +179,8 @@ impl State {
             Blame::Suspect => false,
             Blame::None => ladder.0 >= GIVE_UP_AFTER,
         };
-        if let Some(parcel) = self.parcels.get_mut(parcel) {
-            parcel.news = now;
+        if let Some(batch) = self.batches.get_mut(batch) {
+            batch.news = now;
         }
         let must_be_alone = matches!(blame, Blame::Suspect) || ladder.1 >= ALONE_AFTER;
         if over {

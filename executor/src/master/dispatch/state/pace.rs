@@ -42,7 +42,7 @@ impl Pace {
         self.worked = self.worked.saturating_add(elapsed);
     }
 
-    /// The first results of a parcel came so long after it was packed; `before` is what was worked before them.
+    /// The first results of a batch came so long after it was packed; `before` is what was worked before them.
     pub(super) fn travelled(&mut self, time: Duration, before: Duration) {
         let work = self.worked.saturating_sub(before);
         self.trip.note(time.saturating_sub(work));
@@ -55,9 +55,9 @@ impl Pace {
 }
 
 impl State {
-    /// When the parcel was packed that these results are of, if they tell a round trip. They do not where queues are in
-    /// memory, where they are not the first ones of their parcel, where it was published twice, where an attempt of theirs
-    /// is no longer expected, and where the parcel waited for its worker's start.
+    /// When the batch was packed that these results are of, if they tell a round trip. They do not where queues are in
+    /// memory, where they are not the first ones of their batch, where it was published twice, where an attempt of theirs
+    /// is no longer expected, and where the batch waited for its worker's start.
     pub(super) fn take_packed(&mut self, worker: WorkerId, entries: &[u8]) -> Option<Instant> {
         if !self.settings.remote {
             return None;
@@ -67,7 +67,7 @@ impl State {
         if entry.phase != Phase::Published || entry.attempt != head.attempt {
             return None;
         }
-        let packed = self.parcels.get_mut(entry.parcel)?.packed.take()?;
+        let packed = self.batches.get_mut(entry.batch)?.packed.take()?;
         let greeted = self.workers.get(&worker).and_then(|worker| worker.greeted);
         greeted
             .is_none_or(|greeted| greeted <= packed)

@@ -1,9 +1,9 @@
-//! Tasks leave the outbox in parcels.
+//! Tasks leave the outbox in batches.
 
 use bytes::Bytes;
 use podpool_core::codec;
 use podpool_core::envelope::entry::put_task;
-use podpool_core::envelope::{Body, EntryOptions, Kind, Parcel as ParcelHead, TaskRun};
+use podpool_core::envelope::{Batch as BatchHead, Body, EntryOptions, Kind, TaskRun};
 use podpool_core::id::TaskId;
 use podpool_core::instant::after;
 use podpool_core::outcome::{Cause, Failure};
@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use crate::error::{AttemptReport, TaskError};
 
+use super::super::batches::Batch;
 use super::super::outbox::{ALONE_BYTES, Choice, MAX_BYTES};
-use super::super::parcels::Parcel;
 use super::super::table::{Entry, Phase};
 use super::State;
 
-/// Parcels for each slot that hide a queue's distance, however small they are.
+/// Batches for each slot that hide a queue's distance, however small they are.
 pub(super) const CROWD: usize = 16;
 /// Bytes that a message may take beside one task's arguments.
 const OVERHEAD: usize = 4096;
@@ -24,12 +24,12 @@ const OVERHEAD: usize = 4096;
 const KEY_BYTES: usize = 1024;
 
 impl State {
-    /// The next parcel to publish; `None` when nothing waits, or enough is out.
-    pub(crate) fn next_parcel(&mut self, now: Instant) -> Option<Bytes> {
+    /// The next batch to publish; `None` when nothing waits, or enough is out.
+    pub(crate) fn next_batch(&mut self, now: Instant) -> Option<Bytes> {
         if self.is_full() {
             return None;
         }
-        let number = self.parcels.next_number();
+        let number = self.batches.next_number();
         let mut draft = Draft::default();
         let (kind, alone) = match self.outbox.choose(self.is_crowded())? {
             Choice::Alone(id) => {
@@ -52,7 +52,7 @@ impl State {
                 (kind, false)
             }
         };
-        self.parcels.add(Parcel {
+        self.batches.add(Batch {
             tasks: std::mem::take(&mut draft.runs),
             kind,
             alone,
@@ -63,46 +63,46 @@ impl State {
             sending: false,
             doubtful: false,
         });
-        self.newest_parcel = number;
+        self.newest_batch = number;
         let message = self.message(kind, alone, draft);
         self.redrive_at
             .get_or_insert(after(now, self.settings.lease));
         Some(message)
     }
 
-    /// The number of the parcel that was packed last.
-    pub(crate) const fn newest_parcel(&self) -> u32 {
-        self.newest_parcel
+    /// The number of the batch that was packed last.
+    pub(crate) const fn newest_batch(&self) -> u32 {
+        self.newest_batch
     }
 
-    /// A parcel is on its way to the queue. That may take long: its payloads may be uploaded first.
+    /// A batch is on its way to the queue. That may take long: its payloads may be uploaded first.
     pub(crate) fn on_sending(&mut self, number: u32) {
-        if let Some(parcel) = self.parcels.get_mut(number) {
-            parcel.sending = true;
+        if let Some(batch) = self.batches.get_mut(number) {
+            batch.sending = true;
         }
     }
 
-    /// A parcel is stored: from now on it can be heard of. One whose number was used again meanwhile may be looked
+    /// A batch is stored: from now on it can be heard of. One whose number was used again meanwhile may be looked
     /// for early, which does no harm.
     pub(crate) fn on_stored(&mut self, now: Instant, number: u32) {
-        if let Some(parcel) = self.parcels.get_mut(number) {
-            parcel.sending = false;
-            parcel.news = now;
-            if std::mem::take(&mut parcel.doubtful) {
+        if let Some(batch) = self.batches.get_mut(number) {
+            batch.sending = false;
+            batch.news = now;
+            if std::mem::take(&mut batch.doubtful) {
                 self.repeat(now, number);
             }
         }
     }
 
-    /// Whether so many parcels are out that every hand has several before it.
+    /// Whether so many batches are out that every hand has several before it.
     fn is_crowded(&self) -> bool {
-        self.parcels.out() >= CROWD * self.settings.slots
+        self.batches.out() >= CROWD * self.settings.slots
     }
 
     /// Whether enough is out: more would only wait elsewhere, where it can be neither reordered nor dequeued.
     pub(crate) fn is_full(&self) -> bool {
-        self.parcels.out() >= self.settings.parcels_out
-            || self.parcels.bytes() >= self.settings.bytes_out
+        self.batches.out() >= self.settings.batches_out
+            || self.batches.bytes() >= self.settings.bytes_out
     }
 
     /// Whether a task may join those that are packed: large arguments go alone.
@@ -120,19 +120,19 @@ impl State {
             return;
         };
         entry.phase = Phase::Published;
-        entry.parcel = number;
+        entry.batch = number;
         draft.add(id, entry);
     }
 
-    /// The same parcel again, with those of its tasks that have not ended.
-    pub(super) fn repeat_parcel(&mut self, now: Instant, number: u32) -> Option<Bytes> {
-        let parcel = self.parcels.get_mut(number)?;
-        parcel.news = now;
+    /// The same batch again, with those of its tasks that have not ended.
+    pub(super) fn repeat_batch(&mut self, now: Instant, number: u32) -> Option<Bytes> {
+        let batch = self.batches.get_mut(number)?;
+        batch.news = now;
         // Nobody knows which of the two is answered.
-        parcel.packed = None;
-        let (kind, alone, runs) = (parcel.kind, parcel.alone, parcel.tasks.clone());
+        batch.packed = None;
+        let (kind, alone, runs) = (batch.kind, batch.alone, batch.tasks.clone());
         let mut draft = Draft::default();
-        let out = |entry: &&mut Entry| entry.phase == Phase::Published && entry.parcel == number;
+        let out = |entry: &&mut Entry| entry.phase == Phase::Published && entry.batch == number;
         for task in runs.iter().flat_map(|run| run.tasks()) {
             if let Some(entry) = self.table.get_mut(task).filter(out) {
                 entry.repeated = true;
@@ -144,7 +144,7 @@ impl State {
 
     fn message(&mut self, kind: u32, alone: bool, draft: Draft) -> Bytes {
         let lent = draft.lent;
-        let head = ParcelHead {
+        let head = BatchHead {
             run: self.settings.run.clone(),
             epoch: self.settings.epoch,
             number: self.next_batch,
@@ -198,7 +198,7 @@ impl State {
     }
 }
 
-/// A parcel that is being packed.
+/// A batch that is being packed.
 #[derive(Debug, Default)]
 struct Draft {
     body: Body,

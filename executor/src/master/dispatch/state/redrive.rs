@@ -10,44 +10,44 @@ use tracing::{info, warn};
 
 use super::{State, WorkerState};
 
-/// Leases without news after which a parcel is published again.
+/// Leases without news after which a batch is published again.
 const LEASES: u32 = 3;
 
 impl State {
-    /// Looks for parcels that nobody has: stored, no news for three leases, in no worker's heartbeat, while workers have
+    /// Looks for batches that nobody has: stored, no news for three leases, in no worker's heartbeat, while workers have
     /// free hands and pull in vain. Their messages are kept for [`take_redriven`](Self::take_redriven).
     pub(super) fn redrive(&mut self, now: Instant) {
         if self.redrive_at.is_none_or(|at| now < at) {
             return;
         }
-        self.redrive_at = (self.parcels.out() > 0).then(|| after(now, self.settings.lease));
+        self.redrive_at = (self.batches.out() > 0).then(|| after(now, self.settings.lease));
         let Some(before) = now.checked_sub(self.settings.lease.saturating_mul(LEASES)) else {
             return;
         };
         if !self.is_hungry(before) {
             return;
         }
-        let silent = self.parcels.silent(before);
+        let silent = self.batches.silent(before);
         if silent.is_empty() {
             return;
         }
         let held = self.held(before);
         for number in silent {
-            let Some(parcel) = self.parcels.get_mut(number) else {
+            let Some(batch) = self.batches.get_mut(number) else {
                 continue;
             };
-            if parcel
+            if batch
                 .tasks
                 .iter()
                 .flat_map(|run| run.tasks())
                 .any(|task| held.contains(&task))
             {
-                parcel.news = now;
+                batch.news = now;
                 continue;
             }
             warn!(
-                tasks = parcel.left,
-                "nothing was heard of a parcel; it is published again"
+                tasks = batch.left,
+                "nothing was heard of a batch; it is published again"
             );
             self.repeat(now, number);
         }
@@ -93,28 +93,28 @@ impl State {
             .look(before.is_some(), |task| held.contains(&task));
     }
 
-    /// Publishes a parcel again.
+    /// Publishes a batch again.
     pub(super) fn repeat(&mut self, now: Instant, number: u32) {
-        let message = self.repeat_parcel(now, number);
+        let message = self.repeat_batch(now, number);
         self.redriven
             .extend(message.map(|message| (number, message)));
     }
 
     /// The queues were made anew: what was in them may be lost, so that everything that is out is published again.
     pub(crate) fn republish(&mut self, now: Instant) {
-        let out = self.parcels.silent(now);
+        let out = self.batches.silent(now);
         info!(
-            parcels = out.len(),
+            batches = out.len(),
             "topics or subscriptions of the run were made again; what was out is published again"
         );
         for number in out {
             self.repeat(now, number);
         }
         // Those on their way may have reached what vanished; they follow when they are stored.
-        self.parcels.doubt_sending();
+        self.batches.doubt_sending();
     }
 
-    /// Parcels to publish again, with their numbers.
+    /// Batches to publish again, with their numbers.
     pub(crate) fn take_redriven(&mut self) -> Vec<(u32, Bytes)> {
         std::mem::take(&mut self.redriven)
     }

@@ -44,7 +44,7 @@ static PLAIN: TaskSpec = spec(TaskOptions::DEFAULT);
 static LONELY: TaskSpec = spec(TaskOptions::DEFAULT.pack(false));
 static STUBBORN: TaskSpec = spec(TaskOptions::DEFAULT.retries(2).backoff_ms(4000, 10_000));
 
-/// A parcel as it was published.
+/// A batch as it was published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Published {
     alone: bool,
@@ -66,17 +66,17 @@ fn alone(task: u64, attempt: u32) -> Published {
 }
 
 fn read(message: Bytes) -> Published {
-    let Ok(Message::Parcel(parcel, mut entries)) = Message::read(message, &Seal::Unsealed) else {
-        panic!("not a parcel");
+    let Ok(Message::Batch(batch, mut entries)) = Message::read(message, &Seal::Unsealed) else {
+        panic!("not a batch");
     };
     let mut tasks = Vec::new();
     while let Some(entry) = next_task(&mut entries).unwrap() {
-        assert!(usize::from(entry.kind) < parcel.kinds.len());
+        assert!(usize::from(entry.kind) < batch.kinds.len());
         tasks.push((entry.task.0, entry.attempt.0));
     }
-    assert_eq!(parcel.count as usize, tasks.len());
+    assert_eq!(batch.count as usize, tasks.len());
     Published {
-        alone: parcel.alone,
+        alone: batch.alone,
         tasks,
     }
 }
@@ -93,7 +93,7 @@ fn settings() -> Settings {
         seal: Seal::Unsealed,
         slots: SLOTS,
         message_bytes: MESSAGE_BYTES,
-        parcels_out: 1000,
+        batches_out: 1000,
         bytes_out: 64 << 20,
         lease: LEASE,
         retries: None,
@@ -162,8 +162,8 @@ impl Bed {
     }
 
     /// All that may be published now.
-    fn parcels(&mut self) -> Vec<Published> {
-        std::iter::from_fn(|| self.state.next_parcel(self.now))
+    fn batches(&mut self) -> Vec<Published> {
+        std::iter::from_fn(|| self.state.next_batch(self.now))
             .map(read)
             .collect()
     }
@@ -316,9 +316,9 @@ impl Bed {
     fn assert_empty(&mut self) {
         assert_eq!(self.state.unfinished(), 0);
         assert_eq!(self.state.waiting(), 0);
-        assert_eq!(self.parcels(), []);
-        let State { parcels, .. } = &self.state;
-        assert_eq!((parcels.out(), parcels.bytes()), (0, 0));
+        assert_eq!(self.batches(), []);
+        let State { batches, .. } = &self.state;
+        assert_eq!((batches.out(), batches.bytes()), (0, 0));
         assert!(self.cells.iter().all(|cell| cell.is_settled()));
     }
 }
@@ -342,19 +342,19 @@ fn settled(cell: &Cell) -> crate::master::cell::Settled {
 async fn the_gate_lets_four_tasks_for_each_slot_out_until_one_was_measured() {
     let mut bed = bed();
     bed.submit_many(&PLAIN, 100);
-    let first = bed.parcels();
+    let first = bed.batches();
     let singles: Vec<_> = (0..8).map(|n| packed(&[(n, 1)])).collect();
     assert_eq!(first, singles);
     bed.fail(0, 1, Cause::Failed);
     assert_eq!(
-        bed.parcels(),
+        bed.batches(),
         [packed(&[(8, 1)])],
         "a failure frees a place"
     );
     bed.state.cancel(TaskId(1));
-    assert_eq!(bed.parcels(), [packed(&[(9, 1)])], "so does a cancel");
+    assert_eq!(bed.batches(), [packed(&[(9, 1)])], "so does a cancel");
     bed.done(&[(2, 1)], Duration::from_micros(10));
-    let rest = bed.parcels();
+    let rest = bed.batches();
     assert_eq!(rest[0].tasks.len(), 90 / 8, "an even share of what waits");
     let mut all = numbers(&rest);
     assert!(
@@ -364,17 +364,17 @@ async fn the_gate_lets_four_tasks_for_each_slot_out_until_one_was_measured() {
     assert!(bed.state.outbox.waiting() > 0);
     let ended: Vec<_> = all.iter().map(|task| (*task, 1)).collect();
     bed.done(&ended, Duration::from_micros(10));
-    all.extend(numbers(&bed.parcels()));
+    all.extend(numbers(&bed.batches()));
     assert_eq!(all, (10..100).collect::<Vec<_>>());
 }
 
-fn numbers(parcels: &[Published]) -> Vec<u64> {
-    let tasks = parcels.iter().flat_map(|parcel| &parcel.tasks);
+fn numbers(batches: &[Published]) -> Vec<u64> {
+    let tasks = batches.iter().flat_map(|batch| &batch.tasks);
     tasks.map(|task| task.0).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_attempt_carries_the_arguments_that_the_first_parcel_was_made_of() {
+async fn every_attempt_carries_the_arguments_that_the_first_batch_was_made_of() {
     let value = vec!["a large argument"; outbox::ALONE_BYTES];
     let encoded = codec::encode(&value).unwrap();
     let mut options = CallOptions::default();
@@ -386,24 +386,24 @@ async fn every_attempt_carries_the_arguments_that_the_first_parcel_was_made_of()
             ..settings()
         });
         let carried = |message: Bytes, attempt: u32| {
-            let Ok(Message::Parcel(parcel, mut entries)) = Message::read(message, &seal) else {
-                panic!("not a parcel");
+            let Ok(Message::Batch(batch, mut entries)) = Message::read(message, &seal) else {
+                panic!("not a batch");
             };
             let entry = next_task(&mut entries).unwrap().unwrap();
             assert!(entry.payload == encoded, "attempt {attempt}");
             assert_eq!((entry.task, entry.attempt.0), (TaskId(0), attempt));
             let options: EntryOptions = codec::decode(&entry.options).unwrap();
             assert_eq!(options.key.as_deref(), Some("BTC"));
-            assert_eq!((parcel.count, entries.len()), (1, 0));
+            assert_eq!((batch.count, entries.len()), (1, 0));
         };
         let arguments = Arguments::encode(&value).unwrap();
         bed.submit_arguments(&STUBBORN, arguments, Some(options.clone()));
         let small = bed.submit(&STUBBORN);
-        carried(bed.state.next_parcel(bed.now).unwrap(), 1);
-        assert!(bed.state.next_parcel(bed.now).is_some());
+        carried(bed.state.next_batch(bed.now).unwrap(), 1);
+        assert!(bed.state.next_batch(bed.now).is_some());
         bed.fail(0, 1, Cause::Failed);
         bed.pass(Duration::from_secs(5));
-        carried(bed.state.next_parcel(bed.now).unwrap(), 2);
+        carried(bed.state.next_batch(bed.now).unwrap(), 2);
         bed.done(&[(small, 1)], Duration::from_micros(1));
         bed.done(&[(0, 2)], Duration::from_micros(1));
         bed.assert_empty();
@@ -415,46 +415,46 @@ async fn long_tasks_large_arguments_and_lonely_kinds_travel_by_themselves() {
     let mut bed = bed();
     for spec in [&PLAIN, &LONELY] {
         let id = bed.submit(spec);
-        bed.parcels();
+        bed.batches();
         bed.done(&[(id, 1)], Duration::from_micros(1));
     }
     bed.submit_many(&LONELY, 40);
-    let lonely = bed.parcels();
+    let lonely = bed.batches();
     assert_eq!(lonely.len(), 40, "they wait for nobody");
-    assert!(lonely.iter().all(|parcel| parcel.tasks.len() == 1));
+    assert!(lonely.iter().all(|batch| batch.tasks.len() == 1));
     let ended: Vec<_> = numbers(&lonely).into_iter().map(|task| (task, 1)).collect();
     bed.done(&ended, Duration::from_micros(1));
     bed.submit_many(&PLAIN, 39);
     let large = bed.submit_with(&PLAIN, outbox::ALONE_BYTES + 1, None);
     bed.submit_many(&PLAIN, 40);
-    let parcels = bed.parcels();
-    assert!(parcels.iter().any(|parcel| parcel.tasks.len() > 1));
-    assert!(parcels.contains(&packed(&[(large, 1)])), "{parcels:?}");
+    let batches = bed.batches();
+    assert!(batches.iter().any(|batch| batch.tasks.len() > 1));
+    assert!(batches.contains(&packed(&[(large, 1)])), "{batches:?}");
     let most = bed.state.outbox.waiting();
     assert_eq!(most, 0);
-    let tasks: usize = parcels.iter().map(|parcel| parcel.tasks.len()).sum();
+    let tasks: usize = batches.iter().map(|batch| batch.tasks.len()).sum();
     assert_eq!(tasks, 80);
 }
 
 #[tokio::test(start_paused = true)]
-async fn parcels_and_bytes_that_are_out_are_bounded() {
+async fn batches_and_bytes_that_are_out_are_bounded() {
     let mut bed = bed_with(Settings {
-        parcels_out: 3,
+        batches_out: 3,
         bytes_out: 1000,
         ..settings()
     });
     bed.submit_many(&PLAIN, 8);
-    assert_eq!(bed.parcels().len(), 3);
+    assert_eq!(bed.batches().len(), 3);
     assert!(bed.state.is_full());
     bed.fail(1, 1, Cause::Failed);
-    assert_eq!(bed.parcels(), [packed(&[(3, 1)])]);
+    assert_eq!(bed.batches(), [packed(&[(3, 1)])]);
     for n in [0, 2, 3] {
         bed.fail(n, 1, Cause::Failed);
     }
     let large = bed.submit_with(&STUBBORN, 2000, Some(priority(1)));
-    assert_eq!(bed.parcels(), [packed(&[(large, 1)])], "full of bytes now");
+    assert_eq!(bed.batches(), [packed(&[(large, 1)])], "full of bytes now");
     bed.done(&[(large, 1)], Duration::ZERO);
-    assert_eq!(bed.parcels().len(), 3);
+    assert_eq!(bed.batches().len(), 3);
 }
 
 fn priority(priority: i32) -> CallOptions {
@@ -469,7 +469,7 @@ async fn higher_priorities_are_published_first() {
     bed.submit(&PLAIN);
     bed.submit_with(&PLAIN, 1, Some(priority(-1)));
     bed.submit_with(&PLAIN, 1, Some(priority(9)));
-    let order: Vec<_> = bed.parcels().iter().map(|p| p.tasks[0].0).collect();
+    let order: Vec<_> = bed.batches().iter().map(|p| p.tasks[0].0).collect();
     assert_eq!(order, [2, 0, 1]);
 }
 
@@ -480,9 +480,9 @@ async fn a_call_s_key_and_timeout_travel_with_its_envelope() {
     options.key = Some("BTC".into());
     options.timeout = Some(Duration::from_secs(3));
     bed.submit_with(&PLAIN, 1, Some(options));
-    let message = bed.state.next_parcel(bed.now).unwrap();
-    let Ok(Message::Parcel(_, mut entries)) = Message::read(message, &Seal::Unsealed) else {
-        panic!("not a parcel");
+    let message = bed.state.next_batch(bed.now).unwrap();
+    let Ok(Message::Batch(_, mut entries)) = Message::read(message, &Seal::Unsealed) else {
+        panic!("not a batch");
     };
     let entry = next_task(&mut entries).unwrap().unwrap();
     assert_eq!(&*entry.payload, &[7]);
@@ -497,7 +497,7 @@ async fn a_call_s_key_and_timeout_travel_with_its_envelope() {
 async fn done_of_any_attempt_ends_a_task_and_what_comes_later_is_counted() {
     let mut bed = bed();
     bed.submit_many(&STUBBORN, 3);
-    bed.parcels();
+    bed.batches();
     for n in 0..3 {
         bed.fail(n, 1, Cause::Failed);
     }
@@ -520,7 +520,7 @@ async fn done_of_any_attempt_ends_a_task_and_what_comes_later_is_counted() {
         (1, 1),
         "from the outbox"
     );
-    assert_eq!(bed.parcels(), [packed(&[(2, 2)])]);
+    assert_eq!(bed.batches(), [packed(&[(2, 2)])]);
     bed.done(&[(2, 1)], Duration::ZERO);
     assert_eq!(bed.output(2), 1, "while its next attempt is out");
     assert_eq!(
@@ -539,19 +539,19 @@ async fn done_of_any_attempt_ends_a_task_and_what_comes_later_is_counted() {
 async fn failed_counts_once_and_for_the_newest_attempt_only() {
     let mut bed = bed();
     bed.submit(&STUBBORN);
-    bed.parcels();
+    bed.batches();
     bed.fail(0, 1, Cause::Failed);
     bed.fail(0, 1, Cause::Failed);
     bed.fail(0, 2, Cause::Failed);
     assert_eq!(bed.state.late_results(), 2, "attempt 2 is not out yet");
     bed.pass(Duration::from_secs(5));
-    assert_eq!(bed.parcels(), [packed(&[(0, 2)])]);
+    assert_eq!(bed.batches(), [packed(&[(0, 2)])]);
     bed.fail(0, 1, Cause::Failed);
     assert_eq!(bed.state.late_results(), 3);
     assert_eq!(bed.cells[0].attempts().len(), 1);
     bed.fail(0, 2, Cause::Panicked);
     bed.pass(Duration::from_secs(9));
-    assert_eq!(bed.parcels(), [packed(&[(0, 3)])]);
+    assert_eq!(bed.batches(), [packed(&[(0, 3)])]);
     bed.fail(0, 3, Cause::TimedOut);
     let error = bed.error(0);
     assert_eq!(error.kind(), TaskErrorKind::TimedOut);
@@ -566,14 +566,14 @@ async fn retries_wait_for_their_backoff_shortened_by_half_at_most() {
         let mut bed = bed();
         bed.submit(&STUBBORN);
         for (attempt, longest) in [(1, 4), (2, 8)] {
-            assert_eq!(bed.parcels(), [packed(&[(0, attempt)])]);
+            assert_eq!(bed.batches(), [packed(&[(0, attempt)])]);
             bed.fail(0, attempt, Cause::Failed);
             let due = bed.state.delayed.peek().unwrap().0.0 - bed.now;
             let longest = Duration::from_secs(longest);
             assert!(due <= longest && due >= longest / 2, "{due:?}");
             assert!(bed.state.deadline().unwrap() <= bed.now + due);
             bed.pass(due - Duration::from_nanos(1));
-            assert_eq!(bed.parcels(), []);
+            assert_eq!(bed.batches(), []);
             assert_eq!(bed.state_of(0), TaskState::Pending);
             bed.pass(Duration::from_nanos(1));
         }
@@ -584,7 +584,7 @@ async fn retries_wait_for_their_backoff_shortened_by_half_at_most() {
 async fn a_permanent_failure_is_not_retried_and_a_pool_may_override_retries() {
     let mut bed = bed();
     bed.submit(&STUBBORN);
-    bed.parcels();
+    bed.batches();
     let permanent = Failure {
         retryable: false,
         ..Failure::new(Cause::Failed, "no such asset")
@@ -600,7 +600,7 @@ async fn a_permanent_failure_is_not_retried_and_a_pool_may_override_retries() {
     let mut own = CallOptions::default();
     own.retries = Some(1);
     bed.submit_with(&PLAIN, 1, Some(own));
-    bed.parcels();
+    bed.batches();
     bed.fail(0, 1, Cause::Failed);
     assert_eq!(bed.error(0).attempts().len(), 1);
     bed.fail(1, 1, Cause::Failed);
@@ -624,10 +624,10 @@ async fn causes_have_budgets_of_their_own() {
     for (cause, again, kind) in budgets {
         let mut bed = bed();
         bed.submit(&PLAIN);
-        assert_eq!(bed.parcels(), [packed(&[(0, 1)])]);
+        assert_eq!(bed.batches(), [packed(&[(0, 1)])]);
         for attempt in 1..=again {
             bed.fail(0, attempt, cause);
-            assert_eq!(bed.parcels(), [packed(&[(0, attempt + 1)])], "{cause:?}");
+            assert_eq!(bed.batches(), [packed(&[(0, attempt + 1)])], "{cause:?}");
         }
         bed.fail(0, again + 1, cause);
         assert_eq!(bed.error(0).kind(), kind);
@@ -639,29 +639,29 @@ async fn causes_have_budgets_of_their_own() {
 async fn a_suspect_runs_alone_ahead_of_others_without_charge() {
     let mut bed = bed();
     let id = bed.submit(&PLAIN);
-    bed.parcels();
+    bed.batches();
     bed.done(&[(id, 1)], Duration::from_micros(1));
     bed.submit_many(&PLAIN, 2 * 8);
-    assert_eq!(bed.parcels()[0], packed(&[(1, 1), (2, 1)]));
+    assert_eq!(bed.batches()[0], packed(&[(1, 1), (2, 1)]));
     bed.submit_many(&PLAIN, 3);
     bed.fail(1, 1, Cause::Suspect);
     bed.fail(2, 1, Cause::Suspect);
-    let parcels = bed.parcels();
-    assert_eq!(parcels[..2], [alone(1, 2), alone(2, 2)]);
+    let batches = bed.batches();
+    assert_eq!(batches[..2], [alone(1, 2), alone(2, 2)]);
     for attempt in 2..40 {
         bed.fail(1, attempt, Cause::Suspect);
-        assert_eq!(bed.parcels(), [alone(1, attempt + 1)]);
+        assert_eq!(bed.batches(), [alone(1, attempt + 1)]);
     }
     // The budget of crashes is whole: what is charged runs among others again, and what dies there is a suspect.
     for attempt in [40, 42] {
         bed.fail(1, attempt, Cause::Crashed);
-        let charged = bed.parcels();
+        let charged = bed.batches();
         let published = charged
             .iter()
-            .find(|parcel| parcel.tasks.contains(&(1, attempt + 1)));
-        assert!(published.is_some_and(|parcel| !parcel.alone), "{charged:?}");
+            .find(|batch| batch.tasks.contains(&(1, attempt + 1)));
+        assert!(published.is_some_and(|batch| !batch.alone), "{charged:?}");
         bed.fail(1, attempt + 1, Cause::Suspect);
-        assert_eq!(bed.parcels(), [alone(1, attempt + 2)]);
+        assert_eq!(bed.batches(), [alone(1, attempt + 2)]);
     }
     bed.fail(1, 44, Cause::Crashed);
     assert_eq!(bed.error(1).kind(), TaskErrorKind::Crashed);
@@ -671,10 +671,10 @@ async fn a_suspect_runs_alone_ahead_of_others_without_charge() {
 async fn an_interrupted_execution_is_not_published_again() {
     let mut bed = bed();
     bed.submit(&PLAIN);
-    bed.parcels();
+    bed.batches();
     for _ in 0..4 {
         bed.fail(0, 1, Cause::Interrupted);
-        assert_eq!(bed.parcels(), [], "the released message is the retry");
+        assert_eq!(bed.batches(), [], "the released message is the retry");
     }
     bed.done(&[(0, 1)], Duration::ZERO);
     assert_eq!(bed.output(0), 1);
@@ -685,7 +685,7 @@ async fn an_interrupted_execution_is_not_published_again() {
 async fn a_cancel_says_what_it_found_and_tells_the_workers() {
     let mut bed = bed();
     bed.submit_many(&STUBBORN, 12);
-    bed.parcels();
+    bed.batches();
     bed.state.control(bed.now, true);
     assert_eq!(bed.state.cancel(TaskId(11)), CancelOutcome::Dequeued);
     assert_eq!(
@@ -717,10 +717,10 @@ async fn a_cancel_says_what_it_found_and_tells_the_workers() {
 async fn a_cancelled_backlog_is_one_range_and_acknowledged_envelopes_leave_it() {
     let mut bed = bed();
     let id = bed.submit(&PLAIN);
-    bed.parcels();
+    bed.batches();
     bed.done(&[(id, 1)], Duration::from_micros(1));
     bed.submit_many(&PLAIN, 100);
-    bed.parcels();
+    bed.batches();
     for id in 1..=100 {
         assert_eq!(bed.state.cancel(TaskId(id)), CancelOutcome::Signalled);
     }
@@ -754,7 +754,7 @@ async fn control_is_a_growing_state_that_is_told_on_change() {
 async fn started_shows_the_newest_attempt_only() {
     let mut bed = bed();
     bed.submit_many(&STUBBORN, 2);
-    bed.parcels();
+    bed.batches();
     bed.started(0, 2, 1);
     let running = |n| TaskState::Running {
         attempt: Attempt(n),
@@ -773,7 +773,7 @@ async fn started_shows_the_newest_attempt_only() {
 async fn a_report_names_the_worker_that_greeted() {
     let mut bed = bed();
     bed.submit_many(&PLAIN, 2);
-    bed.parcels();
+    bed.batches();
     bed.alive(1, 0, 0, vec![]);
     bed.fail(0, 1, Cause::Failed);
     assert_eq!(
@@ -803,10 +803,10 @@ fn starve(bed: &mut Bed, held: &[TaskRun]) -> Vec<Published> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_parcel_is_published_again_for_hungry_workers() {
+async fn a_lost_batch_is_published_again_for_hungry_workers() {
     let mut bed = bed();
     bed.submit_many(&PLAIN, 2);
-    bed.parcels();
+    bed.batches();
     bed.done(&[(1, 1)], Duration::ZERO);
     bed.alive(1, 1, 1, vec![]);
     bed.pass(LEASE * 3 - Duration::from_millis(1));
@@ -818,7 +818,7 @@ async fn a_lost_parcel_is_published_again_for_hungry_workers() {
         [packed(&[(0, 1)])],
         "the same attempt"
     );
-    assert_eq!(bed.parcels(), []);
+    assert_eq!(bed.batches(), []);
     bed.done(&[(0, 1)], Duration::ZERO);
     assert_eq!(
         bed.retired(),
@@ -840,9 +840,9 @@ async fn a_lost_parcel_is_published_again_for_hungry_workers() {
 async fn when_the_queues_were_lost_everything_that_is_out_is_published_again() {
     let mut bed = bed();
     bed.submit_many(&PLAIN, 3);
-    bed.parcels();
+    bed.batches();
     bed.done(&[(1, 1)], Duration::ZERO);
-    let number = bed.state.newest_parcel();
+    let number = bed.state.newest_batch();
     bed.state.on_sending(number);
     bed.state.republish(bed.now);
     assert_eq!(
@@ -867,11 +867,11 @@ async fn when_the_queues_were_lost_everything_that_is_out_is_published_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parcel_is_not_redriven_before_it_is_stored() {
+async fn a_batch_is_not_redriven_before_it_is_stored() {
     let mut bed = bed();
     bed.submit(&PLAIN);
-    bed.parcels();
-    let number = bed.state.newest_parcel();
+    bed.batches();
+    let number = bed.state.newest_batch();
     bed.state.on_sending(number);
     assert_eq!(starve(&mut bed, &[]), [], "its payload is still uploaded");
     assert_eq!(starve(&mut bed, &[]), []);
@@ -885,10 +885,10 @@ async fn a_parcel_is_not_redriven_before_it_is_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parcel_is_not_redriven_while_workers_are_busy_or_hold_it_or_tell_of_it() {
+async fn a_batch_is_not_redriven_while_workers_are_busy_or_hold_it_or_tell_of_it() {
     let mut bed = bed();
     bed.submit(&PLAIN);
-    bed.parcels();
+    bed.batches();
     bed.pass(LEASE * 9);
     assert_eq!(bed.redriven(), [], "no worker is known");
     for _ in 0..9 {
@@ -899,7 +899,7 @@ async fn a_parcel_is_not_redriven_while_workers_are_busy_or_hold_it_or_tell_of_i
     assert_eq!(
         bed.redriven(),
         [],
-        "one is busy, the other's pulls bring parcels"
+        "one is busy, the other's pulls bring batches"
     );
     assert_eq!(starve(&mut bed, &[run(0, 1, 1)]), [], "one holds it");
     bed.started(0, 1, 1);
@@ -910,10 +910,10 @@ async fn a_parcel_is_not_redriven_while_workers_are_busy_or_hold_it_or_tell_of_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_worker_s_last_words_hold_no_parcel_for_ever() {
+async fn a_dead_worker_s_last_words_hold_no_batch_for_ever() {
     let mut bed = bed();
     bed.submit(&PLAIN);
-    bed.parcels();
+    bed.batches();
     bed.alive(9, 0, 0, vec![run(0, 1, 1)]);
     let redriven = (0..3).flat_map(|_| starve(&mut bed, &[])).count();
     assert!(
@@ -926,7 +926,7 @@ async fn a_dead_worker_s_last_words_hold_no_parcel_for_ever() {
 async fn hunger_is_remembered_between_two_empty_pulls() {
     let mut bed = bed();
     bed.submit(&PLAIN);
-    bed.parcels();
+    bed.batches();
     let mut redriven = 0;
     for beat in 0..36 {
         // A pull waits as long as three heartbeats, and the master always looks after the third.
@@ -944,9 +944,9 @@ async fn hunger_is_remembered_between_two_empty_pulls() {
 async fn a_lost_suspect_is_redriven_alone() {
     let mut bed = bed();
     bed.submit(&PLAIN);
-    bed.parcels();
+    bed.batches();
     bed.fail(0, 1, Cause::Suspect);
-    assert_eq!(bed.parcels(), [alone(0, 2)]);
+    assert_eq!(bed.batches(), [alone(0, 2)]);
     assert_eq!(starve(&mut bed, &[]), [alone(0, 2)]);
 }
 
@@ -954,7 +954,7 @@ async fn a_lost_suspect_is_redriven_alone() {
 async fn a_broken_pool_settles_every_future_and_every_later_one() {
     let mut bed = bed();
     bed.submit_many(&STUBBORN, 20);
-    bed.parcels();
+    bed.batches();
     bed.fail(2, 1, Cause::Failed);
     bed.fail(3, 1, Cause::Broken);
     assert!(bed.state.broken().is_some());
@@ -973,7 +973,7 @@ async fn a_broken_pool_settles_every_future_and_every_later_one() {
 async fn abort_ends_every_task() {
     let mut bed = bed();
     bed.submit_many(&STUBBORN, 20);
-    bed.parcels();
+    bed.batches();
     bed.fail(2, 1, Cause::Failed);
     bed.state.abort();
     for id in 0..20 {
@@ -987,7 +987,7 @@ async fn abort_ends_every_task() {
 async fn cancel_pending_leaves_what_has_begun() {
     let mut bed = bed();
     bed.submit_many(&STUBBORN, 20);
-    bed.parcels();
+    bed.batches();
     bed.started(0, 2, 1);
     bed.fail(1, 1, Cause::Failed);
     bed.state.cancel_pending();
@@ -1008,7 +1008,7 @@ async fn arguments_that_no_message_carries_are_rejected_with_the_setting_s_name(
     assert_eq!(error.kind(), TaskErrorKind::Rejected);
     assert!(error.message().contains("by reference"), "{error}");
     assert!(error.message().contains("PODPOOL_PAYLOAD_STORE"), "{error}");
-    assert_eq!(bed.parcels(), [packed(&[(fits, 1)])]);
+    assert_eq!(bed.batches(), [packed(&[(fits, 1)])]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -1029,7 +1029,7 @@ async fn a_key_that_is_too_long_is_rejected_and_holds_nothing_up() {
             "{error}"
         );
     }
-    assert_eq!(bed.parcels(), [packed(&[(fits, 1)])]);
+    assert_eq!(bed.batches(), [packed(&[(fits, 1)])]);
     bed.done(&[(fits, 1)], Duration::ZERO);
     bed.assert_empty();
 }
@@ -1038,7 +1038,7 @@ async fn a_key_that_is_too_long_is_rejected_and_holds_nothing_up() {
 async fn results_whose_payloads_are_lost_fail_their_tasks_once() {
     let mut bed = bed();
     bed.submit_many(&STUBBORN, 3);
-    bed.parcels();
+    bed.batches();
     let mut lost = Reference {
         run: RunId::new("test").unwrap(),
         of: Content::Results(ExecutionId {
@@ -1062,8 +1062,8 @@ async fn results_whose_payloads_are_lost_fail_their_tasks_once() {
     assert!(!bed.state_of(2).is_done());
     bed.state.on_lost_results(bed.now, &lost);
     assert_eq!(bed.state.late_results(), 2);
-    // A parcel has no business among results.
-    lost.of = Content::Parcel;
+    // A batch has no business among results.
+    lost.of = Content::Batch;
     lost.tasks[0].first = TaskId(2);
     bed.state.on_lost_results(bed.now, &lost);
     assert!(!bed.state_of(2).is_done());
@@ -1073,7 +1073,7 @@ async fn results_whose_payloads_are_lost_fail_their_tasks_once() {
 async fn results_of_unknown_tasks_and_unreadable_ones_change_nothing() {
     let mut bed = bed();
     bed.submit(&PLAIN);
-    bed.parcels();
+    bed.batches();
     bed.done(&[(5, 1), (u64::MAX, 1)], Duration::ZERO);
     bed.fail(u64::MAX, 1, Cause::Failed);
     bed.started(u64::MAX - 1, 1, 1);
@@ -1088,7 +1088,7 @@ async fn results_of_unknown_tasks_and_unreadable_ones_change_nothing() {
 async fn what_can_be_read_of_a_message_counts() {
     let mut bed = bed();
     bed.submit_many(&PLAIN, 2);
-    bed.parcels();
+    bed.batches();
     let mut body = Vec::new();
     put_done(&mut body, TaskId(0), Attempt(1), |body| {
         body.push(1);
@@ -1120,7 +1120,7 @@ async fn a_task_that_was_cancelled_on_its_way_is_not_kept() {
 async fn a_dropped_state_settles_every_future() {
     let mut bed = bed();
     bed.submit_many(&STUBBORN, 20);
-    bed.parcels();
+    bed.batches();
     bed.fail(2, 1, Cause::Failed);
     bed.done(&[(3, 1)], Duration::ZERO);
     let cells = std::mem::take(&mut bed.cells);
@@ -1169,14 +1169,14 @@ fn bed_of_workers(workers: usize) -> Bed {
 async fn a_worker_without_slots_ends_alone_and_its_tasks_go_elsewhere() {
     let mut bed = bed_of_workers(3);
     bed.submit_many(&PLAIN, 3);
-    bed.parcels();
+    bed.batches();
     for worker in [1, 2, 3] {
         bed.alive(worker, 1, 0, vec![]);
     }
     bed.unfit(2, 0, 1);
     bed.unfit(2, 1, 1);
     assert_eq!(bed.state.broken(), None);
-    let mut again: Vec<_> = bed.parcels().into_iter().flat_map(|p| p.tasks).collect();
+    let mut again: Vec<_> = bed.batches().into_iter().flat_map(|p| p.tasks).collect();
     again.sort_unstable();
     assert_eq!(again, [(0, 2), (1, 2)], "uncharged, and at once");
     let control = bed.state.control(bed.now, true).unwrap();
@@ -1192,7 +1192,7 @@ async fn a_worker_without_slots_ends_alone_and_its_tasks_go_elsewhere() {
 async fn the_pool_ends_when_all_workers_that_could_come_have_no_slots() {
     let mut bed = bed_of_workers(3);
     bed.submit_many(&PLAIN, 30);
-    bed.parcels();
+    bed.batches();
     for worker in [1, 2] {
         bed.unfit(worker, worker, 1);
         assert_eq!(bed.state.broken(), None, "{worker}");
@@ -1213,7 +1213,7 @@ async fn the_pool_ends_when_all_workers_that_could_come_have_no_slots() {
 async fn workers_without_slots_count_in_a_row_only() {
     let mut bed = bed_of_workers(2);
     bed.submit_many(&PLAIN, 30);
-    bed.parcels();
+    bed.batches();
     bed.unfit(1, 0, 1);
     bed.done(&[(1, 1)], Duration::from_secs(1));
     bed.unfit(3, 2, 1);
@@ -1228,14 +1228,14 @@ async fn workers_that_are_replaced_one_by_one_and_never_start_a_slot_end_the_poo
     for proven in [false, true] {
         let mut bed = bed_of_workers(2);
         bed.submit_many(&PLAIN, 30);
-        bed.parcels();
+        bed.batches();
         bed.now += Duration::from_secs(1);
         bed.greet(0);
         for worker in 0..6 {
             assert_eq!(bed.state.broken(), None, "{worker}");
             bed.greet(worker + 1);
             bed.unfit(worker, worker, 1);
-            bed.parcels();
+            bed.batches();
             bed.now += Duration::from_secs(1);
             if proven && worker == 0 {
                 // It came later than the first that failed.
@@ -1252,12 +1252,12 @@ async fn workers_that_are_replaced_one_by_one_and_never_start_a_slot_end_the_poo
 async fn a_task_that_meets_a_hundred_workers_without_slots_is_given_up() {
     let mut bed = bed_of_workers(2);
     bed.submit_many(&PLAIN, 1);
-    bed.parcels();
+    bed.batches();
     bed.alive(1, 1, 0, vec![]);
     for attempt in 1..=100 {
         assert!(!bed.cells[0].is_settled(), "{attempt}");
         bed.unfit(1000 + u64::from(attempt), 0, attempt);
-        bed.parcels();
+        bed.batches();
     }
     assert!(bed.cells[0].is_settled());
     assert_eq!(bed.state.broken(), None);

@@ -131,7 +131,7 @@ fn with_priority(priority: i32) -> Option<CallOptions> {
 fn each_its_priority(n: u64) -> Bed {
     let mut bed = bed();
     let first = bed.submit(&PLAIN);
-    assert_eq!(bed.parcels(), [packed(&[(first, 1)])]);
+    assert_eq!(bed.batches(), [packed(&[(first, 1)])]);
     bed.done(&[(first, 1)], Duration::from_micros(1));
     for number in 0..n {
         bed.submit_with(&PLAIN, 1, with_priority(number as i32));
@@ -142,22 +142,22 @@ fn each_its_priority(n: u64) -> Bed {
 #[tokio::test(start_paused = true)]
 async fn tasks_of_many_priorities_travel_together_and_in_order() {
     let mut bed = each_its_priority(800);
-    let parcels = bed.parcels();
-    let order: Vec<_> = parcels.iter().flat_map(|parcel| &parcel.tasks).collect();
+    let batches = bed.batches();
+    let order: Vec<_> = batches.iter().flat_map(|batch| &batch.tasks).collect();
     let count = order.len();
     let expected: Vec<_> = (1..=800).rev().map(|n| (n, 1)).collect();
-    // The last small parcels wait until less is out.
+    // The last small batches wait until less is out.
     assert!(count > 700, "only {count} are out");
     assert!(
         order.into_iter().eq(&expected[..count]),
         "the highest priority first"
     );
-    assert_eq!(parcels[0].tasks.len(), 100, "an even share of what waits");
-    assert!(parcels.len() < 80, "{} parcels", parcels.len());
+    assert_eq!(batches[0].tasks.len(), 100, "an even share of what waits");
+    assert!(batches.len() < 80, "{} batches", batches.len());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parcel_of_many_priorities_ends_where_another_type_goes_first() {
+async fn a_batch_of_many_priorities_ends_where_another_type_goes_first() {
     let mut bed = each_its_priority(0);
     for (spec, priority) in [
         (&PLAIN, 5),
@@ -171,19 +171,19 @@ async fn a_parcel_of_many_priorities_ends_where_another_type_goes_first() {
     for _ in 0..100 {
         bed.submit_with(&PLAIN, 1, with_priority(-1));
     }
-    let parcels: Vec<_> = bed.parcels();
-    assert_eq!(parcels[0], packed(&[(1, 1), (2, 1)]));
-    assert_eq!(parcels[1], packed(&[(3, 1)]));
-    assert_eq!(parcels[2], packed(&[(4, 1)]));
-    assert_eq!(parcels[3], packed(&[(5, 1)]));
+    let batches: Vec<_> = bed.batches();
+    assert_eq!(batches[0], packed(&[(1, 1), (2, 1)]));
+    assert_eq!(batches[1], packed(&[(3, 1)]));
+    assert_eq!(batches[2], packed(&[(4, 1)]));
+    assert_eq!(batches[3], packed(&[(5, 1)]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn publishing_is_linear_in_the_number_of_priorities() {
     is_linear("a measured type", each_its_priority, |bed, n| {
         let mut published = 0;
-        while let Some(parcel) = bed.state.next_parcel(bed.now) {
-            published += read(parcel).tasks.len() as u64;
+        while let Some(batch) = bed.state.next_batch(bed.now) {
+            published += read(batch).tasks.len() as u64;
         }
         assert!(published > n / 2, "only {published} are out");
     });
@@ -198,8 +198,8 @@ async fn publishing_is_linear_in_the_number_of_priorities() {
         "a type that waits for its first measurement",
         unmeasured,
         |bed, n| {
-            bed.parcels();
-            (0..n).for_each(|_| assert!(bed.state.next_parcel(bed.now).is_none()));
+            bed.batches();
+            (0..n).for_each(|_| assert!(bed.state.next_batch(bed.now).is_none()));
         },
     );
 }
@@ -208,16 +208,16 @@ async fn publishing_is_linear_in_the_number_of_priorities() {
 async fn revoking_what_is_out_is_one_range_and_linear_in_every_order() {
     let out = |n: u64| {
         let mut bed = bed_with(Settings {
-            // So many that each parcel is one task and all of them are out.
+            // So many that each batch is one task and all of them are out.
             slots: 4096,
-            parcels_out: usize::MAX,
+            batches_out: usize::MAX,
             ..settings()
         });
         let first = bed.submit(&PLAIN);
-        bed.parcels();
+        bed.batches();
         bed.done(&[(first, 1)], Duration::from_micros(1));
         bed.submit_many(&PLAIN, n as usize);
-        assert!(!bed.parcels().is_empty());
+        assert!(!bed.batches().is_empty());
         bed
     };
     let revoke = |bed: &mut Bed, order: &mut dyn Iterator<Item = u64>| {
@@ -242,7 +242,7 @@ async fn revoking_what_is_out_is_one_range_and_linear_in_every_order() {
 async fn a_revoked_task_that_ran_all_the_same_is_named_no_longer() {
     let mut bed = bed();
     bed.submit_many(&PLAIN, 8);
-    bed.parcels();
+    bed.batches();
     for task in 0..4 {
         assert_eq!(bed.state.cancel(TaskId(task)), CancelOutcome::Signalled);
     }
@@ -264,7 +264,7 @@ async fn a_revoked_task_that_ran_all_the_same_is_named_no_longer() {
 async fn a_revoked_task_that_nobody_can_have_is_named_no_longer() {
     let mut bed = bed();
     bed.submit_many(&PLAIN, 2);
-    bed.parcels();
+    bed.batches();
     bed.hello();
     bed.state.cancel(TaskId(0));
     bed.state.cancel(TaskId(1));

@@ -31,8 +31,8 @@ impl Bed {
 
     fn published(&mut self) -> Vec<u64> {
         self.submit_many(&PLAIN, 3);
-        let parcels = self.parcels();
-        parcels.iter().flat_map(|p| &p.tasks).map(|t| t.0).collect()
+        let batches = self.batches();
+        batches.iter().flat_map(|p| &p.tasks).map(|t| t.0).collect()
     }
 }
 
@@ -48,7 +48,7 @@ async fn what_a_lost_worker_had_comes_back_by_its_lease_and_is_told_of() {
     let mut bed = bed();
     assert_eq!(bed.published(), [0, 1, 2]);
     bed.goes(End::Lost, &[(0, 1), (1, 1)], &[(0, 1)]);
-    assert_eq!(bed.parcels(), [], "the message is the retry");
+    assert_eq!(bed.batches(), [], "the message is the retry");
     for task in 0..2 {
         let stories = bed.cells[task].attempts();
         assert_eq!(stories.len(), 1);
@@ -72,7 +72,7 @@ async fn a_loss_that_its_worker_reported_first_is_one_loss() {
         bed.goes(End::Lost, &[(0, 1)], &[(0, 1)]);
     }
     assert_eq!(bed.cells[0].attempts().len(), 1, "one worker, one loss");
-    assert_eq!(bed.parcels(), []);
+    assert_eq!(bed.batches(), []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,7 +82,7 @@ async fn the_only_task_of_a_dead_worker_is_charged_and_three_deaths_end_it() {
     let died = End::Died(Exit::Signal(11));
     for _ in 0..2 {
         bed.goes(died, &[(0, 1), (1, 1)], &[(0, 1)]);
-        assert_eq!(bed.parcels(), [], "the lease brings it back");
+        assert_eq!(bed.batches(), [], "the lease brings it back");
     }
     bed.goes(died, &[(0, 1), (1, 1)], &[(0, 1)]);
     let error = bed.error(0);
@@ -104,7 +104,7 @@ async fn a_container_that_ran_out_of_memory_is_charged_to_its_only_task() {
     let end = End::OutOfMemory(Some(1 << 20));
     bed.goes(end, &[(0, 1)], &[(0, 1)]);
     assert_eq!(
-        bed.parcels(),
+        bed.batches(),
         [],
         "once more at the same size, by its lease"
     );
@@ -119,7 +119,7 @@ async fn of_several_that_ran_none_is_charged_and_each_runs_alone() {
     let both = [(0, 1), (1, 1)];
     bed.goes(End::OutOfMemory(None), &both, &both);
     let tasks: Vec<_> = bed
-        .parcels()
+        .batches()
         .into_iter()
         .map(|p| (p.alone, p.tasks))
         .collect();
@@ -166,15 +166,15 @@ async fn a_task_that_loses_every_worker_runs_alone_and_is_given_up_in_the_end() 
     let mut bed = bed();
     bed.submit(&PLAIN);
     let (mut attempt, mut losses) = (1, 0);
-    assert_eq!(bed.parcels().len(), 1);
+    assert_eq!(bed.batches().len(), 1);
     while !bed.cells[0].is_settled() {
         bed.fail(0, attempt, Cause::Interrupted);
         losses += 1;
-        let again = bed.parcels();
-        if let Some(parcel) = again.first() {
+        let again = bed.batches();
+        if let Some(batch) = again.first() {
             assert_eq!(losses % 5, 0, "after five losses in a row");
             attempt += 1;
-            assert_eq!((parcel.alone, &parcel.tasks), (true, &vec![(0, attempt)]));
+            assert_eq!((batch.alone, &batch.tasks), (true, &vec![(0, attempt)]));
         }
     }
     assert_eq!(losses, 100);

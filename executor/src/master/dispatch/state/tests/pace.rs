@@ -19,7 +19,7 @@ impl Bed {
 async fn the_means_that_changed_are_told_once() {
     let mut bed = bed();
     bed.submit_many(&PLAIN, 2);
-    bed.parcels();
+    bed.batches();
     let measured = Measured::new(3);
     bed.done(&[(0, 1)], 8 * MS);
     bed.state.tell_measured(&measured);
@@ -34,27 +34,27 @@ async fn the_means_that_changed_are_told_once() {
 async fn work_counts_however_a_task_ended() {
     let mut bed = bed();
     bed.submit_many(&STUBBORN, 3);
-    bed.parcels();
+    bed.batches();
     assert_eq!(bed.told(), Pace::default());
     bed.done(&[(0, 1), (1, 1)], 8 * MS);
     bed.fail(2, 1, Cause::Failed);
     assert_eq!(bed.told().worked, 19 * MS, "a failure took 3 ms");
 }
 
-/// Eight parcels of four tasks, the first of which is 1 to 4.
-fn eight_parcels(settings: Settings) -> Bed {
+/// Eight batches of four tasks, the first of which is 1 to 4.
+fn eight_batches(settings: Settings) -> Bed {
     let mut bed = bed_with(settings);
     bed.submit(&PLAIN);
-    bed.parcels();
+    bed.batches();
     bed.done(&[(0, 1)], Duration::ZERO);
     bed.submit_many(&PLAIN, 32);
-    assert_eq!(bed.parcels()[0], packed(&[(1, 1), (2, 1), (3, 1), (4, 1)]));
+    assert_eq!(bed.batches()[0], packed(&[(1, 1), (2, 1), (3, 1), (4, 1)]));
     bed
 }
 
 #[tokio::test(start_paused = true)]
 async fn results_tell_their_round_trip_without_their_work() {
-    let mut bed = eight_parcels(settings());
+    let mut bed = eight_batches(settings());
     bed.pass(100 * MS);
     bed.done(&[(1, 1), (2, 1)], 20 * MS);
     // Two tasks of 20 ms; the trip before, of none, weighs seven times as much.
@@ -64,23 +64,23 @@ async fn results_tell_their_round_trip_without_their_work() {
     bed.done(&[(1, 1)], MS);
     assert_eq!(bed.told().trip, first, "it had ended");
     bed.done(&[(3, 1)], MS);
-    assert_eq!(bed.told().trip, first, "its parcel has told before");
+    assert_eq!(bed.told().trip, first, "its batch has told before");
     bed.done(&[(5, 1)], MS);
     assert!(bed.told().trip > first);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parcel_that_waited_for_its_worker_tells_no_round_trip() {
+async fn a_batch_that_waited_for_its_worker_tells_no_round_trip() {
     let mut bed = bed();
     bed.submit(&PLAIN);
-    bed.parcels();
+    bed.batches();
     bed.pass(1000 * MS);
     bed.hello();
     bed.pass(50 * MS);
     bed.done(&[(0, 1)], MS);
     assert_eq!(bed.told().trip, None);
     bed.submit(&PLAIN);
-    bed.parcels();
+    bed.batches();
     bed.pass(50 * MS);
     bed.done(&[(1, 1)], MS);
     assert_eq!(bed.told().trip, Some(49 * MS));
@@ -88,7 +88,7 @@ async fn a_parcel_that_waited_for_its_worker_tells_no_round_trip() {
 
 #[tokio::test(start_paused = true)]
 async fn queues_in_memory_have_no_round_trip() {
-    let mut bed = eight_parcels(Settings {
+    let mut bed = eight_batches(Settings {
         remote: false,
         ..settings()
     });
@@ -98,10 +98,10 @@ async fn queues_in_memory_have_no_round_trip() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parcel_that_was_published_twice_tells_no_round_trip() {
+async fn a_batch_that_was_published_twice_tells_no_round_trip() {
     let mut bed = bed();
     bed.submit(&PLAIN);
-    bed.parcels();
+    bed.batches();
     bed.pass(MS);
     bed.state.republish(bed.now);
     assert_eq!(bed.state.take_redriven().len(), 1);
@@ -123,7 +123,7 @@ async fn slots_are_those_of_the_workers_that_are_there() {
     bed.alive(2, 1, 0, Vec::new());
     assert_eq!(bed.told().slots, 4, "its greeting was lost");
     bed.submit(&PLAIN);
-    bed.parcels();
+    bed.batches();
     bed.unfit(2, 0, 1);
     assert_eq!(bed.told().slots, 2, "its slots do not start");
     (3..9).for_each(|worker| bed.alive(worker, 1, 0, Vec::new()));

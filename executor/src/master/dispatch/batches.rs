@@ -1,11 +1,11 @@
-//! The parcels that are out, and what is still expected from each.
+//! The batches that are out, and what is still expected from each.
 
 use podpool_core::envelope::TaskRun;
 use tokio::time::Instant;
 
-/// A parcel that was published.
+/// A batch that was published.
 #[derive(Debug)]
-pub(super) struct Parcel {
+pub(super) struct Batch {
     /// Its tasks, ended or not.
     pub(super) tasks: Vec<TaskRun>,
     pub(super) kind: u32,
@@ -23,16 +23,16 @@ pub(super) struct Parcel {
     pub(super) doubtful: bool,
 }
 
-/// All parcels that are out, by a small number that is used again.
+/// All batches that are out, by a small number that is used again.
 #[derive(Debug, Default)]
-pub(super) struct Parcels {
-    slots: Vec<Option<Parcel>>,
+pub(super) struct Batches {
+    slots: Vec<Option<Batch>>,
     free: Vec<u32>,
     out: usize,
     bytes: usize,
 }
 
-impl Parcels {
+impl Batches {
     /// How many are out.
     pub(super) const fn out(&self) -> usize {
         self.out
@@ -43,7 +43,7 @@ impl Parcels {
         self.bytes
     }
 
-    /// The number that the next parcel will have.
+    /// The number that the next batch will have.
     pub(super) fn next_number(&self) -> u32 {
         self.free
             .last()
@@ -51,18 +51,18 @@ impl Parcels {
             .unwrap_or_else(|| u32::try_from(self.slots.len()).unwrap_or(u32::MAX))
     }
 
-    pub(super) fn add(&mut self, parcel: Parcel) -> u32 {
+    pub(super) fn add(&mut self, batch: Batch) -> u32 {
         let number = self.next_number();
         self.out += 1;
-        self.bytes += parcel.bytes;
+        self.bytes += batch.bytes;
         match self.free.pop() {
-            Some(free) => self.slots[free as usize] = Some(parcel),
-            None => self.slots.push(Some(parcel)),
+            Some(free) => self.slots[free as usize] = Some(batch),
+            None => self.slots.push(Some(batch)),
         }
         number
     }
 
-    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Parcel> {
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Batch> {
         self.slots.get_mut(number as usize)?.as_mut()
     }
 
@@ -71,11 +71,11 @@ impl Parcels {
         let Some(slot) = self.slots.get_mut(number as usize) else {
             return;
         };
-        let Some(parcel) = slot else { return };
-        parcel.left -= 1;
-        if parcel.left == 0 {
+        let Some(batch) = slot else { return };
+        batch.left -= 1;
+        if batch.left == 0 {
             self.out -= 1;
-            self.bytes -= parcel.bytes;
+            self.bytes -= batch.bytes;
             *slot = None;
             self.free.push(number);
         }
@@ -83,17 +83,17 @@ impl Parcels {
 
     /// The queue lost messages: those that are on their way may be among them.
     pub(super) fn doubt_sending(&mut self) {
-        let sending = |parcel: &&mut Parcel| parcel.sending;
-        for parcel in self.slots.iter_mut().flatten().filter(sending) {
-            parcel.doubtful = true;
+        let sending = |batch: &&mut Batch| batch.sending;
+        for batch in self.slots.iter_mut().flatten().filter(sending) {
+            batch.doubtful = true;
         }
     }
 
     /// The numbers of those of which nothing was heard after `before`, though they are stored.
     pub(super) fn silent(&self, before: Instant) -> Vec<u32> {
-        let silent = |(_, slot): &(usize, &Option<Parcel>)| {
+        let silent = |(_, slot): &(usize, &Option<Batch>)| {
             slot.as_ref()
-                .is_some_and(|parcel| parcel.news <= before && !parcel.sending)
+                .is_some_and(|batch| batch.news <= before && !batch.sending)
         };
         let numbers = self.slots.iter().enumerate().filter(silent);
         numbers
@@ -110,10 +110,10 @@ mod tests {
 
     use super::*;
 
-    fn parcel(left: u32, bytes: usize, news: Instant) -> Parcel {
+    fn batch(left: u32, bytes: usize, news: Instant) -> Batch {
         let mut tasks = Vec::new();
         (0..u64::from(left)).for_each(|n| TaskRun::push(&mut tasks, TaskId(n), Attempt::FIRST));
-        Parcel {
+        Batch {
             tasks,
             kind: 0,
             alone: false,
@@ -127,38 +127,38 @@ mod tests {
     }
 
     #[test]
-    fn a_parcel_leaves_with_its_last_task_and_its_number_is_used_again() {
+    fn a_batch_leaves_with_its_last_task_and_its_number_is_used_again() {
         let now = Instant::now();
-        let mut parcels = Parcels::default();
+        let mut batches = Batches::default();
         for (number, left) in [2, 1, 3].into_iter().enumerate() {
-            assert_eq!(parcels.next_number() as usize, number);
-            assert_eq!(parcels.add(parcel(left, 100, now)) as usize, number);
+            assert_eq!(batches.next_number() as usize, number);
+            assert_eq!(batches.add(batch(left, 100, now)) as usize, number);
         }
-        parcels.task_left(0);
-        assert_eq!((parcels.out(), parcels.bytes()), (3, 300));
-        parcels.task_left(1);
-        assert_eq!((parcels.out(), parcels.bytes()), (2, 200));
-        assert!(parcels.get_mut(1).is_none());
-        parcels.task_left(1);
-        parcels.task_left(77);
-        assert_eq!((parcels.out(), parcels.bytes()), (2, 200), "nobody's tasks");
-        assert_eq!(parcels.next_number(), 1);
-        assert_eq!(parcels.add(parcel(1, 1, now)), 1);
-        assert_eq!(parcels.next_number(), 3);
+        batches.task_left(0);
+        assert_eq!((batches.out(), batches.bytes()), (3, 300));
+        batches.task_left(1);
+        assert_eq!((batches.out(), batches.bytes()), (2, 200));
+        assert!(batches.get_mut(1).is_none());
+        batches.task_left(1);
+        batches.task_left(77);
+        assert_eq!((batches.out(), batches.bytes()), (2, 200), "nobody's tasks");
+        assert_eq!(batches.next_number(), 1);
+        assert_eq!(batches.add(batch(1, 1, now)), 1);
+        assert_eq!(batches.next_number(), 3);
     }
 
     #[test]
     fn those_without_news_are_silent() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut parcels = Parcels::default();
+        let mut batches = Batches::default();
         for seconds in [0, 10, 20] {
-            parcels.add(parcel(1, 1, at(seconds)));
+            batches.add(batch(1, 1, at(seconds)));
         }
-        assert_eq!(parcels.silent(at(10)), [0, 1]);
-        parcels.get_mut(0).unwrap().news = at(30);
-        parcels.task_left(1);
-        assert_eq!(parcels.silent(at(10)), [0_u32; 0]);
-        assert_eq!(parcels.silent(at(20)), [2]);
+        assert_eq!(batches.silent(at(10)), [0, 1]);
+        batches.get_mut(0).unwrap().news = at(30);
+        batches.task_left(1);
+        assert_eq!(batches.silent(at(10)), [0_u32; 0]);
+        assert_eq!(batches.silent(at(20)), [2]);
     }
 }
