@@ -1,16 +1,16 @@
 //! What travels: batches of tasks, results, and the words between master and workers.
 //!
 //! ```text
-//! version u8 | type u8 | seal u8 | 0 u8 | header length u32 | header … | body … | seal (32 bytes, or none)
+//! version u8 | type u8 | MAC u8 | 0 u8 | header length u32 | header … | body … | MAC (32 bytes, or none)
 //! ```
-//! The header is a value of the codec; the body holds [entries](entry). The seal covers all before it, and the
+//! The header is a value of the codec; the body holds [entries](entry). The MAC covers all before it, and the
 //! header names the run, so that no message can stand for one of another type, run or attempt.
 
 mod arguments;
 pub mod entry;
+mod mac;
 mod message;
 pub mod reference;
-mod seal;
 #[cfg(test)]
 mod tests;
 
@@ -24,10 +24,10 @@ use crate::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
 use crate::shape::Fingerprint;
 
 pub use self::arguments::Arguments;
+pub use self::mac::MacKey;
 pub(crate) use self::message::GAP;
 pub use self::message::{Body, Message, WireError};
 pub use self::reference::Reference;
-pub use self::seal::Seal;
 
 /// The version of the wire format; the first byte of every message.
 pub const VERSION: u8 = 4;
@@ -261,28 +261,28 @@ pub struct PrintedLine {
 impl Batch {
     /// Builds the message of a batch from its entries.
     #[must_use]
-    pub fn message(&self, entries: &[u8], seal: &Seal) -> Bytes {
-        message::write(message::Type::Batch, self, entries, seal)
+    pub fn message(&self, entries: &[u8], mac_key: &MacKey) -> Bytes {
+        message::write(message::Type::Batch, self, entries, mac_key)
     }
 
     /// The same from a body that was made for it, without copying the entries.
     #[must_use]
-    pub fn close(&self, body: Body, seal: &Seal) -> Bytes {
-        message::close(message::Type::Batch, self, body, seal)
+    pub fn close(&self, body: Body, mac_key: &MacKey) -> Bytes {
+        message::close(message::Type::Batch, self, body, mac_key)
     }
 }
 
 impl Results {
     /// Builds the message of results from their entries.
     #[must_use]
-    pub fn message(&self, entries: &[u8], seal: &Seal) -> Bytes {
-        message::write(message::Type::Results, self, entries, seal)
+    pub fn message(&self, entries: &[u8], mac_key: &MacKey) -> Bytes {
+        message::write(message::Type::Results, self, entries, mac_key)
     }
 
     /// The same from a body that was made for it, without copying the entries.
     #[must_use]
-    pub fn close(&self, body: Body, seal: &Seal) -> Bytes {
-        message::close(message::Type::Results, self, body, seal)
+    pub fn close(&self, body: Body, mac_key: &MacKey) -> Bytes {
+        message::close(message::Type::Results, self, body, mac_key)
     }
 }
 
@@ -291,8 +291,8 @@ macro_rules! word {
         impl $name {
             /// Builds the message.
             #[must_use]
-            pub fn message(&self, seal: &Seal) -> Bytes {
-                message::write(message::Type::$name, self, &[], seal)
+            pub fn message(&self, mac_key: &MacKey) -> Bytes {
+                message::write(message::Type::$name, self, &[], mac_key)
             }
         }
     )*};

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use podpool_core::envelope::{Seal, VERSION};
+use podpool_core::envelope::{MacKey, VERSION};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::{RunId, RunName};
 use podpool_core::notice;
@@ -338,7 +338,7 @@ impl Cluster {
             Some(decorate) => decorate(name, queue),
             None => queue,
         };
-        let wrap = |queue| payloads.wrap(queue, Seal::Keyed(self.key));
+        let wrap = |queue| payloads.wrap(queue, MacKey::Keyed(self.key));
         let control = match self.names.control() {
             Some(names) => open(names)?,
             None => Arc::new(SilentQueue::new(lease)),
@@ -394,7 +394,7 @@ impl Cluster {
         let limits = queues.tasks.limits();
         dispatch::Settings {
             run: self.run.clone(),
-            seal: Seal::Keyed(self.key),
+            mac_key: MacKey::Keyed(self.key),
             slots: self.slots(),
             message_bytes: limits.message_bytes,
             batches_out: usize::MAX,

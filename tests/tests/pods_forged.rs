@@ -142,7 +142,7 @@ async fn descriptor(run: &RunId) -> Vec<u8> {
 }
 
 /// The same under another key, as somebody would make it who knows the format.
-fn resealed(descriptor: &[u8]) -> Vec<u8> {
+fn authenticated_again(descriptor: &[u8]) -> Vec<u8> {
     let text = std::str::from_utf8(descriptor).unwrap();
     let lines: Vec<_> = text.splitn(3, '\n').collect();
     let hash = blake3::keyed_hash(&WRONG, lines[2].as_bytes()).to_hex();
@@ -180,9 +180,9 @@ async fn a_worker_with_a_wrong_key_takes_nothing() {
     let refused = within("the refusal", refused).await.unwrap();
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(65), "{said}");
-    assert!(said.contains("seal does not fit the key"), "{said}");
+    assert!(said.contains("MAC does not fit the key"), "{said}");
 
-    let mut deceived = stranger(dir.path(), &resealed(&descriptor));
+    let mut deceived = stranger(dir.path(), &authenticated_again(&descriptor));
     let mut lines = BufReader::new(deceived.stderr.take().unwrap()).lines();
     let began = Instant::now();
     let given_back = async {

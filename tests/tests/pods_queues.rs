@@ -6,7 +6,7 @@ use std::future::Future;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use podpool::core::envelope::{Batch, Seal};
+use podpool::core::envelope::{Batch, MacKey};
 use podpool::core::queue::Queue;
 use podpool::kubernetes::client::Cluster;
 use podpool::kubernetes::job::{NAME_LABEL, job_name};
@@ -302,7 +302,7 @@ async fn forged_messages_before_the_first_task_starve_no_worker_without_control(
         kinds: Vec::new(),
         count: 0,
     };
-    let forged = batch.message(&[], &Seal::Keyed([9; 32]));
+    let forged = batch.message(&[], &MacKey::Keyed([9; 32]));
     let queue = PubSubQueue::new(&given.connection, &given.made.tasks(), LEASE, None).unwrap();
     let put = queue.put(vec![forged; 500]).await;
     put.into_iter().collect::<Result<(), _>>().unwrap();

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use async_trait::async_trait;
 use bytes::Bytes;
 use podpool::RunId;
-use podpool::core::envelope::{Kind, Seal};
+use podpool::core::envelope::{Kind, MacKey};
 use podpool::core::id::WorkerId;
 use podpool::core::outcome::{Cause, Failure};
 use podpool::core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
@@ -72,7 +72,7 @@ async fn serve(run: RunId, index: u32) -> anyhow::Result<()> {
         settings: Settings {
             run,
             worker: WorkerId::random(),
-            seal: Seal::Unsealed,
+            mac_key: MacKey::Absent,
             slots: SLOTS,
             max_tasks_per_slot: None,
             grace: GRACE,

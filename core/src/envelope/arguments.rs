@@ -15,13 +15,13 @@ use crate::codec::{self, CodecError};
 use crate::id::{Attempt, TaskId};
 
 use super::entry::{TASK_HEAD, task_head_bytes};
-use super::{Body, GAP, Seal};
+use super::{Body, GAP, MacKey};
 
 /// Arguments past this many bytes count as long: they travel alone.
 const LONG: usize = 64 << 10;
 /// Before long arguments: a message's header, an entry's head and some options.
 const ROOM: usize = GAP + 512;
-/// Behind long arguments: a seal, or a few short arguments after the long one.
+/// Behind long arguments: a MAC, or a few short arguments after the long one.
 const TAIL: usize = 512;
 
 /// Encoded arguments; they are read as the slice that they are.
@@ -84,9 +84,9 @@ impl Arguments {
         Some(Body::over(bytes, start))
     }
 
-    /// Keeps the part of `message` that holds the arguments: the last `length` bytes before its seal.
-    pub fn take_back(&mut self, message: &Bytes, length: usize, seal: &Seal) {
-        let end = message.len() - seal.length();
+    /// Keeps the part of `message` that holds the arguments: the last `length` bytes before its MAC.
+    pub fn take_back(&mut self, message: &Bytes, length: usize, mac_key: &MacKey) {
+        let end = message.len() - mac_key.length();
         let arguments = message.slice(end - length..end);
         self.0 = Form::Long(Box::new(Long::Sent(arguments)));
     }
@@ -232,19 +232,19 @@ mod tests {
 
     #[test]
     fn a_batch_is_made_where_long_ones_lie_and_equals_one_of_copies() {
-        for seal in [Seal::Unsealed, Seal::Keyed([5; 32])] {
+        for mac_key in [MacKey::Absent, MacKey::Keyed([5; 32])] {
             for options in [&b""[..], b"options"] {
                 let (encoded, mut arguments) = long();
                 let place = arguments.as_ptr();
                 let body = arguments.lend(TASK.0, TASK.1, 0, options).unwrap();
-                let message = head().close(body, &seal);
-                arguments.take_back(&message, encoded.len(), &seal);
+                let message = head().close(body, &mac_key);
+                arguments.take_back(&message, encoded.len(), &mac_key);
                 assert_eq!((arguments.as_ptr(), &*arguments), (place, &*encoded));
 
                 let mut body = Body::default();
                 put_task(body.entries_mut(), TASK.0, TASK.1, 0, options, &encoded).unwrap();
-                assert_eq!(message, head().close(body, &seal));
-                let Ok(Message::Batch(_, mut entries)) = Message::read(message, &seal) else {
+                assert_eq!(message, head().close(body, &mac_key));
+                let Ok(Message::Batch(_, mut entries)) = Message::read(message, &mac_key) else {
                     panic!("no batch");
                 };
                 let entry = next_task(&mut entries).unwrap().unwrap();
@@ -265,8 +265,8 @@ mod tests {
         assert!(short.lend(TASK.0, TASK.1, 0, &[]).is_none());
         let (encoded, mut arguments) = long();
         let body = arguments.lend(TASK.0, TASK.1, 0, &[]).unwrap();
-        let message = head().close(body, &Seal::Unsealed);
-        arguments.take_back(&message, encoded.len(), &Seal::Unsealed);
+        let message = head().close(body, &MacKey::Absent);
+        arguments.take_back(&message, encoded.len(), &MacKey::Absent);
         assert!(
             arguments.lend(TASK.0, TASK.1, 0, &[]).is_none(),
             "sent before"

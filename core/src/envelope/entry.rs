@@ -139,7 +139,7 @@ pub fn put_done<E>(
     body.extend_from_slice(&[0; RESULT_HEAD]);
     match output(body) {
         Ok(elapsed) => {
-            seal_result(body, start, task, attempt, elapsed, DONE);
+            close_result(body, start, task, attempt, elapsed, DONE);
             Ok(())
         }
         Err(error) => {
@@ -164,10 +164,10 @@ pub fn put_failed(
         // A failure is made of strings and numbers, which always encode; an empty payload still reads as one.
         body.truncate(start + RESULT_HEAD);
     }
-    seal_result(body, start, task, attempt, elapsed, FAILED);
+    close_result(body, start, task, attempt, elapsed, FAILED);
 }
 
-fn seal_result(
+fn close_result(
     body: &mut [u8],
     start: usize,
     task: TaskId,

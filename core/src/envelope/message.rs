@@ -8,7 +8,7 @@ use crate::blocks;
 use crate::codec;
 use crate::id::RunId;
 
-use super::{Alive, Batch, Control, Hello, Printed, Reference, Results, Seal, Started, VERSION};
+use super::{Alive, Batch, Control, Hello, MacKey, Printed, Reference, Results, Started, VERSION};
 
 /// Bytes before the header.
 pub(super) const PREFIX: usize = 8;
@@ -26,7 +26,7 @@ pub(super) enum Type {
     Printed = 8,
 }
 
-/// A message that was read and whose seal is good.
+/// A message that was read and whose MAC is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Message {
@@ -48,7 +48,7 @@ pub enum Message {
     Printed(Printed),
 }
 
-/// Why bytes are not a message of ours. It names no task: what carries a bad seal proves nothing.
+/// Why bytes are not a message of ours. It names no task: what carries a wrong MAC proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WireError {
@@ -60,21 +60,26 @@ pub enum WireError {
         "the message has wire version {0}, this program reads version {VERSION}; build both from the same release"
     )]
     Version(u8),
-    /// The seal is missing or does not fit.
-    #[error("the message's seal is not this run's")]
-    Seal,
+    /// The MAC is missing or does not fit.
+    #[error("the message's MAC is not this run's")]
+    MacKey,
     /// A field is longer than its length can say.
     #[error("{0} bytes do not fit one entry")]
     TooLong(usize),
-    /// It has a good seal and cannot be read all the same.
+    /// It has a valid MAC and cannot be read all the same.
     #[error("the message cannot be read: {0}")]
     Unreadable(String),
 }
 
-pub(super) fn write<H: Serialize>(kind: Type, header: &H, entries: &[u8], seal: &Seal) -> Bytes {
+pub(super) fn write<H: Serialize>(
+    kind: Type,
+    header: &H,
+    entries: &[u8],
+    mac_key: &MacKey,
+) -> Bytes {
     // Headers are short but for a Started of thousands of tasks, which grows the vector once.
-    let mut message = Vec::with_capacity(PREFIX + 128 + entries.len() + seal.length());
-    message.extend_from_slice(&[VERSION, kind as u8, seal.tag(), 0, 0, 0, 0, 0]);
+    let mut message = Vec::with_capacity(PREFIX + 128 + entries.len() + mac_key.length());
+    message.extend_from_slice(&[VERSION, kind as u8, mac_key.tag(), 0, 0, 0, 0, 0]);
     if codec::encode_into(header, &mut message).is_err() {
         // Headers are made of numbers and strings, which always encode.
         message.truncate(PREFIX);
@@ -82,7 +87,7 @@ pub(super) fn write<H: Serialize>(kind: Type, header: &H, entries: &[u8], seal: 
     let header = u32::try_from(message.len() - PREFIX).unwrap_or(u32::MAX);
     message[4..8].copy_from_slice(&header.to_le_bytes());
     message.extend_from_slice(entries);
-    let hash = seal.hash(&message);
+    let hash = mac_key.hash(&message);
     message.extend_from_slice(&hash);
     message.into()
 }
@@ -163,29 +168,29 @@ impl Body {
     }
 }
 
-pub(super) fn close<H: Serialize>(kind: Type, header: &H, body: Body, seal: &Seal) -> Bytes {
-    let head = write(kind, header, &[], &Seal::Unsealed);
+pub(super) fn close<H: Serialize>(kind: Type, header: &H, body: Body, mac_key: &MacKey) -> Bytes {
+    let head = write(kind, header, &[], &MacKey::Absent);
     let Some(start) = body.start.checked_sub(head.len()) else {
         // A header of very many kinds, or entries without room: they move after all.
-        return write(kind, header, body.entries(), seal);
+        return write(kind, header, body.entries(), mac_key);
     };
     let Body {
         mut bytes,
         start: end,
     } = body;
     bytes[start..end].copy_from_slice(&head);
-    bytes[start + 2] = seal.tag();
-    let hash = seal.hash(&bytes[start..]);
+    bytes[start + 2] = mac_key.tag();
+    let hash = mac_key.hash(&bytes[start..]);
     bytes.extend_from_slice(&hash);
     blocks::share(bytes).slice(start..)
 }
 
 impl Message {
-    /// Reads a message, its seal first.
+    /// Reads a message, its MAC first.
     ///
     /// # Errors
-    /// [`WireError`]; nothing of a message with a bad seal is looked at.
-    pub fn read(mut bytes: Bytes, seal: &Seal) -> Result<Self, WireError> {
+    /// [`WireError`]; nothing of a message with a wrong MAC is looked at.
+    pub fn read(mut bytes: Bytes, mac_key: &MacKey) -> Result<Self, WireError> {
         let Some(&[version, kind, tag, _, h0, h1, h2, h3]) = bytes.first_chunk::<PREFIX>() else {
             return Err(WireError::Truncated);
         };
@@ -194,11 +199,11 @@ impl Message {
         }
         let closing = bytes
             .len()
-            .checked_sub(seal.length())
+            .checked_sub(mac_key.length())
             .filter(|end| *end >= PREFIX);
         let end = closing.ok_or(WireError::Truncated)?;
-        if tag != seal.tag() || !seal.verifies(&bytes[..end], &bytes[end..]) {
-            return Err(WireError::Seal);
+        if tag != mac_key.tag() || !mac_key.verifies(&bytes[..end], &bytes[end..]) {
+            return Err(WireError::MacKey);
         }
         bytes.truncate(end);
         let header = u32::from_le_bytes([h0, h1, h2, h3]) as usize;
@@ -237,7 +242,7 @@ impl Message {
     }
 }
 
-/// Where the body of a message of this version begins; the seal is not looked at.
+/// Where the body of a message of this version begins; the MAC is not looked at.
 pub(super) fn body_of(message: &[u8]) -> Option<usize> {
     let &[version, _, _, _, h0, h1, h2, h3] = message.first_chunk::<PREFIX>()?;
     let body = PREFIX + u32::from_le_bytes([h0, h1, h2, h3]) as usize;

@@ -13,7 +13,7 @@ use crate::outcome::{Cause, Failure};
 
 use super::entry::{RESULT_HEAD, TASK_HEAD, put_failed, result_head, task_head};
 use super::message::{self, PREFIX};
-use super::{Results, Seal, TaskRun, VERSION, WireError};
+use super::{MacKey, Results, TaskRun, VERSION, WireError};
 
 /// Payloads up to this are never cut out to make a message fit: a reference to them is hardly shorter.
 const LEAST: usize = 1024;
@@ -71,11 +71,11 @@ impl Cut {
     /// first, until the rest fits into the `carried` bytes that a queue carries. A message that has no entries, or
     /// does not fit without their payloads either, is cut out as a whole. `None` when it can travel as it is.
     #[must_use]
-    pub fn of(message: &[u8], seal: &Seal, over: usize, carried: usize) -> Option<Self> {
+    pub fn of(message: &[u8], mac_key: &MacKey, over: usize, carried: usize) -> Option<Self> {
         if message.len() <= over.min(carried) {
             return None;
         }
-        let layout = layout(message, seal);
+        let layout = layout(message, mac_key);
         let (of, tasks, mut payloads) = layout.unwrap_or((Content::Other, Vec::new(), Vec::new()));
         payloads.sort_by_key(|region| std::cmp::Reverse(region.len()));
         let mut left = message.len();
@@ -145,9 +145,9 @@ const fn room(tasks: &[TaskRun], parts: usize) -> usize {
 type Layout = (Content, Vec<TaskRun>, Vec<Range<usize>>);
 
 /// What a message is, its tasks and where their payloads lie; `None` when it has no entries that can be read.
-fn layout(message: &[u8], seal: &Seal) -> Option<Layout> {
+fn layout(message: &[u8], mac_key: &MacKey) -> Option<Layout> {
     let body = message::body_of(message)?;
-    let end = message.len().checked_sub(seal.length())?;
+    let end = message.len().checked_sub(mac_key.length())?;
     let kind = message[1];
     let mut tasks = Vec::new();
     let mut payloads = Vec::new();
@@ -176,11 +176,11 @@ fn layout(message: &[u8], seal: &Seal) -> Option<Layout> {
 impl Reference {
     /// Builds the message.
     #[must_use]
-    pub fn message(&self, shell: &[u8], seal: &Seal) -> Bytes {
-        message::write(message::Type::Reference, self, shell, seal)
+    pub fn message(&self, shell: &[u8], mac_key: &MacKey) -> Bytes {
+        message::write(message::Type::Reference, self, shell, mac_key)
     }
 
-    /// Whether bytes say that they are a reference. Their seal is not looked at.
+    /// Whether bytes say that they are a reference. Their MAC is not looked at.
     #[must_use]
     pub fn is(message: &[u8]) -> bool {
         matches!(message, [VERSION, kind, ..] if *kind == message::Type::Reference as u8)
@@ -192,7 +192,7 @@ impl Reference {
         self.parts.iter().map(|part| u64::from(part.length)).sum()
     }
 
-    /// Puts the whole message together: its own seal is still to be checked.
+    /// Puts the whole message together: its own MAC is still to be checked.
     ///
     /// # Errors
     /// [`WireError::Unreadable`] when shell and parts do not fit together.
@@ -225,14 +225,14 @@ impl Reference {
         &self,
         shell: &[u8],
         payloads: &[Result<Bytes, String>],
-        seal: &Seal,
+        mac_key: &MacKey,
     ) -> Option<Bytes> {
         let Content::Results(_) = self.of else {
             return None;
         };
         let mut at = message::body_of(shell)?;
         let results: Results = message::read_header(&shell[PREFIX..at]).ok()?;
-        let end = shell.len().checked_sub(seal.length())?;
+        let end = shell.len().checked_sub(mac_key.length())?;
         let mut parts = self.parts.iter().zip(payloads).peekable();
         let mut body = Vec::new();
         let mut cut_out = 0;
@@ -254,7 +254,7 @@ impl Reference {
             }
         }
         let complete = parts.next().is_none();
-        complete.then(|| results.message(&body, seal))
+        complete.then(|| results.message(&body, mac_key))
     }
 }
 

@@ -17,8 +17,8 @@ use super::*;
 use crate::codec;
 use crate::outcome::{Cause, Exit, Failure, Ran};
 
-const KEY: Seal = Seal::Keyed([7; 32]);
-const SEALS: [(&str, Seal); 2] = [("unsealed", Seal::Unsealed), ("keyed", KEY)];
+const KEY: MacKey = MacKey::Keyed([7; 32]);
+const KEYS: [(&str, MacKey); 2] = [("unsealed", MacKey::Absent), ("keyed", KEY)];
 
 fn run() -> RunId {
     RunId::new("backfill-2026-11").unwrap()
@@ -189,48 +189,48 @@ fn reference() -> Reference {
 }
 
 /// One message of each type: its name, its bytes, and what reading them must give.
-fn every_message(seal: &Seal) -> Vec<(&'static str, Bytes, Message)> {
+fn every_message(mac_key: &MacKey) -> Vec<(&'static str, Bytes, Message)> {
     let (batch, tasks) = batch();
     let (results, ends) = results();
     vec![
         (
             "batch",
-            batch.message(&tasks, seal),
+            batch.message(&tasks, mac_key),
             Message::Batch(batch, tasks.into()),
         ),
         (
             "results",
-            results.message(&ends, seal),
+            results.message(&ends, mac_key),
             Message::Results(results, ends.into()),
         ),
         (
             "started",
-            started().message(seal),
+            started().message(mac_key),
             Message::Started(started()),
         ),
-        ("hello", hello().message(seal), Message::Hello(hello())),
-        ("alive", alive().message(seal), Message::Alive(alive())),
+        ("hello", hello().message(mac_key), Message::Hello(hello())),
+        ("alive", alive().message(mac_key), Message::Alive(alive())),
         (
             "control",
-            control().message(seal),
+            control().message(mac_key),
             Message::Control(control()),
         ),
         (
             "printed",
-            printed().message(seal),
+            printed().message(mac_key),
             Message::Printed(printed()),
         ),
         (
             "reference",
-            reference().message(b"shell", seal),
+            reference().message(b"shell", mac_key),
             Message::Reference(reference(), Bytes::from_static(b"shell")),
         ),
     ]
 }
 
-fn golden(name: &str, seal: &str) -> PathBuf {
+fn golden(name: &str, mac_key: &str) -> PathBuf {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/envelope/golden");
-    PathBuf::from(folder).join(format!("{name}.{seal}.bin"))
+    PathBuf::from(folder).join(format!("{name}.{mac_key}.bin"))
 }
 
 /// Reads all entries, as a worker and a master would; the point is that it ends without a panic.
@@ -252,15 +252,15 @@ fn walk(message: &Message) {
 #[test]
 fn messages_are_written_as_ever_and_what_was_written_is_read() {
     let bless = std::env::var_os("PODPOOL_BLESS").is_some();
-    for (seal_name, seal) in &SEALS {
-        for (name, bytes, message) in every_message(seal) {
-            let path = golden(name, seal_name);
+    for (key_name, mac_key) in &KEYS {
+        for (name, bytes, message) in every_message(mac_key) {
+            let path = golden(name, key_name);
             if bless {
                 fs::write(&path, &bytes).unwrap();
             }
             let kept = fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert_eq!(bytes, kept, "{name} {seal_name}: the wire format changed");
-            assert_eq!(Message::read(kept.into(), seal), Ok(message), "{name}");
+            assert_eq!(bytes, kept, "{name} {key_name}: the wire format changed");
+            assert_eq!(Message::read(kept.into(), mac_key), Ok(message), "{name}");
         }
     }
 }
@@ -295,12 +295,12 @@ fn the_golden_entries_are_read_field_by_field() {
 
 #[test]
 fn another_version_is_refused_by_name() {
-    for (_, seal) in &SEALS {
-        for (name, bytes, _) in every_message(seal) {
+    for (_, mac_key) in &KEYS {
+        for (name, bytes, _) in every_message(mac_key) {
             for version in [0, 1, VERSION + 1, u8::MAX] {
                 let mut other = bytes.to_vec();
                 other[0] = version;
-                let refused = Message::read(other.into(), seal).unwrap_err();
+                let refused = Message::read(other.into(), mac_key).unwrap_err();
                 assert_eq!(refused, WireError::Version(version), "{name}");
                 let text = refused.to_string();
                 assert!(text.contains(&format!("version {version}")), "{text}");
@@ -310,16 +310,16 @@ fn another_version_is_refused_by_name() {
 }
 
 #[test]
-fn a_message_that_is_cut_anywhere_is_refused_under_a_seal_and_never_panics() {
+fn a_message_that_is_cut_anywhere_is_refused_with_a_key_and_never_panics() {
     for (name, bytes, _) in every_message(&KEY) {
         for length in 0..bytes.len() {
             let cut = Message::read(bytes.slice(..length), &KEY);
             assert!(cut.is_err(), "{name} cut to {length}: {cut:?}");
         }
     }
-    for (name, bytes, whole) in every_message(&Seal::Unsealed) {
+    for (name, bytes, whole) in every_message(&MacKey::Absent) {
         for length in 0..bytes.len() {
-            let Ok(message) = Message::read(bytes.slice(..length), &Seal::Unsealed) else {
+            let Ok(message) = Message::read(bytes.slice(..length), &MacKey::Absent) else {
                 continue;
             };
             assert_ne!(message, whole, "{name} cut to {length}");
@@ -329,7 +329,7 @@ fn a_message_that_is_cut_anywhere_is_refused_under_a_seal_and_never_panics() {
 }
 
 #[test]
-fn any_flipped_bit_is_refused_under_a_seal_and_never_panics() {
+fn any_flipped_bit_is_refused_with_a_key_and_never_panics() {
     for (name, bytes, _) in every_message(&KEY) {
         for (at, bit) in (0..bytes.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
             let mut flipped = bytes.to_vec();
@@ -338,16 +338,16 @@ fn any_flipped_bit_is_refused_under_a_seal_and_never_panics() {
             let expected = if at == 0 {
                 WireError::Version(VERSION ^ (1 << bit))
             } else {
-                WireError::Seal
+                WireError::MacKey
             };
             assert_eq!(read, Err(expected), "{name} byte {at} bit {bit}");
         }
     }
-    for (_, bytes, _) in every_message(&Seal::Unsealed) {
+    for (_, bytes, _) in every_message(&MacKey::Absent) {
         for (at, bit) in (0..bytes.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
             let mut flipped = bytes.to_vec();
             flipped[at] ^= 1 << bit;
-            if let Ok(message) = Message::read(flipped.into(), &Seal::Unsealed) {
+            if let Ok(message) = Message::read(flipped.into(), &MacKey::Absent) {
                 walk(&message);
             }
         }
@@ -355,31 +355,31 @@ fn any_flipped_bit_is_refused_under_a_seal_and_never_panics() {
 }
 
 #[test]
-fn bytes_after_a_sealed_message_are_refused() {
+fn bytes_after_an_authenticated_message_are_refused() {
     for (name, bytes, _) in every_message(&KEY) {
         let mut longer = bytes.to_vec();
         longer.push(0);
         let read = Message::read(longer.into(), &KEY);
-        assert_eq!(read, Err(WireError::Seal), "{name}");
+        assert_eq!(read, Err(WireError::MacKey), "{name}");
     }
 }
 
 #[test]
-fn a_reader_with_a_key_takes_neither_unsealed_messages_nor_another_key() {
-    for (name, bytes, _) in every_message(&Seal::Unsealed) {
+fn a_reader_with_a_key_takes_neither_messages_without_a_mac_nor_another_key() {
+    for (name, bytes, _) in every_message(&MacKey::Absent) {
         assert!(Message::read(bytes, &KEY).is_err(), "{name}");
     }
-    for (name, bytes, _) in every_message(&Seal::Keyed([8; 32])) {
-        assert_eq!(Message::read(bytes, &KEY), Err(WireError::Seal), "{name}");
+    for (name, bytes, _) in every_message(&MacKey::Keyed([8; 32])) {
+        assert_eq!(Message::read(bytes, &KEY), Err(WireError::MacKey), "{name}");
     }
     for (name, bytes, _) in every_message(&KEY) {
-        let read = Message::read(bytes, &Seal::Unsealed);
-        assert_eq!(read, Err(WireError::Seal), "{name}");
+        let read = Message::read(bytes, &MacKey::Absent);
+        assert_eq!(read, Err(WireError::MacKey), "{name}");
     }
     assert!(!format!("{KEY:?}").contains('7'), "a key is never printed");
 }
 
-/// The seal of `from` under the text of `onto`: what a forger who saw one message could try.
+/// The MAC of `from` under the text of `onto`: what a forger who saw one message could try.
 fn forge(from: &Bytes, onto: &Bytes) -> Bytes {
     let mut forged = onto[..onto.len() - 32].to_vec();
     forged.extend_from_slice(&from[from.len() - 32..]);
@@ -387,7 +387,7 @@ fn forge(from: &Bytes, onto: &Bytes) -> Bytes {
 }
 
 #[test]
-fn a_seal_cannot_stand_for_another_run_direction_task_attempt_or_body() {
+fn a_mac_cannot_stand_for_another_run_direction_task_attempt_or_body() {
     let (head, body) = batch();
     let original = head.message(&body, &KEY);
     let entry = |task, attempt, payload: &[u8]| {
@@ -412,21 +412,21 @@ fn a_seal_cannot_stand_for_another_run_direction_task_attempt_or_body() {
     for (one, from) in others.iter().enumerate() {
         for (two, onto) in others.iter().enumerate() {
             let read = Message::read(forge(from, onto), &KEY);
-            // The second was never sealed as what it says; the others' own seals are good.
+            // The second was never authenticated as what it says; the others' own MACs are valid.
             let good = one == two && one != 1;
-            assert_eq!(read.is_ok(), good, "the seal of {one} on {two}: {read:?}");
+            assert_eq!(read.is_ok(), good, "the MAC of {one} on {two}: {read:?}");
         }
         assert!(Message::read(forge(&original, from), &KEY).is_err());
     }
 }
 
 #[test]
-fn an_unknown_type_and_a_header_that_lies_are_unreadable_under_a_good_seal() {
-    let bytes = hello().message(&Seal::Unsealed);
+fn an_unknown_type_and_a_header_that_lies_are_unreadable_with_a_valid_mac() {
+    let bytes = hello().message(&MacKey::Absent);
     let with = |at: usize, byte: u8| {
         let mut bytes = bytes.to_vec();
         bytes[at] = byte;
-        Message::read(bytes.into(), &Seal::Unsealed)
+        Message::read(bytes.into(), &MacKey::Absent)
     };
     for kind in [0, 99, 255] {
         let unknown = WireError::Unreadable(format!("type {kind}"));
@@ -557,23 +557,23 @@ fn put_result(body: &mut Vec<u8>, entry: &ResultEntry) {
     }
 }
 
-fn seal() -> impl Strategy<Value = Seal> {
+fn mac_key() -> impl Strategy<Value = MacKey> {
     prop_oneof![
-        Just(Seal::Unsealed),
-        any::<[u8; 32]>().prop_map(Seal::Keyed)
+        Just(MacKey::Absent),
+        any::<[u8; 32]>().prop_map(MacKey::Keyed)
     ]
 }
 
 proptest! {
     #[test]
-    fn batches_come_back(entries in prop::collection::vec(task_entry(), 0..12), seal in seal()) {
+    fn batches_come_back(entries in prop::collection::vec(task_entry(), 0..12), mac_key in mac_key()) {
         let mut body = Vec::new();
         for e in &entries {
             put_task(&mut body, e.task, e.attempt, e.kind, &e.options, &e.payload).unwrap();
         }
         prop_assert_eq!(count(&body) as usize, entries.len());
         let (head, _) = batch();
-        let read = Message::read(head.message(&body, &seal), &seal).unwrap();
+        let read = Message::read(head.message(&body, &mac_key), &mac_key).unwrap();
         let Message::Batch(read, mut rest) = read else { panic!("{read:?}") };
         prop_assert_eq!(read, head);
         for entry in entries {
@@ -587,11 +587,11 @@ proptest! {
     }
 
     #[test]
-    fn results_come_back(entries in prop::collection::vec(result_entry(), 0..12), seal in seal()) {
+    fn results_come_back(entries in prop::collection::vec(result_entry(), 0..12), mac_key in mac_key()) {
         let mut body = Vec::new();
         entries.iter().for_each(|entry| put_result(&mut body, entry));
         let (head, _) = results();
-        let read = Message::read(head.message(&body, &seal), &seal).unwrap();
+        let read = Message::read(head.message(&body, &mac_key), &mac_key).unwrap();
         let Message::Results(read, mut rest) = read else { panic!("{read:?}") };
         prop_assert_eq!(read, head);
         for entry in entries {
@@ -611,7 +611,7 @@ proptest! {
             // Past the first checks, so that headers and entries are met.
             *prefix = [VERSION, kind, 0, 0, prefix[4] % 64, 0, 0, 0];
         }
-        if let Ok(message) = Message::read(bytes.into(), &Seal::Unsealed) {
+        if let Ok(message) = Message::read(bytes.into(), &MacKey::Absent) {
             walk(&message);
         }
     }
@@ -641,12 +641,15 @@ fn a_body_with_room_for_its_header_makes_the_same_message() {
             kinds: (0..kinds).map(kind).collect(),
             count: 1,
         };
-        for seal in [Seal::Unsealed, KEY] {
+        for mac_key in [MacKey::Absent, KEY] {
             let mut body = Body::default();
             assert!(body.is_empty());
             body.entries_mut().extend_from_slice(b"entries");
             assert_eq!(body.len(), 7);
-            assert_eq!(batch.close(body, &seal), batch.message(b"entries", &seal));
+            assert_eq!(
+                batch.close(body, &mac_key),
+                batch.message(b"entries", &mac_key)
+            );
         }
     }
 }

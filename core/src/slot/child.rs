@@ -406,7 +406,7 @@ impl Wire {
 
 impl Uplink for Wire {
     fn results(&mut self, frame: u64, count: u32, bytes: &mut Vec<u8>) {
-        wire::seal_results(bytes, frame, count);
+        wire::close_results(bytes, frame, count);
         self.send(bytes);
     }
 

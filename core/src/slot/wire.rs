@@ -36,7 +36,7 @@ const READ: usize = 64 * 1024;
 const BEGINNING: usize = 4 * 1024;
 /// Room before a message's body: the header of a message of results takes that of the slot's.
 const GAP: usize = 128;
-/// Room behind it: a seal.
+/// Room behind it: a MAC.
 const TAIL: usize = 32;
 
 /// What a message says.
@@ -203,7 +203,7 @@ impl<'a> Tasks<'a> {
 }
 
 /// Writes the head of a message of results over the space that was left for it at the front of `bytes`.
-pub(super) fn seal_results(bytes: &mut [u8], frame: u64, count: u32) {
+pub(super) fn close_results(bytes: &mut [u8], frame: u64, count: u32) {
     let head = head_bytes(Type::Results, frame, bytes.len() - HEAD);
     bytes[..HEAD].copy_from_slice(&head);
     bytes[HEAD..RESULTS_HEAD].copy_from_slice(&count.to_le_bytes());

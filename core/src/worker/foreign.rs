@@ -1,7 +1,7 @@
 //! Messages that are not the run's: which a worker removes, and which it leaves to others.
 //!
 //! A worker knows that its key is the run's as soon as the key has opened one message: from then on it removes what
-//! bears another seal. Before, the key may be its own mistake, and what it cannot open may be the run's tasks. It must
+//! has another MAC. Before, the key may be its own mistake, and what it cannot open may be the run's tasks. It must
 //! remove none of them, and must get past them: whoever may publish could put any number in front of the first task. So
 //! it keeps what it cannot open leased for a moment and pulls on, more at a time, until a message opens. If none does, it
 //! gives all of it back and pauses, so that a worker with a wrong key keeps the run's tasks from others for a small part
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::envelope::{Seal, WireError};
+use crate::envelope::{MacKey, WireError};
 use crate::instant::after;
 use crate::queue::LeaseId;
 
@@ -41,7 +41,7 @@ pub(super) enum Fate {
 /// What a worker knows of its key and of foreign messages: pure, fed by the loop.
 #[derive(Debug)]
 pub(super) struct Foreign {
-    /// Whether a message was read that bears this worker's seal: its key is the run's.
+    /// Whether a message was read that this worker's key authenticates: its key is the run's.
     trusted: bool,
     dropped: u64,
     hold: Duration,
@@ -56,9 +56,9 @@ pub(super) struct Foreign {
 
 impl Foreign {
     /// Within one process there is no key to be wrong about. `lease` is that of the tasks' queue, in which a search ends.
-    pub(super) fn new(seal: &Seal, lease: Duration) -> Self {
+    pub(super) fn new(mac_key: &MacKey, lease: Duration) -> Self {
         Self {
-            trusted: *seal == Seal::Unsealed,
+            trusted: *mac_key == MacKey::Absent,
             dropped: 0,
             hold: HOLD.min(lease / 2),
             held: Vec::new(),
@@ -68,7 +68,7 @@ impl Foreign {
         }
     }
 
-    /// A message bore this worker's seal. What was held bears none of the run's: it is counted, and shall be removed.
+    /// A message was authenticated by this worker's key. What was held was not: it is counted, and shall be removed.
     pub(super) fn trust(&mut self) -> Vec<LeaseId> {
         self.trusted = true;
         self.paused = None;
@@ -77,9 +77,9 @@ impl Foreign {
         held
     }
 
-    /// A message bore another seal, or could not be read.
+    /// A message had another MAC, or could not be read.
     pub(super) fn unread(&mut self, now: Instant, lease: &LeaseId, error: &WireError) -> Fate {
-        if *error != WireError::Seal || self.trusted {
+        if *error != WireError::MacKey || self.trusted {
             return Fate::Drop(self.count());
         }
         if !self.may_pull(now) {
@@ -139,8 +139,8 @@ mod tests {
 
     const LEASE: Duration = Duration::from_secs(60);
 
-    fn sealed() -> Foreign {
-        Foreign::new(&Seal::Keyed([7; 32]), LEASE)
+    fn keyed() -> Foreign {
+        Foreign::new(&MacKey::Keyed([7; 32]), LEASE)
     }
 
     fn lease(number: usize) -> LeaseId {
@@ -148,21 +148,21 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_knows_its_key_removes_and_counts_what_bears_another_seal() {
-        let (mut foreign, now) = (sealed(), Instant::now());
+    fn a_worker_that_knows_its_key_removes_and_counts_what_has_another_mac() {
+        let (mut foreign, now) = (keyed(), Instant::now());
         assert_eq!(foreign.trust(), []);
-        let seal = WireError::Seal;
-        assert_eq!(foreign.unread(now, &lease(1), &seal), Fate::Drop(1));
+        let mac_key = WireError::MacKey;
+        assert_eq!(foreign.unread(now, &lease(1), &mac_key), Fate::Drop(1));
         let version = WireError::Version(9);
         assert_eq!(foreign.unread(now, &lease(2), &version), Fate::Drop(2));
         assert_eq!(foreign.count(), 3);
-        let mut local = Foreign::new(&Seal::Unsealed, LEASE);
-        assert_eq!(local.unread(now, &lease(1), &seal), Fate::Drop(1));
+        let mut local = Foreign::new(&MacKey::Absent, LEASE);
+        assert_eq!(local.unread(now, &lease(1), &mac_key), Fate::Drop(1));
     }
 
     #[test]
     fn a_worker_whose_key_has_opened_nothing_holds_and_pulls_on_until_it_is_proved_right() {
-        let (mut foreign, now) = (sealed(), Instant::now());
+        let (mut foreign, now) = (keyed(), Instant::now());
         // What no key opens is nobody's.
         let broken = WireError::Truncated;
         assert_eq!(foreign.unread(now, &lease(0), &broken), Fate::Drop(1));
@@ -170,7 +170,7 @@ mod tests {
         while seen < 50 {
             assert!(foreign.may_pull(now));
             for _ in 0..foreign.most(1) {
-                let fate = foreign.unread(now, &lease(seen), &WireError::Seal);
+                let fate = foreign.unread(now, &lease(seen), &WireError::MacKey);
                 assert_eq!(fate, Fate::Hold);
                 seen += 1;
             }
@@ -186,16 +186,16 @@ mod tests {
 
     #[test]
     fn a_wrong_key_gives_back_what_it_holds_and_pauses_ever_longer() {
-        let (mut foreign, mut now) = (sealed(), Instant::now());
+        let (mut foreign, mut now) = (keyed(), Instant::now());
         for pause in [4, 8, 16, 30, 30].map(Duration::from_secs) {
-            let seal = WireError::Seal;
-            assert_eq!(foreign.unread(now, &lease(1), &seal), Fate::Hold);
+            let mac_key = WireError::MacKey;
+            assert_eq!(foreign.unread(now, &lease(1), &mac_key), Fate::Hold);
             assert_eq!(foreign.search_ended(now), None);
             now += HOLD;
             let ended = foreign.search_ended(now);
             assert_eq!(ended, Some((vec![lease(1)], pause)));
             // What a pull brings that was under way.
-            assert_eq!(foreign.unread(now, &lease(2), &seal), Fate::GiveBack);
+            assert_eq!(foreign.unread(now, &lease(2), &mac_key), Fate::GiveBack);
             assert!(!foreign.may_pull(now));
             assert_eq!(foreign.due(now), Some(now + pause));
             now += pause;
@@ -207,18 +207,18 @@ mod tests {
 
     #[test]
     fn what_is_held_is_bounded_and_goes_back_before_its_lease_ends() {
-        let (mut foreign, now) = (sealed(), Instant::now());
+        let (mut foreign, now) = (keyed(), Instant::now());
         for number in 0..HELD {
-            let fate = foreign.unread(now, &lease(number), &WireError::Seal);
+            let fate = foreign.unread(now, &lease(number), &WireError::MacKey);
             assert_eq!(fate, Fate::Hold);
         }
         assert_eq!(foreign.most(1), PULL);
         assert!(!foreign.may_pull(now));
-        let one_more = foreign.unread(now, &lease(HELD), &WireError::Seal);
+        let one_more = foreign.unread(now, &lease(HELD), &WireError::MacKey);
         assert_eq!(one_more, Fate::GiveBack);
         assert_eq!(foreign.give_back().len(), HELD);
-        let mut short = Foreign::new(&Seal::Keyed([7; 32]), Duration::from_secs(1));
-        short.unread(now, &lease(1), &WireError::Seal);
+        let mut short = Foreign::new(&MacKey::Keyed([7; 32]), Duration::from_secs(1));
+        short.unread(now, &lease(1), &WireError::MacKey);
         assert_eq!(short.due(now), Some(now + Duration::from_millis(500)));
     }
 }

@@ -237,7 +237,7 @@ impl RunningWorker {
             kill_at: None,
             patience: Patience::new(&worker.conduct, Instant::now()),
             printed: Printed::new(Instant::now(), worker.launch.output),
-            foreign: Foreign::new(&worker.settings.seal, lease),
+            foreign: Foreign::new(&worker.settings.mac_key, lease),
             noted: Vec::new(),
             effects: Vec::new(),
             slot_events: Vec::new(),
@@ -257,7 +257,7 @@ impl RunningWorker {
             epoch: 0,
         };
         self.results
-            .push(hello.message(&self.worker.settings.seal), None);
+            .push(hello.message(&self.worker.settings.mac_key), None);
     }
 
     /// Whether it was ordered to leave, holds nothing, and everything it said is stored.
@@ -348,7 +348,7 @@ impl RunningWorker {
 
     fn beat(&mut self, now: Instant) {
         self.heartbeat = after(now, self.heartbeat_every);
-        let alive = self.state.alive().message(&self.worker.settings.seal);
+        let alive = self.state.alive().message(&self.worker.settings.mac_key);
         self.results.push(alive, None);
         for (task, since) in self.state.long_running(now, LONG) {
             info!("still processing {task}, {} s", since.as_secs());
@@ -420,7 +420,7 @@ impl RunningWorker {
             left_out,
             through,
         };
-        self.results.push(printed.message(&settings.seal), None);
+        self.results.push(printed.message(&settings.mac_key), None);
     }
 
     /// Writes down what runs, before a slot gets it.

@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::envelope::entry::task_head;
-use crate::envelope::{Alive, Control, Seal, TaskRun};
+use crate::envelope::{Alive, Control, MacKey, TaskRun};
 use crate::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
 use crate::instant::after;
 use crate::key::ShownKey;
@@ -53,8 +53,8 @@ pub struct Settings {
     pub run: RunId,
     /// This worker.
     pub worker: WorkerId,
-    /// How messages are sealed.
-    pub seal: Seal,
+    /// The key that authenticates messages.
+    pub mac_key: MacKey,
     /// Most slots.
     pub slots: u32,
     /// Executions after which a slot is replaced; none by default.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use podpool_core::envelope::Seal;
+use podpool_core::envelope::MacKey;
 use podpool_core::id::RunId;
 use podpool_core::queue::Queue;
 
@@ -38,10 +38,10 @@ impl Payloads {
     }
 
     /// The queue with its large payloads in the store.
-    pub(crate) fn wrap(&self, queue: Arc<dyn Queue>, seal: Seal) -> Arc<dyn Queue> {
+    pub(crate) fn wrap(&self, queue: Arc<dyn Queue>, mac_key: MacKey) -> Arc<dyn Queue> {
         match &self.store {
             None => queue,
-            Some(store) => Arc::new(store.queue(queue, seal)),
+            Some(store) => Arc::new(store.queue(queue, mac_key)),
         }
     }
 
@@ -132,7 +132,7 @@ impl Payloads {
     }
 
     /// The queue as it is.
-    pub(crate) fn wrap(&self, queue: Arc<dyn Queue>, _seal: Seal) -> Arc<dyn Queue> {
+    pub(crate) fn wrap(&self, queue: Arc<dyn Queue>, _mac_key: MacKey) -> Arc<dyn Queue> {
         queue
     }
 

@@ -57,7 +57,7 @@ impl Cluster {
         let owner = ownership.as_ref().map(|_| own.clone());
         let descriptor = self.descriptor(connection.project(), ack_deadlines.0, owner);
         let descriptor = descriptor
-            .seal(&self.key)
+            .authenticate(&self.key)
             .map_err(chain)
             .map_err(refused("describe the run to its workers"))?;
         let secret = RunSecret {

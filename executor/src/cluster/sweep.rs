@@ -21,7 +21,7 @@ pub(super) async fn look(queue: &dyn Queue) {
     match timeout(BOUND, queue.take(MOST, WAIT)).await {
         Ok(Ok(own)) if own.is_empty() => {}
         Ok(Ok(own)) => {
-            // Nobody wrote on them whose they are: whoever reads them later judges them by their seal.
+            // Nobody wrote on them whose they are: whoever reads them later judges them by their MAC.
             let leases: Vec<_> = own.into_iter().map(|one| one.lease).collect();
             timeout(BOUND, queue.release(&leases)).await.ok();
         }

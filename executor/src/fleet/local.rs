@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use podpool_core::envelope::Seal;
+use podpool_core::envelope::MacKey;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::{RunId, RunName, WorkerId};
 use podpool_core::panics::caught;
@@ -215,8 +215,8 @@ impl Local {
             }
         };
         Queues {
-            tasks: self.payloads.wrap(make("tasks"), Seal::Unsealed),
-            results: self.payloads.wrap(make("results"), Seal::Unsealed),
+            tasks: self.payloads.wrap(make("tasks"), MacKey::Absent),
+            results: self.payloads.wrap(make("results"), MacKey::Absent),
             control: make("control"),
         }
     }
@@ -225,7 +225,7 @@ impl Local {
         let limits = queues.tasks.limits();
         dispatch::Settings {
             run: self.run.clone(),
-            seal: Seal::Unsealed,
+            mac_key: MacKey::Absent,
             slots: self.slots as usize,
             message_bytes: limits.message_bytes,
             batches_out: match limits.remote {
@@ -269,7 +269,7 @@ impl Local {
             settings: worker::Settings {
                 run: self.run,
                 worker: WorkerId::random(),
-                seal: Seal::Unsealed,
+                mac_key: MacKey::Absent,
                 slots: self.slots,
                 max_tasks_per_slot: self.max_tasks_per_slot,
                 grace: self.grace,

@@ -25,7 +25,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use podpool_core::envelope::{Kind, Seal};
+use podpool_core::envelope::{Kind, MacKey};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
 use podpool_core::instant::after;
@@ -105,7 +105,7 @@ struct RunningDispatch {
     state: State,
     inbox: Inbox,
     queues: Queues,
-    seal: Seal,
+    mac_key: MacKey,
     fleet: FleetHandle,
     fleet_ended: bool,
     /// What the fleet was told last: tasks that have not ended, up to the number of slots, and whether that is all.
@@ -117,7 +117,7 @@ struct RunningDispatch {
     superseded: Option<u64>,
     /// The older run that has the same names.
     older: Option<RunId>,
-    /// Messages that were not this run's: a bad seal, or a word that no worker says here.
+    /// Messages that were not this run's: a wrong MAC, or a word that no worker says here.
     dropped: u64,
     slots: usize,
     epoch: u64,
@@ -180,7 +180,7 @@ impl RunningDispatch {
             broker_timeout,
         } = dispatch;
         Self {
-            seal: settings.seal.clone(),
+            mac_key: settings.mac_key.clone(),
             slots: settings.slots,
             epoch: settings.epoch,
             state: State::new(settings),

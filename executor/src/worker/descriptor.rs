@@ -1,4 +1,4 @@
-//! What a worker in another process must know of its run, sealed with the run's key.
+//! What a worker in another process must know of its run, authenticated with the run's key.
 //!
 //! ```text
 //! podpool descriptor 1 ⏎ keyed hash of the rest, in hexadecimal ⏎ JSON
@@ -66,8 +66,8 @@ pub(crate) enum DescriptorError {
     )]
     Version(String),
     /// The hash does not fit the key.
-    #[error("its seal does not fit the key: descriptor and key are not of one run")]
-    Seal,
+    #[error("its MAC does not fit the key: descriptor and key are not of one run")]
+    MacKey,
     /// It cannot be read.
     #[error("it cannot be read: {0}")]
     Unreadable(String),
@@ -75,7 +75,7 @@ pub(crate) enum DescriptorError {
 
 impl Descriptor {
     /// The bytes that workers get.
-    pub(crate) fn seal(&self, key: &[u8; 32]) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn authenticate(&self, key: &[u8; 32]) -> Result<Vec<u8>, serde_json::Error> {
         let body = serde_json::to_vec(self)?;
         let hash = blake3::keyed_hash(key, &body).to_hex();
         let mut bytes = format!("{HEAD}\n{hash}\n").into_bytes();
@@ -83,7 +83,7 @@ impl Descriptor {
         Ok(bytes)
     }
 
-    /// Reads what [`seal`](Self::seal) wrote. Nothing of a descriptor with a bad seal is looked at.
+    /// Reads what [`authenticate`](Self::authenticate) wrote. Nothing of a descriptor with a wrong MAC is looked at.
     pub(crate) fn open(bytes: &[u8], key: &[u8; 32]) -> Result<Self, DescriptorError> {
         let text = std::str::from_utf8(bytes).unwrap_or_default();
         let mut lines = text.splitn(3, '\n');
@@ -95,7 +95,7 @@ impl Descriptor {
         let (hash, body) = (lines.next(), lines.next().unwrap_or_default());
         let told = hash.and_then(|hash| blake3::Hash::from_hex(hash).ok());
         if told != Some(blake3::keyed_hash(key, body.as_bytes())) {
-            return Err(DescriptorError::Seal);
+            return Err(DescriptorError::MacKey);
         }
         serde_json::from_str(body).map_err(|error| DescriptorError::Unreadable(error.to_string()))
     }
@@ -174,15 +174,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_is_read_with_the_key_alone() {
+    fn what_is_authenticated_is_read_with_the_key_alone() {
         let (key, other) = ([7; 32], [8; 32]);
-        let bytes = descriptor().seal(&key).unwrap();
+        let bytes = descriptor().authenticate(&key).unwrap();
         assert_eq!(Descriptor::open(&bytes, &key), Ok(descriptor()));
-        assert_eq!(Descriptor::open(&bytes, &other), Err(DescriptorError::Seal));
+        assert_eq!(
+            Descriptor::open(&bytes, &other),
+            Err(DescriptorError::MacKey)
+        );
         let mut forged = bytes.clone();
         let last = forged.len() - 3;
         forged[last] ^= 1;
-        assert_eq!(Descriptor::open(&forged, &key), Err(DescriptorError::Seal));
+        assert_eq!(
+            Descriptor::open(&forged, &key),
+            Err(DescriptorError::MacKey)
+        );
         for cut in 0..bytes.len() {
             assert!(
                 Descriptor::open(&bytes[..cut], &key).is_err(),

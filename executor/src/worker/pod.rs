@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use podpool_core::envelope::{Seal, VERSION};
+use podpool_core::envelope::{MacKey, VERSION};
 use podpool_core::id::WorkerId;
 use podpool_core::init::Role;
 use podpool_core::queue::Queue;
@@ -213,7 +213,7 @@ async fn run(
     let payloads = Payloads::open(store, &descriptor.run)
         .await
         .map_err(Refusal::setup)?;
-    let queues = queues(descriptor, &payloads, &Seal::Keyed(key))?;
+    let queues = queues(descriptor, &payloads, &MacKey::Keyed(key))?;
     let (orders, orders_rx) = mpsc::unbounded_channel();
     let grace = descriptor.termination;
     let listener = tokio::spawn(async move {
@@ -234,7 +234,11 @@ async fn run(
     left.map_err(|error| Refusal::new(75, format!("the worker cannot run: {error}")))
 }
 
-fn queues(descriptor: &Descriptor, payloads: &Payloads, seal: &Seal) -> Result<Queues, Refusal> {
+fn queues(
+    descriptor: &Descriptor,
+    payloads: &Payloads,
+    mac_key: &MacKey,
+) -> Result<Queues, Refusal> {
     let connection = way::connection(&descriptor.project, descriptor.emulator.as_deref());
     let connection = connection.map_err(Refusal::setup)?;
     let (met, met_rx) = mpsc::unbounded_channel();
@@ -259,7 +263,7 @@ fn queues(descriptor: &Descriptor, payloads: &Payloads, seal: &Seal) -> Result<Q
     let place = number(COHORT).zip(number(INDEX));
     let control = place.and_then(|(cohort, index)| descriptor.names.control_of(cohort, index));
     let control: Arc<dyn Queue> = match control {
-        // Its subscription may have outlived another run: what that said is dropped by its seal, and tells nothing of
+        // Its subscription may have outlived another run: what that said is dropped by its MAC, and tells nothing of
         // who is there now.
         Some(names) => Arc::new(repaired(open(names, None)?)),
         None => {
@@ -276,8 +280,8 @@ fn queues(descriptor: &Descriptor, payloads: &Payloads, seal: &Seal) -> Result<Q
         tokio::spawn(vanished::report(signs.clone(), results.clone()));
     }
     Ok(Queues {
-        tasks: payloads.wrap(tasks, seal.clone()),
-        results: payloads.wrap(results, seal.clone()),
+        tasks: payloads.wrap(tasks, mac_key.clone()),
+        results: payloads.wrap(results, mac_key.clone()),
         control,
     })
 }
@@ -300,7 +304,7 @@ fn worker(
         settings: Settings {
             run: descriptor.run.clone(),
             worker: WorkerId::random(),
-            seal: Seal::Keyed(key),
+            mac_key: MacKey::Keyed(key),
             slots: descriptor.slots,
             max_tasks_per_slot: descriptor.max_tasks_per_slot,
             grace: descriptor.grace,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use podpool_core::envelope::{Message, Seal};
+use podpool_core::envelope::{MacKey, Message};
 use podpool_core::queue::Queue;
 
 use crate::tap::Tap;
@@ -15,14 +15,14 @@ pub fn reshaped(queue: Arc<dyn Queue>, task: &'static str) -> Tap {
 }
 
 fn reshape(message: Bytes, task: &str) -> Bytes {
-    match Message::read(message.clone(), &Seal::Unsealed) {
+    match Message::read(message.clone(), &MacKey::Absent) {
         Ok(Message::Batch(mut batch, entries)) => {
             for kind in &mut batch.kinds {
                 if &*kind.name == task {
                     kind.fingerprint.0[0] ^= 1;
                 }
             }
-            batch.message(&entries, &Seal::Unsealed)
+            batch.message(&entries, &MacKey::Absent)
         }
         _ => message,
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use podpool::RunId;
 use podpool::core::envelope::entry::put_done;
-use podpool::core::envelope::{Alive, Batch, Control, Hello, Results, RunState, Seal};
+use podpool::core::envelope::{Alive, Batch, Control, Hello, MacKey, Results, RunState};
 use podpool::core::id::{Attempt, ExecutionId, TaskId, WorkerId};
 use podpool::core::queue::Queue;
 use podpool::pubsub::QueueNames;
@@ -23,16 +23,16 @@ const EPOCH: u64 = 99;
 /// # Panics
 /// If one cannot be put.
 pub async fn forge(known: &KnownRun) -> (u64, u64) {
-    let (names, run, good) = (known.names(), &known.run, known.seal());
+    let (names, run, good) = (known.names(), &known.run, known.authenticate());
     let stranger = RunId::random();
-    // Under a good seal, and not what belongs there: replayed from elsewhere.
+    // With a valid MAC, and not what belongs there: replayed from elsewhere.
     let mut tasks = spoilt(&batch, known);
     tasks.extend([batch(&stranger, &good), control(run, &good)]);
     let mut controls = spoilt(&control, known);
     controls.push(hello(run, &good));
     let mut results = spoilt(&result, known);
     results.extend([result(&stranger, &good), control(run, &good)]);
-    results.extend([hello, alive].map(|message| message(run, &Seal::Keyed(WRONG))));
+    results.extend([hello, alive].map(|message| message(run, &MacKey::Keyed(WRONG))));
     let to_worker = put(known, &names.tasks(), tasks).await
         + put(known, &names.control().unwrap(), controls).await;
     (to_worker, put(known, &names.results(), results).await)
@@ -46,21 +46,21 @@ async fn put(known: &KnownRun, names: &QueueNames, messages: Vec<Bytes>) -> u64 
     count
 }
 
-/// No message at all, and one under a wrong seal, under none, and changed under its good one.
-fn spoilt(message: &dyn Fn(&RunId, &Seal) -> Bytes, known: &KnownRun) -> Vec<Bytes> {
+/// No message at all, and one with a wrong MAC, with none, and changed under its own.
+fn spoilt(message: &dyn Fn(&RunId, &MacKey) -> Bytes, known: &KnownRun) -> Vec<Bytes> {
     let run = &known.run;
-    let mut changed = message(run, &known.seal()).to_vec();
+    let mut changed = message(run, &known.authenticate()).to_vec();
     let middle = changed.len() / 2;
     changed[middle] ^= 1;
     vec![
         Bytes::from_static(b"this is no message at all"),
-        message(run, &Seal::Keyed(WRONG)),
-        message(run, &Seal::Unsealed),
+        message(run, &MacKey::Keyed(WRONG)),
+        message(run, &MacKey::Absent),
         changed.into(),
     ]
 }
 
-fn control(run: &RunId, seal: &Seal) -> Bytes {
+fn control(run: &RunId, mac_key: &MacKey) -> Bytes {
     let control = Control {
         run: run.clone(),
         epoch: EPOCH,
@@ -70,10 +70,10 @@ fn control(run: &RunId, seal: &Seal) -> Bytes {
         drain: Vec::new(),
         greeted: Vec::new(),
     };
-    control.message(seal)
+    control.message(mac_key)
 }
 
-fn hello(run: &RunId, seal: &Seal) -> Bytes {
+fn hello(run: &RunId, mac_key: &MacKey) -> Bytes {
     let hello = Hello {
         run: run.clone(),
         worker: WorkerId::random(),
@@ -83,10 +83,10 @@ fn hello(run: &RunId, seal: &Seal) -> Bytes {
         build: String::new(),
         epoch: EPOCH,
     };
-    hello.message(seal)
+    hello.message(mac_key)
 }
 
-fn alive(run: &RunId, seal: &Seal) -> Bytes {
+fn alive(run: &RunId, mac_key: &MacKey) -> Bytes {
     let alive = Alive {
         run: run.clone(),
         worker: WorkerId::random(),
@@ -97,10 +97,10 @@ fn alive(run: &RunId, seal: &Seal) -> Bytes {
         retired: Vec::new(),
         epoch: EPOCH,
     };
-    alive.message(seal)
+    alive.message(mac_key)
 }
 
-fn batch(run: &RunId, seal: &Seal) -> Bytes {
+fn batch(run: &RunId, mac_key: &MacKey) -> Bytes {
     let batch = Batch {
         run: run.clone(),
         epoch: EPOCH,
@@ -109,11 +109,11 @@ fn batch(run: &RunId, seal: &Seal) -> Bytes {
         kinds: Vec::new(),
         count: 0,
     };
-    batch.message(&[], seal)
+    batch.message(&[], mac_key)
 }
 
 /// A wrong result of the run's first task.
-fn result(run: &RunId, seal: &Seal) -> Bytes {
+fn result(run: &RunId, mac_key: &MacKey) -> Bytes {
     let mut entries = Vec::new();
     let output = |body: &mut Vec<u8>| -> Result<Duration, std::io::Error> {
         body.push(99);
@@ -131,5 +131,5 @@ fn result(run: &RunId, seal: &Seal) -> Bytes {
         count: 1,
         lines: 0,
     };
-    results.message(&entries, seal)
+    results.message(&entries, mac_key)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use podpool::core::envelope::{Control, Message, Seal};
+use podpool::core::envelope::{Control, MacKey, Message};
 use podpool::pubsub::{Connection, PubSubQueue, QueueNames, RunNames};
 use podpool::{Builder, RunId};
 use tokio::sync::watch;
@@ -32,10 +32,10 @@ impl Default for KnownRun {
 }
 
 impl KnownRun {
-    /// How its messages are sealed.
+    /// The key that authenticates its messages.
     #[must_use]
-    pub const fn seal(&self) -> Seal {
-        Seal::Keyed(self.key)
+    pub const fn authenticate(&self) -> MacKey {
+        MacKey::Keyed(self.key)
     }
 
     /// A pool of this run: the master of this epoch.
@@ -67,7 +67,7 @@ impl KnownRun {
 /// Hears what a master tells its workers, and loses the first messages that a test names.
 #[derive(Clone, Debug)]
 pub struct Overheard {
-    seal: Seal,
+    mac_key: MacKey,
     is_meant: fn(&Control) -> bool,
     to_lose: Arc<AtomicUsize>,
     told: Arc<watch::Sender<Vec<Control>>>,
@@ -84,7 +84,7 @@ impl Overheard {
     #[must_use]
     pub fn losing(run: &KnownRun, messages: usize, is_meant: fn(&Control) -> bool) -> Self {
         Self {
-            seal: run.seal(),
+            mac_key: run.authenticate(),
             is_meant,
             to_lose: Arc::new(messages.into()),
             told: Arc::new(watch::Sender::new(Vec::new())),
@@ -127,7 +127,7 @@ impl Overheard {
 
     /// Takes a message in, and says whether it is lost.
     fn hear(&self, message: &Bytes) -> bool {
-        let Ok(Message::Control(control)) = Message::read(message.clone(), &self.seal) else {
+        let Ok(Message::Control(control)) = Message::read(message.clone(), &self.mac_key) else {
             return false;
         };
         let left = |left: usize| left.checked_sub(1);

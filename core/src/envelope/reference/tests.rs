@@ -11,7 +11,7 @@ use crate::shape::Fingerprint;
 
 use super::*;
 
-const KEY: Seal = Seal::Keyed([7; 32]);
+const KEY: MacKey = MacKey::Keyed([7; 32]);
 
 fn run() -> RunId {
     RunId::new("backfill").unwrap()
@@ -33,7 +33,7 @@ fn close(message: &Bytes, cut: Cut) -> (Reference, Vec<u8>) {
     cut.close(message, run(), &hashes).unwrap()
 }
 
-fn batch_of(sizes: &[usize], seal: &Seal) -> Bytes {
+fn batch_of(sizes: &[usize], mac_key: &MacKey) -> Bytes {
     let mut body = Vec::new();
     for (task, size) in (7..).zip(sizes) {
         let payload = vec![u8::try_from(task).unwrap(); *size];
@@ -50,10 +50,10 @@ fn batch_of(sizes: &[usize], seal: &Seal) -> Bytes {
         }],
         count: u32::try_from(sizes.len()).unwrap(),
     };
-    batch.message(&body, seal)
+    batch.message(&body, mac_key)
 }
 
-fn results_of(sizes: &[usize], seal: &Seal) -> Bytes {
+fn results_of(sizes: &[usize], mac_key: &MacKey) -> Bytes {
     let mut body = Vec::new();
     for (task, size) in (7..).zip(sizes) {
         put_done(&mut body, TaskId(task), Attempt(1), |body| {
@@ -73,7 +73,7 @@ fn results_of(sizes: &[usize], seal: &Seal) -> Bytes {
         count: u32::try_from(sizes.len()).unwrap(),
         lines: 0,
     };
-    results.message(&body, seal)
+    results.message(&body, mac_key)
 }
 
 #[test]
@@ -147,13 +147,14 @@ fn parts_that_do_not_fit_are_refused() {
 
 #[test]
 fn a_lost_result_is_told_for_its_task_and_its_neighbours_stay() {
-    for seal in [KEY, Seal::Unsealed] {
-        let message = results_of(&[40, 500, 60, 700, 50], &seal);
-        let (reference, shell) = close(&message, Cut::of(&message, &seal, 100, 1 << 20).unwrap());
+    for mac_key in [KEY, MacKey::Absent] {
+        let message = results_of(&[40, 500, 60, 700, 50], &mac_key);
+        let (reference, shell) =
+            close(&message, Cut::of(&message, &mac_key, 100, 1 << 20).unwrap());
         let kept = payloads(&message, &reference)[1].clone();
         let found = [Err("object x is missing".to_owned()), Ok(kept)];
-        let mended = reference.without_lost(&shell, &found, &seal).unwrap();
-        let Ok(Message::Results(head, mut entries)) = Message::read(mended, &seal) else {
+        let mended = reference.without_lost(&shell, &found, &mac_key).unwrap();
+        let Ok(Message::Results(head, mut entries)) = Message::read(mended, &mac_key) else {
             panic!("no results");
         };
         assert_eq!(head.count, 5);
@@ -199,16 +200,16 @@ proptest! {
         keyed in any::<bool>(),
         results in any::<bool>(),
     ) {
-        let seal = if keyed { KEY } else { Seal::Unsealed };
-        let message = if results { results_of(&sizes, &seal) } else { batch_of(&sizes, &seal) };
-        match Cut::of(&message, &seal, over, carried) {
+        let mac_key = if keyed { KEY } else { MacKey::Absent };
+        let message = if results { results_of(&sizes, &mac_key) } else { batch_of(&sizes, &mac_key) };
+        match Cut::of(&message, &mac_key, over, carried) {
             None => prop_assert!(message.len() <= carried),
             Some(cut) => {
                 let (reference, shell) = close(&message, cut);
-                let travels = reference.message(&shell, &seal);
+                let travels = reference.message(&shell, &mac_key);
                 prop_assert!(travels.len() <= carried, "{} of {carried}", travels.len());
                 prop_assert!(Reference::is(&travels) && !Reference::is(&message));
-                let read = Message::read(travels, &seal).unwrap();
+                let read = Message::read(travels, &mac_key).unwrap();
                 let Message::Reference(read, shell) = read else { panic!("{read:?}") };
                 prop_assert_eq!(&read, &reference);
                 let parts = payloads(&message, &read);
@@ -224,7 +225,7 @@ proptest! {
         if let Some(prefix) = bytes.first_chunk_mut::<8>() {
             *prefix = [VERSION, kind, 0, 0, prefix[4] % 64, 0, 0, 0];
         }
-        if let Some(cut) = Cut::of(&bytes, &Seal::Unsealed, 10, 200) {
+        if let Some(cut) = Cut::of(&bytes, &MacKey::Absent, 10, 200) {
             let message = Bytes::from(bytes);
             let (reference, shell) = close(&message, cut);
             prop_assert_eq!(reference.assemble(&shell, &payloads(&message, &reference)), Ok(message));

@@ -81,11 +81,11 @@ impl RunningWorker {
     }
 
     /// A message from the tasks' queue. What is not a batch of this run names no task: it is removed, counted and
-    /// logged. A worker that has read nothing under its seal yet may have the wrong key itself: it removes none. Tells
+    /// logged. A worker that has read nothing with its key yet may have the wrong key itself: it removes none. Tells
     /// whether it is a batch that was taken in.
     pub(super) fn on_delivery(&mut self, now: Instant, sent: Instant, delivery: Delivery) -> bool {
         let Delivery { lease, body } = delivery;
-        let message = Message::read(body, &self.worker.settings.seal);
+        let message = Message::read(body, &self.worker.settings.mac_key);
         if message.is_ok() {
             self.trust();
         }
@@ -127,14 +127,14 @@ impl RunningWorker {
         false
     }
 
-    /// This worker's key is the run's. What was held bears another seal, and is removed.
+    /// This worker's key is the run's. What was held has another MAC, and is removed.
     pub(super) fn trust(&mut self) {
         let held = self.foreign.trust();
         if !held.is_empty() {
             let dropped = self.foreign.dropped();
             warn!(
                 messages = held.len(),
-                dropped, "messages of another seal on the tasks' queue were dropped"
+                dropped, "messages with another MAC on the tasks' queue were dropped"
             );
         }
         self.acknowledge(held);

@@ -26,7 +26,7 @@ impl RunningWorker {
         let mut leases = Vec::with_capacity(deliveries.len());
         for Delivery { lease, body } in deliveries {
             leases.push(lease);
-            let Ok(Message::Control(control)) = Message::read(body, &self.worker.settings.seal)
+            let Ok(Message::Control(control)) = Message::read(body, &self.worker.settings.mac_key)
             else {
                 warn!(
                     dropped = self.foreign.count(),

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::envelope::entry::put_task;
-use crate::envelope::{Batch, Kind, Message, Seal};
+use crate::envelope::{Batch, Kind, MacKey, Message};
 use crate::id::{RunId, WorkerId};
 use crate::outcome::{Cause, Failure};
 use crate::queue::memory::MemoryQueue;
@@ -21,8 +21,8 @@ use crate::task::Place;
 use crate::worker::effect::{Outgoing, Topic};
 use crate::worker::frame::KindInfo;
 
-const KEY: Seal = Seal::Keyed([7; 32]);
-const OTHER: Seal = Seal::Keyed([8; 32]);
+const KEY: MacKey = MacKey::Keyed([7; 32]);
+const OTHER: MacKey = MacKey::Keyed([8; 32]);
 const LEASE: Duration = Duration::from_secs(60);
 
 /// Knows no task: each is rejected, and needs no slot.
@@ -69,7 +69,7 @@ fn worker(queues: Queues) -> Worker {
         settings: Settings {
             run: run(),
             worker: WorkerId(1),
-            seal: KEY,
+            mac_key: KEY,
             slots: 1,
             max_tasks_per_slot: None,
             grace: Duration::from_secs(5),
@@ -95,11 +95,11 @@ fn worker(queues: Queues) -> Worker {
 }
 
 /// A batch of one task.
-fn batch(seal: &Seal) -> Bytes {
-    sealed(seal, false)
+fn batch(mac_key: &MacKey) -> Bytes {
+    authenticated(mac_key, false)
 }
 
-fn sealed(seal: &Seal, alone: bool) -> Bytes {
+fn authenticated(mac_key: &MacKey, alone: bool) -> Bytes {
     let mut body = Vec::new();
     put_task(&mut body, TaskId(0), Attempt::FIRST, 0, &[], &[]).unwrap();
     let batch = Batch {
@@ -113,7 +113,7 @@ fn sealed(seal: &Seal, alone: bool) -> Bytes {
         }],
         count: 1,
     };
-    batch.message(&body, seal)
+    batch.message(&body, mac_key)
 }
 
 async fn put(queue: &Arc<dyn Queue>, messages: Vec<Bytes>) {
@@ -170,7 +170,7 @@ async fn forged_messages_before_the_first_task_keep_no_fresh_worker_from_it() {
 #[tokio::test(start_paused = true)]
 async fn what_came_with_a_batch_that_leaves_no_room_goes_back_to_others() {
     let queues = queues();
-    let mut batches = vec![sealed(&KEY, true)];
+    let mut batches = vec![authenticated(&KEY, true)];
     batches.extend(vec![batch(&KEY); 3]);
     put(&queues.tasks, batches).await;
     let mut worker = worker(queues.clone());

@@ -42,7 +42,7 @@ impl State {
     /// Takes in a batch of this run.
     ///
     /// # Errors
-    /// [`WireError`] when its entries cannot be read under a good seal. Nothing of it runs then; the caller
+    /// [`WireError`] when its entries cannot be read with a valid MAC. Nothing of it runs then; the caller
     /// acknowledges and logs it, and the master publishes what it misses again.
     pub fn on_batch(
         &mut self,
@@ -273,7 +273,7 @@ impl State {
             epoch: self.epoch,
             tasks,
         };
-        let message = started.message(&self.settings.seal);
+        let message = started.message(&self.settings.mac_key);
         self.publish(Topic::Results, message, None);
     }
 
@@ -397,7 +397,7 @@ impl State {
             count,
             lines: self.lines,
         };
-        let message = results.close(entries, &self.settings.seal);
+        let message = results.close(entries, &self.settings.mac_key);
         self.publish(
             Topic::Results,
             message,
@@ -423,7 +423,7 @@ impl State {
 /// Seconds of work of a batch below which its results are the first that is said of it.
 const SOON: f64 = 0.01;
 
-/// Bytes that a message's prefix, header and seal may take beside its entries.
+/// Bytes that a message's prefix, header and MAC may take beside its entries.
 const MESSAGE_OVERHEAD: usize = 1024;
 
 /// Groups results into messages of at most `most` bytes. A result that is larger by itself becomes a failure

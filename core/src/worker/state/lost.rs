@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use crate::envelope::entry::next_result;
     use crate::envelope::reference::Content;
-    use crate::envelope::{Message, Retired, Seal};
+    use crate::envelope::{MacKey, Message, Retired};
     use crate::id::{Attempt, RunId, TaskId, WorkerId};
     use crate::outcome::Cause;
     use crate::worker::effect::Effect;
@@ -75,7 +75,7 @@ mod tests {
         State::new(Settings {
             run: RunId::new("test").unwrap(),
             worker: WorkerId(1),
-            seal: Seal::Unsealed,
+            mac_key: MacKey::Absent,
             slots: 1,
             max_tasks_per_slot: None,
             grace: Duration::from_secs(5),
@@ -105,7 +105,7 @@ mod tests {
         let [Effect::Publish(out)] = &effects[..] else {
             panic!("{effects:?}");
         };
-        let read = Message::read(out.message.clone(), &Seal::Unsealed);
+        let read = Message::read(out.message.clone(), &MacKey::Absent);
         let Ok(Message::Results(head, mut entries)) = read else {
             panic!("{read:?}");
         };

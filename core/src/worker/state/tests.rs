@@ -94,7 +94,7 @@ fn bed(slots: u32) -> Bed {
     let settings = Settings {
         run: RunId::new("test").unwrap(),
         worker: WorkerId(1),
-        seal: Seal::Unsealed,
+        mac_key: MacKey::Absent,
         slots,
         max_tasks_per_slot: None,
         grace: GRACE,
@@ -195,7 +195,7 @@ impl Bed {
     }
 
     fn read(&mut self, message: Bytes) {
-        match Message::read(message, &Seal::Unsealed).unwrap() {
+        match Message::read(message, &MacKey::Absent).unwrap() {
             Message::Results(_, mut entries) => {
                 while let Some(entry) = next_result(&mut entries).unwrap() {
                     self.results.push(entry);
@@ -905,7 +905,7 @@ fn a_line_bears_the_name_and_the_key_of_its_task_and_goes_before_its_failure() {
     };
     assert_eq!((&*task.name, task.key.as_deref()), ("fast", Some("BTC")));
     assert_eq!((task.task, task.attempt), (TaskId(7), Attempt::FIRST));
-    let Ok(Message::Results(results, _)) = Message::read(out.message.clone(), &Seal::Unsealed)
+    let Ok(Message::Results(results, _)) = Message::read(out.message.clone(), &MacKey::Absent)
     else {
         panic!("{out:?}");
     };

@@ -220,7 +220,7 @@ impl State {
             kinds: held.kinds.to_vec(),
             count: chunk.count,
         };
-        let message = batch.message(&chunk.entries, &self.settings.seal);
+        let message = batch.message(&chunk.entries, &self.settings.mac_key);
         let receipt = Receipt {
             execution: chunk.execution,
             tasks: chunk.count,

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::{join, join_all, try_join_all};
 use podpool_core::envelope::reference::{Cut, Part};
-use podpool_core::envelope::{Message, Reference, Seal};
+use podpool_core::envelope::{MacKey, Message, Reference};
 use podpool_core::instant::after;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 use tokio::time::{Instant, sleep, timeout};
@@ -35,7 +35,7 @@ const WAIT_LEAST: Duration = Duration::from_secs(1);
 const WAIT_MOST: Duration = Duration::from_secs(10);
 
 /// A queue whose messages may be larger than the one inside carries: payloads over [`OVER`] bytes go to a
-/// [`PayloadStore`], and a sealed [`Reference`] travels in their place.
+/// [`PayloadStore`], and an authenticated [`Reference`] travels in their place.
 ///
 /// A message whose payloads are missing or damaged is delivered too: results with a failure for each task whose
 /// output is lost, anything else as the reference that it travelled as, with its
@@ -44,7 +44,7 @@ const WAIT_MOST: Duration = Duration::from_secs(10);
 pub struct PayloadQueue {
     inner: Arc<dyn Queue>,
     store: PayloadStore,
-    seal: Seal,
+    mac_key: MacKey,
 }
 
 /// A delivery whose message must be put together first, or not.
@@ -54,10 +54,14 @@ enum Job {
 }
 
 impl PayloadQueue {
-    /// Wraps a queue; `seal` is that of its messages.
+    /// Wraps a queue; `mac_key` is that of its messages.
     #[must_use]
-    pub fn new(inner: Arc<dyn Queue>, store: PayloadStore, seal: Seal) -> Self {
-        Self { inner, store, seal }
+    pub fn new(inner: Arc<dyn Queue>, store: PayloadStore, mac_key: MacKey) -> Self {
+        Self {
+            inner,
+            store,
+            mac_key,
+        }
     }
 
     /// Stores the payloads of a message and makes the reference to it.
@@ -82,7 +86,7 @@ impl PayloadQueue {
         let (reference, shell) = cut
             .close(&message, self.store.run().clone(), &hashes)
             .map_err(|_| self.too_large(message.len()))?;
-        Ok(reference.message(&shell, &self.seal))
+        Ok(reference.message(&shell, &self.mac_key))
     }
 
     fn too_large(&self, size: usize) -> QueueError {
@@ -96,7 +100,7 @@ impl PayloadQueue {
     fn job(&self, body: Bytes) -> Job {
         if Reference::is(&body)
             && let Ok(Message::Reference(reference, shell)) =
-                Message::read(body.clone(), &self.seal)
+                Message::read(body.clone(), &self.mac_key)
             && reference.run == *self.store.run()
             && reference.problem.is_none()
         {
@@ -210,11 +214,11 @@ impl PayloadQueue {
             }
         };
         warn!(problem, run = %reference.run, "a payload is lost; its task is told");
-        if let Some(results) = reference.without_lost(shell, found, &self.seal) {
+        if let Some(results) = reference.without_lost(shell, found, &self.mac_key) {
             return results;
         }
         reference.problem = Some(problem);
-        reference.message(shell, &self.seal)
+        reference.message(shell, &self.mac_key)
     }
 
     /// Fetches a payload, again while the store fails.
@@ -248,7 +252,7 @@ impl Queue for PayloadQueue {
         let mut answers: Vec<_> = bodies.iter().map(|_| Ok(())).collect();
         let (mut light, mut heavy) = (Vec::new(), Vec::new());
         for (at, message) in bodies.into_iter().enumerate() {
-            match Cut::of(&message, &self.seal, OVER, carried) {
+            match Cut::of(&message, &self.mac_key, OVER, carried) {
                 None => light.push((at, message)),
                 Some(cut) => heavy.push(async move { (at, self.store(message, cut).await) }),
             }

@@ -10,7 +10,7 @@ use object_store::path::Path;
 use object_store::{
     Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 };
-use podpool_core::envelope::Seal;
+use podpool_core::envelope::MacKey;
 use podpool_core::envelope::reference::Part;
 use podpool_core::id::RunId;
 use podpool_core::queue::Queue;
@@ -113,8 +113,8 @@ impl PayloadStore {
 
     /// A queue whose large payloads go through this store.
     #[must_use]
-    pub fn queue(&self, inner: Arc<dyn Queue>, seal: Seal) -> PayloadQueue {
-        PayloadQueue::new(inner, self.clone(), seal)
+    pub fn queue(&self, inner: Arc<dyn Queue>, mac_key: MacKey) -> PayloadQueue {
+        PayloadQueue::new(inner, self.clone(), mac_key)
     }
 
     /// Writes, reads and deletes a small object.

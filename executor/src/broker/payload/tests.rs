@@ -12,7 +12,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use podpool_core::conformance::queue::{self as conformance, Promises};
 use podpool_core::envelope::entry::{next_result, next_task, put_done, put_task};
 use podpool_core::envelope::reference::Content;
-use podpool_core::envelope::{Batch, Kind, Message, Reference, Results, Seal};
+use podpool_core::envelope::{Batch, Kind, MacKey, Message, Reference, Results};
 use podpool_core::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
 use podpool_core::outcome::Cause;
 use podpool_core::queue::faulty::{Faults, Faulty};
@@ -27,7 +27,7 @@ use self::failing::Failing;
 
 mod failing;
 
-const KEY: Seal = Seal::Keyed([7; 32]);
+const KEY: MacKey = MacKey::Keyed([7; 32]);
 const LEASE: Duration = Duration::from_secs(60);
 /// As much as a Pub/Sub message carries, roughly.
 const CARRIED: usize = 1 << 20;
@@ -336,7 +336,7 @@ async fn no_take_fetches_without_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn references_of_another_run_or_seal_are_passed_on_as_they_are() {
+async fn references_of_another_run_or_key_are_passed_on_as_they_are() {
     let bed = bed();
     let reference = Reference {
         run: RunId::new("another").unwrap(),
@@ -345,8 +345,8 @@ async fn references_of_another_run_or_seal_are_passed_on_as_they_are() {
         parts: Vec::new(),
         problem: None,
     };
-    for seal in [KEY, Seal::Keyed([8; 32])] {
-        let message = reference.message(b"shell", &seal);
+    for mac_key in [KEY, MacKey::Keyed([8; 32])] {
+        let message = reference.message(b"shell", &mac_key);
         bed.inner.put(vec![message.clone()]).await;
         assert_eq!(bed.take().await, message);
     }

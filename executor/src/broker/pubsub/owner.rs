@@ -3,7 +3,7 @@
 //! Such names belong to one run at a time. Two attributes say of each message which run put it there, and when that run
 //! began. What bears another run's is neither read nor acknowledged, and is told to the master. The younger run ends: what
 //! it took of the older is given back at once, and it takes nothing more. What the older takes of the younger stays leased
-//! until that ends. Attributes bear no seal, for two runs share no key, so whoever may publish to the topics could end a
+//! until that ends. Attributes have no MAC, for two runs share no key, so whoever may publish to the topics could end a
 //! run by them.
 
 use std::collections::HashMap;
@@ -117,7 +117,7 @@ impl Ownership {
         &self.own
     }
 
-    /// Judges a message by its attributes, and tells of other runs. What bears no name is the reader's: a seal proves
+    /// Judges a message by its attributes, and tells of other runs. What bears no name is the reader's: a MAC proves
     /// more than a name.
     pub(super) fn judge(&self, attributes: &HashMap<String, String>) -> Standing {
         let owner = Owner::read_as((RUN, CREATED), attributes);

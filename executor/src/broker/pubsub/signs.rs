@@ -104,7 +104,7 @@ pub(super) fn report(path: &str) -> HashMap<String, String> {
     HashMap::from([(VANISHED.to_owned(), path.to_owned())])
 }
 
-/// What a message reports as gone, if it is a report. It bears no seal: whoever may publish to the results can make the
+/// What a message reports as gone, if it is a report. It has no MAC: whoever may publish to the results can make the
 /// master look whether everything is there, and no more.
 pub(super) fn reported(attributes: &HashMap<String, String>) -> Option<&str> {
     attributes.get(VANISHED).map(String::as_str)

@@ -52,12 +52,12 @@ const BACKOFF_LIMIT: i32 = i32::MAX;
 /// How long Kubernetes keeps an ended Job that nobody removed.
 const TTL: i32 = 3_600;
 
-/// What the workers of a run find in [`RUN_DIR`]: who the run is, and the key of its seals.
+/// What the workers of a run find in [`RUN_DIR`]: who the run is, and the key of its MACs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RunSecret {
     /// The run's description, in the form that workers read.
     pub descriptor: Vec<u8>,
-    /// The key of the seals.
+    /// The key of the MACs.
     pub key: Vec<u8>,
 }
 

@@ -156,7 +156,10 @@ impl RunningDispatch {
             left_out: 0,
             through: 0,
         };
-        let said = self.queues.results.put(vec![nothing.message(&self.seal)]);
+        let said = self
+            .queues
+            .results
+            .put(vec![nothing.message(&self.mac_key)]);
         // The right to publish there may be missing. Then the pull is answered when its time is over.
         timeout(HEAR_OUT, said).await.ok();
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use podpool_core::envelope::Seal;
+use podpool_core::envelope::MacKey;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
 use podpool_core::worker::Queues;
@@ -29,7 +29,7 @@ pub(super) fn idle(
     let dispatch = Dispatch {
         settings: Settings {
             run: RunId::new("test").unwrap(),
-            seal: Seal::Unsealed,
+            mac_key: MacKey::Absent,
             slots: 1,
             workers: 1,
             remote: false,

@@ -75,7 +75,7 @@ impl RunningDispatch {
     }
 
     pub(super) fn on_message(&mut self, now: Instant, body: bytes::Bytes) {
-        let message = Message::read(body, &self.seal);
+        let message = Message::read(body, &self.mac_key);
         let known = message.as_ref().ok().and_then(Message::origin);
         if let Some((run, epoch)) = known {
             if run != self.state.run() {
@@ -202,7 +202,7 @@ mod tests {
     use std::sync::OnceLock;
 
     use podpool_core::envelope::entry::{put_done, put_failed};
-    use podpool_core::envelope::{Printed, PrintedLine, Results, Seal};
+    use podpool_core::envelope::{MacKey, Printed, PrintedLine, Results};
     use podpool_core::fleet::{FleetEvent, FleetOrder};
     use podpool_core::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
     use podpool_core::outcome::{Cause, Failure};
@@ -265,7 +265,7 @@ mod tests {
             count: 1,
             lines,
         };
-        results.message(body, &Seal::Unsealed)
+        results.message(body, &MacKey::Absent)
     }
 
     /// The last of so many lines of a worker.
@@ -283,7 +283,7 @@ mod tests {
             left_out: 0,
             through,
         };
-        printed.message(&Seal::Unsealed)
+        printed.message(&MacKey::Absent)
     }
 
     fn queues() -> Queues {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use podpool_core::envelope::{Control, Kind, Message, Seal};
+use podpool_core::envelope::{Control, Kind, MacKey, Message};
 use podpool_core::id::{RunId, TaskId, WorkerId};
 use podpool_core::outcome::Failure;
 use podpool_core::queue::LeaseId;
@@ -143,7 +143,7 @@ fn worker(number: usize, life: u64) -> Worker {
     let settings = WorkerSettings {
         run: run_id(),
         worker: WorkerId(number as u64 + 100 * life),
-        seal: Seal::Unsealed,
+        mac_key: MacKey::Absent,
         slots: 2,
         max_tasks_per_slot: (number == 1).then_some(20),
         grace: GRACE,
@@ -166,7 +166,7 @@ impl World {
         let harsh = rng.u8(1..4);
         let settings = Settings {
             run: run_id(),
-            seal: Seal::Unsealed,
+            mac_key: MacKey::Absent,
             slots: WORKERS * 2,
             message_bytes: 1 << 20,
             batches_out: 50,
@@ -346,7 +346,7 @@ impl World {
 
     fn tell_master(&mut self, message: Bytes) {
         let now = self.now;
-        match Message::read(message, &Seal::Unsealed).unwrap() {
+        match Message::read(message, &MacKey::Absent).unwrap() {
             Message::Results(results, entries) => {
                 for failed in self.master.on_results(now, &results, &entries) {
                     self.master.on_failed(now, &failed);
@@ -410,7 +410,7 @@ impl World {
         }
         let again = Duration::from_millis(if taken.is_empty() { 150 } else { 5 });
         for (lease, body) in taken {
-            let Ok(Message::Batch(batch, entries)) = Message::read(body, &Seal::Unsealed) else {
+            let Ok(Message::Batch(batch, entries)) = Message::read(body, &MacKey::Absent) else {
                 panic!("not a batch");
             };
             worker.leases.insert(lease.clone());
@@ -442,7 +442,7 @@ impl World {
         let worker = &mut self.workers[number];
         worker.beats += 1;
         if worker.beats.is_multiple_of(2) {
-            let alive = worker.state.alive().message(&Seal::Unsealed);
+            let alive = worker.state.alive().message(&MacKey::Absent);
             self.send_result(&alive);
         }
     }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use podpool_core::envelope::entry::{RESULT_HEAD, ResultEntry, next_result, result_head};
-use podpool_core::envelope::{Alive, Hello, Kind, Results, RunState, Seal, Started};
+use podpool_core::envelope::{Alive, Hello, Kind, MacKey, Results, RunState, Started};
 use podpool_core::fleet::FleetOrder;
 use podpool_core::id::{Attempt, RunId, TaskId, WorkerId};
 use tokio::time::Instant;
@@ -48,7 +48,7 @@ const COPY_BELOW: usize = 4096;
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) run: RunId,
-    pub(crate) seal: Seal,
+    pub(crate) mac_key: MacKey,
     /// Slots of all workers together.
     pub(crate) slots: usize,
     /// Largest message that the tasks' queue carries, in bytes.

@@ -96,7 +96,7 @@ impl RunningDispatch {
             && let Some(control) = self.state.control(now, due)
         {
             self.control_after = after(now, self.control_pause);
-            self.control.push(control.message(&self.seal), None);
+            self.control.push(control.message(&self.mac_key), None);
         }
     }
 }
@@ -117,7 +117,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use podpool_core::envelope::{Message, Seal};
+    use podpool_core::envelope::{MacKey, Message};
     use podpool_core::fleet::FleetEvent;
     use podpool_core::queue::Queue;
     use podpool_core::queue::memory::MemoryQueue;
@@ -131,7 +131,7 @@ mod tests {
     /// The state of the run that the workers are told next.
     async fn told(control: &dyn Queue) -> RunState {
         let taken = control.take(1, Duration::from_secs(7_200)).await.unwrap();
-        let message = Message::read(taken[0].body.clone(), &Seal::Unsealed);
+        let message = Message::read(taken[0].body.clone(), &MacKey::Absent);
         let Ok(Message::Control(control)) = message else {
             panic!("it is no control");
         };

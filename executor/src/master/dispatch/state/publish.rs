@@ -153,12 +153,12 @@ impl State {
             count: draft.count,
         };
         self.next_batch += 1;
-        let message = head.close(draft.body, &self.settings.seal);
+        let message = head.close(draft.body, &self.settings.mac_key);
         if let Some((id, length)) = lent
             && let Some(entry) = self.table.get_mut(id)
         {
-            let seal = &self.settings.seal;
-            entry.arguments.take_back(&message, length, seal);
+            let mac_key = &self.settings.mac_key;
+            entry.arguments.take_back(&message, length, mac_key);
         }
         message
     }

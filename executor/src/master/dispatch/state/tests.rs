@@ -66,7 +66,7 @@ fn alone(task: u64, attempt: u32) -> Published {
 }
 
 fn read(message: Bytes) -> Published {
-    let Ok(Message::Batch(batch, mut entries)) = Message::read(message, &Seal::Unsealed) else {
+    let Ok(Message::Batch(batch, mut entries)) = Message::read(message, &MacKey::Absent) else {
         panic!("not a batch");
     };
     let mut tasks = Vec::new();
@@ -90,7 +90,7 @@ struct Bed {
 fn settings() -> Settings {
     Settings {
         run: RunId::new("test").unwrap(),
-        seal: Seal::Unsealed,
+        mac_key: MacKey::Absent,
         slots: SLOTS,
         message_bytes: MESSAGE_BYTES,
         batches_out: 1000,
@@ -379,14 +379,14 @@ async fn every_attempt_carries_the_arguments_that_the_first_batch_was_made_of() 
     let encoded = codec::encode(&value).unwrap();
     let mut options = CallOptions::default();
     options.key = Some("BTC".into());
-    for seal in [Seal::Unsealed, Seal::Keyed([3; 32])] {
+    for mac_key in [MacKey::Absent, MacKey::Keyed([3; 32])] {
         let mut bed = bed_with(Settings {
-            seal: seal.clone(),
+            mac_key: mac_key.clone(),
             message_bytes: 1 << 24,
             ..settings()
         });
         let carried = |message: Bytes, attempt: u32| {
-            let Ok(Message::Batch(batch, mut entries)) = Message::read(message, &seal) else {
+            let Ok(Message::Batch(batch, mut entries)) = Message::read(message, &mac_key) else {
                 panic!("not a batch");
             };
             let entry = next_task(&mut entries).unwrap().unwrap();
@@ -481,7 +481,7 @@ async fn a_call_s_key_and_timeout_travel_with_its_envelope() {
     options.timeout = Some(Duration::from_secs(3));
     bed.submit_with(&PLAIN, 1, Some(options));
     let message = bed.state.next_batch(bed.now).unwrap();
-    let Ok(Message::Batch(_, mut entries)) = Message::read(message, &Seal::Unsealed) else {
+    let Ok(Message::Batch(_, mut entries)) = Message::read(message, &MacKey::Absent) else {
         panic!("not a batch");
     };
     let entry = next_task(&mut entries).unwrap().unwrap();
