@@ -164,8 +164,8 @@ pub struct Alive {
     pub free: u32,
     /// Pulls that came back empty since the last heartbeat.
     pub empty_pulls: u32,
-    /// Envelopes of retired attempts that it acknowledged since the last heartbeat.
-    pub retired: Vec<TaskRun>,
+    /// Envelopes of revoked attempts that it acknowledged since the last heartbeat.
+    pub revoked: Vec<TaskRun>,
     /// The highest epoch that it has seen.
     pub epoch: u64,
 }
@@ -185,9 +185,9 @@ pub enum RunState {
     Aborted,
 }
 
-/// Retired attempts: every attempt up to `attempt` at the tasks `first..=last`.
+/// Revoked attempts: every attempt up to `attempt` at the tasks `first..=last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retired {
+pub struct Revoked {
     /// The first task.
     pub first: TaskId,
     /// The last task.
@@ -208,7 +208,7 @@ pub struct Control {
     /// What the run is doing.
     pub state: RunState,
     /// Attempts that must not run, or not any more.
-    pub retired: Vec<Retired>,
+    pub revoked: Vec<Revoked>,
     /// Workers that must end what they run and leave.
     pub drain: Vec<WorkerId>,
     /// Workers whose greeting was heard lately: they may pull.

@@ -178,8 +178,8 @@ pub enum SlotEvent {
         /// How many there are.
         count: u32,
     },
-    /// The answer to [`Slot::revoke`]: the frame's first `kept` tasks ran or run, the others never will.
-    Revoked {
+    /// The answer to [`Slot::reclaim`]: the frame's first `kept` tasks ran or run, the others never will.
+    Reclaimed {
         /// The frame.
         frame: u64,
         /// How many tasks are kept; `u32::MAX` for a frame that had ended.
@@ -284,12 +284,12 @@ impl Slot {
         }
     }
 
-    /// Asks for the tasks of a frame that have not begun; [`SlotEvent::Revoked`] answers, even while a task runs.
-    pub fn revoke(&self, frame: u64) {
+    /// Asks for the tasks of a frame that have not begun; [`SlotEvent::Reclaimed`] answers, even while a task runs.
+    pub fn reclaim(&self, frame: u64) {
         match &self.kind {
             #[cfg(unix)]
-            Kind::Process(slot) => slot.revoke(frame),
-            Kind::Thread(slot) => slot.revoke(frame),
+            Kind::Process(slot) => slot.reclaim(frame),
+            Kind::Thread(slot) => slot.reclaim(frame),
         }
     }
 

@@ -16,7 +16,7 @@ pub mod lease;
 mod printed;
 mod pull;
 mod replay;
-pub mod retired;
+pub mod revoked;
 pub mod run;
 pub mod state;
 

@@ -617,10 +617,10 @@ async fn tasks_that_have_not_begun_can_be_taken_back() {
         rig.run(2, [tasks::noop(3)]);
         rig.run(3, [tasks::noop(4)]);
         assert_eq!(rig.results(1, 1).await.len(), 1);
-        rig.slot.revoke(1);
-        assert_eq!(rig.next().await, SlotEvent::Revoked { frame: 1, kept: 2 });
-        rig.slot.revoke(2);
-        assert_eq!(rig.next().await, SlotEvent::Revoked { frame: 2, kept: 0 });
+        rig.slot.reclaim(1);
+        assert_eq!(rig.next().await, SlotEvent::Reclaimed { frame: 1, kept: 2 });
+        rig.slot.reclaim(2);
+        assert_eq!(rig.next().await, SlotEvent::Reclaimed { frame: 2, kept: 0 });
         rig.slot.cancel(1, TaskId(101), Attempt(2));
         rig.slot.cancel(2, TaskId(101), Attempt(3));
         rig.slot.cancel(1, TaskId(101), Attempt(3));
@@ -629,8 +629,8 @@ async fn tasks_that_have_not_begun_can_be_taken_back() {
         let word: String = podpool_core::codec::decode(&result.outcome.unwrap()).unwrap();
         assert_eq!(word, "cancelled");
         assert_eq!(rig.results(3, 1).await.len(), 1);
-        rig.slot.revoke(3);
-        let late = SlotEvent::Revoked {
+        rig.slot.reclaim(3);
+        let late = SlotEvent::Reclaimed {
             frame: 3,
             kept: u32::MAX,
         };

@@ -318,7 +318,7 @@ fn faulty(name: &str, queue: Arc<dyn Queue>, mut faults: Faults) -> Arc<dyn Queu
         .bytes()
         .fold(faults.seed, |seed, byte| seed * 31 + u64::from(byte));
     if name == "control" {
-        // What is lost here is sent again after ten seconds at the earliest; a lost batch is what redrive is for.
+        // What is lost here is sent again after ten seconds at the earliest; a lost batch is what republishing is for.
         faults.lose = 0.0;
     }
     Arc::new(Faulty::new(Tap::new(queue), faults))

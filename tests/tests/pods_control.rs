@@ -61,8 +61,8 @@ async fn a_pod_that_starts_after_a_cancel_does_not_run_the_task() {
     assert_eq!(within("the last task", wanted).await.unwrap(), 9);
     // A pair leaves the list when a worker has acknowledged its envelope.
     let acknowledged = |told: &[podpool::core::envelope::Control]| {
-        let named = told.iter().any(|told| !told.retired.is_empty());
-        named && told.last().is_some_and(|told| told.retired.is_empty())
+        let named = told.iter().any(|told| !told.revoked.is_empty());
+        named && told.last().is_some_and(|told| told.revoked.is_empty())
     };
     overheard.until("an empty list", acknowledged).await;
     assert!(desk.has_caller().await.is_none(), "a cancelled task ran");
@@ -75,7 +75,7 @@ async fn a_lost_control_message_is_mended_by_the_next() {
     let Some(pods) = pods() else { return };
     let desk = Desk::open(&pods).await;
     let known = KnownRun::default();
-    let overheard = Overheard::losing(&known, 1, |told| !told.retired.is_empty());
+    let overheard = Overheard::losing(&known, 1, |told| !told.revoked.is_empty());
     let builder = overheard.beside(known.builder(&pods, 1, 1));
     let pool = builder.build().await.unwrap();
     let future = pool.submit(call_at(desk.address(), 1));

@@ -132,7 +132,7 @@ fn alive() -> Alive {
         running: 2,
         free: 1,
         empty_pulls: 5,
-        retired: runs(),
+        revoked: runs(),
         epoch: 3,
     }
 }
@@ -143,7 +143,7 @@ fn control() -> Control {
         epoch: 3,
         sequence: 41,
         state: RunState::Closing,
-        retired: vec![Retired {
+        revoked: vec![Revoked {
             first: TaskId(5),
             last: TaskId(900),
             attempt: Attempt(2),

@@ -268,8 +268,8 @@ fn obey(desk: &Desk<Wire>, control: OwnedFd) {
     let mut feed = Feed::new(Arc::new(control));
     loop {
         let heard = feed.next().and_then(|(head, body)| match head.kind {
-            Type::Revoke => {
-                desk.revoke(head.number);
+            Type::Reclaim => {
+                desk.reclaim(head.number);
                 Ok(())
             }
             Type::Cancel => {
@@ -410,8 +410,8 @@ impl Uplink for Wire {
         self.send(bytes);
     }
 
-    fn revoked(&mut self, frame: u64, kept: u32) {
-        self.send(&wire::message(Type::Revoked, frame, &kept.to_le_bytes()));
+    fn reclaimed(&mut self, frame: u64, kept: u32) {
+        self.send(&wire::message(Type::Reclaimed, frame, &kept.to_le_bytes()));
     }
 }
 

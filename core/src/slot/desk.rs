@@ -30,7 +30,7 @@ pub(super) trait Uplink: Send + 'static {
     fn results(&mut self, frame: u64, count: u32, bytes: &mut Vec<u8>);
 
     /// Answers a revocation.
-    fn revoked(&mut self, frame: u64, kept: u32);
+    fn reclaimed(&mut self, frame: u64, kept: u32);
 }
 
 /// Whether the next task of the frame runs.
@@ -40,8 +40,8 @@ pub(super) enum Claim {
     Run(Cancellation),
     /// It was cancelled before it began.
     Cancelled,
-    /// It and all after it were revoked.
-    Revoked,
+    /// It and all after it were reclaimed.
+    Reclaimed,
 }
 
 /// What runs now.
@@ -53,9 +53,9 @@ struct Current {
     running: bool,
     /// Tasks of it that began.
     begun: u32,
-    revoked: bool,
+    reclaimed: bool,
     task: Option<(TaskId, Attempt, Cancellation)>,
-    /// Revoked frames that have not begun.
+    /// Reclaimed frames that have not begun.
     early: Vec<u64>,
     /// Cancelled tasks of this frame and later ones that have not begun.
     cancelled: HashSet<(u64, TaskId, Attempt)>,
@@ -101,7 +101,7 @@ impl<U: Uplink> Desk<U> {
         }
     }
 
-    /// A frame begins. False when it was revoked before.
+    /// A frame begins. False when it was reclaimed before.
     pub(super) fn begin(&self, frame: u64, count: u32) -> bool {
         {
             let mut current = lock(&self.current);
@@ -115,7 +115,7 @@ impl<U: Uplink> Desk<U> {
             }
             current.running = true;
             current.begun = 0;
-            current.revoked = false;
+            current.reclaimed = false;
         }
         lock(&self.done).frame = frame;
         if count > 1 {
@@ -144,8 +144,8 @@ impl<U: Uplink> Desk<U> {
     /// The next task of the frame is due.
     pub(super) fn claim(&self, task: TaskId, attempt: Attempt) -> Claim {
         let mut current = lock(&self.current);
-        if current.revoked {
-            return Claim::Revoked;
+        if current.reclaimed {
+            return Claim::Reclaimed;
         }
         current.begun += 1;
         if !current.cancelled.is_empty()
@@ -244,14 +244,14 @@ impl<U: Uplink> Desk<U> {
     }
 
     /// Starts no more tasks of `frame`, and says how many began.
-    pub(super) fn revoke(&self, frame: u64) {
+    pub(super) fn reclaim(&self, frame: u64) {
         let kept = {
             let mut current = lock(&self.current);
             match current.frame {
                 Some(last) if frame < last => u32::MAX,
                 Some(last) if frame == last && !current.running => u32::MAX,
                 Some(last) if frame == last => {
-                    current.revoked = true;
+                    current.reclaimed = true;
                     current.begun
                 }
                 _ => {
@@ -260,7 +260,7 @@ impl<U: Uplink> Desk<U> {
                 }
             }
         };
-        lock(&self.uplink).revoked(frame, kept);
+        lock(&self.uplink).reclaimed(frame, kept);
     }
 
     /// Cancels a task of `frame` that runs, or will. In a frame that has ended nothing is left to cancel: the same
@@ -374,7 +374,7 @@ mod tests {
             self.0.push((frame, count, bytes[RESULTS_HEAD..].to_vec()));
         }
 
-        fn revoked(&mut self, frame: u64, kept: u32) {
+        fn reclaimed(&mut self, frame: u64, kept: u32) {
             self.1.push((frame, kept));
         }
     }
@@ -407,16 +407,19 @@ mod tests {
     #[test]
     fn a_revocation_is_answered_before_while_and_after_a_frame_runs() {
         let desk = Desk::new(Sent::default());
-        desk.revoke(2);
+        desk.reclaim(2);
         assert!(desk.begin(1, 3));
         assert!(matches!(desk.claim(TaskId(1), Attempt(1)), Claim::Run(_)));
-        desk.revoke(1);
-        assert!(matches!(desk.claim(TaskId(2), Attempt(1)), Claim::Revoked));
+        desk.reclaim(1);
+        assert!(matches!(
+            desk.claim(TaskId(2), Attempt(1)),
+            Claim::Reclaimed
+        ));
         desk.end();
-        desk.revoke(1);
+        desk.reclaim(1);
         assert!(!desk.begin(2, 3));
         assert!(desk.begin(3, 1));
-        desk.revoke(2);
+        desk.reclaim(2);
         let answers = desk.uplink(|sent| mem::take(&mut sent.1));
         assert_eq!(answers, [(2, 0), (1, 1), (1, u32::MAX), (2, u32::MAX)]);
     }

@@ -299,12 +299,12 @@ impl Driver {
                     count,
                 }
             }
-            Type::Revoked => {
+            Type::Reclaimed => {
                 let kept = wire::first_u32(body.entries())?;
                 let mut state = lock(&self.shared.state);
-                SlotEvent::Revoked {
+                SlotEvent::Reclaimed {
                     frame: head.number,
-                    kept: state.flights.revoked(head.number, kept, Instant::now()),
+                    kept: state.flights.reclaimed(head.number, kept, Instant::now()),
                 }
             }
             Type::Ends => {

@@ -75,7 +75,7 @@ impl Flights {
     }
 
     /// A revocation was answered: only the first `kept` tasks run. Gives how many that are at most.
-    pub(super) fn revoked(&mut self, frame: u64, kept: u32, now: Instant) -> u32 {
+    pub(super) fn reclaimed(&mut self, frame: u64, kept: u32, now: Instant) -> u32 {
         let mut count = kept;
         self.change(frame, now, |flight| {
             flight.count = flight.count.min(kept);
@@ -198,16 +198,16 @@ mod tests {
     }
 
     #[test]
-    fn a_revoked_frame_ends_with_what_was_kept() {
+    fn a_reclaimed_frame_ends_with_what_was_kept() {
         let now = Instant::now();
         let mut flights = Flights::default();
         flights.sent(1, 10, true, now);
         flights.sent(2, 5, true, now);
-        assert_eq!(flights.revoked(2, 0, now), 0);
+        assert_eq!(flights.reclaimed(2, 0, now), 0);
         assert!(!flights.answered(1, 4, now));
-        assert_eq!(flights.revoked(1, 4, now), 4);
+        assert_eq!(flights.reclaimed(1, 4, now), 4);
         assert!(flights.is_empty());
-        assert_eq!(flights.revoked(1, u32::MAX, now), u32::MAX);
+        assert_eq!(flights.reclaimed(1, u32::MAX, now), u32::MAX);
     }
 
     #[test]

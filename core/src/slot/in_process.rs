@@ -120,13 +120,13 @@ impl Uplink for Events {
         });
     }
 
-    fn revoked(&mut self, frame: u64, kept: u32) {
+    fn reclaimed(&mut self, frame: u64, kept: u32) {
         let mut state = lock(&self.0.state);
         if state.ended {
             return;
         }
-        let kept = state.flights.revoked(frame, kept, Instant::now());
-        self.0.send(SlotEvent::Revoked { frame, kept });
+        let kept = state.flights.reclaimed(frame, kept, Instant::now());
+        self.0.send(SlotEvent::Reclaimed { frame, kept });
     }
 }
 
@@ -158,8 +158,8 @@ impl Handle {
         self.command(Command::Run(frame));
     }
 
-    pub(super) fn revoke(&self, frame: u64) {
-        self.desk.revoke(frame);
+    pub(super) fn reclaim(&self, frame: u64) {
+        self.desk.reclaim(frame);
     }
 
     pub(super) fn cancel(&self, frame: u64, task: TaskId, attempt: Attempt) {

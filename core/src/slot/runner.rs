@@ -136,7 +136,7 @@ impl<U: Uplink> Runner<U> {
             let (this, rest) = entries.split_at(head.length);
             entries = rest;
             match self.desk.claim(head.task, head.attempt) {
-                Claim::Revoked => break,
+                Claim::Reclaimed => break,
                 Claim::Cancelled => self.put_cancelled(head),
                 Claim::Run(token) => {
                     note(index, began);

@@ -51,7 +51,7 @@ pub(super) enum Type {
     /// Down: end after the frames before.
     Exit = 3,
     /// Down, control: start no more tasks of the frame of this number.
-    Revoke = 4,
+    Reclaim = 4,
     /// Down, control: cancel a task of the frame of this number; the body names it.
     Cancel = 5,
     /// Up: the initializer has run.
@@ -63,7 +63,7 @@ pub(super) enum Type {
     /// Up: the process ends by itself; what was not answered by then has not begun.
     Ends = 21,
     /// Up: the first tasks of the frame, as many as the body says, ran or run; the others never will.
-    Revoked = 20,
+    Reclaimed = 20,
 }
 
 impl Type {
@@ -72,12 +72,12 @@ impl Type {
         Self::Tasks,
         Self::NotedTasks,
         Self::Exit,
-        Self::Revoke,
+        Self::Reclaim,
         Self::Cancel,
         Self::Ready,
         Self::SetupFailed,
         Self::Results,
-        Self::Revoked,
+        Self::Reclaimed,
         Self::Ends,
     ];
 
@@ -209,7 +209,7 @@ pub(super) fn close_results(bytes: &mut [u8], frame: u64, count: u32) {
     bytes[HEAD..RESULTS_HEAD].copy_from_slice(&count.to_le_bytes());
 }
 
-/// The count in the body of `Results` and `Revoked`.
+/// The count in the body of `Results` and `Reclaimed`.
 pub(super) fn first_u32(body: &[u8]) -> Result<u32, Garbled> {
     u32_at(body, 0).ok_or(Garbled)
 }

@@ -15,7 +15,7 @@ pub enum Effect {
     /// Give a slot a frame of tasks.
     Run(SlotId, Frame),
     /// Ask a slot for the tasks of a frame that it has not started.
-    Revoke(SlotId, u64),
+    Reclaim(SlotId, u64),
     /// Cancel the token of a task of a frame in a slot.
     Cancel(SlotId, u64, TaskId, Attempt),
     /// Let a slot end when it is idle.

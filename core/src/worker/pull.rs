@@ -43,7 +43,7 @@ pub(super) fn listen(queue: Arc<dyn Queue>, most: usize) -> Pull {
 fn pull_for(queue: Arc<dyn Queue>, most: usize, wait: Duration) -> Pull {
     Box::pin(async move {
         let sent = Instant::now();
-        // An empty pull is news too: the master redrives by it, in leases.
+        // An empty pull is news too: the master republishes by it, in leases.
         let wait = wait.min(queue.limits().lease);
         let answer = timeout(wait + ANSWER, queue.take(most, wait)).await;
         let answer = answer.unwrap_or_else(|_| {

@@ -42,7 +42,7 @@ use super::estimate::Estimates;
 use super::frame::options;
 use super::held::{Chunk, Held};
 use super::replay::Stored;
-use super::retired::RetiredSet;
+use super::revoked::RevokedSet;
 
 pub use self::intake::Lookup;
 
@@ -81,8 +81,8 @@ pub struct State {
     next_frame: u64,
     estimates: Estimates,
     appetite: Appetite,
-    retired: RetiredSet,
-    retired_since: Vec<TaskRun>,
+    revoked: RevokedSet,
+    revoked_since: Vec<TaskRun>,
     empty_pulls: u32,
     epoch: u64,
     control: u64,
@@ -122,8 +122,8 @@ impl State {
             next_frame: 0,
             estimates: Estimates::default(),
             appetite: Appetite::default(),
-            retired: RetiredSet::default(),
-            retired_since: Vec::new(),
+            revoked: RevokedSet::default(),
+            revoked_since: Vec::new(),
             empty_pulls: 0,
             epoch: 0,
             control: 0,
@@ -296,8 +296,8 @@ impl State {
             return false;
         }
         (self.epoch, self.control) = (control.epoch, control.sequence);
-        self.retired = RetiredSet::new(&control.retired);
-        self.drop_retired(now);
+        self.revoked = RevokedSet::new(&control.revoked);
+        self.drop_revoked(now);
         self.fill(now);
         true
     }
@@ -345,7 +345,7 @@ impl State {
             running,
             free: u32::try_from(self.idle_slots()).unwrap_or(u32::MAX),
             empty_pulls: std::mem::take(&mut self.empty_pulls),
-            retired: std::mem::take(&mut self.retired_since),
+            revoked: std::mem::take(&mut self.revoked_since),
             epoch: self.epoch,
         }
     }

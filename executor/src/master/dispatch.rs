@@ -299,7 +299,7 @@ impl RunningDispatch {
                 self.state.on_sending(number);
                 self.tasks.push(batch, Some(number));
             }
-            for (number, batch) in self.state.take_redriven() {
+            for (number, batch) in self.state.take_republished() {
                 self.state.on_sending(number);
                 self.tasks.push(batch, Some(number));
             }
@@ -432,7 +432,7 @@ impl RunningDispatch {
             FleetEvent::Surplus(worker) => self.state.on_surplus(worker),
             FleetEvent::Broken(reason) => self.break_pool(&reason),
             FleetEvent::NamesInUse { by } => self.give_way(by),
-            FleetEvent::QueuesRestored => self.state.republish(now),
+            FleetEvent::QueuesRestored => self.state.republish_all(now),
             FleetEvent::Ended { leftovers } => {
                 self.fleet_ended = true;
                 self.leftovers = leftovers;

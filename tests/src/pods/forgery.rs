@@ -66,7 +66,7 @@ fn control(run: &RunId, mac_key: &MacKey) -> Bytes {
         epoch: EPOCH,
         sequence: 99,
         state: RunState::Aborted,
-        retired: Vec::new(),
+        revoked: Vec::new(),
         drain: Vec::new(),
         greeted: Vec::new(),
     };
@@ -94,7 +94,7 @@ fn alive(run: &RunId, mac_key: &MacKey) -> Bytes {
         running: 0,
         free: 9,
         empty_pulls: 9,
-        retired: Vec::new(),
+        revoked: Vec::new(),
         epoch: EPOCH,
     };
     alive.message(mac_key)

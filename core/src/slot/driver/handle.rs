@@ -141,8 +141,8 @@ impl Handle {
         self.shared.write(&mut state, [head.into(), frame.entries]);
     }
 
-    pub(in crate::slot) fn revoke(&self, frame: u64) {
-        self.command(&wire::message(Type::Revoke, frame, b""));
+    pub(in crate::slot) fn reclaim(&self, frame: u64) {
+        self.command(&wire::message(Type::Reclaim, frame, b""));
     }
 
     pub(in crate::slot) fn cancel(&self, frame: u64, task: TaskId, attempt: Attempt) {

@@ -52,7 +52,7 @@ impl RunningWorker {
         match effect {
             Effect::Start(id) => self.start_slot(id),
             Effect::Run(id, frame) => self.with(id, |slot| slot.run(frame)),
-            Effect::Revoke(id, frame) => self.with(id, |slot| slot.revoke(frame)),
+            Effect::Reclaim(id, frame) => self.with(id, |slot| slot.reclaim(frame)),
             Effect::Cancel(id, frame, task, attempt) => {
                 self.with(id, |slot| slot.cancel(frame, task, attempt));
             }

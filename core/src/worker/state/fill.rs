@@ -134,7 +134,7 @@ impl State {
             timeout,
             since,
             look: None,
-            revoking: false,
+            reclaiming: false,
             noted,
             stop_by: None,
         });

@@ -34,7 +34,7 @@ enum Entry {
     Keep,
     /// Its result is stored.
     Stored,
-    Retired,
+    Revoked,
     Rejected(Box<Failure>),
 }
 
@@ -98,7 +98,7 @@ impl State {
         } = arrival;
         let bytes = entries.len();
         let known = |held: &Held| self.stored.knows(held.id);
-        let plain = self.retired.is_empty()
+        let plain = self.revoked.is_empty()
             && kinds.iter().all(Result::is_ok)
             && !self.batches.get(&execution).is_some_and(known);
         let kept = if plain {
@@ -183,7 +183,7 @@ impl State {
     ) -> Result<(Bytes, u32), WireError> {
         let mut kept = Vec::with_capacity(entries.len());
         let mut rejected = Body::default();
-        let (mut keeps, mut rejections, mut retired, mut stored) = (0, 0, 0, 0);
+        let (mut keeps, mut rejections, mut revoked, mut stored) = (0, 0, 0, 0);
         let id = self.batches.get(&execution).map(|held| held.id);
         let mut rest = &entries[..];
         while let Some(head) = task_head(rest)? {
@@ -195,9 +195,9 @@ impl State {
                     TaskRun::push(runs, head.task, head.attempt);
                     keeps += 1;
                 }
-                Entry::Retired => {
-                    TaskRun::push(&mut self.retired_since, head.task, head.attempt);
-                    retired += 1;
+                Entry::Revoked => {
+                    TaskRun::push(&mut self.revoked_since, head.task, head.attempt);
+                    revoked += 1;
                 }
                 Entry::Rejected(failure) => {
                     let zero = std::time::Duration::ZERO;
@@ -218,10 +218,10 @@ impl State {
                 stored, "the results of these tasks are stored; they do not run again"
             );
         }
-        if retired + stored > 0 {
+        if revoked + stored > 0 {
             self.settle(Receipt {
                 execution,
-                tasks: retired + stored,
+                tasks: revoked + stored,
             });
         }
         Ok((kept.into(), keeps))
@@ -237,8 +237,8 @@ impl State {
         if id.is_some_and(|id| self.stored.holds(id, task, attempt)) {
             return Entry::Stored;
         }
-        if self.retired.contains(task, attempt) {
-            return Entry::Retired;
+        if self.revoked.contains(task, attempt) {
+            return Entry::Revoked;
         }
         match kind {
             Some(Ok(_)) => Entry::Keep,
@@ -293,10 +293,10 @@ impl State {
         }
     }
 
-    /// Puts tasks that a slot had back at the front; those that were retired meanwhile are dropped.
+    /// Puts tasks that a slot had back at the front; those that were revoked meanwhile are dropped.
     pub(super) fn wait_again(&mut self, execution: u64, entries: Bytes, noted: bool, now: Instant) {
         let lost = self.batches.get(&execution).is_none_or(|held| held.lost);
-        if !lost && self.retired.is_empty() {
+        if !lost && self.revoked.is_empty() {
             let count = entry::count(&entries);
             self.wait_first(Chunk {
                 alone: self.is_alone(execution),
@@ -312,11 +312,11 @@ impl State {
         let (mut count, mut dropped) = (0, 0);
         let mut rest = &entries[..];
         while let Ok(Some(head)) = task_head(rest) {
-            let retired = self.retired.contains(head.task, head.attempt);
-            if retired {
-                TaskRun::push(&mut self.retired_since, head.task, head.attempt);
+            let revoked = self.revoked.contains(head.task, head.attempt);
+            if revoked {
+                TaskRun::push(&mut self.revoked_since, head.task, head.attempt);
             }
-            if lost || retired {
+            if lost || revoked {
                 dropped += 1;
             } else {
                 kept.extend_from_slice(&rest[..head.length]);
@@ -349,9 +349,9 @@ impl State {
         self.batches.get(&execution).is_some_and(|held| held.alone)
     }
 
-    /// Drops what waits and is retired, and cancels what runs and is retired.
-    pub(super) fn drop_retired(&mut self, now: Instant) {
-        if self.retired.is_empty() {
+    /// Drops what waits and is revoked, and cancels what runs and is revoked.
+    pub(super) fn drop_revoked(&mut self, now: Instant) {
+        if self.revoked.is_empty() {
             return;
         }
         for chunk in std::mem::take(&mut self.pending).into_iter().rev() {
@@ -365,7 +365,7 @@ impl State {
             } = chunk;
             self.wait_again(execution, entries, noted, since);
         }
-        self.cancel_retired(now);
+        self.cancel_revoked(now);
     }
 
     pub(super) const fn execution_id(&self, number: u64) -> ExecutionId {

@@ -72,20 +72,20 @@ impl State {
         });
     }
 
-    /// Asks the retired tasks that run to stop.
-    pub(super) fn cancel_retired(&mut self, now: Instant) {
+    /// Asks the revoked tasks that run to stop.
+    pub(super) fn cancel_revoked(&mut self, now: Instant) {
         self.cancel_where(now, |state, _, head| {
-            state.retired.contains(head.task, head.attempt)
+            state.revoked.contains(head.task, head.attempt)
         });
     }
 
-    /// Whether a task must stop: it is retired, or its lease is lost and it did not opt to finish.
+    /// Whether a task must stop: it is revoked, or its lease is lost and it did not opt to finish.
     pub(super) fn is_told_to_stop(&self, execution: u64, head: &TaskHead) -> bool {
         let lost = self.batches.get(&execution).is_none_or(|held| {
             let kind = held.known.get(usize::from(head.kind));
             held.lost && kind.is_none_or(|kind| !kind.finish_on_lost_lease)
         });
-        lost || self.retired.contains(head.task, head.attempt)
+        lost || self.revoked.contains(head.task, head.attempt)
     }
 
     /// Cancels the tasks in slots that match, and asks for those of their frames that have not begun.
@@ -108,9 +108,9 @@ impl State {
             let slot = &mut self.slots[at];
             let several = slot.frames.len() > 1;
             let frame = &mut slot.frames[place];
-            // Revoked first: else the next task begins as soon as the cancelled one ends.
+            // Reclaimed first: else the next task begins as soon as the cancelled one ends.
             if (several || frame.count > 1) && last != Some((at, place)) {
-                self.effects.push(Effect::Revoke(slot.id, frame.number));
+                self.effects.push(Effect::Reclaim(slot.id, frame.number));
             }
             last = Some((at, place));
             let cancel = Effect::Cancel(slot.id, frame.number, head.task, head.attempt);

@@ -37,11 +37,11 @@ impl State {
         let failure = rejected(format!(
             "its arguments are lost: {problem}; it did not run, submit it again"
         ));
-        let (mut entries, mut rejections, mut retired) = (Vec::new(), 0, 0);
+        let (mut entries, mut rejections, mut revoked) = (Vec::new(), 0, 0);
         for (task, attempt) in tasks() {
-            if self.retired.contains(task, attempt) {
-                TaskRun::push(&mut self.retired_since, task, attempt);
-                retired += 1;
+            if self.revoked.contains(task, attempt) {
+                TaskRun::push(&mut self.revoked_since, task, attempt);
+                revoked += 1;
             } else {
                 let zero = Duration::ZERO;
                 entry::put_failed(&mut entries, task, attempt, zero, &failure);
@@ -53,7 +53,7 @@ impl State {
         }
         self.settle(Receipt {
             execution,
-            tasks: retired,
+            tasks: revoked,
         });
     }
 }
@@ -63,11 +63,11 @@ mod tests {
     use super::*;
     use crate::envelope::entry::next_result;
     use crate::envelope::reference::Content;
-    use crate::envelope::{MacKey, Message, Retired};
+    use crate::envelope::{MacKey, Message, Revoked};
     use crate::id::{Attempt, RunId, TaskId, WorkerId};
     use crate::outcome::Cause;
     use crate::worker::effect::Effect;
-    use crate::worker::retired::RetiredSet;
+    use crate::worker::revoked::RevokedSet;
     use crate::worker::state::Settings;
     use tokio::time::Instant;
 
@@ -142,9 +142,9 @@ mod tests {
     }
 
     #[test]
-    fn retired_ones_are_acknowledged_without_a_word() {
+    fn revoked_ones_are_acknowledged_without_a_word() {
         let mut state = worker();
-        state.retired = RetiredSet::new(&[Retired {
+        state.revoked = RevokedSet::new(&[Revoked {
             first: TaskId(6),
             last: TaskId(6),
             attempt: Attempt(2),
@@ -156,7 +156,7 @@ mod tests {
         state.on_published(Instant::now(), receipt);
         assert!(state.is_empty());
         assert_eq!(
-            state.alive().retired,
+            state.alive().revoked,
             [TaskRun {
                 first: TaskId(6),
                 count: 1,

@@ -127,7 +127,7 @@ impl State {
                     self.kill(at, Sentence::NoExit, now);
                 }
                 // What it was asked for has ended meanwhile.
-                Request::GiveBack if !slot.is_revoking() => {}
+                Request::GiveBack if !slot.is_reclaiming() => {}
                 Request::GiveBack => {
                     let slot = slot.id.0;
                     warn!(

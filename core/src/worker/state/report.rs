@@ -46,7 +46,7 @@ impl State {
             } => {
                 self.on_results(now, id, frame, entries, count, probe);
             }
-            SlotEvent::Revoked { frame, kept } => self.on_revoked(now, id, frame, kept),
+            SlotEvent::Reclaimed { frame, kept } => self.on_reclaimed(now, id, frame, kept),
             SlotEvent::Output { stream, line } => return self.on_output(id, stream, line),
             SlotEvent::Killed => self.on_killed(now, id),
             SlotEvent::Exited {
@@ -227,7 +227,7 @@ impl State {
         }
     }
 
-    fn on_revoked(&mut self, now: Instant, id: SlotId, number: u64, kept: u32) {
+    fn on_reclaimed(&mut self, now: Instant, id: SlotId, number: u64, kept: u32) {
         let grace = self.settings.grace;
         let Some(slot) = self.slot_mut(id) else {
             return;
@@ -236,7 +236,7 @@ impl State {
             return;
         };
         let frame = &mut slot.frames[at];
-        frame.revoking = false;
+        frame.reclaiming = false;
         if kept >= frame.count {
             return;
         }
@@ -301,13 +301,13 @@ impl State {
         };
         let held = self.batches.get(&frame.execution);
         let (alone, lost) = held.map_or((false, true), |held| (held.alone, held.lost));
-        let retired = self.retired.contains(head.task, head.attempt);
+        let revoked = self.revoked.contains(head.task, head.attempt);
         let sentence = if lost {
             Some(Sentence::Interrupted)
         } else {
             sentence
         };
-        let Some(mut failure) = verdict(&head, running, sentence, alone, retired, ended) else {
+        let Some(mut failure) = verdict(&head, running, sentence, alone, revoked, ended) else {
             self.wait_again(frame.execution, frame.entries, frame.noted, now);
             return;
         };
@@ -394,7 +394,7 @@ fn verdict(
     running: Running,
     sentence: Option<Sentence>,
     alone: bool,
-    retired: bool,
+    revoked: bool,
     ended: &Ended,
 ) -> Option<Failure> {
     match sentence {
@@ -402,7 +402,7 @@ fn verdict(
             let message = format!("it ran longer than its timeout of {limit:?}");
             Failure::new(Cause::TimedOut, message)
         }),
-        Some(Sentence::Cancelled) => retired
+        Some(Sentence::Cancelled) => revoked
             .then(|| Failure::new(Cause::Cancelled, "it did not end by itself and was killed")),
         Some(Sentence::Interrupted) => {
             Some(Failure::new(Cause::Interrupted, "its worker gave it back"))

@@ -91,7 +91,7 @@ pub(super) struct InFlight {
     pub(super) since: Option<Instant>,
     /// When its timeout is looked at next, where that was found to be later than its shortest timeout.
     pub(super) look: Option<Instant>,
-    pub(super) revoking: bool,
+    pub(super) reclaiming: bool,
     /// Whether the slot notes each task when it begins.
     pub(super) noted: bool,
     /// When the grace ends of those of its tasks that were asked to stop.
@@ -167,8 +167,8 @@ impl SlotState {
     }
 
     /// Whether it was asked for tasks and has not answered.
-    pub(super) fn is_revoking(&self) -> bool {
-        self.frames.iter().any(|frame| frame.revoking)
+    pub(super) fn is_reclaiming(&self) -> bool {
+        self.frames.iter().any(|frame| frame.reclaiming)
     }
 
     /// Whether all it has will soon be over.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::codec;
 use crate::envelope::entry::{ResultEntry, next_result, put_done, put_failed, put_task, task_head};
-use crate::envelope::{Batch, EntryOptions, Kind, Message, Retired, RunState};
+use crate::envelope::{Batch, EntryOptions, Kind, Message, Revoked, RunState};
 use crate::id::{Attempt, TaskId};
 use crate::outcome::{Cause, Exit};
 use crate::shape::Fingerprint;
@@ -73,7 +73,7 @@ struct Bed {
     releases: Vec<String>,
     kills: Vec<SlotId>,
     cancels: Vec<TaskId>,
-    revokes: Vec<(SlotId, u64)>,
+    reclaims: Vec<(SlotId, u64)>,
     results: Vec<ResultEntry>,
     put_back: Vec<Batch>,
     /// The entries of each.
@@ -110,7 +110,7 @@ fn bed(slots: u32) -> Bed {
         releases: Vec::new(),
         kills: Vec::new(),
         cancels: Vec::new(),
-        revokes: Vec::new(),
+        reclaims: Vec::new(),
         results: Vec::new(),
         put_back: Vec::new(),
         put_back_entries: Vec::new(),
@@ -178,7 +178,7 @@ impl Bed {
                 }
             }
             Effect::Run(id, frame) => self.frames.entry(id).or_default().push_back(frame),
-            Effect::Revoke(id, frame) => self.revokes.push((id, frame)),
+            Effect::Reclaim(id, frame) => self.reclaims.push((id, frame)),
             Effect::Cancel(_, _, task, _) => self.cancels.push(task),
             Effect::Exit(_) if self.deaf => {}
             Effect::Exit(id) => self.exit(id, Exit::Code(0), None),
@@ -573,8 +573,8 @@ async fn a_result_after_a_lost_lease_counts_and_a_failure_is_an_interruption() {
     assert_eq!(bed.causes(), [(1, Cause::Interrupted)]);
 }
 
-fn retire(bed: &mut Bed, first: u64, last: u64) {
-    let retired = Retired {
+fn revoke(bed: &mut Bed, first: u64, last: u64) {
+    let revoked = Revoked {
         first: TaskId(first),
         last: TaskId(last),
         attempt: Attempt::FIRST,
@@ -584,7 +584,7 @@ fn retire(bed: &mut Bed, first: u64, last: u64) {
         epoch: 1,
         sequence: bed.state.control + 1,
         state: RunState::Open,
-        retired: vec![retired],
+        revoked: vec![revoked],
         drain: vec![],
         greeted: vec![],
     };
@@ -593,17 +593,17 @@ fn retire(bed: &mut Bed, first: u64, last: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retired_attempts_are_dropped_and_told_of_and_running_ones_are_stopped() {
+async fn revoked_attempts_are_dropped_and_told_of_and_running_ones_are_stopped() {
     let mut bed = bed(1);
     bed.batch("a", "fast", 0, 3, false);
-    retire(&mut bed, 0, 1);
+    revoke(&mut bed, 0, 1);
     assert_eq!(bed.cancels, [TaskId(0)]);
     bed.done(S0, 1, SECOND);
     assert_eq!(bed.busy(), [(0, 1)], "task 2 runs, task 1 is gone");
     bed.done(S0, 1, SECOND);
     bed.confirm();
     assert_eq!(bed.acks, ["a"]);
-    let told = bed.state.alive().retired;
+    let told = bed.state.alive().revoked;
     assert_eq!(
         told,
         [TaskRun {
@@ -664,9 +664,9 @@ async fn a_batch_that_waits_behind_a_long_task_is_given_back_and_not_taken_again
     bed.tick();
     assert_eq!(bed.releases, ["c"]);
     assert_eq!(bed.state.wants(), 0, "c would be taken again");
-    let (slot, frame) = bed.revokes.pop().expect("b is asked back from the slot");
-    let revoked = SlotEvent::Revoked { frame, kept: 0 };
-    bed.state.on_slot(bed.now, slot, revoked, &bed.script);
+    let (slot, frame) = bed.reclaims.pop().expect("b is asked back from the slot");
+    let reclaimed = SlotEvent::Reclaimed { frame, kept: 0 };
+    bed.state.on_slot(bed.now, slot, reclaimed, &bed.script);
     bed.settle();
     bed.now = bed.state.deadline().unwrap();
     bed.tick();
@@ -692,10 +692,10 @@ async fn what_was_put_back_runs_here_beside_the_task_that_kept_it_waiting() {
         }
         bed.now = bed.state.deadline().unwrap();
         bed.tick();
-        for (slot, frame) in std::mem::take(&mut bed.revokes) {
+        for (slot, frame) in std::mem::take(&mut bed.reclaims) {
             let kept = u32::from(bed.frames[&slot][0].number == frame);
-            let revoked = SlotEvent::Revoked { frame, kept };
-            bed.state.on_slot(bed.now, slot, revoked, &bed.script);
+            let reclaimed = SlotEvent::Reclaimed { frame, kept };
+            bed.state.on_slot(bed.now, slot, reclaimed, &bed.script);
         }
         bed.settle();
     }
@@ -735,7 +735,7 @@ async fn a_timeout_that_was_looked_at_does_not_keep_the_tasks_behind_it() {
     let came = bed.now;
     assert_eq!(bed.busy(), [(0, 2)], "one frame");
     for _ in 0..10 {
-        if bed.revokes.is_empty() {
+        if bed.reclaims.is_empty() {
             bed.now = bed.state.deadline().unwrap();
             bed.tick();
         }
@@ -770,11 +770,15 @@ async fn a_free_slot_takes_over_what_waits_behind_a_long_task() {
     );
     bed.now = bed.state.deadline().unwrap();
     bed.tick();
-    assert!(!bed.revokes.is_empty());
-    for (id, frame) in std::mem::take(&mut bed.revokes) {
+    assert!(!bed.reclaims.is_empty());
+    for (id, frame) in std::mem::take(&mut bed.reclaims) {
         let kept = u32::from(bed.frames[&S0][0].number == frame);
-        bed.state
-            .on_slot(bed.now, id, SlotEvent::Revoked { frame, kept }, &bed.script);
+        bed.state.on_slot(
+            bed.now,
+            id,
+            SlotEvent::Reclaimed { frame, kept },
+            &bed.script,
+        );
     }
     bed.settle();
     assert_eq!(bed.state.slots[0].left(), 1);
@@ -843,10 +847,10 @@ fn cancelled(bed: &mut Bed, id: SlotId) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_task_that_is_retired_ends() {
+async fn a_cancelled_task_that_is_revoked_ends() {
     let mut bed = bed(1);
     bed.batch("a", "fast", 0, 1, false);
-    retire(&mut bed, 0, 0);
+    revoke(&mut bed, 0, 0);
     assert_eq!(bed.cancels, [TaskId(0)]);
     cancelled(&mut bed, S0);
     assert_eq!(bed.causes(), [(0, Cause::Cancelled)]);

@@ -138,8 +138,8 @@ impl State {
         slot.ask(Request::GiveBack, now, GIVES_BACK);
         let id = slot.id;
         for frame in &mut slot.frames {
-            frame.revoking = true;
-            self.effects.push(Effect::Revoke(id, frame.number));
+            frame.reclaiming = true;
+            self.effects.push(Effect::Reclaim(id, frame.number));
         }
     }
 
@@ -254,7 +254,7 @@ fn steal_at(slot: &SlotState, patience: Duration) -> Option<Instant> {
     let front = slot.frames.front()?;
     let unstarted = slot.left() > 1 && slot.phase == Phase::Ready;
 
-    (unstarted && !slot.is_revoking()).then_some(after(front.since?, patience))
+    (unstarted && !slot.is_reclaiming()).then_some(after(front.since?, patience))
 }
 
 /// What runs in a frame: what the slot wrote down, or the frame's first task since it was first in line.

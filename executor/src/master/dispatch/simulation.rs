@@ -373,7 +373,7 @@ impl World {
         while let Some(batch) = self.master.next_batch(self.now) {
             self.put(&batch);
         }
-        for (_, batch) in self.master.take_redriven() {
+        for (_, batch) in self.master.take_republished() {
             self.put(&batch);
         }
         let control = self.master.control(self.now, false);
@@ -484,7 +484,7 @@ impl World {
         match effect {
             Effect::Start(slot) => worker.slots.start(slot),
             Effect::Run(slot, frame) => worker.slots.run(slot, frame),
-            Effect::Revoke(slot, frame) => worker.slots.revoke(slot, frame),
+            Effect::Reclaim(slot, frame) => worker.slots.reclaim(slot, frame),
             Effect::Cancel(slot, frame, task, attempt) => {
                 worker.slots.cancel(slot, frame, task, attempt);
             }

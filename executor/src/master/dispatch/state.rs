@@ -10,8 +10,8 @@ mod loss;
 mod lost;
 mod pace;
 mod publish;
-mod redrive;
-mod retired;
+mod republish;
+mod revoked;
 #[cfg(test)]
 mod tests;
 mod unfit;
@@ -127,14 +127,14 @@ pub(crate) struct State {
     kinds: Vec<Option<Kind>>,
     delayed: BinaryHeap<Reverse<(Instant, u64)>>,
     workers: HashMap<WorkerId, WorkerState>,
-    retired: retired::RetiredList,
+    revoked: revoked::RevokedList,
     control_sequence: u64,
     control_changed: bool,
     run_state: RunState,
-    redrive_at: Option<Instant>,
+    republish_at: Option<Instant>,
     /// When it is looked next whether revoked attempts can still be in the queue; never while there are none.
     revoked_at: Option<Instant>,
-    redriven: Vec<(u32, Bytes)>,
+    republished: Vec<(u32, Bytes)>,
     newest_batch: u32,
     /// The number of the next batch; what is published again has one of its own.
     next_batch: u64,
@@ -172,13 +172,13 @@ impl State {
             kinds: Vec::new(),
             delayed: BinaryHeap::new(),
             workers: HashMap::new(),
-            retired: retired::RetiredList::default(),
+            revoked: revoked::RevokedList::default(),
             control_sequence: 0,
             control_changed: true,
             run_state: RunState::Open,
-            redrive_at: None,
+            republish_at: None,
             revoked_at: None,
-            redriven: Vec::new(),
+            republished: Vec::new(),
             newest_batch: 0,
             next_batch: 0,
             broken: None,
@@ -318,7 +318,7 @@ impl State {
 
     /// A worker's heartbeat. It makes a worker known whose greeting was lost.
     pub(crate) fn on_alive(&mut self, now: Instant, alive: Alive) {
-        self.retired.acknowledged(&alive.retired);
+        self.revoked.acknowledged(&alive.revoked);
         let worker = self.worker(now, alive.worker);
         worker.heard = now;
         let returned = std::mem::take(&mut worker.gone);
@@ -438,7 +438,7 @@ impl State {
         };
         if entry.phase == Phase::Published && entry.attempt != attempt {
             // The newest attempt is still out, for nothing.
-            self.retire(id, &entry);
+            self.revoke(id, &entry);
         }
         self.unfit.clear();
         let kind = entry.kind();
@@ -455,7 +455,7 @@ impl State {
     /// A result changes nothing any more.
     fn on_late(&mut self, id: TaskId, attempt: Attempt) {
         self.late_results += 1;
-        self.control_changed |= self.retired.ended(id, attempt);
+        self.control_changed |= self.revoked.ended(id, attempt);
     }
 
     /// Takes a task out of the table: it has ended.
@@ -471,7 +471,7 @@ impl State {
         }
         if entry.repeated {
             // Another envelope of it may still be about.
-            self.retire(id, &entry);
+            self.revoke(id, &entry);
         }
         Some(entry)
     }
@@ -487,7 +487,7 @@ impl State {
         let delayed = self.delayed.peek().map(|Reverse((at, _))| *at);
         let silence = self.silence_deadline().filter(|_| self.caught_up);
         let told = self.retries.deadline();
-        [delayed, self.redrive_at, self.revoked_at, silence, told]
+        [delayed, self.republish_at, self.revoked_at, silence, told]
             .into_iter()
             .flatten()
             .min()
@@ -502,7 +502,7 @@ impl State {
             self.delayed.pop();
             self.publish_again(id);
         }
-        self.redrive(now);
+        self.republish_silent(now);
         self.forget_revoked(now);
         self.check_silence(now);
         self.retries.on_tick(now);

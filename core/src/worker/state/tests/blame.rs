@@ -85,15 +85,15 @@ async fn a_stopping_worker_runs_nothing_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_retired_task_of_a_frame_is_cancelled_and_the_grace_is_for_the_one_that_runs() {
+async fn every_revoked_task_of_a_frame_is_cancelled_and_the_grace_is_for_the_one_that_runs() {
     let mut bed = bed(1);
     let frame = noted_frame(&mut bed);
-    retire(&mut bed, 1, 2);
+    revoke(&mut bed, 1, 2);
     assert_eq!(bed.cancels, [TaskId(1), TaskId(2)]);
-    assert_eq!(bed.revokes, [(S0, frame)]);
+    assert_eq!(bed.reclaims, [(S0, frame)]);
     let running = at(&bed, frame, 0);
     bed.script.0.insert(S0, running);
-    let late = SlotEvent::Revoked { frame, kept: 2 };
+    let late = SlotEvent::Reclaimed { frame, kept: 2 };
     bed.state.on_slot(bed.now, S0, late, &bed.script);
     bed.settle();
     // Task 0 is meant by nobody, however long it takes.
@@ -101,7 +101,7 @@ async fn every_retired_task_of_a_frame_is_cancelled_and_the_grace_is_for_the_one
     bed.now += GRACE;
     bed.tick();
     assert_eq!(bed.kills, []);
-    retire(&mut bed, 1, 2);
+    revoke(&mut bed, 1, 2);
     let running = at(&bed, frame, 1);
     bed.script.0.insert(S0, running);
     bed.done(S0, 1, SECOND);
@@ -117,7 +117,7 @@ async fn the_grace_of_a_second_frame_begins_when_it_runs() {
     let mut bed = warm(1);
     bed.batch("a", "fast", 0, 300, false);
     let [first, second] = [0, 1].map(|place| bed.frames[&S0][place].count);
-    retire(&mut bed, u64::from(first), u64::from(first + second));
+    revoke(&mut bed, u64::from(first), u64::from(first + second));
     bed.now += GRACE;
     bed.tick();
     assert_eq!(bed.kills, [], "the first frame runs");
@@ -130,18 +130,18 @@ async fn the_grace_of_a_second_frame_begins_when_it_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_frame_behind_a_revoked_one_has_its_timeout() {
+async fn the_frame_behind_a_reclaimed_one_has_its_timeout() {
     let mut bed = warm(1);
     bed.batch("a", "slow", 7, 1, false);
     bed.done(S0, 1, Duration::from_micros(1));
     bed.batch("b", "slow", 0, 300, false);
     let first = &bed.frames[&S0][0];
     assert_eq!(bed.frames[&S0].len(), 2);
-    let revoked = SlotEvent::Revoked {
+    let reclaimed = SlotEvent::Reclaimed {
         frame: first.number,
         kept: 0,
     };
-    bed.state.on_slot(bed.now, S0, revoked, &bed.script);
+    bed.state.on_slot(bed.now, S0, reclaimed, &bed.script);
     bed.settle();
     assert_eq!(bed.state.deadline(), Some(bed.now + SECOND));
 }

@@ -150,7 +150,7 @@ fn asked_back() -> Bed {
     bed.batch("a", "fast", 0, 1, false);
     bed.batch("b", "fast", 1, 1, false);
     assert_eq!(bed.busy(), [(0, 2)]);
-    while bed.revokes.is_empty() {
+    while bed.reclaims.is_empty() {
         bed.wait();
     }
     bed

@@ -100,7 +100,7 @@ impl Slots {
         });
     }
 
-    pub(super) fn revoke(&mut self, id: SlotId, number: u64) {
+    pub(super) fn reclaim(&mut self, id: SlotId, number: u64) {
         let Some(slot) = self.0.get_mut(&id).filter(|slot| !slot.gone) else {
             return;
         };
@@ -113,7 +113,7 @@ impl Slots {
             }
         };
         slot.say_results(number);
-        slot.said.push(SlotEvent::Revoked {
+        slot.said.push(SlotEvent::Reclaimed {
             frame: number,
             kept,
         });

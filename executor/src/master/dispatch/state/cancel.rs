@@ -31,7 +31,7 @@ impl State {
         let error = TaskError::with_attempts(kind, entry.subject(), "", attempts);
         entry.cell.settle(Err(error), &mut self.wakers);
         if entry.phase == Phase::Published {
-            self.retire(id, &entry);
+            self.revoke(id, &entry);
             CancelOutcome::Signalled
         } else {
             CancelOutcome::Dequeued
@@ -68,13 +68,13 @@ impl State {
     }
 
     /// Workers acknowledge envelopes of these attempts without running them.
-    pub(super) fn retire(&mut self, task: TaskId, entry: &Entry) {
-        self.retire_attempts(task, entry.attempt, entry.repeated);
+    pub(super) fn revoke(&mut self, task: TaskId, entry: &Entry) {
+        self.revoke_attempts(task, entry.attempt, entry.repeated);
     }
 
     /// The same, up to an attempt of which more than one envelope may be in the queue (`copies`).
-    pub(super) fn retire_attempts(&mut self, task: TaskId, attempt: Attempt, copies: bool) {
-        self.retired.add(task, attempt, copies);
+    pub(super) fn revoke_attempts(&mut self, task: TaskId, attempt: Attempt, copies: bool) {
+        self.revoked.add(task, attempt, copies);
         self.control_changed = true;
     }
 
@@ -112,7 +112,7 @@ impl State {
             epoch: self.settings.epoch,
             sequence: self.control_sequence,
             state: self.run_state,
-            retired: self.retired.to_vec(),
+            revoked: self.revoked.to_vec(),
             drain: self.drain.clone(),
             greeted: self.greeted(now),
         })

@@ -135,7 +135,7 @@ impl State {
     }
 
     /// An execution was lost with its worker. The message that comes back by its lease is the retry, unless a
-    /// budget is spent or the task must run alone: then what is out is retired first.
+    /// budget is spent or the task must run alone: then what is out is revoked first.
     fn lose(
         &mut self,
         now: Instant,
@@ -191,13 +191,13 @@ impl State {
     }
 
     fn give_up_lost(&mut self, id: TaskId, attempt: Attempt) {
-        self.retire_attempts(id, attempt, true);
+        self.revoke_attempts(id, attempt, true);
         self.give_up(id);
     }
 
-    /// What is out is retired, and the next attempt runs with nothing beside it.
+    /// What is out is revoked, and the next attempt runs with nothing beside it.
     fn isolate(&mut self, now: Instant, id: TaskId, attempt: Attempt) {
-        self.retire_attempts(id, attempt, true);
+        self.revoke_attempts(id, attempt, true);
         if let Some(entry) = self.table.get_mut(id) {
             if let Some(history) = &mut entry.history {
                 history.losses_in_row = 0;

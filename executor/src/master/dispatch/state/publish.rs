@@ -65,7 +65,7 @@ impl State {
         });
         self.newest_batch = number;
         let message = self.message(kind, alone, draft);
-        self.redrive_at
+        self.republish_at
             .get_or_insert(after(now, self.settings.lease));
         Some(message)
     }

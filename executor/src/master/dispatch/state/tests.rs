@@ -223,15 +223,15 @@ impl Bed {
     }
 
     fn alive(&mut self, worker: u64, free: u32, empty_pulls: u32, held: Vec<TaskRun>) {
-        self.alive_and_retired(worker, (free, empty_pulls), held, Vec::new());
+        self.alive_and_revoked(worker, (free, empty_pulls), held, Vec::new());
     }
 
-    fn alive_and_retired(
+    fn alive_and_revoked(
         &mut self,
         worker: u64,
         (free, empty_pulls): (u32, u32),
         held: Vec<TaskRun>,
-        retired: Vec<TaskRun>,
+        revoked: Vec<TaskRun>,
     ) {
         let alive = Alive {
             run: RunId::new("test").unwrap(),
@@ -240,7 +240,7 @@ impl Bed {
             running: 0,
             free,
             empty_pulls,
-            retired,
+            revoked,
             epoch: 1,
         };
         self.state.on_alive(self.now, alive);
@@ -255,7 +255,7 @@ impl Bed {
             running: 1,
             free: 0,
             empty_pulls: 0,
-            retired: Vec::new(),
+            revoked: Vec::new(),
             epoch: 1,
         };
         self.state.on_alive(self.now, alive);
@@ -283,9 +283,9 @@ impl Bed {
         self.state.on_tick(self.now);
     }
 
-    fn redriven(&mut self) -> Vec<Published> {
-        let redriven = self.state.take_redriven().into_iter();
-        redriven.map(|(_, message)| read(message)).collect()
+    fn republished(&mut self) -> Vec<Published> {
+        let republished = self.state.take_republished().into_iter();
+        republished.map(|(_, message)| read(message)).collect()
     }
 
     fn state_of(&self, task: u64) -> TaskState {
@@ -306,10 +306,10 @@ impl Bed {
         }
     }
 
-    fn retired(&mut self) -> Vec<(u64, u64, u32)> {
+    fn revoked(&mut self) -> Vec<(u64, u64, u32)> {
         let control = self.state.control(self.now, true).unwrap();
-        let range = |r: &podpool_core::envelope::Retired| (r.first.0, r.last.0, r.attempt.0);
-        control.retired.iter().map(range).collect()
+        let range = |r: &podpool_core::envelope::Revoked| (r.first.0, r.last.0, r.attempt.0);
+        control.revoked.iter().map(range).collect()
     }
 
     /// Nothing is left over.
@@ -524,14 +524,14 @@ async fn done_of_any_attempt_ends_a_task_and_what_comes_later_is_counted() {
     bed.done(&[(2, 1)], Duration::ZERO);
     assert_eq!(bed.output(2), 1, "while its next attempt is out");
     assert_eq!(
-        bed.retired(),
+        bed.revoked(),
         [(2, 2, 2)],
         "the later envelope must not run"
     );
     bed.done(&[(2, 2), (1, 2)], Duration::ZERO);
     bed.fail(2, 2, Cause::Failed);
     assert_eq!((bed.output(2), bed.state.late_results()), (1, 3));
-    assert_eq!(bed.retired(), [], "it ran, and will not come again");
+    assert_eq!(bed.revoked(), [], "it ran, and will not come again");
     bed.assert_empty();
 }
 
@@ -695,7 +695,7 @@ async fn a_cancel_says_what_it_found_and_tells_the_workers() {
     );
     assert_eq!(bed.state.cancel(TaskId(3)), CancelOutcome::Signalled);
     let told = bed.state.control(bed.now, false).unwrap();
-    assert_eq!(told.retired.len(), 1);
+    assert_eq!(told.revoked.len(), 1);
     assert_eq!(bed.state.cancel(TaskId(3)), CancelOutcome::AlreadyDone);
     assert_eq!(bed.state.cancel(TaskId(99)), CancelOutcome::AlreadyDone);
     bed.fail(4, 1, Cause::Failed);
@@ -724,9 +724,9 @@ async fn a_cancelled_backlog_is_one_range_and_acknowledged_envelopes_leave_it() 
     for id in 1..=100 {
         assert_eq!(bed.state.cancel(TaskId(id)), CancelOutcome::Signalled);
     }
-    assert_eq!(bed.retired(), [(1, 100, 1)]);
-    bed.alive_and_retired(1, (0, 0), vec![], vec![run(1, 49, 1), run(60, 41, 1)]);
-    assert_eq!(bed.retired(), [(50, 59, 1)]);
+    assert_eq!(bed.revoked(), [(1, 100, 1)]);
+    bed.alive_and_revoked(1, (0, 0), vec![], vec![run(1, 49, 1), run(60, 41, 1)]);
+    assert_eq!(bed.revoked(), [(50, 59, 1)]);
     bed.assert_empty();
 }
 
@@ -793,13 +793,13 @@ async fn a_report_names_the_worker_that_greeted() {
 
 /// Three leases go by, with a heartbeat of a hungry worker each third of one.
 fn starve(bed: &mut Bed, held: &[TaskRun]) -> Vec<Published> {
-    let mut redriven = Vec::new();
+    let mut republished = Vec::new();
     for _ in 0..9 {
         bed.alive(1, 1, 1, held.to_vec());
         bed.pass(LEASE / 3);
-        redriven.extend(bed.redriven());
+        republished.extend(bed.republished());
     }
-    redriven
+    republished
 }
 
 #[tokio::test(start_paused = true)]
@@ -812,7 +812,7 @@ async fn a_lost_batch_is_published_again_for_hungry_workers() {
     bed.pass(LEASE * 3 - Duration::from_millis(1));
     bed.alive(1, 1, 1, vec![]);
     bed.state.on_tick(bed.now);
-    assert_eq!(bed.redriven(), [], "it may still be under way");
+    assert_eq!(bed.republished(), [], "it may still be under way");
     assert_eq!(
         starve(&mut bed, &[]),
         [packed(&[(0, 1)])],
@@ -821,7 +821,7 @@ async fn a_lost_batch_is_published_again_for_hungry_workers() {
     assert_eq!(bed.batches(), []);
     bed.done(&[(0, 1)], Duration::ZERO);
     assert_eq!(
-        bed.retired(),
+        bed.revoked(),
         [(0, 0, 1)],
         "the other envelope may be about"
     );
@@ -830,8 +830,8 @@ async fn a_lost_batch_is_published_again_for_hungry_workers() {
         bed.alive(1, 1, 1, vec![]);
     }
     bed.pass(LEASE);
-    assert_eq!(bed.redriven(), []);
-    assert_eq!(bed.retired(), [], "it is not");
+    assert_eq!(bed.republished(), []);
+    assert_eq!(bed.revoked(), [], "it is not");
     assert_eq!(bed.state.deadline(), None, "nothing is out");
     bed.assert_empty();
 }
@@ -844,30 +844,34 @@ async fn when_the_queues_were_lost_everything_that_is_out_is_published_again() {
     bed.done(&[(1, 1)], Duration::ZERO);
     let number = bed.state.newest_batch();
     bed.state.on_sending(number);
-    bed.state.republish(bed.now);
+    bed.state.republish_all(bed.now);
     assert_eq!(
-        bed.redriven(),
+        bed.republished(),
         [packed(&[(0, 1)])],
         "what is under way follows"
     );
-    assert_eq!(bed.redriven(), []);
+    assert_eq!(bed.republished(), []);
     bed.state.on_stored(bed.now, number);
-    assert_eq!(bed.redriven(), [packed(&[(2, 1)])], "it may have been lost");
+    assert_eq!(
+        bed.republished(),
+        [packed(&[(2, 1)])],
+        "it may have been lost"
+    );
     bed.state.on_stored(bed.now, number);
-    assert_eq!(bed.redriven(), [], "once is enough");
+    assert_eq!(bed.republished(), [], "once is enough");
     bed.done(&[(0, 1), (2, 1)], Duration::ZERO);
     assert_eq!(
-        bed.retired(),
+        bed.revoked(),
         [(0, 0, 1), (2, 2, 1)],
         "their first envelopes may be about"
     );
-    bed.state.republish(bed.now);
-    assert_eq!(bed.redriven(), [], "nothing is out");
+    bed.state.republish_all(bed.now);
+    assert_eq!(bed.republished(), [], "nothing is out");
     bed.assert_empty();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_is_not_redriven_before_it_is_stored() {
+async fn a_batch_is_not_republished_before_it_is_stored() {
     let mut bed = bed();
     bed.submit(&PLAIN);
     bed.batches();
@@ -878,26 +882,26 @@ async fn a_batch_is_not_redriven_before_it_is_stored() {
     bed.state.on_stored(bed.now, number);
     bed.alive(1, 1, 1, vec![]);
     bed.pass(LEASE * 3 - Duration::from_millis(1));
-    assert_eq!(bed.redriven(), [], "workers may have it since");
+    assert_eq!(bed.republished(), [], "workers may have it since");
     assert_eq!(starve(&mut bed, &[]), [packed(&[(0, 1)])]);
     bed.done(&[(0, 1)], Duration::ZERO);
     bed.assert_empty();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_is_not_redriven_while_workers_are_busy_or_hold_it_or_tell_of_it() {
+async fn a_batch_is_not_republished_while_workers_are_busy_or_hold_it_or_tell_of_it() {
     let mut bed = bed();
     bed.submit(&PLAIN);
     bed.batches();
     bed.pass(LEASE * 9);
-    assert_eq!(bed.redriven(), [], "no worker is known");
+    assert_eq!(bed.republished(), [], "no worker is known");
     for _ in 0..9 {
         bed.alive(1, 0, 0, vec![]);
         bed.alive(2, 2, 0, vec![]);
         bed.pass(LEASE);
     }
     assert_eq!(
-        bed.redriven(),
+        bed.republished(),
         [],
         "one is busy, the other's pulls bring batches"
     );
@@ -906,7 +910,7 @@ async fn a_batch_is_not_redriven_while_workers_are_busy_or_hold_it_or_tell_of_it
     bed.pass(LEASE * 2);
     bed.alive(1, 1, 1, vec![]);
     bed.state.on_tick(bed.now);
-    assert_eq!(bed.redriven(), [], "it was just heard of");
+    assert_eq!(bed.republished(), [], "it was just heard of");
 }
 
 #[tokio::test(start_paused = true)]
@@ -915,9 +919,9 @@ async fn a_dead_worker_s_last_words_hold_no_batch_for_ever() {
     bed.submit(&PLAIN);
     bed.batches();
     bed.alive(9, 0, 0, vec![run(0, 1, 1)]);
-    let redriven = (0..3).flat_map(|_| starve(&mut bed, &[])).count();
+    let republished = (0..3).flat_map(|_| starve(&mut bed, &[])).count();
     assert!(
-        redriven >= 1,
+        republished >= 1,
         "worker 9 fell silent, the message was lost with it"
     );
 }
@@ -927,7 +931,7 @@ async fn hunger_is_remembered_between_two_empty_pulls() {
     let mut bed = bed();
     bed.submit(&PLAIN);
     bed.batches();
-    let mut redriven = 0;
+    let mut republished = 0;
     for beat in 0..36 {
         // A pull waits as long as three heartbeats, and the master always looks after the third.
         bed.alive(1, 1, u32::from(beat % 3 == 0), vec![]);
@@ -935,13 +939,13 @@ async fn hunger_is_remembered_between_two_empty_pulls() {
         if beat % 3 == 2 {
             bed.state.on_tick(bed.now);
         }
-        redriven += bed.redriven().len();
+        republished += bed.republished().len();
     }
-    assert!((1..=4).contains(&redriven), "{redriven}");
+    assert!((1..=4).contains(&republished), "{republished}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_suspect_is_redriven_alone() {
+async fn a_lost_suspect_is_republished_alone() {
     let mut bed = bed();
     bed.submit(&PLAIN);
     bed.batches();
@@ -994,7 +998,7 @@ async fn cancel_pending_leaves_what_has_begun() {
     assert_eq!(bed.state.unfinished(), 1);
     assert!((1..20).all(|id| bed.state_of(id) == TaskState::Cancelled));
     assert!(!bed.state_of(0).is_done());
-    assert_eq!(bed.retired(), [(2, 7, 1)], "8 to 19 never left");
+    assert_eq!(bed.revoked(), [(2, 7, 1)], "8 to 19 never left");
     bed.done(&[(0, 1)], Duration::ZERO);
     bed.assert_empty();
 }

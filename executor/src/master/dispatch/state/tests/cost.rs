@@ -230,11 +230,11 @@ async fn revoking_what_is_out_is_one_range_and_linear_in_every_order() {
     };
     is_linear("newest first", out, |bed, n| {
         revoke(bed, &mut (0..n).rev());
-        assert_eq!(bed.retired(), [(1, n, 1)]);
+        assert_eq!(bed.revoked(), [(1, n, 1)]);
     });
     is_linear("scattered", out, |bed, n| {
         revoke(bed, &mut scattered(n));
-        assert_eq!(bed.retired(), [(1, n, 1)]);
+        assert_eq!(bed.revoked(), [(1, n, 1)]);
     });
 }
 
@@ -246,14 +246,14 @@ async fn a_revoked_task_that_ran_all_the_same_is_named_no_longer() {
     for task in 0..4 {
         assert_eq!(bed.state.cancel(TaskId(task)), CancelOutcome::Signalled);
     }
-    assert_eq!(bed.retired(), [(0, 3, 1)]);
+    assert_eq!(bed.revoked(), [(0, 3, 1)]);
     bed.state.control(bed.now, true);
     bed.done(&[(1, 1)], Duration::from_micros(1));
     bed.fail(2, 1, Cause::Failed);
     bed.fail(3, 1, Cause::Interrupted);
     assert!(bed.state.control_changed());
     assert_eq!(
-        bed.retired(),
+        bed.revoked(),
         [(0, 0, 1), (3, 3, 1)],
         "one that was interrupted comes back"
     );
@@ -275,12 +275,12 @@ async fn a_revoked_task_that_nobody_can_have_is_named_no_longer() {
         }
     };
     pass(&mut bed, 8, 0, &[]);
-    assert_eq!(bed.retired(), [(0, 1, 1)], "no worker has pulled in vain");
+    assert_eq!(bed.revoked(), [(0, 1, 1)], "no worker has pulled in vain");
     pass(&mut bed, 2, 1, &[run(1, 1, 1)]);
-    assert_eq!(bed.retired(), [(0, 1, 1)], "a worker holds one");
+    assert_eq!(bed.revoked(), [(0, 1, 1)], "a worker holds one");
     assert!(bed.state.deadline().is_some_and(|at| at > bed.now));
     pass(&mut bed, 2, 1, &[]);
-    assert_eq!(bed.retired(), []);
+    assert_eq!(bed.revoked(), []);
     bed.pass(LEASE);
     assert_eq!(bed.state.deadline(), None, "there is nothing to look for");
 }

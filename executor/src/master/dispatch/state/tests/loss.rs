@@ -58,7 +58,7 @@ async fn what_a_lost_worker_had_comes_back_by_its_lease_and_is_told_of() {
     }
     assert_eq!(bed.cells[2].attempts().len(), 0);
     bed.done(&[(0, 1), (1, 1), (2, 1)], Duration::ZERO);
-    assert_eq!(bed.retired(), [(0, 1, 1)], "another envelope may be about");
+    assert_eq!(bed.revoked(), [(0, 1, 1)], "another envelope may be about");
     bed.assert_empty();
 }
 
@@ -88,7 +88,7 @@ async fn the_only_task_of_a_dead_worker_is_charged_and_three_deaths_end_it() {
     let error = bed.error(0);
     assert_eq!(error.kind(), TaskErrorKind::Crashed);
     assert_eq!(error.attempts().len(), 3);
-    assert_eq!(bed.retired(), [(0, 0, 1)]);
+    assert_eq!(bed.revoked(), [(0, 0, 1)]);
     assert_eq!(
         bed.state_of(1),
         TaskState::Pending,
@@ -125,7 +125,7 @@ async fn of_several_that_ran_none_is_charged_and_each_runs_alone() {
         .collect();
     assert_eq!(tasks, [(true, vec![(0, 2)]), (true, vec![(1, 2)])]);
     assert_eq!(
-        bed.retired(),
+        bed.revoked(),
         [(0, 1, 1)],
         "before they are published again"
     );

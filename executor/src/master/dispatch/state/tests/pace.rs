@@ -103,8 +103,8 @@ async fn a_batch_that_was_published_twice_tells_no_round_trip() {
     bed.submit(&PLAIN);
     bed.batches();
     bed.pass(MS);
-    bed.state.republish(bed.now);
-    assert_eq!(bed.state.take_redriven().len(), 1);
+    bed.state.republish_all(bed.now);
+    assert_eq!(bed.state.take_republished().len(), 1);
     bed.pass(100 * MS);
     bed.done(&[(0, 1)], MS);
     assert_eq!(bed.told().trip, None);

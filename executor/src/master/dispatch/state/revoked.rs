@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use podpool_core::envelope::{Retired, TaskRun};
+use podpool_core::envelope::{Revoked, TaskRun};
 use podpool_core::id::{Attempt, TaskId};
 
 /// Most ranges that a control message names: about a megabyte. Past it the oldest leave.
@@ -31,12 +31,12 @@ impl Range {
 
 /// Revoked attempts, in ranges that do not overlap, by their first task.
 #[derive(Debug, Default)]
-pub(super) struct RetiredList {
+pub(super) struct RevokedList {
     ranges: BTreeMap<u64, Range>,
     looks: u64,
 }
 
-impl RetiredList {
+impl RevokedList {
     pub(super) fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
@@ -105,8 +105,8 @@ impl RetiredList {
         self.ranges.len() < before
     }
 
-    pub(super) fn to_vec(&self) -> Vec<Retired> {
-        let range = |(first, range): (&u64, &Range)| Retired {
+    pub(super) fn to_vec(&self) -> Vec<Revoked> {
+        let range = |(first, range): (&u64, &Range)| Revoked {
             first: TaskId(*first),
             last: TaskId(range.last),
             attempt: range.attempt,
@@ -139,7 +139,7 @@ impl RetiredList {
 mod tests {
     use super::*;
 
-    fn list(list: &RetiredList) -> Vec<(u64, u64, u32)> {
+    fn list(list: &RevokedList) -> Vec<(u64, u64, u32)> {
         list.to_vec()
             .iter()
             .map(|r| (r.first.0, r.last.0, r.attempt.0))
@@ -148,26 +148,26 @@ mod tests {
 
     #[test]
     fn a_backlog_is_one_range_and_an_acknowledged_task_leaves_a_hole() {
-        let mut retired = RetiredList::default();
-        (3..10).for_each(|n| retired.add(TaskId(n), Attempt(1), false));
-        assert_eq!(list(&retired), [(3, 9, 1)]);
+        let mut revoked = RevokedList::default();
+        (3..10).for_each(|n| revoked.add(TaskId(n), Attempt(1), false));
+        assert_eq!(list(&revoked), [(3, 9, 1)]);
         let gone = TaskRun {
             first: TaskId(5),
             count: 2,
             attempt: Attempt(1),
         };
-        retired.acknowledged(&[gone]);
-        assert_eq!(list(&retired), [(3, 4, 1), (7, 9, 1)]);
-        retired.add(TaskId(8), Attempt(2), false);
-        assert_eq!(list(&retired), [(3, 4, 1), (7, 7, 1), (8, 8, 2), (9, 9, 1)]);
+        revoked.acknowledged(&[gone]);
+        assert_eq!(list(&revoked), [(3, 4, 1), (7, 9, 1)]);
+        revoked.add(TaskId(8), Attempt(2), false);
+        assert_eq!(list(&revoked), [(3, 4, 1), (7, 7, 1), (8, 8, 2), (9, 9, 1)]);
     }
 
     #[test]
     fn the_oldest_leave_when_the_list_is_full() {
-        let mut retired = RetiredList::default();
-        (0..=MAX_RANGES as u64).for_each(|n| retired.add(TaskId(2 * n), Attempt(1), false));
-        assert_eq!(retired.to_vec().len(), MAX_RANGES);
-        assert_eq!(list(&retired)[0], (2, 2, 1));
+        let mut revoked = RevokedList::default();
+        (0..=MAX_RANGES as u64).for_each(|n| revoked.add(TaskId(2 * n), Attempt(1), false));
+        assert_eq!(revoked.to_vec().len(), MAX_RANGES);
+        assert_eq!(list(&revoked)[0], (2, 2, 1));
     }
 
     #[test]
@@ -178,42 +178,42 @@ mod tests {
             (0..100).map(|n| n * 37 % 100).collect(),
         ];
         for order in orders {
-            let mut retired = RetiredList::default();
+            let mut revoked = RevokedList::default();
             order
                 .iter()
-                .for_each(|n| retired.add(TaskId(*n), Attempt(1), false));
-            assert_eq!(list(&retired), [(0, 99, 1)], "{order:?}");
+                .for_each(|n| revoked.add(TaskId(*n), Attempt(1), false));
+            assert_eq!(list(&revoked), [(0, 99, 1)], "{order:?}");
         }
-        let mut retired = RetiredList::default();
+        let mut revoked = RevokedList::default();
         for (n, copies) in [(0, false), (2, false), (1, true), (4, true), (3, true)] {
-            retired.add(TaskId(n), Attempt(1), copies);
+            revoked.add(TaskId(n), Attempt(1), copies);
         }
-        assert_eq!(list(&retired), [(0, 0, 1), (1, 1, 1), (2, 2, 1), (3, 4, 1)]);
+        assert_eq!(list(&revoked), [(0, 0, 1), (1, 1, 1), (2, 2, 1), (3, 4, 1)]);
     }
 
     #[test]
     fn what_ran_all_the_same_leaves_with_its_result_unless_there_are_copies() {
-        let mut retired = RetiredList::default();
-        retired.add(TaskId(1), Attempt(2), false);
-        retired.add(TaskId(2), Attempt(1), true);
+        let mut revoked = RevokedList::default();
+        revoked.add(TaskId(1), Attempt(2), false);
+        revoked.add(TaskId(2), Attempt(1), true);
         for (task, attempt) in [(1, 1), (1, 3), (2, 1), (9, 1)] {
-            assert!(!retired.ended(TaskId(task), Attempt(attempt)));
+            assert!(!revoked.ended(TaskId(task), Attempt(attempt)));
         }
-        assert!(retired.ended(TaskId(1), Attempt(2)));
-        assert_eq!(list(&retired), [(2, 2, 1)]);
+        assert!(revoked.ended(TaskId(1), Attempt(2)));
+        assert_eq!(list(&revoked), [(2, 2, 1)]);
     }
 
     #[test]
     fn what_nobody_can_have_leaves_after_three_looks_at_an_empty_queue() {
-        let mut retired = RetiredList::default();
-        retired.add(TaskId(1), Attempt(1), true);
-        assert!(!retired.look(true, |_| false));
-        retired.add(TaskId(5), Attempt(1), true);
-        retired.add(TaskId(7), Attempt(1), true);
-        assert!(!retired.look(true, |_| false) && !retired.look(true, |_| false));
-        assert!(!retired.look(false, |_| false), "the queue was not empty");
-        assert!(retired.look(true, |task| task.0 == 7));
-        assert_eq!(list(&retired), [(7, 7, 1)], "a worker holds it");
-        assert!(retired.look(true, |_| false) && retired.is_empty());
+        let mut revoked = RevokedList::default();
+        revoked.add(TaskId(1), Attempt(1), true);
+        assert!(!revoked.look(true, |_| false));
+        revoked.add(TaskId(5), Attempt(1), true);
+        revoked.add(TaskId(7), Attempt(1), true);
+        assert!(!revoked.look(true, |_| false) && !revoked.look(true, |_| false));
+        assert!(!revoked.look(false, |_| false), "the queue was not empty");
+        assert!(revoked.look(true, |task| task.0 == 7));
+        assert_eq!(list(&revoked), [(7, 7, 1)], "a worker holds it");
+        assert!(revoked.look(true, |_| false) && revoked.is_empty());
     }
 }

@@ -2,27 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use crate::envelope::Retired;
+use crate::envelope::Revoked;
 use crate::id::{Attempt, TaskId};
 
 /// A set of (task, attempts up to n), in ranges of tasks that do not overlap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RetiredSet {
+pub struct RevokedSet {
     ranges: BTreeMap<u64, (u64, Attempt)>,
 }
 
-impl RetiredSet {
+impl RevokedSet {
     /// The set that a control message names.
     #[must_use]
-    pub fn new(retired: &[Retired]) -> Self {
-        let ranges = retired
+    pub fn new(revoked: &[Revoked]) -> Self {
+        let ranges = revoked
             .iter()
             .map(|r| (r.first.0, (r.last.0, r.attempt)))
             .collect();
         Self { ranges }
     }
 
-    /// Whether nothing is retired.
+    /// Whether nothing is revoked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
@@ -42,12 +42,12 @@ mod tests {
 
     #[test]
     fn ranges_hold_their_ends_and_older_attempts() {
-        let range = |first, last, n| Retired {
+        let range = |first, last, n| Revoked {
             first: TaskId(first),
             last: TaskId(last),
             attempt: Attempt(n),
         };
-        let set = RetiredSet::new(&[range(5, 9, 2), range(20, 20, 1)]);
+        let set = RevokedSet::new(&[range(5, 9, 2), range(20, 20, 1)]);
         let holds = |task, attempt| set.contains(TaskId(task), Attempt(attempt));
         assert!(holds(5, 1) && holds(9, 2) && holds(20, 1));
         assert!(!holds(4, 1) && !holds(10, 1) && !holds(5, 3) && !holds(21, 1));

@@ -15,12 +15,12 @@ const LEASES: u32 = 3;
 
 impl State {
     /// Looks for batches that nobody has: stored, no news for three leases, in no worker's heartbeat, while workers have
-    /// free hands and pull in vain. Their messages are kept for [`take_redriven`](Self::take_redriven).
-    pub(super) fn redrive(&mut self, now: Instant) {
-        if self.redrive_at.is_none_or(|at| now < at) {
+    /// free hands and pull in vain. Their messages are kept for [`take_republished`](Self::take_republished).
+    pub(super) fn republish_silent(&mut self, now: Instant) {
+        if self.republish_at.is_none_or(|at| now < at) {
             return;
         }
-        self.redrive_at = (self.batches.out() > 0).then(|| after(now, self.settings.lease));
+        self.republish_at = (self.batches.out() > 0).then(|| after(now, self.settings.lease));
         let Some(before) = now.checked_sub(self.settings.lease.saturating_mul(LEASES)) else {
             return;
         };
@@ -74,7 +74,7 @@ impl State {
 
     /// Once a lease: revoked attempts that can be in no queue any more need no naming.
     pub(super) fn forget_revoked(&mut self, now: Instant) {
-        if self.retired.is_empty() {
+        if self.revoked.is_empty() {
             self.revoked_at = None;
             return;
         }
@@ -89,19 +89,19 @@ impl State {
         let before = before.filter(|before| self.is_hungry(*before));
         let held = before.map(|before| self.held(before)).unwrap_or_default();
         self.control_changed |= self
-            .retired
+            .revoked
             .look(before.is_some(), |task| held.contains(&task));
     }
 
     /// Publishes a batch again.
     pub(super) fn repeat(&mut self, now: Instant, number: u32) {
         let message = self.repeat_batch(now, number);
-        self.redriven
+        self.republished
             .extend(message.map(|message| (number, message)));
     }
 
     /// The queues were made anew: what was in them may be lost, so that everything that is out is published again.
-    pub(crate) fn republish(&mut self, now: Instant) {
+    pub(crate) fn republish_all(&mut self, now: Instant) {
         let out = self.batches.silent(now);
         info!(
             batches = out.len(),
@@ -115,7 +115,7 @@ impl State {
     }
 
     /// Batches to publish again, with their numbers.
-    pub(crate) fn take_redriven(&mut self) -> Vec<(u32, Bytes)> {
-        std::mem::take(&mut self.redriven)
+    pub(crate) fn take_republished(&mut self) -> Vec<(u32, Bytes)> {
+        std::mem::take(&mut self.republished)
     }
 }
