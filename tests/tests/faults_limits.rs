@@ -127,17 +127,17 @@ async fn an_initializer_that_ends_its_process_breaks_the_pool() {
 
 #[tokio::test]
 async fn beside_a_living_slot_others_may_die_at_their_start_and_the_pool_goes_on() {
-    let births = Meeting::new();
-    let pool = built(describe(2).initializer(meet_at_start(births.path()))).await;
+    let startups = Meeting::new();
+    let pool = built(describe(2).initializer(meet_at_start(startups.path()))).await;
     let meeting = Meeting::new();
     let first = pool.submit(meet(meeting.path(), 1));
-    let living = births.guest().await;
+    let living = startups.guest().await;
     let pid = living.pid;
     living.let_go().await;
     let held = meeting.guest().await;
     let waiting = pool.submit(process());
     for _ in 0..3 {
-        births.guest().await.kill().await;
+        startups.guest().await.kill().await;
     }
     held.let_go().await;
     assert_eq!(within("the first task", first).await.expect("a result"), 1);
@@ -147,9 +147,9 @@ async fn beside_a_living_slot_others_may_die_at_their_start_and_the_pool_goes_on
     let again = pool.submit(meet(meeting.path(), 2));
     let held = meeting.guest().await;
     let beside = pool.submit(process());
-    let born = births.guest().await;
-    let pid = born.pid;
-    born.let_go().await;
+    let started = startups.guest().await;
+    let pid = started.pid;
+    started.let_go().await;
     assert_eq!(within("a new slot", beside).await.expect("a result"), pid);
     held.let_go().await;
     assert_eq!(within("the last", again).await.expect("a result"), 2);

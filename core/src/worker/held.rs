@@ -31,7 +31,7 @@ pub(super) struct Held {
     /// Whether its task needs a fresh slot to itself, so that a death there is its own.
     pub(super) alone: bool,
     /// Whether the worker must run nothing else beside it: another worker may have died of it.
-    pub(super) solitary: bool,
+    pub(super) quarantined: bool,
     /// Whether a task of it was given to a slot.
     pub(super) begun: bool,
     /// Which batch it is, however often it is delivered.

@@ -4,7 +4,6 @@
 //! in chunks, go to slots in frames, and leave as results. A batch is acknowledged when each of its tasks is
 //! in safety.
 
-mod births;
 mod fill;
 mod intake;
 mod leave;
@@ -15,6 +14,7 @@ mod replay;
 mod report;
 mod shortage;
 mod slots;
+mod startups;
 #[cfg(test)]
 mod tests;
 mod tick;
@@ -33,9 +33,9 @@ use crate::outcome::Failure;
 use crate::queue::LeaseId;
 use crate::slot::SlotId;
 
-use self::births::Births;
 use self::replay::Arrival;
 use self::slots::SlotState;
+use self::startups::Startups;
 use super::appetite::Appetite;
 use super::effect::{Effect, Outgoing, Receipt, Topic};
 use super::estimate::Estimates;
@@ -87,14 +87,14 @@ pub struct State {
     epoch: u64,
     control: u64,
     /// The execution beside which nothing else may run.
-    solitary: Option<u64>,
+    quarantined: Option<u64>,
     /// Suspects of slots of this worker, the last ones: the attempts that run alone.
-    accused: VecDeque<(TaskId, Attempt)>,
+    own_suspects: VecDeque<(TaskId, Attempt)>,
     /// Whether nothing more is taken.
     draining: bool,
     /// Whether what runs was asked to stop because this worker must end.
     terminating: bool,
-    births: Births,
+    startups: Startups,
     /// What must not run again when it is delivered again.
     stored: Stored,
     /// Batches that were delivered again while an execution of them is here: each waits for that one.
@@ -127,11 +127,11 @@ impl State {
             empty_pulls: 0,
             epoch: 0,
             control: 0,
-            solitary: None,
-            accused: VecDeque::new(),
+            quarantined: None,
+            own_suspects: VecDeque::new(),
             draining: false,
             terminating: false,
-            births: Births::default(),
+            startups: Startups::default(),
             stored: Stored::default(),
             deferred: Vec::new(),
             resumed: Vec::new(),
@@ -210,7 +210,7 @@ impl State {
     /// How many batches to take now: no more than can start soon, so that nobody hoards.
     #[must_use]
     pub fn wants(&self) -> usize {
-        if self.draining || self.solitary.is_some() || self.broken.is_some() {
+        if self.draining || self.quarantined.is_some() || self.broken.is_some() {
             return 0;
         }
         let idle = self.idle_slots();
@@ -235,7 +235,7 @@ impl State {
             .iter()
             .filter(|slot| !slot.frames.is_empty())
             .count();
-        let all = if self.births.are_held_up() {
+        let all = if self.startups.are_held_up() {
             self.slots.len()
         } else {
             self.settings.slots as usize
@@ -250,9 +250,9 @@ impl State {
 
     /// A message is safe.
     pub fn on_published(&mut self, now: Instant, receipt: Receipt) {
-        let solitary = self.solitary;
+        let quarantined = self.quarantined;
         self.settle(receipt);
-        if self.solitary != solitary || !self.resumed.is_empty() {
+        if self.quarantined != quarantined || !self.resumed.is_empty() {
             // What waited behind a task that ran alone may go on.
             self.fill(now);
         }
@@ -279,13 +279,13 @@ impl State {
         }
         self.stored.add(held.id, held.done);
         self.resume_after(execution);
-        self.next_solitary();
+        self.next_quarantined();
     }
 
     /// The oldest batch that suffers nothing beside it is the next to run so.
-    fn next_solitary(&mut self) {
-        let solitary = self.batches.iter().filter(|(_, held)| held.solitary);
-        self.solitary = solitary.map(|(execution, _)| *execution).min();
+    fn next_quarantined(&mut self) {
+        let quarantined = self.batches.iter().filter(|(_, held)| held.quarantined);
+        self.quarantined = quarantined.map(|(execution, _)| *execution).min();
     }
 
     /// Takes in the master's state; older ones are passed over.

@@ -19,8 +19,8 @@ impl State {
             self.fail_pending();
             return;
         }
-        if self.solitary.is_some() {
-            self.fill_solitary(now);
+        if self.quarantined.is_some() {
+            self.fill_quarantined(now);
             return;
         }
         let waits = self.fill_alone(now);
@@ -150,7 +150,7 @@ impl State {
             .filter(|slot| slot.phase == Phase::Starting)
             .count();
         let room = self.free_places();
-        let room = room.min(self.births.room(now, starting, self.has_living_slot()));
+        let room = room.min(self.startups.room(now, starting, self.has_living_slot()));
         let wanted = usize::try_from(self.waiting)
             .unwrap_or(usize::MAX)
             .saturating_sub(starting);
@@ -169,14 +169,14 @@ impl State {
     }
 
     /// A suspect runs alone: other slots end what they have, then it gets a fresh one.
-    fn fill_solitary(&mut self, now: Instant) {
+    fn fill_quarantined(&mut self, now: Instant) {
         if self.slots.iter().any(|slot| !slot.frames.is_empty()) {
             return;
         }
         let Some(at) = self
             .pending
             .iter()
-            .position(|chunk| Some(chunk.execution) == self.solitary)
+            .position(|chunk| Some(chunk.execution) == self.quarantined)
         else {
             return;
         };
@@ -191,7 +191,8 @@ impl State {
             }
             Some(_) => {}
             None if self.taken_places() < self.settings.slots as usize => {
-                if self.free_places() > 0 && self.births.room(now, 0, self.has_living_slot()) > 0 {
+                if self.free_places() > 0 && self.startups.room(now, 0, self.has_living_slot()) > 0
+                {
                     self.start_slot(now);
                 }
             }

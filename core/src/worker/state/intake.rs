@@ -64,9 +64,9 @@ impl State {
         debug!(%lease, execution, tasks = ?runs, "a batch was taken");
         self.hold(execution, lease, counted, batch, &looked_up);
         if batch.alone {
-            self.acquit(execution, &runs);
+            self.release_own_suspects(execution, &runs);
         }
-        self.next_solitary();
+        self.next_quarantined();
         let arrival = Arrival {
             execution,
             entries,
@@ -149,7 +149,7 @@ impl State {
             safe: 0,
             lost: false,
             alone,
-            solitary: alone,
+            quarantined: alone,
             begun: false,
             id: BatchId::of(batch),
             put_back: Vec::new(),
@@ -160,16 +160,16 @@ impl State {
 
     /// A task that this worker itself made a suspect, as a slot died, needs a fresh slot and no more: whatever else
     /// runs here is in other processes.
-    fn acquit(&mut self, execution: u64, runs: &[TaskRun]) {
-        let accused = |run: &TaskRun| {
+    fn release_own_suspects(&mut self, execution: u64, runs: &[TaskRun]) {
+        let own_suspects = |run: &TaskRun| {
             run.tasks()
-                .all(|task| self.accused.contains(&(task, run.attempt)))
+                .all(|task| self.own_suspects.contains(&(task, run.attempt)))
         };
         // It is remembered on: the same batch may be delivered again.
-        if runs.iter().all(accused)
+        if runs.iter().all(own_suspects)
             && let Some(held) = self.batches.get_mut(&execution)
         {
-            held.solitary = false;
+            held.quarantined = false;
         }
     }
 
@@ -416,7 +416,7 @@ impl State {
             self.effects.push(Effect::Release(held.lease));
         }
         self.resume_after(execution);
-        self.next_solitary();
+        self.next_quarantined();
     }
 }
 

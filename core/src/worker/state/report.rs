@@ -14,12 +14,12 @@ use crate::slot::{EXIT_SHORTAGE, OutOfMemory, Running, SlotEvent, SlotId, StartE
 
 use super::super::effect::{Effect, Probe};
 use super::State;
-use super::births::{self, Next, Stillbirth};
 use super::overdue::GIVES_BACK;
 use super::slots::{InFlight, Phase, Sentence, SlotState};
+use super::startups::{self, Next, StartupFailure};
 
 /// Most suspects that are remembered.
-const ACCUSED: usize = 1024;
+const OWN_SUSPECTS: usize = 1024;
 
 /// How a slot ended.
 pub(super) struct Ended {
@@ -86,11 +86,11 @@ impl State {
         self.slots.retain(|slot| slot.id != id);
         let message = format!("a slot cannot be started: {error}");
         let why = if error.is_shortage() {
-            Stillbirth::Short(id)
+            StartupFailure::Short(id)
         } else {
-            Stillbirth::Died
+            StartupFailure::Died
         };
-        self.on_stillborn(now, why, Failure::new(Cause::Broken, message));
+        self.on_startup_failure(now, why, Failure::new(Cause::Broken, message));
         self.fill(now);
     }
 
@@ -101,7 +101,7 @@ impl State {
         {
             slot.phase = Phase::Ready;
             slot.asked = None;
-            self.births.succeeded(id);
+            self.startups.succeeded(id);
         }
     }
 
@@ -116,15 +116,15 @@ impl State {
             Some(Sentence::NeverReady) => self.slots[at].sentence = None,
             Some(_) => return,
         }
-        self.on_stillborn(now, stillbirth(id, &failure), failure);
+        self.on_startup_failure(now, startup_failure(id, &failure), failure);
     }
 
     /// A slot died before it was ready. What the system refuses may pass, and the slots that live go on; an
     /// initializer that fails says the same in every slot.
-    fn on_stillborn(&mut self, now: Instant, why: Stillbirth, failure: Failure) {
+    fn on_startup_failure(&mut self, now: Instant, why: StartupFailure, failure: Failure) {
         let alive = self.has_living_slot();
         let (have, of) = (self.slots.len(), self.settings.slots);
-        match self.births.failed(now, why, alive) {
+        match self.startups.failed(now, why, alive) {
             Next::AtOnce => warn!(%failure, "a slot did not start; another is tried at once"),
             Next::After(delay) => {
                 warn!(%failure, ?delay, "slots do not start; {have} of {of} go on, and another is tried after the delay");
@@ -262,8 +262,8 @@ impl State {
             (Phase::Starting, None) => None,
             _ => return self.judge_frames(now, slot, &ended),
         };
-        let failure = births::reason(ended, never_ready);
-        self.on_stillborn(now, stillbirth(id, &failure), failure);
+        let failure = startups::reason(ended, never_ready);
+        self.on_startup_failure(now, startup_failure(id, &failure), failure);
     }
 
     /// What becomes of the tasks of a slot that has ended.
@@ -321,7 +321,7 @@ impl State {
             TaskRun::push(&mut held.done, head.task, head.attempt);
         }
         if failure.cause == Cause::Suspect {
-            self.accuse(head.task, head.attempt.next());
+            self.suspect(head.task, head.attempt.next());
         }
         let mut others = frame.entries[..start].to_vec();
         others.extend_from_slice(&frame.entries[start + head.length..]);
@@ -340,11 +340,11 @@ impl State {
     }
 
     /// Remembers the attempt that will run alone. One that was forgotten only waits for the other slots to end.
-    fn accuse(&mut self, task: TaskId, attempt: Attempt) {
-        if self.accused.len() >= ACCUSED {
-            self.accused.pop_front();
+    fn suspect(&mut self, task: TaskId, attempt: Attempt) {
+        if self.own_suspects.len() >= OWN_SUSPECTS {
+            self.own_suspects.pop_front();
         }
-        self.accused.push_back((task, attempt));
+        self.own_suspects.push_back((task, attempt));
     }
 
     /// Reports the same failure for every task of some entries.
@@ -370,12 +370,12 @@ impl State {
 }
 
 /// Why a slot was never ready, by what it said or how it ended.
-fn stillbirth(id: SlotId, failure: &Failure) -> Stillbirth {
+fn startup_failure(id: SlotId, failure: &Failure) -> StartupFailure {
     match (failure.cause, failure.exit) {
-        (Cause::Broken, Some(Exit::Code(EXIT_SHORTAGE))) => Stillbirth::Short(id),
-        (Cause::Broken, _) => Stillbirth::Died,
-        (Cause::TimedOut, _) => Stillbirth::Late,
-        _ => Stillbirth::Refused,
+        (Cause::Broken, Some(Exit::Code(EXIT_SHORTAGE))) => StartupFailure::Short(id),
+        (Cause::Broken, _) => StartupFailure::Died,
+        (Cause::TimedOut, _) => StartupFailure::Late,
+        _ => StartupFailure::Refused,
     }
 }
 

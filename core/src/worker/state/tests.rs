@@ -1,9 +1,9 @@
 //! The worker's decisions, driven by hand: slots and queues are played by the test.
 
-mod births;
 mod blame;
 mod overdue;
 mod replay;
+mod startups;
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -81,7 +81,7 @@ struct Bed {
     unconfirmed: Vec<Receipt>,
     started: u32,
     /// How many of the next slots die before they are ready.
-    stillborn: u32,
+    failing_startups: u32,
     /// Whether those say that the initializer failed.
     refuses: bool,
     /// Whether slots do nothing that they are asked for.
@@ -116,7 +116,7 @@ fn bed(slots: u32) -> Bed {
         put_back_entries: Vec::new(),
         unconfirmed: Vec::new(),
         started: 0,
-        stillborn: 0,
+        failing_startups: 0,
         refuses: false,
         deaf: false,
         newest: 0,
@@ -174,7 +174,7 @@ impl Bed {
             Effect::Start(id) => {
                 self.started += 1;
                 if !self.deaf {
-                    self.be_born(id);
+                    self.start_up(id);
                 }
             }
             Effect::Run(id, frame) => self.frames.entry(id).or_default().push_back(frame),

@@ -39,7 +39,7 @@ impl State {
             .iter()
             .filter(|chunk| self.may_leave(chunk.execution, busy));
         let chunks = chunks.map(|chunk| after(chunk.since, PUT_BACK)).min();
-        [slots, chunks, self.births.due(), self.next_overdue()]
+        [slots, chunks, self.startups.due(), self.next_overdue()]
             .into_iter()
             .flatten()
             .min()
@@ -55,7 +55,7 @@ impl State {
         }
         self.check_requests(now, probe);
         self.put_back_old(now);
-        if self.births.is_due(now) {
+        if self.startups.is_due(now) {
             self.fill(now);
         }
     }
@@ -63,7 +63,7 @@ impl State {
     /// How long tasks may wait in a slot behind another: less where a free slot has nothing to do. Without one they are
     /// left to other workers.
     fn patience(&self) -> Duration {
-        if self.pending.is_empty() && self.solitary.is_none() && self.idle_slots() > 0 {
+        if self.pending.is_empty() && self.quarantined.is_none() && self.idle_slots() > 0 {
             STEAL
         } else {
             PUT_BACK
@@ -154,7 +154,8 @@ impl State {
     /// its tasks must run alone.
     fn may_give_back(&self, execution: u64, busy: bool) -> bool {
         let held = self.batches.get(&execution);
-        busy && held.is_some_and(|held| !held.begun && !held.lost && !held.alone && !held.solitary)
+        busy && held
+            .is_some_and(|held| !held.begun && !held.lost && !held.alone && !held.quarantined)
     }
 
     fn may_leave(&self, execution: u64, busy: bool) -> bool {
@@ -167,7 +168,7 @@ impl State {
         let busy = self.slots.iter().filter(|slot| slot.is_busy()).count();
         busy >= self.settings.slots as usize
             || (busy > 0
-                && self.births.are_held_up()
+                && self.startups.are_held_up()
                 && self.idle_slots() == 0
                 && !self.slots.iter().any(SlotState::is_changing))
     }

@@ -20,7 +20,7 @@ const LAST_DELAY: Duration = Duration::from_secs(30);
 
 /// Why a slot was never ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stillbirth {
+pub(super) enum StartupFailure {
     /// Its process did not start or died: that may pass.
     Died,
     /// The initializer failed: it will fail in the next slot too.
@@ -46,8 +46,8 @@ pub(super) enum Next {
 
 /// The slots that died in a row before any was ready.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Births {
-    stillborn: u32,
+pub(super) struct Startups {
+    failing_startups: u32,
     refused: u32,
     /// Delays since a slot was ready last.
     delays: u32,
@@ -58,7 +58,7 @@ pub(super) struct Births {
     proven: bool,
 }
 
-impl Births {
+impl Startups {
     /// A slot is ready: starting works.
     pub(super) fn succeeded(&mut self, id: SlotId) {
         let mut shortage = self.shortage;
@@ -71,24 +71,24 @@ impl Births {
     }
 
     /// A slot was never ready. `alive` says whether another is, or is starting.
-    pub(super) fn failed(&mut self, now: Instant, why: Stillbirth, alive: bool) -> Next {
-        if let Stillbirth::Short(id) = why {
+    pub(super) fn failed(&mut self, now: Instant, why: StartupFailure, alive: bool) -> Next {
+        if let StartupFailure::Short(id) = why {
             return match self.shortage.failed(now, id, alive) {
                 Shortfall::After { delay, say: true } => Next::After(delay),
                 Shortfall::After { delay, say: false } => Next::Quietly(delay),
                 Shortfall::Final => Next::Never,
             };
         }
-        self.stillborn += 1;
-        self.refused += u32::from(why == Stillbirth::Refused);
-        if why == Stillbirth::Late && !self.proven {
+        self.failing_startups += 1;
+        self.refused += u32::from(why == StartupFailure::Refused);
+        if why == StartupFailure::Late && !self.proven {
             // Each try takes a whole start timeout, and nothing says that the next one would end otherwise.
-            self.stillborn = self.stillborn.max(STILLBORN);
+            self.failing_startups = self.failing_startups.max(STILLBORN);
         }
-        if self.refused >= STILLBORN || (self.stillborn >= STILLBORN && !alive) {
+        if self.refused >= STILLBORN || (self.failing_startups >= STILLBORN && !alive) {
             return Next::Never;
         }
-        if self.stillborn < STILLBORN {
+        if self.failing_startups < STILLBORN {
             return Next::AtOnce;
         }
         // Slots that were started together and died together are one try.
@@ -104,7 +104,7 @@ impl Births {
     /// How many slots may start now, beside `starting` ones. Without a living slot nothing is gained by waiting.
     pub(super) fn room(&self, now: Instant, starting: usize, alive: bool) -> usize {
         let room = self.shortage.room(now, starting);
-        if self.stillborn < STILLBORN {
+        if self.failing_startups < STILLBORN {
             return room;
         }
         let waits = alive && self.due.is_some_and(|due| due > now);
@@ -199,52 +199,70 @@ mod tests {
     fn three_deaths_in_a_row_end_it_only_where_nobody_lives() {
         let now = Instant::now();
         for (alive, end) in [(false, Next::Never), (true, Next::After(SECOND))] {
-            let mut births = Births::default();
-            assert_eq!(births.failed(now, Stillbirth::Died, alive), Next::AtOnce);
-            assert_eq!(births.failed(now, Stillbirth::Died, alive), Next::AtOnce);
-            assert_eq!(births.room(now, 1, alive), usize::MAX);
-            assert_eq!(births.failed(now, Stillbirth::Died, alive), end);
+            let mut startups = Startups::default();
+            assert_eq!(
+                startups.failed(now, StartupFailure::Died, alive),
+                Next::AtOnce
+            );
+            assert_eq!(
+                startups.failed(now, StartupFailure::Died, alive),
+                Next::AtOnce
+            );
+            assert_eq!(startups.room(now, 1, alive), usize::MAX);
+            assert_eq!(startups.failed(now, StartupFailure::Died, alive), end);
         }
     }
 
     #[test]
     fn a_shortage_is_no_death_and_ends_with_a_slot_that_was_started_later() {
         let now = Instant::now();
-        let mut births = Births::default();
-        let short = |id| Stillbirth::Short(SlotId(id));
+        let mut startups = Startups::default();
+        let short = |id| StartupFailure::Short(SlotId(id));
         let delay = Duration::from_millis(50);
-        assert_eq!(births.failed(now, short(3), false), Next::After(delay));
+        assert_eq!(startups.failed(now, short(3), false), Next::After(delay));
         for id in 4..40 {
-            assert_eq!(births.failed(now, short(id), false), Next::Quietly(delay));
+            assert_eq!(startups.failed(now, short(id), false), Next::Quietly(delay));
         }
-        assert!(births.are_held_up());
-        assert_eq!(births.room(now, 0, false), 0);
-        let now = births.due().unwrap();
-        assert!(births.is_due(now) && !births.is_due(now));
+        assert!(startups.are_held_up());
+        assert_eq!(startups.room(now, 0, false), 0);
+        let now = startups.due().unwrap();
+        assert!(startups.is_due(now) && !startups.is_due(now));
         assert_eq!(
-            [0, 1].map(|starting| births.room(now, starting, true)),
+            [0, 1].map(|starting| startups.room(now, starting, true)),
             [1, 0]
         );
-        assert!(!births.are_held_up(), "work is wanted for one more try");
-        births.succeeded(SlotId(2));
-        assert_eq!(births.room(now, 1, true), 0, "it was started before");
-        assert_eq!(births.failed(now, Stillbirth::Died, false), Next::AtOnce);
-        births.succeeded(SlotId(40));
-        assert_eq!(births.room(now, 9, false), usize::MAX);
+        assert!(!startups.are_held_up(), "work is wanted for one more try");
+        startups.succeeded(SlotId(2));
+        assert_eq!(startups.room(now, 1, true), 0, "it was started before");
+        assert_eq!(
+            startups.failed(now, StartupFailure::Died, false),
+            Next::AtOnce
+        );
+        startups.succeeded(SlotId(40));
+        assert_eq!(startups.room(now, 9, false), usize::MAX);
     }
 
     #[test]
     fn a_late_start_ends_it_where_none_was_ever_ready() {
         let now = Instant::now();
-        let mut births = Births::default();
-        let late = births.failed(now, Stillbirth::Late, true);
+        let mut startups = Startups::default();
+        let late = startups.failed(now, StartupFailure::Late, true);
         assert_eq!(late, Next::After(SECOND), "another may still come");
-        assert_eq!(births.failed(now, Stillbirth::Late, false), Next::Never);
-        births.succeeded(SlotId(1));
+        assert_eq!(
+            startups.failed(now, StartupFailure::Late, false),
+            Next::Never
+        );
+        startups.succeeded(SlotId(1));
         for _ in 0..2 {
-            assert_eq!(births.failed(now, Stillbirth::Late, false), Next::AtOnce);
+            assert_eq!(
+                startups.failed(now, StartupFailure::Late, false),
+                Next::AtOnce
+            );
         }
-        assert_eq!(births.failed(now, Stillbirth::Late, false), Next::Never);
+        assert_eq!(
+            startups.failed(now, StartupFailure::Late, false),
+            Next::Never
+        );
     }
 
     #[test]
@@ -281,39 +299,45 @@ mod tests {
     #[test]
     fn an_initializer_that_fails_three_times_ends_it_whoever_lives() {
         let now = Instant::now();
-        let mut births = Births::default();
-        births.failed(now, Stillbirth::Refused, true);
-        births.failed(now, Stillbirth::Refused, true);
-        births.succeeded(SlotId(9));
-        births.failed(now, Stillbirth::Refused, true);
-        births.failed(now, Stillbirth::Died, true);
-        let third = births.failed(now, Stillbirth::Refused, true);
+        let mut startups = Startups::default();
+        startups.failed(now, StartupFailure::Refused, true);
+        startups.failed(now, StartupFailure::Refused, true);
+        startups.succeeded(SlotId(9));
+        startups.failed(now, StartupFailure::Refused, true);
+        startups.failed(now, StartupFailure::Died, true);
+        let third = startups.failed(now, StartupFailure::Refused, true);
         assert_eq!(third, Next::After(SECOND), "two of three refused");
-        assert_eq!(births.failed(now, Stillbirth::Refused, true), Next::Never);
+        assert_eq!(
+            startups.failed(now, StartupFailure::Refused, true),
+            Next::Never
+        );
     }
 
     #[test]
     fn delays_double_up_to_half_a_minute_and_one_slot_is_tried_at_a_time() {
         let mut now = Instant::now();
-        let mut births = Births::default();
-        births.failed(now, Stillbirth::Died, true);
-        births.failed(now, Stillbirth::Died, true);
+        let mut startups = Startups::default();
+        startups.failed(now, StartupFailure::Died, true);
+        startups.failed(now, StartupFailure::Died, true);
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
             let delay = Next::After(seconds * SECOND);
-            assert_eq!(births.failed(now, Stillbirth::Died, true), delay);
-            let together = births.failed(now, Stillbirth::Died, true);
+            assert_eq!(startups.failed(now, StartupFailure::Died, true), delay);
+            let together = startups.failed(now, StartupFailure::Died, true);
             assert_eq!(together, delay, "those that die together are one try");
-            assert_eq!(births.room(now, 0, true), 0);
-            assert_eq!(births.room(now, 0, false), 1, "nobody else would work");
-            now = births.due().unwrap();
-            assert!(births.is_due(now) && !births.is_due(now));
+            assert_eq!(startups.room(now, 0, true), 0);
+            assert_eq!(startups.room(now, 0, false), 1, "nobody else would work");
+            now = startups.due().unwrap();
+            assert!(startups.is_due(now) && !startups.is_due(now));
             assert_eq!(
-                [0, 1].map(|starting| births.room(now, starting, true)),
+                [0, 1].map(|starting| startups.room(now, starting, true)),
                 [1, 0]
             );
         }
-        births.succeeded(SlotId(9));
-        assert_eq!(births.due(), None);
-        assert_eq!(births.failed(now, Stillbirth::Died, true), Next::AtOnce);
+        startups.succeeded(SlotId(9));
+        assert_eq!(startups.due(), None);
+        assert_eq!(
+            startups.failed(now, StartupFailure::Died, true),
+            Next::AtOnce
+        );
     }
 }

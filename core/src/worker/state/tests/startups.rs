@@ -8,12 +8,12 @@ use crate::worker::state::slots::Phase;
 
 impl Bed {
     /// A slot is ready, or dies before.
-    pub(super) fn be_born(&mut self, id: SlotId) {
-        if self.stillborn == 0 {
+    pub(super) fn start_up(&mut self, id: SlotId) {
+        if self.failing_startups == 0 {
             let ready = SlotEvent::Ready;
             return self.state.on_slot(self.now, id, ready, &self.script);
         }
-        self.stillborn -= 1;
+        self.failing_startups -= 1;
         if self.refuses {
             let failure = Failure::new(Cause::Failed, "the licence has expired");
             let refused = SlotEvent::SetupFailed(failure);
@@ -43,14 +43,14 @@ impl Bed {
 fn bed_with_one(slots: u32) -> Bed {
     let mut bed = bed(slots);
     bed.batch("a", "fast", 0, 1, false);
-    bed.stillborn = u32::MAX;
+    bed.failing_startups = u32::MAX;
     bed
 }
 
 #[tokio::test(start_paused = true)]
-async fn three_stillborn_slots_break_the_worker_and_every_task_is_told() {
+async fn three_slots_that_fail_to_start_break_the_worker_and_every_task_is_told() {
     let mut bed = bed(1);
-    bed.stillborn = 3;
+    bed.failing_startups = 3;
     bed.batch("a", "fast", 0, 1, false);
     assert_eq!(bed.started, 3);
     assert_eq!(bed.causes(), [(0, Cause::Broken)]);
@@ -61,10 +61,10 @@ async fn three_stillborn_slots_break_the_worker_and_every_task_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_stillborn_slots_are_borne() {
+async fn two_slots_that_fail_to_start_are_not_the_end() {
     let mut bed = bed(1);
     for task in 0..4 {
-        bed.stillborn = 2;
+        bed.failing_startups = 2;
         bed.batch("a", "fast", task, 1, false);
         assert_eq!(bed.causes(), []);
         let slot = SlotId(bed.busy()[0].0);
@@ -74,7 +74,7 @@ async fn two_stillborn_slots_are_borne() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn beside_a_living_slot_stillborn_ones_are_tried_again_with_growing_delays() {
+async fn beside_a_living_slot_those_that_fail_to_start_are_tried_again_with_growing_delays() {
     let mut bed = bed_with_one(3);
     bed.batch("b", "fast", 1, 2, false);
     assert_eq!(bed.started, 5, "three died, and one that was on its way");
@@ -105,10 +105,10 @@ async fn beside_a_living_slot_stillborn_ones_are_tried_again_with_growing_delays
 async fn a_slot_that_starts_at_last_ends_the_delays() {
     let mut bed = bed_with_one(3);
     bed.batch("b", "fast", 1, 2, false);
-    bed.stillborn = 0;
+    bed.failing_startups = 0;
     assert_eq!(bed.wait(), SECOND);
     assert_eq!(bed.busy(), [(0, 1), (5, 1), (6, 1)], "all start again");
-    bed.stillborn = 2;
+    bed.failing_startups = 2;
     bed.exit(SlotId(5), Exit::Code(0), None);
     bed.batch("c", "fast", 9, 1, false);
     assert_eq!(bed.busy().len(), 3, "two deaths are borne as ever");
@@ -328,7 +328,7 @@ async fn a_shortage_that_lasts_longer_than_work_waits_ends_too() {
         }
     }
     assert_eq!(bed.state.wants(), 0, "nothing starts at present");
-    while let Some(due) = bed.state.births.due() {
+    while let Some(due) = bed.state.startups.due() {
         bed.now = due;
         bed.tick();
     }
