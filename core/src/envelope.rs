@@ -32,9 +32,9 @@ pub use self::reference::Reference;
 /// The version of the wire format; the first byte of every message.
 pub const VERSION: u8 = 4;
 
-/// A task as a batch names it: an entry holds the index of its kind.
+/// A task as a batch names it: an entry holds the index of its task type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Kind {
+pub struct TaskType {
     /// `crate::module::function`.
     pub name: Arc<str>,
     /// Name, version, codec and shape: the worker's must be equal.
@@ -54,7 +54,7 @@ pub struct Batch {
     /// Whether it must run alone, in a fresh slot: its task is a suspect.
     pub alone: bool,
     /// The tasks that the entries name by index.
-    pub kinds: Vec<Kind>,
+    pub task_types: Vec<TaskType>,
     /// How many entries follow.
     pub count: u32,
 }

@@ -138,8 +138,8 @@ pub struct Frame {
     pub number: u64,
     /// The execution that the tasks belong to.
     pub execution: ExecutionId,
-    /// From the index of a kind in the tasks' message to the registry's index.
-    pub kinds: Arc<[u32]>,
+    /// From the index of a task type in the tasks' message to the registry's index.
+    pub task_types: Arc<[u32]>,
     /// The [task entries](crate::envelope::entry), as they came.
     pub entries: Bytes,
     /// How many tasks there are.

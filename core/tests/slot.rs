@@ -220,7 +220,7 @@ mod tasks {
 /// Encoded calls of one frame.
 #[derive(Default)]
 struct Load {
-    kinds: Vec<u32>,
+    task_types: Vec<u32>,
     entries: Vec<u8>,
     count: u32,
     indices: HashMap<&'static str, u16>,
@@ -237,11 +237,11 @@ impl Load {
 
     fn add<T>(&mut self, call: Call<T>) {
         let parts = call.into_parts();
-        let kinds = &mut self.kinds;
+        let types = &mut self.task_types;
         let kind = *self.indices.entry(parts.spec.name).or_insert_with(|| {
             let registry = Registry::global().unwrap();
-            kinds.push(registry.index_of(parts.spec.name).unwrap());
-            u16::try_from(kinds.len() - 1).unwrap()
+            types.push(registry.index_of(parts.spec.name).unwrap());
+            u16::try_from(types.len() - 1).unwrap()
         });
         let task = TaskId(u64::from(self.count) + 100);
         let arguments = parts.arguments.unwrap();
@@ -256,7 +256,7 @@ impl Load {
                 worker: WorkerId(1),
                 number,
             },
-            kinds: self.kinds.into(),
+            task_types: self.task_types.into(),
             entries: self.entries.into(),
             count: self.count,
             noted: true,

@@ -99,7 +99,7 @@ async fn a_slot_runs_the_setup_and_its_children_are_ordinary() {
             worker: WorkerId(1),
             number: 1,
         },
-        kinds: [index].into(),
+        task_types: [index].into(),
         entries: entries.into(),
         count: 1,
         noted: false,

@@ -299,7 +299,7 @@ async fn forged_messages_before_the_first_task_starve_no_worker_without_control(
         epoch: 1,
         number: 0,
         alone: false,
-        kinds: Vec::new(),
+        task_types: Vec::new(),
         count: 0,
     };
     let forged = batch.message(&[], &MacKey::Keyed([9; 32]));

@@ -13,14 +13,14 @@ use anyhow::{Context, bail};
 use async_trait::async_trait;
 use bytes::Bytes;
 use podpool::RunId;
-use podpool::core::envelope::{Kind, MacKey};
+use podpool::core::envelope::{MacKey, TaskType};
 use podpool::core::id::WorkerId;
 use podpool::core::outcome::{Cause, Failure};
 use podpool::core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 use podpool::core::registry::Registry;
 use podpool::core::slot::{Launch, OutputLimits, Program, Setup};
 use podpool::core::task::Place;
-use podpool::core::worker::frame::KindInfo;
+use podpool::core::worker::frame::TaskTypeInfo;
 use podpool::core::worker::state::Lookup;
 use podpool::core::worker::{Conduct, Left, Order, Queues, Settings, Worker};
 use podpool::pubsub::{Connection, PubSubQueue, RunNames};
@@ -117,14 +117,14 @@ fn stop_with_stdin() -> mpsc::UnboundedReceiver<Order> {
 struct Known;
 
 impl Lookup for Known {
-    fn look_up(&self, kind: &Kind) -> Result<KindInfo, Failure> {
+    fn look_up(&self, task_type: &TaskType) -> Result<TaskTypeInfo, Failure> {
         let registry = Registry::global().map_err(|error| rejected(&error))?;
         let spec = registry
-            .find(&kind.name)
+            .find(&task_type.name)
             .map_err(|error| rejected(&error))?;
-        Ok(KindInfo {
+        Ok(TaskTypeInfo {
             index: spec.index.get().copied().unwrap_or(u32::MAX),
-            ..KindInfo::UNKNOWN
+            ..TaskTypeInfo::UNKNOWN
         })
     }
 }

@@ -65,7 +65,7 @@ impl Arguments {
         &mut self,
         task: TaskId,
         attempt: Attempt,
-        kind: u16,
+        task_type: u16,
         options: &[u8],
     ) -> Option<Body> {
         let Form::Long(long) = &mut self.0 else {
@@ -76,7 +76,7 @@ impl Arguments {
         };
         let start = (ROOM - GAP).checked_sub(TASK_HEAD + options.len())? + GAP;
         let length = bytes.len() - ROOM;
-        let head = task_head_bytes(task, attempt, kind, options.len(), length).ok()?;
+        let head = task_head_bytes(task, attempt, task_type, options.len(), length).ok()?;
         let mut bytes = std::mem::take(bytes);
         bytes[start..start + TASK_HEAD].copy_from_slice(&head);
         bytes[start + TASK_HEAD..ROOM].copy_from_slice(options);
@@ -198,7 +198,7 @@ mod tests {
             epoch: 1,
             number: 0,
             alone: false,
-            kinds: Vec::new(),
+            task_types: Vec::new(),
             count: 1,
         }
     }

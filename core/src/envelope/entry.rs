@@ -5,7 +5,7 @@
 //! a worker only reads the heads. All numbers are little-endian.
 //!
 //! ```text
-//! task entry:   payload u32 | task u64 | attempt u32 | kind u16 | options u16 | options … | payload …
+//! task entry:   payload u32 | task u64 | attempt u32 | task type u16 | options u16 | options … | payload …
 //! result entry: payload u32 | task u64 | attempt u32 | elapsed µs u32 | status u8 | payload …
 //! ```
 
@@ -34,8 +34,8 @@ pub struct TaskEntry {
     pub task: TaskId,
     /// The attempt at it.
     pub attempt: Attempt,
-    /// Index into the message's table of kinds.
-    pub kind: u16,
+    /// Index into the message's table of task types.
+    pub task_type: u16,
     /// Encoded [`EntryOptions`](super::EntryOptions); empty for none.
     pub options: Bytes,
     /// The encoded arguments.
@@ -50,11 +50,11 @@ pub fn put_task(
     body: &mut Vec<u8>,
     task: TaskId,
     attempt: Attempt,
-    kind: u16,
+    task_type: u16,
     options: &[u8],
     payload: &[u8],
 ) -> Result<(), WireError> {
-    let head = task_head_bytes(task, attempt, kind, options.len(), payload.len())?;
+    let head = task_head_bytes(task, attempt, task_type, options.len(), payload.len())?;
     body.reserve(TASK_HEAD + options.len() + payload.len());
     body.extend_from_slice(&head);
     body.extend_from_slice(options);
@@ -66,7 +66,7 @@ pub fn put_task(
 pub(super) fn task_head_bytes(
     task: TaskId,
     attempt: Attempt,
-    kind: u16,
+    task_type: u16,
     options: usize,
     payload: usize,
 ) -> Result<[u8; TASK_HEAD], WireError> {
@@ -76,7 +76,7 @@ pub(super) fn task_head_bytes(
     head[..4].copy_from_slice(&payload.to_le_bytes());
     head[4..12].copy_from_slice(&task.0.to_le_bytes());
     head[12..16].copy_from_slice(&attempt.0.to_le_bytes());
-    head[16..18].copy_from_slice(&kind.to_le_bytes());
+    head[16..18].copy_from_slice(&task_type.to_le_bytes());
     head[18..20].copy_from_slice(&options.to_le_bytes());
     Ok(head)
 }
@@ -95,7 +95,7 @@ pub fn next_task(body: &mut Bytes) -> Result<Option<TaskEntry>, WireError> {
     let entry = TaskEntry {
         task: TaskId(number_u64(head, 4)),
         attempt: Attempt(number_u32(head, 12)),
-        kind: number_u16(head, 16),
+        task_type: number_u16(head, 16),
         options: Bytes::new(),
         payload: Bytes::new(),
     };
@@ -247,8 +247,8 @@ pub struct TaskHead {
     pub task: TaskId,
     /// The attempt at it.
     pub attempt: Attempt,
-    /// Index into the message's table of kinds.
-    pub kind: u16,
+    /// Index into the message's table of task types.
+    pub task_type: u16,
     /// Bytes of the encoded options.
     pub options: usize,
     /// Bytes of the whole entry.
@@ -274,7 +274,7 @@ pub fn task_head(body: &[u8]) -> Result<Option<TaskHead>, WireError> {
     Ok(Some(TaskHead {
         task: TaskId(number_u64(head, 4)),
         attempt: Attempt(number_u32(head, 12)),
-        kind: number_u16(head, 16),
+        task_type: number_u16(head, 16),
         options,
         length,
     }))

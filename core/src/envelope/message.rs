@@ -92,7 +92,7 @@ pub(super) fn write<H: Serialize>(
     message.into()
 }
 
-/// Room that a [`Body`] keeps before its entries: enough for the header of a batch of one kind.
+/// Room that a [`Body`] keeps before its entries: enough for the header of a batch of one task type.
 pub(crate) const GAP: usize = 512;
 
 /// Entries that will be a message's, with room before them for its header: the message needs no copy of them.
@@ -171,7 +171,7 @@ impl Body {
 pub(super) fn close<H: Serialize>(kind: Type, header: &H, body: Body, mac_key: &MacKey) -> Bytes {
     let head = write(kind, header, &[], &MacKey::Absent);
     let Some(start) = body.start.checked_sub(head.len()) else {
-        // A header of very many kinds, or entries without room: they move after all.
+        // A header of very many task types, or entries without room: they move after all.
         return write(kind, header, body.entries(), mac_key);
     };
     let Body {

@@ -65,7 +65,7 @@ fn failure() -> Failure {
 }
 
 fn batch() -> (Batch, Vec<u8>) {
-    let kind = |name: &str, byte| Kind {
+    let task_type = |name: &str, byte| TaskType {
         name: name.into(),
         fingerprint: Fingerprint([byte; 16]),
     };
@@ -74,7 +74,7 @@ fn batch() -> (Batch, Vec<u8>) {
         epoch: 3,
         number: 11,
         alone: true,
-        kinds: vec![kind("prices::clean", 1), kind("prices::merge", 2)],
+        task_types: vec![task_type("prices::clean", 1), task_type("prices::merge", 2)],
         count: 2,
     };
     let mut body = Vec::new();
@@ -278,9 +278,9 @@ fn the_golden_entries_are_read_field_by_field() {
     assert_eq!(count(&tasks), 2);
     let first = next_task(&mut tasks).unwrap().unwrap();
     assert_eq!((first.task, first.attempt), (TaskId(7), Attempt(1)));
-    assert_eq!((first.kind, &*first.payload), (0, &b"arguments"[..]));
+    assert_eq!((first.task_type, &*first.payload), (0, &b"arguments"[..]));
     let second = next_task(&mut tasks).unwrap().unwrap();
-    assert_eq!((second.task, second.kind), (TaskId(1 << 40), 1));
+    assert_eq!((second.task, second.task_type), (TaskId(1 << 40), 1));
     assert_eq!(codec::decode(&second.options), Ok(options()));
     assert_eq!(next_task(&mut tasks), Ok(None));
 
@@ -487,7 +487,7 @@ fn task_entry() -> impl Strategy<Value = TaskEntry> {
         TaskEntry {
             task: TaskId(task),
             attempt: Attempt(attempt),
-            kind,
+            task_type: kind,
             options,
             payload,
         }
@@ -569,7 +569,7 @@ proptest! {
     fn batches_come_back(entries in prop::collection::vec(task_entry(), 0..12), mac_key in mac_key()) {
         let mut body = Vec::new();
         for e in &entries {
-            put_task(&mut body, e.task, e.attempt, e.kind, &e.options, &e.payload).unwrap();
+            put_task(&mut body, e.task, e.attempt, e.task_type, &e.options, &e.payload).unwrap();
         }
         prop_assert_eq!(count(&body) as usize, entries.len());
         let (head, _) = batch();
@@ -579,7 +579,7 @@ proptest! {
         for entry in entries {
             let head = task_head(&rest).unwrap().unwrap();
             let before = rest.len();
-            prop_assert_eq!((head.task, head.attempt, head.kind), (entry.task, entry.attempt, entry.kind));
+            prop_assert_eq!((head.task, head.attempt, head.task_type), (entry.task, entry.attempt, entry.task_type));
             prop_assert_eq!(next_task(&mut rest).unwrap(), Some(entry));
             prop_assert_eq!(before - rest.len(), head.length);
         }
@@ -627,18 +627,18 @@ proptest! {
 
 #[test]
 fn a_body_with_room_for_its_header_makes_the_same_message() {
-    let kind = |n: usize| Kind {
+    let task_type = |n: usize| TaskType {
         name: format!("a::task::number_{n}").into(),
         fingerprint: Fingerprint([7; 16]),
     };
     // The last one's header is larger than the room.
-    for kinds in [0, 1, 5, 40] {
+    for task_types in [0, 1, 5, 40] {
         let batch = Batch {
             run: RunId::new("run").unwrap(),
             epoch: 1,
             number: 0,
             alone: false,
-            kinds: (0..kinds).map(kind).collect(),
+            task_types: (0..task_types).map(task_type).collect(),
             count: 1,
         };
         for mac_key in [MacKey::Absent, KEY] {

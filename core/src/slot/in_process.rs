@@ -308,8 +308,12 @@ impl Life {
     }
 
     fn run_frame(&self, runner: &mut Runner<Events>, frame: &Frame) -> Result<(), Garbled> {
-        let kinds: Vec<u8> = frame.kinds.iter().flat_map(|k| k.to_le_bytes()).collect();
-        let tasks = Tasks::new(frame.execution, frame.count, &kinds, &frame.entries);
+        let task_types: Vec<u8> = frame
+            .task_types
+            .iter()
+            .flat_map(|k| k.to_le_bytes())
+            .collect();
+        let tasks = Tasks::new(frame.execution, frame.count, &task_types, &frame.entries);
         runner.run_frame(frame.number, &tasks, |index, since| {
             lock(&self.shared.state).progress = Some(Progress {
                 frame: frame.number,

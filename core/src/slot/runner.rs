@@ -142,7 +142,8 @@ impl<U: Uplink> Runner<U> {
                     note(index, began);
                     let context = self.context(head.task, head.attempt, tasks.execution, token);
                     // One task's end is the next one's start: a look at the clock costs as much as a short task.
-                    began = self.run_task(head, this, tasks.kind(head.kind), context, began);
+                    began =
+                        self.run_task(head, this, tasks.task_type(head.task_type), context, began);
                 }
             }
             if index + 1 == tasks.count {
@@ -160,7 +161,7 @@ impl<U: Uplink> Runner<U> {
         &mut self,
         head: TaskHead,
         entry: &[u8],
-        kind: Option<u32>,
+        task_type: Option<u32>,
         mut context: TaskContext,
         began: Instant,
     ) -> Instant {
@@ -171,7 +172,7 @@ impl<U: Uplink> Runner<U> {
         let mut result = std::mem::take(&mut self.result);
         let done: Result<(), Failure> =
             entry::put_done(&mut result, head.task, head.attempt, |output| {
-                let spec = self.spec(kind)?;
+                let spec = self.spec(task_type)?;
                 if let Some(limit) = spec.options.memory
                     && let Some(failure) = too_low("its", limit, self.resting)
                 {

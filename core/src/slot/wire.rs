@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! message: length of the body u32 | type u8 | 0 u8 u8 u8 | number u64 | body …
-//! Tasks:   worker u64 | execution u64 | count u32 | kinds u32 | registry index u32 … | task entries …
+//! Tasks:   worker u64 | execution u64 | count u32 | task types u32 | registry index u32 … | task entries …
 //! Results: count u32 | result entries …
 //! Cancel:  task u64 | attempt u32
 //! ```
@@ -26,7 +26,7 @@ use crate::id::{Attempt, ExecutionId, TaskId, WorkerId};
 pub(super) const HEAD: usize = 16;
 /// Bytes of a message of results before its entries.
 pub(super) const RESULTS_HEAD: usize = HEAD + 4;
-/// Bytes of a frame's body before its kinds.
+/// Bytes of a frame's body before its task types.
 const TASKS_FIXED: usize = 24;
 /// A longer message is read to where it will lie; shorter ones are copied there from the buffer.
 const SHORT: usize = 16 * 1024;
@@ -131,13 +131,13 @@ pub(super) fn message(kind: Type, number: u64, body: &[u8]) -> Vec<u8> {
 
 /// All of a frame's message but its entries, which follow on the socket from where they are.
 pub(super) fn tasks_head(frame: &Frame) -> Vec<u8> {
-    let before = TASKS_FIXED + 4 * frame.kinds.len();
+    let before = TASKS_FIXED + 4 * frame.task_types.len();
     let kind = if frame.noted {
         Type::NotedTasks
     } else {
         Type::Tasks
     };
-    let kinds = u32::try_from(frame.kinds.len()).unwrap_or(u32::MAX);
+    let task_types = u32::try_from(frame.task_types.len()).unwrap_or(u32::MAX);
     let mut head = Vec::with_capacity(HEAD + before);
     head.extend_from_slice(&head_bytes(
         kind,
@@ -147,9 +147,9 @@ pub(super) fn tasks_head(frame: &Frame) -> Vec<u8> {
     head.extend_from_slice(&frame.execution.worker.0.to_le_bytes());
     head.extend_from_slice(&frame.execution.number.to_le_bytes());
     head.extend_from_slice(&frame.count.to_le_bytes());
-    head.extend_from_slice(&kinds.to_le_bytes());
-    for kind in frame.kinds.iter() {
-        head.extend_from_slice(&kind.to_le_bytes());
+    head.extend_from_slice(&task_types.to_le_bytes());
+    for task_type in frame.task_types.iter() {
+        head.extend_from_slice(&task_type.to_le_bytes());
     }
     head
 }
@@ -159,31 +159,31 @@ pub(super) fn tasks_head(frame: &Frame) -> Vec<u8> {
 pub(super) struct Tasks<'a> {
     pub(super) execution: ExecutionId,
     pub(super) count: u32,
-    kinds: &'a [u8],
+    task_types: &'a [u8],
     pub(super) entries: &'a [u8],
 }
 
 impl<'a> Tasks<'a> {
-    /// A frame that did not pass a socket; `kinds` as they stand in a message.
+    /// A frame that did not pass a socket; `task_types` as they stand in a message.
     pub(super) fn new(
         execution: ExecutionId,
         count: u32,
-        kinds: &'a [u8],
+        task_types: &'a [u8],
         entries: &'a [u8],
     ) -> Self {
         Self {
             execution,
             count,
-            kinds,
+            task_types,
             entries,
         }
     }
 
     /// Reads a frame's body.
     pub(super) fn parse(body: &'a [u8]) -> Result<Self, Garbled> {
-        let kinds = u32_at(body, 20).ok_or(Garbled)? as usize;
-        let (kinds, entries) = body[TASKS_FIXED..]
-            .split_at_checked(kinds.saturating_mul(4))
+        let task_types = u32_at(body, 20).ok_or(Garbled)? as usize;
+        let (task_types, entries) = body[TASKS_FIXED..]
+            .split_at_checked(task_types.saturating_mul(4))
             .ok_or(Garbled)?;
         Ok(Self {
             execution: ExecutionId {
@@ -191,14 +191,14 @@ impl<'a> Tasks<'a> {
                 number: u64_at(body, 8).ok_or(Garbled)?,
             },
             count: u32_at(body, 16).ok_or(Garbled)?,
-            kinds,
+            task_types,
             entries,
         })
     }
 
-    /// The registry index of the frame's kind `kind`.
-    pub(super) fn kind(&self, kind: u16) -> Option<u32> {
-        u32_at(self.kinds, 4 * usize::from(kind))
+    /// The registry index of the frame's task type with this index.
+    pub(super) fn task_type(&self, index: u16) -> Option<u32> {
+        u32_at(self.task_types, 4 * usize::from(index))
     }
 }
 
@@ -357,7 +357,7 @@ mod tests {
         let frame = Frame {
             number: 11,
             execution,
-            kinds: [5, 70_000].into(),
+            task_types: [5, 70_000].into(),
             entries: Bytes::from_static(b"xyz"),
             count: 2,
             noted: false,
@@ -372,7 +372,7 @@ mod tests {
         assert_eq!((tasks.execution, tasks.count), (execution, 2));
         assert_eq!(tasks.entries, b"xyz");
         assert_eq!(
-            [0, 1, 2].map(|kind| tasks.kind(kind)),
+            [0, 1, 2].map(|index| tasks.task_type(index)),
             [Some(5), Some(70_000), None]
         );
     }
@@ -398,7 +398,7 @@ mod tests {
                 worker: WorkerId(0),
                 number: 0,
             },
-            kinds: [1].into(),
+            task_types: [1].into(),
             entries: Bytes::new(),
             count: 1,
             noted: false,

@@ -1,11 +1,11 @@
-//! How long the tasks of each kind take, as measured here.
+//! How long the tasks of each task type take, as measured here.
 
 use std::time::Duration;
 
-/// Weight of the newest measurement. A kind's tasks differ, so one of them moves the estimate by an eighth.
+/// Weight of the newest measurement. A task type's tasks differ, so one of them moves the estimate by an eighth.
 const WEIGHT: f64 = 0.125;
 
-/// A running mean for each kind, by registry index.
+/// A running mean for each task type, by registry index.
 #[derive(Debug, Default, Clone)]
 pub struct Estimates {
     seconds: Vec<Option<f64>>,
@@ -13,8 +13,8 @@ pub struct Estimates {
 
 impl Estimates {
     /// Takes a measurement in.
-    pub fn record(&mut self, kind: u32, elapsed: Duration) {
-        let index = kind as usize;
+    pub fn record(&mut self, task_type: u32, elapsed: Duration) {
+        let index = task_type as usize;
         if self.seconds.len() <= index {
             self.seconds.resize(index + 1, None);
         }
@@ -25,8 +25,8 @@ impl Estimates {
 
     /// The estimate in seconds; `None` until an execution was measured.
     #[must_use]
-    pub fn seconds(&self, kind: u32) -> Option<f64> {
-        self.seconds.get(kind as usize).copied().flatten()
+    pub fn seconds(&self, task_type: u32) -> Option<f64> {
+        self.seconds.get(task_type as usize).copied().flatten()
     }
 }
 

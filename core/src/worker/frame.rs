@@ -20,9 +20,9 @@ const INDIVISIBLE: f64 = 100e-6;
 /// Most bytes in a frame of several tasks; larger payloads go alone, which is faster than packing them.
 const MAX_BYTES: usize = 64 << 10;
 
-/// What a worker knows of a kind that a batch names.
+/// What a worker knows of a task type that a batch names.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct KindInfo {
+pub struct TaskTypeInfo {
     /// The registry's index.
     pub index: u32,
     /// The task's own timeout.
@@ -33,8 +33,8 @@ pub struct KindInfo {
     pub memory: Option<u64>,
 }
 
-impl KindInfo {
-    /// Stands for a kind that this program cannot run.
+impl TaskTypeInfo {
+    /// Stands for a task type that this program cannot run.
     pub const UNKNOWN: Self = Self {
         index: u32::MAX,
         timeout: None,
@@ -50,7 +50,7 @@ pub struct Cut {
     pub length: usize,
     /// How many entries.
     pub count: u32,
-    /// How long they should take; `None` when a kind was never measured.
+    /// How long they should take; `None` when a task type was never measured.
     pub expected: Option<Duration>,
     /// The shortest timeout among them.
     pub timeout: Option<Duration>,
@@ -64,7 +64,7 @@ pub struct Cut {
 #[must_use]
 pub fn cut(
     entries: &Bytes,
-    kinds: &[KindInfo],
+    task_types: &[TaskTypeInfo],
     estimates: &Estimates,
     share: u32,
     most: u32,
@@ -84,16 +84,16 @@ pub fn cut(
         && (cut.count < share || seconds < INDIVISIBLE)
         && let Ok(Some(head)) = task_head(&entries[cut.length..])
     {
-        let kind = kinds.get(usize::from(head.kind));
-        let measured = kind.and_then(|kind| estimates.seconds(kind.index));
+        let task_type = task_types.get(usize::from(head.task_type));
+        let measured = task_type.and_then(|task_type| estimates.seconds(task_type.index));
         let full = seconds + measured.unwrap_or(f64::INFINITY) > WORTH.as_secs_f64()
             || cut.length + head.length > MAX_BYTES;
-        let memory = kind.and_then(|kind| kind.memory);
+        let memory = task_type.and_then(|task_type| task_type.memory);
         if cut.count > 0 && (full || memory.is_some()) {
             break;
         }
         cut.memory = memory;
-        let timeout = timeout(&entries[cut.length..], &head, kinds);
+        let timeout = timeout(&entries[cut.length..], &head, task_types);
         cut.timeout = [cut.timeout, timeout].into_iter().flatten().min();
         cut.length += head.length;
         cut.count += 1;
@@ -118,13 +118,13 @@ pub fn findable(entries: &[u8]) -> u32 {
     count.max(1)
 }
 
-/// The timeout of the task whose entry begins `entry`: its call's own, or its kind's. One that never comes is none.
+/// The timeout of the task whose entry begins `entry`: its call's own, or its task type's. One that never comes is none.
 #[must_use]
-pub fn timeout(entry: &[u8], head: &TaskHead, kinds: &[KindInfo]) -> Option<Duration> {
+pub fn timeout(entry: &[u8], head: &TaskHead, task_types: &[TaskTypeInfo]) -> Option<Duration> {
     let timeout = options(entry, head).timeout.or_else(|| {
-        kinds
-            .get(usize::from(head.kind))
-            .and_then(|kind| kind.timeout)
+        task_types
+            .get(usize::from(head.task_type))
+            .and_then(|task_type| task_type.timeout)
     });
     // What travelled is not trusted: a timeout past any clock is none.
     timeout.filter(|timeout| *timeout < NEVER)
@@ -167,9 +167,9 @@ mod tests {
         estimates
     }
 
-    const KINDS: [KindInfo; 1] = [KindInfo {
+    const KINDS: [TaskTypeInfo; 1] = [TaskTypeInfo {
         index: 0,
-        ..KindInfo::UNKNOWN
+        ..TaskTypeInfo::UNKNOWN
     }];
 
     #[test]
@@ -215,19 +215,27 @@ mod tests {
 
     #[test]
     fn a_task_with_a_memory_limit_goes_alone() {
-        let limited = KindInfo {
+        let limited = TaskTypeInfo {
             memory: Some(64 << 20),
             ..KINDS[0]
         };
-        let kinds = [KINDS[0], limited];
+        let task_types = [KINDS[0], limited];
         let mut body = Vec::new();
-        for (number, kind) in (0..).zip([1, 1, 0, 0, 1]) {
-            put_task(&mut body, TaskId(number), Attempt::FIRST, kind, &[], &[1]).unwrap();
+        for (number, task_type) in (0..).zip([1, 1, 0, 0, 1]) {
+            put_task(
+                &mut body,
+                TaskId(number),
+                Attempt::FIRST,
+                task_type,
+                &[],
+                &[1],
+            )
+            .unwrap();
         }
         let mut body = Bytes::from(body);
         let mut cuts = Vec::new();
         while !body.is_empty() {
-            let cut = cut(&body, &kinds, &measured(1), 100, u32::MAX);
+            let cut = cut(&body, &task_types, &measured(1), 100, u32::MAX);
             cuts.push((cut.count, cut.memory));
             drop(body.split_to(cut.length));
         }
@@ -258,7 +266,7 @@ mod tests {
 
     #[test]
     fn the_shortest_timeout_counts_and_a_call_overrides_its_kind() {
-        let kinds = [KindInfo {
+        let task_types = [TaskTypeInfo {
             timeout: Some(Duration::from_secs(9)),
             ..KINDS[0]
         }];
@@ -271,11 +279,11 @@ mod tests {
         put_task(&mut body, TaskId(9), Attempt::FIRST, 0, &own, &[]).unwrap();
         let body = Bytes::from(body);
         assert_eq!(
-            cut(&body, &kinds, &measured(1000), 2, u32::MAX).timeout,
+            cut(&body, &task_types, &measured(1000), 2, u32::MAX).timeout,
             Some(Duration::from_secs(9))
         );
         assert_eq!(
-            cut(&body, &kinds, &measured(1000), 3, u32::MAX).timeout,
+            cut(&body, &task_types, &measured(1000), 3, u32::MAX).timeout,
             Some(Duration::from_secs(2))
         );
     }

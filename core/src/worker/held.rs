@@ -5,21 +5,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::envelope::{Kind, TaskRun};
+use crate::envelope::{TaskRun, TaskType};
 use crate::id::TaskId;
 use crate::queue::LeaseId;
 
-use super::frame::KindInfo;
+use super::frame::TaskTypeInfo;
 use super::replay::BatchId;
 
 /// A batch under lease.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) lease: LeaseId,
-    /// The kinds as the batch names them, to put a part of it back.
-    pub(super) kinds: Arc<[Kind]>,
+    /// The task types as the batch names them, to put a part of it back.
+    pub(super) task_types: Arc<[TaskType]>,
     /// The same as this program's registry knows them.
-    pub(super) known: Arc<[KindInfo]>,
+    pub(super) known: Arc<[TaskTypeInfo]>,
     /// The same as registry indices, for slots.
     pub(super) indices: Arc<[u32]>,
     /// How many tasks it brought.

@@ -190,9 +190,9 @@ impl State {
             };
             let held = self.batches.get(&frame.execution);
             if let (Some(held), Ok(Some(head))) = (held, task_head(&frame.entries))
-                && let Some(kind) = held.kinds.get(usize::from(head.kind))
+                && let Some(task_type) = held.task_types.get(usize::from(head.task_type))
             {
-                let (name, task) = (&kind.name, head.task);
+                let (name, task) = (&task_type.name, head.task);
                 let key = options(&frame.entries, &head).key;
                 let key = key.map_or_else(String::new, |key| format!(" (key {})", ShownKey(&key)));
                 long.push((format!("{name} {task}{key}"), now - since));

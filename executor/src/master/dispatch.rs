@@ -25,7 +25,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use podpool_core::envelope::{Kind, MacKey};
+use podpool_core::envelope::{MacKey, TaskType};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
 use podpool_core::instant::after;
@@ -467,7 +467,7 @@ fn interrupted(behavior: ShutdownBehavior, left: usize, elsewhere: bool) -> Stri
 }
 
 /// The name by which batches call the task of this index.
-fn kind(index: u32) -> Kind {
+fn task_type(index: u32) -> TaskType {
     let spec = Registry::global()
         .ok()
         .and_then(|registry| registry.get(index));
@@ -475,7 +475,7 @@ fn kind(index: u32) -> Kind {
     let fingerprint = spec.and_then(|spec| spec.fingerprint().ok());
     // A pool is built only when every task has a fingerprint; a worker rejects an empty one by name.
     let fingerprint = fingerprint.unwrap_or(podpool_core::shape::Fingerprint([0; 16]));
-    Kind {
+    TaskType {
         name: name.into(),
         fingerprint,
     }

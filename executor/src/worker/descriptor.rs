@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use podpool_core::envelope::Kind;
+use podpool_core::envelope::TaskType;
 use podpool_core::id::RunId;
 use podpool_core::registry::Registry;
 use podpool_core::slot::OutputLimits;
@@ -52,7 +52,7 @@ pub(crate) struct Descriptor {
     pub(crate) initializer: Option<(String, Vec<u8>)>,
     pub(crate) payload_store: Option<String>,
     /// The tasks that the master knows.
-    pub(crate) tasks: Vec<Kind>,
+    pub(crate) tasks: Vec<TaskType>,
     /// The master's build, for people.
     pub(crate) build: String,
 }
@@ -101,25 +101,25 @@ impl Descriptor {
     }
 
     /// The tasks of this program, as a descriptor lists them.
-    pub(crate) fn known_tasks() -> Vec<Kind> {
+    pub(crate) fn known_tasks() -> Vec<TaskType> {
         let Ok(registry) = Registry::global() else {
             return Vec::new();
         };
         let tasks = (0..).map_while(|index| registry.get(index));
-        let kind = |spec: &podpool_core::task::TaskSpec| {
-            Some(Kind {
+        let task_type = |spec: &podpool_core::task::TaskSpec| {
+            Some(TaskType {
                 name: spec.name.into(),
                 fingerprint: spec.fingerprint().ok()?,
             })
         };
-        tasks.filter_map(kind).collect()
+        tasks.filter_map(task_type).collect()
     }
 
     /// The tasks that master and worker both know, with different shapes: nothing of this run may run here.
-    pub(crate) fn reshaped(&self, known: &[Kind]) -> Vec<String> {
-        let differs = |task: &&Kind| {
+    pub(crate) fn reshaped(&self, known: &[TaskType]) -> Vec<String> {
+        let differs = |task: &&TaskType| {
             let own = known.iter().find(|own| own.name == task.name);
-            own.is_some_and(|own: &Kind| own.fingerprint != task.fingerprint)
+            own.is_some_and(|own: &TaskType| own.fingerprint != task.fingerprint)
         };
         let names = self.tasks.iter().filter(differs);
         names.map(|task| task.name.as_ref().to_owned()).collect()
@@ -132,8 +132,8 @@ mod tests {
 
     use super::*;
 
-    fn kind(name: &str, shape: u8) -> Kind {
-        Kind {
+    fn task_type(name: &str, shape: u8) -> TaskType {
+        TaskType {
             name: name.into(),
             fingerprint: Fingerprint([shape; 16]),
         }
@@ -165,9 +165,9 @@ mod tests {
             initializer: Some(("a::b".to_owned(), vec![0, 255])),
             payload_store: None,
             tasks: vec![
-                kind("a::same", 1),
-                kind("a::other", 1),
-                kind("a::lacking", 1),
+                task_type("a::same", 1),
+                task_type("a::other", 1),
+                task_type("a::lacking", 1),
             ],
             build: "1".to_owned(),
         }
@@ -202,7 +202,11 @@ mod tests {
 
     #[test]
     fn only_a_task_that_both_know_can_have_another_shape() {
-        let known = [kind("a::same", 1), kind("a::other", 2), kind("a::more", 3)];
+        let known = [
+            task_type("a::same", 1),
+            task_type("a::other", 2),
+            task_type("a::more", 3),
+        ];
         assert_eq!(descriptor().reshaped(&known), ["a::other"]);
     }
 }

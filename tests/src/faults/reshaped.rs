@@ -17,9 +17,9 @@ pub fn reshaped(queue: Arc<dyn Queue>, task: &'static str) -> Tap {
 fn reshape(message: Bytes, task: &str) -> Bytes {
     match Message::read(message.clone(), &MacKey::Absent) {
         Ok(Message::Batch(mut batch, entries)) => {
-            for kind in &mut batch.kinds {
-                if &*kind.name == task {
-                    kind.fingerprint.0[0] ^= 1;
+            for task_type in &mut batch.task_types {
+                if &*task_type.name == task {
+                    task_type.fingerprint.0[0] ^= 1;
                 }
             }
             batch.message(&entries, &MacKey::Absent)

@@ -106,7 +106,7 @@ fn batch(run: &RunId, mac_key: &MacKey) -> Bytes {
         epoch: EPOCH,
         number: 0,
         alone: false,
-        kinds: Vec::new(),
+        task_types: Vec::new(),
         count: 0,
     };
     batch.message(&[], mac_key)

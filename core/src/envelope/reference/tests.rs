@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::envelope::entry::{next_result, put_done, put_task};
-use crate::envelope::{Batch, Kind, Message};
+use crate::envelope::{Batch, Message, TaskType};
 use crate::id::{Attempt, TaskId, WorkerId};
 use crate::shape::Fingerprint;
 
@@ -44,7 +44,7 @@ fn batch_of(sizes: &[usize], mac_key: &MacKey) -> Bytes {
         epoch: 1,
         number: 0,
         alone: false,
-        kinds: vec![Kind {
+        task_types: vec![TaskType {
             name: "a::b".into(),
             fingerprint: Fingerprint([1; 16]),
         }],
@@ -220,10 +220,10 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_cut_or_left(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0_u8..4) {
+    fn any_bytes_are_cut_or_left(bytes in prop::collection::vec(any::<u8>(), 0..300), task_type in 0_u8..4) {
         let mut bytes = bytes;
         if let Some(prefix) = bytes.first_chunk_mut::<8>() {
-            *prefix = [VERSION, kind, 0, 0, prefix[4] % 64, 0, 0, 0];
+            *prefix = [VERSION, task_type, 0, 0, prefix[4] % 64, 0, 0, 0];
         }
         if let Some(cut) = Cut::of(&bytes, &MacKey::Absent, 10, 200) {
             let message = Bytes::from(bytes);

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::envelope::entry::put_task;
-use crate::envelope::{Batch, Kind, MacKey, Message};
+use crate::envelope::{Batch, MacKey, Message, TaskType};
 use crate::id::{RunId, WorkerId};
 use crate::outcome::{Cause, Failure};
 use crate::queue::memory::MemoryQueue;
@@ -19,7 +19,7 @@ use crate::shape::Fingerprint;
 use crate::slot::{Program, Setup, Stream};
 use crate::task::Place;
 use crate::worker::effect::{Outgoing, Topic};
-use crate::worker::frame::KindInfo;
+use crate::worker::frame::TaskTypeInfo;
 
 const KEY: MacKey = MacKey::Keyed([7; 32]);
 const OTHER: MacKey = MacKey::Keyed([8; 32]);
@@ -29,7 +29,7 @@ const LEASE: Duration = Duration::from_secs(60);
 struct KnowsNone;
 
 impl Lookup for KnowsNone {
-    fn look_up(&self, _: &Kind) -> Result<KindInfo, Failure> {
+    fn look_up(&self, _: &TaskType) -> Result<TaskTypeInfo, Failure> {
         Err(Failure::new(Cause::Rejected, "unknown"))
     }
 }
@@ -38,10 +38,10 @@ impl Lookup for KnowsNone {
 struct KnowsAll;
 
 impl Lookup for KnowsAll {
-    fn look_up(&self, _: &Kind) -> Result<KindInfo, Failure> {
-        Ok(KindInfo {
+    fn look_up(&self, _: &TaskType) -> Result<TaskTypeInfo, Failure> {
+        Ok(TaskTypeInfo {
             index: 0,
-            ..KindInfo::UNKNOWN
+            ..TaskTypeInfo::UNKNOWN
         })
     }
 }
@@ -107,7 +107,7 @@ fn authenticated(mac_key: &MacKey, alone: bool) -> Bytes {
         epoch: 1,
         number: 0,
         alone,
-        kinds: vec![Kind {
+        task_types: vec![TaskType {
             name: "any".into(),
             fingerprint: Fingerprint([0; 16]),
         }],

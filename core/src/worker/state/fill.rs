@@ -108,7 +108,7 @@ impl State {
             self.pending.pop_front();
         }
         held.begun = true;
-        let kinds = held.indices.clone();
+        let task_types = held.indices.clone();
         self.waiting -= u64::from(count);
         let number = self.next_frame;
         self.next_frame += 1;
@@ -116,7 +116,7 @@ impl State {
         let frame = Frame {
             number,
             execution: id,
-            kinds,
+            task_types,
             entries: entries.clone(),
             count,
             noted,

@@ -8,25 +8,25 @@ use tracing::debug;
 
 use crate::envelope::entry::{self, result_head, task_head};
 use crate::envelope::reference::rejected;
-use crate::envelope::{Batch, Body, Kind, Results, Started, TaskRun, WireError};
+use crate::envelope::{Batch, Body, Results, Started, TaskRun, TaskType, WireError};
 use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::outcome::{Cause, Failure};
 use crate::queue::LeaseId;
 
 use super::super::effect::{Effect, Receipt, Topic};
-use super::super::frame::KindInfo;
+use super::super::frame::TaskTypeInfo;
 use super::super::held::{Chunk, Held};
 use super::super::replay::BatchId;
 use super::State;
 use super::replay::Arrival;
 
-/// What the worker's program knows of a kind that a batch names; the failure says why it cannot run it.
+/// What the worker's program knows of a task type that a batch names; the failure says why it cannot run it.
 pub trait Lookup {
-    /// Looks a kind up by name and fingerprint.
+    /// Looks a task type up by name and fingerprint.
     ///
     /// # Errors
-    /// The [`Failure`] that each task of the kind is answered with.
-    fn look_up(&self, kind: &Kind) -> Result<KindInfo, Failure>;
+    /// The [`Failure`] that each task of the task type is answered with.
+    fn look_up(&self, task_type: &TaskType) -> Result<TaskTypeInfo, Failure>;
 }
 
 /// What became of one entry on its way in.
@@ -53,12 +53,12 @@ impl State {
         lookup: &dyn Lookup,
     ) -> Result<(), WireError> {
         let looked_up: Vec<_> = batch
-            .kinds
+            .task_types
             .iter()
-            .map(|kind| lookup.look_up(kind))
+            .map(|task_type| lookup.look_up(task_type))
             .collect();
         let mut runs = Vec::new();
-        let counted = count_runs(&entries, batch.kinds.len(), &mut runs)?;
+        let counted = count_runs(&entries, batch.task_types.len(), &mut runs)?;
         let execution = self.next_execution;
         self.next_execution += 1;
         debug!(%lease, execution, tasks = ?runs, "a batch was taken");
@@ -72,7 +72,7 @@ impl State {
             entries,
             count: counted,
             runs,
-            kinds: looked_up,
+            task_types: looked_up,
         };
         if let Some(earlier) = self.earlier_execution(&arrival) {
             debug!(
@@ -94,18 +94,18 @@ impl State {
             entries,
             count,
             mut runs,
-            kinds,
+            task_types,
         } = arrival;
         let bytes = entries.len();
         let known = |held: &Held| self.stored.knows(held.id);
         let plain = self.revoked.is_empty()
-            && kinds.iter().all(Result::is_ok)
+            && task_types.iter().all(Result::is_ok)
             && !self.batches.get(&execution).is_some_and(known);
         let kept = if plain {
             (entries, count)
         } else {
             runs.clear();
-            self.sort_out(execution, &entries, &kinds, &mut runs)?
+            self.sort_out(execution, &entries, &task_types, &mut runs)?
         };
         let worth = self.worth(execution, kept.1);
         if !runs.is_empty() {
@@ -130,19 +130,19 @@ impl State {
         lease: LeaseId,
         count: u32,
         batch: &Batch,
-        looked_up: &[Result<KindInfo, Failure>],
+        looked_up: &[Result<TaskTypeInfo, Failure>],
     ) {
-        // An unknown kind's index is never used: its entries are rejected on the way in.
-        let known: Arc<[KindInfo]> = looked_up
+        // An unknown task type's index is never used: its entries are rejected on the way in.
+        let known: Arc<[TaskTypeInfo]> = looked_up
             .iter()
-            .map(|info| *info.as_ref().unwrap_or(&KindInfo::UNKNOWN))
+            .map(|info| *info.as_ref().unwrap_or(&TaskTypeInfo::UNKNOWN))
             .collect();
-        let indices = known.iter().map(|kind| kind.index).collect();
-        let kinds = batch.kinds.as_slice().into();
+        let indices = known.iter().map(|task_type| task_type.index).collect();
+        let task_types = batch.task_types.as_slice().into();
         let alone = batch.alone;
         let held = Held {
             lease,
-            kinds,
+            task_types,
             known,
             indices,
             count,
@@ -178,7 +178,7 @@ impl State {
         &mut self,
         execution: u64,
         entries: &Bytes,
-        kinds: &[Result<KindInfo, Failure>],
+        task_types: &[Result<TaskTypeInfo, Failure>],
         runs: &mut Vec<TaskRun>,
     ) -> Result<(Bytes, u32), WireError> {
         let mut kept = Vec::with_capacity(entries.len());
@@ -187,8 +187,8 @@ impl State {
         let id = self.batches.get(&execution).map(|held| held.id);
         let mut rest = &entries[..];
         while let Some(head) = task_head(rest)? {
-            let kind = kinds.get(usize::from(head.kind));
-            match self.judge(id, head.task, head.attempt, kind) {
+            let task_type = task_types.get(usize::from(head.task_type));
+            match self.judge(id, head.task, head.attempt, task_type) {
                 Entry::Stored => stored += 1,
                 Entry::Keep => {
                     kept.extend_from_slice(&rest[..head.length]);
@@ -232,7 +232,7 @@ impl State {
         id: Option<BatchId>,
         task: TaskId,
         attempt: Attempt,
-        kind: Option<&Result<KindInfo, Failure>>,
+        task_type: Option<&Result<TaskTypeInfo, Failure>>,
     ) -> Entry {
         if id.is_some_and(|id| self.stored.holds(id, task, attempt)) {
             return Entry::Stored;
@@ -240,17 +240,17 @@ impl State {
         if self.revoked.contains(task, attempt) {
             return Entry::Revoked;
         }
-        match kind {
+        match task_type {
             Some(Ok(_)) => Entry::Keep,
             Some(Err(failure)) => Entry::Rejected(Box::new(failure.clone())),
             None => {
-                let reason = "its envelope names a kind that its batch does not list";
+                let reason = "its envelope names a task type that its batch does not list";
                 Entry::Rejected(Box::new(Failure::new(Cause::Rejected, reason)))
             }
         }
     }
 
-    /// Seconds of work in so many tasks of a batch, by the longest of its kinds; infinitely many where one was never
+    /// Seconds of work in so many tasks of a batch, by the longest of its task types; infinitely many where one was never
     /// measured.
     fn worth(&self, execution: u64, count: u32) -> f64 {
         let Some(held) = self.batches.get(&execution) else {
@@ -259,7 +259,7 @@ impl State {
         let longest = held
             .known
             .iter()
-            .map(|kind| self.estimates.seconds(kind.index));
+            .map(|task_type| self.estimates.seconds(task_type.index));
         let longest = longest
             .map(|seconds| seconds.unwrap_or(f64::INFINITY))
             .fold(0.0, f64::max);
@@ -457,14 +457,18 @@ fn split_results(entries: &[u8], most: usize) -> Vec<(Body, u32)> {
 }
 
 /// Counts entries and lists their tasks; refuses what cannot be read before anything of it runs.
-fn count_runs(entries: &[u8], kinds: usize, runs: &mut Vec<TaskRun>) -> Result<u32, WireError> {
+fn count_runs(
+    entries: &[u8],
+    task_types: usize,
+    runs: &mut Vec<TaskRun>,
+) -> Result<u32, WireError> {
     let mut rest = entries;
     let mut count = 0;
     while let Some(head) = task_head(rest)? {
-        if usize::from(head.kind) >= kinds {
+        if usize::from(head.task_type) >= task_types {
             return Err(WireError::Unreadable(format!(
-                "kind {} of {kinds}",
-                head.kind
+                "task type {} of {task_types}",
+                head.task_type
             )));
         }
         TaskRun::push(runs, head.task, head.attempt);

@@ -82,8 +82,8 @@ impl State {
     /// Whether a task must stop: it is revoked, or its lease is lost and it did not opt to finish.
     pub(super) fn is_told_to_stop(&self, execution: u64, head: &TaskHead) -> bool {
         let lost = self.batches.get(&execution).is_none_or(|held| {
-            let kind = held.known.get(usize::from(head.kind));
-            held.lost && kind.is_none_or(|kind| !kind.finish_on_lost_lease)
+            let task_type = held.known.get(usize::from(head.task_type));
+            held.lost && task_type.is_none_or(|task_type| !task_type.finish_on_lost_lease)
         });
         lost || self.revoked.contains(head.task, head.attempt)
     }

@@ -39,11 +39,11 @@ fn sole_task(slot: &SlotState, batches: &HashMap<u64, Held>) -> Option<PrintedTa
         .front()
         .filter(|frame| sole && frame.count == 1)?;
     let head = task_head(&frame.entries).ok().flatten()?;
-    let kinds = &batches.get(&frame.execution)?.kinds;
+    let task_types = &batches.get(&frame.execution)?.task_types;
     Some(PrintedTask {
         task: head.task,
         attempt: head.attempt,
-        name: kinds.get(usize::from(head.kind))?.name.clone(),
+        name: task_types.get(usize::from(head.task_type))?.name.clone(),
         key: options(&frame.entries, &head).key,
     })
 }

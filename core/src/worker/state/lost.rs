@@ -29,7 +29,7 @@ impl State {
             epoch: self.epoch,
             number: 0,
             alone: false,
-            kinds: Vec::new(),
+            task_types: Vec::new(),
             count: u32::try_from(tasks().count()).unwrap_or(u32::MAX),
         };
         self.hold(execution, lease, batch.count, &batch, &[]);

@@ -8,7 +8,7 @@ use crate::envelope::entry::task_head;
 use crate::outcome::Failure;
 
 use super::super::effect::Receipt;
-use super::super::frame::KindInfo;
+use super::super::frame::TaskTypeInfo;
 use super::State;
 
 /// A batch on its way in.
@@ -18,7 +18,7 @@ pub(super) struct Arrival {
     pub(super) entries: Bytes,
     pub(super) count: u32,
     pub(super) runs: Vec<TaskRun>,
-    pub(super) kinds: Vec<Result<KindInfo, Failure>>,
+    pub(super) task_types: Vec<Result<TaskTypeInfo, Failure>>,
 }
 
 impl State {

@@ -182,11 +182,11 @@ impl State {
             if result.done || !stopped {
                 TaskRun::push(&mut reported, task.task, task.attempt);
             }
-            if let Some(kind) = known
+            if let Some(task_type) = known
                 .as_ref()
-                .and_then(|known| known.get(usize::from(task.kind)))
+                .and_then(|known| known.get(usize::from(task.task_type)))
             {
-                self.estimates.record(kind.index, result.elapsed);
+                self.estimates.record(task_type.index, result.elapsed);
             }
             ended += task.length;
             rest = &rest[result.length..];

@@ -14,32 +14,32 @@ use tokio::time::Instant;
 use super::*;
 use crate::codec;
 use crate::envelope::entry::{ResultEntry, next_result, put_done, put_failed, put_task, task_head};
-use crate::envelope::{Batch, EntryOptions, Kind, Message, Revoked, RunState};
+use crate::envelope::{Batch, EntryOptions, Message, Revoked, RunState, TaskType};
 use crate::id::{Attempt, TaskId};
 use crate::outcome::{Cause, Exit};
 use crate::shape::Fingerprint;
 use crate::slot::{Frame, OutOfMemory, Running, SlotEvent, Stream};
 use crate::worker::effect::Probe;
-use crate::worker::frame::KindInfo;
+use crate::worker::frame::TaskTypeInfo;
 
 const GRACE: Duration = Duration::from_secs(5);
 const START: Duration = Duration::from_secs(20);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Knows every kind; `slow` ones have a timeout of a second.
+/// Knows every task type; `slow` ones have a timeout of a second.
 struct Known;
 
 impl Lookup for Known {
-    fn look_up(&self, kind: &Kind) -> Result<KindInfo, Failure> {
-        match &*kind.name {
-            "fast" => Ok(KindInfo {
+    fn look_up(&self, task_type: &TaskType) -> Result<TaskTypeInfo, Failure> {
+        match &*task_type.name {
+            "fast" => Ok(TaskTypeInfo {
                 index: 0,
-                ..KindInfo::UNKNOWN
+                ..TaskTypeInfo::UNKNOWN
             }),
-            "slow" => Ok(KindInfo {
+            "slow" => Ok(TaskTypeInfo {
                 index: 1,
                 timeout: Some(SECOND),
-                ..KindInfo::UNKNOWN
+                ..TaskTypeInfo::UNKNOWN
             }),
             _ => Err(Failure::new(Cause::Rejected, "unknown")),
         }
@@ -124,22 +124,22 @@ fn bed(slots: u32) -> Bed {
 }
 
 impl Bed {
-    /// A batch of tasks `first..first + count` of one kind.
-    fn batch(&mut self, lease: &str, kind: &str, first: u64, count: u32, alone: bool) {
+    /// A batch of tasks `first..first + count` of one task type.
+    fn batch(&mut self, lease: &str, task_type: &str, first: u64, count: u32, alone: bool) {
         // What runs alone was a suspect before.
         let attempt = Attempt(1 + u32::from(alone));
         let mut body = Vec::new();
         for n in 0..u64::from(count) {
             put_task(&mut body, TaskId(first + n), attempt, 0, &[], &[1]).unwrap();
         }
-        self.take_in(lease, kind, count, body.into(), alone);
+        self.take_in(lease, task_type, count, body.into(), alone);
         self.settle();
     }
 
-    fn take_in(&mut self, lease: &str, kind: &str, count: u32, entries: Bytes, alone: bool) {
+    fn take_in(&mut self, lease: &str, task_type: &str, count: u32, entries: Bytes, alone: bool) {
         self.newest += 1;
-        let kinds = vec![Kind {
-            name: kind.into(),
+        let task_types = vec![TaskType {
+            name: task_type.into(),
             fingerprint: Fingerprint([0; 16]),
         }];
         let batch = Batch {
@@ -147,7 +147,7 @@ impl Bed {
             epoch: 1,
             number: self.newest,
             alone,
-            kinds,
+            task_types,
             count,
         };
         self.state
@@ -362,7 +362,11 @@ async fn slots_start_no_more_than_there_is_work_for() {
 async fn a_long_task_holds_no_other_behind_it() {
     let mut bed = bed(2);
     bed.batch("a", "fast", 0, 3, false);
-    assert_eq!(bed.busy(), [(0, 1), (1, 1)], "unknown kinds go one by one");
+    assert_eq!(
+        bed.busy(),
+        [(0, 1), (1, 1)],
+        "unknown task types go one by one"
+    );
     assert_eq!(bed.state.wants(), 0, "nobody is free and something waits");
 }
 

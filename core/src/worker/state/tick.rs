@@ -218,7 +218,7 @@ impl State {
             epoch: held.id.epoch(),
             number: held.id.number(),
             alone: held.alone,
-            kinds: held.kinds.to_vec(),
+            task_types: held.task_types.to_vec(),
             count: chunk.count,
         };
         let message = batch.message(&chunk.entries, &self.settings.mac_key);

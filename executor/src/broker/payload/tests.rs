@@ -12,7 +12,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use podpool_core::conformance::queue::{self as conformance, Promises};
 use podpool_core::envelope::entry::{next_result, next_task, put_done, put_task};
 use podpool_core::envelope::reference::Content;
-use podpool_core::envelope::{Batch, Kind, MacKey, Message, Reference, Results};
+use podpool_core::envelope::{Batch, MacKey, Message, Reference, Results, TaskType};
 use podpool_core::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
 use podpool_core::outcome::Cause;
 use podpool_core::queue::faulty::{Faults, Faulty};
@@ -93,7 +93,7 @@ fn batch(task: u64, payload: &[u8]) -> Bytes {
         epoch: 1,
         number: 0,
         alone: false,
-        kinds: vec![Kind {
+        task_types: vec![TaskType {
             name: "a::b".into(),
             fingerprint: Fingerprint([1; 16]),
         }],

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 pub(super) struct Batch {
     /// Its tasks, ended or not.
     pub(super) tasks: Vec<TaskRun>,
-    pub(super) kind: u32,
+    pub(super) task_type: u32,
     pub(super) alone: bool,
     /// Tasks of it whose attempt is still expected to end.
     pub(super) left: u32,
@@ -115,7 +115,7 @@ mod tests {
         (0..u64::from(left)).for_each(|n| TaskRun::push(&mut tasks, TaskId(n), Attempt::FIRST));
         Batch {
             tasks,
-            kind: 0,
+            task_type: 0,
             alone: false,
             left,
             bytes,

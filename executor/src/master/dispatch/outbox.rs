@@ -1,6 +1,6 @@
 //! Tasks that wait to be published, and how they are packed: pure state.
 //!
-//! Highest priority first, then the kind whose oldest task is oldest. While a kind was never measured, only a few
+//! Highest priority first, then the task type whose oldest task is oldest. While a task type was never measured, only a few
 //! of its tasks are out; the first measurement opens its gate.
 
 use std::cmp::Reverse;
@@ -20,7 +20,7 @@ pub(super) const MAX_BYTES: usize = 1 << 20;
 /// Arguments past this go alone: packing them costs more than it saves.
 pub(super) const ALONE_BYTES: usize = 64 << 10;
 
-/// Tasks of one kind and priority.
+/// Tasks of one task type and priority.
 #[derive(Debug, Default)]
 struct Lane {
     /// Those that were published before: they go first, the oldest of them first.
@@ -50,9 +50,9 @@ impl Lane {
     }
 }
 
-/// What the outbox knows of a kind.
+/// What the outbox knows of a task type.
 #[derive(Debug, Default)]
-struct KindState {
+struct TaskTypeState {
     /// Its tasks that wait, by priority. None is empty.
     lanes: BTreeMap<Reverse<i32>, Lane>,
     /// Published tasks that have not ended.
@@ -66,13 +66,13 @@ struct KindState {
 pub(super) struct Outbox {
     /// Tasks that must run alone; they go first, one by one, the oldest first.
     alone: Ranges,
-    kinds: Vec<KindState>,
+    task_types: Vec<TaskTypeState>,
     estimates: Estimates,
     waiting: usize,
     slots: usize,
 }
 
-/// What a kind's next batch may be.
+/// What a task type's next batch may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gate {
     /// So many tasks at most.
@@ -88,15 +88,15 @@ enum Gate {
 pub(super) enum Choice {
     /// This one, in a batch that runs alone.
     Alone(TaskId),
-    /// Up to so many of this kind, by priority.
-    Lane { kind: u32, most: usize },
+    /// Up to so many of this task type, by priority.
+    Lane { task_type: u32, most: usize },
 }
 
 impl Outbox {
     pub(super) fn new(slots: usize) -> Self {
         Self {
             alone: Ranges::default(),
-            kinds: Vec::new(),
+            task_types: Vec::new(),
             estimates: Estimates::default(),
             waiting: 0,
             slots,
@@ -109,19 +109,22 @@ impl Outbox {
     }
 
     /// A new task waits.
-    pub(super) fn push(&mut self, id: TaskId, priority: i32, kind: u32) {
-        self.lane(priority, kind).fresh.insert(id.0);
+    pub(super) fn push(&mut self, id: TaskId, priority: i32, task_type: u32) {
+        self.lane(priority, task_type).fresh.insert(id.0);
         self.waiting += 1;
     }
 
     /// A task waits again, before those that never ran.
-    pub(super) fn push_again(&mut self, id: TaskId, priority: i32, kind: u32) {
-        self.lane(priority, kind).again.insert(id.0);
+    pub(super) fn push_again(&mut self, id: TaskId, priority: i32, task_type: u32) {
+        self.lane(priority, task_type).again.insert(id.0);
         self.waiting += 1;
     }
 
-    fn lane(&mut self, priority: i32, kind: u32) -> &mut Lane {
-        self.kind(kind).lanes.entry(Reverse(priority)).or_default()
+    fn lane(&mut self, priority: i32, task_type: u32) -> &mut Lane {
+        self.task_type(task_type)
+            .lanes
+            .entry(Reverse(priority))
+            .or_default()
     }
 
     /// A suspect waits.
@@ -131,13 +134,13 @@ impl Outbox {
     }
 
     /// Takes a task out: it was cancelled.
-    pub(super) fn remove(&mut self, id: TaskId, priority: i32, kind: u32) {
-        let removed = self.alone.remove(id.0) || self.remove_from_lane(id, priority, kind);
+    pub(super) fn remove(&mut self, id: TaskId, priority: i32, task_type: u32) {
+        let removed = self.alone.remove(id.0) || self.remove_from_lane(id, priority, task_type);
         self.waiting -= usize::from(removed);
     }
 
-    fn remove_from_lane(&mut self, id: TaskId, priority: i32, kind: u32) -> bool {
-        let lanes = &mut self.kind(kind).lanes;
+    fn remove_from_lane(&mut self, id: TaskId, priority: i32, task_type: u32) -> bool {
+        let lanes = &mut self.task_type(task_type).lanes;
         let Some(lane) = lanes.get_mut(&Reverse(priority)) else {
             return false;
         };
@@ -148,9 +151,9 @@ impl Outbox {
         removed
     }
 
-    /// Each task of this kind travels by itself.
-    pub(super) fn set_lonely(&mut self, kind: u32) {
-        self.kind(kind).lonely = true;
+    /// Each task of this task type travels by itself.
+    pub(super) fn set_lonely(&mut self, task_type: u32) {
+        self.task_type(task_type).lonely = true;
     }
 
     /// What to publish next; `None` when nothing may be. While so much is out that no hand waits for it (`crowded`), what
@@ -161,20 +164,21 @@ impl Outbox {
             return Some(Choice::Alone(TaskId(id)));
         }
         match self.best(crowded)? {
-            (_, _, kind, Gate::Open(most)) => Some(Choice::Lane { kind, most }),
+            (_, _, task_type, Gate::Open(most)) => Some(Choice::Lane { task_type, most }),
             (_, _, _, Gate::Closed | Gate::Company) => None,
         }
     }
 
-    /// Whether this kind's next task goes before all others: a batch may go on with it at a lower priority.
-    pub(super) fn goes_on(&self, kind: u32) -> bool {
-        self.best(false).is_some_and(|(_, _, best, _)| best == kind)
+    /// Whether this task type's next task goes before all others: a batch may go on with it at a lower priority.
+    pub(super) fn goes_on(&self, task_type: u32) -> bool {
+        self.best(false)
+            .is_some_and(|(_, _, best, _)| best == task_type)
     }
 
-    /// The first task of all kinds whose gate is not closed, by priority, then by age.
+    /// The first task of all task types whose gate is not closed, by priority, then by age.
     fn best(&self, crowded: bool) -> Option<(i32, TaskId, u32, Gate)> {
         let mut best: Option<(i32, TaskId, u32, Gate)> = None;
-        for (kind, known) in (0..).zip(&self.kinds) {
+        for (task_type, known) in (0..).zip(&self.task_types) {
             let lane = known.lanes.first_key_value();
             let first = lane.and_then(|(priority, lane)| Some((priority.0, lane.front()?)));
             let Some((priority, front)) = first else {
@@ -184,17 +188,17 @@ impl Outbox {
                 (Reverse(priority), front) < (Reverse(other), oldest)
             };
             if best.is_none_or(goes_before) {
-                let gate = self.gate(kind, known, crowded);
+                let gate = self.gate(task_type, known, crowded);
                 if gate != Gate::Closed {
-                    best = Some((priority, front, kind, gate));
+                    best = Some((priority, front, task_type, gate));
                 }
             }
         }
         best
     }
 
-    fn gate(&self, kind: u32, known: &KindState, crowded: bool) -> Gate {
-        let Some(seconds) = self.estimates.seconds(kind) else {
+    fn gate(&self, task_type: u32, known: &TaskTypeState, crowded: bool) -> Gate {
+        let Some(seconds) = self.estimates.seconds(task_type) else {
             return if known.published < 4 * self.slots {
                 Gate::Open(1)
             } else {
@@ -213,16 +217,16 @@ impl Outbox {
         Gate::Open(share.min(worth))
     }
 
-    /// The next task of a kind, without taking it: of its highest priority, whatever others have.
-    pub(super) fn peek(&self, kind: u32) -> Option<(i32, TaskId)> {
-        let known = self.kinds.get(kind as usize)?;
+    /// The next task of a task type, without taking it: of its highest priority, whatever others have.
+    pub(super) fn peek(&self, task_type: u32) -> Option<(i32, TaskId)> {
+        let known = self.task_types.get(task_type as usize)?;
         let (priority, lane) = known.lanes.first_key_value()?;
         Some((priority.0, lane.front()?))
     }
 
-    /// Takes the next task of a kind: it is published.
-    pub(super) fn pop(&mut self, kind: u32) -> Option<TaskId> {
-        let known = self.kinds.get_mut(kind as usize)?;
+    /// Takes the next task of a task type: it is published.
+    pub(super) fn pop(&mut self, task_type: u32) -> Option<TaskId> {
+        let known = self.task_types.get_mut(task_type as usize)?;
         let mut lane = known.lanes.first_entry()?;
         let id = lane.get_mut().pop_front()?;
         if lane.get().is_empty() {
@@ -234,36 +238,37 @@ impl Outbox {
     }
 
     /// Takes the next suspect: it is published.
-    pub(super) fn pop_alone(&mut self, kind: u32) {
+    pub(super) fn pop_alone(&mut self, task_type: u32) {
         if self.alone.pop_first().is_some() {
             self.waiting -= 1;
-            self.kind(kind).published += 1;
+            self.task_type(task_type).published += 1;
         }
     }
 
-    fn kind(&mut self, kind: u32) -> &mut KindState {
-        let index = kind as usize;
-        if self.kinds.len() <= index {
-            self.kinds.resize_with(index + 1, KindState::default);
+    fn task_type(&mut self, task_type: u32) -> &mut TaskTypeState {
+        let index = task_type as usize;
+        if self.task_types.len() <= index {
+            self.task_types
+                .resize_with(index + 1, TaskTypeState::default);
         }
-        &mut self.kinds[index]
+        &mut self.task_types[index]
     }
 
-    /// A published task of this kind has ended, or waits again.
-    pub(super) fn returned(&mut self, kind: u32) {
-        if let Some(known) = self.kinds.get_mut(kind as usize) {
+    /// A published task of this task type has ended, or waits again.
+    pub(super) fn returned(&mut self, task_type: u32) {
+        if let Some(known) = self.task_types.get_mut(task_type as usize) {
             known.published = known.published.saturating_sub(1);
         }
     }
 
     /// Takes a measured execution in.
-    pub(super) fn measured(&mut self, kind: u32, elapsed: std::time::Duration) {
-        self.estimates.record(kind, elapsed);
+    pub(super) fn measured(&mut self, task_type: u32, elapsed: std::time::Duration) {
+        self.estimates.record(task_type, elapsed);
     }
 
-    /// The mean of a kind, in seconds.
-    pub(super) fn seconds(&self, kind: u32) -> Option<f64> {
-        self.estimates.seconds(kind)
+    /// The mean of a task type, in seconds.
+    pub(super) fn seconds(&self, task_type: u32) -> Option<f64> {
+        self.estimates.seconds(task_type)
     }
 }
 
@@ -275,7 +280,9 @@ mod tests {
 
     fn lane(outbox: &Outbox) -> (u32, usize) {
         match outbox.choose(false) {
-            Some(Choice::Lane { kind, most, .. }) => (kind, most),
+            Some(Choice::Lane {
+                task_type, most, ..
+            }) => (task_type, most),
             other => panic!("{other:?}"),
         }
     }
@@ -366,12 +373,18 @@ mod tests {
         assert_eq!(lane(&outbox), (0, 49));
         assert_eq!(outbox.choose(true), None, "it waits for company");
         outbox.push(TaskId(199), 0, 0);
-        let full = Choice::Lane { kind: 0, most: 50 };
+        let full = Choice::Lane {
+            task_type: 0,
+            most: 50,
+        };
         assert_eq!(outbox.choose(true), Some(full), "it is worth half a second");
         assert_eq!(outbox.pop(0), Some(TaskId(0)));
         outbox.remove(TaskId(1), 0, 0);
         outbox.push(TaskId(200), 1, 1);
-        let lonely = Choice::Lane { kind: 1, most: 1 };
+        let lonely = Choice::Lane {
+            task_type: 1,
+            most: 1,
+        };
         assert_eq!(outbox.choose(true), Some(lonely), "company never comes");
         outbox.pop(1);
         outbox.push(TaskId(201), -1, 1);
@@ -385,7 +398,10 @@ mod tests {
         let mut outbox = Outbox::new(1);
         outbox.measured(0, Duration::from_secs(1));
         outbox.push(TaskId(0), 0, 0);
-        let whole = Choice::Lane { kind: 0, most: 1 };
+        let whole = Choice::Lane {
+            task_type: 0,
+            most: 1,
+        };
         assert_eq!(outbox.choose(true), Some(whole), "one is a full batch");
     }
 
@@ -422,14 +438,18 @@ mod tests {
     #[test]
     fn a_kind_goes_on_at_a_lower_priority_until_another_kind_is_before_it() {
         let mut outbox = Outbox::new(1);
-        for (id, priority, kind) in [(0, 3, 0), (1, 2, 0), (2, 2, 1), (3, 1, 0), (4, 0, 0)] {
-            outbox.push(TaskId(id), priority, kind);
+        for (id, priority, task_type) in [(0, 3, 0), (1, 2, 0), (2, 2, 1), (3, 1, 0), (4, 0, 0)] {
+            outbox.push(TaskId(id), priority, task_type);
         }
         let mut order = Vec::new();
-        for kind in [0, 0, 1, 0, 0] {
-            assert!(outbox.goes_on(kind) && !outbox.goes_on(1 - kind));
-            order.extend(outbox.peek(kind).map(|(priority, id)| (id.0, priority)));
-            outbox.pop(kind);
+        for task_type in [0, 0, 1, 0, 0] {
+            assert!(outbox.goes_on(task_type) && !outbox.goes_on(1 - task_type));
+            order.extend(
+                outbox
+                    .peek(task_type)
+                    .map(|(priority, id)| (id.0, priority)),
+            );
+            outbox.pop(task_type);
         }
         assert_eq!(order, [(0, 3), (1, 2), (2, 2), (3, 1), (4, 0)]);
         assert!(!outbox.goes_on(0));
@@ -440,7 +460,7 @@ mod tests {
         let mut outbox = Outbox::new(1);
         (0..100).for_each(|n| outbox.push(TaskId(n), n as i32, 0));
         (0..100).for_each(|n| outbox.remove(TaskId(n), n as i32, 0));
-        assert!(outbox.kinds[0].lanes.is_empty());
+        assert!(outbox.task_types[0].lanes.is_empty());
         assert_eq!((outbox.waiting(), outbox.choose(false)), (0, None));
     }
 }

@@ -16,14 +16,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use podpool_core::envelope::{Control, Kind, MacKey, Message};
+use podpool_core::envelope::{Control, MacKey, Message, TaskType};
 use podpool_core::id::{RunId, TaskId, WorkerId};
 use podpool_core::outcome::Failure;
 use podpool_core::queue::LeaseId;
 use podpool_core::slot::{SlotEvent, SlotId};
 use podpool_core::task::{Body, CallOptions, TaskOptions, TaskSpec};
 use podpool_core::worker::effect::{Effect, Receipt, Topic};
-use podpool_core::worker::frame::KindInfo;
+use podpool_core::worker::frame::TaskTypeInfo;
 use podpool_core::worker::state::Lookup;
 use podpool_core::worker::{Settings as WorkerSettings, State as WorkerState};
 use tokio::time::Instant;
@@ -126,11 +126,11 @@ struct World {
 struct Knows(bool);
 
 impl Lookup for Knows {
-    fn look_up(&self, _: &Kind) -> Result<KindInfo, Failure> {
-        Ok(KindInfo {
+    fn look_up(&self, _: &TaskType) -> Result<TaskTypeInfo, Failure> {
+        Ok(TaskTypeInfo {
             index: 0,
             finish_on_lost_lease: self.0,
-            ..KindInfo::UNKNOWN
+            ..TaskTypeInfo::UNKNOWN
         })
     }
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use podpool_core::envelope::entry::{RESULT_HEAD, ResultEntry, next_result, result_head};
-use podpool_core::envelope::{Alive, Hello, Kind, MacKey, Results, RunState, Started};
+use podpool_core::envelope::{Alive, Hello, MacKey, Results, RunState, Started, TaskType};
 use podpool_core::fleet::FleetOrder;
 use podpool_core::id::{Attempt, RunId, TaskId, WorkerId};
 use tokio::time::Instant;
@@ -124,7 +124,7 @@ pub(crate) struct State {
     table: Table,
     outbox: Outbox,
     batches: Batches,
-    kinds: Vec<Option<Kind>>,
+    task_types: Vec<Option<TaskType>>,
     delayed: BinaryHeap<Reverse<(Instant, u64)>>,
     workers: HashMap<WorkerId, WorkerState>,
     revoked: revoked::RevokedList,
@@ -169,7 +169,7 @@ impl State {
             settings,
             table: Table::default(),
             batches: Batches::default(),
-            kinds: Vec::new(),
+            task_types: Vec::new(),
             delayed: BinaryHeap::new(),
             workers: HashMap::new(),
             revoked: revoked::RevokedList::default(),
@@ -255,9 +255,9 @@ impl State {
             entry.cell.settle(Err(error), &mut self.wakers);
             return;
         }
-        self.outbox.push(id, entry.priority(), entry.kind());
+        self.outbox.push(id, entry.priority(), entry.task_type());
         if !entry.spec.options.pack {
-            self.outbox.set_lonely(entry.kind());
+            self.outbox.set_lonely(entry.task_type());
         }
         self.table.insert(id, entry);
     }
@@ -441,9 +441,9 @@ impl State {
             self.revoke(id, &entry);
         }
         self.unfit.clear();
-        let kind = entry.kind();
-        self.outbox.measured(kind, elapsed);
-        self.pace.done(kind, elapsed);
+        let task_type = entry.task_type();
+        self.outbox.measured(task_type, elapsed);
+        self.pace.done(task_type, elapsed);
         let output = if copy && (INLINE + 1..COPY_BELOW).contains(&output.len()) {
             Bytes::copy_from_slice(output).into()
         } else {
@@ -465,7 +465,7 @@ impl State {
         match entry.phase {
             Phase::Published => self.unpublish(&entry),
             Phase::Waiting => {
-                self.outbox.remove(id, entry.priority(), entry.kind());
+                self.outbox.remove(id, entry.priority(), entry.task_type());
             }
             Phase::Delayed => {}
         }
@@ -478,7 +478,7 @@ impl State {
 
     /// The newest attempt is no longer out.
     fn unpublish(&mut self, entry: &Entry) {
-        self.outbox.returned(entry.kind());
+        self.outbox.returned(entry.task_type());
         self.batches.task_left(entry.batch);
     }
 

@@ -50,7 +50,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// The registry's index of its task.
-    pub(super) fn kind(&self) -> u32 {
+    pub(super) fn task_type(&self) -> u32 {
         // The registry was built before the pool was, and gave every task its index.
         self.spec.index.get().copied().unwrap_or(u32::MAX)
     }

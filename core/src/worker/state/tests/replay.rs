@@ -4,9 +4,9 @@ use super::*;
 
 impl Bed {
     /// The batch that came last is delivered once more.
-    fn again(&mut self, lease: &str, kind: &str, first: u64, count: u32) {
+    fn again(&mut self, lease: &str, task_type: &str, first: u64, count: u32) {
         self.newest -= 1;
-        self.batch(lease, kind, first, count, false);
+        self.batch(lease, task_type, first, count, false);
     }
 
     fn lose(&mut self, lease: &str) {

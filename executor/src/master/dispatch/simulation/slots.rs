@@ -89,7 +89,7 @@ impl Slots {
     pub(super) fn run(&mut self, id: SlotId, frame: Frame) {
         let slot = self.0.get_mut(&id).expect("frames go to slots that are");
         assert!(slot.ready && !slot.leaving, "frames go to ready slots");
-        assert_eq!(frame.kinds.len(), 1);
+        assert_eq!(frame.task_types.len(), 1);
         slot.frames.push_back(Given {
             number: frame.number,
             entries: frame.entries,

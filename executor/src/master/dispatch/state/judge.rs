@@ -93,7 +93,7 @@ impl State {
         let Some(entry) = self.table.get_mut(id) else {
             return;
         };
-        let (kind, batch) = (entry.kind(), entry.batch);
+        let (kind, batch) = (entry.task_type(), entry.batch);
         entry.attempt = entry.attempt.next();
         entry.phase = Phase::Delayed;
         entry.cell.set_pending();
@@ -117,7 +117,7 @@ impl State {
         if entry.alone {
             self.outbox.push_alone(id);
         } else {
-            let (priority, kind) = (entry.priority(), entry.kind());
+            let (priority, kind) = (entry.priority(), entry.task_type());
             self.outbox.push_again(id, priority, kind);
         }
     }

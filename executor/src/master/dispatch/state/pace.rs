@@ -14,8 +14,8 @@ use super::State;
 /// Sums and means over all tasks.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// Kinds of which a mean changed since they were told.
-    kinds: Vec<u32>,
+    /// Task types of which a mean changed since they were told.
+    task_types: Vec<u32>,
     /// Time of all executions whose result came.
     worked: Duration,
     trip: Trip,
@@ -29,11 +29,11 @@ impl Pace {
         self.slots = None;
     }
 
-    /// An execution of this kind ended well.
-    pub(super) fn done(&mut self, kind: u32, elapsed: Duration) {
+    /// An execution of this task type ended well.
+    pub(super) fn done(&mut self, task_type: u32, elapsed: Duration) {
         self.worked(elapsed);
-        if self.kinds.last() != Some(&kind) {
-            self.kinds.push(kind);
+        if self.task_types.last() != Some(&task_type) {
+            self.task_types.push(task_type);
         }
     }
 
@@ -86,9 +86,9 @@ impl State {
 
     /// Tells what changed since the last call.
     pub(crate) fn tell_measured(&mut self, measured: &Measured) {
-        for kind in self.pace.kinds.drain(..) {
-            if let Some(seconds) = self.outbox.seconds(kind) {
-                measured.set(kind, seconds);
+        for task_type in self.pace.task_types.drain(..) {
+            if let Some(seconds) = self.outbox.seconds(task_type) {
+                measured.set(task_type, seconds);
             }
         }
         let slots = self.pace.slots.unwrap_or_else(|| self.live_slots());

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use podpool_core::codec;
 use podpool_core::envelope::entry::put_task;
-use podpool_core::envelope::{Batch as BatchHead, Body, EntryOptions, Kind, TaskRun};
+use podpool_core::envelope::{Batch as BatchHead, Body, EntryOptions, TaskRun, TaskType};
 use podpool_core::id::TaskId;
 use podpool_core::instant::after;
 use podpool_core::outcome::{Cause, Failure};
@@ -31,30 +31,30 @@ impl State {
         }
         let number = self.batches.next_number();
         let mut draft = Draft::default();
-        let (kind, alone) = match self.outbox.choose(self.is_crowded())? {
+        let (task_type, alone) = match self.outbox.choose(self.is_crowded())? {
             Choice::Alone(id) => {
-                let kind = self.table.get_mut(id)?.kind();
-                self.outbox.pop_alone(kind);
+                let task_type = self.table.get_mut(id)?.task_type();
+                self.outbox.pop_alone(task_type);
                 self.pack(id, number, &mut draft);
-                (kind, true)
+                (task_type, true)
             }
-            Choice::Lane { kind, most } => {
+            Choice::Lane { task_type, most } => {
                 let mut priority = None;
                 while (draft.count as usize) < most
-                    && let Some((next, id)) = self.outbox.peek(kind)
-                    && (*priority.get_or_insert(next) == next || self.outbox.goes_on(kind))
+                    && let Some((next, id)) = self.outbox.peek(task_type)
+                    && (*priority.get_or_insert(next) == next || self.outbox.goes_on(task_type))
                     && self.fits(id, &draft)
                 {
                     priority = Some(next);
-                    self.outbox.pop(kind);
+                    self.outbox.pop(task_type);
                     self.pack(id, number, &mut draft);
                 }
-                (kind, false)
+                (task_type, false)
             }
         };
         self.batches.add(Batch {
             tasks: std::mem::take(&mut draft.runs),
-            kind,
+            task_type,
             alone,
             left: draft.count,
             bytes: draft.body.len(),
@@ -64,7 +64,7 @@ impl State {
             doubtful: false,
         });
         self.newest_batch = number;
-        let message = self.message(kind, alone, draft);
+        let message = self.message(task_type, alone, draft);
         self.republish_at
             .get_or_insert(after(now, self.settings.lease));
         Some(message)
@@ -130,7 +130,7 @@ impl State {
         batch.news = now;
         // Nobody knows which of the two is answered.
         batch.packed = None;
-        let (kind, alone, runs) = (batch.kind, batch.alone, batch.tasks.clone());
+        let (task_type, alone, runs) = (batch.task_type, batch.alone, batch.tasks.clone());
         let mut draft = Draft::default();
         let out = |entry: &&mut Entry| entry.phase == Phase::Published && entry.batch == number;
         for task in runs.iter().flat_map(|run| run.tasks()) {
@@ -139,17 +139,17 @@ impl State {
                 draft.add(task, entry);
             }
         }
-        Some(self.message(kind, alone, draft))
+        Some(self.message(task_type, alone, draft))
     }
 
-    fn message(&mut self, kind: u32, alone: bool, draft: Draft) -> Bytes {
+    fn message(&mut self, task_type: u32, alone: bool, draft: Draft) -> Bytes {
         let lent = draft.lent;
         let head = BatchHead {
             run: self.settings.run.clone(),
             epoch: self.settings.epoch,
             number: self.next_batch,
             alone,
-            kinds: vec![self.kind(kind)],
+            task_types: vec![self.task_type(task_type)],
             count: draft.count,
         };
         self.next_batch += 1;
@@ -163,13 +163,13 @@ impl State {
         message
     }
 
-    fn kind(&mut self, index: u32) -> Kind {
+    fn task_type(&mut self, index: u32) -> TaskType {
         let at = index as usize;
-        if self.kinds.len() <= at {
-            self.kinds.resize(at + 1, None);
+        if self.task_types.len() <= at {
+            self.task_types.resize(at + 1, None);
         }
-        self.kinds[at]
-            .get_or_insert_with(|| super::super::kind(index))
+        self.task_types[at]
+            .get_or_insert_with(|| super::super::task_type(index))
             .clone()
     }
 

@@ -71,7 +71,7 @@ fn read(message: Bytes) -> Published {
     };
     let mut tasks = Vec::new();
     while let Some(entry) = next_task(&mut entries).unwrap() {
-        assert!(usize::from(entry.kind) < batch.kinds.len());
+        assert!(usize::from(entry.task_type) < batch.task_types.len());
         tasks.push((entry.task.0, entry.attempt.0));
     }
     assert_eq!(batch.count as usize, tasks.len());
