@@ -192,17 +192,17 @@ async fn submit_all(
     Ok(())
 }
 
-/// Messages per second of a loop without a pool: a task goes out, hands take `at_once` of them at a time and send results,
+/// Messages per second of a loop without a pool: a task goes out, consumers take `at_once` of them at a time and send results,
 /// the master takes the results. No `Started` goes with them, as podpool leaves it out for short tasks.
 async fn bare(n: u64, at_once: usize) -> anyhow::Result<f64> {
     let topics = Topics::make(1).await?;
     let (tasks, results) = (topics.queue("tasks")?, topics.queue("results")?);
-    let hands = tokio::spawn(serve(tasks.clone(), results.clone(), WARM_UP + n, at_once));
+    let consumers = tokio::spawn(serve(tasks.clone(), results.clone(), WARM_UP + n, at_once));
     move_all(&tasks, &results, WARM_UP).await?;
     let start = Instant::now();
     move_all(&tasks, &results, n).await?;
     let speed = rate(n, start.elapsed());
-    hands.await.context("the hands panicked")??;
+    consumers.await.context("the consumers panicked")??;
     topics.remove().await?;
     Ok(speed)
 }
@@ -223,7 +223,7 @@ async fn move_all(tasks: &PubSubQueue, results: &PubSubQueue, n: u64) -> anyhow:
     sent.and(received)
 }
 
-/// Hands that answer at once.
+/// Consumers that answer at once.
 async fn serve(
     tasks: Arc<PubSubQueue>,
     results: Arc<PubSubQueue>,

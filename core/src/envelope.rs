@@ -196,7 +196,7 @@ pub struct Revoked {
     pub attempt: Attempt,
 }
 
-/// The master's word to the workers: a state, not an event, so a lost one is mended by the next.
+/// What the master tells the workers: a state, not an event, so the next one replaces a lost one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Control {
     /// The run.

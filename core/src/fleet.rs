@@ -40,7 +40,7 @@ pub enum FleetOrder {
 pub enum FleetEvent {
     /// A worker is gone.
     Gone(Departure),
-    /// A worker is one too many: it should be drained when it is heard of.
+    /// A worker is surplus: it should be drained when it greets.
     Surplus(Arc<str>),
     /// No worker can start, and none is alive: every pending future ends with this reason.
     Broken(String),

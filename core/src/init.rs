@@ -111,7 +111,7 @@ pub fn role() -> Role {
 }
 
 /// Whether an executor that starts processes may be built here. A slot or worker that comes here without `init()`
-/// ends with a word on stderr: else it would start slots that start slots.
+/// ends with a message on stderr: else it would start slots that start slots.
 ///
 /// # Errors
 /// [`BuildRefused`] says what the program must change.

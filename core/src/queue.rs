@@ -124,7 +124,7 @@ pub struct QueueLimits {
     pub message_bytes: usize,
     /// How long a lease lasts from its taking or its last renewal.
     pub lease: Duration,
-    /// Whether a call crosses a network: hands stay full only if much is stored ahead of them.
+    /// Whether a call crosses a network: slots stay busy only if much is stored ahead of them.
     pub remote: bool,
 }
 

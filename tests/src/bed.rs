@@ -36,7 +36,7 @@ pub enum Need {
     /// The queue delivers each message once and loses no call: what runs can be counted, and cancellation arrives
     /// at once.
     Faultless,
-    /// The queue gives messages in the order in which it took them, and no more are out than hands can hold.
+    /// The queue gives messages in the order in which it took them, and no more are out than slots can hold.
     Order,
     /// The program is built without the feature `kubernetes`.
     NoCluster,

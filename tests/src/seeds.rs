@@ -21,7 +21,7 @@ pub fn chaotic_processes(seeds: u64) -> Vec<Bed> {
     (1..=seeds).map(bed).collect()
 }
 
-/// In-process slots over queues that lose messages too, which only publishing them again can mend.
+/// In-process slots over queues that lose messages too, which only publishing them again can repair.
 #[must_use]
 pub fn losing(seeds: u64) -> Vec<Bed> {
     let bed = |seed| {

@@ -96,7 +96,7 @@ macro_rules! executor_suite {
             the_request_goes_out_unawaited(Faultless);
             a_backlog_can_be_cancelled(Faultless);
             a_task_between_attempts_is_dequeued();
-            cancelling_one_leaves_its_neighbours();
+            cancelling_one_leaves_the_others();
         }
         $crate::rows! { $beds; shutdown;
             it_waits_for_all();

@@ -71,12 +71,12 @@ async fn a_deleted_pod_is_lost_and_another_runs_within_ten_seconds() {
     let gone = bed.gone().await;
     assert_eq!((&*gone.worker, gone.end), (&*victim, End::Lost));
     println!("{}", gone.reason);
-    // The controller's own replacement comes later, and is one too many.
+    // The controller's own replacement comes later, and is surplus.
     match bed.event().await {
         FleetEvent::Surplus(name) => assert!(name.starts_with(&format!("pp-{}-c0-", bed.run))),
-        other => panic!("a worker should be one too many, not {other:?}"),
+        other => panic!("a worker should be surplus, not {other:?}"),
     }
-    println!("one too many after {:?}", began.elapsed());
+    println!("surplus after {:?}", began.elapsed());
     bed.stop().await;
 }
 

@@ -63,11 +63,11 @@ async fn among_four_busy_slots_only_the_greedy_task_fails() {
 }
 
 #[tokio::test]
-async fn a_task_over_its_own_limit_is_out_of_memory_and_a_neighbour_without_one_is_not() {
+async fn a_task_over_its_own_limit_is_out_of_memory_and_another_without_one_is_not() {
     let pool = built(describe(2)).await;
     let meeting = Meeting::new();
     let mut beside = pool.submit(hoard(meeting.path(), 160));
-    let neighbour = meeting.guest().await;
+    let other = meeting.guest().await;
     // Nobody lets it go: it ends by its limit or not at all.
     let nowhere = Meeting::new();
     let greedy = pool.submit(hoard_within_limit(nowhere.path(), 160));
@@ -86,8 +86,8 @@ async fn a_task_over_its_own_limit_is_out_of_memory_and_a_neighbour_without_one_
     let modest = pool.submit(hoard_within_limit(meeting.path(), 8));
     meeting.guest().await.let_go().await;
     assert_eq!(within("a modest one", modest).await.expect("a result"), 8);
-    neighbour.let_go().await;
-    let result = within("the neighbour", &mut beside).await;
+    other.let_go().await;
+    let result = within("the other task", &mut beside).await;
     assert_eq!(result.expect("a result"), 160);
     assert!(beside.attempts().is_empty(), "{:?}", beside.attempts());
     end(pool).await;

@@ -7,7 +7,7 @@ use podpool_tests::tasks::reverse;
 
 podpool::test_slots!();
 
-/// A place of its own in the bucket; `None`, with a word, where there is no server.
+/// A place of its own in the bucket; `None`, with a message, where there is no server.
 #[expect(clippy::print_stdout, reason = "what is left out is said")]
 fn place(test: &str) -> Option<String> {
     if std::env::var_os("AWS_ENDPOINT").is_none() {

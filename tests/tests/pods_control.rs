@@ -1,4 +1,4 @@
-//! The master's word to pods: cancellations reach those that start later, lost messages are mended, and a younger
+//! What the master tells pods: cancellations reach those that start later, lost messages are replaced, and a younger
 //! master is obeyed.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
@@ -71,7 +71,7 @@ async fn a_pod_that_starts_after_a_cancel_does_not_run_the_task() {
 }
 
 #[tokio::test]
-async fn a_lost_control_message_is_mended_by_the_next() {
+async fn a_lost_control_message_is_replaced_by_the_next() {
     let Some(pods) = pods() else { return };
     let desk = Desk::open(&pods).await;
     let known = KnownRun::default();

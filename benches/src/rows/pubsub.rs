@@ -47,7 +47,7 @@ const WIDE: &str = "window(100_000)";
 pub(super) const PLANS: [Plan; 8] = [
     Plan {
         name: "pubsub",
-        what: "Pub/Sub emulator, one task a batch, against two bare hands",
+        what: "Pub/Sub emulator, one task a batch, against a minimal loop with two consumers",
         unit: Unit::TasksPerSecond,
         measured: Source::Case("pubsub-single", MESSAGES),
         reference: Some(("bare loop", Source::Case("pubsub-bare", MESSAGES))),
@@ -56,7 +56,7 @@ pub(super) const PLANS: [Plan; 8] = [
     },
     Plan {
         name: "pubsub-batched",
-        what: "the same, against hands that take 256 at a time and do nothing",
+        what: "the same, against consumers that take 256 at a time and do nothing",
         unit: Unit::TasksPerSecond,
         measured: Source::Case("pubsub-single", MESSAGES),
         reference: Some(("bare loop", Source::Case("pubsub-bare-batched", MESSAGES))),

@@ -436,7 +436,7 @@ impl RunningWorker {
     }
 
     /// Waits for the next thing to happen. The order says what frees the most: slots that report come first, so
-    /// that their hands are filled before anything else is done.
+    /// that they are filled before anything else is done.
     async fn wait(&mut self) -> Woken {
         let due = self.due();
         let deadline = self.state.deadline().map_or(due, |at| at.min(due));

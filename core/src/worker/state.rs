@@ -228,7 +228,7 @@ impl State {
         usize::from(chunks == 0 && soon_over)
     }
 
-    /// Free hands: slots without work, and those that were not started yet, unless they do not start at present.
+    /// Free slots: those without work, and those that were not started yet, unless they do not start at present.
     fn idle_slots(&self) -> usize {
         let busy = self
             .slots

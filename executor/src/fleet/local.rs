@@ -38,7 +38,7 @@ const LEASE: Duration = Duration::from_secs(60);
 const CONTROL_PAUSE: Duration = Duration::from_millis(20);
 /// Largest message in memory: what an entry's length can say.
 const MESSAGE_BYTES: usize = u32::MAX as usize;
-/// Batches for each slot that may be out: enough to keep hands full, few enough to reorder and to cancel.
+/// Batches for each slot that may be out: enough to keep slots busy, few enough to reorder and to cancel.
 const BATCHES_FOR_EACH_SLOT: usize = 4;
 /// Bytes of arguments that may be out; those of short ones are a second copy beside the table's.
 const BYTES_OUT: usize = 64 << 20;

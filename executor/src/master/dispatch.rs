@@ -73,7 +73,7 @@ pub(crate) struct Dispatch {
     /// Deleted at the end.
     pub(crate) payloads: Payloads,
     /// Whether the results' queue is there when the run has ended: its workers are heard out then, so that what they say
-    /// last is no riddle to the next run.
+    /// last does not reach the next run.
     pub(crate) results_outlive: bool,
     /// For how long a queue may refuse everything.
     pub(crate) broker_timeout: Duration,

@@ -5,7 +5,7 @@
 //! 143 it was told to end.
 
 mod last_words;
-mod neighbours;
+mod other_runs;
 mod vanished;
 mod way;
 
@@ -274,7 +274,7 @@ fn queues(
     let tasks = owned(open(descriptor.names.tasks(), descriptor.ack_deadline)?);
     let results = owned(open(descriptor.names.results(), None)?);
     if ownership.is_some() {
-        tokio::spawn(neighbours::report(met_rx, results.clone()));
+        tokio::spawn(other_runs::report(met_rx, results.clone()));
     }
     if descriptor.names.are_own() {
         tokio::spawn(vanished::report(signs.clone(), results.clone()));

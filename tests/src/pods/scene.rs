@@ -197,7 +197,7 @@ impl Scene {
     }
 
     /// How long each loss of a pod waited until another pod ran, oldest first: the first loss for the first pod that
-    /// ran after the first `workers`, and so on. Pods that came as one too many are left out.
+    /// ran after the first `workers`, and so on. Surplus pods are left out.
     #[must_use]
     pub fn replacements(&self, workers: usize) -> Vec<Duration> {
         let lives = self.lives();

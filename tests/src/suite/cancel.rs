@@ -191,7 +191,7 @@ pub async fn a_task_between_attempts_is_dequeued(bed: Bed) {
 }
 
 /// Of tasks that travel together the cancelled ones end as such, and the others give their results.
-pub async fn cancelling_one_leaves_its_neighbours(bed: Bed) {
+pub async fn cancelling_one_leaves_the_others(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(2).await;
     // The first of a kind teach the executor its time; the rest travel together.

@@ -126,7 +126,7 @@ pub async fn what_was_printed_comes_along(bed: Bed) {
 pub async fn an_abort_is_contained(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(2).await;
-    let neighbour = pool.submit(tasks::hold(gate.address(), 1));
+    let other = pool.submit(tasks::hold(gate.address(), 1));
     let guest = gate.arrival().await;
     let error = within("the crash", pool.submit(tasks::aborting(99)))
         .await
@@ -144,9 +144,9 @@ pub async fn an_abort_is_contained(bed: Bed) {
             .all(|attempt| attempt.exit == Some(Exit::Signal(6))),
         "{error:?}"
     );
-    assert!(failed(&neighbour.attempts()).is_empty());
+    assert!(failed(&other.attempts()).is_empty());
     guest.let_go();
-    assert_eq!(within("the neighbour", neighbour).await.unwrap(), 1);
+    assert_eq!(within("the other task", other).await.unwrap(), 1);
 }
 
 /// A crash has a budget of its own: twice it is tried again.
@@ -201,19 +201,19 @@ pub async fn a_stack_overflow_is_a_crash(bed: Bed) {
 pub async fn a_killed_slot_is_replaced(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(2).await;
-    let neighbour = pool.submit(tasks::hold(gate.address(), 1));
+    let other = pool.submit(tasks::hold(gate.address(), 1));
     let guest = gate.arrival().await;
     let mut killed = pool.submit(tasks::killed(1));
-    // The neighbour runs on while the task runs again.
+    // The other task runs on while the task runs again.
     let result = killed.result(crate::run::step_limit()).await.unwrap();
     assert_eq!(result.unwrap(), 2);
     let attempts = killed.attempts();
     let story = failed(&attempts);
     assert_eq!(story.len(), 1, "{attempts:?}");
     assert_eq!(story[0].exit, Some(Exit::Signal(9)));
-    assert!(failed(&neighbour.attempts()).is_empty());
+    assert!(failed(&other.attempts()).is_empty());
     guest.let_go();
-    assert_eq!(within("the neighbour", neighbour).await.unwrap(), 1);
+    assert_eq!(within("the other task", other).await.unwrap(), 1);
 }
 
 /// One abort among packed tasks: exactly that one fails.
@@ -236,14 +236,14 @@ pub async fn one_abort_among_many_is_one_failure(bed: Bed) {
 pub async fn memory_without_end_is_stopped(bed: Bed) {
     let gate = bed.gate();
     let pool = built(bed.builder(2).memory(128 << 20)).await;
-    let neighbour = pool.submit(tasks::hold(gate.address(), 1));
+    let other = pool.submit(tasks::hold(gate.address(), 1));
     let guest = gate.arrival().await;
     let error = within("the limit", pool.submit(tasks::greedy()))
         .await
         .unwrap_err();
     assert_eq!(error.kind(), TaskErrorKind::OutOfMemory, "{error}");
     guest.let_go();
-    assert_eq!(within("the neighbour", neighbour).await.unwrap(), 1);
+    assert_eq!(within("the other task", other).await.unwrap(), 1);
 }
 
 /// A task cannot build a pool inside its slot.

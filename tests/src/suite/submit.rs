@@ -223,7 +223,7 @@ pub async fn slots_run_side_by_side(bed: Bed) {
     within("all four", try_join_all(futures)).await.unwrap();
 }
 
-/// A pool without hands is refused when it is built.
+/// A pool without workers is refused when it is built.
 pub async fn zero_workers_are_refused(bed: Bed) {
     let refused = bed.builder(0).build().await;
     assert!(

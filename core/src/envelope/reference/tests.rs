@@ -146,15 +146,15 @@ fn parts_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn a_lost_result_is_told_for_its_task_and_its_neighbours_stay() {
+fn a_lost_result_is_told_for_its_task_and_the_others_stay() {
     for mac_key in [KEY, MacKey::Absent] {
         let message = results_of(&[40, 500, 60, 700, 50], &mac_key);
         let (reference, shell) =
             close(&message, Cut::of(&message, &mac_key, 100, 1 << 20).unwrap());
         let kept = payloads(&message, &reference)[1].clone();
         let found = [Err("object x is missing".to_owned()), Ok(kept)];
-        let mended = reference.without_lost(&shell, &found, &mac_key).unwrap();
-        let Ok(Message::Results(head, mut entries)) = Message::read(mended, &mac_key) else {
+        let repaired = reference.without_lost(&shell, &found, &mac_key).unwrap();
+        let Ok(Message::Results(head, mut entries)) = Message::read(repaired, &mac_key) else {
             panic!("no results");
         };
         assert_eq!(head.count, 5);
@@ -176,7 +176,7 @@ fn a_lost_result_is_told_for_its_task_and_its_neighbours_stay() {
 }
 
 #[test]
-fn a_batch_and_a_shell_that_lies_are_not_mended() {
+fn a_batch_and_a_shell_that_lies_are_not_repaired() {
     let lost = [Err("gone".to_owned())];
     let message = batch_of(&[500], &KEY);
     let (reference, shell) = close(&message, Cut::of(&message, &KEY, 100, 1 << 20).unwrap());
@@ -185,8 +185,8 @@ fn a_batch_and_a_shell_that_lies_are_not_mended() {
     let (reference, shell) = close(&message, Cut::of(&message, &KEY, 100, 1 << 20).unwrap());
     for length in 0..shell.len() {
         // A shell that is cut short may read as one that holds less, never as more, and never panics.
-        let mended = reference.without_lost(&shell[..length], &lost, &KEY);
-        assert!(mended.is_none() || length >= shell.len() - 32, "{length}");
+        let repaired = reference.without_lost(&shell[..length], &lost, &KEY);
+        assert!(repaired.is_none() || length >= shell.len() - 32, "{length}");
     }
     assert!(reference.without_lost(&shell, &lost, &KEY).is_some());
 }

@@ -2,7 +2,7 @@
 //!
 //! Every lease lasts equally long from its taking or renewal, so the leases in order of renewal are in order of
 //! expiry too. They lie in a table, chained in that order: taking, renewing and answering one touches its
-//! neighbours only, and no sorted map or stale timer entry is needed.
+//! entries beside it only, and no sorted map or stale timer entry is needed.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -222,7 +222,7 @@ impl State {
     fn link(&mut self, place: u32) {
         let older = std::mem::replace(&mut self.newest, place);
         match self.table.get_mut(older as usize) {
-            Some(neighbour) => neighbour.newer = place,
+            Some(beside) => beside.newer = place,
             None => self.oldest = place,
         }
         let own = &mut self.table[place as usize];
@@ -234,11 +234,11 @@ impl State {
     fn unlink(&mut self, place: u32) {
         let Place { older, newer, .. } = self.table[place as usize];
         match self.table.get_mut(older as usize) {
-            Some(neighbour) => neighbour.newer = newer,
+            Some(beside) => beside.newer = newer,
             None => self.oldest = newer,
         }
         match self.table.get_mut(newer as usize) {
-            Some(neighbour) => neighbour.older = older,
+            Some(beside) => beside.older = older,
             None => self.newest = older,
         }
     }

@@ -44,7 +44,7 @@ impl RunningWorker {
             let left = self.idle();
             info!(
                 ?left,
-                "no work, and no word of the master: the worker leaves"
+                "idle and no heartbeat from the master: the worker exits"
             );
             self.leave(left);
         }

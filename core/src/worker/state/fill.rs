@@ -10,7 +10,7 @@ use super::State;
 use super::slots::{InFlight, Phase, Request, SlotState};
 
 impl State {
-    /// Gives waiting tasks to slots with free hands, and starts slots where hands are missing.
+    /// Gives waiting tasks to free slots, and starts slots where some are missing.
     pub(super) fn fill(&mut self, now: Instant) {
         if !self.resumed.is_empty() {
             self.resume(now);

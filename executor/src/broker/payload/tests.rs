@@ -263,7 +263,7 @@ async fn a_damaged_payload_is_told_from_a_missing_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_lost_result_leaves_its_neighbours() {
+async fn one_lost_result_leaves_the_others() {
     let bed = bed();
     bed.put(&[results(&[
         payload(1, 10),
@@ -384,15 +384,15 @@ async fn a_slow_upload_keeps_no_other_message_and_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_is_deleted_and_its_neighbours_stay() {
+async fn a_run_is_deleted_and_other_runs_stay() {
     let bed = bed();
     bed.put(&[
         batch(1, &payload(1, 200_000)),
         batch(2, &payload(2, 300_000)),
     ])
     .await;
-    let neighbour = RunId::new("test-run-2").unwrap();
-    let other = PayloadStore::with_client(bed.objects.clone(), "memory:///", &neighbour);
+    let other_run = RunId::new("test-run-2").unwrap();
+    let other = PayloadStore::with_client(bed.objects.clone(), "memory:///", &other_run);
     other.put([1; 32], payload(1, 10).into()).await.unwrap();
     bed.store.check().await.unwrap();
     let usage = Usage {

@@ -1,4 +1,4 @@
-//! What the fleet decides: when to open a cohort and how large, who is gone, who is one too many, when to give up.
+//! What the fleet decides: when to open a cohort and how large, who is gone, who is surplus, when to give up.
 //!
 //! Pure: told what happened and the time, it leaves effects to be done. *Supply* is what runs or is on its way; a
 //! silent pod, one that is being deleted and one that was told to leave are none of it. *Wanted* is what the unfinished

@@ -49,7 +49,7 @@ pub enum Verdict {
 /// How long something that is wrong may pass by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
-    /// The start timeout: images and settings seldom mend themselves.
+    /// The start timeout: images and settings seldom repair themselves.
     Start,
     /// The schedule timeout: nodes, quotas and registries take their time.
     Schedule,

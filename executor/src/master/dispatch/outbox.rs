@@ -79,8 +79,8 @@ enum Gate {
     Open(usize),
     /// Enough of it is out until one is measured; others may go.
     Closed,
-    /// It waits for company.
-    Company,
+    /// It is too small, and waits for more tasks.
+    TooSmall,
 }
 
 /// Which tasks come next.
@@ -157,7 +157,7 @@ impl Outbox {
     }
 
     /// What to publish next; `None` when nothing may be. While so much is out that no hand waits for it (`crowded`), what
-    /// would be a small batch waits for company: many small ones would take the queue longer than their work takes.
+    /// would be a small batch waits for more tasks: many small ones would take the queue longer than their work takes.
     /// Nothing that comes after it passes it, so that it goes when less is out, whatever else comes.
     pub(super) fn choose(&self, crowded: bool) -> Option<Choice> {
         if let Some(id) = self.alone.first() {
@@ -165,7 +165,7 @@ impl Outbox {
         }
         match self.best(crowded)? {
             (_, _, task_type, Gate::Open(most)) => Some(Choice::Lane { task_type, most }),
-            (_, _, _, Gate::Closed | Gate::Company) => None,
+            (_, _, _, Gate::Closed | Gate::TooSmall) => None,
         }
     }
 
@@ -212,7 +212,7 @@ impl Outbox {
         // A float that is too large, or that a zero gave, saturates.
         let worth = ((WORTH / seconds.max(1e-9)) as usize).clamp(1, MAX_TASKS);
         if crowded && share < worth {
-            return Gate::Company;
+            return Gate::TooSmall;
         }
         Gate::Open(share.min(worth))
     }
@@ -371,7 +371,7 @@ mod tests {
         outbox.set_lonely(1);
         (0..199).for_each(|n| outbox.push(TaskId(n), 0, 0));
         assert_eq!(lane(&outbox), (0, 49));
-        assert_eq!(outbox.choose(true), None, "it waits for company");
+        assert_eq!(outbox.choose(true), None, "it waits for more tasks");
         outbox.push(TaskId(199), 0, 0);
         let full = Choice::Lane {
             task_type: 0,
@@ -385,7 +385,7 @@ mod tests {
             task_type: 1,
             most: 1,
         };
-        assert_eq!(outbox.choose(true), Some(lonely), "company never comes");
+        assert_eq!(outbox.choose(true), Some(lonely), "it never grows");
         outbox.pop(1);
         outbox.push(TaskId(201), -1, 1);
         (2..50).for_each(|n| outbox.remove(TaskId(n), 0, 0));
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn long_tasks_wait_for_no_company() {
+    fn long_tasks_wait_for_no_others() {
         let mut outbox = Outbox::new(1);
         outbox.measured(0, Duration::from_secs(1));
         outbox.push(TaskId(0), 0, 0);

@@ -1,7 +1,7 @@
 //! A seeded simulation of a whole run on a virtual clock: the master's state and several workers' states, with a
 //! queue that duplicates, delays, loses and forgets, and slots whose tasks fail, crash and hang.
 //!
-//! Whatever happens, every task ends once and as its script says: no fault of a queue, a neighbour or a worker is
+//! Whatever happens, every task ends once and as its script says: no fault of a queue, another task or a worker is
 //! ever charged to a task.
 
 mod queue;

@@ -85,7 +85,7 @@ struct WorkerState {
     node: Option<Arc<str>>,
     /// When it was heard last.
     heard: Instant,
-    /// When a heartbeat told last of empty pulls, if all since then told of free hands. A pull may wait longer than
+    /// When a heartbeat told last of empty pulls, if all since then told of free slots. A pull may wait longer than
     /// the time between two heartbeats, so not every one of a hungry worker tells of one.
     hungry: Option<Instant>,
     holds: Vec<podpool_core::envelope::TaskRun>,
@@ -145,7 +145,7 @@ pub(crate) struct State {
     pace: pace::Pace,
     /// Workers that are told to leave.
     drain: Vec<WorkerId>,
-    /// Names of workers that are one too many, until they are heard of.
+    /// Names of surplus workers, until they greet.
     surplus: Vec<Arc<str>>,
     /// Whether the last pull of results left nothing behind.
     caught_up: bool,
@@ -348,7 +348,7 @@ impl State {
         })
     }
 
-    /// A worker is one too many: it leaves as soon as it is heard of.
+    /// A worker is surplus: it leaves as soon as it greets.
     pub(crate) fn on_surplus(&mut self, name: Arc<str>) {
         let known = |(_, worker): &(&WorkerId, &WorkerState)| worker.name.as_ref() == Some(&name);
         match self.workers.iter().find(known) {

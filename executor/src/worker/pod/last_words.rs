@@ -53,7 +53,7 @@ impl LastWords {
             .write_all_at(bytes, 0)
             .and_then(|()| file.set_len(bytes.len() as u64));
         if let Err(error) = written {
-            warn!(%error, "{PATH} cannot be written: a kill will leave no word of what ran");
+            warn!(%error, "{PATH} cannot be written: a kill will leave no list of what ran");
         }
     }
 }

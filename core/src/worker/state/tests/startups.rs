@@ -78,7 +78,7 @@ async fn beside_a_living_slot_those_that_fail_to_start_are_tried_again_with_grow
     let mut bed = bed_with_one(3);
     bed.batch("b", "fast", 1, 2, false);
     assert_eq!(bed.started, 5, "three died, and one that was on its way");
-    assert_eq!(bed.state.wants(), 0, "hands that do not start are not free");
+    assert_eq!(bed.state.wants(), 0, "slots that do not start are not free");
     let mut waited = Vec::new();
     let mut since = bed.now;
     while bed.started < 10 {

@@ -22,7 +22,7 @@ fn leases_are_whole_seconds_that_pubsub_can_give() {
 }
 
 #[tokio::test]
-async fn one_bad_message_does_not_condemn_its_neighbours() {
+async fn one_bad_message_does_not_condemn_the_others() {
     let sent = Mutex::new(Vec::new());
     let refused = halving(0..100, |range| {
         let answer = if range.contains(&37) {

@@ -13,7 +13,7 @@ use crate::master::command::CancelOutcome;
 use super::super::table::{Entry, Phase};
 use super::State;
 
-/// How long a worker's greeting is answered: a lost answer is mended by the next.
+/// How long a worker's greeting is answered: the next answer replaces a lost one.
 const GREETED: Duration = Duration::from_secs(60);
 
 impl State {

@@ -15,7 +15,7 @@ const LEASES: u32 = 3;
 
 impl State {
     /// Looks for batches that nobody has: stored, no news for three leases, in no worker's heartbeat, while workers have
-    /// free hands and pull in vain. Their messages are kept for [`take_republished`](Self::take_republished).
+    /// free slots and pull in vain. Their messages are kept for [`take_republished`](Self::take_republished).
     pub(super) fn republish_silent(&mut self, now: Instant) {
         if self.republish_at.is_none_or(|at| now < at) {
             return;
@@ -60,7 +60,7 @@ impl State {
         workers.filter(move |worker| !worker.gone && worker.heard > before)
     }
 
-    /// Whether a worker with free hands pulled in vain after `before`.
+    /// Whether a worker with free slots pulled in vain after `before`.
     fn is_hungry(&self, before: Instant) -> bool {
         self.live(before)
             .any(|worker| worker.hungry.is_some_and(|at| at > before))

@@ -359,7 +359,7 @@ async fn the_gate_lets_four_tasks_for_each_slot_out_until_one_was_measured() {
     let mut all = numbers(&rest);
     assert!(
         rest.len() <= publish::CROWD * SLOTS,
-        "small ones wait for company"
+        "small ones wait for more tasks"
     );
     assert!(bed.state.outbox.waiting() > 0);
     let ended: Vec<_> = all.iter().map(|task| (*task, 1)).collect();

@@ -122,7 +122,7 @@ fn where_workers_have_greeted_one_that_does_not_is_a_warning_and_is_replaced() {
     world.quoted("c0-1", Ok("x"));
     let told = world.told_of("has not greeted within");
     assert_eq!((told, world.broken()), (1, None));
-    // It is one too many when it greets after its place was taken.
+    // It is surplus when it greets after its place was taken.
     world.named("c1-0", 1, 0, Verdict::Running);
     world.state.on_heard(world.now, "c0-1".into());
     world.note();

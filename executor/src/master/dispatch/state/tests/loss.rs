@@ -92,7 +92,7 @@ async fn the_only_task_of_a_dead_worker_is_charged_and_three_deaths_end_it() {
     assert_eq!(
         bed.state_of(1),
         TaskState::Pending,
-        "a neighbour is not charged"
+        "another task is not charged"
     );
     bed.done(&[(1, 1), (2, 1)], Duration::ZERO);
 }
