@@ -62,7 +62,7 @@ pub enum WireError {
     Version(u8),
     /// The MAC is missing or does not fit.
     #[error("the message's MAC is not this run's")]
-    MacKey,
+    Mac,
     /// A field is longer than its length can say.
     #[error("{0} bytes do not fit one entry")]
     TooLong(usize),
@@ -203,7 +203,7 @@ impl Message {
             .filter(|end| *end >= PREFIX);
         let end = closing.ok_or(WireError::Truncated)?;
         if tag != mac_key.tag() || !mac_key.verifies(&bytes[..end], &bytes[end..]) {
-            return Err(WireError::MacKey);
+            return Err(WireError::Mac);
         }
         bytes.truncate(end);
         let header = u32::from_le_bytes([h0, h1, h2, h3]) as usize;

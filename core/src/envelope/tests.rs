@@ -338,7 +338,7 @@ fn any_flipped_bit_is_refused_with_a_key_and_never_panics() {
             let expected = if at == 0 {
                 WireError::Version(VERSION ^ (1 << bit))
             } else {
-                WireError::MacKey
+                WireError::Mac
             };
             assert_eq!(read, Err(expected), "{name} byte {at} bit {bit}");
         }
@@ -360,7 +360,7 @@ fn bytes_after_an_authenticated_message_are_refused() {
         let mut longer = bytes.to_vec();
         longer.push(0);
         let read = Message::read(longer.into(), &KEY);
-        assert_eq!(read, Err(WireError::MacKey), "{name}");
+        assert_eq!(read, Err(WireError::Mac), "{name}");
     }
 }
 
@@ -370,11 +370,11 @@ fn a_reader_with_a_key_takes_neither_messages_without_a_mac_nor_another_key() {
         assert!(Message::read(bytes, &KEY).is_err(), "{name}");
     }
     for (name, bytes, _) in every_message(&MacKey::Keyed([8; 32])) {
-        assert_eq!(Message::read(bytes, &KEY), Err(WireError::MacKey), "{name}");
+        assert_eq!(Message::read(bytes, &KEY), Err(WireError::Mac), "{name}");
     }
     for (name, bytes, _) in every_message(&KEY) {
         let read = Message::read(bytes, &MacKey::Absent);
-        assert_eq!(read, Err(WireError::MacKey), "{name}");
+        assert_eq!(read, Err(WireError::Mac), "{name}");
     }
     assert!(!format!("{KEY:?}").contains('7'), "a key is never printed");
 }

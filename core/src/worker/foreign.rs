@@ -79,7 +79,7 @@ impl Foreign {
 
     /// A message had another MAC, or could not be read.
     pub(super) fn unread(&mut self, now: Instant, lease: &LeaseId, error: &WireError) -> Fate {
-        if *error != WireError::MacKey || self.trusted {
+        if *error != WireError::Mac || self.trusted {
             return Fate::Drop(self.count());
         }
         if !self.may_pull(now) {
@@ -151,13 +151,13 @@ mod tests {
     fn a_worker_that_knows_its_key_removes_and_counts_what_has_another_mac() {
         let (mut foreign, now) = (keyed(), Instant::now());
         assert_eq!(foreign.trust(), []);
-        let mac_key = WireError::MacKey;
-        assert_eq!(foreign.unread(now, &lease(1), &mac_key), Fate::Drop(1));
+        let error = WireError::Mac;
+        assert_eq!(foreign.unread(now, &lease(1), &error), Fate::Drop(1));
         let version = WireError::Version(9);
         assert_eq!(foreign.unread(now, &lease(2), &version), Fate::Drop(2));
         assert_eq!(foreign.count(), 3);
         let mut local = Foreign::new(&MacKey::Absent, LEASE);
-        assert_eq!(local.unread(now, &lease(1), &mac_key), Fate::Drop(1));
+        assert_eq!(local.unread(now, &lease(1), &error), Fate::Drop(1));
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
         while seen < 50 {
             assert!(foreign.may_pull(now));
             for _ in 0..foreign.most(1) {
-                let fate = foreign.unread(now, &lease(seen), &WireError::MacKey);
+                let fate = foreign.unread(now, &lease(seen), &WireError::Mac);
                 assert_eq!(fate, Fate::Hold);
                 seen += 1;
             }
@@ -188,14 +188,14 @@ mod tests {
     fn a_wrong_key_gives_back_what_it_holds_and_pauses_ever_longer() {
         let (mut foreign, mut now) = (keyed(), Instant::now());
         for pause in [4, 8, 16, 30, 30].map(Duration::from_secs) {
-            let mac_key = WireError::MacKey;
-            assert_eq!(foreign.unread(now, &lease(1), &mac_key), Fate::Hold);
+            let error = WireError::Mac;
+            assert_eq!(foreign.unread(now, &lease(1), &error), Fate::Hold);
             assert_eq!(foreign.search_ended(now), None);
             now += HOLD;
             let ended = foreign.search_ended(now);
             assert_eq!(ended, Some((vec![lease(1)], pause)));
             // What a pull brings that was under way.
-            assert_eq!(foreign.unread(now, &lease(2), &mac_key), Fate::GiveBack);
+            assert_eq!(foreign.unread(now, &lease(2), &error), Fate::GiveBack);
             assert!(!foreign.may_pull(now));
             assert_eq!(foreign.due(now), Some(now + pause));
             now += pause;
@@ -209,16 +209,16 @@ mod tests {
     fn what_is_held_is_bounded_and_goes_back_before_its_lease_ends() {
         let (mut foreign, now) = (keyed(), Instant::now());
         for number in 0..HELD {
-            let fate = foreign.unread(now, &lease(number), &WireError::MacKey);
+            let fate = foreign.unread(now, &lease(number), &WireError::Mac);
             assert_eq!(fate, Fate::Hold);
         }
         assert_eq!(foreign.most(1), PULL);
         assert!(!foreign.may_pull(now));
-        let one_more = foreign.unread(now, &lease(HELD), &WireError::MacKey);
+        let one_more = foreign.unread(now, &lease(HELD), &WireError::Mac);
         assert_eq!(one_more, Fate::GiveBack);
         assert_eq!(foreign.give_back().len(), HELD);
         let mut short = Foreign::new(&MacKey::Keyed([7; 32]), Duration::from_secs(1));
-        short.unread(now, &lease(1), &WireError::MacKey);
+        short.unread(now, &lease(1), &WireError::Mac);
         assert_eq!(short.due(now), Some(now + Duration::from_millis(500)));
     }
 }

@@ -117,7 +117,7 @@ struct RunningDispatch {
     superseded: Option<u64>,
     /// The older run that has the same names.
     older: Option<RunId>,
-    /// Messages that were not this run's: a wrong MAC, or a word that no worker says here.
+    /// Messages that were not this run's: a wrong MAC, or what no worker sends here.
     dropped: u64,
     slots: usize,
     epoch: u64,
@@ -391,12 +391,12 @@ impl RunningDispatch {
 
     /// When it must be said that a queue refuses.
     fn trouble_deadline(&self) -> Option<Instant> {
+        if self.ending {
+            // Nothing is said then: a deadline would stay in the past, and wake the loop without a pause.
+            return None;
+        }
         let pulls = self.refused_pulls.since().zip(self.pull_refusal.as_ref());
-        let refusing = [
-            Refusing::of_puts(&self.tasks),
-            pulls.map(Refusing::of_pulls),
-            Refusing::of_puts(&self.control),
-        ];
+        let refusing = Refusing::of_all(&self.tasks, pulls, &self.control);
         let deadlines = self.troubles.iter().zip(&refusing);
         deadlines
             .filter_map(|(trouble, refusing)| trouble.deadline(refusing.as_ref()))
@@ -410,11 +410,7 @@ impl RunningDispatch {
             return;
         }
         let pulls = self.refused_pulls.since().zip(self.pull_refusal.as_ref());
-        let refusing = [
-            Refusing::of_puts(&self.tasks),
-            pulls.map(Refusing::of_pulls),
-            Refusing::of_puts(&self.control),
-        ];
+        let refusing = Refusing::of_all(&self.tasks, pulls, &self.control);
         for (trouble, refusing) in self.troubles.iter_mut().zip(&refusing) {
             match trouble.look(now, refusing.as_ref(), self.broker_timeout) {
                 Some(Said::Trouble(text)) => notice::trouble(text),

@@ -67,7 +67,7 @@ pub(crate) enum DescriptorError {
     Version(String),
     /// The hash does not fit the key.
     #[error("its MAC does not fit the key: descriptor and key are not of one run")]
-    MacKey,
+    Mac,
     /// It cannot be read.
     #[error("it cannot be read: {0}")]
     Unreadable(String),
@@ -95,7 +95,7 @@ impl Descriptor {
         let (hash, body) = (lines.next(), lines.next().unwrap_or_default());
         let told = hash.and_then(|hash| blake3::Hash::from_hex(hash).ok());
         if told != Some(blake3::keyed_hash(key, body.as_bytes())) {
-            return Err(DescriptorError::MacKey);
+            return Err(DescriptorError::Mac);
         }
         serde_json::from_str(body).map_err(|error| DescriptorError::Unreadable(error.to_string()))
     }
@@ -178,17 +178,11 @@ mod tests {
         let (key, other) = ([7; 32], [8; 32]);
         let bytes = descriptor().authenticate(&key).unwrap();
         assert_eq!(Descriptor::open(&bytes, &key), Ok(descriptor()));
-        assert_eq!(
-            Descriptor::open(&bytes, &other),
-            Err(DescriptorError::MacKey)
-        );
+        assert_eq!(Descriptor::open(&bytes, &other), Err(DescriptorError::Mac));
         let mut forged = bytes.clone();
         let last = forged.len() - 3;
         forged[last] ^= 1;
-        assert_eq!(
-            Descriptor::open(&forged, &key),
-            Err(DescriptorError::MacKey)
-        );
+        assert_eq!(Descriptor::open(&forged, &key), Err(DescriptorError::Mac));
         for cut in 0..bytes.len() {
             assert!(
                 Descriptor::open(&bytes[..cut], &key).is_err(),

@@ -12,7 +12,7 @@ use super::report::Ended;
 use super::shortage::{Shortage, Shortfall};
 
 /// Slots that may die in a row before any was ready; then the pool is broken, unless others live or are starting.
-const STILLBORN: u32 = 3;
+const MOST_IN_A_ROW: u32 = 3;
 /// Delay before a slot is tried beside living ones, once so many died.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 /// Longest such delay; each is twice the one before.
@@ -83,12 +83,12 @@ impl Startups {
         self.refused += u32::from(why == StartupFailure::Refused);
         if why == StartupFailure::Late && !self.proven {
             // Each try takes a whole start timeout, and nothing says that the next one would end otherwise.
-            self.failing_startups = self.failing_startups.max(STILLBORN);
+            self.failing_startups = self.failing_startups.max(MOST_IN_A_ROW);
         }
-        if self.refused >= STILLBORN || (self.failing_startups >= STILLBORN && !alive) {
+        if self.refused >= MOST_IN_A_ROW || (self.failing_startups >= MOST_IN_A_ROW && !alive) {
             return Next::Never;
         }
-        if self.failing_startups < STILLBORN {
+        if self.failing_startups < MOST_IN_A_ROW {
             return Next::AtOnce;
         }
         // Slots that were started together and died together are one try.
@@ -104,7 +104,7 @@ impl Startups {
     /// How many slots may start now, beside `starting` ones. Without a living slot nothing is gained by waiting.
     pub(super) fn room(&self, now: Instant, starting: usize, alive: bool) -> usize {
         let room = self.shortage.room(now, starting);
-        if self.failing_startups < STILLBORN {
+        if self.failing_startups < MOST_IN_A_ROW {
             return room;
         }
         let waits = alive && self.due.is_some_and(|due| due > now);

@@ -97,6 +97,16 @@ pub(super) struct Refusing<'a> {
 }
 
 impl<'a> Refusing<'a> {
+    /// The queues of tasks, results and control, in the order of their troubles.
+    pub(super) fn of_all<R: Send + 'static, S: Send + 'static>(
+        tasks: &'a Publisher<R>,
+        pulls: Option<(Instant, &'a String)>,
+        control: &'a Publisher<S>,
+    ) -> [Option<Self>; 3] {
+        let results = pulls.map(Self::of_pulls);
+        [Self::of_puts(tasks), results, Self::of_puts(control)]
+    }
+
     /// What is put to a queue, if it is refused or not answered.
     pub(super) fn of_puts<R: Send + 'static>(publisher: &'a Publisher<R>) -> Option<Self> {
         match publisher.failing() {
@@ -212,8 +222,12 @@ mod tests {
     use async_trait::async_trait;
     use bytes::Bytes;
     use futures_util::FutureExt;
+    use podpool_core::queue::memory::MemoryQueue;
     use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
+    use podpool_core::worker::Queues;
 
+    use super::super::RunningDispatch;
+    use super::super::fake::idle;
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -320,6 +334,23 @@ mod tests {
         let told = queue.look(sent + 13 * SECOND, Some(&next), timeout);
         let expected = "the control queue answers again after 13 s";
         assert_eq!(told, Some(Said::Relief(expected.to_owned())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn once_the_run_ends_a_queue_that_does_not_answer_wakes_nobody() {
+        let memory = || Arc::new(MemoryQueue::new("q", QueueLimits::new(1 << 20, SECOND)));
+        let queues = Queues {
+            tasks: memory(),
+            results: memory(),
+            control: Arc::new(Mute),
+        };
+        let (_mailbox, _fleet, _orders, dispatch) = idle(queues);
+        let mut running = RunningDispatch::new(dispatch);
+        running.control.push(Bytes::new(), None);
+        assert!(running.control.next().now_or_never().is_none());
+        assert!(running.trouble_deadline().is_some());
+        running.ending = true;
+        assert_eq!(running.trouble_deadline(), None);
     }
 
     #[test]
