@@ -21,6 +21,7 @@ struct Shared {
     seen: Mutex<Seen>,
     news: Notify,
     /// Workers were asked for.
+    #[cfg(feature = "kubernetes")]
     expecting: Notify,
     /// What was made again last.
     renewed: watch::Sender<Vec<String>>,
@@ -82,14 +83,14 @@ impl Signs {
     }
 
     /// Workers were asked for. They need time to start: until then they count as heard.
-    #[cfg(any(test, feature = "kubernetes"))]
+    #[cfg(feature = "kubernetes")]
     pub(crate) fn expect_workers(&self) {
         self.hear();
         self.0.expecting.notify_one();
     }
 
     /// Waits until workers were asked for. May be dropped: nothing is lost by it.
-    #[cfg(any(test, feature = "kubernetes"))]
+    #[cfg(feature = "kubernetes")]
     pub(crate) async fn workers_expected(&self) {
         self.0.expecting.notified().await;
     }
