@@ -16,16 +16,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use podpool_core::envelope::{MacKey, VERSION};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
-use podpool_core::id::{RunId, RunName};
 use podpool_core::notice;
 use podpool_core::panics::caught;
 use podpool_core::queue::Queue;
 use podpool_core::queue::refusals::BROKER_TIMEOUT;
-use podpool_core::registry::Registry;
-use podpool_core::slot::OutputLimits;
 use podpool_core::worker::Queues;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -38,7 +34,7 @@ use crate::broker::pubsub::{
 use crate::broker::run_payloads::Payloads;
 use crate::broker::silent::SilentQueue;
 use crate::client::at_exit;
-use crate::client::builder::{QueueDecorator, WorkerEmulator};
+use crate::client::builder::WorkerEmulator;
 use crate::client::signals;
 use crate::error::BuildError;
 use crate::fleet::kubernetes::client;
@@ -50,7 +46,7 @@ use crate::master::handle::Handle;
 use crate::master::home::{Home, failed};
 use crate::master::mailbox::Inbox;
 use crate::master::measured::Measured;
-use crate::report::reporting::Reporting;
+use crate::master::settings::RunSettings;
 use crate::worker::descriptor::Descriptor;
 
 use self::cohorts::ControlQueues;
@@ -69,8 +65,7 @@ const BYTES_OUT: usize = 256 << 20;
 
 /// A cluster executor's description, checked.
 pub(crate) struct Cluster {
-    pub(crate) run: RunId,
-    pub(crate) name: Option<RunName>,
+    pub(crate) settings: RunSettings,
     pub(crate) workers: u32,
     pub(crate) spec: WorkerSpec,
     pub(crate) project: Option<String>,
@@ -79,18 +74,7 @@ pub(crate) struct Cluster {
     pub(crate) names: RunNames,
     pub(crate) key: [u8; 32],
     pub(crate) epoch: u64,
-    pub(crate) max_tasks_per_slot: Option<u64>,
-    pub(crate) retries: Option<u32>,
-    pub(crate) memory: Option<u64>,
-    pub(crate) output_limits: OutputLimits,
-    pub(crate) grace: Duration,
-    pub(crate) lease: Option<Duration>,
-    pub(crate) initializer: Option<(u32, Bytes)>,
     pub(crate) payload_store: Option<String>,
-    pub(crate) reporting: Reporting,
-    pub(crate) signals: bool,
-    pub(crate) decorator: Option<QueueDecorator>,
-    pub(crate) broker_timeout: Option<Duration>,
     pub(crate) build: String,
     pub(crate) same_build: bool,
 }
@@ -98,7 +82,7 @@ pub(crate) struct Cluster {
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cluster")
-            .field("run", &self.run)
+            .field("run", &self.settings.run)
             .field("workers", &self.workers)
             .field("names", &self.names)
             .finish_non_exhaustive()
@@ -126,13 +110,8 @@ type Met = (Owner, mpsc::UnboundedReceiver<Owner>);
 ///
 /// Everything that speaks to a service lives on that thread's runtime: the caller's may be busy or absent.
 pub(crate) async fn start(cluster: Cluster) -> Result<Handle, BuildError> {
-    let home = Home::prepare(
-        &cluster.run,
-        cluster.name.as_ref(),
-        cluster.slots(),
-        cluster.reporting.clone(),
-    )?;
-    let (mailbox, heard) = (home.mailbox(), cluster.signals);
+    let home = Home::prepare(&cluster.settings, cluster.slots())?;
+    let (mailbox, heard) = (home.mailbox(), cluster.settings.signals);
     let present = at_exit::begin(&mailbox);
     let (ready, prepared) = oneshot::channel();
     let handle = home.start(move |inbox, measured| async move {
@@ -207,7 +186,7 @@ fn chain(error: impl std::error::Error) -> String {
 
 impl Cluster {
     fn lease(&self) -> Duration {
-        self.lease.unwrap_or(LEASE)
+        self.settings.lease.unwrap_or(LEASE)
     }
 
     async fn prepare(self) -> Result<Prepared, BuildError> {
@@ -218,12 +197,12 @@ impl Cluster {
             .await
             .map_err(chain)
             .map_err(refused("reach the Kubernetes cluster"))?;
-        let payloads = Payloads::open(self.payload_store.as_deref(), &self.run).await?;
+        let payloads = Payloads::open(self.payload_store.as_deref(), &self.settings.run).await?;
         let (connection, admin) = connect::connect(self.project.as_deref()).await?;
         let labels = self.labels();
         let ack_deadlines = self.make_names(&admin, &labels).await?;
         let (made, signs) = (self.made(&labels), Signs::default());
-        let own = Owner::new(self.run.clone(), labels.created);
+        let own = Owner::new(self.settings.run.clone(), labels.created);
         let names = self.names.clone();
         let cohorts = ControlQueues::new(admin, names, labels, made, self.lease(), signs.clone());
         let joined = self.join(&connection, &payloads, ack_deadlines, own, &signs);
@@ -269,7 +248,7 @@ impl Cluster {
             let own = self.made(labels);
             let deleting = admin.delete_made(&self.names, &own);
             timeout(UNMAKE, deleting).await.ok();
-            let what = format!("make the topics of run {}", self.run);
+            let what = format!("make the topics of run {}", self.settings.run);
             return Err(refused(what)(chain(error)));
         }
         let lease = self.lease();
@@ -283,8 +262,8 @@ impl Cluster {
     fn labels(&self) -> RunLabels {
         let created = SystemTime::now();
         RunLabels {
-            run: self.run.clone(),
-            name: self.name.clone(),
+            run: self.settings.run.clone(),
+            name: self.settings.name.clone(),
             created,
             deadline: created + self.spec.run_deadline(),
         }
@@ -293,7 +272,7 @@ impl Cluster {
     /// What is this run's to delete. A master that took a run over has what the first one made.
     fn made(&self, labels: &RunLabels) -> Made {
         Made {
-            run: self.run.clone(),
+            run: self.settings.run.clone(),
             created: (self.epoch == 1).then_some(labels.created),
         }
     }
@@ -334,10 +313,7 @@ impl Cluster {
             let queue = self.queue(connection, &names, (lease, None))?;
             Ok(Arc::new(side(queue)))
         };
-        let decorate = |name: &str, queue| match &self.decorator {
-            Some(decorate) => decorate(name, queue),
-            None => queue,
-        };
+        let decorate = |name: &str, queue| self.settings.decorated(name, queue);
         let wrap = |queue| payloads.wrap(queue, MacKey::Keyed(self.key));
         let control = match self.names.control() {
             Some(names) => open(names)?,
@@ -357,11 +333,8 @@ impl Cluster {
         ack_deadline: Option<Duration>,
         owner: Option<Owner>,
     ) -> Descriptor {
-        let registry = Registry::global().ok();
-        let name = |index: u32| registry.and_then(|registry| Some(registry.get(index)?.name));
-        let initializer = self.initializer.as_ref();
         Descriptor {
-            run: self.run.clone(),
+            run: self.settings.run.clone(),
             project: project.to_owned(),
             emulator: self.worker_emulator.as_ref().map(|it| it.host.clone()),
             names: self.names.clone(),
@@ -369,17 +342,9 @@ impl Cluster {
             wire: VERSION,
             lease: self.lease(),
             ack_deadline,
-            grace: self.grace,
-            start_timeout: self.spec.start_time(),
             termination: self.spec.grace_time(),
             idle: self.spec.idle_time(),
-            slots: self.spec.slots(),
-            max_tasks_per_slot: self.max_tasks_per_slot,
-            memory: self.memory,
-            output: self.output_limits,
-            initializer: initializer.and_then(|(index, arguments)| {
-                Some((name(*index)?.to_owned(), arguments.to_vec()))
-            }),
+            worker: self.settings.worker.clone(),
             payload_store: self.payload_store.clone(),
             tasks: Descriptor::known_tasks(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
@@ -387,20 +352,20 @@ impl Cluster {
     }
 
     fn slots(&self) -> usize {
-        self.workers as usize * self.spec.slots() as usize
+        self.workers as usize * self.settings.worker.slots as usize
     }
 
     fn dispatch_settings(&self, queues: &Queues) -> dispatch::Settings {
         let limits = queues.tasks.limits();
         dispatch::Settings {
-            run: self.run.clone(),
+            run: self.settings.run.clone(),
             mac_key: MacKey::Keyed(self.key),
             slots: self.slots(),
             message_bytes: limits.message_bytes,
             batches_out: usize::MAX,
             bytes_out: BYTES_OUT,
             lease: limits.lease,
-            retries: self.retries,
+            retries: self.settings.retries,
             epoch: self.epoch,
             silence: Some(limits.lease),
             workers: self.workers as usize,
@@ -428,9 +393,9 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
     let results_outlive = given.is_some();
     let settings = cluster.dispatch_settings(&queues);
     let lease = settings.lease;
-    let broker_timeout = cluster.broker_timeout.unwrap_or(BROKER_TIMEOUT);
+    let broker_timeout = cluster.settings.broker_timeout.unwrap_or(BROKER_TIMEOUT);
     let fleet = Fleet {
-        run: cluster.run,
+        run: cluster.settings.run,
         spec: cluster.spec,
         max_workers: cluster.workers,
         secret,
@@ -446,8 +411,8 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
         broker_timeout,
         payloads,
         control_pause: CONTROL_PAUSE,
-        printed: Some(cluster.reporting.sink()),
-        lines: Some(cluster.reporting.lines()),
+        printed: Some(cluster.settings.reporting.sink()),
+        lines: Some(cluster.settings.reporting.lines()),
         measured,
     }
     .run()

@@ -69,8 +69,6 @@ pub use podpool_macros::{main, task};
 pub use self::broker::payload;
 #[cfg(feature = "pubsub")]
 pub use self::broker::pubsub;
-#[doc(hidden)]
-pub use self::client::builder::QueueDecorator;
 pub use self::client::builder::{Backend, Builder, Isolation, PubSubOptions};
 pub use self::client::executor::PodPoolExecutor;
 pub use self::client::future::{Cancel, TaskFuture, TaskHandle};
@@ -90,5 +88,7 @@ pub use self::fleet::kubernetes;
 pub use self::fleet::kubernetes::spec::PullPolicy;
 pub use self::master::cell::TaskState;
 pub use self::master::command::{CancelOutcome, ShutdownBehavior};
+#[doc(hidden)]
+pub use self::master::settings::QueueDecorator;
 pub use self::report::notices::Notices;
 pub use self::worker::roles::{init, init_with};

@@ -8,3 +8,4 @@ pub(crate) mod handle;
 pub(crate) mod home;
 pub(crate) mod mailbox;
 pub(crate) mod measured;
+pub(crate) mod settings;

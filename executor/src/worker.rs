@@ -8,3 +8,4 @@ pub(crate) mod known;
 #[cfg(feature = "kubernetes")]
 pub(crate) mod pod;
 pub(crate) mod roles;
+pub(crate) mod settings;

@@ -9,13 +9,11 @@ mod worker_emulator;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use podpool_core::id::{RunId, RunName};
 use podpool_core::init::{BuildRefused, may_build};
-use podpool_core::queue::Queue;
 use podpool_core::registry::Registry;
 use podpool_core::slot::OutputLimits;
 use podpool_core::task::Call;
@@ -27,9 +25,11 @@ use crate::error::BuildError;
 use crate::fleet::local::{self, Local};
 use crate::master::handle::Handle;
 use crate::master::home::failed;
+use crate::master::settings::{QueueDecorator, RunSettings};
 use crate::report::notices::Notices;
 use crate::report::reporting::Reporting;
 use crate::variables;
+use crate::worker::settings::WorkerSettings;
 
 pub use self::pubsub::PubSubOptions;
 #[cfg(feature = "kubernetes")]
@@ -76,9 +76,6 @@ pub enum Backend {
     Kubernetes,
 }
 
-/// Wraps a queue, for tests with faults; the name says which.
-pub type QueueDecorator = Arc<dyn Fn(&str, Arc<dyn Queue>) -> Arc<dyn Queue> + Send + Sync>;
-
 /// Describes an executor; every setting has a default.
 #[must_use = "an executor starts when it is built"]
 #[derive(Default)]
@@ -108,7 +105,7 @@ pub struct Builder {
     cluster: kubernetes::ClusterSettings,
 }
 
-type Initializer = Box<dyn FnOnce() -> Result<(u32, bytes::Bytes), String> + Send>;
+type Initializer = Box<dyn FnOnce() -> Result<(String, Vec<u8>), String> + Send>;
 
 impl Builder {
     /// How many tasks run at once. Default: as many as the machine has processors.
@@ -196,11 +193,11 @@ impl Builder {
         let parts = call.into_parts();
         self.initializer = Some(Box::new(move || {
             let arguments = parts.arguments.map_err(|error| error.to_string())?;
-            let index = parts.spec.index.get().copied();
-            Ok((
-                index.ok_or("the task is not registered")?,
-                bytes::Bytes::from(arguments),
-            ))
+            if parts.spec.index.get().is_none() {
+                return Err("the task is not registered".to_owned());
+            }
+            let arguments = bytes::Bytes::from(arguments);
+            Ok((parts.spec.name.to_owned(), arguments.into()))
         }));
         self
     }
@@ -325,10 +322,10 @@ impl Builder {
         let chosen = self.backend.is_some() || std::env::var_os(BACKEND).is_some();
         let mut local = self.into_local()?;
         if !chosen {
-            local.reporting.within(variables::tell_unused);
+            local.settings.reporting.within(variables::tell_unused);
         }
-        let payloads = Payloads::open(payload_store.as_deref(), &local.run);
-        local.payloads = local.reporting.around(payloads).await?;
+        let payloads = Payloads::open(payload_store.as_deref(), &local.settings.run);
+        local.payloads = local.settings.reporting.around(payloads).await?;
         local::start(local)
     }
 
@@ -357,30 +354,48 @@ impl Builder {
     }
 
     fn into_local(self) -> Result<Local, BuildError> {
+        let isolation = self.isolation;
         let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         if let Some(lease) = self.lease.filter(|lease| *lease < SHORTEST_LEASE) {
             let reason = "a worker cannot renew it in time; use 1 ms or more, or leave it out";
             return Err(setting("lease", format_args!("{lease:?}"), reason));
         }
+        let (slots, start_timeout) = (self.workers(workers)?, self.slot_start_timeout()?);
         let name = self.run_name()?;
+        let run = self.run_id(name.as_ref());
         Ok(Local {
-            slots: self.workers(workers)?,
-            run: self.run_id(name.as_ref()),
-            name,
-            isolation: self.isolation,
-            max_tasks_per_slot: self.max_tasks_per_slot,
-            retries: self.retries,
-            memory: self.memory,
-            output_limits: self.output_limits()?,
-            grace: self.grace.unwrap_or(GRACE),
-            start_timeout: self.slot_start_timeout()?,
-            lease: self.lease,
-            initializer: encode(self.initializer)?,
-            reporting: reporting(self.notices, self.output, self.output_buffer)?,
-            signals: !self.leave_signals,
+            settings: self.into_settings(run, name, (slots, start_timeout))?,
+            isolation,
             payloads: Payloads::default(),
-            decorator: self.decorator,
+        })
+    }
+
+    /// What every back-end is told, with its number of slots for each worker and their start timeout.
+    fn into_settings(
+        self,
+        run: RunId,
+        name: Option<RunName>,
+        (slots, start_timeout): (u32, Duration),
+    ) -> Result<RunSettings, BuildError> {
+        let output = self.output_limits()?;
+        Ok(RunSettings {
+            run,
+            name,
+            retries: self.retries,
+            lease: self.lease,
             broker_timeout: self.broker_timeout,
+            signals: !self.leave_signals,
+            decorator: self.decorator,
+            worker: WorkerSettings {
+                slots,
+                max_tasks_per_slot: self.max_tasks_per_slot,
+                memory: self.memory,
+                output,
+                grace: self.grace.unwrap_or(GRACE),
+                start_timeout,
+                initializer: encode(self.initializer)?,
+            },
+            reporting: reporting(self.notices, self.output, self.output_buffer)?,
         })
     }
 
@@ -454,7 +469,8 @@ fn setting(name: &str, value: impl fmt::Display, reason: impl fmt::Display) -> B
     }
 }
 
-fn encode(initializer: Option<Initializer>) -> Result<Option<(u32, bytes::Bytes)>, BuildError> {
+/// The initializer's task and its encoded arguments.
+fn encode(initializer: Option<Initializer>) -> Result<Option<(String, Vec<u8>)>, BuildError> {
     let encoded = initializer.map(|initializer| initializer()).transpose();
     encoded.map_err(|reason| setting("initializer", "the call", reason))
 }

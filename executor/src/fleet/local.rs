@@ -6,22 +6,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use podpool_core::envelope::MacKey;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
-use podpool_core::id::{RunId, RunName, WorkerId};
 use podpool_core::panics::caught;
 use podpool_core::queue::memory::MemoryQueue;
 use podpool_core::queue::refusals::BROKER_TIMEOUT;
 use podpool_core::queue::{Queue, QueueLimits};
-use podpool_core::slot::{Launch, OutputLimits, Program, Provision, Setup};
-use podpool_core::task::Place;
-use podpool_core::worker::{self, Conduct, Left, Order, Queues, Worker};
+use podpool_core::slot::{Program, Provision};
+use podpool_core::worker::{Conduct, Left, Order, Queues, Worker};
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::broker::run_payloads::Payloads;
-use crate::client::builder::{Isolation, QueueDecorator};
+use crate::client::builder::Isolation;
 use crate::client::signals;
 use crate::error::BuildError;
 use crate::master::dispatch::{self, Dispatch, FleetHandle};
@@ -29,8 +26,8 @@ use crate::master::handle::Handle;
 use crate::master::home::{Home, failed};
 use crate::master::mailbox::Inbox;
 use crate::master::measured::Measured;
-use crate::report::reporting::Reporting;
-use crate::worker::known::KnownTasks;
+use crate::master::settings::RunSettings;
+use crate::worker::settings::Site;
 
 /// How long a local lease lasts: it only matters when this process is suspended.
 const LEASE: Duration = Duration::from_secs(60);
@@ -45,30 +42,16 @@ const BYTES_OUT: usize = 64 << 20;
 
 /// A local executor's description, checked.
 pub(crate) struct Local {
-    pub(crate) run: RunId,
-    pub(crate) name: Option<RunName>,
-    pub(crate) slots: u32,
+    pub(crate) settings: RunSettings,
     pub(crate) isolation: Isolation,
-    pub(crate) max_tasks_per_slot: Option<u64>,
-    pub(crate) retries: Option<u32>,
-    pub(crate) memory: Option<u64>,
-    pub(crate) output_limits: OutputLimits,
-    pub(crate) grace: Duration,
-    pub(crate) start_timeout: Duration,
-    pub(crate) lease: Option<Duration>,
-    pub(crate) initializer: Option<(u32, Bytes)>,
-    pub(crate) reporting: Reporting,
-    pub(crate) signals: bool,
     pub(crate) payloads: Payloads,
-    pub(crate) decorator: Option<QueueDecorator>,
-    pub(crate) broker_timeout: Option<Duration>,
 }
 
 impl fmt::Debug for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Local")
-            .field("run", &self.run)
-            .field("slots", &self.slots)
+            .field("run", &self.settings.run)
+            .field("slots", &self.settings.worker.slots)
             .field("isolation", &self.isolation)
             .finish_non_exhaustive()
     }
@@ -80,20 +63,15 @@ pub(crate) fn start(mut local: Local) -> Result<Handle, BuildError> {
     #[cfg(unix)]
     check_memory(&local)?;
     let provision = match local.isolation {
-        Isolation::Process => Provision::of_processes(local.slots),
-        Isolation::InProcess => Provision::of_threads(local.slots),
+        Isolation::Process => Provision::of_processes(local.settings.worker.slots),
+        Isolation::InProcess => Provision::of_threads(local.settings.worker.slots),
     };
-    local.slots = provision.slots();
+    local.settings.worker.slots = provision.slots();
     if let Some(shortfall) = provision.shortfall() {
         warn!("{shortfall}");
     }
-    let home = Home::prepare(
-        &local.run,
-        local.name.as_ref(),
-        local.slots as usize,
-        local.reporting.clone(),
-    )?;
-    if local.signals {
+    let home = Home::prepare(&local.settings, local.slots())?;
+    if local.settings.signals {
         signals::watch(&home.mailbox()).map_err(failed("start the thread that hears Ctrl-C"))?;
     }
     home.start(move |inbox, measured| async move {
@@ -105,7 +83,7 @@ pub(crate) fn start(mut local: Local) -> Result<Handle, BuildError> {
 /// Refuses a limit that nobody can keep.
 #[cfg(unix)]
 fn check_memory(local: &Local) -> Result<(), BuildError> {
-    if let (Isolation::Process, Some(memory)) = (local.isolation, local.memory)
+    if let (Isolation::Process, Some(memory)) = (local.isolation, local.settings.worker.memory)
         && !podpool_core::slot::memory_is_told()
     {
         return Err(BuildError::Setting {
@@ -124,8 +102,8 @@ async fn run(local: Local, program: Program, inbox: Inbox, measured: Arc<Measure
     let queues = local.queues();
     let settings = local.dispatch_settings(&queues);
     let payloads = local.payloads.clone();
-    let broker_timeout = local.broker_timeout.unwrap_or(BROKER_TIMEOUT);
-    let lines = local.reporting.lines();
+    let broker_timeout = local.settings.broker_timeout.unwrap_or(BROKER_TIMEOUT);
+    let lines = local.settings.reporting.lines();
     let fleet = start_worker(local.worker(program, queues.clone()));
     Dispatch {
         settings,
@@ -146,7 +124,7 @@ async fn run(local: Local, program: Program, inbox: Inbox, measured: Arc<Measure
 
 /// Runs a worker beside the dispatcher: a fleet of one. However it ends, the dispatcher is told, and why if nobody asked
 /// for it: whether it was asked for is the dispatcher's to know.
-fn start_worker(worker: Worker) -> FleetHandle {
+fn start_worker(worker: Result<Worker, String>) -> FleetHandle {
     let (orders, fleet_orders) = mpsc::unbounded_channel();
     let (fleet_events, events) = mpsc::unbounded_channel();
     tokio::spawn(async move {
@@ -163,9 +141,10 @@ fn start_worker(worker: Worker) -> FleetHandle {
 
 /// The worker's life; the fleet's orders become its own.
 async fn run_worker(
-    worker: Worker,
+    worker: Result<Worker, String>,
     mut fleet_orders: mpsc::UnboundedReceiver<FleetOrder>,
 ) -> io::Result<Left> {
+    let worker = worker.map_err(io::Error::other)?;
     let (orders, worker_orders) = mpsc::unbounded_channel();
     let mut running = pin!(worker.run(worker_orders));
     let mut open = true;
@@ -205,14 +184,11 @@ fn reason(left: Result<io::Result<Left>, String>) -> Option<String> {
 
 impl Local {
     fn queues(&self) -> Queues {
-        let limits = QueueLimits::new(MESSAGE_BYTES, self.lease.unwrap_or(LEASE));
+        let lease = self.settings.lease.unwrap_or(LEASE);
+        let limits = QueueLimits::new(MESSAGE_BYTES, lease);
         let make = |name: &str| -> Arc<dyn Queue> {
-            let queue: Arc<dyn Queue> =
-                Arc::new(MemoryQueue::new(name, limits).with_renewing_takers());
-            match &self.decorator {
-                Some(decorate) => decorate(name, queue),
-                None => queue,
-            }
+            let queue = MemoryQueue::new(name, limits).with_renewing_takers();
+            self.settings.decorated(name, Arc::new(queue))
         };
         Queues {
             tasks: self.payloads.wrap(make("tasks"), MacKey::Absent),
@@ -224,18 +200,18 @@ impl Local {
     fn dispatch_settings(&self, queues: &Queues) -> dispatch::Settings {
         let limits = queues.tasks.limits();
         dispatch::Settings {
-            run: self.run.clone(),
+            run: self.settings.run.clone(),
             mac_key: MacKey::Absent,
-            slots: self.slots as usize,
+            slots: self.slots(),
             message_bytes: limits.message_bytes,
             batches_out: match limits.remote {
                 // A worker far from its queue pulls many at a time, or waits for each.
                 true => usize::MAX,
-                false => BATCHES_FOR_EACH_SLOT * self.slots as usize,
+                false => BATCHES_FOR_EACH_SLOT * self.slots(),
             },
             bytes_out: BYTES_OUT,
             lease: limits.lease,
-            retries: self.retries,
+            retries: self.settings.retries,
             epoch: 1,
             silence: None,
             workers: 1,
@@ -259,42 +235,33 @@ impl Local {
         }
     }
 
-    fn worker(self, program: Program, queues: Queues) -> Worker {
-        let place = Place {
-            run: self.run.clone(),
+    fn slots(&self) -> usize {
+        self.settings.worker.slots as usize
+    }
+
+    /// The worker, or why this program cannot be one.
+    fn worker(self, program: Program, queues: Queues) -> Result<Worker, String> {
+        let RunSettings {
+            run,
+            reporting,
+            broker_timeout,
+            worker,
+            ..
+        } = self.settings;
+        worker.worker(Site {
+            run,
             worker: "local".into(),
             node: hostname(),
-        };
-        Worker {
-            settings: worker::Settings {
-                run: self.run,
-                worker: WorkerId::random(),
-                mac_key: MacKey::Absent,
-                slots: self.slots,
-                max_tasks_per_slot: self.max_tasks_per_slot,
-                grace: self.grace,
-                start_timeout: self.start_timeout,
-                message_bytes: queues.results.limits().message_bytes,
-            },
-            launch: Launch {
-                program,
-                env: Vec::new(),
-                setup: Setup {
-                    place,
-                    initializer: self.initializer,
-                    memory_limit: self.memory,
-                },
-                output: self.output_limits,
-            },
+            program,
+            mac_key: MacKey::Absent,
             queues,
-            lookup: Arc::new(KnownTasks),
-            output: self.reporting.sink(),
+            output: reporting.sink(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
             conduct: Conduct {
-                broker_timeout: self.broker_timeout,
+                broker_timeout,
                 ..Conduct::default()
             },
-        }
+        })
     }
 }
 

@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 use std::thread;
 
-use podpool_core::id::{RunId, RunName};
 use podpool_core::registry::Registry;
 use podpool_core::unstarted::Unstarted;
 
@@ -14,6 +13,7 @@ use crate::error::BuildError;
 use crate::master::handle::Handle;
 use crate::master::mailbox::{Inbox, Mailbox};
 use crate::master::measured::Measured;
+use crate::master::settings::RunSettings;
 use crate::report::reporting::Reporting;
 
 /// An executor's home, before anybody lives there.
@@ -26,20 +26,16 @@ pub(crate) struct Home {
 
 impl Home {
     /// Prepares the home of a run's executor with so many slots.
-    pub(crate) fn prepare(
-        run: &RunId,
-        name: Option<&RunName>,
-        slots: usize,
-        reporting: Reporting,
-    ) -> Result<Self, BuildError> {
+    pub(crate) fn prepare(settings: &RunSettings, slots: usize) -> Result<Self, BuildError> {
+        let reporting = settings.reporting.clone();
         start_thread().map_err(failed("start the thread of the timeouts"))?;
         let (mailbox, inbox) = Mailbox::new();
         let tasks = Registry::global().map_or(0, Registry::len);
         let handle = Handle {
             mailbox,
             measured: Arc::new(Measured::new(tasks)),
-            run: run.clone(),
-            name: name.cloned(),
+            run: settings.run.clone(),
+            name: settings.name.clone(),
             slots,
             written: reporting.written(),
         };
@@ -93,13 +89,36 @@ pub(crate) fn failed(what: &str) -> impl FnOnce(io::Error) -> BuildError {
 
 #[cfg(test)]
 mod tests {
+    use podpool_core::id::RunId;
+    use podpool_core::slot::OutputLimits;
+    use std::time::Duration;
+
     use crate::report::notices::Notices;
+    use crate::worker::settings::WorkerSettings;
 
     use super::*;
 
     #[tokio::test]
     async fn a_home_that_nobody_moves_into_is_given_up_in_peace() {
-        let reporting = Reporting::begin(Notices::Off, None, None).unwrap();
-        drop(Home::prepare(&RunId::random(), None, 1, reporting).unwrap());
+        let settings = RunSettings {
+            run: RunId::random(),
+            name: None,
+            retries: None,
+            lease: None,
+            broker_timeout: None,
+            signals: false,
+            reporting: Reporting::begin(Notices::Off, None, None).unwrap(),
+            decorator: None,
+            worker: WorkerSettings {
+                slots: 1,
+                max_tasks_per_slot: None,
+                memory: None,
+                output: OutputLimits::default(),
+                grace: Duration::ZERO,
+                start_timeout: Duration::MAX,
+                initializer: None,
+            },
+        };
+        drop(Home::prepare(&settings, 1).unwrap());
     }
 }

@@ -9,10 +9,11 @@ use std::time::Duration;
 use podpool_core::envelope::TaskType;
 use podpool_core::id::RunId;
 use podpool_core::registry::Registry;
-use podpool_core::slot::OutputLimits;
 use serde::{Deserialize, Serialize};
 
 use crate::broker::pubsub::{Owner, RunNames};
+
+use super::settings::WorkerSettings;
 
 /// The first line.
 const HEAD: &str = "podpool descriptor 1";
@@ -34,22 +35,11 @@ pub(crate) struct Descriptor {
     pub(crate) lease: Duration,
     /// The tasks' subscription's own ack deadline, where it is known.
     pub(crate) ack_deadline: Option<Duration>,
-    /// From a cancelled token to the kill of a slot.
-    pub(crate) grace: Duration,
-    /// From the start of a slot until it must be ready.
-    pub(crate) start_timeout: Duration,
     /// From SIGTERM to SIGKILL of the worker.
     pub(crate) termination: Duration,
     pub(crate) idle: Duration,
-    pub(crate) slots: u32,
-    pub(crate) max_tasks_per_slot: Option<u64>,
-    /// Bytes of memory of each slot.
-    pub(crate) memory: Option<u64>,
-    /// How much of what tasks print is passed on.
-    #[serde(default)]
-    pub(crate) output: OutputLimits,
-    /// The initializer's task and its encoded arguments.
-    pub(crate) initializer: Option<(String, Vec<u8>)>,
+    #[serde(flatten)]
+    pub(crate) worker: WorkerSettings,
     pub(crate) payload_store: Option<String>,
     /// The tasks that the master knows.
     pub(crate) tasks: Vec<TaskType>,
@@ -129,6 +119,7 @@ impl Descriptor {
 #[cfg(test)]
 mod tests {
     use podpool_core::shape::Fingerprint;
+    use podpool_core::slot::OutputLimits;
 
     use super::*;
 
@@ -150,19 +141,21 @@ mod tests {
             wire: 1,
             lease: Duration::from_secs(60),
             ack_deadline: None,
-            grace: Duration::from_secs(5),
-            start_timeout: Duration::from_secs(60),
             termination: Duration::from_secs(30),
             idle: Duration::from_secs(300),
-            slots: 2,
-            max_tasks_per_slot: None,
-            memory: Some(1 << 30),
-            output: OutputLimits {
-                line: 100,
-                rate: 200,
-                forwarded: 300,
+            worker: WorkerSettings {
+                slots: 2,
+                max_tasks_per_slot: None,
+                memory: Some(1 << 30),
+                output: OutputLimits {
+                    line: 100,
+                    rate: 200,
+                    forwarded: 300,
+                },
+                grace: Duration::from_secs(5),
+                start_timeout: Duration::from_secs(60),
+                initializer: Some(("a::b".to_owned(), vec![0, 255])),
             },
-            initializer: Some(("a::b".to_owned(), vec![0, 255])),
             payload_store: None,
             tasks: vec![
                 task_type("a::same", 1),

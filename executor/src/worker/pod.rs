@@ -15,13 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podpool_core::envelope::{MacKey, VERSION};
-use podpool_core::id::WorkerId;
 use podpool_core::init::Role;
 use podpool_core::queue::Queue;
 use podpool_core::registry::Registry;
-use podpool_core::slot::{Launch, Program, Provision, Setup};
-use podpool_core::task::Place;
-use podpool_core::worker::{Conduct, Left, Order, OutputSink, Queues, Settings, Worker};
+use podpool_core::slot::{Program, Provision};
+use podpool_core::worker::{Conduct, Left, Order, OutputSink, Queues, Worker};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -34,7 +32,7 @@ use crate::report::reporting::{Reporting, write_elsewhere};
 use crate::variables;
 use crate::worker::build_id;
 use crate::worker::descriptor::Descriptor;
-use crate::worker::known::KnownTasks;
+use crate::worker::settings::Site;
 
 use self::last_words::LastWords;
 
@@ -294,35 +292,13 @@ fn worker(
     output: OutputSink,
 ) -> Result<Worker, Refusal> {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
-    let place = Place {
+    let site = Site {
         run: descriptor.run.clone(),
         worker: variable(POD).into(),
         node: variable(NODE).into(),
-    };
-    let running = last_words.running_sink();
-    Ok(Worker {
-        settings: Settings {
-            run: descriptor.run.clone(),
-            worker: WorkerId::random(),
-            mac_key: MacKey::Keyed(key),
-            slots: descriptor.slots,
-            max_tasks_per_slot: descriptor.max_tasks_per_slot,
-            grace: descriptor.grace,
-            start_timeout: descriptor.start_timeout,
-            message_bytes: queues.results.limits().message_bytes,
-        },
-        launch: Launch {
-            program: Program::this_executable().map_err(|error| Refusal::new(75, error))?,
-            env: Vec::new(),
-            setup: Setup {
-                place,
-                initializer: initializer(descriptor)?,
-                memory_limit: descriptor.memory,
-            },
-            output: descriptor.output,
-        },
+        program: Program::this_executable().map_err(|error| Refusal::new(75, error))?,
+        mac_key: MacKey::Keyed(key),
         queues,
-        lookup: Arc::new(KnownTasks),
         output,
         // A file that cannot be read is another build for who requires the same.
         build: build_id::of_this_program().unwrap_or_default(),
@@ -330,13 +306,15 @@ fn worker(
             greeting: Some(GREETING),
             idle: Some(descriptor.idle),
             refusal: Some(REFUSAL),
-            reach: Some(reach(descriptor.start_timeout)),
+            reach: Some(reach(descriptor.worker.start_timeout)),
             broker_timeout: None,
-            running: Some(running),
+            running: Some(last_words.running_sink()),
             forward_output: true,
             queue_outlives: descriptor.owner.is_some(),
         },
-    })
+    };
+    let worker = descriptor.worker.worker(site);
+    worker.map_err(|reason| Refusal::new(65, reason))
 }
 
 /// How long a worker looks for Pub/Sub. The master gives a worker up that has not greeted within the start timeout; by
@@ -344,17 +322,4 @@ fn worker(
 fn reach(start_timeout: Duration) -> Duration {
     let told = (start_timeout / 6).max(Duration::from_secs(2));
     start_timeout - told.min(start_timeout / 2)
-}
-
-/// The initializer, by its index in this program.
-fn initializer(descriptor: &Descriptor) -> Result<Option<(u32, bytes::Bytes)>, Refusal> {
-    let Some((name, arguments)) = &descriptor.initializer else {
-        return Ok(None);
-    };
-    let registry = Registry::global().map_err(Refusal::setup)?;
-    let spec = registry
-        .find(name)
-        .map_err(|error| Refusal::new(65, error))?;
-    let index = spec.index.get().copied().unwrap_or(u32::MAX);
-    Ok(Some((index, arguments.clone().into())))
 }

@@ -15,7 +15,7 @@ use crate::master::home::failed;
 use crate::worker::build_id;
 
 use super::worker_emulator::for_workers;
-use super::{Builder, GRACE, encode, setting};
+use super::{Builder, setting};
 
 /// What the names of topics and subscriptions begin with.
 const PREFIX: &str = "PODPOOL_PREFIX";
@@ -215,30 +215,21 @@ impl Builder {
             Some(names) => RunNames::given(names),
             None => RunNames::own(&prefix, &run),
         };
+        let workers = self.workers(WORKERS)?;
+        let payload_store = asked_for(self.payload_store.take());
+        let slots = (spec.slots(), spec.start_time());
         cluster::start(Cluster {
-            workers: self.workers(WORKERS)?,
+            workers,
             names: names.map_err(|error| setting("names", "the topics", error))?,
-            run,
-            name,
             spec,
             project: settings.project,
             worker_emulator,
             key,
             epoch,
-            max_tasks_per_slot: self.max_tasks_per_slot,
-            retries: self.retries,
-            memory: self.memory,
-            output_limits: self.output_limits()?,
-            grace: self.grace.unwrap_or(GRACE),
-            lease: self.lease,
-            initializer: encode(self.initializer)?,
-            payload_store: asked_for(self.payload_store.take()),
-            reporting: super::reporting(self.notices, self.output, self.output_buffer)?,
-            signals: !self.leave_signals,
-            decorator: self.decorator,
-            broker_timeout: self.broker_timeout,
+            payload_store,
             same_build: settings.same_build,
             build: build_id::of_this_program().map_err(failed("read the file of this program"))?,
+            settings: self.into_settings(run, name, slots)?,
         })
         .await
     }

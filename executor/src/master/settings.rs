@@ -1,0 +1,40 @@
+//! What a run is like, whatever starts its workers and carries its messages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use podpool_core::id::{RunId, RunName};
+use podpool_core::queue::Queue;
+
+use crate::report::reporting::Reporting;
+use crate::worker::settings::WorkerSettings;
+
+/// Wraps a queue, for tests with faults; the name says which.
+pub type QueueDecorator = Arc<dyn Fn(&str, Arc<dyn Queue>) -> Arc<dyn Queue> + Send + Sync>;
+
+/// A run, as its executor was described: what every back-end is told.
+pub(crate) struct RunSettings {
+    pub(crate) run: RunId,
+    pub(crate) name: Option<RunName>,
+    /// Retries of tasks that say nothing of it themselves.
+    pub(crate) retries: Option<u32>,
+    /// How long a lease lasts; each back-end has a default.
+    pub(crate) lease: Option<Duration>,
+    /// For how long a queue may refuse everything.
+    pub(crate) broker_timeout: Option<Duration>,
+    /// Whether the run hears signals.
+    pub(crate) signals: bool,
+    pub(crate) reporting: Reporting,
+    pub(crate) decorator: Option<QueueDecorator>,
+    pub(crate) worker: WorkerSettings,
+}
+
+impl RunSettings {
+    /// A queue as the tests' faults have it.
+    pub(crate) fn decorated(&self, name: &str, queue: Arc<dyn Queue>) -> Arc<dyn Queue> {
+        match &self.decorator {
+            Some(decorate) => decorate(name, queue),
+            None => queue,
+        }
+    }
+}
