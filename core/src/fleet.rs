@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::id::{Attempt, ExecutionId, RunId, TaskId};
+use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::outcome::Exit;
 
 /// What a fleet is asked to do.
@@ -44,13 +44,6 @@ pub enum FleetEvent {
     Surplus(Arc<str>),
     /// No worker can start, and none is alive: every pending future ends with this reason.
     Broken(String),
-    /// Another run uses the same queues, or left messages there, and it is the older one: this run must end.
-    NamesInUse {
-        /// The other run.
-        by: RunId,
-    },
-    /// A queue had vanished and was made again: whatever was in the queues may be lost.
-    QueuesRestored,
     /// Nothing is left of the fleet. `leftovers` says what could not be removed, and how to.
     Ended {
         /// One line for each thing left behind.

@@ -3,6 +3,7 @@
 //! Users depend on `podpool`, which re-exports what they name. This crate is for back-ends and workers.
 
 mod blocks;
+pub mod broker;
 mod cancellation;
 pub mod codec;
 #[cfg(any(test, feature = "conformance"))]

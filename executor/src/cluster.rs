@@ -16,6 +16,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use podpool_core::broker::BrokerEvent;
 use podpool_core::envelope::{MacKey, VERSION};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::notice;
@@ -402,11 +403,14 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
         cluster: place,
         cohorts: cohorts.clone(),
     };
+    let (broker_tx, broker) = mpsc::unbounded_channel();
+    let guard = Guard::new(cohorts.clone(), signs, lease, met, broker_tx.clone());
     Dispatch {
         settings,
         inbox,
         queues,
-        fleet: start_fleet(fleet, cohorts, (met, signs), given, lease),
+        fleet: start_fleet(fleet, cohorts, guard, given, broker_tx),
+        broker: Some(broker),
         results_outlive,
         broker_timeout,
         payloads,
@@ -423,13 +427,12 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
 fn start_fleet(
     fleet: Fleet,
     cohorts: Arc<ControlQueues>,
-    (met, signs): (Met, Signs),
+    guard: Guard,
     given: Option<PubSubQueue>,
-    lease: Duration,
+    broker: mpsc::UnboundedSender<BrokerEvent>,
 ) -> FleetHandle {
     let (orders, orders_rx) = mpsc::unbounded_channel();
     let (events_tx, events) = mpsc::unbounded_channel();
-    let guard = Guard::new(cohorts.clone(), signs, lease, met, events_tx.clone());
     tokio::spawn(async move {
         let work = FleetWork {
             fleet,
@@ -437,6 +440,7 @@ fn start_fleet(
             guard,
             given,
             events: events_tx.clone(),
+            broker,
         };
         let ended = caught("the fleet's supervision", work.run(orders_rx)).await;
         let leftovers = ended.unwrap_or_else(|reason| {
@@ -456,6 +460,7 @@ struct FleetWork {
     guard: Guard,
     given: Option<PubSubQueue>,
     events: mpsc::UnboundedSender<FleetEvent>,
+    broker: mpsc::UnboundedSender<BrokerEvent>,
 }
 
 impl FleetWork {
@@ -475,7 +480,7 @@ impl FleetWork {
             orders: fleet_orders,
             events: fleet_events,
         };
-        let end = parts.attend(orders, &self.events).await;
+        let end = parts.attend(orders, &self.events, &self.broker).await;
         let mut leftovers = end.leftovers;
         if !end.abandoned {
             if let Some(given) = self.given.filter(|_| !end.met_others) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use podpool_core::fleet::FleetEvent;
+use podpool_core::broker::BrokerEvent;
 use podpool_core::id::RunId;
 use podpool_core::notice;
 use tokio::sync::mpsc;
@@ -66,7 +66,7 @@ pub(super) struct Guard {
     named: Vec<RunId>,
     /// The trouble that a notice named, until it is over.
     trouble: Option<String>,
-    events: mpsc::UnboundedSender<FleetEvent>,
+    events: mpsc::UnboundedSender<BrokerEvent>,
 }
 
 impl Guard {
@@ -75,7 +75,7 @@ impl Guard {
         signs: Signs,
         lease: Duration,
         (own, met): (Owner, mpsc::UnboundedReceiver<Owner>),
-        events: mpsc::UnboundedSender<FleetEvent>,
+        events: mpsc::UnboundedSender<BrokerEvent>,
     ) -> Self {
         Self {
             queues,
@@ -133,7 +133,7 @@ impl Guard {
             ));
         }
         if repair.lost {
-            self.tell(FleetEvent::QueuesRestored);
+            self.tell(BrokerEvent::Restored);
         }
         self.say(repair.failed);
     }
@@ -167,7 +167,7 @@ impl Guard {
     fn meet(&mut self, other: &Owner) {
         let by = other.run().clone();
         if *other < self.own {
-            self.tell(FleetEvent::NamesInUse { by });
+            self.tell(BrokerEvent::NamesInUse { by });
         } else if !self.named.contains(&by) {
             notice::trouble(format_args!(
                 "run {by} is younger and uses the same topics and subscriptions; it will end, and this run goes on"
@@ -176,7 +176,7 @@ impl Guard {
         }
     }
 
-    fn tell(&self, event: FleetEvent) {
+    fn tell(&self, event: BrokerEvent) {
         // The dispatcher may have ended before.
         self.events.send(event).ok();
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use podpool_core::broker::BrokerEvent;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
 use tokio::sync::mpsc;
@@ -45,6 +46,7 @@ impl Parts {
         mut self,
         mut orders: mpsc::UnboundedReceiver<FleetOrder>,
         events: &mpsc::UnboundedSender<FleetEvent>,
+        broker: &mpsc::UnboundedSender<BrokerEvent>,
     ) -> End {
         // The dispatcher may have ended before.
         let tell = |event| drop(events.send(event));
@@ -69,7 +71,8 @@ impl Parts {
                 },
                 ended = &mut self.guard, if met_others.is_none() => {
                     met_others = Some(true);
-                    tell(FleetEvent::Broken(why(GUARD, ended)));
+                    // The same holds here.
+                    broker.send(BrokerEvent::Broken(why(GUARD, ended))).ok();
                 }
             }
         };
@@ -116,6 +119,7 @@ mod tests {
     struct Rig {
         orders: mpsc::UnboundedSender<FleetOrder>,
         told: mpsc::UnboundedReceiver<FleetEvent>,
+        of_guard: mpsc::UnboundedReceiver<BrokerEvent>,
         attended: JoinHandle<End>,
     }
 
@@ -141,10 +145,13 @@ mod tests {
         };
         let (orders, orders_rx) = mpsc::unbounded_channel();
         let (tell, told) = mpsc::unbounded_channel();
-        let attended = tokio::spawn(async move { parts.attend(orders_rx, &tell).await });
+        let (guard_tells, of_guard) = mpsc::unbounded_channel();
+        let attended =
+            tokio::spawn(async move { parts.attend(orders_rx, &tell, &guard_tells).await });
         Rig {
             orders,
             told,
+            of_guard,
             attended,
         }
     }
@@ -190,7 +197,10 @@ mod tests {
             events.send(FleetEvent::Ended { leftovers }).unwrap();
         };
         let mut rig = rig(fleet, tokio::spawn(async { Ok(false) }));
-        let reason = broken(&mut rig).await;
+        let told = timeout(Duration::from_secs(5), rig.of_guard.recv()).await;
+        let Ok(Some(BrokerEvent::Broken(reason))) = told else {
+            panic!("{told:?}");
+        };
         assert!(reason.starts_with(GUARD), "{reason}");
         rig.orders.send(FleetOrder::Stop).unwrap();
         let end = rig.attended.await.unwrap();

@@ -110,6 +110,7 @@ async fn run(local: Local, program: Program, inbox: Inbox, measured: Arc<Measure
         inbox,
         queues,
         fleet,
+        broker: None,
         results_outlive: false,
         broker_timeout,
         control_pause: CONTROL_PAUSE,

@@ -25,6 +25,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use podpool_core::broker::BrokerEvent;
 use podpool_core::envelope::{MacKey, TaskType};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
@@ -63,6 +64,8 @@ pub(crate) struct Dispatch {
     pub(crate) inbox: Inbox,
     pub(crate) queues: Queues,
     pub(crate) fleet: FleetHandle,
+    /// What becomes of the queues; none where nothing can.
+    pub(crate) broker: Option<mpsc::UnboundedReceiver<BrokerEvent>>,
     /// Shortest time between two changes that the workers are told.
     pub(crate) control_pause: Duration,
     /// Who shows the lines that tasks printed elsewhere.
@@ -108,6 +111,7 @@ struct RunningDispatch {
     mac_key: MacKey,
     fleet: FleetHandle,
     fleet_ended: bool,
+    broker: Option<mpsc::UnboundedReceiver<BrokerEvent>>,
     /// What the fleet was told last: tasks that have not ended, up to the number of slots, and whether that is all.
     needed: Option<(usize, bool)>,
     /// Whether the fleet was told to end.
@@ -161,6 +165,7 @@ enum Woken {
     Sent(Vec<u32>),
     Stored,
     Fleet(FleetEvent),
+    Broker(BrokerEvent),
     Tick,
 }
 
@@ -171,6 +176,7 @@ impl RunningDispatch {
             inbox,
             queues,
             fleet,
+            broker,
             control_pause,
             printed,
             lines,
@@ -187,6 +193,7 @@ impl RunningDispatch {
             inbox,
             fleet,
             fleet_ended: false,
+            broker,
             needed: None,
             ending: false,
             leftovers: Vec::new(),
@@ -236,6 +243,7 @@ impl RunningDispatch {
         match woken {
             Woken::Results(answer) => self.on_pulled(now, answer),
             Woken::Fleet(event) => self.on_fleet(now, event),
+            Woken::Broker(event) => self.on_broker(now, event),
             Woken::Sent(batches) => {
                 for number in batches {
                     self.state.on_stored(now, number);
@@ -281,6 +289,7 @@ impl RunningDispatch {
                 // A fleet that went without a word has ended too.
                 Woken::Fleet(event.unwrap_or(FleetEvent::Ended { leftovers: Vec::new() }))
             }
+            event = told(&mut self.broker) => Woken::Broker(event),
             () = sleep_until(deadline) => Woken::Tick,
         }
     }
@@ -420,6 +429,17 @@ impl RunningDispatch {
         }
     }
 
+    fn on_broker(&mut self, now: Instant, event: BrokerEvent) {
+        // What a worker said of its tasks comes before what becomes of its queues.
+        self.judge_all_failures(now);
+        match event {
+            BrokerEvent::Restored => self.state.republish_all(now),
+            BrokerEvent::NamesInUse { by } => self.give_way(by),
+            BrokerEvent::Broken(reason) => self.break_pool(&reason),
+            other => debug!(?other, "the broker said something new"),
+        }
+    }
+
     fn on_fleet(&mut self, now: Instant, event: FleetEvent) {
         // What a worker said of its tasks comes before what its fleet says of it.
         self.judge_all_failures(now);
@@ -427,8 +447,6 @@ impl RunningDispatch {
             FleetEvent::Gone(departure) => self.state.on_departure(now, &departure),
             FleetEvent::Surplus(worker) => self.state.on_surplus(worker),
             FleetEvent::Broken(reason) => self.break_pool(&reason),
-            FleetEvent::NamesInUse { by } => self.give_way(by),
-            FleetEvent::QueuesRestored => self.state.republish_all(now),
             FleetEvent::Ended { leftovers } => {
                 self.fleet_ended = true;
                 self.leftovers = leftovers;
@@ -441,6 +459,17 @@ impl RunningDispatch {
             other => debug!(?other, "the fleet said something new"),
         }
     }
+}
+
+/// What the broker tells next. One that has ended tells nothing more: its end is the fleet's to report.
+async fn told(broker: &mut Option<mpsc::UnboundedReceiver<BrokerEvent>>) -> BrokerEvent {
+    if let Some(events) = broker
+        && let Some(event) = events.recv().await
+    {
+        return event;
+    }
+    *broker = None;
+    std::future::pending().await
 }
 
 /// What a signal does to the tasks that have not ended, and to what the run made on a cluster.

@@ -60,7 +60,7 @@ impl io::Write for Notices {
 struct Rig {
     queues: Arc<Scripted>,
     signs: Signs,
-    events: UnboundedReceiver<FleetEvent>,
+    events: UnboundedReceiver<BrokerEvent>,
     notices: Notices,
     began: Instant,
     watching: JoinHandle<bool>,
@@ -161,10 +161,7 @@ async fn what_a_call_finds_gone_is_made_again_at_once_with_a_line_for_each() {
     }
     rig.go(SECOND / 10).await;
     assert_eq!(rig.looks(), [7], "not after half a minute");
-    assert!(matches!(
-        rig.events.try_recv(),
-        Ok(FleetEvent::QueuesRestored)
-    ));
+    assert!(matches!(rig.events.try_recv(), Ok(BrokerEvent::Restored)));
     let notices = rig.notices();
     assert_eq!(notices.len(), 2, "{notices:?}");
     assert!(
@@ -187,10 +184,7 @@ async fn what_cannot_be_made_again_is_said_once_and_tried_on() {
     rig.signs.tell("projects/p/topics/t");
     rig.go(20 * SECOND).await;
     assert_eq!(rig.looks(), [0, 1, 3, 7]);
-    assert!(matches!(
-        rig.events.try_recv(),
-        Ok(FleetEvent::QueuesRestored)
-    ));
+    assert!(matches!(rig.events.try_recv(), Ok(BrokerEvent::Restored)));
     let notices = rig.notices();
     assert_eq!(notices.len(), 3, "{notices:?}");
     assert!(

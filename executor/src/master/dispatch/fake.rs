@@ -47,6 +47,7 @@ pub(super) fn idle(
         inbox,
         queues,
         fleet: FleetHandle { orders, events },
+        broker: None,
         control_pause: Duration::from_secs(1),
         printed: None,
         lines: None,
