@@ -3,12 +3,8 @@
 //! The topics are made before the executor's thread starts, so that wrong names, missing rights and a missing project
 //! are errors of `build()`. Whatever the run made is removed when it ends, also when it could not start.
 
-mod cohorts;
-mod connect;
-mod guard;
 mod join;
 mod parts;
-mod sweep;
 
 use std::fmt;
 use std::io;
@@ -28,6 +24,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::broker::pubsub::connect::connect;
+use crate::broker::pubsub::control_queues::ControlQueues;
+use crate::broker::pubsub::guard::Guard;
+use crate::broker::pubsub::sweep::sweep;
 use crate::broker::pubsub::{
     Admin, Connection, Made, Owner, PubSubQueue, QueueNames, RESULTS_LEASE, RunLabels, RunNames,
     Signs,
@@ -38,6 +38,7 @@ use crate::client::at_exit;
 use crate::client::builder::WorkerEmulator;
 use crate::client::signals;
 use crate::error::BuildError;
+use crate::error::start::{chain, refused};
 use crate::fleet::kubernetes::client;
 use crate::fleet::kubernetes::fleet::{self, Fleet};
 use crate::fleet::kubernetes::job::RunSecret;
@@ -50,10 +51,7 @@ use crate::master::measured::Measured;
 use crate::master::settings::RunSettings;
 use crate::worker::descriptor::Descriptor;
 
-use self::cohorts::ControlQueues;
-use self::guard::Guard;
 use self::parts::{FLEET, GUARD, Parts};
-use self::sweep::sweep;
 
 /// How long a lease lasts by default: what a killed worker had comes back after it.
 const LEASE: Duration = Duration::from_secs(60);
@@ -166,25 +164,6 @@ async fn live(
     run(prepared, inbox, measured).await;
 }
 
-fn refused(what: impl Into<String>) -> impl FnOnce(String) -> BuildError {
-    let what = what.into();
-    move |reason| BuildError::Start {
-        what,
-        source: io::Error::other(reason),
-    }
-}
-
-fn chain(error: impl std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
 impl Cluster {
     fn lease(&self) -> Duration {
         self.settings.lease.unwrap_or(LEASE)
@@ -199,7 +178,7 @@ impl Cluster {
             .map_err(chain)
             .map_err(refused("reach the Kubernetes cluster"))?;
         let payloads = Payloads::open(self.payload_store.as_deref(), &self.settings.run).await?;
-        let (connection, admin) = connect::connect(self.project.as_deref()).await?;
+        let (connection, admin) = connect(self.project.as_deref()).await?;
         let labels = self.labels();
         let ack_deadlines = self.make_names(&admin, &labels).await?;
         let (made, signs) = (self.made(&labels), Signs::default());

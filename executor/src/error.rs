@@ -3,6 +3,8 @@
 mod attempt;
 #[cfg(feature = "kubernetes")]
 pub(crate) mod leftover;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod start;
 mod task;
 
 use std::error::Error;

@@ -7,8 +7,14 @@
 
 mod admin;
 mod chunks;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod connect;
 mod connection;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod control_queues;
 mod error;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod guard;
 mod io;
 mod labels;
 mod names;
@@ -18,6 +24,8 @@ mod reach;
 mod settings;
 mod signs;
 mod stub;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod sweep;
 
 /// What [`ConnectionBuilder::credentials`] takes, and how it is made.
 #[doc(no_inline)]

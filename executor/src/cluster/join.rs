@@ -6,13 +6,14 @@ use std::time::Duration;
 use podpool_core::worker::Queues;
 use tokio::sync::mpsc;
 
+use crate::broker::pubsub::sweep::look;
 use crate::broker::pubsub::{Connection, Owner, Ownership, PubSubQueue, Signs};
 use crate::broker::run_payloads::Payloads;
 use crate::error::BuildError;
+use crate::error::start::{chain, refused};
 use crate::fleet::kubernetes::job::RunSecret;
 
-use super::sweep::look;
-use super::{Cluster, Met, chain, refused};
+use super::{Cluster, Met};
 
 /// What a run needs to speak with its workers.
 pub(super) struct Joined {

@@ -15,9 +15,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use podpool::RunId;
+use podpool::core::broker::CohortQueues;
 use podpool::core::fleet::{Departure, FleetEvent, FleetOrder};
 use podpool::kubernetes::client::Cluster;
-use podpool::kubernetes::fleet::{self, Cohorts, Fleet};
+use podpool::kubernetes::fleet::{self, Fleet};
 use podpool::kubernetes::job::{RUN_LABEL, RunSecret};
 use podpool::kubernetes::spec::{PullPolicy, WorkerSpec};
 use tokio::sync::mpsc;
@@ -40,7 +41,7 @@ pub struct Asked {
 }
 
 #[async_trait]
-impl Cohorts for Asked {
+impl CohortQueues for Asked {
     async fn prepare(&self, cohort: u32, size: u32) -> Result<(), String> {
         self.prepared.lock().unwrap().push((cohort, size));
         Ok(())

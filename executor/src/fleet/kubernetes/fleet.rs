@@ -6,13 +6,12 @@ mod open;
 mod remove;
 mod watch;
 
-use std::fmt;
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
+use podpool_core::broker::CohortQueues;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
 use podpool_core::instant::after;
@@ -38,22 +37,6 @@ pub use self::remove::{Garbage, gc};
 /// Pause between two questions whether the cluster answers again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// What must be there before a cohort's workers start, and can go when they have ended.
-#[async_trait]
-pub trait Cohorts: Send + Sync + fmt::Debug {
-    /// Makes the queues of a cohort's workers. Called once for each cohort, before its Job exists.
-    ///
-    /// # Errors
-    /// Why it cannot be; it is tried again later, for another cohort.
-    async fn prepare(&self, cohort: u32, size: u32) -> Result<(), String>;
-
-    /// Removes them. May be called for a cohort that was never prepared.
-    ///
-    /// # Errors
-    /// Why something is left.
-    async fn retire(&self, cohort: u32, size: u32) -> Result<(), String>;
-}
-
 /// A fleet's description, checked.
 #[derive(Clone, Debug)]
 pub struct Fleet {
@@ -68,7 +51,7 @@ pub struct Fleet {
     /// Where they run.
     pub cluster: Cluster,
     /// Who makes their queues.
-    pub cohorts: Arc<dyn Cohorts>,
+    pub cohorts: Arc<dyn CohortQueues>,
 }
 
 /// Runs a fleet until it is told to end, and removes what it made. Orders that nobody can send any more are a

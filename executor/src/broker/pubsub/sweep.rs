@@ -17,7 +17,7 @@ const MOST: usize = 1_000;
 
 /// Looks whether another run is there, before anything is published: a queue with an owner tells what it meets, and gives
 /// back at once what is an older run's. Nothing met proves nothing: an older run may be met later.
-pub(super) async fn look(queue: &dyn Queue) {
+pub(crate) async fn look(queue: &dyn Queue) {
     match timeout(BOUND, queue.take(MOST, WAIT)).await {
         Ok(Ok(own)) if own.is_empty() => {}
         Ok(Ok(own)) => {
@@ -32,7 +32,7 @@ pub(super) async fn look(queue: &dyn Queue) {
 }
 
 /// Removes what is the run's own, as far as the queue gives it: what a killed worker has comes too late for that.
-pub(super) async fn sweep(tasks: &dyn Queue) {
+pub(crate) async fn sweep(tasks: &dyn Queue) {
     let swept = timeout(BOUND, async {
         loop {
             let batches = match tasks.take(MOST, WAIT).await {

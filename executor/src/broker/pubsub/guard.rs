@@ -14,16 +14,15 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::broker::pubsub::{AdminError, Owner, Signs};
-
 use self::pace::Pace;
+use super::{AdminError, Owner, Signs};
 
 /// How often the run's own topics and subscriptions are looked at where nothing is amiss; five calls.
 const LOOK: Duration = Duration::from_secs(30);
 
 /// Who looks whether a run's topics and subscriptions are there, and makes what is not.
 #[async_trait]
-pub(super) trait Repairs: Send + Sync {
+pub(crate) trait Repairs: Send + Sync {
     /// Whether the run made its names itself.
     fn are_own(&self) -> bool;
 
@@ -36,18 +35,18 @@ pub(super) trait Repairs: Send + Sync {
 
 /// What a look found and did.
 #[derive(Debug, Default)]
-pub(super) struct Repair {
+pub(crate) struct Repair {
     /// What had vanished and is there again, in words.
-    pub(super) made: Vec<String>,
+    pub(crate) made: Vec<String>,
     /// Everything is there again, and what was in it is lost.
-    pub(super) lost: bool,
+    pub(crate) lost: bool,
     /// Why not everything is known to be there.
-    pub(super) failed: Option<Failed>,
+    pub(crate) failed: Option<Failed>,
 }
 
 /// Why not everything is known to be there.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub(crate) enum Failed {
     /// It could not be looked at.
     Look(AdminError),
     /// Something is missing, and could not be made.
@@ -55,7 +54,7 @@ pub(super) enum Failed {
 }
 
 /// Looks after the queues of one run.
-pub(super) struct Guard {
+pub(crate) struct Guard {
     queues: Arc<dyn Repairs>,
     signs: Signs,
     pace: Pace,
@@ -70,7 +69,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub(super) fn new(
+    pub(crate) fn new(
         queues: Arc<dyn Repairs>,
         signs: Signs,
         lease: Duration,
@@ -91,7 +90,7 @@ impl Guard {
 
     /// Watches until it is stopped. What it has begun to make is made whole before, so that it can be deleted whole.
     /// Returns whether other runs were met.
-    pub(super) async fn watch(mut self, stopped: CancellationToken) -> bool {
+    pub(crate) async fn watch(mut self, stopped: CancellationToken) -> bool {
         let mut met = false;
         let own = self.queues.are_own();
         let began = Instant::now();

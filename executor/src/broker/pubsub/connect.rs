@@ -1,11 +1,11 @@
 //! The way to Pub/Sub: whether it is there is found out before anything is made.
 
-use super::{chain, refused};
-use crate::broker::pubsub::{Admin, Connection};
+use super::{Admin, Connection};
 use crate::error::BuildError;
+use crate::error::start::{chain, refused};
 
 /// What carries a run's messages, and what makes its topics.
-pub(super) async fn connect(project: Option<&str>) -> Result<(Connection, Admin), BuildError> {
+pub(crate) async fn connect(project: Option<&str>) -> Result<(Connection, Admin), BuildError> {
     let mut builder = Connection::builder();
     if let Some(project) = project {
         builder = builder.project(project);

@@ -6,15 +6,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-
-use crate::broker::pubsub::{Admin, Collected, Made, Making, RunLabels, RunNames, Signs, spoken};
-use crate::fleet::kubernetes::fleet::Cohorts;
+use podpool_core::broker::CohortQueues;
 
 use super::guard::{Failed, Repair, Repairs};
+use super::{Admin, Collected, Made, Making, RunLabels, RunNames, Signs, spoken};
+use crate::error::start::chain;
 
 /// Makes a control subscription for each worker of a cohort, before its pods start.
 #[derive(Debug)]
-pub(super) struct ControlQueues {
+pub(crate) struct ControlQueues {
     admin: Admin,
     names: RunNames,
     labels: RunLabels,
@@ -29,7 +29,7 @@ pub(super) struct ControlQueues {
 }
 
 impl ControlQueues {
-    pub(super) const fn new(
+    pub(crate) const fn new(
         admin: Admin,
         names: RunNames,
         labels: RunLabels,
@@ -103,7 +103,7 @@ impl ControlQueues {
     }
 
     /// Deletes what the run made in Pub/Sub; says what is left.
-    pub(super) async fn delete_run(&self) -> Vec<String> {
+    pub(crate) async fn delete_run(&self) -> Vec<String> {
         told(&self.admin.delete_made(&self.names, &self.made).await)
     }
 }
@@ -129,12 +129,12 @@ impl Repairs for ControlQueues {
 }
 
 #[async_trait]
-impl Cohorts for ControlQueues {
+impl CohortQueues for ControlQueues {
     async fn prepare(&self, cohort: u32, size: u32) -> Result<(), String> {
         self.admin
             .create_control(&self.names, &self.labels, self.lease, cohort, size)
             .await
-            .map_err(super::chain)?;
+            .map_err(chain)?;
         self.live().insert(cohort, size);
         self.signs.expect_workers();
         Ok(())

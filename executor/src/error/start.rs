@@ -1,0 +1,26 @@
+//! Errors of what `build()` needs, as its own.
+
+use std::io;
+
+use super::BuildError;
+
+/// Something could not be done, for a reason in words.
+pub(crate) fn refused(what: impl Into<String>) -> impl FnOnce(String) -> BuildError {
+    let what = what.into();
+    move |reason| BuildError::Start {
+        what,
+        source: io::Error::other(reason),
+    }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
