@@ -1,9 +1,15 @@
-//! Whether a task whose execution failed runs again: a pure decision.
+//! Whether a task whose execution ended without a result runs again: the one place where budgets are spent. Pure.
 
 use std::time::Duration;
 
 use crate::outcome::{Cause, Failure};
 use crate::task::Backoff;
+
+/// Losses in a row after which a task runs alone: it may be what ends its workers.
+const ALONE_AFTER: u32 = 5;
+/// Executions lost with their workers after which a task is given up. Spot nodes go often, so that it is far more than
+/// a task meets by chance: with one loss in ten executions, a hundred in a row do not happen.
+const LOSSES: u32 = 100;
 
 /// How often a task may fail, by cause.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,6 +19,8 @@ pub struct Policy {
     pub retries: u32,
     /// Crashes after which it still runs again. Default: 2.
     pub crashes: u32,
+    /// Workers that may end because of it, and it still runs again. Default: 2.
+    pub workers: u32,
     /// Times it may run out of memory and run again at the same size. Default: 1.
     pub out_of_memory: u32,
     /// Delays between attempts.
@@ -26,29 +34,63 @@ impl Policy {
         Self {
             retries,
             crashes: 2,
+            workers: 2,
             out_of_memory: 1,
             backoff,
         }
     }
 }
 
-/// What a task has spent, before the failure that is judged.
+/// What a task has spent, before the end that is judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
     /// Failures, panics and timeouts.
     pub failures: u32,
     /// Crashes that were its own.
     pub crashes: u32,
+    /// Workers that ended while it alone ran in them.
+    pub workers: u32,
     /// Times out of memory.
     pub out_of_memory: u32,
     /// Deaths of a process for which it was only suspected.
     pub suspicions: u32,
+    /// Executions that were lost with their worker.
+    pub losses: u32,
+    /// The same since the last failure that was reported, or since it ran alone.
+    pub losses_in_row: u32,
+}
+
+/// What a worker's end means for a task that the worker had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Nothing: the execution was lost with its worker.
+    None,
+    /// The worker ended while the task alone ran there.
+    Charged,
+    /// The worker ended while other tasks ran there too.
+    Suspect,
+}
+
+/// How an execution ended without a result.
+#[derive(Clone, Copy, Debug)]
+pub enum Ended<'a> {
+    /// A slot or its worker reported it. Nothing of the attempt is left in the queue.
+    Reported(&'a Failure),
+    /// Its worker is gone, or gave it back. Its message comes again by its lease.
+    Lost {
+        /// What the worker's end means for the task.
+        blame: Blame,
+        /// The cause that is told: it names the budget of a charge.
+        cause: Cause,
+        /// Whether this loss was not counted yet.
+        fresh: bool,
+    },
 }
 
 /// What becomes of the task.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Decision {
-    /// The next attempt is published after a delay.
+    /// The next attempt is published after a delay. What is left of a lost one in the queue must not run.
     Retry {
         /// How long to wait.
         after: Duration,
@@ -61,54 +103,104 @@ pub enum Decision {
     GiveUp,
 }
 
-/// Judges a failure. `spent` is brought up to date; `jitter` lies in 0..1 and shortens the delay by up to half.
-///
-/// A suspicion costs nothing: the task runs alone, and only what happens there counts.
-pub fn decide(policy: &Policy, spent: &mut Spent, failure: &Failure, jitter: f32) -> Decision {
-    let at_once = Decision::Retry {
+impl Decision {
+    const AT_ONCE: Self = Self::Retry {
         after: Duration::ZERO,
         alone: false,
     };
+    const ALONE: Self = Self::Retry {
+        after: Duration::ZERO,
+        alone: true,
+    };
+
+    /// `again` while the budget holds.
+    const fn within(spent: u32, budget: u32, again: Self) -> Self {
+        if spent <= budget { again } else { Self::GiveUp }
+    }
+}
+
+/// Judges the end of an execution. `spent` is brought up to date; `jitter` lies in 0..1 and shortens the delay by up to
+/// half.
+///
+/// A suspicion costs nothing: the task runs alone, and only what happens there counts.
+pub fn decide(policy: &Policy, spent: &mut Spent, ended: Ended<'_>, jitter: f32) -> Decision {
+    match ended {
+        Ended::Reported(failure) => reported(policy, spent, failure, jitter),
+        Ended::Lost {
+            blame,
+            cause,
+            fresh,
+        } => {
+            spent.losses += u32::from(fresh);
+            spent.losses_in_row += u32::from(fresh);
+            lost(policy, spent, blame, cause)
+        }
+    }
+}
+
+fn reported(policy: &Policy, spent: &mut Spent, failure: &Failure, jitter: f32) -> Decision {
     match failure.cause {
         Cause::Failed | Cause::Panicked | Cause::TimedOut => {
-            let delay = delay(&policy.backoff, spent.failures, jitter);
+            spent.losses_in_row = 0;
+            let after = delay(&policy.backoff, spent.failures, jitter);
             spent.failures += 1;
-            if failure.retryable && spent.failures <= policy.retries {
-                Decision::Retry {
-                    after: delay,
-                    alone: false,
-                }
-            } else {
-                Decision::GiveUp
+            if !failure.retryable {
+                return Decision::GiveUp;
             }
+            let again = Decision::Retry {
+                after,
+                alone: false,
+            };
+            Decision::within(spent.failures, policy.retries, again)
         }
         Cause::Crashed => {
+            spent.losses_in_row = 0;
             spent.crashes += 1;
             // The charge is the price: should it die again among others, it is a suspect first, so that none of them pays.
-            if spent.crashes <= policy.crashes {
-                at_once
-            } else {
-                Decision::GiveUp
-            }
+            Decision::within(spent.crashes, policy.crashes, Decision::AT_ONCE)
         }
         Cause::OutOfMemory => {
+            spent.losses_in_row = 0;
             spent.out_of_memory += 1;
-            if spent.out_of_memory <= policy.out_of_memory {
-                at_once
-            } else {
-                Decision::GiveUp
-            }
+            Decision::within(spent.out_of_memory, policy.out_of_memory, Decision::AT_ONCE)
         }
         Cause::Suspect => {
+            spent.losses_in_row = 0;
             spent.suspicions += 1;
-            Decision::Retry {
-                after: Duration::ZERO,
-                alone: true,
-            }
+            Decision::ALONE
         }
+        // Its worker gave it back, and it comes again.
         Cause::Interrupted => Decision::Wait,
-        Cause::Rejected | Cause::Cancelled | Cause::Broken => Decision::GiveUp,
+        // The slots of its worker do not start. The worker has acknowledged it: the next attempt is published.
+        Cause::Broken => {
+            spent.losses += 1;
+            Decision::within(spent.losses, LOSSES - 1, Decision::AT_ONCE)
+        }
+        Cause::Rejected | Cause::Cancelled => Decision::GiveUp,
     }
+}
+
+fn lost(policy: &Policy, spent: &mut Spent, blame: Blame, cause: Cause) -> Decision {
+    let again = match blame {
+        Blame::Charged if cause == Cause::OutOfMemory => {
+            spent.out_of_memory += 1;
+            Decision::within(spent.out_of_memory, policy.out_of_memory, Decision::Wait)
+        }
+        Blame::Charged => {
+            spent.workers += 1;
+            Decision::within(spent.workers, policy.workers, Decision::Wait)
+        }
+        Blame::Suspect => Decision::ALONE,
+        Blame::None => Decision::within(spent.losses, LOSSES - 1, Decision::Wait),
+    };
+    if again == Decision::Wait && spent.losses_in_row >= ALONE_AFTER {
+        spent.losses_in_row = 0;
+        return Decision::ALONE;
+    }
+    if again == Decision::ALONE {
+        spent.losses_in_row = 0;
+    }
+    again
 }
 
 /// The delay before attempt `failures + 2`: exponential up to its bound, shortened by up to half. It is total: whatever
@@ -136,7 +228,14 @@ mod tests {
         let mut spent = Spent::default();
         causes
             .iter()
-            .map(|cause| decide(policy, &mut spent, &Failure::new(*cause, "x"), 0.0))
+            .map(|cause| {
+                decide(
+                    policy,
+                    &mut spent,
+                    Ended::Reported(&Failure::new(*cause, "x")),
+                    0.0,
+                )
+            })
             .last()
             .unwrap()
     }
@@ -164,7 +263,12 @@ mod tests {
         };
         let policy = Policy::new(9, Backoff::DEFAULT);
         assert_eq!(
-            decide(&policy, &mut Spent::default(), &failure, 0.0),
+            decide(
+                &policy,
+                &mut Spent::default(),
+                Ended::Reported(&failure),
+                0.0
+            ),
             Decision::GiveUp
         );
     }
@@ -223,5 +327,62 @@ mod tests {
                 delay(&Backoff::DEFAULT, failures, 1.0) >= longest / 2 - Duration::from_millis(1)
             );
         }
+    }
+
+    fn lose(policy: &Policy, losses: &[(Blame, Cause, bool)]) -> Vec<Decision> {
+        let mut spent = Spent::default();
+        let ended = losses.iter().map(|(blame, cause, fresh)| Ended::Lost {
+            blame: *blame,
+            cause: *cause,
+            fresh: *fresh,
+        });
+        ended
+            .map(|ended| decide(policy, &mut spent, ended, 0.0))
+            .collect()
+    }
+
+    #[test]
+    fn a_worker_that_ends_with_one_task_is_charged_to_that_task() {
+        let policy = Policy::new(9, Backoff::DEFAULT);
+        let died = (Blame::Charged, Cause::Crashed, true);
+        let wait = Decision::Wait;
+        assert_eq!(lose(&policy, &[died; 3]), [wait, wait, Decision::GiveUp]);
+        let memory = (Blame::Charged, Cause::OutOfMemory, true);
+        assert_eq!(lose(&policy, &[memory; 2]), [wait, Decision::GiveUp]);
+        let suspect = (Blame::Suspect, Cause::Suspect, true);
+        assert_eq!(lose(&policy, &[suspect; 200]), [Decision::ALONE; 200]);
+        // Budgets of slots and of workers are apart.
+        let mut spent = Spent::default();
+        for _ in 0..2 {
+            let crashed = Failure::new(Cause::Crashed, "x");
+            let ended = Ended::Reported(&crashed);
+            assert_eq!(decide(&policy, &mut spent, ended, 0.0), Decision::AT_ONCE);
+        }
+        let (blame, cause, fresh) = died;
+        let ended = Ended::Lost {
+            blame,
+            cause,
+            fresh,
+        };
+        assert_eq!(decide(&policy, &mut spent, ended, 0.0), wait);
+    }
+
+    #[test]
+    fn a_task_that_is_lost_again_and_again_runs_alone_each_fifth_time_and_ends_with_the_hundredth()
+    {
+        let policy = Policy::new(0, Backoff::DEFAULT);
+        let decisions = lose(&policy, &[(Blame::None, Cause::Interrupted, true); 100]);
+        for (number, decision) in (1..).zip(&decisions) {
+            let expected = match number {
+                100 => Decision::GiveUp,
+                _ if number % 5 == 0 => Decision::ALONE,
+                _ => Decision::Wait,
+            };
+            assert_eq!(*decision, expected, "{number}");
+        }
+        let told_twice = (Blame::None, Cause::Interrupted, false);
+        assert_eq!(lose(&policy, &[told_twice; 200]), [Decision::Wait; 200]);
+        assert_eq!(judge(&policy, &[Cause::Broken; 99]), Decision::AT_ONCE);
+        assert_eq!(judge(&policy, &[Cause::Broken; 100]), Decision::GiveUp);
     }
 }

@@ -335,11 +335,12 @@ impl Cluster {
         self.workers as usize * self.settings.worker.slots as usize
     }
 
-    fn dispatch_settings(&self, queues: &Queues) -> dispatch::Settings {
+    fn dispatch_settings(&self, queues: &Queues, results_outlive: bool) -> dispatch::Settings {
         let limits = queues.tasks.limits();
         dispatch::Settings {
             run: self.settings.run.clone(),
             mac_key: MacKey::Keyed(self.key),
+            seed: fastrand::u64(..),
             slots: self.slots(),
             message_bytes: limits.message_bytes,
             batches_out: usize::MAX,
@@ -350,9 +351,11 @@ impl Cluster {
             silence: Some(limits.lease),
             workers: self.workers as usize,
             remote: limits.remote,
-            out_of_memory: 1,
             build: self.build.clone(),
             same_build: self.same_build,
+            elsewhere: true,
+            control_pause: CONTROL_PAUSE,
+            results_outlive,
         }
     }
 }
@@ -371,7 +374,7 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
         place,
     } = prepared;
     let results_outlive = given.is_some();
-    let settings = cluster.dispatch_settings(&queues);
+    let settings = cluster.dispatch_settings(&queues, results_outlive);
     let lease = settings.lease;
     let broker_timeout = cluster.settings.broker_timeout.unwrap_or(BROKER_TIMEOUT);
     let fleet = Fleet {
@@ -390,10 +393,8 @@ async fn run(prepared: Prepared, inbox: Inbox, measured: Arc<Measured>) {
         queues,
         fleet: start_fleet(fleet, cohorts, guard, given, broker_tx),
         broker: Some(broker),
-        results_outlive,
         broker_timeout,
         payloads,
-        control_pause: CONTROL_PAUSE,
         printed: Some(cluster.settings.reporting.sink()),
         lines: Some(cluster.settings.reporting.lines()),
         measured,

@@ -8,4 +8,5 @@ pub(crate) mod handle;
 pub(crate) mod home;
 pub(crate) mod mailbox;
 pub(crate) mod measured;
+pub(crate) mod owners;
 pub(crate) mod settings;

@@ -111,9 +111,7 @@ async fn run(local: Local, program: Program, inbox: Inbox, measured: Arc<Measure
         queues,
         fleet,
         broker: None,
-        results_outlive: false,
         broker_timeout,
-        control_pause: CONTROL_PAUSE,
         printed: None,
         lines: Some(lines),
         measured,
@@ -203,6 +201,7 @@ impl Local {
         dispatch::Settings {
             run: self.settings.run.clone(),
             mac_key: MacKey::Absent,
+            seed: fastrand::u64(..),
             slots: self.slots(),
             message_bytes: limits.message_bytes,
             batches_out: match limits.remote {
@@ -217,9 +216,11 @@ impl Local {
             silence: None,
             workers: 1,
             remote: limits.remote,
-            out_of_memory: 1,
             build: String::new(),
             same_build: false,
+            elsewhere: false,
+            control_pause: CONTROL_PAUSE,
+            results_outlive: false,
         }
     }
 

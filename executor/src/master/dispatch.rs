@@ -1,15 +1,18 @@
 //! The dispatcher: the one actor that completes futures.
 //!
-//! [`State`] decides; this loop takes submissions in, publishes what the state packs, reads results, and tells
-//! the workers of the run. It lives on the executor's own thread.
+//! [`MasterState`] decides; this loop gives it what comes (submissions, results, what fleet and broker report) and carries
+//! out its [`Effect`]s. It lives on the executor's own thread.
 
 mod after_lines;
 mod batches;
+mod effect;
 mod ending;
 #[cfg(test)]
 mod fake;
 mod history;
+mod lines;
 mod notices;
+mod outages;
 mod outbox;
 mod ranges;
 mod results;
@@ -17,7 +20,6 @@ mod results;
 mod simulation;
 mod state;
 mod table;
-mod telling;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,33 +28,28 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use podpool_core::broker::BrokerEvent;
-use podpool_core::envelope::{MacKey, TaskType};
+use podpool_core::envelope::TaskType;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
-use podpool_core::id::RunId;
-use podpool_core::instant::after;
 use podpool_core::notice;
 use podpool_core::panics::caught;
 use podpool_core::queue::publisher::Publisher;
-use podpool_core::queue::refusals::Refusals;
 use podpool_core::queue::{Delivery, QueueError};
 use podpool_core::registry::Registry;
 use podpool_core::worker::{KeptLine, OutputSink, Queues};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
-use tracing::debug;
 
 use crate::broker::run_payloads::Payloads;
 use crate::error::ShutdownError;
+use crate::master::cell::Wakers;
 use crate::master::command::{Command, ShutdownBehavior};
 use crate::master::mailbox::{Closed, Inbox, Submission};
 use crate::report::outlet::Gauge;
 
-use self::after_lines::AfterLines;
-use self::notices::{QueueTrouble, Refusing, Said};
-pub(crate) use self::state::{Settings, State};
-
-/// The master's heartbeat.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+use self::effect::Effect;
+use self::lines::Lines;
+use self::outages::Outages;
+pub(crate) use self::state::{MasterState, Settings};
 
 /// Tasks in the outbox above which submissions stay where they are while enough is out: moving them early would
 /// only cost both threads their caches.
@@ -66,8 +63,6 @@ pub(crate) struct Dispatch {
     pub(crate) fleet: FleetHandle,
     /// What becomes of the queues; none where nothing can.
     pub(crate) broker: Option<mpsc::UnboundedReceiver<BrokerEvent>>,
-    /// Shortest time between two changes that the workers are told.
-    pub(crate) control_pause: Duration,
     /// Who shows the lines that tasks printed elsewhere.
     pub(crate) printed: Option<OutputSink>,
     /// The buffer that holds lines which are not shown yet.
@@ -75,9 +70,6 @@ pub(crate) struct Dispatch {
     pub(crate) measured: Arc<crate::master::measured::Measured>,
     /// Deleted at the end.
     pub(crate) payloads: Payloads,
-    /// Whether the results' queue is there when the run has ended: its workers are heard out then, so that what they say
-    /// last does not reach the next run.
-    pub(crate) results_outlive: bool,
     /// For how long a queue may refuse everything.
     pub(crate) broker_timeout: Duration,
 }
@@ -93,7 +85,7 @@ impl Dispatch {
     /// Runs until the pool is shut down and its fleet has ended.
     pub(crate) async fn run(self) {
         let mut running = RunningDispatch::new(self);
-        while !running.is_over() {
+        while !running.state.is_over() {
             if let Err(reason) = caught("the executor's thread", running.step()).await {
                 return running.fail(&reason).await;
             }
@@ -105,56 +97,26 @@ impl Dispatch {
 type Pull = BoxFuture<'static, Result<Vec<Delivery>, QueueError>>;
 
 struct RunningDispatch {
-    state: State,
+    state: MasterState,
     inbox: Inbox,
     queues: Queues,
-    mac_key: MacKey,
     fleet: FleetHandle,
-    fleet_ended: bool,
     broker: Option<mpsc::UnboundedReceiver<BrokerEvent>>,
-    /// What the fleet was told last: tasks that have not ended, up to the number of slots, and whether that is all.
-    needed: Option<(usize, bool)>,
-    /// Whether the fleet was told to end.
-    ending: bool,
-    leftovers: Vec<String>,
-    /// The epoch of the master that took the run over.
-    superseded: Option<u64>,
-    /// The older run that has the same names.
-    older: Option<RunId>,
-    /// Messages that were not this run's: a wrong MAC, or what no worker sends here.
-    dropped: u64,
-    slots: usize,
-    epoch: u64,
-    control_pause: Duration,
-    printed: Option<OutputSink>,
-    lines: Option<Gauge<KeptLine>>,
-    /// Failures that are told after these lines.
-    after_lines: AfterLines,
-    /// Tells that lines which a failure waits for are taken.
-    lines_taken: Option<oneshot::Receiver<()>>,
+    lines: Lines,
+    outages: Outages,
     measured: Arc<crate::master::measured::Measured>,
     payloads: Payloads,
-    results_outlive: bool,
-    broker_timeout: Duration,
-    /// Pulls of results that were refused in a row.
-    refused_pulls: Refusals,
-    /// What the last of them said.
-    pull_refusal: Option<String>,
-    troubles: [QueueTrouble; 3],
     /// Receipts are the batches' numbers.
     tasks: Publisher<u32>,
     control: Publisher<()>,
     pull: Pull,
     acks: FuturesUnordered<BoxFuture<'static, ()>>,
-    heartbeat: Instant,
-    /// Before this, a changed control waits for more changes.
-    control_after: Instant,
     submissions: Vec<Submission>,
     commands: Vec<Command>,
-    shutdown: Option<ShutdownBehavior>,
-    /// Whether what runs is of no use any more.
-    aborted: bool,
+    /// Those who wait for the end.
     done: Vec<oneshot::Sender<Result<(), ShutdownError>>>,
+    effects: Vec<Effect>,
+    wakers: Wakers,
 }
 
 /// What woke the loop.
@@ -172,68 +134,39 @@ enum Woken {
 impl RunningDispatch {
     fn new(dispatch: Dispatch) -> Self {
         let Dispatch {
-            settings,
+            mut settings,
             inbox,
             queues,
             fleet,
             broker,
-            control_pause,
             printed,
             lines,
             measured,
             payloads,
-            results_outlive,
             broker_timeout,
         } = dispatch;
+        settings.elsewhere = printed.is_some();
+        let outlives = settings.results_outlive;
         Self {
-            mac_key: settings.mac_key.clone(),
-            slots: settings.slots,
-            epoch: settings.epoch,
-            state: State::new(settings),
+            state: MasterState::new(settings, Instant::now()),
             inbox,
             fleet,
-            fleet_ended: false,
             broker,
-            needed: None,
-            ending: false,
-            leftovers: Vec::new(),
-            superseded: None,
-            older: None,
-            dropped: 0,
-            control_pause,
-            printed,
-            lines,
-            after_lines: AfterLines::default(),
-            lines_taken: None,
+            lines: Lines::new(printed, lines),
+            outages: Outages::new(broker_timeout),
             measured,
             payloads,
-            results_outlive,
-            broker_timeout,
-            refused_pulls: Refusals::default(),
-            pull_refusal: None,
-            troubles: [
-                QueueTrouble::new("the tasks' queue", "takes nothing"),
-                QueueTrouble::new("the results' queue", "gives nothing"),
-                QueueTrouble::new("the control queue", "takes nothing"),
-            ],
             tasks: Publisher::new(queues.tasks.clone()),
             control: Publisher::new(queues.control.clone()),
-            pull: results::pull(queues.results.clone(), results_outlive),
+            pull: results::pull(queues.results.clone(), outlives),
             acks: FuturesUnordered::new(),
-            heartbeat: after(Instant::now(), HEARTBEAT),
-            control_after: Instant::now(),
             submissions: Vec::new(),
             commands: Vec::new(),
-            shutdown: None,
-            aborted: false,
             done: Vec::new(),
+            effects: Vec::new(),
+            wakers: Wakers::default(),
             queues,
         }
-    }
-
-    /// Shut down, every future settled, and the fleet gone.
-    fn is_over(&self) -> bool {
-        self.shutdown.is_some() && self.state.unfinished() == 0 && self.fleet_ended
     }
 
     async fn step(&mut self) {
@@ -242,16 +175,12 @@ impl RunningDispatch {
         let mail = matches!(woken, Woken::Mail);
         match woken {
             Woken::Results(answer) => self.on_pulled(now, answer),
-            Woken::Fleet(event) => self.on_fleet(now, event),
-            Woken::Broker(event) => self.on_broker(now, event),
-            Woken::Sent(batches) => {
-                for number in batches {
-                    self.state.on_stored(now, number);
-                }
-            }
+            Woken::Fleet(event) => self.state.on_fleet(now, event),
+            Woken::Broker(event) => self.state.on_broker(now, event),
+            Woken::Sent(batches) => self.on_sent(now, batches),
             Woken::Mail | Woken::Stored | Woken::Tick => {}
         }
-        self.judge_failures(now);
+        self.lines.look(now, &mut self.state);
         self.state.on_tick(now);
         if mail && self.is_saturated() {
             // A command came; it is handed out behind the submissions that were made before it.
@@ -259,39 +188,53 @@ impl RunningDispatch {
         }
         self.take_mail(now);
         self.take_stored(now);
-        self.check_queues(now);
-        self.say_what_changed(now);
-        self.tell_workers(now);
-        self.tell_fleet(now);
-        self.state.wake();
+        if let Some(reason) = self.outages.given_up(now, &self.tasks, &self.control) {
+            self.state.break_pool(now, &reason);
+        }
+        self.state.conclude(now);
+        self.carry_out();
+        if !self.state.life().is_ending() {
+            // Once the run ends nobody waits for a queue.
+            self.outages.tell(now, &self.tasks, &self.control);
+        }
+        self.wakers.wake();
     }
 
-    /// Waits for the next thing to happen. Results come first: they free places for what waits.
+    /// Waits for the next thing to happen.
     async fn wait(&mut self) -> Woken {
-        let control = self.state.control_changed().then_some(self.control_after);
-        let lines = self.after_lines.deadline();
-        let trouble = self.trouble_deadline();
-        let soonest = [self.state.deadline(), control, trouble, lines];
-        let soonest = soonest.into_iter().flatten().min();
-        let deadline = soonest.map_or(self.heartbeat, |at| at.min(self.heartbeat));
+        let deadline = [self.state.deadline(), self.outage_deadline()];
+        let deadline = deadline.into_iter().flatten().min();
         let saturated = self.is_saturated();
-        let listens = !self.ending || self.hears_out();
+        let (listens, fleet) = (
+            self.state.takes_results(),
+            !self.state.life().has_no_fleet(),
+        );
         tokio::select! {
+            // In this order, because results free places for what waits, and submissions may come without end.
             biased;
             answer = &mut self.pull, if listens => Woken::Results(answer),
             batches = self.tasks.next() => Woken::Sent(batches),
             _ = self.control.next() => Woken::Stored,
             Some(()) = self.acks.next() => Woken::Stored,
-            () = results::told(&mut self.lines_taken) => Woken::Tick,
+            () = self.lines.taken() => Woken::Tick,
             () = self.inbox.changed(), if !saturated => Woken::Mail,
             () = self.inbox.commanded(), if saturated => Woken::Mail,
-            event = self.fleet.events.recv(), if !self.fleet_ended => {
-                // A fleet that went without a word has ended too.
+            event = self.fleet.events.recv(), if fleet => {
+                // A fleet whose channel is closed has ended too.
                 Woken::Fleet(event.unwrap_or(FleetEvent::Ended { leftovers: Vec::new() }))
             }
-            event = told(&mut self.broker) => Woken::Broker(event),
-            () = sleep_until(deadline) => Woken::Tick,
+            event = reported(&mut self.broker) => Woken::Broker(event),
+            () = until(deadline) => Woken::Tick,
         }
+    }
+
+    /// When it must be told that a queue refuses. Once the run ends nothing is told: the deadline would stay in the past,
+    /// and wake the loop without a pause.
+    fn outage_deadline(&self) -> Option<Instant> {
+        if self.state.life().is_ending() {
+            return None;
+        }
+        self.outages.deadline(&self.tasks, &self.control)
     }
 
     /// Whether more submissions would only wait here instead of there.
@@ -303,15 +246,8 @@ impl RunningDispatch {
     fn take_mail(&mut self, now: Instant) {
         loop {
             let more = !self.is_saturated() && self.drain();
-            while let Some(batch) = self.state.next_batch(now) {
-                let number = self.state.newest_batch();
-                self.state.on_sending(number);
-                self.tasks.push(batch, Some(number));
-            }
-            for (number, batch) in self.state.take_republished() {
-                self.state.on_sending(number);
-                self.tasks.push(batch, Some(number));
-            }
+            self.state.publish(now);
+            self.carry_out();
             if !more {
                 break;
             }
@@ -321,17 +257,19 @@ impl RunningDispatch {
     /// Batches that a queue stores at once need no turn of the loop.
     fn take_stored(&mut self, now: Instant) {
         while let Some(batches) = self.tasks.next().now_or_never() {
-            for number in batches {
-                self.state.on_stored(now, number);
-            }
+            self.on_sent(now, batches);
+        }
+    }
+
+    fn on_sent(&mut self, now: Instant, batches: Vec<u32>) {
+        for number in batches {
+            self.state.on_stored(now, number);
         }
     }
 
     fn drain(&mut self) -> bool {
         let more = self.inbox.drain(&mut self.submissions, &mut self.commands);
-        for submission in self.submissions.drain(..) {
-            self.state.submit(submission);
-        }
+        self.take_submissions();
         // A shutdown takes in what came meanwhile: its commands are looked at too.
         while !self.commands.is_empty() {
             for command in std::mem::take(&mut self.commands) {
@@ -341,10 +279,20 @@ impl RunningDispatch {
         more
     }
 
+    fn take_submissions(&mut self) {
+        for submission in self.submissions.drain(..) {
+            // One that was cancelled on its way has ended.
+            if !submission.cell.is_settled() {
+                self.state.submit(submission);
+            }
+        }
+    }
+
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Cancel { cell, reply } => {
                 let outcome = self.state.cancel(cell.id());
+                self.carry_out();
                 if let Some(reply) = reply {
                     // Whoever asked may have gone.
                     reply.send(outcome).ok();
@@ -358,7 +306,7 @@ impl RunningDispatch {
             Command::Interrupt(behavior) => {
                 self.shut_down(behavior);
                 // Lines come from workers that are elsewhere, and so does what must be removed.
-                let elsewhere = self.printed.is_some();
+                let elsewhere = self.state.settings().elsewhere;
                 let text = interrupted(behavior, self.state.unfinished(), elsewhere);
                 notice::trouble(text);
             }
@@ -369,100 +317,37 @@ impl RunningDispatch {
         }
     }
 
-    /// A later, harsher behaviour overrides an earlier one; a milder one changes nothing.
+    /// What was submitted before it is shut down with the rest.
     fn shut_down(&mut self, behavior: ShutdownBehavior) {
         self.inbox.close(Closed::ShutDown);
         while self.inbox.drain(&mut self.submissions, &mut self.commands) {}
-        for submission in self.submissions.drain(..) {
-            self.state.submit(submission);
-        }
-        self.shutdown.get_or_insert(behavior);
-        match behavior {
-            ShutdownBehavior::CancelPending => self.state.cancel_pending(),
-            ShutdownBehavior::Abort => {
-                self.aborted = true;
-                self.state.abort();
-                self.order(FleetOrder::Stop);
-            }
-            _ => {}
-        }
+        self.take_submissions();
+        self.state.shut_down(behavior);
+        self.carry_out();
     }
 
-    /// A queue that takes nothing for so long is gone.
-    fn check_queues(&mut self, now: Instant) {
-        let timeout = self.broker_timeout;
-        let tasks = self.tasks.given_up(now, timeout, "the tasks' queue");
-        let control = || self.control.given_up(now, timeout, "the control queue");
-        if let Some(reason) = tasks.or_else(control) {
-            self.break_pool(&reason);
-        }
-    }
-
-    /// When it must be said that a queue refuses.
-    fn trouble_deadline(&self) -> Option<Instant> {
-        if self.ending {
-            // Nothing is said then: a deadline would stay in the past, and wake the loop without a pause.
-            return None;
-        }
-        let pulls = self.refused_pulls.since().zip(self.pull_refusal.as_ref());
-        let refusing = Refusing::of_all(&self.tasks, pulls, &self.control);
-        let deadlines = self.troubles.iter().zip(&refusing);
-        deadlines
-            .filter_map(|(trouble, refusing)| trouble.deadline(refusing.as_ref()))
-            .min()
-    }
-
-    /// Says what a person would ask for. Once the run ends nobody waits for a queue.
-    fn say_what_changed(&mut self, now: Instant) {
-        self.state.take_notices().iter().for_each(notice::trouble);
-        if self.ending {
-            return;
-        }
-        let pulls = self.refused_pulls.since().zip(self.pull_refusal.as_ref());
-        let refusing = Refusing::of_all(&self.tasks, pulls, &self.control);
-        for (trouble, refusing) in self.troubles.iter_mut().zip(&refusing) {
-            match trouble.look(now, refusing.as_ref(), self.broker_timeout) {
-                Some(Said::Trouble(text)) => notice::trouble(text),
-                Some(Said::Relief(text)) => notice::relief(text),
-                None => {}
+    /// Carries out what the state has decided, in its order. Those who wait for a future are woken later, all together.
+    fn carry_out(&mut self) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.state.take_effects(&mut effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Settle(ended) => ended.tell(&mut self.wakers),
+                Effect::Publish { batch, message } => self.tasks.push(message, Some(batch)),
+                Effect::Control(message) => self.control.push(message, None),
+                // A fleet that has ended by itself needs no orders.
+                Effect::Fleet(order) => drop(self.fleet.orders.send(order)),
+                Effect::Notice(line) => notice::trouble(line),
+                Effect::Close(closed) => self.inbox.close(closed),
+                Effect::Show(worker, printed) => self.lines.show(&worker, &printed),
             }
         }
-    }
-
-    fn on_broker(&mut self, now: Instant, event: BrokerEvent) {
-        // What a worker said of its tasks comes before what becomes of its queues.
-        self.judge_all_failures(now);
-        match event {
-            BrokerEvent::Restored => self.state.republish_all(now),
-            BrokerEvent::NamesInUse { by } => self.give_way(by),
-            BrokerEvent::Broken(reason) => self.break_pool(&reason),
-            other => debug!(?other, "the broker said something new"),
-        }
-    }
-
-    fn on_fleet(&mut self, now: Instant, event: FleetEvent) {
-        // What a worker said of its tasks comes before what its fleet says of it.
-        self.judge_all_failures(now);
-        match event {
-            FleetEvent::Gone(departure) => self.state.on_departure(now, &departure),
-            FleetEvent::Surplus(worker) => self.state.on_surplus(worker),
-            FleetEvent::Broken(reason) => self.break_pool(&reason),
-            FleetEvent::Ended { leftovers } => {
-                self.fleet_ended = true;
-                self.leftovers = leftovers;
-                // An aborted run listens on after it has told the fleet to stop.
-                if !self.ending && !self.aborted {
-                    // Whether tasks are pending or not: those that come later would wait for nobody.
-                    self.break_pool("the workers ended although nobody asked them to");
-                }
-            }
-            other => debug!(?other, "the fleet said something new"),
-        }
+        self.effects = effects;
     }
 }
 
-/// What the broker tells next. One that has ended tells nothing more: its end is the fleet's to report.
-async fn told(broker: &mut Option<mpsc::UnboundedReceiver<BrokerEvent>>) -> BrokerEvent {
+/// Waits for what the broker reports next. One that has ended reports nothing more: its end is the fleet's to report.
+async fn reported(broker: &mut Option<mpsc::UnboundedReceiver<BrokerEvent>>) -> BrokerEvent {
     if let Some(events) = broker
         && let Some(event) = events.recv().await
     {
@@ -470,6 +355,13 @@ async fn told(broker: &mut Option<mpsc::UnboundedReceiver<BrokerEvent>>) -> Brok
     }
     *broker = None;
     std::future::pending().await
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// What a signal does to the tasks that have not ended, and to what the run made on a cluster.

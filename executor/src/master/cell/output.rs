@@ -1,5 +1,7 @@
 //! The encoded result of a task: in place when it is short, a part of its message when it is not.
 
+use std::fmt;
+
 use bytes::Bytes;
 use podpool_core::codec::{self, CodecError};
 use serde::de::DeserializeOwned;
@@ -12,6 +14,13 @@ pub(crate) const INLINE: usize = 38;
 pub(crate) enum Output {
     Inline { length: u8, bytes: [u8; INLINE] },
     Shared(Bytes),
+}
+
+/// Its length: what it holds is the user's.
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.as_slice().len())
+    }
 }
 
 impl Output {

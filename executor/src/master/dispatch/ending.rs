@@ -6,9 +6,8 @@ use std::time::Duration;
 use futures_util::stream::StreamExt;
 use podpool_core::envelope::Printed;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
-use podpool_core::id::{RunId, WorkerId};
+use podpool_core::id::WorkerId;
 use podpool_core::instant::after;
-use podpool_core::notice;
 use podpool_core::panics::panic_text;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error, warn};
@@ -21,59 +20,28 @@ use super::results::PULL_MOST;
 
 /// How long the results of workers that have ended are pulled at most, and the silence that ends it. A message that
 /// comes later stays in a subscription that outlives the run, and the next run takes it for a sign that this one lives.
-const HEAR_OUT: Duration = Duration::from_secs(10);
+const LAST_RESULTS: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_secs(1);
 /// How long workers are waited for whose executor has failed.
 const STOP: Duration = Duration::from_secs(60);
 
 impl RunningDispatch {
-    /// Another master has taken the run: this one stops, and leaves everything to it.
-    pub(super) fn supersede(&mut self, epoch: u64) {
-        if self.superseded.is_none() {
-            self.superseded = Some(epoch);
-            self.order(FleetOrder::Abandon);
-            self.ending = true;
-            let reason = superseded(self.epoch, epoch);
-            self.inbox.close(Closed::Broken(reason.clone().into()));
-            self.state.break_pool(&reason);
-        }
-    }
-
-    /// An older run has the names that an administrator gave: this one ends.
-    pub(super) fn give_way(&mut self, by: RunId) {
-        if self.older.is_none() {
-            let reason = ShutdownError::NamesInUse { by: by.clone() }.to_string();
-            self.older = Some(by);
-            self.break_pool(&reason);
-        }
-    }
-
-    /// Every pending future says why, and nothing is left running for nobody.
-    pub(super) fn break_pool(&mut self, reason: &str) {
-        // What failed before has its own reason.
-        self.judge_all_failures(Instant::now());
-        // Where workers are elsewhere their removal takes its time, and a program may show the reason only after it.
-        if self.printed.is_some() && self.state.broken().is_none() {
-            notice::trouble(broken(reason, self.state.unfinished()));
-        }
-        self.inbox.close(Closed::Broken(reason.into()));
-        self.state.break_pool(reason);
-    }
-
     /// The loop panicked: every future says so, the workers are told to stop, and the thread ends. The state may be half
     /// changed; what it cannot settle any more is settled by its drop. Shutdowns are answered by the mailbox's end.
     pub(super) async fn fail(mut self, reason: &str) {
         error!(reason, "the executor ends");
         self.inbox.close(Closed::Broken(reason.into()));
         let settled = catch_unwind(AssertUnwindSafe(|| {
-            self.state.break_pool(reason);
-            self.state.wake();
+            self.state.break_pool(Instant::now(), reason);
+            self.carry_out();
+            self.wakers.wake();
         }));
         if let Err(again) = settled {
             let reason = panic_text(again);
             error!(reason, "and not every task could be told");
         }
-        self.order(FleetOrder::Stop);
+        // A fleet that has ended by itself needs no orders.
+        self.fleet.orders.send(FleetOrder::Stop).ok();
         let gone = async {
             while let Some(event) = self.fleet.events.recv().await {
                 if matches!(event, FleetEvent::Ended { .. }) {
@@ -81,53 +49,31 @@ impl RunningDispatch {
                 }
             }
         };
-        if !self.fleet_ended && timeout(STOP, gone).await.is_err() {
+        let waits = !self.state.life().has_no_fleet();
+        if waits && timeout(STOP, gone).await.is_err() {
             warn!("the workers had not ended within {STOP:?}");
         }
     }
 
-    pub(super) fn answer_shutdowns(&mut self, outcome: &Result<(), ShutdownError>) {
+    fn answer_shutdowns(&mut self, outcome: &Result<(), ShutdownError>) {
         for done in self.done.drain(..) {
             // Whoever waited may have gone.
             done.send(outcome.clone()).ok();
         }
     }
 
-    pub(super) fn outcome(&self) -> Result<(), ShutdownError> {
-        if let Some(epoch) = self.superseded {
-            return Err(ShutdownError::Superseded { epoch });
-        }
-        if let Some(by) = self.older.clone() {
-            return Err(ShutdownError::NamesInUse { by });
-        }
-        if let Some(reason) = self.state.broken().map(ToOwned::to_owned) {
-            return Err(ShutdownError::Broken { reason });
-        }
-        match self.leftovers.as_slice() {
-            [] => Ok(()),
-            what => Err(ShutdownError::Leftover {
-                what: what.join("; "),
-            }),
-        }
-    }
-
-    /// Whether what is still said at the end is listened to. What another run may be there to hear is left to it.
-    pub(super) const fn hears_out(&self) -> bool {
-        self.results_outlive && self.superseded.is_none() && self.older.is_none()
-    }
-
     /// The workers are gone: takes what they said last, and leaves no pull open. A service would give such a pull what the
     /// next run says, and lease it to nobody.
-    async fn hear_out(&mut self) {
-        let end = after(Instant::now(), HEAR_OUT);
+    async fn take_last_results(&mut self) {
+        let end = after(Instant::now(), LAST_RESULTS);
         self.answer_pull().await;
-        if !self.take_pull(HEAR_OUT).await {
+        if !self.take_pull(LAST_RESULTS).await {
             return;
         }
         let queue = self.queues.results.clone();
         while Instant::now() < end
-            && self.hears_out()
-            && let Ok(Ok(said)) = timeout(HEAR_OUT, queue.take(PULL_MOST, QUIET)).await
+            && self.state.takes_last_results()
+            && let Ok(Ok(said)) = timeout(LAST_RESULTS, queue.take(PULL_MOST, QUIET)).await
             && !said.is_empty()
         {
             self.on_pulled(Instant::now(), Ok(said));
@@ -147,10 +93,11 @@ impl RunningDispatch {
 
     /// Says something that means nothing, so that the pull which is under way is answered now.
     async fn answer_pull(&mut self) {
+        let settings = self.state.settings();
         let nothing = Printed {
-            run: self.state.run().clone(),
+            run: settings.run.clone(),
             worker: WorkerId(0),
-            epoch: self.epoch,
+            epoch: settings.epoch,
             tasks: Vec::new(),
             lines: Vec::new(),
             left_out: 0,
@@ -159,27 +106,25 @@ impl RunningDispatch {
         let said = self
             .queues
             .results
-            .put(vec![nothing.message(&self.mac_key)]);
+            .put(vec![nothing.message(&settings.mac_key)]);
         // The right to publish there may be missing. Then the pull is answered when its time is over.
-        timeout(HEAR_OUT, said).await.ok();
+        timeout(LAST_RESULTS, said).await.ok();
     }
 
     /// Tells those who wait for the shutdown.
     pub(super) async fn finish(mut self) {
-        if self.hears_out() {
-            self.hear_out().await;
-        } else if self.superseded.is_some() {
+        if self.state.takes_last_results() {
+            self.take_last_results().await;
+        } else if self.state.life().is_superseded() {
             // What it brings is the other master's.
             self.take_pull(QUIET).await;
         }
-        debug!(
-            late_results = self.state.late_results(),
-            dropped = self.dropped,
-            "the executor ends"
-        );
-        self.state.wake();
-        let mut outcome = self.outcome();
-        if self.superseded.is_none() {
+        let (late_results, dropped) = self.state.left_out();
+        debug!(late_results, dropped, "the executor ends");
+        self.carry_out();
+        self.wakers.wake();
+        let mut outcome = self.state.life().outcome();
+        if !self.state.life().is_superseded() {
             // The other master needs them.
             let cleaned = self.payloads.clean().await;
             outcome = outcome.and(cleaned);
@@ -188,25 +133,11 @@ impl RunningDispatch {
         self.answer_shutdowns(&outcome);
         // Shutdowns that came meanwhile are answered too, then the mailbox closes for good.
         self.drain();
+        self.carry_out();
+        self.wakers.wake();
         self.answer_shutdowns(&outcome);
         while self.acks.next().await.is_some() {}
     }
-}
-
-/// What a person is told when the pool breaks.
-fn broken(reason: &str, unfinished: usize) -> String {
-    match unfinished {
-        0 => format!("the pool is broken: {reason}"),
-        1 => format!("the pool is broken, and 1 task ends with it: {reason}"),
-        tasks => format!("the pool is broken, and {tasks} tasks end with it: {reason}"),
-    }
-}
-
-/// Why a master stops that another one followed.
-pub(super) fn superseded(own: u64, epoch: u64) -> String {
-    format!(
-        "superseded: another master has taken this run over (its epoch is {epoch}, this one's {own}); its tasks go on there"
-    )
 }
 
 #[cfg(test)]
@@ -222,7 +153,11 @@ mod tests {
 
     use super::super::fake::idle;
     use super::*;
+    use crate::client::future::fake::TASK;
+    use crate::error::{TaskError, TaskErrorKind};
+    use crate::master::cell::{Cell, CellGuard, Wakers};
     use crate::master::command::{Command, ShutdownBehavior};
+    use crate::master::mailbox::Submission;
 
     /// A pull that is given up stays open, as at a service.
     #[derive(Debug)]
@@ -266,7 +201,7 @@ mod tests {
             results: Arc::new(Lingering(results.clone())),
             control: queue("control"),
         });
-        dispatch.results_outlive = results_outlive;
+        dispatch.settings.results_outlive = results_outlive;
         let began = Instant::now();
         let (done, ended) = oneshot::channel();
         let behavior = ShutdownBehavior::WaitForTasks;
@@ -293,5 +228,34 @@ mod tests {
         // On names of its own they go with the run, and nobody waits.
         let (_, took) = next_run(false).await;
         assert_eq!(took, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_was_cancelled_on_its_way_is_not_published() {
+        TASK.index.get_or_init(|| 0);
+        let queue = |name: &str| Arc::new(MemoryQueue::local(name)) as Arc<dyn Queue>;
+        let tasks = queue("tasks");
+        let (mailbox, fleet, _orders, dispatch) = idle(Queues {
+            tasks: tasks.clone(),
+            results: queue("results"),
+            control: queue("control"),
+        });
+        let cell = Arc::new(Cell::new(&TASK));
+        mailbox.submit(Submission {
+            cell: CellGuard::new(cell.clone()),
+            spec: &TASK,
+            arguments: Vec::new().into(),
+            options: None,
+        });
+        let error = TaskError::new(TaskErrorKind::Cancelled, cell.subject(), "");
+        cell.settle(Err(error), &mut Wakers::default());
+        let (done, ended) = oneshot::channel();
+        let behavior = ShutdownBehavior::WaitForTasks;
+        mailbox.command(Command::Shutdown { behavior, done });
+        let leftovers = Vec::new();
+        fleet.send(FleetEvent::Ended { leftovers }).unwrap();
+        dispatch.run().await;
+        assert_eq!(ended.await.unwrap(), Ok(()));
+        assert!(tasks.take(1, Duration::ZERO).await.unwrap().is_empty());
     }
 }

@@ -9,17 +9,16 @@ use crate::error::AttemptReport;
 pub(super) struct History {
     pub(super) spent: Spent,
     pub(super) attempts: Vec<AttemptReport>,
-    /// Executions that were lost with their worker.
-    pub(super) losses: u32,
-    /// The same since the last that was reported.
-    pub(super) losses_in_row: u32,
-    /// Workers that died while it alone ran in them.
-    pub(super) poison: u32,
 }
 
 impl History {
     /// Adds an attempt.
-    pub(super) fn push(&mut self, story: AttemptReport) {
-        AttemptReport::keep(&mut self.attempts, story);
+    pub(super) fn push(&mut self, report: AttemptReport) {
+        AttemptReport::keep(&mut self.attempts, report);
+    }
+
+    /// The attempts of a task that has ended, for its error.
+    pub(super) fn into_attempts(history: Option<Box<Self>>) -> Vec<AttemptReport> {
+        history.map(|history| history.attempts).unwrap_or_default()
     }
 }

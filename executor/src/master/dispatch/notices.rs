@@ -229,6 +229,7 @@ mod tests {
     use super::super::RunningDispatch;
     use super::super::fake::idle;
     use super::*;
+    use crate::master::command::ShutdownBehavior;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -348,9 +349,10 @@ mod tests {
         let mut running = RunningDispatch::new(dispatch);
         running.control.push(Bytes::new(), None);
         assert!(running.control.next().now_or_never().is_none());
-        assert!(running.trouble_deadline().is_some());
-        running.ending = true;
-        assert_eq!(running.trouble_deadline(), None);
+        assert!(running.outage_deadline().is_some());
+        running.state.shut_down(ShutdownBehavior::WaitForTasks);
+        running.state.conclude(Instant::now());
+        assert_eq!(running.outage_deadline(), None);
     }
 
     #[test]

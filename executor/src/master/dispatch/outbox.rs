@@ -58,7 +58,7 @@ struct TaskTypeState {
     /// Published tasks that have not ended.
     published: usize,
     /// Each of its tasks travels by itself.
-    lonely: bool,
+    unpacked: bool,
 }
 
 /// The outbox.
@@ -152,8 +152,8 @@ impl Outbox {
     }
 
     /// Each task of this task type travels by itself.
-    pub(super) fn set_lonely(&mut self, task_type: u32) {
-        self.task_type(task_type).lonely = true;
+    pub(super) fn set_unpacked(&mut self, task_type: u32) {
+        self.task_type(task_type).unpacked = true;
     }
 
     /// What to publish next; `None` when nothing may be. While so much is out that no hand waits for it (`crowded`), what
@@ -205,7 +205,7 @@ impl Outbox {
                 Gate::Closed
             };
         };
-        if known.lonely {
+        if known.unpacked {
             return Gate::Open(1);
         }
         let share = (self.waiting / (4 * self.slots)).max(1);
@@ -364,11 +364,11 @@ mod tests {
     }
 
     #[test]
-    fn in_a_crowd_only_full_batches_and_lonely_tasks_go() {
+    fn in_a_crowd_only_full_batches_and_unpacked_tasks_go() {
         let mut outbox = Outbox::new(1);
         outbox.measured(0, Duration::from_millis(10));
         outbox.measured(1, Duration::from_millis(10));
-        outbox.set_lonely(1);
+        outbox.set_unpacked(1);
         (0..199).for_each(|n| outbox.push(TaskId(n), 0, 0));
         assert_eq!(lane(&outbox), (0, 49));
         assert_eq!(outbox.choose(true), None, "it waits for more tasks");
@@ -381,11 +381,11 @@ mod tests {
         assert_eq!(outbox.pop(0), Some(TaskId(0)));
         outbox.remove(TaskId(1), 0, 0);
         outbox.push(TaskId(200), 1, 1);
-        let lonely = Choice::Lane {
+        let unpacked = Choice::Lane {
             task_type: 1,
             most: 1,
         };
-        assert_eq!(outbox.choose(true), Some(lonely), "it never grows");
+        assert_eq!(outbox.choose(true), Some(unpacked), "it never grows");
         outbox.pop(1);
         outbox.push(TaskId(201), -1, 1);
         (2..50).for_each(|n| outbox.remove(TaskId(n), 0, 0));

@@ -1,18 +1,10 @@
-//! What comes on the results queue: pulled, read, handed to the state, acknowledged.
+//! What comes on the results' queue: pulled, given to the state, acknowledged.
 
-use std::collections::HashSet;
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use podpool_core::envelope::Message;
-use podpool_core::envelope::entry::result_head;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, begin};
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{debug, warn};
-
-use crate::report::outlet::Gauge;
 
 use super::{Pull, RunningDispatch};
 
@@ -28,27 +20,32 @@ pub(super) const PULL_MOST: usize = 64;
 impl RunningDispatch {
     pub(super) fn on_pulled(&mut self, now: Instant, answer: Result<Vec<Delivery>, QueueError>) {
         let queue = self.queues.results.clone();
+        let outlives = self.state.settings().results_outlive;
         let deliveries = match answer {
             Ok(deliveries) => deliveries,
             Err(error) => return self.on_refused_pull(now, &error),
         };
-        // The end of an outage is a notice, see `say_what_changed`.
-        self.refused_pulls.served(now);
-        self.pull_refusal = None;
-        self.pull = pull(queue, self.results_outlive);
+        self.outages.pulled(now);
+        self.pull = pull(queue, outlives);
         self.state.set_caught_up(deliveries.len() < PULL_MOST);
         let mut leases = Vec::with_capacity(deliveries.len());
         for Delivery { lease, body } in deliveries {
             leases.push(lease);
-            self.on_message(now, body);
+            self.state.on_message(now, body);
+            // At once: the results of one message fit into the cache, those of a whole pull may not.
+            self.carry_out();
         }
         self.state.tell_measured(&self.measured);
+        self.answer(leases);
+    }
+
+    fn answer(&mut self, leases: Vec<LeaseId>) {
         if leases.is_empty() {
             return;
         }
         let queue = self.queues.results.clone();
-        let answer = if self.superseded.is_some() {
-            // They may be words to the other master, which would miss them.
+        let answer = if self.state.life().is_superseded() {
+            // They may be messages to the other master, which would miss them.
             begin(give_back(queue, leases))
         } else {
             begin(acknowledge(queue, leases))
@@ -58,118 +55,18 @@ impl RunningDispatch {
 
     /// The results are asked for again later. A queue that gives none for so long is gone.
     fn on_refused_pull(&mut self, now: Instant, error: &QueueError) {
-        let timeout = self.broker_timeout;
-        let pause = self.refused_pulls.refused(now, timeout, fastrand::f32());
-        self.pull_refusal = Some(error.to_string());
-        if let Some(pause) = pause {
-            debug!(%error, ?pause, "no results were pulled");
-        } else {
-            let reason = format!("the results' queue gives nothing any more: {error}");
-            self.break_pool(&reason);
+        let jitter = self.state.jitter();
+        let pause = self.outages.refused(now, error, jitter);
+        if let Err(reason) = &pause {
+            self.state.break_pool(now, reason);
         }
-        let next = pull(self.queues.results.clone(), self.results_outlive);
+        let outlives = self.state.settings().results_outlive;
+        let next = pull(self.queues.results.clone(), outlives);
         self.pull = Box::pin(async move {
             sleep(pause.unwrap_or(PULL_WAIT)).await;
             next.await
         });
     }
-
-    pub(super) fn on_message(&mut self, now: Instant, body: bytes::Bytes) {
-        let message = Message::read(body, &self.mac_key);
-        let known = message.as_ref().ok().and_then(Message::origin);
-        if let Some((run, epoch)) = known {
-            if run != self.state.run() {
-                self.dropped += 1;
-                warn!(%run, dropped = self.dropped, "a message of another run was dropped");
-                return;
-            }
-            if epoch > self.epoch {
-                self.supersede(epoch);
-                return;
-            }
-        }
-        match message {
-            Ok(Message::Results(results, entries)) => {
-                // The worker of this process puts its lines into the buffer before it says how a task ended.
-                let lines = self.printed.as_ref().map_or(0, |_| results.lines);
-                self.after_lines.told(results.execution.worker, lines);
-                self.judge_earlier(now, &entries);
-                for failed in self.state.on_results(now, &results, &entries) {
-                    self.after_lines.add(now, failed, lines);
-                }
-            }
-            Ok(Message::Started(started)) => self.state.on_started(now, &started),
-            Ok(Message::Alive(alive)) => self.state.on_alive(now, alive),
-            Ok(Message::Hello(hello)) => {
-                self.state.on_hello(now, hello);
-                if let Some(reason) = self.state.take_refusal() {
-                    self.break_pool(&reason);
-                }
-            }
-            Ok(Message::Printed(printed)) => self.show(&printed),
-            Ok(Message::Reference(lost, _)) => self.state.on_lost_results(now, &lost),
-            Ok(_) => self.drop_message("it is no worker's"),
-            Err(error) => self.drop_message(&error.to_string()),
-        }
-    }
-
-    /// Hands those failures to the state whose lines are shown.
-    pub(super) fn judge_failures(&mut self, now: Instant) {
-        if self.after_lines.is_empty() {
-            return;
-        }
-        let position = self.lines.as_ref().map(Gauge::position);
-        for failed in self.after_lines.ready(now, position.unwrap_or_default()) {
-            self.state.on_failed(now, &failed);
-        }
-        if self.lines_taken.is_none() && self.after_lines.waits_for_taking() {
-            self.lines_taken = self.lines.as_ref().map(Gauge::emptied);
-        }
-    }
-
-    /// Hands the failures of tasks to the state that have returned by now: no more is told of a task after its result.
-    fn judge_earlier(&mut self, now: Instant, mut entries: &[u8]) {
-        if self.after_lines.is_empty() {
-            return;
-        }
-        let mut tasks = HashSet::new();
-        while let Ok(Some(head)) = result_head(entries) {
-            if head.done {
-                tasks.insert(head.task);
-            }
-            entries = &entries[head.length..];
-        }
-        for failed in self.after_lines.of(|task| tasks.contains(&task)) {
-            self.state.on_failed(now, &failed);
-        }
-    }
-
-    /// Hands all failures to the state.
-    pub(super) fn judge_all_failures(&mut self, now: Instant) {
-        for failed in self.after_lines.give_up() {
-            self.state.on_failed(now, &failed);
-        }
-    }
-
-    /// Whoever put it there proved nothing: it names no task.
-    pub(super) fn drop_message(&mut self, problem: &str) {
-        self.dropped += 1;
-        warn!(
-            problem,
-            dropped = self.dropped,
-            "a message on the results' queue was dropped"
-        );
-    }
-}
-
-/// Waits for what is told once.
-pub(super) async fn told(teller: &mut Option<oneshot::Receiver<()>>) {
-    match teller {
-        // Whoever tells may have gone: then there is nothing to wait for.
-        Some(telling) => drop(telling.await),
-        None => pending().await,
-    }
-    *teller = None;
 }
 
 pub(super) fn pull(queue: Arc<dyn Queue>, outlives: bool) -> Pull {

@@ -1,54 +1,64 @@
 //! What the master knows and decides: no IO, no clock, no channel.
 //!
-//! Submissions come in, batches go out, results settle futures. Every task that has not ended stands in the
-//! table; dropping the state settles each of them, so that no path leaves a future waiting.
+//! Every input takes `now` and leaves its [`Effect`]s for the loop; what is random is drawn from the seed in the
+//! settings. Submissions come in, batches go out, results end tasks. Every task that has not ended stands in the table;
+//! dropping the state settles each of them, so that no path leaves a future waiting.
 
 mod builds;
 mod cancel;
+mod intake;
 mod judge;
+mod life;
 mod loss;
 mod lost;
+mod messages;
 mod pace;
 mod publish;
 mod republish;
+mod results;
 mod revoked;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod unfit;
+mod workers;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use podpool_core::envelope::entry::{RESULT_HEAD, ResultEntry, next_result, result_head};
-use podpool_core::envelope::{Alive, Hello, MacKey, Results, RunState, Started, TaskType};
-use podpool_core::fleet::FleetOrder;
-use podpool_core::id::{Attempt, RunId, TaskId, WorkerId};
+use fastrand::Rng;
+use podpool_core::envelope::{MacKey, RunState, TaskType};
+use podpool_core::id::{RunId, TaskId, WorkerId};
+use podpool_core::instant::after;
 use tokio::time::Instant;
-use tracing::warn;
 
-use crate::error::{TaskError, TaskErrorKind};
-use crate::master::cell::{INLINE, Output, Wakers};
-use crate::master::mailbox::Submission;
+use crate::master::cell::Settled;
+use crate::master::owners::{Ended, Owners};
+use crate::report::outlet::Position;
 
 use self::builds::Builds;
 pub(crate) use self::judge::Failed;
+pub(crate) use self::life::Life;
+use self::workers::Worker;
+use super::after_lines::AfterLines;
 use super::batches::Batches;
+use super::effect::Effect;
 use super::notices::Retries;
 use super::outbox::Outbox;
 use super::table::{Entry, Phase, Table};
 
-/// Outputs below this are copied out of the message they came in, so that one kept result does not keep the
-/// message of thousands.
-const COPY_BELOW: usize = 4096;
+/// The master's heartbeat.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// What the master is told when it starts.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) run: RunId,
     pub(crate) mac_key: MacKey,
+    /// What every random choice is drawn from.
+    pub(crate) seed: u64,
     /// Slots of all workers together.
     pub(crate) slots: usize,
     /// Largest message that the tasks' queue carries, in bytes.
@@ -63,10 +73,8 @@ pub(crate) struct Settings {
     pub(crate) retries: Option<u32>,
     /// The master's epoch: a younger master of the same run has a higher one.
     pub(crate) epoch: u64,
-    /// After how long without a word a worker is taken for lost; never by default.
+    /// How long a worker may send nothing until it counts as lost; for ever by default.
     pub(crate) silence: Option<Duration>,
-    /// Times that a task may run out of memory and run again.
-    pub(crate) out_of_memory: u32,
     /// Most workers at a time.
     pub(crate) workers: usize,
     /// The master's build; empty where workers are of the same file.
@@ -75,73 +83,40 @@ pub(crate) struct Settings {
     pub(crate) same_build: bool,
     /// Whether the queues are across a network: only then are round trips worth measuring.
     pub(crate) remote: bool,
-}
-
-/// What is known of a worker.
-#[derive(Debug)]
-struct WorkerState {
-    /// Unknown until its greeting comes.
-    name: Option<Arc<str>>,
-    node: Option<Arc<str>>,
-    /// When it was heard last.
-    heard: Instant,
-    /// When a heartbeat told last of empty pulls, if all since then told of free slots. A pull may wait longer than
-    /// the time between two heartbeats, so not every one of a hungry worker tells of one.
-    hungry: Option<Instant>,
-    holds: Vec<podpool_core::envelope::TaskRun>,
-    /// Whether it was lost or has left; a word of it brings it back.
-    gone: bool,
-    /// When it greeted, and how many slots it has by its greeting.
-    greeted: Option<Instant>,
-    slots: Option<u32>,
-    /// Whether it said that its slots do not start.
-    unfit: bool,
-    /// Whether it told of tasks that run: its slots start.
-    proven: bool,
-}
-
-impl WorkerState {
-    const fn new(now: Instant) -> Self {
-        Self {
-            name: None,
-            node: None,
-            heard: now,
-            hungry: None,
-            holds: Vec::new(),
-            gone: false,
-            greeted: None,
-            slots: None,
-            unfit: false,
-            proven: false,
-        }
-    }
+    /// Whether workers are elsewhere: their lines come as messages, and their removal takes its time.
+    pub(crate) elsewhere: bool,
+    /// Shortest time between two changes that the workers are told.
+    pub(crate) control_pause: Duration,
+    /// Whether the results' queue is there when the run has ended. Its last messages are taken then, so that they do not
+    /// reach the next run.
+    pub(crate) results_outlive: bool,
 }
 
 /// The master's state.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct MasterState {
     settings: Settings,
+    rng: Rng,
+    life: Life,
     table: Table,
     outbox: Outbox,
     batches: Batches,
     task_types: Vec<Option<TaskType>>,
     delayed: BinaryHeap<Reverse<(Instant, u64)>>,
-    workers: HashMap<WorkerId, WorkerState>,
+    /// In order, so that one seed gives one trace.
+    workers: BTreeMap<WorkerId, Worker>,
     revoked: revoked::RevokedList,
-    control_sequence: u64,
-    control_changed: bool,
+    told: tell::Told,
     run_state: RunState,
     republish_at: Option<Instant>,
     /// When it is looked next whether revoked attempts can still be in the queue; never while there are none.
     revoked_at: Option<Instant>,
-    republished: Vec<(u32, Bytes)>,
-    newest_batch: u32,
     /// The number of the next batch; what is published again has one of its own.
     next_batch: u64,
-    broken: Option<String>,
-    wakers: Wakers,
     /// Results that came after their task's end, or for an older attempt.
     late_results: u64,
+    /// Messages that were not this run's: a wrong MAC, or what no worker sends here.
+    dropped: u64,
     pace: pace::Pace,
     /// Workers that are told to leave.
     drain: Vec<WorkerId>,
@@ -149,57 +124,55 @@ pub(crate) struct State {
     surplus: Vec<Arc<str>>,
     /// Whether the last pull of results left nothing behind.
     caught_up: bool,
-    /// What the fleet must hear of its workers.
-    fleet_orders: Vec<FleetOrder>,
-    /// Workers in a row whose slots do not start, since a task ended in a slot, and when each said so.
+    /// Workers in a row whose slots do not start, since a task ended in a slot, and when each reported it.
     unfit: Vec<(WorkerId, Instant)>,
     builds: Builds,
-    /// Why workers like one that greeted are refused.
-    refused: Option<String>,
-    /// Lines to be said.
-    notices: Vec<String>,
+    /// Failures that are told after the lines before them.
+    after_lines: AfterLines,
     /// What is said of attempts that are made again.
     retries: Retries,
+    effects: Vec<Effect>,
 }
 
-impl State {
-    pub(crate) fn new(settings: Settings) -> Self {
+impl MasterState {
+    pub(crate) fn new(settings: Settings, now: Instant) -> Self {
         Self {
+            rng: Rng::with_seed(settings.seed),
+            life: Life::default(),
             outbox: Outbox::new(settings.slots.max(1)),
             settings,
             table: Table::default(),
             batches: Batches::default(),
             task_types: Vec::new(),
             delayed: BinaryHeap::new(),
-            workers: HashMap::new(),
+            workers: BTreeMap::new(),
             revoked: revoked::RevokedList::default(),
-            control_sequence: 0,
-            control_changed: true,
+            told: tell::Told::new(now),
             run_state: RunState::Open,
             republish_at: None,
             revoked_at: None,
-            republished: Vec::new(),
-            newest_batch: 0,
             next_batch: 0,
-            broken: None,
-            wakers: Wakers::default(),
             late_results: 0,
+            dropped: 0,
             pace: pace::Pace::default(),
             drain: Vec::new(),
             surplus: Vec::new(),
             caught_up: false,
-            fleet_orders: Vec::new(),
             unfit: Vec::new(),
             builds: Builds::default(),
-            refused: None,
-            notices: Vec::new(),
+            after_lines: AfterLines::default(),
             retries: Retries::default(),
+            effects: Vec::new(),
         }
     }
 
-    /// The run.
-    pub(crate) const fn run(&self) -> &RunId {
-        &self.settings.run
+    pub(crate) const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The run's life.
+    pub(crate) const fn life(&self) -> &Life {
+        &self.life
     }
 
     /// How many tasks have not ended.
@@ -212,285 +185,83 @@ impl State {
         self.outbox.waiting()
     }
 
-    /// Why nothing runs any more, if so.
-    pub(crate) fn broken(&self) -> Option<&str> {
-        self.broken.as_deref()
+    /// Shut down, every task ended, and the fleet gone.
+    pub(crate) fn is_over(&self) -> bool {
+        self.life.is_over(self.unfinished())
     }
 
-    /// Results that came too late to matter.
-    pub(crate) const fn late_results(&self) -> u64 {
-        self.late_results
+    /// Whether results are taken: until the fleet is told to end, and after it where their queue outlives the run. What
+    /// another run may be there to take is left to it.
+    pub(crate) fn takes_results(&self) -> bool {
+        !self.life.is_ending() || self.takes_last_results()
     }
 
-    /// Wakes those whose futures were settled since the last call.
-    pub(crate) fn wake(&mut self) {
-        self.wakers.wake();
+    /// Whether the last results are taken when the fleet has ended.
+    pub(crate) const fn takes_last_results(&self) -> bool {
+        self.settings.results_outlive && !self.life.is_shared()
     }
 
-    /// A task was submitted.
-    pub(crate) fn submit(&mut self, submission: Submission) {
-        let id = submission.cell.id();
-        let entry = Entry {
-            cell: submission.cell,
-            spec: submission.spec,
-            arguments: submission.arguments,
-            options: submission.options,
-            history: None,
-            attempt: Attempt::FIRST,
-            batch: 0,
-            phase: Phase::Waiting,
-            alone: false,
-            repeated: false,
-        };
-        if let Some(reason) = &self.broken {
-            let error = TaskError::new(TaskErrorKind::PoolBroken, entry.subject(), reason.as_str());
-            entry.cell.settle(Err(error), &mut self.wakers);
-            return;
-        }
-        if entry.cell.is_settled() {
-            // Cancelled before it came here.
-            return;
-        }
-        if let Some(error) = self.too_large(&entry) {
-            entry.cell.settle(Err(error), &mut self.wakers);
-            return;
-        }
-        self.outbox.push(id, entry.priority(), entry.task_type());
-        if !entry.spec.options.pack {
-            self.outbox.set_lonely(entry.task_type());
-        }
-        self.table.insert(id, entry);
+    /// Results that came too late to matter, and messages that were not this run's.
+    pub(crate) const fn left_out(&self) -> (u64, u64) {
+        (self.late_results, self.dropped)
     }
 
-    /// A worker took a batch.
-    pub(crate) fn on_started(&mut self, now: Instant, started: &Started) {
-        let worker = self.worker(now, started.execution.worker);
-        worker.heard = now;
-        worker.holds.extend_from_slice(&started.tasks);
-        for run in &started.tasks {
-            let Some(entry) = self.table.get_mut(run.first) else {
-                continue;
-            };
-            if entry.phase == Phase::Published
-                && let Some(batch) = self.batches.get_mut(entry.batch)
-            {
-                batch.news = now;
-            }
-            for task in run.tasks() {
-                if let Some(entry) = self.table.get_mut(task)
-                    && entry.attempt == run.attempt
-                {
-                    entry.cell.set_running(run.attempt);
-                }
-            }
-        }
+    /// Moves the effects since the last call into an empty list.
+    pub(crate) fn take_effects(&mut self, into: &mut Vec<Effect>) {
+        debug_assert!(into.is_empty(), "effects are carried out once");
+        std::mem::swap(&mut self.effects, into);
     }
 
-    /// A worker says that it is there.
-    pub(crate) fn on_hello(&mut self, now: Instant, hello: Hello) {
-        self.fleet_orders
-            .push(FleetOrder::Heard(hello.name.clone()));
-        let worker = self.worker(now, hello.worker);
-        worker.name = Some(hello.name.clone());
-        worker.node = Some(hello.node);
-        worker.heard = now;
-        worker.greeted = Some(now);
-        worker.slots = Some(hello.slots);
-        self.pace.recount_slots();
-        let Settings {
-            build, same_build, ..
-        } = &self.settings;
-        let other = self
-            .builds
-            .meet(build, &hello.name, &hello.build, *same_build);
-        if *same_build {
-            self.refused = self.refused.take().or(other);
-        } else {
-            self.notices.extend(other);
-        }
-        if let Some(at) = self.surplus.iter().position(|name| *name == hello.name) {
-            self.surplus.swap_remove(at);
-            self.drain.push(hello.worker);
-        }
-        // The answer to a greeting is the state.
-        self.control_changed = true;
+    /// A number in 0..1.
+    pub(crate) fn jitter(&mut self) -> f32 {
+        self.rng.f32()
     }
 
-    /// A worker's heartbeat. It makes a worker known whose greeting was lost.
-    pub(crate) fn on_alive(&mut self, now: Instant, alive: Alive) {
-        self.revoked.acknowledged(&alive.revoked);
-        let worker = self.worker(now, alive.worker);
-        worker.heard = now;
-        let returned = std::mem::take(&mut worker.gone);
-        let name = worker.name.clone().filter(|_| returned);
-        if alive.free == 0 {
-            worker.hungry = None;
-        } else if alive.empty_pulls > 0 {
-            worker.hungry = Some(now);
-        }
-        worker.proven |= alive.running > 0;
-        worker.holds = alive.held;
-        if returned {
-            self.pace.recount_slots();
-        }
-        self.fleet_orders.extend(name.map(FleetOrder::Heard));
+    /// The one place where a task ends.
+    fn settle(&mut self, owners: Owners, outcome: Settled) {
+        self.effects.push(Effect::Settle(Ended { owners, outcome }));
     }
 
-    /// What the fleet must hear of its workers since the last call.
-    pub(crate) fn take_fleet_orders(&mut self) -> Vec<FleetOrder> {
-        std::mem::take(&mut self.fleet_orders)
-    }
-
-    fn worker(&mut self, now: Instant, id: WorkerId) -> &mut WorkerState {
-        self.workers.entry(id).or_insert_with(|| {
-            self.pace.recount_slots();
-            WorkerState::new(now)
-        })
-    }
-
-    /// A worker is surplus: it leaves as soon as it greets.
-    pub(crate) fn on_surplus(&mut self, name: Arc<str>) {
-        let known = |(_, worker): &(&WorkerId, &WorkerState)| worker.name.as_ref() == Some(&name);
-        match self.workers.iter().find(known) {
-            Some((id, _)) => {
-                self.drain.push(*id);
-                self.control_changed = true;
-            }
-            None => self.surplus.push(name),
-        }
-    }
-
-    /// Whether the last pull of results left nothing behind: only then does silence say something.
-    pub(crate) fn set_caught_up(&mut self, caught_up: bool) {
-        self.caught_up = caught_up;
-    }
-
-    /// The name of a worker, for people.
-    pub(crate) fn worker_name(&self, id: WorkerId) -> Option<&Arc<str>> {
-        self.workers.get(&id)?.name.as_ref()
-    }
-
-    /// Results of an execution. The failures among them are for [`on_failed`](Self::on_failed), when they may be told.
-    pub(crate) fn on_results(
-        &mut self,
-        now: Instant,
-        results: &Results,
-        entries: &Bytes,
-    ) -> Vec<Failed> {
-        let mut failures = Vec::new();
-        let copy = results.count > 1;
-        let packed = self.take_packed(results.execution.worker, entries);
-        let worked = self.pace.work();
-        let mut at = 0;
-        let outcome = loop {
-            match result_head(&entries[at..]) {
-                Ok(Some(head)) if head.done => {
-                    let output = &entries[at + RESULT_HEAD..at + head.length];
-                    let result = (head.task, head.attempt, head.elapsed);
-                    self.on_done(result, entries, output, copy);
-                    at += head.length;
-                }
-                Ok(Some(head)) => {
-                    match next_result(&mut entries.slice(at..)) {
-                        Ok(Some(ResultEntry {
-                            outcome: Err(failure),
-                            ..
-                        })) => {
-                            self.pace.worked(head.elapsed);
-                            failures.push(Failed {
-                                task: head.task,
-                                attempt: head.attempt,
-                                execution: results.execution,
-                                elapsed: head.elapsed,
-                                failure,
-                            });
-                        }
-                        Ok(_) => {}
-                        Err(error) => break Err(error),
-                    }
-                    at += head.length;
-                }
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
-        if let Some(packed) = packed {
-            let time = now.saturating_duration_since(packed);
-            self.pace.travelled(time, worked);
-        }
-        if let Err(error) = outcome {
-            warn!(%error, execution = %results.execution, "the rest of a result message was dropped");
-        }
-        failures
-    }
-
-    /// `Done` of any attempt ends a task.
-    fn on_done(
-        &mut self,
-        (id, attempt, elapsed): (TaskId, Attempt, Duration),
-        message: &Bytes,
-        output: &[u8],
-        copy: bool,
-    ) {
-        let Some(entry) = self.end(id) else {
-            self.on_late(id, attempt);
-            return;
-        };
-        if entry.phase == Phase::Published && entry.attempt != attempt {
-            // The newest attempt is still out, for nothing.
-            self.revoke(id, &entry);
-        }
-        self.unfit.clear();
-        let task_type = entry.task_type();
-        self.outbox.measured(task_type, elapsed);
-        self.pace.done(task_type, elapsed);
-        let output = if copy && (INLINE + 1..COPY_BELOW).contains(&output.len()) {
-            Bytes::copy_from_slice(output).into()
-        } else {
-            Output::part(message, output)
-        };
-        entry.cell.settle(Ok(output), &mut self.wakers);
-    }
-
-    /// A result changes nothing any more.
-    fn on_late(&mut self, id: TaskId, attempt: Attempt) {
-        self.late_results += 1;
-        self.control_changed |= self.revoked.ended(id, attempt);
-    }
-
-    /// Takes a task out of the table: it has ended.
+    /// Takes a task out of the table: it has ended, and its owners must be told.
     fn end(&mut self, id: TaskId) -> Option<Entry> {
         let entry = self.table.remove(id)?;
-
         match entry.phase {
-            Phase::Published => self.unpublish(&entry),
+            Phase::Published => {
+                // The newest attempt is no longer out.
+                self.outbox.returned(entry.task_type());
+                self.batches.task_left(entry.batch);
+            }
             Phase::Waiting => {
                 self.outbox.remove(id, entry.priority(), entry.task_type());
             }
             Phase::Delayed => {}
         }
         if entry.repeated {
-            // Another envelope of it may still be about.
+            // Another envelope of it may still be in the queue.
             self.revoke(id, &entry);
         }
         Some(entry)
     }
 
-    /// The newest attempt is no longer out.
-    fn unpublish(&mut self, entry: &Entry) {
-        self.outbox.returned(entry.task_type());
-        self.batches.task_left(entry.batch);
+    /// When [`on_tick`](Self::on_tick) and [`conclude`](Self::conclude) must be called next, whatever happens.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let due = [self.work_deadline(), self.tell_deadline()];
+        due.into_iter().flatten().min()
     }
 
-    /// When [`on_tick`](Self::on_tick) must be called next.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    /// When something is due that concerns tasks.
+    fn work_deadline(&self) -> Option<Instant> {
         let delayed = self.delayed.peek().map(|Reverse((at, _))| *at);
         let silence = self.silence_deadline().filter(|_| self.caught_up);
-        let told = self.retries.deadline();
-        [delayed, self.republish_at, self.revoked_at, silence, told]
-            .into_iter()
-            .flatten()
-            .min()
+        let due = [
+            delayed,
+            self.republish_at,
+            self.revoked_at,
+            silence,
+            self.retries.deadline(),
+            self.after_lines.deadline(),
+        ];
+        due.into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -508,14 +279,50 @@ impl State {
         self.retries.on_tick(now);
     }
 
-    /// Lines to be said.
-    pub(crate) fn take_notices(&mut self) -> Vec<String> {
-        self.notices.append(&mut self.retries.take());
-        std::mem::take(&mut self.notices)
+    /// The last thing of every turn: publishes what may go, and tells workers, fleet and people what has changed.
+    pub(crate) fn conclude(&mut self, now: Instant) {
+        self.publish(now);
+        let lines = self.retries.take();
+        self.effects.extend(lines.into_iter().map(Effect::Notice));
+        self.tell_workers(now);
+        self.tell_fleet(now);
     }
 
-    /// Why a worker that greeted is refused, and the pool with it.
-    pub(crate) fn take_refusal(&mut self) -> Option<String> {
-        self.refused.take()
+    /// Judges the failures whose lines are shown: so many lines were put for the program's streams, and taken by them.
+    pub(crate) fn on_lines(&mut self, now: Instant, position: Position) {
+        if self.after_lines.is_empty() {
+            return;
+        }
+        for failed in self.after_lines.ready(now, position) {
+            self.on_failed(now, &failed);
+        }
+    }
+
+    /// Whether a failure waits for lines to be taken.
+    pub(crate) fn waits_for_lines(&self) -> bool {
+        self.after_lines.waits_for_taking()
+    }
+
+    /// Judges all failures, whatever they wait for.
+    fn judge_all_failures(&mut self, now: Instant) {
+        for failed in self.after_lines.give_up() {
+            self.on_failed(now, &failed);
+        }
+    }
+
+    /// Whether so many batches are out that every slot has several before it.
+    fn is_crowded(&self) -> bool {
+        self.batches.out() >= publish::CROWD * self.settings.slots
+    }
+
+    /// Whether enough is out: more would only wait elsewhere, where it can be neither reordered nor dequeued.
+    pub(crate) fn is_full(&self) -> bool {
+        self.batches.out() >= self.settings.batches_out
+            || self.batches.bytes() >= self.settings.bytes_out
+    }
+
+    /// The next lease from now.
+    fn next_lease(&self, now: Instant) -> Instant {
+        after(now, self.settings.lease)
     }
 }

@@ -10,7 +10,7 @@ use podpool_core::id::{Attempt, TaskId};
 use podpool_core::task::{CallOptions, TaskSpec};
 
 use crate::error::Subject;
-use crate::master::cell::CellGuard;
+use crate::master::owners::Owners;
 
 use super::history::History;
 
@@ -31,7 +31,8 @@ pub(super) enum Phase {
 /// A task that has not ended.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) cell: CellGuard,
+    /// Who is told how it goes, and how it ends.
+    pub(super) owners: Owners,
     pub(super) spec: &'static TaskSpec,
     /// The encoded arguments, kept until the task ends.
     pub(super) arguments: Arguments,
@@ -42,6 +43,8 @@ pub(super) struct Entry {
     /// The batch that its newest attempt is in, while it is published.
     pub(super) batch: u32,
     pub(super) phase: Phase,
+    /// Whether a worker has begun with its newest attempt.
+    pub(super) running: bool,
     /// Whether its next attempt runs alone.
     pub(super) alone: bool,
     /// Whether an attempt was published again, or lost an execution: another envelope may be about.
@@ -56,16 +59,28 @@ impl Entry {
     }
 
     /// The task, as errors name it.
-    pub(super) fn subject(&self) -> Subject {
+    pub(super) fn subject(&self, id: TaskId) -> Subject {
         let key = self
             .options
             .as_ref()
             .and_then(|options| options.key.clone());
         Subject {
             task: self.spec.name,
-            id: self.cell.id(),
+            id,
             key,
         }
+    }
+
+    /// A worker has begun with its newest attempt.
+    pub(super) fn set_running(&mut self) {
+        self.running = true;
+        self.owners.running(self.attempt);
+    }
+
+    /// No worker has it.
+    pub(super) fn set_pending(&mut self) {
+        self.running = false;
+        self.owners.pending();
     }
 
     pub(super) fn priority(&self) -> i32 {
@@ -123,6 +138,12 @@ impl Table {
             .as_mut()
     }
 
+    /// Whether this attempt of a task is the one that is out.
+    pub(super) fn is_out(&mut self, id: TaskId, attempt: Attempt) -> bool {
+        let out = |entry: &mut Entry| entry.attempt == attempt && entry.phase == Phase::Published;
+        self.get_mut(id).is_some_and(out)
+    }
+
     /// Takes a task out: it has ended.
     pub(super) fn remove(&mut self, id: TaskId) -> Option<Entry> {
         let index = self.checked_index(id)?;
@@ -178,7 +199,7 @@ mod tests {
     use super::*;
     use crate::client::future::fake::TASK;
     use crate::error::{TaskError, TaskErrorKind};
-    use crate::master::cell::{Cell, Wakers};
+    use crate::master::cell::{Cell, CellGuard, Wakers};
 
     fn entry(id: u64) -> Entry {
         let cell = Arc::new(Cell::new(&TASK));
@@ -186,7 +207,7 @@ mod tests {
         let error = TaskError::new(TaskErrorKind::Cancelled, cell.subject(), "");
         cell.settle(Err(error), &mut Wakers::default());
         Entry {
-            cell: CellGuard::new(cell),
+            owners: CellGuard::new(cell).into(),
             spec: &TASK,
             arguments: Arguments::default(),
             options: None,
@@ -194,6 +215,7 @@ mod tests {
             attempt: Attempt::FIRST,
             batch: 0,
             phase: Phase::Waiting,
+            running: false,
             alone: false,
             repeated: false,
         }

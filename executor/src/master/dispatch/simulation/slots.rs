@@ -1,6 +1,6 @@
 //! The slots of the simulation: they follow the scripts of their tasks and keep the contract of a real slot.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -28,7 +28,7 @@ struct Slot {
     foreseen: u64,
     /// Whether its running task is over.
     over: bool,
-    cancelled: HashSet<(u64, TaskId, Attempt)>,
+    cancelled: BTreeSet<(u64, TaskId, Attempt)>,
     ready: bool,
     leaving: bool,
     killed: bool,
@@ -71,6 +71,14 @@ impl Probe for Slots {
 }
 
 impl Slots {
+    /// The tasks that run now.
+    pub(super) fn running_tasks(&self) -> Vec<(TaskId, Attempt)> {
+        let running = self.0.values().filter(|slot| slot.running.is_some());
+        let frames = running.filter_map(|slot| slot.frames.front());
+        let heads = frames.filter_map(|frame| task_head(&frame.entries).ok().flatten());
+        heads.map(|head| (head.task, head.attempt)).collect()
+    }
+
     pub(super) fn start(&mut self, id: SlotId) {
         let mut slot = Slot::default();
         slot.said.push(SlotEvent::Ready);

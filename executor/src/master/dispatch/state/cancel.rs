@@ -1,70 +1,119 @@
-//! Tasks that must not run any more, and what the workers are told of the run.
+//! Tasks that must not run any more, and the end of all of them.
 
-use podpool_core::envelope::{Control, RunState};
-use podpool_core::id::{Attempt, TaskId, WorkerId};
-use podpool_core::instant::after;
-use std::time::Duration;
+use std::sync::Arc;
+
+use podpool_core::fleet::FleetOrder;
+use podpool_core::id::{Attempt, TaskId};
 use tokio::time::Instant;
 
 use crate::error::{TaskError, TaskErrorKind};
-use crate::master::cell::TaskState;
-use crate::master::command::CancelOutcome;
+use crate::master::command::{CancelOutcome, ShutdownBehavior};
+use crate::master::mailbox::Closed;
 
+use super::super::effect::Effect;
+use super::super::history::History;
 use super::super::table::{Entry, Phase};
-use super::State;
+use super::MasterState;
+use super::life::Breach;
 
-/// How long a worker's greeting is answered: the next answer replaces a lost one.
-const GREETED: Duration = Duration::from_secs(60);
-
-impl State {
+impl MasterState {
     /// Cancels a task: its future is settled at once.
     pub(crate) fn cancel(&mut self, id: TaskId) -> CancelOutcome {
         let Some(mut entry) = self.end(id) else {
             return CancelOutcome::AlreadyDone;
         };
-        let attempts = entry
-            .history
-            .take()
-            .map(|history| history.attempts)
-            .unwrap_or_default();
-        let kind = TaskErrorKind::Cancelled;
-        let error = TaskError::with_attempts(kind, entry.subject(), "", attempts);
-        entry.cell.settle(Err(error), &mut self.wakers);
-        if entry.phase == Phase::Published {
+        let published = entry.phase == Phase::Published;
+        if published {
             self.revoke(id, &entry);
+        }
+        let attempts = History::into_attempts(entry.history.take());
+        let kind = TaskErrorKind::Cancelled;
+        let error = TaskError::with_attempts(kind, entry.subject(id), "", attempts);
+        self.settle(entry.owners, Err(error));
+        if published {
             CancelOutcome::Signalled
         } else {
             CancelOutcome::Dequeued
         }
     }
 
+    /// The run was shut down. A later, harsher behaviour overrides an earlier one.
+    pub(crate) fn shut_down(&mut self, behavior: ShutdownBehavior) {
+        self.life.shut_down(behavior);
+        match behavior {
+            ShutdownBehavior::CancelPending => self.cancel_pending(),
+            ShutdownBehavior::Abort => {
+                self.abort();
+                self.order(FleetOrder::Stop);
+            }
+            ShutdownBehavior::WaitForTasks => {}
+        }
+    }
+
     /// Ends every task: the executor goes without waiting.
-    pub(crate) fn abort(&mut self) {
+    fn abort(&mut self) {
         for id in self.table.ids() {
             if let Some(mut entry) = self.end(id) {
-                let attempts = entry.history.take().map(|history| history.attempts);
-                let error = TaskError::with_attempts(
-                    TaskErrorKind::ShutDown,
-                    entry.subject(),
-                    "",
-                    attempts.unwrap_or_default(),
-                );
-                entry.cell.settle(Err(error), &mut self.wakers);
+                let attempts = History::into_attempts(entry.history.take());
+                let kind = TaskErrorKind::ShutDown;
+                let error = TaskError::with_attempts(kind, entry.subject(id), "", attempts);
+                self.settle(entry.owners, Err(error));
             }
         }
     }
 
     /// Cancels every task that no worker has begun.
-    pub(crate) fn cancel_pending(&mut self) {
+    fn cancel_pending(&mut self) {
         for id in self.table.ids() {
-            let begun = |entry: &mut Entry| {
-                entry.phase == Phase::Published
-                    && matches!(entry.cell.state(), TaskState::Running { .. })
-            };
+            let begun = |entry: &mut Entry| entry.phase == Phase::Published && entry.running;
             if !self.table.get_mut(id).is_some_and(begun) {
                 self.cancel(id);
             }
         }
+    }
+
+    /// No worker can start, or a queue is gone: every future says why.
+    pub(crate) fn break_pool(&mut self, now: Instant, reason: &str) {
+        self.breach(now, Breach::Broken, reason);
+    }
+
+    /// Nothing runs any more. What failed before has its own reason.
+    pub(super) fn breach(&mut self, now: Instant, breach: Breach, reason: &str) {
+        self.judge_all_failures(now);
+        self.breach_now(breach, reason);
+    }
+
+    /// The same, for one that is found while failures are judged.
+    pub(super) fn breach_now(&mut self, breach: Breach, reason: &str) {
+        let fresh = self.life.broken().is_none();
+        self.life.breach(breach, reason);
+        if !fresh {
+            return;
+        }
+        // Where workers are elsewhere their removal takes its time, and a program may show the reason only after it.
+        if self.settings.elsewhere {
+            let line = broken(reason, self.unfinished());
+            self.effects.push(Effect::Notice(line));
+        }
+        self.close(Closed::Broken(reason.into()));
+        self.end_all(reason);
+    }
+
+    /// Every task ends with this reason. One copy serves all: it may be long, and the tasks many.
+    pub(super) fn end_all(&mut self, reason: &str) {
+        let reason: Arc<str> = reason.into();
+        for id in self.table.ids() {
+            if let Some(entry) = self.end(id) {
+                let kind = TaskErrorKind::PoolBroken;
+                let error = TaskError::new(kind, entry.subject(id), reason.clone());
+                self.settle(entry.owners, Err(error));
+            }
+        }
+    }
+
+    /// No task is taken any more.
+    pub(super) fn close(&mut self, closed: Closed) {
+        self.effects.push(Effect::Close(closed));
     }
 
     /// Workers acknowledge envelopes of these attempts without running them.
@@ -75,46 +124,15 @@ impl State {
     /// The same, up to an attempt of which more than one envelope may be in the queue (`copies`).
     pub(super) fn revoke_attempts(&mut self, task: TaskId, attempt: Attempt, copies: bool) {
         self.revoked.add(task, attempt, copies);
-        self.control_changed = true;
+        self.told.changed();
     }
+}
 
-    /// Changes what the workers are told of the run. Returns whether it is another state.
-    pub(crate) fn set_run_state(&mut self, state: RunState) -> bool {
-        let changed = self.run_state != state;
-        self.run_state = state;
-        self.control_changed |= changed;
-        changed
-    }
-
-    /// Whether the workers were not told the newest state yet.
-    pub(crate) const fn control_changed(&self) -> bool {
-        self.control_changed
-    }
-
-    /// Workers that greeted lately: each waits for this before it pulls.
-    fn greeted(&self, now: Instant) -> Vec<WorkerId> {
-        let lately = |at: Option<Instant>| at.is_some_and(|at| now < after(at, GREETED));
-        let workers = self
-            .workers
-            .iter()
-            .filter(|(_, worker)| lately(worker.greeted));
-        workers.map(|(id, _)| *id).collect()
-    }
-
-    /// The word to the workers, when it has changed or `anyway`.
-    pub(crate) fn control(&mut self, now: Instant, anyway: bool) -> Option<Control> {
-        if !std::mem::take(&mut self.control_changed) && !anyway {
-            return None;
-        }
-        self.control_sequence += 1;
-        Some(Control {
-            run: self.settings.run.clone(),
-            epoch: self.settings.epoch,
-            sequence: self.control_sequence,
-            state: self.run_state,
-            revoked: self.revoked.to_vec(),
-            drain: self.drain.clone(),
-            greeted: self.greeted(now),
-        })
+/// What a person is told when the pool breaks.
+fn broken(reason: &str, unfinished: usize) -> String {
+    match unfinished {
+        0 => format!("the pool is broken: {reason}"),
+        1 => format!("the pool is broken, and 1 task ends with it: {reason}"),
+        tasks => format!("the pool is broken, and {tasks} tasks end with it: {reason}"),
     }
 }

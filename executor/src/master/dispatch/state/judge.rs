@@ -1,21 +1,21 @@
 //! An execution failed: retry, wait, or give up.
 
 use std::cmp::Reverse;
-use std::sync::Arc;
 use std::time::Duration;
 
 use podpool_core::id::{Attempt, ExecutionId, TaskId};
 use podpool_core::instant;
 use podpool_core::outcome::{Cause, Failure};
-use podpool_core::retry::{Decision, Policy, decide};
+use podpool_core::retry::{Blame, Decision, Ended, Policy, decide};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::error::{AttemptReport, Subject, TaskError, TaskErrorKind};
+use crate::error::{AttemptReport, Subject, TaskError};
 
+use super::super::history::History;
 use super::super::notices::brief;
 use super::super::table::{Entry, Phase};
-use super::State;
+use super::MasterState;
 
 /// A failure as a worker reported it.
 #[derive(Debug)]
@@ -41,51 +41,78 @@ fn again(after: Duration) -> String {
     }
 }
 
-impl State {
+impl MasterState {
     /// `Failed` counts for the newest attempt only, once: after it the attempt is no longer out.
     pub(crate) fn on_failed(&mut self, now: Instant, failed: &Failed) {
-        let (id, attempt, failure) = (failed.task, failed.attempt, &failed.failure);
-        if failure.cause == Cause::Broken {
-            self.on_unfit(now, failed);
+        if failed.failure.cause == Cause::Broken {
+            self.note_unfit(now, failed);
+        }
+        if !self.table.is_out(failed.task, failed.attempt) {
+            self.on_late_failure(failed);
             return;
         }
-        let story = self.attempt_report(failed);
-        let retries = self.settings.retries;
-        let Some(entry) = self
-            .table
-            .get_mut(id)
-            .filter(|entry| is_out(entry, attempt))
-        else {
-            if failure.cause == Cause::Interrupted {
-                // The message comes back.
-                self.late_results += 1;
-            } else {
-                self.on_late(id, attempt);
-            }
+        let report = self.attempt_report(failed);
+        match failed.failure.cause {
+            // Its worker gave it back: that is a loss like any other.
+            Cause::Interrupted => self.lose(now, failed.task, failed.attempt, Blame::None, &report),
+            _ => self.judge(now, failed, report),
+        }
+    }
+
+    /// A failure of an attempt that is not out any more.
+    fn on_late_failure(&mut self, failed: &Failed) {
+        match failed.failure.cause {
+            // The worker has left, or leaves.
+            Cause::Broken => {}
+            // The message comes back.
+            Cause::Interrupted => self.late_results += 1,
+            _ => self.on_late(failed.task, failed.attempt),
+        }
+    }
+
+    /// The newest attempt failed: it is decided what follows.
+    fn judge(&mut self, now: Instant, failed: &Failed, report: AttemptReport) {
+        let (jitter, retries) = (self.jitter(), self.settings.retries);
+        let Some(entry) = self.table.get_mut(failed.task) else {
             return;
         };
-        if failure.cause == Cause::Interrupted {
-            self.on_interrupted(now, id, attempt, &story);
-            return;
-        }
-        self.unfit.clear();
         let policy = policy(entry, retries);
         let history = entry.history.get_or_insert_default();
-        history.losses_in_row = 0;
-        entry.cell.remember(story.clone());
-        history.push(story);
-        match decide(&policy, &mut history.spent, failure, fastrand::f32()) {
+        entry.owners.attempted(&report);
+        history.push(report);
+        let ended = Ended::Reported(&failed.failure);
+        let decision = decide(&policy, &mut history.spent, ended, jitter);
+        let unfit = failed.failure.cause == Cause::Broken;
+        if !unfit {
+            self.unfit.clear();
+        }
+        match decision {
             Decision::Wait => entry.repeated = true,
-            Decision::GiveUp => self.give_up(id),
+            Decision::GiveUp => self.give_up(failed.task),
+            // Nothing is wrong with the task: it goes elsewhere as it is, and nobody needs to know.
+            Decision::Retry { after, .. } if unfit => self.retry(now, failed.task, after),
             Decision::Retry { after, alone } => {
-                debug!(task = %id, %attempt, %failure, ?after, "a task is tried again");
-                let subject = entry.subject();
-                let what = || failed_attempt(&subject, attempt, failure);
-                self.retries.failed(now, what, || again(after));
                 entry.alone = alone;
-                self.retry(now, id, after);
+                self.tell_retry(now, failed, after);
+                self.retry(now, failed.task, after);
             }
         }
+    }
+
+    fn tell_retry(&mut self, now: Instant, failed: &Failed, after: Duration) {
+        let Failed {
+            task,
+            attempt,
+            failure,
+            ..
+        } = failed;
+        debug!(%task, %attempt, %failure, ?after, "a task is tried again");
+        let Some(entry) = self.table.get_mut(*task) else {
+            return;
+        };
+        let subject = entry.subject(*task);
+        let what = || failed_attempt(&subject, *attempt, failure);
+        self.retries.failed(now, what, || again(after));
     }
 
     /// The next attempt waits for its delay.
@@ -96,7 +123,7 @@ impl State {
         let (kind, batch) = (entry.task_type(), entry.batch);
         entry.attempt = entry.attempt.next();
         entry.phase = Phase::Delayed;
-        entry.cell.set_pending();
+        entry.set_pending();
         self.outbox.returned(kind);
         self.batches.task_left(batch);
         if after.is_zero() {
@@ -126,50 +153,25 @@ impl State {
         let Some(mut entry) = self.end(id) else {
             return;
         };
-        let attempts = entry
-            .history
-            .take()
-            .map(|history| history.attempts)
-            .unwrap_or_default();
-        let error = TaskError::of_attempts(entry.subject(), attempts);
-        entry.cell.settle(Err(error), &mut self.wakers);
+        let attempts = History::into_attempts(entry.history.take());
+        let error = TaskError::of_attempts(entry.subject(id), attempts);
+        self.settle(entry.owners, Err(error));
     }
 
-    pub(super) fn attempt_report(&self, failed: &Failed) -> AttemptReport {
-        let mut story = AttemptReport::new(failed.attempt, failed.failure.clone());
+    fn attempt_report(&self, failed: &Failed) -> AttemptReport {
+        let mut report = AttemptReport::new(failed.attempt, failed.failure.clone());
         if let Some(worker) = self.workers.get(&failed.execution.worker) {
-            story.worker.clone_from(&worker.name);
-            story.node.clone_from(&worker.node);
+            report.worker = worker.name().cloned();
+            report.node = worker.node().cloned();
         }
-        story.execution = Some(failed.execution);
-        story.elapsed = Some(failed.elapsed);
-        story
-    }
-
-    /// No worker can start, or the queue is gone: every future says why.
-    pub(crate) fn break_pool(&mut self, reason: &str) {
-        if self.broken.is_some() {
-            return;
-        }
-        self.broken = Some(reason.to_owned());
-        // One copy for all: the reason may be long, and the tasks many.
-        let reason: Arc<str> = reason.into();
-        for id in self.table.ids() {
-            if let Some(entry) = self.end(id) {
-                let kind = TaskErrorKind::PoolBroken;
-                let error = TaskError::new(kind, entry.subject(), reason.clone());
-                entry.cell.settle(Err(error), &mut self.wakers);
-            }
-        }
+        report.execution = Some(failed.execution);
+        report.elapsed = Some(failed.elapsed);
+        report
     }
 }
 
-/// Whether this attempt of a task is the one that is out.
-pub(super) fn is_out(entry: &Entry, attempt: Attempt) -> bool {
-    entry.attempt == attempt && entry.phase == Phase::Published
-}
-
-fn policy(entry: &Entry, retries: Option<u32>) -> Policy {
+/// The budgets of a task: the call's, else the pool's, else its own.
+pub(super) fn policy(entry: &Entry, retries: Option<u32>) -> Policy {
     let own = entry.options.as_ref().and_then(|options| options.retries);
     let retries = own.or(retries).unwrap_or(entry.spec.options.retries);
     Policy::new(retries, entry.spec.options.backoff)

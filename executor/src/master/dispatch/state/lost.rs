@@ -6,13 +6,13 @@ use podpool_core::envelope::Reference;
 use podpool_core::envelope::reference::{Content, rejected};
 use tokio::time::Instant;
 
-use super::{Failed, State};
+use super::{Failed, MasterState};
 
 /// Why the results cannot be had, when nobody looked for them.
 const NO_STORE: &str =
     "they lie in a payload store and this program has none; set PODPOOL_PAYLOAD_STORE";
 
-impl State {
+impl MasterState {
     /// Fails each task of a message of results whose payloads are lost.
     pub(crate) fn on_lost_results(&mut self, now: Instant, lost: &Reference) {
         let Content::Results(execution) = lost.of else {

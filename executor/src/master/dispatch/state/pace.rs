@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use crate::master::measured::{self, Measured, Trip};
 
 use super::super::table::Phase;
-use super::State;
+use super::MasterState;
+use super::workers::Worker;
 
 /// Sums and means over all tasks.
 #[derive(Debug, Default)]
@@ -54,7 +55,7 @@ impl Pace {
     }
 }
 
-impl State {
+impl MasterState {
     /// When the batch was packed that these results are of, if they tell a round trip. They do not where queues are in
     /// memory, where they are not the first ones of their batch, where it was published twice, where an attempt of theirs
     /// is no longer expected, and where the batch waited for its worker's start.
@@ -68,7 +69,7 @@ impl State {
             return None;
         }
         let packed = self.batches.get_mut(entry.batch)?.packed.take()?;
-        let greeted = self.workers.get(&worker).and_then(|worker| worker.greeted);
+        let greeted = self.workers.get(&worker).and_then(Worker::greeted);
         greeted
             .is_none_or(|greeted| greeted <= packed)
             .then_some(packed)
@@ -79,8 +80,9 @@ impl State {
     fn live_slots(&self) -> usize {
         let most = self.settings.slots;
         let each = most.div_ceil(self.settings.workers.max(1));
-        let live = self.workers.values().filter(|w| !w.gone && !w.unfit);
-        let slots = live.map(|worker| worker.slots.map_or(each, |slots| slots as usize));
+        let fit = self.workers.values().filter(|it| it.liveness.is_fit());
+        let greetings = fit.map(|worker| worker.greeting.as_ref());
+        let slots = greetings.map(|it| it.map_or(each, |greeting| greeting.slots as usize));
         slots.fold(0, usize::saturating_add).min(most)
     }
 

@@ -5,16 +5,16 @@ use podpool_core::codec;
 use podpool_core::envelope::entry::put_task;
 use podpool_core::envelope::{Batch as BatchHead, Body, EntryOptions, TaskRun, TaskType};
 use podpool_core::id::TaskId;
-use podpool_core::instant::after;
 use podpool_core::outcome::{Cause, Failure};
 use tokio::time::Instant;
 
 use crate::error::{AttemptReport, TaskError};
 
 use super::super::batches::Batch;
+use super::super::effect::Effect;
 use super::super::outbox::{ALONE_BYTES, Choice, MAX_BYTES};
 use super::super::table::{Entry, Phase};
-use super::State;
+use super::MasterState;
 
 /// Batches for each slot that hide a queue's distance, however small they are.
 pub(super) const CROWD: usize = 16;
@@ -23,32 +23,26 @@ const OVERHEAD: usize = 4096;
 /// Most bytes of a task's key: it travels with the task, beside its arguments.
 const KEY_BYTES: usize = 1024;
 
-impl State {
-    /// The next batch to publish; `None` when nothing waits, or enough is out.
-    pub(crate) fn next_batch(&mut self, now: Instant) -> Option<Bytes> {
+impl MasterState {
+    /// Publishes what may go: until nothing waits, or enough is out.
+    pub(crate) fn publish(&mut self, now: Instant) {
+        while self.publish_one(now) {}
+    }
+
+    /// Packs the next batch and sends it on its way; false when nothing may go.
+    fn publish_one(&mut self, now: Instant) -> bool {
         if self.is_full() {
-            return None;
+            return false;
         }
-        let number = self.batches.next_number();
+        let Some(choice) = self.outbox.choose(self.is_crowded()) else {
+            return false;
+        };
+        let batch = self.batches.next_number();
         let mut draft = Draft::default();
-        let (task_type, alone) = match self.outbox.choose(self.is_crowded())? {
-            Choice::Alone(id) => {
-                let task_type = self.table.get_mut(id)?.task_type();
-                self.outbox.pop_alone(task_type);
-                self.pack(id, number, &mut draft);
-                (task_type, true)
-            }
+        let (task_type, alone) = match choice {
+            Choice::Alone(id) => (self.pack_alone(id, batch, &mut draft), true),
             Choice::Lane { task_type, most } => {
-                let mut priority = None;
-                while (draft.count as usize) < most
-                    && let Some((next, id)) = self.outbox.peek(task_type)
-                    && (*priority.get_or_insert(next) == next || self.outbox.goes_on(task_type))
-                    && self.fits(id, &draft)
-                {
-                    priority = Some(next);
-                    self.outbox.pop(task_type);
-                    self.pack(id, number, &mut draft);
-                }
+                self.pack_lane(task_type, most, batch, &mut draft);
                 (task_type, false)
             }
         };
@@ -60,25 +54,34 @@ impl State {
             bytes: draft.body.len(),
             news: now,
             packed: Some(now),
-            sending: false,
+            sending: true,
             doubtful: false,
         });
-        self.newest_batch = number;
         let message = self.message(task_type, alone, draft);
-        self.republish_at
-            .get_or_insert(after(now, self.settings.lease));
-        Some(message)
+        let next_lease = self.next_lease(now);
+        self.republish_at.get_or_insert(next_lease);
+        self.effects.push(Effect::Publish { batch, message });
+        true
     }
 
-    /// The number of the batch that was packed last.
-    pub(crate) const fn newest_batch(&self) -> u32 {
-        self.newest_batch
+    fn pack_alone(&mut self, id: TaskId, batch: u32, draft: &mut Draft) -> u32 {
+        // The outbox names tasks of the table.
+        let task_type = self.table.get_mut(id).map_or(u32::MAX, |it| it.task_type());
+        self.outbox.pop_alone(task_type);
+        self.pack(id, batch, draft);
+        task_type
     }
 
-    /// A batch is on its way to the queue. That may take long: its payloads may be uploaded first.
-    pub(crate) fn on_sending(&mut self, number: u32) {
-        if let Some(batch) = self.batches.get_mut(number) {
-            batch.sending = true;
+    fn pack_lane(&mut self, task_type: u32, most: usize, batch: u32, draft: &mut Draft) {
+        let mut priority = None;
+        while (draft.count as usize) < most
+            && let Some((next, id)) = self.outbox.peek(task_type)
+            && (*priority.get_or_insert(next) == next || self.outbox.goes_on(task_type))
+            && self.fits(id, draft)
+        {
+            priority = Some(next);
+            self.outbox.pop(task_type);
+            self.pack(id, batch, draft);
         }
     }
 
@@ -92,17 +95,6 @@ impl State {
                 self.repeat(now, number);
             }
         }
-    }
-
-    /// Whether so many batches are out that every hand has several before it.
-    fn is_crowded(&self) -> bool {
-        self.batches.out() >= CROWD * self.settings.slots
-    }
-
-    /// Whether enough is out: more would only wait elsewhere, where it can be neither reordered nor dequeued.
-    pub(crate) fn is_full(&self) -> bool {
-        self.batches.out() >= self.settings.batches_out
-            || self.batches.bytes() >= self.settings.bytes_out
     }
 
     /// Whether a task may join those that are packed: large arguments go alone.
@@ -128,7 +120,8 @@ impl State {
     pub(super) fn repeat_batch(&mut self, now: Instant, number: u32) -> Option<Bytes> {
         let batch = self.batches.get_mut(number)?;
         batch.news = now;
-        // Nobody knows which of the two is answered.
+        batch.sending = true;
+        // It is unknown which of the two is answered.
         batch.packed = None;
         let (task_type, alone, runs) = (batch.task_type, batch.alone, batch.tasks.clone());
         let mut draft = Draft::default();
@@ -174,7 +167,7 @@ impl State {
     }
 
     /// A task that no message can carry.
-    pub(super) fn too_large(&self, entry: &Entry) -> Option<TaskError> {
+    pub(super) fn too_large(&self, id: TaskId, entry: &Entry) -> Option<TaskError> {
         let key = entry
             .options
             .as_ref()
@@ -194,7 +187,7 @@ impl State {
         };
         let failure = Failure::new(Cause::Rejected, reason);
         let attempts = vec![AttemptReport::new(entry.attempt, failure)];
-        Some(TaskError::of_attempts(entry.subject(), attempts))
+        Some(TaskError::of_attempts(entry.subject(id), attempts))
     }
 }
 

@@ -2,29 +2,29 @@
 
 use std::collections::HashSet;
 
-use bytes::Bytes;
 use podpool_core::id::TaskId;
-use podpool_core::instant::after;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{State, WorkerState};
+use super::super::effect::Effect;
+use super::MasterState;
+use super::workers::Worker;
 
 /// Leases without news after which a batch is published again.
 const LEASES: u32 = 3;
 
-impl State {
+impl MasterState {
     /// Looks for batches that nobody has: stored, no news for three leases, in no worker's heartbeat, while workers have
-    /// free slots and pull in vain. Their messages are kept for [`take_republished`](Self::take_republished).
+    /// free slots and pull in vain.
     pub(super) fn republish_silent(&mut self, now: Instant) {
         if self.republish_at.is_none_or(|at| now < at) {
             return;
         }
-        self.republish_at = (self.batches.out() > 0).then(|| after(now, self.settings.lease));
+        self.republish_at = (self.batches.out() > 0).then(|| self.next_lease(now));
         let Some(before) = now.checked_sub(self.settings.lease.saturating_mul(LEASES)) else {
             return;
         };
-        if !self.is_hungry(before) {
+        if !self.is_idle(before) {
             return;
         }
         let silent = self.batches.silent(before);
@@ -55,15 +55,15 @@ impl State {
 
     /// Workers that were heard after `before`. One that fell silent holds nothing: what it had comes back by its lease,
     /// or is lost.
-    fn live(&self, before: Instant) -> impl Iterator<Item = &WorkerState> {
+    fn live(&self, before: Instant) -> impl Iterator<Item = &Worker> {
         let workers = self.workers.values();
-        workers.filter(move |worker| !worker.gone && worker.heard > before)
+        workers.filter(move |it| it.liveness.is_here() && it.heard > before)
     }
 
     /// Whether a worker with free slots pulled in vain after `before`.
-    fn is_hungry(&self, before: Instant) -> bool {
+    fn is_idle(&self, before: Instant) -> bool {
         self.live(before)
-            .any(|worker| worker.hungry.is_some_and(|at| at > before))
+            .any(|worker| worker.liveness.idle().is_some_and(|at| at > before))
     }
 
     /// What the workers that were heard after `before` hold.
@@ -78,26 +78,25 @@ impl State {
             self.revoked_at = None;
             return;
         }
-        let at = *self
-            .revoked_at
-            .get_or_insert(after(now, self.settings.lease));
-        if now < at {
+        let next_lease = self.next_lease(now);
+        if now < *self.revoked_at.get_or_insert(next_lease) {
             return;
         }
-        self.revoked_at = Some(after(now, self.settings.lease));
+        self.revoked_at = Some(next_lease);
         let before = now.checked_sub(self.settings.lease * LEASES);
-        let before = before.filter(|before| self.is_hungry(*before));
+        let before = before.filter(|before| self.is_idle(*before));
         let held = before.map(|before| self.held(before)).unwrap_or_default();
-        self.control_changed |= self
-            .revoked
-            .look(before.is_some(), |task| held.contains(&task));
+        let look = |task| held.contains(&task);
+        if self.revoked.look(before.is_some(), look) {
+            self.told.changed();
+        }
     }
 
     /// Publishes a batch again.
-    pub(super) fn repeat(&mut self, now: Instant, number: u32) {
-        let message = self.repeat_batch(now, number);
-        self.republished
-            .extend(message.map(|message| (number, message)));
+    pub(super) fn repeat(&mut self, now: Instant, batch: u32) {
+        if let Some(message) = self.repeat_batch(now, batch) {
+            self.effects.push(Effect::Publish { batch, message });
+        }
     }
 
     /// The queues were made anew: what was in them may be lost, so that everything that is out is published again.
@@ -107,15 +106,11 @@ impl State {
             batches = out.len(),
             "topics or subscriptions of the run were made again; what was out is published again"
         );
+        // Those on their way may have reached what vanished; they follow when they are stored. First, because what is
+        // published again now is on its way too, to what was made.
+        self.batches.doubt_sending();
         for number in out {
             self.repeat(now, number);
         }
-        // Those on their way may have reached what vanished; they follow when they are stored.
-        self.batches.doubt_sending();
-    }
-
-    /// Batches to publish again, with their numbers.
-    pub(crate) fn take_republished(&mut self) -> Vec<(u32, Bytes)> {
-        std::mem::take(&mut self.republished)
     }
 }

@@ -2,67 +2,34 @@
 
 use std::time::Duration;
 
-use podpool_core::id::WorkerId;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::State;
-use super::judge::{Failed, is_out};
-use super::loss::GIVE_UP_AFTER;
+use super::life::Breach;
+use super::workers::{Slots, Worker};
+use super::{Failed, MasterState};
 
 /// A worker whose slots do not start says so within this, unless its start timeout is longer.
 const STARTS: Duration = Duration::from_secs(60);
 
-impl State {
-    /// A worker reports that a task could not begin, for none of its slots starts. It leaves; the task goes to another
-    /// one, uncharged.
-    pub(super) fn on_unfit(&mut self, now: Instant, failed: &Failed) {
-        let (id, attempt) = (failed.task, failed.attempt);
-        self.note_unfit(now, failed);
-        let story = self.attempt_report(failed);
-        let Some(entry) = self
-            .table
-            .get_mut(id)
-            .filter(|entry| is_out(entry, attempt))
-        else {
-            return;
-        };
-        let history = entry.history.get_or_insert_default();
-        history.losses += 1;
-        let over = history.losses >= GIVE_UP_AFTER;
-        entry.cell.remember(story.clone());
-        history.push(story);
-        if over {
-            self.give_up(id);
-        } else {
-            // The worker has acknowledged what brought it: the next attempt is published here.
-            self.retry(now, id, Duration::ZERO);
-        }
-    }
-
-    /// Notes the worker, once, and ends the pool if it was the last that could have come.
-    fn note_unfit(&mut self, now: Instant, failed: &Failed) {
+impl MasterState {
+    /// A worker reports that a task could not begin, for none of its slots starts. Notes the worker, once, and ends the
+    /// pool if it was the last that could have come.
+    pub(super) fn note_unfit(&mut self, now: Instant, failed: &Failed) {
         let id = failed.execution.worker;
-        let worker = self.worker(now, id);
-        if std::mem::replace(&mut worker.unfit, true) {
+        if !self.worker(now, id).liveness.fail() {
             return;
         }
-        worker.hungry = None;
-        let name = worker.name.clone().unwrap_or_else(|| id.to_string().into());
+        let name = self.worker_name(id);
         let reason = &failed.failure.message;
         self.pace.recount_slots();
         self.unfit.push((id, now));
         if self.has_no_fit_worker(now) {
-            self.break_pool(reason);
+            self.breach_now(Breach::Broken, reason);
             return;
         }
         warn!(worker = %name, %reason, "the slots of a worker do not start; it leaves, and its tasks go to others");
         self.drain_worker(id);
-    }
-
-    fn drain_worker(&mut self, id: WorkerId) {
-        self.drain.push(id);
-        self.control_changed = true;
     }
 
     /// Whether no worker is fit, and as many as are wanted have been tried in a row: until then others may be starting.
@@ -75,10 +42,12 @@ impl State {
         let since = self.unfit.first().map_or(now, |(_, since)| *since);
         let many = self.unfit.len() >= wanted.saturating_mul(3);
         let old = |greeted: Instant| greeted <= since || now - greeted > STARTS;
-        let fit = self.workers.values().any(|worker| {
-            let trusted = !many || worker.proven || worker.greeted.is_none_or(old);
-            !worker.gone && !worker.unfit && trusted
-        });
+        let trusted = |worker: &Worker| {
+            let proven = worker.liveness.slots() == Slots::Start;
+            !many || proven || worker.greeted().is_none_or(old)
+        };
+        let fit = |worker: &Worker| worker.liveness.is_fit() && trusted(worker);
+        let fit = self.workers.values().any(fit);
         !fit && self.unfit.len() >= wanted
     }
 }

@@ -65,7 +65,7 @@ fn scattered(n: u64) -> impl Iterator<Item = u64> {
 
 fn cancel_all(bed: &mut Bed, order: impl Iterator<Item = u64>) {
     for number in order {
-        assert_ne!(bed.state.cancel(TaskId(number)), CancelOutcome::AlreadyDone);
+        assert_ne!(bed.cancel(TaskId(number)), CancelOutcome::AlreadyDone);
     }
     bed.assert_empty();
 }
@@ -181,11 +181,9 @@ async fn a_batch_of_many_priorities_ends_where_another_type_goes_first() {
 #[tokio::test(start_paused = true)]
 async fn publishing_is_linear_in_the_number_of_priorities() {
     is_linear("a measured type", each_its_priority, |bed, n| {
-        let mut published = 0;
-        while let Some(batch) = bed.state.next_batch(bed.now) {
-            published += read(batch).tasks.len() as u64;
-        }
-        assert!(published > n / 2, "only {published} are out");
+        let batches = bed.batches();
+        let published: usize = batches.iter().map(|batch| batch.tasks.len()).sum();
+        assert!(published as u64 > n / 2, "only {published} are out");
     });
     let unmeasured = |n: u64| {
         let mut bed = bed();
@@ -199,7 +197,7 @@ async fn publishing_is_linear_in_the_number_of_priorities() {
         unmeasured,
         |bed, n| {
             bed.batches();
-            (0..n).for_each(|_| assert!(bed.state.next_batch(bed.now).is_none()));
+            (0..n).for_each(|_| assert!(bed.sent().is_empty()));
         },
     );
 }
@@ -222,10 +220,7 @@ async fn revoking_what_is_out_is_one_range_and_linear_in_every_order() {
     };
     let revoke = |bed: &mut Bed, order: &mut dyn Iterator<Item = u64>| {
         for number in order {
-            assert_eq!(
-                bed.state.cancel(TaskId(number + 1)),
-                CancelOutcome::Signalled
-            );
+            assert_eq!(bed.cancel(TaskId(number + 1)), CancelOutcome::Signalled);
         }
     };
     is_linear("newest first", out, |bed, n| {
@@ -244,20 +239,20 @@ async fn a_revoked_task_that_ran_all_the_same_is_named_no_longer() {
     bed.submit_many(&PLAIN, 8);
     bed.batches();
     for task in 0..4 {
-        assert_eq!(bed.state.cancel(TaskId(task)), CancelOutcome::Signalled);
+        assert_eq!(bed.cancel(TaskId(task)), CancelOutcome::Signalled);
     }
     assert_eq!(bed.revoked(), [(0, 3, 1)]);
-    bed.state.control(bed.now, true);
+    bed.told();
     bed.done(&[(1, 1)], Duration::from_micros(1));
     bed.fail(2, 1, Cause::Failed);
     bed.fail(3, 1, Cause::Interrupted);
-    assert!(bed.state.control_changed());
+    assert!(bed.told().is_some());
     assert_eq!(
         bed.revoked(),
         [(0, 0, 1), (3, 3, 1)],
         "one that was interrupted comes back"
     );
-    assert_eq!(bed.state.late_results(), 3);
+    assert_eq!(bed.state.left_out().0, 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -266,8 +261,8 @@ async fn a_revoked_task_that_nobody_can_have_is_named_no_longer() {
     bed.submit_many(&PLAIN, 2);
     bed.batches();
     bed.hello();
-    bed.state.cancel(TaskId(0));
-    bed.state.cancel(TaskId(1));
+    bed.cancel(TaskId(0));
+    bed.cancel(TaskId(1));
     let pass = |bed: &mut Bed, leases: u32, empty_pulls: u32, held: &[TaskRun]| {
         for _ in 0..3 * leases {
             bed.pass(LEASE / 3);
@@ -278,9 +273,13 @@ async fn a_revoked_task_that_nobody_can_have_is_named_no_longer() {
     assert_eq!(bed.revoked(), [(0, 1, 1)], "no worker has pulled in vain");
     pass(&mut bed, 2, 1, &[run(1, 1, 1)]);
     assert_eq!(bed.revoked(), [(0, 1, 1)], "a worker holds one");
-    assert!(bed.state.deadline().is_some_and(|at| at > bed.now));
+    assert!(bed.state.work_deadline().is_some_and(|at| at > bed.now));
     pass(&mut bed, 2, 1, &[]);
     assert_eq!(bed.revoked(), []);
     bed.pass(LEASE);
-    assert_eq!(bed.state.deadline(), None, "there is nothing to look for");
+    assert_eq!(
+        bed.state.work_deadline(),
+        None,
+        "there is nothing to look for"
+    );
 }

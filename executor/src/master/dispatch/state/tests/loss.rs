@@ -1,10 +1,9 @@
 //! Workers that go: what is charged, what is not.
 
-use podpool_core::fleet::{Departure, End, FleetOrder};
+use podpool_core::fleet::{Departure, End};
 use podpool_core::outcome::Exit;
 
 use super::*;
-use crate::error::TaskErrorKind;
 
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -26,7 +25,7 @@ impl Bed {
             at: None,
             running: running.collect(),
         };
-        self.state.on_departure(self.now, &departure);
+        self.fleet(FleetEvent::Gone(departure));
     }
 
     fn published(&mut self) -> Vec<u64> {
@@ -141,21 +140,24 @@ async fn a_silent_worker_is_lost_once_and_a_word_brings_it_back() {
     bed.published();
     bed.hello();
     let heard = FleetOrder::Heard("pod-1".into());
-    assert_eq!(bed.state.take_fleet_orders(), std::slice::from_ref(&heard));
+    assert_eq!(
+        std::mem::take(&mut bed.orders),
+        std::slice::from_ref(&heard)
+    );
     bed.alive(1, 0, 0, vec![run(0, 1, 1)]);
     bed.pass(2 * SILENCE);
     assert_eq!(bed.cells[0].attempts().len(), 0, "results may be behind");
     bed.state.set_caught_up(true);
-    assert_eq!(bed.state.deadline(), Some(bed.now - SILENCE));
+    assert_eq!(bed.state.work_deadline(), Some(bed.now - SILENCE));
     bed.pass(Duration::ZERO);
     assert_eq!(bed.cells[0].attempts().len(), 1);
     bed.pass(SILENCE);
     assert_eq!(bed.cells[0].attempts().len(), 1, "it is lost once");
     let silent = FleetOrder::Silent("pod-1".into());
-    assert_eq!(bed.state.take_fleet_orders(), [silent]);
+    assert_eq!(std::mem::take(&mut bed.orders), [silent]);
     bed.alive(1, 0, 0, vec![run(0, 1, 1)]);
     bed.alive(1, 0, 0, vec![run(0, 1, 1)]);
-    assert_eq!(bed.state.take_fleet_orders(), [heard]);
+    assert_eq!(std::mem::take(&mut bed.orders), [heard]);
     bed.pass(SILENCE / 2);
     bed.done(&[(0, 1)], Duration::ZERO);
     assert_eq!(bed.output(0), 1);
@@ -184,10 +186,10 @@ async fn a_task_that_loses_every_worker_runs_alone_and_is_given_up_in_the_end() 
 #[tokio::test(start_paused = true)]
 async fn a_surplus_worker_is_drained_when_it_is_heard_of() {
     let mut bed = bed();
-    bed.state.on_surplus("pod-1".into());
-    assert_eq!(bed.state.control(bed.now, true).unwrap().drain, []);
+    bed.fleet(FleetEvent::Surplus("pod-1".into()));
+    assert_eq!(bed.told().unwrap().drain, []);
     bed.hello();
-    let told = bed.state.control(bed.now, false).unwrap();
+    let told = bed.told().unwrap();
     assert_eq!(
         (told.drain, told.greeted),
         (vec![WorkerId(1)], vec![WorkerId(1)])

@@ -8,7 +8,7 @@ use crate::master::measured::{Measured, Pace};
 const MS: Duration = Duration::from_millis(1);
 
 impl Bed {
-    fn told(&mut self) -> Pace {
+    fn measured(&mut self) -> Pace {
         let measured = Measured::new(3);
         self.state.tell_measured(&measured);
         measured.pace()
@@ -35,10 +35,10 @@ async fn work_counts_however_a_task_ended() {
     let mut bed = bed();
     bed.submit_many(&STUBBORN, 3);
     bed.batches();
-    assert_eq!(bed.told(), Pace::default());
+    assert_eq!(bed.measured(), Pace::default());
     bed.done(&[(0, 1), (1, 1)], 8 * MS);
     bed.fail(2, 1, Cause::Failed);
-    assert_eq!(bed.told().worked, 19 * MS, "a failure took 3 ms");
+    assert_eq!(bed.measured().worked, 19 * MS, "a failure took 3 ms");
 }
 
 /// Eight batches of four tasks, the first of which is 1 to 4.
@@ -58,15 +58,15 @@ async fn results_tell_their_round_trip_without_their_work() {
     bed.pass(100 * MS);
     bed.done(&[(1, 1), (2, 1)], 20 * MS);
     // Two tasks of 20 ms; the trip before, of none, weighs seven times as much.
-    let first = bed.told().trip;
+    let first = bed.measured().trip;
     assert_eq!(first, Some(60 * MS / 8));
     bed.pass(1000 * MS);
     bed.done(&[(1, 1)], MS);
-    assert_eq!(bed.told().trip, first, "it had ended");
+    assert_eq!(bed.measured().trip, first, "it had ended");
     bed.done(&[(3, 1)], MS);
-    assert_eq!(bed.told().trip, first, "its batch has told before");
+    assert_eq!(bed.measured().trip, first, "its batch has told before");
     bed.done(&[(5, 1)], MS);
-    assert!(bed.told().trip > first);
+    assert!(bed.measured().trip > first);
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,12 +78,12 @@ async fn a_batch_that_waited_for_its_worker_tells_no_round_trip() {
     bed.hello();
     bed.pass(50 * MS);
     bed.done(&[(0, 1)], MS);
-    assert_eq!(bed.told().trip, None);
+    assert_eq!(bed.measured().trip, None);
     bed.submit(&PLAIN);
     bed.batches();
     bed.pass(50 * MS);
     bed.done(&[(1, 1)], MS);
-    assert_eq!(bed.told().trip, Some(49 * MS));
+    assert_eq!(bed.measured().trip, Some(49 * MS));
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,7 +94,10 @@ async fn queues_in_memory_have_no_round_trip() {
     });
     bed.pass(100 * MS);
     bed.done(&[(1, 1), (2, 1)], 20 * MS);
-    assert_eq!((bed.told().trip, bed.told().worked), (None, 40 * MS));
+    assert_eq!(
+        (bed.measured().trip, bed.measured().worked),
+        (None, 40 * MS)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,11 +106,11 @@ async fn a_batch_that_was_published_twice_tells_no_round_trip() {
     bed.submit(&PLAIN);
     bed.batches();
     bed.pass(MS);
-    bed.state.republish_all(bed.now);
-    assert_eq!(bed.state.take_republished().len(), 1);
+    bed.republish_all(bed.now);
+    assert_eq!(bed.republished().len(), 1);
     bed.pass(100 * MS);
     bed.done(&[(0, 1)], MS);
-    assert_eq!(bed.told().trip, None);
+    assert_eq!(bed.measured().trip, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,17 +120,17 @@ async fn slots_are_those_of_the_workers_that_are_there() {
         workers: 3,
         ..settings()
     });
-    assert_eq!(bed.told().slots, 0);
+    assert_eq!(bed.measured().slots, 0);
     bed.hello();
-    assert_eq!(bed.told().slots, 2);
+    assert_eq!(bed.measured().slots, 2);
     bed.alive(2, 1, 0, Vec::new());
-    assert_eq!(bed.told().slots, 4, "its greeting was lost");
+    assert_eq!(bed.measured().slots, 4, "its greeting was lost");
     bed.submit(&PLAIN);
     bed.batches();
     bed.unfit(2, 0, 1);
-    assert_eq!(bed.told().slots, 2, "its slots do not start");
+    assert_eq!(bed.measured().slots, 2, "its slots do not start");
     (3..9).for_each(|worker| bed.alive(worker, 1, 0, Vec::new()));
-    assert_eq!(bed.told().slots, 6, "no more than there may be");
+    assert_eq!(bed.measured().slots, 6, "no more than there may be");
     let departure = Departure {
         worker: "pod-1".into(),
         node: None,
@@ -138,9 +141,9 @@ async fn slots_are_those_of_the_workers_that_are_there() {
     };
     let mut alone = self::bed();
     alone.hello();
-    assert_eq!(alone.told().slots, 2);
-    alone.state.on_departure(alone.now, &departure);
-    assert_eq!(alone.told().slots, 0);
+    assert_eq!(alone.measured().slots, 2);
+    alone.fleet(FleetEvent::Gone(departure));
+    assert_eq!(alone.measured().slots, 0);
     alone.alive(1, 2, 0, Vec::new());
-    assert_eq!(alone.told().slots, 2, "it was there all the same");
+    assert_eq!(alone.measured().slots, 2, "it was there all the same");
 }

@@ -1,0 +1,34 @@
+//! What the master's state asks the dispatcher's loop to do.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use podpool_core::envelope::Printed;
+use podpool_core::fleet::FleetOrder;
+
+use crate::master::mailbox::Closed;
+use crate::master::owners::Ended;
+
+/// One thing to do, in order.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Tell a task's owners its end.
+    Settle(Ended),
+    /// Put a batch on the tasks' queue, and report its number when it is stored.
+    Publish {
+        /// The batch's number among those that are out.
+        batch: u32,
+        /// The message.
+        message: Bytes,
+    },
+    /// Put this on the control queue.
+    Control(Bytes),
+    /// Give the fleet an order.
+    Fleet(FleetOrder),
+    /// Show a notice.
+    Notice(String),
+    /// Take no more tasks, for this reason.
+    Close(Closed),
+    /// Show lines that tasks of the worker by this name printed.
+    Show(Arc<str>, Box<Printed>),
+}

@@ -1,0 +1,109 @@
+//! Queues that refuse, or do not answer: when that is told, and when it ends the pool.
+
+use std::time::Duration;
+
+use podpool_core::notice;
+use podpool_core::queue::QueueError;
+use podpool_core::queue::publisher::Publisher;
+use podpool_core::queue::refusals::Refusals;
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::notices::{QueueTrouble, Refusing, Said};
+
+/// How the three queues of a run do.
+#[derive(Debug)]
+pub(super) struct Outages {
+    /// For how long a queue may refuse everything.
+    timeout: Duration,
+    /// Pulls of results that were refused in a row.
+    pulls: Refusals,
+    /// The error of the last of them.
+    refusal: Option<String>,
+    troubles: [QueueTrouble; 3],
+}
+
+impl Outages {
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            pulls: Refusals::default(),
+            refusal: None,
+            troubles: [
+                QueueTrouble::new("the tasks' queue", "takes nothing"),
+                QueueTrouble::new("the results' queue", "gives nothing"),
+                QueueTrouble::new("the control queue", "takes nothing"),
+            ],
+        }
+    }
+
+    /// A pull of results was answered.
+    pub(super) fn pulled(&mut self, now: Instant) {
+        self.pulls.served(now);
+        self.refusal = None;
+    }
+
+    /// A pull was refused. How long to wait before the next one, or why there is none.
+    pub(super) fn refused(
+        &mut self,
+        now: Instant,
+        error: &QueueError,
+        jitter: f32,
+    ) -> Result<Duration, String> {
+        let pause = self.pulls.refused(now, self.timeout, jitter);
+        self.refusal = Some(error.to_string());
+        let Some(pause) = pause else {
+            return Err(format!(
+                "the results' queue gives nothing any more: {error}"
+            ));
+        };
+        debug!(%error, ?pause, "no results were pulled");
+        Ok(pause)
+    }
+
+    /// Why the pool must end: a queue that takes nothing for so long is gone.
+    pub(super) fn given_up(
+        &self,
+        now: Instant,
+        tasks: &Publisher<u32>,
+        control: &Publisher<()>,
+    ) -> Option<String> {
+        let tasks = tasks.given_up(now, self.timeout, "the tasks' queue");
+        tasks.or_else(|| control.given_up(now, self.timeout, "the control queue"))
+    }
+
+    fn refusing<'a>(
+        &'a self,
+        tasks: &'a Publisher<u32>,
+        control: &'a Publisher<()>,
+    ) -> [Option<Refusing<'a>>; 3] {
+        let pulls = self.pulls.since().zip(self.refusal.as_ref());
+        Refusing::of_all(tasks, pulls, control)
+    }
+
+    /// When it must be told that a queue refuses.
+    pub(super) fn deadline(
+        &self,
+        tasks: &Publisher<u32>,
+        control: &Publisher<()>,
+    ) -> Option<Instant> {
+        let refusing = self.refusing(tasks, control);
+        let deadlines = self.troubles.iter().zip(&refusing);
+        deadlines
+            .filter_map(|(trouble, refusing)| trouble.deadline(refusing.as_ref()))
+            .min()
+    }
+
+    /// Tells of queues that refuse, and of those that answer again.
+    pub(super) fn tell(&mut self, now: Instant, tasks: &Publisher<u32>, control: &Publisher<()>) {
+        let pulls = self.pulls.since().zip(self.refusal.as_ref());
+        let refusing = Refusing::of_all(tasks, pulls, control);
+        for (trouble, refusing) in self.troubles.iter_mut().zip(&refusing) {
+            match trouble.look(now, refusing.as_ref(), self.timeout) {
+                Some(Said::Trouble(text)) => notice::trouble(text),
+                Some(Said::Relief(text)) => notice::relief(text),
+                None => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The fleet of the simulation: workers die, and it reports that or does not; the run's end is an order to it.
+
+use std::time::Duration;
+
+use podpool_core::fleet::FleetOrder;
+
+use super::events::Event;
+use super::worker::Worker;
+use super::world::{LEASE, World};
+
+impl World {
+    /// A worker is gone, with all it knew; its leases run out.
+    pub(super) fn die(&mut self, number: usize) {
+        let died = self.rng.u8(..3) == 0;
+        let reported = self.chance(70);
+        let gone = &self.workers[number];
+        let (life, departure) = (gone.life + 1, gone.departure(died));
+        if died
+            && reported
+            && let Some(task) = gone.only_task()
+        {
+            *self.blamed.entry(task.0).or_default() += 1;
+        }
+        self.workers[number] = Worker::new(number, life);
+        if reported {
+            let after = self.soon() * 20;
+            self.at(after, Event::Gone(departure));
+        }
+        self.at(LEASE / 2, Event::Pull(number, life));
+        self.at(LEASE / 2, Event::Keep(number, life));
+    }
+
+    /// The master gives the fleet an order.
+    pub(super) fn order(&mut self, order: &FleetOrder) {
+        match order {
+            FleetOrder::End | FleetOrder::Stop | FleetOrder::Abandon => {
+                assert!(
+                    !self.abandoned || *order == FleetOrder::Abandon,
+                    "what another master has is left alone"
+                );
+                self.abandoned |= *order == FleetOrder::Abandon;
+                self.at(Duration::from_millis(500), Event::FleetEnded);
+            }
+            _ => {}
+        }
+    }
+}

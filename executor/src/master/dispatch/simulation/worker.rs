@@ -1,0 +1,121 @@
+//! A worker of the simulation: its state, its slots, its leases.
+
+use std::collections::BTreeSet;
+
+use podpool_core::envelope::{Control, Hello, MacKey, TaskType};
+use podpool_core::fleet::{Departure, End as WorkerEnd};
+use podpool_core::id::{ExecutionId, RunId, TaskId, WorkerId};
+use podpool_core::outcome::{Exit, Failure};
+use podpool_core::queue::LeaseId;
+use podpool_core::worker::frame::TaskTypeInfo;
+use podpool_core::worker::state::Lookup;
+use podpool_core::worker::{Settings as WorkerSettings, State as WorkerState};
+
+use super::slots::Slots;
+use super::world::GRACE;
+
+/// Slots of each worker.
+pub(super) const SLOTS: u32 = 2;
+
+/// One life of a worker.
+pub(super) struct Worker {
+    pub(super) id: WorkerId,
+    pub(super) name: String,
+    pub(super) state: WorkerState,
+    pub(super) slots: Slots,
+    pub(super) leases: BTreeSet<LeaseId>,
+    pub(super) life: u64,
+    pub(super) beats: u32,
+    /// Whether its greeting was answered.
+    pub(super) greeted: bool,
+}
+
+/// What a worker knows of the one task type.
+pub(super) struct Knows(pub(super) bool);
+
+impl Lookup for Knows {
+    fn look_up(&self, _: &TaskType) -> Result<TaskTypeInfo, Failure> {
+        Ok(TaskTypeInfo {
+            index: 0,
+            finish_on_lost_lease: self.0,
+            ..TaskTypeInfo::UNKNOWN
+        })
+    }
+}
+
+pub(super) fn run_id() -> RunId {
+    RunId::new("simulation").unwrap()
+}
+
+impl Worker {
+    pub(super) fn new(number: usize, life: u64) -> Self {
+        let id = WorkerId(number as u64 + 100 * life);
+        let settings = WorkerSettings {
+            run: run_id(),
+            worker: id,
+            mac_key: MacKey::Absent,
+            slots: SLOTS,
+            max_tasks_per_slot: (number == 1).then_some(20),
+            grace: GRACE,
+            start_timeout: GRACE,
+            message_bytes: 1 << 20,
+        };
+        Self {
+            id,
+            name: format!("pod-{number}-{life}"),
+            state: WorkerState::new(settings),
+            slots: Slots::default(),
+            leases: BTreeSet::new(),
+            life,
+            beats: 0,
+            greeted: false,
+        }
+    }
+
+    pub(super) fn hello(&self) -> Hello {
+        Hello {
+            run: run_id(),
+            worker: self.id,
+            name: self.name.as_str().into(),
+            node: "node".into(),
+            slots: SLOTS,
+            build: String::new(),
+            epoch: self.state.epoch(),
+        }
+    }
+
+    /// Whether the master has heard its greeting.
+    pub(super) fn note(&mut self, control: &Control) {
+        self.greeted |= control.greeted.contains(&self.id);
+    }
+
+    /// How its fleet sees its end: `died` of what it did, or lost.
+    pub(super) fn departure(&self, died: bool) -> Departure {
+        let running = self.slots.running_tasks().into_iter();
+        let execution = ExecutionId {
+            worker: self.id,
+            number: 0,
+        };
+        Departure {
+            worker: self.name.as_str().into(),
+            node: None,
+            end: match died {
+                true => WorkerEnd::Died(Exit::Signal(11)),
+                false => WorkerEnd::Lost,
+            },
+            reason: "as the test wants it".to_owned(),
+            at: None,
+            running: running
+                .map(|(task, attempt)| (execution, task, attempt))
+                .collect(),
+        }
+    }
+
+    /// The task that alone runs there.
+    pub(super) fn only_task(&self) -> Option<TaskId> {
+        match self.slots.running_tasks().as_slice() {
+            [(task, _)] => Some(*task),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! What comes on the results' queue, and what fleet and broker report.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use podpool_core::broker::BrokerEvent;
+use podpool_core::envelope::entry::result_head;
+use podpool_core::envelope::{Alive, Hello, Message, Printed, Results, Started};
+use podpool_core::fleet::{FleetEvent, FleetOrder};
+use podpool_core::id::{RunId, TaskId, WorkerId};
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use crate::error::ShutdownError;
+use crate::master::mailbox::Closed;
+
+use super::super::effect::Effect;
+use super::life::Breach;
+use super::workers::{Greeting, Worker};
+use super::{MasterState, Phase};
+
+impl MasterState {
+    /// A message came on the results' queue.
+    pub(crate) fn on_message(&mut self, now: Instant, body: Bytes) {
+        let message = Message::read(body, &self.settings.mac_key);
+        let origin = message.as_ref().ok().and_then(Message::origin);
+        if let Some((run, epoch)) = origin
+            && !self.is_ours(&run.clone(), epoch)
+        {
+            return;
+        }
+        match message {
+            Ok(Message::Results(results, entries)) => self.on_result(now, &results, &entries),
+            Ok(Message::Started(started)) => self.on_started(now, &started),
+            Ok(Message::Alive(alive)) => self.on_alive(now, alive),
+            Ok(Message::Hello(hello)) => self.on_hello(now, hello),
+            Ok(Message::Printed(printed)) => self.on_printed(printed),
+            Ok(Message::Reference(lost, _)) => self.on_lost_results(now, &lost),
+            Ok(_) => self.drop_message("it is no worker's"),
+            Err(error) => self.drop_message(&error.to_string()),
+        }
+    }
+
+    /// Whether a message is this run's and this master's: of its own run, from any epoch up to its own.
+    fn is_ours(&mut self, run: &RunId, epoch: u64) -> bool {
+        if *run != self.settings.run {
+            self.drop_message(&format!("it is of run {run}"));
+            return false;
+        }
+        if epoch > self.settings.epoch {
+            self.supersede(epoch);
+            return false;
+        }
+        true
+    }
+
+    /// What was put there proves nothing: it names no task.
+    fn drop_message(&mut self, problem: &str) {
+        self.dropped += 1;
+        warn!(
+            problem,
+            dropped = self.dropped,
+            "a message on the results' queue was dropped"
+        );
+    }
+
+    /// Results of an execution. Failures among them wait for the lines before them.
+    fn on_result(&mut self, now: Instant, results: &Results, entries: &Bytes) {
+        // The worker of this process puts its lines into the buffer before it reports how a task ended.
+        let lines = if self.settings.elsewhere {
+            results.lines
+        } else {
+            0
+        };
+        self.after_lines.told(results.execution.worker, lines);
+        self.judge_earlier(now, entries);
+        for failed in self.on_results(now, results, entries) {
+            self.after_lines.add(now, failed, lines);
+        }
+    }
+
+    /// Judges the failures of tasks that have returned by now: no more is told of a task after its result.
+    fn judge_earlier(&mut self, now: Instant, mut entries: &[u8]) {
+        if self.after_lines.is_empty() {
+            return;
+        }
+        let mut tasks = HashSet::new();
+        while let Ok(Some(head)) = result_head(entries) {
+            if head.done {
+                tasks.insert(head.task);
+            }
+            entries = &entries[head.length..];
+        }
+        for failed in self.after_lines.of(|task: TaskId| tasks.contains(&task)) {
+            self.on_failed(now, &failed);
+        }
+    }
+
+    fn on_printed(&mut self, printed: Printed) {
+        self.after_lines.came(printed.worker, printed.through);
+        let name = self.worker_name(printed.worker);
+        self.effects.push(Effect::Show(name, Box::new(printed)));
+    }
+
+    /// A worker took a batch.
+    pub(crate) fn on_started(&mut self, now: Instant, started: &Started) {
+        let worker = self.worker(now, started.execution.worker);
+        worker.heard = now;
+        worker.holds.extend_from_slice(&started.tasks);
+        for run in &started.tasks {
+            let Some(entry) = self.table.get_mut(run.first) else {
+                continue;
+            };
+            if entry.phase == Phase::Published
+                && let Some(batch) = self.batches.get_mut(entry.batch)
+            {
+                batch.news = now;
+            }
+            for task in run.tasks() {
+                if let Some(entry) = self.table.get_mut(task)
+                    && entry.attempt == run.attempt
+                {
+                    entry.set_running();
+                }
+            }
+        }
+    }
+
+    /// A worker reports that it is there.
+    pub(crate) fn on_hello(&mut self, now: Instant, hello: Hello) {
+        let name = hello.name;
+        self.order(FleetOrder::Heard(name.clone()));
+        let worker = self.worker(now, hello.worker);
+        worker.heard = now;
+        worker.greeting = Some(Greeting {
+            at: now,
+            name: name.clone(),
+            node: hello.node,
+            slots: hello.slots,
+        });
+        self.pace.recount_slots();
+        if let Some(at) = self.surplus.iter().position(|other| *other == name) {
+            self.surplus.swap_remove(at);
+            self.drain.push(hello.worker);
+        }
+        // The answer to a greeting is the state.
+        self.told.changed();
+        self.compare_builds(now, &name, &hello.build);
+    }
+
+    fn compare_builds(&mut self, now: Instant, name: &str, build: &str) {
+        let required = self.settings.same_build;
+        let own = &self.settings.build;
+        match self.builds.meet(own, name, build, required) {
+            Some(reason) if required => self.break_pool(now, &reason),
+            Some(line) => self.effects.push(Effect::Notice(line)),
+            None => {}
+        }
+    }
+
+    /// A worker's heartbeat. It makes a worker known whose greeting was lost.
+    pub(crate) fn on_alive(&mut self, now: Instant, alive: Alive) {
+        self.revoked.acknowledged(&alive.revoked);
+        let worker = self.worker(now, alive.worker);
+        let returned = !worker.liveness.is_here();
+        worker.heard = now;
+        worker
+            .liveness
+            .beat(now, alive.running, alive.free, alive.empty_pulls);
+        worker.holds = alive.held;
+        let name = worker.name().cloned();
+        if returned {
+            self.pace.recount_slots();
+            if let Some(name) = name {
+                self.order(FleetOrder::Heard(name));
+            }
+        }
+    }
+
+    /// The fleet reports.
+    pub(crate) fn on_fleet(&mut self, now: Instant, event: FleetEvent) {
+        // What a worker reported of its tasks comes before what its fleet reports of the worker.
+        self.judge_all_failures(now);
+        match event {
+            FleetEvent::Gone(departure) => self.on_departure(now, &departure),
+            FleetEvent::Surplus(worker) => self.on_surplus(worker),
+            FleetEvent::Broken(reason) => self.break_pool(now, &reason),
+            FleetEvent::Ended { leftovers } => {
+                if !self.life.fleet_ended(leftovers) {
+                    // Whether tasks are pending or not: those that come later would wait for nothing.
+                    self.break_pool(now, "the workers ended although nobody asked them to");
+                }
+            }
+            other => debug!(?other, "the fleet reported something new"),
+        }
+    }
+
+    /// The broker reports.
+    pub(crate) fn on_broker(&mut self, now: Instant, event: BrokerEvent) {
+        // What a worker reported of its tasks comes before what becomes of its queues.
+        self.judge_all_failures(now);
+        match event {
+            BrokerEvent::Restored => self.republish_all(now),
+            BrokerEvent::NamesInUse { by } => {
+                let error = ShutdownError::NamesInUse { by: by.clone() };
+                self.breach(now, Breach::NamesInUse(by), &error.to_string());
+            }
+            BrokerEvent::Broken(reason) => self.break_pool(now, &reason),
+            other => debug!(?other, "the broker reported something new"),
+        }
+    }
+
+    /// A worker is surplus: it leaves as soon as it greets.
+    fn on_surplus(&mut self, name: Arc<str>) {
+        let known = |(_, worker): &(&WorkerId, &Worker)| worker.name() == Some(&name);
+        match self.workers.iter().find(known).map(|(id, _)| *id) {
+            Some(id) => self.drain_worker(id),
+            None => self.surplus.push(name),
+        }
+    }
+
+    pub(super) fn drain_worker(&mut self, id: WorkerId) {
+        self.drain.push(id);
+        self.told.changed();
+    }
+
+    /// Whether the last pull of results left nothing behind: only then does a worker's silence prove something.
+    pub(crate) fn set_caught_up(&mut self, caught_up: bool) {
+        self.caught_up = caught_up;
+    }
+
+    /// Another master has taken the run: this one stops, and leaves everything to it.
+    fn supersede(&mut self, epoch: u64) {
+        let reason = superseded(self.settings.epoch, epoch);
+        if self.life.breach(Breach::Superseded(epoch), &reason) {
+            self.order(FleetOrder::Abandon);
+            self.life.end_fleet();
+            self.close(Closed::Broken(reason.as_str().into()));
+            self.end_all(&reason);
+        }
+    }
+}
+
+/// Why a master stops that another one followed.
+fn superseded(own: u64, epoch: u64) -> String {
+    format!(
+        "superseded: another master has taken this run over (its epoch is {epoch}, this one's {own}); its tasks go on there"
+    )
+}

@@ -1,0 +1,125 @@
+//! Results of executions.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use podpool_core::envelope::Results;
+use podpool_core::envelope::WireError;
+use podpool_core::envelope::entry::{RESULT_HEAD, ResultEntry, next_result, result_head};
+use podpool_core::id::{Attempt, ExecutionId, TaskId};
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::master::cell::{INLINE, Output};
+
+use super::{Failed, MasterState, Phase};
+
+/// Outputs below this are copied out of the message they came in, so that one kept result does not keep the
+/// message of thousands.
+const COPY_BELOW: usize = 4096;
+
+impl MasterState {
+    /// Results of an execution. The failures among them are for [`on_failed`](Self::on_failed), when they may be told.
+    pub(super) fn on_results(
+        &mut self,
+        now: Instant,
+        results: &Results,
+        entries: &Bytes,
+    ) -> Vec<Failed> {
+        let mut failures = Vec::new();
+        let packed = self.take_packed(results.execution.worker, entries);
+        let worked = self.pace.work();
+        let read = self.read_results(results, entries, &mut failures);
+        if let Some(packed) = packed {
+            let time = now.saturating_duration_since(packed);
+            self.pace.travelled(time, worked);
+        }
+        if let Err(error) = read {
+            warn!(%error, execution = %results.execution, "the rest of a result message was dropped");
+        }
+        failures
+    }
+
+    fn read_results(
+        &mut self,
+        results: &Results,
+        entries: &Bytes,
+        failures: &mut Vec<Failed>,
+    ) -> Result<(), WireError> {
+        let copy = results.count > 1;
+        let mut at = 0;
+        while let Some(head) = result_head(&entries[at..])? {
+            if head.done {
+                let output = &entries[at + RESULT_HEAD..at + head.length];
+                let result = (head.task, head.attempt, head.elapsed);
+                self.on_done(result, entries, output, copy);
+            } else {
+                let failed = self.read_failed(results.execution, entries.slice(at..))?;
+                failures.extend(failed);
+            }
+            at += head.length;
+        }
+        Ok(())
+    }
+
+    fn read_failed(
+        &mut self,
+        execution: ExecutionId,
+        mut entries: Bytes,
+    ) -> Result<Option<Failed>, WireError> {
+        let Some(ResultEntry {
+            task,
+            attempt,
+            elapsed,
+            outcome: Err(failure),
+            ..
+        }) = next_result(&mut entries)?
+        else {
+            return Ok(None);
+        };
+        self.pace.worked(elapsed);
+        Ok(Some(Failed {
+            task,
+            attempt,
+            execution,
+            elapsed,
+            failure,
+        }))
+    }
+
+    /// `Done` of any attempt ends a task.
+    fn on_done(
+        &mut self,
+        (id, attempt, elapsed): (TaskId, Attempt, Duration),
+        message: &Bytes,
+        output: &[u8],
+        copy: bool,
+    ) {
+        let Some(entry) = self.end(id) else {
+            self.on_late(id, attempt);
+            return;
+        };
+        if entry.phase == Phase::Published && entry.attempt != attempt {
+            // The newest attempt is still out, for nothing.
+            self.revoke(id, &entry);
+        }
+        self.unfit.clear();
+        let task_type = entry.task_type();
+        self.outbox.measured(task_type, elapsed);
+        self.pace.done(task_type, elapsed);
+        let output = if copy && (INLINE + 1..COPY_BELOW).contains(&output.len()) {
+            Bytes::copy_from_slice(output).into()
+        } else {
+            Output::part(message, output)
+        };
+        self.settle(entry.owners, Ok(output));
+    }
+
+    /// A result changes nothing any more.
+    pub(super) fn on_late(&mut self, id: TaskId, attempt: Attempt) {
+        self.late_results += 1;
+        if self.revoked.ended(id, attempt) {
+            self.told.changed();
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What workers and fleet are told.
+
+use std::time::Duration;
+
+use podpool_core::envelope::Control;
+use podpool_core::fleet::FleetOrder;
+use podpool_core::id::WorkerId;
+use podpool_core::instant::after;
+use tokio::time::Instant;
+
+use super::super::effect::Effect;
+use super::workers::Worker;
+use super::{HEARTBEAT, MasterState};
+
+/// How long a worker's greeting is answered: the next answer replaces a lost one.
+const GREETED: Duration = Duration::from_secs(60);
+
+/// What was told last, and when more may be told.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// Whether the workers were not told the newest state yet.
+    changed: bool,
+    /// The number of the newest control message.
+    sequence: u64,
+    /// When the workers are told the state again, although nothing has changed.
+    heartbeat: Instant,
+    /// Before this, a change waits for more changes.
+    control_after: Instant,
+    /// What the fleet was told last: tasks that have not ended, up to the number of slots, and whether that is all.
+    needed: Option<(usize, bool)>,
+}
+
+impl Told {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            // Workers that start wait for it.
+            changed: true,
+            sequence: 0,
+            heartbeat: after(now, HEARTBEAT),
+            control_after: now,
+            needed: None,
+        }
+    }
+
+    /// The workers must be told.
+    pub(super) const fn changed(&mut self) {
+        self.changed = true;
+    }
+}
+
+impl MasterState {
+    /// When something must be told.
+    pub(super) fn tell_deadline(&self) -> Option<Instant> {
+        let Told {
+            changed,
+            heartbeat,
+            control_after,
+            ..
+        } = self.told;
+        Some(if changed {
+            control_after.min(heartbeat)
+        } else {
+            heartbeat
+        })
+    }
+
+    pub(super) fn order(&mut self, order: FleetOrder) {
+        self.effects.push(Effect::Fleet(order));
+    }
+
+    /// Tells the workers the run's state: at once when it changed, else every ten seconds.
+    pub(super) fn tell_workers(&mut self, now: Instant) {
+        let run_state = self.life.run_state(self.unfinished());
+        if let Some(state) = run_state.filter(|state| *state != self.run_state) {
+            self.run_state = state;
+            self.told.changed();
+            // Workers wait for it, and it changes three times at most.
+            self.told.control_after = now;
+        }
+        if self.life.is_ending() {
+            // The last message is the state above; after it nobody listens.
+            self.told.heartbeat = after(now, HEARTBEAT);
+        }
+        let due = now >= self.told.heartbeat;
+        // A burst of cancels is one message, not one each.
+        let changed = self.told.changed && now >= self.told.control_after;
+        if due || changed {
+            self.send_control(now);
+        }
+    }
+
+    fn send_control(&mut self, now: Instant) {
+        let told = &mut self.told;
+        told.changed = false;
+        told.sequence += 1;
+        told.control_after = after(now, self.settings.control_pause);
+        if now >= told.heartbeat {
+            told.heartbeat = after(now, HEARTBEAT);
+        }
+        let control = self.control(now);
+        let message = control.message(&self.settings.mac_key);
+        self.effects.push(Effect::Control(message));
+    }
+
+    /// The run's state, as workers are told it.
+    pub(super) fn control(&self, now: Instant) -> Control {
+        Control {
+            run: self.settings.run.clone(),
+            epoch: self.settings.epoch,
+            sequence: self.told.sequence,
+            state: self.run_state,
+            revoked: self.revoked.to_vec(),
+            drain: self.drain.clone(),
+            greeted: self.greeted(now),
+        }
+    }
+
+    /// Workers that greeted lately: each waits for this before it pulls.
+    fn greeted(&self, now: Instant) -> Vec<WorkerId> {
+        let lately = |worker: &Worker| worker.greeted().is_some_and(|at| now < after(at, GREETED));
+        let workers = self.workers.iter().filter(|(_, worker)| lately(worker));
+        workers.map(|(id, _)| *id).collect()
+    }
+
+    /// Tells the fleet how much there is to do, and when it is over.
+    pub(super) fn tell_fleet(&mut self, now: Instant) {
+        if self.life.broken().is_some() && !self.life.is_ending() {
+            self.life.end_fleet();
+            self.order(FleetOrder::Stop);
+        }
+        let (unfinished, closing) = (self.unfinished(), self.life.is_closing());
+        let over = closing && unfinished == 0;
+        // Workers were told that the run has ended, and send their last lines; after the end nobody listens.
+        // It is asked until its time is over, whatever ends the run: else its deadline would wake the loop again and again.
+        if over && self.after_lines.may_end(now) && !self.life.is_ending() {
+            self.life.end_fleet();
+            self.order(FleetOrder::End);
+        }
+        let needed = Some((unfinished.min(self.settings.slots), closing));
+        if !over && !self.life.is_ending() && needed != self.told.needed {
+            self.told.needed = needed;
+            self.order(FleetOrder::Needed {
+                unfinished,
+                closing,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use podpool_core::envelope::{MacKey, Message, RunState};
+    use podpool_core::fleet::FleetEvent;
+    use podpool_core::queue::Queue;
+    use podpool_core::queue::memory::MemoryQueue;
+    use podpool_core::worker::Queues;
+    use tokio::sync::oneshot;
+
+    use super::super::super::fake::idle;
+    use super::*;
+    use crate::master::command::{Command, ShutdownBehavior};
+
+    /// The state of the run that the workers are told next.
+    async fn told(control: &dyn Queue) -> RunState {
+        let taken = control.take(1, Duration::from_secs(7_200)).await.unwrap();
+        let message = Message::read(taken[0].body.clone(), &MacKey::Absent);
+        let Ok(Message::Control(control)) = message else {
+            panic!("it is no control");
+        };
+        control.state
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn workers_are_told_of_the_end_at_once_however_lately_they_were_told_of_something() {
+        let queue = |name: &str| Arc::new(MemoryQueue::local(name)) as Arc<dyn Queue>;
+        let queues = Queues {
+            tasks: queue("tasks"),
+            results: queue("results"),
+            control: queue("control"),
+        };
+        let control = queues.control.clone();
+        let (mailbox, fleet, _orders, mut dispatch) = idle(queues);
+        dispatch.settings.control_pause = Duration::from_secs(3_600);
+        let (done, ended) = oneshot::channel();
+        let master = async {
+            assert_eq!(told(&*control).await, RunState::Open);
+            let began = Instant::now();
+            let behavior = ShutdownBehavior::WaitForTasks;
+            mailbox.command(Command::Shutdown { behavior, done });
+            assert_eq!(told(&*control).await, RunState::Ended);
+            assert!(began.elapsed() < Duration::from_secs(1));
+            let leftovers = Vec::new();
+            fleet.send(FleetEvent::Ended { leftovers }).unwrap();
+            assert_eq!(ended.await.unwrap(), Ok(()));
+        };
+        tokio::join!(dispatch.run(), master);
+    }
+}

@@ -1,0 +1,207 @@
+//! What is known of each worker, and whether tasks can be expected to run there.
+//!
+//! This is the one owner of a worker's liveness: fleets report what they see, workers report themselves, and it is
+//! decided here.
+
+use std::sync::Arc;
+
+use podpool_core::envelope::TaskRun;
+use podpool_core::id::WorkerId;
+use tokio::time::Instant;
+
+use super::MasterState;
+
+/// Whether a worker's slots start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Slots {
+    /// It has not shown it.
+    #[default]
+    Unknown,
+    /// It has told of tasks that run.
+    Start,
+    /// It has told that they do not.
+    Fail,
+}
+
+/// Whether a worker is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Liveness {
+    /// It is heard of.
+    Here {
+        slots: Slots,
+        /// When a heartbeat told last of empty pulls, if all since then told of free slots. A pull may wait longer than
+        /// the time between two heartbeats, so not every heartbeat of a worker without work tells of one.
+        idle: Option<Instant>,
+    },
+    /// It was lost or has left. A message of it brings it back.
+    Gone { slots: Slots },
+}
+
+impl Liveness {
+    pub(super) const fn slots(self) -> Slots {
+        match self {
+            Self::Here { slots, .. } | Self::Gone { slots } => slots,
+        }
+    }
+
+    pub(super) const fn is_here(self) -> bool {
+        matches!(self, Self::Here { .. })
+    }
+
+    /// Whether tasks can be expected to run there.
+    pub(super) fn is_fit(self) -> bool {
+        self.is_here() && self.slots() != Slots::Fail
+    }
+
+    /// Since when it has pulled in vain, if it is there and has free slots.
+    pub(super) const fn idle(self) -> Option<Instant> {
+        match self {
+            Self::Here { idle, .. } => idle,
+            Self::Gone { .. } => None,
+        }
+    }
+
+    /// A heartbeat came.
+    pub(super) fn beat(&mut self, now: Instant, running: u32, free: u32, empty_pulls: u32) {
+        let slots = match self.slots() {
+            Slots::Unknown if running > 0 => Slots::Start,
+            slots => slots,
+        };
+        let idle = match (free, empty_pulls) {
+            (0, _) => None,
+            (_, 0) => self.idle(),
+            _ => Some(now),
+        };
+        *self = Self::Here { slots, idle };
+    }
+
+    /// It was lost or has left.
+    pub(super) fn leave(&mut self) {
+        let slots = self.slots();
+        *self = Self::Gone { slots };
+    }
+
+    /// Its slots do not start. False where that was known.
+    pub(super) fn fail(&mut self) -> bool {
+        if self.slots() == Slots::Fail {
+            return false;
+        }
+        let slots = Slots::Fail;
+        *self = match self {
+            Self::Here { .. } => Self::Here { slots, idle: None },
+            Self::Gone { .. } => Self::Gone { slots },
+        };
+        true
+    }
+}
+
+/// What a worker told when it greeted.
+#[derive(Clone, Debug)]
+pub(super) struct Greeting {
+    pub(super) at: Instant,
+    pub(super) name: Arc<str>,
+    pub(super) node: Arc<str>,
+    pub(super) slots: u32,
+}
+
+/// What is known of a worker.
+#[derive(Debug)]
+pub(super) struct Worker {
+    /// Unknown until it comes: it may be lost.
+    pub(super) greeting: Option<Greeting>,
+    pub(super) liveness: Liveness,
+    /// When it was heard last.
+    pub(super) heard: Instant,
+    pub(super) holds: Vec<TaskRun>,
+}
+
+impl Worker {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self {
+            greeting: None,
+            liveness: Liveness::Here {
+                slots: Slots::Unknown,
+                idle: None,
+            },
+            heard: now,
+            holds: Vec::new(),
+        }
+    }
+
+    pub(super) fn name(&self) -> Option<&Arc<str>> {
+        self.greeting.as_ref().map(|greeting| &greeting.name)
+    }
+
+    pub(super) fn node(&self) -> Option<&Arc<str>> {
+        self.greeting.as_ref().map(|greeting| &greeting.node)
+    }
+
+    pub(super) fn greeted(&self) -> Option<Instant> {
+        self.greeting.as_ref().map(|greeting| greeting.at)
+    }
+
+    /// It is lost or has left: what it held, for the last time.
+    pub(super) fn leave(&mut self) -> Vec<TaskRun> {
+        self.liveness.leave();
+        std::mem::take(&mut self.holds)
+    }
+}
+
+impl MasterState {
+    /// A worker was heard of.
+    pub(super) fn worker(&mut self, now: Instant, id: WorkerId) -> &mut Worker {
+        self.workers.entry(id).or_insert_with(|| {
+            self.pace.recount_slots();
+            Worker::new(now)
+        })
+    }
+
+    /// A worker by its name, or else its id, for people.
+    pub(super) fn worker_name(&self, id: WorkerId) -> Arc<str> {
+        let name = self.workers.get(&id).and_then(Worker::name);
+        name.cloned().unwrap_or_else(|| id.to_string().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_brings_a_worker_back_and_slots_that_fail_stay_so() {
+        let now = Instant::now();
+        let mut liveness = Worker::new(now).liveness;
+        assert!(liveness.is_fit());
+        liveness.beat(now, 1, 0, 0);
+        assert_eq!(liveness.slots(), Slots::Start);
+        liveness.leave();
+        assert!(!liveness.is_here() && !liveness.is_fit());
+        liveness.beat(now, 0, 1, 0);
+        assert_eq!(liveness.slots(), Slots::Start, "as it was shown before");
+        assert!(liveness.fail());
+        assert!(!liveness.fail(), "it is told once");
+        liveness.leave();
+        liveness.beat(now, 1, 0, 0);
+        assert!(liveness.is_here() && !liveness.is_fit());
+    }
+
+    #[test]
+    fn a_worker_is_idle_from_an_empty_pull_until_its_slots_are_full_or_it_is_gone() {
+        let now = Instant::now();
+        let mut liveness = Worker::new(now).liveness;
+        liveness.beat(now, 0, 2, 0);
+        assert_eq!(liveness.idle(), None, "its pull has not come back");
+        liveness.beat(now, 0, 2, 1);
+        assert_eq!(liveness.idle(), Some(now));
+        let later = now + std::time::Duration::from_secs(1);
+        liveness.beat(later, 1, 1, 0);
+        assert_eq!(liveness.idle(), Some(now), "the next pull still waits");
+        liveness.beat(later, 1, 1, 1);
+        assert_eq!(liveness.idle(), Some(later));
+        liveness.beat(later, 2, 0, 1);
+        assert_eq!(liveness.idle(), None);
+        liveness.beat(later, 0, 2, 1);
+        liveness.leave();
+        assert_eq!(liveness.idle(), None);
+    }
+}

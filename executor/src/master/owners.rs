@@ -1,0 +1,149 @@
+//! Who is told how a task goes, and how it ends.
+//!
+//! A task has owners, none or several: a future of this process is one. An owner is told at once how the task goes; the
+//! end is told by [`Ended::tell`], which the dispatcher's loop calls, so that a ledger can store the end before.
+
+use podpool_core::id::Attempt;
+
+use crate::error::AttemptReport;
+use crate::master::cell::{CellGuard, Settled, Wakers};
+
+/// One that is told.
+#[derive(Debug)]
+pub(crate) enum Owner {
+    /// A future of this process. Dropped before the end, it resolves to an error.
+    Future(CellGuard),
+}
+
+/// The owners of one task. Nearly every task has one, which takes no memory of its own.
+#[derive(Debug, Default)]
+pub(crate) enum Owners {
+    /// Nobody is told.
+    #[default]
+    None,
+    /// One.
+    One(Owner),
+    /// Several: each is told the same.
+    Several(Box<Several>),
+}
+
+/// Behind a pointer, so that a task with one owner does not pay for a list.
+#[derive(Debug)]
+pub(crate) struct Several(Vec<Owner>);
+
+/// A task's end, for its owners.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) owners: Owners,
+    pub(crate) outcome: Settled,
+}
+
+impl Owners {
+    /// One more is told from now on.
+    pub(crate) fn add(&mut self, owner: Owner) {
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(owner),
+            Self::One(first) => Self::Several(Box::new(Several(vec![first, owner]))),
+            Self::Several(mut all) => {
+                all.0.push(owner);
+                Self::Several(all)
+            }
+        };
+    }
+
+    fn each(&self) -> &[Owner] {
+        match self {
+            Self::None => &[],
+            Self::One(owner) => std::slice::from_ref(owner),
+            Self::Several(owners) => &owners.0,
+        }
+    }
+
+    fn futures(&self) -> impl Iterator<Item = &CellGuard> {
+        self.each().iter().map(|Owner::Future(cell)| cell)
+    }
+
+    /// An attempt runs.
+    pub(crate) fn running(&self, attempt: Attempt) {
+        self.futures().for_each(|cell| cell.set_running(attempt));
+    }
+
+    /// No attempt runs.
+    pub(crate) fn pending(&self) {
+        self.futures().for_each(|cell| cell.set_pending());
+    }
+
+    /// An attempt ended without a result.
+    pub(crate) fn attempted(&self, report: &AttemptReport) {
+        self.futures()
+            .for_each(|cell| cell.remember(report.clone()));
+    }
+
+    /// The cause of the last such attempt is better known now.
+    pub(crate) fn amended(&self, report: &AttemptReport) {
+        self.futures().for_each(|cell| cell.amend(report.clone()));
+    }
+}
+
+impl From<CellGuard> for Owners {
+    fn from(cell: CellGuard) -> Self {
+        let mut owners = Self::default();
+        owners.add(Owner::Future(cell));
+        owners
+    }
+}
+
+impl Ended {
+    /// Tells every owner. Those who wait for it are added to `wakers`.
+    pub(crate) fn tell(self, wakers: &mut Wakers) {
+        let Self { owners, outcome } = self;
+        if let Owners::One(Owner::Future(cell)) = &owners {
+            // The result of nearly every task: it is moved.
+            cell.settle(outcome, wakers);
+            return;
+        }
+        for cell in owners.futures() {
+            cell.settle(outcome.clone(), wakers);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use podpool_core::id::TaskId;
+
+    use super::*;
+    use crate::client::future::fake::TASK;
+    use crate::master::cell::{Cell, Output, TaskState};
+
+    fn cells(count: usize) -> Vec<Arc<Cell>> {
+        let cell = |_| {
+            let cell = Arc::new(Cell::new(&TASK));
+            cell.set_id(TaskId(7));
+            cell
+        };
+        (0..count).map(cell).collect()
+    }
+
+    #[test]
+    fn every_owner_is_told_and_a_task_without_one_ends_all_the_same() {
+        for count in 0..4 {
+            let cells = cells(count);
+            let mut owners = Owners::default();
+            for cell in &cells {
+                owners.add(Owner::Future(CellGuard::new(cell.clone())));
+            }
+            let attempt = Attempt(2);
+            owners.running(attempt);
+            let running = TaskState::Running { attempt };
+            assert!(cells.iter().all(|cell| cell.state() == running));
+            owners.pending();
+            assert!(cells.iter().all(|cell| cell.state() == TaskState::Pending));
+            let outcome = Ok(Output::EMPTY);
+            Ended { owners, outcome }.tell(&mut Wakers::default());
+            assert!(cells.iter().all(|cell| cell.state() == TaskState::Done));
+        }
+    }
+}
