@@ -20,8 +20,11 @@ mod worker;
 mod world;
 
 use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{env, iter, thread};
+
+use podpool_core::panics::panic_text;
 
 use self::end::End;
 use self::world::World;
@@ -34,14 +37,19 @@ fn setting(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()
 }
 
+/// Runs a world to its end. A panic of a state, or of what plays its surroundings, is a failure like any other.
+fn outcome(world: &mut World) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(|| world.run())).unwrap_or_else(|panic| Err(panic_text(panic)))
+}
+
 /// Runs a seed; its failure comes with its trace.
 fn run(seed: u64) -> Result<u64, String> {
     let mut world = World::new(seed, false);
-    match world.run() {
+    match outcome(&mut world) {
         Ok(()) => Ok(world.trace.digest()),
         Err(why) => {
             let mut again = World::new(seed, true);
-            let second = again.run().err();
+            let second = outcome(&mut again).err();
             let same =
                 again.trace.digest() == world.trace.digest() && second.as_ref() == Some(&why);
             let lines = again.trace.lines().join("\n");

@@ -73,6 +73,11 @@ impl TaskQueue {
         self.stored.retain(|message| !gone(message));
     }
 
+    /// Everything in it is lost. Leases are numbered on: an old one is no new one's.
+    pub(super) fn clear(&mut self) {
+        self.stored.clear();
+    }
+
     pub(super) const fn is_empty(&self) -> bool {
         self.stored.is_empty()
     }

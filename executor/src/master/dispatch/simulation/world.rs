@@ -260,7 +260,7 @@ impl World {
                 self.master.on_fleet(now, FleetEvent::Ended { leftovers });
             }
             Event::Restored => {
-                self.queue = TaskQueue::default();
+                self.queue.clear();
                 self.master.on_broker(now, BrokerEvent::Restored);
             }
             Event::End => self.begin_end(),
