@@ -1,13 +1,179 @@
-//! What carries a run's messages, as the dispatcher knows it: it tells what becomes of its queues.
+//! What carries a run's messages: all that a [`Queue`] is not.
 //!
-//! No back-end is named here. The queues themselves are [`Queue`](crate::queue::Queue)s; a broker makes them, looks
-//! after them while the run lives, and removes them.
+//! A [`Broker`] makes a run's queues or checks given ones, makes again what vanishes, describes them to workers in other
+//! processes, and finds what killed runs left. No back-end is named here. A new one implements [`Broker`] and
+//! [`RunQueues`], has its workers' side [registered](openers::register) under a tag, and passes
+//! `conformance::broker`.
+
+pub mod leftovers;
+pub mod openers;
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
 
-use crate::id::RunId;
+use crate::id::{RunId, RunName};
+use crate::queue::Queue;
+
+pub use self::leftovers::{Leftover, LeftoverError, Which};
+
+/// Which tasks need the same resources. Each class has a queue of tasks of its own; results and control are the run's.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+pub struct ClassId(pub u32);
+
+impl ClassId {
+    /// The class of tasks that ask for nothing special. Every run has it.
+    pub const DEFAULT: Self = Self(0);
+}
+
+impl fmt::Display for ClassId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Makes, finds and removes the queues of runs.
+///
+/// Calls need a tokio runtime with IO and time. Queues that it opens may keep to that runtime.
+#[async_trait]
+pub trait Broker: fmt::Debug + Send + Sync + 'static {
+    /// What its queues can carry.
+    fn limits(&self) -> BrokerLimits;
+
+    /// Checks the settings without a call to the service: what is wrong is told before anything else is started.
+    ///
+    /// # Errors
+    /// [`BrokerError`], which names the setting.
+    async fn check(&self) -> Result<(), BrokerError>;
+
+    /// Makes the queues of a run, or checks that given ones can be used, and opens the master's side of them. Dropping the
+    /// future may leave something behind; an error leaves nothing that can be removed within some seconds.
+    ///
+    /// # Errors
+    /// [`BrokerError`]: the service is not reached or refuses, a setting is wrong, or another run has the queues.
+    async fn open(&self, run: &RunFacts) -> Result<Arc<dyn RunQueues>, BrokerError>;
+
+    /// Lists what runs left in the service, in the order in which it is to be removed. `now` decides what is past its
+    /// deadline.
+    ///
+    /// # Errors
+    /// [`LeftoverError`] where the service cannot be looked at.
+    async fn leftovers(
+        &self,
+        which: &Which,
+        now: SystemTime,
+    ) -> Result<Vec<Leftover>, LeftoverError>;
+
+    /// Removes one of them. What is gone already counts as removed.
+    ///
+    /// # Errors
+    /// Why it is still there.
+    async fn remove(&self, leftover: &Leftover) -> Result<(), String>;
+}
+
+/// What a broker can do, whatever the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BrokerLimits {
+    /// Largest message, in bytes.
+    pub message_bytes: usize,
+    /// Shortest and longest lease that it gives.
+    pub leases: (Duration, Duration),
+    /// The lease of a run that asks for none.
+    pub default_lease: Duration,
+    /// Whether it makes a queue for each class. Else there is [`ClassId::DEFAULT`] alone.
+    pub classes: bool,
+    /// Whether workers in other processes can open the queues. Else a single worker in the master's process can.
+    pub processes: bool,
+}
+
+impl BrokerLimits {
+    /// Limits of a broker for one process, with the default class alone.
+    #[must_use]
+    pub const fn new(
+        message_bytes: usize,
+        leases: (Duration, Duration),
+        default_lease: Duration,
+    ) -> Self {
+        Self {
+            message_bytes,
+            leases,
+            default_lease,
+            classes: false,
+            processes: false,
+        }
+    }
+
+    /// The same, open to workers in other processes.
+    #[must_use]
+    pub const fn for_processes(mut self) -> Self {
+        self.processes = true;
+        self
+    }
+}
+
+/// A run, as its broker is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFacts {
+    /// The run. It is part of every name that the broker makes for it.
+    pub run: RunId,
+    /// What people call it.
+    pub name: Option<RunName>,
+    /// When it began, by its master's clock.
+    pub created: SystemTime,
+    /// When everything of the run may be deleted.
+    pub deadline: SystemTime,
+    /// How long tasks and control are leased. Within [`BrokerLimits::leases`].
+    pub lease: Duration,
+    /// Which master of the run this is. From the second on, what the first one made is the run's to remove.
+    pub epoch: u64,
+    /// The classes of its tasks; [`ClassId::DEFAULT`] is among them.
+    pub classes: Vec<ClassId>,
+}
+
+/// The queues of one run, as its master has them.
+#[async_trait]
+pub trait RunQueues: CohortQueues {
+    /// The tasks of a class: the master puts them. None for a class that the run does not have.
+    fn tasks(&self, class: ClassId) -> Option<Arc<dyn Queue>>;
+
+    /// The results of all classes: the master takes them.
+    fn results(&self) -> Arc<dyn Queue>;
+
+    /// Control: what the master puts reaches every worker.
+    fn control(&self) -> Arc<dyn Queue>;
+
+    /// What workers in other processes must know to open the queues; None where none can.
+    fn description(&self) -> Option<Description>;
+
+    /// Whether the queues are there for other runs when this one has ended.
+    fn outlive(&self) -> bool;
+
+    /// Looks after the queues until it is stopped: tells what becomes of them, and makes again what vanishes. What it has
+    /// begun to make is made whole first. Called once.
+    async fn watch(&self, events: UnboundedSender<BrokerEvent>, stopped: CancellationToken);
+
+    /// Removes what was made for the run, and says what is left, a line for each. Called at its end, when nobody watches
+    /// any more.
+    async fn remove(&self) -> Vec<String>;
+}
+
+/// How a worker opens a run's queues: who can read it, and what that one reads. Part of the run's authenticated
+/// descriptor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// The name under which an [opener](openers) is registered.
+    pub tag: String,
+    /// What the opener reads. It has its own version, or changes its tag.
+    pub body: String,
+}
 
 /// What a broker tells of a run's queues.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +193,7 @@ pub enum BrokerEvent {
 /// The queues of a cohort's workers: they must be there before the workers start, and can go when these have ended.
 #[async_trait]
 pub trait CohortQueues: fmt::Debug + Send + Sync {
-    /// Makes the queues of a cohort's workers. Called once for each cohort, before its Job exists.
+    /// Makes the queues of a cohort's workers. Called once for each cohort, before its workers exist.
     ///
     /// # Errors
     /// Why it cannot be; it is tried again later, for another cohort.
@@ -38,4 +204,34 @@ pub trait CohortQueues: fmt::Debug + Send + Sync {
     /// # Errors
     /// Why something is left.
     async fn retire(&self, cohort: u32, size: u32) -> Result<(), String>;
+}
+
+/// Why a run's queues could not be opened. Nothing of the run was started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// A setting cannot be used.
+    #[error("{name} cannot be {value:?}: {reason}")]
+    Setting {
+        /// The builder's method or the environment's variable.
+        name: String,
+        /// What it was set to.
+        value: String,
+        /// What it may be.
+        reason: String,
+    },
+    /// The queues were given, and an older run uses them or left messages there.
+    #[error("run {by} is older and uses the same queues")]
+    NamesInUse {
+        /// The older run.
+        by: RunId,
+    },
+    /// The service is not reached, or refuses something.
+    #[error("cannot {what}: {reason}")]
+    Failed {
+        /// What was tried, to follow "cannot".
+        what: String,
+        /// What was seen, and what to do.
+        reason: String,
+    },
 }

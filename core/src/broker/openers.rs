@@ -1,0 +1,112 @@
+//! How a worker in another process opens a run's queues: the tag of their description names who can.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{ClassId, Description};
+use crate::queue::Queue;
+
+/// The workers' side of a broker.
+#[async_trait]
+pub trait Opener: fmt::Debug + Send + Sync + 'static {
+    /// Opens the queues of a run for one worker. Nothing is made, and the service may not be reached yet. Called inside a
+    /// tokio runtime with IO and time, in which the queues are used.
+    ///
+    /// # Errors
+    /// A sentence: the description cannot be read, or means another release.
+    async fn open(&self, body: &str, seat: &Seat) -> Result<WorkerQueues, String>;
+}
+
+/// Which worker opens the queues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// The class whose tasks it runs.
+    pub class: ClassId,
+    /// The number of its cohort, and its own there; None where nobody told it: it hears no control then.
+    pub place: Option<(u32, u32)>,
+    /// How long it leases what it takes.
+    pub lease: Duration,
+}
+
+/// The queues of one worker.
+#[derive(Clone, Debug)]
+pub struct WorkerQueues {
+    /// The tasks of its class: it takes them, and puts some back.
+    pub tasks: Arc<dyn Queue>,
+    /// Where it puts results.
+    pub results: Arc<dyn Queue>,
+    /// Where it takes control, its own.
+    pub control: Arc<dyn Queue>,
+    /// Whether the tasks' queue is there for other runs too.
+    pub outlive: bool,
+    /// What a person can do where the queues are never reached.
+    pub advice: String,
+}
+
+type Openers = BTreeMap<String, Arc<dyn Opener>>;
+
+/// All openers of this program.
+static OPENERS: Mutex<Openers> = Mutex::new(BTreeMap::new());
+
+/// Registers who opens descriptions with this tag. To be called before the program's `init()`; what was registered under
+/// the same tag before is replaced.
+pub fn register(tag: impl Into<String>, opener: Arc<dyn Opener>) {
+    openers().insert(tag.into(), opener);
+}
+
+/// Who opens a description.
+///
+/// # Errors
+/// A sentence that names the tag, and the tags that this program knows.
+pub fn find(description: &Description) -> Result<Arc<dyn Opener>, String> {
+    let openers = openers();
+    openers.get(&description.tag).cloned().ok_or_else(|| {
+        let known: Vec<_> = openers.keys().map(String::as_str).collect();
+        format!(
+            "the run's queues are of the kind {:?}, and this program opens {known:?} alone; build master and workers with the same features",
+            description.tag
+        )
+    })
+}
+
+fn openers() -> MutexGuard<'static, Openers> {
+    OPENERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Nobody;
+
+    #[async_trait]
+    impl Opener for Nobody {
+        async fn open(&self, body: &str, _: &Seat) -> Result<WorkerQueues, String> {
+            Err(format!("{body} is not opened"))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_tag_finds_its_opener_and_an_unknown_one_is_named() {
+        register("nobody", Arc::new(Nobody));
+        let described = |tag: &str| Description {
+            tag: tag.to_owned(),
+            body: "it".to_owned(),
+        };
+        let seat = Seat {
+            class: ClassId::DEFAULT,
+            place: None,
+            lease: Duration::from_secs(1),
+        };
+        let opener = find(&described("nobody")).unwrap();
+        let said = opener.open("it", &seat).await.unwrap_err();
+        assert_eq!(said, "it is not opened");
+        let said = find(&described("pigeon")).unwrap_err();
+        assert!(said.contains("pigeon") && said.contains("nobody"), "{said}");
+    }
+}
