@@ -30,7 +30,10 @@ pub use self::message::{Body, Message, WireError};
 pub use self::reference::Reference;
 
 /// The version of the wire format; the first byte of every message.
-pub const VERSION: u8 = 4;
+pub const VERSION: u8 = 5;
+
+/// Most bytes of a [`Control`] message: each worker reads one at every change and every few seconds.
+pub const CONTROL_BYTES: usize = 64 << 10;
 
 /// A task as a batch names it: an entry holds the index of its task type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -147,6 +150,8 @@ pub struct Hello {
     pub build: String,
     /// The highest epoch that it has seen.
     pub epoch: u64,
+    /// Grows with each [`Hello`] and [`Alive`] of this worker, from 1: an older one that comes later is passed over.
+    pub sequence: u64,
 }
 
 /// A worker's heartbeat.
@@ -166,8 +171,13 @@ pub struct Alive {
     pub empty_pulls: u32,
     /// Envelopes of revoked attempts that it acknowledged since the last heartbeat.
     pub revoked: Vec<TaskRun>,
+    /// Envelopes since its start that it acknowledged without running them, because the result was stored or the task had
+    /// ended.
+    pub replays: u64,
     /// The highest epoch that it has seen.
     pub epoch: u64,
+    /// The same count as [`Hello::sequence`].
+    pub sequence: u64,
 }
 
 /// What the run is doing, as its master tells the workers.
@@ -196,7 +206,8 @@ pub struct Revoked {
     pub attempt: Attempt,
 }
 
-/// What the master tells the workers: a state, not an event, so the next one replaces a lost one.
+/// What the master tells the workers: a state, not an event, so the next one replaces a lost one. It has at most
+/// [`CONTROL_BYTES`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Control {
     /// The run.
@@ -207,6 +218,8 @@ pub struct Control {
     pub sequence: u64,
     /// What the run is doing.
     pub state: RunState,
+    /// All tasks with lower numbers have ended: no attempt at them needs to run.
+    pub ended_below: TaskId,
     /// Attempts that must not run, or not any more.
     pub revoked: Vec<Revoked>,
     /// Workers that must end what they run and leave.

@@ -151,7 +151,9 @@ pub struct InvalidRunId(String);
 pub struct InvalidRunName(String);
 
 /// The sequence number of a task within its run, from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub struct TaskId(pub u64);
 
 impl fmt::Display for TaskId {

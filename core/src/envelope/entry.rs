@@ -280,16 +280,20 @@ pub fn task_head(body: &[u8]) -> Result<Option<TaskHead>, WireError> {
     }))
 }
 
+/// The heads of the task entries of a body, up to the first that cannot be read.
+pub fn task_heads(body: &[u8]) -> impl Iterator<Item = TaskHead> {
+    let mut rest = body;
+    std::iter::from_fn(move || {
+        let head = task_head(rest).ok().flatten()?;
+        rest = &rest[head.length..];
+        Some(head)
+    })
+}
+
 /// How many task entries a body holds, up to the first that cannot be read.
 #[must_use]
 pub fn count(body: &[u8]) -> u32 {
-    let mut rest = body;
-    let mut count = 0;
-    while let Ok(Some(head)) = task_head(rest) {
-        count += 1;
-        rest = &rest[head.length..];
-    }
-    count
+    u32::try_from(task_heads(body).count()).unwrap_or(u32::MAX)
 }
 
 /// The head of a result entry, for those who only pass it on.

@@ -1,6 +1,6 @@
 //! The wire format: what was written once stays readable, and what was tampered with is refused.
 //!
-//! The files in `golden` are messages of wire version 3, byte for byte. A change that alters them needs a new
+//! The files in `golden` are messages of this wire version, byte for byte. A change that alters them needs a new
 //! [`VERSION`]; then `PODPOOL_BLESS=1 cargo test -p podpool-core envelope` writes them again.
 
 use std::fs;
@@ -121,6 +121,7 @@ fn hello() -> Hello {
         slots: 4,
         build: "0.1.0 (abc)".into(),
         epoch: 3,
+        sequence: 1,
     }
 }
 
@@ -133,7 +134,9 @@ fn alive() -> Alive {
         free: 1,
         empty_pulls: 5,
         revoked: runs(),
+        replays: 6,
         epoch: 3,
+        sequence: 300,
     }
 }
 
@@ -143,6 +146,7 @@ fn control() -> Control {
         epoch: 3,
         sequence: 41,
         state: RunState::Closing,
+        ended_below: TaskId(4),
         revoked: vec![Revoked {
             first: TaskId(5),
             last: TaskId(900),

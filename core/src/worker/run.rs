@@ -255,6 +255,7 @@ impl RunningWorker {
             slots: self.worker.settings.slots,
             build: self.worker.build.clone(),
             epoch: 0,
+            sequence: self.state.next_sequence(),
         };
         self.results
             .push(hello.message(&self.worker.settings.mac_key), None);

@@ -83,6 +83,10 @@ pub struct State {
     appetite: Appetite,
     revoked: RevokedSet,
     revoked_since: Vec<TaskRun>,
+    /// Envelopes that were acknowledged and not run: their results are stored, or their tasks have ended.
+    replays: u64,
+    /// The newest of the messages that tell how this worker is.
+    sequence: u64,
     empty_pulls: u32,
     epoch: u64,
     control: u64,
@@ -124,6 +128,8 @@ impl State {
             appetite: Appetite::default(),
             revoked: RevokedSet::default(),
             revoked_since: Vec::new(),
+            replays: 0,
+            sequence: 0,
             empty_pulls: 0,
             epoch: 0,
             control: 0,
@@ -277,7 +283,7 @@ impl State {
         if !held.lost {
             self.effects.push(Effect::Ack(held.lease));
         }
-        self.stored.add(held.id, held.done);
+        self.stored.add(held.id, &held.done);
         self.resume_after(execution);
         self.next_quarantined();
     }
@@ -296,7 +302,7 @@ impl State {
             return false;
         }
         (self.epoch, self.control) = (control.epoch, control.sequence);
-        self.revoked = RevokedSet::new(&control.revoked);
+        self.revoked = RevokedSet::new(control);
         self.drop_revoked(now);
         self.fill(now);
         true
@@ -346,8 +352,16 @@ impl State {
             free: u32::try_from(self.idle_slots()).unwrap_or(u32::MAX),
             empty_pulls: std::mem::take(&mut self.empty_pulls),
             revoked: std::mem::take(&mut self.revoked_since),
+            replays: self.replays,
             epoch: self.epoch,
+            sequence: self.next_sequence(),
         }
+    }
+
+    /// The number of the next message that tells how this worker is: one count for greeting and heartbeats.
+    pub const fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
     }
 
     fn publish(&mut self, to: Topic, message: bytes::Bytes, receipt: Option<Receipt>) {

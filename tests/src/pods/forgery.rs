@@ -66,6 +66,7 @@ fn control(run: &RunId, mac_key: &MacKey) -> Bytes {
         epoch: EPOCH,
         sequence: 99,
         state: RunState::Aborted,
+        ended_below: TaskId(0),
         revoked: Vec::new(),
         drain: Vec::new(),
         greeted: Vec::new(),
@@ -82,6 +83,7 @@ fn hello(run: &RunId, mac_key: &MacKey) -> Bytes {
         slots: 1,
         build: String::new(),
         epoch: EPOCH,
+        sequence: 1,
     };
     hello.message(mac_key)
 }
@@ -95,7 +97,9 @@ fn alive(run: &RunId, mac_key: &MacKey) -> Bytes {
         free: 9,
         empty_pulls: 9,
         revoked: Vec::new(),
+        replays: 0,
         epoch: EPOCH,
+        sequence: 1,
     };
     alive.message(mac_key)
 }

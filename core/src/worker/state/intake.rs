@@ -32,8 +32,8 @@ pub trait Lookup {
 /// What became of one entry on its way in.
 enum Entry {
     Keep,
-    /// Its result is stored.
-    Stored,
+    /// Its result is stored, or its task has ended.
+    Replay,
     Revoked,
     Rejected(Box<Failure>),
 }
@@ -98,7 +98,7 @@ impl State {
         } = arrival;
         let bytes = entries.len();
         let known = |held: &Held| self.stored.knows(held.id);
-        let plain = self.revoked.is_empty()
+        let plain = !self.revoked.touches(&runs)
             && task_types.iter().all(Result::is_ok)
             && !self.batches.get(&execution).is_some_and(known);
         let kept = if plain {
@@ -183,13 +183,13 @@ impl State {
     ) -> Result<(Bytes, u32), WireError> {
         let mut kept = Vec::with_capacity(entries.len());
         let mut rejected = Body::default();
-        let (mut keeps, mut rejections, mut revoked, mut stored) = (0, 0, 0, 0);
+        let (mut keeps, mut rejections, mut revoked, mut replays) = (0, 0, 0, 0);
         let id = self.batches.get(&execution).map(|held| held.id);
         let mut rest = &entries[..];
         while let Some(head) = task_head(rest)? {
             let task_type = task_types.get(usize::from(head.task_type));
             match self.judge(id, head.task, head.attempt, task_type) {
-                Entry::Stored => stored += 1,
+                Entry::Replay => replays += 1,
                 Entry::Keep => {
                     kept.extend_from_slice(&rest[..head.length]);
                     TaskRun::push(runs, head.task, head.attempt);
@@ -212,16 +212,18 @@ impl State {
         if rejections > 0 {
             self.publish_results(execution, rejected, rejections);
         }
-        if stored > 0 {
+        if replays > 0 {
+            self.replays += u64::from(replays);
             debug!(
                 execution,
-                stored, "the results of these tasks are stored; they do not run again"
+                replays,
+                "the results of these tasks are stored, or the tasks have ended; they do not run again"
             );
         }
-        if revoked + stored > 0 {
+        if revoked + replays > 0 {
             self.settle(Receipt {
                 execution,
-                tasks: revoked + stored,
+                tasks: revoked + replays,
             });
         }
         Ok((kept.into(), keeps))
@@ -234,8 +236,9 @@ impl State {
         attempt: Attempt,
         task_type: Option<&Result<TaskTypeInfo, Failure>>,
     ) -> Entry {
-        if id.is_some_and(|id| self.stored.holds(id, task, attempt)) {
-            return Entry::Stored;
+        let stored = id.is_some_and(|id| self.stored.holds(id, task, attempt));
+        if stored || self.revoked.has_ended(task) {
+            return Entry::Replay;
         }
         if self.revoked.contains(task, attempt) {
             return Entry::Revoked;
@@ -296,7 +299,7 @@ impl State {
     /// Puts tasks that a slot had back at the front; those that were revoked meanwhile are dropped.
     pub(super) fn wait_again(&mut self, execution: u64, entries: Bytes, noted: bool, now: Instant) {
         let lost = self.batches.get(&execution).is_none_or(|held| held.lost);
-        if !lost && self.revoked.is_empty() {
+        if !lost && !self.revoked.stops_some(&entries) {
             let count = entry::count(&entries);
             self.wait_first(Chunk {
                 alone: self.is_alone(execution),
@@ -314,7 +317,7 @@ impl State {
         while let Ok(Some(head)) = task_head(rest) {
             let revoked = self.revoked.contains(head.task, head.attempt);
             if revoked {
-                TaskRun::push(&mut self.revoked_since, head.task, head.attempt);
+                self.note_unrun(head.task, head.attempt);
             }
             if lost || revoked {
                 dropped += 1;
@@ -338,6 +341,16 @@ impl State {
         });
     }
 
+    /// An envelope is acknowledged, and the attempt at its task was not run. The master hears of it where it names the
+    /// attempt as revoked until then.
+    pub(super) fn note_unrun(&mut self, task: TaskId, attempt: Attempt) {
+        if self.revoked.has_ended(task) {
+            self.replays += 1;
+        } else {
+            TaskRun::push(&mut self.revoked_since, task, attempt);
+        }
+    }
+
     fn wait_first(&mut self, chunk: Chunk) {
         if chunk.count > 0 {
             self.waiting += u64::from(chunk.count);
@@ -351,10 +364,11 @@ impl State {
 
     /// Drops what waits and is revoked, and cancels what runs and is revoked.
     pub(super) fn drop_revoked(&mut self, now: Instant) {
-        if self.revoked.is_empty() {
-            return;
-        }
         for chunk in std::mem::take(&mut self.pending).into_iter().rev() {
+            if !self.revoked.stops_some(&chunk.entries) {
+                self.pending.push_front(chunk);
+                continue;
+            }
             self.waiting -= u64::from(chunk.count);
             let Chunk {
                 execution,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::envelope::entry;
 use crate::envelope::reference::rejected;
-use crate::envelope::{Batch, Reference, TaskRun};
+use crate::envelope::{Batch, Reference};
 use crate::queue::LeaseId;
 
 use super::super::effect::Receipt;
@@ -40,7 +40,7 @@ impl State {
         let (mut entries, mut rejections, mut revoked) = (Vec::new(), 0, 0);
         for (task, attempt) in tasks() {
             if self.revoked.contains(task, attempt) {
-                TaskRun::push(&mut self.revoked_since, task, attempt);
+                self.note_unrun(task, attempt);
                 revoked += 1;
             } else {
                 let zero = Duration::ZERO;
@@ -63,11 +63,10 @@ mod tests {
     use super::*;
     use crate::envelope::entry::next_result;
     use crate::envelope::reference::Content;
-    use crate::envelope::{MacKey, Message, Revoked};
+    use crate::envelope::{Control, MacKey, Message, Revoked, RunState, TaskRun};
     use crate::id::{Attempt, RunId, TaskId, WorkerId};
     use crate::outcome::Cause;
     use crate::worker::effect::Effect;
-    use crate::worker::revoked::RevokedSet;
     use crate::worker::state::Settings;
     use tokio::time::Instant;
 
@@ -144,11 +143,22 @@ mod tests {
     #[test]
     fn revoked_ones_are_acknowledged_without_a_word() {
         let mut state = worker();
-        state.revoked = RevokedSet::new(&[Revoked {
+        let revoked = Revoked {
             first: TaskId(6),
             last: TaskId(6),
             attempt: Attempt(2),
-        }]);
+        };
+        let control = Control {
+            run: RunId::new("test").unwrap(),
+            epoch: 1,
+            sequence: 1,
+            state: RunState::Open,
+            ended_below: TaskId(0),
+            revoked: vec![revoked],
+            drain: Vec::new(),
+            greeted: Vec::new(),
+        };
+        state.on_control(&control, Instant::now());
         state.on_lost_batch(LeaseId::new("a"), &lost(None));
         let (tasks, why, receipt) = answer(&mut state);
         assert_eq!(tasks, [5, 7]);

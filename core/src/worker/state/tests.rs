@@ -588,6 +588,7 @@ fn revoke(bed: &mut Bed, first: u64, last: u64) {
         epoch: 1,
         sequence: bed.state.control + 1,
         state: RunState::Open,
+        ended_below: TaskId(0),
         revoked: vec![revoked],
         drain: vec![],
         greeted: vec![],

@@ -120,7 +120,8 @@ impl RunningDispatch {
             self.take_pull(QUIET).await;
         }
         let (late_results, dropped) = self.state.left_out();
-        debug!(late_results, dropped, "the executor ends");
+        let replays = self.state.replays();
+        debug!(late_results, replays, dropped, "the executor ends");
         self.carry_out();
         self.wakers.wake();
         let mut outcome = self.state.life().outcome();

@@ -206,6 +206,11 @@ impl MasterState {
         (self.late_results, self.dropped)
     }
 
+    /// Envelopes that workers acknowledged without running them: their results were stored, or their tasks had ended.
+    pub(crate) fn replays(&self) -> u64 {
+        self.workers.values().map(|worker| worker.replays).sum()
+    }
+
     /// Moves the effects since the last call into an empty list.
     pub(crate) fn take_effects(&mut self, into: &mut Vec<Effect>) {
         debug_assert!(into.is_empty(), "effects are carried out once");

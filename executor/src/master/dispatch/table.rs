@@ -158,6 +158,15 @@ impl Table {
         Some(entry)
     }
 
+    /// All tasks with lower numbers have ended: the oldest that has not, or the next to come.
+    pub(super) fn ended_below(&self) -> TaskId {
+        let Some(at) = self.chunks.iter().position(|chunk| chunk.live > 0) else {
+            return TaskId(self.end);
+        };
+        let live = self.chunks[at].entries.iter().position(Option::is_some);
+        TaskId(self.base + (at * CHUNK + live.unwrap_or_default()) as u64)
+    }
+
     /// The numbers of all tasks that have not ended, oldest first.
     pub(super) fn ids(&self) -> Vec<TaskId> {
         let mut ids = Vec::with_capacity(self.live);
@@ -251,9 +260,11 @@ mod tests {
         assert_eq!(kept(&table), 2 * CHUNK, "the first and the last");
         assert_eq!(table.len() as u64, 1 + CHUNKS);
         assert_eq!(ids(&table)[..2], [0, 3 * CHUNKS]);
+        assert_eq!(table.ended_below(), TaskId(0));
         assert!(table.remove(TaskId(0)).is_some());
         assert_eq!((table.base, table.chunks.len()), (3 * CHUNKS, 1));
         assert_eq!(kept(&table), CHUNK);
+        assert_eq!(table.ended_below(), TaskId(3 * CHUNKS));
         assert!(table.get_mut(TaskId(3 * CHUNKS)).is_some());
     }
 
@@ -277,6 +288,7 @@ mod tests {
             assert!(table.remove(TaskId(id)).is_some());
         }
         assert_eq!((table.len(), ids(&table)), (0, vec![]));
+        assert_eq!(table.ended_below(), TaskId(2 * CHUNKS + 2));
         table.insert(TaskId(2 * CHUNKS + 2), entry(2 * CHUNKS + 2));
         assert_eq!(ids(&table), [2 * CHUNKS + 2]);
     }
@@ -288,6 +300,7 @@ mod tests {
         (10..CHUNKS + 3).for_each(|id| table.insert(TaskId(id), entry(id)));
         (10..CHUNKS).for_each(|id| drop(table.remove(TaskId(id)).unwrap()));
         assert_eq!(ids(&table), [CHUNKS, CHUNKS + 1, CHUNKS + 2]);
+        assert_eq!(table.ended_below(), TaskId(CHUNKS));
         assert_eq!(table.base, CHUNKS);
     }
 }

@@ -72,7 +72,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn hello(&self) -> Hello {
+    pub(super) fn hello(&mut self) -> Hello {
         Hello {
             run: run_id(),
             worker: self.id,
@@ -81,6 +81,7 @@ impl Worker {
             slots: SLOTS,
             build: String::new(),
             epoch: self.state.epoch(),
+            sequence: self.state.next_sequence(),
         }
     }
 

@@ -23,14 +23,17 @@ use super::workers::Worker;
 impl MasterState {
     /// A worker is gone, as its fleet saw it.
     pub(crate) fn on_departure(&mut self, now: Instant, departure: &Departure) {
-        let mut holds = self.leave(&departure.worker);
-        let running = self.still_out(departure.running.iter().map(|(_, task, n)| (*task, *n)));
+        let (ids, mut holds) = self.leave(&departure.worker);
+        // What a pod leaves behind is no message of the run, and bears no MAC: it counts for that pod's executions alone.
+        let own = departure.running.iter();
+        let own: Vec<_> = own.filter(|(it, ..)| ids.contains(&it.worker)).collect();
+        let running = self.still_out(own.iter().map(|(_, task, n)| (*task, *n)));
         for (task, attempt) in &running {
             TaskRun::push(&mut holds, *task, *attempt);
         }
         let died = matches!(departure.end, End::Died(_) | End::OutOfMemory(_));
         // Of all that ran, not of what is still expected: the one that has ended here may be what the worker died of.
-        let alone = departure.running.len() == 1;
+        let alone = own.len() == 1;
         for (task, attempt) in self.still_out(each(&holds)) {
             let ran = running.contains(&(task, attempt));
             let blame = match (died && ran, alone) {
@@ -43,17 +46,18 @@ impl MasterState {
         }
     }
 
-    /// The workers by this name are gone. What they held.
-    fn leave(&mut self, name: &Arc<str>) -> Vec<TaskRun> {
-        let mut holds = Vec::new();
+    /// The workers by this name are gone: which they are, and what they held.
+    fn leave(&mut self, name: &Arc<str>) -> (Vec<WorkerId>, Vec<TaskRun>) {
+        let (mut ids, mut holds) = (Vec::new(), Vec::new());
         for (id, worker) in &mut self.workers {
             if worker.name() == Some(name) {
+                ids.push(*id);
                 holds.append(&mut worker.leave());
                 self.drain.retain(|drained| drained != id);
             }
         }
         self.pace.recount_slots();
-        holds
+        (ids, holds)
     }
 
     /// Takes workers for lost that sent nothing for so long, although every message was read.

@@ -127,11 +127,14 @@ impl MasterState {
         }
     }
 
-    /// A worker reports that it is there.
+    /// A worker's greeting. What it tells stays true, so that the first counts even behind a heartbeat; one of the same
+    /// sequence is the first, delivered again.
     pub(crate) fn on_hello(&mut self, now: Instant, hello: Hello) {
         let name = hello.name;
-        self.order(FleetOrder::Heard(name.clone()));
         let worker = self.worker(now, hello.worker);
+        if !worker.is_news(hello.sequence) && worker.greeting.is_some() {
+            return;
+        }
         worker.heard = now;
         worker.greeting = Some(Greeting {
             at: now,
@@ -139,6 +142,7 @@ impl MasterState {
             node: hello.node,
             slots: hello.slots,
         });
+        self.order(FleetOrder::Heard(name.clone()));
         self.pace.recount_slots();
         if let Some(at) = self.surplus.iter().position(|other| *other == name) {
             self.surplus.swap_remove(at);
@@ -159,10 +163,14 @@ impl MasterState {
         }
     }
 
-    /// A worker's heartbeat. It makes a worker known whose greeting was lost.
+    /// A worker's heartbeat. It makes a worker known whose greeting was lost. One that comes behind a newer changes nothing:
+    /// what it held then may have ended, and what it acknowledged may have been revoked again.
     pub(crate) fn on_alive(&mut self, now: Instant, alive: Alive) {
-        self.revoked.acknowledged(&alive.revoked);
         let worker = self.worker(now, alive.worker);
+        if !worker.is_news(alive.sequence) {
+            return;
+        }
+        worker.replays = alive.replays;
         let returned = !worker.liveness.is_here();
         worker.heard = now;
         worker
@@ -170,6 +178,7 @@ impl MasterState {
             .beat(now, alive.running, alive.free, alive.empty_pulls);
         worker.holds = alive.held;
         let name = worker.name().cloned();
+        self.revoked.acknowledged(&alive.revoked);
         if returned {
             self.pace.recount_slots();
             if let Some(name) = name {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use podpool_core::envelope::{Revoked, TaskRun};
 use podpool_core::id::{Attempt, TaskId};
 
-/// Most ranges that a control message names: about a megabyte. Past it the oldest leave.
-const MAX_RANGES: usize = 50_000;
+/// Most ranges that a control message names; past it the oldest leave. One takes 23 bytes at most (two numbers of 9, one
+/// of 5), all 46,000: what is left of [`CONTROL_BYTES`](podpool_core::envelope::CONTROL_BYTES) holds two thousand workers.
+pub(super) const MAX_RANGES: usize = 2_000;
 
 /// Looks after which a range leaves that nobody can have any more.
 const LOOKS: u64 = 3;
@@ -69,6 +70,18 @@ impl RevokedList {
         self.ranges.insert(first, range);
         if self.ranges.len() > MAX_RANGES {
             self.ranges.pop_first();
+        }
+    }
+
+    /// All tasks below have ended, and workers are told that number: they need no naming.
+    pub(super) fn forget_below(&mut self, ended_below: TaskId) {
+        while let Some(lowest) = self.ranges.first_entry()
+            && *lowest.key() < ended_below.0
+        {
+            let range = lowest.remove();
+            if range.last >= ended_below.0 {
+                self.ranges.insert(ended_below.0, range);
+            }
         }
     }
 
@@ -168,6 +181,20 @@ mod tests {
         (0..=MAX_RANGES as u64).for_each(|n| revoked.add(TaskId(2 * n), Attempt(1), false));
         assert_eq!(revoked.to_vec().len(), MAX_RANGES);
         assert_eq!(list(&revoked)[0], (2, 2, 1));
+    }
+
+    #[test]
+    fn what_lies_below_the_oldest_unfinished_task_leaves() {
+        let mut revoked = RevokedList::default();
+        for task in (0..6).chain(8..12) {
+            revoked.add(TaskId(task), Attempt(1), false);
+        }
+        revoked.forget_below(TaskId(0));
+        assert_eq!(list(&revoked), [(0, 5, 1), (8, 11, 1)]);
+        revoked.forget_below(TaskId(9));
+        assert_eq!(list(&revoked), [(9, 11, 1)]);
+        revoked.forget_below(TaskId(12));
+        assert!(revoked.is_empty());
     }
 
     #[test]

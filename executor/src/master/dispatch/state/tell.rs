@@ -97,6 +97,7 @@ impl MasterState {
         if now >= told.heartbeat {
             told.heartbeat = after(now, HEARTBEAT);
         }
+        self.revoked.forget_below(self.table.ended_below());
         let control = self.control(now);
         let message = control.message(&self.settings.mac_key);
         self.effects.push(Effect::Control(message));
@@ -109,6 +110,7 @@ impl MasterState {
             epoch: self.settings.epoch,
             sequence: self.told.sequence,
             state: self.run_state,
+            ended_below: self.table.ended_below(),
             revoked: self.revoked.to_vec(),
             drain: self.drain.clone(),
             greeted: self.greeted(now),

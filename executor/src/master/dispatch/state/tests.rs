@@ -2,6 +2,7 @@
 
 mod cost;
 mod failures;
+mod identity;
 mod loss;
 mod pace;
 mod publish;
@@ -100,6 +101,8 @@ fn read_control(message: Bytes) -> Control {
 }
 
 struct Bed {
+    /// The newest greeting or heartbeat of any worker.
+    sequence: u64,
     state: MasterState,
     now: Instant,
     cells: Vec<Arc<Cell>>,
@@ -141,6 +144,7 @@ fn bed_with(settings: Settings) -> Bed {
         spec.index.get_or_init(|| index);
     }
     Bed {
+        sequence: 0,
         state: MasterState::new(settings, Instant::now()),
         now: Instant::now(),
         cells: Vec::new(),
@@ -301,7 +305,9 @@ impl Bed {
             free,
             empty_pulls,
             revoked,
+            replays: 0,
             epoch: 1,
+            sequence: self.next_sequence(),
         };
         self.state.on_alive(self.now, alive);
         self.apply();
@@ -317,10 +323,17 @@ impl Bed {
             free: 0,
             empty_pulls: 0,
             revoked: Vec::new(),
+            replays: 0,
             epoch: 1,
+            sequence: self.next_sequence(),
         };
         self.state.on_alive(self.now, alive);
         self.apply();
+    }
+
+    fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
     }
 
     fn hello(&mut self) {
@@ -336,6 +349,7 @@ impl Bed {
             slots: 2,
             build: String::new(),
             epoch: 0,
+            sequence: self.next_sequence(),
         };
         self.state.on_hello(self.now, hello);
         self.apply();
@@ -418,10 +432,9 @@ impl Bed {
         }
     }
 
-    fn revoked(&mut self) -> Vec<(u64, u64, u32)> {
-        let control = self.state.control(self.now);
+    fn revoked(&self) -> Vec<(u64, u64, u32)> {
         let range = |r: &podpool_core::envelope::Revoked| (r.first.0, r.last.0, r.attempt.0);
-        control.revoked.iter().map(range).collect()
+        self.state.revoked.to_vec().iter().map(range).collect()
     }
 
     /// Nothing is left over.

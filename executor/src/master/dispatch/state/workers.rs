@@ -113,6 +113,10 @@ pub(super) struct Worker {
     /// When it was heard last.
     pub(super) heard: Instant,
     pub(super) holds: Vec<TaskRun>,
+    /// The newest of its greeting and heartbeats.
+    sequence: u64,
+    /// Envelopes that it acknowledged and did not run again.
+    pub(super) replays: u64,
 }
 
 impl Worker {
@@ -125,7 +129,19 @@ impl Worker {
             },
             heard: now,
             holds: Vec::new(),
+            sequence: 0,
+            replays: 0,
         }
+    }
+
+    /// Whether a greeting or heartbeat is newer than all before it, which is remembered then. The queue may deliver one
+    /// twice, and an older one after a newer.
+    pub(super) const fn is_news(&mut self, sequence: u64) -> bool {
+        let newer = sequence > self.sequence;
+        if newer {
+            self.sequence = sequence;
+        }
+        newer
     }
 
     pub(super) fn name(&self) -> Option<&Arc<str>> {

@@ -238,18 +238,18 @@ async fn a_revoked_task_that_ran_all_the_same_is_named_no_longer() {
     let mut bed = bed();
     bed.submit_many(&PLAIN, 8);
     bed.batches();
-    for task in 0..4 {
+    for task in 1..5 {
         assert_eq!(bed.cancel(TaskId(task)), CancelOutcome::Signalled);
     }
-    assert_eq!(bed.revoked(), [(0, 3, 1)]);
+    assert_eq!(bed.revoked(), [(1, 4, 1)]);
     bed.told();
-    bed.done(&[(1, 1)], Duration::from_micros(1));
-    bed.fail(2, 1, Cause::Failed);
-    bed.fail(3, 1, Cause::Interrupted);
+    bed.done(&[(2, 1)], Duration::from_micros(1));
+    bed.fail(3, 1, Cause::Failed);
+    bed.fail(4, 1, Cause::Interrupted);
     assert!(bed.told().is_some());
     assert_eq!(
         bed.revoked(),
-        [(0, 0, 1), (3, 3, 1)],
+        [(1, 1, 1), (4, 4, 1)],
         "one that was interrupted comes back"
     );
     assert_eq!(bed.state.left_out().0, 3);
