@@ -5,9 +5,11 @@
 //! whoever frees them.
 
 use std::mem;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use bytes::Bytes;
+
+use crate::lock::lock;
 
 /// Smaller blocks are the allocator's business.
 const SMALLEST: usize = 256 << 10;
@@ -71,10 +73,7 @@ fn take(free: &Mutex<Free>, capacity: usize) -> Vec<u8> {
     if !(SMALLEST..=KEPT).contains(&capacity) {
         return Vec::with_capacity(capacity);
     }
-    let block = free
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take(capacity);
+    let block = lock(free).take(capacity);
     block.unwrap_or_else(|| Vec::with_capacity(capacity.next_multiple_of(GRAIN)))
 }
 
@@ -99,7 +98,7 @@ impl AsRef<[u8]> for Block {
 impl Drop for Block {
     fn drop(&mut self) {
         let block = mem::take(&mut self.0);
-        let mut free = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = lock(self.1);
         let excess = free.keep(block);
         drop(free);
         drop(excess);

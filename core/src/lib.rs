@@ -17,6 +17,8 @@ pub mod inherited;
 pub mod init;
 pub mod instant;
 pub mod key;
+#[doc(hidden)]
+pub mod lock;
 pub mod metrics;
 pub mod notice;
 pub mod outcome;

@@ -1,8 +1,3 @@
-//! Locking a mutex whose holder may have panicked.
+//! Locking a mutex whose holder may have panicked, as core does it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Locks. What our mutexes guard is whole between any two statements, so a panic of a holder spoils nothing.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub(crate) use podpool_core::lock::lock;

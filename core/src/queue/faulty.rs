@@ -5,7 +5,7 @@
 
 mod faults;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +16,7 @@ pub use self::faults::{CallFaults, FaultCounts, Faults};
 use super::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 
 use crate::instant::after;
+use crate::lock::lock;
 
 /// A queue that wraps another and adds [`Faults`].
 ///
@@ -85,15 +86,11 @@ impl<Q: Queue> Faulty<Q> {
     /// What was done so far.
     #[must_use]
     pub fn counts(&self) -> FaultCounts {
-        self.lock().counts
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state).counts
     }
 
     fn fate_of_call(&self, faults: CallFaults) -> CallFate {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         if state.roll(faults.refused) {
             state.counts.refused += 1;
             CallFate::Refused
@@ -127,7 +124,7 @@ impl<Q: Queue> Faulty<Q> {
 
     /// Stores the messages that are not refused one by one, and some of them twice.
     async fn put_some(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
-        let (refused, copies) = self.lock().judge_put(&self.faults, &messages);
+        let (refused, copies) = lock(&self.state).judge_put(&self.faults, &messages);
         let stored = messages
             .into_iter()
             .zip(&refused)
@@ -160,7 +157,7 @@ impl<Q: Queue> Faulty<Q> {
         loop {
             let now = Instant::now();
             let left = wait.saturating_sub(now - start);
-            let next = match self.lock().due(max, now) {
+            let next = match lock(&self.state).due(max, now) {
                 Ok(due) => return Ok(due),
                 Err(next) => next.map(|at| left.min(at - now)),
             };
@@ -184,7 +181,7 @@ impl<Q: Queue> Faulty<Q> {
     /// Lets each message meet its fate, and gives those to deliver now.
     async fn pass_on(&self, taken: Vec<Delivery>, reorder: f64) -> Vec<Delivery> {
         let fates: Vec<_> = {
-            let mut state = self.lock();
+            let mut state = lock(&self.state);
             taken
                 .iter()
                 .map(|_| state.judge_delivery(&self.faults, reorder))
@@ -197,10 +194,10 @@ impl<Q: Queue> Faulty<Q> {
                 Fate::Drop => {}
                 Fate::Lose => drop(self.inner.ack(&[delivery.lease]).await),
                 Fate::Reorder => delivered.extend(self.send_back(delivery).await),
-                Fate::Delay(time) => self
-                    .lock()
-                    .late
-                    .push((after(Instant::now(), time), delivery)),
+                Fate::Delay(time) => {
+                    let due = after(Instant::now(), time);
+                    lock(&self.state).late.push((due, delivery));
+                }
             }
         }
         delivered
@@ -249,7 +246,7 @@ impl<Q: Queue> Queue for Faulty<Q> {
 
     async fn ack(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
         let call = async || {
-            let ignored = self.lock().judge_ack(&self.faults);
+            let ignored = lock(&self.state).judge_ack(&self.faults);
             if ignored {
                 return leases.iter().map(|_| Ok(())).collect();
             }

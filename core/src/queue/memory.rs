@@ -8,7 +8,7 @@ mod name;
 mod state;
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use self::name::LeaseKey;
 use self::state::State;
 use crate::instant::after;
+use crate::lock::lock;
 
 use super::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 
@@ -96,13 +97,9 @@ impl MemoryQueue {
         self.as_of_now().leased()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The state, without the leases that have run out.
     fn as_of_now(&self) -> MutexGuard<'_, State> {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         let now = self.now(&mut state);
         state.expire(now);
         state
@@ -134,7 +131,7 @@ impl MemoryQueue {
     /// That is the next expiry, and one lease from now at the latest: a lease that begins after this look
     /// cannot end sooner. So a sleeping taker misses no expiry, and taking need not wake those who wait.
     fn look(&self, max: usize) -> Result<Vec<(LeaseKey, Bytes)>, Instant> {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         let now = self.now(&mut state);
         let taken = state.take(now, max);
         if taken.is_empty() {
@@ -156,7 +153,7 @@ impl MemoryQueue {
         leases: &[LeaseId],
         verb: impl Fn(&mut State, Instant, LeaseKey) -> bool,
     ) -> Vec<Result<(), QueueError>> {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         let now = self.now(&mut state);
         let mut done = |lease| LeaseKey::parse(lease).is_some_and(|key| verb(&mut state, now, key));
         let mut answers: Vec<_> = leases
@@ -176,7 +173,7 @@ impl MemoryQueue {
 impl Queue for MemoryQueue {
     async fn put(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
         let answers: Vec<_> = messages.iter().map(|body| self.check(body)).collect();
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         for (body, answer) in messages.into_iter().zip(&answers) {
             if answer.is_ok() {
                 state.put(body);

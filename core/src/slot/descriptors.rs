@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 #[cfg(unix)]
-use super::desk::lock;
+use crate::lock::lock;
 
 /// Descriptors that the worker holds of each slot: two sockets, two pipes, the cell of its progress, the watch over its
 /// process.

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::cancellation::Cancellation;
 use crate::id::{Attempt, TaskId};
+use crate::lock::lock;
 
 use super::wire::RESULTS_HEAD;
 
@@ -355,11 +356,6 @@ fn clear_results(bytes: &mut Vec<u8>) {
         bytes.clear();
         bytes.resize(RESULTS_HEAD, 0);
     }
-}
-
-/// Locks, also after a panic elsewhere: what the locks guard is whole between statements.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -23,9 +23,9 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
 use crate::codec;
 use crate::envelope::Body;
+use crate::lock::lock;
 use crate::outcome::{Cause, Exit, Failure, wall_clock};
 
-use super::desk::lock;
 use super::flights::Flights;
 use super::memory::{self, Death};
 use super::output::Tail;

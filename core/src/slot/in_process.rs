@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::envelope::Body;
 use crate::id::{Attempt, TaskId};
+use crate::lock::lock;
 use crate::outcome::{Cause, Exit, Failure, wall_clock};
 use crate::registry::Registry;
 use crate::task::Place;
 
-use super::desk::{Desk, Uplink, lock};
+use super::desk::{Desk, Uplink};
 use super::flights::{Flights, Progress};
 use super::runner::Runner;
 use super::wire::{Garbled, RESULTS_HEAD, Tasks};

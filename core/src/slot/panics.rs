@@ -177,7 +177,7 @@ impl Panics {
         NOTES_HERE.with(|notes| notes.borrow_mut().clear());
         if self.alone && ANY_ELSEWHERE.load(Ordering::Acquire) {
             ANY_ELSEWHERE.store(false, Ordering::Release);
-            super::desk::lock(&NOTES_ELSEWHERE).clear();
+            crate::lock::lock(&NOTES_ELSEWHERE).clear();
         }
     }
 
@@ -197,7 +197,7 @@ impl Panics {
             note.and_then(|note| note.place.clone())
         });
         let place = here.or_else(|| {
-            let notes = self.alone.then(|| super::desk::lock(&NOTES_ELSEWHERE))?;
+            let notes = self.alone.then(|| crate::lock::lock(&NOTES_ELSEWHERE))?;
             let mut places = notes.iter().filter(matches).map(|note| &note.place);
             let first = places.next()?;
             // The same words from two places: either may be meant.

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::desk::lock;
+use crate::lock::lock;
+
 use super::threads;
 
 /// How long a result waits for a flush. A lock that is held longer is held for long.

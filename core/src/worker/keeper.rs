@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, warn};
 
 use crate::inherited::Inherited;
+use crate::lock::lock;
 use crate::panics::panic_text;
 use crate::queue::{LeaseId, Queue, QueueError};
 use crate::slot::is_shortage;
@@ -103,16 +104,12 @@ impl Keeper {
 
     /// Renews this lease from now on; it was asked for at `since`.
     pub(super) fn hold(&self, lease: LeaseId, since: Instant) {
-        self.lock().hold(lease, since);
+        lock(&self.leases).hold(lease, since);
     }
 
     /// Lets it go.
     pub(super) fn forget(&self, lease: &LeaseId) {
-        self.lock().forget(lease);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Leases> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.leases).forget(lease);
     }
 }
 
@@ -127,14 +124,13 @@ async fn keep(
     leases: Arc<Mutex<Leases>>,
     news: mpsc::UnboundedSender<News>,
 ) {
-    let lock = || leases.lock().unwrap_or_else(PoisonError::into_inner);
-    let tick = lock().tick();
+    let tick = lock(&leases).tick();
     let mut ticks = interval(tick);
     loop {
         ticks.tick().await;
         let mut lost = Vec::new();
         let sent = Instant::now();
-        let due = lock().due(sent);
+        let due = lock(&leases).due(sent);
         if !due.is_empty() {
             // A queue that does not answer must not keep the lost leases unsaid.
             let answers = timeout(tick, queue.extend(&due)).await.unwrap_or_else(|_| {
@@ -147,7 +143,7 @@ async fn keep(
                     due.len()
                 ]
             });
-            let mut leases = lock();
+            let mut leases = lock(&leases);
             for (lease, answer) in due.iter().zip(&answers) {
                 if answer.is_ok() {
                     debug!(%lease, "lease extended");
@@ -157,7 +153,7 @@ async fn keep(
                 }
             }
         }
-        lost.extend(lock().expired(Instant::now()));
+        lost.extend(lock(&leases).expired(Instant::now()));
         if !lost.is_empty() {
             // A worker that has gone is told nothing.
             news.send(News::Lost(lost)).ok();

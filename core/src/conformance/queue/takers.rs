@@ -1,7 +1,7 @@
 //! Checks of takers: how they wait, and that many at once neither share nor miss a message.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -14,6 +14,7 @@ use super::steps::{
     ack, ack_if_held, expect_done, expect_nothing, number, numbered, return_time, store, take,
     take_one,
 };
+use crate::lock::lock;
 use crate::queue::{Delivery, Queue};
 
 /// Longer than any check waits for a message that is there.
@@ -286,7 +287,7 @@ impl Seen {
     /// Counts a delivery, and says which time it is for its message.
     fn record(&self, delivery: &Delivery) -> u32 {
         let number = number(&delivery.body);
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(&self.0);
         let Some(times) = counts.times.get_mut(number as usize) else {
             panic!("message {number} came, which nobody stored");
         };
@@ -297,10 +298,7 @@ impl Seen {
     }
 
     fn missing(&self) -> usize {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .missing
+        lock(&self.0).missing
     }
 
     fn complete(&self) -> bool {

@@ -15,7 +15,7 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::time::Instant;
 
 use crate::id::{Attempt, TaskId};
-use crate::slot::desk::lock;
+use crate::lock::lock;
 use crate::slot::flights::Flights;
 use crate::slot::output::Tail;
 use crate::slot::socket::SEND;

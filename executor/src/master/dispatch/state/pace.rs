@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use crate::master::measured::{self, Measured, Trip};
 
-use super::super::table::Phase;
 use super::MasterState;
 use super::workers::Worker;
 
@@ -64,10 +63,10 @@ impl MasterState {
             return None;
         }
         let head = result_head(entries).ok()??;
-        let entry = self.table.get_mut(head.task)?;
-        if entry.phase != Phase::Published || entry.attempt != head.attempt {
+        if !self.table.is_out(head.task, head.attempt) {
             return None;
         }
+        let entry = self.table.get_mut(head.task)?;
         let packed = self.batches.get_mut(entry.batch)?.packed.take()?;
         let greeted = self.workers.get(&worker).and_then(Worker::greeted);
         greeted
