@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::outcome::{MESSAGE, displayed};
+use crate::outcome::{Cause, Failure, MESSAGE, displayed};
 
 mod piece;
 mod watched;
@@ -53,6 +53,17 @@ pub enum CodecError {
     /// The value ended before its bytes did.
     #[error("{0} bytes are left after the value")]
     Trailing(usize),
+}
+
+impl Failure {
+    /// Arguments or output that cannot be encoded or decoded.
+    #[must_use]
+    pub fn codec(error: &CodecError) -> Self {
+        Self {
+            retryable: false,
+            ..Self::new(Cause::Rejected, error.to_string())
+        }
+    }
 }
 
 const fn config<const LIMIT: usize>() -> impl Config {

@@ -3,29 +3,15 @@
 //! A slot is a process of the user's own executable, so the user's `main` must hand over before it does anything
 //! else: [`init`] never returns in a slot.
 
-#[cfg(unix)]
-use std::ffi::OsString;
 use std::io::Write;
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 use std::thread;
 
-use linkme::distributed_slice;
-
+use crate::role::{ROLE, read_slot_role};
 #[cfg(unix)]
 use crate::slot;
-
-/// The variable that gives a process its role.
-pub const ROLE_VARIABLE: &str = "PODPOOL_ROLE";
-
-/// Its value in a worker process.
-pub const WORKER_ROLE: &str = "worker";
-
-/// What the value begins with in a slot. It holds the version: another version of this crate in the same program is not
-/// meant. The worker's process id follows, and behind another colon the limit on open files that the slot must have, if its
-/// worker has a higher one.
-const SLOT_ROLE: &str = concat!("slot:", env!("CARGO_PKG_VERSION"), ":");
 
 /// Exit code of a slot whose program builds an executor before it calls `init()`: `EX_USAGE`.
 const EXIT_SLOT_WITHOUT_INIT: i32 = 64;
@@ -35,17 +21,6 @@ const EXIT_WORKER_WITHOUT_INIT: i32 = 78;
 /// Stack of the thread that runs tasks: what the main thread of a program has on Linux.
 #[cfg(unix)]
 const STACK: usize = 8 << 20;
-
-/// The role of this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// It submits tasks.
-    Master,
-    /// It holds leases and feeds slots, on a cluster.
-    Worker,
-    /// It runs tasks.
-    Slot,
-}
 
 /// Why an executor that starts processes cannot be built here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,18 +43,12 @@ pub enum BuildRefused {
     NestedPool,
 }
 
-static ROLE: OnceLock<Role> = OnceLock::new();
-
 /// `init()` was called inside a `#[test]`.
 static CALLED_IN_TEST: OnceLock<()> = OnceLock::new();
 
-/// The `test_slots!()` of a libtest program.
 #[doc(hidden)]
-#[distributed_slice]
-pub static PODPOOL_TEST_SLOTS_0_1_0: [&'static str];
-
-#[doc(hidden)]
-pub use PODPOOL_TEST_SLOTS_0_1_0 as TEST_SLOTS;
+pub use crate::role::TEST_SLOTS;
+pub use crate::role::{ROLE_VARIABLE, Role, WORKER_ROLE};
 
 /// Takes the process's role from its environment. In a slot this never returns: it runs tasks until its worker is
 /// done with it. It may be called more than once, and inside a runtime. Inside a `#[test]` it does nothing, and an executor
@@ -157,34 +126,6 @@ macro_rules! test_slots {
 
 #[doc(hidden)]
 pub use linkme as __linkme;
-
-/// The role variable's value for a slot of the worker `parent`.
-#[cfg(unix)]
-pub(crate) fn slot_role(parent: u32, open_files: Option<u64>) -> String {
-    let limit = open_files.map_or_else(String::new, |limit| format!(":{limit}"));
-    format!("{SLOT_ROLE}{parent}{limit}")
-}
-
-/// What the role's value says to a slot: its worker, and its limit on open files.
-fn read_slot_role(value: &str) -> Option<(&str, Option<u64>)> {
-    let value = value.strip_prefix(SLOT_ROLE)?;
-    Some(match value.split_once(':') {
-        Some((parent, limit)) => (parent, limit.parse().ok()),
-        None => (value, None),
-    })
-}
-
-/// The arguments with which this executable becomes a slot.
-#[cfg(unix)]
-pub(crate) fn slot_args() -> Vec<OsString> {
-    let test = TEST_SLOTS.first().filter(|_| ROLE.get().is_none());
-    let Some((_, test)) = test.and_then(|path| path.split_once("::")) else {
-        return Vec::new();
-    };
-    [test, "--exact", "--nocapture", "--test-threads=1"]
-        .map(OsString::from)
-        .into()
-}
 
 /// The role that the environment names, if it is meant for this process.
 #[derive(Debug)]
@@ -430,10 +371,6 @@ mod tests {
         assert!(is_child_of(
             &std::os::unix::process::parent_id().to_string()
         ));
-        assert_eq!(read_slot_role(&slot_role(7, None)), Some(("7", None)));
-        let limited = slot_role(7, Some(1024));
-        assert_eq!(read_slot_role(&limited), Some(("7", Some(1024))));
-        assert_eq!(read_slot_role(WORKER_ROLE), None);
     }
 
     #[test]
@@ -443,12 +380,6 @@ mod tests {
         assert!(matches!(elsewhere, Ok(false)));
         assert!(is_frame_of_libtest("  17: test::run_test_in_process"));
         assert!(!is_frame_of_libtest("  17: mine::test::run_test"));
-    }
-
-    #[test]
-    fn a_role_of_another_version_is_not_meant() {
-        assert_eq!(read_slot_role("slot:0.0.0:7"), None);
-        assert_eq!(read_slot_role("slot:7"), None);
     }
 
     #[test]

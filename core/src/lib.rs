@@ -27,6 +27,7 @@ pub mod permanent;
 pub mod queue;
 pub mod registry;
 pub mod retry;
+mod role;
 pub mod shape;
 pub mod slot;
 pub mod task;

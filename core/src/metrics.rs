@@ -81,8 +81,17 @@ pub struct Metrics<'a> {
     recorder: Option<&'a dyn Recorder>,
 }
 
+impl TaskContext {
+    /// Counters, gauges and timers of the task's own. They do nothing until the program
+    /// [`install`]s a recorder.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics<'_> {
+        Metrics::of(self)
+    }
+}
+
 impl<'a> Metrics<'a> {
-    pub(crate) fn of(context: &'a TaskContext) -> Self {
+    fn of(context: &'a TaskContext) -> Self {
         Self::with(context, RECORDER.get().map(AsRef::as_ref))
     }
 

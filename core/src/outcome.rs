@@ -9,8 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use tokio::time::Instant;
 
-use crate::codec::CodecError;
-
 pub(crate) use self::words::{LINKS, MESSAGE, displayed};
 pub use self::words::{cut, cut_all};
 
@@ -150,15 +148,6 @@ impl Failure {
             peak_rss: None,
             ran: None,
             output: Vec::new(),
-        }
-    }
-
-    /// Arguments or output that cannot be encoded or decoded.
-    #[must_use]
-    pub fn codec(error: &CodecError) -> Self {
-        Self {
-            retryable: false,
-            ..Self::new(Cause::Rejected, error.to_string())
         }
     }
 }

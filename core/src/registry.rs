@@ -235,7 +235,7 @@ mod tests {
             .to_uppercase();
         for (name, source) in [
             ("PODPOOL_TASKS", include_str!("registry.rs")),
-            ("PODPOOL_TEST_SLOTS", include_str!("init.rs")),
+            ("PODPOOL_TEST_SLOTS", include_str!("role.rs")),
         ] {
             let declared = format!("pub static {name}_{version}: [");
             assert!(source.contains(&declared), "expected {declared:?}");

@@ -17,6 +17,7 @@ mod parts;
 mod probe;
 mod samples;
 mod search;
+mod tracer;
 
 /// A task's name, version, codec version and shape in 16 bytes: two programs agree on a task only if these are equal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -18,7 +18,6 @@ use crate::cancellation::Cancellation;
 use crate::codec::{self, CodecError};
 use crate::envelope::Arguments;
 use crate::id::{Attempt, ExecutionId, RunId, TaskId};
-use crate::metrics::Metrics;
 use crate::outcome::Failure;
 use crate::shape::{Fingerprint, Shape, ShapeError};
 
@@ -404,13 +403,6 @@ impl TaskContext {
     #[must_use]
     pub fn node(&self) -> &str {
         &self.place.node
-    }
-
-    /// Counters, gauges and timers of the task's own. They do nothing until the program
-    /// [`install`](crate::metrics::install)s a recorder.
-    #[must_use]
-    pub fn metrics(&self) -> Metrics<'_> {
-        Metrics::of(self)
     }
 
     /// Whether the task was asked to stop. After a grace it is stopped.

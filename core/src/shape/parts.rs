@@ -9,7 +9,7 @@ use serde::de::{
 };
 
 use super::model::{Head, SlotId};
-use super::probe::{Obstacle, Probe, Refusal, Tracer};
+use super::tracer::{Obstacle, Probe, Refusal, Tracer};
 
 /// Gives the parts of a tuple, a struct, a sequence or a map, one after the other.
 pub(super) struct Row<'t> {
@@ -83,6 +83,34 @@ impl<'de> MapAccess<'de> for Row<'_> {
 
     fn size_hint(&self) -> Option<usize> {
         Some(self.len - self.next)
+    }
+}
+
+impl Probe<'_> {
+    /// A value with a fixed row of parts.
+    pub(super) fn row<'de, V: Visitor<'de>>(
+        self,
+        head: Head,
+        visitor: V,
+    ) -> Result<V::Value, Refusal> {
+        let Self { tracer, slot } = self;
+        tracer.step()?;
+        tracer.sink()?;
+        let format = tracer.model.ask(slot, head);
+        let len = match head {
+            Head::Tuple(len) => len,
+            Head::Fields(fields) => fields.len(),
+            _ => 0,
+        };
+        let value = visitor.visit_seq(Row {
+            tracer,
+            slot,
+            format,
+            next: 0,
+            len,
+        })?;
+        Self::surface(tracer, slot, format, true);
+        Ok(value)
     }
 }
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::ShapeError;
 use super::model::SlotId;
-use super::probe::{Obstacle, Point, Probe, Refusal, Tracer};
+use super::tracer::{Obstacle, Point, Probe, Refusal, Tracer};
 use crate::codec::{self, CodecError};
 
 /// Choice points before a refusal that are varied together: a check over several fields refuses at the last.

@@ -10,8 +10,8 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, sendmsg, sockopt};
 
-use crate::init;
 use crate::registry::Registry;
+use crate::role;
 
 use super::socket::{SEND, pair};
 use super::wire::{self, SetupBody, Type};
@@ -42,7 +42,7 @@ impl Program {
         Ok(Self::Process {
             path: executable().map_err(StartError::refused("the name of the executable"))?,
             name: std::env::args_os().next(),
-            args: init::slot_args(),
+            args: role::slot_args(),
         })
     }
 }
@@ -83,8 +83,8 @@ pub(super) fn command(
         .args(args)
         .envs(env.iter().map(|(name, value)| (name, value)))
         .env(
-            init::ROLE_VARIABLE,
-            init::slot_role(std::process::id(), descriptors::limit_of_slots()),
+            role::ROLE_VARIABLE,
+            role::slot_role(std::process::id(), descriptors::limit_of_slots()),
         )
         .process_group(0)
         .stdout(Stdio::piped())

@@ -14,8 +14,7 @@ use crate::slot::SlotId;
 
 use super::super::effect::{Effect, Probe};
 use super::State;
-use super::report::Ended;
-use super::slots::{Phase, Request, Sentence, SlotState};
+use super::slots::{Ended, GIVES_BACK, Phase, Request, Sentence, SlotState};
 
 /// A slot that was told to exit keeps its place for so long: most exit within a few milliseconds, and memory that is
 /// about to be free is not taken twice. Later another may start beside it.
@@ -23,9 +22,6 @@ const EXITS: Duration = Duration::from_millis(500);
 /// A killed process is waited for so long. The kernel needs a while to free much memory; one that waits for a network
 /// file system that is gone may never end.
 const DIES: Duration = Duration::from_secs(10);
-/// A slot answers within a moment when it is asked for the tasks that have not begun, whatever its task does: a thread
-/// for that alone reads the question. A minute without an answer tells that its process stands still.
-pub(super) const GIVES_BACK: Duration = Duration::from_secs(60);
 /// The signal that a process which was given up is taken to have died of.
 const SIGKILL: i32 = 9;
 

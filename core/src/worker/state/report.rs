@@ -10,28 +10,15 @@ use crate::envelope::entry::{self, TaskHead, next_result, result_head, task_head
 use crate::envelope::{Body, TaskRun};
 use crate::id::{Attempt, TaskId};
 use crate::outcome::{Cause, Exit, Failure, Ran};
-use crate::slot::{EXIT_SHORTAGE, OutOfMemory, Running, SlotEvent, SlotId, StartError};
+use crate::slot::{EXIT_SHORTAGE, Running, SlotEvent, SlotId, StartError};
 
 use super::super::effect::{Effect, Probe};
 use super::State;
-use super::overdue::GIVES_BACK;
-use super::slots::{InFlight, Phase, Sentence, SlotState};
+use super::slots::{Ended, GIVES_BACK, InFlight, Phase, Sentence, SlotState};
 use super::startups::{self, Next, StartupFailure};
 
 /// Most suspects that are remembered.
 const OWN_SUSPECTS: usize = 1024;
-
-/// How a slot ended.
-pub(super) struct Ended {
-    pub(super) exit: Exit,
-    pub(super) running: Option<Running>,
-    pub(super) ran: Ran,
-    pub(super) tail: Vec<String>,
-    pub(super) peak_rss: Option<u64>,
-    pub(super) out_of_memory: Option<OutOfMemory>,
-    /// Whether its process came to `init()`.
-    pub(super) reached_init: bool,
-}
 
 impl State {
     /// Takes in what a slot says.

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use crate::id::TaskId;
 use crate::instant::after;
-use crate::slot::SlotId;
+use crate::outcome::{Exit, Ran};
+use crate::slot::{OutOfMemory, Running, SlotId};
 
 use super::super::frame::findable;
 
@@ -17,6 +18,10 @@ const SHORT: Duration = Duration::from_millis(10);
 
 /// A slot in which so many tasks printed nothing is taken for one that prints nothing.
 const QUIET: u64 = 256;
+
+/// A slot answers within a moment when it is asked for the tasks that have not begun, whatever its task does: a thread
+/// for that alone reads the question. A minute without an answer tells that its process stands still.
+pub(super) const GIVES_BACK: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -54,6 +59,18 @@ pub(super) enum Sentence {
     NoExit,
     /// It did not answer when it was asked for tasks.
     NoAnswer,
+}
+
+/// How a slot ended.
+pub(super) struct Ended {
+    pub(super) exit: Exit,
+    pub(super) running: Option<Running>,
+    pub(super) ran: Ran,
+    pub(super) tail: Vec<String>,
+    pub(super) peak_rss: Option<u64>,
+    pub(super) out_of_memory: Option<OutOfMemory>,
+    /// Whether its process came to `init()`.
+    pub(super) reached_init: bool,
 }
 
 #[derive(Debug)]

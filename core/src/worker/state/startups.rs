@@ -8,8 +8,8 @@ use crate::instant::after;
 use crate::outcome::{Cause, Failure};
 use crate::slot::SlotId;
 
-use super::report::Ended;
 use super::shortage::{Shortage, Shortfall};
+use super::slots::Ended;
 
 /// Slots that may die in a row before any was ready; then the pool is broken, unless others live or are starting.
 const MOST_IN_A_ROW: u32 = 3;

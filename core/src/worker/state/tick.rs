@@ -13,9 +13,8 @@ use crate::slot::Running;
 use super::super::effect::{Effect, Probe, Receipt, Topic};
 use super::super::frame::timeout;
 use super::State;
-use super::overdue::GIVES_BACK;
 use super::report::entry_offset;
-use super::slots::{InFlight, Phase, Request, Sentence, SlotState};
+use super::slots::{GIVES_BACK, InFlight, Phase, Request, Sentence, SlotState};
 
 /// Tasks that no slot took within this are left to other workers: those of a begun batch are put back, and a batch that
 /// has not begun is given back whole while every slot is busy.
