@@ -20,7 +20,7 @@ const GRAIN: usize = 64 << 10;
 
 static FREE: Mutex<Free> = Mutex::new(Free::new());
 
-/// Blocks that nobody uses, the last one freed at the end: its pages may still be in a cache.
+/// Blocks that are not in use, the last one freed at the end: its pages may still be in a cache.
 #[derive(Debug)]
 struct Free {
     blocks: Vec<Vec<u8>>,

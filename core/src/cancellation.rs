@@ -1,4 +1,4 @@
-//! A cancellation token that costs nothing until somebody asks for it.
+//! A cancellation token that costs nothing until the task asks for it.
 //!
 //! Most tasks never look: a flag is enough for them, and the next task can have it again.
 
@@ -38,7 +38,7 @@ impl Cancellation {
         token
     }
 
-    /// Makes this a fresh one: the same memory again, unless somebody kept a clone or touched it.
+    /// Makes this a fresh one: the same memory again, unless a clone was kept or it was used.
     pub(crate) fn renew(&mut self) {
         let unused = Arc::get_mut(&mut self.0)
             .is_some_and(|inner| !*inner.cancelled.get_mut() && inner.token.get().is_none());

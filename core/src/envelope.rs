@@ -1,4 +1,4 @@
-//! What travels: batches of tasks, results, and the words between master and workers.
+//! Messages: batches of tasks, results, and what master and workers tell each other.
 //!
 //! ```text
 //! version u8 | type u8 | MAC u8 | 0 u8 | header length u32 | header … | body … | MAC (32 bytes, or none)
@@ -120,7 +120,7 @@ impl TaskRun {
     }
 }
 
-/// "I took these": sent before the first task of a batch starts.
+/// A batch was taken: sent before its first task starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started {
     /// The run.
@@ -133,7 +133,7 @@ pub struct Started {
     pub tasks: Vec<TaskRun>,
 }
 
-/// The first word of a worker.
+/// A worker's greeting: its first message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// The run.
@@ -180,7 +180,7 @@ pub struct Alive {
     pub sequence: u64,
 }
 
-/// What the run is doing, as its master tells the workers.
+/// The state of the run, as the master sends it to the workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunState {
     /// Tasks come.
@@ -206,7 +206,7 @@ pub struct Revoked {
     pub attempt: Attempt,
 }
 
-/// What the master tells the workers: a state, not an event, so the next one replaces a lost one. It has at most
+/// The master's message to the workers: a state, not an event, so the next one replaces a lost one. It has at most
 /// [`CONTROL_BYTES`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Control {
@@ -224,7 +224,7 @@ pub struct Control {
     pub revoked: Vec<Revoked>,
     /// Workers that must end what they run and leave.
     pub drain: Vec<WorkerId>,
-    /// Workers whose greeting was heard lately: they may pull.
+    /// Workers whose greeting was read within the last minute: they may pull.
     pub greeted: Vec<WorkerId>,
 }
 
@@ -299,7 +299,7 @@ impl Results {
     }
 }
 
-macro_rules! word {
+macro_rules! message_of {
     ($($name:ident),*) => {$(
         impl $name {
             /// Builds the message.
@@ -311,4 +311,4 @@ macro_rules! word {
     )*};
 }
 
-word!(Started, Hello, Alive, Control, Printed);
+message_of!(Started, Hello, Alive, Control, Printed);

@@ -1,4 +1,4 @@
-//! What starts workers, as the dispatcher knows it: orders go to a fleet, news come back.
+//! What starts workers, as the dispatcher knows it: orders go to a fleet, events come back.
 //!
 //! A fleet knows its workers by name (a pod's); the dispatcher learns the same names from the workers' greetings.
 //! No back-end is named here: the local worker and the pods of a cluster are fleets alike.
@@ -21,9 +21,9 @@ pub enum FleetOrder {
         /// Whether no more tasks will be submitted.
         closing: bool,
     },
-    /// A worker was not heard for a lease: it is no worker until it is heard again.
+    /// No heartbeat of a worker came for a lease: it does not count as a worker until one comes.
     Silent(Arc<str>),
-    /// It was.
+    /// A heartbeat or greeting of a worker came.
     Heard(Arc<str>),
     /// Every future is resolved: remove everything that was made for the run, then say
     /// [`FleetEvent::Ended`].
@@ -34,7 +34,7 @@ pub enum FleetOrder {
     Abandon,
 }
 
-/// What a fleet tells.
+/// What a fleet reports.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum FleetEvent {
@@ -64,18 +64,19 @@ pub struct Departure {
     pub reason: String,
     /// When, by the fleet's clock; for people only.
     pub at: Option<SystemTime>,
-    /// What it wrote down as running before it went; empty when nothing was found.
+    /// What its termination message lists as running; empty when nothing was found. It counts for executions of this
+    /// worker alone.
     pub running: Vec<(ExecutionId, TaskId, Attempt)>,
 }
 
-/// Whom a worker's end can be blamed on.
+/// What a worker's end can be charged to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum End {
-    /// It left as it was told to.
+    /// It left as it was ordered to.
     Left,
     /// It was lost: deleted, evicted, pre-empted, silent, its node gone, stopped by a signal from outside. No task
-    /// is to blame.
+    /// is charged.
     Lost,
     /// It died of what it did, on a healthy node.
     Died(Exit),

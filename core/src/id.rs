@@ -49,7 +49,7 @@ impl RunId {
         Self::begins_with(name.as_str())
     }
 
-    /// A fresh id for a run that nobody named, such as `run-5c0x8m2r7kqd`.
+    /// A fresh id for a run without a name, such as `run-5c0x8m2r7kqd`.
     #[must_use]
     pub fn random() -> Self {
         Self::begins_with("run")

@@ -1,7 +1,7 @@
 //! The tracing dispatcher of a thread, for the threads that it starts.
 //!
 //! The executor's thread has a dispatcher of its own, which never blocks. A thread that works for it must have the same
-//! one: a subscriber that waits would otherwise hold up the renewal of leases, or what speaks to the queue.
+//! one: a subscriber that waits would otherwise hold up the renewal of leases, or calls to the queue.
 
 use std::cell::Cell;
 

@@ -203,7 +203,7 @@ fn begin(setup: Option<impl FnOnce()>) -> Role {
     }
     #[cfg(unix)]
     if let Some(socket) = socket {
-        live_as_slot(socket);
+        run_slot(socket);
     }
     role
 }
@@ -265,13 +265,13 @@ fn take_socket() -> std::io::Result<OwnedFd> {
 
 /// Runs the slot on a thread of its own, because the caller may be inside a runtime, where nothing may block.
 #[cfg(unix)]
-fn live_as_slot(socket: std::io::Result<OwnedFd>) -> ! {
+fn run_slot(socket: std::io::Result<OwnedFd>) -> ! {
     let lived = socket.and_then(|socket| {
         thread::Builder::new()
             .name("podpool-slot".to_owned())
             .stack_size(STACK)
             .spawn(move || {
-                hear_workers_end();
+                watch_worker();
                 slot::serve(socket)
             })
     });
@@ -286,19 +286,19 @@ fn live_as_slot(socket: std::io::Result<OwnedFd>) -> ! {
     }
 }
 
-/// Makes sure that this process hears of its worker's end, and looks whether that was before.
+/// Makes sure that this process notices the end of its worker, and checks whether that end came before.
 ///
-/// The end is heard on the control socket, and the slot then kills its whole group. A signal that killed at the
+/// The end is read on the control socket, and the slot then kills its whole group. A signal that killed at the
 /// worker's death would always be first, and leave what tasks started behind; this one only wakes a slot that is
 /// stopped, so that it can listen. Where there is no such signal the slot looks for its parent besides, for another
 /// process may hold the worker's end of the socket.
 #[cfg(unix)]
-fn hear_workers_end() {
-    let woken = wake_with_workers_end();
+fn watch_worker() {
+    let woken = wake_at_workers_end();
     let worker = std::env::var(ROLE_VARIABLE).ok();
     let worker = worker.as_deref().and_then(read_slot_role);
     let Some((worker, _)) = worker.filter(|(worker, _)| is_child_of(worker)) else {
-        exit("its worker has gone before it began", 70);
+        exit("the worker process ended before this slot began", 70);
     };
     if !woken {
         slot::end_without(worker.to_owned(), is_child_of);
@@ -307,14 +307,14 @@ fn hear_workers_end() {
 
 /// Asks for a signal when the thread ends that started this process. False where there is none.
 #[cfg(target_os = "linux")]
-fn wake_with_workers_end() -> bool {
+fn wake_at_workers_end() -> bool {
     use rustix::process::{Signal, set_parent_process_death_signal};
     set_parent_process_death_signal(Some(Signal::CONT)).is_ok()
 }
 
 /// Only Linux has such a signal. Elsewhere a stopped group is continued when its parent dies.
 #[cfg(all(unix, not(target_os = "linux")))]
-const fn wake_with_workers_end() -> bool {
+const fn wake_at_workers_end() -> bool {
     false
 }
 
@@ -354,7 +354,7 @@ fn leave(code: i32) -> ! {
     reason = "the process was started for one purpose, and that has failed"
 )]
 fn exit(reason: &str, code: i32) -> ! {
-    // Nobody is left to hear of a failed write.
+    // A failed write cannot be reported: stderr is the only stream.
     drop(writeln!(std::io::stderr(), "{reason}"));
     std::process::exit(code)
 }

@@ -1,4 +1,4 @@
-//! Words and contracts of podpool: what a task is, what travels, and the loop that a worker runs.
+//! Types and contracts of podpool: what a task is, what messages carry, and the loop that a worker runs.
 //!
 //! Users depend on `podpool`, which re-exports what they name. This crate is for back-ends and workers.
 

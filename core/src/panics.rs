@@ -16,7 +16,7 @@ pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
     text
 }
 
-/// Runs what is the program's own and whose panic is nobody's result. A panic is logged: as `message`, with what it said.
+/// Runs code of the program whose panic is no task's result. A panic is logged: as `message`, with its text.
 /// A logger that panics too is not asked again.
 pub fn contained(message: &str, life: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(life)) {
@@ -26,7 +26,7 @@ pub fn contained(message: &str, life: impl FnOnce()) {
     }
 }
 
-/// Runs a future to its end, or to its panic, which is told as a reason: `WHAT panicked: …`.
+/// Runs a future to its end, or to its panic, which is returned as a reason: `WHAT panicked: …`.
 ///
 /// # Errors
 /// The reason, when it panicked.

@@ -41,7 +41,7 @@ impl Registry {
         let built = GLOBAL.get_or_init(|| {
             let registry = Self::new(TASKS.iter().copied())?;
             for (index, spec) in (0..).zip(&registry.specs) {
-                // Nobody else sets the index, so the first value stands.
+                // No other code sets the index, so the first value stands.
                 spec.index.get_or_init(|| index);
             }
             Ok(registry)

@@ -92,7 +92,7 @@ impl ShapeError {
         ))
     }
 
-    /// The type wants to be told what comes next, and the encoding does not say.
+    /// The type asks what comes next, and the encoding does not hold that.
     fn self_describing(type_name: &str, place: &str, what: &str) -> Self {
         Self::new(format!(
             "the shape of type {type_name}{place} cannot be traced, as it asks for {what} (as an untagged, tagged \

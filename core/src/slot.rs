@@ -5,12 +5,10 @@
 
 #[cfg(unix)]
 mod child;
+mod current_frame;
 mod descriptors;
-mod desk;
 #[cfg(unix)]
 mod driver;
-#[cfg_attr(not(unix), expect(dead_code, reason = "threads need a part of it"))]
-mod flights;
 mod in_process;
 #[cfg(unix)]
 mod memory;
@@ -21,6 +19,8 @@ mod panics;
 #[cfg(unix)]
 mod progress;
 mod runner;
+#[cfg_attr(not(unix), expect(dead_code, reason = "threads need a part of it"))]
+mod sent_frames;
 #[cfg(unix)]
 mod socket;
 #[cfg(unix)]
@@ -74,7 +74,7 @@ pub struct Launch {
     pub program: Program,
     /// Variables that are added to the environment.
     pub env: Vec<(OsString, OsString)>,
-    /// What the slot is told before its first task.
+    /// The set-up that the slot reads before its first task.
     pub setup: Setup,
     /// How much of what it prints is passed on.
     pub output: OutputLimits,
@@ -83,7 +83,7 @@ pub struct Launch {
 /// How much of what tasks print is passed on. What is more is counted, and a line says how much it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputLimits {
-    /// Bytes of a line; a longer one is cut, and says so. Default: 16 KiB.
+    /// Bytes of a line; a longer one is cut, with a note at its end. Default: 16 KiB.
     pub line: usize,
     /// Bytes a second that one slot may print, and at once after a silence; a line counts for 64 bytes more than it has.
     /// Default: 4 MiB.
@@ -120,7 +120,7 @@ pub enum Program {
     InProcess,
 }
 
-/// What a slot is told before its first task.
+/// The set-up that a slot reads before its first task.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// Where its executions run.
@@ -252,7 +252,7 @@ impl Slot {
     /// the life of the thread that started it.
     ///
     /// # Errors
-    /// [`StartError`] when there is no process; one that starts and fails is told by [`SlotEvent::Exited`].
+    /// [`StartError`] when there is no process; the failure of one that started is [`SlotEvent::Exited`].
     ///
     /// # Panics
     /// Outside of a tokio runtime.

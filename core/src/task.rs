@@ -1,4 +1,4 @@
-//! What a task is: its static description, a call of it, and what its body is told.
+//! What a task is: its static description, a call of it, and the context of its body.
 
 use std::any::type_name;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What a panic leaves to whoever caught it: a value of any type, whose own drop may panic.
+//! The payload of a caught panic: a value of any type, whose own drop may panic.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

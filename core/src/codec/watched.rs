@@ -15,7 +15,7 @@ use bincode::error::{DecodeError, EncodeError};
 /// before, and the value's drop later, find room beside it.
 const MOST: usize = 1 << 20;
 
-/// What bincode is told when there is no more stack; nobody else reads it.
+/// The error for bincode when the stack is used up; no other code reads it.
 pub(super) const TOO_DEEP: &str = "nested too deep";
 
 /// Where the stack stood at the beginning.

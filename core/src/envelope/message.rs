@@ -36,7 +36,7 @@ pub enum Message {
     Results(Results, Bytes),
     /// A batch was taken.
     Started(Started),
-    /// A worker's first word.
+    /// A worker's greeting.
     Hello(Hello),
     /// A worker's heartbeat.
     Alive(Alive),
@@ -221,7 +221,7 @@ impl Message {
             Self::Hello(hello) => (&hello.run, hello.epoch),
             Self::Alive(alive) => (&alive.run, alive.epoch),
             Self::Printed(printed) => (&printed.run, printed.epoch),
-            // It bears no epoch: whoever resolved it has answered for that.
+            // It has no epoch of its own: the message that it stands for was checked when its payloads were fetched.
             Self::Reference(reference, _) => (&reference.run, 0),
             Self::Batch(..) | Self::Control(_) => return None,
         })

@@ -1,4 +1,4 @@
-//! A message whose large payloads lie elsewhere: cut it, put it together again, or say what is lost.
+//! A message whose large payloads lie elsewhere: take them out, put them back, or report what is lost.
 //!
 //! The *shell* is the message without the payloads; it travels as the body of a [`Reference`]. Nothing here
 //! knows where the payloads lie: they are known by their hashes.
@@ -51,13 +51,13 @@ pub struct Reference {
     pub tasks: Vec<TaskRun>,
     /// What was cut out, from front to back.
     pub parts: Vec<Part>,
-    /// Why the whole message cannot be had, as whoever looked for its payloads says; `None` until then.
+    /// Why the whole message is not available, by the queue that looked for its payloads; `None` until then.
     pub problem: Option<String>,
 }
 
 /// Where a message is to be cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub struct Extraction {
     /// What the message is.
     pub of: Content,
     /// Its tasks.
@@ -66,7 +66,7 @@ pub struct Cut {
     pub regions: Vec<Range<usize>>,
 }
 
-impl Cut {
+impl Extraction {
     /// Chooses what to cut out of a message: each payload of more than `over` bytes, and more of them, the longest
     /// first, until the rest fits into the `carried` bytes that a queue carries. A message that has no entries, or
     /// does not fit without their payloads either, is cut out as a whole. `None` when it can travel as it is.

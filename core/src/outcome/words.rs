@@ -1,4 +1,4 @@
-//! How much of what a failure says is kept: a task's words may be of any length, and travel, wait and are printed.
+//! How much of a failure's texts is kept: they may be of any length, and are sent, stored and printed.
 
 use std::fmt::{self, Display, Write};
 
@@ -18,7 +18,7 @@ const NOTE: (&str, &str) = ("… (cut: ", " bytes in all)");
 /// Room for a note with the longest number.
 const NOTE_ROOM: usize = 48;
 
-/// Cuts `text` to `most` bytes, at least 64, and says so at its end. A text that was cut before keeps its first size.
+/// Cuts `text` to `most` bytes, at least 64, with a note at its end. A text that was cut before keeps its first size.
 pub fn cut(text: &mut String, most: usize) {
     if text.len() > most {
         let size = first_size(text).unwrap_or(text.len());

@@ -21,16 +21,16 @@ use crate::lock::lock;
 /// A queue that wraps another and adds [`Faults`].
 ///
 /// The same seed and the same order of calls and answers give the same faults. A delivery that one taker's call
-/// holds back goes to whoever takes next once its delay is over, but wakes nobody who waits already.
+/// holds back goes to the next take once its delay is over, but wakes no take that waits already.
 #[derive(Debug)]
 pub struct Faulty<Q> {
     inner: Q,
     faults: Faults,
-    state: Mutex<State>,
+    state: Mutex<FaultState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct FaultState {
     random: fastrand::Rng,
     counts: FaultCounts,
     /// Deliveries that are held back, and until when. Their leases run meanwhile.
@@ -39,7 +39,7 @@ struct State {
 
 /// What becomes of a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum CallFate {
+enum CallFault {
     Sound,
     /// Not carried out, and answered so.
     Refused,
@@ -49,7 +49,7 @@ enum CallFate {
 
 /// What becomes of a message on its way to the taker.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum MessageFault {
     Deliver,
     /// Removed from the queue unseen.
     Lose,
@@ -65,7 +65,7 @@ impl<Q: Queue> Faulty<Q> {
     /// Wraps a queue.
     #[must_use]
     pub fn new(inner: Q, faults: Faults) -> Self {
-        let state = State {
+        let state = FaultState {
             random: fastrand::Rng::with_seed(faults.seed),
             counts: FaultCounts::default(),
             late: Vec::new(),
@@ -89,20 +89,20 @@ impl<Q: Queue> Faulty<Q> {
         lock(&self.state).counts
     }
 
-    fn fate_of_call(&self, faults: CallFaults) -> CallFate {
+    fn call_fault(&self, faults: CallFaults) -> CallFault {
         let mut state = lock(&self.state);
         if state.roll(faults.refused) {
             state.counts.refused += 1;
-            CallFate::Refused
+            CallFault::Refused
         } else if state.roll(faults.unanswered) {
             state.counts.unanswered += 1;
-            CallFate::Unanswered
+            CallFault::Unanswered
         } else {
-            CallFate::Sound
+            CallFault::Sound
         }
     }
 
-    /// Carries a call on leases out, unless its fate is to be refused, and answers by its fate.
+    /// Makes a call on leases unless its fault is a refusal, and answers as its fault demands.
     async fn answer<F>(
         &self,
         leases: &[LeaseId],
@@ -112,10 +112,10 @@ impl<Q: Queue> Faulty<Q> {
     where
         F: AsyncFnOnce() -> Vec<Result<(), QueueError>>,
     {
-        match self.fate_of_call(faults) {
-            CallFate::Sound => call().await,
-            CallFate::Refused => fail_all(leases.len(), "the call was refused"),
-            CallFate::Unanswered => {
+        match self.call_fault(faults) {
+            CallFault::Sound => call().await,
+            CallFault::Refused => fail_all(leases.len(), "the call was refused"),
+            CallFault::Unanswered => {
                 call().await;
                 fail_all(leases.len(), "the answer was lost")
             }
@@ -178,9 +178,9 @@ impl<Q: Queue> Faulty<Q> {
         }
     }
 
-    /// Lets each message meet its fate, and gives those to deliver now.
+    /// Applies each message's fault, and returns the messages to deliver now.
     async fn pass_on(&self, taken: Vec<Delivery>, reorder: f64) -> Vec<Delivery> {
-        let fates: Vec<_> = {
+        let faults: Vec<_> = {
             let mut state = lock(&self.state);
             taken
                 .iter()
@@ -188,13 +188,13 @@ impl<Q: Queue> Faulty<Q> {
                 .collect()
         };
         let mut delivered = Vec::with_capacity(taken.len());
-        for (delivery, fate) in taken.into_iter().zip(fates) {
-            match fate {
-                Fate::Deliver => delivered.push(delivery),
-                Fate::Drop => {}
-                Fate::Lose => drop(self.inner.ack(&[delivery.lease]).await),
-                Fate::Reorder => delivered.extend(self.send_back(delivery).await),
-                Fate::Delay(time) => {
+        for (delivery, fault) in taken.into_iter().zip(faults) {
+            match fault {
+                MessageFault::Deliver => delivered.push(delivery),
+                MessageFault::Drop => {}
+                MessageFault::Lose => drop(self.inner.ack(&[delivery.lease]).await),
+                MessageFault::Reorder => delivered.extend(self.send_back(delivery).await),
+                MessageFault::Delay(time) => {
                     let due = after(Instant::now(), time);
                     lock(&self.state).late.push((due, delivery));
                 }
@@ -218,10 +218,10 @@ impl<Q: Queue> Faulty<Q> {
 impl<Q: Queue> Queue for Faulty<Q> {
     async fn put(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
         let count = messages.len();
-        match self.fate_of_call(self.faults.put) {
-            CallFate::Sound => self.put_some(messages).await,
-            CallFate::Refused => fail_all(count, "the call was refused"),
-            CallFate::Unanswered => {
+        match self.call_fault(self.faults.put) {
+            CallFault::Sound => self.put_some(messages).await,
+            CallFault::Refused => fail_all(count, "the call was refused"),
+            CallFault::Unanswered => {
                 self.put_some(messages).await;
                 fail_all(count, "the answer was lost")
             }
@@ -229,10 +229,10 @@ impl<Q: Queue> Queue for Faulty<Q> {
     }
 
     async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
-        match self.fate_of_call(self.faults.take) {
-            CallFate::Sound => self.take_some(max, wait).await,
-            CallFate::Refused => Err(fault("the call was refused")),
-            CallFate::Unanswered => {
+        match self.call_fault(self.faults.take) {
+            CallFault::Sound => self.take_some(max, wait).await,
+            CallFault::Refused => Err(fault("the call was refused")),
+            CallFault::Unanswered => {
                 self.take_some(max, wait).await?;
                 Err(fault("the answer was lost"))
             }
@@ -265,7 +265,7 @@ impl<Q: Queue> Queue for Faulty<Q> {
     }
 }
 
-impl State {
+impl FaultState {
     fn roll(&mut self, probability: f64) -> bool {
         self.random.f64() < probability
     }
@@ -292,26 +292,26 @@ impl State {
         ignored
     }
 
-    fn judge_delivery(&mut self, faults: &Faults, reorder: f64) -> Fate {
+    fn judge_delivery(&mut self, faults: &Faults, reorder: f64) -> MessageFault {
         let counts = &mut self.counts;
         let random = &mut self.random;
         let mut roll = |probability| random.f64() < probability;
         if roll(faults.lose) {
             counts.lost += 1;
-            Fate::Lose
+            MessageFault::Lose
         } else if roll(faults.drop) {
             counts.dropped += 1;
-            Fate::Drop
+            MessageFault::Drop
         } else if roll(reorder) {
             counts.reordered += 1;
-            Fate::Reorder
+            MessageFault::Reorder
         } else if roll(faults.delay) {
             counts.delayed += 1;
             let (shortest, longest) = faults.delay_for.clone().into_inner();
             let share = self.random.f64();
-            Fate::Delay(shortest + longest.saturating_sub(shortest).mul_f64(share))
+            MessageFault::Delay(shortest + longest.saturating_sub(shortest).mul_f64(share))
         } else {
-            Fate::Deliver
+            MessageFault::Deliver
         }
     }
 

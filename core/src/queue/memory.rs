@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use self::name::LeaseKey;
-use self::state::State;
+use self::state::QueueState;
 use crate::instant::after;
 use crate::lock::lock;
 
@@ -39,11 +39,11 @@ const SHORTEST_LEASE: Duration = Duration::from_millis(1);
 pub struct MemoryQueue {
     name: String,
     limits: QueueLimits,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// Whether a gap in the calls lets leases be renewed before they end.
     spares: bool,
     /// Told once when messages became ready; a taker that leaves some behind tells the next.
-    /// Expired leases tell nobody: see [`MemoryQueue::look`].
+    /// An expired lease wakes no taker: see [`MemoryQueue::look`].
     arrived: Notify,
 }
 
@@ -54,7 +54,7 @@ impl MemoryQueue {
         let name = name.into();
         let lease = limits.lease.max(SHORTEST_LEASE);
         let limits = QueueLimits { lease, ..limits };
-        let state = Mutex::new(State::new(lease, name::first_serial(&name)));
+        let state = Mutex::new(QueueState::new(lease, name::first_serial(&name)));
         Self {
             name,
             limits,
@@ -64,7 +64,7 @@ impl MemoryQueue {
         }
     }
 
-    /// For a queue whose takers renew their leases, and live in this process. Where nothing at all was heard for more than
+    /// For a queue whose takers renew their leases, and live in this process. Where no call came for more than
     /// half a lease, the whole process was stopped (Ctrl-Z, a debugger): for a third of a lease from then on none ends,
     /// so that they can be renewed.
     #[must_use]
@@ -98,7 +98,7 @@ impl MemoryQueue {
     }
 
     /// The state, without the leases that have run out.
-    fn as_of_now(&self) -> MutexGuard<'_, State> {
+    fn as_of_now(&self) -> MutexGuard<'_, QueueState> {
         let mut state = lock(&self.state);
         let now = self.now(&mut state);
         state.expire(now);
@@ -106,7 +106,7 @@ impl MemoryQueue {
     }
 
     /// The time, read under the lock, so that it never runs backwards from one call to the next.
-    fn now(&self, state: &mut State) -> Instant {
+    fn now(&self, state: &mut QueueState) -> Instant {
         let now = Instant::now();
         if self.spares {
             state.note_call(now);
@@ -151,7 +151,7 @@ impl MemoryQueue {
     fn answer(
         &self,
         leases: &[LeaseId],
-        verb: impl Fn(&mut State, Instant, LeaseKey) -> bool,
+        verb: impl Fn(&mut QueueState, Instant, LeaseKey) -> bool,
     ) -> Vec<Result<(), QueueError>> {
         let mut state = lock(&self.state);
         let now = self.now(&mut state);
@@ -201,22 +201,22 @@ impl Queue for MemoryQueue {
             if until <= now {
                 return Ok(Vec::new());
             }
-            // A taker that is dropped after it was told passes the word on: `Notified` sees to that. Nothing
+            // A taker that is dropped after its notification passes it on: `Notified` does that. Nothing
             // is taken between the waking and the next look, so no message goes with it either.
             let _ = timeout_at(wake.min(until), self.arrived.notified()).await;
         }
     }
 
     async fn extend(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
-        self.answer(leases, State::extend)
+        self.answer(leases, QueueState::extend)
     }
 
     async fn ack(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
-        self.answer(leases, State::ack)
+        self.answer(leases, QueueState::ack)
     }
 
     async fn release(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
-        let answers = self.answer(leases, State::release);
+        let answers = self.answer(leases, QueueState::release);
         if answers.iter().any(Result::is_ok) {
             self.arrived.notify_one();
         }

@@ -1,5 +1,5 @@
 //! What follows from a queue that refuses one kind of call again and again: longer pauses, some lines for people, and an
-//! end. Pure: the time and the jitter are told.
+//! end. Pure: the time and the jitter are parameters.
 
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ pub struct Outage {
 }
 
 impl Outage {
-    /// A call was refused. True where a person should be told: from the second refusal in a row on, once a minute. What the
-    /// run's master makes again is told by the master alone.
+    /// A call was refused. True where it is worth a log line: from the second refusal in a row on, once a minute. For
+    /// queues that the run's master makes again, the master alone logs it.
     pub fn refused(&mut self, now: Instant, error: &QueueError) -> bool {
         self.refused = self.refused.saturating_add(1);
         self.since.get_or_insert(now);
@@ -40,7 +40,7 @@ impl Outage {
         told
     }
 
-    /// A call was answered. Where refusals were told, tells for how long there were any: their end is worth a line too.
+    /// A call was answered. Where refusals were logged, returns for how long there were any: their end is worth a line too.
     pub fn served(&mut self, now: Instant) -> Option<Duration> {
         let Self { since, said, .. } = std::mem::take(self);
         said.and(since)

@@ -9,7 +9,7 @@ use serde::de::{
 };
 
 use super::model::{Head, SlotId};
-use super::tracer::{Obstacle, Probe, Refusal, Tracer};
+use super::tracer::{Obstacle, Probe, TraceError, Tracer};
 
 /// Gives the parts of a tuple, a struct, a sequence or a map, one after the other.
 pub(super) struct Row<'t> {
@@ -25,7 +25,7 @@ impl Row<'_> {
         &mut self,
         part: usize,
         seed: T,
-    ) -> Result<T::Value, Refusal> {
+    ) -> Result<T::Value, TraceError> {
         let format = self.tracer.model.format(self.slot, self.format);
         let label = match format.head {
             Head::Fields(fields) => fields.get(part).copied().unwrap_or_default(),
@@ -44,12 +44,12 @@ impl Row<'_> {
 }
 
 impl<'de> SeqAccess<'de> for Row<'_> {
-    type Error = Refusal;
+    type Error = TraceError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, Refusal> {
+    ) -> Result<Option<T::Value>, TraceError> {
         if self.next == self.len {
             return Ok(None);
         }
@@ -64,12 +64,12 @@ impl<'de> SeqAccess<'de> for Row<'_> {
 }
 
 impl<'de> MapAccess<'de> for Row<'_> {
-    type Error = Refusal;
+    type Error = TraceError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Refusal> {
+    ) -> Result<Option<K::Value>, TraceError> {
         if self.next == self.len {
             return Ok(None);
         }
@@ -77,7 +77,10 @@ impl<'de> MapAccess<'de> for Row<'_> {
         self.part(0, seed).map(Some)
     }
 
-    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Refusal> {
+    fn next_value_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<T::Value, TraceError> {
         self.part(1, seed)
     }
 
@@ -92,7 +95,7 @@ impl Probe<'_> {
         self,
         head: Head,
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
+    ) -> Result<V::Value, TraceError> {
         let Self { tracer, slot } = self;
         tracer.step()?;
         tracer.sink()?;
@@ -133,12 +136,15 @@ impl<'t> Alternative<'t> {
 }
 
 impl<'de> EnumAccess<'de> for Alternative<'_> {
-    type Error = Refusal;
+    type Error = TraceError;
     type Variant = Self;
 
-    fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), Refusal> {
-        let number = u32::try_from(self.index).map_err(Refusal::custom)?;
-        let number: U32Deserializer<Refusal> = number.into_deserializer();
+    fn variant_seed<T: DeserializeSeed<'de>>(
+        self,
+        seed: T,
+    ) -> Result<(T::Value, Self), TraceError> {
+        let number = u32::try_from(self.index).map_err(TraceError::custom)?;
+        let number: U32Deserializer<TraceError> = number.into_deserializer();
         match seed.deserialize(number) {
             Ok(value) => Ok((value, self)),
             Err(refusal) => {
@@ -152,15 +158,18 @@ impl<'de> EnumAccess<'de> for Alternative<'_> {
 }
 
 impl<'de> VariantAccess<'de> for Alternative<'_> {
-    type Error = Refusal;
+    type Error = TraceError;
 
-    fn unit_variant(self) -> Result<(), Refusal> {
+    fn unit_variant(self) -> Result<(), TraceError> {
         let Probe { tracer, slot } = self.body();
         tracer.model.ask(slot, Head::Leaf("unit"));
         Ok(())
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Refusal> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(
+        self,
+        seed: T,
+    ) -> Result<T::Value, TraceError> {
         let Probe { tracer, slot } = self.body();
         let format = tracer.model.ask(slot, Head::Newtype);
         Row {
@@ -173,7 +182,11 @@ impl<'de> VariantAccess<'de> for Alternative<'_> {
         .part(0, seed)
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Refusal> {
+    fn tuple_variant<V: Visitor<'de>>(
+        self,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, TraceError> {
         self.body().row(Head::Tuple(len), visitor)
     }
 
@@ -181,7 +194,7 @@ impl<'de> VariantAccess<'de> for Alternative<'_> {
         self,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
+    ) -> Result<V::Value, TraceError> {
         self.body().row(Head::Fields(fields), visitor)
     }
 }

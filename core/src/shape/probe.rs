@@ -11,11 +11,11 @@ use serde::de::{Deserializer, Error as _, Visitor};
 use super::model::Head;
 use super::parts::{Alternative, Row};
 use super::samples;
-use super::tracer::{Probe, Refusal};
+use super::tracer::{Probe, TraceError};
 
 macro_rules! integers {
     ($($method:ident $visit:ident $type:ident)*) => {$(
-        fn $method<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Refusal> {
+        fn $method<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, TraceError> {
             let sample = self.leaf(stringify!($type), samples::integers::<$type>())?;
             visitor.$visit(samples::integer::<$type>(sample))
         }
@@ -24,7 +24,7 @@ macro_rules! integers {
 
 macro_rules! samples {
     ($($method:ident $visit:ident $name:literal $list:ident $convert:expr;)*) => {$(
-        fn $method<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Refusal> {
+        fn $method<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, TraceError> {
             let sample = self.leaf($name, samples::$list.len())?;
             visitor.$visit($convert(samples::$list[sample]))
         }
@@ -33,14 +33,14 @@ macro_rules! samples {
 
 macro_rules! refused {
     ($($method:ident $what:literal)*) => {$(
-        fn $method<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Refusal> {
+        fn $method<V: Visitor<'de>>(self, _: V) -> Result<V::Value, TraceError> {
             self.refuse($what)
         }
     )*};
 }
 
 impl<'de> Deserializer<'de> for Probe<'_> {
-    type Error = Refusal;
+    type Error = TraceError;
 
     integers! {
         deserialize_i8 visit_i8 i8
@@ -72,7 +72,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         deserialize_ignored_any "something to skip"
     }
 
-    fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, TraceError> {
         // Outside: none, and some for a type that insists. Inside: some, or nothing would be learnt.
         let (format, sample, outside) = self.optional(Head::Option, 1, 2)?;
         let Probe { tracer, slot } = self;
@@ -89,7 +89,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         Ok(value)
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TraceError> {
         self.tracer.step()?;
         self.tracer.model.ask(self.slot, Head::Leaf("unit"));
         visitor.visit_unit()
@@ -99,7 +99,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         mut self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
+    ) -> Result<V::Value, TraceError> {
         self.named::<V>(name, Head::Leaf("unit"))?;
         self.deserialize_unit(visitor)
     }
@@ -108,7 +108,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         mut self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
+    ) -> Result<V::Value, TraceError> {
         self.named::<V>(name, Head::Newtype)?;
         let Probe { tracer, slot } = self;
         tracer.sink()?;
@@ -122,7 +122,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         Ok(value)
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, TraceError> {
         let inside = samples::INSIDE_LENGTHS;
         let outside = samples::OUTSIDE_LENGTHS;
         let (format, sample, left_out) = self.optional(Head::Seq, inside.len(), outside.len())?;
@@ -143,7 +143,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         self,
         len: usize,
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
+    ) -> Result<V::Value, TraceError> {
         self.row(Head::Tuple(len), visitor)
     }
 
@@ -152,12 +152,12 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         name: &'static str,
         len: usize,
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
+    ) -> Result<V::Value, TraceError> {
         self.named::<V>(name, Head::Tuple(len))?;
         self.row(Head::Tuple(len), visitor)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_map<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, TraceError> {
         let inside = samples::INSIDE_LENGTHS;
         let outside = samples::OUTSIDE_LENGTHS;
         let (format, sample, left_out) = self.optional(Head::Map, inside.len(), outside.len())?;
@@ -179,7 +179,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
+    ) -> Result<V::Value, TraceError> {
         self.named::<V>(name, Head::Fields(fields))?;
         self.row(Head::Fields(fields), visitor)
     }
@@ -189,7 +189,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
+    ) -> Result<V::Value, TraceError> {
         let Self { tracer, slot } = self;
         tracer.step()?;
         tracer.sink()?;
@@ -201,7 +201,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         tracer.model.ask(slot, Head::Named(id));
         let index = tracer
             .pick(id)
-            .ok_or_else(|| Refusal::custom(format!("enum {name} has no variant")))?;
+            .ok_or_else(|| TraceError::custom(format!("enum {name} has no variant")))?;
         let before = tracer.steps;
         let value = visitor.visit_enum(Alternative { tracer, id, index })?;
         let cost = tracer.steps - before;

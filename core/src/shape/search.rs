@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::ShapeError;
 use super::model::SlotId;
-use super::tracer::{Obstacle, Point, Probe, Refusal, Tracer};
+use super::tracer::{Obstacle, Point, Probe, TraceError, Tracer};
 use crate::codec::{self, CodecError};
 
 /// Choice points before a refusal that are varied together: a check over several fields refuses at the last.
@@ -41,7 +41,7 @@ pub(super) fn run<T: Serialize + DeserializeOwned>() -> Result<String, ShapeErro
                 }
             }
             Ok(_) => search.recover("")?,
-            Err(Refusal(words)) => search.recover(&words)?,
+            Err(TraceError(words)) => search.recover(&words)?,
         }
     }
 }
@@ -159,7 +159,7 @@ impl<T> Search<T> {
             Ok(())
         } else {
             Err(self.refusal.take().unwrap_or_else(|| {
-                ShapeError::refused(type_name::<T>(), "", "it refused without a word")
+                ShapeError::refused(type_name::<T>(), "", "it refused without a message")
             }))
         }
     }

@@ -16,17 +16,17 @@ pub(super) const MAX_STEPS: u64 = 5_000_000;
 
 /// A type's refusal, in its own words.
 #[derive(Debug)]
-pub(super) struct Refusal(pub(super) String);
+pub(super) struct TraceError(pub(super) String);
 
-impl fmt::Display for Refusal {
+impl fmt::Display for TraceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for TraceError {}
 
-impl serde::de::Error for Refusal {
+impl serde::de::Error for TraceError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self(message.to_string())
     }
@@ -88,7 +88,7 @@ impl Tracer {
         self.depth = 0;
     }
 
-    pub(super) fn step(&mut self) -> Result<(), Refusal> {
+    pub(super) fn step(&mut self) -> Result<(), TraceError> {
         self.steps += 1;
         if self.steps > MAX_STEPS {
             return Err(self.stop(Obstacle::TooLong));
@@ -96,13 +96,13 @@ impl Tracer {
         Ok(())
     }
 
-    pub(super) fn stop(&mut self, obstacle: Obstacle) -> Refusal {
+    pub(super) fn stop(&mut self, obstacle: Obstacle) -> TraceError {
         // Only the first counts: a type may turn our error into another and go on.
         self.obstacle.get_or_insert(obstacle);
-        Refusal("the trace stopped".to_owned())
+        TraceError("the trace stopped".to_owned())
     }
 
-    pub(super) fn sink(&mut self) -> Result<(), Refusal> {
+    pub(super) fn sink(&mut self) -> Result<(), TraceError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(self.stop(Obstacle::TooDeep));
@@ -178,7 +178,7 @@ pub(super) struct Probe<'t> {
 
 impl Probe<'_> {
     /// A value without parts: which sample to give.
-    pub(super) fn leaf(&mut self, name: &'static str, samples: usize) -> Result<usize, Refusal> {
+    pub(super) fn leaf(&mut self, name: &'static str, samples: usize) -> Result<usize, TraceError> {
         self.tracer.step()?;
         let format = self.tracer.model.ask(self.slot, Head::Leaf(name));
         Ok(self.tracer.choose(self.slot, format, false, samples))
@@ -191,7 +191,7 @@ impl Probe<'_> {
         head: Head,
         inside: usize,
         outside: usize,
-    ) -> Result<(usize, usize, bool), Refusal> {
+    ) -> Result<(usize, usize, bool), TraceError> {
         let tracer = &mut *self.tracer;
         tracer.step()?;
         tracer.sink()?;
@@ -218,7 +218,7 @@ impl Probe<'_> {
     }
 
     /// Turns to the body of a named struct.
-    pub(super) fn named<V>(&mut self, name: &'static str, head: Head) -> Result<(), Refusal> {
+    pub(super) fn named<V>(&mut self, name: &'static str, head: Head) -> Result<(), TraceError> {
         let tracer = &mut *self.tracer;
         tracer.step()?;
         let id = tracer.model.container(type_name::<V>(), name, head, None);
@@ -227,7 +227,7 @@ impl Probe<'_> {
         Ok(())
     }
 
-    pub(super) fn refuse<T>(self, what: &'static str) -> Result<T, Refusal> {
+    pub(super) fn refuse<T>(self, what: &'static str) -> Result<T, TraceError> {
         Err(self.tracer.stop(Obstacle::SelfDescribing(what)))
     }
 }

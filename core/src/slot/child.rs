@@ -21,7 +21,7 @@ use crate::outcome::{Cause, Exit, Failure, Ran, wall_clock};
 use crate::registry::Registry;
 use crate::task::{Place, TaskSpec};
 
-use super::desk::{Desk, Uplink};
+use super::current_frame::{CurrentFrame, Uplink};
 use super::output::BEGINNING;
 use super::progress::{self, Epoch};
 use super::runner::{Runner, too_low};
@@ -30,7 +30,7 @@ use super::start_error::{EXIT_SHORTAGE, Request, advice, is_shortage};
 use super::wire::{self, Garbled, HEAD, Head, SetupBody, Tasks, Type};
 use super::{SMALL_STACK, memory, panics};
 
-/// Exit code of a slot that was told to end.
+/// Exit code of a slot that was asked to end.
 const DONE: i32 = 0;
 /// Exit code of a slot whose program is not the worker's: `EX_DATAERR`.
 pub(crate) const EXIT_MISMATCH: i32 = 65;
@@ -44,7 +44,7 @@ const READ: usize = 64 * 1024;
 /// A read buffer past this many bytes is let go when it is empty.
 const KEPT: usize = 4 << 20;
 
-/// Runs the slot until it is told to end.
+/// Runs the slot until it is asked to end.
 pub(crate) fn serve(data: OwnedFd) -> ! {
     let code = match Child::open(data) {
         Ok(child) => child.run(),
@@ -68,7 +68,7 @@ fn exit(code: i32) -> ! {
 #[derive(Debug)]
 struct Child {
     feed: Feed,
-    desk: Arc<Desk<Wire>>,
+    frames: Arc<CurrentFrame<Wire>>,
     control: OwnedFd,
     cell: OwnedFd,
     setup: SetupBody,
@@ -88,7 +88,7 @@ impl Child {
         mark_beginning();
         Ok(Self {
             feed,
-            desk: Arc::new(Desk::new(Wire(data))),
+            frames: Arc::new(CurrentFrame::new(Wire(data))),
             control,
             cell,
             setup,
@@ -99,7 +99,7 @@ impl Child {
         panics::install_hook();
         let Self {
             mut feed,
-            desk,
+            frames,
             control,
             cell,
             setup,
@@ -107,15 +107,15 @@ impl Child {
         let registry = match same_program(&setup) {
             Ok(registry) => registry,
             Err(failure) => {
-                send_failure(&desk, &failure);
+                send_failure(&frames, &failure);
                 return EXIT_MISMATCH;
             }
         };
         if let Some(limit) = setup.memory_limit {
             memory::set_stop(limit);
         }
-        if let Err(failure) = start_threads(&desk, control) {
-            send_failure(&desk, &failure);
+        if let Err(failure) = start_threads(&frames, control) {
+            send_failure(&frames, &failure);
             return match failure.exit {
                 Some(Exit::Code(code)) => code,
                 _ => EXIT_SETUP,
@@ -126,12 +126,12 @@ impl Child {
             worker: setup.worker.into(),
             node: setup.node.into(),
         };
-        report_last_words(&desk);
-        let mut runner = Runner::new(desk.clone(), place, registry, None);
+        report_abort(&frames);
+        let mut runner = Runner::new(frames.clone(), place, registry, None);
         if let Some((index, arguments)) = setup.initializer
             && let Err(failure) = runner.initialize(index, &arguments)
         {
-            send_failure(&desk, &failure);
+            send_failure(&frames, &failure);
             return EXIT_SETUP;
         }
         let limited = |spec: &TaskSpec| spec.options.memory.is_some();
@@ -142,10 +142,10 @@ impl Child {
             .memory_limit
             .and_then(|limit| too_low("the pool's", limit, runner.resting()))
         {
-            send_failure(&desk, &failure);
+            send_failure(&frames, &failure);
             return EXIT_SETUP;
         }
-        desk.uplink(|wire| wire.send(&wire::message(Type::Ready, 0, b"")));
+        frames.uplink(|wire| wire.send(&wire::message(Type::Ready, 0, b"")));
         run_frames(&mut feed, &mut runner, &cell);
         DONE
     }
@@ -196,26 +196,26 @@ fn run_frame(
 }
 
 /// Reports a panic that ends the process: its task has failed, and nothing else that the slot was given has begun.
-fn report_last_words(desk: &Arc<Desk<Wire>>) {
-    let (desk, origin) = (desk.clone(), Origin::here());
+fn report_abort(frames: &Arc<CurrentFrame<Wire>>) {
+    let (frames, origin) = (frames.clone(), Origin::here());
     panics::report_to(move |mut failure, began| {
-        // A child that the task forked must not speak for it.
+        // A child that the task forked must not report for it.
         origin.end_copy();
         failure.ran = Some(Box::new(Ran {
             started: began.and_then(wall_clock),
             pid: Some(std::process::id()),
             cpu: None,
         }));
-        if !desk.fail_running(&failure, began) {
-            send_failure(&desk, &failure);
+        if !frames.fail_running(&failure, began) {
+            send_failure(&frames, &failure);
         }
-        desk.uplink(|wire| wire.send(&wire::message(Type::Ends, 0, b"")));
+        frames.uplink(|wire| wire.send(&wire::message(Type::Ends, 0, b"")));
     });
 }
 
-fn send_failure(desk: &Desk<Wire>, failure: &Failure) {
+fn send_failure(frames: &CurrentFrame<Wire>, failure: &Failure) {
     let body = crate::codec::encode(&failure.clone().cut()).unwrap_or_default();
-    desk.uplink(|wire| wire.send(&wire::message(Type::SetupFailed, 0, &body)));
+    frames.uplink(|wire| wire.send(&wire::message(Type::SetupFailed, 0, &body)));
 }
 
 /// The registry, if it is the worker's.
@@ -238,7 +238,7 @@ fn same_program(setup: &SetupBody) -> Result<&'static Registry, Failure> {
     }
 }
 
-fn start_threads(desk: &Arc<Desk<Wire>>, control: OwnedFd) -> Result<(), Failure> {
+fn start_threads(frames: &Arc<CurrentFrame<Wire>>, control: OwnedFd) -> Result<(), Failure> {
     let start = |name: &str, life: Box<dyn FnOnce() + Send>| {
         thread::Builder::new()
             .name(name.to_owned())
@@ -254,9 +254,9 @@ fn start_threads(desk: &Arc<Desk<Wire>>, control: OwnedFd) -> Result<(), Failure
                 }
             })
     };
-    let heard = desk.clone();
+    let heard = frames.clone();
     start("podpool-control", Box::new(move || obey(&heard, control)))?;
-    let flushed = desk.clone();
+    let flushed = frames.clone();
     start(
         "podpool-flush",
         Box::new(move || flushed.flush_until_retired()),
@@ -264,17 +264,17 @@ fn start_threads(desk: &Arc<Desk<Wire>>, control: OwnedFd) -> Result<(), Failure
 }
 
 /// The life of the thread on the control socket. It ends the process when the socket ends.
-fn obey(desk: &Desk<Wire>, control: OwnedFd) {
+fn obey(frames: &CurrentFrame<Wire>, control: OwnedFd) {
     let mut feed = Feed::new(Arc::new(control));
     loop {
         let heard = feed.next().and_then(|(head, body)| match head.kind {
             Type::Reclaim => {
-                desk.reclaim(head.number);
+                frames.reclaim(head.number);
                 Ok(())
             }
             Type::Cancel => {
                 let (task, attempt) = wire::cancelled(&feed.bytes[body])?;
-                desk.cancel(head.number, task, attempt);
+                frames.cancel(head.number, task, attempt);
                 Ok(())
             }
             _ => Err(Lost::Garbled(Garbled)),
@@ -289,7 +289,7 @@ fn obey(desk: &Desk<Wire>, control: OwnedFd) {
 /// control socket must do.
 #[expect(
     clippy::disallowed_methods,
-    reason = "no event tells of a parent's end on every system"
+    reason = "not every system has an event for the end of a parent process"
 )]
 pub(crate) fn end_without(worker: String, is_child_of: fn(&str) -> bool) {
     let watch = move || {
@@ -300,14 +300,14 @@ pub(crate) fn end_without(worker: String, is_child_of: fn(&str) -> bool) {
     };
     let thread = thread::Builder::new().name("podpool-parent".to_owned());
     if let Err(error) = thread.stack_size(SMALL_STACK).spawn(watch) {
-        tracing::debug!(%error, "the slot hears of its worker's end on its socket only");
+        tracing::debug!(%error, "the end of the worker is seen on the slot's socket only");
     }
 }
 
 /// Why a slot has no worker any more.
 #[derive(Debug, thiserror::Error)]
 enum Lost {
-    #[error("its worker has gone")]
+    #[error("the worker process has ended")]
     Gone,
     #[error("its socket fails: {0}")]
     Socket(#[from] Errno),
@@ -315,7 +315,7 @@ enum Lost {
     Garbled(#[from] Garbled),
 }
 
-/// Ends the process and all that its tasks started: nobody would hear of a result.
+/// Ends the process and all that its tasks started: no worker would read a result.
 ///
 /// Nothing is said of it: the worker that would read it has gone, and a task may hold the lock of stderr for ever.
 fn die() -> ! {

@@ -26,9 +26,9 @@ use crate::envelope::Body;
 use crate::lock::lock;
 use crate::outcome::{Cause, Exit, Failure, wall_clock};
 
-use super::flights::Flights;
 use super::memory::{self, Death};
 use super::output::Tail;
+use super::sent_frames::SentFrames;
 use super::spawn::Started;
 use super::wire::{self, Garbled, Head, Inbox, Type};
 use super::{OutOfMemory, OutputLimits, SlotEvent, SlotId, StartError, output, progress};
@@ -39,8 +39,8 @@ mod pipes;
 
 use self::death::DeathWatch;
 pub(super) use self::handle::Handle;
-use self::handle::{Shared, State};
-use self::pipes::{Fate, Pipes};
+use self::handle::{ProcessState, Shared};
+use self::pipes::{LineClass, Pipes};
 
 /// What a slot may take past its limit before it is ready: an initializer may not take memory without end.
 const UNREADY: u64 = 64 << 20;
@@ -83,9 +83,9 @@ pub(super) fn start(
         socket: writer,
         control,
         cell,
-        state: Mutex::new(State {
+        state: Mutex::new(ProcessState {
             unsent: [Bytes::from(unsent)].into(),
-            flights: Flights::default(),
+            sent: SentFrames::default(),
             tail: Tail::default(),
             peak: None,
             killed: false,
@@ -144,7 +144,7 @@ fn sampler() -> Interval {
     interval
 }
 
-/// Kills a process that nobody watches, and waits for it where nobody is kept waiting.
+/// Kills a process that no driver watches, and waits for its end on a thread where nothing else waits.
 fn reap_later(mut child: Child) {
     if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         let _ = kill_process_group(pid, Signal::KILL);
@@ -304,7 +304,7 @@ impl Driver {
                 let mut state = lock(&self.shared.state);
                 SlotEvent::Reclaimed {
                     frame: head.number,
-                    kept: state.flights.reclaimed(head.number, kept, Instant::now()),
+                    kept: state.sent.reclaimed(head.number, kept, Instant::now()),
                 }
             }
             Type::Ends => {
@@ -321,8 +321,8 @@ impl Driver {
     fn answered(&mut self, frame: u64, count: u32) {
         let shared = self.shared.clone();
         let mut state = lock(&shared.state);
-        let front = state.flights.sole();
-        if state.flights.answered(frame, count, Instant::now()) {
+        let front = state.sent.sole();
+        if state.sent.answered(frame, count, Instant::now()) {
             self.pipes.finish_lines();
             self.publish(&mut state.tail, front);
         }
@@ -331,7 +331,7 @@ impl Driver {
     fn publish_output(&mut self) {
         let shared = self.shared.clone();
         let mut state = lock(&shared.state);
-        let front = state.flights.sole();
+        let front = state.sent.sole();
         self.publish(&mut state.tail, front);
     }
 
@@ -344,15 +344,18 @@ impl Driver {
             preface,
             ..
         } = self;
-        pipes.publish(Instant::now(), |stream, line, fate| {
+        pipes.publish(Instant::now(), |stream, line, class| {
             verdict.allocation_failed |= output::says_allocation_failed(stream, &line);
-            match fate {
-                Fate::Before => preface.push(None, &line, false),
-                Fate::Passed | Fate::LeftOut => tail.push(frame, &line, false),
-                Fate::Update => tail.push(frame, &line, true),
-                Fate::Ours => {}
+            match class {
+                LineClass::Before => preface.push(None, &line, false),
+                LineClass::Passed | LineClass::LeftOut => tail.push(frame, &line, false),
+                LineClass::Update => tail.push(frame, &line, true),
+                LineClass::Ours => {}
             }
-            if matches!(fate, Fate::Passed | Fate::Update | Fate::Ours) {
+            if matches!(
+                class,
+                LineClass::Passed | LineClass::Update | LineClass::Ours
+            ) {
                 let line = line.into_owned();
                 sink.send(SlotEvent::Output { stream, line });
             }
@@ -384,12 +387,12 @@ impl Driver {
         // A task whose limit is below what the idle slot took is rejected by the slot, with both numbers.
         let kept = |limit: &u64| self.resting.is_none_or(|resting| *limit > resting);
         let slots = self.verdict.limit.map(OutOfMemory::OfSlot);
-        let tasks = state.flights.limit().filter(kept);
+        let tasks = state.sent.limit().filter(kept);
         let tasks = tasks.map(OutOfMemory::OfTask);
         let lowest = [slots, tasks].into_iter().flatten();
         let lowest = lowest.filter_map(|met| Some((met.limit()?, met)));
         let Some((limit, met)) = lowest.min_by_key(|(limit, _)| *limit) else {
-            if !state.flights.has_limit() {
+            if !state.sent.has_limit() {
                 shared.limited.store(false, Ordering::Release);
                 self.sampler = None;
             }
@@ -402,7 +405,7 @@ impl Driver {
         let resident = usage.map(|usage| usage.resident);
         if resident.is_none() {
             UNTOLD.call_once(|| {
-                tracing::warn!("this system does not tell how much memory a process uses: the memory limits of tasks are not kept");
+                tracing::warn!("this system does not report how much memory a process uses: the memory limits of tasks are not enforced");
             });
         }
         state.peak = state.peak.max(resident);
@@ -411,7 +414,7 @@ impl Driver {
         let most = limit.saturating_add(margin);
         if resident.is_some_and(|resident| resident > most) && self.verdict.over.is_none() {
             self.verdict.over = Some(met);
-            self.verdict.frame_then = state.flights.front();
+            self.verdict.frame_then = state.sent.front();
             shared.kill(&mut state);
             self.sink.send(SlotEvent::Killed);
         }
@@ -432,7 +435,7 @@ impl Driver {
         self.verdict.killed = state.killed;
         self.verdict.peak = state.peak;
         self.verdict.kernel_killed = memory::kernel_kills() > self.kernel_kills;
-        let front = state.flights.front();
+        let front = state.sent.front();
         let tail = if !self.pipes.begun() {
             self.preface.lines()
         } else if front.is_none() || state.tail.frame() == front {
@@ -442,7 +445,7 @@ impl Driver {
         };
         self.verdict.frame_now = front;
         let innocent = self.confessed || self.verdict.is_of_another();
-        let running = state.flights.running(cell).filter(|_| !innocent);
+        let running = state.sent.running(cell).filter(|_| !innocent);
         let out_of_memory = self.verdict.out_of_memory(exit);
         self.sink.send(SlotEvent::Exited {
             exit,

@@ -20,9 +20,9 @@ use crate::outcome::{Cause, Exit, Failure, wall_clock};
 use crate::registry::Registry;
 use crate::task::Place;
 
-use super::desk::{Desk, Uplink};
-use super::flights::{Flights, Progress};
+use super::current_frame::{CurrentFrame, Uplink};
 use super::runner::Runner;
+use super::sent_frames::{Progress, SentFrames};
 use super::wire::{Garbled, RESULTS_HEAD, Tasks};
 use super::{Frame, Running, Setup, SlotEvent, SlotId, StartError, panics};
 
@@ -43,13 +43,13 @@ pub fn abandoned() -> usize {
 struct Shared {
     id: SlotId,
     events: UnboundedSender<(SlotId, SlotEvent)>,
-    state: Mutex<State>,
+    state: Mutex<ThreadState>,
     kill: CancellationToken,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    flights: Flights,
+struct ThreadState {
+    sent: SentFrames,
     progress: Option<Progress>,
     /// `Exited` was sent: nothing may follow.
     ended: bool,
@@ -57,14 +57,14 @@ struct State {
     abandoned: bool,
     /// The initializer has run.
     ready: bool,
-    /// It was told to exit.
+    /// An exit was requested.
     told_to_exit: bool,
 }
 
-impl State {
+impl ThreadState {
     /// Whether the thread may be in code of the user's: it does not end before that returns.
     fn is_busy(&self) -> bool {
-        !self.flights.is_empty() || !self.ready || self.told_to_exit
+        !self.sent.is_empty() || !self.ready || self.told_to_exit
     }
 
     /// Counts the thread as abandoned, once.
@@ -83,12 +83,12 @@ impl Shared {
     }
 
     /// Sends the last event, once.
-    fn end(&self, state: &mut State, exit: Exit) {
+    fn end(&self, state: &mut ThreadState, exit: Exit) {
         if state.ended {
             return;
         }
         state.ended = true;
-        let running = state.flights.running(state.progress);
+        let running = state.sent.running(state.progress);
         self.send(SlotEvent::Exited {
             exit,
             running,
@@ -113,7 +113,7 @@ impl Uplink for Events {
         if state.ended {
             return;
         }
-        state.flights.answered(frame, count, Instant::now());
+        state.sent.answered(frame, count, Instant::now());
         self.0.send(SlotEvent::Results {
             frame,
             entries,
@@ -126,7 +126,7 @@ impl Uplink for Events {
         if state.ended {
             return;
         }
-        let kept = state.flights.reclaimed(frame, kept, Instant::now());
+        let kept = state.sent.reclaimed(frame, kept, Instant::now());
         self.0.send(SlotEvent::Reclaimed { frame, kept });
     }
 }
@@ -141,7 +141,7 @@ enum Command {
 #[derive(Debug)]
 pub(super) struct Handle {
     shared: Arc<Shared>,
-    desk: Arc<Desk<Events>>,
+    frames: Arc<CurrentFrame<Events>>,
     commands: Sender<Command>,
 }
 
@@ -153,18 +153,18 @@ impl Handle {
                 return;
             }
             state
-                .flights
+                .sent
                 .sent(frame.number, frame.count, frame.noted, Instant::now());
         }
         self.command(Command::Run(frame));
     }
 
     pub(super) fn reclaim(&self, frame: u64) {
-        self.desk.reclaim(frame);
+        self.frames.reclaim(frame);
     }
 
     pub(super) fn cancel(&self, frame: u64, task: TaskId, attempt: Attempt) {
-        self.desk.cancel(frame, task, attempt);
+        self.frames.cancel(frame, task, attempt);
     }
 
     pub(super) fn exit(&self) {
@@ -184,14 +184,14 @@ impl Handle {
             self.shared.end(&mut state, Exit::Signal(SIGKILL));
         }
         self.shared.kill.cancel();
-        self.desk.cancel_running();
+        self.frames.cancel_running();
         // An idle thread waits for a command.
         self.command(Command::Exit);
     }
 
     pub(super) fn running(&self) -> Option<Running> {
         let state = lock(&self.shared.state);
-        state.flights.running(state.progress)
+        state.sent.running(state.progress)
     }
 
     /// What a thread prints is not captured.
@@ -219,16 +219,16 @@ pub(super) fn start(
         state: Mutex::default(),
         kill: CancellationToken::new(),
     });
-    let desk = Arc::new(Desk::new(Events(shared.clone())));
+    let frames = Arc::new(CurrentFrame::new(Events(shared.clone())));
     let (commands, heard) = channel();
     let life = Life {
         shared: shared.clone(),
         heard,
-        desk: desk.clone(),
+        frames: frames.clone(),
         place: setup.place.clone(),
         initializer: setup.initializer.clone(),
     };
-    let flushed = desk.clone();
+    let flushed = frames.clone();
     thread::Builder::new()
         .name(format!("podpool-flush-{}", id.0))
         .spawn(move || flushed.flush_until_retired())
@@ -239,12 +239,12 @@ pub(super) fn start(
         })
         .map_err(|refused| {
             // The first thread, if it is there, is not left behind.
-            desk.retire();
+            frames.retire();
             StartError::refused("a thread")(refused)
         })?;
     Ok(Handle {
         shared,
-        desk,
+        frames,
         commands,
     })
 }
@@ -254,7 +254,7 @@ pub(super) fn start(
 struct Life {
     shared: Arc<Shared>,
     heard: Receiver<Command>,
-    desk: Arc<Desk<Events>>,
+    frames: Arc<CurrentFrame<Events>>,
     place: Place,
     initializer: Option<(u32, Bytes)>,
 }
@@ -270,7 +270,7 @@ impl Life {
                 Exit::Code(1)
             }
         };
-        self.desk.retire();
+        self.frames.retire();
         let mut state = lock(&self.shared.state);
         self.shared.end(&mut state, exit);
         if state.abandoned {
@@ -280,7 +280,7 @@ impl Life {
 
     fn run(&self, registry: &'static Registry) -> Result<(), Failure> {
         let kill = Some(self.shared.kill.clone());
-        let mut runner = Runner::new(self.desk.clone(), self.place.clone(), registry, kill);
+        let mut runner = Runner::new(self.frames.clone(), self.place.clone(), registry, kill);
         if let Some((index, arguments)) = &self.initializer {
             runner.initialize(*index, arguments)?;
         }

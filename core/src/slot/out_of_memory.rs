@@ -10,7 +10,7 @@ pub enum OutOfMemory {
     OfTask(u64),
     /// The limit of every slot, in bytes.
     OfSlot(u64),
-    /// The limit of the control group that it is in with its worker, a container's or a pod's: in bytes, if it is told.
+    /// The limit of the control group that it is in with its worker, a container's or a pod's: in bytes, where the system reports it.
     /// The kernel killed it.
     OfGroup(Option<u64>),
     /// Its allocator was refused memory, without a limit of ours.

@@ -32,7 +32,7 @@ struct Note {
     place: Option<String>,
 }
 
-/// Who is told of a panic that ends the process, and when the running task began.
+/// The report of a panic that ends the process, and when the running task began.
 type Report = Box<dyn Fn(Failure, Option<Instant>)>;
 
 thread_local! {
@@ -77,7 +77,7 @@ fn note(info: &PanicHookInfo<'_>) {
         text: info.payload_as_str().map(|text| known_by(text).to_owned()),
         place: info.location().map(ToString::to_string),
     };
-    // A thread that is being torn down has no such cells any more, and nobody asks for them.
+    // A thread that is being torn down has no such cells any more, and no code reads them.
     if RUNS_TASKS.try_with(Cell::get) == Ok(true) {
         let _ = NOTES_HERE.try_with(|notes| {
             if let Ok(mut notes) = notes.try_borrow_mut() {

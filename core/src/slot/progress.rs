@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
-use super::flights::Progress;
+use super::sent_frames::Progress;
 use super::start_error::is_shortage;
 
 /// frame u64 | index u32 | 0 u32 | start in nanoseconds of the monotonic clock u64
@@ -41,7 +41,7 @@ fn in_memory() -> std::io::Result<OwnedFd> {
     Ok(memfd_create("podpool-progress", MemfdFlags::CLOEXEC)?)
 }
 
-/// A file that has lost its name: nobody else can open it, and it goes with its last descriptor.
+/// A file without a name: no other process can open it, and it goes with its last descriptor.
 fn unnamed() -> std::io::Result<OwnedFd> {
     let name = format!(
         "podpool-progress-{}-{:x}",

@@ -22,13 +22,13 @@ use crate::outcome::{Cause, Failure, Ran, wall_clock};
 use crate::registry::Registry;
 use crate::task::{Body, Place, TaskContext, TaskSpec};
 
-use super::desk::{Claim, Desk, Uplink, empty_results};
+use super::current_frame::{Claim, CurrentFrame, Uplink, empty_results};
 use super::panics::Panics;
 use super::start_error::{Request, advice, patiently};
 use super::stdout::Stdout;
 use super::wire::{Garbled, Tasks};
 
-/// CPU time is told for executions that took at least this long.
+/// CPU time is reported for executions that took at least this long.
 const CPU_FROM: Duration = Duration::from_millis(10);
 /// How old a reading of the CPU clock may be: it costs more than a short task.
 const CPU_AGE: Duration = Duration::from_millis(1);
@@ -41,7 +41,7 @@ const HEADS: usize = 64;
 /// The thread that runs tasks: what it keeps from one to the next.
 #[derive(Debug)]
 pub(super) struct Runner<U> {
-    desk: Arc<Desk<U>>,
+    frames: Arc<CurrentFrame<U>>,
     place: Arc<Place>,
     registry: &'static Registry,
     /// Made by the first async task.
@@ -60,13 +60,13 @@ pub(super) struct Runner<U> {
 
 impl<U: Uplink> Runner<U> {
     pub(super) fn new(
-        desk: Arc<Desk<U>>,
+        frames: Arc<CurrentFrame<U>>,
         place: Place,
         registry: &'static Registry,
         kill: Option<CancellationToken>,
     ) -> Self {
         Self {
-            desk,
+            frames,
             place: Arc::new(place),
             registry,
             runtime: None,
@@ -97,7 +97,7 @@ impl<U: Uplink> Runner<U> {
         self.resting
     }
 
-    /// Runs the initializer: a task like others, whose output nobody reads.
+    /// Runs the initializer: a task like others, whose output is not read.
     pub(super) fn initialize(&mut self, index: u32, arguments: &[u8]) -> Result<(), Failure> {
         let spec = self.spec(Some(index))?;
         let context = self.context(
@@ -114,7 +114,7 @@ impl<U: Uplink> Runner<U> {
         returned
     }
 
-    /// Runs a frame; `note` hears the index and the start of each task before it begins.
+    /// Runs a frame; `note` gets the index and the start of each task before it begins.
     ///
     /// # Errors
     /// [`Garbled`] when there are fewer entries than the frame says: it can never be answered.
@@ -124,7 +124,7 @@ impl<U: Uplink> Runner<U> {
         tasks: &Tasks<'_>,
         mut note: impl FnMut(u32, Instant),
     ) -> Result<(), Garbled> {
-        if !self.desk.begin(number, tasks.count) {
+        if !self.frames.begin(number, tasks.count) {
             return Ok(());
         }
         let mut entries = tasks.entries;
@@ -135,7 +135,7 @@ impl<U: Uplink> Runner<U> {
             };
             let (this, rest) = entries.split_at(head.length);
             entries = rest;
-            match self.desk.claim(head.task, head.attempt) {
+            match self.frames.claim(head.task, head.attempt) {
                 Claim::Reclaimed => break,
                 Claim::Cancelled => self.put_cancelled(head),
                 Claim::Run(token) => {
@@ -149,10 +149,10 @@ impl<U: Uplink> Runner<U> {
             if index + 1 == tasks.count {
                 self.before_results();
             }
-            self.desk.finished(&mut self.result, began);
+            self.frames.finished(&mut self.result, began);
         }
         self.before_results();
-        self.desk.end();
+        self.frames.end();
         Ok(())
     }
 
@@ -196,7 +196,7 @@ impl<U: Uplink> Runner<U> {
         ended
     }
 
-    /// What people are told of an execution that failed.
+    /// What is shown of an execution that failed.
     fn ran(&self, began: Instant, elapsed: Duration) -> Ran {
         let cpu = (elapsed >= CPU_FROM).then(|| cpu_time().saturating_sub(self.cpu.1));
         Ran {

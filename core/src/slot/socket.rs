@@ -1,6 +1,6 @@
 //! The sockets between worker and slot, as each system makes them.
 //!
-//! A write to a socket whose other end is closed must fail and not raise SIGPIPE. Linux is told so at each send, Apple's
+//! A write to a socket whose other end is closed must fail and not raise SIGPIPE. Linux takes that as a flag of each send, Apple's
 //! systems once for the socket. Elsewhere than on Linux a socket becomes close-on-exec a moment after it is made: a
 //! child that the program starts in that moment may hold it, so a slot also looks whether its worker lives.
 

@@ -34,7 +34,7 @@ pub(super) struct Started {
 
 impl Program {
     /// A process of the executable that runs now, even if its file was replaced since. In a libtest program with
-    /// [`test_slots!`](crate::test_slots) the process is told to run that test alone.
+    /// [`test_slots!`](crate::test_slots) the process runs that test alone.
     ///
     /// # Errors
     /// [`StartError::Refused`] when the system does not tell which executable runs.

@@ -83,7 +83,7 @@ pub fn is_shortage(error: &io::Error) -> bool {
 /// Asks the system again while it is short of something, for about five seconds. It blocks the thread.
 #[expect(
     clippy::disallowed_methods,
-    reason = "no event tells that a shortage is over"
+    reason = "the end of a shortage is no event"
 )]
 pub(super) fn patiently<T>(mut ask: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut pause = Duration::from_millis(10);
@@ -110,7 +110,7 @@ pub enum Request {
 /// The advice, or that there is none.
 fn remedy(request: Request, error: &io::Error) -> &'static str {
     advice(request, error).unwrap_or(
-        "podpool knows no remedy for this cause; Isolation::InProcess runs tasks without processes",
+        "no remedy is known for this cause; Isolation::InProcess runs tasks without processes",
     )
 }
 
@@ -159,7 +159,7 @@ pub fn advice(request: Request, error: &io::Error) -> Option<&'static str> {
 /// The cause behind an error number, as far as it changes what can be done.
 #[cfg_attr(
     not(unix),
-    expect(dead_code, reason = "not every system tells all of them")
+    expect(dead_code, reason = "not every system reports all of them")
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {

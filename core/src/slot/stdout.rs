@@ -1,7 +1,7 @@
 //! What a task printed without a line's end: it goes out before its result, unless a thread holds stdout's lock.
 //!
 //! The standard library has no way to try that lock. So while no thread runs that a task may have started, the slot
-//! flushes stdout itself: nobody else can hold the lock. Beside such threads another one flushes, which is waited for
+//! flushes stdout itself: no other thread can hold the lock. Beside such threads another one flushes, which is waited for
 //! a moment only.
 
 use std::io::Write;
@@ -16,7 +16,7 @@ use crate::lock::lock;
 use super::threads;
 
 /// How long a result waits for a flush. A lock that is held longer is held for long.
-const PATIENCE: Duration = Duration::from_millis(100);
+const FLUSH_WITHIN: Duration = Duration::from_millis(100);
 /// Beside other threads the tasks of a frame are flushed together, this often: each flush costs two changes of thread.
 const GATHER: Duration = Duration::from_millis(1);
 
@@ -66,7 +66,7 @@ impl Stdout {
         if self.since.take().is_some()
             && let Some(flusher) = self.flusher()
         {
-            flusher.flush_within(PATIENCE);
+            flusher.flush_within(FLUSH_WITHIN);
         }
     }
 
@@ -160,7 +160,7 @@ mod tests {
         thread::spawn(move || its.run(flush));
         assert!(!flusher.flush_within(Duration::from_millis(10)));
         begins.recv_timeout(LONG).unwrap();
-        // It has not ended: nobody waits, however long he would.
+        // The flush has not ended: no caller waits for it, however long it takes.
         assert!(!flusher.flush_within(LONG));
         free.send(()).unwrap();
         // What was asked for meanwhile is one flush more.

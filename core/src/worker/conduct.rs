@@ -14,9 +14,9 @@ pub type RunningSink = Box<dyn FnMut(&[(ExecutionId, TaskId, Attempt)]) + Send>;
 /// What only a worker in a process of its own does. The default is a worker inside its master: none of it.
 #[derive(Default)]
 pub struct Conduct {
-    /// How long the first pull waits for the master to have heard the greeting.
+    /// How long the first pull waits until the master has read the greeting.
     pub greeting: Option<Duration>,
-    /// Without work and without a word of the master for so long, it leaves.
+    /// Without work and without a message from the master for so long, it leaves.
     pub idle: Option<Duration>,
     /// Refused for so long, and never served, it leaves.
     pub refusal: Option<Duration>,
@@ -55,13 +55,13 @@ pub enum Left {
     Drained,
     /// Every future of the run is resolved.
     Ended,
-    /// The run was aborted, or whoever gave it orders has gone.
+    /// The run was aborted, or the sender of its orders was dropped.
     Stopped,
-    /// It had no work and heard nothing of the master.
+    /// It had no work and no message from the master.
     Idle,
     /// No queue was reached within [`Conduct::reach`] of its start. What was seen last.
     Unreached(String),
-    /// It was told to end within a grace; what it had was given back.
+    /// It was ordered to end within a grace; its batches were given back.
     Terminated,
     /// The queue refused it from the beginning: rights are missing. The queue's words.
     Refused(String),
@@ -81,9 +81,9 @@ impl Left {
     }
 }
 
-/// Whether a worker may pull, and whether it has waited long enough: pure, fed by the loop.
+/// Until when a worker waits: for its first pull, for its queues, for work. Pure, fed by the loop.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct WaitLimits {
     pull_from: Option<Instant>,
     heard: Instant,
     refused_since: Option<Instant>,
@@ -94,7 +94,7 @@ pub(super) struct Patience {
     refusal: Option<Duration>,
 }
 
-impl Patience {
+impl WaitLimits {
     pub(super) fn new(conduct: &Conduct, now: Instant) -> Self {
         Self {
             pull_from: conduct.greeting.map(|greeting| after(now, greeting)),
@@ -107,7 +107,7 @@ impl Patience {
         }
     }
 
-    /// When the first pull may be sent though nobody answered; `None` once it may.
+    /// When the first pull may be sent without an answer of the master; `None` once it may.
     pub(super) const fn pull_from(&self) -> Option<Instant> {
         self.pull_from
     }
@@ -119,12 +119,12 @@ impl Patience {
         self.pull_from.is_none()
     }
 
-    /// The master has heard the greeting.
+    /// The master has read the greeting.
     pub(super) fn greeted(&mut self) {
         self.pull_from = None;
     }
 
-    /// A word of the master, or work: the run lives.
+    /// A message from the master, or work, came: the run goes on.
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;
     }
@@ -151,7 +151,7 @@ impl Patience {
         self.reach_until
     }
 
-    /// When the worker leaves if nothing is heard and nothing is there to do.
+    /// When the worker leaves if no message and no work comes.
     pub(super) fn idle_until(&self) -> Option<Instant> {
         self.idle.map(|idle| after(self.heard, idle))
     }
@@ -163,7 +163,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn patience() -> (Patience, Instant) {
+    fn limits() -> (WaitLimits, Instant) {
         let now = Instant::now();
         let conduct = Conduct {
             greeting: Some(10 * SECOND),
@@ -171,28 +171,28 @@ mod tests {
             refusal: Some(60 * SECOND),
             ..Conduct::default()
         };
-        (Patience::new(&conduct, now), now)
+        (WaitLimits::new(&conduct, now), now)
     }
 
     #[test]
     fn the_first_pull_waits_for_the_greeting_or_its_time() {
-        let (mut patience, now) = patience();
-        assert!(!patience.may_pull(now + 9 * SECOND));
-        assert!(patience.may_pull(now + 10 * SECOND));
-        let (mut patience, now) = self::patience();
-        patience.greeted();
-        assert!(patience.may_pull(now));
+        let (mut limits, now) = limits();
+        assert!(!limits.may_pull(now + 9 * SECOND));
+        assert!(limits.may_pull(now + 10 * SECOND));
+        let (mut limits, now) = self::limits();
+        limits.greeted();
+        assert!(limits.may_pull(now));
     }
 
     #[test]
     fn only_a_worker_that_was_never_served_leaves_when_it_is_refused() {
-        let (mut patience, now) = patience();
-        assert!(!patience.refused(now));
-        assert!(!patience.refused(now + 59 * SECOND));
-        assert!(patience.refused(now + 60 * SECOND));
-        patience.served();
-        assert!(!patience.refused(now + 61 * SECOND));
-        assert!(!patience.refused(now + 999 * SECOND));
+        let (mut limits, now) = limits();
+        assert!(!limits.refused(now));
+        assert!(!limits.refused(now + 59 * SECOND));
+        assert!(limits.refused(now + 60 * SECOND));
+        limits.served();
+        assert!(!limits.refused(now + 61 * SECOND));
+        assert!(!limits.refused(now + 999 * SECOND));
     }
 
     #[test]
@@ -202,20 +202,23 @@ mod tests {
             reach: Some(50 * SECOND),
             ..Conduct::default()
         };
-        let mut patience = Patience::new(&conduct, now);
-        patience.served();
-        assert_eq!(patience.reach_until(), Some(now + 50 * SECOND));
-        patience.reached();
-        assert_eq!(patience.reach_until(), None);
-        assert_eq!(Patience::new(&Conduct::default(), now).reach_until(), None);
+        let mut limits = WaitLimits::new(&conduct, now);
+        limits.served();
+        assert_eq!(limits.reach_until(), Some(now + 50 * SECOND));
+        limits.reached();
+        assert_eq!(limits.reach_until(), None);
+        assert_eq!(
+            WaitLimits::new(&Conduct::default(), now).reach_until(),
+            None
+        );
     }
 
     #[test]
     fn a_word_of_the_master_starts_the_idle_time_again() {
-        let (mut patience, now) = patience();
-        assert_eq!(patience.idle_until(), Some(now + 300 * SECOND));
-        patience.heard(now + SECOND);
-        assert_eq!(patience.idle_until(), Some(now + 301 * SECOND));
-        assert_eq!(Patience::new(&Conduct::default(), now).idle_until(), None);
+        let (mut limits, now) = limits();
+        assert_eq!(limits.idle_until(), Some(now + 300 * SECOND));
+        limits.heard(now + SECOND);
+        assert_eq!(limits.idle_until(), Some(now + 301 * SECOND));
+        assert_eq!(WaitLimits::new(&Conduct::default(), now).idle_until(), None);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A worker knows that its key is the run's as soon as the key has opened one message: from then on it removes what
 //! has another MAC. Before, the key may be its own mistake, and what it cannot open may be the run's tasks. It must
-//! remove none of them, and must get past them: whoever may publish could put any number in front of the first task. So
+//! remove none of them, and must get past them: a publisher could put any number in front of the first task. So
 //! it keeps what it cannot open leased for a moment and pulls on, more at a time, until a message opens. If none does, it
 //! gives all of it back and pauses, so that a worker with a wrong key keeps the run's tasks from others for a small part
 //! of the time.
@@ -29,7 +29,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// What becomes of a message that names no task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Disposition {
     /// It is removed; so many were by now.
     Drop(u64),
     /// It stays leased: the key that does not fit may be this worker's own.
@@ -78,16 +78,21 @@ impl Foreign {
     }
 
     /// A message had another MAC, or could not be read.
-    pub(super) fn unread(&mut self, now: Instant, lease: &LeaseId, error: &WireError) -> Fate {
+    pub(super) fn unread(
+        &mut self,
+        now: Instant,
+        lease: &LeaseId,
+        error: &WireError,
+    ) -> Disposition {
         if *error != WireError::Mac || self.trusted {
-            return Fate::Drop(self.count());
+            return Disposition::Drop(self.count());
         }
         if !self.may_pull(now) {
-            return Fate::GiveBack;
+            return Disposition::GiveBack;
         }
         self.until.get_or_insert(after(now, self.hold));
         self.held.push(lease.clone());
-        Fate::Hold
+        Disposition::Hold
     }
 
     /// One more is removed; says how many were.
@@ -152,26 +157,32 @@ mod tests {
         let (mut foreign, now) = (keyed(), Instant::now());
         assert_eq!(foreign.trust(), []);
         let error = WireError::Mac;
-        assert_eq!(foreign.unread(now, &lease(1), &error), Fate::Drop(1));
+        assert_eq!(foreign.unread(now, &lease(1), &error), Disposition::Drop(1));
         let version = WireError::Version(9);
-        assert_eq!(foreign.unread(now, &lease(2), &version), Fate::Drop(2));
+        assert_eq!(
+            foreign.unread(now, &lease(2), &version),
+            Disposition::Drop(2)
+        );
         assert_eq!(foreign.count(), 3);
         let mut local = Foreign::new(&MacKey::Absent, LEASE);
-        assert_eq!(local.unread(now, &lease(1), &error), Fate::Drop(1));
+        assert_eq!(local.unread(now, &lease(1), &error), Disposition::Drop(1));
     }
 
     #[test]
     fn a_worker_whose_key_has_opened_nothing_holds_and_pulls_on_until_it_is_proved_right() {
         let (mut foreign, now) = (keyed(), Instant::now());
-        // What no key opens is nobody's.
+        // A message that no key opens belongs to no run.
         let broken = WireError::Truncated;
-        assert_eq!(foreign.unread(now, &lease(0), &broken), Fate::Drop(1));
+        assert_eq!(
+            foreign.unread(now, &lease(0), &broken),
+            Disposition::Drop(1)
+        );
         let (mut seen, mut pulls) = (0, 0);
         while seen < 50 {
             assert!(foreign.may_pull(now));
             for _ in 0..foreign.most(1) {
-                let fate = foreign.unread(now, &lease(seen), &WireError::Mac);
-                assert_eq!(fate, Fate::Hold);
+                let disposition = foreign.unread(now, &lease(seen), &WireError::Mac);
+                assert_eq!(disposition, Disposition::Hold);
                 seen += 1;
             }
             pulls += 1;
@@ -189,13 +200,16 @@ mod tests {
         let (mut foreign, mut now) = (keyed(), Instant::now());
         for pause in [4, 8, 16, 30, 30].map(Duration::from_secs) {
             let error = WireError::Mac;
-            assert_eq!(foreign.unread(now, &lease(1), &error), Fate::Hold);
+            assert_eq!(foreign.unread(now, &lease(1), &error), Disposition::Hold);
             assert_eq!(foreign.search_ended(now), None);
             now += HOLD;
             let ended = foreign.search_ended(now);
             assert_eq!(ended, Some((vec![lease(1)], pause)));
             // What a pull brings that was under way.
-            assert_eq!(foreign.unread(now, &lease(2), &error), Fate::GiveBack);
+            assert_eq!(
+                foreign.unread(now, &lease(2), &error),
+                Disposition::GiveBack
+            );
             assert!(!foreign.may_pull(now));
             assert_eq!(foreign.due(now), Some(now + pause));
             now += pause;
@@ -209,13 +223,13 @@ mod tests {
     fn what_is_held_is_bounded_and_goes_back_before_its_lease_ends() {
         let (mut foreign, now) = (keyed(), Instant::now());
         for number in 0..HELD {
-            let fate = foreign.unread(now, &lease(number), &WireError::Mac);
-            assert_eq!(fate, Fate::Hold);
+            let disposition = foreign.unread(now, &lease(number), &WireError::Mac);
+            assert_eq!(disposition, Disposition::Hold);
         }
         assert_eq!(foreign.most(1), PULL);
         assert!(!foreign.may_pull(now));
         let one_more = foreign.unread(now, &lease(HELD), &WireError::Mac);
-        assert_eq!(one_more, Fate::GiveBack);
+        assert_eq!(one_more, Disposition::GiveBack);
         assert_eq!(foreign.give_back().len(), HELD);
         let mut short = Foreign::new(&MacKey::Keyed([7; 32]), Duration::from_secs(1));
         short.unread(now, &lease(1), &WireError::Mac);

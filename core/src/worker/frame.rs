@@ -45,7 +45,7 @@ impl TaskTypeInfo {
 
 /// The first tasks of a chunk, ready for a slot.
 #[derive(Debug, PartialEq)]
-pub struct Cut {
+pub struct FrameSize {
     /// Bytes of the entries.
     pub length: usize,
     /// How many entries.
@@ -68,8 +68,8 @@ pub fn cut(
     estimates: &Estimates,
     share: u32,
     most: u32,
-) -> Cut {
-    let mut cut = Cut {
+) -> FrameSize {
+    let mut cut = FrameSize {
         length: 0,
         count: 0,
         expected: Some(Duration::ZERO),
@@ -103,8 +103,8 @@ pub fn cut(
     cut
 }
 
-/// How many of the first tasks may share a frame in a slot whose tasks print: one with a key goes alone, for somebody may
-/// look for its lines, and of several tasks of a frame nobody knows which one printed.
+/// How many of the first tasks may share a frame in a slot whose tasks print: one with a key goes alone, for its
+/// lines may be looked for, and with several tasks in a frame the one that printed is not known.
 #[must_use]
 pub fn findable(entries: &[u8]) -> u32 {
     let (mut rest, mut count) = (entries, 0);

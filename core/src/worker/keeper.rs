@@ -22,7 +22,7 @@ use crate::unstarted::Unstarted;
 use super::lease::Leases;
 
 /// How long a start is tried again while the system is short of something, and how often.
-const PATIENCE: Duration = Duration::from_secs(60);
+const START_WITHIN: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// What the keeper tells its worker.
@@ -43,7 +43,7 @@ impl News {
 
 /// The handle of the keeper's thread; dropping it ends the thread.
 ///
-/// Holding and forgetting a lease wakes nobody: the thread looks by itself, a few times in each lease.
+/// Holding and forgetting a lease wakes no thread: the keeper looks at its leases a few times in each lease.
 pub(super) struct Keeper {
     leases: Arc<Mutex<Leases>>,
     _stop: DropGuard,
@@ -92,7 +92,7 @@ impl Keeper {
         let mut pause = FIRST_PAUSE;
         loop {
             match Self::start(queue.clone(), news.clone()) {
-                Err(error) if is_shortage(&error) && began.elapsed() < PATIENCE => {
+                Err(error) if is_shortage(&error) && began.elapsed() < START_WITHIN => {
                     warn!(%error, "the thread that renews leases cannot be started; it is tried again in {pause:?}");
                     sleep(pause).await;
                     pause = (pause * 2).min(LAST_PAUSE);
@@ -155,7 +155,7 @@ async fn keep(
         }
         lost.extend(lock(&leases).expired(Instant::now()));
         if !lost.is_empty() {
-            // A worker that has gone is told nothing.
+            // A worker that has ended reads no news.
             news.send(News::Lost(lost)).ok();
         }
     }
@@ -208,7 +208,7 @@ mod tests {
         let (keeper, took) = started(u32::MAX, Errno::AGAIN).await;
         assert!(is_shortage(&keeper.expect_err("no thread")));
         assert!(
-            (PATIENCE..PATIENCE + LAST_PAUSE).contains(&took),
+            (START_WITHIN..START_WITHIN + LAST_PAUSE).contains(&took),
             "{took:?}"
         );
         let (keeper, took) = started(1, Errno::PERM).await;

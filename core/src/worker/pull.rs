@@ -11,7 +11,7 @@ use crate::queue::{Delivery, LeaseId, Queue, QueueError};
 
 /// How long one pull waits for a batch at most.
 const WAIT: Duration = Duration::from_secs(30);
-/// The same at a service. A pull that is given up stays open there, and what it is given then is leased to nobody: so a
+/// The same at a service. A pull that is given up stays open there, and what it is given then is leased to no worker: so a
 /// worker that leaves waits for its last one.
 const REMOTE_WAIT: Duration = Duration::from_secs(5);
 /// Within this the last pull is answered: services take up to two seconds more than they are asked for, and new leases

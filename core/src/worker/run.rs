@@ -27,13 +27,13 @@ use crate::queue::refusals::{BROKER_TIMEOUT, Refusals};
 use crate::queue::{Delivery, Queue, QueueError};
 use crate::slot::{Launch, Running, Slot, SlotEvent, SlotId};
 
-use super::conduct::{Conduct, Left, Patience};
+use super::conduct::{Conduct, Left, WaitLimits};
 use super::effect::{Effect, Probe, Receipt};
 use super::foreign::Foreign;
 use super::keeper::{Keeper, News};
 use super::printed::{Gathered, OutputSink, Printed};
 use super::pull::{LAST_PULL, Pull, listen, pulled};
-use super::state::{Lookup, Settings, State};
+use super::state::{Lookup, Settings, WorkerState};
 
 /// Most slot events taken in at once.
 const EVENTS: usize = 256;
@@ -42,9 +42,9 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// What runs longer is named at each heartbeat.
 const LONG: Duration = Duration::from_secs(10);
 /// What is left of a grace when what runs is killed: its results and put-backs must be stored within it.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+const FINAL_MESSAGES: Duration = Duration::from_secs(5);
 
-/// Where a worker takes tasks, sends results and hears its master.
+/// Where a worker takes tasks, sends results and reads its master's control.
 #[derive(Clone, Debug)]
 pub struct Queues {
     /// Batches come from here, and are put back here.
@@ -57,7 +57,7 @@ pub struct Queues {
 
 /// A worker, before it runs.
 pub struct Worker {
-    /// What its state is told.
+    /// The settings of its state.
     pub settings: Settings,
     /// Its queues.
     pub queues: Queues,
@@ -82,7 +82,7 @@ impl fmt::Debug for Worker {
     }
 }
 
-/// What a worker is told by those who started it.
+/// An order to a worker from the code that started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// End what runs, take nothing more, then leave.
@@ -118,7 +118,7 @@ impl Worker {
 }
 
 struct RunningWorker {
-    state: State,
+    state: WorkerState,
     worker: Worker,
     slots: SlotHandles,
     keeper: Keeper,
@@ -147,11 +147,11 @@ struct RunningWorker {
     heartbeat_every: Duration,
     /// Why it leaves, once it does.
     left: Option<Left>,
-    /// When it leaves though not all that it said is stored: nobody waits for it any more.
+    /// When it leaves although not all of its messages are stored: no reader waits for them any more.
     silent_at: Option<Instant>,
     /// When what still runs is killed, because the process must end.
     kill_at: Option<Instant>,
-    patience: Patience,
+    limits: WaitLimits,
     printed: Printed,
     foreign: Foreign,
     /// What was last written down as running.
@@ -211,7 +211,7 @@ impl RunningWorker {
         let lease = worker.queues.tasks.limits().lease;
         let heartbeat_every = HEARTBEAT.min(lease / 3);
         Self {
-            state: State::new(worker.settings.clone()),
+            state: WorkerState::new(worker.settings.clone()),
             slots: SlotHandles::default(),
             keeper,
             results: Publisher::new(worker.queues.results.clone()),
@@ -235,7 +235,7 @@ impl RunningWorker {
             left: None,
             silent_at: None,
             kill_at: None,
-            patience: Patience::new(&worker.conduct, Instant::now()),
+            limits: WaitLimits::new(&worker.conduct, Instant::now()),
             printed: Printed::new(Instant::now(), worker.launch.output),
             foreign: Foreign::new(&worker.settings.mac_key, lease),
             noted: Vec::new(),
@@ -336,7 +336,7 @@ impl RunningWorker {
         Some(Left::Unfit(failure.message.clone()))
     }
 
-    /// What cannot be stored for so long will not be: nobody hears of what runs here.
+    /// What cannot be stored for so long will not be: no result of what runs here would be read.
     fn check_queues(&self, now: Instant) -> io::Result<()> {
         let timeout = self.broker_timeout;
         let results = self.results.given_up(now, timeout, "the results' queue");
@@ -358,15 +358,15 @@ impl RunningWorker {
 
     /// When something is due that is not the state's.
     fn due(&self) -> Instant {
-        let idle = self.patience.idle_until().filter(|_| self.left.is_none());
-        let reach = self.patience.reach_until();
+        let idle = self.limits.idle_until().filter(|_| self.left.is_none());
+        let reach = self.limits.reach_until();
         let others = [
             idle,
             reach.filter(|_| self.left.is_none()),
             self.kill_at,
             self.silent_at.filter(|at| *at > Instant::now()),
             self.pull_until.filter(|at| *at > Instant::now()),
-            self.patience.pull_from(),
+            self.limits.pull_from(),
             self.printed.due(),
             self.foreign.due(Instant::now()),
         ];
@@ -388,7 +388,7 @@ impl RunningWorker {
         self.release(held);
     }
 
-    /// Until when the last pull is waited for: what it brings is given back, for nobody else would have it before the end
+    /// Until when the last pull is waited for: what it brings is given back, for no other worker would get it before the end
     /// of its lease. A queue that is removed with its run needs no such care at the end.
     fn waits_for_pull(&self, left: &Left) -> Option<Instant> {
         let needed = self.worker.conduct.queue_outlives
@@ -450,7 +450,7 @@ impl RunningWorker {
             (_, answer) = &mut self.control => Woken::Told(answer),
             news = self.keepers_news.recv() => Woken::Keeper(news.unwrap_or_else(News::gone)),
             order = self.orders.recv(), if self.left.is_none() || !self.orders.is_closed() => {
-                // Whoever gave orders has gone: nobody waits for what runs.
+                // The sender of orders was dropped: no result of what runs is needed.
                 Woken::Ordered(order.unwrap_or(Order::Stop))
             }
             Some(()) = self.answers.next() => Woken::Answered,

@@ -36,17 +36,17 @@ use crate::slot::SlotId;
 use self::replay::Arrival;
 use self::slots::SlotState;
 use self::startups::Startups;
-use super::appetite::Appetite;
 use super::effect::{Effect, Outgoing, Receipt, Topic};
 use super::estimate::Estimates;
 use super::frame::options;
 use super::held::{Chunk, Held};
+use super::prefetch::Prefetch;
 use super::replay::Stored;
 use super::revoked::RevokedSet;
 
 pub use self::intake::Lookup;
 
-/// What a worker is told when it starts.
+/// What a worker needs to know when it starts.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The run.
@@ -69,7 +69,7 @@ pub struct Settings {
 
 /// The worker.
 #[derive(Debug)]
-pub struct State {
+pub struct WorkerState {
     settings: Settings,
     batches: HashMap<u64, Held>,
     next_execution: u64,
@@ -80,7 +80,7 @@ pub struct State {
     next_slot: u32,
     next_frame: u64,
     estimates: Estimates,
-    appetite: Appetite,
+    prefetch: Prefetch,
     revoked: RevokedSet,
     revoked_since: Vec<TaskRun>,
     /// Envelopes that were acknowledged and not run: their results are stored, or their tasks have ended.
@@ -111,7 +111,7 @@ pub struct State {
     effects: Vec<Effect>,
 }
 
-impl State {
+impl WorkerState {
     /// A worker that holds nothing.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
@@ -125,7 +125,7 @@ impl State {
             next_slot: 0,
             next_frame: 0,
             estimates: Estimates::default(),
-            appetite: Appetite::default(),
+            prefetch: Prefetch::default(),
             revoked: RevokedSet::default(),
             revoked_since: Vec::new(),
             replays: 0,
@@ -213,7 +213,7 @@ impl State {
         self.epoch
     }
 
-    /// How many batches to take now: no more than can start soon, so that nobody hoards.
+    /// How many batches to take now: no more than can start soon, so that no worker holds what another could run.
     #[must_use]
     pub fn wants(&self) -> usize {
         if self.draining || self.quarantined.is_some() || self.broken.is_some() {
@@ -223,14 +223,14 @@ impl State {
         let chunks = self.pending.len();
         let soon_over = self.slots.iter().all(SlotState::is_short);
         let ahead = if soon_over {
-            self.appetite.room(self.settings.slots)
+            self.prefetch.room(self.settings.slots)
         } else {
             0
         };
         if idle.max(ahead) > chunks {
             return idle.max(ahead) - chunks;
         }
-        // Nobody is idle: one more batch may wait here while all that is held will soon be over.
+        // No slot is idle: one more batch may wait here while all that is held ends soon.
         usize::from(chunks == 0 && soon_over)
     }
 

@@ -1,4 +1,4 @@
-//! Whatever is cut comes together byte for byte; what is lost is told for its tasks alone.
+//! What is taken out is put back byte for byte; a loss is reported for its tasks alone.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn run() -> RunId {
     RunId::new("backfill").unwrap()
 }
 
-fn hashes(message: &[u8], cut: &Cut) -> Vec<[u8; 32]> {
+fn hashes(message: &[u8], cut: &Extraction) -> Vec<[u8; 32]> {
     let hash = |region: &Range<usize>| *blake3::hash(&message[region.clone()]).as_bytes();
     cut.regions.iter().map(hash).collect()
 }
@@ -28,7 +28,7 @@ fn payloads(message: &Bytes, reference: &Reference) -> Vec<Bytes> {
     parts.map(|part| message.slice(region(part))).collect()
 }
 
-fn close(message: &Bytes, cut: Cut) -> (Reference, Vec<u8>) {
+fn close(message: &Bytes, cut: Extraction) -> (Reference, Vec<u8>) {
     let hashes = hashes(message, &cut);
     cut.close(message, run(), &hashes).unwrap()
 }
@@ -80,7 +80,7 @@ fn results_of(sizes: &[usize], mac_key: &MacKey) -> Bytes {
 fn each_payload_over_the_limit_is_cut_out_and_no_other() {
     for make in [batch_of, results_of] {
         let message = make(&[50, 101, 100, 5000], &KEY);
-        let cut = Cut::of(&message, &KEY, 100, 1 << 20).unwrap();
+        let cut = Extraction::of(&message, &KEY, 100, 1 << 20).unwrap();
         let lengths: Vec<_> = cut.regions.iter().map(ExactSizeIterator::len).collect();
         assert_eq!(lengths, [101, 5000]);
         assert_eq!(cut.tasks.len(), 1, "{:?}", cut.tasks);
@@ -96,14 +96,14 @@ fn each_payload_over_the_limit_is_cut_out_and_no_other() {
 #[test]
 fn what_has_no_payload_over_the_limit_travels_as_it_is() {
     let message = batch_of(&[100; 50], &KEY);
-    assert_eq!(Cut::of(&message, &KEY, 100, 1 << 20), None);
-    assert_eq!(Cut::of(&[7; 5000], &KEY, 100, 5000), None);
+    assert_eq!(Extraction::of(&message, &KEY, 100, 1 << 20), None);
+    assert_eq!(Extraction::of(&[7; 5000], &KEY, 100, 5000), None);
 }
 
 #[test]
 fn many_payloads_are_cut_out_when_the_queue_carries_less_than_all() {
     let message = results_of(&[3000, 2000, 3000, 2500, 10], &KEY);
-    let cut = Cut::of(&message, &KEY, 10_000, 8_000).unwrap();
+    let cut = Extraction::of(&message, &KEY, 10_000, 8_000).unwrap();
     let lengths: Vec<_> = cut.regions.iter().map(ExactSizeIterator::len).collect();
     assert_eq!(
         lengths,
@@ -117,7 +117,7 @@ fn many_payloads_are_cut_out_when_the_queue_carries_less_than_all() {
 #[test]
 fn what_cannot_be_cut_is_cut_out_whole() {
     for message in [Bytes::from(vec![9; 5000]), batch_of(&[10; 200], &KEY)] {
-        let cut = Cut::of(&message, &KEY, 100, 2000).unwrap();
+        let cut = Extraction::of(&message, &KEY, 100, 2000).unwrap();
         assert_eq!(cut.regions, std::slice::from_ref(&(0..message.len())));
         let (reference, shell) = close(&message, cut);
         assert!(shell.is_empty());
@@ -129,7 +129,10 @@ fn what_cannot_be_cut_is_cut_out_whole() {
 #[test]
 fn parts_that_do_not_fit_are_refused() {
     let message = batch_of(&[500, 600], &KEY);
-    let (reference, shell) = close(&message, Cut::of(&message, &KEY, 100, 1 << 20).unwrap());
+    let (reference, shell) = close(
+        &message,
+        Extraction::of(&message, &KEY, 100, 1 << 20).unwrap(),
+    );
     let parts = payloads(&message, &reference);
     assert!(reference.assemble(&shell, &parts[..1]).is_err());
     assert!(
@@ -149,8 +152,10 @@ fn parts_that_do_not_fit_are_refused() {
 fn a_lost_result_is_told_for_its_task_and_the_others_stay() {
     for mac_key in [KEY, MacKey::Absent] {
         let message = results_of(&[40, 500, 60, 700, 50], &mac_key);
-        let (reference, shell) =
-            close(&message, Cut::of(&message, &mac_key, 100, 1 << 20).unwrap());
+        let (reference, shell) = close(
+            &message,
+            Extraction::of(&message, &mac_key, 100, 1 << 20).unwrap(),
+        );
         let kept = payloads(&message, &reference)[1].clone();
         let found = [Err("object x is missing".to_owned()), Ok(kept)];
         let repaired = reference.without_lost(&shell, &found, &mac_key).unwrap();
@@ -179,10 +184,16 @@ fn a_lost_result_is_told_for_its_task_and_the_others_stay() {
 fn a_batch_and_a_shell_that_lies_are_not_repaired() {
     let lost = [Err("gone".to_owned())];
     let message = batch_of(&[500], &KEY);
-    let (reference, shell) = close(&message, Cut::of(&message, &KEY, 100, 1 << 20).unwrap());
+    let (reference, shell) = close(
+        &message,
+        Extraction::of(&message, &KEY, 100, 1 << 20).unwrap(),
+    );
     assert_eq!(reference.without_lost(&shell, &lost, &KEY), None);
     let message = results_of(&[500], &KEY);
-    let (reference, shell) = close(&message, Cut::of(&message, &KEY, 100, 1 << 20).unwrap());
+    let (reference, shell) = close(
+        &message,
+        Extraction::of(&message, &KEY, 100, 1 << 20).unwrap(),
+    );
     for length in 0..shell.len() {
         // A shell that is cut short may read as one that holds less, never as more, and never panics.
         let repaired = reference.without_lost(&shell[..length], &lost, &KEY);
@@ -202,7 +213,7 @@ proptest! {
     ) {
         let mac_key = if keyed { KEY } else { MacKey::Absent };
         let message = if results { results_of(&sizes, &mac_key) } else { batch_of(&sizes, &mac_key) };
-        match Cut::of(&message, &mac_key, over, carried) {
+        match Extraction::of(&message, &mac_key, over, carried) {
             None => prop_assert!(message.len() <= carried),
             Some(cut) => {
                 let (reference, shell) = close(&message, cut);
@@ -225,7 +236,7 @@ proptest! {
         if let Some(prefix) = bytes.first_chunk_mut::<8>() {
             *prefix = [VERSION, task_type, 0, 0, prefix[4] % 64, 0, 0, 0];
         }
-        if let Some(cut) = Cut::of(&bytes, &MacKey::Absent, 10, 200) {
+        if let Some(cut) = Extraction::of(&bytes, &MacKey::Absent, 10, 200) {
             let message = Bytes::from(bytes);
             let (reference, shell) = close(&message, cut);
             prop_assert_eq!(reference.assemble(&shell, &payloads(&message, &reference)), Ok(message));

@@ -1,4 +1,4 @@
-//! What the memory queue decides: messages, leases and their expiry. Pure: it is told the time and waits for nothing.
+//! What the memory queue decides: messages, leases and their expiry. Pure: the time is a parameter, and nothing waits.
 //!
 //! Every lease lasts equally long from its taking or renewal, so the leases in order of renewal are in order of
 //! expiry too. They lie in a table, chained in that order: taking, renewing and answering one touches its
@@ -24,7 +24,7 @@ const KEPT_CAPACITY: usize = 16_384;
 
 /// Messages and leases. `now` must not run backwards from call to call.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct QueueState {
     /// Stored and not leased; the front is taken next.
     ready: VecDeque<Bytes>,
     /// Leased messages and free places.
@@ -42,7 +42,7 @@ pub(super) struct State {
     called: Option<Instant>,
     /// Until when no lease ends.
     spared_until: Option<Instant>,
-    /// Whether a message was taken or renewed since leases were spared last: what nobody renews must end.
+    /// Whether a message was taken or renewed since leases were spared last: a lease without renewals must end.
     may_spare: bool,
 }
 
@@ -55,7 +55,7 @@ struct Place {
     newer: u32,
 }
 
-impl State {
+impl QueueState {
     /// An empty queue. Its leases last `lease` and are numbered from `first_serial`, which is not 0.
     pub(super) const fn new(lease: Duration, first_serial: u64) -> Self {
         Self {
@@ -83,14 +83,14 @@ impl State {
         self.leased
     }
 
-    /// When the next lease expires if nobody renews it.
+    /// When the next lease expires if it is not renewed.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
         let first = self.table.get(self.oldest as usize)?.expires;
         Some(self.spared_until.map_or(first, |spared| spared.max(first)))
     }
 
     /// A call comes. Leases that are held are renewed at least once in a third of their time, so a gap of more than half
-    /// of it means that nobody could: they get a third to do so.
+    /// of it means that no taker could: they get a third to do so.
     pub(super) fn note_call(&mut self, now: Instant) {
         let before = self.called.replace(now).unwrap_or(now);
         let gap = now.saturating_duration_since(before) > self.lease / 2;

@@ -64,7 +64,7 @@ fn by_thread(pid: Pid) -> io::Result<DeathWatch> {
         .stack_size(STACK)
         .spawn(move || {
             while ended(pid, WaitIdOptions::empty()) == Err(Errno::INTR) {}
-            // Nobody listens any more when the runtime has ended.
+            // The receiver is gone when the runtime has ended.
             let _ = tell.send(());
         })?;
     Ok(DeathWatch {

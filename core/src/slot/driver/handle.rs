@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use crate::id::{Attempt, TaskId};
 use crate::lock::lock;
-use crate::slot::flights::Flights;
 use crate::slot::output::Tail;
+use crate::slot::sent_frames::SentFrames;
 use crate::slot::socket::SEND;
 use crate::slot::wire::{self, Type};
 use crate::slot::{Frame, Running, memory, progress};
@@ -29,17 +29,17 @@ pub(super) struct Shared {
     pub(super) socket: OwnedWriteHalf,
     pub(super) control: OwnedFd,
     pub(super) cell: OwnedFd,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<ProcessState>,
     pub(super) writer: AtomicWaker,
     /// Whether a frame has a memory limit of its own: the driver must look.
     pub(super) limited: AtomicBool,
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct ProcessState {
     /// What the socket did not take yet, in order.
     pub(super) unsent: VecDeque<Bytes>,
-    pub(super) flights: Flights,
+    pub(super) sent: SentFrames,
     pub(super) tail: Tail,
     pub(super) peak: Option<u64>,
     pub(super) killed: bool,
@@ -49,7 +49,7 @@ pub(super) struct State {
 
 impl Shared {
     /// Writes `parts`, one behind the other, as far as the socket takes them; the driver writes the rest.
-    pub(super) fn write(&self, state: &mut State, parts: [Bytes; 2]) {
+    pub(super) fn write(&self, state: &mut ProcessState, parts: [Bytes; 2]) {
         if state.ended {
             return;
         }
@@ -92,7 +92,7 @@ impl Shared {
         Poll::Pending
     }
 
-    pub(super) fn kill(&self, state: &mut State) {
+    pub(super) fn kill(&self, state: &mut ProcessState) {
         if !state.ended {
             state.killed = true;
             self.signal();
@@ -101,12 +101,12 @@ impl Shared {
 
     /// Kills the group and, should it have left its group, the process.
     pub(super) fn signal(&self) {
-        // Whoever is gone already needs no signal.
+        // A process that has ended needs no signal.
         let _ = kill_process_group(self.pid, Signal::KILL);
         let _ = kill_process(self.pid, Signal::KILL);
     }
 
-    pub(super) fn look_at_peak(&self, state: &mut State) -> Option<u64> {
+    pub(super) fn look_at_peak(&self, state: &mut ProcessState) -> Option<u64> {
         if !state.ended {
             let peak = memory::peak(self.pid.as_raw_nonzero().get());
             state.peak = state.peak.max(peak);
@@ -125,12 +125,12 @@ impl Handle {
     pub(in crate::slot) fn run(&self, frame: Frame) {
         let head = wire::tasks_head(&frame);
         let mut state = lock(&self.shared.state);
-        let first = state.flights.is_untouched();
+        let first = state.sent.is_untouched();
         state
-            .flights
+            .sent
             .sent(frame.number, frame.count, frame.noted, Instant::now());
         if let Some(memory) = frame.memory {
-            state.flights.limit_last(memory);
+            state.sent.limit_last(memory);
             self.shared.limited.store(true, Ordering::Release);
             self.shared.writer.wake();
         }
@@ -154,7 +154,7 @@ impl Handle {
     fn command(&self, message: &[u8]) {
         let flags = SEND | SendFlags::DONTWAIT;
         if let Err(error) = send(&self.shared.control, message, flags) {
-            tracing::debug!(%error, pid = %self.shared.pid, "a slot cannot be told; its end will be");
+            tracing::debug!(%error, pid = %self.shared.pid, "a slot cannot be reached; its end is reported when it comes");
         }
     }
 
@@ -175,11 +175,11 @@ impl Handle {
 
     pub(in crate::slot) fn running(&self) -> Option<Running> {
         let state = lock(&self.shared.state);
-        if state.flights.is_empty() {
+        if state.sent.is_empty() {
             return None;
         }
         let cell = progress::read(&self.shared.cell, Instant::now());
-        state.flights.running(cell)
+        state.sent.running(cell)
     }
 
     pub(in crate::slot) fn tail(&self, frame: u64) -> Vec<String> {

@@ -189,7 +189,7 @@ impl Pipes {
     pub(super) fn publish(
         &mut self,
         now: Instant,
-        mut give: impl FnMut(Stream, Cow<'_, str>, Fate),
+        mut give: impl FnMut(Stream, Cow<'_, str>, LineClass),
     ) {
         let Self {
             pipes,
@@ -202,18 +202,22 @@ impl Pipes {
             let stream = pipe.stream;
             pipe.cut(now, |line, begun, update| {
                 if !begun {
-                    give(stream, String::from_utf8_lossy(line), Fate::Before);
+                    give(stream, String::from_utf8_lossy(line), LineClass::Before);
                     return;
                 }
                 if flood.recovered() {
                     say_left_out(flood, &mut give);
                 }
-                let fate = if flood.admit(line.len()) {
-                    if update { Fate::Update } else { Fate::Passed }
+                let class = if flood.admit(line.len()) {
+                    if update {
+                        LineClass::Update
+                    } else {
+                        LineClass::Passed
+                    }
                 } else {
-                    Fate::LeftOut
+                    LineClass::LeftOut
                 };
-                give(stream, String::from_utf8_lossy(line), fate);
+                give(stream, String::from_utf8_lossy(line), class);
             });
         }
         if std::mem::take(report) {
@@ -224,7 +228,7 @@ impl Pipes {
 
 /// What becomes of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum LineClass {
     /// It is passed on.
     Passed,
     /// It is passed on, and will be written over.
@@ -237,8 +241,8 @@ pub(super) enum Fate {
     Ours,
 }
 
-fn say_left_out(flood: &mut Flood, give: &mut impl FnMut(Stream, Cow<'_, str>, Fate)) {
+fn say_left_out(flood: &mut Flood, give: &mut impl FnMut(Stream, Cow<'_, str>, LineClass)) {
     if let Some(report) = flood.report() {
-        give(Stream::Stderr, report.into(), Fate::Ours);
+        give(Stream::Stderr, report.into(), LineClass::Ours);
     }
 }

@@ -1,4 +1,4 @@
-//! What time brings to a worker that is not its state's: when it leaves by itself, and when nobody waits for its last
+//! Time limits of a worker beside its state's: when it leaves by itself, and when no reader waits for its last
 //! messages.
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::queue::QueueError;
 
 use super::super::conduct::Left;
 use super::super::effect::Receipt;
-use super::{LAST_WORDS, RunningWorker};
+use super::{FINAL_MESSAGES, RunningWorker};
 
 /// Whether the queue answered that it may not be used.
 pub(super) const fn is_denied(error: &QueueError) -> bool {
@@ -23,14 +23,14 @@ impl RunningWorker {
     pub(super) fn on_stored(&mut self, now: Instant, receipts: Vec<Receipt>) {
         // The greeting is the first message of all. Missing rights are an answer too, with an exit code of its own.
         if self.results.refusal().is_none_or(is_denied) {
-            self.patience.reached();
+            self.limits.reached();
         }
         for receipt in receipts {
             self.state.on_published(now, receipt);
         }
     }
 
-    /// Leaves when nobody needs it, or nobody can be reached, and kills what must end.
+    /// Leaves when it is not needed or reaches no queue, and kills what must end.
     pub(super) fn check_time(&mut self, now: Instant) {
         self.end_search(now);
         if self.kill_at.is_some_and(|at| now >= at) {
@@ -39,8 +39,8 @@ impl RunningWorker {
         }
         self.leave_if_unreached(now);
         if !self.state.is_empty() {
-            self.patience.heard(now);
-        } else if self.patience.idle_until().is_some_and(|at| now >= at) && self.left.is_none() {
+            self.limits.heard(now);
+        } else if self.limits.idle_until().is_some_and(|at| now >= at) && self.left.is_none() {
             let left = self.idle();
             info!(
                 ?left,
@@ -52,7 +52,7 @@ impl RunningWorker {
     }
 
     fn leave_if_unreached(&mut self, now: Instant) {
-        let over = self.patience.reach_until().is_some_and(|at| now >= at);
+        let over = self.limits.reach_until().is_some_and(|at| now >= at);
         let Some(reach) = self.worker.conduct.reach.filter(|_| over) else {
             return;
         };
@@ -67,17 +67,17 @@ impl RunningWorker {
         self.leave(Left::Unreached(reason));
     }
 
-    /// Why a worker leaves that has no work and does not hear its master: the master may be gone, or the queues.
+    /// Why a worker leaves that has no work and no message from its master: master or queues may be gone.
     fn idle(&self) -> Left {
         match self.results.refusal() {
             None => Left::Idle,
             Some(error) => Left::Unreachable(format!(
-                "without work, without a word of the master, and the results' queue takes nothing any more: {error}"
+                "without work and without a message from the master, and the results' queue accepts nothing any more: {error}"
             )),
         }
     }
 
-    /// A worker that leaves for want of its queues waits for nobody: once nothing runs any more, its last messages have
+    /// A worker that leaves for want of its queues waits for no answer: once nothing runs any more, its last messages have
     /// some seconds, and none where no message was ever stored.
     fn end_silence(&mut self, now: Instant) {
         let Some(left) = self
@@ -87,14 +87,14 @@ impl RunningWorker {
         else {
             return;
         };
-        let patience = if matches!(left, Left::Unreached(_)) {
+        let limits = if matches!(left, Left::Unreached(_)) {
             Duration::ZERO
         } else {
-            LAST_WORDS
+            FINAL_MESSAGES
         };
         let refused = self.results.refusal().or_else(|| self.tasks.refusal());
-        if self.state.is_empty() && (patience.is_zero() || refused.is_some()) {
-            self.silent_at.get_or_insert(after(now, patience));
+        if self.state.is_empty() && (limits.is_zero() || refused.is_some()) {
+            self.silent_at.get_or_insert(after(now, limits));
         }
     }
 }

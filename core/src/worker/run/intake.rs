@@ -11,7 +11,7 @@ use crate::instant::after;
 use crate::queue::{Delivery, QueueError};
 
 use super::super::conduct::Left;
-use super::super::foreign::Fate;
+use super::super::foreign::Disposition;
 use super::super::pull::{later, pull};
 use super::RunningWorker;
 use super::departure::is_denied;
@@ -20,7 +20,7 @@ impl RunningWorker {
     pub(super) fn start_pull(&mut self) {
         let wanted = self.state.wants();
         let now = Instant::now();
-        let ready = self.patience.may_pull(now) && self.foreign.may_pull(now);
+        let ready = self.limits.may_pull(now) && self.foreign.may_pull(now);
         if self.pull.is_none() && wanted > 0 && self.left.is_none() && ready {
             self.room = wanted;
             let most = self.foreign.most(wanted);
@@ -37,12 +37,12 @@ impl RunningWorker {
     ) {
         self.pull = None;
         if let Ok(batches) = &answer {
-            self.patience.served();
+            self.limits.served();
             if let Some(time) = self.refused_pulls.served(now) {
                 info!("tasks can be pulled again, after {time:.1?}");
             }
             if !batches.is_empty() {
-                self.patience.reached();
+                self.limits.reached();
             }
         }
         match answer {
@@ -69,8 +69,8 @@ impl RunningWorker {
             }
             Err(error) => {
                 if is_denied(&error) {
-                    self.patience.reached();
-                    if self.patience.refused(now) {
+                    self.limits.reached();
+                    if self.limits.refused(now) {
                         self.leave(Left::Refused(error.to_string()));
                         return;
                     }
@@ -90,7 +90,7 @@ impl RunningWorker {
             self.trust();
         }
         let settings = &self.worker.settings;
-        let (problem, fate) = match message {
+        let (problem, disposition) = match message {
             Ok(Message::Batch(batch, entries)) if batch.run == settings.run => {
                 self.keeper.hold(lease.clone(), sent);
 
@@ -100,7 +100,7 @@ impl RunningWorker {
                     .on_batch(now, lease.clone(), &batch, entries, lookup)
                 {
                     Ok(()) => return true,
-                    Err(error) => (error.to_string(), Fate::Drop(self.foreign.count())),
+                    Err(error) => (error.to_string(), Disposition::Drop(self.foreign.count())),
                 }
             }
             Ok(Message::Reference(lost, _))
@@ -112,17 +112,19 @@ impl RunningWorker {
             }
             Ok(_) => {
                 let problem = "it is no batch of this run".to_owned();
-                (problem, Fate::Drop(self.foreign.count()))
+                (problem, Disposition::Drop(self.foreign.count()))
             }
             Err(error) => (error.to_string(), self.foreign.unread(now, &lease, &error)),
         };
-        match fate {
-            Fate::Drop(dropped) => {
+        match disposition {
+            Disposition::Drop(dropped) => {
                 warn!(%lease, problem, dropped, "a message on the tasks' queue was dropped");
                 self.acknowledge(vec![lease]);
             }
-            Fate::Hold => debug!(%lease, "a message that cannot be opened is held for a moment"),
-            Fate::GiveBack => self.release(vec![lease]),
+            Disposition::Hold => {
+                debug!(%lease, "a message that cannot be opened is held for a moment")
+            }
+            Disposition::GiveBack => self.release(vec![lease]),
         }
         false
     }
@@ -163,7 +165,7 @@ impl RunningWorker {
         match self.refused_pulls.refused(now, timeout, fastrand::f32()) {
             Some(pause) => {
                 if self.refused_pulls.is_worth_a_line(now, error) {
-                    warn!(%error, "no tasks can be pulled; the worker goes on trying");
+                    warn!(%error, "no tasks can be pulled; the worker tries again");
                 }
                 debug!(%error, ?pause, "no tasks were pulled");
                 self.pull_after(pause);

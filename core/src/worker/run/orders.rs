@@ -1,4 +1,4 @@
-//! What the worker is told: by its master over the control queue, and by those who started it.
+//! Orders to the worker: from its master over the control queue, and from the code that started it.
 
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -9,7 +9,7 @@ use crate::queue::{Delivery, QueueError};
 
 use super::super::conduct::Left;
 use super::super::pull::{acknowledge_once, later, listen};
-use super::{LAST_WORDS, Order, RunningWorker};
+use super::{FINAL_MESSAGES, Order, RunningWorker};
 
 impl RunningWorker {
     pub(super) fn on_told(&mut self, now: Instant, answer: Result<Vec<Delivery>, QueueError>) {
@@ -20,7 +20,7 @@ impl RunningWorker {
         };
         self.refused_control.served(now);
         if !deliveries.is_empty() {
-            self.patience.reached();
+            self.limits.reached();
         }
         self.control = listen(queue.clone(), 64);
         let mut leases = Vec::with_capacity(deliveries.len());
@@ -40,7 +40,7 @@ impl RunningWorker {
         self.answers.push(Box::pin(acknowledge_once(queue, leases)));
     }
 
-    /// The control queue is asked again later. A worker that cannot hear its master for so long leaves: it would neither
+    /// The control queue is asked again later. A worker that cannot read control for so long leaves: it would neither
     /// learn of cancellations nor of the run's end.
     fn on_refused_control(&mut self, now: Instant, error: &QueueError) {
         self.last_refusal = Some(error.to_string());
@@ -52,7 +52,7 @@ impl RunningWorker {
             self.leave(Left::Unreachable(reason));
         }
         let queue = self.worker.queues.control.clone();
-        self.control = later(listen(queue, 64), pause.unwrap_or(LAST_WORDS));
+        self.control = later(listen(queue, 64), pause.unwrap_or(FINAL_MESSAGES));
     }
 
     /// The master's word. One of another run, or an older one, says nothing.
@@ -61,9 +61,9 @@ impl RunningWorker {
         if control.run != self.worker.settings.run || !self.state.on_control(control, now) {
             return;
         }
-        self.patience.heard(now);
+        self.limits.heard(now);
         if control.greeted.contains(&me) {
-            self.patience.greeted();
+            self.limits.greeted();
         }
         match control.state {
             RunState::Ended => self.leave(Left::Ended),
@@ -86,14 +86,14 @@ impl RunningWorker {
             Order::Stop => {
                 self.leave(Left::Stopped);
                 self.state.stop(now);
-                self.silent_at.get_or_insert(now + LAST_WORDS);
+                self.silent_at.get_or_insert(now + FINAL_MESSAGES);
             }
             Order::Terminate(grace) => {
                 self.leave(Left::Terminated);
                 self.pull_until = self.pull_until.map(|at| at.min(after(now, grace / 2)));
                 self.state.terminate();
                 // A short grace is halved between the tasks and the last words.
-                self.kill_at = Some(after(now, grace - LAST_WORDS.min(grace / 2)));
+                self.kill_at = Some(after(now, grace - FINAL_MESSAGES.min(grace / 2)));
             }
         }
     }

@@ -5,11 +5,11 @@ use tokio::time::Instant;
 use crate::slot::{Frame, SlotId};
 
 use super::super::effect::Effect;
-use super::super::frame::{Cut, cut};
-use super::State;
+use super::super::frame::{FrameSize, cut};
+use super::WorkerState;
 use super::slots::{InFlight, Phase, Request, SlotState};
 
-impl State {
+impl WorkerState {
     /// Gives waiting tasks to free slots, and starts slots where some are missing.
     pub(super) fn fill(&mut self, now: Instant) {
         if !self.resumed.is_empty() {
@@ -92,7 +92,7 @@ impl State {
         let share = u32::try_from(share).unwrap_or(u32::MAX);
         let wear = self.settings.max_tasks_per_slot;
         let most = self.slots[slot].most(wear, &chunk.entries);
-        let Cut {
+        let FrameSize {
             length,
             count,
             expected,

@@ -17,7 +17,7 @@ use super::super::effect::{Effect, Receipt, Topic};
 use super::super::frame::TaskTypeInfo;
 use super::super::held::{Chunk, Held};
 use super::super::replay::BatchId;
-use super::State;
+use super::WorkerState;
 use super::replay::Arrival;
 
 /// What the worker's program knows of a task type that a batch names; the failure says why it cannot run it.
@@ -38,7 +38,7 @@ enum Entry {
     Rejected(Box<Failure>),
 }
 
-impl State {
+impl WorkerState {
     /// Takes in a batch of this run.
     ///
     /// # Errors
@@ -109,9 +109,9 @@ impl State {
         };
         let worth = self.worth(execution, kept.1);
         if !runs.is_empty() {
-            self.appetite.note(worth, bytes);
+            self.prefetch.note(worth, bytes);
         }
-        // Where the results come so soon, nobody needs to hear of the start.
+        // Where the results come so soon, the start needs no message.
         if !runs.is_empty() && worth > SOON {
             self.say_started(execution, runs);
         }
@@ -217,7 +217,7 @@ impl State {
             debug!(
                 execution,
                 replays,
-                "the results of these tasks are stored, or the tasks have ended; they do not run again"
+                "the results of these tasks are stored, or the tasks have ended; the tasks do not run again"
             );
         }
         if revoked + replays > 0 {
@@ -341,8 +341,8 @@ impl State {
         });
     }
 
-    /// An envelope is acknowledged, and the attempt at its task was not run. The master hears of it where it names the
-    /// attempt as revoked until then.
+    /// An envelope is acknowledged, and the attempt at its task was not run. A heartbeat reports it where the
+    /// master names the attempt as revoked until then.
     pub(super) fn note_unrun(&mut self, task: TaskId, attempt: Attempt) {
         if self.revoked.has_ended(task) {
             self.replays += 1;

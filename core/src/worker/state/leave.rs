@@ -6,10 +6,10 @@ use crate::envelope::entry::{TaskHead, task_head};
 use crate::instant::after;
 
 use super::super::effect::Effect;
-use super::State;
-use super::slots::Sentence;
+use super::WorkerState;
+use super::slots::KillReason;
 
-impl State {
+impl WorkerState {
     /// Takes nothing more and puts back what has not begun; what runs goes on until [`stop`](Self::stop).
     pub fn drain(&mut self) {
         self.draining = true;
@@ -52,7 +52,7 @@ impl State {
     pub fn stop(&mut self, now: Instant) {
         self.drain();
         for at in 0..self.slots.len() {
-            self.kill(at, Sentence::Interrupted, now);
+            self.kill(at, KillReason::Interrupted, now);
         }
     }
 

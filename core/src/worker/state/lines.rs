@@ -9,10 +9,10 @@ use crate::slot::{SlotId, Stream};
 use super::super::effect::Effect;
 use super::super::frame::options;
 use super::super::held::Held;
-use super::State;
+use super::WorkerState;
 use super::slots::SlotState;
 
-impl State {
+impl WorkerState {
     /// A slot printed a line.
     pub(super) fn on_output(&mut self, id: SlotId, stream: Stream, line: String) {
         self.lines += 1;

@@ -8,13 +8,13 @@ use crate::envelope::{Batch, Reference};
 use crate::queue::LeaseId;
 
 use super::super::effect::Receipt;
-use super::State;
+use super::WorkerState;
 
-/// Why a worker cannot have the payloads that a batch refers to, when nobody looked for them.
+/// Why a worker has no payloads for a batch that refers to them, when no queue looked for them.
 const NO_STORE: &str =
     "they lie in a payload store and its worker has none; set PODPOOL_PAYLOAD_STORE for it";
 
-impl State {
+impl WorkerState {
     /// Answers a batch whose payloads cannot be had: each of its tasks is rejected, and the batch is acknowledged
     /// once that is stored.
     pub fn on_lost_batch(&mut self, lease: LeaseId, reference: &Reference) {
@@ -70,8 +70,8 @@ mod tests {
     use crate::worker::state::Settings;
     use tokio::time::Instant;
 
-    fn worker() -> State {
-        State::new(Settings {
+    fn worker() -> WorkerState {
+        WorkerState::new(Settings {
             run: RunId::new("test").unwrap(),
             worker: WorkerId(1),
             mac_key: MacKey::Absent,
@@ -98,7 +98,7 @@ mod tests {
     }
 
     /// The tasks that were rejected, why, and what is settled when that is stored.
-    fn answer(state: &mut State) -> (Vec<u64>, String, Receipt) {
+    fn answer(state: &mut WorkerState) -> (Vec<u64>, String, Receipt) {
         let mut effects = Vec::new();
         state.take_effects(&mut effects);
         let [Effect::Publish(out)] = &effects[..] else {

@@ -1,7 +1,7 @@
 //! Slots that were asked for something and do not do it: to be ready, to give tasks back, to exit, to die.
 //!
 //! Each request has a deadline and a next step. A start that takes too long is killed and counts as failed; a slot that
-//! was told to exit is killed after the grace; a process that does not even die of its kill is given up.
+//! was told to exit is killed after the grace; a process that does not end after its kill is given up.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::outcome::{Exit, Ran};
 use crate::slot::SlotId;
 
 use super::super::effect::{Effect, Probe};
-use super::State;
-use super::slots::{Ended, GIVES_BACK, Phase, Request, Sentence, SlotState};
+use super::WorkerState;
+use super::slots::{Ended, GIVES_BACK, KillReason, Phase, Request, SlotState};
 
 /// A slot that was told to exit keeps its place for so long: most exit within a few milliseconds, and memory that is
 /// about to be free is not taken twice. Later another may start beside it.
@@ -44,7 +44,7 @@ impl SlotState {
     }
 }
 
-impl State {
+impl WorkerState {
     /// Tells a slot to exit that has nothing to do, and gives it the grace to do so.
     pub(super) fn let_exit(&mut self, at: usize, now: Instant) {
         if self.slots[at].phase == Phase::Leaving {
@@ -71,9 +71,9 @@ impl State {
         self.settings.grace.max(EXITS)
     }
 
-    pub(super) fn kill(&mut self, at: usize, sentence: Sentence, now: Instant) {
+    pub(super) fn kill(&mut self, at: usize, kill_reason: KillReason, now: Instant) {
         let slot = &mut self.slots[at];
-        slot.sentence.get_or_insert(sentence);
+        slot.kill_reason.get_or_insert(kill_reason);
         slot.phase = Phase::Leaving;
         slot.ask_to_die(now);
         self.effects.push(Effect::Kill(slot.id));
@@ -113,14 +113,14 @@ impl State {
                 continue;
             };
             match request {
-                Request::Ready => self.kill(at, Sentence::NeverReady, now),
+                Request::Ready => self.kill(at, KillReason::NeverReady, now),
                 Request::Exit => {
                     let (slot, time) = (slot.id.0, self.exit_time());
                     warn!(
                         slot,
-                        "a slot was told to exit and did not within {time:?}; it is killed. What a task left behind there held it: a spawn_blocking that has not returned, a handler that runs at exit, a stopped process; results are not affected"
+                        "a slot was told to exit and did not within {time:?}; the slot is killed. The cause lies in what a task left behind: a spawn_blocking that has not returned, a handler that runs at exit, a stopped process. Results are not affected"
                     );
-                    self.kill(at, Sentence::NoExit, now);
+                    self.kill(at, KillReason::NoExit, now);
                 }
                 // What it was asked for has ended meanwhile.
                 Request::GiveBack if !slot.is_reclaiming() => {}
@@ -128,9 +128,9 @@ impl State {
                     let slot = slot.id.0;
                     warn!(
                         slot,
-                        "a slot was asked for the tasks behind a long one and has not answered within {GIVES_BACK:?}; it is killed, and its tasks run elsewhere. Look for a process that was stopped (SIGSTOP, a debugger)"
+                        "a slot was asked for the tasks behind a long one and has not answered within {GIVES_BACK:?}; the slot is killed, and its tasks run elsewhere. Look for a process that was stopped (SIGSTOP, a debugger)"
                     );
-                    self.kill(at, Sentence::NoAnswer, now);
+                    self.kill(at, KillReason::NoAnswer, now);
                 }
                 Request::Die => {
                     self.give_up(at, now, probe);
@@ -149,7 +149,7 @@ impl State {
         let id = self.slots[at].id;
         warn!(
             slot = id.0,
-            "a slot's process was killed and has not ended for {DIES:?}; it is given up, and the system ends it when it can. Look for a file system that does not answer"
+            "a slot's process was killed and has not ended for {DIES:?}; the slot is given up, and the system ends the process when it can. Look for a file system that does not answer"
         );
         let running = probe.running(id);
         let ended = Ended {

@@ -9,7 +9,7 @@ use crate::outcome::Failure;
 
 use super::super::effect::Receipt;
 use super::super::frame::TaskTypeInfo;
-use super::State;
+use super::WorkerState;
 
 /// A batch on its way in.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Arrival {
     pub(super) task_types: Vec<Result<TaskTypeInfo, Failure>>,
 }
 
-impl State {
+impl WorkerState {
     /// The newest earlier execution of the same batch that is still here. It may have results that are on their way to
     /// the queue, or run yet: one worker never runs a batch twice at a time. What it put back itself it does not have: to
     /// wait for it would hold those tasks up behind the one that made them be put back.

@@ -13,14 +13,14 @@ use crate::outcome::{Cause, Exit, Failure, Ran};
 use crate::slot::{EXIT_SHORTAGE, Running, SlotEvent, SlotId, StartError};
 
 use super::super::effect::{Effect, Probe};
-use super::State;
-use super::slots::{Ended, GIVES_BACK, InFlight, Phase, Sentence, SlotState};
+use super::WorkerState;
+use super::slots::{Ended, GIVES_BACK, InFlight, KillReason, Phase, SlotState};
 use super::startups::{self, Next, StartupFailure};
 
 /// Most suspects that are remembered.
 const OWN_SUSPECTS: usize = 1024;
 
-impl State {
+impl WorkerState {
     /// Takes in what a slot says.
     pub fn on_slot(&mut self, now: Instant, id: SlotId, event: SlotEvent, probe: &dyn Probe) {
         match event {
@@ -92,15 +92,15 @@ impl State {
         }
     }
 
-    /// A slot says why it is never ready. One that was killed meanwhile for being late is told of by this, and not once
-    /// more when it ends.
+    /// A slot reports why it never becomes ready. For one that was killed meanwhile for being late, this is the report, and
+    /// its end is no second one.
     fn on_setup_failed(&mut self, now: Instant, id: SlotId, failure: Failure) {
         let Some(at) = self.slots.iter().position(|slot| slot.id == id) else {
             return;
         };
-        match self.slots[at].sentence {
+        match self.slots[at].kill_reason {
             None => self.exits_itself(at, now),
-            Some(Sentence::NeverReady) => self.slots[at].sentence = None,
+            Some(KillReason::NeverReady) => self.slots[at].kill_reason = None,
             Some(_) => return,
         }
         self.on_startup_failure(now, startup_failure(id, &failure), failure);
@@ -157,7 +157,7 @@ impl State {
             reported = std::mem::take(&mut held.done);
             held.known.clone()
         });
-        // What fails once it was told to stop is no outcome of the task.
+        // A failure after a request to stop is no outcome of the task.
         let stopped = lost || self.terminating;
         let mut all_done = true;
         let mut rest = entries.entries();
@@ -192,7 +192,7 @@ impl State {
                 // What was asked to stop comes back by its batch.
                 self.give_up_lease(execution);
             }
-            // Of several tasks of a frame nobody knows which one printed.
+            // With several tasks in a frame, the one that printed is not known.
             let tail = sole.map(|frame| probe.tail(id, frame));
             let tail = tail.unwrap_or_default();
             let peak = probe.peak_rss(id);
@@ -244,8 +244,8 @@ impl State {
         };
         let slot = self.slots.remove(at);
         self.effects.push(Effect::Drop(id));
-        let never_ready = match (slot.phase, slot.sentence) {
-            (_, Some(Sentence::NeverReady)) => Some(self.settings.start_timeout),
+        let never_ready = match (slot.phase, slot.kill_reason) {
+            (_, Some(KillReason::NeverReady)) => Some(self.settings.start_timeout),
             (Phase::Starting, None) => None,
             _ => return self.judge_frames(now, slot, &ended),
         };
@@ -256,13 +256,13 @@ impl State {
     /// What becomes of the tasks of a slot that has ended.
     fn judge_frames(&mut self, now: Instant, slot: SlotState, ended: &Ended) {
         for (place, frame) in slot.frames.into_iter().enumerate().rev() {
-            if slot.sentence == Some(Sentence::Interrupted) {
+            if slot.kill_reason == Some(KillReason::Interrupted) {
                 // The worker leaves: what the slot had comes back by lease.
                 self.give_up_lease(frame.execution);
             }
             let begun = place == 0;
             if begun && let Some(running) = running_in(&frame, ended.running) {
-                self.judge_running(now, frame, running, slot.sentence, ended);
+                self.judge_running(now, frame, running, slot.kill_reason, ended);
             } else {
                 // Any of several tasks that were not noted may have done it: they run again, noted.
                 let noted = frame.noted || (begun && frame.left() > 1);
@@ -278,7 +278,7 @@ impl State {
         now: Instant,
         frame: InFlight,
         running: Running,
-        sentence: Option<Sentence>,
+        kill_reason: Option<KillReason>,
         ended: &Ended,
     ) {
         let start = entry_offset(&frame.entries, running.index - frame.done);
@@ -289,12 +289,12 @@ impl State {
         let held = self.batches.get(&frame.execution);
         let (alone, lost) = held.map_or((false, true), |held| (held.alone, held.lost));
         let revoked = self.revoked.contains(head.task, head.attempt);
-        let sentence = if lost {
-            Some(Sentence::Interrupted)
+        let kill_reason = if lost {
+            Some(KillReason::Interrupted)
         } else {
-            sentence
+            kill_reason
         };
-        let Some(mut failure) = verdict(&head, running, sentence, alone, revoked, ended) else {
+        let Some(mut failure) = verdict(&head, running, kill_reason, alone, revoked, ended) else {
             self.wait_again(frame.execution, frame.entries, frame.noted, now);
             return;
         };
@@ -379,24 +379,24 @@ fn running_in(frame: &InFlight, running: Option<Running>) -> Option<Running> {
 fn verdict(
     head: &TaskHead,
     running: Running,
-    sentence: Option<Sentence>,
+    kill_reason: Option<KillReason>,
     alone: bool,
     revoked: bool,
     ended: &Ended,
 ) -> Option<Failure> {
-    match sentence {
-        Some(Sentence::TimedOut(task, limit)) => (task == head.task).then(|| {
+    match kill_reason {
+        Some(KillReason::TimedOut(task, limit)) => (task == head.task).then(|| {
             let message = format!("it ran longer than its timeout of {limit:?}");
             Failure::new(Cause::TimedOut, message)
         }),
-        Some(Sentence::Cancelled) => revoked
+        Some(KillReason::Cancelled) => revoked
             .then(|| Failure::new(Cause::Cancelled, "it did not end by itself and was killed")),
-        Some(Sentence::Interrupted) => {
+        Some(KillReason::Interrupted) => {
             Some(Failure::new(Cause::Interrupted, "its worker gave it back"))
         }
         // Such a slot had no task.
-        Some(Sentence::NeverReady | Sentence::NoExit) => None,
-        Some(Sentence::NoAnswer) => {
+        Some(KillReason::NeverReady | KillReason::NoExit) => None,
+        Some(KillReason::NoAnswer) => {
             let message = format!("its process did not answer for {GIVES_BACK:?} and was killed");
             Some(charge(alone || running.first, Cause::Crashed, message))
         }

@@ -46,7 +46,7 @@ pub(super) enum Request {
 
 /// Why the worker kills a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sentence {
+pub(super) enum KillReason {
     /// The task outlived its timeout.
     TimedOut(TaskId, Duration),
     /// The task was asked to stop and did not end within the grace.
@@ -82,7 +82,7 @@ pub(super) struct SlotState {
     pub(super) executions: u64,
     /// How many tasks had ended in it when it printed last.
     pub(super) printed: Option<u64>,
-    pub(super) sentence: Option<Sentence>,
+    pub(super) kill_reason: Option<KillReason>,
     /// What it was asked for last, and until when it has time. `None` when it was asked for nothing, or has time
     /// without end.
     pub(super) asked: Option<(Request, Instant)>,
@@ -121,7 +121,7 @@ impl InFlight {
     }
 }
 
-impl super::State {
+impl super::WorkerState {
     /// Whether a slot was ready and works on, or is starting.
     pub(super) fn has_living_slot(&self) -> bool {
         self.slots.iter().any(|slot| slot.phase != Phase::Leaving)
@@ -151,7 +151,7 @@ impl SlotState {
             frames: VecDeque::new(),
             executions: 0,
             printed: None,
-            sentence: None,
+            kill_reason: None,
             asked: None,
             holds_place: true,
             place_until: None,
@@ -209,7 +209,7 @@ impl SlotState {
     }
 
     /// Whether a second frame may wait in it: what it has is short, it is not stuck in it, and it prints nothing. With two
-    /// frames in a slot nobody could tell whose line comes.
+    /// frames in a slot a line could belong to either.
     pub(super) fn has_room_behind(&self, now: Instant) -> bool {
         let moves = |frame: &InFlight| {
             frame

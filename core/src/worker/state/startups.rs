@@ -152,14 +152,14 @@ pub(super) fn reason(ended: Ended, late: Option<Duration>) -> Failure {
     };
     let advice = match (late.is_some(), ended.reached_init) {
         (true, true) => {
-            "its initializer did not end; Builder::start_timeout gives a slow one more time"
+            "the initializer did not end; Builder::start_timeout gives a slow one more time"
         }
         (true, false) => {
-            "it did not come to podpool::init(); make that (or #[podpool::main]) the first of main, before anything that reads standard input or waits; Builder::start_timeout gives a slow start more time"
+            "the slot did not reach podpool::init(); make that call (or #[podpool::main]) the first of main, before anything that reads standard input or waits; Builder::start_timeout gives a slow start more time"
         }
         (false, true) => "it ended after podpool::init(), while its initializer ran or before",
         (false, false) => {
-            "it did not come to podpool::init(); what main does before that line must work in a slot too"
+            "the slot did not reach podpool::init(); what main does before that call must work in a slot too"
         }
     };
     let (what, advice) = match ended.peak_rss.filter(|_| ended.out_of_memory.is_some()) {

@@ -12,9 +12,9 @@ use crate::slot::Running;
 
 use super::super::effect::{Effect, Probe, Receipt, Topic};
 use super::super::frame::timeout;
-use super::State;
+use super::WorkerState;
 use super::report::entry_offset;
-use super::slots::{GIVES_BACK, InFlight, Phase, Request, Sentence, SlotState};
+use super::slots::{GIVES_BACK, InFlight, KillReason, Phase, Request, SlotState};
 
 /// Tasks that no slot took within this are left to other workers: those of a begun batch are put back, and a batch that
 /// has not begun is given back whole while every slot is busy.
@@ -22,15 +22,15 @@ const PUT_BACK: Duration = Duration::from_secs(2);
 /// A slot that reports nothing for so long gives its unstarted tasks up to a free one.
 const STEAL: Duration = Duration::from_millis(50);
 
-impl State {
+impl WorkerState {
     /// When [`on_tick`](Self::on_tick) must be called next.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let patience = self.patience();
+        let reclaim_after = self.reclaim_after();
         let slots = self
             .slots
             .iter()
-            .filter_map(|slot| slot_deadline(slot, patience))
+            .filter_map(|slot| slot_deadline(slot, reclaim_after))
             .min();
         let busy = self.every_slot_is_busy();
         let chunks = self
@@ -46,11 +46,11 @@ impl State {
 
     /// Does what is due.
     pub fn on_tick(&mut self, now: Instant, probe: &dyn Probe) {
-        let patience = self.patience();
+        let reclaim_after = self.reclaim_after();
         for at in 0..self.slots.len() {
             self.check_timeout(at, now, probe);
             self.check_grace(at, now, probe);
-            self.steal(at, now, patience);
+            self.steal(at, now, reclaim_after);
         }
         self.check_requests(now, probe);
         self.put_back_old(now);
@@ -61,7 +61,7 @@ impl State {
 
     /// How long tasks may wait in a slot behind another: less where a free slot has nothing to do. Without one they are
     /// left to other workers.
-    fn patience(&self) -> Duration {
+    fn reclaim_after(&self) -> Duration {
         if self.pending.is_empty() && self.quarantined.is_none() && self.idle_slots() > 0 {
             STEAL
         } else {
@@ -78,7 +78,7 @@ impl State {
         let (Some(since), Some(shortest)) = (frame.since, frame.timeout) else {
             return;
         };
-        if now < look_at(frame, since, shortest) || self.slots[at].sentence.is_some() {
+        if now < look_at(frame, since, shortest) || self.slots[at].kill_reason.is_some() {
             return;
         }
         let running = running_or_front(frame, since, probe.running(id));
@@ -97,7 +97,7 @@ impl State {
         // Another task of the frame may run by now: its time counts from its own beginning.
         let again = match limit {
             Some(limit) if now >= after(running.since, limit) => {
-                self.kill(at, Sentence::TimedOut(head.task, limit), now);
+                self.kill(at, KillReason::TimedOut(head.task, limit), now);
                 return;
             }
             Some(limit) => after(running.since, limit),
@@ -113,7 +113,7 @@ impl State {
             return;
         };
         let over = frame.stop_by.is_some_and(|end| now >= end);
-        if !over || slot.sentence.is_some() {
+        if !over || slot.kill_reason.is_some() {
             return;
         }
         let since = frame.since.unwrap_or(now);
@@ -121,7 +121,7 @@ impl State {
         let start = entry_offset(&frame.entries, running.index - frame.done);
         let head = task_head(&frame.entries[start..]).ok().flatten();
         if head.is_some_and(|head| self.is_told_to_stop(frame.execution, &head)) {
-            self.kill(at, Sentence::Cancelled, now);
+            self.kill(at, KillReason::Cancelled, now);
         } else {
             // Those that were asked have ended, or never began.
             self.slots[at].frames[0].stop_by = None;
@@ -129,9 +129,9 @@ impl State {
     }
 
     /// Asks a slot that is busy with one task for those behind it.
-    fn steal(&mut self, at: usize, now: Instant, patience: Duration) {
+    fn steal(&mut self, at: usize, now: Instant, reclaim_after: Duration) {
         let slot = &mut self.slots[at];
-        if slot.sentence.is_some() || steal_at(slot, patience).is_none_or(|due| now < due) {
+        if slot.kill_reason.is_some() || steal_at(slot, reclaim_after).is_none_or(|due| now < due) {
             return;
         }
         slot.ask(Request::GiveBack, now, GIVES_BACK);
@@ -229,8 +229,8 @@ impl State {
     }
 }
 
-fn slot_deadline(slot: &SlotState, patience: Duration) -> Option<Instant> {
-    if slot.sentence.is_some() {
+fn slot_deadline(slot: &SlotState, reclaim_after: Duration) -> Option<Instant> {
+    if slot.kill_reason.is_some() {
         return None;
     }
     let frame = slot.frames.front()?;
@@ -238,7 +238,7 @@ fn slot_deadline(slot: &SlotState, patience: Duration) -> Option<Instant> {
         .since
         .zip(frame.timeout)
         .map(|(since, timeout)| look_at(frame, since, timeout));
-    [timeout, frame.stop_by, steal_at(slot, patience)]
+    [timeout, frame.stop_by, steal_at(slot, reclaim_after)]
         .into_iter()
         .flatten()
         .min()
@@ -250,11 +250,11 @@ fn look_at(frame: &InFlight, since: Instant, shortest: Duration) -> Instant {
 }
 
 /// When the unstarted tasks of a slot may be asked back.
-fn steal_at(slot: &SlotState, patience: Duration) -> Option<Instant> {
+fn steal_at(slot: &SlotState, reclaim_after: Duration) -> Option<Instant> {
     let front = slot.frames.front()?;
     let unstarted = slot.left() > 1 && slot.phase == Phase::Ready;
 
-    (unstarted && !slot.is_reclaiming()).then_some(after(front.since?, patience))
+    (unstarted && !slot.is_reclaiming()).then_some(after(front.since?, reclaim_after))
 }
 
 /// What runs in a frame: what the slot wrote down, or the frame's first task since it was first in line.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::{join, join_all, try_join_all};
-use podpool_core::envelope::reference::{Cut, Part};
+use podpool_core::envelope::reference::{Extraction, Part};
 use podpool_core::envelope::{MacKey, Message, Reference};
 use podpool_core::instant::after;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
@@ -65,7 +65,7 @@ impl PayloadQueue {
     }
 
     /// Stores the payloads of a message and makes the reference to it.
-    async fn store(&self, message: Bytes, cut: Cut) -> Result<Bytes, QueueError> {
+    async fn store(&self, message: Bytes, cut: Extraction) -> Result<Bytes, QueueError> {
         if message.len() > MESSAGE_BYTES {
             return Err(self.too_large(message.len()));
         }
@@ -252,7 +252,7 @@ impl Queue for PayloadQueue {
         let mut answers: Vec<_> = bodies.iter().map(|_| Ok(())).collect();
         let (mut light, mut heavy) = (Vec::new(), Vec::new());
         for (at, message) in bodies.into_iter().enumerate() {
-            match Cut::of(&message, &self.mac_key, OVER, carried) {
+            match Extraction::of(&message, &self.mac_key, OVER, carried) {
                 None => light.push((at, message)),
                 Some(cut) => heavy.push(async move { (at, self.store(message, cut).await) }),
             }

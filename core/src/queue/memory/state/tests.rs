@@ -54,7 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Both machines, the time, and every lease that was ever given.
 struct Pair {
-    state: State,
+    state: QueueState,
     model: Model,
     now: Instant,
     given: Vec<LeaseKey>,
@@ -63,7 +63,7 @@ struct Pair {
 impl Pair {
     fn new() -> Self {
         Self {
-            state: State::new(LEASE, 1),
+            state: QueueState::new(LEASE, 1),
             model: Model::default(),
             now: Instant::now(),
             given: Vec::new(),
@@ -147,7 +147,7 @@ proptest! {
 
 #[test]
 fn places_are_used_again_and_their_old_leases_stay_lost() {
-    let mut state = State::new(LEASE, 1);
+    let mut state = QueueState::new(LEASE, 1);
     let now = Instant::now();
     let mut old = Vec::new();
     for round in 0..1_000_u32 {
@@ -164,7 +164,7 @@ fn places_are_used_again_and_their_old_leases_stay_lost() {
 
 #[test]
 fn an_emptied_backlog_gives_its_memory_back() {
-    let mut state = State::new(LEASE, 1);
+    let mut state = QueueState::new(LEASE, 1);
     let now = Instant::now();
     for _ in 0..=KEPT_CAPACITY {
         state.put(Bytes::new());
@@ -175,7 +175,7 @@ fn an_emptied_backlog_gives_its_memory_back() {
 
 #[test]
 fn a_free_place_is_nobodys_lease() {
-    let mut state = State::new(LEASE, 1);
+    let mut state = QueueState::new(LEASE, 1);
     let now = Instant::now();
     state.put(Bytes::new());
     let (key, _) = state.take(now, 1)[0].clone();
@@ -191,7 +191,7 @@ fn a_free_place_is_nobodys_lease() {
 #[tokio::test(start_paused = true)]
 async fn after_a_gap_leases_can_be_renewed_before_they_end() {
     const LEASE: Duration = Duration::from_secs(6);
-    let mut state = State::new(LEASE, 1);
+    let mut state = QueueState::new(LEASE, 1);
     let mut now = Instant::now();
     state.note_call(now);
     state.put(Bytes::from_static(b"a"));

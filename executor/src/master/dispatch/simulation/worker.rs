@@ -9,7 +9,7 @@ use podpool_core::outcome::{Exit, Failure};
 use podpool_core::queue::LeaseId;
 use podpool_core::worker::frame::TaskTypeInfo;
 use podpool_core::worker::state::Lookup;
-use podpool_core::worker::{Settings as WorkerSettings, State as WorkerState};
+use podpool_core::worker::{Settings as WorkerSettings, WorkerState};
 
 use super::slots::Slots;
 use super::world::GRACE;

@@ -1,4 +1,4 @@
-//! What a slot was given and has not answered: which task it must be at, seen from the worker.
+//! The frames in flight to a slot, sent and not answered yet: which task runs there, seen from the worker.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use super::Running;
 
 /// One frame on its way through a slot.
 #[derive(Clone, Copy, Debug)]
-struct Flight {
+struct SentFrame {
     frame: u64,
     /// Tasks that will be answered; a revocation lowers it.
     count: u32,
@@ -32,17 +32,17 @@ pub(super) struct Progress {
 
 /// The frames of a slot, oldest first: it runs them one after another.
 #[derive(Debug, Default)]
-pub(super) struct Flights {
-    frames: VecDeque<Flight>,
+pub(super) struct SentFrames {
+    frames: VecDeque<SentFrame>,
     /// The frame that was sent first in the slot's life.
     first: Option<u64>,
 }
 
-impl Flights {
+impl SentFrames {
     /// A frame was sent.
     pub(super) fn sent(&mut self, frame: u64, count: u32, noted: bool, now: Instant) {
         self.first.get_or_insert(frame);
-        self.frames.push_back(Flight {
+        self.frames.push_back(SentFrame {
             frame,
             count,
             noted,
@@ -66,25 +66,25 @@ impl Flights {
 
     /// Whether any frame has a memory limit.
     pub(super) fn has_limit(&self) -> bool {
-        self.frames.iter().any(|flight| flight.memory.is_some())
+        self.frames.iter().any(|frame| frame.memory.is_some())
     }
 
     /// Results came. True when they were the frame's last.
     pub(super) fn answered(&mut self, frame: u64, count: u32, now: Instant) -> bool {
-        self.change(frame, now, |flight| flight.answered += count)
+        self.change(frame, now, |frame| frame.answered += count)
     }
 
     /// A revocation was answered: only the first `kept` tasks run. Gives how many that are at most.
     pub(super) fn reclaimed(&mut self, frame: u64, kept: u32, now: Instant) -> u32 {
         let mut count = kept;
-        self.change(frame, now, |flight| {
-            flight.count = flight.count.min(kept);
-            count = flight.count;
+        self.change(frame, now, |frame| {
+            frame.count = frame.count.min(kept);
+            count = frame.count;
         });
         count
     }
 
-    fn change(&mut self, frame: u64, now: Instant, change: impl FnOnce(&mut Flight)) -> bool {
+    fn change(&mut self, frame: u64, now: Instant, change: impl FnOnce(&mut SentFrame)) -> bool {
         let Some(at) = self.frames.iter().position(|f| f.frame == frame) else {
             return false;
         };
@@ -103,7 +103,7 @@ impl Flights {
 
     /// The frame that the slot is at.
     pub(super) fn front(&self) -> Option<u64> {
-        self.frames.front().map(|flight| flight.frame)
+        self.frames.front().map(|frame| frame.frame)
     }
 
     /// Whether the slot was never given anything.
@@ -117,12 +117,12 @@ impl Flights {
     }
 
     /// The frame that the slot is at, where it has no other: what is printed then is that frame's. With another behind it
-    /// that cannot be told, for the slot goes on to it by itself.
+    /// that is not known, for the slot goes on to it by itself.
     pub(super) fn sole(&self) -> Option<u64> {
         self.front().filter(|_| self.frames.len() == 1)
     }
 
-    /// The task that runs. `cell` tells it for frames of several tasks; it may lag behind and speak of an earlier
+    /// The task that runs. `cell` holds it for frames of several tasks; it may lag behind and name an earlier
     /// frame, and a frame of one task never touches it. `None` also when several tasks of a frame that is not noted
     /// are not answered: any of them may run.
     pub(super) fn running(&self, cell: Option<Progress>) -> Option<Running> {
@@ -153,10 +153,10 @@ mod tests {
     fn the_front_frame_runs_and_the_cell_says_where() {
         let start = Instant::now();
         let later = start + Duration::from_secs(1);
-        let mut flights = Flights::default();
-        assert_eq!(flights.running(None), None);
-        flights.sent(7, 3, true, start);
-        flights.sent(8, 1, true, start);
+        let mut sent = SentFrames::default();
+        assert_eq!(sent.running(None), None);
+        sent.sent(7, 3, true, start);
+        sent.sent(8, 1, true, start);
         let at = |frame, index, since| {
             Some(Progress {
                 frame,
@@ -164,34 +164,34 @@ mod tests {
                 since,
             })
         };
-        let running = flights.running(None).unwrap();
+        let running = sent.running(None).unwrap();
         assert_eq!((running.frame, running.index, running.first), (7, 0, true));
-        let running = flights.running(at(7, 2, later)).unwrap();
+        let running = sent.running(at(7, 2, later)).unwrap();
         assert_eq!(
             (running.index, running.first, running.since),
             (2, false, later)
         );
-        assert!(!flights.answered(7, 2, later));
-        assert!(flights.answered(7, 1, later));
-        let running = flights.running(at(7, 2, start)).unwrap();
+        assert!(!sent.answered(7, 2, later));
+        assert!(sent.answered(7, 1, later));
+        let running = sent.running(at(7, 2, start)).unwrap();
         assert_eq!((running.frame, running.index, running.first), (8, 0, false));
         assert_eq!(running.since, later);
-        assert!(flights.answered(8, 1, later));
-        assert!(flights.is_empty());
+        assert!(sent.answered(8, 1, later));
+        assert!(sent.is_empty());
     }
 
     #[test]
     fn a_limit_counts_while_its_frame_is_the_first() {
         let now = Instant::now();
-        let mut flights = Flights::default();
-        flights.sent(1, 1, false, now);
-        flights.sent(2, 1, false, now);
-        flights.limit_last(77);
-        flights.sent(3, 1, false, now);
-        let mut seen = vec![(flights.limit(), flights.has_limit())];
+        let mut sent = SentFrames::default();
+        sent.sent(1, 1, false, now);
+        sent.sent(2, 1, false, now);
+        sent.limit_last(77);
+        sent.sent(3, 1, false, now);
+        let mut seen = vec![(sent.limit(), sent.has_limit())];
         for frame in [1, 2, 3] {
-            flights.answered(frame, 1, now);
-            seen.push((flights.limit(), flights.has_limit()));
+            sent.answered(frame, 1, now);
+            seen.push((sent.limit(), sent.has_limit()));
         }
         let none = (None, false);
         assert_eq!(seen, [(None, true), (Some(77), true), none, none]);
@@ -200,26 +200,26 @@ mod tests {
     #[test]
     fn a_reclaimed_frame_ends_with_what_was_kept() {
         let now = Instant::now();
-        let mut flights = Flights::default();
-        flights.sent(1, 10, true, now);
-        flights.sent(2, 5, true, now);
-        assert_eq!(flights.reclaimed(2, 0, now), 0);
-        assert!(!flights.answered(1, 4, now));
-        assert_eq!(flights.reclaimed(1, 4, now), 4);
-        assert!(flights.is_empty());
-        assert_eq!(flights.reclaimed(1, u32::MAX, now), u32::MAX);
+        let mut sent = SentFrames::default();
+        sent.sent(1, 10, true, now);
+        sent.sent(2, 5, true, now);
+        assert_eq!(sent.reclaimed(2, 0, now), 0);
+        assert!(!sent.answered(1, 4, now));
+        assert_eq!(sent.reclaimed(1, 4, now), 4);
+        assert!(sent.is_empty());
+        assert_eq!(sent.reclaimed(1, u32::MAX, now), u32::MAX);
     }
 
     #[test]
     fn a_frame_with_another_behind_it_is_not_the_only_one() {
         let now = Instant::now();
-        let mut flights = Flights::default();
-        assert_eq!(flights.sole(), None);
-        flights.sent(1, 1, true, now);
-        assert_eq!(flights.sole(), Some(1));
-        flights.sent(2, 1, true, now);
-        assert_eq!((flights.sole(), flights.front()), (None, Some(1)));
-        flights.answered(1, 1, now);
-        assert_eq!(flights.sole(), Some(2));
+        let mut sent = SentFrames::default();
+        assert_eq!(sent.sole(), None);
+        sent.sent(1, 1, true, now);
+        assert_eq!(sent.sole(), Some(1));
+        sent.sent(2, 1, true, now);
+        assert_eq!((sent.sole(), sent.front()), (None, Some(1)));
+        sent.answered(1, 1, now);
+        assert_eq!(sent.sole(), Some(2));
     }
 }

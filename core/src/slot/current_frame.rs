@@ -1,6 +1,6 @@
 //! What the threads of a slot share: the task that runs, the results that wait, and the way up to the worker.
 //!
-//! One thread runs tasks, one hears revocations and cancellations, one sends results that wait too long behind a
+//! One thread runs tasks, one reads revocations and cancellations, one sends results that wait too long behind a
 //! long task. A task costs two uncontended locks.
 
 use std::collections::HashSet;
@@ -19,7 +19,7 @@ use crate::lock::lock;
 use super::wire::RESULTS_HEAD;
 
 /// Results older than this do not wait for the end of their frame.
-const PATIENCE: Duration = Duration::from_millis(3);
+const FLUSH_AFTER: Duration = Duration::from_millis(3);
 /// Results past this many bytes are sent before the frame ends.
 const AT_ONCE: usize = 256 * 1024;
 /// A buffer past this many bytes is not kept for the next results.
@@ -73,7 +73,7 @@ struct Done {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Desk<U> {
+pub(super) struct CurrentFrame<U> {
     current: Mutex<Current>,
     done: Mutex<Done>,
     uplink: Mutex<U>,
@@ -84,7 +84,7 @@ pub(super) struct Desk<U> {
     retired: AtomicBool,
 }
 
-impl<U: Uplink> Desk<U> {
+impl<U: Uplink> CurrentFrame<U> {
     pub(super) fn new(uplink: U) -> Self {
         Self {
             current: Mutex::default(),
@@ -202,7 +202,7 @@ impl<U: Uplink> Desk<U> {
         self.flush();
     }
 
-    /// Sends what waits. The uplink is locked first, so that results keep their order whoever sends them.
+    /// Sends what waits. The uplink is locked first, so that results keep their order whichever thread sends them.
     fn flush(&self) {
         let mut uplink = lock(&self.uplink);
         let (frame, count, mut bytes) = {
@@ -265,7 +265,7 @@ impl<U: Uplink> Desk<U> {
     }
 
     /// Cancels a task of `frame` that runs, or will. In a frame that has ended nothing is left to cancel: the same
-    /// attempt may come again in another, and that one nobody meant.
+    /// attempt may come again in another, which was not meant.
     pub(super) fn cancel(&self, frame: u64, task: TaskId, attempt: Attempt) {
         let mut current = lock(&self.current);
         let here = current.frame == Some(frame);
@@ -282,7 +282,7 @@ impl<U: Uplink> Desk<U> {
             }
         };
         drop(current);
-        // Cancelling wakes whoever waits for it: not under our lock.
+        // Cancelling wakes the tasks that wait for it: not under our lock.
         token.cancel();
     }
 
@@ -306,18 +306,18 @@ impl<U: Uplink> Desk<U> {
         pass(&mut lock(&self.uplink))
     }
 
-    /// The life of the thread that sends results which wait behind a long task. It wakes up only while frames of
-    /// several tasks run, and then every few milliseconds.
+    /// The body of the thread that sends results which wait behind a long task. It runs only while frames of several tasks
+    /// run, and then every few milliseconds.
     pub(super) fn flush_until_retired(&self) {
         if self.flusher.set(thread::current()).is_err() {
             return;
         }
         while !self.retired.load(Ordering::SeqCst) {
             let before = self.packed.load(Ordering::SeqCst);
-            thread::park_timeout(PATIENCE);
+            thread::park_timeout(FLUSH_AFTER);
             let late = {
                 let done = lock(&self.done);
-                done.count > 0 && done.since.elapsed() >= PATIENCE
+                done.count > 0 && done.since.elapsed() >= FLUSH_AFTER
             };
             if late {
                 self.flush();
@@ -375,25 +375,25 @@ mod tests {
         }
     }
 
-    fn finish(desk: &Desk<Sent>, result: &[u8]) {
+    fn finish(frames: &CurrentFrame<Sent>, result: &[u8]) {
         let mut bytes = empty_results();
         bytes.extend_from_slice(result);
-        desk.finished(&mut bytes, Instant::now());
+        frames.finished(&mut bytes, Instant::now());
         assert_eq!(bytes, empty_results());
     }
 
     #[test]
     fn results_of_a_frame_go_together_and_long_ones_at_once() {
-        let desk = Desk::new(Sent::default());
-        assert!(desk.begin(1, 3));
-        finish(&desk, b"a");
-        finish(&desk, b"b");
-        desk.end();
-        assert!(desk.begin(2, 2));
-        finish(&desk, b"c");
+        let frames = CurrentFrame::new(Sent::default());
+        assert!(frames.begin(1, 3));
+        finish(&frames, b"a");
+        finish(&frames, b"b");
+        frames.end();
+        assert!(frames.begin(2, 2));
+        finish(&frames, b"c");
         let long = vec![1; AT_ONCE + 1];
-        finish(&desk, &long);
-        let sent = desk.uplink(|sent| mem::take(&mut sent.0));
+        finish(&frames, &long);
+        let sent = frames.uplink(|sent| mem::take(&mut sent.0));
         assert_eq!(
             sent,
             [(1, 2, b"ab".to_vec()), (2, 1, b"c".to_vec()), (2, 1, long)]
@@ -402,66 +402,69 @@ mod tests {
 
     #[test]
     fn a_revocation_is_answered_before_while_and_after_a_frame_runs() {
-        let desk = Desk::new(Sent::default());
-        desk.reclaim(2);
-        assert!(desk.begin(1, 3));
-        assert!(matches!(desk.claim(TaskId(1), Attempt(1)), Claim::Run(_)));
-        desk.reclaim(1);
+        let frames = CurrentFrame::new(Sent::default());
+        frames.reclaim(2);
+        assert!(frames.begin(1, 3));
+        assert!(matches!(frames.claim(TaskId(1), Attempt(1)), Claim::Run(_)));
+        frames.reclaim(1);
         assert!(matches!(
-            desk.claim(TaskId(2), Attempt(1)),
+            frames.claim(TaskId(2), Attempt(1)),
             Claim::Reclaimed
         ));
-        desk.end();
-        desk.reclaim(1);
-        assert!(!desk.begin(2, 3));
-        assert!(desk.begin(3, 1));
-        desk.reclaim(2);
-        let answers = desk.uplink(|sent| mem::take(&mut sent.1));
+        frames.end();
+        frames.reclaim(1);
+        assert!(!frames.begin(2, 3));
+        assert!(frames.begin(3, 1));
+        frames.reclaim(2);
+        let answers = frames.uplink(|sent| mem::take(&mut sent.1));
         assert_eq!(answers, [(2, 0), (1, 1), (1, u32::MAX), (2, u32::MAX)]);
     }
 
     #[test]
     fn a_cancellation_reaches_its_task_only() {
-        let desk = Desk::new(Sent::default());
-        desk.cancel(1, TaskId(2), Attempt(1));
-        assert!(desk.begin(1, 3));
-        let Claim::Run(token) = desk.claim(TaskId(1), Attempt(1)) else {
+        let frames = CurrentFrame::new(Sent::default());
+        frames.cancel(1, TaskId(2), Attempt(1));
+        assert!(frames.begin(1, 3));
+        let Claim::Run(token) = frames.claim(TaskId(1), Attempt(1)) else {
             panic!("the first task runs");
         };
-        desk.cancel(1, TaskId(1), Attempt(2));
-        desk.cancel(2, TaskId(1), Attempt(1));
+        frames.cancel(1, TaskId(1), Attempt(2));
+        frames.cancel(2, TaskId(1), Attempt(1));
         assert!(!token.is_cancelled());
-        desk.cancel(1, TaskId(1), Attempt(1));
+        frames.cancel(1, TaskId(1), Attempt(1));
         assert!(token.is_cancelled());
         assert!(matches!(
-            desk.claim(TaskId(2), Attempt(1)),
+            frames.claim(TaskId(2), Attempt(1)),
             Claim::Cancelled
         ));
-        assert!(matches!(desk.claim(TaskId(2), Attempt(1)), Claim::Run(_)));
+        assert!(matches!(frames.claim(TaskId(2), Attempt(1)), Claim::Run(_)));
     }
 
     #[test]
     fn a_cancellation_that_comes_late_does_not_meet_the_next_execution() {
-        let desk = Desk::new(Sent::default());
+        let frames = CurrentFrame::new(Sent::default());
         let task = (TaskId(1), Attempt(1));
-        let claim = |desk: &Desk<Sent>| desk.claim(task.0, task.1);
-        assert!(desk.begin(1, 1));
-        assert!(matches!(claim(&desk), Claim::Run(_)));
-        desk.end();
-        desk.cancel(1, task.0, task.1);
-        assert!(lock(&desk.current).cancelled.is_empty(), "nothing to keep");
-        assert!(desk.begin(2, 1));
-        desk.cancel(1, task.0, task.1);
-        let Claim::Run(token) = claim(&desk) else {
+        let claim = |frames: &CurrentFrame<Sent>| frames.claim(task.0, task.1);
+        assert!(frames.begin(1, 1));
+        assert!(matches!(claim(&frames), Claim::Run(_)));
+        frames.end();
+        frames.cancel(1, task.0, task.1);
+        assert!(
+            lock(&frames.current).cancelled.is_empty(),
+            "nothing to keep"
+        );
+        assert!(frames.begin(2, 1));
+        frames.cancel(1, task.0, task.1);
+        let Claim::Run(token) = claim(&frames) else {
             panic!("the cancellation was meant for frame 1");
         };
-        desk.cancel(1, task.0, task.1);
+        frames.cancel(1, task.0, task.1);
         assert!(!token.is_cancelled());
         // One that its frame never used up goes with it.
-        desk.cancel(2, TaskId(9), Attempt(1));
-        desk.end();
-        assert!(desk.begin(3, 1));
-        assert!(lock(&desk.current).cancelled.is_empty());
-        assert!(matches!(desk.claim(TaskId(9), Attempt(1)), Claim::Run(_)));
+        frames.cancel(2, TaskId(9), Attempt(1));
+        frames.end();
+        assert!(frames.begin(3, 1));
+        assert!(lock(&frames.current).cancelled.is_empty());
+        assert!(matches!(frames.claim(TaskId(9), Attempt(1)), Claim::Run(_)));
     }
 }

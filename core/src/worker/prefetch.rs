@@ -1,6 +1,6 @@
 //! How many batches one pull may bring: where batches are short, a pull of one would cost more than its work.
 
-/// Work that may wait here for each slot, in seconds: it can start soon, so nobody hoards.
+/// Work that may wait here for each slot, in seconds: it starts soon, so no other worker would run it earlier.
 const AHEAD: f64 = 0.02;
 /// Bytes that may wait here: a worker has little memory beside its slots'.
 const BYTES: usize = 8 << 20;
@@ -11,13 +11,13 @@ const LAST: usize = 4;
 
 /// What the last batches were.
 #[derive(Debug)]
-pub(super) struct Appetite {
+pub(super) struct Prefetch {
     /// Seconds of work, and bytes.
     last: [(f64, usize); LAST],
     next: usize,
 }
 
-impl Default for Appetite {
+impl Default for Prefetch {
     fn default() -> Self {
         Self {
             last: [(f64::INFINITY, 0); LAST],
@@ -26,8 +26,8 @@ impl Default for Appetite {
     }
 }
 
-impl Appetite {
-    /// A batch of so many bytes came with so much work; infinitely much when nobody has measured it.
+impl Prefetch {
+    /// A batch of so many bytes came with so much work; infinitely much when it was never measured.
     pub(super) fn note(&mut self, seconds: f64, bytes: usize) {
         self.last[self.next] = (seconds, bytes);
         self.next = (self.next + 1) % LAST;
@@ -53,27 +53,27 @@ mod tests {
 
     #[test]
     fn only_short_batches_come_many_at_once() {
-        let mut appetite = Appetite::default();
-        assert_eq!(appetite.room(2), 0, "nothing is known");
-        (0..LAST - 1).for_each(|_| appetite.note(1e-6, 50));
-        assert_eq!(appetite.room(2), 0, "not enough is known");
-        appetite.note(1e-6, 50);
-        assert_eq!(appetite.room(2), MOST);
-        appetite.note(0.004, 50);
-        assert_eq!(appetite.room(2), 10, "the longest counts");
-        appetite.note(5.0, 50);
-        assert_eq!(appetite.room(2), 0);
-        (0..LAST).for_each(|_| appetite.note(0.0, 0));
-        assert_eq!(appetite.room(1), MOST);
+        let mut prefetch = Prefetch::default();
+        assert_eq!(prefetch.room(2), 0, "nothing is known");
+        (0..LAST - 1).for_each(|_| prefetch.note(1e-6, 50));
+        assert_eq!(prefetch.room(2), 0, "not enough is known");
+        prefetch.note(1e-6, 50);
+        assert_eq!(prefetch.room(2), MOST);
+        prefetch.note(0.004, 50);
+        assert_eq!(prefetch.room(2), 10, "the longest counts");
+        prefetch.note(5.0, 50);
+        assert_eq!(prefetch.room(2), 0);
+        (0..LAST).for_each(|_| prefetch.note(0.0, 0));
+        assert_eq!(prefetch.room(1), MOST);
     }
 
     #[test]
     fn large_batches_come_few_at_once_however_short() {
-        let mut appetite = Appetite::default();
-        (0..LAST).for_each(|_| appetite.note(0.0, 50));
-        appetite.note(0.0, 1 << 20);
-        assert_eq!(appetite.room(2), 8, "the largest counts");
-        appetite.note(0.0, 10_000_000);
-        assert_eq!(appetite.room(2), 0);
+        let mut prefetch = Prefetch::default();
+        (0..LAST).for_each(|_| prefetch.note(0.0, 50));
+        prefetch.note(0.0, 1 << 20);
+        assert_eq!(prefetch.room(2), 8, "the largest counts");
+        prefetch.note(0.0, 10_000_000);
+        assert_eq!(prefetch.room(2), 0);
     }
 }
