@@ -150,8 +150,8 @@ pub trait RunQueues: CohortQueues {
     /// Control: what the master puts reaches every worker.
     fn control(&self) -> Arc<dyn Queue>;
 
-    /// What workers in other processes must know to open the queues; None where none can.
-    fn description(&self) -> Option<Description>;
+    /// What workers must know to open the queues.
+    fn description(&self) -> Description;
 
     /// Whether the queues are there for other runs when this one has ended.
     fn outlive(&self) -> bool;

@@ -42,7 +42,6 @@ struct Leave;
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        #[cfg(feature = "kubernetes")]
         crate::client::at_exit::end();
         crate::report::reporting::wait_everywhere();
     }

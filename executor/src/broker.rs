@@ -1,9 +1,18 @@
-//! What carries messages: Pub/Sub, and the store of large payloads beside it.
+//! What carries messages, one folder or file each, behind core's trait: this process's memory, Pub/Sub; and the store of
+//! large payloads beside them.
 
+pub(crate) mod local;
 #[cfg(feature = "payload")]
 pub mod payload;
 #[cfg(feature = "pubsub")]
 pub mod pubsub;
 pub(crate) mod run_payloads;
-#[cfg(feature = "kubernetes")]
+#[cfg(feature = "pubsub")]
 pub(crate) mod silent;
+
+/// Registers who opens the queues of the brokers that are compiled in, for workers in other processes.
+#[cfg(unix)]
+pub(crate) fn register_openers() {
+    #[cfg(feature = "pubsub")]
+    podpool_core::broker::openers::register(pubsub::TAG, std::sync::Arc::new(pubsub::PubSubOpener));
+}

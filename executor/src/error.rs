@@ -1,9 +1,7 @@
 //! What can go wrong, by what the caller can do about it.
 
 mod attempt;
-#[cfg(feature = "kubernetes")]
 pub(crate) mod leftover;
-#[cfg(feature = "kubernetes")]
 pub(crate) mod start;
 mod task;
 

@@ -1,5 +1,67 @@
-//! What starts workers: the executor's own thread, or a Kubernetes cluster.
+//! What starts workers, one folder or file each, behind one trait: the master's own process, a Kubernetes cluster.
 
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub(crate) mod local;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use podpool_core::broker::CohortQueues;
+use podpool_core::fleet::{FleetEvent, FleetOrder};
+use podpool_core::id::RunId;
+use podpool_core::worker::{OutputSink, Queues};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+use crate::error::BuildError;
+use crate::worker::settings::WorkerSettings;
+
+/// What starts the workers of one run, before it is known to be there.
+#[async_trait]
+pub(crate) trait Fleet: Send {
+    /// Sees that workers could be started. Nothing is made.
+    ///
+    /// # Errors
+    /// [`BuildError`]: what is not reached, and what to set.
+    async fn reach(self: Box<Self>) -> Result<Box<dyn ReachedFleet>, BuildError>;
+}
+
+/// What starts the workers of one run.
+#[async_trait]
+pub(crate) trait ReachedFleet: Send {
+    /// Starts workers as orders ask for them, until it is told to end; then removes what it made, and says
+    /// [`FleetEvent::Ended`] as its last word. Orders that nobody can send any more are a [`FleetOrder::Stop`].
+    async fn run(
+        self: Box<Self>,
+        run: FleetRun,
+        orders: UnboundedReceiver<FleetOrder>,
+        events: UnboundedSender<FleetEvent>,
+    );
+}
+
+/// The run, as its fleet needs to know it.
+pub(crate) struct FleetRun {
+    pub(crate) run: RunId,
+    /// How its workers run tasks.
+    pub(crate) worker: WorkerSettings,
+    /// The master's queues, for a worker in its process.
+    pub(crate) queues: Queues,
+    /// Where the lines of a worker in the master's process go.
+    pub(crate) output: OutputSink,
+    /// For how long a queue may refuse everything to a worker in the master's process.
+    pub(crate) broker_timeout: Option<Duration>,
+    /// The queues of other workers.
+    pub(crate) cohorts: Arc<dyn CohortQueues>,
+    /// What workers in other processes find in their run directory; None where there are none.
+    pub(crate) files: Option<RunFiles>,
+}
+
+/// The files of a worker's run directory: `descriptor` and `key`. Secret.
+#[derive(Clone)]
+pub(crate) struct RunFiles {
+    /// The run's description, authenticated.
+    pub(crate) descriptor: Vec<u8>,
+    /// The key of the MACs.
+    pub(crate) key: [u8; 32],
+}

@@ -39,8 +39,6 @@
 
 mod broker;
 mod client;
-#[cfg(feature = "kubernetes")]
-mod cluster;
 mod deadline;
 mod error;
 mod fleet;

@@ -2,10 +2,9 @@
 
 #[cfg(feature = "kubernetes")]
 pub(crate) mod build_id;
-#[cfg(feature = "kubernetes")]
 pub(crate) mod descriptor;
 pub(crate) mod known;
-#[cfg(feature = "kubernetes")]
+#[cfg(unix)]
 pub(crate) mod pod;
 pub(crate) mod roles;
 pub(crate) mod settings;

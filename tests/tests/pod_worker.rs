@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use podpool::RunId;
 use podpool::core::envelope::VERSION;
-use podpool::pubsub::RunNames;
+use podpool::pubsub::{RunNames, TAG};
 use podpool_tests::scratch::Scratch;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -61,15 +61,19 @@ async fn sigterm_is_heard_before_the_run_is_read() {
 fn write_run(dir: &Path, emulator: &str, start_timeout: Duration, idle: Duration) {
     let run = RunId::new("nightly").expect("a run's id");
     let key = [7; 32];
-    let body = json!({
-        "run": run,
+    let lease = Duration::from_secs(10);
+    let queues = json!({
         "project": "demo",
         "emulator": emulator,
         "names": RunNames::own("podpool", &run).expect("names"),
         "owner": null,
+        "ack_deadline": lease,
+    });
+    let body = json!({
+        "run": run,
+        "queues": { "tag": TAG, "body": queues.to_string() },
         "wire": VERSION,
-        "lease": Duration::from_secs(10),
-        "ack_deadline": null,
+        "lease": lease,
         "grace": Duration::from_secs(5),
         "start_timeout": start_timeout,
         "termination": Duration::from_secs(30),
@@ -84,7 +88,7 @@ fn write_run(dir: &Path, emulator: &str, start_timeout: Duration, idle: Duration
     })
     .to_string();
     let hash = blake3::keyed_hash(&key, body.as_bytes()).to_hex();
-    let descriptor = format!("podpool descriptor 1\n{hash}\n{body}");
+    let descriptor = format!("podpool descriptor 2\n{hash}\n{body}");
     std::fs::write(dir.join("key"), key).expect("a file");
     std::fs::write(dir.join("descriptor"), descriptor).expect("a file");
 }

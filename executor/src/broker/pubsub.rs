@@ -6,44 +6,40 @@
 //! official client administers, and the official credentials sign every call.
 
 mod admin;
+mod broker;
 mod chunks;
-#[cfg(feature = "kubernetes")]
-pub(crate) mod connect;
+mod connect;
 mod connection;
-#[cfg(feature = "kubernetes")]
-pub(crate) mod control_queues;
+mod control_queues;
 mod error;
-#[cfg(feature = "kubernetes")]
-pub(crate) mod guard;
+mod guard;
 mod io;
 mod labels;
 mod names;
+mod opener;
 mod owner;
 mod queue;
 mod reach;
+mod run_queues;
 mod settings;
 mod signs;
 mod stub;
-#[cfg(feature = "kubernetes")]
-pub(crate) mod sweep;
+mod sweep;
+mod worker_emulator;
 
 /// What [`ConnectionBuilder::credentials`] takes, and how it is made.
 #[doc(no_inline)]
 pub use google_cloud_auth::credentials;
 
 pub use self::admin::{Admin, Collected, Fitness, Which};
-#[cfg(feature = "kubernetes")]
-pub(crate) use self::admin::{Labelled, Made, Making, RESULTS_LEASE};
+pub use self::broker::PubSubBroker;
 pub use self::connection::{Connection, ConnectionBuilder};
 pub use self::error::{AdminError, ConnectError};
 pub use self::labels::RunLabels;
-#[cfg(feature = "kubernetes")]
-pub(crate) use self::names::spoken;
 pub use self::names::{ControlNames, GivenNames, InvalidNames, QueueNames, RunNames};
+pub use self::opener::{PubSubOpener, TAG};
 pub use self::owner::{Owner, Ownership};
 #[cfg(feature = "kubernetes")]
 pub(crate) use self::queue::check_lease;
 pub use self::queue::{InvalidLease, PubSubQueue};
-#[cfg(feature = "kubernetes")]
-pub(crate) use self::settings::EMULATOR;
 pub use self::signs::Signs;

@@ -3,12 +3,11 @@
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
 mod pubsub;
-#[cfg(feature = "kubernetes")]
-mod worker_emulator;
 
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -19,10 +18,12 @@ use podpool_core::slot::OutputLimits;
 use podpool_core::task::Call;
 use podpool_core::worker::OutputSink;
 
-use crate::broker::run_payloads::{Payloads, asked_for};
+use crate::broker::local::MemoryBroker;
+use crate::broker::run_payloads::asked_for;
 use crate::client::executor::PodPoolExecutor;
+use crate::client::join::{self, Run};
 use crate::error::BuildError;
-use crate::fleet::local::{self, Local};
+use crate::fleet::local::LocalFleet;
 use crate::master::handle::Handle;
 use crate::master::home::failed;
 use crate::master::settings::{QueueDecorator, RunSettings};
@@ -32,8 +33,6 @@ use crate::variables;
 use crate::worker::settings::WorkerSettings;
 
 pub use self::pubsub::PubSubOptions;
-#[cfg(feature = "kubernetes")]
-pub(crate) use self::worker_emulator::WorkerEmulator;
 
 /// The environment variable that names the back-end.
 const BACKEND: &str = "PODPOOL_BACKEND";
@@ -320,13 +319,24 @@ impl Builder {
     async fn start_here(mut self) -> Result<Handle, BuildError> {
         let payload_store = asked_for(self.payload_store.take());
         let chosen = self.backend.is_some() || std::env::var_os(BACKEND).is_some();
-        let mut local = self.into_local()?;
+        let isolation = self.isolation;
+        let mut settings = self.into_local()?;
         if !chosen {
-            local.settings.reporting.within(variables::tell_unused);
+            settings.reporting.within(variables::tell_unused);
         }
-        let payloads = Payloads::open(payload_store.as_deref(), &local.settings.run);
-        local.payloads = local.settings.reporting.around(payloads).await?;
-        local::start(local)
+        let fleet = match isolation {
+            Isolation::Process => LocalFleet::of_processes(&mut settings.worker)?,
+            Isolation::InProcess => LocalFleet::of_threads(&mut settings.worker),
+        };
+        join::start(Run {
+            settings,
+            broker: Arc::new(MemoryBroker::default()),
+            fleet: Box::new(fleet),
+            workers: 1,
+            payload_store,
+            elsewhere: None,
+        })
+        .await
     }
 
     #[cfg(not(feature = "kubernetes"))]
@@ -353,8 +363,7 @@ impl Builder {
         }
     }
 
-    fn into_local(self) -> Result<Local, BuildError> {
-        let isolation = self.isolation;
+    fn into_local(self) -> Result<RunSettings, BuildError> {
         let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         if let Some(lease) = self.lease.filter(|lease| *lease < SHORTEST_LEASE) {
             let reason = "a worker cannot renew it in time; use 1 ms or more, or leave it out";
@@ -363,11 +372,7 @@ impl Builder {
         let (slots, start_timeout) = (self.workers(workers)?, self.slot_start_timeout()?);
         let name = self.run_name()?;
         let run = self.run_id(name.as_ref());
-        Ok(Local {
-            settings: self.into_settings(run, name, (slots, start_timeout))?,
-            isolation,
-            payloads: Payloads::default(),
-        })
+        self.into_settings(run, name, (slots, start_timeout))
     }
 
     /// What every back-end is told, with its number of slots for each worker and their start timeout.

@@ -33,13 +33,14 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::SystemTime;
 
+use podpool_core::broker;
 use podpool_core::id::{RunId, RunName};
 
 use crate::fleet::kubernetes::fleet::{self, Found};
 
 pub use self::error::GcError;
 use self::look::Sight;
-pub use crate::broker::pubsub::Which;
+pub use podpool_core::broker::Which;
 
 /// Where runs may have left something. What is not set is read from the environment, as
 /// [`build`](crate::Builder::build) reads it.
@@ -96,9 +97,7 @@ pub struct Leftover {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Thing {
     Object(Found),
-    /// A full name.
-    Subscription(String),
-    Topic(String),
+    Queue(broker::Leftover),
     /// A store's URL.
     #[cfg(feature = "payload")]
     Payloads(String),
@@ -181,8 +180,7 @@ async fn delete(sight: &Sight, leftover: &Leftover) -> Result<(), String> {
             let deleted = fleet::delete(&sight.cluster, found).await;
             deleted.map(drop).map_err(|error| error.to_string())
         }
-        Thing::Subscription(path) => look::gone(sight.admin.delete_subscription(path).await),
-        Thing::Topic(path) => look::gone(sight.admin.delete_topic(path).await),
+        Thing::Queue(found) => sight.broker.remove(found).await,
         #[cfg(feature = "payload")]
         Thing::Payloads(url) => look::delete_payloads(url, &leftover.run).await,
     }

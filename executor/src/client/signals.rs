@@ -33,7 +33,6 @@ pub(crate) fn watch(mailbox: &Arc<Mailbox>) -> io::Result<()> {
 }
 
 /// Tells this pool of SIGTERM for as long as it lives. On one machine nobody needs it: slots end with their master.
-#[cfg(feature = "kubernetes")]
 pub(crate) fn watch_termination(mailbox: &Arc<Mailbox>) -> io::Result<()> {
     #[cfg(unix)]
     listener::TERMINATE.watch(mailbox)?;

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use podpool_core::broker::BrokerError;
+
 use super::BuildError;
 
 /// Something could not be done, for a reason in words.
@@ -10,6 +12,25 @@ pub(crate) fn refused(what: impl Into<String>) -> impl FnOnce(String) -> BuildEr
     move |reason| BuildError::Start {
         what,
         source: io::Error::other(reason),
+    }
+}
+
+impl From<BrokerError> for BuildError {
+    fn from(error: BrokerError) -> Self {
+        match error {
+            BrokerError::Setting {
+                name,
+                value,
+                reason,
+            } => Self::Setting {
+                name,
+                value,
+                reason,
+            },
+            BrokerError::NamesInUse { by } => Self::NamesInUse { by },
+            BrokerError::Failed { what, reason } => refused(what)(reason),
+            other => refused("open the run's queues")(other.to_string()),
+        }
     }
 }
 

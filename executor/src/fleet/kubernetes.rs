@@ -11,4 +11,5 @@ pub mod diagnose;
 pub mod fleet;
 pub mod job;
 pub mod last_words;
+pub(crate) mod reach;
 pub mod spec;

@@ -118,10 +118,6 @@ impl Events {
         }
     }
 
-    pub(crate) const fn dispatch(&self) -> Option<&Dispatch> {
-        self.dispatch.as_ref()
-    }
-
     /// Says something that the user should know. Never waits.
     pub(crate) fn notice(&self, text: String) {
         self.outlet

@@ -13,7 +13,6 @@ use podpool_core::inherited::Inherited;
 use podpool_core::worker::{KeptLine, OutputSink};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
-use tracing::instrument::WithSubscriber;
 
 use crate::deadline::Deadline;
 use crate::lock::lock;
@@ -90,14 +89,6 @@ impl Reporting {
         self.events.within(life)
     }
 
-    /// The same for a future, wherever it is polled.
-    pub(crate) async fn around<F: Future>(&self, work: F) -> F::Output {
-        match self.events.dispatch() {
-            Some(dispatch) => work.with_subscriber(dispatch.clone()).await,
-            None => work.await,
-        }
-    }
-
     /// What holds the lines that are not written.
     pub(crate) fn lines(&self) -> Gauge<KeptLine> {
         self.output.gauge()
@@ -134,7 +125,7 @@ impl Written {
     }
 
     /// The same for a thread that may block.
-    #[cfg(feature = "kubernetes")]
+    #[cfg(unix)]
     pub(crate) fn wait_here(&self) {
         wait_for(std::slice::from_ref(self));
     }
@@ -240,7 +231,7 @@ fn write_plainly(words: &str) {
 }
 
 /// Writes a line to standard error, and waits a moment for it: the program's last one.
-#[cfg(feature = "kubernetes")]
+#[cfg(unix)]
 pub(crate) fn write_elsewhere(words: &str) {
     let (tell, told) = mpsc::channel();
     elsewhere(write_plainly, words.to_owned(), move || {

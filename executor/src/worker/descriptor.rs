@@ -1,40 +1,31 @@
 //! What a worker in another process must know of its run, authenticated with the run's key.
 //!
 //! ```text
-//! podpool descriptor 1 ⏎ keyed hash of the rest, in hexadecimal ⏎ JSON
+//! podpool descriptor 2 ⏎ keyed hash of the rest, in hexadecimal ⏎ JSON
 //! ```
 
 use std::time::Duration;
 
+use podpool_core::broker::Description;
 use podpool_core::envelope::TaskType;
 use podpool_core::id::RunId;
 use podpool_core::registry::Registry;
 use serde::{Deserialize, Serialize};
 
-use crate::broker::pubsub::{Owner, RunNames};
-
 use super::settings::WorkerSettings;
 
 /// The first line.
-const HEAD: &str = "podpool descriptor 1";
+const HEAD: &str = "podpool descriptor 2";
 
 /// A run, as its workers are told of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Descriptor {
     pub(crate) run: RunId,
-    /// The project of the names.
-    pub(crate) project: String,
-    /// Where pods find the emulator, as `host:port`; none for Google's service. A worker's own variable goes before it.
-    #[serde(default)]
-    pub(crate) emulator: Option<String>,
-    pub(crate) names: RunNames,
-    /// What messages are marked with, where names are an administrator's.
-    pub(crate) owner: Option<Owner>,
+    /// How its queues are opened.
+    pub(crate) queues: Description,
     /// Bytes of its first byte: how the wire is versioned.
     pub(crate) wire: u8,
     pub(crate) lease: Duration,
-    /// The tasks' subscription's own ack deadline, where it is known.
-    pub(crate) ack_deadline: Option<Duration>,
     /// From SIGTERM to SIGKILL of the worker.
     pub(crate) termination: Duration,
     pub(crate) idle: Duration,
@@ -133,14 +124,13 @@ mod tests {
     fn descriptor() -> Descriptor {
         let run = RunId::new("backfill").unwrap();
         Descriptor {
-            names: RunNames::own("podpool", &run).unwrap(),
-            owner: Some(Owner::new(run.clone(), std::time::UNIX_EPOCH)),
             run,
-            project: "p".to_owned(),
-            emulator: Some("10.0.0.1:8085".to_owned()),
+            queues: Description {
+                tag: "pigeon".to_owned(),
+                body: "{\"loft\": \"north\"}".to_owned(),
+            },
             wire: 1,
             lease: Duration::from_secs(60),
-            ack_deadline: None,
             termination: Duration::from_secs(30),
             idle: Duration::from_secs(300),
             worker: WorkerSettings {
@@ -182,9 +172,12 @@ mod tests {
                 "cut at {cut}"
             );
         }
-        let newer = b"podpool descriptor 2\n";
-        let refused = Descriptor::open(newer, &key).unwrap_err().to_string();
-        assert!(refused.contains("descriptor 2") && refused.contains("descriptor 1"));
+        for other in [1, 3] {
+            let head = format!("podpool descriptor {other}");
+            let refused = Descriptor::open(format!("{head}\n").as_bytes(), &key);
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.contains(&head) && refused.contains(HEAD));
+        }
     }
 
     #[test]

@@ -5,31 +5,29 @@
 //! 143 it was told to end.
 
 mod last_words;
-mod other_runs;
-mod vanished;
-mod way;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
+use podpool_core::broker::ClassId;
+use podpool_core::broker::openers::{self, Seat, WorkerQueues};
 use podpool_core::envelope::{MacKey, VERSION};
 use podpool_core::init::Role;
-use podpool_core::queue::Queue;
 use podpool_core::registry::Registry;
 use podpool_core::slot::{Program, Provision};
-use podpool_core::worker::{Conduct, Left, Order, OutputSink, Queues, Worker};
+use podpool_core::worker::{Conduct, Left, Order, OutputSink, Queues};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use crate::broker::pubsub::{Ownership, PubSubQueue, Signs};
+use crate::broker::register_openers;
 use crate::broker::run_payloads::Payloads;
 use crate::report::notices::Notices;
 use crate::report::reporting::{Reporting, write_elsewhere};
 use crate::variables;
+#[cfg(feature = "kubernetes")]
 use crate::worker::build_id;
 use crate::worker::descriptor::Descriptor;
 use crate::worker::settings::Site;
@@ -39,12 +37,12 @@ use self::last_words::LastWords;
 /// Where the run's secret is mounted.
 pub(crate) const RUN_DIR: &str = "PODPOOL_RUN_DIR";
 /// The pod's name, its node, and the number of its cohort.
-const POD: &str = "PODPOOL_POD";
-const NODE: &str = "PODPOOL_NODE";
-const COHORT: &str = "PODPOOL_COHORT";
+pub(crate) const POD: &str = "PODPOOL_POD";
+pub(crate) const NODE: &str = "PODPOOL_NODE";
+pub(crate) const COHORT: &str = "PODPOOL_COHORT";
 /// The pod's index in its Job; Kubernetes sets it.
 /// <https://kubernetes.io/docs/concepts/workloads/controllers/job/#completion-mode>
-const INDEX: &str = "JOB_COMPLETION_INDEX";
+pub(crate) const INDEX: &str = "JOB_COMPLETION_INDEX";
 
 /// How long the first pull waits for the master to have heard the greeting.
 const GREETING: Duration = Duration::from_secs(10);
@@ -114,7 +112,8 @@ fn work(last_words: &mut LastWords, reporting: &Reporting) -> Result<i32, Refusa
     let terminate = hear_sigterm(&runtime)?;
     let (descriptor, key) = read_run(&run_dir()?)?;
     check(&descriptor)?;
-    let left = runtime.block_on(run(&descriptor, key, terminate, last_words, reporting))?;
+    let (left, advice) =
+        runtime.block_on(run(&descriptor, key, terminate, last_words, reporting))?;
     // What waits in the runtime is a pull that nobody needs.
     runtime.shutdown_background();
     info!(?left, "the worker leaves");
@@ -122,10 +121,7 @@ fn work(last_words: &mut LastWords, reporting: &Reporting) -> Result<i32, Refusa
         Left::Terminated => Ok(143),
         Left::Refused(reason) => Err(Refusal::new(77, reason)),
         Left::Unreachable(reason) => Err(Refusal::new(75, reason)),
-        Left::Unreached(reason) => {
-            let advice = way::advice(descriptor.emulator.as_deref());
-            Err(Refusal::new(75, format!("{reason}; {advice}")))
-        }
+        Left::Unreached(reason) => Err(Refusal::new(75, format!("{reason}; {advice}"))),
         Left::Unfit(reason) => {
             let reason = format!("its slots do not start: {reason}");
             Err(Refusal::new(75, reason))
@@ -200,18 +196,19 @@ fn check(descriptor: &Descriptor) -> Result<(), Refusal> {
     ))
 }
 
+/// Runs the worker; tells why it left, and what a person can do where it never reached its queues.
 async fn run(
     descriptor: &Descriptor,
     key: [u8; 32],
     mut terminate: Signal,
     last_words: &mut LastWords,
     reporting: &Reporting,
-) -> Result<Left, Refusal> {
+) -> Result<(Left, String), Refusal> {
     let store = descriptor.payload_store.as_deref();
     let payloads = Payloads::open(store, &descriptor.run)
         .await
         .map_err(Refusal::setup)?;
-    let queues = queues(descriptor, &payloads, &MacKey::Keyed(key))?;
+    let opened = open(descriptor).await?;
     let (orders, orders_rx) = mpsc::unbounded_channel();
     let grace = descriptor.termination;
     let listener = tokio::spawn(async move {
@@ -221,7 +218,16 @@ async fn run(
             orders.send(Order::Terminate(grace)).ok();
         }
     });
-    let mut worker = worker(descriptor, key, queues, last_words, reporting.sink())?;
+    let advice = opened.advice.clone();
+    let site = site(
+        descriptor,
+        key,
+        (opened, &payloads),
+        last_words,
+        reporting.sink(),
+    )?;
+    let worker = descriptor.worker.worker(site);
+    let mut worker = worker.map_err(|reason| Refusal::new(65, reason))?;
     let provision = Provision::of_processes(worker.settings.slots);
     worker.settings.slots = provision.slots();
     if let Some(shortfall) = provision.shortfall() {
@@ -229,79 +235,46 @@ async fn run(
     }
     let left = worker.run(orders_rx).await;
     listener.abort();
-    left.map_err(|error| Refusal::new(75, format!("the worker cannot run: {error}")))
+    let left = left.map_err(|error| Refusal::new(75, format!("the worker cannot run: {error}")))?;
+    Ok((left, advice))
 }
 
-fn queues(
-    descriptor: &Descriptor,
-    payloads: &Payloads,
-    mac_key: &MacKey,
-) -> Result<Queues, Refusal> {
-    let connection = way::connection(&descriptor.project, descriptor.emulator.as_deref());
-    let connection = connection.map_err(Refusal::setup)?;
-    let (met, met_rx) = mpsc::unbounded_channel();
-    let ownership = descriptor.owner.clone();
-    let ownership = ownership.map(|own| Ownership::new(own, met));
-    let open = |names, deadline| {
-        let queue = PubSubQueue::new(&connection, &names, descriptor.lease, deadline);
-        queue.map_err(Refusal::setup)
-    };
-    let signs = Signs::default();
-    let repaired = |queue: PubSubQueue| match descriptor.names.are_own() {
-        true => queue.repaired(signs.clone()),
-        false => queue,
-    };
-    let owned = |queue: PubSubQueue| {
-        Arc::new(match &ownership {
-            Some(ownership) => queue.owned(ownership.clone()),
-            None => repaired(queue),
-        })
-    };
+/// Opens the run's queues as whoever described them does.
+async fn open(descriptor: &Descriptor) -> Result<WorkerQueues, Refusal> {
+    register_openers();
     let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse().ok());
-    let place = number(COHORT).zip(number(INDEX));
-    let control = place.and_then(|(cohort, index)| descriptor.names.control_of(cohort, index));
-    let control: Arc<dyn Queue> = match control {
-        // Its subscription may have outlived another run: what that said is dropped by its MAC, and tells nothing of
-        // who is there now.
-        Some(names) => Arc::new(repaired(open(names, None)?)),
-        None => {
-            warn!("no control subscription: cancellations and the run's end are not heard here");
-            Arc::new(crate::broker::silent::SilentQueue::new(descriptor.lease))
-        }
+    let seat = Seat {
+        class: ClassId::DEFAULT,
+        place: number(COHORT).zip(number(INDEX)),
+        lease: descriptor.lease,
     };
-    let tasks = owned(open(descriptor.names.tasks(), descriptor.ack_deadline)?);
-    let results = owned(open(descriptor.names.results(), None)?);
-    if ownership.is_some() {
-        tokio::spawn(other_runs::report(met_rx, results.clone()));
-    }
-    if descriptor.names.are_own() {
-        tokio::spawn(vanished::report(signs.clone(), results.clone()));
-    }
-    Ok(Queues {
-        tasks: payloads.wrap(tasks, mac_key.clone()),
-        results: payloads.wrap(results, mac_key.clone()),
-        control,
-    })
+    let opener = openers::find(&descriptor.queues).map_err(Refusal::setup)?;
+    let opened = opener.open(&descriptor.queues.body, &seat).await;
+    opened.map_err(Refusal::setup)
 }
 
-fn worker(
+fn site(
     descriptor: &Descriptor,
     key: [u8; 32],
-    queues: Queues,
+    (opened, payloads): (WorkerQueues, &Payloads),
     last_words: &LastWords,
     output: OutputSink,
-) -> Result<Worker, Refusal> {
+) -> Result<Site, Refusal> {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
-    let site = Site {
+    let mac_key = MacKey::Keyed(key);
+    Ok(Site {
         run: descriptor.run.clone(),
         worker: variable(POD).into(),
         node: variable(NODE).into(),
         program: Program::this_executable().map_err(|error| Refusal::new(75, error))?,
-        mac_key: MacKey::Keyed(key),
-        queues,
+        queues: Queues {
+            tasks: payloads.wrap(opened.tasks, mac_key.clone()),
+            results: payloads.wrap(opened.results, mac_key.clone()),
+            control: opened.control,
+        },
+        mac_key,
         output,
-        // A file that cannot be read is another build for who requires the same.
-        build: build_id::of_this_program().unwrap_or_default(),
+        build: build(),
         conduct: Conduct {
             greeting: Some(GREETING),
             idle: Some(descriptor.idle),
@@ -310,14 +283,24 @@ fn worker(
             broker_timeout: None,
             running: Some(last_words.running_sink()),
             forward_output: true,
-            queue_outlives: descriptor.owner.is_some(),
+            queue_outlives: opened.outlive,
         },
-    };
-    let worker = descriptor.worker.worker(site);
-    worker.map_err(|reason| Refusal::new(65, reason))
+    })
 }
 
-/// How long a worker looks for Pub/Sub. The master gives a worker up that has not greeted within the start timeout; by
+/// A file that cannot be read is another build for who requires the same.
+#[cfg(feature = "kubernetes")]
+fn build() -> String {
+    build_id::of_this_program().unwrap_or_default()
+}
+
+/// Without the feature nobody compares builds.
+#[cfg(not(feature = "kubernetes"))]
+const fn build() -> String {
+    String::new()
+}
+
+/// How long a worker looks for its queues. The master gives a worker up that has not greeted within the start timeout; by
 /// then the worker's own reason is with the cluster, which takes a second or two for it, and is shown.
 fn reach(start_timeout: Duration) -> Duration {
     let told = (start_timeout / 6).max(Duration::from_secs(2));

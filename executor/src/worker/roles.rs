@@ -17,17 +17,17 @@ pub fn init_with(setup: impl FnOnce()) -> Role {
     live(podpool_core::init::init_with(setup))
 }
 
-#[cfg(feature = "kubernetes")]
+#[cfg(unix)]
 fn live(role: Role) -> Role {
     crate::worker::pod::live_if(role)
 }
 
-/// A program without the back-end cannot be a worker: it says so, and does not run its `main` instead.
-#[cfg(not(feature = "kubernetes"))]
+/// A system that cannot run worker processes: the program says so, and does not run its `main` instead.
+#[cfg(not(unix))]
 fn live(role: Role) -> Role {
     if role == Role::Worker {
         podpool_core::init::cannot_work(
-            "this image's program was built without podpool's feature `kubernetes`, so it cannot be a worker; build it with the features of the master",
+            "this system cannot run a worker of its own; start workers on a Unix system",
         );
     }
     role

@@ -15,11 +15,10 @@ use google_cloud_pubsub::client::{SubscriptionAdmin, TopicAdmin};
 use google_cloud_pubsub::model::{Subscription, Topic};
 use tracing::warn;
 
-pub use self::collect::{Collected, Which};
-#[cfg(feature = "kubernetes")]
-pub(crate) use self::collect::{Labelled, Made};
-#[cfg(feature = "kubernetes")]
-pub(crate) use self::create::{Making, RESULTS_LEASE};
+pub use self::collect::Collected;
+pub(super) use self::collect::{Labelled, Made};
+pub(super) use self::create::{Making, RESULTS_LEASE};
+pub use podpool_core::broker::Which;
 
 use super::connection::Connection;
 use super::error::{AdminError, Refusal};

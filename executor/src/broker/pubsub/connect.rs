@@ -1,26 +1,38 @@
 //! The way to Pub/Sub: whether it is there is found out before anything is made.
 
-use super::{Admin, Connection};
-use crate::error::BuildError;
-use crate::error::start::{chain, refused};
+use podpool_core::broker::BrokerError;
+
+use super::{Admin, Connection, ConnectionBuilder};
+use crate::error::start::chain;
 
 /// What carries a run's messages, and what makes its topics.
-pub(crate) async fn connect(project: Option<&str>) -> Result<(Connection, Admin), BuildError> {
-    let mut builder = Connection::builder();
-    if let Some(project) = project {
-        builder = builder.project(project);
-    }
-    let connection = builder
+pub(super) async fn connect(project: Option<&str>) -> Result<(Connection, Admin), BrokerError> {
+    let connection = to_project(project)
         .open()
         .map_err(chain)
-        .map_err(refused("connect to Pub/Sub"))?;
+        .map_err(failed("connect to Pub/Sub"))?;
     let reached = connection.reach().await;
     reached
         .map_err(chain)
-        .map_err(refused("connect to Pub/Sub"))?;
+        .map_err(failed("connect to Pub/Sub"))?;
     let admin = Admin::new(&connection)
         .await
         .map_err(chain)
-        .map_err(refused("administer Pub/Sub"))?;
+        .map_err(failed("administer Pub/Sub"))?;
     Ok((connection, admin))
+}
+
+/// A connection to this project, or to the one that the environment names.
+pub(super) fn to_project(project: Option<&str>) -> ConnectionBuilder {
+    let builder = Connection::builder();
+    match project {
+        Some(project) => builder.project(project),
+        None => builder,
+    }
+}
+
+/// What could not be done, as an error of the broker.
+pub(super) fn failed(what: impl Into<String>) -> impl FnOnce(String) -> BrokerError {
+    let what = what.into();
+    move |reason| BrokerError::Failed { what, reason }
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use podpool_core::broker::CohortQueues;
 
+use super::admin::{Admin, Collected, Made, Making};
 use super::guard::{Failed, Repair, Repairs};
-use super::{Admin, Collected, Made, Making, RunLabels, RunNames, Signs, spoken};
+use super::names::{RunNames, spoken};
+use super::{RunLabels, Signs};
 use crate::error::start::chain;
 
 /// Makes a control subscription for each worker of a cohort, before its pods start.

@@ -25,7 +25,7 @@ use super::signs::Signs;
 use super::stub::{Resource, Stub};
 
 /// Most that Pub/Sub takes in one request, less what stands around a message there.
-const MESSAGE_BYTES: usize = 10_000_000 - 1_000;
+pub(super) const MESSAGE_BYTES: usize = 10_000_000 - 1_000;
 /// Most messages that one pull asks for.
 const PULL_MOST: usize = 1_000;
 /// A pull is given more time than its caller waits: an answer that nobody awaits any more stays leased. The
@@ -36,7 +36,7 @@ const PULL_LONGEST: Duration = Duration::from_secs(600);
 /// Requests of one call that are under way at once.
 const AT_ONCE: usize = 4;
 /// Leases that Pub/Sub can give, in seconds.
-const LEASES: std::ops::RangeInclusive<u64> = 10..=600;
+pub(super) const LEASES: std::ops::RangeInclusive<u64> = 10..=600;
 /// An empty message needs an attribute, or Pub/Sub refuses it.
 const EMPTY: (&str, &str) = ("podpool", "empty");
 

@@ -21,7 +21,6 @@ struct Shared {
     seen: Mutex<Seen>,
     news: Notify,
     /// Workers were asked for.
-    #[cfg(feature = "kubernetes")]
     expecting: Notify,
     /// What was made again last.
     renewed: watch::Sender<Vec<String>>,
@@ -60,7 +59,6 @@ impl Signs {
     }
 
     /// These were made again, by their full names. A pull on what was there before may be answered by nobody.
-    #[cfg(any(test, feature = "kubernetes"))]
     pub(crate) fn renew(&self, paths: &[String]) {
         if !paths.is_empty() {
             self.0.renewed.send_replace(paths.to_vec());
@@ -83,14 +81,12 @@ impl Signs {
     }
 
     /// Workers were asked for. They need time to start: until then they count as heard.
-    #[cfg(feature = "kubernetes")]
     pub(crate) fn expect_workers(&self) {
         self.hear();
         self.0.expecting.notify_one();
     }
 
     /// Waits until workers were asked for. May be dropped: nothing is lost by it.
-    #[cfg(feature = "kubernetes")]
     pub(crate) async fn workers_expected(&self) {
         self.0.expecting.notified().await;
     }

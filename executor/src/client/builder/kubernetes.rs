@@ -1,20 +1,21 @@
 //! What only the cluster back-end is told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use podpool_core::id::RunId;
 
-use crate::broker::pubsub::{GivenNames, RunNames, check_lease};
+use crate::broker::pubsub::{GivenNames, PubSubBroker, check_lease};
 use crate::broker::run_payloads::asked_for;
-use crate::cluster::{self, Cluster};
+use crate::client::join::{self, Elsewhere, Run};
 use crate::error::BuildError;
 use crate::fleet::kubernetes::job::NAME_LABEL;
+use crate::fleet::kubernetes::reach::ClusterFleet;
 use crate::fleet::kubernetes::spec::{PullPolicy, SecretFile, SpecError, WorkerSpec};
 use crate::master::handle::Handle;
 use crate::master::home::failed;
 use crate::worker::build_id;
 
-use super::worker_emulator::for_workers;
 use super::{Builder, setting};
 
 /// What the names of topics and subscriptions begin with.
@@ -196,7 +197,17 @@ impl Builder {
         let refused = |error: SpecError| setting(&error.setting, &error.value, &error.reason);
         let mut spec = settings.spec.or_environment(variable).map_err(refused)?;
         spec.check().map_err(refused)?;
-        let worker_emulator = for_workers(&self.pubsub, &spec.env, variable)?;
+        let emulator = self.pubsub.worker_emulator_host.as_deref();
+        let mut broker = PubSubBroker::new().worker_emulator_host(emulator, &spec.env)?;
+        if let Some(prefix) = settings.prefix.or_else(|| variable(PREFIX)) {
+            broker = broker.prefix(prefix);
+        }
+        if let Some(project) = settings.project {
+            broker = broker.project(project);
+        }
+        if let Some(names) = settings.names {
+            broker = broker.names(names);
+        }
         if let Some(lease) = self.lease {
             check_lease(lease)
                 .map_err(|error| setting("lease", format_args!("{lease:?}"), error))?;
@@ -209,27 +220,28 @@ impl Builder {
         if let Some(name) = &name {
             spec.labels.insert(NAME_LABEL.to_owned(), name.to_string());
         }
-        let prefix = settings.prefix.or_else(|| variable(PREFIX));
-        let prefix = prefix.unwrap_or_else(|| "podpool".to_owned());
-        let names = match settings.names {
-            Some(names) => RunNames::given(names),
-            None => RunNames::own(&prefix, &run),
-        };
         let workers = self.workers(WORKERS)?;
         let payload_store = asked_for(self.payload_store.take());
         let slots = (spec.slots(), spec.start_time());
-        cluster::start(Cluster {
-            workers,
-            names: names.map_err(|error| setting("names", "the topics", error))?,
-            spec,
-            project: settings.project,
-            worker_emulator,
+        let elsewhere = Elsewhere {
             key,
             epoch,
-            payload_store,
-            same_build: settings.same_build,
+            lasts: spec.run_deadline(),
+            termination: spec.grace_time(),
+            idle: spec.idle_time(),
             build: build_id::of_this_program().map_err(failed("read the file of this program"))?,
+            same_build: settings.same_build,
+        };
+        join::start(Run {
             settings: self.into_settings(run, name, slots)?,
+            broker: Arc::new(broker),
+            fleet: Box::new(ClusterFleet {
+                spec,
+                max_workers: workers,
+            }),
+            workers,
+            payload_store,
+            elsewhere: Some(elsewhere),
         })
         .await
     }

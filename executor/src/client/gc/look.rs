@@ -1,11 +1,13 @@
 //! The places where runs leave something, and what is found there.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use podpool_core::broker::{self, Broker, Which};
 use podpool_core::id::RunId;
 
-use crate::broker::pubsub::{Admin, AdminError, Connection, Labelled, Which};
+use crate::broker::pubsub::PubSubBroker;
 use crate::broker::run_payloads::asked_for;
 use crate::fleet::kubernetes::client::Cluster;
 use crate::fleet::kubernetes::fleet::{self, Found, Garbage};
@@ -18,8 +20,7 @@ const NAMESPACE: &str = "PODPOOL_NAMESPACE";
 /// Ways to all places.
 pub(super) struct Sight {
     pub(super) cluster: Cluster,
-    pub(super) admin: Admin,
-    project: String,
+    pub(super) broker: Arc<dyn Broker>,
     store: Option<String>,
     now: SystemTime,
 }
@@ -40,22 +41,13 @@ impl Sight {
             .await
             .map_err(|error| error.to_string())
             .map_err(GcError::at("the Kubernetes cluster"))?;
-        let mut builder = Connection::builder();
+        let mut broker = PubSubBroker::new();
         if let Some(project) = &places.project {
-            builder = builder.project(project);
+            broker = broker.project(project);
         }
-        let connection = builder
-            .open()
-            .map_err(|error| error.to_string())
-            .map_err(GcError::at("Pub/Sub"))?;
-        let admin = Admin::new(&connection)
-            .await
-            .map_err(|error| error.to_string())
-            .map_err(GcError::at("Pub/Sub"))?;
         Ok(Self {
             cluster,
-            admin,
-            project: connection.project().to_owned(),
+            broker: Arc::new(broker),
             store: asked_for(places.payload_store.clone()),
             now: SystemTime::now(),
         })
@@ -71,22 +63,11 @@ impl Sight {
         Ok(found.into_iter().map(|it| object(it, namespace)).collect())
     }
 
-    /// Subscriptions and topics.
+    /// What is left of queues.
     pub(super) async fn queues(&self, which: &Which) -> Result<Vec<Leftover>, GcError> {
-        let seen = async {
-            let subscriptions = self.admin.labelled_subscriptions(self.now, which).await?;
-            let topics = self.admin.labelled_topics(self.now, which).await?;
-            Ok::<_, AdminError>((subscriptions, topics))
-        };
-        let (subscriptions, topics) = seen
-            .await
-            .map_err(|error| error.to_string())
-            .map_err(GcError::at(format!("project {} of Pub/Sub", self.project)))?;
-        let subscriptions = subscriptions
-            .into_iter()
-            .map(|it| queue(it, Thing::Subscription));
-        let topics = topics.into_iter().map(|it| queue(it, Thing::Topic));
-        Ok(subscriptions.chain(topics).collect())
+        let found = self.broker.leftovers(which, self.now).await;
+        let found = found.map_err(|error| GcError::at(error.place)(error.reason))?;
+        Ok(found.into_iter().map(queue).collect())
     }
 
     /// What these runs stored.
@@ -132,14 +113,6 @@ pub(super) async fn delete_payloads(url: &str, run: &RunId) -> Result<(), String
     deleted.map(drop).map_err(|error| error.to_string())
 }
 
-/// What somebody else removed first is removed.
-pub(super) fn gone(deleted: Result<(), AdminError>) -> Result<(), String> {
-    match deleted {
-        Ok(()) | Err(AdminError::Missing { .. }) => Ok(()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 fn garbage(which: &Which, now: SystemTime) -> Garbage {
     match which {
         Which::Run(run) => Garbage::Run(run.clone()),
@@ -162,19 +135,13 @@ fn object(found: Found, namespace: &str) -> Leftover {
     }
 }
 
-fn queue(found: Labelled, thing: impl FnOnce(String) -> Thing) -> Leftover {
-    let Labelled {
-        path,
-        run,
-        name,
-        deadline,
-    } = found;
+fn queue(found: broker::Leftover) -> Leftover {
     Leftover {
-        what: crate::broker::pubsub::spoken(&path),
-        run,
-        run_name: name,
-        deadline,
-        thing: thing(path),
+        what: found.what.clone(),
+        run: found.run.clone(),
+        run_name: found.run_name.clone(),
+        deadline: found.deadline,
+        thing: Thing::Queue(found),
     }
 }
 

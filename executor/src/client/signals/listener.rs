@@ -26,7 +26,6 @@ pub(super) static INTERRUPT: Listener = Listener::new(
     5,
 );
 /// What Kubernetes and service managers send before they kill.
-#[cfg(feature = "kubernetes")]
 pub(super) static TERMINATE: Listener = Listener::new(
     "podpool-sigterm",
     signal_hook::consts::SIGTERM,

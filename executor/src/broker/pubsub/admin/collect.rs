@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use futures_util::{FutureExt, StreamExt, TryFutureExt};
 use google_cloud_gax::paginator::ItemPaginator;
 use google_cloud_pubsub::model::seek_request::Target;
+use podpool_core::broker::Which;
 use podpool_core::id::{RunId, RunName};
 
 use super::{Admin, in_order, told};
@@ -18,33 +19,16 @@ type Labels = HashMap<String, String>;
 /// What is read of a listing at once; the most that Pub/Sub gives.
 const PAGE: i32 = 1_000;
 
-/// What may be deleted. Only what podpool labelled is ever looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// What is past the deadline on its label.
-    PastDeadline,
-    /// Whatever belongs to this run, however young.
-    Run(RunId),
-    /// Whatever belongs to runs of this name, however young.
-    Named(RunName),
-}
-
-impl Which {
-    /// What may be deleted, if something with these labels may. What cannot be read stays.
-    fn takes(&self, path: String, labels: &Labels, now: SystemTime) -> Option<Labelled> {
-        let tag = Tag::read(labels)?;
-        let taken = match self {
-            Self::PastDeadline => tag.deadline.is_some_and(|deadline| deadline < now),
-            Self::Run(run) => tag.run == *run,
-            Self::Named(name) => tag.name.as_ref() == Some(name),
-        };
-        taken.then_some(Labelled {
-            path,
-            run: tag.run,
-            name: tag.name,
-            deadline: tag.deadline,
-        })
-    }
+/// What may be deleted, if something with these labels may. What cannot be read stays.
+fn taken(which: &Which, path: String, labels: &Labels, now: SystemTime) -> Option<Labelled> {
+    let tag = Tag::read(labels)?;
+    let taken = which.takes(&tag.run, tag.name.as_ref(), tag.deadline, now);
+    taken.then_some(Labelled {
+        path,
+        run: tag.run,
+        name: tag.name,
+        deadline: tag.deadline,
+    })
 }
 
 /// A topic or subscription that a run made.
@@ -249,7 +233,7 @@ impl Admin {
         let mut found = Vec::new();
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| self.unlisted(error))?;
-            found.extend(which.takes(item.name, &item.labels, now));
+            found.extend(taken(which, item.name, &item.labels, now));
         }
         Ok(found)
     }
@@ -265,7 +249,7 @@ impl Admin {
         let mut found = Vec::new();
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| self.unlisted(error))?;
-            found.extend(which.takes(item.name, &item.labels, now));
+            found.extend(taken(which, item.name, &item.labels, now));
         }
         Ok(found)
     }
@@ -329,7 +313,7 @@ mod tests {
     }
 
     fn takes(which: &Which, labels: &Labels, now: u64) -> bool {
-        let taken = which.takes("path".to_owned(), labels, at(now));
+        let taken = taken(which, "path".to_owned(), labels, at(now));
         taken.is_some_and(|it| it.path == "path" && it.run.as_str().starts_with('a'))
     }
 

@@ -1,8 +1,6 @@
 //! Making what a run needs, and the subscriptions of its workers.
 
-use std::collections::HashMap;
-#[cfg(feature = "kubernetes")]
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::{FutureExt, Stream, StreamExt};
@@ -168,7 +166,6 @@ impl Admin {
     }
 
     /// Those of these cohorts, with their sizes, of whose control subscriptions one is not there.
-    #[cfg(feature = "kubernetes")]
     pub(crate) async fn missing_control(
         &self,
         names: &RunNames,

@@ -2,7 +2,8 @@
 
 use std::env;
 
-use crate::broker::pubsub::{ConnectError, Connection, EMULATOR};
+use crate::broker::pubsub::settings::EMULATOR;
+use crate::broker::pubsub::{ConnectError, Connection};
 
 /// The connection of a worker. Its own environment says where an emulator is, else the run's descriptor does.
 pub(super) fn connection(

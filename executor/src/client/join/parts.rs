@@ -1,48 +1,109 @@
-//! The parts of a run's fleet that run beside each other: its loop, and the guard of its queues. What ends although
-//! nobody asked it to breaks the pool at once, whether or not a task is pending.
+//! What runs beside the dispatcher: the fleet, and who looks after the run's queues. What ends although nobody asked it to
+//! breaks the pool at once, whether or not a task is pending.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use podpool_core::broker::BrokerEvent;
+use podpool_core::broker::{BrokerEvent, RunQueues};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
+use podpool_core::panics::caught;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::leftover::advice;
+use crate::fleet::{FleetRun, ReachedFleet};
+use crate::master::dispatch::FleetHandle;
 
 /// The fleet's loop, by name.
-pub(super) const FLEET: &str = "the fleet's loop";
-/// The guard, by name, and how long it may take to end: it completes what it has begun to make.
-pub(super) const GUARD: &str = "the guard of the run's queues";
+const FLEET: &str = "the fleet's loop";
+/// Who looks after the queues, by name, and how long that may take to end: what it has begun to make it completes.
+const GUARD: &str = "the guard of the run's queues";
 const GUARD_ENDS: Duration = Duration::from_secs(60);
 
+/// Runs a fleet with somebody to look after the run's queues beside it, and removes the queues when it has ended.
+pub(super) fn start(
+    fleet: Box<dyn ReachedFleet>,
+    run: FleetRun,
+    queues: Arc<dyn RunQueues>,
+    broker: mpsc::UnboundedSender<BrokerEvent>,
+) -> FleetHandle {
+    let (orders, orders_rx) = mpsc::unbounded_channel();
+    let (events_tx, events) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let work = attend(fleet, run, queues, orders_rx, (&events_tx, &broker));
+        let ended = caught("the fleet's supervision", work).await;
+        let leftovers = ended.unwrap_or_else(|reason| {
+            events_tx.send(FleetEvent::Broken(reason.clone())).ok();
+            vec![reason]
+        });
+        // The dispatcher may have ended before.
+        events_tx.send(FleetEvent::Ended { leftovers }).ok();
+    });
+    FleetHandle { orders, events }
+}
+
+type Tell<'a> = (
+    &'a mpsc::UnboundedSender<FleetEvent>,
+    &'a mpsc::UnboundedSender<BrokerEvent>,
+);
+
+/// Runs until the fleet has ended; tells what is left.
+async fn attend(
+    fleet: Box<dyn ReachedFleet>,
+    run: FleetRun,
+    queues: Arc<dyn RunQueues>,
+    orders: mpsc::UnboundedReceiver<FleetOrder>,
+    (events, broker): Tell<'_>,
+) -> Vec<String> {
+    let stop_guard = CancellationToken::new();
+    let (watched, stopped, tell) = (queues.clone(), stop_guard.clone(), broker.clone());
+    let watching = caught(GUARD, async move { watched.watch(tell, stopped).await });
+    let (fleet_orders, fleet_orders_rx) = mpsc::unbounded_channel();
+    let (fleet_events_tx, fleet_events) = mpsc::unbounded_channel();
+    let id = run.run.clone();
+    let running = fleet.run(run, fleet_orders_rx, fleet_events_tx);
+    let parts = Parts {
+        run: id,
+        guard: tokio::spawn(watching),
+        stop_guard,
+        fleet: tokio::spawn(caught(FLEET, running)),
+        orders: fleet_orders,
+        events: fleet_events,
+    };
+    let End {
+        mut leftovers,
+        abandoned,
+    } = parts.attend(orders, events, broker).await;
+    if !abandoned {
+        leftovers.extend(queues.remove().await);
+    }
+    leftovers
+}
+
 /// What runs, and how it is reached.
-pub(super) struct Parts {
-    pub(super) run: RunId,
-    /// Tells at its end whether other runs were met.
-    pub(super) guard: JoinHandle<Result<bool, String>>,
-    pub(super) stop_guard: CancellationToken,
-    pub(super) fleet: JoinHandle<Result<(), String>>,
-    pub(super) orders: mpsc::UnboundedSender<FleetOrder>,
-    pub(super) events: mpsc::UnboundedReceiver<FleetEvent>,
+struct Parts {
+    run: RunId,
+    guard: JoinHandle<Result<(), String>>,
+    stop_guard: CancellationToken,
+    fleet: JoinHandle<Result<(), String>>,
+    orders: mpsc::UnboundedSender<FleetOrder>,
+    events: mpsc::UnboundedReceiver<FleetEvent>,
 }
 
 /// How it ended.
 #[derive(Debug)]
-pub(super) struct End {
-    pub(super) leftovers: Vec<String>,
+struct End {
+    leftovers: Vec<String>,
     /// Another master has the run: what was made is left to it.
-    pub(super) abandoned: bool,
-    /// Beside another run nothing is looked for: what is the other's would be leased meanwhile.
-    pub(super) met_others: bool,
+    abandoned: bool,
 }
 
 impl Parts {
     /// Hands orders to the fleet and its events on, until it has ended; then ends the guard.
-    pub(super) async fn attend(
+    async fn attend(
         mut self,
         mut orders: mpsc::UnboundedReceiver<FleetOrder>,
         events: &mpsc::UnboundedSender<FleetEvent>,
@@ -50,8 +111,8 @@ impl Parts {
     ) -> End {
         // The dispatcher may have ended before.
         let tell = |event| drop(events.send(event));
-        let (mut open, mut abandoned, mut met_others) = (true, false, None);
-        let leftovers = loop {
+        let (mut open, mut abandoned, mut guarded) = (true, false, true);
+        let mut leftovers = loop {
             tokio::select! {
                 order = orders.recv(), if open => {
                     open = order.is_some();
@@ -69,34 +130,31 @@ impl Parts {
                         break vec![format!("{reason}; {}", advice(run))];
                     }
                 },
-                ended = &mut self.guard, if met_others.is_none() => {
-                    met_others = Some(true);
+                ended = &mut self.guard, if guarded => {
+                    guarded = false;
                     // The same holds here.
                     broker.send(BrokerEvent::Broken(why(GUARD, ended))).ok();
                 }
             }
         };
         self.stop_guard.cancel();
-        let mut end = End {
+        if guarded {
+            leftovers.extend(last_of(self.guard).await);
+        }
+        End {
             leftovers,
             abandoned,
-            met_others: true,
-        };
-        if met_others.is_none() {
-            end.met_others = last_of(self.guard, &mut end.leftovers).await;
         }
-        end
     }
 }
 
-/// Waits for the guard. Whether it met other runs; one that does not tell may have.
-async fn last_of(guard: JoinHandle<Result<bool, String>>, leftovers: &mut Vec<String>) -> bool {
+/// Waits for the guard. What is wrong with its end.
+async fn last_of(guard: JoinHandle<Result<(), String>>) -> Option<String> {
     match timeout(GUARD_ENDS, guard).await {
-        Ok(Ok(Ok(met))) => return met,
-        Ok(ended) => leftovers.push(why(GUARD, ended)),
-        Err(_) => leftovers.push(format!("{GUARD} had not ended within {GUARD_ENDS:?}")),
+        Ok(Ok(Ok(()))) => None,
+        Ok(ended) => Some(why(GUARD, ended)),
+        Err(_) => Some(format!("{GUARD} had not ended within {GUARD_ENDS:?}")),
     }
-    true
 }
 
 /// Why a part ended although nobody asked it to.
@@ -110,8 +168,6 @@ fn why<T>(what: &str, ended: Result<Result<T, String>, JoinError>) -> String {
 #[cfg(test)]
 mod tests {
     use std::future::pending;
-
-    use podpool_core::panics::caught;
 
     use super::*;
 
@@ -129,7 +185,7 @@ mod tests {
     );
 
     /// A guard that ends when it is told to, beside a fleet.
-    fn rig<F>(fleet: impl FnOnce(Fleet) -> F, guard: JoinHandle<Result<bool, String>>) -> Rig
+    fn rig<F>(fleet: impl FnOnce(Fleet) -> F, guard: JoinHandle<Result<(), String>>) -> Rig
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -156,7 +212,7 @@ mod tests {
         }
     }
 
-    fn calm() -> JoinHandle<Result<bool, String>> {
+    fn calm() -> JoinHandle<Result<(), String>> {
         tokio::spawn(async { pending().await })
     }
 
@@ -196,7 +252,7 @@ mod tests {
             let leftovers = Vec::new();
             events.send(FleetEvent::Ended { leftovers }).unwrap();
         };
-        let mut rig = rig(fleet, tokio::spawn(async { Ok(false) }));
+        let mut rig = rig(fleet, tokio::spawn(async { Ok(()) }));
         let told = timeout(Duration::from_secs(5), rig.of_guard.recv()).await;
         let Ok(Some(BrokerEvent::Broken(reason))) = told else {
             panic!("{told:?}");
@@ -205,6 +261,5 @@ mod tests {
         rig.orders.send(FleetOrder::Stop).unwrap();
         let end = rig.attended.await.unwrap();
         assert!(end.leftovers.is_empty(), "{end:?}");
-        assert!(end.met_others, "it may have, and nothing is looked for");
     }
 }

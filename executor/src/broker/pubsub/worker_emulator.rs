@@ -3,13 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use podpool_core::broker::BrokerError;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use crate::broker::pubsub::EMULATOR;
-use crate::error::BuildError;
-
-use super::{PubSubOptions, setting};
+use super::settings::EMULATOR;
 
 /// The option, as an error names it, and its variable.
 const OPTION: &str = "PubSubOptions::worker_emulator_host";
@@ -20,9 +18,9 @@ const LOOKUP: Duration = Duration::from_secs(2);
 
 /// The emulator as pods are told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct WorkerEmulator {
+pub(super) struct WorkerEmulator {
     /// Its address.
-    pub(crate) host: String,
+    pub(super) host: String,
     /// It is the master's own address, and nobody said that pods find it there.
     own: bool,
 }
@@ -30,10 +28,10 @@ pub(crate) struct WorkerEmulator {
 /// The emulator's address for pods: the option's, else the variable's, else the master's own. None where the master uses
 /// no emulator, or the workers' environment says it already.
 pub(super) fn for_workers(
-    options: &PubSubOptions,
+    option: Option<&str>,
     worker_env: &[(String, String)],
     variable: impl Fn(&str) -> Option<String>,
-) -> Result<Option<WorkerEmulator>, BuildError> {
+) -> Result<Option<WorkerEmulator>, BrokerError> {
     if worker_env.iter().any(|(name, _)| name == EMULATOR) {
         return Ok(None);
     }
@@ -42,9 +40,8 @@ pub(super) fn for_workers(
         Some(value).filter(|value| !value.is_empty())
     };
     let own = read(EMULATOR);
-    let option = options.worker_emulator_host.clone();
     let given = option
-        .map(|host| (OPTION, host))
+        .map(|host| (OPTION, host.to_owned()))
         .or_else(|| Some((VARIABLE, read(VARIABLE)?)));
     match (given, own) {
         (None, None) => Ok(None),
@@ -71,17 +68,29 @@ pub(super) fn for_workers(
 }
 
 /// The master's own address is of no use to pods.
-fn needed(own: String) -> BuildError {
+fn needed(own: String) -> BrokerError {
     let reason = format!(
         "in a pod this address means the pod itself; say where pods find the emulator, as host:port, with {OPTION} or {VARIABLE}"
     );
     setting(EMULATOR, own, reason)
 }
 
+fn setting(
+    name: impl Into<String>,
+    value: impl Into<String>,
+    reason: impl Into<String>,
+) -> BrokerError {
+    BrokerError::Setting {
+        name: name.into(),
+        value: value.into(),
+        reason: reason.into(),
+    }
+}
+
 impl WorkerEmulator {
     /// Refuses the master's own address where its name means this machine alone, by `/etc/hosts` for one. A name that is
     /// not found is left to whoever connects.
-    pub(crate) async fn check(&self) -> Result<(), BuildError> {
+    pub(super) async fn check(&self) -> Result<(), BrokerError> {
         let authority = authority(&self.host);
         if !self.own || authority.parse::<SocketAddr>().is_ok() {
             return Ok(());
@@ -140,13 +149,9 @@ mod tests {
         worker_env: &[(&str, &str)],
         environment: &[(&str, &str)],
     ) -> Result<Option<String>, String> {
-        let mut options = PubSubOptions::default();
-        if let Some(host) = option {
-            options = options.worker_emulator_host(host);
-        }
         let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let worker_env: Vec<_> = worker_env.iter().map(pair).collect();
-        let found = for_workers(&options, &worker_env, |name| {
+        let found = for_workers(option, &worker_env, |name| {
             let found = environment.iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| (*value).to_owned())
         });

@@ -1,0 +1,173 @@
+//! The workers' side of Pub/Sub: the queues of a run, opened from its description.
+
+mod other_runs;
+mod vanished;
+mod way;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use podpool_core::broker::openers::{Opener, Seat, WorkerQueues};
+use podpool_core::broker::{BrokerError, ClassId, Description};
+use podpool_core::queue::Queue;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use super::connect::failed;
+use super::{Connection, Owner, Ownership, PubSubQueue, QueueNames, RunNames, Signs};
+use crate::broker::silent::SilentQueue;
+
+/// The tag of descriptions. Another form of what is described gets another tag.
+pub const TAG: &str = "pubsub-1";
+
+/// What workers are told of a run's topics and subscriptions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Body {
+    /// The project of the names.
+    project: String,
+    /// Where workers find the emulator, as `host:port`; none for Google's service. A worker's own variable goes before it.
+    emulator: Option<String>,
+    names: RunNames,
+    /// What messages are marked with, where names are an administrator's.
+    owner: Option<Owner>,
+    /// The tasks' subscription's own ack deadline.
+    ack_deadline: Duration,
+}
+
+/// Describes a run's topics and subscriptions to its workers.
+pub(super) fn describe(
+    project: &str,
+    emulator: Option<String>,
+    names: &RunNames,
+    owner: Option<Owner>,
+    ack_deadline: Duration,
+) -> Result<Description, BrokerError> {
+    let body = serde_json::to_string(&Body {
+        project: project.to_owned(),
+        emulator,
+        names: names.clone(),
+        owner,
+        ack_deadline,
+    });
+    let body = body
+        .map_err(|error| error.to_string())
+        .map_err(failed("describe the run's topics to its workers"))?;
+    Ok(Description {
+        tag: TAG.to_owned(),
+        body,
+    })
+}
+
+/// Opens what a [`PubSubBroker`](super::PubSubBroker) described.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PubSubOpener;
+
+#[async_trait]
+impl Opener for PubSubOpener {
+    async fn open(&self, body: &str, seat: &Seat) -> Result<WorkerQueues, String> {
+        let body: Body = serde_json::from_str(body).map_err(|error| {
+            format!("the description of the run's topics cannot be read: {error}")
+        })?;
+        if seat.class != ClassId::DEFAULT {
+            return Err(format!("the run has no topic for class {}", seat.class));
+        }
+        let connection = way::connection(&body.project, body.emulator.as_deref());
+        let connection = connection.map_err(|error| error.to_string())?;
+        body.open(&connection, seat)
+    }
+}
+
+impl Body {
+    fn open(self, connection: &Connection, seat: &Seat) -> Result<WorkerQueues, String> {
+        let (tell, met) = mpsc::unbounded_channel();
+        let ownership = self.owner.clone().map(|own| Ownership::new(own, tell));
+        let signs = Signs::default();
+        let queue = |names: QueueNames, deadline| {
+            PubSubQueue::new(connection, &names, seat.lease, deadline)
+                .map_err(|error| error.to_string())
+        };
+        let side = |queue: PubSubQueue| {
+            Arc::new(match &ownership {
+                Some(ownership) => queue.owned(ownership.clone()),
+                None => self.repaired(queue, &signs),
+            })
+        };
+        let tasks = side(queue(self.names.tasks(), Some(self.ack_deadline))?);
+        let results = side(queue(self.names.results(), None)?);
+        let control = self.control(connection, seat, &signs)?;
+        if ownership.is_some() {
+            tokio::spawn(other_runs::report(met, results.clone()));
+        }
+        if self.names.are_own() {
+            tokio::spawn(vanished::report(signs.clone(), results.clone()));
+        }
+        Ok(WorkerQueues {
+            tasks,
+            results,
+            control,
+            outlive: ownership.is_some(),
+            advice: way::advice(self.emulator.as_deref()),
+        })
+    }
+
+    fn repaired(&self, queue: PubSubQueue, signs: &Signs) -> PubSubQueue {
+        match self.names.are_own() {
+            true => queue.repaired(signs.clone()),
+            false => queue,
+        }
+    }
+
+    /// The worker's own control subscription. It may have outlived another run: what that said is dropped by its MAC, and
+    /// tells nothing of who is there now.
+    fn control(
+        &self,
+        connection: &Connection,
+        seat: &Seat,
+        signs: &Signs,
+    ) -> Result<Arc<dyn Queue>, String> {
+        let named = seat
+            .place
+            .and_then(|(cohort, index)| self.names.control_of(cohort, index));
+        let Some(names) = named else {
+            warn!("no control subscription: cancellations and the run's end are not heard here");
+            return Ok(Arc::new(SilentQueue::new(seat.lease)));
+        };
+        let queue = PubSubQueue::new(connection, &names, seat.lease, None);
+        let queue = queue.map_err(|error| error.to_string())?;
+        Ok(Arc::new(self.repaired(queue, signs)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use podpool_core::id::RunId;
+
+    use super::*;
+
+    #[test]
+    fn what_is_described_is_read() {
+        let run = RunId::new("backfill").unwrap();
+        let names = RunNames::own("podpool", &run).unwrap();
+        let owner = Owner::new(run, std::time::UNIX_EPOCH);
+        let emulator = Some("10.0.0.1:8085".to_owned());
+        let deadline = Duration::from_secs(60);
+        let described = describe("p", emulator, &names, Some(owner.clone()), deadline).unwrap();
+        assert_eq!(described.tag, TAG);
+        let read: Body = serde_json::from_str(&described.body).unwrap();
+        assert_eq!((read.names, read.owner), (names, Some(owner)));
+        assert_eq!(read.emulator.as_deref(), Some("10.0.0.1:8085"));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_refused_with_a_reason() {
+        let seat = Seat {
+            class: ClassId::DEFAULT,
+            place: None,
+            lease: Duration::from_secs(60),
+        };
+        let said = PubSubOpener.open("{}", &seat).await.unwrap_err();
+        assert!(said.contains("project"), "{said}");
+    }
+}

@@ -1,0 +1,132 @@
+//! Joins a broker and a fleet to a run: their parts are made ready on the executor's thread, and run there beside the
+//! dispatcher. Neither knows the other.
+//!
+//! A run's queues are made before anything is submitted, so that wrong names, missing rights and a service that is not
+//! there are errors of `build()`. Whatever the run made is removed when it ends, also when it could not start.
+
+mod parts;
+mod prepare;
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use podpool_core::broker::Broker;
+use podpool_core::notice;
+use tokio::sync::oneshot;
+
+use crate::client::{at_exit, signals};
+use crate::error::BuildError;
+use crate::fleet::Fleet;
+use crate::master::handle::Handle;
+use crate::master::home::{Home, failed};
+use crate::master::mailbox::{Inbox, Mailbox};
+use crate::master::measured::Measured;
+use crate::master::settings::RunSettings;
+
+/// A run, described and checked, and who carries its messages and starts its workers.
+pub(crate) struct Run {
+    pub(crate) settings: RunSettings,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) fleet: Box<dyn Fleet>,
+    /// Most workers at a time.
+    pub(crate) workers: u32,
+    /// The URL of the store of large payloads.
+    pub(crate) payload_store: Option<String>,
+    /// What workers in other processes are told; None for one in this process.
+    pub(crate) elsewhere: Option<Elsewhere>,
+}
+
+/// What is different where workers are other processes.
+pub(crate) struct Elsewhere {
+    /// The key of the run's MACs.
+    pub(crate) key: [u8; 32],
+    /// Which master of the run this is.
+    pub(crate) epoch: u64,
+    /// After so long everything of the run may be deleted.
+    pub(crate) lasts: Duration,
+    /// From SIGTERM to SIGKILL of a worker.
+    pub(crate) termination: Duration,
+    /// How long a worker without work waits for a word of its master.
+    pub(crate) idle: Duration,
+    /// This program's build; empty where builds are not compared.
+    pub(crate) build: String,
+    /// Whether workers of another build are refused.
+    pub(crate) same_build: bool,
+}
+
+impl Run {
+    fn slots(&self) -> usize {
+        self.workers as usize * self.settings.worker.slots as usize
+    }
+}
+
+/// Starts the executor's thread, which makes the run's queues before anything is submitted.
+///
+/// Everything that speaks to a service lives on that thread's runtime: the caller's may be busy or absent.
+pub(crate) async fn start(run: Run) -> Result<Handle, BuildError> {
+    let home = Home::prepare(&run.settings, run.slots())?;
+    let (mailbox, heard) = (home.mailbox(), run.settings.signals);
+    let elsewhere = run.elsewhere.is_some();
+    let present = elsewhere.then(|| at_exit::begin(&mailbox));
+    let (ready, prepared) = oneshot::channel();
+    let handle = home.start(move |inbox, measured| async move {
+        live(run, ready, inbox, measured).await;
+        drop(present);
+    })?;
+    // Before anything is made: a signal in between is the dispatcher's first command, and the run is removed.
+    if heard {
+        hear(&mailbox, elsewhere)?;
+    }
+    let gone = || io::Error::other("the executor's thread ended");
+    prepared
+        .await
+        .map_err(|_| failed("prepare the run")(gone()))??;
+    Ok(handle)
+}
+
+/// Lets the run hear signals. On one machine nobody needs SIGTERM: slots end with their master.
+fn hear(mailbox: &Arc<Mailbox>, elsewhere: bool) -> Result<(), BuildError> {
+    signals::watch(mailbox).map_err(failed("start the thread that hears Ctrl-C"))?;
+    if elsewhere {
+        signals::watch_termination(mailbox)
+            .map_err(failed("start the thread that hears SIGTERM"))?;
+    }
+    Ok(())
+}
+
+/// The life of the executor's thread.
+async fn live(
+    run: Run,
+    ready: oneshot::Sender<Result<(), BuildError>>,
+    inbox: Inbox,
+    measured: Arc<Measured>,
+) {
+    let elsewhere = run.elsewhere.is_some();
+    let mut preparing = pin!(prepare::prepare(run));
+    let prepared = tokio::select! {
+        prepared = &mut preparing => prepared,
+        () = inbox.commanded() => {
+            // What it makes is made whole, so that it can be removed whole.
+            if elsewhere && inbox.signal().is_some() {
+                notice::trouble("interrupted while the run is made; it is removed as soon as it is");
+            }
+            preparing.await
+        }
+    };
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            // Whoever built may have lost interest.
+            ready.send(Err(error)).ok();
+            return;
+        }
+    };
+    if ready.send(Ok(())).is_err() {
+        // Nobody has a handle: what was made goes again. What stays has a deadline, and `gc::remove` removes it.
+        prepared.unmake().await;
+        return;
+    }
+    prepared.run(inbox, measured).await;
+}

@@ -1,0 +1,241 @@
+//! What the executor's thread makes before anybody submits, and what runs there then: the fleet, who looks after the
+//! queues, and the dispatcher.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use podpool_core::broker::{ClassId, RunFacts, RunQueues};
+use podpool_core::envelope::{MacKey, VERSION};
+use podpool_core::queue::Queue;
+use podpool_core::queue::refusals::BROKER_TIMEOUT;
+use podpool_core::worker::Queues;
+use tokio::sync::mpsc;
+
+use crate::broker::run_payloads::Payloads;
+use crate::error::BuildError;
+use crate::error::start::{chain, refused};
+use crate::fleet::{FleetRun, ReachedFleet, RunFiles};
+use crate::master::dispatch::{self, Dispatch};
+use crate::master::mailbox::Inbox;
+use crate::master::measured::Measured;
+use crate::master::settings::RunSettings;
+use crate::worker::descriptor::Descriptor;
+
+use super::{Elsewhere, Run, parts};
+
+/// Shortest time between two changes of the control, for a worker in this process.
+const CONTROL_PAUSE: Duration = Duration::from_millis(20);
+/// The same for workers elsewhere: at most five a second.
+const CONTROL_PAUSE_ELSEWHERE: Duration = Duration::from_millis(200);
+/// Batches for each slot that may be out in memory: enough to keep slots busy, few enough to reorder and to cancel.
+const BATCHES_FOR_EACH_SLOT: usize = 4;
+/// Bytes of arguments that may be out in memory; those of short ones are a second copy beside the table's.
+const BYTES_OUT: usize = 64 << 20;
+/// The same across a network, where more is on its way.
+const BYTES_OUT_FAR: usize = 256 << 20;
+/// How long what a worker in this process needs may be kept: its queues go with the process in any case.
+const LASTS: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// A run whose parts are all there.
+pub(super) struct Prepared {
+    settings: RunSettings,
+    elsewhere: Option<Elsewhere>,
+    workers: u32,
+    slots: usize,
+    fleet: Box<dyn ReachedFleet>,
+    opened: Arc<dyn RunQueues>,
+    queues: Queues,
+    payloads: Payloads,
+    files: Option<RunFiles>,
+}
+
+/// Reaches whatever the run needs, and makes its queues. What fails first is the error, and nothing is left then.
+pub(super) async fn prepare(run: Run) -> Result<Prepared, BuildError> {
+    let slots = run.slots();
+    run.broker.check().await?;
+    let fleet = run.fleet.reach().await?;
+    let (settings, store) = (run.settings, run.payload_store);
+    let payloads = Payloads::open(store.as_deref(), &settings.run).await?;
+    let default_lease = run.broker.limits().default_lease;
+    let facts = facts(&settings, run.elsewhere.as_ref(), default_lease);
+    let opened = run.broker.open(&facts).await?;
+    let joined =
+        queues(&settings, run.elsewhere.as_ref(), &payloads, &*opened).and_then(|queues| {
+            let elsewhere = run.elsewhere.as_ref();
+            let files = elsewhere.map(|it| describe(&settings, it, &*opened, facts.lease, store));
+            Ok((queues, files.transpose()?))
+        });
+    let (queues, files) = match joined {
+        Ok(joined) => joined,
+        Err(error) => {
+            // What stays has a deadline.
+            opened.remove().await;
+            return Err(error);
+        }
+    };
+    Ok(Prepared {
+        settings,
+        elsewhere: run.elsewhere,
+        workers: run.workers,
+        slots,
+        fleet,
+        opened,
+        queues,
+        payloads,
+        files,
+    })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "labels tell people and `gc`, days later, when a run began"
+)]
+fn facts(
+    settings: &RunSettings,
+    elsewhere: Option<&Elsewhere>,
+    default_lease: Duration,
+) -> RunFacts {
+    let created = SystemTime::now();
+    RunFacts {
+        run: settings.run.clone(),
+        name: settings.name.clone(),
+        created,
+        deadline: created + elsewhere.map_or(LASTS, |it| it.lasts),
+        lease: settings.lease.unwrap_or(default_lease),
+        epoch: elsewhere.map_or(1, |it| it.epoch),
+        classes: vec![ClassId::DEFAULT],
+    }
+}
+
+fn mac_key(elsewhere: Option<&Elsewhere>) -> MacKey {
+    elsewhere.map_or(MacKey::Absent, |it| MacKey::Keyed(it.key))
+}
+
+/// The master's side of the queues, with the payloads' store behind it, and the tests' faults.
+fn queues(
+    settings: &RunSettings,
+    elsewhere: Option<&Elsewhere>,
+    payloads: &Payloads,
+    opened: &dyn RunQueues,
+) -> Result<Queues, BuildError> {
+    let wrap = |queue: Arc<dyn Queue>| payloads.wrap(queue, mac_key(elsewhere));
+    let tasks = opened.tasks(ClassId::DEFAULT).ok_or_else(|| {
+        refused("open the run's queues")("there is none for tasks of the default class".to_owned())
+    })?;
+    Ok(Queues {
+        tasks: wrap(settings.decorated("tasks", tasks)),
+        results: wrap(settings.decorated("results", opened.results())),
+        control: settings.decorated("control", opened.control()),
+    })
+}
+
+/// What workers in other processes are told.
+fn describe(
+    settings: &RunSettings,
+    elsewhere: &Elsewhere,
+    opened: &dyn RunQueues,
+    lease: Duration,
+    payload_store: Option<String>,
+) -> Result<RunFiles, BuildError> {
+    let descriptor = Descriptor {
+        run: settings.run.clone(),
+        queues: opened.description(),
+        wire: VERSION,
+        lease,
+        termination: elsewhere.termination,
+        idle: elsewhere.idle,
+        worker: settings.worker.clone(),
+        payload_store,
+        tasks: Descriptor::known_tasks(),
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let descriptor = descriptor
+        .authenticate(&elsewhere.key)
+        .map_err(chain)
+        .map_err(refused("describe the run to its workers"))?;
+    Ok(RunFiles {
+        descriptor,
+        key: elsewhere.key,
+    })
+}
+
+impl Prepared {
+    /// Removes what was made, where nobody will use it.
+    pub(super) async fn unmake(self) {
+        self.opened.remove().await;
+    }
+
+    /// The fleet and the broker beside the dispatcher.
+    pub(super) async fn run(self, inbox: Inbox, measured: Arc<Measured>) {
+        let dispatch_settings = self.dispatch_settings();
+        let (broker_tx, broker) = mpsc::unbounded_channel();
+        let Self {
+            settings,
+            elsewhere,
+            fleet,
+            opened,
+            queues,
+            payloads,
+            files,
+            ..
+        } = self;
+        let run = FleetRun {
+            run: settings.run.clone(),
+            worker: settings.worker,
+            queues: queues.clone(),
+            output: settings.reporting.sink(),
+            broker_timeout: settings.broker_timeout,
+            cohorts: opened.clone(),
+            files,
+        };
+        Dispatch {
+            settings: dispatch_settings,
+            inbox,
+            queues,
+            fleet: parts::start(fleet, run, opened, broker_tx),
+            broker: Some(broker),
+            broker_timeout: settings.broker_timeout.unwrap_or(BROKER_TIMEOUT),
+            payloads,
+            printed: elsewhere.map(|_| settings.reporting.sink()),
+            lines: Some(settings.reporting.lines()),
+            measured,
+        }
+        .run()
+        .await;
+    }
+
+    fn dispatch_settings(&self) -> dispatch::Settings {
+        let limits = self.queues.tasks.limits();
+        let elsewhere = self.elsewhere.as_ref();
+        dispatch::Settings {
+            run: self.settings.run.clone(),
+            mac_key: mac_key(elsewhere),
+            seed: fastrand::u64(..),
+            slots: self.slots,
+            message_bytes: limits.message_bytes,
+            // A worker far from its queue pulls many at a time, or waits for each.
+            batches_out: match limits.remote {
+                true => usize::MAX,
+                false => BATCHES_FOR_EACH_SLOT * self.slots,
+            },
+            bytes_out: match limits.remote {
+                true => BYTES_OUT_FAR,
+                false => BYTES_OUT,
+            },
+            lease: limits.lease,
+            retries: self.settings.retries,
+            epoch: elsewhere.map_or(1, |it| it.epoch),
+            silence: elsewhere.map(|_| limits.lease),
+            workers: self.workers as usize,
+            remote: limits.remote,
+            build: elsewhere.map_or_else(String::new, |it| it.build.clone()),
+            same_build: elsewhere.is_some_and(|it| it.same_build),
+            elsewhere: elsewhere.is_some(),
+            control_pause: match elsewhere {
+                None => CONTROL_PAUSE,
+                Some(_) => CONTROL_PAUSE_ELSEWHERE,
+            },
+            results_outlive: self.opened.outlive(),
+        }
+    }
+}

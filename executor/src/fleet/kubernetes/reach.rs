@@ -1,0 +1,72 @@
+//! The cluster as a run's fleet: reached first, then given the run.
+
+use async_trait::async_trait;
+use podpool_core::fleet::{FleetEvent, FleetOrder};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+use super::client::Cluster;
+use super::fleet;
+use super::job::RunSecret;
+use super::spec::WorkerSpec;
+use crate::error::BuildError;
+use crate::error::start::{chain, refused};
+use crate::fleet::{Fleet, FleetRun, ReachedFleet};
+
+/// Workers as pods of a cluster.
+pub(crate) struct ClusterFleet {
+    /// What they are; [`WorkerSpec::check`] has passed.
+    pub(crate) spec: WorkerSpec,
+    /// Most of them at a time.
+    pub(crate) max_workers: u32,
+}
+
+struct ReachedCluster {
+    fleet: ClusterFleet,
+    cluster: Cluster,
+}
+
+#[async_trait]
+impl Fleet for ClusterFleet {
+    async fn reach(self: Box<Self>) -> Result<Box<dyn ReachedFleet>, BuildError> {
+        let cluster = Cluster::connect(self.spec.namespace.as_deref())
+            .await
+            .map_err(chain)
+            .map_err(refused("reach the Kubernetes cluster"))?;
+        Ok(Box::new(ReachedCluster {
+            fleet: *self,
+            cluster,
+        }))
+    }
+}
+
+#[async_trait]
+impl ReachedFleet for ReachedCluster {
+    async fn run(
+        self: Box<Self>,
+        run: FleetRun,
+        orders: UnboundedReceiver<FleetOrder>,
+        events: UnboundedSender<FleetEvent>,
+    ) {
+        let secret = run.files.map(|files| RunSecret {
+            descriptor: files.descriptor,
+            key: files.key.to_vec(),
+        });
+        let Some(secret) = secret else {
+            // The dispatcher may have ended before.
+            let reason = "pods cannot open the queues of this run".to_owned();
+            events.send(FleetEvent::Broken(reason)).ok();
+            let leftovers = Vec::new();
+            events.send(FleetEvent::Ended { leftovers }).ok();
+            return;
+        };
+        let fleet = fleet::Fleet {
+            run: run.run,
+            spec: self.fleet.spec,
+            max_workers: self.fleet.max_workers,
+            secret,
+            cluster: self.cluster,
+            cohorts: run.cohorts,
+        };
+        fleet::run(fleet, orders, events).await;
+    }
+}
