@@ -3,4 +3,5 @@
 //! A check is an async function that panics when a promise is broken, with a sentence that says which. Turn
 //! the feature `conformance` on in dev-dependencies to call them from the tests of a back-end.
 
+pub mod broker;
 pub mod queue;

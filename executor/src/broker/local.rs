@@ -156,3 +156,6 @@ impl Opener for MemoryBroker {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

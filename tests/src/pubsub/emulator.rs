@@ -96,17 +96,23 @@ impl Ground {
     }
 
     fn delete(&self, kind: &str, name: &str) {
-        let host = std::env::var(HOST).unwrap();
-        let project = self.connection.project();
-        let mut socket = TcpStream::connect(&host).unwrap();
-        let path = format!("/v1/projects/{project}/{kind}/{name}");
-        let request =
-            format!("DELETE {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        socket.write_all(request.as_bytes()).unwrap();
-        // The emulator keeps the connection open: the status is all that can be waited for.
-        socket.set_read_timeout(Some(LEASE)).unwrap();
-        let mut answer = [0; 12];
-        socket.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 200", "{path}");
+        delete(self.connection.project(), kind, name);
     }
+}
+
+/// Deletes one of a project's `topics` or `subscriptions` and nothing with it, as somebody else would.
+///
+/// # Panics
+/// When there is none of this name.
+pub fn delete(project: &str, kind: &str, name: &str) {
+    let host = std::env::var(HOST).unwrap();
+    let mut socket = TcpStream::connect(&host).unwrap();
+    let path = format!("/v1/projects/{project}/{kind}/{name}");
+    let request = format!("DELETE {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).unwrap();
+    // The emulator keeps the connection open: the status is all that can be waited for.
+    socket.set_read_timeout(Some(LEASE)).unwrap();
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200", "{path}");
 }

@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use super::admin::Labelled;
 use super::connect::{connect, failed, to_project};
 use super::names::{GivenNames, RunNames, spoken};
-use super::queue::{LEASES, MESSAGE_BYTES};
+use super::queue::{LEASES, MESSAGE_BYTES, check_lease};
 use super::run_queues::PubSubRun;
 use super::worker_emulator::{WorkerEmulator, for_workers};
 use super::{Admin, AdminError};
@@ -128,6 +128,11 @@ impl Broker for PubSubBroker {
 
     async fn open(&self, run: &RunFacts) -> Result<Arc<dyn RunQueues>, BrokerError> {
         let names = self.names_of(&run.run)?;
+        check_lease(run.lease).map_err(|error| BrokerError::Setting {
+            name: "lease".to_owned(),
+            value: format!("{:?}", run.lease),
+            reason: error.to_string(),
+        })?;
         if let Some(class) = run.classes.iter().find(|it| **it != ClassId::DEFAULT) {
             let reason = "Pub/Sub has one topic of tasks for each run".to_owned();
             return Err(failed(format!("make a topic for class {class}"))(reason));

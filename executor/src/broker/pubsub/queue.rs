@@ -316,7 +316,6 @@ impl fmt::Debug for PubSubQueue {
     }
 }
 
-#[cfg(feature = "kubernetes")]
 /// Whether Pub/Sub can lease messages for so long.
 ///
 /// # Errors

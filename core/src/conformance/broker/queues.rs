@@ -1,0 +1,116 @@
+//! What travels on the queues that a broker makes.
+
+use tokio::time::timeout;
+
+use super::Subject;
+use super::steps::{Opened, expect, expect_nothing, facts, put};
+use crate::broker::{BrokerEvent, ClassId};
+
+/// A class that nobody else uses.
+const OTHER: ClassId = ClassId(7);
+
+/// What the master puts reaches a worker, and what that one answers reaches the master.
+///
+/// # Panics
+/// When it does not.
+pub async fn tasks_and_results_arrive(subject: &Subject) {
+    let (run, patience) = (Opened::new(subject).await, subject.patience);
+    run.prepare(0, 1).await;
+    let worker = run.worker(subject, ClassId::DEFAULT, Some((0, 0))).await;
+    put(&*run.tasks(ClassId::DEFAULT), &["a", "b"], patience).await;
+    expect(&*worker.tasks, &["a", "b"], patience).await;
+    // A worker puts back what it does not begin.
+    put(&*worker.tasks, &["c"], patience).await;
+    expect(&*worker.tasks, &["c"], patience).await;
+    put(&*worker.results, &["done"], patience).await;
+    expect(&*run.queues.results(), &["done"], patience).await;
+    assert_eq!(worker.outlive, run.queues.outlive());
+    assert!(!worker.advice.is_empty(), "advice says what to look at");
+    run.end().await;
+}
+
+/// Control reaches each worker of each cohort, and one that comes to a worker is not another's. A worker that has no
+/// place hears nothing, and works.
+///
+/// # Panics
+/// When a worker does not hear it.
+pub async fn control_reaches_every_worker(subject: &Subject) {
+    let (run, patience) = (Opened::new(subject).await, subject.patience);
+    let many = subject.broker.limits().processes;
+    let places: &[(u32, u32)] = match many {
+        true => &[(0, 0), (0, 1), (3, 0)],
+        false => &[(0, 0)],
+    };
+    run.prepare(0, 2).await;
+    run.prepare(3, 1).await;
+    put(&*run.queues.control(), &["closing"], patience).await;
+    for place in places {
+        let worker = run.worker(subject, ClassId::DEFAULT, Some(*place)).await;
+        expect(&*worker.control, &["closing"], patience).await;
+        expect_nothing(&*worker.control, "control was heard").await;
+    }
+    if many {
+        let worker = run.worker(subject, ClassId::DEFAULT, None).await;
+        put(&*run.queues.control(), &["ended"], patience).await;
+        expect_nothing(&*worker.control, "the worker has no place").await;
+    }
+    run.end().await;
+}
+
+/// Tasks of a class come to its workers alone. A broker that makes no classes refuses a run that has some, and leaves
+/// nothing of it.
+///
+/// # Panics
+/// When they do not.
+pub async fn each_class_has_its_queue(subject: &Subject) {
+    let mut facts = facts(subject);
+    facts.classes.push(OTHER);
+    if !subject.broker.limits().classes {
+        let opened = subject.broker.open(&facts).await;
+        let Err(error) = opened else {
+            panic!("a run with class {OTHER} was opened, and limits say that there is none");
+        };
+        assert!(error.to_string().contains(&OTHER.to_string()), "{error}");
+        let run = Opened::new(subject).await;
+        assert!(run.queues.tasks(OTHER).is_none());
+        return run.end().await;
+    }
+    let (run, patience) = (Opened::of(subject, facts).await, subject.patience);
+    let worker = run.worker(subject, ClassId::DEFAULT, None).await;
+    let other = run.worker(subject, OTHER, None).await;
+    put(&*run.tasks(OTHER), &["large"], patience).await;
+    expect_nothing(&*worker.tasks, "the task is of another class").await;
+    expect(&*other.tasks, &["large"], patience).await;
+    put(&*run.tasks(ClassId::DEFAULT), &["small"], patience).await;
+    expect(&*worker.tasks, &["small"], patience).await;
+    expect_nothing(&*other.tasks, "the task is of the default class").await;
+    run.end().await;
+}
+
+/// What somebody deletes is made again, and the master is told that messages may be lost.
+///
+/// # Panics
+/// When it stays away.
+pub async fn what_vanished_is_made_again(subject: &Subject) {
+    let Some(vanish) = &subject.vanish else {
+        return;
+    };
+    let (mut run, patience) = (Opened::new(subject).await, subject.patience);
+    run.prepare(0, 1).await;
+    let worker = run.worker(subject, ClassId::DEFAULT, Some((0, 0))).await;
+    let tasks = run.tasks(ClassId::DEFAULT);
+    put(&*tasks, &["before"], patience).await;
+    expect(&*worker.tasks, &["before"], patience).await;
+    vanish(run.facts.run.clone()).await;
+    // A call that finds something gone may be what the broker learns it by.
+    put(&*tasks, &["after"], patience).await;
+    let told = timeout(patience, run.events.recv()).await;
+    assert_eq!(told, Ok(Some(BrokerEvent::Restored)), "the master is told");
+    put(&*tasks, &["after"], patience).await;
+    expect(&*worker.tasks, &["after"], patience).await;
+    put(&*worker.results, &["done"], patience).await;
+    expect(&*run.queues.results(), &["done"], patience).await;
+    put(&*run.queues.control(), &["ended"], patience).await;
+    expect(&*worker.control, &["ended"], patience).await;
+    run.end().await;
+}

@@ -1,0 +1,172 @@
+//! How runs come and go in a broker, and what is found of them.
+
+use std::time::Duration;
+
+use super::Subject;
+use super::steps::{Opened, expect, expect_nothing, facts, left_of, name, put};
+use crate::broker::openers::Seat;
+use crate::broker::{ClassId, Which};
+
+/// What a message must hold at least: a full batch, and what stands around it.
+const LEAST_MESSAGE: usize = (1 << 20) + (64 << 10);
+
+/// Limits fit each other, podpool's messages, and the queues.
+///
+/// # Panics
+/// When they do not.
+pub async fn limits_are_sound(subject: &Subject) {
+    let limits = subject.broker.limits();
+    let (shortest, longest) = limits.leases;
+    assert!(shortest <= limits.default_lease && limits.default_lease <= longest);
+    assert!(
+        limits.message_bytes >= LEAST_MESSAGE,
+        "a batch does not fit"
+    );
+    if let Err(error) = subject.broker.check().await {
+        panic!("the settings of the test are refused: {error}");
+    }
+    let run = Opened::new(subject).await;
+    let tasks = run.tasks(ClassId::DEFAULT).limits();
+    assert_eq!(tasks.lease, run.facts.lease, "the run's lease");
+    assert_eq!(tasks.message_bytes, limits.message_bytes);
+    run.end().await;
+}
+
+/// A lease that the broker does not give is an error that names the setting, and nothing is left of the run.
+///
+/// # Panics
+/// When it is given.
+pub async fn a_lease_out_of_bounds_is_refused(subject: &Subject) {
+    let (shortest, _) = subject.broker.limits().leases;
+    let mut facts = facts(subject);
+    facts.lease = shortest / 2;
+    let Err(error) = subject.broker.open(&facts).await else {
+        panic!("a lease of {:?} was given", facts.lease);
+    };
+    assert!(error.to_string().contains("lease"), "{error}");
+    assert_eq!(left_of(subject, &facts.run).await, []);
+}
+
+/// A worker refuses a description that it cannot read.
+///
+/// # Panics
+/// When it opens something.
+pub async fn nonsense_is_not_opened(subject: &Subject) {
+    let seat = Seat {
+        class: ClassId::DEFAULT,
+        place: Some((0, 0)),
+        lease: subject.broker.limits().default_lease,
+    };
+    for body in ["", "{}", "No Such Run"] {
+        let opened = subject.opener.open(body, &seat).await;
+        let Err(reason) = opened else {
+            panic!("{body:?} was opened");
+        };
+        assert!(!reason.is_empty(), "a refusal says why");
+    }
+}
+
+/// The queues of a cohort can go before its run, more than once, and although they never were there.
+///
+/// # Panics
+/// When they cannot.
+pub async fn a_cohort_may_be_retired_twice(subject: &Subject) {
+    let run = Opened::new(subject).await;
+    run.prepare(5, 2).await;
+    for cohort in [5, 5, 6] {
+        let retired = run.queues.retire(cohort, 2).await;
+        assert_eq!(retired, Ok(()), "cohort {cohort}");
+    }
+    // What remains still works.
+    put(&*run.queues.control(), &["closing"], subject.patience).await;
+    run.end().await;
+}
+
+/// Two runs of one name have nothing in common: neither messages nor an end.
+///
+/// # Panics
+/// When they have.
+pub async fn runs_share_nothing(subject: &Subject) {
+    let patience = subject.patience;
+    let (one, other) = (Opened::new(subject).await, Opened::new(subject).await);
+    let of_one = one.worker(subject, ClassId::DEFAULT, None).await;
+    let of_other = other.worker(subject, ClassId::DEFAULT, None).await;
+    put(&*one.tasks(ClassId::DEFAULT), &["one's"], patience).await;
+    put(&*of_one.results, &["one's"], patience).await;
+    expect_nothing(&*of_other.tasks, "the task is another run's").await;
+    expect_nothing(&*other.queues.results(), "the result is another run's").await;
+    expect(&*of_one.tasks, &["one's"], patience).await;
+    one.end().await;
+    put(&*other.tasks(ClassId::DEFAULT), &["other's"], patience).await;
+    expect(&*of_other.tasks, &["other's"], patience).await;
+    other.end().await;
+}
+
+/// What a killed master leaves is found by its run, by its name, and once its deadline is over; nothing else is. It can be
+/// removed in the order in which it is found. A broker of one process leaves nothing.
+///
+/// # Panics
+/// When something is not found, or stays.
+pub async fn what_is_left_is_found(subject: &Subject) {
+    let facts = facts(subject);
+    let queues = match subject.broker.open(&facts).await {
+        Ok(queues) => queues,
+        Err(error) => panic!("run {} was not opened: {error}", facts.run),
+    };
+    if let Err(reason) = queues.prepare(0, 1).await {
+        panic!("{reason}");
+    }
+    // Its master is killed.
+    drop(queues);
+    let left = left_of(subject, &facts.run).await;
+    assert_eq!(left.is_empty(), !subject.broker.limits().processes);
+    for leftover in &left {
+        assert_eq!(leftover.run, facts.run, "{leftover:?}");
+        assert!(!leftover.what.is_empty() && !leftover.id.is_empty());
+        assert_eq!(leftover.run_name, facts.name);
+        assert_eq!(leftover.deadline, Some(facts.deadline));
+    }
+    for (which, seconds, found) in [
+        (Which::Named(name()), -1, true),
+        (Which::PastDeadline, 1, true),
+        (Which::PastDeadline, -1, false),
+    ] {
+        let second = Duration::from_secs(1);
+        let now = match seconds {
+            1 => facts.deadline + second,
+            _ => facts.deadline - second,
+        };
+        let all = subject.broker.leftovers(&which, now).await;
+        let all = all.unwrap_or_else(|error| panic!("{error}"));
+        let own = all.iter().filter(|it| it.run == facts.run).count();
+        let expected = if found { left.len() } else { 0 };
+        assert_eq!(own, expected, "{which:?} at {seconds} s of the deadline");
+    }
+    for leftover in left.iter().chain(&left) {
+        assert_eq!(
+            subject.broker.remove(leftover).await,
+            Ok(()),
+            "{leftover:?}"
+        );
+    }
+    assert_eq!(left_of(subject, &facts.run).await, []);
+}
+
+/// What a run made is gone when it has ended: its cohorts' queues too.
+///
+/// # Panics
+/// When something is left.
+pub async fn an_ended_run_leaves_nothing(subject: &Subject) {
+    let run = Opened::new(subject).await;
+    run.prepare(0, 2).await;
+    run.prepare(1, 1).await;
+    let id = run.facts.run.clone();
+    put(
+        &*run.tasks(ClassId::DEFAULT),
+        &["never taken"],
+        subject.patience,
+    )
+    .await;
+    run.end().await;
+    assert_eq!(left_of(subject, &id).await, []);
+}
