@@ -1,8 +1,11 @@
-//! What starts workers, one folder or file each, behind one trait: the master's own process, a Kubernetes cluster.
+//! What starts workers, one folder or file each, behind one trait: the master's own process, worker processes of this
+//! machine, a Kubernetes cluster.
 
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub(crate) mod local;
+#[cfg(unix)]
+pub(crate) mod processes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +44,10 @@ pub(crate) trait ReachedFleet: Send {
 }
 
 /// The run, as its fleet needs to know it.
+#[cfg_attr(
+    not(unix),
+    expect(dead_code, reason = "only Unix systems start worker processes")
+)]
 pub(crate) struct FleetRun {
     pub(crate) run: RunId,
     /// How its workers run tasks.
@@ -58,7 +65,10 @@ pub(crate) struct FleetRun {
 }
 
 /// The files of a worker's run directory: `descriptor` and `key`. Secret.
-#[derive(Clone)]
+#[cfg_attr(
+    not(unix),
+    expect(dead_code, reason = "only Unix systems start worker processes")
+)]
 pub(crate) struct RunFiles {
     /// The run's description, authenticated.
     pub(crate) descriptor: Vec<u8>,

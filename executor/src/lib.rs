@@ -49,6 +49,8 @@ mod variables;
 mod worker;
 
 pub mod prelude;
+#[cfg(unix)]
+pub mod testing;
 
 #[doc(hidden)]
 pub mod __private;

@@ -87,6 +87,13 @@ impl Bed {
         Self::new(Place::InProcess)
     }
 
+    /// Worker processes of this test program, over a directory; the program has the test that
+    /// [`WORKER_ARGUMENTS`](crate::directory::WORKER_ARGUMENTS) names.
+    #[must_use]
+    pub fn directory() -> Self {
+        Self::new(Place::Directory)
+    }
+
     /// Child processes, over topics of the emulator; `None` if there is none.
     #[cfg(feature = "pubsub")]
     #[must_use]
@@ -155,9 +162,11 @@ impl Bed {
     /// Whether a worker may bear this name, as tasks and reports tell it.
     #[must_use]
     pub fn is_worker(&self, name: &str) -> bool {
-        match self.place.host() {
-            None => name == "local",
-            Some(_) => name.starts_with("pp-"),
+        match self.place {
+            Place::Directory => name.starts_with("worker-"),
+            #[cfg(feature = "kubernetes")]
+            Place::Pods(_) => name.starts_with("pp-"),
+            _ => name == "local",
         }
     }
 

@@ -8,6 +8,7 @@
 pub mod address;
 pub mod bed;
 pub mod block;
+pub mod directory;
 pub mod faults;
 pub mod gate;
 pub mod journal;

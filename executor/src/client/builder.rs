@@ -1,8 +1,12 @@
 //! How an executor is described and started. This file alone sees all back-ends.
 
+#[cfg(unix)]
+mod injected;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
 mod pubsub;
+#[cfg(unix)]
+mod run_key;
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -100,6 +104,8 @@ pub struct Builder {
     decorator: Option<QueueDecorator>,
     broker_timeout: Option<Duration>,
     pubsub: PubSubOptions,
+    #[cfg(unix)]
+    injected: injected::Injected,
     #[cfg(feature = "kubernetes")]
     cluster: kubernetes::ClusterSettings,
 }
@@ -317,6 +323,10 @@ impl Builder {
     }
 
     async fn start_here(mut self) -> Result<Handle, BuildError> {
+        #[cfg(unix)]
+        if let Some(broker) = self.injected.broker.take() {
+            return self.start_injected(broker).await;
+        }
         let payload_store = asked_for(self.payload_store.take());
         let chosen = self.backend.is_some() || std::env::var_os(BACKEND).is_some();
         let isolation = self.isolation;

@@ -39,6 +39,7 @@ pub(crate) struct Descriptor {
 }
 
 /// Why a descriptor is not this run's.
+#[cfg(unix)]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DescriptorError {
     /// The first line names something else.
@@ -65,6 +66,7 @@ impl Descriptor {
     }
 
     /// Reads what [`authenticate`](Self::authenticate) wrote. Nothing of a descriptor with a wrong MAC is looked at.
+    #[cfg(unix)]
     pub(crate) fn open(bytes: &[u8], key: &[u8; 32]) -> Result<Self, DescriptorError> {
         let text = std::str::from_utf8(bytes).unwrap_or_default();
         let mut lines = text.splitn(3, '\n');
@@ -97,6 +99,7 @@ impl Descriptor {
     }
 
     /// The tasks that master and worker both know, with different shapes: nothing of this run may run here.
+    #[cfg(unix)]
     pub(crate) fn reshaped(&self, known: &[TaskType]) -> Vec<String> {
         let differs = |task: &&TaskType| {
             let own = known.iter().find(|own| own.name == task.name);
@@ -107,6 +110,7 @@ impl Descriptor {
     }
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use podpool_core::shape::Fingerprint;

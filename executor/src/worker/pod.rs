@@ -76,7 +76,8 @@ pub(crate) fn live_if(role: Role) -> Role {
     role
 }
 
-fn live() -> ! {
+/// Lives as a worker, and ends the process with its exit code.
+pub(crate) fn live() -> ! {
     // A runtime may be running here already, in which nothing may block.
     let lived = std::thread::spawn(|| {
         let mut last_words = LastWords::open();

@@ -1,11 +1,22 @@
 //! Where a bed's tasks run and what carries them.
 
-use podpool::{Builder, Isolation, PodPoolExecutor, RunId};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use podpool::testing::Builder as _;
+use podpool::{Builder, Isolation, PodPoolExecutor, RunId};
+use tokio::time::{Instant, sleep};
+
+use crate::directory::{self, DirectoryBroker};
 #[cfg(feature = "kubernetes")]
 use crate::pods::Pods;
 #[cfg(feature = "pubsub")]
 use crate::pubsub::emulator;
+
+/// How long the directory of a run may stay when its pool is gone, and how often it is looked at.
+const REMOVED: Duration = Duration::from_secs(40);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Where tasks run, and over what.
 #[derive(Clone, Debug)]
@@ -14,6 +25,8 @@ pub(super) enum Place {
     Process,
     /// Threads, over memory.
     InProcess,
+    /// Worker processes, over a directory.
+    Directory,
     /// Child processes, over Pub/Sub.
     #[cfg(feature = "pubsub")]
     PubSub,
@@ -28,6 +41,7 @@ impl Place {
         match self {
             Self::Process => "process",
             Self::InProcess => "in-process",
+            Self::Directory => "directory",
             #[cfg(feature = "pubsub")]
             Self::PubSub => "pub/sub",
             #[cfg(feature = "kubernetes")]
@@ -39,6 +53,7 @@ impl Place {
     pub(super) const fn patience(&self) -> u32 {
         match self {
             Self::Process | Self::InProcess => 1,
+            Self::Directory => 2,
             #[cfg(feature = "pubsub")]
             Self::PubSub => 2,
             #[cfg(feature = "kubernetes")]
@@ -69,6 +84,7 @@ impl Place {
         match self {
             Self::Process => here(Isolation::Process),
             Self::InProcess => here(Isolation::InProcess),
+            Self::Directory => over_a_directory(slots),
             #[cfg(feature = "pubsub")]
             Self::PubSub => here(Isolation::Process).lease(emulator::LEASE),
             #[cfg(feature = "kubernetes")]
@@ -77,13 +93,10 @@ impl Place {
     }
 
     /// Removes what the suite made for a run, and sees that nothing is left of it.
-    #[cfg_attr(
-        not(feature = "pubsub"),
-        expect(unused_variables, reason = "a local pool leaves nothing")
-    )]
     pub(super) async fn clear(&self, run: &RunId) -> Result<(), String> {
         match self {
             Self::Process | Self::InProcess => Ok(()),
+            Self::Directory => until_removed(&directory::root().join(run.as_str())).await,
             #[cfg(feature = "pubsub")]
             Self::PubSub => {
                 crate::pubsub::run::delete(run).await;
@@ -99,4 +112,32 @@ impl Place {
             }
         }
     }
+}
+
+/// Two workers where the slots can be shared out evenly.
+fn over_a_directory(slots: usize) -> Builder {
+    let workers = if slots > 0 && slots.is_multiple_of(2) {
+        2
+    } else {
+        slots.min(1)
+    };
+    let each = u32::try_from(slots.checked_div(workers).unwrap_or(1));
+    PodPoolExecutor::builder()
+        .max_workers(workers)
+        .signals(false)
+        .broker(Arc::new(DirectoryBroker::new(directory::root())))
+        .worker_slots(each.unwrap_or(u32::MAX))
+        .worker_arguments(directory::WORKER_ARGUMENTS)
+}
+
+/// A pool that was dropped removes its run by itself.
+async fn until_removed(run: &Path) -> Result<(), String> {
+    let end = Instant::now() + REMOVED;
+    while run.exists() {
+        if Instant::now() > end {
+            return Err(format!("{} is left", run.display()));
+        }
+        sleep(LOOK).await;
+    }
+    Ok(())
 }

@@ -16,6 +16,7 @@ use crate::master::handle::Handle;
 use crate::master::home::failed;
 use crate::worker::build_id;
 
+use super::run_key::fresh_key;
 use super::{Builder, setting};
 
 /// What the names of topics and subscriptions begin with.
@@ -244,21 +245,5 @@ impl Builder {
             elsewhere: Some(elsewhere),
         })
         .await
-    }
-}
-
-/// A key of the system's randomness.
-fn fresh_key() -> Result<[u8; 32], BuildError> {
-    let mut key = [0; 32];
-    let filled = rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty());
-    match filled {
-        Ok(32) => Ok(key),
-        other => Err(BuildError::Start {
-            what: "make the key of the run".to_owned(),
-            source: other.err().map_or_else(
-                || std::io::Error::other("the system gave too few random bytes"),
-                Into::into,
-            ),
-        }),
     }
 }

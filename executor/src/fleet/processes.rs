@@ -1,0 +1,314 @@
+//! Worker processes of this machine: this program's own executable, started in the worker's role, one for each cohort.
+//!
+//! What a pod finds in its Secret a process finds in a directory that its user alone may read.
+
+mod directory;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use podpool_core::fleet::{Departure, End, FleetEvent, FleetOrder};
+use podpool_core::init::{ROLE_VARIABLE, WORKER_ROLE};
+use podpool_core::outcome::Exit;
+use podpool_core::slot::Program;
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use self::directory::RunDirectory;
+use super::local::hostname;
+use super::{Fleet, FleetRun, ReachedFleet};
+use crate::error::BuildError;
+use crate::worker::pod::{COHORT, INDEX, NODE, POD, RUN_DIR};
+
+/// Exit codes of a worker that says why it cannot work: another one would say the same.
+const FATAL: [i32; 4] = [64, 65, 77, 78];
+/// Workers in a row that ended by themselves with an error before no other is started.
+const FAILURES: u32 = 3;
+/// How long the queues of a worker may take to be made.
+const QUEUES: Duration = Duration::from_secs(30);
+/// How long workers may take to leave by themselves once the run is over.
+const LEAVE: Duration = Duration::from_secs(30);
+/// The same where the run is aborted: they hear it within moments.
+const LEAVE_AT_ONCE: Duration = Duration::from_secs(2);
+/// How long a killed process may take to end.
+const KILLED: Duration = Duration::from_secs(10);
+
+/// Worker processes.
+pub(crate) struct ProcessFleet {
+    /// Most of them at a time.
+    pub(crate) max_workers: u32,
+    /// The arguments with which this program becomes a worker.
+    pub(crate) arguments: Vec<OsString>,
+}
+
+#[async_trait]
+impl Fleet for ProcessFleet {
+    async fn reach(self: Box<Self>) -> Result<Box<dyn ReachedFleet>, BuildError> {
+        Ok(self)
+    }
+}
+
+#[async_trait]
+impl ReachedFleet for ProcessFleet {
+    async fn run(
+        self: Box<Self>,
+        run: FleetRun,
+        orders: UnboundedReceiver<FleetOrder>,
+        events: UnboundedSender<FleetEvent>,
+    ) {
+        let mut work = Work {
+            fleet: *self,
+            run,
+            events,
+            directory: None,
+            wanted: 0,
+            opened: 0,
+            living: BTreeMap::new(),
+            processes: JoinSet::new(),
+            kill: CancellationToken::new(),
+            failures: 0,
+            broken: false,
+        };
+        let leftovers = work.serve(orders).await;
+        // The dispatcher may have ended before.
+        work.events.send(FleetEvent::Ended { leftovers }).ok();
+    }
+}
+
+struct Work {
+    fleet: ProcessFleet,
+    run: FleetRun,
+    events: UnboundedSender<FleetEvent>,
+    /// Made with the first worker, and removed with this.
+    directory: Option<RunDirectory>,
+    /// Workers that are wanted.
+    wanted: u32,
+    /// Workers that were started: each is a cohort of its own.
+    opened: u32,
+    /// Those that run, by their cohort, with their name.
+    living: BTreeMap<u32, Arc<str>>,
+    processes: JoinSet<(u32, io::Result<ExitStatus>)>,
+    /// Ends all processes.
+    kill: CancellationToken,
+    /// Workers in a row that ended with an error.
+    failures: u32,
+    /// No worker is started any more.
+    broken: bool,
+}
+
+impl Work {
+    /// Works until it is told to end; tells what is left.
+    async fn serve(&mut self, mut orders: UnboundedReceiver<FleetOrder>) -> Vec<String> {
+        loop {
+            self.fill().await;
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(FleetOrder::Needed { unfinished, .. }) => self.want(unfinished),
+                    Some(FleetOrder::Silent(_) | FleetOrder::Heard(_)) => {}
+                    Some(FleetOrder::End) => return self.end(LEAVE).await,
+                    // Another master cannot have this process's children: they end with it in any case.
+                    Some(_) | None => return self.end(LEAVE_AT_ONCE).await,
+                },
+                Some(ended) = self.processes.join_next() => {
+                    if let Ok((cohort, status)) = ended {
+                        self.on_end(cohort, status).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn want(&mut self, unfinished: usize) {
+        let slots = self.run.worker.slots.max(1) as usize;
+        let workers = u32::try_from(unfinished.div_ceil(slots)).unwrap_or(u32::MAX);
+        self.wanted = workers.min(self.fleet.max_workers);
+    }
+
+    /// Starts workers until as many live as are wanted.
+    async fn fill(&mut self) {
+        while !self.broken && (self.living.len() as u64) < u64::from(self.wanted) {
+            if let Err(reason) = self.open().await {
+                self.fail(&format!("a worker process cannot be started: {reason}"));
+            }
+        }
+    }
+
+    /// Starts one worker, after its queues are made.
+    async fn open(&mut self) -> Result<(), String> {
+        let cohort = self.opened;
+        self.opened += 1;
+        let making = timeout(QUEUES, self.run.cohorts.prepare(cohort, 1));
+        making
+            .await
+            .map_err(|_| format!("its queues were not made within {QUEUES:?}"))??;
+        let name: Arc<str> = format!("worker-{cohort}").into();
+        match self.start(cohort, &name) {
+            Ok(child) => {
+                let kill = self.kill.clone();
+                let attend = async move { (cohort, attend(child, kill).await) };
+                self.processes.spawn(attend);
+                self.living.insert(cohort, name);
+                Ok(())
+            }
+            Err(error) => {
+                self.retire(cohort).await;
+                Err(error.to_string())
+            }
+        }
+    }
+
+    fn start(&mut self, cohort: u32, name: &str) -> io::Result<Child> {
+        let Some(files) = &self.run.files else {
+            return Err(io::Error::other(
+                "processes cannot open the queues of this run",
+            ));
+        };
+        let directory = match &mut self.directory {
+            Some(directory) => directory,
+            none => none.insert(RunDirectory::make(&self.run.run, files)?),
+        };
+        let program = Program::this_executable().map_err(io::Error::other)?;
+        let Program::Process { path, .. } = program else {
+            return Err(io::Error::other("this program has no executable"));
+        };
+        Command::new(path)
+            .args(&self.fleet.arguments)
+            .env(ROLE_VARIABLE, WORKER_ROLE)
+            .env(RUN_DIR, directory.path())
+            .env(POD, name)
+            .env(NODE, &*hostname())
+            .env(COHORT, cohort.to_string())
+            .env(INDEX, "0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            // Ctrl-C is the master's to hear.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+    }
+
+    async fn on_end(&mut self, cohort: u32, status: io::Result<ExitStatus>) {
+        let Some(worker) = self.living.remove(&cohort) else {
+            return;
+        };
+        self.retire(cohort).await;
+        let (end, reason) = judge(&status);
+        self.tell(FleetEvent::Gone(Departure {
+            worker: worker.clone(),
+            node: Some(hostname()),
+            end,
+            reason: reason.clone(),
+            at: None,
+            running: Vec::new(),
+        }));
+        let said = format!("process {worker} ended by itself: {reason}");
+        match status.ok().and_then(|status| status.code()) {
+            Some(0) => self.failures = 0,
+            Some(code) if FATAL.contains(&code) => self.give_up(&said),
+            Some(_) => self.fail(&said),
+            // Somebody killed it.
+            None => {}
+        }
+    }
+
+    fn fail(&mut self, reason: &str) {
+        warn!("{reason}");
+        self.failures += 1;
+        if self.failures >= FAILURES {
+            self.give_up(reason);
+        }
+    }
+
+    fn give_up(&mut self, reason: &str) {
+        self.broken = true;
+        self.tell(FleetEvent::Broken(reason.to_owned()));
+    }
+
+    async fn retire(&self, cohort: u32) {
+        let retiring = timeout(QUEUES, self.run.cohorts.retire(cohort, 1));
+        match retiring.await {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => warn!(cohort, reason, "the queues of a worker are left behind"),
+            Err(_) => warn!(cohort, "the queues of a worker are not removed yet"),
+        }
+    }
+
+    /// Waits for the workers to leave, and kills those that do not.
+    async fn end(&mut self, patience: Duration) -> Vec<String> {
+        if timeout(patience, self.all_end()).await.is_err() {
+            self.kill.cancel();
+            // A process that cannot be killed waits for the system.
+            timeout(KILLED, self.all_end()).await.ok();
+        }
+        let left = std::mem::take(&mut self.living);
+        left.into_values()
+            .map(|name| format!("process {name} of run {} does not end", self.run.run))
+            .collect()
+    }
+
+    async fn all_end(&mut self) {
+        while let Some(ended) = self.processes.join_next().await {
+            if let Ok((cohort, _)) = ended {
+                self.living.remove(&cohort);
+                self.retire(cohort).await;
+            }
+        }
+    }
+
+    fn tell(&self, event: FleetEvent) {
+        // The dispatcher may have ended before.
+        self.events.send(event).ok();
+    }
+}
+
+/// Waits for a process, and ends it when it is told to.
+async fn attend(mut child: Child, kill: CancellationToken) -> io::Result<ExitStatus> {
+    tokio::select! {
+        status = child.wait() => return status,
+        () = kill.cancelled() => {}
+    }
+    child.start_kill()?;
+    child.wait().await
+}
+
+/// Whom the end of a process can be blamed on, and what was seen.
+fn judge(status: &io::Result<ExitStatus>) -> (End, String) {
+    let status = match status {
+        Ok(status) => status,
+        Err(error) => return (End::Lost, error.to_string()),
+    };
+    match (status.code(), status.signal()) {
+        (Some(0), _) => (End::Left, "it left".to_owned()),
+        // It had no slots or no queues, or was told to go: its tasks did nothing.
+        (Some(code @ (75 | 83 | 143)), _) => (End::Lost, format!("exit code {code}")),
+        (Some(code), _) => (End::Died(Exit::Code(code)), format!("exit code {code}")),
+        // A worker runs no code of a task: whoever sent the signal meant the worker.
+        (None, Some(signal)) => (End::Lost, format!("signal {signal}")),
+        (None, None) => (End::Lost, status.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_exit_of_its_own_is_blamed_on_what_ran() {
+        let exited = |code: i32| judge(&Ok(ExitStatus::from_raw(code << 8))).0;
+        assert!(matches!(exited(0), End::Left));
+        assert!(matches!(exited(75), End::Lost));
+        assert!(matches!(exited(101), End::Died(Exit::Code(101))));
+        let (end, reason) = judge(&Ok(ExitStatus::from_raw(9)));
+        assert!(matches!(end, End::Lost) && reason == "signal 9", "{reason}");
+    }
+}

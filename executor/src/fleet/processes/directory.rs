@@ -1,0 +1,67 @@
+//! The run directory of worker processes: what a pod's Secret is.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use podpool_core::id::RunId;
+
+use crate::fleet::RunFiles;
+
+/// A directory with `descriptor` and `key`, which this user alone may read. It is removed with its owner.
+#[derive(Debug)]
+pub(super) struct RunDirectory(PathBuf);
+
+impl RunDirectory {
+    /// Makes it, below the system's directory of temporary files. A run's id is nobody else's.
+    pub(super) fn make(run: &RunId, files: &RunFiles) -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("podpool-run-{run}"));
+        DirBuilder::new().mode(0o700).create(&path)?;
+        let made = Self(path);
+        made.write("descriptor", &files.descriptor)?;
+        made.write("key", &files.key)?;
+        Ok(made)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create_new(true).mode(0o600);
+        options.open(self.0.join(name))?.write_all(bytes)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for RunDirectory {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, path = %self.0.display(), "a run directory is left behind");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn it_is_its_users_alone_and_goes_with_its_owner() {
+        let files = RunFiles {
+            descriptor: b"it".to_vec(),
+            key: [7; 32],
+        };
+        let made = RunDirectory::make(&RunId::random(), &files).unwrap();
+        let path = made.path().to_owned();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o700);
+        assert_eq!(mode(&path.join("key")), 0o600);
+        assert_eq!(fs::read(path.join("key")).unwrap(), [7; 32]);
+        drop(made);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,40 @@
+//! The workers' side of the broker of files.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use podpool_core::broker::openers::{Opener, Seat, WorkerQueues};
+use podpool_core::queue::Queue;
+
+use super::queue::DirectoryQueue;
+use super::run::Layout;
+use super::silence::Silence;
+
+/// The tag of descriptions. Their body is the path of the run's directory.
+pub const TAG: &str = "directory-1";
+
+/// Opens what a [`DirectoryBroker`](super::DirectoryBroker) described.
+#[derive(Clone, Copy, Debug)]
+pub struct DirectoryOpener;
+
+#[async_trait]
+impl Opener for DirectoryOpener {
+    async fn open(&self, body: &str, seat: &Seat) -> Result<WorkerQueues, String> {
+        let layout = Layout::new(body);
+        if layout.about().is_none() {
+            return Err(format!("{body:?} is no run's directory"));
+        }
+        let open = |path| -> Arc<dyn Queue> { Arc::new(DirectoryQueue::new(path, seat.lease)) };
+        let control: Arc<dyn Queue> = match seat.place {
+            Some(place) => open(layout.control_of(place)),
+            None => Arc::new(Silence(seat.lease)),
+        };
+        Ok(WorkerQueues {
+            tasks: open(layout.tasks(seat.class)),
+            results: open(layout.results()),
+            control,
+            outlive: false,
+            advice: format!("look whether {body} is there"),
+        })
+    }
+}
