@@ -6,11 +6,14 @@
 //! submissions) can join it.
 
 mod broken;
+mod causes;
 mod cohort;
 mod greeting;
 mod notices;
+mod pod;
 mod pods;
 mod trouble;
+mod view;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -24,7 +27,8 @@ use super::diagnose::{JobVerdict, Patience, Verdict, judge_job_note};
 use cohort::Cohort;
 use greeting::Greetings;
 use notices::Notices;
-use pods::{PodState, Trouble};
+use pod::Pod;
+use trouble::Trouble;
 
 pub use notices::Notice;
 
@@ -115,7 +119,7 @@ pub struct State {
     limits: Limits,
     unfinished: usize,
     cohorts: BTreeMap<u32, Cohort>,
-    pods: HashMap<Arc<str>, PodState>,
+    pods: HashMap<Arc<str>, Pod>,
     greetings: Greetings,
     /// Pods whose end was told. They may be listed again until their Job goes.
     gone: HashMap<Arc<str>, Remains>,
@@ -315,8 +319,11 @@ impl State {
         if let Some(Verdict::CannotStart { reason, patience }) = verdict
             && let Some(known) = self.cohorts.get_mut(&cohort)
         {
-            let trouble = Trouble::new(now, Some(patience), reason);
-            Trouble::renew(&mut known.trouble, trouble);
+            let newer = Trouble::new(now, Some(patience), reason);
+            known.trouble = Some(match known.trouble.take() {
+                Some(trouble) => trouble.renewed(newer),
+                None => newer,
+            });
         }
         self.settle(now);
     }
@@ -340,7 +347,7 @@ impl State {
         let opens = !self.opening && self.over.is_none() && self.greetings.failure().is_none();
         let open = self.short.filter(|_| opens);
         let open = open.map(|since| self.open_at(since));
-        let untaken = self.pods.values().filter_map(PodState::overdue_at);
+        let untaken = self.pods.values().filter_map(|pod| pod.life.overdue_at());
         open.into_iter()
             .chain(self.broken_at(now))
             .chain(untaken)
@@ -353,14 +360,14 @@ impl State {
     #[must_use]
     pub fn pods_left(&self) -> usize {
         let pods = self.pods.values();
-        pods.filter(|pod| pod.may_leave()).count()
+        pods.filter(|pod| pod.life.may_leave()).count()
     }
 
     /// Pods that still exist, ended or not, of cohorts that this is true of, on nodes that would remove them.
     #[must_use]
     pub fn objects_left(&self, of: impl Fn(u32) -> bool) -> usize {
         let pods = self.pods.values();
-        let pods = pods.filter(|pod| !pod.is_on_silent_node() && of(pod.cohort));
+        let pods = pods.filter(|pod| !pod.life.is_on_silent_node() && of(pod.cohort));
         let gone = self.gone.values();
         let gone = gone.filter(|remains| remains.reachable && of(remains.cohort));
         pods.count() + gone.count()
@@ -369,7 +376,7 @@ impl State {
     /// Their names, and whether a node can be expected to remove them.
     pub fn names_left(&self, of: impl Fn(u32) -> bool) -> impl Iterator<Item = (&Arc<str>, bool)> {
         let pods = self.pods.iter();
-        let pods = pods.map(|(name, pod)| (name, pod.cohort, pod.is_reachable()));
+        let pods = pods.map(|(name, pod)| (name, pod.cohort, pod.life.is_reachable()));
         let gone = self.gone.iter();
         let gone = gone.map(|(name, remains)| (name, remains.cohort, remains.reachable));
         let all = pods.chain(gone).filter(move |(_, cohort, _)| of(*cohort));
@@ -394,7 +401,7 @@ impl State {
 
     /// Workers that run or are on their way.
     fn supply(&self) -> u32 {
-        let pods = self.pods.values().filter(|pod| pod.supplies()).count();
+        let pods = self.pods.values().filter(|pod| pod.life.supplies()).count();
         let unseen: u32 = self.cohorts.values().map(Cohort::unseen).sum();
         u32::try_from(pods)
             .unwrap_or(u32::MAX)

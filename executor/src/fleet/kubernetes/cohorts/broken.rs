@@ -4,7 +4,7 @@ use podpool_core::fleet::FleetEvent;
 use podpool_core::instant::after;
 use tokio::time::Instant;
 
-use super::pods::Phase;
+use super::pod::Phase;
 use super::{Effect, Notice, State};
 
 impl State {
@@ -72,8 +72,8 @@ impl State {
         self.pods.iter().any(|(name, pod)| {
             let cohort = self.cohorts.get(&pod.cohort);
             let goes_on = cohort.is_some_and(|cohort| !cohort.finished);
-            let runs = matches!(pod.phase, Phase::Running | Phase::Leaving);
-            goes_on && runs && !pod.unheard && self.greetings.may_work(name)
+            let runs = matches!(pod.life.phase(), Phase::Running | Phase::Leaving { .. });
+            goes_on && runs && !pod.life.is_missed() && self.greetings.may_work(name)
         })
     }
 

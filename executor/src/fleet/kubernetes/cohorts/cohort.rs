@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use tokio::time::Instant;
 
-use super::pods::Trouble;
+use super::trouble::Trouble;
 
 /// One Job.
 #[derive(Debug)]

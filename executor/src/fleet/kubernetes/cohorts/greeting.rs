@@ -14,7 +14,7 @@ use podpool_core::instant::after;
 use tokio::time::Instant;
 
 use super::super::diagnose::Gone;
-use super::pods::Phase;
+use super::pod::Report;
 use super::{Effect, Notice, State};
 
 /// What is known of greetings.
@@ -110,17 +110,16 @@ impl State {
         };
         let cohort = self.cohorts.get(&pod.cohort);
         let ours = cohort.is_some_and(|cohort| cohort.ours);
-        let waits = ours && !pod.surplus && !self.greetings.heard.contains(name);
-        match pod.phase {
-            Phase::Running if waits => {
-                let mute = self.greetings.mute.entry(name.clone());
-                mute.or_insert(Mute {
-                    since: now,
-                    asked: None,
-                    quoted: false,
-                });
-            }
-            _ => drop(self.greetings.mute.remove(name)),
+        let waits = ours && !pod.life.is_surplus() && !self.greetings.heard.contains(name);
+        if waits && pod.life.is_running() {
+            let mute = self.greetings.mute.entry(name.clone());
+            mute.or_insert(Mute {
+                since: now,
+                asked: None,
+                quoted: false,
+            });
+        } else {
+            self.greetings.mute.remove(name);
         }
     }
 
@@ -140,8 +139,7 @@ impl State {
             }
             mute.asked = Some(now);
             if let Some(pod) = self.pods.get_mut(name) {
-                self.losing |= pod.supplies();
-                pod.unheard = true;
+                self.losing |= pod.apply(now, Report::Missed);
             }
             self.effects.push(Effect::Quote(name.clone()));
         }

@@ -1,137 +1,27 @@
-//! What is known of each pod, and what its verdicts change.
+//! What is reported of each pod, and what follows for the fleet.
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use podpool_core::fleet::{End, FleetEvent};
-use podpool_core::instant::after;
 use tokio::time::Instant;
 
-use super::super::diagnose::{Context, Gone, Patience, Verdict, judge_pod_note};
+use super::super::diagnose::{Context, Gone, Verdict, judge_pod_note};
+use super::pod::{Phase, Pod, Report};
 use super::{Barren, PodName, Remains, State};
 
-/// How long a node may take to acknowledge a pod; a living one does within a second or two, before it pulls an image.
-const TAKEN: Duration = Duration::from_secs(15);
-/// What is known of a pod that a new list does not show.
+/// The reason of a pod's end that is known only by a new list, which does not show it.
 const REMOVED: &str = "it was removed while the cluster could not be heard";
-
-/// A pod that has not ended.
-#[derive(Debug)]
-pub(super) struct PodState {
-    pub(super) cohort: u32,
-    pub(super) phase: Phase,
-    /// Its node fell silent at some time.
-    silent: bool,
-    /// It was told to leave: it counts no more.
-    pub(super) surplus: bool,
-    /// The dispatcher does not hear it, whatever its node says.
-    pub(super) unheard: bool,
-    /// Since when it is assigned to a node that has not taken it.
-    assigned: Option<Instant>,
-    /// It waited too long for its node.
-    untaken: bool,
-    node: Option<Arc<str>>,
-    /// Its loss was told.
-    told: bool,
-}
-
-/// Where a pod is.
-#[derive(Debug)]
-pub(super) enum Phase {
-    /// Not running yet, since when, and why.
-    Starting(Trouble),
-    Running,
-    Silent,
-    Leaving,
-}
-
-/// Why something does not start.
-#[derive(Clone, Debug)]
-pub(super) struct Trouble {
-    pub(super) since: Instant,
-    /// None while nothing is wrong but the time it takes.
-    pub(super) patience: Option<Patience>,
-    pub(super) reason: String,
-    /// A warning told it, and the pod's status does not.
-    noted: bool,
-}
-
-impl Trouble {
-    pub(super) fn new(since: Instant, patience: Option<Patience>, reason: String) -> Self {
-        Self {
-            since,
-            patience,
-            reason,
-            noted: false,
-        }
-    }
-
-    /// Somebody holds it, and may let it go at any time.
-    pub(super) fn is_hold(&self) -> bool {
-        self.patience.is_none() && !self.reason.is_empty()
-    }
-
-    fn noted(self) -> Self {
-        Self {
-            noted: true,
-            ..self
-        }
-    }
-
-    /// Takes the newer words; the time goes on while it is the same kind of trouble.
-    pub(super) fn renew(known: &mut Option<Self>, newer: Self) {
-        match known {
-            Some(known) if known.patience == newer.patience => known.reason = newer.reason,
-            _ => *known = Some(newer),
-        }
-    }
-}
-
-impl PodState {
-    pub(super) fn supplies(&self) -> bool {
-        let comes = matches!(self.phase, Phase::Starting(_) | Phase::Running);
-        comes && !self.surplus && !self.unheard && !self.untaken
-    }
-
-    /// Whether its node can be expected to remove it. One that is gone cannot: the pod stays, by name, until the
-    /// cluster gives the node up.
-    /// <https://kubernetes.io/docs/concepts/architecture/nodes/#condition>
-    pub(super) fn is_reachable(&self) -> bool {
-        !self.unheard && !self.untaken && !self.is_on_silent_node()
-    }
-
-    pub(super) const fn is_on_silent_node(&self) -> bool {
-        self.silent && !matches!(self.phase, Phase::Running)
-    }
-
-    /// Whether its program runs, on a node that answers. One that has not begun is not waited for: it goes with its Job.
-    pub(super) const fn may_leave(&self) -> bool {
-        matches!(self.phase, Phase::Running | Phase::Leaving) && !self.is_on_silent_node()
-    }
-
-    /// What is wrong with its node, if that does not take it.
-    pub(super) fn untaken_reason(&self) -> Option<String> {
-        let node = self.node.as_deref().unwrap_or("of the pod");
-        self.untaken.then(|| {
-            format!("a node takes no pods: node {node} has not begun with its pod for {TAKEN:?}, and another pod is started")
-        })
-    }
-
-    /// When it has waited too long for its node.
-    pub(super) fn overdue_at(&self) -> Option<Instant> {
-        self.assigned
-            .filter(|_| !self.untaken)
-            .map(|at| after(at, TAKEN))
-    }
-}
 
 impl State {
     /// What [`judge_pod`](super::super::diagnose::judge_pod) must know of a pod beside its status.
     #[must_use]
     pub fn context(&self, name: &str) -> Context {
         Context {
-            silent: self.pods.get(name).is_some_and(|pod| pod.silent),
+            silent: self
+                .pods
+                .get(name)
+                .is_some_and(|pod| pod.life.was_on_silent_node()),
             removed: false,
         }
     }
@@ -151,7 +41,7 @@ impl State {
             let returned = self.move_pod(now, pod, verdict);
             self.note_greeting(now, &name);
             if returned || (fresh && replacement) {
-                self.leave_if_too_many(name);
+                self.leave_if_too_many(now, name);
             }
         }
         self.settle(now);
@@ -199,16 +89,8 @@ impl State {
     pub fn on_pod_note(&mut self, now: Instant, name: &str, reason: &str, message: &str) {
         if let Some(Verdict::CannotStart { reason, patience }) = judge_pod_note(reason, message)
             && let Some(pod) = self.pods.get_mut(name)
-            && let Phase::Starting(known) = &mut pod.phase
         {
-            let mut trouble = Some(known.clone());
-            Trouble::renew(
-                &mut trouble,
-                Trouble::new(now, Some(patience), reason).noted(),
-            );
-            if let Some(trouble) = trouble {
-                *known = trouble;
-            }
+            self.losing |= pod.apply(now, Report::Warning { reason, patience });
         }
         self.settle(now);
     }
@@ -218,8 +100,7 @@ impl State {
         let Some(pod) = self.pods.get_mut(name) else {
             return;
         };
-        self.losing |= pod.supplies();
-        pod.unheard = true;
+        self.losing |= pod.apply(now, Report::Missed);
         self.tell_loss(
             now,
             name,
@@ -231,82 +112,36 @@ impl State {
     /// It hears the worker, for the first time or again: its place may be taken by now.
     pub fn on_heard(&mut self, now: Instant, name: Arc<str>) {
         if !self.gone.contains_key(&name) {
-            // Its pod may be seen later.
+            // Its pod may be seen later: the queue and the watch of the cluster are not ordered.
             self.greetings.heard(name.clone());
         }
         let Some(pod) = self.pods.get_mut(&name) else {
             return;
         };
-        // It works: whatever its status says, its node has taken it.
-        pod.assigned = None;
-        let was_missed = std::mem::take(&mut pod.unheard) | std::mem::take(&mut pod.untaken);
+        let was_missed = pod.life.is_missed() || pod.life.is_untaken();
+        pod.apply(now, Report::Heard);
         self.tell_return(now, &name);
         if was_missed {
-            self.leave_if_too_many(name);
+            self.leave_if_too_many(now, name);
         }
         self.settle(now);
     }
 
-    /// Notes where a pod is; true if it came back from a silent node.
+    /// Applies a status; true if the pod counts as supply again, after its node was silent or had not begun with it.
     fn move_pod(&mut self, now: Instant, pod: PodName, verdict: Verdict) -> bool {
-        let fresh = || Trouble::new(now, None, String::new());
         let name = pod.name.clone();
-        let entry = self.pods.entry(pod.name).or_insert_with(|| PodState {
-            cohort: pod.cohort,
-            phase: Phase::Starting(fresh()),
-            silent: false,
-            surplus: false,
-            unheard: false,
-            assigned: None,
-            untaken: false,
-            node: None,
-            told: false,
-        });
+        let entry = self.pods.entry(pod.name);
+        let entry = entry.or_insert_with(|| Pod::new(now, pod.cohort));
         entry.node = pod.node.or_else(|| entry.node.take());
-        let supplied = entry.supplies();
-        let was_silent = matches!(entry.phase, Phase::Silent) || entry.untaken;
-        entry.assigned = match verdict {
-            Verdict::Assigned => entry.assigned.or(Some(now)),
-            _ => None,
-        };
-        // Being deleted says nothing of the node.
-        entry.untaken &= matches!(verdict, Verdict::Assigned | Verdict::Leaving);
-        match verdict {
-            Verdict::Starting | Verdict::Assigned => {
-                // What a warning told stays until the worker runs: the status keeps silent about it.
-                let stays = |known: &Trouble| known.noted || known.patience.is_none();
-                if !matches!(&entry.phase, Phase::Starting(known) if stays(known)) {
-                    entry.phase = Phase::Starting(fresh());
-                }
-            }
-            Verdict::Waiting { word } => {
-                // Nothing counts against it: whoever holds it may let it go at any time.
-                entry.phase = Phase::Starting(Trouble::new(now, None, word));
-            }
-            Verdict::CannotStart { reason, patience } => {
-                let mut known = match &entry.phase {
-                    Phase::Starting(known) => Some(known.clone()),
-                    _ => None,
-                };
-                Trouble::renew(&mut known, Trouble::new(now, Some(patience), reason));
-                entry.phase = Phase::Starting(known.unwrap_or_else(fresh));
-            }
-            Verdict::Running => entry.phase = Phase::Running,
-            Verdict::Silent => {
-                entry.silent = true;
-                entry.phase = Phase::Silent;
-            }
-            // An ended pod does not come here.
-            Verdict::Leaving | Verdict::Gone(_) => entry.phase = Phase::Leaving,
-        }
-        let supplies = entry.supplies();
-        self.losing |= supplied && !supplies;
-        if matches!(entry.phase, Phase::Silent) {
+        let was_away = *entry.life.phase() == Phase::NodeSilent || entry.life.is_untaken();
+        self.losing |= entry.apply(now, Report::Status(verdict));
+        let returned = was_away && entry.life.supplies();
+        if *entry.life.phase() == Phase::NodeSilent {
             self.tell_loss(now, &name, "its node does not answer (NotReady)");
-        } else if was_silent && supplies {
+        } else if returned {
             self.tell_return(now, &name);
         }
-        was_silent && supplies
+        returned
     }
 
     /// A worker that is wanted is gone, or as good as gone. Told once of each.
@@ -315,9 +150,9 @@ impl State {
             return;
         }
         if let Some(pod) = self.pods.get_mut(name)
-            && !pod.surplus
-            && !std::mem::replace(&mut pod.told, true)
+            && pod.life.is_loss_untold()
         {
+            pod.apply(now, Report::LossTold);
             self.notices
                 .lost(now, name.clone(), pod.node.as_deref(), reason);
         }
@@ -325,31 +160,30 @@ impl State {
 
     fn tell_return(&mut self, now: Instant, name: &Arc<str>) {
         if let Some(pod) = self.pods.get_mut(name)
-            && std::mem::take(&mut pod.told)
+            && pod.life.is_loss_told()
         {
+            pod.apply(now, Report::ReturnTold);
             self.notices.back(now, name.clone());
         }
     }
 
     /// A node that does not take its pod is as good as gone: the pod is no supply until it does.
     pub(super) fn note_untaken(&mut self, now: Instant) {
-        for pod in self.pods.values_mut() {
-            if pod.overdue_at().is_some_and(|at| now >= at) {
-                self.losing |= pod.supplies();
-                pod.untaken = true;
-            }
+        let due = |pod: &&mut Pod| pod.life.overdue_at().is_some_and(|at| now >= at);
+        for pod in self.pods.values_mut().filter(due) {
+            self.losing |= pod.apply(now, Report::Time);
         }
     }
 
     /// A pod that came when its place was already taken is told to leave.
-    fn leave_if_too_many(&mut self, name: Arc<str>) {
+    fn leave_if_too_many(&mut self, now: Instant, name: Arc<str>) {
         if self.supply() <= self.wanted() {
             return;
         }
         if let Some(pod) = self.pods.get_mut(&name)
-            && pod.supplies()
+            && pod.life.supplies()
         {
-            pod.surplus = true;
+            pod.apply(now, Report::Dismissed);
             self.tell(FleetEvent::Surplus(name));
         }
     }
@@ -361,9 +195,9 @@ impl State {
         }
         let known = self.pods.remove(&pod.name);
         let mute = self.greetings.ended(now, &pod.name);
-        let surplus = known.as_ref().is_some_and(|known| known.surplus);
+        let surplus = known.as_ref().is_some_and(|known| known.life.is_surplus());
         // That it is not heard any more says nothing now: it has ended.
-        let reachable = known.is_none_or(|known| !known.is_on_silent_node());
+        let reachable = known.is_none_or(|known| !known.life.is_on_silent_node());
         let cohort = pod.cohort;
         self.gone
             .insert(pod.name.clone(), Remains { cohort, reachable });

@@ -1,0 +1,337 @@
+//! The life of one pod: what is known of it, and what each report changes.
+//!
+//! Pure. [`Life::after`] holds every transition. What is told to people or to dispatch because of one, and how many
+//! workers count as supply, is decided by the caller.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use podpool_core::instant::after;
+use tokio::time::Instant;
+
+use super::super::diagnose::{Patience, Verdict};
+use super::trouble::Trouble;
+
+/// How long a node may take to acknowledge a pod. A node that works does so within one or two seconds, before it pulls
+/// the image: the kubelet then sets `startTime`.
+/// <https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#PodStatus>
+pub(super) const TAKEN: Duration = Duration::from_secs(15);
+
+/// A pod that has not ended.
+#[derive(Debug)]
+pub(super) struct Pod {
+    pub(super) cohort: u32,
+    pub(super) node: Option<Arc<str>>,
+    pub(super) life: Life,
+}
+
+/// What is known of a pod that has not ended. The four parts are independent: each combination occurs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Life {
+    phase: Phase,
+    silence: EarlierSilence,
+    contact: Contact,
+    standing: Standing,
+}
+
+/// Where the pod is, as the cluster reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Not running yet: since when and why, and whether its node has begun with it.
+    Starting { trouble: Trouble, taking: Taking },
+    /// Its program runs.
+    Running,
+    /// Its program ran when the cluster last heard from the node.
+    NodeSilent,
+    /// It is being deleted. `untaken`: its node had not begun with it in time.
+    Leaving { untaken: bool },
+}
+
+/// Whether the node of a starting pod has begun with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taking {
+    /// It has begun, or no node is assigned yet.
+    NotExpected,
+    /// A node is assigned since then and has not begun.
+    Assigned { since: Instant },
+    /// The node has not begun within [`TAKEN`].
+    Overdue,
+}
+
+/// Whether the node was silent before the present phase. The exit code of a pod on such a node blames no task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EarlierSilence {
+    Never,
+    Once,
+}
+
+/// Whether dispatch receives messages of the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Contact {
+    /// It does, or the time in which it should has not passed.
+    Expected,
+    /// It does not, whatever the cluster reports of the pod.
+    Missed,
+}
+
+/// Whether the worker is to stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It is to stay.
+    Kept,
+    /// It is to stay, and a notice has reported it as lost.
+    ReportedLost,
+    /// It was told to leave, because enough others run. Final.
+    Surplus,
+}
+
+/// What may be reported of a pod.
+#[derive(Clone, Debug)]
+pub(super) enum Report {
+    /// Its status was read.
+    Status(Verdict),
+    /// The cluster emitted a warning about it.
+    Warning { reason: String, patience: Patience },
+    /// Time passed.
+    Time,
+    /// Dispatch received nothing from its worker in time.
+    Missed,
+    /// Dispatch received a message from its worker.
+    Heard,
+    /// Its worker is told to leave.
+    Dismissed,
+    /// A notice reports it as lost.
+    LossTold,
+    /// A notice reports that it works again.
+    ReturnTold,
+}
+
+impl Pod {
+    pub(super) fn new(now: Instant, cohort: u32) -> Self {
+        Self {
+            cohort,
+            node: None,
+            life: Life::new(now),
+        }
+    }
+
+    /// Applies a report. True if the pod counted as supply before and does not any more.
+    pub(super) fn apply(&mut self, now: Instant, report: Report) -> bool {
+        let supplied = self.life.supplies();
+        self.life = self.life.clone().after(now, report);
+        supplied && !self.life.supplies()
+    }
+
+    /// What is wrong with its node, if that has not begun with the pod in time.
+    pub(super) fn untaken_reason(&self) -> Option<String> {
+        let node = self.node.as_deref().unwrap_or("of the pod");
+        self.life.is_untaken().then(|| {
+            format!("a node takes no pods: node {node} has not begun with its pod for {TAKEN:?}, and another pod is started")
+        })
+    }
+}
+
+impl Life {
+    fn new(now: Instant) -> Self {
+        Self {
+            phase: Phase::Starting {
+                trouble: Trouble::none(now),
+                taking: Taking::NotExpected,
+            },
+            silence: EarlierSilence::Never,
+            contact: Contact::Expected,
+            standing: Standing::Kept,
+        }
+    }
+
+    /// Every transition.
+    fn after(mut self, now: Instant, report: Report) -> Self {
+        match (report, self.standing) {
+            (Report::Status(verdict), _) => {
+                if self.phase == Phase::NodeSilent && verdict != Verdict::Silent {
+                    self.silence = EarlierSilence::Once;
+                }
+                self.phase = self.phase.after(now, verdict);
+            }
+            (Report::Warning { reason, patience }, _) => self.phase.warn(now, patience, reason),
+            (Report::Time, _) => self.phase.expire(now),
+            (Report::Missed, _) => self.contact = Contact::Missed,
+            (Report::Heard, _) => {
+                self.contact = Contact::Expected;
+                self.phase.take();
+            }
+            (Report::Dismissed, _) => self.standing = Standing::Surplus,
+            (Report::LossTold, Standing::Kept) => self.standing = Standing::ReportedLost,
+            (Report::ReturnTold, Standing::ReportedLost) => self.standing = Standing::Kept,
+            (Report::LossTold | Report::ReturnTold, _) => {}
+        }
+        self
+    }
+
+    pub(super) const fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// What delays its start, while it starts.
+    pub(super) const fn trouble(&self) -> Option<&Trouble> {
+        match &self.phase {
+            Phase::Starting { trouble, .. } => Some(trouble),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running)
+    }
+
+    pub(super) const fn is_missed(&self) -> bool {
+        matches!(self.contact, Contact::Missed)
+    }
+
+    pub(super) const fn is_surplus(&self) -> bool {
+        matches!(self.standing, Standing::Surplus)
+    }
+
+    /// Whether a notice of its loss would be the first, of a worker that is to stay.
+    pub(super) const fn is_loss_untold(&self) -> bool {
+        matches!(self.standing, Standing::Kept)
+    }
+
+    pub(super) const fn is_loss_told(&self) -> bool {
+        matches!(self.standing, Standing::ReportedLost)
+    }
+
+    /// Whether its node has not begun with it in time.
+    pub(super) const fn is_untaken(&self) -> bool {
+        self.phase.is_untaken()
+    }
+
+    /// Whether it runs or is expected to, for dispatch too, and is to stay.
+    pub(super) const fn supplies(&self) -> bool {
+        let comes = matches!(self.phase, Phase::Starting { .. } | Phase::Running);
+        comes && !self.is_untaken() && !self.is_missed() && !self.is_surplus()
+    }
+
+    /// Whether its node was silent at any time until now.
+    pub(super) const fn was_on_silent_node(&self) -> bool {
+        matches!(self.phase, Phase::NodeSilent) || matches!(self.silence, EarlierSilence::Once)
+    }
+
+    /// Whether its node may be silent now: only a report that the pod runs proves that a node which was silent is back.
+    pub(super) const fn is_on_silent_node(&self) -> bool {
+        self.was_on_silent_node() && !self.is_running()
+    }
+
+    /// Whether its node can be expected to remove it. One that is gone cannot: the pod stays, by name, until the
+    /// cluster gives the node up.
+    /// <https://kubernetes.io/docs/concepts/architecture/nodes/#condition>
+    pub(super) const fn is_reachable(&self) -> bool {
+        !self.is_missed() && !self.is_untaken() && !self.is_on_silent_node()
+    }
+
+    /// Whether its program runs, on a node that answers. One that has not begun is not waited for: it goes with its Job.
+    pub(super) const fn may_leave(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Leaving { .. }) && !self.is_on_silent_node()
+    }
+
+    /// When it has waited too long for its node.
+    pub(super) fn overdue_at(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Starting {
+                taking: Taking::Assigned { since },
+                ..
+            } => Some(after(since, TAKEN)),
+            _ => None,
+        }
+    }
+}
+
+impl Phase {
+    const fn is_untaken(&self) -> bool {
+        matches!(
+            self,
+            Self::Starting {
+                taking: Taking::Overdue,
+                ..
+            } | Self::Leaving { untaken: true }
+        )
+    }
+
+    fn after(self, now: Instant, verdict: Verdict) -> Self {
+        let starting = |trouble| Self::Starting {
+            trouble,
+            taking: Taking::NotExpected,
+        };
+        match verdict {
+            Verdict::Starting => starting(self.lasting_trouble(now)),
+            Verdict::Assigned => Self::Starting {
+                taking: self.taking_when_assigned(now),
+                trouble: self.lasting_trouble(now),
+            },
+            // No time counts against it: whoever holds it may let it go at any time.
+            Verdict::Waiting { word } => starting(Trouble::new(now, None, word)),
+            Verdict::CannotStart { reason, patience } => {
+                let newer = Trouble::new(now, Some(patience), reason);
+                starting(match self {
+                    Self::Starting { trouble, .. } => trouble.renewed(newer),
+                    _ => newer,
+                })
+            }
+            Verdict::Running => Self::Running,
+            Verdict::Silent => Self::NodeSilent,
+            // That it is being deleted says nothing of its node. An ended pod is removed, and does not come here.
+            Verdict::Leaving | Verdict::Gone(_) => Self::Leaving {
+                untaken: self.is_untaken(),
+            },
+        }
+    }
+
+    /// What a warning reported stays until the worker runs, because the status does not contain it. A hold stays too,
+    /// and so does the time since which nothing is wrong.
+    fn lasting_trouble(self, now: Instant) -> Trouble {
+        match self {
+            Self::Starting { trouble, .. } if trouble.lasts() => trouble,
+            _ => Trouble::none(now),
+        }
+    }
+
+    /// The time counts from the first status that shows the node.
+    const fn taking_when_assigned(&self, now: Instant) -> Taking {
+        match self {
+            phase if phase.is_untaken() => Taking::Overdue,
+            Self::Starting {
+                taking: Taking::Assigned { since },
+                ..
+            } => Taking::Assigned { since: *since },
+            _ => Taking::Assigned { since: now },
+        }
+    }
+
+    fn warn(&mut self, now: Instant, patience: Patience, reason: String) {
+        if let Self::Starting { trouble, .. } = self {
+            let newer = Trouble::new(now, Some(patience), reason).by_warning();
+            *trouble = trouble.clone().renewed(newer);
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if let Self::Starting { taking, .. } = self
+            && let Taking::Assigned { since } = *taking
+            && now >= after(since, TAKEN)
+        {
+            *taking = Taking::Overdue;
+        }
+    }
+
+    /// The worker runs, whatever the status says: so its node has begun with it.
+    const fn take(&mut self) {
+        match self {
+            Self::Starting { taking, .. } => *taking = Taking::NotExpected,
+            Self::Leaving { untaken } => *untaken = false,
+            Self::Running | Self::NodeSilent => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

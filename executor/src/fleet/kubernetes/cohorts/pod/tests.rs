@@ -1,0 +1,298 @@
+//! Every transition of a pod's life, as tables.
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Every phase, with what distinguishes its transitions.
+const PHASES: [&str; 10] = [
+    "starting",
+    "held",
+    "refused",
+    "warned",
+    "assigned",
+    "overdue",
+    "running",
+    "silent",
+    "leaving",
+    "leaving untaken",
+];
+
+/// What each report makes of each of [`PHASES`], in their order. `=`: it stays as it is, with the time since which it
+/// is so.
+const TRANSITIONS: [(&str, [&str; 10]); 12] = [
+    (
+        "Starting",
+        [
+            "=", "=", "starting", "=", "starting", "starting", "starting", "starting", "starting",
+            "starting",
+        ],
+    ),
+    (
+        "Assigned",
+        [
+            "assigned",
+            "held and assigned",
+            "assigned",
+            "warned and assigned",
+            "=",
+            "=",
+            "assigned",
+            "assigned",
+            "assigned",
+            "overdue",
+        ],
+    ),
+    ("Waiting", ["held"; 10]),
+    (
+        "CannotStart",
+        [
+            "refused", "refused", "=", "=", "refused", "refused", "refused", "refused", "refused",
+            "refused",
+        ],
+    ),
+    (
+        "CannotStart, longer",
+        [
+            "unplaced", "unplaced", "unplaced", "unplaced", "unplaced", "unplaced", "unplaced",
+            "unplaced", "unplaced", "unplaced",
+        ],
+    ),
+    ("Running", ["running"; 10]),
+    ("Silent", ["silent"; 10]),
+    (
+        "Leaving",
+        [
+            "leaving",
+            "leaving",
+            "leaving",
+            "leaving",
+            "leaving",
+            "leaving untaken",
+            "leaving",
+            "leaving",
+            "=",
+            "=",
+        ],
+    ),
+    (
+        "a warning",
+        [
+            "warned",
+            "warned",
+            "=",
+            "=",
+            "warned and assigned",
+            "warned and overdue",
+            "=",
+            "=",
+            "=",
+            "=",
+        ],
+    ),
+    (
+        "15 s",
+        ["=", "=", "=", "=", "overdue", "=", "=", "=", "=", "="],
+    ),
+    ("14 s", ["=", "=", "=", "=", "=", "=", "=", "=", "=", "="]),
+    (
+        "Heard",
+        [
+            "=", "=", "=", "=", "starting", "starting", "=", "=", "=", "leaving",
+        ],
+    ),
+];
+
+const REFUSED: &str = "nodes cannot pull image";
+
+fn starting(trouble: Trouble, taking: Taking) -> Phase {
+    Phase::Starting { trouble, taking }
+}
+
+fn phase(name: &str, now: Instant) -> Phase {
+    let assigned = Taking::Assigned { since: now };
+    let none = || Trouble::none(now);
+    let held = || Trouble::new(now, None, "held by a gate".to_owned());
+    let refused = || Trouble::new(now, Some(Patience::Start), REFUSED.to_owned());
+    let unplaced = || Trouble::new(now, Some(Patience::Schedule), REFUSED.to_owned());
+    match name {
+        "starting" => starting(none(), Taking::NotExpected),
+        "held" => starting(held(), Taking::NotExpected),
+        "held and assigned" => starting(held(), assigned),
+        "refused" => starting(refused(), Taking::NotExpected),
+        "unplaced" => starting(unplaced(), Taking::NotExpected),
+        "warned" => starting(refused().by_warning(), Taking::NotExpected),
+        "warned and assigned" => starting(refused().by_warning(), assigned),
+        "warned and overdue" => starting(refused().by_warning(), Taking::Overdue),
+        "assigned" => starting(none(), assigned),
+        "overdue" => starting(none(), Taking::Overdue),
+        "running" => Phase::Running,
+        "silent" => Phase::NodeSilent,
+        "leaving" => Phase::Leaving { untaken: false },
+        "leaving untaken" => Phase::Leaving { untaken: true },
+        _ => unreachable!("no such phase: {name}"),
+    }
+}
+
+fn report(name: &str) -> Report {
+    let cannot_start = |patience| {
+        Report::Status(Verdict::CannotStart {
+            reason: REFUSED.to_owned(),
+            patience,
+        })
+    };
+    match name {
+        "Starting" => Report::Status(Verdict::Starting),
+        "Assigned" => Report::Status(Verdict::Assigned),
+        "Waiting" => Report::Status(Verdict::Waiting {
+            word: "held by a gate".to_owned(),
+        }),
+        "CannotStart" => cannot_start(Patience::Start),
+        "CannotStart, longer" => cannot_start(Patience::Schedule),
+        "Running" => Report::Status(Verdict::Running),
+        "Silent" => Report::Status(Verdict::Silent),
+        "Leaving" => Report::Status(Verdict::Leaving),
+        "a warning" => Report::Warning {
+            reason: REFUSED.to_owned(),
+            patience: Patience::Start,
+        },
+        "15 s" | "14 s" => Report::Time,
+        "Heard" => Report::Heard,
+        _ => unreachable!("no such report: {name}"),
+    }
+}
+
+/// A life in this phase, otherwise as it begins.
+fn life(phase: Phase, now: Instant) -> Life {
+    Life {
+        phase,
+        ..Life::new(now)
+    }
+}
+
+/// The same phase, with every time in it taken away.
+fn timeless(mut phase: Phase, now: Instant) -> Phase {
+    if let Phase::Starting { trouble, taking } = &mut phase {
+        trouble.since = now;
+        if let Taking::Assigned { since } = taking {
+            *since = now;
+        }
+    }
+    phase
+}
+
+#[test]
+fn every_report_makes_of_every_phase_what_the_table_says() {
+    let start = Instant::now();
+    for (name, results) in TRANSITIONS {
+        let time = if name == "15 s" { 15 } else { 14 };
+        let now = start + time * SECOND;
+        for (before, expected) in PHASES.iter().zip(results) {
+            let known = phase(before, start);
+            let after = life(known.clone(), start).after(now, report(name)).phase;
+            if expected == "=" {
+                assert_eq!(after, known, "{name} in {before}");
+            } else {
+                let expected = phase(expected, start);
+                assert_eq!(timeless(after, start), expected, "{name} in {before}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_longer_time_of_the_same_trouble_is_one_time() {
+    let start = Instant::now();
+    let now = start + SECOND;
+    let since = |before: &str, name: &str| {
+        let after = life(phase(before, start), start).after(now, report(name));
+        after.trouble().map(|trouble| trouble.since)
+    };
+    assert_eq!(since("refused", "CannotStart"), Some(start));
+    assert_eq!(since("refused", "CannotStart, longer"), Some(now));
+    assert_eq!(since("warned", "Starting"), Some(start));
+    assert_eq!(since("starting", "Assigned"), Some(start));
+    assert_eq!(since("held", "Waiting"), Some(now));
+    assert_eq!(since("running", "Starting"), Some(now));
+}
+
+#[test]
+fn what_has_been_told_decides_what_may_be_told() {
+    use Standing::{Kept, ReportedLost, Surplus};
+    let table = [
+        (Report::LossTold, [ReportedLost, ReportedLost, Surplus]),
+        (Report::ReturnTold, [Kept, Kept, Surplus]),
+        (Report::Dismissed, [Surplus, Surplus, Surplus]),
+        (Report::Heard, [Kept, ReportedLost, Surplus]),
+        (Report::Missed, [Kept, ReportedLost, Surplus]),
+        (Report::Time, [Kept, ReportedLost, Surplus]),
+        (report("Silent"), [Kept, ReportedLost, Surplus]),
+        (report("Running"), [Kept, ReportedLost, Surplus]),
+        (report("a warning"), [Kept, ReportedLost, Surplus]),
+    ];
+    let now = Instant::now();
+    for (report, results) in table {
+        for (standing, expected) in [Kept, ReportedLost, Surplus].into_iter().zip(results) {
+            let before = Life {
+                standing,
+                ..Life::new(now)
+            };
+            let after = before.after(now, report.clone());
+            assert_eq!(after.standing, expected, "{report:?} in {standing:?}");
+        }
+    }
+}
+
+#[test]
+fn contact_changes_with_messages_alone() {
+    let now = Instant::now();
+    for (name, _) in TRANSITIONS {
+        for before in PHASES {
+            let missed = life(phase(before, now), now).after(now, Report::Missed);
+            assert_eq!(missed.phase, phase(before, now), "{before}");
+            let after = missed.after(now, report(name));
+            assert_eq!(after.is_missed(), name != "Heard", "{name} in {before}");
+        }
+    }
+}
+
+#[test]
+fn a_silence_is_remembered_and_believed_to_be_over_only_while_the_pod_runs() {
+    let now = Instant::now();
+    for (name, _) in TRANSITIONS {
+        let running = life(Phase::Running, now).after(now, report(name));
+        assert_eq!(running.was_on_silent_node(), name == "Silent", "{name}");
+        let silent = life(Phase::NodeSilent, now).after(now, report(name));
+        assert!(silent.was_on_silent_node(), "{name}");
+        assert_eq!(silent.is_on_silent_node(), name != "Running", "{name}");
+        let again = silent.after(now, report("Running"));
+        let again = again.after(now, report("Leaving"));
+        assert!(again.is_on_silent_node(), "{name}");
+    }
+}
+
+#[test]
+fn supply_is_what_comes_or_runs_is_heard_and_is_to_stay() {
+    let now = Instant::now();
+    let supplies = [
+        true, true, true, true, true, false, true, false, false, false,
+    ];
+    for (name, expected) in PHASES.iter().zip(supplies) {
+        let life = life(phase(name, now), now);
+        assert_eq!(life.supplies(), expected, "{name}");
+        for report in [Report::Missed, Report::Dismissed] {
+            assert!(!life.clone().after(now, report).supplies(), "{name}");
+        }
+        let told = life.after(now, Report::LossTold);
+        assert_eq!(told.supplies(), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_pod_tells_when_it_stops_being_supply() {
+    let now = Instant::now();
+    let mut pod = Pod::new(now, 0);
+    assert!(!pod.apply(now, report("Running")));
+    assert!(pod.apply(now, report("Silent")));
+    assert!(!pod.apply(now, report("Leaving")));
+}

@@ -1,0 +1,133 @@
+//! How the fleet stands, for people: how many workers run, and why the others do not.
+
+use std::collections::BTreeMap;
+
+use tokio::time::Instant;
+
+use super::causes::DEATHS;
+use super::notices::{View, Why, kind};
+use super::pod::Pod;
+use super::trouble::Trouble;
+use super::{Barren, Effect, State};
+
+impl State {
+    /// Tells what there is to tell of it.
+    pub(super) fn say(&mut self, now: Instant) {
+        let (wanted, ready) = (self.wanted(), self.ready());
+        let due = !self.greetings.are_read() && self.notices.is_due(now, wanted, ready);
+        let news = if due {
+            let view = self.view(wanted, ready);
+            self.notices.tell(now, &view)
+        } else {
+            None
+        };
+        let silence = self.notices.tell_silence(now);
+        let moves = self.notices.tell_moves(now);
+        let all = moves.into_iter().chain(silence).chain(news);
+        self.effects.extend(all.map(Effect::Say));
+    }
+
+    /// Workers that run and have greeted.
+    pub(super) fn ready(&self) -> u32 {
+        let ready = self.pods.iter().filter(|(name, pod)| {
+            pod.life.supplies() && pod.life.is_running() && self.has_greeted(name)
+        });
+        u32::try_from(ready.count()).unwrap_or(u32::MAX)
+    }
+
+    /// How the fleet stands, for people.
+    pub(super) fn view(&self, wanted: u32, ready: u32) -> View {
+        let mut whys = Whys::default();
+        let barren = self.barren.as_ref().filter(|_| !self.anyone_greeted());
+        for (name, pod) in &self.pods {
+            if let Some(trouble) = pod.life.trouble() {
+                whys.pod(pod, trouble);
+            } else if pod.life.is_running() && pod.life.supplies() && !self.has_greeted(name) {
+                whys.slow(1, UNGREETED);
+            }
+        }
+        for cohort in self.cohorts.values() {
+            match (cohort.unseen(), &cohort.trouble, barren) {
+                (0, _, _) => {}
+                (unseen, Some(trouble), _) => whys.wrong(unseen, &trouble.reason),
+                // What became of those before says more than that others follow.
+                (unseen, None, Some(barren)) => whys.wrong(unseen, &barren.told()),
+                (unseen, None, None) if cohort.listed => whys.slow(unseen, WITHOUT_POD),
+                (unseen, None, None) => whys.slow(unseen, BEING_MADE),
+            }
+        }
+        let missing = wanted.saturating_sub(self.supply());
+        let refused = self.refused.as_ref().map(|(_, _, reason)| &**reason);
+        let failed = self.greetings.failure().map(|(_, reason)| reason);
+        let reason = self.withheld.as_deref().or(failed).or(refused);
+        match (missing, reason, barren) {
+            (0, _, _) => {}
+            (missing, Some(reason), _) => whys.wrong(missing, reason),
+            (missing, None, Some(barren)) => whys.wrong(missing, &barren.told()),
+            (missing, None, None) => whys.slow(missing, TO_BE_STARTED),
+        }
+        View {
+            wanted,
+            ready,
+            whys: whys.0.into_values().collect(),
+            gives_up: self.gives_up(),
+        }
+    }
+}
+
+impl Barren {
+    /// How the last one ended, and how many more such ends break the pool.
+    fn told(&self) -> String {
+        match self.deaths {
+            0 => self.reason.clone(),
+            deaths => format!(
+                "{}; {deaths} ended so in a row, and {DEATHS} such ends break the pool",
+                self.reason
+            ),
+        }
+    }
+}
+
+const UNGREETED: &str = "running without a greeting so far: a worker greets when it has reached Pub/Sub, and says within the start timeout why it does not";
+const WITHOUT_POD: &str = "without a pod: the cluster has made none for their Job so far";
+const TO_BE_STARTED: &str = "to be started: their Job is not made yet";
+const BEING_MADE: &str =
+    "to be started: their Job is being made, and the cluster or Pub/Sub has not answered so far";
+const SET_UP: &str =
+    "on their way: nodes are setting the pods up, and a large image takes its time";
+
+/// By kind.
+#[derive(Default)]
+struct Whys(BTreeMap<String, Why>);
+
+impl Whys {
+    fn pod(&mut self, pod: &Pod, trouble: &Trouble) {
+        if let Some(reason) = pod.untaken_reason() {
+            self.wrong(1, &reason);
+        } else if trouble.reason.is_empty() {
+            self.slow(1, SET_UP);
+        } else {
+            self.wrong(1, &trouble.reason);
+        }
+    }
+
+    fn slow(&mut self, workers: u32, reason: &str) {
+        self.add(workers, reason, true);
+    }
+
+    fn wrong(&mut self, workers: u32, reason: &str) {
+        self.add(workers, reason, false);
+    }
+
+    fn add(&mut self, workers: u32, reason: &str, slow: bool) {
+        let why = self
+            .0
+            .entry(kind(reason).to_owned())
+            .or_insert_with(|| Why {
+                workers: 0,
+                reason: reason.to_owned(),
+                slow,
+            });
+        why.workers += workers;
+    }
+}
