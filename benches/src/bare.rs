@@ -16,6 +16,7 @@ use anyhow::{Context, bail};
 
 use frame::{PIPE_BUFFER, holds_frame, read_frame, write_frame};
 
+pub mod cases;
 mod frame;
 
 /// Set in the environment of a child, and read by [`serve_if_child`].

@@ -9,18 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::bare::BarePool;
-use crate::measure::{median_micros, rate};
-use crate::pool;
-
 /// Longest time of one case; the longest that is expected is the naps' 45 s.
 const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Children of every pool that is measured.
 pub const CHILDREN: usize = 2;
-
-/// Frames on the way to each child of the reference pool.
-const WINDOW: usize = 64;
 
 /// Bytes of a heavy payload: 1 MiB.
 pub const HEAVY: usize = 1 << 20;
@@ -38,35 +31,6 @@ pub struct Case {
     pub name: &'static str,
     /// Measures with a size, whose meaning is the case's: mostly a number of tasks.
     pub run: fn(u64) -> anyhow::Result<f64>,
-}
-
-/// The cases of the reference pool.
-pub const BARE: [Case; 3] = [
-    Case {
-        name: "bare-burst",
-        run: bare_burst,
-    },
-    Case {
-        name: "bare-trip",
-        run: bare_trip,
-    },
-    Case {
-        name: "bare-load",
-        run: bare_load,
-    },
-];
-
-/// Finds a case by its name.
-///
-/// # Errors
-/// There is no such case.
-pub fn find(name: &str) -> anyhow::Result<Case> {
-    let all = BARE.into_iter().chain(pool::CASES);
-    #[cfg(feature = "pubsub")]
-    let all = all.chain(crate::pubsub::cases());
-    let mut all = all;
-    all.find(|case| case.name == name)
-        .with_context(|| format!("there is no case {name:?}"))
 }
 
 /// Milliseconds of a case's process, from its start to its end.
@@ -159,66 +123,4 @@ impl Lines {
             Ok(line) => bail!("went on with {:?}", line.context("the pipe broke")?),
         }
     }
-}
-
-fn bare(window: usize) -> anyhow::Result<BarePool> {
-    let program = std::env::current_exe().context("the path of this program is unknown")?;
-    BarePool::start(&program, CHILDREN, window)
-}
-
-/// Tasks per second: `n` submitted one by one, all answers awaited.
-fn bare_burst(n: u64) -> anyhow::Result<f64> {
-    let mut pool = bare(WINDOW)?;
-    burst_through(&mut pool, WARM_UP.min(n))?;
-    let start = Instant::now();
-    burst_through(&mut pool, n)?;
-    Ok(rate(n, start.elapsed()))
-}
-
-fn burst_through(pool: &mut BarePool, n: u64) -> anyhow::Result<()> {
-    let futures: Vec<_> = (0..n)
-        .map(|i| pool.submit(i.to_le_bytes().to_vec()))
-        .collect();
-    for (i, future) in (0..n).zip(futures) {
-        if future.wait()? != i.to_le_bytes() {
-            bail!("answer {i} is not its own");
-        }
-    }
-    Ok(())
-}
-
-/// Median microseconds of `n` round trips, one at a time.
-fn bare_trip(n: u64) -> anyhow::Result<f64> {
-    let mut pool = bare(1)?;
-    let mut times = Vec::with_capacity(usize::try_from(n)?);
-    for i in 0..WARM_UP_TRIPS + n {
-        let start = Instant::now();
-        let answer = pool.submit(i.to_le_bytes().to_vec()).wait()?;
-        let elapsed = start.elapsed();
-        if answer != i.to_le_bytes() {
-            bail!("answer {i} is not its own");
-        }
-        if i >= WARM_UP_TRIPS {
-            times.push(elapsed);
-        }
-    }
-    Ok(median_micros(&times))
-}
-
-/// MiB per second of `n` payloads of 1 MiB that go in and come out, each counted once.
-fn bare_load(n: u64) -> anyhow::Result<f64> {
-    let mut pool = bare(WINDOW)?;
-    burst_through(&mut pool, WARM_UP_TRIPS)?;
-    let payloads: Vec<_> = (0..n).map(|i| vec![i as u8; HEAVY]).collect();
-    let start = Instant::now();
-    let futures: Vec<_> = payloads.into_iter().map(|p| pool.submit(p)).collect();
-    let answers = futures.into_iter().map(|future| future.wait());
-    let answers = answers.collect::<anyhow::Result<Vec<_>>>()?;
-    let speed = rate(n, start.elapsed());
-    for (i, answer) in (0..n).zip(&answers) {
-        if answer.len() != HEAVY || answer.iter().any(|byte| *byte != i as u8) {
-            bail!("payload {i} came back changed");
-        }
-    }
-    Ok(speed)
 }

@@ -7,6 +7,7 @@ pub mod args;
 pub mod bare;
 pub mod board;
 pub mod case;
+pub mod catalogue;
 pub mod heap;
 pub mod measure;
 pub mod memory;

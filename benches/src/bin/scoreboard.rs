@@ -7,7 +7,7 @@ use anyhow::Context;
 use podpool_benches::args::{self, Ask, Board, OneCase};
 use podpool_benches::board::{Row, table};
 use podpool_benches::rows::{Bench, chosen, plans};
-use podpool_benches::{bare, case, pin};
+use podpool_benches::{bare, catalogue, pin};
 
 fn main() -> ExitCode {
     match run() {
@@ -47,7 +47,7 @@ fn one_case(asked: &OneCase) -> anyhow::Result<f64> {
     if asked.pin {
         pin::to_one_core()?;
     }
-    let case = case::find(&asked.name)?;
+    let case = catalogue::find(&asked.name)?;
     (case.run)(asked.n)
 }
 

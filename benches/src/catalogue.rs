@@ -1,0 +1,19 @@
+//! All cases, by name.
+
+use anyhow::Context;
+
+use crate::case::Case;
+use crate::{bare, pool};
+
+/// Finds a case by its name.
+///
+/// # Errors
+/// There is no such case.
+pub fn find(name: &str) -> anyhow::Result<Case> {
+    let all = bare::cases::CASES.into_iter().chain(pool::CASES);
+    #[cfg(feature = "pubsub")]
+    let all = all.chain(crate::pubsub::cases());
+    let mut all = all;
+    all.find(|case| case.name == name)
+        .with_context(|| format!("there is no case {name:?}"))
+}

@@ -1,0 +1,110 @@
+//! The calls of a map that were submitted and not yet delivered, in order or not.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use serde::de::DeserializeOwned;
+
+use crate::client::future::TaskFuture;
+use crate::client::wait::Set;
+use crate::error::TaskError;
+use crate::master::cell::Cell;
+
+/// A result, with the bytes that it takes while it is encoded.
+pub(super) type Weighed<T> = (Result<T, TaskError>, usize);
+
+/// Calls under way, with the bytes of their arguments.
+#[derive(Debug)]
+pub(super) struct InFlight<T> {
+    calls: Calls<T>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum Calls<T> {
+    Ordered(VecDeque<(TaskFuture<T>, usize)>),
+    Unordered(Set<T, usize>),
+}
+
+impl<T> InFlight<T> {
+    pub(super) const fn ordered() -> Self {
+        Self {
+            calls: Calls::Ordered(VecDeque::new()),
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn unordered() -> Self {
+        Self {
+            calls: Calls::Unordered(Set::default()),
+            bytes: 0,
+        }
+    }
+
+    pub(super) const fn is_ordered(&self) -> bool {
+        matches!(self.calls, Calls::Ordered(_))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match &self.calls {
+            Calls::Ordered(calls) => calls.len(),
+            Calls::Unordered(calls) => calls.len(),
+        }
+    }
+
+    /// Bytes of arguments under way.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn push(&mut self, future: TaskFuture<T>, bytes: usize) {
+        self.bytes += bytes;
+        match &mut self.calls {
+            Calls::Ordered(calls) => calls.push_back((future, bytes)),
+            Calls::Unordered(calls) => calls.push(future, bytes),
+        }
+    }
+
+    /// A call that the next result may come from: the oldest, where there is an order.
+    pub(super) fn front(&self) -> Option<&TaskFuture<T>> {
+        match &self.calls {
+            Calls::Ordered(calls) => calls.front().map(|(future, _)| future),
+            Calls::Unordered(calls) => calls.first(),
+        }
+    }
+
+    /// Takes all calls out, for their cancellation.
+    pub(super) fn take_cells(&mut self) -> Vec<Arc<Cell>> {
+        self.bytes = 0;
+        let cell = |future: TaskFuture<T>| Arc::clone(future.cell());
+        match &mut self.calls {
+            Calls::Ordered(calls) => mem::take(calls).into_iter().map(|(f, _)| cell(f)).collect(),
+            Calls::Unordered(calls) => calls.take_all().map(cell).collect(),
+        }
+    }
+}
+
+impl<T: DeserializeOwned + 'static> InFlight<T> {
+    /// The next result; none when no call is under way.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Weighed<T>>> {
+        let (future, bytes) = match &mut self.calls {
+            Calls::Ordered(calls) => {
+                let Some((future, bytes)) = calls.front_mut() else {
+                    return Poll::Ready(None);
+                };
+                let result = ready!(future.poll_weighed(cx));
+                self.bytes -= *bytes;
+                calls.pop_front();
+                return Poll::Ready(Some(result));
+            }
+            Calls::Unordered(calls) => match ready!(calls.poll_next(cx)) {
+                Some(call) => call,
+                None => return Poll::Ready(None),
+            },
+        };
+        self.bytes -= bytes;
+        future.poll_weighed(cx).map(Some)
+    }
+}
