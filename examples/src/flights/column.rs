@@ -8,20 +8,13 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
 use super::fault::Fault;
-use super::rows::{Row, Rows};
+use super::rows::{Column, Row, Rows};
 
 /// How the data marks a missing value.
 const MISSING: &[u8] = b"NA";
 
 /// Most bytes of a bad value that an error shows.
 const SHOWN: usize = 40;
-
-/// A column by name and place.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Column {
-    pub(crate) name: &'static str,
-    pub(crate) index: usize,
-}
 
 impl Column {
     /// The field as it stands. Rows are checked for their length before, so that a field is there.

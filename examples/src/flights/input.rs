@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::airlines::Airlines;
-use super::column::{Column, DateColumns};
+use super::column::DateColumns;
 use super::day::Day;
 use super::fault::{Ascription, Fault, Faults, Found};
 use super::files::Files;
-use super::rows::{Row, Rows};
+use super::rows::{Column, Row, Rows};
 use super::totals::Flight;
 use super::weather::Weather;
 

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
 use flate2::bufread::MultiGzDecoder;
 
-use super::column::Column;
 use super::fault::Fault;
 
 /// Compressed and uncompressed bytes are read in pieces of this size.
@@ -165,6 +164,13 @@ fn decompressed(mut bytes: impl BufRead + 'static) -> io::Result<Box<dyn BufRead
     } else {
         Box::new(bytes)
     })
+}
+
+/// A column by name and place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
+    pub(crate) index: usize,
 }
 
 /// One row, its quotes taken off.

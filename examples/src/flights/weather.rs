@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::column::{Column, DateColumns};
+use super::column::DateColumns;
 use super::fault::{Ascription, Fault, Faults};
 use super::files::Files;
-use super::rows::{Row, Rows};
+use super::rows::{Column, Row, Rows};
 
 /// Columns that nothing is made of, but that must be numbers as the data set says.
 const OTHER_NUMBERS: [&str; 9] = [
