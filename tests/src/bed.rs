@@ -11,12 +11,12 @@ use podpool_core::queue::faulty::{Faults, Faulty};
 
 use crate::gate::Gate;
 use crate::journal::Journal;
+use crate::limits::within;
 use crate::news::{self, News, Reporter};
 #[cfg(feature = "kubernetes")]
 use crate::pods::Pods;
 #[cfg(feature = "pubsub")]
 use crate::pubsub::{emulator, run::Topics};
-use crate::run::within;
 use crate::tap::Tap;
 use crate::tasks;
 

@@ -13,8 +13,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::bed::Bed;
 pub use crate::bed::{built, goes_on};
+pub use crate::limits::{STEP_LIMIT as LIMIT, within};
 pub use crate::meeting;
-pub use crate::run::{STEP_LIMIT as LIMIT, within};
 
 /// The description of a pool of processes with so many slots. What tasks print is dropped.
 pub fn describe(slots: usize) -> Builder {

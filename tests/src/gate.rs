@@ -7,8 +7,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use crate::address::Address;
+use crate::limits::within;
 use crate::meeting::{self, Meeting};
-use crate::run::within;
 
 /// Where tasks wait until the test lets them go. When it is dropped, all go, and later ones do not wait.
 ///

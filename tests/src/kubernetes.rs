@@ -11,6 +11,10 @@ pub mod sight;
 use std::env;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
+
+/// Nothing on a sound cluster takes longer.
+pub const BOUND: Duration = Duration::from_secs(90);
 
 /// The image of `fleet-pod`.
 pub const IMAGE: &str = "localhost/podpool-fleet-pod:test";

@@ -14,6 +14,7 @@ pub mod gate;
 pub mod journal;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+pub mod limits;
 #[cfg(feature = "kubernetes")]
 pub mod masters;
 pub mod meeting;

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::address::{Address, Talk};
 use crate::faults::processes::signal;
-use crate::run::within;
+use crate::limits::within;
 use crate::scratch::Scratch;
 
 /// Where tasks wait.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use podpool_core::queue::Queue;
 use tokio::sync::watch;
 
-use crate::run::within;
+use crate::limits::within;
 use crate::tap::Tap;
 
 /// Tells when the master has read messages of its workers.

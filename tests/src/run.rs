@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,42 +11,11 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 
 use crate::bed::{Bed, Need};
-
-/// Longest time of a row, where everything is in memory.
-pub const ROW_LIMIT: Duration = Duration::from_secs(30);
-
-/// Longest time that a row waits for one thing, where everything is in memory.
-pub const STEP_LIMIT: Duration = Duration::from_secs(20);
+use crate::limits::allow;
+pub use crate::limits::{row_limit, step_limit, within};
 
 /// Longest time in which what a row left elsewhere is removed.
 const CLEAR_LIMIT: Duration = Duration::from_secs(90);
-
-/// How much more time the beds of this program may take; its tests all run on the same ones.
-static PATIENCE: AtomicU32 = AtomicU32::new(1);
-
-/// Longest time of a row.
-#[must_use]
-pub fn row_limit() -> Duration {
-    ROW_LIMIT * PATIENCE.load(Ordering::Relaxed)
-}
-
-/// Longest time that a row waits for one thing.
-#[must_use]
-pub fn step_limit() -> Duration {
-    STEP_LIMIT * PATIENCE.load(Ordering::Relaxed)
-}
-
-/// Waits for a step of a row.
-///
-/// # Panics
-/// When it takes too long; `what` names it.
-pub async fn within<F: Future>(what: &str, step: F) -> F::Output {
-    let limit = step_limit();
-    match tokio::time::timeout(limit, step).await {
-        Ok(output) => output,
-        Err(_) => panic!("waited {limit:?} in vain for {what}"),
-    }
-}
 
 /// Runs a row on each bed that has what it needs: all beds at once, on one thread.
 ///
@@ -63,7 +31,7 @@ where
         return;
     }
     let patience = beds.iter().map(Bed::patience).max().unwrap_or(1);
-    PATIENCE.fetch_max(patience, Ordering::Relaxed);
+    allow(patience);
     let limit = row_limit()
         + if patience > 1 {
             CLEAR_LIMIT

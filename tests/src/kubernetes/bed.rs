@@ -25,11 +25,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::IMAGE;
 use super::sight::Sight;
-
-/// Nothing on a sound cluster takes longer.
-pub const BOUND: Duration = Duration::from_secs(90);
+use super::{BOUND, IMAGE};
 
 /// What was asked for each cohort's queues.
 #[derive(Debug, Default)]

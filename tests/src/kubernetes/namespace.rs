@@ -13,7 +13,7 @@ use podpool::kubernetes::client::Cluster;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::bed::BOUND;
+use super::BOUND;
 
 /// A namespace.
 pub struct Own {

@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::bed::BOUND;
+use super::BOUND;
 
 /// What was told, line by line.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use podpool::kubernetes::client::Cluster;
 use podpool::kubernetes::job::RUN_LABEL;
 use tokio::time::timeout;
 
-use super::bed::BOUND;
+use super::BOUND;
 
 /// The pods of a run.
 pub struct Sight {
