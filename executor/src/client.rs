@@ -10,3 +10,11 @@ pub(crate) mod join;
 pub(crate) mod map;
 pub(crate) mod signals;
 pub(crate) mod wait;
+
+// Here, and not beside the type: the builder makes the executor, so the executor's file does not name the builder.
+impl executor::PodPoolExecutor {
+    /// Starts to describe an executor.
+    pub fn builder() -> builder::Builder {
+        builder::Builder::default()
+    }
+}

@@ -106,18 +106,18 @@ impl<F: FnOnce() + Send> Wake for Later<F> {
 
 #[derive(Debug, Default)]
 struct Timer {
-    state: Mutex<State>,
+    state: Mutex<Waiting>,
     earlier: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Waiting {
     wakers: BTreeMap<Key, Waker>,
     next: u64,
     running: bool,
 }
 
-impl State {
+impl Waiting {
     fn start_thread(&mut self) -> io::Result<()> {
         if !self.running {
             let thread = thread::Builder::new().name("podpool-timeouts".to_owned());

@@ -10,7 +10,6 @@ use podpool_core::id::{RunId, RunName};
 use podpool_core::task::{Call, TaskSpec};
 use tokio::sync::oneshot;
 
-use crate::client::builder::Builder;
 use crate::client::future::TaskFuture;
 use crate::client::map::{Map, Submit};
 use crate::error::ShutdownError;
@@ -30,11 +29,6 @@ pub struct PodPoolExecutor {
 }
 
 impl PodPoolExecutor {
-    /// Starts to describe an executor.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
     pub(crate) fn new(handle: Handle) -> Self {
         Self {
             handle: Arc::new(handle),

@@ -1,6 +1,6 @@
 //! `map`: many calls of one task, in order, with no more of them under way than it takes to keep the slots busy.
 
-mod flight;
+mod in_flight;
 mod tolerance;
 mod window;
 
@@ -24,7 +24,7 @@ use crate::master::command::Command;
 use crate::master::mailbox::Mailbox;
 use crate::master::measured::Pace;
 
-use self::flight::{Flight, Weighed};
+use self::in_flight::{InFlight, Weighed};
 use self::tolerance::Tolerance;
 use self::window::{Seen, Window};
 
@@ -54,7 +54,7 @@ pub struct Map<S, F, T> {
     /// None when there is no more input.
     inputs: Option<S>,
     call: F,
-    flight: Flight<T>,
+    in_flight: InFlight<T>,
     window: Window,
     /// The task, once the first call was made.
     task: Option<&'static TaskSpec>,
@@ -76,7 +76,7 @@ impl<S, F, T> Map<S, F, T> {
             pool,
             inputs: Some(inputs),
             call,
-            flight: Flight::ordered(),
+            in_flight: InFlight::ordered(),
             task: None,
             tolerance: Tolerance::Count(0),
             delivered: 0,
@@ -102,8 +102,8 @@ impl<S, F, T> Map<S, F, T> {
 
     /// Yields results as they come, in any order. Set it before the first result is asked for.
     pub fn unordered(mut self) -> Self {
-        if self.flight.len() == 0 {
-            self.flight = Flight::unordered();
+        if self.in_flight.len() == 0 {
+            self.in_flight = InFlight::unordered();
         }
         self
     }
@@ -150,7 +150,7 @@ impl<S, F, T> Map<S, F, T> {
     fn stop(&mut self) {
         self.inputs = None;
         self.last = None;
-        let cells = self.flight.take_cells();
+        let cells = self.in_flight.take_cells();
         if !cells.is_empty() {
             self.pool.mailbox().command(Command::CancelMany(cells));
         }
@@ -183,7 +183,7 @@ impl<S, F, T> Map<S, F, T> {
             self.timeout.unwrap_or_default(),
             self.delivered
         );
-        let subject = match self.flight.front() {
+        let subject = match self.in_flight.front() {
             Some(future) => future.cell().subject(),
             None => Subject {
                 task: self.task.map_or("of a map", |task| task.name),
@@ -212,7 +212,7 @@ where
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, TaskError>>> {
         // Before anything else: a map that always has a result ready would never look at its deadline.
         if self.deadline.is_over() {
-            return match self.flight.len() == 0 && self.has_no_more_inputs(cx) {
+            return match self.in_flight.len() == 0 && self.has_no_more_inputs(cx) {
                 true => Poll::Ready(self.take_last().map(Err)),
                 false => self.poll_deadline(cx),
             };
@@ -233,7 +233,7 @@ where
     /// pool that takes nothing any more are gathered into one, for calls made before still have their results.
     fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Weighed<T>>> {
         loop {
-            match ready!(self.flight.poll_next(cx)) {
+            match ready!(self.in_flight.poll_next(cx)) {
                 Some((Err(error), _)) if self.may_wait_with(&error) => {
                     self.inputs = None;
                     self.last.get_or_insert(error);
@@ -247,7 +247,7 @@ where
     fn may_wait_with(&self, error: &TaskError) -> bool {
         let (failures, results) = (self.failures + 1, self.delivered + 1);
         let endured = self.tolerance.endures(failures, results);
-        endured && error.kind().is_permanent() && !self.flight.is_ordered()
+        endured && error.kind().is_permanent() && !self.in_flight.is_ordered()
     }
 
     /// Whether all inputs were taken. They are asked for the last time.
@@ -278,17 +278,19 @@ where
                 pace: self.pool.pace(),
             });
         }
-        if !self.window.wants_refill(self.flight.len()) {
+        if !self.window.wants_refill(self.in_flight.len()) {
             return;
         }
         self.submit_calls(cx);
-        self.window.refilled(self.flight.len());
+        self.window.refilled(self.in_flight.len());
     }
 
     /// Submits calls until there is no room, or no input for now.
     fn submit_calls(&mut self, cx: &mut Context<'_>) {
         // Inputs may take their time, and there may be thousands before the next result.
-        while self.window.has_room(self.flight.len(), self.flight.bytes())
+        while self
+            .window
+            .has_room(self.in_flight.len(), self.in_flight.bytes())
             && !self.deadline.is_over()
         {
             match catch_unwind(AssertUnwindSafe(|| self.poll_call(cx))) {
@@ -317,7 +319,7 @@ where
         let bytes = call.arguments.as_ref().map_or(0, |bytes| bytes.len());
         self.task = Some(call.spec);
         let future = TaskFuture::submit_parts(self.pool.mailbox(), call);
-        self.flight.push(future, bytes);
+        self.in_flight.push(future, bytes);
     }
 
     /// Hands the panic of an input to the caller; a broken input is not asked again.
@@ -353,7 +355,7 @@ impl<S, F, T> fmt::Debug for Map<S, F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Map")
             .field("window", &self.window)
-            .field("in_flight", &self.flight.len())
+            .field("in_flight", &self.in_flight.len())
             .field("delivered", &self.delivered)
             .field("failures", &self.failures)
             .finish()

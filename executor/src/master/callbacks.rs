@@ -23,7 +23,7 @@ use crate::deadline::{Deadline, later};
 use crate::lock::lock;
 
 /// A callback with its handle bound in.
-pub(crate) type Job = Box<dyn FnOnce() + Send>;
+pub(crate) type Callback = Box<dyn FnOnce() + Send>;
 
 /// How long a shutdown waits for one callback.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -37,44 +37,44 @@ thread_local! {
 
 /// The door to the callbacks' thread of one executor.
 #[derive(Clone, Default)]
-pub(crate) struct Callbacks(Arc<Door>);
+pub(crate) struct Callbacks(Arc<Shared>);
 
-struct Door {
+struct Shared {
     /// Tells executors apart, from 1.
     number: u64,
-    line: Mutex<Line>,
+    pending: Mutex<Pending>,
     /// How many callbacks have run.
     ran: Arc<AtomicU64>,
 }
 
-impl Default for Door {
+impl Default for Shared {
     fn default() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
-            line: Mutex::default(),
+            pending: Mutex::default(),
             ran: Arc::default(),
         }
     }
 }
 
 #[derive(Default)]
-struct Line {
+struct Pending {
     /// To the thread, once it runs.
-    thread: Option<Sender<Job>>,
+    thread: Option<Sender<Callback>>,
     /// Callbacks for which no thread could be had yet.
-    kept: Vec<Job>,
+    kept: Vec<Callback>,
     /// Whether another thread is to be tried.
     trying: bool,
 }
 
 impl Callbacks {
     /// Queues a callback. It never runs here: this may be the executor's thread, which waits for nothing of the user's.
-    pub(crate) fn queue(&self, job: Job) {
+    pub(crate) fn queue(&self, job: Callback) {
         let refused = {
-            let mut line = lock(&self.0.line);
-            line.kept.push(job);
-            self.hand_over(&mut line).err()
+            let mut pending = lock(&self.0.pending);
+            pending.kept.push(job);
+            self.hand_over(&mut pending).err()
         };
         if let Some(error) = refused {
             self.try_again(&error);
@@ -83,7 +83,7 @@ impl Callbacks {
 
     /// Callbacks wait until the system gives a thread, or until the shutdown runs them.
     fn try_again(&self, error: &io::Error) {
-        let trying = std::mem::replace(&mut lock(&self.0.line).trying, true);
+        let trying = std::mem::replace(&mut lock(&self.0.pending).trying, true);
         if trying {
             return;
         }
@@ -94,10 +94,10 @@ impl Callbacks {
     fn again(&self) {
         let callbacks = self.clone();
         later(ANOTHER_THREAD, move || {
-            let mut line = lock(&callbacks.0.line);
-            let refused = !line.kept.is_empty() && callbacks.hand_over(&mut line).is_err();
-            line.trying = refused;
-            drop(line);
+            let mut pending = lock(&callbacks.0.pending);
+            let refused = !pending.kept.is_empty() && callbacks.hand_over(&mut pending).is_err();
+            pending.trying = refused;
+            drop(pending);
             if refused {
                 callbacks.again();
             }
@@ -105,12 +105,12 @@ impl Callbacks {
     }
 
     /// Gives the thread what was kept for it, and starts it if it does not run.
-    fn hand_over(&self, line: &mut Line) -> io::Result<()> {
-        if line.thread.is_none() {
-            line.thread = Some(start(self.0.number, Arc::clone(&self.0.ran))?);
+    fn hand_over(&self, pending: &mut Pending) -> io::Result<()> {
+        if pending.thread.is_none() {
+            pending.thread = Some(start(self.0.number, Arc::clone(&self.0.ran))?);
         }
-        if let Some(thread) = &line.thread {
-            for job in line.kept.drain(..) {
+        if let Some(thread) = &pending.thread {
+            for job in pending.kept.drain(..) {
                 // It ends only when this sender goes, so it takes everything.
                 thread.send(job).ok();
             }
@@ -153,19 +153,19 @@ impl Callbacks {
 
     /// Queues a mark behind all callbacks; none where there is nothing to wait for.
     fn mark(&self) -> Option<oneshot::Receiver<()>> {
-        let mut line = lock(&self.0.line);
-        if line.thread.is_none() && line.kept.is_empty() {
+        let mut pending = lock(&self.0.pending);
+        if pending.thread.is_none() && pending.kept.is_empty() {
             return None;
         }
         let (done, ran) = oneshot::channel();
-        line.kept.push(Box::new(move || {
+        pending.kept.push(Box::new(move || {
             // Whoever waited may have gone.
             let _ = done.send(());
         }));
-        if self.hand_over(&mut line).is_err() {
+        if self.hand_over(&mut pending).is_err() {
             // This thread is the program's own, and the last that can run them.
-            let kept = std::mem::take(&mut line.kept);
-            drop(line);
+            let kept = std::mem::take(&mut pending.kept);
+            drop(pending);
             kept.into_iter().for_each(run_here);
         }
         Some(ran)
@@ -175,12 +175,12 @@ impl Callbacks {
 impl fmt::Debug for Callbacks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Callbacks")
-            .field("started", &lock(&self.0.line).thread.is_some())
+            .field("started", &lock(&self.0.pending).thread.is_some())
             .finish()
     }
 }
 
-fn start(number: u64, ran: Arc<AtomicU64>) -> io::Result<Sender<Job>> {
+fn start(number: u64, ran: Arc<AtomicU64>) -> io::Result<Sender<Callback>> {
     #[cfg(test)]
     if tests::REFUSES.get() {
         return Err(io::ErrorKind::WouldBlock.into());
@@ -195,7 +195,7 @@ fn start(number: u64, ran: Arc<AtomicU64>) -> io::Result<Sender<Job>> {
     Ok(sender)
 }
 
-fn run_all(jobs: &Receiver<Job>, ran: &AtomicU64) {
+fn run_all(jobs: &Receiver<Callback>, ran: &AtomicU64) {
     let origin = Origin::here();
     while let Ok(job) = jobs.recv() {
         run_here(job);
@@ -206,7 +206,7 @@ fn run_all(jobs: &Receiver<Job>, ran: &AtomicU64) {
 }
 
 /// Runs a callback; a panic is logged.
-fn run_here(job: Job) {
+fn run_here(job: Callback) {
     contained("a callback of a future panicked; the next ones run", job);
 }
 

@@ -17,7 +17,7 @@ use podpool_core::task::TaskSpec;
 
 use crate::error::{AttemptReport, Subject, TaskError, TaskErrorKind};
 use crate::lock::lock;
-use crate::master::callbacks::{Callbacks, Job};
+use crate::master::callbacks::{Callback, Callbacks};
 
 pub(crate) use self::finished::Finished;
 pub(crate) use self::output::{INLINE, Output};
@@ -67,7 +67,7 @@ enum Waiter {
 struct Rare {
     /// The call's key.
     key: Option<Arc<str>>,
-    callbacks: Vec<Job>,
+    callbacks: Vec<Callback>,
     runner: Callbacks,
     history: Vec<AttemptReport>,
 }
@@ -256,7 +256,7 @@ impl Cell {
     }
 
     /// Queues a callback: now if the task has ended, else when it ends.
-    pub(crate) fn on_done(&self, callback: Job, runner: &Callbacks) {
+    pub(crate) fn on_done(&self, callback: Callback, runner: &Callbacks) {
         let mut state = lock(&self.state);
         if matches!(state.stage, Stage::Settled(_)) {
             runner.queue(callback);

@@ -63,7 +63,7 @@ impl Closed {
 /// The users' end. Futures and handles hold it; it does not keep the executor alive.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
-    state: Mutex<State>,
+    state: Mutex<Contents>,
     callbacks: Callbacks,
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct Mailbox {
 pub(crate) struct Inbox(Arc<Mailbox>);
 
 #[derive(Debug, Default)]
-struct State {
+struct Contents {
     /// Full chunks, oldest first; `tail` comes after them.
     full: VecDeque<Vec<Submission>>,
     tail: Vec<Submission>,
@@ -218,7 +218,7 @@ impl Mailbox {
     }
 }
 
-impl State {
+impl Contents {
     fn is_empty(&self) -> bool {
         self.tail.is_empty() && self.full.is_empty() && self.commands.is_empty()
     }
@@ -307,11 +307,11 @@ impl Drop for Inbox {
             state.gone = true;
             let broken = || Closed::Broken("the executor's thread ended".into());
             let closed = state.closed.get_or_insert_with(broken).clone();
-            let left = State {
+            let left = Contents {
                 full: mem::take(&mut state.full),
                 tail: mem::take(&mut state.tail),
                 commands: mem::take(&mut state.commands),
-                ..State::default()
+                ..Contents::default()
             };
             (left, closed)
         };

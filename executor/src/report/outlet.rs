@@ -77,14 +77,14 @@ struct Shared<T> {
     name: &'static str,
     limit: usize,
     gap: Gap<T>,
-    state: Mutex<State<T>>,
+    state: Mutex<Buffer<T>>,
     /// Tells the thread that there is work, or that no more will come.
     more: Condvar,
     /// Tells whoever waits that something was handed over.
     less: Condvar,
 }
 
-struct State<T> {
+struct Buffer<T> {
     /// What waits, each with its cost.
     queue: VecDeque<(usize, T)>,
     /// Costs of what waits and of what the thread has in hand.
@@ -118,7 +118,7 @@ impl<T: Send + 'static> Outlet<T> {
             name,
             limit,
             gap,
-            state: Mutex::new(State {
+            state: Mutex::new(Buffer {
                 queue: VecDeque::new(),
                 held: 0,
                 pushed: 0,
@@ -192,7 +192,7 @@ impl<T: Send + 'static> Outlet<T> {
     }
 }
 
-impl<T> State<T> {
+impl<T> Buffer<T> {
     fn admits(&self, cost: usize, limit: usize) -> bool {
         let limit = match self.unmarked {
             0 => limit,

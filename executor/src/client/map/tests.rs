@@ -93,7 +93,7 @@ fn short_tasks_widen_the_window() {
         let mut most = 0;
         for n in 0..20_000 {
             assert_eq!(block_on(map.next()).unwrap().unwrap(), n);
-            most = most.max(map.flight.len());
+            most = most.max(map.in_flight.len());
         }
         assert!(block_on(map.next()).is_none());
         assert!(most < widest && most >= widest - 1 - widest / 8, "{most}");
@@ -110,7 +110,7 @@ fn large_arguments_hold_a_window_at_its_start() {
     let mut map = Map::new(pool, stream::iter(0..), call);
     for n in 0..10 {
         assert!(poll(&mut map).is_none());
-        assert_eq!(map.flight.len(), 4);
+        assert_eq!(map.in_flight.len(), 4);
         let cell = fake.cell(n);
         cell.settle(
             Ok(crate::master::cell::Output::from(

@@ -52,10 +52,10 @@ pub(super) struct Listener {
     /// lives on after Ctrl-C, as an interpreter does, hears it now and then; one that lives on after SIGTERM is sent it
     /// once more before it is killed.
     insists: usize,
-    state: Mutex<State>,
+    state: Mutex<Registration>,
 }
 
-struct State {
+struct Registration {
     pools: Pools,
     unanswered: Unanswered,
     /// There as soon as the first pool listens; a handler is never taken away again.
@@ -74,7 +74,7 @@ impl Listener {
             signal,
             steps,
             insists,
-            state: Mutex::new(State {
+            state: Mutex::new(Registration {
                 pools: Pools::new(),
                 unanswered: Unanswered::new(),
                 registered: None,

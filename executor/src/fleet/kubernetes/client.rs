@@ -17,7 +17,7 @@ use kube::{Api, Client, Config, Resource};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::cohorts::Refusal;
+use super::cohorts::OpenError;
 use super::job::CONTAINER;
 use super::last_words::LastWords;
 
@@ -92,8 +92,8 @@ pub enum Refused {
 impl ClusterError {
     /// The same as the fleet judges it.
     #[must_use]
-    pub fn refusal(self) -> Refusal {
-        Refusal {
+    pub fn refusal(self) -> OpenError {
+        OpenError {
             lasting: matches!(
                 self.kind,
                 Refused::Forbidden | Refused::NotFound | Refused::Invalid | Refused::Ending

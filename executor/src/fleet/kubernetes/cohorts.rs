@@ -59,7 +59,7 @@ pub struct Limits {
 /// What is to be done.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Make this cohort; [`State::on_opened`] or [`State::on_refused`] is the answer.
+    /// Make this cohort; [`Cohorts::on_opened`] or [`Cohorts::on_refused`] is the answer.
     Open {
         /// Its number.
         cohort: u32,
@@ -74,16 +74,16 @@ pub enum Effect {
         size: u32,
     },
     /// Tell the dispatcher.
-    Tell(FleetEvent),
+    Report(FleetEvent),
     /// Tell whoever uses the pool.
-    Say(Notice),
-    /// Read the end of this pod's log; [`State::on_quoted`] is the answer.
-    Quote(Arc<str>),
+    Notify(Notice),
+    /// Read the end of this pod's log; [`Cohorts::on_log`] is the answer.
+    ReadLog(Arc<str>),
 }
 
 /// Why a cohort could not be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct OpenError {
     /// Whether asking again is of no use, unless somebody changes what is allowed.
     pub lasting: bool,
     /// Whether nothing that anybody grants can help: the namespace is being removed.
@@ -115,7 +115,7 @@ struct Remains {
 
 /// What the fleet knows.
 #[derive(Debug)]
-pub struct State {
+pub struct Cohorts {
     limits: Limits,
     unfinished: usize,
     cohorts: BTreeMap<u32, Cohort>,
@@ -136,7 +136,7 @@ pub struct State {
     /// No cohort before this.
     not_before: Option<Instant>,
     /// Workers in a row that died early, the first, and the last one's words.
-    barren: Option<Barren>,
+    early_ends: Option<EarlyEnds>,
     /// The fleet must end with this reason, unless others live or a better one comes before the time.
     fatal: Option<(Instant, String)>,
     /// What would have ended the fleet, if nobody had lived; until a cohort is opened again.
@@ -150,14 +150,14 @@ pub struct State {
 
 /// Workers that ended right after their start or before they greeted, in a row.
 #[derive(Debug)]
-struct Barren {
+struct EarlyEnds {
     since: Instant,
     deaths: u32,
     /// How the last one ended.
     reason: String,
 }
 
-impl State {
+impl Cohorts {
     /// A fleet without workers.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
@@ -176,7 +176,7 @@ impl State {
             losing: false,
             refused: None,
             not_before: None,
-            barren: None,
+            early_ends: None,
             fatal: None,
             withheld: None,
             over: None,
@@ -205,7 +205,7 @@ impl State {
     }
 
     /// The cohort that was asked for could not be made.
-    pub fn on_refused(&mut self, now: Instant, cohort: u32, refusal: Refusal) {
+    pub fn on_refused(&mut self, now: Instant, cohort: u32, refusal: OpenError) {
         self.opening = false;
         self.refusals.insert(cohort);
         if let Some(refused) = self.cohorts.remove(&cohort) {
@@ -258,7 +258,7 @@ impl State {
             }
             JobVerdict::Failed(message) => {
                 let text = format!("Job c{cohort} makes no more pods: {message}");
-                self.effects.push(Effect::Say(Notice::trouble(text)));
+                self.effects.push(Effect::Notify(Notice::trouble(text)));
             }
         }
         self.settle(now);
@@ -304,7 +304,7 @@ impl State {
     /// The cluster answers.
     pub fn on_answered(&mut self, now: Instant) {
         let relief = self.notices.answered(now);
-        self.effects.extend(relief.map(Effect::Say));
+        self.effects.extend(relief.map(Effect::Notify));
     }
 
     /// Nothing may be seen of the workers.
@@ -411,7 +411,7 @@ impl State {
     /// After every change: give up, or open what is missing; and say what there is to say.
     fn settle(&mut self, now: Instant) {
         self.note_untaken(now);
-        self.note_mute(now);
+        self.note_ungreeted(now);
         self.judge(now);
         if self.broken {
             return;
@@ -455,7 +455,10 @@ impl State {
             GATHER_WORK
         };
         // The first deaths may be bad luck; then each makes the next pause longer.
-        let deaths = self.barren.as_ref().map_or(0, |barren| barren.deaths);
+        let deaths = self
+            .early_ends
+            .as_ref()
+            .map_or(0, |early_ends| early_ends.deaths);
         let interval = pause_from(INTERVAL, deaths.saturating_sub(2));
         let after_last = self.opened_at.map(|last| after(last, interval));
         [Some(after(since, gather)), after_last, self.not_before]
@@ -484,7 +487,7 @@ impl State {
     }
 
     fn tell(&mut self, event: FleetEvent) {
-        self.effects.push(Effect::Tell(event));
+        self.effects.push(Effect::Report(event));
     }
 }
 

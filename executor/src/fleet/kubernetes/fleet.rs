@@ -2,6 +2,7 @@
 
 mod end;
 mod find;
+mod list;
 mod open;
 mod remove;
 mod watch;
@@ -22,17 +23,18 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
 
 use super::client::Cluster;
-use super::cohorts::{Effect, Limits, Notice, Refusal, State};
+use super::cohorts::{Cohorts, Effect, Limits, Notice, OpenError};
 use super::job::RunSecret;
 use super::spec::WorkerSpec;
 use open::{Opened, Opener};
 use watch::Watches;
 
+pub use self::find::Garbage;
 #[cfg(test)]
 pub(crate) use self::find::Kind;
 pub(crate) use self::find::{Found, find};
 pub(crate) use self::remove::delete;
-pub use self::remove::{Garbage, gc};
+pub use self::remove::gc;
 
 /// Pause between two questions whether the cluster answers again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -82,11 +84,11 @@ enum Ending {
 
 /// Whether the cluster answers, or why not.
 type Probe = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
-type Opening = Pin<Box<dyn Future<Output = (u32, Result<Opened, Refusal>)> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = (u32, Result<Opened, OpenError>)> + Send>>;
 
 struct Work {
     opener: Arc<Opener>,
-    state: State,
+    state: Cohorts,
     watches: Watches,
     events: UnboundedSender<FleetEvent>,
     opening: Option<Opening>,
@@ -112,7 +114,7 @@ impl Work {
         let lasts = fleet.spec.run_deadline();
         let seconds = i64::try_from(lasts.as_secs()).unwrap_or(i64::MAX);
         Self {
-            state: State::new(limits),
+            state: Cohorts::new(limits),
             watches: Watches::new(&fleet.cluster, &fleet.run),
             events,
             opening: None,
@@ -157,23 +159,23 @@ impl Work {
                     Some(_) | None => return Ending::AtOnce,
                 },
                 opened = opened(&mut self.opening) => self.on_opened(opened),
-                told = self.watches.next() => self.apply(told),
+                event = self.watches.next() => self.apply(event),
                 (since, answer) = answered(&mut self.probe) => self.on_answer(since, answer),
                 Some(Ok((pod, log))) = self.quoting.join_next() => {
-                    self.state.on_quoted(Instant::now(), &pod, log);
+                    self.state.on_log(Instant::now(), &pod, log);
                 }
                 () = tick => self.state.on_tick(Instant::now()),
             }
         }
     }
 
-    fn apply(&mut self, told: watch::Told) {
+    fn apply(&mut self, event: watch::ClusterEvent) {
         let opener = self.opener.clone();
         let is_ours = |meta: &_| opener.is_ours(meta);
         let now = Instant::now();
         let cut_off = self
             .watches
-            .apply(now, told, opener.cluster(), is_ours, &mut self.state);
+            .apply(now, event, opener.cluster(), is_ours, &mut self.state);
         if cut_off && self.probe.is_none() {
             self.probe = Some((
                 now,
@@ -197,7 +199,7 @@ impl Work {
         self.probe = Some((since, Box::pin(probe)));
     }
 
-    fn on_opened(&mut self, (cohort, opened): (u32, Result<Opened, Refusal>)) {
+    fn on_opened(&mut self, (cohort, opened): (u32, Result<Opened, OpenError>)) {
         self.opening = None;
         let now = Instant::now();
         match opened {
@@ -225,9 +227,9 @@ impl Work {
                 }
                 Effect::Retire { cohort, size } => self.retire(cohort, size),
                 // The dispatcher may have ended before.
-                Effect::Tell(event) => drop(self.events.send(event)),
-                Effect::Say(told) => say(&told),
-                Effect::Quote(pod) => {
+                Effect::Report(event) => drop(self.events.send(event)),
+                Effect::Notify(notice) => emit(&notice),
+                Effect::ReadLog(pod) => {
                     let cluster = self.opener.cluster().clone();
                     self.quoting.spawn(async move {
                         let log = cluster.last_lines(&pod).await;
@@ -251,11 +253,11 @@ impl Work {
 }
 
 /// Tells whoever uses the pool.
-fn say(told: &Notice) {
-    if told.trouble {
-        notice::trouble(&told.text);
+fn emit(line: &Notice) {
+    if line.trouble {
+        notice::trouble(&line.text);
     } else {
-        notice::relief(&told.text);
+        notice::relief(&line.text);
     }
 }
 
@@ -266,7 +268,7 @@ async fn answered(probe: &mut Option<(Instant, Probe)>) -> (Instant, Result<(), 
     }
 }
 
-async fn opened(opening: &mut Option<Opening>) -> (u32, Result<Opened, Refusal>) {
+async fn opened(opening: &mut Option<Opening>) -> (u32, Result<Opened, OpenError>) {
     match opening {
         Some(opening) => opening.await,
         None => pending().await,

@@ -5,9 +5,9 @@ use podpool_core::instant::after;
 use tokio::time::Instant;
 
 use super::pod::Phase;
-use super::{Effect, Notice, State};
+use super::{Cohorts, Effect, Notice};
 
-impl State {
+impl Cohorts {
     /// From this time on the fleet ends with this reason, if no worker of another cohort is alive. The first reason
     /// counts.
     pub(super) fn fatal(&mut self, at: Instant, reason: String) {
@@ -35,7 +35,7 @@ impl State {
             }
             return;
         }
-        if let Some(reason) = self.barren_for_long(now) {
+        if let Some(reason) = self.early_ends_for_long(now) {
             // Others that run or are on their way are as those before them.
             return self.give_up(reason);
         }
@@ -46,7 +46,7 @@ impl State {
             // The pause was for those who lived: now it is asked again at once.
             self.not_before = None;
         }
-        if !self.hopeful(now)
+        if !self.may_still_start(now)
             && let Some(reason) = self.expired(now)
         {
             self.give_up(reason);
@@ -57,7 +57,7 @@ impl State {
     fn withhold(&mut self, reason: String) {
         if self.supply() >= self.wanted() && self.withheld.as_ref() != Some(&reason) {
             self.effects
-                .push(Effect::Say(Notice::trouble(reason.clone())));
+                .push(Effect::Notify(Notice::trouble(reason.clone())));
         }
         self.withheld = Some(reason);
     }
@@ -78,9 +78,9 @@ impl State {
     }
 
     /// Whether something is on its way, and nothing is wrong with it, or not for long.
-    fn hopeful(&self, now: Instant) -> bool {
-        let hope = self.causes().filter(|cause| cause.hope);
-        let mut open = hope.filter(|cause| cause.end.is_none_or(|end| now < end));
+    fn may_still_start(&self, now: Instant) -> bool {
+        let passing = self.causes().filter(|cause| cause.may_pass);
+        let mut open = passing.filter(|cause| cause.end.is_none_or(|end| now < end));
         let opening = self.opening && self.opened_at.is_none_or(|at| self.greetings.counts(at));
         opening || open.next().is_some()
     }
@@ -100,10 +100,13 @@ impl State {
             return None;
         }
         let fatal = self.fatal.as_ref().map(|(at, _)| *at);
-        let barren = self.barren.as_ref();
-        let barren = barren.map(|barren| after(barren.since, self.limits.schedule));
+        let early_ends = self.early_ends.as_ref();
+        let early_ends = early_ends.map(|early_ends| after(early_ends.since, self.limits.schedule));
         let ends = self.causes().filter_map(|cause| cause.end);
-        // What is over already waits for a hope to end.
-        ends.chain(fatal).chain(barren).filter(|at| *at > now).min()
+        // What is over already waits until nothing may start any more.
+        ends.chain(fatal)
+            .chain(early_ends)
+            .filter(|at| *at > now)
+            .min()
     }
 }

@@ -4,7 +4,7 @@ use podpool_core::instant::after;
 use tokio::time::Instant;
 
 use super::trouble::Trouble;
-use super::{Cohort, Limits, State};
+use super::{Cohort, Cohorts, Limits};
 
 /// So many workers in a row that end before they have worked are no accident.
 pub(super) const DEATHS: u32 = 3;
@@ -14,7 +14,7 @@ pub(super) struct Cause<'a> {
     /// When it has lasted too long; never for what somebody holds.
     pub(super) end: Option<Instant>,
     /// It may pass by itself until then.
-    pub(super) hope: bool,
+    pub(super) may_pass: bool,
     source: Source<'a>,
 }
 
@@ -23,7 +23,7 @@ enum Source<'a> {
     Pod(&'a str, &'a Trouble),
     Cohort(u32, Option<&'a Trouble>),
     Refused(&'a str),
-    Barren(&'a str),
+    EarlyEnds(&'a str),
 }
 
 impl Cause<'_> {
@@ -37,14 +37,14 @@ impl Cause<'_> {
                 "Job c{number} has made no pods; ask `kubectl describe job` what it waits for"
             ),
             Source::Refused(reason) => reason.to_owned(),
-            Source::Barren(reason) => {
+            Source::EarlyEnds(reason) => {
                 format!("workers end right after their start; the last one: {reason}")
             }
         }
     }
 }
 
-impl State {
+impl Cohorts {
     /// Everything that is wrong, and what is on its way.
     pub(super) fn causes(&self) -> impl Iterator<Item = Cause<'_>> {
         let limits = &self.limits;
@@ -52,51 +52,54 @@ impl State {
             let trouble = pod.life.trouble()?;
             Some(Cause {
                 end: trouble.end(limits),
-                hope: trouble.patience.is_none() && self.greetings.counts(trouble.since),
+                may_pass: trouble.patience.is_none() && self.greetings.counts(trouble.since),
                 source: Source::Pod(name, trouble),
             })
         });
         let cohorts = self.cohorts.iter().filter(|(_, one)| one.unseen() > 0);
         let cohorts = cohorts.map(|(number, cohort)| Cause {
             end: cohort.trouble_end(limits),
-            hope: cohort.trouble.is_none() && self.greetings.counts(cohort.since),
+            may_pass: cohort.trouble.is_none() && self.greetings.counts(cohort.since),
             source: Source::Cohort(*number, cohort.trouble.as_ref()),
         });
         let refused = self.refused.as_ref();
         let refused = refused.map(|(since, _, reason)| Cause {
             end: Some(after(*since, limits.schedule)),
-            hope: false,
+            may_pass: false,
             source: Source::Refused(reason),
         });
         // While a worker that greeted is there, workers do greet: others that end early are its cohort's bad luck.
-        let barren = self.barren.as_ref().filter(|_| !self.anyone_greeted());
-        let barren = barren.map(|barren| {
-            let patience = after(barren.since, limits.schedule);
-            let enough = barren.deaths >= DEATHS;
+        let early_ends = self.early_ends.as_ref().filter(|_| !self.anyone_greeted());
+        let early_ends = early_ends.map(|early_ends| {
+            let patience = after(early_ends.since, limits.schedule);
+            let enough = early_ends.deaths >= DEATHS;
             Cause {
-                end: Some(if enough { barren.since } else { patience }),
-                hope: false,
-                source: Source::Barren(&barren.reason),
+                end: Some(if enough { early_ends.since } else { patience }),
+                may_pass: false,
+                source: Source::EarlyEnds(&early_ends.reason),
             }
         });
         let failed = self.greetings.failure().map(|(at, reason)| Cause {
             end: Some(at),
-            hope: false,
+            may_pass: false,
             source: Source::Refused(reason),
         });
-        let wrong = refused.into_iter().chain(barren).chain(failed);
+        let wrong = refused.into_iter().chain(early_ends).chain(failed);
         pods.chain(cohorts).chain(wrong)
     }
 
     /// Workers that have ended one after the other for the whole patience, none of which greeted. Others on their way
-    /// are no hope any more.
-    pub(super) fn barren_for_long(&self, now: Instant) -> Option<String> {
-        let barren = self.barren.as_ref().filter(|_| !self.anyone_greeted())?;
-        let over = now >= after(barren.since, self.limits.schedule);
-        let source = Source::Barren(&barren.reason);
+    /// are not waited for any more.
+    pub(super) fn early_ends_for_long(&self, now: Instant) -> Option<String> {
+        let early_ends = self
+            .early_ends
+            .as_ref()
+            .filter(|_| !self.anyone_greeted())?;
+        let over = now >= after(early_ends.since, self.limits.schedule);
+        let source = Source::EarlyEnds(&early_ends.reason);
         let cause = |source| Cause {
             end: None,
-            hope: false,
+            may_pass: false,
             source,
         };
         over.then(|| cause(source).reason())
@@ -109,7 +112,10 @@ impl State {
     /// When the fleet ends if nothing changes; none while somebody works, or a part is held.
     pub(super) fn gives_up(&self) -> Option<Instant> {
         // The next workers may end early too, and decide sooner.
-        let early = self.barren.as_ref().is_some_and(|barren| barren.deaths > 0);
+        let early = self
+            .early_ends
+            .as_ref()
+            .is_some_and(|early_ends| early_ends.deaths > 0);
         if self.opening || (early && !self.anyone_greeted()) {
             return None;
         }
@@ -119,8 +125,8 @@ impl State {
             return last.filter(|_| !self.anyone_greeted() && self.causes().next().is_none());
         }
         let first = self.causes().filter_map(|cause| cause.end).min()?;
-        let hopes = self.causes().filter(|cause| cause.hope);
-        hopes
+        let passing = self.causes().filter(|cause| cause.may_pass);
+        passing
             .map(|cause| cause.end)
             .try_fold(first, |last, end| Some(last.max(end?)))
     }

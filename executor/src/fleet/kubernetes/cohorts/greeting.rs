@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::super::diagnose::Gone;
 use super::pod::Report;
-use super::{Effect, Notice, State};
+use super::{Cohorts, Effect, Notice};
 
 /// What is known of greetings.
 #[derive(Debug, Default)]
@@ -25,25 +25,25 @@ pub(super) struct Greetings {
     /// A worker of this fleet was heard.
     any: bool,
     /// Pods that run and have not greeted.
-    mute: HashMap<Arc<str>, Mute>,
+    ungreeted: HashMap<Arc<str>, Ungreeted>,
     /// The first start that failed, while no worker has greeted; and why.
     failed: Option<(Instant, String)>,
 }
 
 /// A pod that runs and has not greeted.
 #[derive(Debug)]
-struct Mute {
+struct Ungreeted {
     since: Instant,
     /// When its time was over, and its log was asked for.
     asked: Option<Instant>,
     /// Its log was answered.
-    quoted: bool,
+    log_read: bool,
 }
 
 impl Greetings {
     /// A worker was heard. Whatever kept others from it does not keep all.
     pub(super) fn heard(&mut self, name: Arc<str>) {
-        self.mute.remove(&name);
+        self.ungreeted.remove(&name);
         self.heard.insert(name);
         self.any = true;
         self.failed = None;
@@ -57,8 +57,8 @@ impl Greetings {
     /// A pod's end: how long it ran without a greeting, if it did.
     pub(super) fn ended(&mut self, now: Instant, name: &str) -> Option<Duration> {
         self.heard.remove(name);
-        let mute = self.mute.remove(name)?;
-        Some(now.saturating_duration_since(mute.since))
+        let ungreeted = self.ungreeted.remove(name)?;
+        Some(now.saturating_duration_since(ungreeted.since))
     }
 
     /// Nobody needs a worker: the next that is needed is a new beginning.
@@ -79,30 +79,38 @@ impl Greetings {
 
     /// Whether a pod that runs is a worker, or may become one.
     pub(super) fn may_work(&self, name: &str) -> bool {
-        let of = |mute: &Mute| self.counts(mute.since);
-        self.failed.is_none() || self.heard.contains(name) || self.mute.get(name).is_some_and(of)
+        let of = |ungreeted: &Ungreeted| self.counts(ungreeted.since);
+        self.failed.is_none()
+            || self.heard.contains(name)
+            || self.ungreeted.get(name).is_some_and(of)
     }
 
     /// Whether the log of a pod that did not greet is being read. Its start has failed then, and the reason follows.
     pub(super) fn are_read(&self) -> bool {
-        let mut mute = self.mute.values();
-        mute.any(|mute| mute.asked.is_some() && !mute.quoted)
+        let mut ungreeted = self.ungreeted.values();
+        ungreeted.any(|ungreeted| ungreeted.asked.is_some() && !ungreeted.log_read)
     }
 
     /// When the time of the last of those that have not greeted is over.
     pub(super) fn last_due(&self, start: Duration) -> Option<Instant> {
-        let all = self.mute.values().map(|mute| after(mute.since, start));
+        let all = self
+            .ungreeted
+            .values()
+            .map(|ungreeted| after(ungreeted.since, start));
         all.max()
     }
 
     /// When the next pod's time is over.
     pub(super) fn due(&self, start: Duration) -> Option<Instant> {
-        let waiting = self.mute.values().filter(|mute| mute.asked.is_none());
-        waiting.map(|mute| after(mute.since, start)).min()
+        let waiting = self
+            .ungreeted
+            .values()
+            .filter(|ungreeted| ungreeted.asked.is_none());
+        waiting.map(|ungreeted| after(ungreeted.since, start)).min()
     }
 }
 
-impl State {
+impl Cohorts {
     /// A pod is where it is now. Those of a master before have greeted that one.
     pub(super) fn note_greeting(&mut self, now: Instant, name: &Arc<str>) {
         let Some(pod) = self.pods.get(name) else {
@@ -112,14 +120,14 @@ impl State {
         let ours = cohort.is_some_and(|cohort| cohort.ours);
         let waits = ours && !pod.life.is_surplus() && !self.greetings.heard.contains(name);
         if waits && pod.life.is_running() {
-            let mute = self.greetings.mute.entry(name.clone());
-            mute.or_insert(Mute {
+            let ungreeted = self.greetings.ungreeted.entry(name.clone());
+            ungreeted.or_insert(Ungreeted {
                 since: now,
                 asked: None,
-                quoted: false,
+                log_read: false,
             });
         } else {
-            self.greetings.mute.remove(name);
+            self.greetings.ungreeted.remove(name);
         }
     }
 
@@ -131,26 +139,26 @@ impl State {
     }
 
     /// Asks for the log of those whose time is over. They are no supply, unless they greet after all.
-    pub(super) fn note_mute(&mut self, now: Instant) {
+    pub(super) fn note_ungreeted(&mut self, now: Instant) {
         let start = self.limits.start;
-        for (name, mute) in &mut self.greetings.mute {
-            if mute.asked.is_some() || now < after(mute.since, start) {
+        for (name, ungreeted) in &mut self.greetings.ungreeted {
+            if ungreeted.asked.is_some() || now < after(ungreeted.since, start) {
                 continue;
             }
-            mute.asked = Some(now);
+            ungreeted.asked = Some(now);
             if let Some(pod) = self.pods.get_mut(name) {
                 self.losing |= pod.apply(now, Report::Missed);
             }
-            self.effects.push(Effect::Quote(name.clone()));
+            self.effects.push(Effect::ReadLog(name.clone()));
         }
     }
 
     /// The end of a pod's log, or why it cannot be read.
-    pub fn on_quoted(&mut self, now: Instant, name: &Arc<str>, log: Result<String, String>) {
-        let mute = self.greetings.mute.get_mut(name);
-        let asked = mute.and_then(|mute| {
-            mute.quoted = true;
-            mute.asked
+    pub fn on_log(&mut self, now: Instant, name: &Arc<str>, log: Result<String, String>) {
+        let ungreeted = self.greetings.ungreeted.get_mut(name);
+        let asked = ungreeted.and_then(|ungreeted| {
+            ungreeted.log_read = true;
+            ungreeted.asked
         });
         if let Some(over) = asked {
             let said = match log {
@@ -168,7 +176,13 @@ impl State {
     }
 
     /// A worker that looked for its queue for most of its start, and then said so, has failed to start.
-    pub(super) fn judge_mute_end(&mut self, now: Instant, name: &str, gone: &Gone, ran: Duration) {
+    pub(super) fn judge_ungreeted_end(
+        &mut self,
+        now: Instant,
+        name: &str,
+        gone: &Gone,
+        ran: Duration,
+    ) {
         let gave_up = gone.by_itself && gone.end == End::Lost;
         if gave_up && ran >= self.limits.start / 2 {
             self.start_failed(now, format!("worker {name} did not start: {}", gone.reason));
@@ -177,7 +191,7 @@ impl State {
 
     fn start_failed(&mut self, at: Instant, reason: String) {
         if self.greetings.any {
-            self.effects.push(Effect::Say(Notice::trouble(reason)));
+            self.effects.push(Effect::Notify(Notice::trouble(reason)));
         } else if self.wanted() > 0 {
             self.greetings.failed.get_or_insert((at, reason));
         }

@@ -50,7 +50,7 @@ impl Notice {
 
 /// Why some workers do not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Why {
+pub(super) struct Reason {
     /// How many.
     pub(super) workers: u32,
     /// For people. What stands before the first `(`, `:`, quote or digit is the kind of trouble.
@@ -65,7 +65,7 @@ pub(super) struct View {
     pub(super) wanted: u32,
     pub(super) ready: u32,
     /// Why the others do not run, those of one kind together.
-    pub(super) whys: Vec<Why>,
+    pub(super) reasons: Vec<Reason>,
     /// When the fleet ends if nothing changes, as far as it is known.
     pub(super) gives_up: Option<Instant>,
 }
@@ -134,13 +134,13 @@ impl Notices {
         }
         let waits = if ready == 0 { PATIENCE } else { SLOW };
         let long = self.short.is_some_and(|since| now >= after(since, waits));
-        let whys = view.whys.iter().filter(|why| !why.slow || long);
-        let mut whys: Vec<&Why> = whys.collect();
-        if whys.is_empty() {
+        let reasons = view.reasons.iter().filter(|why| !why.slow || long);
+        let mut reasons: Vec<&Reason> = reasons.collect();
+        if reasons.is_empty() {
             return None;
         }
-        whys.sort_by_key(|why| (why.slow, std::cmp::Reverse(why.workers)));
-        let mut kinds: Vec<String> = whys
+        reasons.sort_by_key(|why| (why.slow, std::cmp::Reverse(why.workers)));
+        let mut kinds: Vec<String> = reasons
             .iter()
             .map(|why| kind(&why.reason).to_owned())
             .collect();
@@ -151,7 +151,7 @@ impl Notices {
         }
         self.said = said;
         self.last = Some(now);
-        Some(Notice::trouble(line(now, view, &whys)))
+        Some(Notice::trouble(line(now, view, &reasons)))
     }
 
     /// A worker is gone, and nobody asked it to go.
@@ -309,10 +309,10 @@ fn names(moves: &[Move]) -> String {
     format!("{} workers ({}{more})", moves.len(), shown.join(", "))
 }
 
-fn line(now: Instant, view: &View, whys: &[&Why]) -> String {
+fn line(now: Instant, view: &View, reasons: &[&Reason]) -> String {
     let View { wanted, ready, .. } = view;
-    let alone = whys.len() == 1 && *ready == 0;
-    let each = whys.iter().map(|why| match why {
+    let alone = reasons.len() == 1 && *ready == 0;
+    let each = reasons.iter().map(|why| match why {
         why if why.slow => format!("{} {}", why.workers, why.reason),
         why if alone => why.reason.clone(),
         why => format!(

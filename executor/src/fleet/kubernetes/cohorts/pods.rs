@@ -8,12 +8,12 @@ use tokio::time::Instant;
 
 use super::super::diagnose::{Context, Gone, Verdict, judge_pod_note};
 use super::pod::{Phase, Pod, Report};
-use super::{Barren, PodName, Remains, State};
+use super::{Cohorts, EarlyEnds, PodName, Remains};
 
 /// The reason of a pod's end that is known only by a new list, which does not show it.
 const REMOVED: &str = "it was removed while the cluster could not be heard";
 
-impl State {
+impl Cohorts {
     /// What [`judge_pod`](super::super::diagnose::judge_pod) must know of a pod beside its status.
     #[must_use]
     pub fn context(&self, name: &str) -> Context {
@@ -194,7 +194,7 @@ impl State {
             self.tell_loss(now, &pod.name, &gone.reason);
         }
         let known = self.pods.remove(&pod.name);
-        let mute = self.greetings.ended(now, &pod.name);
+        let ungreeted = self.greetings.ended(now, &pod.name);
         let surplus = known.as_ref().is_some_and(|known| known.life.is_surplus());
         // That it is not heard any more says nothing now: it has ended.
         let reachable = known.is_none_or(|known| !known.life.is_on_silent_node());
@@ -213,9 +213,9 @@ impl State {
                 format!("worker {} cannot do its work: {}", pod.name, gone.reason),
             );
         } else {
-            self.count_barren(now, &gone, surplus, greeted);
-            if let Some(ran) = mute {
-                self.judge_mute_end(now, &pod.name, &gone, ran);
+            self.count_early_end(now, &gone, surplus, greeted);
+            if let Some(ran) = ungreeted {
+                self.judge_ungreeted_end(now, &pod.name, &gone, ran);
             }
         }
         self.tell(FleetEvent::Gone(gone.departure(pod.name)));
@@ -224,9 +224,9 @@ impl State {
 
     /// Whether workers live long enough to work. One that wrote down a task was at work, and a task may be to blame.
     /// One that never greeted was no worker, whatever its exit code: its program may not even be this one.
-    fn count_barren(&mut self, now: Instant, gone: &Gone, surplus: bool, greeted: bool) {
+    fn count_early_end(&mut self, now: Instant, gone: &Gone, surplus: bool, greeted: bool) {
         if !gone.running.is_empty() || (greeted && !gone.brief) {
-            self.barren = None;
+            self.early_ends = None;
             return;
         }
         let left = gone.end == End::Left;
@@ -234,13 +234,13 @@ impl State {
             return;
         }
         let died = left || matches!(gone.end, End::Died(_) | End::OutOfMemory(_));
-        let barren = self.barren.get_or_insert(Barren {
+        let early_ends = self.early_ends.get_or_insert(EarlyEnds {
             since: now,
             deaths: 0,
             reason: String::new(),
         });
-        barren.deaths += u32::from(died);
-        barren.reason = if left {
+        early_ends.deaths += u32::from(died);
+        early_ends.reason = if left {
             format!(
                 "{} before it greeted its master; the image must hold this very program, whose main begins with podpool::init() or #[podpool::main]",
                 gone.reason

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use super::causes::DEATHS;
-use super::notices::{View, Why, kind};
+use super::notices::{Reason, View, kind};
 use super::pod::Pod;
 use super::trouble::Trouble;
-use super::{Barren, Effect, State};
+use super::{Cohorts, EarlyEnds, Effect};
 
-impl State {
+impl Cohorts {
     /// Tells what there is to tell of it.
     pub(super) fn say(&mut self, now: Instant) {
         let (wanted, ready) = (self.wanted(), self.ready());
@@ -24,7 +24,7 @@ impl State {
         let silence = self.notices.tell_silence(now);
         let moves = self.notices.tell_moves(now);
         let all = moves.into_iter().chain(silence).chain(news);
-        self.effects.extend(all.map(Effect::Say));
+        self.effects.extend(all.map(Effect::Notify));
     }
 
     /// Workers that run and have greeted.
@@ -37,45 +37,45 @@ impl State {
 
     /// How the fleet stands, for people.
     pub(super) fn view(&self, wanted: u32, ready: u32) -> View {
-        let mut whys = Whys::default();
-        let barren = self.barren.as_ref().filter(|_| !self.anyone_greeted());
+        let mut reasons = Reasons::default();
+        let early_ends = self.early_ends.as_ref().filter(|_| !self.anyone_greeted());
         for (name, pod) in &self.pods {
             if let Some(trouble) = pod.life.trouble() {
-                whys.pod(pod, trouble);
+                reasons.pod(pod, trouble);
             } else if pod.life.is_running() && pod.life.supplies() && !self.has_greeted(name) {
-                whys.slow(1, UNGREETED);
+                reasons.slow(1, UNGREETED);
             }
         }
         for cohort in self.cohorts.values() {
-            match (cohort.unseen(), &cohort.trouble, barren) {
+            match (cohort.unseen(), &cohort.trouble, early_ends) {
                 (0, _, _) => {}
-                (unseen, Some(trouble), _) => whys.wrong(unseen, &trouble.reason),
+                (unseen, Some(trouble), _) => reasons.wrong(unseen, &trouble.reason),
                 // What became of those before says more than that others follow.
-                (unseen, None, Some(barren)) => whys.wrong(unseen, &barren.told()),
-                (unseen, None, None) if cohort.listed => whys.slow(unseen, WITHOUT_POD),
-                (unseen, None, None) => whys.slow(unseen, BEING_MADE),
+                (unseen, None, Some(early_ends)) => reasons.wrong(unseen, &early_ends.told()),
+                (unseen, None, None) if cohort.listed => reasons.slow(unseen, WITHOUT_POD),
+                (unseen, None, None) => reasons.slow(unseen, BEING_MADE),
             }
         }
         let missing = wanted.saturating_sub(self.supply());
         let refused = self.refused.as_ref().map(|(_, _, reason)| &**reason);
         let failed = self.greetings.failure().map(|(_, reason)| reason);
         let reason = self.withheld.as_deref().or(failed).or(refused);
-        match (missing, reason, barren) {
+        match (missing, reason, early_ends) {
             (0, _, _) => {}
-            (missing, Some(reason), _) => whys.wrong(missing, reason),
-            (missing, None, Some(barren)) => whys.wrong(missing, &barren.told()),
-            (missing, None, None) => whys.slow(missing, TO_BE_STARTED),
+            (missing, Some(reason), _) => reasons.wrong(missing, reason),
+            (missing, None, Some(early_ends)) => reasons.wrong(missing, &early_ends.told()),
+            (missing, None, None) => reasons.slow(missing, TO_BE_STARTED),
         }
         View {
             wanted,
             ready,
-            whys: whys.0.into_values().collect(),
+            reasons: reasons.0.into_values().collect(),
             gives_up: self.gives_up(),
         }
     }
 }
 
-impl Barren {
+impl EarlyEnds {
     /// How the last one ended, and how many more such ends break the pool.
     fn told(&self) -> String {
         match self.deaths {
@@ -98,9 +98,9 @@ const SET_UP: &str =
 
 /// By kind.
 #[derive(Default)]
-struct Whys(BTreeMap<String, Why>);
+struct Reasons(BTreeMap<String, Reason>);
 
-impl Whys {
+impl Reasons {
     fn pod(&mut self, pod: &Pod, trouble: &Trouble) {
         if let Some(reason) = pod.untaken_reason() {
             self.wrong(1, &reason);
@@ -123,7 +123,7 @@ impl Whys {
         let why = self
             .0
             .entry(kind(reason).to_owned())
-            .or_insert_with(|| Why {
+            .or_insert_with(|| Reason {
                 workers: 0,
                 reason: reason.to_owned(),
                 slow,

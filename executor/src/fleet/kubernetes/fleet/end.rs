@@ -14,10 +14,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::error::leftover::advice;
 
 use super::super::client::{ClusterError, Refused};
-use super::super::cohorts::State;
+use super::super::cohorts::Cohorts;
 use super::super::job;
 use super::open::Opener;
-use super::{Work, remove, watch};
+use super::{Work, list, remove, watch};
 
 /// How long workers may take to leave by themselves at the end of a run.
 const LEAVE: Duration = Duration::from_secs(10);
@@ -69,7 +69,7 @@ impl Work {
                 let next = |seconds| {
                     format!("have not ended so far; their Jobs are deleted in {seconds} s")
                 };
-                self.wait_for(end, &mut say, next, State::pods_left).await;
+                self.wait_for(end, &mut say, next, Cohorts::pods_left).await;
             }
             leftovers = self.remove(&mut say).await;
         }
@@ -181,7 +181,7 @@ impl Work {
         of: impl Fn(u32) -> bool,
     ) -> usize {
         loop {
-            let left = |state: &State| state.objects_left(&of);
+            let left = |state: &Cohorts| state.objects_left(&of);
             let next = |seconds| {
                 format!(
                     "are still there, though their Jobs are deleted; the end waits {seconds} s more at most"
@@ -210,12 +210,12 @@ impl Work {
     async fn list_pods(&mut self) -> Result<(), ClusterError> {
         let opener = self.opener.clone();
         let selector = job::run_selector(&opener.fleet.run);
-        let pods = remove::list_pods(opener.cluster(), &selector).await?;
-        self.apply(watch::Told::Pod(Ok(Event::Init)));
+        let pods = list::list_pods(opener.cluster(), &selector).await?;
+        self.apply(watch::ClusterEvent::Pod(Ok(Event::Init)));
         for pod in pods {
-            self.apply(watch::Told::Pod(Ok(Event::InitApply(pod))));
+            self.apply(watch::ClusterEvent::Pod(Ok(Event::InitApply(pod))));
         }
-        self.apply(watch::Told::Pod(Ok(Event::InitDone)));
+        self.apply(watch::ClusterEvent::Pod(Ok(Event::InitDone)));
         Ok(())
     }
 
@@ -227,12 +227,12 @@ impl Work {
         end: Instant,
         say: &mut Option<Instant>,
         next: impl Fn(u64) -> String,
-        left: impl Fn(&State) -> usize,
+        left: impl Fn(&Cohorts) -> usize,
     ) -> usize {
         while left(&self.state) > 0 && !self.watches.is_denied() {
             let until = say.map_or(end, |say| say.min(end));
             match timeout_at(until, self.watches.next()).await {
-                Ok(told) => self.apply(told),
+                Ok(event) => self.apply(event),
                 Err(_) if until < end => {
                     *say = None;
                     let seconds = end.saturating_duration_since(Instant::now()).as_secs();
@@ -259,7 +259,7 @@ impl Work {
 /// Deletes the Jobs. Tells which are removed, and the first refusal with what stays.
 async fn remove_jobs(opener: &Opener) -> (Removed, Option<(ClusterError, String)>) {
     let (cluster, run) = (opener.cluster(), &opener.fleet.run);
-    let found = match remove::list_jobs(cluster, &job::run_selector(run)).await {
+    let found = match list::list_jobs(cluster, &job::run_selector(run)).await {
         Ok(found) => found,
         Err(error) => {
             let what = format!("the Jobs of run {run}, their pods and their Secret");

@@ -4,12 +4,22 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::ListParams;
 use podpool_core::id::{RunId, RunName};
 
-use super::super::client::{Ask, Cluster, ClusterError, Refused};
+use super::super::client::{Cluster, ClusterError, Refused};
 use super::super::job::{self, DEADLINE_ANNOTATION, MANAGED_BY, NAME_LABEL, RUN_LABEL};
-use super::remove::{Garbage, list_jobs, list_pods};
+use super::list::{list_jobs, list_pods, list_secrets};
+
+/// What [`gc`](super::gc) removes. It never guesses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Garbage {
+    /// This run, whether it has ended or not.
+    Run(RunId),
+    /// Every run of this name, whether it has ended or not.
+    Named(RunName),
+    /// Every run whose deadline is over, at this time in seconds since 1970.
+    PastDeadline(i64),
+}
 
 /// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,19 +127,6 @@ fn chosen(mut found: Vec<Found>, garbage: &Garbage) -> Vec<Found> {
         found.retain(|it| over.contains(&it.run) && !go_on.contains(&it.run));
     }
     found
-}
-
-async fn list_secrets(cluster: &Cluster, selector: &str) -> Result<Vec<ObjectMeta>, ClusterError> {
-    let secrets = cluster.secrets();
-    let params = ListParams::default().labels(selector);
-    // Their contents are nobody's concern here.
-    let list = || secrets.list_metadata(&params);
-    let found = cluster.call(Ask("list", "secrets"), list).await?;
-    Ok(found
-        .items
-        .into_iter()
-        .map(|secret| secret.metadata)
-        .collect())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::super::client::{Ask, Cluster, ClusterError, Refused};
-use super::super::cohorts::Refusal;
+use super::super::cohorts::OpenError;
 use super::super::job::{self, RUN_LABEL, RunSecret, SECRET_ANNOTATION};
 use super::super::spec::WorkerSpec;
 use super::watch::{another_master, has_ended};
@@ -44,7 +44,7 @@ impl Opener {
         number: u32,
         size: u32,
         secret: bool,
-    ) -> Result<Opened, Refusal> {
+    ) -> Result<Opened, OpenError> {
         let prepared = timeout(PREPARE, self.fleet.cohorts.prepare(number, size)).await;
         let late = || {
             Err(format!(
@@ -53,7 +53,7 @@ impl Opener {
         };
         prepared
             .unwrap_or_else(|_| late())
-            .map_err(|reason| Refusal {
+            .map_err(|reason| OpenError {
                 lasting: false,
                 over: false,
                 reason,
@@ -77,7 +77,7 @@ impl Opener {
     }
 
     /// Makes the Job, or finds it made: by a request whose answer was lost, or by the run's master before.
-    async fn job(&self, number: u32, size: u32, suspended: bool) -> Result<Job, Refusal> {
+    async fn job(&self, number: u32, size: u32, suspended: bool) -> Result<Job, OpenError> {
         let lasts = self.ends.saturating_duration_since(Instant::now());
         let wish = job::job(
             self.spec(),
@@ -104,14 +104,14 @@ impl Opener {
         }
     }
 
-    async fn adopt(&self, number: u32) -> Result<Job, Refusal> {
+    async fn adopt(&self, number: u32) -> Result<Job, OpenError> {
         let name = job::job_name(&self.fleet.run, number);
         let jobs = self.cluster().jobs();
         let found = self
             .cluster()
             .call(Ask("get", "jobs"), || jobs.get(&name))
             .await;
-        let found = found.map_err(|error| Refusal {
+        let found = found.map_err(|error| OpenError {
             // It was there a moment ago: it may be on its way out.
             lasting: error.kind == Refused::Forbidden,
             ..error.refusal()
@@ -119,7 +119,7 @@ impl Opener {
         let ours = self.is_ours(&found.metadata);
         if has_ended(&found) && !(ours && found.metadata.deletion_timestamp.is_none()) {
             // The next cohort has another number, and so another name.
-            return Err(Refusal {
+            return Err(OpenError {
                 lasting: false,
                 over: false,
                 reason: format!("Job {name} of an earlier run is still there"),
@@ -129,7 +129,7 @@ impl Opener {
             info!(job = name, "took over a cohort");
             return Ok(found);
         }
-        Err(Refusal {
+        Err(OpenError {
             lasting: true,
             over: false,
             reason: another_master(&found, &self.fleet.run),

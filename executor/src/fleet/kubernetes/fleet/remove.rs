@@ -1,23 +1,9 @@
 //! Removing what a run made.
 
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, ListParams, Preconditions};
-use podpool_core::id::{RunId, RunName};
+use kube::api::{DeleteParams, Preconditions};
 
 use super::super::client::{Ask, Cluster, ClusterError, Refused};
-use super::find::{self, Found, Kind};
-
-/// What [`gc`] removes. It never guesses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Garbage {
-    /// This run, whether it has ended or not.
-    Run(RunId),
-    /// Every run of this name, whether it has ended or not.
-    Named(RunName),
-    /// Every run whose deadline is over, at this time in seconds since 1970.
-    PastDeadline(i64),
-}
+use super::find::{self, Found, Garbage, Kind};
 
 /// Removes Jobs, and with them their pods and Secrets. Says which.
 ///
@@ -48,26 +34,6 @@ pub(crate) async fn delete(cluster: &Cluster, found: &Found) -> Result<bool, Clu
         }
     }
     Ok(true)
-}
-
-/// The Jobs that a selector finds.
-pub(super) async fn list_jobs(cluster: &Cluster, selector: &str) -> Result<Vec<Job>, ClusterError> {
-    let jobs = cluster.jobs();
-    let params = ListParams::default().labels(selector);
-    let found = cluster
-        .call(Ask("list", "jobs"), || jobs.list(&params))
-        .await?;
-    Ok(found.items)
-}
-
-/// The pods that a selector finds.
-pub(super) async fn list_pods(cluster: &Cluster, selector: &str) -> Result<Vec<Pod>, ClusterError> {
-    let pods = cluster.pods();
-    let params = ListParams::default().labels(selector);
-    let found = cluster
-        .call(Ask("list", "pods"), || pods.list(&params))
-        .await?;
-    Ok(found.items)
 }
 
 /// Deletes this Job, and no later one of the same name; its pods follow. No Job is no failure.

@@ -16,19 +16,19 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::super::client::{Ask, Cluster};
-use super::super::cohorts::{PodName, State};
+use super::super::cohorts::{Cohorts, PodName};
 use super::super::diagnose::{Context, JobVerdict, judge_job, judge_pod};
 use super::super::job::{self, COHORT_LABEL};
 
-type News<K> = Pin<Box<dyn Stream<Item = Result<Event<K>, watcher::Error>> + Send>>;
+type Events<K> = Pin<Box<dyn Stream<Item = Result<Event<K>, watcher::Error>> + Send>>;
 
 /// The three watches of a run.
 pub(super) struct Watches {
     run: RunId,
-    pods: News<Pod>,
-    jobs: News<Job>,
+    pods: Events<Pod>,
+    jobs: Events<Job>,
     /// None when events may not be read: diagnoses are poorer then.
-    notes: Option<News<Note>>,
+    notes: Option<Events<Note>>,
     pods_listed: HashSet<Arc<str>>,
     jobs_listed: HashSet<u32>,
     /// Pods may not be watched.
@@ -40,7 +40,7 @@ pub(super) struct Watches {
     clippy::large_enum_variant,
     reason = "it lives for one turn of the loop"
 )]
-pub(super) enum Told {
+pub(super) enum ClusterEvent {
     Pod(Result<Event<Pod>, watcher::Error>),
     Job(Result<Event<Job>, watcher::Error>),
     Note(Result<Event<Note>, watcher::Error>),
@@ -71,7 +71,7 @@ impl Watches {
     }
 
     /// Waits for news. Cancelling it loses nothing.
-    pub(super) async fn next(&mut self) -> Told {
+    pub(super) async fn next(&mut self) -> ClusterEvent {
         let notes = self.notes.as_mut();
         let note = async {
             match notes {
@@ -81,9 +81,9 @@ impl Watches {
         };
         // The watches never end by themselves; one that did would leave its place to the others.
         tokio::select! {
-            Some(news) = self.pods.next() => Told::Pod(news),
-            Some(news) = self.jobs.next() => Told::Job(news),
-            Some(news) = note => Told::Note(news),
+            Some(news) = self.pods.next() => ClusterEvent::Pod(news),
+            Some(news) = self.jobs.next() => ClusterEvent::Job(news),
+            Some(news) = note => ClusterEvent::Note(news),
             else => std::future::pending().await,
         }
     }
@@ -92,26 +92,26 @@ impl Watches {
     pub(super) fn apply(
         &mut self,
         now: Instant,
-        told: Told,
+        event: ClusterEvent,
         cluster: &Cluster,
         is_ours: impl Fn(&ObjectMeta) -> bool,
-        state: &mut State,
+        state: &mut Cohorts,
     ) -> bool {
-        match told {
-            Told::Pod(Ok(event)) => self.pod(now, event, is_ours, state),
-            Told::Job(Ok(event)) => self.job(now, event, is_ours, state),
-            Told::Note(Ok(Event::Apply(note) | Event::InitApply(note))) => {
+        match event {
+            ClusterEvent::Pod(Ok(event)) => self.pod(now, event, is_ours, state),
+            ClusterEvent::Job(Ok(event)) => self.job(now, event, is_ours, state),
+            ClusterEvent::Note(Ok(Event::Apply(note) | Event::InitApply(note))) => {
                 self.note(now, &note, state);
             }
-            Told::Note(Ok(_)) => {}
-            Told::Pod(Err(error)) => {
+            ClusterEvent::Note(Ok(_)) => {}
+            ClusterEvent::Pod(Err(error)) => {
                 self.denied = denied(now, &error, Ask("list and watch", "pods"), cluster, state);
                 return !self.denied;
             }
-            Told::Job(Err(error)) => {
+            ClusterEvent::Job(Err(error)) => {
                 return !denied(now, &error, Ask("list and watch", "jobs"), cluster, state);
             }
-            Told::Note(Err(error)) => {
+            ClusterEvent::Note(Err(error)) => {
                 if status(&error).is_some_and(kube::core::Status::is_forbidden) {
                     info!(
                         "events may not be read; grant list and watch on events for better diagnoses"
@@ -128,7 +128,7 @@ impl Watches {
         now: Instant,
         event: Event<Pod>,
         is_ours: impl Fn(&ObjectMeta) -> bool,
-        state: &mut State,
+        state: &mut Cohorts,
     ) {
         match event {
             // Another master's workers, of a run with the same name, do nothing for us.
@@ -164,7 +164,7 @@ impl Watches {
         now: Instant,
         event: Event<Job>,
         is_ours: impl Fn(&ObjectMeta) -> bool,
-        state: &mut State,
+        state: &mut Cohorts,
     ) {
         match event {
             Event::Init => self.jobs_listed.clear(),
@@ -194,7 +194,7 @@ impl Watches {
     }
 
     /// Events have no labels: ours are known by the name of what they are about.
-    fn note(&self, now: Instant, note: &Note, state: &mut State) {
+    fn note(&self, now: Instant, note: &Note, state: &mut Cohorts) {
         let about = &note.involved_object;
         let (Some(kind), Some(name)) = (about.kind.as_deref(), about.name.as_deref()) else {
             return;
@@ -239,7 +239,7 @@ fn denied(
     error: &watcher::Error,
     ask: Ask,
     cluster: &Cluster,
-    state: &mut State,
+    state: &mut Cohorts,
 ) -> bool {
     match status(error) {
         Some(status) if status.is_forbidden() || status.is_not_found() => {
@@ -263,7 +263,7 @@ fn status(error: &watcher::Error) -> Option<&kube::core::Status> {
     }
 }
 
-fn seen_pod(now: Instant, pod: &Pod, state: &mut State) -> Option<Arc<str>> {
+fn seen_pod(now: Instant, pod: &Pod, state: &mut Cohorts) -> Option<Arc<str>> {
     let name = pod_name(pod)?;
     let known = name.name.clone();
     let verdict = judge_pod(pod, state.context(&name.name));

@@ -4,14 +4,14 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-struct Told {
+struct Recorder {
     notices: Notices,
     start: Instant,
     now: Instant,
     lines: Vec<(u64, Notice)>,
 }
 
-impl Told {
+impl Recorder {
     fn new() -> Self {
         let start = Instant::now();
         Self {
@@ -49,8 +49,8 @@ impl Told {
     }
 }
 
-fn view(ready: u32, wanted: u32, whys: &[(u32, &str)]) -> View {
-    let why = |(workers, reason): &(u32, &str)| Why {
+fn view(ready: u32, wanted: u32, reasons: &[(u32, &str)]) -> View {
+    let why = |(workers, reason): &(u32, &str)| Reason {
         workers: *workers,
         reason: (*reason).to_owned(),
         slow: reason.starts_with("on their way"),
@@ -58,7 +58,7 @@ fn view(ready: u32, wanted: u32, whys: &[(u32, &str)]) -> View {
     View {
         wanted,
         ready,
-        whys: whys.iter().map(why).collect(),
+        reasons: reasons.iter().map(why).collect(),
         gives_up: None,
     }
 }
@@ -70,7 +70,7 @@ const SLOW_START: &str = "on their way: nodes are setting the pods up";
 
 #[test]
 fn a_healthy_start_of_some_seconds_says_nothing() {
-    let mut told = Told::new();
+    let mut told = Recorder::new();
     told.look(&view(0, 10, &[(10, SLOW_START)]));
     told.wait(4 * SECOND, &view(0, 10, &[(10, SLOW_START)]));
     told.wait(4 * SECOND, &view(3, 10, &[(7, SLOW_START)]));
@@ -81,7 +81,7 @@ fn a_healthy_start_of_some_seconds_says_nothing() {
 
 #[test]
 fn trouble_is_one_line_after_five_seconds_and_its_end_is_another() {
-    let mut told = Told::new();
+    let mut told = Recorder::new();
     let mut wrong = view(0, 10, &[(10, IMAGE)]);
     wrong.gives_up = Some(told.now + 57 * SECOND);
     told.look(&wrong);
@@ -100,7 +100,7 @@ fn trouble_is_one_line_after_five_seconds_and_its_end_is_another() {
 
 #[test]
 fn numbers_and_details_that_change_are_no_news_and_another_kind_of_trouble_is() {
-    let mut told = Told::new();
+    let mut told = Recorder::new();
     told.look(&view(3, 10, &[(7, CPU)]));
     told.wait(20 * SECOND, &view(3, 10, &[(7, CPU)]));
     let details = "no node has enough cpu for a worker (0/5 nodes are available)";
@@ -123,14 +123,14 @@ fn numbers_and_details_that_change_are_no_news_and_another_kind_of_trouble_is() 
 
 #[test]
 fn a_slow_start_is_told_soon_where_nobody_works_and_late_where_some_do() {
-    let mut told = Told::new();
+    let mut told = Recorder::new();
     told.look(&view(0, 4, &[(4, SLOW_START)]));
     told.wait(30 * SECOND, &view(0, 4, &[(4, SLOW_START)]));
     assert_eq!(
         told.texts(),
         [(5, &*format!("0 of 4 workers ready: 4 {SLOW_START}"))]
     );
-    let mut told = Told::new();
+    let mut told = Recorder::new();
     told.look(&view(2, 4, &[(2, SLOW_START)]));
     told.wait(30 * SECOND, &view(2, 4, &[(2, SLOW_START)]));
     assert_eq!(
@@ -141,7 +141,7 @@ fn a_slow_start_is_told_soon_where_nobody_works_and_late_where_some_do() {
 
 #[test]
 fn trouble_that_comes_and_goes_is_at_most_a_line_in_five_seconds() {
-    let mut told = Told::new();
+    let mut told = Recorder::new();
     for turn in 0..600 {
         let view = match turn % 3 {
             0 => view(0, 10, &[(10, CPU)]),
@@ -160,7 +160,7 @@ fn trouble_that_comes_and_goes_is_at_most_a_line_in_five_seconds() {
 
 #[test]
 fn work_that_ends_before_its_workers_came_leaves_nothing_to_say() {
-    let mut told = Told::new();
+    let mut told = Recorder::new();
     told.look(&view(0, 10, &[(10, CPU)]));
     told.wait(20 * SECOND, &view(0, 10, &[(10, CPU)]));
     told.wait(20 * SECOND, &view(0, 0, &[]));
@@ -173,7 +173,7 @@ fn work_that_ends_before_its_workers_came_leaves_nothing_to_say() {
 
 #[test]
 fn workers_lost_in_one_second_are_one_line_for_each_reason_and_node() {
-    let mut told = Told::new();
+    let mut told = Recorder::new();
     let fine = view(5, 5, &[]);
     for (at, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
         told.now = told.start + SECOND / 5 * u32::try_from(at).unwrap();
@@ -205,7 +205,7 @@ fn workers_lost_in_one_second_are_one_line_for_each_reason_and_node() {
 
 #[test]
 fn a_cluster_that_is_silent_for_a_moment_is_not_told_and_one_that_stays_so_is_with_its_end() {
-    let mut told = Told::new();
+    let mut told = Recorder::new();
     let fine = view(5, 5, &[]);
     let refused = || "connection refused".to_owned();
     told.notices.unanswered(told.now, refused());

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A world whose first workers run and have said nothing.
-fn mute(workers: u32) -> World {
+fn ungreeted(workers: u32) -> World {
     let mut world = World::new(workers);
     world.needed(1_000);
     world.wait(SECOND);
@@ -33,29 +33,29 @@ impl World {
     /// The pods whose logs were asked for.
     fn quotes(&self) -> Vec<&str> {
         let quotes = self.log.iter().filter_map(|(_, effect)| match effect {
-            Effect::Quote(pod) => Some(&**pod),
+            Effect::ReadLog(pod) => Some(&**pod),
             _ => None,
         });
         quotes.collect()
     }
 
-    fn quoted(&mut self, pod: &str, log: Result<&str, &str>) {
+    fn log_read(&mut self, pod: &str, log: Result<&str, &str>) {
         let log = log.map(str::to_owned).map_err(str::to_owned);
-        self.state.on_quoted(self.now, &pod.into(), log);
+        self.state.on_log(self.now, &pod.into(), log);
         self.note();
     }
 }
 
 #[test]
 fn a_pod_that_runs_and_does_not_greet_has_failed_to_start_and_its_last_lines_are_quoted() {
-    let mut world = mute(1);
+    let mut world = ungreeted(1);
     world.wait(59 * SECOND);
     assert_eq!(world.quotes(), [""; 0]);
     world.wait(2 * SECOND);
     assert_eq!(world.quotes(), ["c0-0"]);
     assert_eq!(world.broken(), None, "its lines come first");
     assert_eq!(world.told_of("not made yet"), 0, "it is not replaced");
-    world.quoted("c0-0", Ok("cannot resolve host | giving up"));
+    world.log_read("c0-0", Ok("cannot resolve host | giving up"));
     let (at, reason) = world.broken().unwrap();
     assert_eq!(at, 61_000);
     for words in [
@@ -73,9 +73,9 @@ fn a_log_that_cannot_be_read_or_is_empty_is_said_so() {
         (Ok(""), "printed nothing"),
         (Err("grant get on pods/log"), "grant get on pods/log"),
     ] {
-        let mut world = mute(1);
+        let mut world = ungreeted(1);
         world.wait(60 * SECOND);
-        world.quoted("c0-0", log);
+        world.log_read("c0-0", log);
         let (_, reason) = world.broken().unwrap();
         assert!(reason.contains(words), "{reason}");
     }
@@ -83,7 +83,7 @@ fn a_log_that_cannot_be_read_or_is_empty_is_said_so() {
 
 #[test]
 fn workers_that_look_for_their_queue_in_vain_break_the_fleet_when_the_last_of_them_gives_up() {
-    let mut world = mute(3);
+    let mut world = ungreeted(3);
     world.wait(50 * SECOND);
     world.seen("c0-0", 0, 0, gave_up());
     world.wait(SECOND);
@@ -103,7 +103,7 @@ fn workers_that_look_for_their_queue_in_vain_break_the_fleet_when_the_last_of_th
 
 #[test]
 fn one_that_greets_after_all_saves_the_fleet_and_the_others_are_replaced() {
-    let mut world = mute(2);
+    let mut world = ungreeted(2);
     world.wait(50 * SECOND);
     world.seen("c0-0", 0, 0, gave_up());
     world.state.on_heard(world.now, "c0-1".into());
@@ -114,12 +114,12 @@ fn one_that_greets_after_all_saves_the_fleet_and_the_others_are_replaced() {
 
 #[test]
 fn where_workers_have_greeted_one_that_does_not_is_a_warning_and_is_replaced() {
-    let mut world = mute(2);
+    let mut world = ungreeted(2);
     world.state.on_heard(world.now, "c0-0".into());
     world.wait(62 * SECOND);
     assert_eq!(world.quotes(), ["c0-1"]);
     assert_eq!(world.opens(), [(1, 1)]);
-    world.quoted("c0-1", Ok("x"));
+    world.log_read("c0-1", Ok("x"));
     let told = world.told_of("has not greeted within");
     assert_eq!((told, world.broken()), (1, None));
     // It is surplus when it greets after its place was taken.
@@ -154,7 +154,7 @@ fn workers_of_a_master_before_have_greeted_that_one() {
 
 #[test]
 fn an_early_end_for_another_passing_reason_is_tried_again() {
-    let mut world = mute(1);
+    let mut world = ungreeted(1);
     world.wait(SECOND);
     world.seen("c0-0", 0, 0, gave_up());
     world.wait(10 * SECOND);
@@ -164,7 +164,7 @@ fn an_early_end_for_another_passing_reason_is_tried_again() {
 
 #[test]
 fn a_failure_that_nobody_waits_for_is_forgotten() {
-    let mut world = mute(2);
+    let mut world = ungreeted(2);
     world.wait(50 * SECOND);
     world.seen("c0-0", 0, 0, gave_up());
     world.needed(0);

@@ -6,7 +6,7 @@ impl World {
     /// What was told, with the time in seconds.
     fn told(&self) -> Vec<(u128, &str)> {
         let said = self.log.iter().filter_map(|(at, effect)| match effect {
-            Effect::Say(notice) => Some((at / 1_000, &*notice.text)),
+            Effect::Notify(notice) => Some((at / 1_000, &*notice.text)),
             _ => None,
         });
         said.collect()
@@ -139,7 +139,7 @@ fn what_is_refused_beside_living_workers_is_told_and_asked_again_at_once_when_th
     let mut world = World::running_of(2, 4);
     world.needed(1_000);
     world.wait(10 * SECOND);
-    let refusal = |over| Refusal {
+    let refusal = |over| OpenError {
         lasting: true,
         over,
         reason: "cannot create jobs in namespace etl: no rights".to_owned(),
@@ -168,7 +168,7 @@ fn a_namespace_that_is_removed_breaks_the_fleet_when_its_last_worker_is_gone_and
     let mut world = World::running_of(2, 4);
     world.needed(1_000);
     world.wait(10 * SECOND);
-    let refusal = Refusal {
+    let refusal = OpenError {
         lasting: true,
         over: true,
         reason: "cannot create jobs: namespace etl is being removed".to_owned(),
@@ -198,7 +198,7 @@ fn workers_that_nobody_hears_and_nothing_that_can_be_started_are_the_end() {
         world.state.on_silence(world.now, &name.into());
     }
     world.wait(2 * SECOND);
-    let refusal = Refusal {
+    let refusal = OpenError {
         lasting: true,
         over: false,
         reason: "cannot create jobs: no rights".to_owned(),

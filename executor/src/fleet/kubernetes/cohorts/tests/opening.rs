@@ -1,0 +1,114 @@
+//! When cohorts are opened, and how large.
+
+use super::*;
+
+#[test]
+fn the_first_cohort_waits_a_little_so_that_it_fits() {
+    let mut world = World::new(10);
+    for unfinished in 1..=7 {
+        world.needed(unfinished);
+        world.wait(Duration::from_millis(20));
+    }
+    assert_eq!(world.opens(), []);
+    world.wait(SECOND);
+    // Seven tasks, two slots each.
+    assert_eq!(world.opens(), [(0, 4)]);
+    assert_eq!(world.last_open(), 200);
+    assert_eq!(World::new(10).state.deadline(Instant::now()), None);
+}
+
+#[test]
+fn no_more_than_max_workers_are_asked_for() {
+    let mut world = World::new(3);
+    world.needed(1_000_000);
+    world.wait(60 * SECOND);
+    assert_eq!(world.opens(), [(0, 3)]);
+}
+
+#[test]
+fn more_work_opens_another_cohort_no_sooner_than_five_seconds_later() {
+    let mut world = World::new(10);
+    world.needed(2);
+    world.wait(SECOND);
+    world.state.on_opened(world.now);
+    world.needed(12);
+    world.wait(SECOND);
+    assert_eq!(world.opens(), [(0, 1)]);
+    world.wait(4 * SECOND);
+    assert_eq!(world.opens(), [(0, 1), (1, 5)]);
+    assert_eq!(world.last_open(), 5_200);
+}
+
+#[test]
+fn losses_are_gathered_into_one_top_up() {
+    let mut world = World::running(5);
+    world.wait(60 * SECOND);
+    let at = (world.now - world.start).as_millis();
+    world.pod(0, 1, gone(End::Lost, false));
+    world.wait(SECOND / 2);
+    world.pod(0, 2, Verdict::Leaving);
+    world.pod(0, 3, Verdict::Silent);
+    world.wait(20 * SECOND);
+    assert_eq!(world.opens(), [(1, 3)]);
+    assert_eq!(world.last_open(), at + 1_000);
+    assert_eq!(world.departures(), [("c0-1".to_owned(), End::Lost)]);
+}
+
+#[test]
+fn every_kind_of_loss_waits_for_others() {
+    for loss in [
+        Verdict::Silent,
+        Verdict::Leaving,
+        gone(End::Lost, false),
+        died(),
+    ] {
+        let mut world = World::running(2);
+        world.wait(60 * SECOND);
+        let at = (world.now - world.start).as_millis();
+        world.pod(0, 0, loss);
+        world.wait(5 * SECOND);
+        assert_eq!(world.last_open(), at + 1_000);
+    }
+}
+
+#[test]
+fn top_ups_are_sized_by_what_is_left_to_do() {
+    let mut world = World::running(10);
+    world.wait(60 * SECOND);
+    world.needed(5);
+    for index in 0..9 {
+        world.pod(0, index, gone(End::Lost, false));
+    }
+    world.wait(10 * SECOND);
+    // Three workers for five tasks, and one of them lives.
+    assert_eq!(world.opens(), [(1, 2)]);
+    world.needed(0);
+    world.state.on_opened(world.now);
+    world.pod(1, 0, gone(End::Lost, false));
+    world.wait(600 * SECOND);
+    assert_eq!(world.opens(), [(1, 2)]);
+}
+
+#[test]
+fn a_refused_cohort_beside_a_living_one_is_a_warning_and_a_pause() {
+    let mut world = World::running_of(1, 2);
+    world.needed(10);
+    world.wait(10 * SECOND);
+    world.state.on_opened(world.now);
+    world.pod(1, 0, fatal());
+    assert_eq!((world.broken(), world.told_of("no such topic")), (None, 1));
+    world.wait(59 * SECOND);
+    assert_eq!(world.opens(), [(1, 1)]);
+    world.wait(2 * SECOND);
+    assert_eq!(world.opens(), [(1, 1), (2, 1)]);
+}
+
+#[test]
+fn cohorts_of_an_earlier_master_are_taken_in() {
+    let mut world = World::new(4);
+    world.state.on_job(world.now, 2, 3, &JobVerdict::Going);
+    world.named("old", 2, 0, Verdict::Running);
+    world.needed(100);
+    world.wait(SECOND);
+    assert_eq!(world.opens(), [(3, 1)]);
+}
