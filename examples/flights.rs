@@ -1,8 +1,8 @@
 //! The flights backfill: `cargo run --release --example flights`, one task per day of 2013.
 //!
-//! Each task writes its day's file and returns a summary; this process folds the summaries as they come, in the
-//! order of the days. Days that fail are listed at the end, the others go on. What a task does, and everything
-//! around the pool, is in `src/flights.rs`.
+//! Each task writes its day's file and returns a summary; this process folds the summaries as they come, in the order
+//! of the days. Days that fail are listed at the end, the others continue. What a task does, and everything around the
+//! pool, is in `src/flights.rs`.
 
 use std::io::{self, Write};
 use std::process::ExitCode;

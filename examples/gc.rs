@@ -1,5 +1,8 @@
 //! Lists what runs left behind whose masters were killed, and removes it where that is asked for.
-#![expect(clippy::print_stdout, reason = "a program speaks by printing")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the program's output is what it prints"
+)]
 
 use anyhow::bail;
 use clap::{Args, Parser};

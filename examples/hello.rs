@@ -1,5 +1,8 @@
 //! The smallest program: a task, a pool, and results that come from other processes.
-#![expect(clippy::print_stdout, reason = "a program speaks by printing")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the program's output is what it prints"
+)]
 
 use podpool::prelude::*;
 

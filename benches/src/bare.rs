@@ -1,9 +1,9 @@
 //! The reference pool: child processes that answer frames over pipes, and as little around them as a pool can have.
 //!
-//! Each child has a writer and a reader thread in the parent, at most `window` frames on the way, and every task has
-//! a future of one mutex and one condition variable. There is no queue contract, retry, lease, capture or timeout:
-//! what podpool costs over this is the price of those. It is not a straw man: frames that wait together travel in
-//! one system call, and nobody is woken who does not sleep.
+//! Each child has a writer and a reader thread in the parent, at most `window` frames on the way, and every task has a
+//! future of one mutex and one condition variable. There is no queue contract, retry, lease, capture or timeout: what
+//! podpool costs over this is the price of those. It is not a straw man: frames that wait together travel in one system
+//! call, and only sleeping threads are woken.
 
 use std::collections::VecDeque;
 use std::io::{BufReader, BufWriter, Write};
@@ -91,7 +91,7 @@ struct ChildGone;
 
 /// The answer to one frame, now or later.
 #[derive(Debug)]
-#[must_use = "an answer that nobody waits for is not measured"]
+#[must_use = "an answer that is not awaited is not measured"]
 pub struct BareFuture(Arc<Reply>);
 
 impl BarePool {
@@ -115,6 +115,7 @@ impl BarePool {
             reply: Arc::clone(&reply),
         };
         let lane = self.next;
+        // In turn and not to the idlest: choosing would cost a lock, and the frames are equal.
         self.next = (lane + 1) % self.lanes.len();
         self.lanes[lane].shared.give(job);
         BareFuture(reply)
@@ -133,6 +134,7 @@ impl BareFuture {
                 Some(Ok(answer)) => return Ok(answer),
                 Some(Err(ChildGone)) => bail!("a reference child ended before it answered"),
                 None => {
+                    // Only an answer that is awaited already has to wake a thread.
                     state.awaited = true;
                     state = wait(&self.0.arrived, state);
                 }
@@ -181,6 +183,7 @@ impl Drop for Lane {
                 drop(thread.join());
             }
         }
+        // The writer has closed the pipe, so the child ends by itself; without a wait it would stay as a zombie.
         drop(self.child.wait());
     }
 }
@@ -229,6 +232,7 @@ impl Shared {
     fn next_payloads(&self, payloads: &mut Vec<Vec<u8>>) -> bool {
         let mut state = lock(&self.state);
         loop {
+            // All that the window has room for goes in one write, which is what makes the reference fast.
             let room = self.window - state.in_flight.len();
             let count = room.min(state.waiting.len());
             if count > 0 {
@@ -267,6 +271,7 @@ impl Shared {
 
     fn take_replies(&self, count: usize, replies: &mut Vec<Arc<Reply>>) {
         let mut state = lock(&self.state);
+        // A child that answers more than it was asked is broken; its surplus answers are dropped.
         let count = count.min(state.in_flight.len());
         replies.extend(state.in_flight.drain(..count));
         // A writer that sleeps for want of work has no use for room.
@@ -280,6 +285,7 @@ impl Shared {
         let mut state = lock(&self.state);
         state.closed = true;
         let in_flight = std::mem::take(&mut state.in_flight);
+        // What waits would never be written: the pipe is broken.
         let waiting = std::mem::take(&mut state.waiting);
         self.wake_writer(state);
         let waiting = waiting.into_iter().map(|job| job.reply);

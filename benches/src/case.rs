@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 /// Longest time of one case; the longest that is expected is the naps' 45 s.
+// Four times the longest case; a case that hangs must not keep the scoreboard.
 const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Children of every pool that is measured.
@@ -19,6 +20,7 @@ pub const CHILDREN: usize = 2;
 pub const HEAVY: usize = 1 << 20;
 
 /// Tasks that run before the clock does, so that children are up and buffers have grown.
+// Enough to open the gate of a task type and to settle the sizes of batches and frames.
 pub const WARM_UP: u64 = 10_000;
 
 /// Round trips before those that count.
@@ -49,6 +51,7 @@ pub fn time_apart(program: &Path, arguments: &[OsString]) -> anyhow::Result<f64>
 /// The program cannot be started, fails, takes longer than three minutes, or prints something else.
 pub fn run_apart(program: &Path, arguments: &[OsString]) -> anyhow::Result<f64> {
     let what = || format!("{} {arguments:?}", program.display());
+    // A process for each measurement: heap, threads and caches of one case do not influence the next.
     let child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -89,6 +92,7 @@ impl Lines {
     /// Reads on a thread of its own, which ends with the pipe.
     #[must_use]
     pub fn read(pipe: impl Read + Send + 'static) -> Self {
+        // A thread, because a blocking read of a pipe has no timeout.
         let (sender, lines) = sync_channel(16);
         std::thread::spawn(move || {
             for line in BufReader::new(pipe).lines() {

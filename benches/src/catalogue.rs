@@ -10,6 +10,8 @@ use crate::{bare, pool};
 /// # Errors
 /// There is no such case.
 pub fn find(name: &str) -> anyhow::Result<Case> {
+    // One list of names for all features, so that a case of a missing feature is an unknown name and not another
+    // measurement.
     let all = bare::cases::CASES.into_iter().chain(pool::CASES);
     #[cfg(feature = "pubsub")]
     let all = all.chain(crate::pubsub::cases());

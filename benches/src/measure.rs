@@ -29,6 +29,7 @@ pub fn pairs<S>(
     let mut ours = Vec::with_capacity(rounds);
     let mut theirs = Vec::with_capacity(rounds);
     for round in 0..rounds {
+        // A drift of the machine's speed within a round then favours each side equally often.
         if round % 2 == 0 {
             ours.push(measured(sides)?);
             theirs.push(reference(sides)?);
@@ -37,6 +38,7 @@ pub fn pairs<S>(
             ours.push(measured(sides)?);
         }
     }
+    // The ratio of each round, and not of the medians, which may be of rounds minutes apart.
     let ratios = ours.iter().zip(&theirs).map(|(our, their)| our / their);
     Ok(Paired {
         ratio: median(ratios.collect()),

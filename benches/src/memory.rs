@@ -16,6 +16,7 @@ pub fn peak_resident() -> anyhow::Result<u64> {
 fn field(status: &str, name: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    // The kernel writes "kB" and means 1,024 bytes. <https://man7.org/linux/man-pages/man5/proc_pid_status.5.html>
     Some(kilobytes * 1024)
 }
 

@@ -133,7 +133,7 @@ async fn hello(n: u64) -> anyhow::Result<f64> {
     Ok(n as f64)
 }
 
-/// Keeps its slot for ever.
+/// Keeps its slot without end.
 #[podpool::task]
 pub async fn hold() {
     std::future::pending::<()>().await;
@@ -182,6 +182,7 @@ async fn burst_through(pool: &PodPoolExecutor, n: u64) -> anyhow::Result<Duratio
     for i in 0..n {
         futures.push(pool.submit(echo(i)));
     }
+    // Before the results are awaited: this is the time that submitting takes while the slots run.
     let submitted = start.elapsed();
     for (i, future) in (0..n).zip(futures) {
         if future.await? != i {
@@ -232,6 +233,7 @@ async fn map_memory(n: u64) -> anyhow::Result<f64> {
     map_through(&pool, n / 10).await?;
     let before = peak_resident()?;
     map_through(&pool, n).await?;
+    // The peak never falls, so what `map` keeps shows even if it was freed again.
     let grown = peak_resident()? - before;
     pool.shutdown().await?;
     Ok(grown as f64 / (1 << 20) as f64)

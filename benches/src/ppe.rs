@@ -73,7 +73,7 @@ impl Ppe {
             Measure::Trip => "trip",
             Measure::Load => "load",
         };
-        let commands = self.commands.as_mut().context("python3 was told to end")?;
+        let commands = self.commands.as_mut().context("python3 has been stopped")?;
         writeln!(commands, "{name} {n}").context("python3 takes no command")?;
         let answer = self.answers.next(DEADLINE)?;
         answer

@@ -89,7 +89,7 @@ struct Topics {
 
 impl Topics {
     /// With control subscriptions for so many workers.
-    #[expect(clippy::disallowed_methods, reason = "labels bear wall time")]
+    #[expect(clippy::disallowed_methods, reason = "labels hold wall time")]
     async fn make(workers: u32) -> anyhow::Result<Self> {
         let connection = Connection::builder().open()?;
         let admin = Admin::new(&connection).await?;
@@ -136,7 +136,7 @@ fn queue(connection: &Connection, names: &QueueNames) -> anyhow::Result<Arc<PubS
     Ok(Arc::new(queue))
 }
 
-/// Where the master tells its state, and the worker of this number takes it.
+/// Where the master publishes its state, and the worker of this number receives it.
 fn control_queue(
     connection: &Connection,
     names: &RunNames,
@@ -197,6 +197,7 @@ async fn submit_all(
 async fn bare(n: u64, at_once: usize) -> anyhow::Result<f64> {
     let topics = Topics::make(1).await?;
     let (tasks, results) = (topics.queue("tasks")?, topics.queue("results")?);
+    // On the same runtime: both sides share one core, as the pool's parts do in the other row.
     let consumers = tokio::spawn(serve(tasks.clone(), results.clone(), WARM_UP + n, at_once));
     move_all(&tasks, &results, WARM_UP).await?;
     let start = Instant::now();

@@ -19,7 +19,7 @@ fn running() -> std::io::Result<BTreeSet<OsString>> {
 }
 
 #[test]
-fn measures_and_leaves_nobody_behind() {
+fn measures_and_leaves_no_process_behind() {
     let before = running().unwrap();
     let mut ppe = match Ppe::start() {
         Ok(ppe) => ppe,

@@ -177,7 +177,7 @@ struct Seen {
     first_running: Option<Duration>,
 }
 
-/// Follows the pods that bear the test's label, without end.
+/// Follows the pods with the test's label, without end.
 async fn follow(cluster: &Cluster, label: &str, seen: &mut Seen) {
     let began = Instant::now();
     loop {

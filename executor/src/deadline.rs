@@ -1,4 +1,4 @@
-//! Timeouts of whoever waits for futures, on any runtime or none.
+//! Timeouts for waiting on futures, on any runtime or none.
 //!
 //! A timer of the user's runtime may be missing or switched off, and one of the executor's ends with it. So one
 //! thread, there since the first executor was built, keeps them for the whole process. It wakes only for a timeout that
@@ -17,7 +17,7 @@ use podpool_core::panics::contained;
 
 use crate::lock::lock;
 
-/// When to be woken, and a number that tells apart what is due at the same time.
+/// When to wake, and a number that distinguishes wakers that are due at the same time.
 type Key = (Instant, u64);
 
 /// Resolves at a moment, or never.
@@ -43,7 +43,7 @@ impl Deadline {
         timeout.map_or(Self::NEVER, Self::after)
     }
 
-    /// Whether the moment has come; asking costs a look at the clock where there is one.
+    /// Whether the deadline has passed; reads the clock if there is a deadline.
     pub(crate) fn is_over(&self) -> bool {
         self.at.is_some_and(|at| Instant::now() >= at)
     }
@@ -80,14 +80,15 @@ impl Drop for Deadline {
 }
 
 /// Starts the thread if it does not run. A future exists only where an executor does, so `build()` calls this: every
-/// timeout has its thread, and a system that refuses one is told of there.
+/// timeout has its thread, and a refusal of the system is an error there.
 pub(crate) fn start_thread() -> io::Result<()> {
     lock(&timer().state).start_thread()
 }
 
-/// Does something so much later, on the thread of the timeouts: it must not wait for anything.
+/// Runs something after a delay, on the thread of the timeouts: it must not block.
 pub(crate) fn later<F: FnOnce() + Send + 'static>(delay: Duration, job: F) {
     let waker = Waker::from(Arc::new(Later(Mutex::new(Some(job)))));
+    // A delay past the end of the clock never comes.
     if let Some(at) = Instant::now().checked_add(delay) {
         timer().register(at, None, &waker);
     }
@@ -140,8 +141,10 @@ impl Timer {
             (at, state.next)
         });
         match state.wakers.get_mut(&key) {
+            // A future that is polled again replaces its waker and keeps its key, so the map does not grow with polls.
             Some(kept) => kept.clone_from(waker),
             None => {
+                // The thread sleeps until the earliest key; only an earlier one has to wake it.
                 let first = state.wakers.first_key_value().is_none_or(|(k, _)| key < *k);
                 state.wakers.insert(key, waker.clone());
                 if first {
@@ -158,12 +161,10 @@ impl Timer {
             let now = Instant::now();
             if let Some(due) = state.wakers.first_entry().filter(|e| e.key().0 <= now) {
                 let waker = due.remove();
+                // The waker is the user's code, which may register another timeout: not under the lock.
                 drop(state);
                 // The user's: one that panics must not end the thread, or every later timeout of the process is lost.
-                contained(
-                    "whoever waits with a timeout panicked when it was woken",
-                    || waker.wake(),
-                );
+                contained("a waker of a wait with a timeout panicked", || waker.wake());
                 state = lock(&self.state);
                 continue;
             }
@@ -209,7 +210,7 @@ mod tests {
             // So late that it is not due either when this thread comes to look, however busy the machine is.
             let late = Deadline::after(Duration::from_secs(3600));
             let soon = Deadline::after(Duration::from_millis(5));
-            // The sooner one is asked first: on a busy machine both may be due by then.
+            // The sooner one is polled first: on a busy machine both may be due by then.
             let first = select(soon, late).await;
             assert!(
                 matches!(first, Either::Left(_)),

@@ -1,4 +1,4 @@
-//! What can go wrong, by what the caller can do about it.
+//! Errors, classified by what the caller can do about them.
 
 mod attempt;
 pub(crate) mod leftover;
@@ -29,13 +29,13 @@ pub enum BuildError {
     NotInitialised,
     /// `init()` was called inside a `#[test]`, so a child process would run the other tests again instead of tasks.
     #[error(
-        "podpool::init() was called inside a #[test], where it can do nothing, so no process was started; write \
+        "podpool::init() was called inside a #[test], where it has no effect, so no process was started; write \
          `podpool::test_slots!()` once in the test file, outside of any function, or use `Isolation::InProcess`"
     )]
     InitInTest,
     /// A task tried to build an executor of its own.
     #[error(
-        "a task cannot build an executor inside its slot; submit what it wants to fan out from the master"
+        "a task cannot build an executor inside its slot; submit further tasks from the master"
     )]
     NestedPool,
     /// `max_workers(0)`.
@@ -46,7 +46,7 @@ pub enum BuildError {
         "back-end {backend:?} is not compiled in; add the feature: podpool = {{ features = [\"{feature}\"] }}"
     )]
     FeatureMissing {
-        /// The back-end that was asked for.
+        /// The requested back-end.
         backend: String,
         /// The cargo feature that holds it.
         feature: &'static str,
@@ -64,7 +64,7 @@ pub enum BuildError {
         /// What it may be.
         reason: String,
     },
-    /// The tasks of this program contradict each other; the source says which.
+    /// The tasks of this program contradict each other; the source names them.
     #[error("the tasks of this program cannot be used")]
     Registry(#[source] Box<dyn Error + Send + Sync>),
     /// Topics and subscriptions that an administrator made belong to one run at a time, and another run is there, or left
@@ -88,8 +88,7 @@ pub enum BuildError {
 
 fn names_in_use(by: &RunId) -> String {
     format!(
-        "run {by} is older and uses the same topics and subscriptions, or left messages there; wait for it, or give this \
-         run other names; if run {by} is over, empty them with podpool::pubsub::Admin::purge"
+        "run {by} is older and uses the same topics and subscriptions, or has left messages in them; wait until it ends, or set other names for this run; if run {by} has ended, empty them with podpool::pubsub::Admin::purge"
     )
 }
 
@@ -111,8 +110,7 @@ pub enum ShutdownError {
     },
     /// Something that the run made could not be removed.
     #[error(
-        "the run ended, and something could not be removed: {what}; remove it by hand, or with podpool::gc::remove by the \
-         run's id"
+        "the run ended, but something could not be removed: {what}; remove it by hand, or with podpool::gc::remove and the run's id"
     )]
     Leftover {
         /// The things, by name, and why each is still there.
@@ -126,9 +124,10 @@ pub enum ShutdownError {
         by: RunId,
     },
     /// A signal ended the run: the first Ctrl-C cancelled what had not begun, a second one or SIGTERM ended everything.
-    /// The futures of what was cancelled or ended say so. A run that went wrong otherwise says that in place of this.
+    /// The futures of the cancelled tasks resolve to that. A run that failed in another way reports that failure in
+    /// place of this.
     #[error(
-        "the run was interrupted by {}; tasks that had not ended by themselves were cancelled",
+        "the run was interrupted by {}; tasks that had not ended were cancelled",
         signal_name(*.signal)
     )]
     Interrupted {
@@ -136,7 +135,7 @@ pub enum ShutdownError {
         signal: i32,
     },
     /// Another master has taken the run over; the futures of this one resolved to `PoolBroken`.
-    #[error("another master has taken this run over (epoch {epoch}); its tasks go on there")]
+    #[error("another master (epoch {epoch}) has taken over this run and continues its tasks")]
     Superseded {
         /// The other master's epoch.
         epoch: u64,
@@ -151,17 +150,17 @@ fn signal_name(signal: i32) -> String {
     }
 }
 
-/// A result that was not there in time. The task goes on: ask again, or cancel it.
+/// A result that was not there in time. The task continues: wait again, or cancel it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{subject} is not done after {waited:?}; it goes on: ask again, or cancel it")]
+#[error("{subject} is not done after {waited:?} and continues; wait for it again, or cancel it")]
 pub struct NotDone {
     pub(crate) subject: Subject,
     pub(crate) waited: Duration,
 }
 
-/// Futures that did not end in time. Their tasks go on.
+/// Futures that did not end in time. Their tasks continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{unfinished} (of {total}) futures unfinished after {waited:?}; their tasks go on")]
+#[error("{unfinished} (of {total}) futures unfinished after {waited:?}; their tasks continue")]
 pub struct Unfinished {
     pub(crate) unfinished: usize,
     pub(crate) total: usize,
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_feature_is_named_as_cargo_wants_it() {
+    fn a_missing_feature_is_named_as_cargo_needs_it() {
         let error = BuildError::FeatureMissing {
             backend: "kubernetes".to_owned(),
             feature: "kubernetes",

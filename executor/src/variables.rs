@@ -1,7 +1,7 @@
 //! The variables that podpool reads, and those that look like them.
 //!
-//! A misspelt variable has no effect, which nobody sees: the run starts in the wrong namespace, or with too little
-//! memory. So names that nobody reads are told once.
+//! A misspelt variable silently has no effect: the run starts in the wrong namespace, or with too little memory. So a
+//! notice names each variable that is not read.
 
 use std::sync::Once;
 
@@ -10,8 +10,8 @@ use podpool_core::notice::trouble;
 /// What every name begins with.
 const PREFIX: &str = "PODPOOL_";
 
-/// All names that are read, without what they begin with. README's table says what they mean; the last row is what podpool
-/// gives its own processes.
+/// All names that are read, without their prefix. README's table explains them; the last row is what podpool gives its
+/// own processes.
 const KNOWN: &[&str] = &[
     "BACKEND",
     "CPU",
@@ -47,7 +47,7 @@ const KNOWN: &[&str] = &[
 /// How alike two names must be, of 1, for one to be meant by the other.
 const ALIKE: f64 = 0.7;
 
-/// Tells once of the variables of this process that nobody reads.
+/// Emits a notice, once, for each variable of this process that is not read.
 pub(crate) fn tell_unknown() {
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {
@@ -60,16 +60,16 @@ pub(crate) fn tell_unknown() {
     });
 }
 
-/// Tells that the settings of a cluster are there, where nobody chose a back-end and tasks run on this machine.
+/// Emits a notice if settings of a cluster are present but no back-end was chosen, so that tasks run on this machine.
 pub(crate) fn tell_unused() {
     if std::env::var_os("PODPOOL_IMAGE").is_some_and(|image| !image.is_empty()) {
         trouble(
-            "PODPOOL_IMAGE is set, but no back-end is chosen, so tasks run on this machine; PODPOOL_BACKEND=kubernetes sends them to pods, PODPOOL_BACKEND=local leaves this line out",
+            "PODPOOL_IMAGE is set, but no back-end is chosen, so tasks run on this machine; PODPOOL_BACKEND=kubernetes sends them to pods, PODPOOL_BACKEND=local silences this notice",
         );
     }
 }
 
-/// What to say of a variable, if it looks like one of podpool's and is none.
+/// The notice about a variable, if it looks like one of podpool's and is none.
 fn unknown(name: &str) -> Option<String> {
     let own = name.strip_prefix(PREFIX)?;
     if KNOWN.contains(&own) || own.starts_with("TEST_") || is_of_a_service(own) {
@@ -97,6 +97,8 @@ fn nearest(own: &str) -> Option<&'static str> {
 /// Kubernetes gives every pod such variables for the services of its namespace, for one called `podpool` too:
 /// <https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables>.
 fn is_of_a_service(own: &str) -> bool {
+    // Kubernetes adds such variables to every pod for each service of the namespace, and a service may be called
+    // "podpool-…". <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>
     let port = |name: &str| name == "PORT" || name.starts_with("PORT_");
     let service = |name: &str| name == "SERVICE_HOST" || name.starts_with("SERVICE_PORT");
     let parts = || own.match_indices('_').map(|(at, _)| &own[at + 1..]);
@@ -110,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_misspelt_name_is_told_with_the_nearest_known_one() {
+    fn a_misspelt_name_is_reported_with_the_nearest_known_one() {
         for (name, meant) in [
             ("PODPOOL_MEMROY", "PODPOOL_MEMORY"),
             ("PODPOOL_NAMESPCE", "PODPOOL_NAMESPACE"),

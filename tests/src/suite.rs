@@ -29,7 +29,7 @@ macro_rules! executor_suite {
             many_threads_submit_at_once();
             a_hundred_thousand_tasks();
             higher_priorities_go_first(Order);
-            a_future_tells_its_state();
+            a_future_reports_its_state();
             a_task_sees_its_context();
             slots_run_side_by_side();
             zero_workers_are_refused();
@@ -58,7 +58,7 @@ macro_rules! executor_suite {
             its_timeout_counts_from_the_call();
             a_stream_of_inputs_works();
             it_keeps_its_pool();
-            after_a_shutdown_it_says_so();
+            after_a_shutdown_it_ends_with_that_error();
             a_shutdown_ends_an_endless_one();
             its_timeout_ends_an_endless_one();
         }
@@ -103,7 +103,7 @@ macro_rules! executor_suite {
             it_waits_for_retries();
             an_idle_pool_ends_at_once();
             it_may_be_repeated();
-            later_submissions_say_so();
+            later_submissions_resolve_to_it();
             submissions_are_refused_while_it_waits();
             pending_tasks_can_be_cancelled();
             an_abort_ends_everything();
@@ -123,7 +123,7 @@ macro_rules! executor_suite {
         }
         $crate::rows! { $beds; errors;
             a_failure_keeps_its_chain();
-            a_panic_says_its_words();
+            a_panic_carries_its_message();
             bad_arguments_are_rejected();
             a_bad_result_is_rejected();
             one_failure_is_one_failure();
@@ -137,7 +137,7 @@ macro_rules! executor_suite {
             one_abort_among_many_is_one_failure(Processes);
             memory_without_end_is_stopped(Processes);
             a_pool_inside_a_task_is_refused(Processes);
-            a_failed_state_is_told();
+            a_failed_state_is_reported();
         }
         $crate::rows! { $beds; drop;
             dropping_a_future_does_not_cancel();
@@ -152,7 +152,7 @@ macro_rules! executor_suite {
             they_run_in_order();
             a_late_one_runs_at_once();
             a_panic_stops_no_other();
-            failures_and_cancels_are_told();
+            failures_and_cancels_are_reported();
             one_may_submit_the_next();
             one_may_shut_down_and_wait();
             one_may_wait_for_other_futures();
@@ -169,7 +169,7 @@ macro_rules! executor_suite {
             others_run_meanwhile();
             the_delay_is_kept();
             many_fail_at_once();
-            words_of_any_length_are_cut_and_tried_again();
+            messages_of_any_length_are_cut_and_retried();
         }
         $crate::rows! { $beds; timeout;
             a_timeout_without_end_is_none();

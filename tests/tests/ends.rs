@@ -179,7 +179,7 @@ async fn says(pool: &PodPoolExecutor, reasons: &[&str]) {
 const LONG: Duration = Duration::from_secs(600);
 
 #[tokio::test]
-async fn a_worker_that_panics_while_idle_breaks_the_pool_with_its_words() {
+async fn a_worker_that_panics_while_idle_breaks_the_pool_with_its_message() {
     let switch = Switch::new("tasks", Call::Take);
     let pool = pool(&switch, LONG).await;
     switch.mood.send_replace(Mood::Panics);
@@ -191,7 +191,7 @@ async fn a_worker_that_panics_while_idle_breaks_the_pool_with_its_words() {
 }
 
 #[tokio::test]
-async fn a_worker_that_panics_at_work_breaks_the_pool_with_its_words() {
+async fn a_worker_that_panics_at_work_breaks_the_pool_with_its_message() {
     let switch = Switch::new("results", Call::Put);
     let pool = pool(&switch, LONG).await;
     switch.mood.send_replace(Mood::Panics);
@@ -204,7 +204,7 @@ async fn a_worker_that_panics_at_work_breaks_the_pool_with_its_words() {
 
 /// The worker holds a lease and does nothing else: only the keeper's thread is at the queue.
 #[tokio::test]
-async fn a_lease_keeper_that_panics_breaks_the_pool_with_its_words() {
+async fn a_lease_keeper_that_panics_breaks_the_pool_with_its_message() {
     let switch = Switch::new("tasks", Call::Extend);
     let pool = pool(&switch, LONG).await;
     switch.mood.send_replace(Mood::Panics);
@@ -222,7 +222,7 @@ async fn a_lease_keeper_that_panics_breaks_the_pool_with_its_words() {
 }
 
 #[tokio::test]
-async fn an_executors_thread_that_panics_breaks_the_pool_with_its_words() {
+async fn an_executors_thread_that_panics_breaks_the_pool_with_its_message() {
     let switch = Switch::new("results", Call::Take);
     let pool = pool(&switch, LONG).await;
     switch.mood.send_replace(Mood::Panics);

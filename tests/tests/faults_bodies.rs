@@ -198,7 +198,7 @@ fn passes_on_a_panic() -> u64 {
 }
 
 #[tokio::test]
-async fn a_panic_from_another_thread_is_told_with_its_own_place() {
+async fn a_panic_from_another_thread_is_reported_with_its_own_place() {
     let pool = built(describe(1)).await;
     assert!(value("a catch", pool.submit(catches_its_own())).await);
     let error = within("a panic", pool.submit(passes_on_a_panic()))

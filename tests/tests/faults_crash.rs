@@ -43,7 +43,7 @@ async fn a_killed_slot_costs_its_own_task_an_attempt_and_no_other() {
 }
 
 #[tokio::test]
-async fn an_abort_is_retried_and_the_attempt_says_so() {
+async fn an_abort_is_retried_and_the_attempt_reports_it() {
     let pool = built(describe(2)).await;
     let mut future = pool.submit(abort_once());
     let attempt = future.result(LIMIT).await.expect("an end");
@@ -82,7 +82,7 @@ async fn a_task_that_always_aborts_crashed() {
 }
 
 #[tokio::test]
-async fn a_task_that_overflows_its_stack_crashed_and_says_why() {
+async fn a_task_that_overflows_its_stack_crashed_with_the_reason() {
     let pool = built(describe(2)).await;
     let error = within("the overflow", pool.submit(overflow(1)))
         .await

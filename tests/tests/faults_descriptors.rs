@@ -132,7 +132,7 @@ async fn the_soft_limit_is_raised_for_the_slots_and_is_theirs_as_it_was() {
 }
 
 #[tokio::test]
-async fn where_the_hard_limit_is_too_low_fewer_slots_work_and_one_warning_says_why() {
+async fn where_the_hard_limit_is_too_low_fewer_slots_work_and_one_warning_gives_the_reason() {
     let (good, text) = scarce(&["limit", "100", "100", "60"]).await;
     let processes = text
         .rsplit_once("processes ")

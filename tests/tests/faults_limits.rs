@@ -53,7 +53,7 @@ async fn a_timeout_kills_the_slot_of_its_task_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_cancel_that_the_task_does_not_hear_kills_its_slot_after_the_grace() {
+async fn a_cancel_that_the_task_ignores_kills_its_slot_after_the_grace() {
     let pool = built(describe(2)).await;
     let meeting = Meeting::new();
     let mut beside = pool.submit(meet(meeting.path(), 1));
@@ -86,7 +86,7 @@ async fn a_cancel_that_the_task_does_not_hear_kills_its_slot_after_the_grace() {
 }
 
 #[tokio::test]
-async fn a_failing_initializer_breaks_the_pool_and_every_future_says_why() {
+async fn a_failing_initializer_breaks_the_pool_and_every_future_has_the_reason() {
     let pool = built(describe(2).initializer(refuse())).await;
     let futures: Vec<_> = (0..50).map(|n| pool.submit(echo(n))).collect();
     for future in futures {

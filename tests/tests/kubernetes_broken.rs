@@ -35,7 +35,7 @@ fn says(reason: &str, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn exit_78_breaks_the_fleet_with_the_workers_words() {
+async fn exit_78_breaks_the_fleet_with_the_workers_message() {
     if !ready(PROGRAM) {
         return;
     }
@@ -117,7 +117,7 @@ async fn an_image_that_does_not_exist_is_named() {
 }
 
 #[tokio::test]
-async fn more_memory_than_any_node_has_is_said_so() {
+async fn more_memory_than_any_node_has_is_reported_as_such() {
     if !ready(PROGRAM) {
         return;
     }
@@ -230,7 +230,8 @@ async fn master_is_denied(master: &Cluster) {
 }
 
 #[tokio::test]
-async fn rights_that_are_gone_at_the_end_are_told_at_once_with_the_line_that_removes_what_stays() {
+async fn rights_that_are_gone_at_the_end_are_reported_at_once_with_the_line_that_removes_what_stays()
+ {
     if !ready(PROGRAM) {
         return;
     }
@@ -255,7 +256,7 @@ async fn rights_that_are_gone_at_the_end_are_told_at_once_with_the_line_that_rem
 }
 
 #[tokio::test]
-async fn a_namespace_that_is_removed_is_told_as_such_and_goes_although_its_master_is_dead() {
+async fn a_namespace_that_is_removed_is_reported_as_such_and_goes_although_its_master_is_dead() {
     if !ready(PROGRAM) {
         return;
     }

@@ -81,7 +81,7 @@ async fn a_deleted_pod_is_lost_and_another_runs_within_ten_seconds() {
 }
 
 #[tokio::test]
-async fn a_worker_that_exits_with_1_died_and_left_word_of_its_tasks() {
+async fn a_worker_that_exits_with_1_died_and_left_a_list_of_its_tasks() {
     if !ready(PROGRAM) {
         return;
     }
@@ -145,7 +145,7 @@ async fn few_rights_are_enough_and_the_strictest_pod_rules_are_kept() {
 }
 
 #[tokio::test]
-async fn gc_removes_what_is_past_its_deadline_and_the_fleet_hears_of_it() {
+async fn gc_removes_what_is_past_its_deadline_and_the_fleet_notices_it() {
     if !ready(PROGRAM) {
         return;
     }
@@ -246,7 +246,7 @@ async fn a_master_that_comes_back_takes_its_workers_over() {
 }
 
 #[tokio::test]
-async fn another_master_of_the_same_run_is_told_to_go() {
+async fn another_master_of_the_same_run_is_refused() {
     if !ready(PROGRAM) {
         return;
     }

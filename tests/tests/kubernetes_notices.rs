@@ -12,7 +12,7 @@ use podpool_tests::kubernetes::ready;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_fleet-pod");
 
 #[tokio::test]
-async fn a_quota_leaves_fewer_workers_and_is_told_in_seconds_with_its_end() {
+async fn a_quota_leaves_fewer_workers_and_is_reported_in_seconds_with_its_end() {
     if !ready(PROGRAM) {
         return;
     }

@@ -7,7 +7,7 @@ use podpool_tests::faults::{end, within};
 // Without `test_slots!()`, which is what the error asks for.
 
 #[tokio::test]
-async fn init_inside_a_test_starts_no_process_and_says_what_to_write() {
+async fn init_inside_a_test_starts_no_process_and_names_what_to_write() {
     for _ in 0..2 {
         assert_eq!(podpool::init(), Role::Master);
     }

@@ -75,7 +75,7 @@ async fn a_program_may_hold_what_its_subscriber_waits_for() {
 }
 
 #[tokio::test]
-async fn a_stdout_that_nobody_reads_holds_up_nothing_and_the_loss_is_said() {
+async fn a_stdout_that_is_not_read_delays_nothing_and_the_loss_is_reported() {
     let mut program = start(&["clogged"]);
     // Its standard output stays open and unread.
     let said = errors_of(&mut program).await;

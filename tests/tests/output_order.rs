@@ -100,7 +100,7 @@ async fn a_sink_that_takes_nothing_is_waited_for_once() {
 }
 
 #[tokio::test]
-async fn the_error_of_a_cancelled_task_bears_its_key() {
+async fn the_error_of_a_cancelled_task_has_its_key() {
     let pool = built(describe(1)).await;
     let future = pool.submit(waits().key("x".repeat(1000)));
     let name = future.task();

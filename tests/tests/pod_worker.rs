@@ -23,7 +23,7 @@ const SLACK: Duration = Duration::from_secs(4);
 const PAUSE: Duration = Duration::from_millis(10);
 
 #[tokio::test]
-async fn sigterm_is_heard_before_the_run_is_read() {
+async fn sigterm_is_handled_before_the_run_is_read() {
     let dir = Scratch::new();
     let key = dir.path().join("key");
     let made = Command::new("mkfifo").arg(&key).status().await;
@@ -94,7 +94,7 @@ fn write_run(dir: &Path, emulator: &str, start_timeout: Duration, idle: Duration
 }
 
 #[tokio::test]
-async fn a_worker_that_never_reaches_pubsub_ends_within_its_start_timeout_and_says_why() {
+async fn a_worker_that_never_reaches_pubsub_ends_within_its_start_timeout_with_the_reason() {
     let dir = Scratch::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let emulator = listener.local_addr().unwrap().to_string();

@@ -123,7 +123,7 @@ async fn an_evicted_pod_and_all_deleted_at_once_are_replaced_within_seconds() {
 }
 
 #[tokio::test]
-async fn a_pod_told_to_end_gives_its_task_back_before_its_grace_ends() {
+async fn a_pod_that_is_stopped_gives_its_task_back_before_its_grace_ends() {
     let Some(pods) = pods() else { return };
     let _quiet = QUIET.lock().await;
     let (lease, grace) = (Duration::from_secs(60), Duration::from_secs(15));

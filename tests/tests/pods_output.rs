@@ -59,7 +59,7 @@ fn unread_worker(dir: &Path) -> Child {
 }
 
 #[tokio::test]
-async fn a_worker_whose_streams_nobody_reads_runs_its_tasks_and_ends() {
+async fn a_worker_whose_streams_are_not_read_runs_its_tasks_and_ends() {
     let Some(pods) = Pods::find(env!("CARGO_BIN_EXE_pod-worker")) else {
         return;
     };

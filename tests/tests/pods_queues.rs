@@ -222,7 +222,7 @@ async fn of_two_runs_on_given_names_the_older_goes_on() {
 }
 
 #[tokio::test]
-async fn what_an_ended_run_left_on_given_names_is_told_and_purged() {
+async fn what_an_ended_run_left_on_given_names_is_reported_and_purged() {
     let Some(pods) = pods() else { return };
     let (given, ended) = (Administered::make().await, RunId::random());
     given.leave_something(&ended).await;

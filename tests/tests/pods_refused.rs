@@ -94,7 +94,7 @@ async fn an_image_whose_task_has_another_shape_is_refused_by_the_tasks_name() {
 const NOWHERE: &str = "127.0.0.1:1";
 
 #[tokio::test]
-async fn workers_that_do_not_reach_the_queue_say_so_within_the_start_timeout() {
+async fn workers_that_do_not_reach_the_queue_report_it_within_the_start_timeout() {
     let Some(pods) = pods() else { return };
     let builder = impatient(&pods).start_timeout(2 * START);
     let builder = builder.worker_env("PUBSUB_EMULATOR_HOST", NOWHERE);
@@ -111,7 +111,7 @@ async fn workers_that_do_not_reach_the_queue_say_so_within_the_start_timeout() {
 }
 
 #[tokio::test]
-async fn more_memory_than_any_node_has_is_said_so() {
+async fn more_memory_than_any_node_has_is_reported_as_such() {
     let Some(pods) = pods() else { return };
     let reason = refused(impatient(&pods).worker_memory(1 << 50)).await;
     says(&reason, &["Insufficient memory", "ask for less"]);

@@ -153,7 +153,7 @@ async fn what_vanished_is_made_again_and_what_is_there_is_left_alone() {
 }
 
 #[tokio::test]
-async fn what_bears_another_run_s_label_is_not_deleted() {
+async fn what_carries_another_run_s_label_is_not_deleted() {
     if !is_there() {
         return;
     }
@@ -207,7 +207,7 @@ async fn given_names_are_checked_and_never_deleted() {
 }
 
 #[tokio::test]
-async fn every_worker_hears_control() {
+async fn every_worker_receives_control() {
     if !is_there() {
         return;
     }
@@ -285,7 +285,7 @@ async fn only_what_is_past_its_deadline_is_collected() {
 
 /// The subscription's own deadline is ten minutes; the queue's lease is ten seconds.
 #[tokio::test]
-async fn a_lease_is_as_long_as_the_queue_says() {
+async fn a_lease_is_as_long_as_the_queue_states() {
     if !is_there() {
         return;
     }

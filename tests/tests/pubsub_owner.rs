@@ -51,7 +51,7 @@ async fn take(queue: &PubSubQueue) -> Bytes {
 }
 
 #[tokio::test]
-async fn a_message_of_another_run_is_told_and_left_for_its_own() {
+async fn a_message_of_another_run_is_reported_and_left_for_its_own() {
     if !is_there() {
         return;
     }

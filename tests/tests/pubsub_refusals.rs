@@ -83,7 +83,7 @@ async fn missing_rights_are_named() {
 }
 
 #[tokio::test]
-async fn missing_credentials_say_where_to_put_them() {
+async fn missing_credentials_name_where_to_put_them() {
     let words = ["GOOGLE_APPLICATION_CREDENTIALS", "workload identity"];
     all_say(Code::Unauthenticated, is_denied, &words).await;
 }
@@ -130,7 +130,7 @@ async fn after_a_spent_quota_the_same_call_succeeds() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_passing_trouble() {
+async fn an_address_that_does_not_answer_is_passing_trouble() {
     let server = Refusing::always(Code::Internal, "").await;
     let connection = server.connection();
     drop(server);
@@ -288,7 +288,7 @@ async fn administration_without_rights_names_them() {
 }
 
 #[tokio::test]
-async fn administration_without_credentials_says_where_to_put_them() {
+async fn administration_without_credentials_names_where_to_put_them() {
     let server = Refusing::always(Code::Unauthenticated, "who are you").await;
     for (_, error) in timeout(LIMIT, admin_refusals(&server.connection()))
         .await
@@ -320,7 +320,7 @@ async fn administration_over_quota_may_be_tried_later() {
 }
 
 #[tokio::test]
-async fn names_that_nobody_made_are_missing() {
+async fn names_that_were_not_created_are_missing() {
     let server = Refusing::always(Code::NotFound, "").await;
     let admin = Admin::new(&server.connection()).await.unwrap();
     let run = RunId::new("nightly").unwrap();
@@ -358,7 +358,7 @@ fn at(endpoint: &str) -> Connection {
 }
 
 #[tokio::test]
-async fn an_address_where_nobody_listens_is_said_soon_with_the_variable() {
+async fn an_address_without_a_listener_is_reported_soon_with_the_variable() {
     let address = nobody().await;
     let error = not_reached(&at(&address)).await;
     let text = error.to_string();
@@ -369,7 +369,7 @@ async fn an_address_where_nobody_listens_is_said_soon_with_the_variable() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_no_machine_is_said_soon() {
+async fn a_name_that_is_no_machine_is_reported_soon() {
     let error = not_reached(&at("http://emulator.invalid:8085")).await;
     let text = error.to_string();
     assert!(matches!(error, ConnectError::Unreachable { .. }), "{text}");
@@ -377,7 +377,7 @@ async fn a_name_that_is_no_machine_is_said_soon() {
 }
 
 #[tokio::test]
-async fn another_service_at_the_address_is_said_soon() {
+async fn another_service_at_the_address_is_reported_soon() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let serving = tokio::spawn(async move {
@@ -406,7 +406,7 @@ async fn a_service_that_answers_is_reached_whatever_it_answers() {
 }
 
 #[tokio::test]
-async fn missing_credentials_are_said_soon_with_the_variable() {
+async fn missing_credentials_are_reported_soon_with_the_variable() {
     let server = nobody().await;
     let nowhere = mds::Builder::default().with_endpoint(nobody().await);
     let connection = Connection::builder()

@@ -56,7 +56,7 @@ async fn stored(queue: &PubSubQueue, began: Instant) -> Duration {
 }
 
 #[tokio::test]
-async fn a_deleted_topic_is_told_by_the_first_put_and_carries_messages_again_at_once() {
+async fn a_deleted_topic_is_found_by_the_first_put_and_carries_messages_again_at_once() {
     if !is_there() {
         return;
     }
@@ -86,7 +86,7 @@ async fn a_deleted_topic_is_told_by_the_first_put_and_carries_messages_again_at_
 }
 
 #[tokio::test]
-async fn a_deleted_subscription_is_told_by_the_pull_after_it() {
+async fn a_deleted_subscription_is_found_by_the_next_pull() {
     if !is_there() {
         return;
     }
@@ -113,7 +113,7 @@ async fn a_deleted_subscription_is_told_by_the_pull_after_it() {
 }
 
 #[tokio::test]
-async fn what_a_worker_finds_gone_its_master_is_told() {
+async fn what_a_worker_finds_gone_it_reports_to_its_master() {
     if !is_there() {
         return;
     }

@@ -27,7 +27,7 @@ struct Master {
 
 /// Gives programs that are started from here an interrupt that is not ignored, also where this one ignores it: what is
 /// caught here has its default action there.
-fn interrupts_are_heard() {
+fn interrupts_are_handled() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let always = Arc::new(AtomicBool::new(true));
@@ -37,7 +37,7 @@ fn interrupts_are_heard() {
 
 impl Master {
     fn start() -> Self {
-        interrupts_are_heard();
+        interrupts_are_handled();
         Self::started(Program::start(Path::new(PROGRAM), &[]))
     }
 
@@ -102,7 +102,7 @@ async fn each_pool_counts_its_own() {
 }
 
 #[tokio::test]
-async fn two_pools_at_once_are_both_told() {
+async fn two_pools_at_once_both_take_their_steps() {
     let mut master = Master::start();
     master.tell("build a hears").await;
     let first = master.work("a").await;
@@ -121,7 +121,7 @@ async fn two_pools_at_once_are_both_told() {
 }
 
 #[tokio::test]
-async fn a_pool_that_was_dropped_hears_nothing_for_another() {
+async fn a_pool_that_was_dropped_takes_no_signal_from_another() {
     let mut master = Master::start();
     master.tell("build a hears").await;
     master.tell("build b hears").await;
@@ -165,7 +165,7 @@ async fn signals_that_are_left_to_the_program_do_what_they_do_by_default() {
 }
 
 #[tokio::test]
-async fn a_programs_own_handler_is_told_besides() {
+async fn a_programs_own_handler_runs_too() {
     for first in [true, false] {
         let mut master = Master::start();
         if first {
@@ -213,8 +213,8 @@ async fn handlers_of_other_signals_change_nothing() {
 
 /// Else the program seems to hang until what runs has ended.
 #[tokio::test]
-async fn the_first_one_is_answered_in_words() {
-    interrupts_are_heard();
+async fn the_first_one_causes_a_notice() {
+    interrupts_are_handled();
     let mut program = Command::new(PROGRAM);
     program
         .stdin(Stdio::piped())
@@ -283,7 +283,7 @@ async fn a_program_that_ignores_it_goes_on_ignoring_it() {
 
 /// So that a CronJob does not look successful.
 #[tokio::test]
-async fn an_interrupted_run_says_so_and_its_program_exits_as_one() {
+async fn an_interrupted_run_reports_it_and_its_program_exits_as_one() {
     let mut master = Master::start();
     master.tell("build a hears").await;
     let guest = master.work("a").await;

@@ -122,7 +122,7 @@ fn puts_off(_: &Path, text: &str) -> Option<String> {
 }
 
 #[test]
-fn every_file_says_what_it_is() {
+fn every_file_states_what_it_is() {
     refuse("a file begins with //!", says_nothing_of_itself);
 }
 
@@ -132,7 +132,7 @@ fn no_file_is_too_long() {
 }
 
 #[test]
-fn no_file_has_a_name_that_says_nothing() {
+fn no_file_has_a_meaningless_name() {
     let rule = "foo.rs and foo/ instead of mod.rs, and a name that says what is in it";
     refuse(rule, is_named_after_nothing);
 }
@@ -270,7 +270,7 @@ fn moments_are_added_up_in_one_place() {
 }
 
 #[test]
-fn core_knows_no_back_end() {
+fn core_names_no_back_end() {
     for bad in [
         "kube = \"5\"",
         "tonic.workspace = true",

@@ -9,6 +9,7 @@ use crate::case::{CHILDREN, Case, HEAVY, WARM_UP, WARM_UP_TRIPS};
 use crate::measure::{median_micros, rate};
 
 /// Frames on the way to each child of the reference pool.
+// The window that the budgets of the scoreboard refer to.
 const WINDOW: usize = 64;
 
 /// The cases of the reference pool.
@@ -35,6 +36,7 @@ fn bare(window: usize) -> anyhow::Result<BarePool> {
 /// Tasks per second: `n` submitted one by one, all answers awaited.
 fn bare_burst(n: u64) -> anyhow::Result<f64> {
     let mut pool = bare(WINDOW)?;
+    // Children start and buffers grow outside of the measured time, as in the case of podpool.
     burst_through(&mut pool, WARM_UP.min(n))?;
     let start = Instant::now();
     burst_through(&mut pool, n)?;
@@ -75,6 +77,7 @@ fn bare_trip(n: u64) -> anyhow::Result<f64> {
 fn bare_load(n: u64) -> anyhow::Result<f64> {
     let mut pool = bare(WINDOW)?;
     burst_through(&mut pool, WARM_UP_TRIPS)?;
+    // Made before the clock starts: filling 1 MiB takes about as long as sending it.
     let payloads: Vec<_> = (0..n).map(|i| vec![i as u8; HEAVY]).collect();
     let start = Instant::now();
     let futures: Vec<_> = payloads.into_iter().map(|p| pool.submit(p)).collect();

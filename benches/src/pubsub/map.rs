@@ -20,6 +20,8 @@ const WORKERS: u32 = 4;
 /// is known yet.
 const WARM_UP: u64 = 64;
 /// A thread wakes about so much later than it is asked to.
+// The kernel rounds a sleep up by its timer slack of 50 µs and the time to schedule the thread.
+// <https://man7.org/linux/man-pages/man2/PR_SET_TIMERSLACK.2const.html>
 const SLEEPS_LATE: Duration = Duration::from_micros(80);
 
 /// The window that a row's reference sets: more than there are tasks, or than it takes.
@@ -77,6 +79,7 @@ pub fn nap(time: Duration) {
     let begun = Instant::now();
     std::thread::sleep(time.saturating_sub(SLEEPS_LATE));
     while begun.elapsed() < time {
+        // The rest of the time is spun, so that a task of 1 ms takes 1 ms and the ideal is known.
         std::hint::spin_loop();
     }
 }

@@ -105,7 +105,7 @@ async fn serve(run: RunId, index: u32) -> anyhow::Result<()> {
 fn stop_with_stdin() -> mpsc::UnboundedReceiver<Order> {
     let (orders, receiver) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
-        // Whatever ends it, nobody is there any more.
+        // Whatever ends the read, the parent is gone.
         drop(std::io::stdin().read_to_end(&mut Vec::new()));
         orders.send(Order::Stop).ok();
     });

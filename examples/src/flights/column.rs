@@ -61,6 +61,7 @@ impl Column {
     /// A finite number.
     pub(crate) fn number(&self, row: &Row<'_>) -> Result<Option<f64>, String> {
         match self.parsed::<f64>(row, "a number")? {
+            // `f64::from_str` accepts "inf" and "NaN", which are no measurements.
             Some(number) if !number.is_finite() => {
                 Err(self.unreadable(self.bytes(row), "a number"))
             }
@@ -100,6 +101,7 @@ impl Column {
 }
 
 fn parse<T: FromStr>(bytes: &[u8]) -> Option<T> {
+    // Text of another encoding is not a number or a time, and the fault shows the bytes.
     str::from_utf8(bytes).ok()?.parse().ok()
 }
 

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_counts_what_the_file_says() {
+    fn the_summary_counts_what_the_file_contains() {
         let mut day = Day::default();
         day.add("AA", &flight(Some(7)));
         day.add("AA", &flight(None));

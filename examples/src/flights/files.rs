@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_input_that_cannot_be_opened_says_why_and_what_it_is() {
+    async fn an_input_that_cannot_be_opened_is_named_with_the_reason() {
         let error = Files::find("memory:///x").await.unwrap_err().to_string();
         assert_eq!(
             error,

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn places_that_cannot_be_opened_say_why() {
+    fn places_that_cannot_be_opened_are_refused_with_the_reason() {
         assert!(refusal("memory:///x").contains("slots share no memory"));
         assert!(refusal("bad url://").contains("can't be opened"));
         let file = tempfile::NamedTempFile::new().unwrap();

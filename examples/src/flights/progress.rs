@@ -29,7 +29,7 @@ impl Progress {
     /// One more day ended.
     pub fn day(&mut self, failed: bool) {
         if let Some(line) = self.step(failed) {
-            // Nobody is told that progress can't be told: the work goes on.
+            // A progress bar that can't be drawn is no error: the work continues.
             drop(writeln!(io::stderr(), "{line}"));
         }
         let Some(bar) = &self.bar else { return };
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_year_has_ten_lines_and_the_last_says_all() {
+    fn a_year_has_ten_lines_and_the_last_is_complete() {
         let lines = lines(365, 100);
         assert_eq!(lines.len(), 10);
         assert_eq!(lines[0], "37 of 365 days");

@@ -18,6 +18,7 @@ use super::fault::Fault;
 const BUFFER: usize = 128 * 1024;
 
 /// How every gzip file begins.
+// RFC 1952, section 2.3.1. <https://www.rfc-editor.org/rfc/rfc1952#section-2.3.1>
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// An open file, past its header.
@@ -111,6 +112,7 @@ impl Rows {
                 empty.get_or_insert(self.number);
             }
         }
+        // An empty line is a fault only if a row follows it: many files end with one.
         self.held = empty.is_some();
         let line: &[u8] = if self.held { &[] } else { &self.line };
         let closed = self.splitter.split(line);
@@ -135,6 +137,7 @@ impl Rows {
         }
         if self.line.last() == Some(&b'\n') {
             self.line.pop();
+            // Files that were written on Windows.
             if self.line.last() == Some(&b'\r') {
                 self.line.pop();
             }
@@ -160,6 +163,7 @@ fn find(dir: &Path, name: &str) -> Result<(PathBuf, File), Fault> {
 fn decompressed(mut bytes: impl BufRead + 'static) -> io::Result<Box<dyn BufRead>> {
     let gzip = bytes.fill_buf()?.starts_with(&GZIP);
     Ok(if gzip {
+        // Multi: a file that was compressed in pieces, or appended to, has several members.
         Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(bytes)))
     } else {
         Box::new(bytes)
@@ -188,6 +192,7 @@ impl<'a> Row<'a> {
     /// The bytes of a field; `None` when the row is too short.
     pub(crate) fn field(&self, index: usize) -> Option<&'a [u8]> {
         let end = *self.ends.get(index)?;
+        // A field begins where the one before it ends; quotes and separators are not in the buffer.
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         self.fields.get(start..end)
     }

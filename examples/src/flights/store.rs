@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_neither_directory_nor_bucket_say_why() {
+    fn names_that_are_neither_directory_nor_bucket_are_refused_with_the_reason() {
         let refusal = |name: &str| Location::of(name).unwrap_err();
         assert!(refusal("memory:///x").contains("slots share no memory"));
         assert!(refusal("file://elsewhere/x").contains("of this machine"));

@@ -1,4 +1,4 @@
-//! The end of `main`: what runs on a cluster is removed before the process goes.
+//! The end of `main`: what a run made on a cluster is removed before the process exits.
 //!
 //! A `main` that returns early, by `?` or a panic, drops its executors without waiting for them. Child processes end
 //! with this one; Jobs, topics and subscriptions do not.
@@ -13,7 +13,7 @@ use crate::lock::lock;
 use crate::master::command::{Command, ShutdownBehavior};
 use crate::master::mailbox::Mailbox;
 
-/// The longest that `main` is held up: a removal waits for pods, and those for their grace.
+/// Longest delay of the end of `main`: a removal waits for pods, and those use up to their grace.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// The executors of the program whose workers are on a cluster.
@@ -24,7 +24,7 @@ pub(crate) fn end() {
     RUNS.end(LONGEST);
 }
 
-/// Counts an executor for as long as the guard lives. Its thread keeps the guard.
+/// Counts an executor while the guard exists. The executor's thread owns the guard.
 pub(crate) fn begin(mailbox: &Arc<Mailbox>) -> Present {
     RUNS.begin(mailbox)
 }
@@ -65,7 +65,7 @@ impl Runs {
         }
         info!(
             executors = present.len(),
-            "main has ended; removing what is on the cluster"
+            "main has returned; removing the run's objects from the cluster"
         );
         // A handle in a static is never dropped.
         for mailbox in present.iter().filter_map(Weak::upgrade) {
@@ -75,12 +75,13 @@ impl Runs {
                 done,
             });
         }
+        // Woken by each executor that is done; the time counts for all together.
         let some = |present: &mut Vec<Weak<Mailbox>>| !present.is_empty();
         let waited = self.left.wait_timeout_while(present, longest, some);
         let (_present, outcome) = waited.unwrap_or_else(PoisonError::into_inner);
         if outcome.timed_out() {
             warn!(
-                "a run was not removed within {longest:?}; what is left bears its deadline as a label"
+                "a run was not removed within {longest:?}; its remaining objects are labelled with its deadline"
             );
         }
     }
@@ -91,6 +92,7 @@ impl Drop for Present {
         let mut present = lock(&self.runs.present);
         let ours = |other: &Weak<Mailbox>| Weak::ptr_eq(other, &self.mailbox);
         if let Some(at) = present.iter().position(ours) {
+            // The order of executors means nothing.
             present.swap_remove(at);
         }
         self.runs.left.notify_all();
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn without_executors_nobody_waits() {
+    fn without_executors_there_is_no_wait() {
         let runs = runs();
         let (mailbox, _inbox) = Mailbox::new();
         drop(runs.begin(&mailbox));
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_executor_is_told_and_waited_for() {
+    fn an_executor_is_shut_down_and_waited_for() {
         let runs = runs();
         let (mailbox, inbox) = Mailbox::new();
         let present = runs.begin(&mailbox);

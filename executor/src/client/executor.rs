@@ -64,9 +64,9 @@ impl PodPoolExecutor {
         Map::new(Box::new(self.clone()), inputs, call)
     }
 
-    /// Waits for every task, then ends workers and executor. Later submissions resolve to `ShutDown`.
-    /// May be called any number of times, by any handle; each call returns when the executor has ended and the callbacks
-    /// of its futures have run. One that runs for more than a minute by then is not waited for any longer.
+    /// Waits for every task, then ends workers and executor. Later submissions resolve to `ShutDown`. May be called any
+    /// number of times, by any handle; each call returns when the executor has ended and the callbacks of its futures
+    /// have run. A callback that has run for more than a minute is not waited for any longer.
     ///
     /// In a callback of [`on_done`](TaskFuture::on_done) it may be waited for too: it returns when the executor has ended, and
     /// the callbacks that are left run afterwards.
@@ -87,7 +87,7 @@ impl PodPoolExecutor {
         self.handle
             .mailbox
             .command(Command::Shutdown { behavior, done });
-        // An executor that has ended drops the command: there is nothing left to wait for.
+        // An executor that has ended drops the command, so there is nothing left to wait for.
         let outcome = match ended.await {
             Ok(outcome) => outcome,
             Err(_) => self.handle.mailbox.how_it_ended(),

@@ -50,6 +50,7 @@ impl<T> TaskFuture<T> {
             arguments,
             options,
         } = call;
+        // The cell needs the key for errors; the options travel to the executor.
         let key = options.as_ref().and_then(|options| options.key.clone());
         let cell = Arc::new(Cell::with_key(spec, key));
         let (arguments, refusal) = match arguments {
@@ -63,6 +64,7 @@ impl<T> TaskFuture<T> {
             options,
         };
         match refusal {
+            // A rejected call takes its number too: the executor counts it, and its future has an id.
             None => mailbox.submit(submission),
             Some(reason) => mailbox.submit_rejected(submission, reason),
         };
@@ -118,7 +120,7 @@ impl<T> TaskFuture<T> {
         self.handle().on_done(callback);
     }
 
-    /// Cancels the task. The request goes out now; awaiting it tells what became of it.
+    /// Cancels the task. The request is sent now; awaiting the returned future yields its outcome.
     pub fn cancel(&self) -> Cancel {
         TaskHandle::request_cancel(&self.cell, &self.mailbox)
     }
@@ -143,7 +145,7 @@ impl<T> TaskFuture<T> {
 fn refused(options: Option<&CallOptions>) -> Option<String> {
     let timeout = options?.timeout?;
     timeout.is_zero().then(|| {
-        "its timeout is zero, in which no attempt can do anything; give it a longer one, or Duration::MAX for none"
+        "its timeout is zero, so no attempt can run; set a longer one, or Duration::MAX for none"
             .to_owned()
     })
 }
@@ -157,6 +159,7 @@ impl<T: DeserializeOwned + 'static> TaskFuture<T> {
     pub async fn result(&mut self, timeout: Duration) -> Result<Result<T, TaskError>, NotDone> {
         let mut deadline = Deadline::after(timeout);
         poll_fn(|cx| {
+            // The result first: a task that has ended in time must not be reported as late because both are ready.
             if let Poll::Ready(result) = Pin::new(&mut *self).poll(cx) {
                 return Poll::Ready(Ok(result));
             }
@@ -181,7 +184,7 @@ impl<T: DeserializeOwned + 'static> TaskFuture<T> {
 
     fn decode(&self, settled: Settled) -> Result<T, TaskError> {
         settled?.decode().map_err(|error| {
-            let message = format!("it ran, and its result cannot be read: {error}");
+            let message = format!("the task ran, but its result cannot be decoded: {error}");
             TaskError::new(TaskErrorKind::Rejected, self.subject(), message)
         })
     }
@@ -197,7 +200,8 @@ impl<T: DeserializeOwned + 'static> Future for TaskFuture<T> {
 
 impl<T> Drop for TaskFuture<T> {
     fn drop(&mut self) {
-        // Alone with the cell: nobody is left who could settle it or look at it.
+        // If this is the only reference to the cell, no executor is left that could settle it and no handle that could
+        // read it.
         if Arc::strong_count(&self.cell) > 1 && self.cell.abandon() {
             self.mailbox.command(Command::Cancel {
                 cell: Arc::clone(&self.cell),

@@ -1,9 +1,9 @@
 //! What runs left behind whose masters were killed: [`list`] shows it, [`remove`] removes it.
 //!
 //! A run that is shut down removes what it made. A master that is killed cannot: Jobs, pods and the Secret stay on the
-//! cluster until the run's deadline at most, topics and subscriptions longer, and so do payloads. All bear the run's id,
-//! and so they are found again: by that id, by the run's name, or by a deadline that is over. Nothing is guessed: what
-//! bears no label of podpool is never looked at.
+//! cluster until the run's deadline at most, topics and subscriptions longer, and so do payloads. All carry the run's
+//! id, and so they are found again: by that id, by the run's name, or by a deadline that is over. Nothing is guessed:
+//! what carries no label of podpool is never touched.
 //!
 //! ```no_run
 //! use podpool::gc::{self, Places, Which};
@@ -22,8 +22,8 @@
 //! # }
 //! ```
 //!
-//! A run that is asked for by its id or its name is removed **whether it lives or not**: its tasks end with its workers,
-//! and its pool breaks. What a run left on an administrator's topics is emptied by
+//! A run that is chosen by its id or its name is removed **whether it is running or not**: its tasks end with its
+//! workers, and its pool breaks. What a run left on an administrator's topics is emptied by
 //! [`Admin::purge`](crate::broker::pubsub::Admin::purge).
 
 mod error;
@@ -87,9 +87,9 @@ pub struct Leftover {
     pub what: String,
     /// The run that made it.
     pub run: RunId,
-    /// What people call that run, where it has a name and the thing says so.
+    /// The run's name, if it has one and the object records it.
     pub run_name: Option<RunName>,
-    /// The end of the run, where the thing says it. Until then its master may live.
+    /// The run's deadline, if the object records it. Until then its master may be running.
     pub deadline: Option<SystemTime>,
     thing: Thing,
 }
@@ -123,7 +123,7 @@ impl fmt::Display for Leftover {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Removed {
-    /// What is gone, or goes: pods have their grace.
+    /// What is removed, or about to be: pods use up to their grace.
     pub removed: Vec<Leftover>,
     /// What is still there, and why.
     pub failed: Vec<(Leftover, String)>,
@@ -133,7 +133,7 @@ pub struct Removed {
 /// topics. Needs a tokio runtime with IO and time, and the rights to list Jobs, pods, topics and subscriptions; Secrets
 /// are left out where listing them is forbidden, for they go with their Jobs.
 ///
-/// Payloads are looked for by the ids of runs: the one that is asked for, and those of which something else is left.
+/// Payloads are found by the ids of runs: the chosen one, and those of which something else is left.
 ///
 /// # Errors
 /// [`GcError`] when a place cannot be looked at.
@@ -142,8 +142,8 @@ pub async fn list(places: &Places, which: &Which) -> Result<Vec<Leftover>, GcErr
     find(&sight, which).await
 }
 
-/// Removes what [`list`] finds, and says what is still there. What went meanwhile counts as removed. Each thing is shown
-/// to be the run's before it is deleted: by its labels, and on the cluster by its uid.
+/// Removes what [`list`] finds, and returns what still exists. What was removed meanwhile by others counts as removed.
+/// Each thing is shown to be the run's before it is deleted: by its labels, and on the cluster by its uid.
 ///
 /// # Errors
 /// [`GcError`] when a place cannot be looked at; nothing was removed then.

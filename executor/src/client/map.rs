@@ -39,7 +39,7 @@ pub(crate) trait Submit: Send + Sync {
     /// The measured time of one such task; none before one has ended.
     fn typical(&self, task: &'static TaskSpec) -> Option<Duration>;
 
-    /// How the pool goes.
+    /// How fast the pool works.
     fn pace(&self) -> Pace;
 }
 
@@ -64,7 +64,7 @@ pub struct Map<S, F, T> {
     started: Instant,
     timeout: Option<Duration>,
     deadline: Deadline,
-    /// The pool takes nothing any more: this error comes last, where there is no order.
+    /// The error of a pool that accepts no more tasks: it is yielded last, if results are unordered.
     last: Option<TaskError>,
 }
 
@@ -116,7 +116,7 @@ impl<S, F, T> Map<S, F, T> {
         self
     }
 
-    /// Yields errors like results, and goes on.
+    /// Yields errors like results, and continues.
     ///
     /// What no further call can change ends the iteration all the same: after a shutdown, or when the pool is broken,
     /// one [`ShutDown`](TaskErrorKind::ShutDown) or [`PoolBroken`](TaskErrorKind::PoolBroken) is yielded, and then nothing
@@ -126,8 +126,8 @@ impl<S, F, T> Map<S, F, T> {
         self
     }
 
-    /// Yields so many errors like results and goes on; the next one is yielded too and ends it. So does a shut-down or
-    /// broken pool, as with [`return_exceptions`](Self::return_exceptions).
+    /// Yields so many errors like results and continues; the next one is yielded too and ends the map. So does a
+    /// shut-down or broken pool, as with [`return_exceptions`](Self::return_exceptions).
     pub fn max_failures(mut self, failures: usize) -> Self {
         self.tolerance = Tolerance::Count(failures);
         self
@@ -150,6 +150,7 @@ impl<S, F, T> Map<S, F, T> {
     fn stop(&mut self) {
         self.inputs = None;
         self.last = None;
+        // One command for all: a cancel of each would be a million messages for a wide window.
         let cells = self.in_flight.take_cells();
         if !cells.is_empty() {
             self.pool.mailbox().command(Command::CancelMany(cells));
@@ -179,7 +180,7 @@ impl<S, F, T> Map<S, F, T> {
 
     fn timed_out(&self) -> TaskError {
         let message = format!(
-            "the map was not done within {:?}; {} results were delivered, the rest is cancelled",
+            "the map did not finish within {:?}; {} results were delivered, and the remaining calls were cancelled",
             self.timeout.unwrap_or_default(),
             self.delivered
         );
@@ -211,6 +212,7 @@ where
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, TaskError>>> {
         // Before anything else: a map that always has a result ready would never look at its deadline.
+        // `next` after the deadline of a finished map is the end, and not a timeout.
         if self.deadline.is_over() {
             return match self.in_flight.len() == 0 && self.has_no_more_inputs(cx) {
                 true => Poll::Ready(self.take_last().map(Err)),
@@ -224,7 +226,7 @@ where
                 Poll::Ready(Some(result))
             }
             Poll::Ready(None) if self.inputs.is_none() => Poll::Ready(self.take_last().map(Err)),
-            // An input or a result is waited for.
+            // Neither an input nor a result is ready.
             _ => self.poll_deadline(cx),
         }
     }
@@ -250,7 +252,7 @@ where
         endured && error.kind().is_permanent() && !self.in_flight.is_ordered()
     }
 
-    /// Whether all inputs were taken. They are asked for the last time.
+    /// Whether all inputs were taken. Polls them one last time.
     fn has_no_more_inputs(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(mut inputs) = self.inputs.take() else {
             return true;
@@ -282,6 +284,7 @@ where
             return;
         }
         self.submit_calls(cx);
+        // Noted after the submits: a window counts as full only if inputs were there to fill it.
         self.window.refilled(self.in_flight.len());
     }
 
@@ -293,6 +296,7 @@ where
             .has_room(self.in_flight.len(), self.in_flight.bytes())
             && !self.deadline.is_over()
         {
+            // The rest has to be cancelled before the panic of the program's code continues.
             match catch_unwind(AssertUnwindSafe(|| self.poll_call(cx))) {
                 Ok(Poll::Ready(Some(call))) => self.submit(call),
                 Ok(Poll::Ready(None)) => {
@@ -317,12 +321,13 @@ where
     fn submit(&mut self, call: Call<T>) {
         let call = call.into_parts();
         let bytes = call.arguments.as_ref().map_or(0, |bytes| bytes.len());
+        // The newest task type: a map of several types is sized by the one that comes next.
         self.task = Some(call.spec);
         let future = TaskFuture::submit_parts(self.pool.mailbox(), call);
         self.in_flight.push(future, bytes);
     }
 
-    /// Hands the panic of an input to the caller; a broken input is not asked again.
+    /// Passes the panic of an input to the caller; the inputs are not polled again.
     fn surface(&mut self, panic: Box<dyn Any + Send>) -> ! {
         self.stop();
         resume_unwind(panic)

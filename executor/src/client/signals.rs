@@ -2,9 +2,9 @@
 //! own. SIGTERM, of a master whose workers are elsewhere: the first ends everything, so that the run is removed before
 //! the program goes.
 //!
-//! A thread for each signal hears for all pools of the program. When no pool lives, or every one has been told all there
-//! is to tell, the signal does what it does without this library: what the program's own handler does, else its default
-//! action. A handler of the program is called beside ours if it was installed before ours, or later by tokio or
+//! A thread for each signal receives it for all pools of the program. If no pool exists, or every pool has taken its
+//! last step, the signal has the effect that it has without this library: what the program's own handler does, else its
+//! default action. A handler of the program is called beside ours if it was installed before ours, or later by tokio or
 //! signal-hook. Whether a later one is for the same signal can only be guessed: so the fifth Ctrl-C, or the second
 //! SIGTERM, that no pool answers within 10 s of the one before has its default action then, also while a pool still
 //! removes what it made on a cluster.
@@ -16,14 +16,14 @@ mod disposition;
 #[cfg(unix)]
 mod listener;
 #[cfg(unix)]
-mod told;
+mod steps;
 
 use std::io;
 use std::sync::Arc;
 
 use crate::master::mailbox::Mailbox;
 
-/// Tells this pool of Ctrl-C for as long as it lives.
+/// Passes Ctrl-C to this pool while it exists.
 pub(crate) fn watch(mailbox: &Arc<Mailbox>) -> io::Result<()> {
     #[cfg(unix)]
     listener::INTERRUPT.watch(mailbox)?;
@@ -32,7 +32,7 @@ pub(crate) fn watch(mailbox: &Arc<Mailbox>) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells this pool of SIGTERM for as long as it lives. On one machine nobody needs it: slots end with their master.
+/// Passes SIGTERM to this pool while it exists. A local pool needs no such step: slots end with their master.
 pub(crate) fn watch_termination(mailbox: &Arc<Mailbox>) -> io::Result<()> {
     #[cfg(unix)]
     listener::TERMINATE.watch(mailbox)?;

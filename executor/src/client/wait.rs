@@ -1,6 +1,6 @@
 //! Waiting for many futures, of one executor or of several: CPython's `wait` and `as_completed`.
 //!
-//! Each future tells its set when it ends, so that a completion costs the same for ten futures and for a million.
+//! Each future notifies its set when it ends, so that a completion costs the same for ten futures and for a million.
 
 mod set;
 
@@ -39,7 +39,7 @@ pub enum ReturnWhen {
 pub struct Wait<T> {
     /// Futures that have ended: awaiting them returns at once.
     pub done: Vec<TaskFuture<T>>,
-    /// The others. Their tasks go on.
+    /// The others. Their tasks continue.
     pub not_done: Vec<TaskFuture<T>>,
 }
 
@@ -53,6 +53,7 @@ pub async fn wait<T>(
     let mut tally = Tally::new(when, futures.len());
     let finished = Arc::new(Finished::default());
     for (place, future) in futures.iter().enumerate() {
+        // A future that has ended already does not notify; it is counted here.
         if !future.cell().watch(&finished, set::place(place)) {
             tally.count(future.state());
         }
@@ -62,6 +63,7 @@ pub async fn wait<T>(
     poll_fn(|cx| {
         // The waker is kept only once nothing more is there.
         while !tally.is_over() {
+            // Takes what ended and registers the waker under one lock, so that no end is missed in between.
             finished.take(&mut ended, cx.waker());
             if ended.is_empty() {
                 return Pin::new(&mut deadline).poll(cx);
@@ -73,6 +75,7 @@ pub async fn wait<T>(
         Poll::Ready(())
     })
     .await;
+    // Partitioned by the present state: a future that ended during the last wake-up belongs to `done` too.
     let (done, not_done) = futures.into_iter().partition(TaskFuture::is_done);
     Wait { done, not_done }
 }
@@ -135,17 +138,18 @@ impl<T> AsCompleted<T> {
         self.set.push(future, ());
     }
 
-    /// How many futures are still to come.
+    /// How many futures have not been yielded.
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.set.len()
     }
 
-    /// Gives up so long from now; the tasks go on. Futures that have ended already are yielded in any case, those that
-    /// end later only when they are asked for in time.
+    /// Ends so long from now; the tasks continue. Futures that have ended already are yielded in any case, those that
+    /// end later only if the iterator is polled in time.
     pub fn timeout(mut self, timeout: Duration) -> AsCompletedWithin<T> {
         AsCompletedWithin {
             total: self.set.len(),
+            // Counted before the time begins: CPython yields these too, even with a timeout of 0.
             done_before: self.set.ready(),
             inner: self,
             deadline: Deadline::after(timeout),
@@ -188,7 +192,7 @@ pub struct AsCompletedWithin<T> {
     deadline: Deadline,
     timeout: Duration,
     total: usize,
-    /// Futures that had ended before the time began, and are still to come.
+    /// Futures that had ended before the time began, and have not been yielded.
     done_before: usize,
     over: bool,
 }
@@ -211,7 +215,7 @@ impl<T> AsCompletedWithin<T> {
         if self.over {
             return Poll::Ready(None);
         }
-        // A set in which there is always one ready must come to its end too.
+        // The deadline also applies to a set in which a future is always ready.
         let in_time = self.done_before > 0 || !self.deadline.is_over();
         if (in_time || self.inner.remaining() == 0)
             && let Poll::Ready(next) = self.inner.poll(cx)

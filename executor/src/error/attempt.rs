@@ -1,4 +1,4 @@
-//! The post-mortem of one attempt that gave no result.
+//! The report of one attempt that gave no result.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ const EARLIER: usize = 4 << 10;
 const KEPT: usize = 64;
 const KEPT_FIRST: usize = 16;
 
-/// What is known of an attempt that gave no result. Fields are empty where nobody could tell.
+/// What is known of an attempt that gave no result. A field is empty if its value is unknown.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AttemptReport {
@@ -33,16 +33,16 @@ pub struct AttemptReport {
     pub elapsed: Option<Duration>,
     /// Why there is no result.
     pub cause: Cause,
-    /// What happened, in one sentence; the task's own words when it failed or panicked. Message, causes and lines are cut
-    /// to 64 KiB in all, for attempts before the last to 4 KiB each, and say so.
+    /// What happened, in one sentence; the task's own message if it failed or panicked. Message, causes and lines are
+    /// cut to 64 KiB in all, for attempts before the last to 4 KiB each, and marked where they are cut.
     pub message: String,
     /// The causes of the task's error, outermost first.
     pub chain: Vec<String>,
     /// How the slot's process ended, where it did.
     pub exit: Option<Exit>,
-    /// Highest resident set of the slot's process since its start, in bytes, as far as it was looked at: when the failure
-    /// was reported, before a kill, every 50 ms under a memory limit. Of a slot that died by itself it may be no more
-    /// than what was seen when its first task was sent.
+    /// Highest resident set of the slot's process since its start, in bytes, as far as it was looked at: when the
+    /// failure was reported, before a kill, every 50 ms under a memory limit. For a slot that crashed it may be no more
+    /// than the value at the time when its first task was sent.
     pub peak_rss: Option<u64>,
     /// CPU time of the execution.
     pub cpu: Option<Duration>,
@@ -79,6 +79,7 @@ impl AttemptReport {
             before.shorten();
         }
         if attempts.len() >= KEPT {
+            // The first ones show how it began, the last ones how it ended; of those in the middle the oldest goes.
             attempts.remove(KEPT_FIRST);
         }
         attempts.push(story);
@@ -96,7 +97,7 @@ impl AttemptReport {
         }
     }
 
-    /// Keeps less of what it says.
+    /// Shortens its texts.
     fn shorten(&mut self) {
         cut(&mut self.message, EARLIER);
         cut_all(&mut self.chain, EARLIER);
@@ -118,7 +119,7 @@ impl AttemptReport {
     }
 }
 
-/// One line, without the task's own words: `attempt 2 on worker pool-0 (node n1) crashed its process after 1.2s, …`.
+/// One line, without the task's own message: `attempt 2 on worker pool-0 (node n1) crashed its process after 1.2s, …`.
 impl fmt::Display for AttemptReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "attempt {}", self.attempt)?;

@@ -1,8 +1,8 @@
-//! What messages advise where something of a run is left.
+//! The advice of messages about leftovers of a run.
 
 use podpool_core::id::RunId;
 
-/// What a message advises where something of a run is left.
+/// The advice of a message about leftovers of a run.
 pub(crate) fn advice(run: &RunId) -> String {
     format!("remove what is left of run {run} with podpool::gc::remove")
 }

@@ -6,7 +6,7 @@ use podpool_core::broker::BrokerError;
 
 use super::BuildError;
 
-/// Something could not be done, for a reason in words.
+/// The error of a step that failed, with its reason as text.
 pub(crate) fn refused(what: impl Into<String>) -> impl FnOnce(String) -> BuildError {
     let what = what.into();
     move |reason| BuildError::Start {

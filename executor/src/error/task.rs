@@ -1,4 +1,4 @@
-//! Why a task has no result: one word to act on, and the story of its attempts.
+//! Why a task has no result: a kind to act on, and a report of each attempt.
 
 use std::error::Error;
 use std::fmt;
@@ -27,12 +27,12 @@ pub enum TaskErrorKind {
     Crashed,
     /// The task needed more memory than the largest size it was given.
     OutOfMemory,
-    /// Its workers were lost again and again. It may have run in part.
+    /// Its workers were lost repeatedly. It may have run in part.
     WorkerLost,
     /// It was cancelled. It may have begun; its result, if any, is dropped.
     Cancelled,
-    /// It was not taken, and trying again would not help: bad input, an unknown task, another shape, arguments that are
-    /// too large, or a result that is: then the task has run.
+    /// It was refused, and a retry would fail in the same way: bad input, an unknown task, another shape, arguments
+    /// that are too large, or a result that is: then the task has run.
     Rejected,
     /// The executor was shut down before the task ended.
     ShutDown,
@@ -41,7 +41,7 @@ pub enum TaskErrorKind {
 }
 
 impl TaskErrorKind {
-    /// Whether every later call meets the same: the executor takes nothing any more.
+    /// Whether every later call fails in the same way: the executor accepts no more tasks.
     pub(crate) const fn is_permanent(self) -> bool {
         matches!(self, Self::ShutDown | Self::PoolBroken)
     }
@@ -57,8 +57,8 @@ impl TaskErrorKind {
             Self::WorkerLost => "lost its worker",
             Self::Cancelled => "was cancelled",
             Self::Rejected => "was rejected",
-            Self::ShutDown => "was not run to its end, the executor is shut down",
-            Self::PoolBroken => "has no result, the pool is broken",
+            Self::ShutDown => "did not finish because the executor was shut down",
+            Self::PoolBroken => "has no result because the pool is broken",
         }
     }
 
@@ -66,16 +66,20 @@ impl TaskErrorKind {
     const fn advice(self) -> &'static str {
         match self {
             Self::Failed | Self::Panicked => {
-                "remove its cause and submit it again, or allow more attempts with `retries`"
+                "fix the cause and resubmit the task, or allow more attempts with `retries`"
             }
-            Self::TimedOut => "give it a longer `timeout`, or less to do",
-            Self::Crashed => "run it in this process with `run_here()` to see where it ends",
-            Self::OutOfMemory => "give it more `memory`, or less to hold at once",
-            Self::WorkerLost => "submit it again, on workers that are not taken away",
-            Self::Cancelled => "submit it again if it is still wanted",
-            Self::Rejected => "correct what the reason names; it is not tried again",
-            Self::ShutDown => "submit it to another executor",
-            Self::PoolBroken => "remove the reason, build a new executor, and submit it again",
+            Self::TimedOut => "set a longer `timeout`, or give the task less work",
+            Self::Crashed => {
+                "run the task in this process with `run_here()` to find where it crashes"
+            }
+            Self::OutOfMemory => "allow more `memory`, or make the task hold less data at once",
+            Self::WorkerLost => "resubmit the task, on workers that are not preempted",
+            Self::Cancelled => "resubmit the task if its result is still wanted",
+            Self::Rejected => {
+                "correct what the reason names and resubmit the task; it is not retried"
+            }
+            Self::ShutDown => "submit the task to another executor",
+            Self::PoolBroken => "fix the reason, build a new executor, and resubmit the task",
         }
     }
 }
@@ -151,6 +155,7 @@ impl TaskError {
         message: impl Into<Arc<str>>,
         attempts: Vec<AttemptReport>,
     ) -> Self {
+        // Only the last attempt has a source chain; the earlier ones are in their reports.
         let source = attempts.last().and_then(|last| Link::of(&last.chain));
         Self(Arc::new(Inner {
             kind,
@@ -161,11 +166,14 @@ impl TaskError {
         }))
     }
 
-    /// The error of a task whose budget is spent: its last attempt says why.
+    /// The error of a task whose budget is spent, with the cause of its last attempt.
     pub(crate) fn of_attempts(subject: Subject, attempts: Vec<AttemptReport>) -> Self {
         let (kind, message) = match attempts.last() {
             Some(last) => (last.cause.into(), last.message.clone()),
-            None => (TaskErrorKind::WorkerLost, "no attempt was seen".to_owned()),
+            None => (
+                TaskErrorKind::WorkerLost,
+                "no attempt was reported".to_owned(),
+            ),
         };
         Self::with_attempts(kind, subject, message, attempts)
     }
@@ -194,7 +202,7 @@ impl TaskError {
         self.0.subject.key.as_deref()
     }
 
-    /// What happened, in one sentence; the task's own words for `Failed` and `Panicked`.
+    /// What happened, in one sentence; the task's own message for `Failed` and `Panicked`.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
@@ -232,7 +240,7 @@ fn write_output(f: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Result {
     if lines.is_empty() {
         return Ok(());
     }
-    f.write_str("\n  the last it printed:")?;
+    f.write_str("\n  the last lines it printed:")?;
     let shown = lines.len().saturating_sub(LINES_SHOWN);
     lines[shown..]
         .iter()
@@ -289,68 +297,4 @@ impl Error for Link {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use podpool_core::id::Attempt;
-    use podpool_core::outcome::Failure;
-
-    fn subject() -> Subject {
-        Subject {
-            task: "prices::clean",
-            id: TaskId(12),
-            key: Some("BTC".into()),
-        }
-    }
-
-    #[test]
-    fn it_says_what_happened_to_whom_and_what_to_do() {
-        let failure = Failure {
-            chain: vec!["no such file".to_owned(), "os error 2".to_owned()],
-            output: (0..12).map(|line| format!("line {line}")).collect(),
-            ..Failure::new(Cause::Failed, "cannot read btc.csv")
-        };
-        let attempts = [1, 2].map(|n| AttemptReport::new(Attempt(n), failure.clone()));
-        let error = TaskError::of_attempts(subject(), attempts.to_vec());
-        assert_eq!(error.kind(), TaskErrorKind::Failed);
-        let text = error.to_string();
-        let head = "task prices::clean #12 (key \"BTC\") failed after 2 attempts: cannot read btc.csv\n  \
-                    attempt 2 failed\n  the last it printed:\n    | line 2\n";
-        assert!(text.starts_with(head), "{text}");
-        assert!(text.ends_with(
-            "| line 11\n  remove its cause and submit it again, or allow more attempts with `retries`"
-        ));
-        let chain: Vec<_> = std::iter::successors(error.source(), |link| (*link).source())
-            .map(ToString::to_string)
-            .collect();
-        assert_eq!(chain, ["no such file", "os error 2"]);
-    }
-
-    #[test]
-    fn every_cause_has_its_kind_and_every_kind_its_advice() {
-        let pairs = [
-            (Cause::Failed, TaskErrorKind::Failed),
-            (Cause::Panicked, TaskErrorKind::Panicked),
-            (Cause::TimedOut, TaskErrorKind::TimedOut),
-            (Cause::Crashed, TaskErrorKind::Crashed),
-            (Cause::Suspect, TaskErrorKind::Crashed),
-            (Cause::OutOfMemory, TaskErrorKind::OutOfMemory),
-            (Cause::Interrupted, TaskErrorKind::WorkerLost),
-            (Cause::Rejected, TaskErrorKind::Rejected),
-            (Cause::Cancelled, TaskErrorKind::Cancelled),
-            (Cause::Broken, TaskErrorKind::PoolBroken),
-        ];
-        for (cause, kind) in pairs {
-            let report = AttemptReport::new(Attempt::FIRST, Failure::new(cause, "why"));
-            let error = TaskError::of_attempts(subject(), vec![report]);
-            assert_eq!(error.kind(), kind);
-            let text = error.to_string();
-            assert!(text.contains(kind.phrase()) && text.contains(kind.advice()));
-        }
-    }
-
-    #[test]
-    fn it_is_one_pointer_wide() {
-        assert_eq!(size_of::<TaskError>(), size_of::<usize>());
-        assert_eq!(size_of::<Option<TaskError>>(), size_of::<usize>());
-    }
-}
+mod tests;

@@ -22,6 +22,7 @@ pub(crate) struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        // Closed before the command, so that no task is accepted in between and then aborted.
         self.mailbox.close(Closed::ShutDown);
         let (done, _) = oneshot::channel();
         self.mailbox.command(Command::Shutdown {

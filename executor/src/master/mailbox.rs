@@ -1,14 +1,14 @@
-//! From the user's threads to the executor's: submissions and commands, in order.
+//! The queue from the user's threads to the executor's: submissions and commands, in order.
 //!
 //! Submitting is the hot path: one short lock, and a wake-up only when the executor sleeps. What waits lies in
 //! chunks, so that no push moves a million entries, and a drained chunk is filled again.
 
+mod inbox;
+
 use std::collections::VecDeque;
-use std::future::Future;
 use std::mem;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use podpool_core::envelope::Arguments;
 use podpool_core::id::TaskId;
@@ -20,7 +20,11 @@ use crate::master::callbacks::Callbacks;
 use crate::master::cell::{CellGuard, Wakers};
 use crate::master::command::{Command, ShutdownBehavior};
 
+pub(crate) use self::inbox::Inbox;
+
 /// Submissions in one chunk: 40 KiB, below the size at which allocators map and unmap pages.
+// glibc maps blocks of 128 KiB and more (`M_MMAP_THRESHOLD`), and a mapped block costs page faults each time it is
+// filled. <https://man7.org/linux/man-pages/man3/mallopt.3.html>
 const CHUNK: usize = 1024;
 
 /// A task on its way to the executor.
@@ -40,7 +44,7 @@ impl Submission {
     }
 }
 
-/// Why no task is taken any more.
+/// Why no more tasks are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Closed {
     /// The executor was shut down.
@@ -66,10 +70,6 @@ pub(crate) struct Mailbox {
     state: Mutex<Contents>,
     callbacks: Callbacks,
 }
-
-/// The executor's end. Dropping it closes the mailbox and resolves what nobody took.
-#[derive(Debug)]
-pub(crate) struct Inbox(Arc<Mailbox>);
 
 #[derive(Debug, Default)]
 struct Contents {
@@ -128,18 +128,22 @@ impl Mailbox {
     fn push(&self, submission: Submission, rejected: Option<String>) -> TaskId {
         let mut state = lock(&self.state);
         let id = TaskId(state.next);
+        // The number is drawn under the same lock as the push, so that the order of numbers is the order of
+        // submissions.
         state.next += 1;
         submission.cell.set_id(id);
         if let Some(reason) = rejected {
-            // Nobody waits for a future that was not handed out yet, so this wakes nobody under the lock.
+            // The future has not been returned to the caller yet, so it has no waker that could run under the lock.
             submission.settle(TaskErrorKind::Rejected, reason);
         }
         if let Some(closed) = &state.closed {
+            // Settling wakes the waiter of the future, whose code may submit again: not under the lock.
             let closed = closed.clone();
             drop(state);
             closed.refuse(&submission);
             return id;
         }
+        // A full chunk is moved as a whole. One growing vector would move a million entries each time it doubles.
         if state.tail.len() == CHUNK {
             let next = mem::take(&mut state.spare);
             let full = mem::replace(&mut state.tail, next);
@@ -162,10 +166,12 @@ impl Mailbox {
     pub(crate) fn command(&self, command: Command) {
         let mut state = lock(&self.state);
         if state.gone {
-            // The command goes last, without the lock: it may own a cell.
+            // The command is dropped after the lock is released: it may own a cell, whose drop may lock the mailbox
+            // again.
             drop(state);
             return;
         }
+        // A command overtakes no earlier submission: a cancel must find its task in the executor's table.
         let before = state.taken;
         state.commands.push_back((before, command));
         let sleeper = state.sleeper.take();
@@ -175,9 +181,10 @@ impl Mailbox {
         }
     }
 
-    /// A signal came, and the executor shuts down so.
+    /// A signal arrived, and the executor shuts down with this behaviour.
     #[cfg_attr(not(unix), expect(dead_code, reason = "no signals are heard there"))]
     pub(crate) fn interrupt(&self, signal: i32, behavior: ShutdownBehavior) {
+        // Recorded before the command, so that a shutdown which the command ends finds it.
         lock(&self.state).signal.get_or_insert(signal);
         self.command(Command::Interrupt(behavior));
     }
@@ -190,12 +197,13 @@ impl Mailbox {
     /// Refuses tasks from now on. Commands are still taken. A broken pool stays broken.
     pub(crate) fn close(&self, reason: Closed) {
         let mut state = lock(&self.state);
+        // The reason of a broken pool must reach every later caller, even if a shutdown follows.
         if !matches!(state.closed, Some(Closed::Broken(_))) {
             state.closed = Some(reason);
         }
     }
 
-    /// What a shutdown says of an executor that has gone.
+    /// The result of a shutdown whose executor is already gone.
     pub(crate) fn how_it_ended(&self) -> Result<(), ShutdownError> {
         match &lock(&self.state).closed {
             Some(Closed::Broken(reason)) => Err(ShutdownError::Broken {
@@ -231,6 +239,7 @@ impl Contents {
             None => mem::replace(&mut self.tail, mem::take(&mut self.spare)),
         };
         self.drained += chunk.len() as u64;
+        // The caller's empty vector becomes the next spare chunk: in a steady state nothing is allocated.
         if submissions.is_empty() {
             mem::swap(submissions, &mut chunk);
         } else {
@@ -243,119 +252,12 @@ impl Contents {
 
     fn move_commands(&mut self, commands: &mut Vec<Command>) {
         while let Some((before, command)) = self.commands.pop_front() {
+            // Its submissions are still in a later chunk.
             if before > self.drained {
                 self.commands.push_front((before, command));
                 return;
             }
             commands.push(command);
-        }
-    }
-}
-
-impl Inbox {
-    /// Hands out the oldest chunk of submissions, at most 1,024, and the commands that no waiting submission
-    /// precedes. They come in order, numbered from 0 without a gap. True when more is there.
-    pub(crate) fn drain(
-        &self,
-        submissions: &mut Vec<Submission>,
-        commands: &mut Vec<Command>,
-    ) -> bool {
-        let mut state = lock(&self.0.state);
-        state.move_chunk(submissions);
-        state.move_commands(commands);
-        !state.is_empty()
-    }
-
-    /// Resolves when a submission or a command is there. Dropping it loses nothing.
-    pub(crate) fn changed(&self) -> Changed<'_> {
-        self.sleep(WakesFor::Anything)
-    }
-
-    /// The first signal that ended the executor.
-    pub(crate) fn signal(&self) -> Option<i32> {
-        self.0.signal()
-    }
-
-    /// Resolves when a command is there, behind submissions perhaps; for an executor that has work enough.
-    pub(crate) fn commanded(&self) -> Changed<'_> {
-        self.sleep(WakesFor::Commands)
-    }
-
-    fn sleep(&self, wakes_for: WakesFor) -> Changed<'_> {
-        Changed {
-            mailbox: &self.0,
-            wakes_for,
-            asleep: false,
-        }
-    }
-
-    /// Refuses tasks from now on.
-    pub(crate) fn close(&self, reason: Closed) {
-        self.0.close(reason);
-    }
-
-    /// Says that the executor has ended, before it tells those who wait for it.
-    pub(crate) fn end(&self) {
-        lock(&self.0.state).ended = true;
-    }
-}
-
-impl Drop for Inbox {
-    fn drop(&mut self) {
-        let (left, closed) = {
-            let mut state = lock(&self.0.state);
-            state.gone = true;
-            let broken = || Closed::Broken("the executor's thread ended".into());
-            let closed = state.closed.get_or_insert_with(broken).clone();
-            let left = Contents {
-                full: mem::take(&mut state.full),
-                tail: mem::take(&mut state.tail),
-                commands: mem::take(&mut state.commands),
-                ..Contents::default()
-            };
-            (left, closed)
-        };
-        let submissions = left.full.iter().flatten().chain(&left.tail);
-        submissions.for_each(|submission| closed.refuse(submission));
-    }
-}
-
-/// Waits for the mailbox to have something.
-#[derive(Debug)]
-pub(crate) struct Changed<'a> {
-    mailbox: &'a Mailbox,
-    wakes_for: WakesFor,
-    asleep: bool,
-}
-
-impl Future for Changed<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = lock(&self.mailbox.state);
-        let there = match self.wakes_for {
-            WakesFor::Anything => !state.is_empty(),
-            WakesFor::Commands => !state.commands.is_empty(),
-        };
-        self.asleep = !there;
-        state.sleeper = (!there).then(|| Sleeper {
-            waker: cx.waker().clone(),
-            wakes_for: self.wakes_for,
-        });
-        if there {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    }
-}
-
-impl Drop for Changed<'_> {
-    fn drop(&mut self) {
-        if self.asleep {
-            // The executor is awake and busy: submitting must not pay for waking it.
-            let sleeper = lock(&self.mailbox.state).sleeper.take();
-            drop(sleeper);
         }
     }
 }

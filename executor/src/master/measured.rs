@@ -1,4 +1,4 @@
-//! What the executor's thread measures, for those who size windows by it.
+//! What the executor's thread measures, as the basis of window sizes.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,10 +15,10 @@ pub(crate) struct Measured {
     trip: AtomicU64,
 }
 
-/// How the pool goes.
+/// How fast the pool works.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pace {
-    /// Slots of the workers that are there; 0 before one was heard.
+    /// Slots of the workers that have greeted; 0 before the first.
     pub(crate) slots: usize,
     /// Time of all executions so far.
     pub(crate) worked: Duration,
@@ -28,6 +28,7 @@ pub(crate) struct Pace {
 }
 
 /// Weight of the newest round trip in the mean.
+// The weight that TCP gives to a new round trip. <https://www.rfc-editor.org/rfc/rfc6298#section-2>
 const WEIGHT: f64 = 0.125;
 
 /// No way takes longer: such a batch waited behind a backlog, or for the lease of a worker that is gone.
@@ -53,6 +54,7 @@ impl Trip {
 }
 
 /// Nothing was measured yet.
+// `u64::MAX` nanoseconds are 584 years, which nothing that is measured takes.
 const NONE: u64 = u64::MAX;
 
 impl Measured {
@@ -71,6 +73,7 @@ impl Measured {
         if let Some(cell) = self.means.get(task as usize)
             && let Ok(mean) = Duration::try_from_secs_f64(seconds)
         {
+            // Relaxed: each number is used alone, as an estimate, and no other memory is read because of it.
             cell.store(nanos(mean), Ordering::Relaxed);
         }
     }

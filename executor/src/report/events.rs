@@ -23,7 +23,7 @@ use crate::report::notices::Notices;
 use crate::report::outlet::{Gauge, Outlet};
 
 use self::deliver::Deliver;
-pub(crate) use self::deliver::say;
+pub(crate) use self::deliver::warn_user;
 use self::forward::Forward;
 use self::values::Values;
 
@@ -38,7 +38,7 @@ struct Target {
     /// Known when the executor is built, or else found when the first event comes.
     subscriber: OnceLock<Dispatch>,
     notices: Notices,
-    /// What tasks printed and is not written. A notice comes after it, if it is written soon.
+    /// The printed lines that are not written yet. A notice follows them, if they are written soon.
     lines: OnceLock<Gauge<KeptLine>>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) enum Item {
         from: u64,
     },
     Closed(u64),
-    /// A notice that was no event: it comes from a thread without a copy of events, or must not be dropped.
+    /// A notice that was not an event: its thread has no copy of events, or it must not be dropped.
     Notice(String),
 }
 
@@ -79,7 +79,7 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// For the subscriber of the thread that calls, and whoever hears notices.
+    /// For the subscriber of the calling thread, and the receiver of notices.
     pub(crate) fn for_this_thread(notices: Notices) -> Self {
         Self::with_errors(notices, Box::new(io::stderr()))
     }
@@ -104,8 +104,8 @@ impl Events {
         }
     }
 
-    /// Notices are said after these lines, to whomever they go.
-    pub(crate) fn say_notices_after(&self, lines: Gauge<KeptLine>) {
+    /// Notices are written after these lines, whatever their destination.
+    pub(crate) fn write_notices_after(&self, lines: Gauge<KeptLine>) {
         // It was empty: an executor has one output.
         self.target.lines.set(lines).ok();
     }
@@ -118,7 +118,7 @@ impl Events {
         }
     }
 
-    /// Says something that the user should know. Never waits.
+    /// Emits a notice. Never waits.
     pub(crate) fn notice(&self, text: String) {
         self.outlet
             .push_always(COST + text.capacity(), Item::Notice(text));
@@ -136,7 +136,7 @@ fn subscriber_here() -> Option<Dispatch> {
 
 fn missing(lost: u64) -> Item {
     Item::Notice(format!(
-        "{lost} events and spans of podpool are missing here: the tracing subscriber takes them too slowly"
+        "{lost} events and spans of podpool are missing here: the tracing subscriber is too slow"
     ))
 }
 

@@ -1,37 +1,37 @@
-//! Who is told when something changes that a person would ask for.
+//! Where notices go: lines about changes that the user should see.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Where podpool's notices go: one line each, at once, when something changes. A run that is well prints none.
+/// Where podpool's notices go: one line each, at once, when something changes. A run without trouble prints none.
 ///
-/// A notice is said when workers are fewer than wanted and why, when one is lost, when an attempt failed and the task is
-/// tried again, when a queue does not answer, when topics were made again, at the first and second Ctrl-C, and when what
-/// was trouble has ended. It is a tracing event too, with the target `podpool::notice`: at `warn`, and at `info` where
-/// trouble ended.
+/// A notice is emitted when workers are fewer than wanted, with the reason, when one is lost, when an attempt failed
+/// and the task is tried again, when a queue does not answer, when topics were made again, at the first and second
+/// Ctrl-C, and when what was trouble has ended. It is a tracing event too, with the target `podpool::notice`: at
+/// `warn`, and at `info` where trouble ended.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Notices {
     /// To the program's tracing subscriber, or its logger; to standard error where it has neither.
     #[default]
     Auto,
-    /// To standard error, with `podpool: ` in front, and to a subscriber besides.
+    /// To standard error, with `podpool: ` in front, and to a subscriber as well.
     StandardError,
-    /// To this closure, and to a subscriber besides. It is called on a thread of its own and may block; a panic of it
-    /// loses that notice.
+    /// To this closure, and to a subscriber as well. It is called on a thread of its own and may block; if it panics,
+    /// that notice is lost.
     To(Arc<dyn Fn(&str) + Send + Sync>),
     /// To a subscriber alone.
     Off,
 }
 
 impl Notices {
-    /// Gives each notice to a closure.
+    /// Passes each notice to a closure.
     pub fn to(sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self::To(Arc::new(sink))
     }
 
-    /// Whether somebody is to hear notices, where the program may have a subscriber.
-    pub(crate) const fn are_heard(&self, by_subscriber: bool) -> bool {
+    /// Whether notices have a receiver other than the subscriber, if the program may have one.
+    pub(crate) const fn are_wanted(&self, by_subscriber: bool) -> bool {
         match self {
             Self::Auto => !by_subscriber,
             Self::StandardError | Self::To(_) => true,

@@ -1,44 +1,50 @@
-//! What is for the user, on its way to a thread of its own.
+//! A bounded buffer in front of a thread that may block.
 //!
-//! Streams, sinks and subscribers belong to the program: each may block for ever, or wait for a lock that the program
-//! holds while it waits for a task. So the executor's threads only put things into this buffer. Its thread hands them
-//! over, in order. When the buffer is full, what comes is dropped and counted, and the gap is marked where it is.
+//! Streams, sinks and subscribers belong to the program: each may block without end, or wait for a lock that the
+//! program holds while it waits for a task. So the executor's threads only put items into this buffer, and its thread
+//! passes them on, in order. When the buffer is full, further items are dropped and counted, and the gap is marked at
+//! its place.
+
+mod gauge;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::deadline::later;
 use crate::lock::lock;
 
+pub(crate) use self::gauge::{Gauge, WeakGauge};
+
 /// Most items that are handed over at once: what is counted as not handed over is right to within so many.
+// One lock for so many items; a larger number would make the count of what is not written coarser.
 const AT_ONCE: usize = 64;
 /// How long after a refused thread another one is tried.
 const ANOTHER_THREAD: Duration = Duration::from_secs(1);
 
-/// Takes what comes out at the other end, on the thread that may block.
+/// The receiver of the items, on the thread that may block.
 pub(crate) trait Consumer<T>: Send + 'static {
-    /// Takes these, all of them, in order.
+    /// Takes all items, in order.
     fn take(&mut self, items: &mut VecDeque<T>);
 }
 
-/// Makes what stands where so many items are missing.
+/// Makes the item that marks a gap of so many items.
 pub(crate) type Gap<T> = fn(u64) -> T;
 
 /// What became of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
-    /// It waits for its turn.
+    /// It is in the buffer.
     Kept,
-    /// The buffer is full for the first time: somebody should say so.
+    /// It was dropped, as the first one: the caller should warn.
     FirstDropped,
-    /// The buffer is full.
+    /// It was dropped.
     Dropped,
 }
 
@@ -67,33 +73,27 @@ pub(crate) struct Outlet<T: Send + 'static>(Arc<Inlet<T>>);
 /// Closes the buffer when it is dropped.
 struct Inlet<T: Send + 'static>(Arc<Shared<T>>);
 
-/// Looks at an outlet, and waits until it is empty, without keeping it open.
-pub(crate) struct Gauge<T>(Arc<Shared<T>>);
-
-/// A gauge that does not keep the buffer.
-pub(crate) struct WeakGauge<T>(Weak<Shared<T>>);
-
 struct Shared<T> {
     name: &'static str,
     limit: usize,
     gap: Gap<T>,
     state: Mutex<Buffer<T>>,
-    /// Tells the thread that there is work, or that no more will come.
+    /// Signals the thread that there are items, or that no more will come.
     more: Condvar,
-    /// Tells whoever waits that something was handed over.
+    /// Signals waiting threads that items were passed on.
     less: Condvar,
 }
 
 struct Buffer<T> {
     /// What waits, each with its cost.
     queue: VecDeque<(usize, T)>,
-    /// Costs of what waits and of what the thread has in hand.
+    /// Costs of the items in the buffer and of those that the thread is passing on.
     held: usize,
     pushed: u64,
     done: u64,
     dropped: u64,
-    /// Of those, the ones whose gap is not marked yet. While there are any the buffer takes nothing until a quarter of it
-    /// is free again, so that what gets through are passages and not single items.
+    /// Of those, the ones whose gap is not marked yet. While there are any the buffer takes nothing until a quarter of
+    /// it is free again, so that connected passages get through, and not single items.
     unmarked: u64,
     closed: bool,
     asleep: bool,
@@ -160,7 +160,7 @@ impl<T: Send + 'static> Outlet<T> {
             state.dropped += 1;
             state.unmarked += 1;
             let first = state.dropped == 1;
-            // The item goes last, without the lock.
+            // The item is dropped after the lock is released: its drop may run code of the program's.
             drop(state);
             return if first {
                 Pushed::FirstDropped
@@ -168,11 +168,13 @@ impl<T: Send + 'static> Outlet<T> {
                 Pushed::Dropped
             };
         }
+        // The mark takes the place of the gap, before the first item after it.
         state.mark(shared.gap);
         state.queue.push_back((cost, item));
         state.held = state.held.saturating_add(cost);
         state.pushed += 1;
         let start = state.needs_thread();
+        // Waking costs a system call, so only a thread that sleeps is woken, and once.
         let wake = std::mem::take(&mut state.asleep);
         drop(state);
         if start {
@@ -196,8 +198,10 @@ impl<T> Buffer<T> {
     fn admits(&self, cost: usize, limit: usize) -> bool {
         let limit = match self.unmarked {
             0 => limit,
+            // After a gap the buffer accepts items only when a quarter is free again.
             _ => limit / 4 * 3,
         };
+        // An item larger than the whole buffer is accepted alone, or it could never be written.
         self.held == 0 || self.held.saturating_add(cost) <= limit
     }
 
@@ -241,7 +245,7 @@ impl<T: Send + 'static> Shared<T> {
         Ok(())
     }
 
-    /// Where the system refuses the thread the items wait for it.
+    /// If the system refuses the thread, the items wait and the start is repeated.
     fn start_or_try_again(self: &Arc<Self>) {
         if self.start().is_ok() || std::mem::replace(&mut lock(&self.state).trying, true) {
             return;
@@ -253,10 +257,11 @@ impl<T: Send + 'static> Shared<T> {
         });
     }
 
-    /// The life of the thread.
+    /// The body of the thread.
     fn live(&self) {
         let consumer = {
             let mut state = lock(&self.state);
+            // Set before the first item, so that a consumer which waits for the buffer is recognised.
             state.thread = Some(thread::current().id());
             state.consumer.take()
         };
@@ -280,7 +285,7 @@ impl<T: Send + 'static> Shared<T> {
         }
     }
 
-    /// Waits for items and takes some; tells their cost. `None` when no more will come.
+    /// Waits for items, takes some and returns their cost. `None` when no more will come.
     fn next(&self, items: &mut VecDeque<T>) -> Option<usize> {
         let mut state = lock(&self.state);
         while state.queue.is_empty() {
@@ -311,86 +316,18 @@ impl<T: Send + 'static> Shared<T> {
         state.held = state.held.saturating_sub(cost);
         state.done += count;
         let done = state.done;
-        let told = state.waiters.extract_if(.., |(at, _)| *at <= done);
-        let told: Vec<_> = told.collect();
+        let due = state.waiters.extract_if(.., |(at, _)| *at <= done);
+        let due: Vec<_> = due.collect();
         drop(state);
-        for (_, waiter) in told {
-            // Whoever waited may have gone.
+        for (_, waiter) in due {
+            // The receiver may have been dropped.
             waiter.send(()).ok();
         }
         self.less.notify_all();
     }
 }
 
-impl<T: Send + 'static> Gauge<T> {
-    /// Resolves when everything that was put in by now has been handed over; at once on the outlet's own thread, which
-    /// would wait for itself.
-    pub(crate) fn emptied(&self) -> oneshot::Receiver<()> {
-        let (tell, told) = oneshot::channel();
-        let mut state = lock(&self.0.state);
-        let own = state.thread == Some(thread::current().id());
-        if own || state.done >= state.pushed {
-            // The receiver is right here.
-            tell.send(()).ok();
-            return told;
-        }
-        let at = state.pushed;
-        state.waiters.push((at, tell));
-        drop(state);
-        self.0.start_or_try_again();
-        told
-    }
-
-    /// The same for a thread that may block, until `end` at the longest. Returns whether everything was handed over by then,
-    /// or this is the thread that does it.
-    pub(crate) fn wait_until(&self, end: Instant) -> bool {
-        self.0.start().ok();
-        let mut state = lock(&self.0.state);
-        let at = state.pushed;
-        if state.thread == Some(thread::current().id()) {
-            return true;
-        }
-        while state.done < at {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            let waited = self.0.less.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
-    }
-
-    pub(crate) fn downgrade(&self) -> WeakGauge<T> {
-        WeakGauge(Arc::downgrade(&self.0))
-    }
-
-    /// How many items were ever put in, and how many of them were handed over.
-    pub(crate) fn position(&self) -> Position {
-        let state = lock(&self.0.state);
-        Position {
-            put: state.pushed,
-            taken: state.done,
-        }
-    }
-
-    /// What was not handed over.
-    pub(crate) fn backlog(&self) -> Backlog {
-        lock(&self.0.state).backlog()
-    }
-}
-
-impl<T> WeakGauge<T> {
-    pub(crate) fn is_alive(&self) -> bool {
-        self.0.strong_count() > 0
-    }
-
-    pub(crate) fn upgrade(&self) -> Option<Gauge<T>> {
-        self.0.upgrade().map(Gauge)
-    }
-}
-
-/// Gives up what a panic carried: its own drop may panic too.
+/// Leaks the payload of a panic: its drop may panic too.
 fn forget(panic: Box<dyn std::any::Any + Send>) {
     std::mem::forget(panic);
 }
@@ -402,6 +339,7 @@ impl<T: Send + 'static> Drop for Inlet<T> {
         state.closed = true;
         // A thread was refused until now, or nothing ever came.
         let waits = !state.queue.is_empty();
+        // A thread that is starting will take the consumer; it must find it.
         let idle = !waits && !state.starting;
         let unused = state.consumer.take_if(|_| idle);
         drop(state);
@@ -419,21 +357,9 @@ impl<T: Send + 'static> Clone for Outlet<T> {
     }
 }
 
-impl<T> Clone for Gauge<T> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
 impl<T: Send + 'static> fmt::Debug for Outlet<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Outlet").field(&self.shared().name).finish()
-    }
-}
-
-impl<T> fmt::Debug for Gauge<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Gauge").field(&self.0.name).finish()
     }
 }
 

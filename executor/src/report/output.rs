@@ -1,6 +1,6 @@
 //! The lines that tasks print, on the master's own streams or in the program's sink.
 //!
-//! Neither is waited for: a thread, "podpool-output", writes what a bounded buffer holds.
+//! Tasks wait for neither: a thread, "podpool-output", writes what a bounded buffer holds.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -35,7 +35,7 @@ impl Output {
     /// For this program's streams.
     pub(crate) fn to_streams(limit: usize, events: Events) -> Self {
         let outlet = Outlet::new(THREAD, limit, left_out, Streams::default());
-        events.say_notices_after(outlet.gauge());
+        events.write_notices_after(outlet.gauge());
         Self {
             outlet,
             events,
@@ -43,7 +43,7 @@ impl Output {
         }
     }
 
-    /// For a sink of the program, which lives and ends on the thread.
+    /// For a sink of the program, which is called and dropped on the thread.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -56,7 +56,7 @@ impl Output {
         };
         let outlet = Outlet::new(THREAD, limit, left_out, sink);
         outlet.start()?;
-        events.say_notices_after(outlet.gauge());
+        events.write_notices_after(outlet.gauge());
         Ok(Self {
             outlet,
             events,
@@ -64,7 +64,7 @@ impl Output {
         })
     }
 
-    /// Takes a line, without waiting for anybody.
+    /// Takes a line, without blocking.
     pub(crate) fn sink(&self) -> OutputSink {
         let output = self.clone();
         Arc::new(move |line| output.push(line))
@@ -74,9 +74,7 @@ impl Output {
         let line = KeptLine::from(line);
         if self.outlet.push(line.bytes(), line) == Pushed::FirstDropped {
             self.events.notice(format!(
-                "lines that tasks print are left out whenever {} bytes of them wait: standard output and standard error, \
-                 or the sink given to `output`, take them too slowly or not at all; the tasks go on. Read them faster, \
-                 print less, or raise `output_buffer`",
+                "lines that tasks print are left out whenever {} bytes of them are buffered: standard output and standard error, or the sink given to `output`, are too slow or blocked; the tasks continue. Read the lines faster, print less, or raise `output_buffer`",
                 self.limit
             ));
         }
@@ -89,7 +87,7 @@ impl Output {
 
 fn left_out(lost: u64) -> KeptLine {
     KeptLine::notice(format!(
-        "podpool: {lost} lines of tasks were left out here: they are taken too slowly"
+        "podpool: {lost} lines of tasks were left out here: they are read too slowly"
     ))
 }
 
@@ -131,11 +129,11 @@ impl Streams {
     }
 }
 
-/// Gives lines to the program.
+/// Passes lines to the program's sink.
 struct Sink {
     sink: OutputSink,
     events: Events,
-    /// It panicked before, which was said.
+    /// It panicked before, and a warning was emitted.
     failed: bool,
     origin: Origin,
 }
@@ -144,15 +142,14 @@ impl Consumer<KeptLine> for Sink {
     fn take(&mut self, lines: &mut VecDeque<KeptLine>) {
         for line in lines.drain(..) {
             let given = catch_unwind(AssertUnwindSafe(|| (self.sink)(line.line())));
-            // A child that it forked would give it the next lines again.
+            // A child process forked by the sink would receive the next lines again.
             self.origin.end_copy();
             let Err(panic) = given else {
                 continue;
             };
             if !std::mem::replace(&mut self.failed, true) {
                 self.events.notice(format!(
-                    "the sink given to `output` panicked: {}; that line is lost, and it is given those that follow; \
-                     further panics are not reported",
+                    "the sink given to `output` panicked: {}; that line is lost, later lines are still passed to it, and further panics are not reported",
                     panic_text(panic)
                 ));
             } else {

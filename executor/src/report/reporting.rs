@@ -1,7 +1,7 @@
-//! Everything that podpool says to the program and its user: lines of tasks, tracing events, warnings.
+//! All output of podpool to the program and its user: lines of tasks, tracing events, warnings.
 //!
-//! Each goes through a bounded buffer to a thread of its own. Whoever ends an executor waits for what they hold, but not
-//! for long.
+//! Each kind goes through a bounded buffer to a thread of its own. The end of an executor waits for these buffers, for
+//! a bounded time.
 
 use std::io::{self, Write as _};
 use std::sync::{Mutex, mpsc};
@@ -16,27 +16,28 @@ use tokio::sync::oneshot;
 
 use crate::deadline::Deadline;
 use crate::lock::lock;
-use crate::report::events::{Events, Item, say};
+use crate::report::events::{Events, Item, warn_user};
 use crate::report::notices::Notices;
 use crate::report::outlet::{Gauge, WeakGauge};
 use crate::report::output::Output;
 
-/// The longest that a shutdown, or the end of `main`, waits for what is not written.
+/// Longest wait of a shutdown, or of the end of `main`, for what is not written: a blocked reader must not keep the
+/// program from ending.
 const LONGEST: Duration = Duration::from_secs(2);
-/// The longest that it waits for each way to say so.
+/// Longest wait for each attempt to report that.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// What the executors of this process have not written. `main` looks at it when it ends.
 static EVERYWHERE: Mutex<Vec<(WeakGauge<KeptLine>, WeakGauge<Item>)>> = Mutex::new(Vec::new());
 
-/// An executor's way to the program.
+/// An executor's outputs to the program.
 #[derive(Clone, Debug)]
 pub(crate) struct Reporting {
     events: Events,
     output: Output,
 }
 
-/// Waits for what was said. It does not keep the threads.
+/// Waits for output that is not written. It does not keep the threads running.
 #[derive(Clone, Debug)]
 pub(crate) struct Written {
     lines: Gauge<KeptLine>,
@@ -44,8 +45,8 @@ pub(crate) struct Written {
 }
 
 impl Reporting {
-    /// For the subscriber of the thread that calls, who hears notices, and a sink, or this program's streams. So many
-    /// bytes of lines may wait.
+    /// For the subscriber of the calling thread, the receiver of notices, and a sink or this program's streams. The
+    /// buffer holds so many bytes of lines.
     ///
     /// # Errors
     /// When the thread that a sink needs cannot be started.
@@ -63,6 +64,7 @@ impl Reporting {
         let reporting = Self { events, output };
         let Written { lines, events } = reporting.written();
         let mut everywhere = lock(&EVERYWHERE);
+        // Executors that are gone and written are removed, so that a program which builds many does not gather them.
         everywhere.retain(|(lines, events)| lines.is_alive() || events.is_alive());
         everywhere.push((lines.downgrade(), events.downgrade()));
         drop(everywhere);
@@ -103,10 +105,11 @@ impl Reporting {
 }
 
 impl Written {
-    /// Waits until all that was said by now is written, 2 s at the longest; says then how much is not.
+    /// Waits until all output so far is written, 2 s at most; then reports how much is not.
     pub(crate) async fn wait(&self) {
         let both = join(self.lines.emptied(), self.events.emptied());
         let late = Deadline::after(LONGEST);
+        // Both at once: one blocked reader must not cost twice the time.
         if matches!(select(both, late).await, Either::Left(_)) {
             // What came meanwhile is not late.
             return;
@@ -115,10 +118,10 @@ impl Written {
             return;
         };
         for way in WAYS {
-            let (tell, told) = oneshot::channel();
-            elsewhere(way, words.clone(), move || tell.send(()).unwrap_or(()));
+            let (sender, receiver) = oneshot::channel();
+            elsewhere(way, words.clone(), move || sender.send(()).unwrap_or(()));
             let late = Deadline::after(LAST_WORDS);
-            if let Either::Left((Ok(()), _)) = select(told, late).await {
+            if let Either::Left((Ok(()), _)) = select(receiver, late).await {
                 return;
             }
         }
@@ -133,6 +136,7 @@ impl Written {
 
 /// Waits, at the end of `main`, for what the executors of this process have not written.
 pub(crate) fn wait_everywhere() {
+    // Taken out of the lock: the wait may last 2 s, and another thread may build an executor.
     let everywhere = std::mem::take(&mut *lock(&EVERYWHERE));
     let living = everywhere.iter().filter_map(|(lines, events)| {
         Some(Written {
@@ -144,6 +148,7 @@ pub(crate) fn wait_everywhere() {
 }
 
 fn wait_for(all: &[Written]) {
+    // One end for all executors: their waits do not add up.
     let end = Instant::now() + LONGEST;
     let mut in_time = true;
     for Written { lines, events } in all {
@@ -158,11 +163,11 @@ fn wait_for(all: &[Written]) {
         return;
     };
     for way in WAYS {
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         elsewhere(way, words.clone(), move || {
-            tell.send(()).unwrap_or_default()
+            sender.send(()).unwrap_or_default()
         });
-        if told.recv_timeout(LAST_WORDS).is_ok() {
+        if receiver.recv_timeout(LAST_WORDS).is_ok() {
             return;
         }
     }
@@ -190,7 +195,7 @@ impl Missing {
         sum
     }
 
-    /// A sentence, if something is missing. What was dropped and has been said where it is missing is not repeated.
+    /// A sentence, if something is missing. Dropped items whose gap is marked are not repeated.
     fn words(self) -> Option<String> {
         let part = |waiting: u64, dropped: u64, what: &str| {
             let before = match dropped {
@@ -202,17 +207,17 @@ impl Missing {
         let lines = part(
             self.lines,
             self.dropped_lines,
-            "lines of tasks, which standard output, standard error or the sink given to `output` does not take",
+            "lines of tasks, because standard output, standard error or the sink given to `output` is blocked",
         );
         let events = part(
             self.events,
             self.dropped_events,
-            "tracing events and warnings of podpool, which the subscriber does not take",
+            "tracing events and warnings of podpool, because the subscriber is blocked",
         );
         let parts: Vec<_> = lines.into_iter().chain(events).collect();
         (!parts.is_empty()).then(|| {
             format!(
-                "not written after {} s: {}; they will be if they are taken before the program ends",
+                "not written after {} s: {}; they are written if that changes before the program ends",
                 LONGEST.as_secs(),
                 parts.join("; and ")
             )
@@ -220,11 +225,11 @@ impl Missing {
     }
 }
 
-/// A way to say something that may block.
+/// A way to report something, which may block.
 type Way = fn(&str);
 
 /// What is tried: the subscriber, or standard error where there is none; then standard error.
-const WAYS: [Way; 2] = [say, write_plainly];
+const WAYS: [Way; 2] = [warn_user, write_plainly];
 
 fn write_plainly(words: &str) {
     writeln!(io::stderr(), "podpool: {words}").ok();
@@ -233,23 +238,23 @@ fn write_plainly(words: &str) {
 /// Writes a line to standard error, and waits a moment for it: the program's last one.
 #[cfg(unix)]
 pub(crate) fn write_elsewhere(words: &str) {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     elsewhere(write_plainly, words.to_owned(), move || {
-        tell.send(()).unwrap_or_default()
+        sender.send(()).unwrap_or_default()
     });
-    // Where it cannot be written, nobody reads it.
-    told.recv_timeout(LAST_WORDS).ok();
+    // If it cannot be written, there is no reader.
+    receiver.recv_timeout(LAST_WORDS).ok();
 }
 
-/// Says something on a thread of its own, and tells when it is said.
-fn elsewhere(way: Way, words: String, said: impl FnOnce() + Send + 'static) {
+/// Reports something on a thread of its own, and signals when that is done.
+fn elsewhere(way: Way, words: String, done: impl FnOnce() + Send + 'static) {
     let thread = thread::Builder::new().name("podpool-report".to_owned());
-    let told = thread.spawn(move || {
+    let started = thread.spawn(move || {
         way(&words);
-        said();
+        done();
     });
-    // Without a thread nothing can be said.
-    drop(told);
+    // Without a thread nothing can be reported.
+    drop(started);
 }
 
 #[cfg(test)]
@@ -257,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_missing_is_not_said_and_what_is_missing_is_counted() {
+    fn nothing_missing_is_not_reported_and_what_is_missing_is_counted() {
         assert_eq!(Missing::default().words(), None);
         let dropped = Missing {
             dropped_lines: 3,

@@ -1,5 +1,8 @@
 //! A master that tests kill, or whose executable they replace. It ends by itself when nobody talks to it any more.
-#![expect(clippy::print_stdout, reason = "a program speaks by printing")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the program's output is what it prints"
+)]
 
 use std::io::BufRead;
 use std::path::PathBuf;

@@ -1,7 +1,10 @@
 //! A master to which the system refuses something: system calls, descriptors for a moment, descriptors for good.
 //!
 //! `denied ERRNO CALL,…` · `moment` · `limit SOFT HARD SLOTS` · `in-process SOFT HARD SLOTS`
-#![expect(clippy::print_stdout, reason = "a program speaks by printing")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the program's output is what it prints"
+)]
 
 use std::collections::BTreeSet;
 use std::fs::File;

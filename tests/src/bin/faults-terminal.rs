@@ -1,5 +1,8 @@
 //! A master with a controlling terminal, whose task reads from it. Standard input must be a terminal.
-#![expect(clippy::print_stdout, reason = "a program speaks by printing")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the program's output is what it prints"
+)]
 
 use std::fs::File;
 use std::io::Read;

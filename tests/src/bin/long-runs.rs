@@ -1,5 +1,8 @@
 //! What `.ci/run long` runs: a soak, loops that kill slots and masters, and an outage of the queue.
-#![expect(clippy::print_stdout, reason = "a program speaks by printing")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the program's output is what it prints"
+)]
 #![expect(clippy::unwrap_used, reason = "a failed run ends by a panic")]
 
 use std::collections::{HashMap, HashSet};

@@ -1,7 +1,10 @@
 //! A program that is built to abort at a panic: a task that panics says so, once, and the next one runs.
 //!
 //! `.ci/run` builds it so; built otherwise it says so and does the same.
-#![expect(clippy::print_stdout, reason = "a program speaks by printing")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the program's output is what it prints"
+)]
 
 use podpool::TaskErrorKind;
 use podpool_tests::faults::tasks::echo;

@@ -1,5 +1,8 @@
 //! A program with arguments that it requires; its slots have none.
-#![expect(clippy::print_stdout, reason = "a program speaks by printing")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the program's output is what it prints"
+)]
 
 use clap::Parser;
 use podpool_tests::faults::tasks::echo;

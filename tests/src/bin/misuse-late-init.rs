@@ -1,5 +1,8 @@
 //! A program that builds its pool before it calls `init()`, which a slot must not survive.
-#![expect(clippy::print_stdout, reason = "a program speaks by printing")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the program's output is what it prints"
+)]
 
 use podpool::{Isolation, PodPoolExecutor};
 use podpool_tests::faults::tasks::echo;

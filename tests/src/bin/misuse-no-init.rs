@@ -1,5 +1,8 @@
 //! A program that forgot `init()`: it builds a pool of processes all the same, and says what came of it.
-#![expect(clippy::print_stdout, reason = "a program speaks by printing")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the program's output is what it prints"
+)]
 
 use podpool::PodPoolExecutor;
 

@@ -1,5 +1,8 @@
 //! A program with two tasks of one name.
-#![expect(clippy::print_stdout, reason = "a program speaks by printing")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the program's output is what it prints"
+)]
 
 use std::error::Error;
 

@@ -1,6 +1,9 @@
 //! A master with an environment of its own: it submits three tasks, and prints what became of them.
 
-#![expect(clippy::print_stdout, reason = "a program speaks by printing")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the program's output is what it prints"
+)]
 
 use podpool::{Backend, PodPoolExecutor};
 use podpool_tests::tasks::echo;

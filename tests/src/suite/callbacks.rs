@@ -65,7 +65,7 @@ pub async fn a_panic_stops_no_other(bed: Bed) {
 }
 
 /// Failed and cancelled tasks have them too.
-pub async fn failures_and_cancels_are_told(bed: Bed) {
+pub async fn failures_and_cancels_are_reported(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
     let (send, receive) = channel();

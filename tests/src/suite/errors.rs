@@ -38,7 +38,7 @@ pub async fn a_failure_keeps_its_chain(bed: Bed) {
 }
 
 /// A panic says its words.
-pub async fn a_panic_says_its_words(bed: Bed) {
+pub async fn a_panic_carries_its_message(bed: Bed) {
     let pool = bed.pool(1).await;
     let error = within("the panic", pool.submit(tasks::panicking(9)))
         .await
@@ -119,7 +119,10 @@ pub async fn what_was_printed_comes_along(bed: Bed) {
         output.iter().any(|line| line.contains("line 2")),
         "{output:?}"
     );
-    assert!(error.to_string().contains("the last it printed"), "{error}");
+    assert!(
+        error.to_string().contains("the last lines it printed"),
+        "{error}"
+    );
 }
 
 /// An abort hits its own task only, and is told with its signal.
@@ -256,7 +259,7 @@ pub async fn a_pool_inside_a_task_is_refused(bed: Bed) {
 }
 
 /// A failed task's state says so, and its error can be had again.
-pub async fn a_failed_state_is_told(bed: Bed) {
+pub async fn a_failed_state_is_reported(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut future = pool.submit(tasks::flaky(9));
     let first = future

@@ -320,7 +320,7 @@ pub async fn it_keeps_its_pool(bed: Bed) {
 }
 
 /// On a pool that was shut down, the first result says so.
-pub async fn after_a_shutdown_it_says_so(bed: Bed) {
+pub async fn after_a_shutdown_it_ends_with_that_error(bed: Bed) {
     let pool = bed.pool(1).await;
     within("the shutdown", pool.shutdown()).await.unwrap();
     let mut results = pool.map(0..3, tasks::echo);

@@ -126,7 +126,7 @@ pub async fn many_fail_at_once(bed: Bed) {
 }
 
 /// What a task says is longer than a queue's message: it is cut, says so, and is tried again as any other failure.
-pub async fn words_of_any_length_are_cut_and_tried_again(bed: Bed) {
+pub async fn messages_of_any_length_are_cut_and_retried(bed: Bed) {
     let pool = bed.pool(1).await;
     for panics in [false, true] {
         let future = pool.submit(tasks::speak_at_length(12 << 20, panics));

@@ -52,7 +52,7 @@ pub async fn it_may_be_repeated(bed: Bed) {
 }
 
 /// Later submissions say so.
-pub async fn later_submissions_say_so(bed: Bed) {
+pub async fn later_submissions_resolve_to_it(bed: Bed) {
     let pool = bed.pool(1).await;
     let clone = pool.clone();
     within("the shutdown", pool.shutdown()).await.unwrap();

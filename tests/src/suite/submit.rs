@@ -145,7 +145,7 @@ pub async fn higher_priorities_go_first(bed: Bed) {
 }
 
 /// Pending, running, done; and the attempt while it runs.
-pub async fn a_future_tells_its_state(bed: Bed) {
+pub async fn a_future_reports_its_state(bed: Bed) {
     let gate = bed.gate();
     let (pool, mut news) = bed.pool_with_news(1).await;
     let first = pool.submit(tasks::hold(gate.address(), 1));

@@ -1,4 +1,4 @@
-//! For tests: a task that is never run, an executor that a test plays by hand, and a bounded `block_on`.
+//! For tests: a task that is never run, an executor that a test drives by hand, and a bounded `block_on`.
 
 use std::future::Future;
 use std::pin::pin;
@@ -154,7 +154,7 @@ pub(crate) fn report(message: &str) -> AttemptReport {
     AttemptReport::new(Attempt::FIRST, Failure::new(Cause::Failed, message))
 }
 
-/// An error of nobody's task.
+/// An error of no particular task.
 pub(crate) fn error(kind: TaskErrorKind) -> TaskError {
     let subject = Subject {
         task: "tests::echo",

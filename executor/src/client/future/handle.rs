@@ -67,7 +67,7 @@ impl TaskHandle {
         self.cell.on_done(job, self.mailbox.callbacks());
     }
 
-    /// Cancels the task. The request goes out now; awaiting it tells what became of it.
+    /// Cancels the task. The request is sent now; awaiting the returned future yields its outcome.
     pub fn cancel(&self) -> Cancel {
         Self::request_cancel(&self.cell, &self.mailbox)
     }
@@ -76,6 +76,7 @@ impl TaskHandle {
         if cell.is_settled() {
             return Cancel(None);
         }
+        // The command is sent here, not at the first poll, so that a dropped `Cancel` still cancels.
         let (reply, answer) = oneshot::channel();
         mailbox.command(Command::Cancel {
             cell: Arc::clone(cell),
@@ -106,7 +107,7 @@ impl Future for Cancel {
         let Some(answer) = &mut self.0 else {
             return Poll::Ready(CancelOutcome::AlreadyDone);
         };
-        // No answer comes from an executor that is gone, and one that is gone has ended every task.
+        // An executor that is gone sends no answer, and has ended every task.
         Pin::new(answer)
             .poll(cx)
             .map(|outcome| outcome.unwrap_or(CancelOutcome::AlreadyDone))

@@ -84,7 +84,7 @@ fn result_borrows_and_may_be_asked_again() {
     let late = block_on(future.result(SOON)).unwrap_err();
     assert_eq!(
         late.to_string(),
-        "task tests::echo #0 is not done after 1ms; it goes on: ask again, or cancel it"
+        "task tests::echo #0 is not done after 1ms and continues; wait for it again, or cancel it"
     );
     fake.finish(0);
     assert!(fake.commands.is_empty(), "a timeout cancels nothing");
@@ -160,7 +160,7 @@ fn an_executor_that_dies_breaks_every_future() {
 }
 
 #[test]
-fn after_a_shutdown_a_future_says_so() {
+fn after_a_shutdown_a_future_resolves_to_it() {
     let fake = Fake::new();
     fake.inbox.close(Closed::ShutDown);
     let call = super::fake::echo(1).key("BTC");
@@ -194,7 +194,7 @@ fn arguments_that_cannot_be_encoded_are_rejected_and_numbered() {
 }
 
 #[test]
-fn a_cancel_goes_out_at_once_and_tells_what_it_found() {
+fn a_cancel_is_sent_at_once_and_yields_its_outcome() {
     let mut fake = Fake::new();
     let future = fake.submit(0);
     let cancel = future.cancel();
@@ -231,7 +231,7 @@ fn dropping_cancels_only_on_request() {
 }
 
 #[test]
-fn nobody_keeps_the_result_of_a_dropped_future() {
+fn the_result_of_a_dropped_future_is_not_kept() {
     let long = bytes::Bytes::from(vec![7; 1000]);
     let mut fake = Fake::new();
     let [before, after] = [fake.submit(0), fake.submit(1)];
@@ -250,7 +250,7 @@ fn nobody_keeps_the_result_of_a_dropped_future() {
 }
 
 #[test]
-fn attempts_are_told_of_successes_and_failures() {
+fn attempts_are_reported_of_successes_and_failures() {
     let mut fake = Fake::new();
     let future = fake.submit(0);
     assert!(future.attempts().is_empty());
@@ -270,7 +270,7 @@ fn attempts_are_told_of_successes_and_failures() {
 }
 
 #[test]
-fn callbacks_run_in_order_with_a_handle_that_knows_the_end() {
+fn callbacks_run_in_order_with_a_handle_that_shows_the_end() {
     let mut fake = Fake::new();
     let (sender, seen) = mpsc::channel();
     let future = fake.submit(3);

@@ -2,12 +2,12 @@
 
 /// A place could not be looked at. Nothing was removed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot look for what runs left in {place}: {reason}; nothing was removed")]
+#[error("cannot list the leftovers of runs in {place}: {reason}; nothing was removed")]
 #[non_exhaustive]
 pub struct GcError {
     /// The cluster, the project of Pub/Sub, or the payload store.
     pub place: String,
-    /// What it said, and what to do.
+    /// What was refused and why, and what to do.
     pub reason: String,
 }
 

@@ -37,6 +37,7 @@ impl Sight {
                 .filter(|name| !name.is_empty())
         };
         let namespace = places.namespace.clone().or_else(variable);
+        // The cluster first: without its Jobs the deadline of a run is not known.
         let cluster = Cluster::connect(namespace.as_deref())
             .await
             .map_err(|error| error.to_string())
@@ -80,6 +81,7 @@ impl Sight {
         let stored = stored
             .map_err(|error| error.to_string())
             .map_err(GcError::at(url))?;
+        // A store may hold payloads of runs of other clusters; only those of the chosen runs are touched.
         let of_runs = stored.into_iter().filter(|run| runs.contains(run));
         let leftover = |run: RunId| Leftover {
             what: format!("payloads of run {run} in {url}"),
@@ -97,7 +99,7 @@ impl Sight {
         match &self.store {
             None => Ok(Vec::new()),
             Some(url) => {
-                let reason = "a payload store needs the feature payload of podpool".to_owned();
+                let reason = "a payload store needs podpool's feature `payload`".to_owned();
                 Err(GcError::at(url)(reason))
             }
         }

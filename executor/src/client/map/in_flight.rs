@@ -94,6 +94,7 @@ impl<T: DeserializeOwned + 'static> InFlight<T> {
                 let Some((future, bytes)) = calls.front_mut() else {
                     return Poll::Ready(None);
                 };
+                // Only the oldest is polled: results come in order, and one waker is enough.
                 let result = ready!(future.poll_weighed(cx));
                 self.bytes -= *bytes;
                 calls.pop_front();

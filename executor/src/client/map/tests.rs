@@ -153,7 +153,7 @@ fn an_error_comes_at_its_position_and_cancels_the_rest() {
 }
 
 #[test]
-fn errors_are_endured_as_far_as_it_was_said() {
+fn errors_are_tolerated_as_far_as_it_was_set() {
     let run = |limit: fn(Mapped<std::ops::Range<u64>>) -> Mapped<std::ops::Range<u64>>| {
         let mut fake = Fake::new();
         let mut map = limit(map(&fake, 1, 0..100).window(100));

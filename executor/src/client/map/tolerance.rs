@@ -1,6 +1,6 @@
 //! How many failures a map endures: a pure rule.
 
-/// Results before a share of failures is judged: one failure among the first few says little.
+/// Results before a share of failures is judged: one failure among the first few proves little.
 const SHARE_FROM: usize = 20;
 
 /// What a map does with the errors of its tasks.
@@ -15,7 +15,7 @@ pub(super) enum Tolerance {
 }
 
 impl Tolerance {
-    /// Whether the map goes on after `failures` among `results`.
+    /// Whether the map continues after `failures` among `results`.
     pub(super) fn endures(self, failures: usize, results: usize) -> bool {
         match self {
             Self::All => true,

@@ -18,10 +18,11 @@ use std::time::{Duration, Instant};
 
 use crate::master::measured::{LONGEST, Pace};
 
-/// Calls per slot that a window starts with: one runs, one is at hand, and as many again travel.
+/// Calls per slot that a window starts with: one runs, one waits at the slot, and two are on their way to and from it.
 const START_PER_SLOT: usize = 4;
 
 /// Most calls in a window that grew for short tasks.
+// As many tasks as a batch holds at most.
 const MOST_SHORT: usize = 4096;
 
 /// Work that a window may hold when it grows for short tasks: what a cancel or a first error leaves behind.
@@ -33,17 +34,18 @@ pub(super) const MOST_BYTES: usize = 32 << 20;
 /// What stands around each call: its future, its cell and its place in the executor.
 const CALL_BYTES: usize = 256;
 
-/// Most calls in a window that nobody set.
+/// Most calls in a window that was not set with `window`.
 const MOST_CALLS: usize = MOST_BYTES / CALL_BYTES;
 
 /// Slots that work for so much of a round have enough.
 const BUSY: f64 = 0.9;
 
 /// Times the calls that slots would need if results came evenly. They come in batches and in order: a slot may be idle
-/// while the results that its next calls wait for stand behind another slot's.
+/// while the results that would free its next calls are behind another slot's results.
 const HEADROOM: f64 = 4.0;
 
 /// Times a window that one round may make it.
+// The next round corrects it, so a wrong measurement costs one round at most.
 const GROWTH: usize = 8;
 
 /// Times a window that its first result may make it. It saves two round trips, and shows only that the way is long: not
@@ -51,6 +53,7 @@ const GROWTH: usize = 8;
 const FIRST_GROWTH: usize = 64;
 
 /// Round trips that a round takes at most, if its time is spent on the way.
+// The first call of a round waits up to one round trip for its predecessors, and its results come in batches.
 const TRIPS: u32 = 3;
 
 /// The refill of a grown window waits until so large a part of it is free, so that submits come in batches.
@@ -96,7 +99,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A window that starts small and grows by itself.
+    /// A window that starts small and grows with what it measures.
     pub(super) fn growing(slots: usize) -> Self {
         Self::of(slots.max(1).saturating_mul(START_PER_SLOT), false)
     }
@@ -173,6 +176,7 @@ impl Window {
         match limit {
             Some(limit) if limit > self.limit || self.is_over() => self.begin(limit, seen),
             Some(_) => {}
+            // The round continues: an eighth of a window later it is judged again.
             None => self.delivered -= self.limit / REFILL_PART,
         }
     }

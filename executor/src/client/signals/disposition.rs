@@ -1,14 +1,14 @@
-//! Whether a signal is the program's own: ignored from its start, or heard by a handler that is not ours.
+//! Whether a signal belongs to the program: ignored since its start, or caught by a handler that is not ours.
 //!
-//! The kernel tells which signals are ignored and caught, but not by whom. Handlers of tokio and signal-hook all share
-//! one entry of the kernel's, in `signal-hook-registry`, and ours does too. The registry lists nobody, but it numbers
-//! registrations in order. So those that others made since ours can be counted, and so can the signals that were newly
-//! caught since then, each of which accounts for one. If registrations are left over, one of them is for a signal that
-//! was caught before, and perhaps for ours. It may be for another one: a second handler for a window's size, say. So such
-//! an answer is a guess, and a signal that is sent again and again does not depend on it.
+//! The kernel reports which signals are ignored and caught, but not by which handler. Handlers of tokio and signal-hook
+//! all share one entry of the kernel's, in `signal-hook-registry`, and ours does too. The registry lists no handlers,
+//! but it numbers registrations in order. So those that others made since ours can be counted, and so can the signals
+//! that were newly caught since then, each of which accounts for one. If registrations are left over, one of them is
+//! for a signal that was caught before, and perhaps for ours. It may be for another one: a second handler for a
+//! window's size, say. So such an answer is a guess, and a signal that is sent again and again does not depend on it.
 //!
-//! A handler that is installed later by `sigaction` itself, or by a crate that does not use the registry, replaces ours:
-//! then this library hears nothing, and `Builder::signals(false)` says so from the start.
+//! A handler that is installed later by `sigaction` itself, or by a crate that does not use the registry, replaces
+//! ours: then this library receives no signal, and `Builder::signals(false)` states that from the start.
 
 use std::fs;
 use std::hash::{Hash, Hasher};
@@ -30,8 +30,9 @@ struct Dispositions {
 }
 
 impl Dispositions {
-    /// Those of this process. Where the system does not tell, none is ignored and none caught.
+    /// Those of this process. If the system does not report them, none counts as ignored and none as caught.
     fn read() -> Self {
+        // The format is described in proc_pid_status(5). <https://man7.org/linux/man-pages/man5/proc_pid_status.5.html>
         if cfg!(target_os = "linux") {
             let status = fs::read_to_string("/proc/self/status");
             status.map_or_else(|_| Self::default(), |status| Self::parse(&status))
@@ -89,6 +90,8 @@ impl Registered {
     /// From now on each arrival of the signal writes a byte to this socket.
     pub(super) fn new(signal: i32, arrivals: UnixStream) -> io::Result<Self> {
         let mut ours = lock(&OURS);
+        // Read under the lock and before the registration: afterwards the kernel shows our own handler as the
+        // program's.
         let before = Dispositions::read();
         let id = pipe::register(signal, arrivals)?;
         ours.registrations += 1;
@@ -101,10 +104,11 @@ impl Registered {
         })
     }
 
-    /// Whether the program has a handler of its own for this signal, as far as can be told.
+    /// Whether the program has a handler of its own for this signal, as far as can be determined.
     pub(super) fn others(&self) -> Others {
+        // Caught before ours came: a handler of the program, which the registry calls in addition to ours.
         if self.before.caught & bit(self.signal) != 0 {
-            return Others::Hear;
+            return Others::Catch;
         }
         let mut ours = lock(&OURS);
         // A registration that does nothing, for its number.
@@ -115,6 +119,7 @@ impl Registered {
         unregister(id);
         ours.registrations += 1;
         let all = number(&id).saturating_sub(self.number);
+        // Registrations since ours, less those of this library.
         let others = all.saturating_sub(ours.registrations - self.ours);
         let caught = Dispositions::read().caught & !self.before.caught & !ours.signals;
         if others > u128::from(caught.count_ones()) {
@@ -133,7 +138,7 @@ pub(super) enum Others {
     /// Handlers were installed after ours, for this signal or for one that already had a handler.
     Perhaps,
     /// The signal was caught before ours was installed.
-    Hear,
+    Catch,
 }
 
 /// The number of a registration in the registry's order. The id shows it to a hasher only.
@@ -178,7 +183,7 @@ mod tests {
     // The registry is the whole process's, and another test may register too: one test for all of it, with signals that
     // no other uses.
     #[test]
-    fn others_are_told_from_ourselves() {
+    fn other_handlers_are_distinguished_from_ours() {
         let idle = || Arc::new(AtomicBool::new(false));
         let (_read, write) = UnixStream::pair().unwrap();
         let ours = Registered::new(SIGUSR1, write).unwrap();
@@ -189,7 +194,7 @@ mod tests {
         assert_eq!(ours.others(), Others::None);
         assert_eq!(second.others(), Others::None);
         if cfg!(target_os = "linux") {
-            // The program's handler for another signal, which nobody caught before.
+            // The program's handler for another signal, which was not caught before.
             flag::register(signal_hook::consts::SIGWINCH, idle()).unwrap();
             assert_eq!(ours.others(), Others::None);
         }
@@ -197,7 +202,7 @@ mod tests {
         assert_eq!(ours.others(), Others::Perhaps);
         let (_read, write) = UnixStream::pair().unwrap();
         let late = Registered::new(SIGUSR1, write).unwrap();
-        let told = cfg!(target_os = "linux");
-        assert_eq!(late.others() == Others::Hear, told);
+        let known = cfg!(target_os = "linux");
+        assert_eq!(late.others() == Others::Catch, known);
     }
 }

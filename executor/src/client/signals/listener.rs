@@ -1,4 +1,4 @@
-//! The thread that hears one signal for all pools.
+//! The thread that receives one signal for all pools.
 
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::net::UnixStream;
@@ -16,7 +16,7 @@ use crate::master::command::ShutdownBehavior;
 use crate::master::mailbox::Mailbox;
 
 use super::disposition::{Others, Registered, is_ignored};
-use super::told::{Answer, Pools, Unanswered};
+use super::steps::{Answer, Pools, Unanswered};
 
 /// Ctrl-C.
 pub(super) static INTERRUPT: Listener = Listener::new(
@@ -43,14 +43,14 @@ pub(super) fn first() -> Option<u8> {
         .filter(|signal| *signal != 0)
 }
 
-/// Who hears of a signal, and what they are told the first time, the second time and so on.
+/// Passes a signal to the pools: the first step the first time, the second step the second time, and so on.
 pub(super) struct Listener {
     thread: &'static str,
     signal: i32,
     steps: &'static [ShutdownBehavior],
-    /// So many in a row that no pool answers end the program, unless it surely has a handler of its own. A program that
-    /// lives on after Ctrl-C, as an interpreter does, hears it now and then; one that lives on after SIGTERM is sent it
-    /// once more before it is killed.
+    /// So many signals in a row without a pool to pass them to end the program, unless it certainly has a handler of
+    /// its own. A program that continues after Ctrl-C, as an interpreter does, receives it now and then; one that
+    /// continues after SIGTERM receives it once more before it is killed.
     insists: usize,
     state: Mutex<Registration>,
 }
@@ -82,10 +82,12 @@ impl Listener {
         }
     }
 
-    /// Tells this pool of the signal for as long as it lives. A program that ignores the signal goes on ignoring it.
+    /// Passes the signal to this pool while it exists. A program that ignores the signal continues to ignore it.
     pub(super) fn watch(&'static self, mailbox: &Arc<Mailbox>) -> io::Result<()> {
         let mut state = lock(&self.state);
         if state.registered.is_none() {
+            // `nohup`, or `&` in a script without job control, starts a program with the signal ignored; it must stay
+            // ignored.
             if is_ignored(self.signal) {
                 return Ok(());
             }
@@ -100,11 +102,12 @@ impl Listener {
         let (arrivals, arrived) = UnixStream::pair()?;
         thread::Builder::new()
             .name(self.thread.to_owned())
-            .spawn(move || self.hear(arrivals))?;
+            .spawn(move || self.receive(arrivals))?;
+        // After the spawn: a handler without its thread would swallow the signal.
         Registered::new(self.signal, arrived)
     }
 
-    fn hear(&self, mut arrivals: UnixStream) {
+    fn receive(&self, mut arrivals: UnixStream) {
         let mut byte = [0];
         loop {
             match arrivals.read(&mut byte) {
@@ -119,36 +122,39 @@ impl Listener {
     fn answer(&self) {
         let mut state = lock(&self.state);
         let answer = state.pools.arrive(self.steps);
-        let all_told = match answer {
-            Answer::Tell(pools) => {
+        let exhausted = match answer {
+            Answer::Steps(pools) => {
                 state.unanswered.clear();
                 drop(state);
                 let signal = self.signal;
+                // Only the first one decides the exit code of the program.
                 FIRST.compare_exchange(0, signal, Relaxed, Relaxed).ok();
                 for (mailbox, behavior) in pools {
                     mailbox.interrupt(signal, behavior);
                 }
                 return;
             }
-            Answer::AllTold => true,
-            Answer::Nobody => false,
+            Answer::Exhausted => true,
+            Answer::NoPool => false,
         };
+        // Read under the lock together with the count of the pools: two signals at once must not both count as the
+        // first.
         let insists = state.unanswered.insists(Instant::now(), self.insists);
         let others = state.registered.map(|ours| ours.others());
         drop(state);
         let ends = match others {
-            Some(Others::Hear) => false,
+            Some(Others::Catch) => false,
             Some(Others::Perhaps) => insists,
             Some(Others::None) | None => true,
         };
         if ends {
-            act_by_default(self.signal, all_told);
+            act_by_default(self.signal, exhausted);
         }
     }
 }
 
-/// What the signal does in a program without a handler. The kernel spares the first process of a container from it; there
-/// it ends a program whose user `insists`, as no handler but ours keeps it alive.
+/// What the signal does in a program without a handler. The kernel spares the first process of a container from it;
+/// there it ends a program whose user `insists`, because only our handler keeps it running.
 #[expect(
     clippy::exit,
     reason = "what the signal does in a program without a handler"
@@ -156,12 +162,12 @@ impl Listener {
 fn act_by_default(signal: i32, insists: bool) {
     if process::id() == 1 {
         if insists {
-            // What a shell says of a program that a signal ended.
+            // The exit code that a shell reports for a program that a signal ended.
             process::exit(128 + signal);
         }
         return;
     }
-    // It knows both signals, and does not return for them.
+    // It supports both signals, and does not return for them.
     if emulate_default_handler(signal).is_err() {
         process::exit(128 + signal);
     }

@@ -1,4 +1,4 @@
-//! A set of futures that tells which of them have ended.
+//! A set of futures that yields those that have ended.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -40,6 +40,7 @@ impl<T, X> Default for Set<T, X> {
 
 impl<T, X> Set<T, X> {
     pub(crate) fn push(&mut self, future: TaskFuture<T>, extra: X) {
+        // Places are reused, so that a set which a `map` feeds without end does not grow.
         let place = match self.free.pop() {
             Some(place) => place,
             None => {
@@ -59,6 +60,7 @@ impl<T, X> Set<T, X> {
 
     /// How many have ended and are yielded next.
     pub(super) fn ready(&mut self) -> usize {
+        // Registers no waker: the caller does not wait here.
         self.finished.take_ended(&mut self.taken);
         self.ready.extend(self.taken.drain(..));
         self.ready.len()

@@ -102,7 +102,7 @@ fn as_completed_yields_each_once_the_done_ones_first() {
 }
 
 #[test]
-fn as_completed_within_says_how_many_are_missing_once() {
+fn as_completed_within_reports_how_many_are_missing_once() {
     let mut fake = Fake::new();
     let mut completed = as_completed(fake.submit_many(3)).timeout(Duration::from_millis(1));
     fake.finish(1);
@@ -113,7 +113,7 @@ fn as_completed_within_says_how_many_are_missing_once() {
     assert_eq!((missing.unfinished(), missing.total()), (2, 3));
     assert_eq!(
         missing.to_string(),
-        "2 (of 3) futures unfinished after 1ms; their tasks go on"
+        "2 (of 3) futures unfinished after 1ms; their tasks continue"
     );
     assert!(block_on(completed.next()).is_none());
     fake.finish(0);

@@ -1,4 +1,4 @@
-//! The way to the cluster: which one, every call with a timeout and with words that say what to do.
+//! Access to the cluster: which one, and every call with a timeout and an error that names what to do.
 
 mod login;
 mod refused;
@@ -21,17 +21,22 @@ use super::cohorts::OpenError;
 use super::job::CONTAINER;
 use super::last_words::LastWords;
 
-/// The longest that one request may take.
+// / The longest that one request may take. Longer than a healthy API server takes under load.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// An API that lives answers a small question within this.
+/// An API server that works answers a small request within this time.
 const ANSWER: Duration = Duration::from_secs(5);
 /// The longest that the first request may take with all its tries, and how long a connection may take.
+// `build()` must name a wrong address within seconds; see README.
 const REACH: Duration = Duration::from_secs(10);
+// Two attempts and their pauses fit into `REACH`.
 const CONNECT: Duration = Duration::from_secs(4);
-/// How many lines of a log are read, and how long that may take.
+// / How many lines of a log are read, and how long that may take. Enough for a panic message with its place; `kubectl
+// logs` shows the rest.
 const LINES: i64 = 20;
 const LOG: Duration = Duration::from_secs(5);
 /// Pauses between the tries of a request that did not get through.
+// The first bridges a connection that was closed while idle, the second the restart of an API server behind a load
+// balancer.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 
 /// A cluster and the namespace in it.
@@ -54,7 +59,7 @@ impl fmt::Debug for Cluster {
     }
 }
 
-/// What is asked of the API: a verb and a resource, as a Role writes them.
+/// A request to the API: a verb and a resource, as a Role writes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask(pub &'static str, pub &'static str);
 
@@ -105,7 +110,7 @@ impl ClusterError {
 }
 
 impl Cluster {
-    /// Finds the cluster, by `KUBECONFIG`, else as a pod's own, else as kubectl would, and speaks with it once.
+    /// Finds the cluster, by `KUBECONFIG`, else as a pod's own, else as kubectl would, and calls it once.
     ///
     /// # Errors
     /// When there is no configuration, or the cluster does not answer within 10 s; either names what to set.
@@ -114,6 +119,7 @@ impl Cluster {
         let home = config.default_namespace.clone();
         let cluster = Self::with_config(config, namespace).await;
         let mut cluster = cluster.map_err(|error| error.advised(inside))?;
+        // An owner has to be in the namespace of what it owns; the cluster would delete objects of an owner elsewhere.
         if inside && cluster.namespace == home {
             cluster.owner = cluster.find_owner().await;
         }
@@ -137,7 +143,7 @@ impl Cluster {
         let namespace = namespace.unwrap_or(&config.default_namespace).to_owned();
         let client = login::client(config)
             .await
-            .map_err(|error| ClusterError::passing(format!("cannot speak with {url}: {error}")))?;
+            .map_err(|error| ClusterError::passing(format!("cannot connect to {url}: {error}")))?;
         let cluster = Self {
             client,
             namespace,
@@ -166,7 +172,7 @@ impl Cluster {
         &self.url
     }
 
-    /// The Job or pod that the master itself lives in.
+    /// The Job or pod in which the master itself runs.
     #[must_use]
     pub fn owner(&self) -> Option<&OwnerReference> {
         self.owner.as_ref()
@@ -225,7 +231,7 @@ impl Cluster {
     /// Sends a request, again if it does not get through. Requests must be such that a second one does no harm.
     ///
     /// # Errors
-    /// The last failure, with the API's own words.
+    /// The last failure, with the API's own message.
     pub async fn call<T, F>(&self, ask: Ask, request: impl Fn() -> F) -> Result<T, ClusterError>
     where
         F: Future<Output = Result<T, kube::Error>>,
@@ -234,6 +240,7 @@ impl Cluster {
         loop {
             let failure = match timeout(TIMEOUT, request()).await {
                 Ok(Ok(answer)) => return Ok(answer),
+                // The API has answered. A repetition would be answered in the same way.
                 Ok(Err(kube::Error::Api(status))) => return Err(self.refused(ask, &status)),
                 Ok(Err(error)) => chain(&error),
                 Err(_) => format!("no answer within {TIMEOUT:?}"),
@@ -253,6 +260,7 @@ impl Cluster {
     /// Whether the API answers anything at all, or why not.
     pub(super) async fn answers(&self) -> Result<(), String> {
         match timeout(ANSWER, self.client.apiserver_version()).await {
+            // An error with a status is an answer too.
             Ok(Ok(_) | Err(kube::Error::Api(_))) => Ok(()),
             Ok(Err(error)) => Err(chain(&error)),
             Err(_) => Err(format!("no answer within {ANSWER:?}")),
@@ -278,7 +286,8 @@ impl Cluster {
         }
     }
 
-    /// What the master lives in, so that its workers go with it. Without the right to look, they do not.
+    /// The Job or pod of the master, so that its workers are deleted with it. Without the right to read it, they are
+    /// not.
     async fn find_owner(&self) -> Option<OwnerReference> {
         let name = env::var("PODPOOL_POD").or_else(|_| env::var("HOSTNAME"));
         let name = name.ok()?;
@@ -290,12 +299,13 @@ impl Cluster {
         });
         let pod = pod
             .inspect_err(|error| {
-                warn!(%error, "the workers have no owner: they stay when this master is deleted; set PODPOOL_POD to the pod's name");
+                warn!(%error, "the workers' Jobs have no owner and stay when this master's pod is deleted; set PODPOOL_POD to the pod's name");
             })
             .ok()?;
         let owners = pod.metadata.owner_references.unwrap_or_default();
         let job = owners.into_iter().find(|owner| owner.kind == "Job");
         let reference = |owner: OwnerReference| OwnerReference {
+            // The reference is for deletion only: the owner's controller must not count our Jobs as its own.
             controller: None,
             block_owner_deletion: None,
             ..owner
@@ -316,9 +326,9 @@ impl ClusterError {
     /// The same with what to look at where the cluster was not reached.
     fn advised(self, inside: bool) -> Self {
         let advice = match (self.kind, inside) {
-            (Refused::Passing, true) => "it is the cluster that this pod runs in",
+            (Refused::Passing, true) => "this is the cluster that this pod runs in",
             (Refused::Passing, false) => {
-                "does this cluster run? KUBECONFIG names the file that says where it is, else ~/.kube/config"
+                "check that the cluster runs, and its address in the file that KUBECONFIG names, else ~/.kube/config"
             }
             _ => return self,
         };
@@ -386,7 +396,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_api_that_refuses_is_said_soon_with_the_variable() {
+    async fn an_api_that_refuses_is_reported_soon_with_the_variable() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
@@ -397,7 +407,7 @@ mod tests {
         }
     }
 
-    /// On a paused clock, which goes on while nothing else happens.
+    /// On a paused clock, which advances while nothing else happens.
     #[tokio::test(start_paused = true)]
     async fn an_api_that_does_not_answer_is_given_up_within_ten_seconds() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,7 +1,7 @@
-//! From a pod's status to a verdict: does it come, does it run, why can it not, how did it go.
+//! From a pod's status to a verdict: whether it starts, runs or cannot start and why, or how it ended.
 //!
-//! Pure. Blame needs proof: a pod that was deleted, disrupted, or on a node that had fallen silent was lost, whatever
-//! its exit code says.
+//! Pure. A task is blamed only with proof: a pod that was deleted, disrupted, or on a node that had fallen silent
+//! counts as lost, whatever its exit code.
 
 mod end;
 mod job;
@@ -20,19 +20,19 @@ pub use self::waiting::{judge_job_note, judge_pod_note};
 /// What a pod's status means for the fleet.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// On its way, and nothing is wrong.
+    /// It is starting, and nothing is wrong.
     Starting,
-    /// It was given to a node, which has not taken it yet: it may be one that is gone and was not missed so far.
+    /// It is assigned to a node that has not started it yet: the node may be lost without the cluster having noticed.
     Assigned,
     /// Its worker runs.
     Running,
-    /// Its worker ran when its node was last heard of.
+    /// Its worker ran when the node last reported.
     Silent,
     /// It is being deleted and its worker still runs: it takes nothing more.
     Leaving,
-    /// Held back by somebody who may let it go at any time.
+    /// Held by a scheduling gate or a suspended Job, which may be released at any time.
     Waiting {
-        /// By whom, for people.
+        /// By what, for the user.
         word: String,
     },
     /// It cannot start as things are.
@@ -46,38 +46,38 @@ pub enum Verdict {
     Gone(Box<Gone>),
 }
 
-/// How long something that is wrong may pass by itself.
+/// How long trouble may last before it counts as permanent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
-    /// The start timeout: images and settings seldom repair themselves.
+    /// The start timeout: wrong images and settings seldom become right.
     Start,
-    /// The schedule timeout: nodes, quotas and registries take their time.
+    /// The schedule timeout: nodes, quotas and registries need time.
     Schedule,
 }
 
 /// A worker's end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gone {
-    /// Whom to blame.
+    /// What the end means for blame.
     pub end: End,
-    /// What was seen, for people.
+    /// What was observed, for the user.
     pub reason: String,
     /// The node it was on.
     pub node: Option<Arc<str>>,
     /// When, by the node's clock.
     pub at: Option<SystemTime>,
-    /// What it wrote down as running.
+    /// The executions that its termination message lists as running.
     pub running: Vec<(ExecutionId, TaskId, Attempt)>,
-    /// It said that no worker of this run can do its work.
+    /// Its exit code says that no worker of this run can do its work.
     pub fatal: bool,
     /// It ended within a minute of its start, by its node's clock.
     pub brief: bool,
-    /// It ended by its own doing: nobody deleted, disrupted or stopped it.
+    /// It ended without having been deleted, disrupted or stopped.
     pub by_itself: bool,
 }
 
 impl Gone {
-    /// The same as the dispatcher is told.
+    /// The same as an event for dispatch.
     #[must_use]
     pub fn departure(self, worker: Arc<str>) -> Departure {
         Departure {
@@ -91,12 +91,12 @@ impl Gone {
     }
 }
 
-/// What is known of a pod beside its status.
+/// What the verdict needs beside the status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Context {
     /// Its node fell silent at some time while the worker ran.
     pub silent: bool,
-    /// The pod is no more: this is its last status.
+    /// The pod was deleted: this is its last status.
     pub removed: bool,
 }
 
@@ -117,7 +117,8 @@ pub fn judge_pod(pod: &Pod, context: Context) -> Verdict {
     if !running {
         return waiting::judge(&view);
     }
-    // The node controller touches the pod's own condition only; the kubelet, had it spoken, would have set both.
+    // The node controller changes only the pod's `Ready`; the kubelet would have changed `ContainersReady` too. So this
+    // combination proves that the node is silent.
     let unheard = view.is("Ready", "False") && view.is("ContainersReady", "True");
     if unheard {
         Verdict::Silent

@@ -1,4 +1,4 @@
-//! The fleet's loop: orders and the cluster's news in, the state decides, its effects out.
+//! The fleet's loop: orders and the cluster's events in, `Cohorts` decides, effects out.
 
 mod end;
 mod find;
@@ -37,6 +37,7 @@ pub(crate) use self::remove::delete;
 pub use self::remove::gc;
 
 /// Pause between two questions whether the cluster answers again.
+// Small beside the 5 s after which a silent cluster is reported, and one request a second is no load.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A fleet's description, checked.
@@ -56,8 +57,8 @@ pub struct Fleet {
     pub cohorts: Arc<dyn CohortQueues>,
 }
 
-/// Runs a fleet until it is told to end, and removes what it made. Orders that nobody can send any more are a
-/// [`FleetOrder::Stop`].
+/// Runs a fleet until it receives an order to end, and removes what it created. Orders that nobody can send any more
+/// are a [`FleetOrder::Stop`].
 pub async fn run(
     fleet: Fleet,
     mut orders: UnboundedReceiver<FleetOrder>,
@@ -72,7 +73,7 @@ pub async fn run(
     work.events.send(FleetEvent::Ended { leftovers }).ok();
 }
 
-/// How a fleet was told to end.
+/// How a fleet has to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     /// Workers may leave by themselves first.
@@ -132,9 +133,10 @@ impl Work {
         }
     }
 
-    /// Works until it is told to end; true if workers may leave by themselves.
+    /// Runs until an order to end; true if workers may exit without being stopped.
     async fn serve(&mut self, orders: &mut UnboundedReceiver<FleetOrder>) -> Ending {
         loop {
+            // Effects first: an order that was handled in the last turn may have asked for a cohort.
             self.perform();
             let deadline = self.state.deadline(Instant::now());
             let tick = async {
@@ -143,6 +145,8 @@ impl Work {
                     None => pending().await,
                 }
             };
+            // Not `biased`: each branch only records a fact, and `settle` decides from all of them, so their order does
+            // not matter. A random order keeps a busy watch from starving the orders.
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(FleetOrder::Needed { unfinished, .. }) => {
@@ -156,6 +160,7 @@ impl Work {
                     }
                     Some(FleetOrder::End) => return Ending::Gentle,
                     Some(FleetOrder::Abandon) => return Ending::Abandoned,
+                    // A dispatcher that is gone without an order has broken: its workers have no master.
                     Some(_) | None => return Ending::AtOnce,
                 },
                 opened = opened(&mut self.opening) => self.on_opened(opened),
@@ -176,6 +181,8 @@ impl Work {
         let cut_off = self
             .watches
             .apply(now, event, opener.cluster(), is_ours, &mut self.state);
+        // A watch is cut off now and then in normal operation, so only an API that does not answer a request either is
+        // reported.
         if cut_off && self.probe.is_none() {
             self.probe = Some((
                 now,
@@ -210,6 +217,7 @@ impl Work {
             }
             Err(refusal) => {
                 debug!(cohort, reason = refusal.reason, "a cohort was not opened");
+                // A refusal that may pass, a timeout for one, does not prove that nothing was created.
                 self.touched |= !refusal.lasting;
                 self.state.on_refused(now, cohort, refusal);
             }
@@ -244,7 +252,7 @@ impl Work {
         let cohorts = self.opener.fleet.cohorts.clone();
         self.retiring.spawn(async move {
             if let Err(reason) = cohorts.retire(cohort, size).await {
-                warn!(cohort, reason, "the queues of a cohort are left behind");
+                warn!(cohort, reason, "the queues of a cohort were not removed");
             }
         });
         // Those that have ended are taken out, so that a long run does not gather them.
@@ -252,7 +260,7 @@ impl Work {
     }
 }
 
-/// Tells whoever uses the pool.
+/// Shows a notice to the user.
 fn emit(line: &Notice) {
     if line.trouble {
         notice::trouble(&line.text);

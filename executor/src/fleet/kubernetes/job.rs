@@ -23,23 +23,24 @@ use super::spec::WorkerSpec;
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "podpool");
 /// The label that holds the run's id.
 pub const RUN_LABEL: &str = "podpool.dev/run";
-/// The label that holds the run's name, if it has one. Other runs may bear the same.
+/// The label that holds the run's name, if it has one. Other runs may have the same.
 pub const NAME_LABEL: &str = "podpool.dev/run-name";
 /// The label that holds the cohort's number.
 pub const COHORT_LABEL: &str = "podpool.dev/cohort";
 /// The annotation that holds the end of the run, in seconds since 1970.
 pub const DEADLINE_ANNOTATION: &str = "podpool.dev/deadline";
-/// The annotation that tells the Jobs and pods of one master from another's: a hash of the Secret.
+/// The annotation that distinguishes the Jobs and pods of one master from another's: a hash of the Secret.
 pub const SECRET_ANNOTATION: &str = "podpool.dev/secret";
 /// The workers' container.
 pub const CONTAINER: &str = "worker";
 /// Where workers find the Secret.
 pub const RUN_DIR: &str = "/etc/podpool/run";
 
-/// The worker cannot do its work and says why, before its first pull: usage, wire or shape, permission, settings.
-/// Another pod of the same Job would say the same, so the Job ends.
+/// Exit codes of a worker that cannot do its work, before its first pull: usage, wire or shape, permission, settings.
+/// Another pod of the same Job would fail in the same way, so the Job ends.
 pub const FATAL_EXITS: [i32; 4] = [64, 65, 77, 78];
-/// The worker left for a passing reason: it could not reach the queue, wants to be recycled, or was told by SIGTERM.
+/// Exit codes of a worker that exited for a temporary reason: it could not reach the queue, is to be replaced, or
+/// received SIGTERM.
 pub const PASSING_EXITS: [i32; 3] = [75, 83, 143];
 
 /// Failures of pods that a Job bears: all of them. The master polices crash loops itself; a run without a master must
@@ -49,10 +50,11 @@ pub const PASSING_EXITS: [i32; 3] = [75, 83, 143];
 /// index exists, and a namespace that is being removed refuses every new pod, so it would never go.
 /// <https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/controller/job/job_controller.go>, `canRemoveFinalizer`.
 const BACKOFF_LIMIT: i32 = i32::MAX;
-/// How long Kubernetes keeps an ended Job that nobody removed.
+/// How long Kubernetes keeps an ended Job that was not removed.
+// An hour for looking at it; the cluster then removes what a killed master left.
 const TTL: i32 = 3_600;
 
-/// What the workers of a run find in [`RUN_DIR`]: who the run is, and the key of its MACs.
+/// What the workers of a run find in [`RUN_DIR`]: the run's identity, and the key of its MACs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RunSecret {
     /// The run's description, in the form that workers read.
@@ -74,6 +76,7 @@ impl RunSecret {
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut hash = blake3::Hasher::new_derive_key("podpool 2026 name of a run's secret");
+        // The length separates key and descriptor: no two pairs have the same bytes.
         hash.update(&(self.key.len() as u64).to_le_bytes());
         hash.update(&self.key).update(&self.descriptor);
         hash.finalize().to_hex()[..32].to_owned()
@@ -95,9 +98,9 @@ pub struct Cohort<'a> {
     pub deadline: i64,
     /// [`RunSecret::fingerprint`].
     pub secret: &'a str,
-    /// What owns it, if the master is itself in the cluster: it goes when its owner goes.
+    /// Its owner, if the master itself runs in the cluster: it is deleted with its owner.
     pub owner: Option<&'a OwnerReference>,
-    /// Whether it waits for the Secret before it makes pods.
+    /// Whether it waits for the Secret before it creates pods.
     pub suspended: bool,
 }
 
@@ -143,10 +146,16 @@ pub fn job(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Job {
             ..ObjectMeta::default()
         },
         spec: Some(JobSpec {
+            // Each worker needs an index: it is part of the name of its control subscription, which a replacing pod
+            // inherits. A NonIndexed Job would also stop replacing pods after the first success.
+            // <https://kubernetes.io/docs/concepts/workloads/controllers/job/#parallel-jobs>
             completion_mode: Some("Indexed".to_owned()),
             completions: Some(size),
             parallelism: Some(size),
             backoff_limit: Some(BACKOFF_LIMIT),
+            // Otherwise the controller starts the replacement while the old pod still ends, and two pods share an index
+            // and its subscription. It is required with a failure policy.
+            // <https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-replacement-policy>
             pod_replacement_policy: Some("Failed".to_owned()),
             pod_failure_policy: Some(failure_policy()),
             ttl_seconds_after_finished: Some(TTL),
@@ -194,7 +203,7 @@ pub fn secret(
     }
 }
 
-/// What makes an object go when this Job goes.
+/// The reference that lets the cluster delete an object with this Job.
 #[must_use]
 pub fn owned_by_job(name: &str, uid: &str) -> OwnerReference {
     OwnerReference {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 /// Longest text that is kept of a log, in bytes.
 const TEXT: usize = 700;
 
-/// What a node writes when it found neither words nor a log: paths of its own, of no use to people.
+/// What a node writes when there is neither a termination message nor a log: paths of its own, of no use to the user.
 const NOTHING: &str = "Error on reading termination";
 
 /// A termination message, read.
@@ -26,7 +26,7 @@ pub struct LastWords {
 struct Row(String, u64, u64, u32);
 
 impl LastWords {
-    /// Reads a message. What cannot be read is left out: a kill may have come in the middle of a write.
+    /// Reads a message. What cannot be read is left out: the worker may have been killed in the middle of a write.
     #[must_use]
     pub fn read(message: &str) -> Self {
         let message = message.trim();

@@ -1,4 +1,4 @@
-//! What users may say of their workers: image, size, rights, times.
+//! What users may set for their workers: image, size, rights, times.
 //!
 //! A setting of the program wins over the environment, the environment over the default. Everything is checked before
 //! anything is made on a cluster, and an error names the setting.
@@ -15,7 +15,7 @@ pub use self::units::{parse_bytes, parse_cores, parse_duration};
 /// Longest time a run may last: queues keep messages no longer.
 pub const MAX_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What users may say of their workers. What is left out comes from the environment, then from the defaults.
+/// What users may set for their workers. What is not set comes from the environment, then from the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkerSpec {
     /// The workers' image, which holds this very program. Needed; `PODPOOL_IMAGE`.
@@ -31,7 +31,7 @@ pub struct WorkerSpec {
     /// The workers' service account, for the cloud's identity; they get no token of it. Default: the namespace's;
     /// `PODPOOL_SERVICE_ACCOUNT`.
     pub service_account: Option<String>,
-    /// CPU that a worker asks for, in thousandths of a core; there is no limit. Default 1,000; `PODPOOL_CPU`, such as
+    /// CPU that a worker requests, in thousandths of a core; there is no limit. Default 1,000; `PODPOOL_CPU`, such as
     /// `2` or `500m`.
     pub cpu: Option<u64>,
     /// Memory of a worker, its request and its limit, in bytes. Default 2 GiB; `PODPOOL_MEMORY`, such as `4Gi`.
@@ -49,7 +49,7 @@ pub struct WorkerSpec {
     pub slots_per_worker: Option<u32>,
     /// From a worker's SIGTERM to its SIGKILL. Default 30 s; `PODPOOL_GRACE`.
     pub grace: Option<Duration>,
-    /// How long the run may last; then its workers are ended, even if no master lives. Default 7 days, at most
+    /// How long the run may last; then its workers are stopped, even if no master runs. Default 7 days, at most
     /// [`MAX_DEADLINE`]; `PODPOOL_RUN_DEADLINE`.
     pub deadline: Option<Duration>,
     /// A worker without work and without a master leaves after this. Default 5 min; `PODPOOL_IDLE_TIMEOUT`.
@@ -87,7 +87,7 @@ pub enum PullPolicy {
 }
 
 impl PullPolicy {
-    /// The word that Kubernetes knows.
+    /// Its name in Kubernetes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -203,7 +203,7 @@ impl WorkerSpec {
         Ok(())
     }
 
-    /// What the program set goes before what its environment says.
+    /// What the program sets takes precedence over its environment.
     fn variables_from(&mut self, env: &Environment<'_>) -> Result<(), SpecError> {
         const NAME: &str = "PODPOOL_WORKER_ENV";
         let Some(list) = (env.0)(NAME) else {
@@ -227,7 +227,7 @@ impl WorkerSpec {
         self.slots_per_worker.unwrap_or(1)
     }
 
-    /// CPU that a worker asks for, in thousandths of a core.
+    /// CPU that a worker requests, in thousandths of a core.
     #[must_use]
     pub fn cpu_millicores(&self) -> u64 {
         self.cpu.unwrap_or(1_000)
@@ -265,7 +265,7 @@ impl WorkerSpec {
         time.min(MAX_DEADLINE)
     }
 
-    /// How long workers may wait for a place.
+    /// How long workers may wait for a node or a quota.
     #[must_use]
     pub fn schedule_time(&self) -> Duration {
         let time = self.schedule_timeout.unwrap_or(Duration::from_secs(300));

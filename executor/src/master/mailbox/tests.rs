@@ -1,7 +1,7 @@
 //! Tests of the mailbox.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Wake;
+use std::task::{Context, Wake};
 use std::time::{Duration, Instant};
 
 use super::*;

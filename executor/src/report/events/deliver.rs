@@ -1,4 +1,4 @@
-//! The other end: gives what was copied to the program's subscriber, on a thread that may wait for it.
+//! The receiving end: passes the copies to the program's subscriber, on a thread that may wait for it.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Write;
@@ -29,7 +29,7 @@ pub(super) struct Deliver {
     spans: HashMap<u64, Span>,
     /// Standard error.
     errors: Box<dyn Write + Send>,
-    /// Lines of tasks were waited for in vain.
+    /// The last wait for lines of tasks timed out.
     behind: bool,
     origin: Origin,
 }
@@ -52,6 +52,7 @@ impl Span {
 
 impl Consumer<Item> for Deliver {
     fn take(&mut self, items: &mut VecDeque<Item>) {
+        // Once for each batch: looking for a subscriber takes a lock of `tracing`.
         self.find_target();
         let target = self.target.subscriber.get().cloned();
         for item in items.drain(..) {
@@ -80,7 +81,8 @@ impl Deliver {
         }
     }
 
-    /// A subscriber that was set after the executor was built. What it wants is asked anew then: until now it was unknown.
+    /// A subscriber that was set after the executor was built. Its interests are read again then, because they were
+    /// unknown before.
     fn find_target(&self) {
         if self.target.subscriber.get().is_none()
             && let Some(found) = subscriber_here()
@@ -116,7 +118,7 @@ impl Deliver {
                 }
             }
             Item::Notice(text) => {
-                self.tell(&text);
+                self.pass_notice(&text);
                 if subscriber_here().is_some() {
                     warn!(target: NOTICE, "{text}");
                 } else if logs() {
@@ -126,18 +128,19 @@ impl Deliver {
         }
     }
 
-    /// Waits a moment for the lines of tasks that came before. Who does not take them is not waited for again until all are
+    /// Waits a moment for the lines of tasks that came before. After one timeout there is no further wait until all are
     /// taken.
     fn after_lines(&mut self) {
         if let Some(lines) = self.target.lines.get()
+            // Streams that are blocked cost one wait and not one for each notice.
             && !(self.behind && lines.backlog().waiting > 0)
         {
             self.behind = !lines.wait_until(Instant::now() + AFTER_LINES);
         }
     }
 
-    /// Gives a notice to whoever hears it, the subscriber apart.
-    fn tell(&mut self, text: &str) {
+    /// Passes a notice to its receivers other than the subscriber.
+    fn pass_notice(&mut self, text: &str) {
         self.after_lines();
         match self.target.notices.clone() {
             Notices::Auto if subscriber_here().is_some() || logs() => {}
@@ -161,13 +164,13 @@ impl Deliver {
         if metadata.target() == NOTICE
             && let Some(text) = values.message(metadata)
         {
-            self.tell(&text);
+            self.pass_notice(&text);
         }
         let values = values.all();
         let values = metadata.fields().value_set_all(&values);
         let event = Event::new_child_of(self.parent(parent), metadata, &values);
         get_default(|subscriber| {
-            // Asked on this thread: some subscribers remember the answer until the event comes.
+            // Checked on this thread: some subscribers remember the answer until the event comes.
             if subscriber.enabled(metadata) {
                 subscriber.event(&event);
             }
@@ -223,13 +226,13 @@ impl Deliver {
     }
 }
 
-/// Whether the program has a logger that hears warnings.
+/// Whether the program has a logger that accepts warnings.
 fn logs() -> bool {
     log::max_level() >= log::LevelFilter::Warn
 }
 
-/// Says something that must not be missed: by the subscriber, else the logger, else on standard error.
-pub(crate) fn say(text: &str) {
+/// Reports something that must not be missed: to the subscriber, else to the logger, else on standard error.
+pub(crate) fn warn_user(text: &str) {
     if subscriber_here().is_some() {
         warn!("{text}");
     } else if logs() {

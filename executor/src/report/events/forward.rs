@@ -31,7 +31,7 @@ thread_local! {
 pub(super) struct Forward {
     outlet: Outlet<Item>,
     target: Arc<Target>,
-    /// Callsites that the target never wants.
+    /// Callsites that the target always rejects.
     unwanted: Mutex<HashSet<Identifier>>,
     spans: Mutex<HashMap<u64, Live>>,
 }
@@ -52,14 +52,14 @@ impl Forward {
         }
     }
 
-    /// Whether this is a notice that somebody hears, whatever the subscriber wants.
-    fn is_heard_notice(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == NOTICE && self.hears_notices()
+    /// Whether this is a notice with a receiver other than the subscriber.
+    fn is_wanted_notice(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == NOTICE && self.wants_notices()
     }
 
-    fn hears_notices(&self) -> bool {
+    fn wants_notices(&self) -> bool {
         let by_subscriber = self.target.subscriber.get().is_some();
-        self.target.notices.are_heard(by_subscriber)
+        self.target.notices.are_wanted(by_subscriber)
     }
 
     fn is_known(&self, span: u64) -> bool {
@@ -79,7 +79,8 @@ impl Forward {
 
 impl Subscriber for Forward {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.is_heard_notice(metadata) {
+        if self.is_wanted_notice(metadata) {
+            // A notice is passed on even if the subscriber rejects its callsite.
             return Interest::always();
         }
         // What it answers may change; then this is called again.
@@ -87,6 +88,7 @@ impl Subscriber for Forward {
             Some(target) => target.register_callsite(metadata),
             None => Interest::sometimes(),
         };
+        // Remembered here because `enabled` has to answer without calling the subscriber, which may block.
         let mut unwanted = lock(&self.unwanted);
         if interest.is_never() {
             unwanted.insert(metadata.callsite());
@@ -96,14 +98,14 @@ impl Subscriber for Forward {
         interest
     }
 
-    /// Asked where subscribers differ in what they want. Ours says it again, on the thread that may wait for it.
+    /// Called when subscribers differ in their interests. The thread that may wait for the subscriber checks again.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.is_heard_notice(metadata) || !lock(&self.unwanted).contains(&metadata.callsite())
+        self.is_wanted_notice(metadata) || !lock(&self.unwanted).contains(&metadata.callsite())
     }
 
-    /// Nothing more than the program's subscribers ask for, and notices: the highest of all counts.
+    /// The highest level of the program's subscribers, and that of notices.
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(if self.hears_notices() {
+        Some(if self.wants_notices() {
             LevelFilter::INFO
         } else {
             LevelFilter::OFF
@@ -111,6 +113,7 @@ impl Subscriber for Forward {
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
+        // Relaxed: only the number has to be unique.
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let metadata = span.metadata();
         let values = Values::copy(metadata.fields(), |visit| span.record(visit));
@@ -127,6 +130,7 @@ impl Subscriber for Forward {
             values,
             parent,
         };
+        // A span that was dropped is unknown from now on: its events name no parent, and it is never closed.
         if self.outlet.push(cost, item) != Pushed::Kept {
             lock(&self.spans).remove(&number);
         }
@@ -135,6 +139,7 @@ impl Subscriber for Forward {
 
     fn record(&self, span: &Id, values: &Record<'_>) {
         let number = span.into_u64();
+        // The lock is released before the values are copied: their `Debug` is code of the program.
         let live = lock(&self.spans).get(&number).map(|live| live.metadata);
         let Some(metadata) = live else {
             return;
@@ -179,6 +184,7 @@ impl Subscriber for Forward {
     fn exit(&self, span: &Id) {
         let number = span.into_u64();
         entered(|entered| {
+            // Spans may be left in another order than they were entered, by tasks that are polled in turn.
             if let Some(at) = entered.iter().rposition(|other| *other == number) {
                 entered.remove(at);
             }
@@ -204,7 +210,8 @@ impl Subscriber for Forward {
         }
         spans.remove(&number);
         drop(spans);
-        // Else the subscriber would keep the span for ever. There are no more of these than spans that fitted in.
+        // Otherwise the subscriber would keep the span for ever. There are no more such items than spans that fitted
+        // in.
         self.outlet.push_always(COST, Item::Closed(number));
         true
     }

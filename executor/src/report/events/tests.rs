@@ -220,7 +220,7 @@ fn spans_are_closed_once_whatever_holds_them_and_parents_survive() {
 }
 
 #[test]
-fn a_subscriber_that_waits_holds_up_nobody_and_what_is_lost_is_counted() {
+fn a_subscriber_that_waits_delays_nothing_and_what_is_lost_is_counted() {
     let (subscriber, log, give) = noting();
     let events = with_default(subscriber, || Events::for_this_thread(Notices::Auto));
     let long = "x".repeat(8 << 10);
@@ -316,7 +316,7 @@ fn written(notices: Notices, subscriber: Option<Text>) -> Vec<String> {
             with_default(subscriber.with_ansi(false).finish(), build)
         }
     };
-    events.say_notices_after(lines.gauge());
+    events.write_notices_after(lines.gauge());
     lines.push_always(0, KeptLine::notice("a task's line".to_owned()));
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -341,7 +341,7 @@ const NOTICED: [&str; 4] = [
 ];
 
 #[test]
-fn notices_are_lines_after_those_before_them_where_nobody_subscribes() {
+fn notices_are_lines_after_those_before_them_where_there_is_no_subscriber() {
     assert_eq!(written(Notices::Auto, None), NOTICED);
     assert_eq!(written(Notices::Off, None), NOTICED[..1]);
 }
@@ -367,7 +367,7 @@ fn a_subscriber_gets_notices_as_events_and_as_lines_only_where_it_was_asked_for(
 
 /// Nobody reads what tasks print.
 #[test]
-fn a_notice_does_not_wait_long_for_lines_that_nobody_reads() {
+fn a_notice_does_not_wait_long_for_lines_that_are_not_read() {
     struct Stuck(Receiver<()>);
     impl crate::report::outlet::Consumer<KeptLine> for Stuck {
         fn take(&mut self, lines: &mut std::collections::VecDeque<KeptLine>) {
@@ -380,7 +380,7 @@ fn a_notice_does_not_wait_long_for_lines_that_nobody_reads() {
     let lines = Outlet::new("stuck", 1 << 20, gap, Stuck(never));
     let errors = Text::default();
     let events = Events::with_errors(Notices::Auto, Box::new(errors.clone()));
-    events.say_notices_after(lines.gauge());
+    events.write_notices_after(lines.gauge());
     lines.push_always(0, KeptLine::notice("a task's line".to_owned()));
     events.notice("lines are lost".to_owned());
     assert!(events.gauge().wait_until(Instant::now() + LIMIT));
@@ -388,7 +388,7 @@ fn a_notice_does_not_wait_long_for_lines_that_nobody_reads() {
 }
 
 #[test]
-fn a_closure_is_given_notices_whatever_the_subscriber_wants() {
+fn a_closure_receives_notices_whatever_the_subscriber_accepts() {
     let heard = Arc::<Mutex<Vec<String>>>::default();
     let keep = heard.clone();
     let notices = Notices::to(move |text| lock(&keep).push(text.to_owned()));
@@ -421,7 +421,7 @@ fn a_closure_is_given_a_notice_after_the_lines_before_it() {
     let events = Events::for_this_thread(Notices::to(move |text| {
         tell.send(text.to_owned()).unwrap();
     }));
-    events.say_notices_after(lines.gauge());
+    events.write_notices_after(lines.gauge());
     lines.push_always(0, KeptLine::notice("a task's line".to_owned()));
     events.notice("it failed".to_owned());
     for expected in ["a task's line", "it failed"] {

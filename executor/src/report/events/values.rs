@@ -7,6 +7,7 @@ use tracing::Metadata;
 use tracing::field::{self, DebugValue, Field, FieldSet, Value, Visit};
 
 /// Bytes of one text that are kept.
+// As long as a line of a task may be by default (`output_line_bytes`).
 const TEXT: usize = 16 << 10;
 
 /// One value for each field, where it was given.

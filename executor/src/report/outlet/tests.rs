@@ -1,7 +1,7 @@
 //! Nobody waits for the other end, and nothing is out of order or uncounted.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 
@@ -124,7 +124,7 @@ fn one_item_always_fits_and_some_do_however_full_it_is() {
 }
 
 #[tokio::test]
-async fn whoever_waits_is_told_when_what_was_there_is_out() {
+async fn a_wait_ends_when_what_was_there_is_passed_on() {
     let (outlet, heard, give) = slow(usize::MAX);
     let gauge = outlet.gauge();
     gauge.emptied().await.expect("nothing was ever put in");

@@ -77,7 +77,7 @@ impl Pipe {
         needed.ceil() as usize
     }
 
-    /// Maps so many calls in a window that grows by itself.
+    /// Maps so many calls in a growing window.
     pub(super) fn map(&self, calls: usize) -> Went {
         Run::new(*self).map(calls)
     }
@@ -90,7 +90,7 @@ struct Run {
     /// When each slot is free.
     free: Vec<Duration>,
     flight: VecDeque<Sent>,
-    /// Ends of the work that the executor has not heard of yet.
+    /// Ends of work that have not been reported to the executor yet.
     unheard: VecDeque<Duration>,
     worked: Duration,
     trip: Trip,

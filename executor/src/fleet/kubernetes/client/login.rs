@@ -23,18 +23,17 @@ pub(super) async fn client(config: Config) -> Result<Client, String> {
         .name("podpool-login".to_owned())
         .spawn(move || {
             let _here = runtime.enter();
-            // Nobody waits for a client that comes too late.
+            // The receiver is gone if the client comes too late.
             done.send(Client::try_from(config)).ok();
         });
     started.map_err(|error| format!("no thread can be started: {error}"))?;
-    let failed = |what: &str| {
-        format!("the program that the kubeconfig names for credentials, {program:?}, {what}")
-    };
+    let failed =
+        |what: &str| format!("the credential program of the kubeconfig, {program:?}, {what}");
     match timeout(REACH, client).await {
         Ok(Ok(client)) => made(client).map_err(|error| failed(&format!("failed: {error}"))),
         Ok(Err(_)) => Err(failed("made podpool panic")),
         Err(_) => Err(failed(&format!(
-            "has not ended within {REACH:?}; run it by hand to see what it waits for"
+            "did not end within {REACH:?}; run it by hand to see what it waits for"
         ))),
     }
 }
@@ -60,12 +59,12 @@ mod tests {
         made.err().expect("there are no credentials")
     }
 
-    /// On a paused clock, which goes on while nothing else happens.
+    /// On a paused clock, which advances while nothing else happens.
     #[tokio::test(start_paused = true)]
     async fn a_program_that_does_not_end_is_given_up_by_its_name() {
         let said = refused(config("sleep", &["3"])).await;
         assert!(
-            said.contains("\"sleep\"") && said.contains("has not ended"),
+            said.contains("\"sleep\"") && said.contains("did not end"),
             "{said}"
         );
     }

@@ -23,18 +23,20 @@ pub(super) fn judge(
         (
             Refused::Ending,
             format!(
-                "namespace {namespace} is being removed, and nothing can be started in it any more; when it is gone make it again, or name another one with PODPOOL_NAMESPACE"
+                "namespace {namespace} is being removed, so nothing can be started in it; create it again when it is gone, or set another one with PODPOOL_NAMESPACE"
             ),
         )
     } else if says("exceeded quota") {
         (
             Refused::Passing,
-            format!("raise the ResourceQuota of namespace {namespace}, or remove what uses it up"),
+            format!(
+                "raise the ResourceQuota of namespace {namespace}, or delete objects that use it"
+            ),
         )
     } else if says("admission webhook") {
         (
             Refused::Invalid,
-            "a rule of the cluster refuses it; correct the setting, or ask who runs the cluster"
+            "a policy of the cluster rejects it; correct the setting, or ask the cluster's administrator"
                 .to_owned(),
         )
     } else if status.is_forbidden() {
@@ -47,13 +49,14 @@ pub(super) fn judge(
     } else if status.code == 401 {
         (
             Refused::Unauthorized,
-            "the cluster does not accept these credentials, or not any more; renew those of the kubeconfig".to_owned(),
+            "the cluster does not accept these credentials; renew those in the kubeconfig"
+                .to_owned(),
         )
     } else if status.is_not_found() {
         (
             Refused::NotFound,
             format!(
-                "does namespace {namespace} exist? PODPOOL_NAMESPACE or Builder::namespace names it, else the kubeconfig"
+                "check that namespace {namespace} exists; PODPOOL_NAMESPACE or Builder::namespace sets it, else the kubeconfig"
             ),
         )
     } else if status.is_invalid() || status.code == 400 {
@@ -75,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    fn told(code: u16, reason: &str, message: &str, cause: Option<&str>) -> (Refused, String) {
+    fn judged(code: u16, reason: &str, message: &str, cause: Option<&str>) -> (Refused, String) {
         let causes: Vec<_> = cause.iter().map(|cause| json!({"reason": cause})).collect();
         let status = serde_json::from_value(json!({
             "status": "Failure", "code": code, "reason": reason, "message": message,
@@ -89,7 +92,7 @@ mod tests {
     fn a_namespace_that_is_removed_asks_for_no_rights() {
         let message = "jobs.batch \"pp-a-c0\" is forbidden: unable to create new content in namespace etl because it is being terminated";
         for cause in [None, Some(TERMINATING)] {
-            let (kind, advice) = told(403, "Forbidden", message, cause);
+            let (kind, advice) = judged(403, "Forbidden", message, cause);
             assert_eq!(kind, Refused::Ending);
             assert!(!advice.contains("grant"), "{advice}");
             assert!(
@@ -102,7 +105,7 @@ mod tests {
     #[test]
     fn only_missing_rights_ask_for_rights() {
         let message = "jobs.batch is forbidden: User \"x\" cannot create resource \"jobs\"";
-        let (kind, advice) = told(403, "Forbidden", message, None);
+        let (kind, advice) = judged(403, "Forbidden", message, None);
         assert_eq!(kind, Refused::Forbidden);
         assert!(
             advice.starts_with("grant the master create on jobs"),
@@ -110,18 +113,18 @@ mod tests {
         );
         let quota =
             "jobs.batch \"a\" is forbidden: exceeded quota: small, requested: count/jobs.batch=1";
-        let (kind, advice) = told(403, "Forbidden", quota, None);
+        let (kind, advice) = judged(403, "Forbidden", quota, None);
         assert_eq!(kind, Refused::Passing);
         assert!(advice.contains("ResourceQuota"), "{advice}");
         let hook = "admission webhook \"policy\" denied the request: no image of that name";
-        let (kind, advice) = told(403, "Forbidden", hook, None);
+        let (kind, advice) = judged(403, "Forbidden", hook, None);
         assert_eq!(kind, Refused::Invalid);
-        assert!(advice.contains("rule of the cluster"), "{advice}");
+        assert!(advice.contains("policy of the cluster"), "{advice}");
     }
 
     #[test]
     fn credentials_that_are_not_accepted_are_no_missing_rights() {
-        let (kind, advice) = told(401, "Unauthorized", "Unauthorized", None);
+        let (kind, advice) = judged(401, "Unauthorized", "Unauthorized", None);
         assert_eq!(kind, Refused::Unauthorized);
         assert!(advice.contains("credentials"), "{advice}");
     }

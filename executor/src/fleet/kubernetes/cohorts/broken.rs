@@ -1,4 +1,4 @@
-//! When the fleet gives up: no worker can start, none is alive, and the time for it to pass is over.
+//! When the fleet gives up: no worker runs, none can start, and the time allowed for that is over.
 
 use podpool_core::fleet::FleetEvent;
 use podpool_core::instant::after;
@@ -8,13 +8,12 @@ use super::pod::Phase;
 use super::{Cohorts, Effect, Notice};
 
 impl Cohorts {
-    /// From this time on the fleet ends with this reason, if no worker of another cohort is alive. The first reason
-    /// counts.
+    /// From this time on the fleet ends with this reason, if no worker of another cohort runs. The first reason counts.
     pub(super) fn fatal(&mut self, at: Instant, reason: String) {
         self.fatal.get_or_insert((at, reason));
     }
 
-    /// Gives up if it must.
+    /// Gives up if the state requires it.
     pub(super) fn judge(&mut self, now: Instant) {
         if self.wanted() == 0 {
             self.greetings.forget_failure();
@@ -23,12 +22,13 @@ impl Cohorts {
             return;
         }
         let alive = self.alive();
+        // Nothing can start any more; running workers are waited for, because they can finish the work.
         if let Some(reason) = self.over.clone().filter(|_| !alive) {
             return self.give_up(reason);
         }
         if let Some((_, reason)) = self.fatal.take_if(|(at, _)| *at <= now) {
             if alive {
-                self.not_before = Some(after(now, super::LONGEST_PAUSE));
+                self.not_before = Some(after(now, super::supply::LONGEST_PAUSE));
                 self.withhold(reason);
             } else {
                 self.give_up(reason);
@@ -36,14 +36,14 @@ impl Cohorts {
             return;
         }
         if let Some(reason) = self.early_ends_for_long(now) {
-            // Others that run or are on their way are as those before them.
+            // Other pods that run or are starting would end like those before them.
             return self.give_up(reason);
         }
         if alive {
             return;
         }
         if self.withheld.take().is_some() {
-            // The pause was for those who lived: now it is asked again at once.
+            // The pause protected the workers that ran. None does now, so a cohort is requested at once.
             self.not_before = None;
         }
         if !self.may_still_start(now)
@@ -53,7 +53,8 @@ impl Cohorts {
         }
     }
 
-    /// Others work on. What keeps workers from coming is told with those who are missing; else it is told here, once.
+    /// Other workers continue. The reason is part of the notice about missing workers; if none is missing, it is
+    /// reported here, once.
     fn withhold(&mut self, reason: String) {
         if self.supply() >= self.wanted() && self.withheld.as_ref() != Some(&reason) {
             self.effects
@@ -64,28 +65,30 @@ impl Cohorts {
 
     fn give_up(&mut self, reason: String) {
         self.broken = true;
-        self.tell(FleetEvent::Broken(reason));
+        self.report(FleetEvent::Broken(reason));
     }
 
-    /// Whether a worker runs, in a cohort that goes on.
+    /// Whether a worker runs, in a cohort that has not finished.
     pub(super) fn alive(&self) -> bool {
         self.pods.iter().any(|(name, pod)| {
             let cohort = self.cohorts.get(&pod.cohort);
             let goes_on = cohort.is_some_and(|cohort| !cohort.finished);
+            // A pod that is being deleted still finishes its tasks within its grace.
             let runs = matches!(pod.life.phase(), Phase::Running | Phase::Leaving { .. });
             goes_on && runs && !pod.life.is_missed() && self.greetings.may_work(name)
         })
     }
 
-    /// Whether something is on its way, and nothing is wrong with it, or not for long.
+    /// Whether something is starting without trouble, or with trouble that may still pass.
     fn may_still_start(&self, now: Instant) -> bool {
         let passing = self.causes().filter(|cause| cause.may_pass);
         let mut open = passing.filter(|cause| cause.end.is_none_or(|end| now < end));
+        // A cohort that was requested after a failed start is a replacement, and is not waited for.
         let opening = self.opening && self.opened_at.is_none_or(|at| self.greetings.counts(at));
         opening || open.next().is_some()
     }
 
-    /// The reason of the first thing whose time is over.
+    /// The reason of the first cause whose time is over.
     fn expired(&self, now: Instant) -> Option<String> {
         let causes = self.causes();
         let due = causes.filter_map(|cause| Some((cause.end?, cause)));
@@ -103,7 +106,7 @@ impl Cohorts {
         let early_ends = self.early_ends.as_ref();
         let early_ends = early_ends.map(|early_ends| after(early_ends.since, self.limits.schedule));
         let ends = self.causes().filter_map(|cause| cause.end);
-        // What is over already waits until nothing may start any more.
+        // Causes whose time is over already take effect when nothing may start any more.
         ends.chain(fatal)
             .chain(early_ends)
             .filter(|at| *at > now)

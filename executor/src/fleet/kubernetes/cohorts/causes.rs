@@ -1,4 +1,4 @@
-//! Everything that keeps workers from running: what is wrong, with the end of its time, and what merely takes time.
+//! Everything that keeps workers from running: trouble, with the time at which it has lasted too long, and slow starts.
 
 use podpool_core::instant::after;
 use tokio::time::Instant;
@@ -6,19 +6,19 @@ use tokio::time::Instant;
 use super::trouble::Trouble;
 use super::{Cohort, Cohorts, Limits};
 
-/// So many workers in a row that end before they have worked are no accident.
+/// Early ends in a row that break the pool: one may be an accident, two may be one lost node.
 pub(super) const DEATHS: u32 = 3;
 
-/// One thing that is wrong, or may become so.
+/// One trouble, or a start that may become one.
 pub(super) struct Cause<'a> {
-    /// When it has lasted too long; never for what somebody holds.
+    /// When it has lasted too long; never for what is held.
     pub(super) end: Option<Instant>,
-    /// It may pass by itself until then.
+    /// Whether it may pass without intervention until then.
     pub(super) may_pass: bool,
     source: Source<'a>,
 }
 
-/// Its reason is made only when it is needed.
+/// The text of the reason is built only when it is needed.
 enum Source<'a> {
     Pod(&'a str, &'a Trouble),
     Cohort(u32, Option<&'a Trouble>),
@@ -30,11 +30,11 @@ impl Cause<'_> {
     pub(super) fn reason(&self) -> String {
         match self.source {
             Source::Pod(name, trouble) if trouble.reason.is_empty() => format!(
-                "pod {name} is still being set up; ask `kubectl describe pod {name}` what it waits for"
+                "pod {name} is still being set up; `kubectl describe pod {name}` shows what it waits for"
             ),
             Source::Pod(_, trouble) | Source::Cohort(_, Some(trouble)) => trouble.reason.clone(),
             Source::Cohort(number, None) => format!(
-                "Job c{number} has made no pods; ask `kubectl describe job` what it waits for"
+                "Job c{number} has created no pods; `kubectl describe job` shows what it waits for"
             ),
             Source::Refused(reason) => reason.to_owned(),
             Source::EarlyEnds(reason) => {
@@ -45,7 +45,7 @@ impl Cause<'_> {
 }
 
 impl Cohorts {
-    /// Everything that is wrong, and what is on its way.
+    /// All trouble, and all starts that are under way.
     pub(super) fn causes(&self) -> impl Iterator<Item = Cause<'_>> {
         let limits = &self.limits;
         let pods = self.pods.iter().filter_map(|(name, pod)| {
@@ -68,7 +68,7 @@ impl Cohorts {
             may_pass: false,
             source: Source::Refused(reason),
         });
-        // While a worker that greeted is there, workers do greet: others that end early are its cohort's bad luck.
+        // While a worker that has greeted exists, the image and the queue work, so early ends of others break nothing.
         let early_ends = self.early_ends.as_ref().filter(|_| !self.anyone_greeted());
         let early_ends = early_ends.map(|early_ends| {
             let patience = after(early_ends.since, limits.schedule);
@@ -79,6 +79,7 @@ impl Cohorts {
                 source: Source::EarlyEnds(&early_ends.reason),
             }
         });
+        // A failed start has no time left of its own: it takes effect as soon as nothing else may start.
         let failed = self.greetings.failure().map(|(at, reason)| Cause {
             end: Some(at),
             may_pass: false,
@@ -88,8 +89,8 @@ impl Cohorts {
         pods.chain(cohorts).chain(wrong)
     }
 
-    /// Workers that have ended one after the other for the whole patience, none of which greeted. Others on their way
-    /// are not waited for any more.
+    /// The reason if workers have ended one after the other for the whole schedule timeout and none has greeted. Others
+    /// that are starting are not waited for any more.
     pub(super) fn early_ends_for_long(&self, now: Instant) -> Option<String> {
         let early_ends = self
             .early_ends
@@ -109,9 +110,9 @@ impl Cohorts {
         self.pods.keys().any(|name| self.has_greeted(name))
     }
 
-    /// When the fleet ends if nothing changes; none while somebody works, or a part is held.
+    /// When the fleet gives up if nothing changes; none while a worker runs, or a part is held.
     pub(super) fn gives_up(&self) -> Option<Instant> {
-        // The next workers may end early too, and decide sooner.
+        // The next workers may end early too, and so break the pool sooner than any timeout.
         let early = self
             .early_ends
             .as_ref()
@@ -120,7 +121,8 @@ impl Cohorts {
             return None;
         }
         if self.alive() {
-            // Those that run and have not greeted decide, where nobody has and nothing else is on its way.
+            // Pods that run and have not greeted decide, if no worker has greeted and no other pod is starting.
+            // They run, so no start timeout of a pod applies to them; only the missing greeting does.
             let last = self.greetings.last_due(self.limits.start);
             return last.filter(|_| !self.anyone_greeted() && self.causes().next().is_none());
         }
@@ -128,6 +130,7 @@ impl Cohorts {
         let passing = self.causes().filter(|cause| cause.may_pass);
         passing
             .map(|cause| cause.end)
+            // One cause without an end, a hold, postpones the end without limit: then there is none.
             .try_fold(first, |last, end| Some(last.max(end?)))
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of each cohort.
+//! The state of one cohort.
 
 use std::collections::HashSet;
 
@@ -11,16 +11,16 @@ use super::trouble::Trouble;
 pub(super) struct Cohort {
     pub(super) size: u32,
     pub(super) since: Instant,
-    /// Its Job was seen.
+    /// Its Job was reported.
     pub(super) listed: bool,
-    /// Indexes that had a pod: what comes for them later is a replacement.
+    /// Indexes that had a pod: a later pod of the same index is a replacement.
     pub(super) seen: HashSet<u32>,
-    /// It was asked for here, and not by a master before.
+    /// It was requested by this master, and not by an earlier one.
     pub(super) ours: bool,
-    /// It makes no more pods.
+    /// It creates no more pods.
     pub(super) finished: bool,
     pub(super) retired: bool,
-    /// Why it makes no pods, by its warnings.
+    /// Why it creates no pods, according to the cluster's warnings.
     pub(super) trouble: Option<Trouble>,
 }
 
@@ -38,19 +38,21 @@ impl Cohort {
         }
     }
 
-    /// While somebody holds its Job, no time counts against it.
+    /// While its Job is suspended, no time counts against it.
     pub(super) fn hold(&mut self, now: Instant, held: bool) {
         let was_held = self.trouble.as_ref().is_some_and(Trouble::is_hold);
         if held && !was_held {
-            let reason = "their Job is suspended: a queue of the cluster, or somebody, lets it go or does not";
+            let reason =
+                "their Job is suspended: a queue of the cluster, or a person, has to resume it";
             self.trouble = Some(Trouble::new(now, None, reason.to_owned()));
         } else if was_held && !held {
             self.trouble = None;
+            // The timeout for pods starts again: while the Job was suspended, none could be created.
             self.since = now;
         }
     }
 
-    /// Workers for which no pod was seen yet.
+    /// Number of workers for which no pod was reported yet.
     pub(super) fn unseen(&self) -> u32 {
         if self.finished {
             return 0;

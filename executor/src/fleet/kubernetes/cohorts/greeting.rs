@@ -1,9 +1,11 @@
-//! Workers that run and do not greet: their program is not this one, or they do not reach the queue.
+//! Workers that run and do not greet, that is, send no first message: their image holds another program, or they do not
+//! reach the queue.
 //!
-//! A cluster calls such a pod healthy. The start of a worker has failed when it does not greet within the start timeout,
-//! or when it says before that that it looked for its queue in vain. Where no worker of the fleet ever greeted, the others
-//! that were on their way by then are waited for, and those that replace them are not: else there would always be one
-//! more to wait for. Where some have greeted, it is that worker's own trouble.
+//! Such a pod is healthy for the cluster. The start of a worker has failed when it does not greet within the start
+//! timeout, or when it exits before that because it did not reach its queue. While no worker of the fleet has ever
+//! greeted, pods that were starting at the time of the first failure are waited for, and their replacements are not:
+//! otherwise there would always be one more to wait for. Once some worker has greeted, a failed start is a problem of
+//! that worker alone.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,12 +19,12 @@ use super::super::diagnose::Gone;
 use super::pod::Report;
 use super::{Cohorts, Effect, Notice};
 
-/// What is known of greetings.
+/// Which workers have greeted, and which have not yet.
 #[derive(Debug, Default)]
 pub(super) struct Greetings {
-    /// Workers that the dispatcher has heard, seen here or not yet.
+    /// Workers from which dispatch has received a message, whether their pods were reported here or not.
     heard: HashSet<Arc<str>>,
-    /// A worker of this fleet was heard.
+    /// A worker of this fleet has greeted.
     any: bool,
     /// Pods that run and have not greeted.
     ungreeted: HashMap<Arc<str>, Ungreeted>,
@@ -34,14 +36,14 @@ pub(super) struct Greetings {
 #[derive(Debug)]
 struct Ungreeted {
     since: Instant,
-    /// When its time was over, and its log was asked for.
+    /// When its time was over and its log was requested.
     asked: Option<Instant>,
-    /// Its log was answered.
+    /// The request for its log was answered.
     log_read: bool,
 }
 
 impl Greetings {
-    /// A worker was heard. Whatever kept others from it does not keep all.
+    /// A worker has greeted, so whatever keeps others from greeting does not affect all.
     pub(super) fn heard(&mut self, name: Arc<str>) {
         self.ungreeted.remove(&name);
         self.heard.insert(name);
@@ -49,30 +51,30 @@ impl Greetings {
         self.failed = None;
     }
 
-    /// Whether a worker was heard.
+    /// Whether a worker has greeted.
     pub(super) fn has(&self, name: &str) -> bool {
         self.heard.contains(name)
     }
 
-    /// A pod's end: how long it ran without a greeting, if it did.
+    /// A pod has ended. Returns how long it ran without a greeting, if it did.
     pub(super) fn ended(&mut self, now: Instant, name: &str) -> Option<Duration> {
         self.heard.remove(name);
         let ungreeted = self.ungreeted.remove(name)?;
         Some(now.saturating_duration_since(ungreeted.since))
     }
 
-    /// Nobody needs a worker: the next that is needed is a new beginning.
+    /// No worker is needed: a failure so far does not count against workers that are started later.
     pub(super) fn forget_failure(&mut self) {
         self.failed = None;
     }
 
-    /// The failed start that decides, if nobody else comes.
+    /// The failed start that breaks the pool if no other worker greets.
     pub(super) fn failure(&self) -> Option<(Instant, &str)> {
         let (at, reason) = self.failed.as_ref()?;
         Some((*at, reason))
     }
 
-    /// Whether what is on its way since then is waited for.
+    /// Whether a pod that has been starting since `since` is waited for.
     pub(super) fn counts(&self, since: Instant) -> bool {
         self.failed.as_ref().is_none_or(|(at, _)| since <= *at)
     }
@@ -85,7 +87,8 @@ impl Greetings {
             || self.ungreeted.get(name).is_some_and(of)
     }
 
-    /// Whether the log of a pod that did not greet is being read. Its start has failed then, and the reason follows.
+    /// Whether the log of a pod that did not greet is being read. Its start has failed, and the log completes the
+    /// reason.
     pub(super) fn are_read(&self) -> bool {
         let mut ungreeted = self.ungreeted.values();
         ungreeted.any(|ungreeted| ungreeted.asked.is_some() && !ungreeted.log_read)
@@ -111,13 +114,14 @@ impl Greetings {
 }
 
 impl Cohorts {
-    /// A pod is where it is now. Those of a master before have greeted that one.
+    /// Follows a change of a pod's phase. Pods of an earlier master's cohorts have greeted that master.
     pub(super) fn note_greeting(&mut self, now: Instant, name: &Arc<str>) {
         let Some(pod) = self.pods.get(name) else {
             return;
         };
         let cohort = self.cohorts.get(&pod.cohort);
         let ours = cohort.is_some_and(|cohort| cohort.ours);
+        // A surplus pod is told to drain at its greeting and may exit without one.
         let waits = ours && !pod.life.is_surplus() && !self.greetings.heard.contains(name);
         if waits && pod.life.is_running() {
             let ungreeted = self.greetings.ungreeted.entry(name.clone());
@@ -131,14 +135,14 @@ impl Cohorts {
         }
     }
 
-    /// Whether a worker was heard, here or by a master before.
+    /// Whether a worker has greeted this master or an earlier one.
     pub(super) fn has_greeted(&self, name: &Arc<str>) -> bool {
         let cohort = self.pods.get(name).map(|pod| pod.cohort);
         let cohort = cohort.and_then(|cohort| self.cohorts.get(&cohort));
         self.greetings.has(name) || cohort.is_some_and(|cohort| !cohort.ours)
     }
 
-    /// Asks for the log of those whose time is over. They are no supply, unless they greet after all.
+    /// Requests the logs of pods whose time is over. They are no supply until they greet after all.
     pub(super) fn note_ungreeted(&mut self, now: Instant) {
         let start = self.limits.start;
         for (name, ungreeted) in &mut self.greetings.ungreeted {
@@ -161,21 +165,22 @@ impl Cohorts {
             ungreeted.asked
         });
         if let Some(over) = asked {
-            let said = match log {
+            let output = match log {
                 Ok(lines) if lines.is_empty() => "it has printed nothing".to_owned(),
                 Ok(lines) => format!("its last lines are: {lines}"),
                 Err(reason) => format!("its last lines cannot be read: {reason}"),
             };
             let start = self.limits.start;
             let reason = format!(
-                "pod {name} runs and has not greeted within {start:?}; {said}; look whether its image holds this program, and whether pods reach the queue"
+                "pod {name} runs and has not greeted within {start:?}; {output}; check that its image contains this program, and that pods reach the queue"
             );
             self.start_failed(over, reason);
         }
         self.settle(now);
     }
 
-    /// A worker that looked for its queue for most of its start, and then said so, has failed to start.
+    /// A worker that tried to reach its queue for most of the start timeout and exited with that reason has failed to
+    /// start.
     pub(super) fn judge_ungreeted_end(
         &mut self,
         now: Instant,
@@ -184,12 +189,15 @@ impl Cohorts {
         ran: Duration,
     ) {
         let gave_up = gone.by_itself && gone.end == End::Lost;
+        // Half of the timeout: the worker itself gives up after five sixths of it, and its pod needs time to start the
+        // program.
         if gave_up && ran >= self.limits.start / 2 {
             self.start_failed(now, format!("worker {name} did not start: {}", gone.reason));
         }
     }
 
     fn start_failed(&mut self, at: Instant, reason: String) {
+        // The image and the queue work for others, so this is a problem of one worker.
         if self.greetings.any {
             self.effects.push(Effect::Notify(Notice::trouble(reason)));
         } else if self.wanted() > 0 {

@@ -1,7 +1,8 @@
-//! What a person is told of the fleet, and when: pure, told what is so and the time, it yields whole lines.
+//! Which notices about the fleet are issued, and when. Pure: its inputs are the fleet's state and the time, its outputs
+//! whole lines.
 //!
-//! A line comes when what it would say changes in kind, not with each number in it, and at most one in some seconds.
-//! What passes within [`PATIENCE`] is not told at all.
+//! A line is issued when the kinds of trouble change, not with each number, and at most one in some seconds. Trouble
+//! that passes within [`PATIENCE`] is not reported.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,18 +11,21 @@ use std::time::Duration;
 use podpool_core::instant::after;
 use tokio::time::Instant;
 
-/// Tasks wait so long for workers before anything is said of it.
+// / Time that tasks wait for workers before the first notice. Pods of a cached image start within this time, so a
+// healthy start causes no line.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// While others work, workers that merely take their time are not told of before this.
+// / While other workers run, slow starts are not reported before this time. A pull of an image often takes longer than
+// `PATIENCE`. While others work, that alone is not worth a line.
 const SLOW: Duration = Duration::from_secs(15);
-/// At most one line of a kind in this time.
+/// Shortest time between two lines of a kind.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// Losses wait so long for others, so that a lost node is one line.
+/// Time after a loss before its notice, so that the pods of one lost node share a line.
+// As the fleet gathers losses for one cohort, so that the line and the cohort agree.
 const GATHER: Duration = Duration::from_secs(1);
-/// So many names are told.
+/// Most names of workers in a line.
 const NAMES: usize = 3;
 
-/// One line for a person.
+/// One line for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     /// Whether it is trouble, or the end of trouble.
@@ -53,34 +57,34 @@ impl Notice {
 pub(super) struct Reason {
     /// How many.
     pub(super) workers: u32,
-    /// For people. What stands before the first `(`, `:`, quote or digit is the kind of trouble.
+    /// For the user. The text before the first `(`, `:`, quote or digit is the kind of trouble.
     pub(super) reason: String,
     /// Nothing is wrong but the time it takes.
     pub(super) slow: bool,
 }
 
-/// How the fleet stands.
+/// The state of the fleet.
 #[derive(Debug, Default)]
 pub(super) struct View {
     pub(super) wanted: u32,
     pub(super) ready: u32,
     /// Why the others do not run, those of one kind together.
     pub(super) reasons: Vec<Reason>,
-    /// When the fleet ends if nothing changes, as far as it is known.
+    /// When the fleet gives up if nothing changes, if that is known.
     pub(super) gives_up: Option<Instant>,
 }
 
-/// What was told last: whether nobody was ready, and the kinds of trouble.
-type Said = (bool, Vec<String>);
+/// The last line: whether no worker was ready, and the kinds of trouble.
+type Issued = (bool, Vec<String>);
 
-/// What was told, and what is to be told.
+/// What was reported, and what is to be reported.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     /// Since when fewer workers are ready than wanted.
     short: Option<Instant>,
-    said: Option<Said>,
+    issued: Option<Issued>,
     last: Option<Instant>,
-    /// When to look again, though nothing may happen before.
+    /// When to check again if nothing happens before.
     wake: Option<Instant>,
     moves: Moves,
     silence: Option<Silence>,
@@ -91,29 +95,30 @@ pub(super) struct Notices {
 struct Silence {
     since: Instant,
     reason: String,
-    said: bool,
+    reported: bool,
 }
 
 impl Notices {
-    /// Whether [`tell`](Self::tell) may have something to say: a view is worth making then.
+    /// Whether [`next_line`](Self::next_line) may yield a line; only then is a view worth its cost.
     pub(super) fn is_due(&mut self, now: Instant, wanted: u32, ready: u32) -> bool {
         self.wake = None;
         if wanted == 0 {
-            // Nobody waits for what is missing.
+            // No task waits for the missing workers.
             self.short = None;
-            self.said = None;
+            self.issued = None;
             return false;
         }
         let rested = self.last.map(|last| after(last, INTERVAL));
         let due = if ready >= wanted {
             self.short = None;
-            if self.said.is_none() {
+            if self.issued.is_none() {
                 return false;
             }
             rested.unwrap_or(now)
         } else {
             let since = *self.short.get_or_insert(now);
             let slow = after(since, SLOW);
+            // At that time slow starts become worth a line, although nothing happens.
             self.wake = Some(slow).filter(|at| *at > now);
             after(since, PATIENCE).max(rested.unwrap_or(since))
         };
@@ -124,11 +129,11 @@ impl Notices {
         true
     }
 
-    /// What is to be said of this view, if it is news.
-    pub(super) fn tell(&mut self, now: Instant, view: &View) -> Option<Notice> {
+    /// The line about this view, if it differs in kind from the last one.
+    pub(super) fn next_line(&mut self, now: Instant, view: &View) -> Option<Notice> {
         let View { wanted, ready, .. } = *view;
         if ready >= wanted {
-            self.said.take()?;
+            self.issued.take()?;
             self.last = Some(now);
             return Some(Notice::relief(format!("{ready} of {wanted} workers run")));
         }
@@ -139,27 +144,30 @@ impl Notices {
         if reasons.is_empty() {
             return None;
         }
+        // Trouble before slow starts, and the largest group first: the line may be cut by a terminal.
         reasons.sort_by_key(|why| (why.slow, std::cmp::Reverse(why.workers)));
         let mut kinds: Vec<String> = reasons
             .iter()
             .map(|why| kind(&why.reason).to_owned())
             .collect();
+        // The order of the map of pods is random.
         kinds.sort();
-        let said = Some((ready == 0, kinds));
-        if self.said == said {
+        let issued = Some((ready == 0, kinds));
+        // Only another kind of trouble is news. Numbers change with every pod, and would make a line each.
+        if self.issued == issued {
             return None;
         }
-        self.said = said;
+        self.issued = issued;
         self.last = Some(now);
         Some(Notice::trouble(line(now, view, &reasons)))
     }
 
-    /// A worker is gone, and nobody asked it to go.
+    /// A worker is lost without having been told to leave.
     pub(super) fn lost(&mut self, now: Instant, name: Arc<str>, node: Option<&str>, reason: &str) {
         self.moves.push(now, Move::lost(name, node, reason));
     }
 
-    /// A worker that was told to be lost works again.
+    /// A worker that was reported as lost works again.
     pub(super) fn back(&mut self, now: Instant, name: Arc<str>) {
         let back = Move {
             name,
@@ -169,12 +177,12 @@ impl Notices {
         self.moves.push(now, back);
     }
 
-    /// The lines about workers that went or came back, when enough time has passed for others to join them.
-    pub(super) fn tell_moves(&mut self, now: Instant) -> Vec<Notice> {
-        self.moves.tell(now)
+    /// The lines about lost and returned workers, when the time for others to join them is over.
+    pub(super) fn move_lines(&mut self, now: Instant) -> Vec<Notice> {
+        self.moves.lines(now)
     }
 
-    /// The cluster has not answered since then.
+    /// The cluster has not answered since `since`.
     pub(super) fn unanswered(&mut self, since: Instant, reason: String) {
         match &mut self.silence {
             Some(silence) => silence.reason = reason,
@@ -182,45 +190,45 @@ impl Notices {
                 self.silence = Some(Silence {
                     since,
                     reason,
-                    said: false,
+                    reported: false,
                 });
             }
         }
     }
 
-    /// It did.
+    /// The cluster answered.
     pub(super) fn answered(&mut self, now: Instant) -> Option<Notice> {
-        let silence = self.silence.take().filter(|silence| silence.said)?;
+        let silence = self.silence.take().filter(|silence| silence.reported)?;
         let seconds = now.saturating_duration_since(silence.since).as_secs();
         Some(Notice::relief(format!(
             "the cluster answers again, after {seconds} s"
         )))
     }
 
-    /// What is to be said of a cluster that does not answer.
-    pub(super) fn tell_silence(&mut self, now: Instant) -> Option<Notice> {
+    /// The line about a cluster that does not answer, if it is due.
+    pub(super) fn silence_line(&mut self, now: Instant) -> Option<Notice> {
         let silence = self.silence.as_mut()?;
-        if silence.said || now < after(silence.since, PATIENCE) {
+        if silence.reported || now < after(silence.since, PATIENCE) {
             return None;
         }
-        silence.said = true;
+        silence.reported = true;
         let seconds = now.saturating_duration_since(silence.since).as_secs();
         Some(Notice::trouble(format!(
-            "the cluster has not answered for {seconds} s ({}); workers that run go on, and lost ones are replaced when it answers",
+            "the cluster has not answered for {seconds} s ({}); running workers continue, and lost ones are replaced when the cluster answers",
             silence.reason
         )))
     }
 
-    /// When something may be to be said though nothing happens before.
+    /// When a line may be due if nothing happens before.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
-        let silence = self.silence.as_ref().filter(|silence| !silence.said);
+        let silence = self.silence.as_ref().filter(|silence| !silence.reported);
         let silence = silence.map(|silence| after(silence.since, PATIENCE));
         let all = [self.wake, silence, self.moves.deadline()];
         all.into_iter().flatten().filter(|at| *at > now).min()
     }
 }
 
-/// Workers that went or came back, and were not told of.
+/// Workers that were lost or returned and are not reported yet.
 #[derive(Debug, Default)]
 struct Moves {
     first: Option<Instant>,
@@ -232,7 +240,7 @@ struct Moves {
 struct Move {
     name: Arc<str>,
     node: Option<String>,
-    /// Why it went; none if it came back.
+    /// Why it was lost; none if it returned.
     reason: Option<String>,
 }
 
@@ -258,7 +266,7 @@ impl Moves {
         Some(gathered.max(rested))
     }
 
-    fn tell(&mut self, now: Instant) -> Vec<Notice> {
+    fn lines(&mut self, now: Instant) -> Vec<Notice> {
         if self.deadline().is_none_or(|at| now < at) {
             return Vec::new();
         }
@@ -281,6 +289,7 @@ impl Moves {
             let (names, work) = (names(&back), if back.len() == 1 { "works" } else { "work" });
             Notice::relief(format!("{names} {work} again"))
         });
+        // A worker that was lost and has returned in between gets both lines, in this order.
         lost.chain(back).collect()
     }
 }
@@ -293,7 +302,7 @@ fn gone(node: Option<&str>, moves: &[Move]) -> String {
     format!(
         "{}{on} {is} gone: {}",
         names(moves),
-        reason.unwrap_or("nobody saw why")
+        reason.unwrap_or("the reason is unknown")
     )
 }
 
@@ -335,7 +344,7 @@ fn line(now: Instant, view: &View, reasons: &[&Reason]) -> String {
     }
 }
 
-/// What two reasons of one kind have in common: what stands before the first detail.
+/// The part that reasons of one kind share: the text before the first detail.
 pub(super) fn kind(reason: &str) -> &str {
     let detail = |c: char| matches!(c, '(' | ':' | '"' | '`') || c.is_ascii_digit();
     let end = reason.find(detail).unwrap_or(reason.len());

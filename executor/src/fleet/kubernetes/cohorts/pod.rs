@@ -1,7 +1,6 @@
 //! The life of one pod: what is known of it, and what each report changes.
 //!
-//! Pure. [`Life::after`] holds every transition. What is told to people or to dispatch because of one, and how many
-//! workers count as supply, is decided by the caller.
+//! Pure. [`Life::after`] holds every transition. The caller decides which notices and events follow from a transition.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +57,8 @@ pub(super) enum Taking {
     Overdue,
 }
 
-/// Whether the node was silent before the present phase. The exit code of a pod on such a node blames no task.
+/// Whether the node was silent before the present phase. If it was, the exit code of the pod proves nothing against a
+/// task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum EarlierSilence {
     Never,
@@ -126,7 +126,7 @@ impl Pod {
     pub(super) fn untaken_reason(&self) -> Option<String> {
         let node = self.node.as_deref().unwrap_or("of the pod");
         self.life.is_untaken().then(|| {
-            format!("a node takes no pods: node {node} has not begun with its pod for {TAKEN:?}, and another pod is started")
+            format!("a node takes no pods: node {node} has not started its pod for {TAKEN:?}, and another pod replaces it")
         })
     }
 }
@@ -148,6 +148,7 @@ impl Life {
     fn after(mut self, now: Instant, report: Report) -> Self {
         match (report, self.standing) {
             (Report::Status(verdict), _) => {
+                // Noted when the silence ends, so that the phase and the history cannot contradict each other.
                 if self.phase == Phase::NodeSilent && verdict != Verdict::Silent {
                     self.silence = EarlierSilence::Once;
                 }
@@ -158,9 +159,11 @@ impl Life {
             (Report::Missed, _) => self.contact = Contact::Missed,
             (Report::Heard, _) => {
                 self.contact = Contact::Expected;
+                // A message proves more than the status, which the API may deliver seconds late.
                 self.phase.take();
             }
             (Report::Dismissed, _) => self.standing = Standing::Surplus,
+            // A surplus worker is meant to go, so neither its loss nor its return is news.
             (Report::LossTold, Standing::Kept) => self.standing = Standing::ReportedLost,
             (Report::ReturnTold, Standing::ReportedLost) => self.standing = Standing::Kept,
             (Report::LossTold | Report::ReturnTold, _) => {}
@@ -193,11 +196,11 @@ impl Life {
     }
 
     /// Whether a notice of its loss would be the first, of a worker that is to stay.
-    pub(super) const fn is_loss_untold(&self) -> bool {
+    pub(super) const fn is_loss_unreported(&self) -> bool {
         matches!(self.standing, Standing::Kept)
     }
 
-    pub(super) const fn is_loss_told(&self) -> bool {
+    pub(super) const fn is_loss_reported(&self) -> bool {
         matches!(self.standing, Standing::ReportedLost)
     }
 
@@ -265,10 +268,11 @@ impl Phase {
         match verdict {
             Verdict::Starting => starting(self.lasting_trouble(now)),
             Verdict::Assigned => Self::Starting {
+                // Read before `lasting_trouble` consumes the phase.
                 taking: self.taking_when_assigned(now),
                 trouble: self.lasting_trouble(now),
             },
-            // No time counts against it: whoever holds it may let it go at any time.
+            // No time counts against a held pod: it may be released at any time.
             Verdict::Waiting { word } => starting(Trouble::new(now, None, word)),
             Verdict::CannotStart { reason, patience } => {
                 let newer = Trouble::new(now, Some(patience), reason);
@@ -279,7 +283,7 @@ impl Phase {
             }
             Verdict::Running => Self::Running,
             Verdict::Silent => Self::NodeSilent,
-            // That it is being deleted says nothing of its node. An ended pod is removed, and does not come here.
+            // A deletion proves nothing about the node. An ended pod is removed from the table, and does not come here.
             Verdict::Leaving | Verdict::Gone(_) => Self::Leaving {
                 untaken: self.is_untaken(),
             },

@@ -11,10 +11,10 @@ use super::pod::{Phase, Pod, Report};
 use super::{Cohorts, EarlyEnds, PodName, Remains};
 
 /// The reason of a pod's end that is known only by a new list, which does not show it.
-const REMOVED: &str = "it was removed while the cluster could not be heard";
+const REMOVED: &str = "it was removed while the cluster did not answer";
 
 impl Cohorts {
-    /// What [`judge_pod`](super::super::diagnose::judge_pod) must know of a pod beside its status.
+    /// What [`judge_pod`](super::super::diagnose::judge_pod) needs beside a pod's status.
     #[must_use]
     pub fn context(&self, name: &str) -> Context {
         Context {
@@ -26,12 +26,15 @@ impl Cohorts {
         }
     }
 
-    /// A pod was seen.
+    /// A status of a pod was read.
     pub fn on_pod(&mut self, now: Instant, pod: PodName, verdict: Verdict) {
+        // Its end was reported; a list that was read before may still show it as running.
         if self.gone.contains_key(&pod.name) {
             return;
         }
         self.next = self.next.max(pod.cohort.saturating_add(1));
+        // The second pod of an index is one that the Job controller created for a lost one. It is surplus if a top-up
+        // cohort was faster.
         let replacement = !self.cohort(now, pod.cohort).seen.insert(pod.index);
         let fresh = !self.pods.contains_key(&pod.name);
         if let Verdict::Gone(gone) = verdict {
@@ -47,7 +50,7 @@ impl Cohorts {
         self.settle(now);
     }
 
-    /// A pod is no more, and this was its last status.
+    /// A pod was deleted, and this was its last status.
     pub fn on_pod_removed(&mut self, now: Instant, pod: PodName, verdict: Verdict) {
         let name = pod.name.clone();
         self.on_pod(now, pod, verdict);
@@ -55,8 +58,9 @@ impl Cohorts {
         self.retire_ended();
     }
 
-    /// The list of pods was read anew: those that are not on it are no more.
+    /// All pods were listed again: those that are missing were deleted.
     pub fn on_listed(&mut self, now: Instant, listed: &HashSet<Arc<str>>) {
+        // Their objects are deleted, so nothing of them can be listed again.
         self.gone.retain(|name, _| listed.contains(name));
         let missing: Vec<Arc<str>> = self
             .pods
@@ -65,7 +69,7 @@ impl Cohorts {
             .cloned()
             .collect();
         for name in missing {
-            self.tell_loss(now, &name, REMOVED);
+            self.notify_loss(now, &name, REMOVED);
             let gone = Gone {
                 end: End::Lost,
                 reason: REMOVED.to_owned(),
@@ -79,13 +83,13 @@ impl Cohorts {
             self.pods.remove(&name);
             self.greetings.ended(now, &name);
             self.losing = true;
-            self.tell(FleetEvent::Gone(gone.departure(name)));
+            self.report(FleetEvent::Gone(gone.departure(name)));
         }
         self.retire_ended();
         self.settle(now);
     }
 
-    /// The cluster warns about a pod.
+    /// The cluster emitted a warning about a pod.
     pub fn on_pod_note(&mut self, now: Instant, name: &str, reason: &str, message: &str) {
         if let Some(Verdict::CannotStart { reason, patience }) = judge_pod_note(reason, message)
             && let Some(pod) = self.pods.get_mut(name)
@@ -95,21 +99,25 @@ impl Cohorts {
         self.settle(now);
     }
 
-    /// The dispatcher heard nothing of a worker for a lease: sooner than a cluster notices that a node is gone.
+    /// Dispatch received nothing from a worker for one lease. That is sooner than the cluster notices a lost node (40 s
+    /// of missing heartbeats by default:
+    /// <https://kubernetes.io/docs/reference/command-line-tools-reference/kube-controller-manager/>,
+    /// `--node-monitor-grace-period`).
     pub fn on_silence(&mut self, now: Instant, name: &Arc<str>) {
         let Some(pod) = self.pods.get_mut(name) else {
             return;
         };
         self.losing |= pod.apply(now, Report::Missed);
-        self.tell_loss(
+        self.notify_loss(
             now,
             name,
-            "its master has not heard it for a lease; another is started",
+            "the master received no message from it for one lease; a replacement is started",
         );
         self.settle(now);
     }
 
-    /// It hears the worker, for the first time or again: its place may be taken by now.
+    /// Dispatch received a message from the worker, the first or the first after a silence: another worker may have
+    /// replaced it by now.
     pub fn on_heard(&mut self, now: Instant, name: Arc<str>) {
         if !self.gone.contains_key(&name) {
             // Its pod may be seen later: the queue and the watch of the cluster are not ordered.
@@ -118,9 +126,10 @@ impl Cohorts {
         let Some(pod) = self.pods.get_mut(&name) else {
             return;
         };
+        // Only these were replaced; a pod that always counted as supply cannot be one too many now.
         let was_missed = pod.life.is_missed() || pod.life.is_untaken();
         pod.apply(now, Report::Heard);
-        self.tell_return(now, &name);
+        self.notify_return(now, &name);
         if was_missed {
             self.leave_if_too_many(now, name);
         }
@@ -132,25 +141,27 @@ impl Cohorts {
         let name = pod.name.clone();
         let entry = self.pods.entry(pod.name);
         let entry = entry.or_insert_with(|| Pod::new(now, pod.cohort));
+        // A late status may lack the node, and a node is never taken away again.
         entry.node = pod.node.or_else(|| entry.node.take());
+        // Read before the report is applied: what it returns from decides whether its place may be taken.
         let was_away = *entry.life.phase() == Phase::NodeSilent || entry.life.is_untaken();
         self.losing |= entry.apply(now, Report::Status(verdict));
         let returned = was_away && entry.life.supplies();
         if *entry.life.phase() == Phase::NodeSilent {
-            self.tell_loss(now, &name, "its node does not answer (NotReady)");
+            self.notify_loss(now, &name, "its node does not answer (NotReady)");
         } else if returned {
-            self.tell_return(now, &name);
+            self.notify_return(now, &name);
         }
         returned
     }
 
-    /// A worker that is wanted is gone, or as good as gone. Told once of each.
-    fn tell_loss(&mut self, now: Instant, name: &Arc<str>, reason: &str) {
+    /// A worker that is wanted is lost, or counts as lost. One notice for each.
+    fn notify_loss(&mut self, now: Instant, name: &Arc<str>, reason: &str) {
         if self.wanted() == 0 {
             return;
         }
         if let Some(pod) = self.pods.get_mut(name)
-            && pod.life.is_loss_untold()
+            && pod.life.is_loss_unreported()
         {
             pod.apply(now, Report::LossTold);
             self.notices
@@ -158,24 +169,25 @@ impl Cohorts {
         }
     }
 
-    fn tell_return(&mut self, now: Instant, name: &Arc<str>) {
+    fn notify_return(&mut self, now: Instant, name: &Arc<str>) {
         if let Some(pod) = self.pods.get_mut(name)
-            && pod.life.is_loss_told()
+            && pod.life.is_loss_reported()
         {
             pod.apply(now, Report::ReturnTold);
             self.notices.back(now, name.clone());
         }
     }
 
-    /// A node that does not take its pod is as good as gone: the pod is no supply until it does.
+    /// A node that does not start its pod counts as lost: the pod is no supply until the node starts it.
     pub(super) fn note_untaken(&mut self, now: Instant) {
+        // Most pods are not due, and a report copies the life of its pod.
         let due = |pod: &&mut Pod| pod.life.overdue_at().is_some_and(|at| now >= at);
         for pod in self.pods.values_mut().filter(due) {
             self.losing |= pod.apply(now, Report::Time);
         }
     }
 
-    /// A pod that came when its place was already taken is told to leave.
+    /// A pod that starts when enough others run is told to leave.
     fn leave_if_too_many(&mut self, now: Instant, name: Arc<str>) {
         if self.supply() <= self.wanted() {
             return;
@@ -184,19 +196,20 @@ impl Cohorts {
             && pod.life.supplies()
         {
             pod.apply(now, Report::Dismissed);
-            self.tell(FleetEvent::Surplus(name));
+            self.report(FleetEvent::Surplus(name));
         }
     }
 
     fn pod_gone(&mut self, now: Instant, pod: PodName, gone: Gone) {
         let greeted = self.has_greeted(&pod.name);
         if gone.end != End::Left || !greeted {
-            self.tell_loss(now, &pod.name, &gone.reason);
+            self.notify_loss(now, &pod.name, &gone.reason);
         }
+        // The notice above needs the pod, the verdicts below need what was known of it.
         let known = self.pods.remove(&pod.name);
         let ungreeted = self.greetings.ended(now, &pod.name);
         let surplus = known.as_ref().is_some_and(|known| known.life.is_surplus());
-        // That it is not heard any more says nothing now: it has ended.
+        // Missing messages prove nothing about the node here: the worker has ended.
         let reachable = known.is_none_or(|known| !known.life.is_on_silent_node());
         let cohort = pod.cohort;
         self.gone
@@ -206,7 +219,8 @@ impl Cohorts {
             if let Some(cohort) = self.cohorts.get_mut(&pod.cohort) {
                 cohort.finished = true;
             }
-            // These words are better than the Job's, which may have come first.
+            // The pod's message is more precise than the Job's, which may have come first.
+            // `fatal` keeps the first reason, so the Job's has to be removed first.
             self.fatal = None;
             self.fatal(
                 now,
@@ -218,12 +232,12 @@ impl Cohorts {
                 self.judge_ungreeted_end(now, &pod.name, &gone, ran);
             }
         }
-        self.tell(FleetEvent::Gone(gone.departure(pod.name)));
+        self.report(FleetEvent::Gone(gone.departure(pod.name)));
         self.retire_ended();
     }
 
-    /// Whether workers live long enough to work. One that wrote down a task was at work, and a task may be to blame.
-    /// One that never greeted was no worker, whatever its exit code: its program may not even be this one.
+    /// Counts workers that end before they have worked. If the termination message lists a running task, that task may
+    /// have caused the end. A pod that never greeted counts whatever its exit code: its image may hold another program.
     fn count_early_end(&mut self, now: Instant, gone: &Gone, surplus: bool, greeted: bool) {
         if !gone.running.is_empty() || (greeted && !gone.brief) {
             self.early_ends = None;
@@ -242,7 +256,7 @@ impl Cohorts {
         early_ends.deaths += u32::from(died);
         early_ends.reason = if left {
             format!(
-                "{} before it greeted its master; the image must hold this very program, whose main begins with podpool::init() or #[podpool::main]",
+                "{} before it greeted the master; the image must contain this same program, whose main begins with podpool::init() or #[podpool::main]",
                 gone.reason
             )
         } else {

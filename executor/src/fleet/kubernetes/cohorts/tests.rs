@@ -3,7 +3,7 @@
 use podpool_core::fleet::End;
 use podpool_core::outcome::Exit;
 
-use super::super::diagnose::Gone;
+use super::super::diagnose::{Gone, JobVerdict, Patience, Verdict};
 use super::*;
 
 mod broken;
@@ -157,7 +157,7 @@ impl World {
     }
 
     /// How often something of trouble was told with these words.
-    fn told_of(&self, words: &str) -> usize {
+    fn notices_with(&self, words: &str) -> usize {
         let told = |(_, effect): &&(u128, Effect)| matches!(effect, Effect::Notify(notice) if notice.trouble && notice.text.contains(words));
         self.log.iter().filter(told).count()
     }

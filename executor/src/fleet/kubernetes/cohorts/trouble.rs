@@ -10,7 +10,7 @@ use super::{Limits, patience};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
     pub(super) since: Instant,
-    /// None while nothing is wrong but the time it takes.
+    /// None while nothing is wrong except the time it takes.
     pub(super) patience: Option<Patience>,
     /// Empty while nothing is wrong.
     pub(super) reason: String,
@@ -54,7 +54,7 @@ impl Trouble {
         self.patience.is_none() || matches!(self.source, Source::Warning)
     }
 
-    /// Somebody holds it, and may let it go at any time.
+    /// It is held, and may be released at any time.
     pub(super) const fn is_hold(&self) -> bool {
         self.patience.is_none() && !self.reason.is_empty()
     }
@@ -62,6 +62,8 @@ impl Trouble {
     /// Takes the newer reason. The time goes on while it is the same kind of trouble, so that reasons which alternate
     /// cannot extend it.
     pub(super) fn renewed(self, newer: Self) -> Self {
+        // The reason is not compared: a node alternates between ErrImagePull and ImagePullBackOff for one missing
+        // image.
         if self.patience == newer.patience {
             Self {
                 reason: newer.reason,
@@ -72,7 +74,7 @@ impl Trouble {
         }
     }
 
-    /// When it has lasted too long; never for a pod that somebody holds.
+    /// When it has lasted too long; never for a pod that is held.
     pub(super) fn end(&self, limits: &Limits) -> Option<Instant> {
         match self.patience {
             Some(kind) => Some(after(self.since, patience(limits, kind))),

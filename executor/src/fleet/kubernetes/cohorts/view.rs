@@ -1,4 +1,4 @@
-//! How the fleet stands, for people: how many workers run, and why the others do not.
+//! The state of the fleet for notices: how many workers run, and why the others do not.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,20 @@ use super::trouble::Trouble;
 use super::{Cohorts, EarlyEnds, Effect};
 
 impl Cohorts {
-    /// Tells what there is to tell of it.
-    pub(super) fn say(&mut self, now: Instant) {
+    /// Issues the notices that are due.
+    pub(super) fn notify(&mut self, now: Instant) {
         let (wanted, ready) = (self.wanted(), self.ready());
+        // The log takes up to 5 s to read. A line before that would lack the reason and be repeated with it.
         let due = !self.greetings.are_read() && self.notices.is_due(now, wanted, ready);
         let news = if due {
             let view = self.view(wanted, ready);
-            self.notices.tell(now, &view)
+            self.notices.next_line(now, &view)
         } else {
             None
         };
-        let silence = self.notices.tell_silence(now);
-        let moves = self.notices.tell_moves(now);
+        let silence = self.notices.silence_line(now);
+        let moves = self.notices.move_lines(now);
+        // Losses come first: they explain the numbers in the line about the fleet.
         let all = moves.into_iter().chain(silence).chain(news);
         self.effects.extend(all.map(Effect::Notify));
     }
@@ -35,7 +37,7 @@ impl Cohorts {
         u32::try_from(ready.count()).unwrap_or(u32::MAX)
     }
 
-    /// How the fleet stands, for people.
+    /// The state of the fleet for notices.
     pub(super) fn view(&self, wanted: u32, ready: u32) -> View {
         let mut reasons = Reasons::default();
         let early_ends = self.early_ends.as_ref().filter(|_| !self.anyone_greeted());
@@ -50,8 +52,8 @@ impl Cohorts {
             match (cohort.unseen(), &cohort.trouble, early_ends) {
                 (0, _, _) => {}
                 (unseen, Some(trouble), _) => reasons.wrong(unseen, &trouble.reason),
-                // What became of those before says more than that others follow.
-                (unseen, None, Some(early_ends)) => reasons.wrong(unseen, &early_ends.told()),
+                // How the previous workers ended explains more than that replacements are starting.
+                (unseen, None, Some(early_ends)) => reasons.wrong(unseen, &early_ends.explained()),
                 (unseen, None, None) if cohort.listed => reasons.slow(unseen, WITHOUT_POD),
                 (unseen, None, None) => reasons.slow(unseen, BEING_MADE),
             }
@@ -63,7 +65,7 @@ impl Cohorts {
         match (missing, reason, early_ends) {
             (0, _, _) => {}
             (missing, Some(reason), _) => reasons.wrong(missing, reason),
-            (missing, None, Some(early_ends)) => reasons.wrong(missing, &early_ends.told()),
+            (missing, None, Some(early_ends)) => reasons.wrong(missing, &early_ends.explained()),
             (missing, None, None) => reasons.slow(missing, TO_BE_STARTED),
         }
         View {
@@ -76,25 +78,25 @@ impl Cohorts {
 }
 
 impl EarlyEnds {
-    /// How the last one ended, and how many more such ends break the pool.
-    fn told(&self) -> String {
+    /// How the last one ended, and how many such ends break the pool.
+    fn explained(&self) -> String {
         match self.deaths {
             0 => self.reason.clone(),
             deaths => format!(
-                "{}; {deaths} ended so in a row, and {DEATHS} such ends break the pool",
+                "{}; early ends in a row: {deaths}, and the pool breaks at {DEATHS}",
                 self.reason
             ),
         }
     }
 }
 
-const UNGREETED: &str = "running without a greeting so far: a worker greets when it has reached Pub/Sub, and says within the start timeout why it does not";
-const WITHOUT_POD: &str = "without a pod: the cluster has made none for their Job so far";
-const TO_BE_STARTED: &str = "to be started: their Job is not made yet";
+const UNGREETED: &str = "running without a greeting so far: a worker greets when it has reached Pub/Sub, and reports within the start timeout why it cannot";
+const WITHOUT_POD: &str = "without a pod: the cluster has created none for their Job so far";
+const TO_BE_STARTED: &str = "to be started: their Job is not created yet";
 const BEING_MADE: &str =
-    "to be started: their Job is being made, and the cluster or Pub/Sub has not answered so far";
+    "to be started: their Job is being created, and the cluster or Pub/Sub has not answered so far";
 const SET_UP: &str =
-    "on their way: nodes are setting the pods up, and a large image takes its time";
+    "on their way: nodes are setting the pods up, and pulling a large image takes time";
 
 /// By kind.
 #[derive(Default)]

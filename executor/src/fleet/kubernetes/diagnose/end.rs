@@ -1,4 +1,4 @@
-//! Pods that have ended: lost, left, died, or out of memory.
+//! Pods that have ended: lost, drained, crashed, or out of memory.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,13 +10,13 @@ use super::super::job::FATAL_EXITS;
 use super::super::last_words::LastWords;
 use super::{Gone, View, waiting};
 
-/// A worker that ends within this of its start did nothing worth the name.
+/// A worker that ends this soon after its start counts as an early end.
 const BRIEF: Duration = Duration::from_secs(60);
-/// The exit code of a worker that could not reach its queue, or whose slots do not start: it may pass elsewhere.
+/// The exit code of a worker that could not reach its queue, or whose slots do not start: another node may be better.
 const TEMPORARY: i32 = 75;
-/// Exit codes of workers that leave for a reason of their own; also when nobody asked them to.
+/// Exit codes of workers that exit for a reason of their own, without having been told to.
 const LEAVES: [i32; 4] = [0, TEMPORARY, 83, 143];
-/// Runtimes report a signal as this and its number.
+/// Container runtimes report a signal as 128 plus its number, as shells do.
 const BY_SIGNAL: i32 = 128;
 
 /// How the pod ended, if it did.
@@ -25,14 +25,15 @@ pub(super) fn gone(view: &View<'_>) -> Option<Gone> {
     if let Some(ended) = state.and_then(|state| state.terminated.as_ref()) {
         return Some(terminated(view, ended));
     }
-    // No container ever ran, or none is known: the node turned the pod away, or the pod is no more.
+    // No container ever ran, or none is known: the node rejected the pod, or the pod was deleted.
     let phase = view.phase();
     let over = phase == "Failed" || phase == "Succeeded" || view.context.removed;
-    // Nobody will hear how a container on a silent node ends; the deletion says that nobody waits for it either.
+    // The end of a container on a silent node is never reported, and the deletion proves that the cluster has given the
+    // pod up.
     let given_up = view.context.silent && view.pod.metadata.deletion_timestamp.is_some();
     (over || given_up).then(|| Gone {
         end: End::Lost,
-        reason: loss(view).unwrap_or_else(|| "it ended and nobody saw how".to_owned()),
+        reason: loss(view).unwrap_or_else(|| "it ended, and its exit status is unknown".to_owned()),
         node: view.node(),
         at: None,
         running: Vec::new(),
@@ -45,7 +46,7 @@ pub(super) fn gone(view: &View<'_>) -> Option<Gone> {
 fn terminated(view: &View<'_>, ended: &ContainerStateTerminated) -> Gone {
     let words = LastWords::read(ended.message.as_deref().unwrap_or_default());
     let (end, what) = judge(view, ended);
-    let said = if words.text.is_empty() {
+    let message = if words.text.is_empty() {
         String::new()
     } else {
         format!(": {}", words.text)
@@ -54,6 +55,7 @@ fn terminated(view: &View<'_>, ended: &ContainerStateTerminated) -> Gone {
         .finished_at
         .as_ref()
         .map(|time| SystemTime::from(time.0));
+    // An exit code of a worker's own counts only without a disruption: a pod that is evicted also exits with 143.
     let by_itself = match end {
         End::Died(_) | End::OutOfMemory(_) => true,
         _ => LEAVES.contains(&ended.exit_code) && loss(view).is_none(),
@@ -61,7 +63,7 @@ fn terminated(view: &View<'_>, ended: &ContainerStateTerminated) -> Gone {
     Gone {
         fatal: matches!(end, End::Died(Exit::Code(code)) if FATAL_EXITS.contains(&code)),
         end,
-        reason: format!("{what}{said}"),
+        reason: format!("{what}{message}"),
         node: view.node(),
         at,
         running: words.running,
@@ -84,9 +86,13 @@ fn judge(view: &View<'_>, ended: &ContainerStateTerminated) -> (End, String) {
     let code = ended.exit_code;
     let word = ended.reason.as_deref().unwrap_or_default();
     let out_of_memory = word == "OOMKilled";
+    // A kernel that kills a child of the worker marks the container OOMKilled, although the worker itself may exit with
+    // 0.
     if code == 0 && !out_of_memory {
         return (End::Left, "it left (exit code 0)".to_owned());
     }
+    // Before everything else: a disrupted pod may show any exit code, 137 or OOMKilled among them, without the task
+    // being at fault. <https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions>
     if let Some(reason) = loss(view) {
         return (End::Lost, format!("{reason} ({})", exit(code)));
     }
@@ -99,10 +105,10 @@ fn judge(view: &View<'_>, ended: &ContainerStateTerminated) -> (End, String) {
         return (End::OutOfMemory(limit), reason);
     }
     match (word, code) {
-        // What a node says of containers that it had forgotten.
+        // The reason that a node gives for containers whose state it has lost.
         ("ContainerStatusUnknown" | "Unknown", _) => (
             End::Lost,
-            format!("its node lost sight of it ({word}, {})", exit(code)),
+            format!("its node lost track of it ({word}, {})", exit(code)),
         ),
         ("StartError" | "ContainerCannotRun", _) => {
             let message = ended.message.as_deref().unwrap_or_default();
@@ -116,10 +122,13 @@ fn judge(view: &View<'_>, ended: &ContainerStateTerminated) -> (End, String) {
             End::Lost,
             "it could not do its work (exit code 75)".to_owned(),
         ),
-        (_, 83) => (End::Left, "it left to be renewed (exit code 83)".to_owned()),
+        (_, 83) => (
+            End::Left,
+            "it exited to be replaced (exit code 83)".to_owned(),
+        ),
         (_, 143) => (
             End::Lost,
-            "somebody stopped it with SIGTERM (exit code 143)".to_owned(),
+            "it was stopped with SIGTERM (exit code 143)".to_owned(),
         ),
         _ => (End::Died(exit(code)), format!("it died: {}", exit(code))),
     }
@@ -136,7 +145,7 @@ fn loss(view: &View<'_>) -> Option<String> {
                 "pre-empted by a pod of higher priority".to_owned()
             }
             "DeletionByTaintManager" => "its node was tainted or not ready".to_owned(),
-            "EvictionByEvictionAPI" => "evicted: its node is being emptied".to_owned(),
+            "EvictionByEvictionAPI" => "evicted: its node is being drained".to_owned(),
             "DeletionByPodGC" => "its node is gone".to_owned(),
             "TerminationByKubelet" => format!("stopped by its node: {message}"),
             other => format!("disrupted ({other}): {message}"),
@@ -147,15 +156,16 @@ fn loss(view: &View<'_>) -> Option<String> {
     let message = status.and_then(|status| status.message.as_deref());
     let message = message.unwrap_or_default();
     match reason {
-        // A node evicts one that used more of its disk than it was given: its own doing.
+        // A node evicts a pod that used more disk than its limit: that is the pod's own fault, not a loss.
         Some("Evicted") if message.contains("exceeds") => None,
         Some("Evicted") => Some(format!("evicted: {message}")),
         Some("NodeLost") => Some("its node is gone".to_owned()),
         Some("Terminated" | "Shutdown" | "NodeShutdown") => {
             Some(format!("its node was shut down: {message}"))
         }
+        // Admission by the kubelet failed (OutOfcpu, NodeAffinity and the like): no container was ever made.
         Some(word) if view.container.is_none() => {
-            Some(format!("its node turned it away ({word}): {message}"))
+            Some(format!("its node rejected it ({word}): {message}"))
         }
         _ if view.context.silent => Some("its node fell silent".to_owned()),
         _ if view.pod.metadata.deletion_timestamp.is_some() => Some("deleted".to_owned()),
@@ -166,12 +176,13 @@ fn loss(view: &View<'_>) -> Option<String> {
 
 fn exit(code: i32) -> Exit {
     match code - BY_SIGNAL {
+        // Linux has the signals 1 to 64; a larger number is an exit code of the program.
         signal @ 1..=64 => Exit::Signal(signal),
         _ => Exit::Code(code),
     }
 }
 
-/// The limit that the pod was given, in bytes.
+/// The memory limit of the pod, in bytes.
 fn memory_limit(view: &View<'_>) -> Option<u64> {
     let spec = view.pod.spec.as_ref()?;
     let container = spec

@@ -1,25 +1,25 @@
-//! What a Job's conditions say.
+//! From a Job's conditions to a verdict.
 
 use k8s_openapi::api::batch::v1::Job;
 
 /// The state of a cohort's Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobVerdict {
-    /// It makes pods.
+    /// It creates pods.
     Going,
-    /// It is suspended: by ourselves for a moment, or by a queue that lets it go when there is room.
+    /// It is suspended: by the fleet for a moment, or by a queue of the cluster that resumes it when there is room.
     Held,
     /// Every worker has left.
     Done,
-    /// It makes no more pods: a worker said that none can do its work. The message is Kubernetes' own.
+    /// It creates no more pods: a worker exited with a code that holds for all workers. The message is Kubernetes' own.
     Refused(String),
-    /// The run's deadline is over.
+    /// The run's deadline has passed.
     Overdue,
-    /// It makes no more pods, for a reason that does not speak of other Jobs.
+    /// It creates no more pods, for a reason that does not affect other Jobs.
     Failed(String),
 }
 
-/// Judges a Job. The first signs count: the final conditions come only when every pod has ended.
+/// Judges a Job. Interim conditions count: the final ones are set only when every pod has ended.
 #[must_use]
 pub fn judge_job(job: &Job) -> JobVerdict {
     let conditions = job

@@ -149,7 +149,7 @@ fn an_image_that_cannot_be_pulled_names_what_to_correct() {
         (
             "pull access denied, repository does not exist",
             Patience::Start,
-            "pull_secrets",
+            "pull_secret",
         ),
         (
             "failed to resolve: not found",
@@ -193,7 +193,7 @@ fn settings_that_a_node_refuses_are_named() {
 }
 
 #[test]
-fn out_of_memory_is_known_by_its_word_whatever_the_exit_code() {
+fn out_of_memory_is_known_by_its_reason_whatever_the_exit_code() {
     for code in [137, 0] {
         let gone = failed("OOMKilled", code);
         assert_eq!(gone.end, End::OutOfMemory(Some(64 << 20)));
@@ -202,7 +202,7 @@ fn out_of_memory_is_known_by_its_word_whatever_the_exit_code() {
 }
 
 #[test]
-fn exits_are_told_apart() {
+fn exits_are_distinguished() {
     for (code, end) in [
         (0, End::Left),
         (83, End::Left),
@@ -276,7 +276,7 @@ fn a_node_that_evicts_turns_away_or_forgets_loses_the_worker() {
         (
             "OutOfmemory",
             "Node didn't have enough resource",
-            "turned it away",
+            "rejected it",
         ),
     ] {
         let status = json!({"phase": "Failed", "reason": reason, "message": message});
@@ -311,7 +311,7 @@ fn a_pod_that_was_removed_while_it_ran_is_lost() {
 }
 
 #[test]
-fn a_program_that_is_not_in_the_image_is_said_so() {
+fn a_program_that_is_not_in_the_image_is_reported_as_such() {
     let gone = gone(judge(json!({
         "phase": "Failed",
         "containerStatuses": container(json!({"terminated": {
@@ -330,7 +330,7 @@ fn a_program_that_is_not_in_the_image_is_said_so() {
 }
 
 #[test]
-fn last_words_become_a_running_list_or_part_of_the_reason() {
+fn a_termination_message_becomes_a_running_list_or_part_of_the_reason() {
     let with = |message: &str, minutes: u32| {
         gone(judge(json!({
             "phase": "Failed",
@@ -351,7 +351,7 @@ fn last_words_become_a_running_list_or_part_of_the_reason() {
 }
 
 #[test]
-fn notes_tell_what_a_status_keeps_silent_about() {
+fn warnings_show_what_a_status_does_not_contain() {
     let (_, patience) = stuck(
         judge_pod_note(
             "FailedMount",

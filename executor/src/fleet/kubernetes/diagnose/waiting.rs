@@ -60,7 +60,7 @@ fn lacking(message: &str) -> &'static str {
     }
 }
 
-/// The words of a node for a container that waits.
+/// The reasons that a node gives for a waiting container.
 fn by_word(word: &str, message: &str, image: &str) -> Verdict {
     match word {
         "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {
@@ -68,7 +68,7 @@ fn by_word(word: &str, message: &str, image: &str) -> Verdict {
         }
         "InvalidImageName" => cannot(
             Patience::Start,
-            format!("the image's name {image:?} cannot be read ({message}); correct image"),
+            format!("the image name {image:?} is invalid ({message}); correct image"),
         ),
         "ErrImageNeverPull" => cannot(
             Patience::Start,
@@ -79,7 +79,7 @@ fn by_word(word: &str, message: &str, image: &str) -> Verdict {
         "CreateContainerConfigError" => cannot(
             Patience::Start,
             format!(
-                "a worker cannot be given its settings: {message}; make what is missing, or correct env_from_secret (PODPOOL_ENV_FROM_SECRETS), secret_file or image"
+                "the settings of a worker cannot be read: {message}; create what is missing, or correct env_from_secret (PODPOOL_ENV_FROM_SECRETS), secret_file or image"
             ),
         ),
         "CreateContainerError" | "RunContainerError" | "PostStartHookError" => cannot(
@@ -89,12 +89,13 @@ fn by_word(word: &str, message: &str, image: &str) -> Verdict {
                 hint(message)
             ),
         ),
-        // ContainerCreating, PodInitializing, and words to come.
+        // ContainerCreating, PodInitializing, and reasons that later versions add.
         _ => Verdict::Starting,
     }
 }
 
 fn pull(message: &str, image: &str) -> Verdict {
+    // Runtimes and registries write these words in their own spelling; there is no code for them in the status.
     let lower = message.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let passing = has(&[
@@ -105,11 +106,14 @@ fn pull(message: &str, image: &str) -> Verdict {
         "503",
     ]);
     let (patience, advice) = if passing {
-        (Patience::Schedule, "the registry may answer again")
+        (
+            Patience::Schedule,
+            "the registry may be reachable again later",
+        )
     } else if has(&["unauthorized", "denied", "forbidden", "401", "403"]) {
         (
             Patience::Start,
-            "give nodes the right to pull it, or name a secret with pull_secrets",
+            "allow the nodes to pull it, or set a secret with pull_secret",
         )
     } else {
         (Patience::Start, "correct image, or push it")
@@ -120,7 +124,7 @@ fn pull(message: &str, image: &str) -> Verdict {
     )
 }
 
-/// What is usually behind a container that does not start.
+/// The usual cause of a container that does not start.
 pub(super) fn hint(message: &str) -> &'static str {
     if message.contains("exec format error") {
         "; the image is built for another processor than the node's"
@@ -131,16 +135,18 @@ pub(super) fn hint(message: &str) -> &'static str {
     }
 }
 
-/// Judges a warning about a pod that has not started; none if it says nothing new.
+/// Judges a warning about a pod that has not started; none if it adds nothing to the status.
 #[must_use]
 pub fn judge_pod_note(reason: &str, message: &str) -> Option<Verdict> {
+    // A Secret that is not found does not appear by itself; a volume that is still attached elsewhere is detached in
+    // time.
     let patience = match reason {
         "FailedMount" if message.contains("not found") => Patience::Start,
         "FailedMount" | "FailedAttachVolume" | "FailedCreatePodSandBox" => Patience::Schedule,
         _ => return None,
     };
     let advice = match patience {
-        Patience::Start => "; make what is missing, or correct secret_files",
+        Patience::Start => "; create what is missing, or correct secret_file",
         Patience::Schedule => "",
     };
     Some(cannot(
@@ -149,12 +155,13 @@ pub fn judge_pod_note(reason: &str, message: &str) -> Option<Verdict> {
     ))
 }
 
-/// Judges a warning about a Job that makes no pods; none if it says nothing of that.
+/// Judges a warning about a Job that creates no pods; none if it is about something else.
 #[must_use]
 pub fn judge_job_note(reason: &str, message: &str) -> Option<Verdict> {
     if reason != "FailedCreate" {
         return None;
     }
+    // The quota is free again when other pods of the namespace end.
     if message.contains("exceeded quota") {
         return Some(cannot(
             Patience::Schedule,
@@ -165,9 +172,12 @@ pub fn judge_job_note(reason: &str, message: &str) -> Option<Verdict> {
     }
     let (patience, advice) =
         if message.contains("service account") || message.contains("serviceaccount") {
-            (Patience::Start, "make it, or correct service_account")
+            (Patience::Start, "create it, or correct service_account")
         } else {
-            (Patience::Start, "ask who runs the cluster what it allows")
+            (
+                Patience::Start,
+                "ask the cluster's administrator what it allows",
+            )
         };
     Some(cannot(
         patience,

@@ -1,4 +1,4 @@
-//! The end of a fleet: what was made is removed, and what cannot be is told with the line that removes it.
+//! The end of a fleet: what it created is removed, and what cannot be is reported with the command that removes it.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -19,19 +19,22 @@ use super::super::job;
 use super::open::Opener;
 use super::{Work, list, remove, watch};
 
-/// How long workers may take to leave by themselves at the end of a run.
+// / How long workers may take to leave by themselves at the end of a run. At the end of a run no worker has anything to
+// run. The order reaches it at once, or with the next control message, 10 s later at most.
 const LEAVE: Duration = Duration::from_secs(10);
 /// How long a cohort that is being opened may hold up the end.
+// Twice the longest request, which is repeated; a Job that is created after the end would have no owner to remove it.
 const OPENING: Duration = Duration::from_secs(30);
-/// How long the removal of queues is waited for.
+/// Longest wait for the removal of queues.
 const RETIRE: Duration = Duration::from_secs(30);
-/// How long the removal of pods is waited for, at least; never less than their grace.
+/// Longest wait for the removal of pods; never less than their grace.
+// The kubelet reports a killed container within seconds; the grace of the pods comes on top of this.
 const REMOVAL: Duration = Duration::from_secs(30);
 /// Pause between two looks at pods that may not be watched.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// A request that takes longer is told.
+/// A request that takes longer is reported.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Pods that take longer are told; most go sooner. Before [`LEAVE`] is over.
+/// Pods that take longer are reported; most end sooner. Less than [`LEAVE`].
 const LONG: Duration = Duration::from_secs(7);
 
 /// Which cohorts' Jobs are removed: their pods will go.
@@ -54,11 +57,11 @@ impl Work {
     /// Removes what was made. Says what is left.
     pub(super) async fn end(&mut self, wait: bool) -> Vec<String> {
         self.touched |= self.opening.is_some() || self.state.names_left(|_| true).next().is_some();
-        let mut say = Some(after(Instant::now(), LONG));
+        let mut notice_at = Some(after(Instant::now(), LONG));
         if let Some(opening) = self.opening.take() {
             let opened = timeout(OPENING, opening);
-            let waits = "the end waits for a Job that is being made: the cluster or Pub/Sub has not answered so far";
-            if let Ok(opened) = or_say(waits, opened).await {
+            let waits = "the shutdown waits for a Job that is being created: the cluster or Pub/Sub has not answered so far";
+            if let Ok(opened) = or_report(waits, opened).await {
                 self.on_opened(opened);
             }
         }
@@ -69,9 +72,10 @@ impl Work {
                 let next = |seconds| {
                     format!("have not ended so far; their Jobs are deleted in {seconds} s")
                 };
-                self.wait_for(end, &mut say, next, Cohorts::pods_left).await;
+                self.wait_for(end, &mut notice_at, next, Cohorts::pods_left)
+                    .await;
             }
-            leftovers = self.remove(&mut say).await;
+            leftovers = self.remove(&mut notice_at).await;
         }
         for (cohort, size) in self.state.unretired() {
             self.retire(cohort, size);
@@ -87,8 +91,8 @@ impl Work {
     async fn wait_for_queues(&mut self) -> Option<String> {
         let retired = async { while self.retiring.join_next().await.is_some() {} };
         let retired = timeout(RETIRE, retired);
-        let waits = "the end waits for Pub/Sub: it has not removed the workers' control subscriptions so far";
-        or_say(waits, retired).await.err().map(|_| {
+        let waits = "the shutdown waits for Pub/Sub: it has not removed the workers' control subscriptions so far";
+        or_report(waits, retired).await.err().map(|_| {
             format!(
                 "control subscriptions of some workers were not removed within {RETIRE:?}; {}",
                 advice(&self.opener.fleet.run)
@@ -96,17 +100,18 @@ impl Work {
         })
     }
 
-    async fn remove(&mut self, say: &mut Option<Instant>) -> Vec<String> {
+    async fn remove(&mut self, notice_at: &mut Option<Instant>) -> Vec<String> {
         let opener = self.opener.clone();
         let (cluster, run) = (opener.cluster(), &opener.fleet.run);
         let (mut leftovers, secret) = (Vec::new(), self.secret.clone());
         let waits = format!(
-            "removing run {run}: the cluster at {} has not answered for {PATIENCE:?}, and is asked again for some time",
+            "removing run {run}: the cluster at {} has not answered for {PATIENCE:?}; the request is repeated for some time",
             cluster.url()
         );
         let asked = async {
             let (removed, refusal) = remove_jobs(&opener).await;
             // One question that is not answered is enough.
+            // A second request would only take its full timeout again.
             let silent = refusal
                 .as_ref()
                 .is_some_and(|(error, _)| error.kind == Refused::Passing);
@@ -117,7 +122,7 @@ impl Work {
             };
             (removed, refusal, secret)
         };
-        let (removed, refusal, secret) = or_say(&waits, asked).await;
+        let (removed, refusal, secret) = or_report(&waits, asked).await;
         let remedy = format!(
             "kubectl -n {} delete jobs,secrets -l {}",
             cluster.namespace(),
@@ -125,15 +130,15 @@ impl Work {
         );
         match (refusal, secret) {
             (Some((error, what)), _) => leftovers.push(format!(
-                "{error}; so {what} stay, until somebody who may removes them: {remedy}"
+                "{error}; so {what} stay until someone with that right removes them: {remedy}"
             )),
             (None, Some(error)) => leftovers.push(format!(
-                "{error}; so Secret {} stays, until somebody who may removes it: {remedy}",
+                "{error}; so Secret {} stays until someone with that right removes it: {remedy}",
                 job::secret_name(run)
             )),
             (None, None) => {}
         }
-        leftovers.extend(self.wait_for_pods(&removed, say).await);
+        leftovers.extend(self.wait_for_pods(&removed, notice_at).await);
         leftovers
     }
 
@@ -141,15 +146,16 @@ impl Work {
     async fn wait_for_pods(
         &mut self,
         removed: &Removed,
-        say: &mut Option<Instant>,
+        notice_at: &mut Option<Instant>,
     ) -> Option<String> {
         if matches!(removed, Removed::Nothing) {
             return None;
         }
+        // Pods use up to their grace, and the kubelet some seconds more.
         let bound = REMOVAL.max(self.opener.fleet.spec.grace_time() + Duration::from_secs(10));
         let end = after(Instant::now(), bound);
         let of = |cohort| removed.has(cohort);
-        let awaited = self.wait_until_gone(end, say, of).await;
+        let awaited = self.wait_until_gone(end, notice_at, of).await;
         let names = self.state.names_left(|cohort| removed.has(cohort));
         let (near, far): (Vec<_>, Vec<_>) = names.partition(|(_, reachable)| *reachable);
         let list = |pods: &[(&std::sync::Arc<str>, bool)]| {
@@ -159,7 +165,7 @@ impl Work {
         if !far.is_empty() {
             let far = list(&far);
             notice::trouble(format_args!(
-                "the node of these pods does not answer, so they go when it comes back or is removed: {far}"
+                "the node of these pods does not answer, so they are removed when it returns or is removed: {far}"
             ));
         }
         let namespace = self.opener.cluster().namespace();
@@ -173,21 +179,22 @@ impl Work {
 
     /// Waits until no pod is left of those cohorts, or the time is over. Says how many are left.
     ///
-    /// The watch may not have told yet of pods that were made a moment ago: nothing is left once a list agrees.
+    /// The watch may not have reported pods that were created a moment ago, so a list has to confirm that nothing is
+    /// left.
     async fn wait_until_gone(
         &mut self,
         end: Instant,
-        say: &mut Option<Instant>,
+        notice_at: &mut Option<Instant>,
         of: impl Fn(u32) -> bool,
     ) -> usize {
         loop {
             let left = |state: &Cohorts| state.objects_left(&of);
             let next = |seconds| {
                 format!(
-                    "are still there, though their Jobs are deleted; the end waits {seconds} s more at most"
+                    "still exist although their Jobs are deleted; the shutdown waits {seconds} s more at most"
                 )
             };
-            let left = self.wait_for(end, say, next, left).await;
+            let left = self.wait_for(end, notice_at, next, left).await;
             if Instant::now() >= end {
                 return left;
             }
@@ -198,7 +205,7 @@ impl Work {
                 Ok(()) => {}
                 Err(error) => {
                     notice::trouble(format_args!(
-                        "whether pods are left could not be seen ({error}); they go after their Jobs, which are deleted"
+                        "whether pods remain is unknown ({error}); they are removed after their Jobs, which are deleted"
                     ));
                     return 0;
                 }
@@ -225,16 +232,16 @@ impl Work {
     async fn wait_for(
         &mut self,
         end: Instant,
-        say: &mut Option<Instant>,
+        notice_at: &mut Option<Instant>,
         next: impl Fn(u64) -> String,
         left: impl Fn(&Cohorts) -> usize,
     ) -> usize {
         while left(&self.state) > 0 && !self.watches.is_denied() {
-            let until = say.map_or(end, |say| say.min(end));
+            let until = notice_at.map_or(end, |notice_at| notice_at.min(end));
             match timeout_at(until, self.watches.next()).await {
                 Ok(event) => self.apply(event),
                 Err(_) if until < end => {
-                    *say = None;
+                    *notice_at = None;
                     let seconds = end.saturating_duration_since(Instant::now()).as_secs();
                     let (run, left) = (&self.opener.fleet.run, left(&self.state));
                     notice::relief(format_args!(
@@ -245,7 +252,7 @@ impl Work {
                 Err(_) => break,
             }
         }
-        // What the state wants now comes too late.
+        // Effects that `Cohorts` requests from now on come too late.
         let late = self.state.take_effects().into_iter();
         for effect in late {
             if let super::Effect::Retire { cohort, size } = effect {
@@ -292,8 +299,8 @@ async fn remove_jobs(opener: &Opener) -> (Removed, Option<(ClusterError, String)
     (removed, refusal.map(|error| (error, what)))
 }
 
-/// Says this once, if the work takes longer than a person waits without asking.
-async fn or_say<T>(waits: &str, work: impl Future<Output = T>) -> T {
+/// Issues this notice, once, if the work takes longer than a user waits without wondering.
+async fn or_report<T>(waits: &str, work: impl Future<Output = T>) -> T {
     pin!(work);
     if let Ok(done) = timeout(PATIENCE, &mut work).await {
         return done;

@@ -47,9 +47,9 @@ pub(crate) struct Found {
     pub(crate) uid: String,
     pub(crate) run: RunId,
     pub(crate) run_name: Option<RunName>,
-    /// The end of the run in seconds since 1970. Only Jobs say it.
+    /// The end of the run in seconds since 1970. Only Jobs have it, as an annotation.
     pub(crate) deadline: Option<i64>,
-    /// It goes with what owns it.
+    /// The cluster deletes it with its owner.
     pub(crate) owned: bool,
 }
 
@@ -77,7 +77,7 @@ impl Found {
 }
 
 /// Finds Secrets, Jobs and pods, in this order. Secrets are left out where the caller may not list them: they go with
-/// their Jobs. By deadline only runs with a Job are found, for only Jobs say it.
+/// their Jobs. By deadline only runs with a Job are found, because only Jobs have the annotation.
 ///
 /// # Errors
 /// When Jobs or pods cannot be listed.
@@ -108,7 +108,7 @@ pub(crate) async fn find(cluster: &Cluster, garbage: &Garbage) -> Result<Vec<Fou
     Ok(chosen(found, garbage))
 }
 
-/// Those that may be removed: of runs past their deadline all that bears the run's label.
+/// Those that may be removed: of runs past their deadline everything with the run's label.
 fn chosen(mut found: Vec<Found>, garbage: &Garbage) -> Vec<Found> {
     if let Garbage::PastDeadline(now) = garbage {
         let is_over = |found: &&Found| found.deadline.is_some_and(|deadline| deadline <= *now);
@@ -117,7 +117,7 @@ fn chosen(mut found: Vec<Found>, garbage: &Garbage) -> Vec<Found> {
             .filter(is_over)
             .map(|it| it.run.clone())
             .collect();
-        // One Job that says another time speaks for the run.
+        // One Job with a later deadline keeps the whole run.
         let goes_on = |found: &&Found| found.deadline.is_some_and(|deadline| deadline > *now);
         let go_on: BTreeSet<_> = found
             .iter()
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn by_deadline_only_runs_are_chosen_whose_jobs_say_that_it_is_over() {
+    fn by_deadline_only_runs_are_chosen_whose_jobs_have_passed_it() {
         let all = vec![
             found(Kind::Secret, "over", None),
             found(Kind::Secret, "lives", None),

@@ -45,10 +45,11 @@ impl Opener {
         size: u32,
         secret: bool,
     ) -> Result<Opened, OpenError> {
+        // The queues first: a pod that starts before its control subscription exists would fail its first pull.
         let prepared = timeout(PREPARE, self.fleet.cohorts.prepare(number, size)).await;
         let late = || {
             Err(format!(
-                "the queues of cohort {number} were not made within {PREPARE:?}"
+                "the queues of cohort {number} were not created within {PREPARE:?}"
             ))
         };
         prepared
@@ -58,6 +59,8 @@ impl Opener {
                 over: false,
                 reason,
             })?;
+        // The first Job is created suspended, because its pods mount the Secret, and the Secret needs the uid of the
+        // Job that owns it.
         let job = self.job(number, size, !secret).await?;
         let name = job::job_name(&self.fleet.run, number);
         let uid = job.metadata.uid.clone().unwrap_or_default();
@@ -67,7 +70,7 @@ impl Opener {
             Err(error) => {
                 // It would stay suspended, or its pods without their Secret.
                 if let Err(error) = remove::job(self.cluster(), &name, &uid).await {
-                    warn!(%error, job = name, "a Job that could not be completed is left behind");
+                    warn!(%error, job = name, "a Job that could not be completed was not removed");
                 }
                 return Err(error.refusal());
             }
@@ -85,6 +88,7 @@ impl Opener {
                 run: &self.fleet.run,
                 number,
                 size,
+                // Kubernetes refuses a deadline of zero; the fleet ends the run in the same second anyway.
                 lasts: lasts.max(Duration::from_secs(1)),
                 deadline: self.deadline,
                 secret: &self.fingerprint,
@@ -99,6 +103,7 @@ impl Opener {
             .call(Ask("create", "jobs"), || jobs.create(&params, &wish))
             .await;
         match made {
+            // The request is repeated after a lost answer, so the Job may be our own.
             Err(error) if error.kind == Refused::Exists => self.adopt(number).await,
             made => made.map_err(ClusterError::refusal),
         }
@@ -125,6 +130,7 @@ impl Opener {
                 reason: format!("Job {name} of an earlier run is still there"),
             });
         }
+        // Whether a Job is ours is decided by its Secret's hash: a run id alone is shared by all masters of a run.
         if ours {
             info!(job = name, "took over a cohort");
             return Ok(found);
@@ -159,6 +165,7 @@ impl Opener {
         } else {
             self.make_secret(owner).await?
         };
+        // A request that repeats one: to set `suspend` to false twice changes nothing.
         self.resume(name).await?;
         Ok(secret)
     }

@@ -1,4 +1,4 @@
-//! What the cluster tells: pods, Jobs and warnings of one run, as news for the state.
+//! What the cluster reports: pods, Jobs and warnings of one run, as inputs of `Cohorts`.
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -35,7 +35,7 @@ pub(super) struct Watches {
     denied: bool,
 }
 
-/// One piece of news.
+/// One event of the cluster.
 #[expect(
     clippy::large_enum_variant,
     reason = "it lives for one turn of the loop"
@@ -49,6 +49,7 @@ pub(super) enum ClusterEvent {
 impl Watches {
     pub(super) fn new(cluster: &Cluster, run: &RunId) -> Self {
         let of_run = || Config::default().labels(&job::run_selector(run));
+        // Events of a namespace cannot be selected by the run: their labels are not ours. Warnings are few.
         let warnings = Config::default().fields("type=Warning");
         Self {
             run: run.clone(),
@@ -65,12 +66,12 @@ impl Watches {
         }
     }
 
-    /// Whether there will be no news of pods, for want of rights.
+    /// Whether pods cannot be watched, for lack of rights.
     pub(super) const fn is_denied(&self) -> bool {
         self.denied
     }
 
-    /// Waits for news. Cancelling it loses nothing.
+    /// Waits for the next event. Cancelling it loses nothing.
     pub(super) async fn next(&mut self) -> ClusterEvent {
         let notes = self.notes.as_mut();
         let note = async {
@@ -88,7 +89,7 @@ impl Watches {
         }
     }
 
-    /// Tells the state. True if a watch was cut off, for a reason that may pass.
+    /// Passes an event to `Cohorts`. True if a watch failed for a reason that may pass.
     pub(super) fn apply(
         &mut self,
         now: Instant,
@@ -105,6 +106,7 @@ impl Watches {
             }
             ClusterEvent::Note(Ok(_)) => {}
             ClusterEvent::Pod(Err(error)) => {
+                // A 403 repeats until rights change. The fleet must not wait for pods that it can never see.
                 self.denied = denied(now, &error, Ask("list and watch", "pods"), cluster, state);
                 return !self.denied;
             }
@@ -114,7 +116,7 @@ impl Watches {
             ClusterEvent::Note(Err(error)) => {
                 if status(&error).is_some_and(kube::core::Status::is_forbidden) {
                     info!(
-                        "events may not be read; grant list and watch on events for better diagnoses"
+                        "the master may not read events; grant it list and watch on events for better diagnoses"
                     );
                     self.notes = None;
                 }
@@ -175,6 +177,7 @@ impl Watches {
             Event::Apply(job) | Event::InitApply(job) => {
                 let Some(cohort) = cohort(&job) else { return };
                 if !is_ours(&job.metadata) {
+                    // An ended Job of an earlier master with the same run id is only a leftover.
                     if !has_ended(&job) {
                         state.on_denied(now, another_master(&job, &self.run));
                     }
@@ -201,6 +204,7 @@ impl Watches {
         };
         let reason = note.reason.as_deref().unwrap_or_default();
         let message = note.message.as_deref().unwrap_or_default();
+        // Names of Jobs and pods of a run begin with `pp-RUN-c`.
         let prefix = job::job_name(&self.run, 0);
         let Some(rest) = name.strip_prefix(prefix.trim_end_matches('0')) else {
             return;
@@ -228,12 +232,13 @@ pub(super) fn has_ended(job: &Job) -> bool {
 pub(super) fn another_master(job: &Job, run: &RunId) -> String {
     let name = job.metadata.name.as_deref().unwrap_or_default();
     format!(
-        "Job {name} belongs to another master of run {run}; let that one end, or {}",
+        "Job {name} belongs to another master of run {run}; wait until that one ends, or {}",
         crate::error::leftover::advice(run)
     )
 }
 
-/// A watch that may never be: nothing can be seen of the workers. Other failures pass, and the watch goes on: false.
+/// Whether a watch fails for lack of rights, so that the workers can never be watched. After other failures the watch
+/// is restarted: false.
 fn denied(
     now: Instant,
     error: &watcher::Error,
@@ -248,7 +253,7 @@ fn denied(
             true
         }
         _ => {
-            debug!(%error, "a watch is taken up again");
+            debug!(%error, "a watch is restarted");
             false
         }
     }

@@ -1,4 +1,5 @@
-//! The pod of a worker: restricted by every standard, without a token, and told who it is.
+//! The pod of a worker: within the restricted Pod Security Standard, without a token, with its identity in its
+//! environment.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,8 @@ use super::super::spec::{SecretFile, WorkerSpec};
 use super::{CONTAINER, Cohort, RUN_DIR, seconds, secret_name};
 
 /// The user that workers run as. A number, so that a node can prove that it is not root.
+// The user `nonroot` of distroless images.
+// <https://github.com/GoogleContainerTools/distroless/blob/main/common/variables.bzl>
 const USER: i64 = 65_532;
 
 pub(super) fn pod(spec: &WorkerSpec, cohort: &Cohort<'_>) -> PodSpec {
@@ -24,8 +27,11 @@ pub(super) fn pod(spec: &WorkerSpec, cohort: &Cohort<'_>) -> PodSpec {
     PodSpec {
         containers: vec![container(spec, cohort)],
         volumes: Some(volumes(spec, cohort)),
+        // A Job with a failure policy requires it, and a restarted container would reuse the pod's name, which
+        // identifies a worker. <https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-failure-policy>
         restart_policy: Some("Never".to_owned()),
         termination_grace_period_seconds: Some(seconds(spec.grace_time())),
+        // Without this every service of the namespace adds several variables to the environment.
         enable_service_links: Some(false),
         automount_service_account_token: Some(false),
         service_account_name: spec.service_account.clone(),
@@ -66,6 +72,7 @@ fn container(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Container {
         volume_mounts: Some(mounts(spec)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
+            // Tasks write to /tmp, which is a volume of the pod.
             read_only_root_filesystem: Some(true),
             capabilities: Some(Capabilities {
                 drop: Some(vec!["ALL".to_owned()]),
@@ -73,6 +80,7 @@ fn container(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Container {
             }),
             ..SecurityContext::default()
         }),
+        // If the worker wrote no message, as when its program is another one, the end of the log takes its place.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         ..Container::default()
     }
@@ -93,7 +101,7 @@ fn resources(spec: &WorkerSpec) -> ResourceRequirements {
     }
 }
 
-/// Whole mebibytes are shown as such, so that people recognise what they asked for.
+/// Whole mebibytes are written as such, so that users recognise their own setting.
 fn bytes(bytes: u64) -> String {
     if bytes.is_multiple_of(1 << 20) {
         format!("{}Mi", bytes >> 20)
@@ -102,7 +110,7 @@ fn bytes(bytes: u64) -> String {
     }
 }
 
-/// The fleet's variables come last: they would win if a name stood there twice.
+/// The fleet's variables come last: of two variables with one name the last one counts.
 fn env(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Vec<EnvVar> {
     let plain = |name: &str, value: &str| EnvVar {
         name: name.to_owned(),
@@ -143,6 +151,7 @@ fn volumes(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Vec<Volume> {
             secret_name: Some(secret),
             items,
             optional: Some(false),
+            // The worker is not root, and the files of a Secret belong to root.
             default_mode: Some(0o444),
         }),
         ..Volume::default()

@@ -138,7 +138,7 @@ fn two_runs_of_one_name_share_no_object() {
 }
 
 #[test]
-fn a_secrets_fingerprint_tells_secrets_apart_and_tells_nothing_of_them() {
+fn a_secrets_fingerprint_distinguishes_secrets_and_reveals_nothing_of_them() {
     let secret = |descriptor: &str, key: &str| RunSecret {
         descriptor: descriptor.into(),
         key: key.into(),

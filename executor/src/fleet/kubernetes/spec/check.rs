@@ -108,6 +108,8 @@ impl WorkerSpec {
     }
 
     fn check_times(&self) -> Result<(), SpecError> {
+        // A grace of 6 s leaves 1 s for tasks, because what has not ended 5 s before the SIGKILL is stopped. Pub/Sub
+        // keeps queues for 31 days, so a run may last 30.
         let bounds = [
             ("worker_grace", self.grace, 6, Some(3600)),
             (
@@ -116,7 +118,7 @@ impl WorkerSpec {
                 60,
                 Some(MAX_DEADLINE.as_secs()),
             ),
-            // Longer than any run lasts is for ever.
+            // A longer time than any run can last is no limit.
             ("idle_timeout", self.idle_timeout, 10, None),
             ("start_timeout", self.start_timeout, 1, None),
             ("schedule_timeout", self.schedule_timeout, 1, None),
@@ -138,6 +140,8 @@ impl WorkerSpec {
 
 /// A name as most objects of Kubernetes have it; dots are for the longer kind only.
 fn is_object_name(name: &str, longest: usize) -> bool {
+    // A label of RFC 1123 has 63 characters and no dot; a subdomain has 253.
+    // <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>
     let dots = longest > 63;
     let edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let part = |part: &str| {
@@ -152,6 +156,7 @@ fn is_object_name(name: &str, longest: usize) -> bool {
 /// The name part of a label's key, or a label's value: letters, digits, `-`, `_`, `.`, at most 63.
 fn is_label_word(word: &str) -> bool {
     let bytes = word.as_bytes();
+    // <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>
     word.len() <= 63
         && bytes
             .iter()
@@ -232,6 +237,8 @@ fn check_secret_file(file: &SecretFile) -> Result<(), SpecError> {
         ));
     }
     let path = &file.path;
+    // Both are volumes of the pod already; a second mount there would hide the run's Secret or the only writable
+    // directory.
     let taken = ["/etc/podpool", "/tmp"];
     let sound_path = path.starts_with('/')
         && path.len() > 1

@@ -164,7 +164,7 @@ fn names_sizes_and_times_are_checked_by_name() {
 }
 
 #[test]
-fn no_time_is_refused_without_its_name_and_never_may_be_said() {
+fn every_refused_time_is_named_and_never_is_accepted() {
     for zero in [
         (|s| s.idle_timeout = Some(Duration::ZERO)) as fn(&mut WorkerSpec),
         |s| s.start_timeout = Some(Duration::ZERO),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// More than any node has: who asks for so much meant thousandths.
+/// More cores than any node has: whoever sets that meant thousandths.
 pub(super) const MOST_MILLICORES: u64 = 1_000_000;
 
 /// Reads cores as thousandths: `2`, `1.5`, `500m`. A thousand cores and more are refused.
@@ -66,7 +66,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "use a number with a unit, such as 90s, 10m, 2h or 7d".to_owned())
 }
 
-/// A decimal number times a unit, without floating point, so that 0.1 is what it says. Three decimals at most.
+/// A decimal number times a unit, without floating point, so that 0.1 is exact. Three decimals at most.
 fn decimal(text: &str, unit: u64) -> Option<u64> {
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

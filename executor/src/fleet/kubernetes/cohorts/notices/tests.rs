@@ -24,9 +24,11 @@ impl Recorder {
 
     fn look(&mut self, view: &View) {
         let due = self.notices.is_due(self.now, view.wanted, view.ready);
-        let news = due.then(|| self.notices.tell(self.now, view)).flatten();
-        let silence = self.notices.tell_silence(self.now);
-        let moves = self.notices.tell_moves(self.now);
+        let news = due
+            .then(|| self.notices.next_line(self.now, view))
+            .flatten();
+        let silence = self.notices.silence_line(self.now);
+        let moves = self.notices.move_lines(self.now);
         let at = (self.now - self.start).as_secs();
         let all = moves.into_iter().chain(silence).chain(news);
         self.lines.extend(all.map(|notice| (at, notice)));
@@ -69,7 +71,7 @@ const CPU: &str = "no node has enough cpu for a worker (0/2 nodes are available)
 const SLOW_START: &str = "on their way: nodes are setting the pods up";
 
 #[test]
-fn a_healthy_start_of_some_seconds_says_nothing() {
+fn a_healthy_start_of_some_seconds_causes_no_notice() {
     let mut told = Recorder::new();
     told.look(&view(0, 10, &[(10, SLOW_START)]));
     told.wait(4 * SECOND, &view(0, 10, &[(10, SLOW_START)]));
@@ -122,7 +124,7 @@ fn numbers_and_details_that_change_are_no_news_and_another_kind_of_trouble_is() 
 }
 
 #[test]
-fn a_slow_start_is_told_soon_where_nobody_works_and_late_where_some_do() {
+fn a_slow_start_is_reported_soon_where_no_worker_runs_and_late_where_some_do() {
     let mut told = Recorder::new();
     told.look(&view(0, 4, &[(4, SLOW_START)]));
     told.wait(30 * SECOND, &view(0, 4, &[(4, SLOW_START)]));
@@ -159,7 +161,7 @@ fn trouble_that_comes_and_goes_is_at_most_a_line_in_five_seconds() {
 }
 
 #[test]
-fn work_that_ends_before_its_workers_came_leaves_nothing_to_say() {
+fn work_that_ends_before_its_workers_came_causes_no_notice() {
     let mut told = Recorder::new();
     told.look(&view(0, 10, &[(10, CPU)]));
     told.wait(20 * SECOND, &view(0, 10, &[(10, CPU)]));
@@ -204,7 +206,7 @@ fn workers_lost_in_one_second_are_one_line_for_each_reason_and_node() {
 }
 
 #[test]
-fn a_cluster_that_is_silent_for_a_moment_is_not_told_and_one_that_stays_so_is_with_its_end() {
+fn a_cluster_that_is_silent_for_a_moment_is_not_reported_and_one_that_stays_so_is_with_its_end() {
     let mut told = Recorder::new();
     let fine = view(5, 5, &[]);
     let refused = || "connection refused".to_owned();
@@ -219,7 +221,7 @@ fn a_cluster_that_is_silent_for_a_moment_is_not_told_and_one_that_stays_so_is_wi
         told.texts(),
         [(
             7,
-            "the cluster has not answered for 5 s (connection refused); workers that run go on, and lost ones are replaced when it answers"
+            "the cluster has not answered for 5 s (connection refused); running workers continue, and lost ones are replaced when the cluster answers"
         )]
     );
     let end = told.notices.answered(told.now).unwrap();

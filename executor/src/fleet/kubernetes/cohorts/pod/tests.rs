@@ -182,7 +182,7 @@ fn timeless(mut phase: Phase, now: Instant) -> Phase {
 }
 
 #[test]
-fn every_report_makes_of_every_phase_what_the_table_says() {
+fn every_report_changes_every_phase_as_the_table_states() {
     let start = Instant::now();
     for (name, results) in TRANSITIONS {
         let time = if name == "15 s" { 15 } else { 14 };
@@ -217,7 +217,7 @@ fn a_longer_time_of_the_same_trouble_is_one_time() {
 }
 
 #[test]
-fn what_has_been_told_decides_what_may_be_told() {
+fn a_loss_is_reported_once_and_never_of_a_surplus_worker() {
     use Standing::{Kept, ReportedLost, Surplus};
     let table = [
         (Report::LossTold, [ReportedLost, ReportedLost, Surplus]),
@@ -272,7 +272,7 @@ fn a_silence_is_remembered_and_believed_to_be_over_only_while_the_pod_runs() {
 }
 
 #[test]
-fn supply_is_what_comes_or_runs_is_heard_and_is_to_stay() {
+fn supply_is_what_starts_or_runs_has_contact_and_is_to_stay() {
     let now = Instant::now();
     let supplies = [
         true, true, true, true, true, false, true, false, false, false,
@@ -289,7 +289,7 @@ fn supply_is_what_comes_or_runs_is_heard_and_is_to_stay() {
 }
 
 #[test]
-fn a_pod_tells_when_it_stops_being_supply() {
+fn apply_returns_when_a_pod_stops_being_supply() {
     let now = Instant::now();
     let mut pod = Pod::new(now, 0);
     assert!(!pod.apply(now, report("Running")));

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn early_losses_are_nobodys_fault() {
+fn early_losses_do_not_break_the_fleet() {
     let mut world = World::running(1);
     for cohort in 0..10 {
         world.pod(cohort, 0, gone(End::Lost, true));
@@ -53,14 +53,17 @@ fn an_image_that_is_not_there_breaks_the_fleet_after_the_start_timeout() {
 }
 
 #[test]
-fn while_a_worker_lives_what_cannot_start_is_a_warning() {
+fn while_a_worker_runs_what_cannot_start_is_a_warning() {
     let mut world = World::running_of(1, 2);
     world.needed(10);
     world.wait(10 * SECOND);
     world.state.on_opened(world.now);
     world.pod(1, 0, stuck(Patience::Start));
     world.wait(600 * SECOND);
-    assert_eq!((world.broken(), world.told_of("cannot pull")), (None, 1));
+    assert_eq!(
+        (world.broken(), world.notices_with("cannot pull")),
+        (None, 1)
+    );
     // The last one alive goes; the time was over before.
     world.pod(0, 0, gone(End::Lost, false));
     assert!(world.broken().is_some());
@@ -161,7 +164,7 @@ fn a_death_at_work_is_no_early_death() {
 }
 
 #[test]
-fn a_worker_that_says_that_none_can_work_breaks_the_fleet_at_once_in_its_words() {
+fn a_worker_whose_exit_code_holds_for_all_breaks_the_fleet_at_once_with_its_message() {
     let mut world = World::new(2);
     world.needed(10);
     world.wait(SECOND);

@@ -107,7 +107,10 @@ fn after_an_early_end_the_line_counts_and_promises_no_time() {
     world.wait(20 * SECOND);
     world.state.on_opened(world.now);
     world.wait(20 * SECOND);
-    assert_eq!(world.told_of("1 ended so in a row, and 3 such"), 1);
-    assert_eq!(world.told_of("giving up in"), 0);
-    assert_eq!(world.told_of("has not answered so far"), 0);
+    assert_eq!(
+        world.notices_with("early ends in a row: 1, and the pool breaks at 3"),
+        1
+    );
+    assert_eq!(world.notices_with("giving up in"), 0);
+    assert_eq!(world.notices_with("has not answered so far"), 0);
 }

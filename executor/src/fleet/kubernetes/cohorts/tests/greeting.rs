@@ -54,7 +54,11 @@ fn a_pod_that_runs_and_does_not_greet_has_failed_to_start_and_its_last_lines_are
     world.wait(2 * SECOND);
     assert_eq!(world.quotes(), ["c0-0"]);
     assert_eq!(world.broken(), None, "its lines come first");
-    assert_eq!(world.told_of("not made yet"), 0, "it is not replaced");
+    assert_eq!(
+        world.notices_with("not created yet"),
+        0,
+        "it is not replaced"
+    );
     world.log_read("c0-0", Ok("cannot resolve host | giving up"));
     let (at, reason) = world.broken().unwrap();
     assert_eq!(at, 61_000);
@@ -68,7 +72,7 @@ fn a_pod_that_runs_and_does_not_greet_has_failed_to_start_and_its_last_lines_are
 }
 
 #[test]
-fn a_log_that_cannot_be_read_or_is_empty_is_said_so() {
+fn a_log_that_cannot_be_read_or_is_empty_is_reported_as_such() {
     for (log, words) in [
         (Ok(""), "printed nothing"),
         (Err("grant get on pods/log"), "grant get on pods/log"),
@@ -120,7 +124,7 @@ fn where_workers_have_greeted_one_that_does_not_is_a_warning_and_is_replaced() {
     assert_eq!(world.quotes(), ["c0-1"]);
     assert_eq!(world.opens(), [(1, 1)]);
     world.log_read("c0-1", Ok("x"));
-    let told = world.told_of("has not greeted within");
+    let told = world.notices_with("has not greeted within");
     assert_eq!((told, world.broken()), (1, None));
     // It is surplus when it greets after its place was taken.
     world.named("c1-0", 1, 0, Verdict::Running);
@@ -163,7 +167,7 @@ fn an_early_end_for_another_passing_reason_is_tried_again() {
 }
 
 #[test]
-fn a_failure_that_nobody_waits_for_is_forgotten() {
+fn a_failure_is_forgotten_when_no_worker_is_needed() {
     let mut world = ungreeted(2);
     world.wait(50 * SECOND);
     world.seen("c0-0", 0, 0, gave_up());

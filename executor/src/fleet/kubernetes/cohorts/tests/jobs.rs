@@ -41,7 +41,7 @@ fn a_job_that_is_held_has_all_the_time() {
 }
 
 #[test]
-fn a_refused_job_waits_a_little_for_its_workers_words() {
+fn a_refused_job_waits_a_little_for_its_workers_message() {
     let refused = JobVerdict::Refused("Container worker failed with exit code 78".to_owned());
     let mut world = World::running(1);
     world.state.on_job(world.now, 0, 1, &refused);
@@ -88,7 +88,7 @@ fn a_denied_job_breaks_the_fleet_and_an_unreachable_cluster_has_time() {
 }
 
 #[test]
-fn jobs_that_somebody_deletes_end_the_run_and_an_ended_one_may_go() {
+fn jobs_that_are_deleted_by_hand_end_the_run_and_an_ended_one_may_go() {
     let mut world = World::running(1);
     world.state.on_job(world.now, 0, 1, &JobVerdict::Going);
     world.state.on_jobs_listed(world.now, &HashSet::new());
@@ -108,7 +108,7 @@ fn jobs_that_somebody_deletes_end_the_run_and_an_ended_one_may_go() {
 }
 
 #[test]
-fn a_job_that_could_not_be_completed_is_not_deleted_by_somebody() {
+fn a_job_that_could_not_be_completed_is_not_one_deleted_by_hand() {
     let mut world = World::new(1);
     world.needed(1);
     world.wait(SECOND);
@@ -129,7 +129,7 @@ fn a_job_that_could_not_be_completed_is_not_deleted_by_somebody() {
 }
 
 #[test]
-fn a_runs_end_is_told_as_such() {
+fn a_passed_deadline_is_reported_as_such() {
     let mut world = World::running(1);
     world.state.on_job(world.now, 0, 1, &JobVerdict::Overdue);
     world.note();

@@ -1,20 +1,20 @@
-//! What the fleet tells whoever uses the pool, as it decides.
+//! The notices that the fleet issues with its decisions.
 
 use super::*;
 
 impl World {
-    /// What was told, with the time in seconds.
-    fn told(&self) -> Vec<(u128, &str)> {
-        let said = self.log.iter().filter_map(|(at, effect)| match effect {
+    /// The notices so far, with the time in seconds.
+    fn notices(&self) -> Vec<(u128, &str)> {
+        let notices = self.log.iter().filter_map(|(at, effect)| match effect {
             Effect::Notify(notice) => Some((at / 1_000, &*notice.text)),
             _ => None,
         });
-        said.collect()
+        notices.collect()
     }
 }
 
 #[test]
-fn an_image_that_is_not_there_is_told_in_seconds_with_the_time_that_is_left() {
+fn an_image_that_is_not_there_is_reported_in_seconds_with_the_time_that_is_left() {
     let mut world = World::new(2);
     world.needed(10);
     world.wait(SECOND);
@@ -24,7 +24,7 @@ fn an_image_that_is_not_there_is_told_in_seconds_with_the_time_that_is_left() {
     world.pod(0, 1, stuck(Patience::Start));
     world.wait(30 * SECOND);
     assert_eq!(
-        world.told(),
+        world.notices(),
         [(
             5,
             "0 of 2 workers ready: nodes cannot pull image; giving up in 56 s"
@@ -35,7 +35,7 @@ fn an_image_that_is_not_there_is_told_in_seconds_with_the_time_that_is_left() {
 }
 
 #[test]
-fn a_quota_is_told_in_seconds_once_and_so_is_its_end_and_those_who_run_go_on() {
+fn a_quota_is_reported_in_seconds_once_and_so_is_its_end_and_running_workers_continue() {
     let mut world = World::new(6);
     world.needed(1_000);
     world.wait(SECOND);
@@ -53,7 +53,7 @@ fn a_quota_is_told_in_seconds_once_and_so_is_its_end_and_those_who_run_go_on() {
             .on_job_note(world.now, 0, "FailedCreate", &message);
         world.wait(20 * SECOND);
     }
-    let told = world.told();
+    let told = world.notices();
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].0, 5);
     for part in ["3 of 6 workers run; 3 wait", "ResourceQuota", "max_workers"] {
@@ -64,11 +64,11 @@ fn a_quota_is_told_in_seconds_once_and_so_is_its_end_and_those_who_run_go_on() {
         world.pod(0, index, Verdict::Running);
     }
     world.wait(10 * SECOND);
-    assert_eq!(world.told().last().unwrap().1, "6 of 6 workers run");
+    assert_eq!(world.notices().last().unwrap().1, "6 of 6 workers run");
 }
 
 #[test]
-fn workers_that_do_not_greet_are_told_with_the_time_that_is_left() {
+fn workers_that_do_not_greet_are_reported_with_the_time_that_is_left() {
     let mut world = World::new(2);
     world.needed(10);
     world.wait(SECOND);
@@ -79,7 +79,7 @@ fn workers_that_do_not_greet_are_told_with_the_time_that_is_left() {
         world.seen(&name, 0, index, Verdict::Running);
     }
     world.wait(30 * SECOND);
-    let told = world.told();
+    let told = world.notices();
     assert_eq!((told.len(), told[0].0), (1, 5), "{told:?}");
     for part in [
         "0 of 2 workers ready: 2 running without",
@@ -90,7 +90,7 @@ fn workers_that_do_not_greet_are_told_with_the_time_that_is_left() {
 }
 
 #[test]
-fn a_healthy_run_tells_nothing() {
+fn a_healthy_run_causes_no_notice() {
     let mut world = World::new(3);
     world.needed(6);
     world.wait(SECOND);
@@ -107,12 +107,12 @@ fn a_healthy_run_tells_nothing() {
         world.pod(0, index, gone(End::Left, false));
     }
     world.wait(600 * SECOND);
-    assert_eq!(world.told(), []);
+    assert_eq!(world.notices(), []);
     assert_eq!(world.state.deadline(world.now), None, "an idle pool sleeps");
 }
 
 #[test]
-fn a_lost_node_is_one_line_and_what_the_cluster_says_of_it_later_is_none() {
+fn a_lost_node_is_one_line_and_later_reports_of_it_are_none() {
     let mut world = World::running(3);
     world.wait(60 * SECOND);
     for index in 0..2 {
@@ -128,14 +128,14 @@ fn a_lost_node_is_one_line_and_what_the_cluster_says_of_it_later_is_none() {
         world.pod(0, index, gone(End::Lost, false));
     }
     world.wait(30 * SECOND);
-    let told = world.told();
+    let told = world.notices();
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].1.starts_with("2 workers (c0-"), "{told:?}");
     assert!(told[0].1.contains("NotReady"), "{told:?}");
 }
 
 #[test]
-fn what_is_refused_beside_living_workers_is_told_and_asked_again_at_once_when_they_are_gone() {
+fn what_is_refused_beside_running_workers_is_reported_and_retried_at_once_when_they_are_gone() {
     let mut world = World::running_of(2, 4);
     world.needed(1_000);
     world.wait(10 * SECOND);
@@ -147,7 +147,7 @@ fn what_is_refused_beside_living_workers_is_told_and_asked_again_at_once_when_th
     world.state.on_refused(world.now, 1, refusal(false));
     world.note();
     world.wait(10 * SECOND);
-    let told = world.told();
+    let told = world.notices();
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].1.contains("2 wait: cannot create jobs"), "{told:?}");
     let lost_at = (world.now - world.start).as_millis();
@@ -190,7 +190,7 @@ fn a_namespace_that_is_removed_breaks_the_fleet_when_its_last_worker_is_gone_and
 }
 
 #[test]
-fn workers_that_nobody_hears_and_nothing_that_can_be_started_are_the_end() {
+fn missed_workers_and_nothing_that_can_be_started_are_the_end() {
     let mut world = World::running(2);
     world.wait(60 * SECOND);
     for index in 0..2 {
@@ -209,7 +209,7 @@ fn workers_that_nobody_hears_and_nothing_that_can_be_started_are_the_end() {
 }
 
 #[test]
-fn a_watch_that_is_denied_while_all_workers_run_is_told_once() {
+fn a_watch_that_is_denied_while_all_workers_run_is_reported_once() {
     let mut world = World::running(2);
     for _ in 0..10 {
         world
@@ -218,6 +218,6 @@ fn a_watch_that_is_denied_while_all_workers_run_is_told_once() {
         world.note();
         world.wait(30 * SECOND);
     }
-    assert_eq!(world.told(), [(1, "no right to watch pods")]);
+    assert_eq!(world.notices(), [(1, "no right to watch pods")]);
     assert_eq!(world.broken(), None);
 }

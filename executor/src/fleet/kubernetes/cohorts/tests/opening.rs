@@ -96,7 +96,10 @@ fn a_refused_cohort_beside_a_living_one_is_a_warning_and_a_pause() {
     world.wait(10 * SECOND);
     world.state.on_opened(world.now);
     world.pod(1, 0, fatal());
-    assert_eq!((world.broken(), world.told_of("no such topic")), (None, 1));
+    assert_eq!(
+        (world.broken(), world.notices_with("no such topic")),
+        (None, 1)
+    );
     world.wait(59 * SECOND);
     assert_eq!(world.opens(), [(1, 1)]);
     world.wait(2 * SECOND);

@@ -27,7 +27,7 @@ fn a_pod_that_its_node_does_not_take_is_replaced_and_one_too_many_if_it_comes_af
 }
 
 #[test]
-fn a_pod_that_greets_is_taken_whatever_its_status_says() {
+fn a_pod_that_greets_has_been_started_whatever_its_status() {
     let mut world = World::running(2);
     world.wait(60 * SECOND);
     world.pod(0, 0, gone(End::Lost, false));
@@ -73,7 +73,7 @@ fn a_pod_that_has_not_begun_is_not_expected_to_leave_by_itself() {
 }
 
 #[test]
-fn a_pod_is_told_gone_once_however_often_it_is_listed() {
+fn a_pod_is_reported_gone_once_however_often_it_is_listed() {
     let mut world = World::running(2);
     for _ in 0..3 {
         world.pod(0, 1, gone(End::Lost, false));
@@ -133,7 +133,7 @@ fn a_worker_that_comes_back_from_a_silent_node_may_be_one_too_many() {
 }
 
 #[test]
-fn a_worker_that_is_not_heard_is_replaced_and_leaves_if_it_is_heard_again() {
+fn a_missed_worker_is_replaced_and_leaves_if_its_messages_return() {
     let mut world = World::running(3);
     world.state.on_silence(world.now, &"c0-1".into());
     world.state.on_silence(world.now, &"nobody".into());

@@ -1,4 +1,4 @@
-//! What each pool is told when a signal comes, and how often it came to that pool.
+//! Which step each pool takes when a signal arrives, by how many it has received.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::master::command::ShutdownBehavior;
 use crate::master::mailbox::Mailbox;
 
-/// The pools that hear a signal.
+/// The pools that receive a signal.
 #[derive(Debug)]
 pub(super) struct Pools(Vec<Pool>);
 
@@ -14,18 +14,18 @@ pub(super) struct Pools(Vec<Pool>);
 struct Pool {
     mailbox: Weak<Mailbox>,
     /// Signals that came since it was built.
-    heard: usize,
+    received: usize,
 }
 
 /// What follows from one signal.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// These pools are told so.
-    Tell(Vec<(Arc<Mailbox>, ShutdownBehavior)>),
-    /// Pools live, and each has been told everything.
-    AllTold,
-    /// No pool lives.
-    Nobody,
+    /// These pools take this step.
+    Steps(Vec<(Arc<Mailbox>, ShutdownBehavior)>),
+    /// Pools exist, and each has taken its last step.
+    Exhausted,
+    /// No pool exists.
+    NoPool,
 }
 
 impl Pools {
@@ -35,30 +35,32 @@ impl Pools {
 
     /// A pool that was just built.
     pub(super) fn add(&mut self, mailbox: &Arc<Mailbox>) {
+        // A program that builds pool after pool must not gather the ended ones.
         self.0.retain(|pool| pool.alive().is_some());
         self.0.push(Pool {
             mailbox: Arc::downgrade(mailbox),
-            heard: 0,
+            received: 0,
         });
     }
 
-    /// Counts a signal for every pool that lives. `steps` is what a pool does at its first, its second and so on.
+    /// Counts a signal for every pool that exists. `steps` is what a pool does at its first, its second and so on.
     pub(super) fn arrive(&mut self, steps: &[ShutdownBehavior]) -> Answer {
-        let mut tell = Vec::new();
+        let mut taken = Vec::new();
         self.0.retain_mut(|pool| {
             let Some(mailbox) = pool.alive() else {
                 return false;
             };
-            if let Some(step) = steps.get(pool.heard) {
-                tell.push((mailbox, *step));
+            if let Some(step) = steps.get(pool.received) {
+                taken.push((mailbox, *step));
             }
-            pool.heard += 1;
+            // Counted past the last step too, so that a pool which has taken all its steps never takes one again.
+            pool.received += 1;
             true
         });
-        match (self.0.is_empty(), tell.is_empty()) {
-            (true, _) => Answer::Nobody,
-            (false, true) => Answer::AllTold,
-            (false, false) => Answer::Tell(tell),
+        match (self.0.is_empty(), taken.is_empty()) {
+            (true, _) => Answer::NoPool,
+            (false, true) => Answer::Exhausted,
+            (false, false) => Answer::Steps(taken),
         }
     }
 }
@@ -135,13 +137,13 @@ mod tests {
 
     fn steps(answer: &Answer) -> Vec<ShutdownBehavior> {
         match answer {
-            Answer::Tell(tell) => tell.iter().map(|(_, step)| *step).collect(),
-            Answer::AllTold | Answer::Nobody => Vec::new(),
+            Answer::Steps(taken) => taken.iter().map(|(_, step)| *step).collect(),
+            Answer::Exhausted | Answer::NoPool => Vec::new(),
         }
     }
 
     #[test]
-    fn a_pool_that_comes_later_is_told_its_own_first_step() {
+    fn a_pool_that_comes_later_takes_its_own_first_step() {
         let mut pools = Pools::new();
         let (first, _first_inbox) = Mailbox::new();
         pools.add(&first);
@@ -150,11 +152,11 @@ mod tests {
         pools.add(&second);
         assert_eq!(steps(&pools.arrive(STEPS)), [Abort, CancelPending]);
         assert_eq!(steps(&pools.arrive(STEPS)), [Abort]);
-        assert!(matches!(pools.arrive(STEPS), Answer::AllTold));
+        assert!(matches!(pools.arrive(STEPS), Answer::Exhausted));
     }
 
     #[test]
-    fn two_pools_at_once_are_both_told() {
+    fn two_pools_at_once_both_take_their_steps() {
         let mut pools = Pools::new();
         let (first, _first_inbox) = Mailbox::new();
         let (second, _second_inbox) = Mailbox::new();
@@ -167,20 +169,20 @@ mod tests {
     #[test]
     fn pools_that_have_ended_do_not_count() {
         let mut pools = Pools::new();
-        assert!(matches!(pools.arrive(STEPS), Answer::Nobody));
+        assert!(matches!(pools.arrive(STEPS), Answer::NoPool));
         let (first, inbox) = Mailbox::new();
         pools.add(&first);
         // Its executor has ended; a future still holds the mailbox.
         inbox.end();
-        assert!(matches!(pools.arrive(STEPS), Answer::Nobody));
+        assert!(matches!(pools.arrive(STEPS), Answer::NoPool));
         let (second, inbox) = Mailbox::new();
         pools.add(&second);
         drop(inbox);
-        assert!(matches!(pools.arrive(STEPS), Answer::Nobody));
+        assert!(matches!(pools.arrive(STEPS), Answer::NoPool));
         let (third, inbox) = Mailbox::new();
         pools.add(&third);
         drop((third, inbox));
-        assert!(matches!(pools.arrive(STEPS), Answer::Nobody));
+        assert!(matches!(pools.arrive(STEPS), Answer::NoPool));
         assert!(pools.0.is_empty());
     }
 }

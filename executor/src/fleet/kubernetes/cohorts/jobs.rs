@@ -1,0 +1,98 @@
+//! What is reported of the run's Jobs, and what follows for the fleet.
+
+use std::collections::HashSet;
+
+use podpool_core::instant::after;
+use tokio::time::Instant;
+
+use super::super::diagnose::{JobVerdict, Verdict, judge_job_note};
+use super::trouble::Trouble;
+use super::{Cohorts, Effect, Notice, WORDS};
+
+impl Cohorts {
+    /// A Job of the run was reported. A Job that this master did not request is of an earlier master of the run, and is
+    /// adopted.
+    pub fn on_job(&mut self, now: Instant, cohort: u32, size: u32, verdict: &JobVerdict) {
+        if self.refusals.contains(&cohort) {
+            return;
+        }
+        self.next = self.next.max(cohort.saturating_add(1));
+        let known = self.cohort(now, cohort);
+        known.size = size;
+        known.listed = true;
+        // A finished Job does not become unfinished; late events of the watch must not revive it.
+        if known.finished {
+            return self.settle(now);
+        }
+        if matches!(verdict, JobVerdict::Going | JobVerdict::Held) {
+            known.hold(now, *verdict == JobVerdict::Held);
+            return self.settle(now);
+        }
+        // Its pods may still run; only its supply of new pods has ended.
+        known.finished = true;
+        known.trouble = None;
+        match verdict {
+            JobVerdict::Going | JobVerdict::Held | JobVerdict::Done => {}
+            JobVerdict::Refused(message) => {
+                let reason =
+                    format!("a worker failed for a reason that holds for all workers: {message}");
+                self.fatal(after(now, WORDS), reason);
+            }
+            JobVerdict::Overdue => {
+                let reason = "the run's deadline has passed and its workers were stopped; set a later one with run_deadline";
+                self.fatal(now, reason.to_owned());
+            }
+            JobVerdict::Failed(message) => {
+                let text = format!("Job c{cohort} creates no more pods: {message}");
+                self.effects.push(Effect::Notify(Notice::trouble(text)));
+            }
+        }
+        self.settle(now);
+    }
+
+    /// A Job of the run was deleted.
+    pub fn on_job_removed(&mut self, now: Instant, cohort: u32) {
+        // The opener deletes a Job that it cannot complete, so that deletion is not one by hand.
+        let ours = self.opening && cohort + 1 == self.next;
+        let Some(known) = self.cohorts.get_mut(&cohort).filter(|_| !ours) else {
+            return;
+        };
+        let by_hand = !known.finished;
+        known.finished = true;
+        known.listed = false;
+        if by_hand && self.cohorts.values().all(|cohort| cohort.finished) {
+            let reason = "the run's Jobs were deleted, by hand or with their namespace; restart the run if that was unintended";
+            self.fatal(now, reason.to_owned());
+        }
+        self.retire_ended();
+        self.settle(now);
+    }
+
+    /// All Jobs were listed again: those that were reported before and are missing now were deleted.
+    pub fn on_jobs_listed(&mut self, now: Instant, listed: &HashSet<u32>) {
+        let missing: Vec<u32> = self
+            .cohorts
+            .iter()
+            .filter(|(number, cohort)| cohort.listed && !listed.contains(number))
+            .map(|(number, _)| *number)
+            .collect();
+        for cohort in missing {
+            self.on_job_removed(now, cohort);
+        }
+    }
+
+    /// The cluster warns about a Job.
+    pub fn on_job_note(&mut self, now: Instant, cohort: u32, reason: &str, message: &str) {
+        let verdict = judge_job_note(reason, message);
+        if let Some(Verdict::CannotStart { reason, patience }) = verdict
+            && let Some(known) = self.cohorts.get_mut(&cohort)
+        {
+            let newer = Trouble::new(now, Some(patience), reason);
+            known.trouble = Some(match known.trouble.take() {
+                Some(trouble) => trouble.renewed(newer),
+                None => newer,
+            });
+        }
+        self.settle(now);
+    }
+}

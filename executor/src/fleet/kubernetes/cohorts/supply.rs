@@ -1,0 +1,101 @@
+//! How many workers there are and should be, and when a cohort is opened for the difference.
+
+use std::time::Duration;
+
+use podpool_core::instant::after;
+use tokio::time::Instant;
+
+use super::cohort::Cohort;
+use super::{Cohorts, Effect};
+
+/// Time after a loss before a cohort replaces it, so that the losses of one node share a cohort.
+// A node takes several pods with it, and their deletions arrive within some hundred milliseconds of each other.
+const GATHER_LOSSES: Duration = Duration::from_secs(1);
+/// Time after a submission before a cohort is opened, so that the first cohort has the right size.
+// A program that submits in a loop reaches the number that it needs within this time; a longer pause would delay the
+// first task.
+const GATHER_WORK: Duration = Duration::from_millis(200);
+// / Shortest time between two cohorts: each costs a Job, its control subscriptions and its pods' scheduling. It also
+// bounds the rate at which a broken image creates Jobs.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// Longest pause after cohorts whose workers did no work.
+// Long enough to be no load on the API server, short enough that a raised quota is used within a minute.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+impl Cohorts {
+    /// Number of workers that the unfinished tasks can use.
+    pub(super) fn wanted(&self) -> u32 {
+        let slots = self.limits.slots.max(1) as usize;
+        let useful = u32::try_from(self.unfinished.div_ceil(slots)).unwrap_or(u32::MAX);
+        useful.min(self.limits.max_workers)
+    }
+
+    /// Number of workers that run or are starting.
+    pub(super) fn supply(&self) -> u32 {
+        let pods = self.pods.values().filter(|pod| pod.life.supplies()).count();
+        // Pods that the controller has not created yet count as supply, or every cohort would be opened twice.
+        let unseen: u32 = self.cohorts.values().map(Cohort::unseen).sum();
+        u32::try_from(pods)
+            .unwrap_or(u32::MAX)
+            .saturating_add(unseen)
+    }
+
+    pub(super) fn open_missing(&mut self, now: Instant) {
+        if self.greetings.failure().is_some() {
+            // Further pods would fail in the same way. Those that are already starting decide first.
+            return;
+        }
+        let (wanted, supply) = (self.wanted(), self.supply());
+        if supply >= wanted {
+            self.short = None;
+            self.losing = false;
+            return;
+        }
+        // The first shortage starts the pause; later ones join it and do not extend it.
+        let since = *self.short.get_or_insert(now);
+        if self.opening || self.over.is_some() || now < self.open_at(since) {
+            return;
+        }
+        let size = wanted - supply;
+        let cohort = self.next;
+        let known = self.cohort(now, cohort);
+        (known.size, known.ours) = (size, true);
+        self.next += 1;
+        // One at a time: the size of the next one depends on what became of this one.
+        self.opening = true;
+        self.opened_at = Some(now);
+        self.short = None;
+        self.losing = false;
+        self.effects.push(Effect::Open { cohort, size });
+    }
+
+    /// When a cohort may be opened for workers that are missing since `since`.
+    pub(super) fn open_at(&self, since: Instant) -> Instant {
+        let gather = if self.losing {
+            GATHER_LOSSES
+        } else {
+            GATHER_WORK
+        };
+        // Two early deaths may be an accident; each further one doubles the pause.
+        let deaths = self
+            .early_ends
+            .as_ref()
+            .map_or(0, |early_ends| early_ends.deaths);
+        let interval = pause_from(INTERVAL, deaths.saturating_sub(2));
+        let after_last = self.opened_at.map(|last| after(last, interval));
+        [Some(after(since, gather)), after_last, self.not_before]
+            .into_iter()
+            .flatten()
+            .fold(since, Instant::max)
+    }
+}
+
+/// One second, and twice as long each time.
+pub(super) fn pause(times: u32) -> Duration {
+    pause_from(Duration::from_secs(1), times.saturating_sub(1))
+}
+
+fn pause_from(shortest: Duration, doublings: u32) -> Duration {
+    // 2^10 times any pause here is longer than `LONGEST_PAUSE`, so the bound on the exponent only prevents an overflow.
+    (shortest * 2_u32.saturating_pow(doublings.min(10))).min(LONGEST_PAUSE)
+}
