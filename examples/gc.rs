@@ -1,8 +1,5 @@
 //! Lists what runs left behind whose masters were killed, and removes it where that is asked for.
-#![expect(
-    clippy::print_stdout,
-    reason = "the program's output is what it prints"
-)]
+#![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use anyhow::bail;
 use clap::{Args, Parser};

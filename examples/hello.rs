@@ -1,8 +1,5 @@
 //! The smallest program: a task, a pool, and results that come from other processes.
-#![expect(
-    clippy::print_stdout,
-    reason = "the program's output is what it prints"
-)]
+#![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use podpool::prelude::*;
 

@@ -100,7 +100,7 @@ impl PodPoolExecutor {
         }
     }
 
-    /// The name that [`Builder::run`] gave. Other runs may have the same.
+    /// The name that [`Builder::run`](crate::Builder::run) gave. Other runs may have the same.
     #[must_use]
     pub fn run(&self) -> Option<&str> {
         self.handle.name.as_ref().map(RunName::as_str)

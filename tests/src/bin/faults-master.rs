@@ -1,8 +1,5 @@
 //! A master that tests kill, or whose executable they replace. It ends by itself when nobody talks to it any more.
-#![expect(
-    clippy::print_stdout,
-    reason = "the program's output is what it prints"
-)]
+#![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use std::io::BufRead;
 use std::path::PathBuf;

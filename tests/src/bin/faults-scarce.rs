@@ -1,10 +1,7 @@
 //! A master to which the system refuses something: system calls, descriptors for a moment, descriptors for good.
 //!
 //! `denied ERRNO CALL,…` · `moment` · `limit SOFT HARD SLOTS` · `in-process SOFT HARD SLOTS`
-#![expect(
-    clippy::print_stdout,
-    reason = "the program's output is what it prints"
-)]
+#![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -1,8 +1,5 @@
 //! A master with a controlling terminal, whose task reads from it. Standard input must be a terminal.
-#![expect(
-    clippy::print_stdout,
-    reason = "the program's output is what it prints"
-)]
+#![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use std::fs::File;
 use std::io::Read;

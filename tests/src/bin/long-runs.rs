@@ -1,8 +1,5 @@
 //! What `.ci/run long` runs: a soak, loops that kill slots and masters, and an outage of the queue.
-#![expect(
-    clippy::print_stdout,
-    reason = "the program's output is what it prints"
-)]
+#![expect(clippy::print_stdout, reason = "the program prints its output")]
 #![expect(clippy::unwrap_used, reason = "a failed run ends by a panic")]
 
 use std::collections::{HashMap, HashSet};

@@ -1,10 +1,7 @@
 //! A program that is built to abort at a panic: a task that panics says so, once, and the next one runs.
 //!
 //! `.ci/run` builds it so; built otherwise it says so and does the same.
-#![expect(
-    clippy::print_stdout,
-    reason = "the program's output is what it prints"
-)]
+#![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use podpool::TaskErrorKind;
 use podpool_tests::faults::tasks::echo;

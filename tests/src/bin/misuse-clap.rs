@@ -1,8 +1,5 @@
 //! A program with arguments that it requires; its slots have none.
-#![expect(
-    clippy::print_stdout,
-    reason = "the program's output is what it prints"
-)]
+#![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use clap::Parser;
 use podpool_tests::faults::tasks::echo;

@@ -1,8 +1,5 @@
 //! A program that a task starts: it inherits the slot's environment, and must be an ordinary program all the same.
-#![expect(
-    clippy::print_stdout,
-    reason = "the program's output is what it prints"
-)]
+#![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use podpool_tests::faults::tasks::{echo, run_program};
 use podpool_tests::faults::{built, describe, end};

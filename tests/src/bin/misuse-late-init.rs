@@ -1,8 +1,5 @@
 //! A program that builds its pool before it calls `init()`, which a slot must not survive.
-#![expect(
-    clippy::print_stdout,
-    reason = "the program's output is what it prints"
-)]
+#![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use podpool::{Isolation, PodPoolExecutor};
 use podpool_tests::faults::tasks::echo;

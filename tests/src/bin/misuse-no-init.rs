@@ -1,8 +1,5 @@
 //! A program that forgot `init()`: it builds a pool of processes all the same, and says what came of it.
-#![expect(
-    clippy::print_stdout,
-    reason = "the program's output is what it prints"
-)]
+#![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use podpool::PodPoolExecutor;
 

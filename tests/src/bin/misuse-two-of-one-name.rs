@@ -1,8 +1,5 @@
 //! A program with two tasks of one name.
-#![expect(
-    clippy::print_stdout,
-    reason = "the program's output is what it prints"
-)]
+#![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use std::error::Error;
 

@@ -1,9 +1,6 @@
 //! A master with an environment of its own: it submits three tasks, and prints what became of them.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "the program's output is what it prints"
-)]
+#![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use podpool::{Backend, PodPoolExecutor};
 use podpool_tests::tasks::echo;

@@ -1,9 +1,6 @@
 //! A program with pools, to which tests send signals. It does what lines on its input say, one after another, and says
 //! so when it has; what comes by itself it says when it comes.
-#![expect(
-    clippy::print_stdout,
-    reason = "the program's output is what it prints"
-)]
+#![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use std::collections::HashMap;
 use std::sync::Arc;

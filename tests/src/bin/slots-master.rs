@@ -1,9 +1,6 @@
 //! A master whose slots do not become ready, or which is stopped. The first argument says which; what became of its
 //! tasks is printed.
-#![expect(
-    clippy::print_stdout,
-    reason = "the program's output is what it prints"
-)]
+#![expect(clippy::print_stdout, reason = "the program prints its output")]
 #![expect(clippy::print_stderr, reason = "so does a slot that ends early")]
 
 use std::io::BufRead;
