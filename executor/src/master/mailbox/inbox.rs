@@ -34,7 +34,6 @@ impl Inbox {
     }
 
     /// The first signal that ended the executor.
-    #[cfg(feature = "kubernetes")]
     pub(crate) fn signal(&self) -> Option<i32> {
         self.0.signal()
     }
