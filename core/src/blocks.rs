@@ -95,6 +95,7 @@ impl AsRef<[u8]> for Block {
     }
 }
 
+// What does not fit is freed after the lock is let go: to unmap a large block takes long.
 impl Drop for Block {
     fn drop(&mut self) {
         let block = mem::take(&mut self.0);

@@ -17,6 +17,7 @@ struct Inner {
     token: OnceLock<CancellationToken>,
 }
 
+// Created lazily: most tasks are never cancelled and never ask, and a token costs an allocation.
 impl Cancellation {
     pub(crate) fn cancel(&self) {
         self.0.cancelled.store(true, Ordering::SeqCst);

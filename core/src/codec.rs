@@ -66,6 +66,7 @@ impl Failure {
     }
 }
 
+// The limit is part of the configuration's type, as bincode has it: hence the constant.
 const fn config<const LIMIT: usize>() -> impl Config {
     bincode::config::standard().with_limit::<LIMIT>()
 }

@@ -189,6 +189,7 @@ fn begin(setup: Option<impl FnOnce()>) -> Role {
     let role = *ROLE.get_or_init(|| assigned.role());
     #[cfg(unix)]
     let socket = if let Assigned::Slot(limit) = assigned {
+        // Before the socket is taken and before any code of the user's: a `setup` that reads /dev/tty must already fail.
         leave_terminal();
         limit.into_iter().for_each(slot::restore);
         // The socket leaves stdin before any code of the user's can read from it.
@@ -196,6 +197,7 @@ fn begin(setup: Option<impl FnOnce()>) -> Role {
     } else {
         None
     };
+    // After the socket left stdin: the set-up is the first code of the user's that runs in a slot.
     match setup {
         Some(setup) => setup(),
         None if role != Role::Master => install_subscriber(),

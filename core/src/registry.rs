@@ -31,6 +31,7 @@ pub struct Registry {
     digest: OnceLock<Result<[u8; 16], RegistryError>>,
 }
 
+// Built once and never changed: indices travel between worker and slot, and hold for the life of both.
 impl Registry {
     /// The program's registry, built by the first caller.
     ///

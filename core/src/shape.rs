@@ -39,6 +39,7 @@ impl Fingerprint {
             (Err(error), None) => return Err(error),
         };
         let mut hasher = blake3::Hasher::new();
+        // Another version of the codec is another meaning of the same bytes, so it is part of what must agree.
         hasher.update(&[codec::VERSION]);
         for part in [Some(name), version, shape.as_ref().map(Shape::as_str)] {
             // The length goes first, so that no part can pass for the start of the next.

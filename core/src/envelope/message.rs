@@ -194,6 +194,7 @@ impl Message {
         let Some(&[version, kind, tag, _, h0, h1, h2, h3]) = bytes.first_chunk::<PREFIX>() else {
             return Err(WireError::Truncated);
         };
+        // Before the MAC: another version may place it elsewhere, and its message would be reported as a forgery.
         if version != VERSION {
             return Err(WireError::Version(version));
         }
@@ -205,6 +206,7 @@ impl Message {
         if tag != mac_key.tag() || !mac_key.verifies(&bytes[..end], &bytes[end..]) {
             return Err(WireError::Mac);
         }
+        // From here on the content is authentic. It is decoded with bounds all the same: a worker of the run may be wrong.
         bytes.truncate(end);
         let header = u32::from_le_bytes([h0, h1, h2, h3]) as usize;
         let body = bytes.split_off(PREFIX + header.min(end - PREFIX));

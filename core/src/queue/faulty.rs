@@ -124,6 +124,7 @@ impl<Q: Queue> Faulty<Q> {
 
     /// Stores the messages that are not refused one by one, and some of them twice.
     async fn put_some(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        // All dice of a call are rolled under one lock, so that other calls do not come between them.
         let (refused, copies) = lock(&self.state).judge_put(&self.faults, &messages);
         let stored = messages
             .into_iter()

@@ -99,6 +99,7 @@ impl MemoryQueue {
 
     /// The state, without the leases that have run out.
     fn as_of_now(&self) -> MutexGuard<'_, QueueState> {
+        // Lock first, clock second: two calls that read the clock before they lock could apply their times in reverse order.
         let mut state = lock(&self.state);
         let now = self.now(&mut state);
         state.expire(now);

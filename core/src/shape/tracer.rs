@@ -80,6 +80,7 @@ impl Tracer {
     /// Forgets the last pass, keeps what was learnt.
     pub(super) fn begin_pass(&mut self, type_name: &'static str) {
         self.pass += 1;
+        // The model stays: what one pass learnt about a type is where the next one need not look.
         self.trail.clear();
         self.place.clear();
         self.place.push(("", type_name));

@@ -104,6 +104,7 @@ impl Child {
             cell,
             setup,
         } = self;
+        // First of all: a slot of another build would take indices of one registry for those of another.
         let registry = match same_program(&setup) {
             Ok(registry) => registry,
             Err(failure) => {
@@ -126,6 +127,7 @@ impl Child {
             worker: setup.worker.into(),
             node: setup.node.into(),
         };
+        // Before the initializer, the first code of the user's here: a panic of it must be reported too.
         report_abort(&frames);
         let mut runner = Runner::new(frames.clone(), place, registry, None);
         if let Some((index, arguments)) = setup.initializer
@@ -145,6 +147,7 @@ impl Child {
             send_failure(&frames, &failure);
             return EXIT_SETUP;
         }
+        // The last step of the set-up: from here on a death is charged to a task and not to the start.
         frames.uplink(|wire| wire.send(&wire::message(Type::Ready, 0, b"")));
         run_frames(&mut feed, &mut runner, &cell);
         DONE
@@ -279,6 +282,8 @@ fn obey(frames: &CurrentFrame<Wire>, control: OwnedFd) {
             }
             _ => Err(Lost::Garbled(Garbled)),
         });
+        // The end of this socket is the end of the worker, however it came: by exit, by kill, by a crash. The kernel closes
+        // the other end in each case.
         if heard.is_err() {
             die();
         }

@@ -213,6 +213,7 @@ impl<U: Uplink> CurrentFrame<U> {
             let count = mem::take(&mut done.count);
             (done.frame, count, mem::take(&mut done.bytes))
         };
+        // The lock on results is not held here: a write to a full socket may block, and the runner must be able to go on.
         uplink.results(frame, count, &mut bytes);
         clear_results(&mut bytes);
         let mut done = lock(&self.done);
@@ -256,6 +257,7 @@ impl<U: Uplink> CurrentFrame<U> {
                     current.begun
                 }
                 _ => {
+                    // The request overtook its frame: control and data are two sockets without an order between them.
                     current.early.push(frame);
                     0
                 }
@@ -332,6 +334,8 @@ impl<U: Uplink> CurrentFrame<U> {
     /// Sleeps until a frame of several tasks begins. Both sides write their flag before they read the other's, so
     /// one of them sees the other.
     fn sleep(&self) {
+        // Sequentially consistent on both sides: with weaker orderings both could read the old value of the other's flag, and
+        // the flusher would sleep through a whole frame.
         self.flusher_sleeps.store(true, Ordering::SeqCst);
         while self.flusher_sleeps.load(Ordering::SeqCst)
             && !self.packed.load(Ordering::SeqCst)

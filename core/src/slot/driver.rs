@@ -233,6 +233,8 @@ impl Driver {
         {
             return Poll::Ready(Wake::Read(read));
         }
+        // A failed write is no end yet: the process may have written results before it closed its socket. Only the watch over
+        // the process knows its end.
         if self.shared.poll_write(cx).is_ready() {
             return Poll::Ready(Wake::WriteFailed);
         }

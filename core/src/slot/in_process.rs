@@ -264,6 +264,7 @@ impl Life {
         let exit = match self.run(registry) {
             Ok(()) => Exit::Code(0),
             Err(failure) => {
+                // A kill may have sent `Exited` meanwhile, and nothing may follow it.
                 if !lock(&self.shared.state).ended {
                     self.shared.send(SlotEvent::SetupFailed(failure.cut()));
                 }

@@ -272,6 +272,7 @@ impl<U: Uplink> Runner<U> {
             self.origin.end_copy();
         }
         let returned = returned.unwrap_or_else(|payload| Err(self.panics.failure(payload)));
+        // After the failure was made of the panic's note: ending forgets it.
         self.panics.end();
         // The worker must have read what the task printed before its result. Costs 14 ns when it printed nothing.
         if let Some(stdout) = &mut self.stdout {
@@ -295,6 +296,7 @@ impl<U: Uplink> Runner<U> {
             (Body::Async(body), Some(runtime)) => catch_unwind(AssertUnwindSafe(|| {
                 let task = body(context, arguments, output);
                 match self.kill.clone() {
+                    // A process has no other way to be killed than a signal, so nothing needs to be polled beside the task.
                     None => runtime.block_on(task),
                     Some(kill) => runtime.block_on(until_killed(task, kill)),
                 }
@@ -331,6 +333,7 @@ async fn until_killed(
 ) -> Result<(), Failure> {
     tokio::select! {
         biased;
+        // First, so that a task that is always ready cannot keep its slot from being killed.
         () = kill.cancelled() => Err(Failure::new(Cause::Interrupted, "its slot was killed")),
         ended = task => ended,
     }

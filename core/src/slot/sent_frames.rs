@@ -92,6 +92,8 @@ impl SentFrames {
         let ended = self.frames[at].answered >= self.frames[at].count;
         if ended {
             self.frames.remove(at);
+            // Only the end of the first frame starts the clock of the next: frames end in order, but a reclaimed one may end
+            // before it began.
             if at == 0
                 && let Some(front) = self.frames.front_mut()
             {

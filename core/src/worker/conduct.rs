@@ -130,6 +130,7 @@ impl WaitLimits {
     }
 
     pub(super) fn served(&mut self) {
+        // Once served, refusals are an outage and not missing rights: the worker waits for the end of it.
         self.served = true;
         self.refused_since = None;
     }

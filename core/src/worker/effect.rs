@@ -65,6 +65,7 @@ pub struct Receipt {
     pub tasks: u32,
 }
 
+// A trait, so that the state decides the same in a simulation, where no process exists that could be asked.
 /// What the state may look up about a slot while it decides. A simulation answers from its script.
 pub trait Probe {
     /// The task that a slot runs now, and since when.

@@ -11,6 +11,7 @@ pub struct Estimates {
     seconds: Vec<Option<f64>>,
 }
 
+// By registry index, which is the same for all batches of a program, and not by name: this is read for every batch.
 impl Estimates {
     /// Takes a measurement in.
     pub fn record(&mut self, task_type: u32, elapsed: Duration) {

@@ -60,6 +60,7 @@ impl Foreign {
         Self {
             trusted: *mac_key == MacKey::Absent,
             dropped: 0,
+            // Half a lease: what is held must be given back while its lease still counts.
             hold: HOLD.min(lease / 2),
             held: Vec::new(),
             until: None,

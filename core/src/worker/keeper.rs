@@ -128,7 +128,10 @@ async fn keep(
     let mut ticks = interval(tick);
     loop {
         ticks.tick().await;
+        // Leases are renewed in one call for all that are due, so that a thousand batches cost as few calls as one.
         let mut lost = Vec::new();
+        // Before the call: the service may count the lease from any moment between sending and answer, and the earliest is the
+        // safe one.
         let sent = Instant::now();
         let due = lock(&leases).due(sent);
         if !due.is_empty() {

@@ -22,6 +22,7 @@ struct Held {
     renewing: bool,
 }
 
+// Time is the monotonic clock's, and of this machine alone: no decision here reads a time that the service sent.
 impl Leases {
     /// No leases; each will last `lease`.
     #[must_use]

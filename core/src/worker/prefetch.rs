@@ -42,6 +42,7 @@ impl Prefetch {
         let largest = self.last.iter().map(|(_, bytes)| *bytes).max();
         // Finite and at most MOST for each slot: the longest is bounded from below.
         let in_time = AHEAD * f64::from(slots) / longest.max(AHEAD / MOST as f64);
+        // The largest of the last ones stands for the next: one large batch among small ones may not be followed by eight.
         let in_memory = BYTES / largest.unwrap_or(0).max(1);
         (in_time as usize).min(in_memory).min(MOST)
     }

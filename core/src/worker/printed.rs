@@ -122,6 +122,7 @@ pub(super) struct Printed {
     refilled: Instant,
 }
 
+// Lines are counted from the worker's start on and never from a message: a lost message is a gap that the master sees.
 impl Printed {
     pub(super) fn new(now: Instant, limits: OutputLimits) -> Self {
         let rate = usize::try_from(limits.forwarded).unwrap_or(usize::MAX);

@@ -35,6 +35,8 @@ pub(super) fn pull(queue: Arc<dyn Queue>, most: usize) -> Pull {
     pull_for(queue, most, wait)
 }
 
+// A pull of control is sent again as soon as one is answered, so that a change of the run's state comes within one
+// round trip.
 /// A pull of control.
 pub(super) fn listen(queue: Arc<dyn Queue>, most: usize) -> Pull {
     pull_for(queue, most, WAIT)

@@ -63,6 +63,8 @@ impl Stored {
                 None => self.order.push_back(key),
             }
         }
+        // Whole runs leave, and only while the rest still holds what was promised: up to one batch more is kept, and a long
+        // run is never cut.
         while let Some(oldest) = self.order.front()
             && let Some((count, _)) = self.runs.get(oldest)
             && self.tasks - u64::from(*count) >= TASKS

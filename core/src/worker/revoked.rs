@@ -44,6 +44,7 @@ impl RevokedSet {
     pub fn touches(&self, runs: &[TaskRun]) -> bool {
         runs.iter().any(|run| {
             let (first, count) = (run.first.0, u64::from(run.count));
+            // Only the range that begins last before the run's end can reach into it: ranges do not overlap.
             let last = first.saturating_add(count.saturating_sub(1));
             let below = self.ranges.range(..=last).next_back();
             self.has_ended(run.first) || below.is_some_and(|(_, (end, _))| *end >= first)

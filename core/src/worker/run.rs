@@ -109,6 +109,8 @@ impl Worker {
             order = orders.recv() => return Ok(left_by(order.unwrap_or(Order::Stop))),
         };
         let mut running = RunningWorker::new(self, keeper, keepers_news, orders);
+        // Before the first pull: the master must know this worker's name before a `Started` of it, or its end could be
+        // charged to no task.
         running.say_hello();
         while !running.is_over() {
             running.step().await?;
@@ -296,6 +298,7 @@ impl RunningWorker {
             Woken::Ordered(order) => self.on_order(now, order),
             Woken::Answered | Woken::Tick => {}
         }
+        // Before the timers: what was just decided, a frame for an idle slot, must not wait for what else is due.
         self.carry_out(now);
         self.take_stored(now);
         if self
@@ -442,6 +445,9 @@ impl RunningWorker {
         let due = self.due();
         let deadline = self.state.deadline().map_or(due, |at| at.min(due));
         tokio::select! {
+            // Polled from top to bottom. Slots first: an idle slot is the dearest thing here. Confirmations next: each lets a
+            // batch be acknowledged, and makes room for a pull. Then new work. The tick comes last and needs no more: each step
+            // looks at the time, whatever woke it.
             biased;
             _ = self.events.recv_many(&mut self.slot_events, EVENTS) => Woken::Slots,
             receipts = self.results.next() => Woken::Stored(receipts),

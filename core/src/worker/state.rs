@@ -6,18 +6,21 @@
 
 mod fill;
 mod intake;
+mod judge;
 mod leave;
 mod lines;
 mod lost;
 mod overdue;
 mod replay;
 mod report;
+mod results;
 mod shortage;
 mod slots;
 mod startups;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod waiting;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -283,6 +286,8 @@ impl WorkerState {
         if !held.lost {
             self.effects.push(Effect::Ack(held.lease));
         }
+        // All of them are stored now. An acknowledgement that is lost brings the batch again, and only this keeps its tasks
+        // from running again.
         self.stored.add(held.id, &held.done);
         self.resume_after(execution);
         self.next_quarantined();
@@ -301,6 +306,8 @@ impl WorkerState {
         if (control.epoch, control.sequence) <= (self.epoch, self.control) {
             return false;
         }
+        // A younger master begins its sequence anew, so the epoch counts first. A message of an older master, or one that a
+        // newer message has overtaken, must not bring back what is not revoked any more.
         (self.epoch, self.control) = (control.epoch, control.sequence);
         self.revoked = RevokedSet::new(control);
         self.drop_revoked(now);
@@ -317,6 +324,8 @@ impl WorkerState {
         let Some((&execution, held)) = found else {
             return;
         };
+        // The lease is another worker's now. What runs may still end, and counts; but this worker must not acknowledge a
+        // message that is not its own any more.
         held.lost = true;
         let mut dropped = 0;
         self.pending.retain(|chunk| {
@@ -324,6 +333,7 @@ impl WorkerState {
             dropped += if keep { 0 } else { chunk.count };
             keep
         });
+        // Dropped tasks count as settled, so that the batch can leave the table once those in slots have ended.
         self.waiting -= u64::from(dropped);
         self.cancel_execution(execution, now);
         self.settle(Receipt {

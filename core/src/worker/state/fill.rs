@@ -19,6 +19,7 @@ impl WorkerState {
             self.fail_pending();
             return;
         }
+        // Before all else: while a suspect is here, other work would be a second candidate for the next death.
         if self.quarantined.is_some() {
             self.fill_quarantined(now);
             return;
@@ -107,6 +108,7 @@ impl WorkerState {
         if chunk.count == 0 {
             self.pending.pop_front();
         }
+        // From here on the batch is never given back whole: what has not begun of it is put back as a new message.
         held.begun = true;
         let task_types = held.indices.clone();
         self.waiting -= u64::from(count);
@@ -163,6 +165,7 @@ impl WorkerState {
         let id = SlotId(self.next_slot);
         self.next_slot += 1;
         let mut slot = SlotState::new(id);
+        // The time to be ready counts from here, and not from the spawn: a spawn that hangs is a slot that is not ready.
         slot.ask(Request::Ready, now, self.settings.start_timeout);
         self.slots.push(slot);
         self.effects.push(Effect::Start(id));

@@ -6,16 +6,15 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::envelope::entry::{self, result_head, task_head};
-use crate::envelope::reference::rejected;
-use crate::envelope::{Batch, Body, Results, Started, TaskRun, TaskType, WireError};
+use crate::envelope::entry::{self, task_head};
+use crate::envelope::{Batch, Body, Started, TaskRun, TaskType, WireError};
 use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::outcome::{Cause, Failure};
 use crate::queue::LeaseId;
 
 use super::super::effect::{Effect, Receipt, Topic};
 use super::super::frame::TaskTypeInfo;
-use super::super::held::{Chunk, Held};
+use super::super::held::Held;
 use super::super::replay::BatchId;
 use super::WorkerState;
 use super::replay::Arrival;
@@ -58,6 +57,8 @@ impl WorkerState {
             .map(|task_type| lookup.look_up(task_type))
             .collect();
         let mut runs = Vec::new();
+        // Read to the end before anything of the batch is held: an entry that cannot be read must not leave half a batch
+        // behind.
         let counted = count_runs(&entries, batch.task_types.len(), &mut runs)?;
         let execution = self.next_execution;
         self.next_execution += 1;
@@ -74,6 +75,7 @@ impl WorkerState {
             runs,
             task_types: looked_up,
         };
+        // Held first, and deferred then: its lease must be renewed while it waits.
         if let Some(earlier) = self.earlier_execution(&arrival) {
             debug!(
                 execution,
@@ -98,6 +100,7 @@ impl WorkerState {
         } = arrival;
         let bytes = entries.len();
         let known = |held: &Held| self.stored.knows(held.id);
+        // Nearly every batch is plain: its entries go on as they are, without a copy and without a look at each.
         let plain = !self.revoked.touches(&runs)
             && task_types.iter().all(Result::is_ok)
             && !self.batches.get(&execution).is_some_and(known);
@@ -280,146 +283,11 @@ impl WorkerState {
         self.publish(Topic::Results, message, None);
     }
 
-    /// Puts tasks at the end of those that wait.
-    fn wait_for_slot(&mut self, execution: u64, entries: Bytes, count: u32, now: Instant) {
-        if count > 0 {
-            self.waiting += u64::from(count);
-            let alone = self.is_alone(execution);
-            self.pending.push_back(Chunk {
-                alone,
-                execution,
-                entries,
-                count,
-                noted: false,
-                since: now,
-            });
-        }
-    }
-
-    /// Puts tasks that a slot had back at the front; those that were revoked meanwhile are dropped.
-    pub(super) fn wait_again(&mut self, execution: u64, entries: Bytes, noted: bool, now: Instant) {
-        let lost = self.batches.get(&execution).is_none_or(|held| held.lost);
-        if !lost && !self.revoked.stops_some(&entries) {
-            let count = entry::count(&entries);
-            self.wait_first(Chunk {
-                alone: self.is_alone(execution),
-                execution,
-                entries,
-                count,
-                noted,
-                since: now,
-            });
-            return;
-        }
-        let mut kept = Vec::new();
-        let (mut count, mut dropped) = (0, 0);
-        let mut rest = &entries[..];
-        while let Ok(Some(head)) = task_head(rest) {
-            let revoked = self.revoked.contains(head.task, head.attempt);
-            if revoked {
-                self.note_unrun(head.task, head.attempt);
-            }
-            if lost || revoked {
-                dropped += 1;
-            } else {
-                kept.extend_from_slice(&rest[..head.length]);
-                count += 1;
-            }
-            rest = &rest[head.length..];
-        }
-        self.wait_first(Chunk {
-            alone: self.is_alone(execution),
-            execution,
-            entries: kept.into(),
-            count,
-            noted,
-            since: now,
-        });
-        self.settle(Receipt {
-            execution,
-            tasks: dropped,
-        });
-    }
-
-    /// An envelope is acknowledged, and the attempt at its task was not run. A heartbeat reports it where the
-    /// master names the attempt as revoked until then.
-    pub(super) fn note_unrun(&mut self, task: TaskId, attempt: Attempt) {
-        if self.revoked.has_ended(task) {
-            self.replays += 1;
-        } else {
-            TaskRun::push(&mut self.revoked_since, task, attempt);
-        }
-    }
-
-    fn wait_first(&mut self, chunk: Chunk) {
-        if chunk.count > 0 {
-            self.waiting += u64::from(chunk.count);
-            self.pending.push_front(chunk);
-        }
-    }
-
-    fn is_alone(&self, execution: u64) -> bool {
-        self.batches.get(&execution).is_some_and(|held| held.alone)
-    }
-
-    /// Drops what waits and is revoked, and cancels what runs and is revoked.
-    pub(super) fn drop_revoked(&mut self, now: Instant) {
-        for chunk in std::mem::take(&mut self.pending).into_iter().rev() {
-            if !self.revoked.stops_some(&chunk.entries) {
-                self.pending.push_front(chunk);
-                continue;
-            }
-            self.waiting -= u64::from(chunk.count);
-            let Chunk {
-                execution,
-                entries,
-                noted,
-                since,
-                ..
-            } = chunk;
-            self.wait_again(execution, entries, noted, since);
-        }
-        self.cancel_revoked(now);
-    }
-
     pub(super) const fn execution_id(&self, number: u64) -> ExecutionId {
         ExecutionId {
             worker: self.settings.worker,
             number,
         }
-    }
-
-    /// Sends results of an execution to the master, in as many messages as the queue's limit asks for.
-    pub(super) fn publish_results(&mut self, execution: u64, entries: Body, count: u32) {
-        let most = self.settings.message_bytes.saturating_sub(MESSAGE_OVERHEAD);
-        if entries.len() <= most {
-            self.publish_message(execution, entries, count);
-            return;
-        }
-        // A result that is too large is a failure.
-        self.effects.push(Effect::SendLines);
-        for (part, tasks) in split_results(entries.entries(), most) {
-            self.publish_message(execution, part, tasks);
-        }
-    }
-
-    fn publish_message(&mut self, execution: u64, entries: Body, count: u32) {
-        let results = Results {
-            run: self.settings.run.clone(),
-            execution: self.execution_id(execution),
-            epoch: self.epoch,
-            count,
-            lines: self.lines,
-        };
-        let message = results.close(entries, &self.settings.mac_key);
-        self.publish(
-            Topic::Results,
-            message,
-            Some(Receipt {
-                execution,
-                tasks: count,
-            }),
-        );
     }
 
     /// Gives a batch back whole: nothing of it has begun.
@@ -436,39 +304,6 @@ impl WorkerState {
 
 /// Seconds of work of a batch below which its results are the first that is said of it.
 const SOON: f64 = 0.01;
-
-/// Bytes that a message's prefix, header and MAC may take beside its entries.
-const MESSAGE_OVERHEAD: usize = 1024;
-
-/// Groups results into messages of at most `most` bytes. A result that is larger by itself becomes a failure
-/// that names the setting.
-fn split_results(entries: &[u8], most: usize) -> Vec<(Body, u32)> {
-    let mut parts: Vec<(Body, u32)> = Vec::new();
-    let mut rest = entries;
-    while let Ok(Some(head)) = result_head(rest) {
-        let mut entry = Body::default();
-        if head.length <= most {
-            entry.entries_mut().extend_from_slice(&rest[..head.length]);
-        } else {
-            let (size, limit) = (head.length, most);
-            let reason = format!(
-                "its result of {size} bytes is larger than the {limit} bytes that a message carries; give the pool a payload store (payload_store, PODPOOL_PAYLOAD_STORE), or return it by reference, as a path or a URL"
-            );
-            let failure = rejected(reason);
-            let (task, attempt) = (head.task, head.attempt);
-            entry::put_failed(entry.entries_mut(), task, attempt, head.elapsed, &failure);
-        }
-        match parts.last_mut() {
-            Some((part, count)) if part.len() + entry.len() <= most => {
-                part.entries_mut().extend_from_slice(entry.entries());
-                *count += 1;
-            }
-            _ => parts.push((entry, 1)),
-        }
-        rest = &rest[head.length..];
-    }
-    parts
-}
 
 /// Counts entries and lists their tasks; refuses what cannot be read before anything of it runs.
 fn count_runs(

@@ -19,6 +19,7 @@ impl WorkerState {
             .filter(|(_, held)| !held.begun)
             .map(|(number, _)| *number)
             .collect();
+        // Released, and not put back as new messages: the queue delivers them again at once, at the price of one call.
         for execution in unbegun {
             self.pending.retain(|chunk| chunk.execution != execution);
             self.release(execution);

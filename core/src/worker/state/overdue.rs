@@ -152,6 +152,7 @@ impl WorkerState {
             "a slot's process was killed and has not ended for {DIES:?}; the slot is given up, and the system ends the process when it can. Look for a file system that does not answer"
         );
         let running = probe.running(id);
+        // As if the process had ended by SIGKILL: what it held must be judged now, though its end is not seen.
         let ended = Ended {
             exit: Exit::Signal(SIGKILL),
             running,

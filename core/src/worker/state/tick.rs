@@ -47,6 +47,7 @@ impl WorkerState {
     /// Does what is due.
     pub fn on_tick(&mut self, now: Instant, probe: &dyn Probe) {
         let reclaim_after = self.reclaim_after();
+        // By index, and no slot is removed here: a kill takes effect when the slot reports its end.
         for at in 0..self.slots.len() {
             self.check_timeout(at, now, probe);
             self.check_grace(at, now, probe);
@@ -215,6 +216,8 @@ impl WorkerState {
         let batch = Batch {
             run: self.settings.run.clone(),
             epoch: held.id.epoch(),
+            // The number stays, so that a worker which has the results of these tasks knows them; the master publishes under a
+            // new number what must run once more.
             number: held.id.number(),
             alone: held.alone,
             task_types: held.task_types.to_vec(),
