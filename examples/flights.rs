@@ -105,7 +105,7 @@ async fn fold(
     (summary, failed)
 }
 
-/// The task's own words where it failed by itself; otherwise the first line of what podpool says.
+/// The task's own message if it failed; otherwise the first line of podpool's error.
 fn reason(error: &TaskError) -> String {
     match error.kind() {
         TaskErrorKind::Failed => error.message().to_owned(),

@@ -13,7 +13,7 @@ use podpool::{RunId, RunName};
 struct Options {
     #[command(flatten)]
     which: Chosen,
-    /// Removes what is listed, also of a run that lives.
+    /// Removes what is listed, also of a running run.
     #[arg(long)]
     remove: bool,
 }

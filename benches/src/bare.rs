@@ -179,7 +179,7 @@ impl Drop for Lane {
         self.shared.close();
         for thread in &mut self.threads {
             if let Some(thread) = thread.take() {
-                // A thread that panicked has broken its pipe, and the futures have said so.
+                // A thread that panicked has broken its pipe, and the futures have failed.
                 drop(thread.join());
             }
         }

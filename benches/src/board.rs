@@ -1,4 +1,4 @@
-//! What a row says, and how rows are printed.
+//! What a row contains, and how rows are printed.
 
 use serde::Serialize;
 

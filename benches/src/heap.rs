@@ -68,7 +68,7 @@ fn target_directory(program: &Path) -> Option<&Path> {
     target.join("CACHEDIR.TAG").exists().then_some(target)
 }
 
-/// The program's path, where this is the message that tells it.
+/// The program's path, if this message contains it.
 fn executable(message: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
     let ours = message["target"]["name"] == NAME;

@@ -307,7 +307,7 @@ impl Bench {
         })
     }
 
-    /// Measures a row. What fails is absent from it, and its note says why.
+    /// Measures a row. What fails is absent from it, and its note gives the reason.
     pub fn row(&mut self, plan: &Plan) -> Row {
         let mut row = Row::new(plan.name, plan.what, plan.unit, plan.budget);
         row.rounds = self.rounds(plan);

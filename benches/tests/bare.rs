@@ -1,4 +1,4 @@
-//! The reference pool answers every task with its own payload, whatever its size, and says when a child is gone.
+//! The reference pool answers every task with its own payload, whatever its size, and reports when a child is gone.
 
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};

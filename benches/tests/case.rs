@@ -1,4 +1,4 @@
-//! A case prints one number in a process of its own; whatever else it does is an error that says what.
+//! A case prints one number in a process of its own; whatever else it does is an error that names it.
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -15,7 +15,7 @@
 //! - A bad row of weather fails its own day. `time_hour` is in UTC while the days are New York's, but both
 //!   files name the local day beside it, and flights only ever meet weather of their own day.
 //! - A carrier that `airlines.csv` doesn't name gets an empty name; an hour without weather, no wind.
-//! - A plain `flights.csv` is read before a `flights.csv.gz`; whether it is compressed its first bytes say.
+//! - A plain `flights.csv` is read before a `flights.csv.gz`; whether it is compressed is decided by its first bytes.
 //! - The input of a run stays as it is: every process reads it once, whether from a directory or from a bucket.
 
 mod airlines;

@@ -3,7 +3,7 @@
 //! The cluster is the one that `KUBECONFIG` names, the queue Google's emulator at `PUBSUB_EMULATOR_HOST`, the files are
 //! in the bucket `test-bucket` of the server at `AWS_ENDPOINT`. `PODPOOL_TEST_LOAD_IMAGE` is a command that puts a
 //! program on the nodes as an image, `PODPOOL_TEST_HOST` this machine's address as pods see it. Where one is missing
-//! the test says so and passes, except where `CI=true`.
+//! the test prints that and passes, except where `CI=true`.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 #![expect(
@@ -147,7 +147,7 @@ fn in_directory(dir: &Path) -> Files {
         .collect()
 }
 
-/// The program on the cluster, with the directory where it keeps what it says.
+/// The program on the cluster, with the directory where it keeps its output.
 fn on_cluster(program: &Path, secret: &str, url: &str, emulator: &str) -> Child {
     tokio::process::Command::new(program)
         .args(["--backend", "kubernetes", "--workers", &WORKERS.to_string()])

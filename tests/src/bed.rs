@@ -28,7 +28,7 @@ pub const SHORT_LEASE: Duration = Duration::from_millis(300);
 /// From asking a task to stop to killing its slot, in every bed.
 pub const GRACE: Duration = Duration::from_millis(200);
 
-/// What a row may ask of a back-end. A bed that lacks it skips the row, and says so.
+/// What a row may ask of a back-end. A bed that lacks it skips the row, and prints that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// A slot is a process: a crash hits one task only, a blocking task can be killed.
@@ -159,7 +159,7 @@ impl Bed {
         }
     }
 
-    /// Whether a worker may bear this name, as tasks and reports tell it.
+    /// Whether a worker may have this name in tasks and reports.
     #[must_use]
     pub fn is_worker(&self, name: &str) -> bool {
         match self.place {
@@ -220,7 +220,7 @@ impl Bed {
         self.build_with(slots, None)
     }
 
-    /// A pool with so many slots, and the news that its master hears.
+    /// A pool with so many slots, and the news of its master.
     ///
     /// # Panics
     /// When it cannot be built.
@@ -247,7 +247,7 @@ impl Bed {
         builder.decorate_queues(decorate)
     }
 
-    /// A run's id that nobody else has, with this word in front. What the run leaves elsewhere is cleared away.
+    /// A run's id that no other run has, with this word in front. What the run leaves elsewhere is cleared away.
     ///
     /// # Panics
     /// When the word is no name.

@@ -24,7 +24,7 @@ pub fn describe(slots: usize) -> Builder {
 /// Ends a pool whose tasks have all ended.
 ///
 /// # Panics
-/// When it does not end in time, or says that it broke.
+/// When it does not end in time, or reports that it broke.
 pub async fn end(pool: PodPoolExecutor) {
     let ended = within("the end of the pool", pool.shutdown()).await;
     assert_eq!(ended, Ok(()));

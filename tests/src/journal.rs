@@ -1,4 +1,4 @@
-//! What ran, told across processes: a file to which tasks append lines, or a port to which pods send them.
+//! What ran, recorded across processes: a file to which tasks append lines, or a port to which pods send them.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -107,7 +107,7 @@ impl Drop for Journal {
     }
 }
 
-/// What a file holds; one that nobody wrote to yet holds nothing.
+/// What a file holds; one that was not written to yet holds nothing.
 fn read(path: &Path) -> io::Result<String> {
     match std::fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
@@ -138,10 +138,10 @@ fn count(text: &str) -> u32 {
     u32::try_from(text.lines().count()).unwrap_or(u32::MAX)
 }
 
-/// Appends a line in one write, so that lines of several processes do not mix, and says how many there are now.
+/// Appends a line in one write, so that lines of several processes do not mix, and returns how many there are now.
 ///
 /// # Errors
-/// When the file cannot be written or read, or nobody is at the port.
+/// When the file cannot be written or read, or the port does not answer.
 pub fn note(journal: &Address, line: &str) -> io::Result<u32> {
     let line = format!("{line}\n");
     match journal {

@@ -1,6 +1,6 @@
 //! A fleet on the cluster that KUBECONFIG names, and what its tests see of it.
 //!
-//! Without a cluster a test says so and passes, except where `CI=true`. `PODPOOL_TEST_LOAD_IMAGE` is a command that
+//! Without a cluster a test prints that and passes, except where `CI=true`. `PODPOOL_TEST_LOAD_IMAGE` is a command that
 //! puts a program on the nodes as an image: `TAG ENTRYPOINT SOURCE=DESTINATION…`.
 
 pub mod bed;

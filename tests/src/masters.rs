@@ -1,5 +1,5 @@
-//! Masters that live in the cluster themselves: an image made of `runner-image/Dockerfile`, and what
-//! `runner-image/manifests` says, in a namespace and a Pub/Sub project that no other test knows of.
+//! Masters that run in the cluster themselves: an image made of `runner-image/Dockerfile`, and what
+//! `runner-image/manifests` says, in a namespace and a Pub/Sub project that no other test uses.
 //!
 //! Beside what [`pods`](crate::pods) needs: `kubectl`, and `PODPOOL_TEST_BUILD_IMAGE`, a command that builds a
 //! directory's Dockerfile and brings the image to the nodes (`TAG DIRECTORY [options of the build]`).
@@ -89,8 +89,8 @@ impl Masters {
         })
     }
 
-    /// Applies the manifests, the way that runner-image/README.md tells: with a kustomization of our own beside them,
-    /// and these patches in it.
+    /// Applies the manifests, as runner-image/README.md describes: with a kustomization of our own beside them, and
+    /// these patches in it.
     pub fn apply(&self, master: &str, patches: &[&str]) {
         let dir = self.dir.path().join("manifests");
         fs::create_dir(&dir).unwrap();

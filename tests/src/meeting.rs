@@ -1,7 +1,7 @@
 //! A place where tasks wait, in whatever process they run, until the test lets them go: no test sleeps to see
 //! whether a task has begun.
 //!
-//! A task connects to a socket and says its name and its process; the test sees it come, lets it go or kills its
+//! A task connects to a socket and sends its name and its process; the test sees it come, lets it go or kills its
 //! process, and sees it vanish.
 
 use std::io;
@@ -144,7 +144,7 @@ impl Default for Meeting {
     }
 }
 
-/// A task that waits. When it is dropped, the task goes on, and hears that the meeting is over.
+/// A task that waits. When it is dropped, the task continues, and learns that the meeting is over.
 #[derive(Debug)]
 pub struct Guest {
     /// The name that it gave.
@@ -155,7 +155,7 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Lets the task go on.
+    /// Lets the task continue.
     pub async fn let_go(mut self) {
         // A task whose process was killed does not read it.
         self.stream.write_u8(1).await.ok();
@@ -181,7 +181,7 @@ impl Guest {
     }
 }
 
-/// What a task says when it comes.
+/// What a task sends when it comes.
 fn greeting(name: u32) -> [u8; 8] {
     let words = u64::from(name) << 32 | u64::from(std::process::id());
     words.to_be_bytes()
@@ -190,7 +190,7 @@ fn greeting(name: u32) -> [u8; 8] {
 /// Waits at a meeting; for tasks.
 ///
 /// # Errors
-/// When nobody is there, or the meeting is over.
+/// When the port does not answer, or the meeting is over.
 pub async fn wait_at(meeting: &Address, name: u32) -> io::Result<()> {
     let mut stream = meeting.connect().await?;
     stream.write_all(&greeting(name)).await?;

@@ -1,4 +1,4 @@
-//! What the master hears of its tasks. A state has no callback of its own: a test looks at it again whenever the
+//! What the master learns of its tasks. A state has no callback of its own: a test looks at it again whenever the
 //! master has read its results' queue.
 
 use std::sync::Arc;

@@ -50,7 +50,7 @@ impl Relay {
     /// Listens again, on the same port.
     ///
     /// # Panics
-    /// When somebody else has taken the port.
+    /// When another process has taken the port.
     pub async fn reopen(&self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.serve(listener).await;

@@ -3,7 +3,7 @@
 //! The cluster is the one that `KUBECONFIG` names, the queue Google's emulator at `PUBSUB_EMULATOR_HOST`. Three
 //! variables say how to reach the machinery: `PODPOOL_TEST_LOAD_IMAGE`, a command that puts a program on the nodes as
 //! an image (`TAG ENTRYPOINT SOURCE=DESTINATION…`), `PODPOOL_TEST_HOST`, this machine's address as pods see it, and
-//! `PODPOOL_TEST_KILL_NODE`, a command that ends the node it is given. Where one is missing a test says so and passes,
+//! `PODPOOL_TEST_KILL_NODE`, a command that ends the node it is given. If one is missing, a test prints that and passes,
 //! except where `CI=true`.
 
 pub mod desk;

@@ -1,4 +1,4 @@
-//! What of a task's story counts: an execution that was interrupted is told, and is no failure.
+//! Which attempts count: an execution that was interrupted is reported, and is no failure.
 
 use podpool::{AttemptReport, Cause, TaskError};
 

@@ -11,7 +11,7 @@ use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 /// Whether a message is lost.
 type Loses = Box<dyn Fn(&Bytes) -> bool + Send + Sync>;
 
-/// Passes everything on, but what it was told to do besides.
+/// Passes everything on, and does what it is configured to do.
 pub struct Tap {
     queue: Arc<dyn Queue>,
     change: Option<Box<dyn Fn(Bytes) -> Bytes + Send + Sync>>,
@@ -38,14 +38,15 @@ impl Tap {
         self
     }
 
-    /// Loses the messages that `lose` names: whoever put them learns nothing. Those alone are asked for that are put.
+    /// Loses the messages that `lose` names: the call that put them succeeds. `lose` is called only for messages that
+    /// are put.
     #[must_use]
     pub fn losing(mut self, lose: impl Fn(&Bytes) -> bool + Send + Sync + 'static) -> Self {
         self.lose = Some(Box::new(lose));
         self
     }
 
-    /// Calls `heard` before messages are acknowledged: whoever took them has done with them what is to be done.
+    /// Calls `heard` before messages are acknowledged: the receiver has finished with them.
     #[must_use]
     pub fn on_ack(mut self, heard: impl Fn() + Send + Sync + 'static) -> Self {
         self.acknowledged = Some(Box::new(heard));

@@ -43,7 +43,7 @@ pub async fn slow(n: u64, time: Duration) -> u64 {
 /// Waits at a gate, and gives its name back.
 #[podpool::task]
 pub async fn hold(gate: Address, name: u32) -> u32 {
-    // A gate that is open refuses nobody.
+    // An open gate refuses no task.
     wait_at(&gate, name).await.ok();
     name
 }
@@ -81,7 +81,7 @@ pub fn write_line(journal: Address, line: String) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails until its attempt is above `failures`, and says which attempt gave the result.
+/// Fails until its attempt is above `failures`, and returns which attempt gave the result.
 #[podpool::task(backoff = "10ms..20ms")]
 pub fn flaky(ctx: &TaskContext, failures: u32) -> anyhow::Result<u32> {
     let attempt = ctx.attempt().0;
@@ -229,7 +229,7 @@ pub fn give_stubborn(n: i64) -> Stubborn {
     Stubborn(n)
 }
 
-/// Tries to build a pool of its own, and says what came of it.
+/// Tries to build a pool of its own, and returns the outcome.
 #[podpool::task]
 pub async fn nest() -> String {
     match PodPoolExecutor::builder().max_workers(1).build().await {

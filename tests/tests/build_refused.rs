@@ -15,20 +15,20 @@ use tokio::process::Command;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Within this a wrong address is said.
+/// Within this time a wrong address is reported.
 const SOON: Duration = Duration::from_secs(5);
-/// The same for a server that takes a connection and says nothing.
+/// The same for a server that accepts a connection and sends nothing.
 const MUTE: Duration = Duration::from_secs(10);
 /// What a busy machine may add.
 const SLACK: Duration = Duration::from_secs(3);
 
-/// An address at which nobody listens.
+/// An address without a listener.
 async fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().to_string()
 }
 
-/// An API server that tells its version, and nothing else.
+/// An API server that answers with its version, and nothing else.
 async fn api() -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -62,7 +62,7 @@ fn write_kubeconfig(path: &Path, server: &str) {
     std::fs::write(path, config.to_string()).unwrap();
 }
 
-/// What `build()` says with this API server and these variables beside it, and how long it took.
+/// The error of `build()` with this API server and these variables beside it, and how long it took.
 async fn refused(server: &str, variables: &[(&str, &str)]) -> (String, Duration) {
     let dir = Scratch::new();
     let kubeconfig = dir.path().join("kubeconfig");
@@ -147,7 +147,7 @@ async fn a_cluster_that_refuses_is_named_with_its_variable() {
 
 #[tokio::test]
 async fn a_cluster_that_does_not_answer_is_named_with_its_variable() {
-    // Connections are taken by the system, and nobody reads them.
+    // Connections are accepted by the system, and are not read.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = listener.local_addr().unwrap().to_string();
     let (said, took) = refused(&server, &[("PODPOOL_PROJECT", "demo")]).await;

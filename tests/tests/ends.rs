@@ -1,4 +1,4 @@
-//! Ends that nobody asked for, and queues that refuse: the pool says why, now and to all who come later, and no wait is
+//! Unexpected ends, and queues that refuse: the pool gives the reason, now and to all later calls, and no wait is
 //! without end.
 
 #![expect(
@@ -144,7 +144,7 @@ async fn pool(switch: &Switch, broker_timeout: Duration) -> PodPoolExecutor {
     pool
 }
 
-/// Submits until the pool says that it is broken: what ran before that is well.
+/// Submits until the pool reports that it is broken: what ran before that is well.
 async fn broken(pool: &PodPoolExecutor) -> String {
     let submit = async {
         loop {
@@ -253,7 +253,7 @@ async fn a_queue_that_refuses_everything_breaks_the_pool_within_its_time() {
     }
 }
 
-/// The master's word to the worker is said only when there is one: here that a task is cancelled.
+/// The master sends control only when there is a change: here that a task is cancelled.
 #[tokio::test]
 async fn a_control_queue_that_takes_nothing_breaks_the_pool_within_its_time() {
     let switch = Switch::new("control", Call::Put);
@@ -268,7 +268,7 @@ async fn a_control_queue_that_takes_nothing_breaks_the_pool_within_its_time() {
     .await;
 }
 
-/// A worker that cannot hear of the run's end by the queue is told by its fleet.
+/// A worker that cannot receive the run's end by the queue receives it from its fleet.
 #[tokio::test]
 async fn a_shutdown_needs_no_control_queue() {
     let switch = Switch::new("control", Call::Put);
@@ -277,7 +277,7 @@ async fn a_shutdown_needs_no_control_queue() {
     within("the shutdown", pool.shutdown()).await.unwrap();
 }
 
-/// What the worker says last cannot be stored; nobody waits for it after an abort.
+/// The worker's last message cannot be stored, and is not waited for after an abort.
 #[tokio::test]
 async fn an_abort_does_not_wait_for_results_that_cannot_be_stored() {
     let switch = Switch::new("results", Call::Put);

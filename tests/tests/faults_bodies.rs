@@ -57,7 +57,7 @@ fn end_of(child: i32) -> Option<i32> {
     ended.unwrap().unwrap().1.terminating_signal()
 }
 
-/// Forks where `n` says so; the child comes back with another value. The parent waits for its end.
+/// Forks if `n` asks for it; the child comes back with another value. The parent waits for its end.
 fn forked(n: u64, every: u64) -> u64 {
     if n % every != 3 {
         return n;
@@ -276,7 +276,7 @@ async fn a_task_that_reads_the_terminal_gets_an_error() {
     assert!(said.lines().eq(expected), "{output:?}");
 }
 
-/// Writes one line over and over, and goes on once somebody has written to the named pipe at `path`.
+/// Writes one line repeatedly, and continues once the named pipe at `path` was written to.
 #[podpool::task]
 fn makes_progress(path: PathBuf) -> u64 {
     for percent in [10, 20] {
@@ -359,7 +359,7 @@ async fn what_is_left_out_of_the_output_is_bounded_by_settings_and_counted() {
     }
 }
 
-/// Leaves a thread behind that holds stdout's lock for ever; prints before, and leaves the line open.
+/// Leaves a thread behind that holds stdout's lock without end; prints before, and leaves the line open.
 #[podpool::task]
 fn leaves_a_lock() -> u64 {
     print!("an open line");

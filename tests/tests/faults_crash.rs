@@ -129,7 +129,7 @@ async fn one_abort_among_400_packed_tasks_fails_one_task() {
     end(pool).await;
 }
 
-/// Its sockets close on exec, so the slot is as good as dead, and its process lives.
+/// Its sockets close on exec, so the slot counts as dead, although its process runs.
 #[tokio::test]
 async fn a_task_that_becomes_another_program_crashed() {
     let pool = built(describe(1)).await;

@@ -1,4 +1,4 @@
-//! Tasks that are stopped: by their timeout, by a cancel that they do not hear; and slots that cannot begin.
+//! Tasks that are stopped: by their timeout, by a cancel that they ignore; and slots that cannot begin.
 
 use std::time::Duration;
 

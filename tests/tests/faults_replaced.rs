@@ -1,4 +1,4 @@
-//! The executable is built again while the program runs: its slots go on with the old one.
+//! The executable is built again while the program runs: its slots continue with the old one.
 
 use std::fs;
 use std::path::Path;

@@ -15,8 +15,8 @@ const TASKS: u64 = 10_000;
 /// Results of slots that were not killed yet, between one killing and the next.
 const CALM: usize = 200;
 
-/// Each slot is killed once it has shown by a result that it lives: a pool whose slots never get so far is broken
-/// by contract.
+/// Each slot is killed once it has shown by a result that it runs: a pool whose slots never get so far is broken by
+/// contract.
 #[tokio::test]
 async fn ten_thousand_tasks_resolve_while_every_slot_is_killed_in_a_loop() {
     let pool = built(describe(2)).await;

@@ -1,4 +1,4 @@
-//! Workers that cannot start on a real cluster: the fleet says why, within its time, and leaves nothing.
+//! Workers that cannot start on a real cluster: the fleet reports the reason, within its time, and leaves nothing.
 
 #![cfg(feature = "kubernetes")]
 
@@ -177,7 +177,7 @@ async fn a_master_without_rights_learns_which() {
     let mut bed = Bed::start_as(master, own.cluster.clone(), spec("hang"), 1);
     bed.needed(1);
     let reason = bed.broken().await;
-    // It may do neither; whichever is refused first is told.
+    // It may do neither; whichever is refused first is reported.
     let what = ["jobs", "pods"]
         .into_iter()
         .find(|what| reason.contains(what));

@@ -1,4 +1,4 @@
-//! What a fleet tells whoever uses it, on a real cluster. One test: its program has one subscriber.
+//! The notices of a fleet, on a real cluster. One test: its program has one subscriber.
 
 #![cfg(feature = "kubernetes")]
 

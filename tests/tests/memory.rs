@@ -1,4 +1,4 @@
-//! Tasks that take memory without end: only they fail, and the error says why.
+//! Tasks that take memory without end: only they fail, and the error gives the reason.
 
 use podpool::{BuildError, TaskErrorKind};
 use podpool_tests::faults::meeting::Meeting;

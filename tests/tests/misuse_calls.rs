@@ -19,7 +19,7 @@ fn runtime() -> tokio::runtime::Runtime {
         .expect("a runtime")
 }
 
-/// Blocks this thread until the task has ended, with nobody polling anything on it.
+/// Blocks this thread until the task has ended, without polling anything on it.
 fn block_until_done<T>(future: &TaskFuture<T>) {
     let (done, ended) = channel();
     future.on_done(move |handle| {

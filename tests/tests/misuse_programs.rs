@@ -41,7 +41,7 @@ async fn a_forgotten_init_starts_no_process_and_names_the_ways() {
 #[tokio::test]
 async fn a_pool_before_init_ends_in_a_broken_pool_and_no_crowd() {
     let output = run(env!("CARGO_BIN_EXE_misuse-late-init"), &[], None).await;
-    // What the slots say goes to the master's output, which ended before they did.
+    // The output of the slots goes to the master's, which ended before they did.
     assert_eq!(said(&output).last(), Some(&"PoolBroken"), "{output:?}");
 }
 

@@ -8,10 +8,10 @@ use podpool_tests::faults::meeting::Meeting;
 use podpool_tests::faults::processes::{Watched, children, signal};
 use rustix::process::Signal;
 
-/// How long a child of a killed master may live.
+/// How long a child of a killed master may run.
 const SOON: Duration = Duration::from_secs(2);
 
-/// A slot that is stopped must be woken to hear that its master has gone.
+/// A slot that is stopped must be woken to read that its master is gone.
 async fn nothing_is_left_after(fate: Signal, stop: bool) {
     let meeting = Meeting::new();
     let address = meeting.path().display().to_string();

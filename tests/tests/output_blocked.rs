@@ -1,4 +1,4 @@
-//! Whole programs whose streams, sinks or subscribers do not take what they are given: the pool goes on.
+//! Whole programs whose streams, sinks or subscribers are blocked: the pool continues.
 
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -37,7 +37,7 @@ async fn run(part: &[&str]) -> (String, String) {
     (stdout, stderr)
 }
 
-/// What a program says on its standard error until it ends, well.
+/// What a program prints on its standard error until it ends, well.
 async fn errors_of(program: &mut Child) -> String {
     let mut stderr = program.stderr.take().expect("its stderr");
     let mut said = String::new();
@@ -69,7 +69,7 @@ async fn a_program_may_hold_a_streams_lock_while_it_waits_for_a_task_that_prints
 async fn a_program_may_hold_what_its_subscriber_waits_for() {
     let (stdout, _) = run(&["subscriber"]).await;
     assert_eq!(count(&stdout, "result "), 3, "{stdout}");
-    // What the executor's thread said is there all the same.
+    // What the executor's thread reported is there all the same.
     assert!(count(&stdout, "a batch was taken") > 0, "{stdout}");
     assert!(count(&stdout, "the executor ends") > 0, "{stdout}");
 }

@@ -1,4 +1,4 @@
-//! Whose line it is: the task that a line is told to be of has printed it, or none is told.
+//! Which task a line belongs to: the task that a line names has printed it, or it names none.
 
 use std::sync::{Arc, Mutex};
 use std::thread::sleep;
@@ -25,7 +25,7 @@ fn says(n: u64, micros: u64) -> Result<u64, String> {
     }
 }
 
-/// Lines, each with the number of the task that it is told to be of.
+/// Lines, each with the number of the task that it names.
 type Lines = Arc<Mutex<Vec<(Option<u64>, String)>>>;
 
 fn sink(lines: &Lines) -> OutputSink {

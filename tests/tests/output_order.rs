@@ -1,4 +1,4 @@
-//! What a task printed is taken before its end is told, and bears the task's key.
+//! What a task printed is taken before its end is reported, and carries the task's key.
 
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::sleep;
@@ -27,7 +27,7 @@ async fn waits() -> u64 {
     std::future::pending().await
 }
 
-/// Whatever somebody was told, in order.
+/// All that was reported, in order.
 type Told = Arc<Mutex<Vec<String>>>;
 
 fn tell(told: &Told, what: String) {

@@ -1,4 +1,4 @@
-//! Arguments and results that go through a directory: all come whole, nothing stays, and what is lost is told.
+//! Arguments and results that go through a directory: all come whole, nothing stays, and what is lost is reported.
 
 use std::fmt;
 use std::fs;
@@ -224,7 +224,7 @@ impl Queue for Thief {
     }
 }
 
-/// Waits until so many payloads lie in a directory. A store tells nobody of them.
+/// Waits until so many payloads lie in a directory. A store emits no events.
 async fn stored(directory: &TempDir, payloads: usize) {
     let look = async {
         while files(directory.path()).len() < payloads {

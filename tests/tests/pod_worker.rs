@@ -50,7 +50,7 @@ async fn sigterm_is_handled_before_the_run_is_read() {
     drop(sender);
     let ended = timeout(LIMIT, worker.wait_with_output()).await;
     let ended = ended.expect("it hangs").unwrap();
-    // As the first process of a container, where nobody hears a signal, it would live on until it is killed.
+    // As the first process of a container, where signals have no default action, it would run until it is killed.
     assert_eq!(ended.status.signal(), None, "SIGTERM was not heard");
     assert_eq!(ended.status.code(), Some(78));
     let said = String::from_utf8_lossy(&ended.stderr);

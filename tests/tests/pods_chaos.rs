@@ -1,4 +1,4 @@
-//! Pods go while tasks run: deleted one by one, evicted, all at once, told to end.
+//! Pods are lost while tasks run: deleted one by one, evicted, all at once, stopped.
 
 use std::time::{Duration, Instant};
 

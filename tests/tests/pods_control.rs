@@ -1,4 +1,4 @@
-//! What the master tells pods: cancellations reach those that start later, lost messages are replaced, and a younger
+//! What the master sends to pods: cancellations reach those that start later, lost messages are replaced, and a younger
 //! master is obeyed.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
@@ -116,7 +116,7 @@ async fn a_second_master_ends_the_first_with_superseded_and_goes_on() {
     assert_eq!(shutdown, Err(ShutdownError::Superseded { epoch: 2 }));
     callers.0.let_go().await;
     callers.1.let_go().await;
-    // Those that call again go on.
+    // Those that call again continue.
     drop(desk);
     for (name, future) in [1, 2].into_iter().zip(taken_over) {
         assert_eq!(within("a task taken over", future).await.unwrap(), name);

@@ -13,11 +13,11 @@ podpool::test_slots!();
 /// Pods, with one slot each.
 const PODS: usize = 4;
 
-/// Tasks behind the first ones: many for each pod that goes on, so that pods take more than one at a time.
+/// Tasks behind the first ones: many for each pod that continues, so that pods take more than one at a time.
 const TASKS: u64 = 3 * 20;
 
-/// One pod stands still with its task. The others go in step: each round ends only when every one of them has a task
-/// at the desk. So a pod that keeps what it cannot start, or takes the work of another, holds a round up for ever.
+/// One pod stands still with its task. The others go in step: each round ends only when every one of them has a task at
+/// the desk. So a pod that keeps what it cannot start, or takes the work of another, blocks a round without end.
 #[tokio::test]
 async fn a_pod_that_stands_still_holds_nothing_but_its_own_task() {
     let Some(pods) = Pods::find(env!("CARGO_BIN_EXE_pod-worker")) else {

@@ -77,7 +77,7 @@ impl io::Write for Log {
     }
 }
 
-/// The count that a line of a log tells.
+/// The count in a line of a log.
 fn dropped(line: &str) -> Option<u64> {
     let (_, rest) = line.split_once(" was dropped")?;
     let (_, count) = rest.split_once("dropped=")?;
@@ -141,7 +141,7 @@ async fn descriptor(run: &RunId) -> Vec<u8> {
     secret.data.unwrap().remove("descriptor").unwrap().0
 }
 
-/// The same under another key, as somebody would make it who knows the format.
+/// The same under another key, as an outsider would make it who knows the format.
 fn authenticated_again(descriptor: &[u8]) -> Vec<u8> {
     let text = std::str::from_utf8(descriptor).unwrap();
     let lines: Vec<_> = text.splitn(3, '\n').collect();

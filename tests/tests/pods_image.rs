@@ -1,4 +1,4 @@
-//! The Dockerfile and the manifests of runner-image, for real: masters that live in the cluster, as a Job and as a
+//! The Dockerfile and the manifests of runner-image, for real: masters that run in the cluster, as a Job and as a
 //! CronJob, with no rights but those of the manifests' Role, in a namespace with the strictest rules for pods.
 
 use podpool_tests::masters::Masters;
@@ -6,7 +6,7 @@ use podpool_tests::masters::Masters;
 const HELLO: &str = env!("CARGO_BIN_EXE_hello-pod");
 const NAPPING: &str = env!("CARGO_BIN_EXE_napping-pod");
 
-/// A CronJob that begins nothing by itself, with a master that hears no SIGTERM and is killed soon after it.
+/// A CronJob that begins nothing by itself, with a master that ignores SIGTERM and is killed soon after it.
 const DEAF: [&str; 2] = [
     r"apiVersion: batch/v1
 kind: CronJob

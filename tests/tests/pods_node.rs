@@ -1,4 +1,4 @@
-//! A node is lost with all its pods. Afterwards the cluster must be made whole again by whoever runs this.
+//! A node is lost with all its pods. Afterwards the cluster must be repaired by the caller.
 
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What tasks print in pods: lines and the ends of their tasks, and a worker whose own streams nobody reads.
+//! What tasks print in pods: lines and the ends of their tasks, and a worker whose own streams are not read.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -43,7 +43,7 @@ async fn put_run(run: &RunId, dir: &Path) {
     }
 }
 
-/// A worker of the run on this machine. Its streams are pipes, and nobody reads them.
+/// A worker of the run on this machine. Its streams are pipes, which are not read.
 fn unread_worker(dir: &Path) -> Child {
     Command::new(env!("CARGO_BIN_EXE_pod-worker"))
         .env("PODPOOL_ROLE", "worker")

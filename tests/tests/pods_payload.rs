@@ -112,7 +112,7 @@ async fn without_a_store_what_no_message_carries_is_rejected_with_the_settings_n
             assert!(error.message().contains(word), "{word:?}: {error}");
         }
     }
-    // The pool goes on.
+    // The pool continues.
     let small = within("a small task", pool.submit(shout("a".to_owned()))).await;
     assert_eq!(small.unwrap(), "A");
     within("the shutdown", pool.shutdown()).await.unwrap();

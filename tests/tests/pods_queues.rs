@@ -139,7 +139,7 @@ impl Administered {
     }
 
     async fn build(&self, pods: &Pods) -> Result<PodPoolExecutor, BuildError> {
-        // Runs of one name are told apart by their ids.
+        // Runs of one name are distinguished by their ids.
         let builder = pods.builder(1).run("nightly").names(self.given());
         builder.build().await
     }
@@ -170,8 +170,8 @@ impl Administered {
     }
 }
 
-/// A pool is refused, or ends, because an older run has its names; says which. It may run tasks before it meets a message
-/// of the other.
+/// A pool is refused, or ends, because an older run has its names; returns which. It may run tasks before it meets a
+/// message of the other.
 async fn gives_way(built: Result<PodPoolExecutor, BuildError>) -> RunId {
     let pool = match built {
         Err(BuildError::NamesInUse { by }) => return by,
@@ -289,7 +289,7 @@ async fn two_runs_of_one_name_that_begin_together_share_nothing_in_one_namespace
     nothing_is_left(goes_on.run_id()).await;
 }
 
-/// Without control nothing but a task tells a worker that its key is the run's.
+/// Without control only a task proves to a worker that its key is the run's.
 #[tokio::test]
 async fn forged_messages_before_the_first_task_starve_no_worker_without_control() {
     let Some(pods) = pods() else { return };

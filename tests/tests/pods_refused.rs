@@ -1,5 +1,5 @@
-//! Pools whose workers cannot start: every pending future, or `build()`, says why within its bound, and nothing is
-//! left.
+//! Pools whose workers cannot start: every pending future, or `build()`, has the reason within its bound, and nothing
+//! is left.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 #![expect(clippy::print_stdout, reason = "how long things took is worth knowing")]
@@ -34,7 +34,7 @@ fn impatient(pods: &Pods) -> Builder {
     pods.builder(2).start_timeout(START).schedule_timeout(START)
 }
 
-/// Builds a pool that cannot work; gives the one reason that all its futures and its shutdown say.
+/// Builds a pool that cannot work; returns the one reason that all its futures and its shutdown have.
 async fn refused(builder: Builder) -> String {
     let pool = builder.build().await.unwrap();
     let run = pool.run_id().clone();

@@ -1,4 +1,4 @@
-//! What each call says when Pub/Sub refuses it.
+//! The error of each call when Pub/Sub refuses it.
 
 #![cfg(feature = "pubsub")]
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
@@ -23,10 +23,10 @@ use tokio::time::timeout;
 use tonic::Code;
 
 const LIMIT: Duration = Duration::from_secs(30);
-/// Within this a start says that Pub/Sub is not there.
+/// Within this time a start reports that Pub/Sub does not answer.
 const SOON: Duration = Duration::from_secs(5);
 
-/// What each verb says, by name.
+/// The error of each verb, by name.
 async fn refusals(queue: &PubSubQueue) -> Vec<(&'static str, QueueError)> {
     let lease = [LeaseId::new("a-lease")];
     let put = queue.put(vec![Bytes::from_static(b"x")]).await;
@@ -226,7 +226,7 @@ async fn a_refused_lease_is_lost_and_the_others_are_not() {
     assert!(matches!(&answers[1], Err(QueueError::LeaseLost(lost)) if *lost == leases[1]));
 }
 
-/// What every administrative call says.
+/// The error of every administrative call.
 async fn admin_refusals(connection: &Connection) -> Vec<(&'static str, AdminError)> {
     let admin = Admin::new(connection).await.unwrap();
     let run = RunId::new("nightly").unwrap();
@@ -340,13 +340,13 @@ async fn names_that_were_not_created_are_missing() {
     assert_eq!(left, Default::default());
 }
 
-/// An address at which nobody listens.
+/// An address without a listener.
 async fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
 
-/// What a connection says of its way, soon.
+/// The error of a connection that is not reached, soon.
 async fn not_reached(connection: &Connection) -> ConnectError {
     let reached = timeout(SOON, connection.reach()).await;
     reached.expect("it hangs").expect_err("nobody is there")

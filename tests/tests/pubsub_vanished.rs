@@ -1,5 +1,5 @@
-//! Topics and subscriptions of a run that somebody deletes: who notices, how soon, and that they are made again. On an
-//! emulator.
+//! Topics and subscriptions of a run that are deleted by hand: who notices, how soon, and that they are made again. On
+//! an emulator.
 
 #![cfg(feature = "pubsub")]
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
@@ -21,7 +21,7 @@ async fn bounded(test: impl Future<Output = ()>) {
     timeout(LIMIT, test).await.expect("the test hangs");
 }
 
-/// A queue as master and workers have it, and what its calls tell.
+/// A queue as master and workers have it, and what its calls report.
 fn queue(ground: &Ground, names: &QueueNames) -> (Arc<PubSubQueue>, Signs) {
     let signs = Signs::default();
     let queue = ground.queue(names, Some(LEASE)).repaired(signs.clone());
@@ -32,7 +32,7 @@ fn message(text: &'static str) -> Vec<Bytes> {
     vec![Bytes::from_static(text.as_bytes())]
 }
 
-/// Waits until calls tell that this is gone, and makes it again.
+/// Waits until calls report that this is gone, and makes it again.
 async fn is_repaired(ground: &Ground, signs: &Signs, kind: &str, name: &str) {
     let told = timeout(SOON, signs.vanished()).await;
     let path = format!("projects/{}/{kind}/{name}", ground.connection.project());

@@ -1,4 +1,4 @@
-//! Ctrl-C: each pool counts its own, a program's own handler is told besides, and without a pool the signal does what it
+//! Ctrl-C: each pool counts its own, a program's own handler is called too, and without a pool the signal does what it
 //! does in any program. Real processes and real signals.
 
 use std::os::unix::process::ExitStatusExt;

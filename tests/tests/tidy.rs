@@ -59,7 +59,7 @@ fn sources() -> Vec<(PathBuf, String)> {
 /// What a file does against a rule, by its path below the root and its text.
 type Rule = fn(&Path, &str) -> Option<String>;
 
-/// Fails with every file that offends, and what it says.
+/// Fails with every file that offends, and the reason.
 fn refuse(rule: &str, offends: Rule) {
     let offences: Vec<_> = sources()
         .iter()

@@ -53,7 +53,7 @@ pub enum InputError {
         name: String,
         /// The file in it.
         file: String,
-        /// What the store said.
+        /// The store's error.
         error: Error,
     },
     /// A file is missing, or isn't what it should be.

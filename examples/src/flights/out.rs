@@ -30,7 +30,7 @@ pub enum OutError {
         name: String,
         /// The file in it.
         file: String,
-        /// What the store said.
+        /// The store's error.
         error: object_store::Error,
     },
 }

@@ -10,7 +10,7 @@ use std::thread;
 /// A refusal as stores send it: some lines of XML.
 const REFUSAL: &str = "<?xml version=\"1.0\"?>\n<Error>\n<Code>AccessDenied</Code>\n</Error>\n";
 
-/// Answers on a port of its own for as long as the test's process lives.
+/// Answers on a port of its own while the test's process runs.
 pub(crate) struct Refusing {
     endpoint: String,
     shared: Arc<Shared>,

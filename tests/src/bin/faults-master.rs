@@ -1,4 +1,4 @@
-//! A master that tests kill, or whose executable they replace. It ends by itself when nobody talks to it any more.
+//! A master that tests kill, or whose executable they replace. It ends when its input is closed.
 #![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use std::io::BufRead;

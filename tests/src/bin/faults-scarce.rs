@@ -12,7 +12,7 @@ use podpool_tests::faults::tasks::{abort_once, echo};
 use podpool_tests::faults::{built, describe, end, within};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Takes its time; tells its process and that one's soft limit on open files.
+/// Takes its time; returns its process and that one's soft limit on open files.
 #[podpool::task]
 #[expect(
     clippy::disallowed_methods,
@@ -94,7 +94,7 @@ async fn moment() {
     println!("all ran");
 }
 
-/// As many tasks as make each slot work, and what they tell.
+/// As many tasks as make each slot work, and their results.
 async fn limited(slots: usize) {
     tracing_subscriber::fmt()
         .with_writer(std::io::stdout)

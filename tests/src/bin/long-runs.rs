@@ -91,7 +91,7 @@ async fn one_of_everything(pool: &PodPoolExecutor) {
     within("the crashed one", crashed).await.unwrap();
 }
 
-/// A slot that has shown by a result that it lives is killed, again and again: no result is lost or another's.
+/// A slot that has shown by a result that it runs is killed, again and again: no result is lost or another's.
 async fn kill_slots(time: Duration) {
     let pool = built(describe(3)).await;
     let began = Instant::now();
@@ -180,7 +180,7 @@ async fn be_killed() {
     join_all(held).await;
 }
 
-/// The queue's server cannot be reached for a while, in the middle of a run: the run goes on when it is back.
+/// The queue's server cannot be reached for a while, in the middle of a run: the run continues when it is back.
 async fn outage(time: Duration) {
     let server = std::env::var(HOST).expect("PUBSUB_EMULATOR_HOST names the server");
     let relay = Relay::open(server).await;
@@ -209,7 +209,7 @@ async fn outage(time: Duration) {
     println!("the run ended {:.1?} after the outage", back.elapsed());
 }
 
-/// The run that lives through an outage.
+/// The run that survives an outage.
 async fn live_through() {
     const TASKS: u64 = 2_000;
     let run = RunId::new(&format!("outage-{}", RunId::random())).unwrap();

@@ -1,5 +1,5 @@
-//! A master that lives in a pod, and its workers: tasks that nap until somebody ends them. With `NAPPING_POD=deaf` the
-//! master does not hear SIGTERM.
+//! A master that runs in a pod, and its workers: tasks that nap until they are ended. With `NAPPING_POD=deaf` the
+//! master ignores SIGTERM.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! A program whose streams, sink or subscriber do not take what they are given. Its part is its first argument; what went
-//! well is said on standard error, one word a line.
+//! A program whose streams, sink or subscriber do not take what they are given. Its part is its first argument; what
+//! went well is printed on standard error, one word a line.
 
 #![expect(
     clippy::exit,
@@ -78,7 +78,7 @@ async fn within<T>(what: &str, step: impl Future<Output = T>) -> T {
     }
 }
 
-/// The lock is a temporary that lives until the end of the statement, across the await.
+/// The lock is a temporary that exists until the end of the statement, across the await.
 async fn hold_the_lock<S: Lockable>(stream: fn() -> S, builder: Builder) {
     let pool = builder.build().await.expect("a pool");
     for n in 1..4 {
@@ -156,7 +156,7 @@ static OFFERED: AtomicUsize = AtomicUsize::new(0);
 /// A sink with a fault, or one that calls the pool.
 fn faulty(kind: &str) -> OutputSink {
     let (sender, receiver) = mpsc::sync_channel::<String>(1);
-    // A receiver that lives and receives nothing.
+    // A receiver that exists and receives nothing.
     let receiver = Mutex::new(receiver);
     let kind = kind.to_owned();
     Arc::new(move |line| {

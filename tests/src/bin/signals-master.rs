@@ -39,7 +39,7 @@ async fn main() {
             ["drop", name] => drop(pools.remove(name)),
             // The program's own handler.
             ["listen"] => listen(),
-            // Handlers for signals that nobody tests.
+            // Handlers for signals that no test sends.
             ["listen-otherwise"] => {
                 drop(signal(SignalKind::child()).expect("a handler"));
                 drop(signal(SignalKind::hangup()).expect("a handler"));
@@ -71,7 +71,7 @@ fn lines() -> UnboundedReceiver<String> {
     received
 }
 
-/// One task that runs until it is let go, and one that waits behind it. Their ends are said.
+/// One task that runs until it is let go, and one that waits behind it. Their ends are printed.
 fn work(pool: &PodPoolExecutor, name: &str, meeting: &str) {
     let runs = pool.submit(meet(meeting.into(), 1));
     let waits = pool.submit(echo(2));

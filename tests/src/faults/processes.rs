@@ -16,7 +16,7 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Watches a process that lives, or has not been waited for. It needs a tokio runtime.
+    /// Watches a process that runs, or has not been waited for. It needs a tokio runtime.
     ///
     /// # Panics
     /// When there is no such process.
@@ -80,7 +80,7 @@ fn living_parent(pid: u32) -> Option<u32> {
 /// The highest number of bytes that this process had in memory at once.
 ///
 /// # Panics
-/// When the system does not tell.
+/// When the system does not report it.
 #[must_use]
 pub fn peak_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

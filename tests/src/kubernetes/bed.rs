@@ -95,7 +95,7 @@ impl Bed {
         Self::start_as(cluster.clone(), cluster, spec, max_workers)
     }
 
-    /// The same, where no worker's greeting is ever heard.
+    /// The same, where no worker's greeting is ever received.
     pub async fn start_unheard(spec: WorkerSpec, max_workers: u32) -> Self {
         let cluster = Cluster::connect(spec.namespace.as_deref()).await.unwrap();
         let run = RunId::random();
@@ -108,7 +108,7 @@ impl Bed {
         Self::start_run(master, cluster, spec, max_workers, run, b"key")
     }
 
-    /// A fleet of this run, with this key, which hears each worker that runs.
+    /// A fleet of this run, with this key, to which each running worker counts as having greeted.
     pub fn start_run(
         master: Cluster,
         cluster: Cluster,
@@ -208,7 +208,7 @@ impl Bed {
         self.finish(FleetOrder::Stop).await;
     }
 
-    /// The master dies: nobody removes anything. Another with the same run and key is given.
+    /// The master dies, and nothing is removed. Another with the same run and key is given.
     pub async fn succeed(self, spec: WorkerSpec, max_workers: u32) -> Self {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());
@@ -223,13 +223,13 @@ impl Bed {
         )
     }
 
-    /// The master is killed: nobody removes anything.
+    /// The master is killed, and nothing is removed.
     pub async fn kill(self) {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());
     }
 
-    /// Stops it, where something must stay; gives what is told of that.
+    /// Stops it where something must stay; returns the leftovers.
     pub async fn stop_with_leftovers(&mut self) -> Vec<String> {
         self.orders.send(FleetOrder::Stop).unwrap();
         self.leftovers().await
@@ -242,7 +242,7 @@ impl Bed {
         self.nothing_is_left().await;
     }
 
-    /// Stops it, where what is left is somebody else's.
+    /// Stops it where what is left belongs to another master.
     pub async fn end_beside_another(mut self) {
         self.ended(FleetOrder::Stop).await;
     }
@@ -323,7 +323,7 @@ impl Bed {
     }
 }
 
-/// Says of each pod that runs that its worker was heard, as a dispatcher does, while the fleet takes orders.
+/// Reports of each running pod that its worker was heard, as dispatch does, while the fleet takes orders.
 async fn greet(mut sight: Sight, orders: mpsc::WeakUnboundedSender<FleetOrder>) {
     let mut heard: BTreeSet<String> = BTreeSet::new();
     loop {
@@ -335,14 +335,14 @@ async fn greet(mut sight: Sight, orders: mpsc::WeakUnboundedSender<FleetOrder>) 
         let fresh: Vec<_> = pods.iter().filter(|pod| is_new(pod)).collect();
         let fresh: Vec<_> = fresh.into_iter().map(ResourceExt::name_any).collect();
         for name in fresh {
-            // A fleet that has ended hears nobody.
+            // A fleet that has ended takes no orders.
             orders.send(FleetOrder::Heard(name.as_str().into())).ok();
             heard.insert(name);
         }
     }
 }
 
-/// Whether a pod's worker runs, and may go on.
+/// Whether a pod's worker runs, and is not being deleted.
 pub fn runs(pod: &Pod) -> bool {
     let running = pod.status.as_ref().is_some_and(|status| {
         let mut all = status.container_statuses.iter().flatten();

@@ -62,7 +62,7 @@ impl Own {
         }
     }
 
-    /// The cluster as somebody sees it who has this Role in the namespace and no other.
+    /// The cluster as a user sees it who has only this Role in the namespace.
     pub async fn master(&self, rules: serde_json::Value) -> Cluster {
         let role: Role = serde_json::from_value(json!({
             "metadata": {"name": "podpool-master"},

@@ -14,7 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::BOUND;
 
-/// What was told, line by line.
+/// The notices, line by line.
 #[derive(Clone, Debug)]
 pub struct Notices {
     began: Instant,

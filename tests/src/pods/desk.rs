@@ -14,9 +14,9 @@ use super::Pods;
 /// The longest that a task takes to come: its pod may have to start first, and a lost message to come again.
 pub const BOUND: Duration = Duration::from_secs(90);
 
-/// What a task says that was asked to stop.
+/// What a task sends that was asked to stop.
 pub(super) const CANCELLED: u8 = 2;
-/// What a task hears that may go.
+/// What a task receives that may end.
 const GO: u8 = 1;
 
 /// A port of this machine at which tasks call. It closes when it is dropped, and then keeps nobody.
@@ -107,7 +107,7 @@ impl Caller {
         self.stream.write_u8(GO).await.ok();
     }
 
-    /// Waits until it says that it was asked to stop.
+    /// Waits until it reports that it was asked to stop.
     ///
     /// # Panics
     /// If it does not within [`BOUND`], or goes without a word.

@@ -1,4 +1,4 @@
-//! Messages that somebody puts on a run's topics who may publish there and is not of the run.
+//! Messages on a run's topics from a publisher that has the right and does not belong to the run.
 
 use std::time::Duration;
 

@@ -64,7 +64,7 @@ impl KnownRun {
     }
 }
 
-/// Hears what a master tells its workers, and loses the first messages that a test names.
+/// Reads what a master sends to its workers, and loses the first messages that a test names.
 #[derive(Clone, Debug)]
 pub struct Overheard {
     mac_key: MacKey,
@@ -105,7 +105,7 @@ impl Overheard {
         }))
     }
 
-    /// Waits until all that was told is as wanted.
+    /// Waits until all that was sent is as wanted.
     ///
     /// # Panics
     /// If it never is; `what` names it.
@@ -118,14 +118,14 @@ impl Overheard {
         );
     }
 
-    /// How many of the messages that are meant were told, the lost ones too.
+    /// How many of the chosen messages were sent, including the lost ones.
     #[must_use]
     pub fn meant(&self) -> usize {
         let told = self.told.borrow();
         told.iter().filter(|told| (self.is_meant)(told)).count()
     }
 
-    /// Takes a message in, and says whether it is lost.
+    /// Records a message, and returns whether it is lost.
     fn hear(&self, message: &Bytes) -> bool {
         let Ok(Message::Control(control)) = Message::read(message.clone(), &self.mac_key) else {
             return false;

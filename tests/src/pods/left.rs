@@ -16,10 +16,10 @@ use crate::pubsub::left::left as left_in_pubsub;
 
 /// Longest time in which a run that has ended is removed: pods get a grace.
 const LIMIT: Duration = Duration::from_secs(60);
-/// From one look to the next. The emulator tells nobody that a topic is gone, so there is no event to wait for.
+/// From one look to the next. The emulator emits no event when a topic is gone, so there is none to wait for.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Waits until nothing is left of a run, or says what is.
+/// Waits until nothing is left of a run, or fails with what is.
 ///
 /// # Errors
 /// The names of what is left after a while, of whatever kind.
@@ -45,7 +45,7 @@ pub async fn until_nothing_is_left(run: &RunId) -> Result<(), Vec<String>> {
     }
 }
 
-/// Jobs, pods and Secrets that bear the run's label.
+/// Jobs, pods and Secrets with the run's label.
 async fn on_cluster(cluster: &Cluster, run: &RunId) -> Vec<String> {
     let of_run = ListParams::default().labels(&run_selector(run));
     let jobs = cluster.jobs().list(&of_run).await.unwrap();
@@ -113,7 +113,7 @@ pub async fn nothing_is_stored(url: &str, run: &RunId) {
     assert_eq!(usage, podpool::payload::Usage::default(), "run {run}");
 }
 
-/// Processes of this machine that bear the name of one of the run's pods: the nodes of a test cluster may be here.
+/// Processes of this machine with the name of one of the run's pods: the nodes of a test cluster may be here.
 fn processes(run: &RunId) -> Vec<u32> {
     let pod = format!("PODPOOL_POD=pp-{run}-");
     let is_worker = |pid: &u32| {

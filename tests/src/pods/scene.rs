@@ -62,7 +62,7 @@ pub struct Life {
 }
 
 impl Life {
-    /// Whether it runs and may go on.
+    /// Whether it runs and is not being deleted.
     #[must_use]
     pub const fn is_well(&self) -> bool {
         self.running.is_some() && self.over.is_none()

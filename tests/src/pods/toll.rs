@@ -1,4 +1,4 @@
-//! What became of many tasks: each resolves once, with the right value, and its attempts tell what happened and where.
+//! What became of many tasks: each resolves once, with the right value, and its attempts show what happened and where.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
@@ -116,10 +116,10 @@ impl Toll {
     }
 }
 
-/// Losses of pods are told with pod and node, and none is anybody's failure. Gives how many were told.
+/// Losses of pods are reported with pod and node, and none counts as a failure. Returns how many were reported.
 ///
 /// # Panics
-/// If an attempt tells anything else.
+/// If an attempt reports anything else.
 pub fn only_losses(ended: &[Ended], lives: &Lives) -> usize {
     let mut told = 0;
     for attempt in ended.iter().flat_map(|one| &one.attempts) {

@@ -1,6 +1,6 @@
-//! A desk in the test's process where tasks say that they run, and wait to be let go.
+//! A desk in the test's process where tasks report that they run, and wait until they are released.
 //!
-//! A test hears when an execution begins and when it is gone, all by its own clock, wherever the execution is.
+//! A test learns when an execution begins and when it is gone, all by its own clock, wherever the execution is.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -100,9 +100,9 @@ impl Drop for Desk {
 }
 
 impl Visit {
-    /// Lets the task go on to its end.
+    /// Lets the task run to its end.
     pub async fn let_go(mut self) {
-        // One that was killed meanwhile hears nothing.
+        // One that was killed meanwhile receives nothing.
         self.line.get_mut().write_all(b"go\n").await.ok();
     }
 

@@ -1,4 +1,4 @@
-//! Tasks that say where they ran.
+//! Tasks that return where they ran.
 
 use std::io::Write;
 use std::time::Duration;

@@ -11,13 +11,13 @@ use podpool_core::queue::Queue;
 
 const HOST: &str = "PUBSUB_EMULATOR_HOST";
 
-/// When all runs begin: a test that collects says itself what time it is.
+/// When all runs begin: a test that collects sets the time itself.
 const CREATED: SystemTime = SystemTime::UNIX_EPOCH;
 
 /// The shortest lease that Pub/Sub gives.
 pub const LEASE: Duration = Duration::from_secs(10);
 
-/// Whether there is an emulator. Where there is none says so, and fails where `CI=true`: a green run hides nothing.
+/// Whether there is an emulator. If there is none, prints that, and fails where `CI=true`: a green run hides nothing.
 #[must_use]
 pub fn is_there() -> bool {
     if std::env::var(HOST).is_ok() {
@@ -85,7 +85,7 @@ impl Ground {
         Arc::new(ground.queue(&ground.names.tasks(), Some(LEASE)))
     }
 
-    /// Deletes a topic and nothing with it, as somebody else would.
+    /// Deletes a topic and nothing with it, as another program would.
     pub fn delete_topic(&self, name: &str) {
         self.delete("topics", name);
     }

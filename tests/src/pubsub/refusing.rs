@@ -1,4 +1,4 @@
-//! A small Pub/Sub that answers as it is told: gRPC for messages and REST for administration, on one port.
+//! A small Pub/Sub that answers as configured: gRPC for messages and REST for administration, on one port.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -29,7 +29,7 @@ pub enum Said {
     Silence,
 }
 
-/// What the server heard: the path, with REST's method in front, and the body (gRPC's without its frame).
+/// What the server received: the path, with REST's method in front, and the body (gRPC's without its frame).
 #[derive(Clone, Debug)]
 pub struct Heard {
     /// `/google.pubsub.v1.Publisher/Publish`, or `PUT /v1/projects/…`.
@@ -82,7 +82,7 @@ impl Refusing {
         PubSubQueue::new(&self.connection(), &names, lease, Some(lease)).unwrap()
     }
 
-    /// What was heard so far, in order.
+    /// What was received so far, in order.
     #[must_use]
     pub fn heard(&self) -> Vec<Heard> {
         self.heard.lock().unwrap().clone()

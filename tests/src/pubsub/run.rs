@@ -13,7 +13,7 @@ use super::emulator::LEASE;
 /// How long topics may stay that a killed test leaves behind.
 const DEADLINE: Duration = Duration::from_secs(3_600);
 
-/// Topics and subscriptions of one run. They stay until somebody deletes them.
+/// Topics and subscriptions of one run. They stay until they are deleted.
 #[derive(Debug)]
 pub struct Topics {
     connection: Connection,

@@ -89,7 +89,7 @@ pub async fn failed_and_cancelled_ones_come_too(bed: Bed) {
     }
 }
 
-/// The timeout says how many are left, once; the rest can be waited for.
+/// The timeout reports how many are left, once; the rest can be waited for.
 pub async fn a_timeout_counts_what_is_left_and_cancels_nothing(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;

@@ -52,7 +52,7 @@ pub async fn a_late_one_runs_at_once(bed: Bed) {
     assert!(receive.recv_timeout(step_limit()).unwrap());
 }
 
-/// A panic harms nobody else.
+/// A panic affects no other task.
 pub async fn a_panic_stops_no_other(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut future = pool.submit(tasks::echo(1));

@@ -66,7 +66,7 @@ pub async fn a_blocking_task_is_killed(bed: Bed) {
     goes_on(&pool).await;
 }
 
-/// Without processes a blocking task is left behind, and the pool goes on.
+/// Without processes a blocking task is left behind, and the pool continues.
 pub async fn a_blocking_task_holds_nothing_up(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
@@ -80,7 +80,7 @@ pub async fn a_blocking_task_holds_nothing_up(bed: Bed) {
     drop(guest);
 }
 
-/// A task that heeds its token ends by itself, and its slot lives on.
+/// A task that heeds its token ends on its own, and its slot keeps running.
 pub async fn a_task_can_heed_its_token(bed: Bed) {
     let gate = bed.gate();
     let journal = bed.journal();
@@ -152,7 +152,7 @@ pub async fn the_request_goes_out_unawaited(bed: Bed) {
     guest.vanished().await;
 }
 
-/// A backlog is cancelled at one go, and the pool goes on.
+/// A backlog is cancelled at once, and the pool continues.
 pub async fn a_backlog_can_be_cancelled(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(2).await;

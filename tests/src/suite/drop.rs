@@ -9,7 +9,7 @@ use crate::bed::Bed;
 use crate::run::within;
 use crate::tasks;
 
-/// The task runs though nobody waits for it.
+/// The task runs although its future is not awaited.
 pub async fn dropping_a_future_does_not_cancel(bed: Bed) {
     let gate = bed.gate();
     let journal = bed.journal();
@@ -53,7 +53,7 @@ pub async fn abort_on_drop_spares_what_is_done(bed: Bed) {
     assert_eq!(handle.state(), podpool::TaskState::Done);
 }
 
-/// A pool that goes without a shutdown does not block, ends its tasks, and tells their futures.
+/// A pool that goes without a shutdown does not block, ends its tasks, and resolves their futures.
 pub async fn dropping_a_pool_ends_its_tasks(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;

@@ -1,4 +1,4 @@
-//! Errors: what happened, to which task, and nobody else is harmed.
+//! Errors: what happened, to which task, without effect on other tasks.
 
 use std::error::Error;
 
@@ -32,12 +32,12 @@ pub async fn a_failure_keeps_its_chain(bed: Bed) {
     assert_eq!(attempt.cause, Cause::Failed);
     match attempt.worker.as_deref() {
         Some(worker) => assert!(bed.is_worker(worker), "{worker}"),
-        // Where the order is not kept, a failure may come before its worker's greeting, which tells the name.
+        // Where the order is not kept, a failure may come before its worker's greeting, which has the name.
         None => assert!(!bed.has(Need::Order)),
     }
 }
 
-/// A panic says its words.
+/// A panic carries its message.
 pub async fn a_panic_carries_its_message(bed: Bed) {
     let pool = bed.pool(1).await;
     let error = within("the panic", pool.submit(tasks::panicking(9)))
@@ -99,7 +99,7 @@ pub async fn one_failure_is_one_failure(bed: Bed) {
     assert_eq!(failed[0].0, 123);
 }
 
-/// An error is cheap to clone and says the same.
+/// An error is cheap to clone, and a clone prints the same.
 pub async fn an_error_can_be_cloned(bed: Bed) {
     let pool = bed.pool(1).await;
     let error = within("the failure", pool.submit(tasks::chained()))
@@ -125,7 +125,7 @@ pub async fn what_was_printed_comes_along(bed: Bed) {
     );
 }
 
-/// An abort hits its own task only, and is told with its signal.
+/// An abort hits its own task only, and is reported with its signal.
 pub async fn an_abort_is_contained(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(2).await;
@@ -258,7 +258,7 @@ pub async fn a_pool_inside_a_task_is_refused(bed: Bed) {
     assert_eq!(answer, "NestedPool");
 }
 
-/// A failed task's state says so, and its error can be had again.
+/// A failed task's state shows it, and its error can be had again.
 pub async fn a_failed_state_is_reported(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut future = pool.submit(tasks::flaky(9));

@@ -1,4 +1,4 @@
-//! The initializer: once in each slot, before its first task; when it cannot, the pool says why.
+//! The initializer: once in each slot, before its first task; when it fails, the pool gives the reason.
 
 use std::collections::BTreeSet;
 
@@ -73,7 +73,7 @@ pub async fn one_failure_is_borne(bed: Bed) {
     within("the shutdown", pool.shutdown()).await.unwrap();
 }
 
-/// Three failures in a row break the pool: every future says why.
+/// Three failures in a row break the pool, and every future has the reason.
 pub async fn three_failures_break_the_pool(bed: Bed) {
     let pool = built(bed.builder(2).initializer(tasks::refuse_to_set_up())).await;
     let futures: Vec<_> = (0..20).map(|n| pool.submit(tasks::echo(n))).collect();

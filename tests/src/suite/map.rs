@@ -253,7 +253,7 @@ pub async fn without_order_the_finished_come_first(bed: Bed) {
     assert_eq!(seen, (1..20).collect::<Vec<_>>());
 }
 
-/// The timeout runs from the call of `map`, says so once, and cancels the rest.
+/// The timeout runs from the call of `map`, is reported once, and cancels the rest.
 pub async fn its_timeout_cancels_the_rest(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
@@ -319,7 +319,7 @@ pub async fn it_keeps_its_pool(bed: Bed) {
     }
 }
 
-/// On a pool that was shut down, the first result says so.
+/// On a pool that was shut down, the first result is `ShutDown`.
 pub async fn after_a_shutdown_it_ends_with_that_error(bed: Bed) {
     let pool = bed.pool(1).await;
     within("the shutdown", pool.shutdown()).await.unwrap();

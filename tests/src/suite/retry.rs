@@ -1,4 +1,4 @@
-//! Retries: as often as was said, for what is worth it, and never more.
+//! Retries: as often as configured, for retryable failures only.
 
 use std::time::{Duration, Instant};
 
@@ -93,7 +93,7 @@ pub async fn the_task_may_judge_its_error(bed: Bed) {
     assert_eq!(failures(&passing.unwrap_err()), 3);
 }
 
-/// While one task waits for its next attempt, others run; a delay of ten minutes holds up nobody.
+/// While one task waits for its next attempt, others run; a delay of ten minutes delays no other task.
 pub async fn others_run_meanwhile(bed: Bed) {
     let pool = bed.pool(1).await;
     let patient = pool.submit(tasks::patient());
@@ -102,7 +102,7 @@ pub async fn others_run_meanwhile(bed: Bed) {
     assert!(!patient.is_done());
 }
 
-/// The delay is kept: at least half of what was said.
+/// The delay is kept: at least half of the configured one.
 pub async fn the_delay_is_kept(bed: Bed) {
     let pool = bed.pool(1).await;
     let before = Instant::now();
@@ -125,7 +125,7 @@ pub async fn many_fail_at_once(bed: Bed) {
     assert_eq!(results, expected);
 }
 
-/// What a task says is longer than a queue's message: it is cut, says so, and is tried again as any other failure.
+/// A failure whose text is longer than a queue's message is cut, marked, and retried like any other.
 pub async fn messages_of_any_length_are_cut_and_retried(bed: Bed) {
     let pool = bed.pool(1).await;
     for panics in [false, true] {

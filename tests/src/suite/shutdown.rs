@@ -1,4 +1,4 @@
-//! Shutting down: every way, any number of times, and nobody is left waiting.
+//! Shutting down: every way, any number of times, and no wait is left.
 
 use futures_util::future::{join_all, try_join_all};
 use podpool::{ShutdownBehavior, TaskErrorKind};
@@ -51,7 +51,7 @@ pub async fn it_may_be_repeated(bed: Bed) {
     assert_eq!(within("the result", future).await.unwrap(), 1);
 }
 
-/// Later submissions say so.
+/// Later submissions resolve to `ShutDown`.
 pub async fn later_submissions_resolve_to_it(bed: Bed) {
     let pool = bed.pool(1).await;
     let clone = pool.clone();
@@ -173,7 +173,7 @@ pub async fn a_milder_call_changes_nothing(bed: Bed) {
     drop(guest);
 }
 
-/// A shutdown that nobody awaits any more goes on.
+/// A shutdown continues when it is not awaited any more.
 pub async fn a_dropped_shutdown_goes_on(bed: Bed) {
     let pool = bed.pool(1).await;
     let futures: Vec<_> = (0..20).map(|n| pool.submit(tasks::echo(n))).collect();

@@ -115,7 +115,7 @@ pub async fn a_map_keeps_its_order(bed: Bed) {
     assert!(over.is_ok(), "the map was not done in time");
 }
 
-/// Slots that die beside: nothing is lost, nobody else is blamed.
+/// Slots that die meanwhile: nothing is lost, and no other task is blamed.
 pub async fn slots_die_in_the_storm(bed: Bed) {
     let pool = bed.pool(3).await;
     let call = |n: u32| match n % 25 {

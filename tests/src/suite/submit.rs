@@ -51,7 +51,7 @@ pub async fn it_works_outside_any_runtime(bed: Bed) {
     let (send, receive) = tokio::sync::oneshot::channel();
     thread::spawn(move || {
         let future = pool.submit(tasks::echo(5));
-        // The row has given up if nobody listens.
+        // The row has given up if the receiver is gone.
         send.send(block_on("a result", step_limit(), future)).ok();
     });
     let result = within("a thread without a runtime", receive).await.unwrap();

@@ -1,4 +1,4 @@
-//! Timeouts: one attempt's time, without queueing; and how long somebody waits, which is another thing.
+//! Timeouts: one attempt's time, without queueing; and the time of a wait, which is independent of it.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub async fn a_blocking_task_is_killed(bed: Bed) {
     goes_on(&pool).await;
 }
 
-/// Without processes a blocking task is left behind, and the pool goes on.
+/// Without processes a blocking task is left behind, and the pool continues.
 pub async fn a_blocking_task_holds_nothing_up(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
@@ -132,7 +132,7 @@ pub async fn a_quick_task_is_never_stopped(bed: Bed) {
     assert_eq!(results, (0..500).collect::<Vec<_>>());
 }
 
-/// `Duration::MAX` is no timeout, for the task and for whoever waits, and others do not notice.
+/// `Duration::MAX` is no timeout, for the task and for the wait, and other tasks are not affected.
 pub async fn a_timeout_without_end_is_none(bed: Bed) {
     let pool = bed.pool(2).await;
     let beside = pool.submit(tasks::echo(1));

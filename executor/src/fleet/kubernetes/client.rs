@@ -1,5 +1,6 @@
 //! Access to the cluster: which one, and every call with a timeout and an error that names what to do.
 
+mod error;
 mod login;
 mod refused;
 
@@ -17,9 +18,11 @@ use kube::{Api, Client, Config, Resource};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::cohorts::OpenError;
 use super::job::CONTAINER;
 use super::last_words::LastWords;
+use error::chain;
+
+pub use error::{Ask, ClusterError, Refused};
 
 // / The longest that one request may take. Longer than a healthy API server takes under load.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -56,56 +59,6 @@ impl fmt::Debug for Cluster {
             .field("url", &self.url)
             .field("namespace", &self.namespace)
             .finish_non_exhaustive()
-    }
-}
-
-/// A request to the API: a verb and a resource, as a Role writes them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask(pub &'static str, pub &'static str);
-
-/// A request that failed.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{reason}")]
-pub struct ClusterError {
-    /// What kind of failure it is.
-    pub kind: Refused,
-    reason: String,
-}
-
-/// Kinds of failures, by what follows from them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Refused {
-    /// No right to do this.
-    Forbidden,
-    /// There is no such object, or no such namespace.
-    NotFound,
-    /// The object breaks a rule.
-    Invalid,
-    /// The credentials are not accepted.
-    Unauthorized,
-    /// The namespace is being removed.
-    Ending,
-    /// An object of this name exists.
-    Exists,
-    /// The object of this name is another than the one that was meant.
-    Another,
-    /// Not reached, not answered, or answered with an error that may pass.
-    Passing,
-}
-
-impl ClusterError {
-    /// The same as the fleet judges it.
-    #[must_use]
-    pub fn refusal(self) -> OpenError {
-        OpenError {
-            lasting: matches!(
-                self.kind,
-                Refused::Forbidden | Refused::NotFound | Refused::Invalid | Refused::Ending
-            ),
-            over: self.kind == Refused::Ending,
-            reason: self.reason,
-        }
     }
 }
 
@@ -322,30 +275,6 @@ impl Cluster {
     }
 }
 
-impl ClusterError {
-    /// The same with what to look at where the cluster was not reached.
-    fn advised(self, inside: bool) -> Self {
-        let advice = match (self.kind, inside) {
-            (Refused::Passing, true) => "this is the cluster that this pod runs in",
-            (Refused::Passing, false) => {
-                "check that the cluster runs, and its address in the file that KUBECONFIG names, else ~/.kube/config"
-            }
-            _ => return self,
-        };
-        Self {
-            reason: format!("{}; {advice}", self.reason),
-            ..self
-        }
-    }
-
-    fn passing(reason: String) -> Self {
-        Self {
-            kind: Refused::Passing,
-            reason,
-        }
-    }
-}
-
 /// The configuration, and whether it is that of the pod we are in. A kubeconfig that an image happens to hold must
 /// not win over the cluster that runs it; one that `KUBECONFIG` names must.
 async fn configuration() -> Result<(Config, bool), ClusterError> {
@@ -365,20 +294,6 @@ async fn configuration() -> Result<(Config, bool), ClusterError> {
     }
     let config = Config::infer().await.map_err(|error| lost(&error))?;
     Ok((config, false))
-}
-
-/// An error with its causes, each once.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -9,61 +9,59 @@ use super::{Ask, Refused};
 const TERMINATING: &str = "NamespaceTerminating";
 
 /// The kind of a refusal, and what to do about it.
-pub(super) fn judge(
-    Ask(verb, resource): Ask,
-    namespace: &str,
-    status: &Status,
-) -> (Refused, String) {
-    let says = |words: &str| status.message.contains(words);
-    if status.is_already_exists() {
-        (Refused::Exists, String::new())
-    } else if status.is_conflict() {
-        (Refused::Another, String::new())
-    } else if terminates(status) {
-        (
-            Refused::Ending,
-            format!(
-                "namespace {namespace} is being removed, so nothing can be started in it; create it again when it is gone, or set another one with PODPOOL_NAMESPACE"
-            ),
-        )
-    } else if says("exceeded quota") {
-        (
-            Refused::Passing,
-            format!(
-                "raise the ResourceQuota of namespace {namespace}, or delete objects that use it"
-            ),
-        )
-    } else if says("admission webhook") {
-        (
-            Refused::Invalid,
-            "a policy of the cluster rejects it; correct the setting, or ask the cluster's administrator"
-                .to_owned(),
-        )
-    } else if status.is_forbidden() {
-        (
-            Refused::Forbidden,
-            format!(
-                "grant the master {verb} on {resource} in namespace {namespace}, by a Role and its RoleBinding"
-            ),
-        )
-    } else if status.code == 401 {
-        (
-            Refused::Unauthorized,
-            "the cluster does not accept these credentials; renew those in the kubeconfig"
-                .to_owned(),
-        )
-    } else if status.is_not_found() {
-        (
-            Refused::NotFound,
-            format!(
-                "check that namespace {namespace} exists; PODPOOL_NAMESPACE or Builder::namespace sets it, else the kubeconfig"
-            ),
-        )
-    } else if status.is_invalid() || status.code == 400 {
-        (Refused::Invalid, "correct the setting".to_owned())
-    } else {
-        (Refused::Passing, String::new())
+pub(super) fn judge(ask: Ask, namespace: &str, status: &Status) -> (Refused, String) {
+    let kind = kind(status);
+    (kind, advice(kind, ask, namespace, status))
+}
+
+/// The order matters: a refusal by quota or by a webhook is a 403 as well, which is no question of rights.
+fn kind(status: &Status) -> Refused {
+    match status {
+        status if status.is_already_exists() => Refused::Exists,
+        status if status.is_conflict() => Refused::Another,
+        status if terminates(status) => Refused::Ending,
+        status if is_by_quota(status) => Refused::Passing,
+        status if is_by_webhook(status) => Refused::Invalid,
+        status if status.is_forbidden() => Refused::Forbidden,
+        status if status.code == 401 => Refused::Unauthorized,
+        status if status.is_not_found() => Refused::NotFound,
+        status if status.is_invalid() || status.code == 400 => Refused::Invalid,
+        _ => Refused::Passing,
     }
+}
+
+fn advice(kind: Refused, Ask(verb, resource): Ask, namespace: &str, status: &Status) -> String {
+    match kind {
+        Refused::Ending => format!(
+            "namespace {namespace} is being removed, so nothing can be started in it; create it again when it is gone, or set another one with PODPOOL_NAMESPACE"
+        ),
+        Refused::Passing if is_by_quota(status) => format!(
+            "raise the ResourceQuota of namespace {namespace}, or delete objects that use it"
+        ),
+        Refused::Invalid if is_by_webhook(status) => {
+            "a policy of the cluster rejects it; correct the setting, or ask the cluster's administrator"
+                .to_owned()
+        }
+        Refused::Forbidden => format!(
+            "grant the master {verb} on {resource} in namespace {namespace}, by a Role and its RoleBinding"
+        ),
+        Refused::Unauthorized => {
+            "the cluster does not accept these credentials; renew those in the kubeconfig".to_owned()
+        }
+        Refused::NotFound => format!(
+            "check that namespace {namespace} exists; PODPOOL_NAMESPACE or Builder::namespace sets it, else the kubeconfig"
+        ),
+        Refused::Invalid => "correct the setting".to_owned(),
+        Refused::Exists | Refused::Another | Refused::Passing => String::new(),
+    }
+}
+
+fn is_by_quota(status: &Status) -> bool {
+    status.message.contains("exceeded quota")
+}
+
+fn is_by_webhook(status: &Status) -> bool {
+    status.message.contains("admission webhook")
 }
 
 fn terminates(status: &Status) -> bool {

@@ -26,7 +26,16 @@ enum Source<'a> {
     EarlyEnds(&'a str),
 }
 
-impl Cause<'_> {
+impl<'a> Cause<'a> {
+    /// What does not pass without intervention, and has lasted too long at this time.
+    const fn lasting(end: Instant, source: Source<'a>) -> Self {
+        Self {
+            end: Some(end),
+            may_pass: false,
+            source,
+        }
+    }
+
     pub(super) fn reason(&self) -> String {
         match self.source {
             Source::Pod(name, trouble) if trouble.reason.is_empty() => format!(
@@ -47,63 +56,64 @@ impl Cause<'_> {
 impl Cohorts {
     /// All trouble, and all starts that are under way.
     pub(super) fn causes(&self) -> impl Iterator<Item = Cause<'_>> {
-        let limits = &self.limits;
-        let pods = self.pods.iter().filter_map(|(name, pod)| {
+        let refused = self.refused.as_ref();
+        let refused = refused.map(|(since, _, reason)| {
+            Cause::lasting(after(*since, self.limits.schedule), Source::Refused(reason))
+        });
+        // A failed start has no time left of its own: it takes effect as soon as nothing else may start.
+        let failed = self.greetings.failure();
+        let failed = failed.map(|(at, reason)| Cause::lasting(at, Source::Refused(reason)));
+        let wrong = refused
+            .into_iter()
+            .chain(self.early_end_cause())
+            .chain(failed);
+        self.pod_causes().chain(self.cohort_causes()).chain(wrong)
+    }
+
+    fn pod_causes(&self) -> impl Iterator<Item = Cause<'_>> {
+        self.pods.iter().filter_map(|(name, pod)| {
             let trouble = pod.life.trouble()?;
             Some(Cause {
-                end: trouble.end(limits),
+                end: trouble.end(&self.limits),
                 may_pass: trouble.patience.is_none() && self.greetings.counts(trouble.since),
                 source: Source::Pod(name, trouble),
             })
-        });
-        let cohorts = self.cohorts.iter().filter(|(_, one)| one.unseen() > 0);
-        let cohorts = cohorts.map(|(number, cohort)| Cause {
-            end: cohort.trouble_end(limits),
+        })
+    }
+
+    fn cohort_causes(&self) -> impl Iterator<Item = Cause<'_>> {
+        let short = self.cohorts.iter().filter(|(_, one)| one.unseen() > 0);
+        short.map(|(number, cohort)| Cause {
+            end: cohort.trouble_end(&self.limits),
             may_pass: cohort.trouble.is_none() && self.greetings.counts(cohort.since),
             source: Source::Cohort(*number, cohort.trouble.as_ref()),
-        });
-        let refused = self.refused.as_ref();
-        let refused = refused.map(|(since, _, reason)| Cause {
-            end: Some(after(*since, limits.schedule)),
-            may_pass: false,
-            source: Source::Refused(reason),
-        });
-        // While a worker that has greeted exists, the image and the queue work, so early ends of others break nothing.
-        let early_ends = self.early_ends.as_ref().filter(|_| !self.anyone_greeted());
-        let early_ends = early_ends.map(|early_ends| {
-            let patience = after(early_ends.since, limits.schedule);
-            let enough = early_ends.deaths >= DEATHS;
-            Cause {
-                end: Some(if enough { early_ends.since } else { patience }),
-                may_pass: false,
-                source: Source::EarlyEnds(&early_ends.reason),
-            }
-        });
-        // A failed start has no time left of its own: it takes effect as soon as nothing else may start.
-        let failed = self.greetings.failure().map(|(at, reason)| Cause {
-            end: Some(at),
-            may_pass: false,
-            source: Source::Refused(reason),
-        });
-        let wrong = refused.into_iter().chain(early_ends).chain(failed);
-        pods.chain(cohorts).chain(wrong)
+        })
+    }
+
+    /// While a worker that has greeted exists, the image and the queue work, so early ends of others break nothing.
+    fn early_end_cause(&self) -> Option<Cause<'_>> {
+        let ends = self
+            .early_ends
+            .as_ref()
+            .filter(|_| !self.anyone_greeted())?;
+        let at = if ends.deaths >= DEATHS {
+            ends.since
+        } else {
+            after(ends.since, self.limits.schedule)
+        };
+        Some(Cause::lasting(at, Source::EarlyEnds(&ends.reason)))
     }
 
     /// The reason if workers have ended one after the other for the whole schedule timeout and none has greeted. Others
     /// that are starting are not waited for any more.
     pub(super) fn early_ends_for_long(&self, now: Instant) -> Option<String> {
-        let early_ends = self
+        let ends = self
             .early_ends
             .as_ref()
             .filter(|_| !self.anyone_greeted())?;
-        let over = now >= after(early_ends.since, self.limits.schedule);
-        let source = Source::EarlyEnds(&early_ends.reason);
-        let cause = |source| Cause {
-            end: None,
-            may_pass: false,
-            source,
-        };
-        over.then(|| cause(source).reason())
+        let end = after(ends.since, self.limits.schedule);
+        let cause = Cause::lasting(end, Source::EarlyEnds(&ends.reason));
+        (now >= end).then(|| cause.reason())
     }
 
     pub(super) fn anyone_greeted(&self) -> bool {

@@ -104,6 +104,11 @@ fn judge(view: &View<'_>, ended: &ContainerStateTerminated) -> (End, String) {
         let reason = format!("it ran out of memory{at} (OOMKilled, exit code {code})");
         return (End::OutOfMemory(limit), reason);
     }
+    by_code(word, code, ended.message.as_deref().unwrap_or_default())
+}
+
+/// The end of a container by the reason that its node gives, and its exit code.
+fn by_code(word: &str, code: i32, message: &str) -> (End, String) {
     match (word, code) {
         // The reason that a node gives for containers whose state it has lost.
         ("ContainerStatusUnknown" | "Unknown", _) => (
@@ -111,7 +116,6 @@ fn judge(view: &View<'_>, ended: &ContainerStateTerminated) -> (End, String) {
             format!("its node lost track of it ({word}, {})", exit(code)),
         ),
         ("StartError" | "ContainerCannotRun", _) => {
-            let message = ended.message.as_deref().unwrap_or_default();
             let hint = waiting::hint(message);
             (
                 End::Died(Exit::Code(code)),

@@ -1,52 +1,56 @@
 //! Pods that do not run yet: what they wait for, and whether it may pass.
 
+use k8s_openapi::api::core::v1::PodCondition;
+
 use super::{Patience, Verdict, View};
 
 pub(super) fn judge(view: &View<'_>) -> Verdict {
     if let Some(condition) = view.condition("PodScheduled")
         && condition.status == "False"
     {
-        let message = condition.message.as_deref().unwrap_or_default();
-        return match condition.reason.as_deref() {
-            Some("SchedulingGated") => Verdict::Waiting {
-                word: format!("held by a scheduling gate: {message}"),
-            },
-            Some("Unschedulable") => cannot(
-                Patience::Schedule,
-                format!(
-                    "no node has {} for a worker ({message}); ask for less with worker_cpu (PODPOOL_CPU) and worker_memory (PODPOOL_MEMORY), or add nodes",
-                    lacking(message)
-                ),
-            ),
-            _ => Verdict::Starting,
-        };
+        return unscheduled(condition);
     }
-    let waiting = view
+    let state = view
         .container
-        .and_then(|container| container.state.as_ref()?.waiting.as_ref());
-    let Some(waiting) = waiting else {
-        // The kubelet sets the start time when it takes the pod, before it pulls the image.
-        // <https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#PodStatus>
-        let taken = view
-            .pod
-            .status
-            .as_ref()
-            .and_then(|status| status.start_time.as_ref());
-        return match taken {
-            None if view.is("PodScheduled", "True") => Verdict::Assigned,
-            _ => Verdict::Starting,
-        };
+        .and_then(|container| container.state.as_ref());
+    let Some(waiting) = state.and_then(|state| state.waiting.as_ref()) else {
+        return without_container(view);
     };
-    let message = waiting.message.as_deref().unwrap_or_default();
-    let image = view
-        .container
-        .map(|container| container.image.as_str())
-        .unwrap_or_default();
+    let image = view.container.map(|container| container.image.as_str());
     by_word(
         waiting.reason.as_deref().unwrap_or_default(),
-        message,
-        image,
+        waiting.message.as_deref().unwrap_or_default(),
+        image.unwrap_or_default(),
     )
+}
+
+/// What the scheduler's condition says of a pod that has no node.
+fn unscheduled(condition: &PodCondition) -> Verdict {
+    let message = condition.message.as_deref().unwrap_or_default();
+    match condition.reason.as_deref() {
+        Some("SchedulingGated") => Verdict::Waiting {
+            word: format!("held by a scheduling gate: {message}"),
+        },
+        Some("Unschedulable") => cannot(
+            Patience::Schedule,
+            format!(
+                "no node has {} for a worker ({message}); ask for less with worker_cpu (PODPOOL_CPU) and worker_memory (PODPOOL_MEMORY), or add nodes",
+                lacking(message)
+            ),
+        ),
+        _ => Verdict::Starting,
+    }
+}
+
+/// Whether the node has begun with a pod of which no container is reported yet.
+fn without_container(view: &View<'_>) -> Verdict {
+    // The kubelet sets the start time when it takes the pod, before it pulls the image.
+    // <https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#PodStatus>
+    let status = view.pod.status.as_ref();
+    match status.and_then(|status| status.start_time.as_ref()) {
+        None if view.is("PodScheduled", "True") => Verdict::Assigned,
+        _ => Verdict::Starting,
+    }
 }
 
 /// What nodes have too little of, by the scheduler's message.

@@ -44,6 +44,13 @@ enum Removed {
     Nothing,
 }
 
+/// What became of the Jobs, the first refusal of one with what stays, and that of the Secret.
+type Deleted = (
+    Removed,
+    Option<(ClusterError, String)>,
+    Option<ClusterError>,
+);
+
 impl Removed {
     fn has(&self, cohort: u32) -> bool {
         match self {
@@ -103,25 +110,12 @@ impl Work {
     async fn remove(&mut self, notice_at: &mut Option<Instant>) -> Vec<String> {
         let opener = self.opener.clone();
         let (cluster, run) = (opener.cluster(), &opener.fleet.run);
-        let (mut leftovers, secret) = (Vec::new(), self.secret.clone());
+        let mut leftovers = Vec::new();
         let waits = format!(
             "removing run {run}: the cluster at {} has not answered for {PATIENCE:?}; the request is repeated for some time",
             cluster.url()
         );
-        let asked = async {
-            let (removed, refusal) = remove_jobs(&opener).await;
-            // One question that is not answered is enough.
-            // A second request would only take its full timeout again.
-            let silent = refusal
-                .as_ref()
-                .is_some_and(|(error, _)| error.kind == Refused::Passing);
-            let name = job::secret_name(run);
-            let secret = match secret.filter(|_| !silent) {
-                Some(uid) => remove::secret(cluster, &name, &uid).await.err(),
-                None => None,
-            };
-            (removed, refusal, secret)
-        };
+        let asked = remove_objects(&opener, self.secret.clone());
         let (removed, refusal, secret) = or_report(&waits, asked).await;
         let remedy = format!(
             "kubectl -n {} delete jobs,secrets -l {}",
@@ -263,7 +257,23 @@ impl Work {
     }
 }
 
-/// Deletes the Jobs. Tells which are removed, and the first refusal with what stays.
+/// Deletes the Jobs, and then the Secret of this uid. Returns what is removed, and the refusals.
+async fn remove_objects(opener: &Opener, secret: Option<String>) -> Deleted {
+    let (cluster, run) = (opener.cluster(), &opener.fleet.run);
+    let (removed, refusal) = remove_jobs(opener).await;
+    // After one request without an answer a second one would only take its full timeout again.
+    let silent = refusal
+        .as_ref()
+        .is_some_and(|(error, _)| error.kind == Refused::Passing);
+    let name = job::secret_name(run);
+    let secret = match secret.filter(|_| !silent) {
+        Some(uid) => remove::secret(cluster, &name, &uid).await.err(),
+        None => None,
+    };
+    (removed, refusal, secret)
+}
+
+/// Deletes the Jobs. Returns which are removed, and the first refusal with what stays.
 async fn remove_jobs(opener: &Opener) -> (Removed, Option<(ClusterError, String)>) {
     let (cluster, run) = (opener.cluster(), &opener.fleet.run);
     let found = match list::list_jobs(cluster, &job::run_selector(run)).await {
