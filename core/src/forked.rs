@@ -7,6 +7,7 @@
 #[derive(Clone, Copy, Debug)]
 pub struct Origin(u32);
 
+// By process id, and not by a flag: a fork copies every flag.
 impl Origin {
     /// This process.
     #[must_use]

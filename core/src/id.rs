@@ -60,6 +60,7 @@ impl RunId {
         const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
         let room = MAX_RUN_ID - DRAWN - 1;
         let name = name.get(..room).unwrap_or(name).trim_end_matches('-');
+        // 60 bits: among 30,000 runs of one name two share an id with a probability below one in a thousand million.
         let bits = fresh_bits();
         let digit = |place: usize| char::from(ALPHABET[(bits >> (5 * place)) as usize % 32]);
         let drawn: String = (0..DRAWN).map(digit).collect();

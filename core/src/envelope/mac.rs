@@ -18,6 +18,7 @@ pub enum MacKey {
 /// Bytes of a MAC.
 pub(super) const LENGTH: usize = 32;
 
+// Keyed blake3 is a MAC by itself: no HMAC around it is needed. <https://github.com/BLAKE3-team/BLAKE3-specs>
 impl MacKey {
     pub(super) const fn tag(&self) -> u8 {
         match self {

@@ -77,6 +77,7 @@ impl Extraction {
         }
         let layout = layout(message, mac_key);
         let (of, tasks, mut payloads) = layout.unwrap_or((Content::Other, Vec::new(), Vec::new()));
+        // The longest first: the fewest objects for the most bytes.
         payloads.sort_by_key(|region| std::cmp::Reverse(region.len()));
         let mut left = message.len();
         let mut cut = 0;
@@ -89,6 +90,7 @@ impl Extraction {
             cut += 1;
         }
         payloads.truncate(cut);
+        // Front to back again, as the parts are put in.
         payloads.sort_by_key(|region| region.start);
         let fits = match cut {
             0 => left <= carried,

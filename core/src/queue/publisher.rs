@@ -108,6 +108,8 @@ impl<R: Send + 'static> Publisher<R> {
             self.sending = Some(Box::pin(send(self.queue.clone(), letters)));
             self.sent = Instant::now();
         }
+        // The call lives in the publisher and not in this future: a `select!` that drops this future must not drop a call whose
+        // messages the queue may have stored.
         let Some(sending) = &mut self.sending else {
             return std::future::pending().await;
         };
@@ -157,6 +159,8 @@ async fn send<R>(queue: Arc<dyn Queue>, letters: Vec<Letter<R>>) -> Sent<R> {
         .max()
         .unwrap_or(0);
     if let Some(times) = refused.checked_sub(1) {
+        // Inside the call, so that what is pushed meanwhile waits for the same pause, and a queue in trouble is not asked
+        // more often the more there is to send.
         sleep(pause(FIRST, LONGEST, times, fastrand::f32())).await;
     }
     let began = Instant::now();
@@ -175,6 +179,7 @@ async fn send<R>(queue: Arc<dyn Queue>, letters: Vec<Letter<R>>) -> Sent<R> {
             Err(error) => {
                 refusal = Some(error);
                 again.push(Letter {
+                    // For each message, not for the queue: one that is refused for ever must be seen as such beside others that pass.
                     refused: letter.refused.saturating_add(1),
                     since: letter.since.or(Some(began)),
                     ..letter

@@ -102,6 +102,7 @@ impl Drop for Provision {
 /// Raises the soft limit if this many descriptors for slots do not fit. Gives the limit that holds then.
 #[cfg(unix)]
 fn raise(promised: u64) -> Option<u64> {
+    // Held over read and change of the limit: two pools that are built at once must not undo each other.
     let mut raised = lock(&RAISED);
     let limit = getrlimit(Resource::Nofile);
     let soft = limit.current?;

@@ -379,6 +379,8 @@ impl Driver {
     /// The slot's end of the socket is closed: it exits, or a task closed what was not its own.
     fn socket_ended(&mut self) {
         self.reading = false;
+        // A task may close every descriptor and run on. Its process is given a moment to exit, then it is killed: no result
+        // could come from it any more.
         self.give_up = Some(Box::pin(tokio::time::sleep(AFTER_SOCKET)));
     }
 
@@ -425,6 +427,7 @@ impl Driver {
     /// The process has died and is not reaped: its id is still its own, so its group can be swept.
     fn bury(&mut self) {
         self.shared.signal();
+        // The group is killed first: a grandchild that goes on writing would keep these reads from an end.
         self.read_the_rest();
         self.pipes.drain();
         self.pipes.finish_lines();
@@ -433,6 +436,7 @@ impl Driver {
         let mut state = lock(&self.shared.state);
         state.ended = true;
         state.unsent.clear();
+        // After the rest was read: the results in it tell which task was next, and the note is compared with that.
         let cell = progress::read(&self.shared.cell, Instant::now());
         self.verdict.killed = state.killed;
         self.verdict.peak = state.peak;
@@ -479,6 +483,7 @@ impl Drop for Driver {
     /// The runtime ends before the slot: the process must not outlive it.
     fn drop(&mut self) {
         if let Some(child) = self.child.take() {
+            // Set before the process is reaped elsewhere: from then on its id may be another process's, and no signal may go there.
             lock(&self.shared.state).ended = true;
             reap_later(child);
         }

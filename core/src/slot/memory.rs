@@ -67,6 +67,8 @@ fn status_field(status: &str, name: &str) -> Option<u64> {
 /// Makes the kernel refuse allocations of this process far beyond `limit`. For the slot's process.
 pub(super) fn set_stop(limit: u64) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    // `VmData` holds what was claimed and never touched, such as stacks of threads: it counts for the kernel's limit and is
+    // no memory. <https://man7.org/linux/man-pages/man2/getrlimit.2.html>, RLIMIT_DATA
     let before = fs::read_to_string("/proc/self/status")
         .ok()
         .and_then(|status| status_field(&status, "VmData:"))
@@ -85,6 +87,8 @@ pub(super) fn set_stop(limit: u64) {
 
 /// Where the kernel stops a process whose `unused` bytes count and are no memory.
 const fn stop_for(limit: u64, unused: u64) -> u64 {
+    // A quarter above the limit: the sampler kills at the limit and names it, the kernel only where memory grows faster
+    // than one look in 50 ms sees.
     let memory = limit.saturating_add(limit / 4);
     memory.saturating_add(SLACK).saturating_add(unused)
 }
@@ -127,6 +131,8 @@ pub(super) fn kernel_kills() -> Option<u64> {
 /// Where the kernel counts, by a process's `cgroup` file. A container may see its group at the root of the mount while
 /// the file names the path outside.
 fn kill_counts(group: &str) -> Vec<String> {
+    // <https://docs.kernel.org/admin-guide/cgroup-v2.html>: in version 2 the line of the process begins with `0::`, and
+    // `memory.events` counts `oom_kill`; version 1 has `memory.oom_control`.
     let unified = group.lines().find_map(|line| line.strip_prefix("0::"));
     let unified = unified.map(|path| format!("/sys/fs/cgroup{path}/memory.events"));
     let memory = |line: &'_ str| {
@@ -158,6 +164,7 @@ fn group_limit() -> Option<u64> {
 /// `max`, and what the older version says in its place, is no limit.
 fn told_limit(text: &str) -> Option<u64> {
     let limit = text.trim().parse::<u64>().ok()?;
+    // Version 1 writes the largest multiple of a page below 2^63 where there is no limit.
     (limit < 1 << 60).then_some(limit)
 }
 
@@ -198,6 +205,8 @@ impl Death {
     /// What the process met, if it died for want of memory.
     pub(super) fn out_of_memory(&self, exit: Exit) -> Option<OutOfMemory> {
         let slots = self.limit.map(OutOfMemory::OfSlot);
+        // An allocator of another language aborts without the line of Rust's. Within a tenth of the limit the refusal is the
+        // likely cause, and a task that aborts there by itself is rare.
         let near = match (self.limit, self.peak) {
             (Some(limit), Some(peak)) => peak >= limit - limit / 10,
             _ => false,

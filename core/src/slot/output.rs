@@ -126,6 +126,7 @@ impl Lines {
         if self.due().is_none_or(|due| now < due) {
             return;
         }
+        // From now and not from when it was due: after a pause the updates must not come in a burst.
         self.next = after(now, UPDATES);
         if let Some(update) = self.update.take() {
             give(&update, true);
@@ -269,6 +270,7 @@ pub(super) struct Tail {
 impl Tail {
     /// Keeps a line that was printed while `frame` was at the front; those of other frames go.
     pub(super) fn push(&mut self, frame: Option<u64>, line: &str, update: bool) {
+        // The lines of a frame that has ended are proof of nothing for the next one.
         if self.frame != frame {
             self.frame = frame;
             self.lines.clear();
@@ -315,6 +317,8 @@ impl FloorBoundary for str {
 
 /// Whether a line on stderr is how Rust's allocator says that it gave up, just before the abort.
 pub(super) fn says_allocation_failed(stream: Stream, line: &str) -> bool {
+    // The text of std's default handler. A task that prints it and aborts is taken for one that ran out of memory.
+    // <https://doc.rust-lang.org/std/alloc/fn.handle_alloc_error.html>
     stream == Stream::Stderr && line.starts_with("memory allocation of ") && line.contains("failed")
 }
 

@@ -135,6 +135,8 @@ pub(super) fn start(mut command: Command, setup: &Setup) -> Result<Started, Star
 /// Sends `bytes`, few enough for an empty socket, together with two descriptors.
 fn send_with(socket: &OwnedFd, bytes: &[u8], control: &OwnedFd, cell: &OwnedFd) -> io::Result<()> {
     let descriptors = [control.as_fd(), cell.as_fd()];
+    // Descriptors go with the first message, so that none is inherited by number: another thread of the program may start a
+    // process of its own at the same moment.
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     let fits = ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));

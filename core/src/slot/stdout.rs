@@ -66,6 +66,7 @@ impl Stdout {
         if self.since.take().is_some()
             && let Some(flusher) = self.flusher()
         {
+            // A thread of the task may hold stdout's lock for ever. Its lines may then come late; the slot must not stand still.
             flusher.flush_within(FLUSH_WITHIN);
         }
     }

@@ -276,9 +276,11 @@ impl Inbox {
     /// The buffer to read into; a long message is read to where it will lie.
     pub(super) fn room(&mut self) -> Limit<&mut Vec<u8>> {
         if let Some((head, body)) = &mut self.long {
+            // No byte beyond the message: what follows belongs to the next one and would have to be moved.
             let left = GAP + head.length - body.len();
             return body.limit(left);
         }
+        // Once for each read and not for each message: dozens of short results come in one read.
         self.bytes.drain(..self.next);
         self.next = 0;
         self.bytes.reserve(READ);
@@ -294,6 +296,8 @@ impl Inbox {
                 return Ok(None);
             };
             let arrived = &rest[HEAD..];
+            // A short message waits until it is whole in the shared buffer. A long one gets memory of its own at once, so that the
+            // rest of it is read to where it stays.
             let short = head.length <= SHORT;
             if short && arrived.len() < head.length {
                 return Ok(None);

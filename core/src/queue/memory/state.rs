@@ -93,6 +93,7 @@ impl QueueState {
     /// of it means that no taker could: they get a third to do so.
     pub(super) fn note_call(&mut self, now: Instant) {
         let before = self.called.replace(now).unwrap_or(now);
+        // A process that was stopped (Ctrl-Z, a debugger, a suspended machine) finds all its leases over when it goes on.
         let gap = now.saturating_duration_since(before) > self.lease / 2;
         if gap && self.leased > 0 && std::mem::take(&mut self.may_spare) {
             self.spared_until = now.checked_add(self.lease / 3);
@@ -117,6 +118,7 @@ impl QueueState {
             taken.push((self.insert(body.clone(), expires), body));
         }
         if self.ready.is_empty() && self.ready.capacity() > KEPT_CAPACITY {
+            // A backlog of a million messages would keep its buffer for the life of the pool.
             self.ready = VecDeque::new();
         }
         taken
@@ -167,6 +169,7 @@ impl QueueState {
             }
             last = self.table[last as usize].newer;
         }
+        // Backwards along the chain, each to the front: the longest leased ends up first.
         while last != END {
             let older = self.table[last as usize].older;
             let body = self.remove(last);
@@ -186,6 +189,7 @@ impl QueueState {
 
     /// Gives a message a lease: a place in the table, and the end of the chain.
     fn insert(&mut self, body: Bytes, expires: Instant) -> LeaseKey {
+        // A place is used again, a serial never: the key of a lost lease must not act on the lease that has its place now.
         let serial = self.next_serial;
         self.next_serial += 1;
         self.may_spare = true;

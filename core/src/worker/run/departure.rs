@@ -18,6 +18,7 @@ pub(super) const fn is_denied(error: &QueueError) -> bool {
     matches!(error, QueueError::Denied { .. })
 }
 
+// Looked at after every step and not by timers of their own: each condition reads what a step may have changed.
 impl RunningWorker {
     /// A call that stores messages was answered, or is to be made again.
     pub(super) fn on_stored(&mut self, now: Instant, receipts: Vec<Receipt>) {

@@ -11,6 +11,8 @@ use super::super::printed::OutputLine;
 use super::super::pull::{acknowledge, release};
 use super::RunningWorker;
 
+// In the order in which the state asked: an acknowledgement never overtakes the message that it depends on, for that one
+// is confirmed before the state asks for it.
 impl RunningWorker {
     /// Carries the state's effects out, and those that they have themselves: a slot that cannot be started asks for
     /// another at once.

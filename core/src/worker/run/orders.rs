@@ -34,9 +34,11 @@ impl RunningWorker {
                 );
                 continue;
             };
+            // The master's MAC fits, so this worker's key is the run's: what could not be opened before was forged.
             self.trust();
             self.on_control(now, &control);
         }
+        // Not awaited: control is a state, and a message that comes again is passed over by its sequence.
         self.answers.push(Box::pin(acknowledge_once(queue, leases)));
     }
 

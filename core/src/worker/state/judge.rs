@@ -60,6 +60,7 @@ impl WorkerState {
         } else {
             kill_reason
         };
+        // `None`: the slot was killed for a task that had ended by then. What ran instead is not to be charged, and waits again.
         let Some(mut failure) = verdict(&head, running, kill_reason, alone, revoked, ended) else {
             self.wait_again(frame.execution, frame.entries, frame.noted, now);
             return;

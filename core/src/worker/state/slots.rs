@@ -136,6 +136,7 @@ impl super::WorkerState {
     /// places up, but their processes are there: no more of them than there are places.
     pub(super) fn free_places(&self) -> usize {
         let places = self.settings.slots as usize;
+        // Twice, and no more: slots whose exit hangs would otherwise fill the machine with processes, one at each replacement.
         let processes = places.saturating_mul(2);
         places
             .saturating_sub(self.taken_places())
@@ -165,6 +166,7 @@ impl SlotState {
         if place == 0
             && let Some(next) = self.frames.front_mut()
         {
+            // It waited inside the slot until now: its timeout must not count that time.
             next.since = Some(now);
             next.stop_by = next.stop_by.map(|_| after(now, grace));
         }

@@ -58,6 +58,8 @@ pub(super) struct Startups {
     proven: bool,
 }
 
+// Kinds of failure count apart: a shortage may pass, a death may be the slot's own, an initializer that fails fails in
+// every slot alike.
 impl Startups {
     /// A slot is ready: starting works.
     pub(super) fn succeeded(&mut self, id: SlotId) {
