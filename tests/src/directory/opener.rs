@@ -1,11 +1,14 @@
 //! The workers' side of the broker of files.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use podpool_core::broker::openers::{Opener, Seat, WorkerQueues};
+use podpool_core::id::RunId;
 use podpool_core::queue::Queue;
 
+use super::files::last;
 use super::queue::DirectoryQueue;
 use super::run::Layout;
 use super::silence::Silence;
@@ -20,10 +23,12 @@ pub struct DirectoryOpener;
 #[async_trait]
 impl Opener for DirectoryOpener {
     async fn open(&self, body: &str, seat: &Seat) -> Result<WorkerQueues, String> {
-        let layout = Layout::new(body);
-        if layout.about().is_none() {
+        // Whether it is there is not asked: what vanished is made again, and a worker may start meanwhile.
+        let path = Path::new(body);
+        if !path.is_absolute() || RunId::new(&last(path)).is_err() {
             return Err(format!("{body:?} is no run's directory"));
         }
+        let layout = Layout::new(body);
         let open = |path| -> Arc<dyn Queue> { Arc::new(DirectoryQueue::new(path, seat.lease)) };
         let control: Arc<dyn Queue> = match seat.place {
             Some(place) => open(layout.control_of(place)),

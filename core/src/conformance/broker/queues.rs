@@ -102,6 +102,8 @@ pub async fn what_vanished_is_made_again(subject: &Subject) {
     put(&*tasks, &["before"], patience).await;
     expect(&*worker.tasks, &["before"], patience).await;
     vanish(run.facts.run.clone()).await;
+    // A worker that starts meanwhile opens what will be there again.
+    run.worker(subject, ClassId::DEFAULT, Some((0, 0))).await;
     // A call that finds something gone may be what the broker learns it by.
     put(&*tasks, &["after"], patience).await;
     let told = timeout(patience, run.events.recv()).await;
