@@ -5,28 +5,20 @@
 //! passes them on, in order. When the buffer is full, further items are dropped and counted, and the gap is marked at
 //! its place.
 
+mod drain;
 mod gauge;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{self, ThreadId};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::ThreadId;
 
 use tokio::sync::oneshot;
 
-use crate::deadline::later;
 use crate::lock::lock;
 
 pub(crate) use self::gauge::{Gauge, WeakGauge};
-
-/// Most items that are handed over at once: what is counted as not handed over is right to within so many.
-// One lock for so many items; a larger number would make the count of what is not written coarser.
-const AT_ONCE: usize = 64;
-/// How long after a refused thread another one is tried.
-const ANOTHER_THREAD: Duration = Duration::from_secs(1);
 
 /// The receiver of the items, on the thread that may block.
 pub(crate) trait Consumer<T>: Send + 'static {
@@ -224,112 +216,6 @@ impl<T> Buffer<T> {
             dropped: self.dropped,
         }
     }
-}
-
-impl<T: Send + 'static> Shared<T> {
-    fn start(self: &Arc<Self>) -> io::Result<()> {
-        {
-            let mut state = lock(&self.state);
-            if state.consumer.is_none() || state.starting {
-                return Ok(());
-            }
-            state.starting = true;
-        }
-        let shared = self.clone();
-        let thread = thread::Builder::new().name(self.name.to_owned());
-        let started = thread.spawn(move || shared.live());
-        if let Err(error) = started {
-            lock(&self.state).starting = false;
-            return Err(error);
-        }
-        Ok(())
-    }
-
-    /// If the system refuses the thread, the items wait and the start is repeated.
-    fn start_or_try_again(self: &Arc<Self>) {
-        if self.start().is_ok() || std::mem::replace(&mut lock(&self.state).trying, true) {
-            return;
-        }
-        let shared = self.clone();
-        later(ANOTHER_THREAD, move || {
-            lock(&shared.state).trying = false;
-            shared.start_or_try_again();
-        });
-    }
-
-    /// The body of the thread.
-    fn live(&self) {
-        let consumer = {
-            let mut state = lock(&self.state);
-            // Set before the first item, so that a consumer which waits for the buffer is recognised.
-            state.thread = Some(thread::current().id());
-            state.consumer.take()
-        };
-        let Some(mut consumer) = consumer else {
-            return;
-        };
-        let mut items = VecDeque::with_capacity(AT_ONCE);
-        while let Some(cost) = self.next(&mut items) {
-            let count = items.len() as u64;
-            // The consumers catch what the program's code does; this is for what they miss. The items are gone then.
-            let taken = catch_unwind(AssertUnwindSafe(|| consumer.take(&mut items)));
-            if let Err(panic) = taken {
-                forget(panic);
-            }
-            items.clear();
-            self.handed_over(cost, count);
-        }
-        // What the program gave may panic when it is dropped.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(consumer))) {
-            forget(panic);
-        }
-    }
-
-    /// Waits for items, takes some and returns their cost. `None` when no more will come.
-    fn next(&self, items: &mut VecDeque<T>) -> Option<usize> {
-        let mut state = lock(&self.state);
-        while state.queue.is_empty() {
-            if state.unmarked > 0 {
-                state.mark(self.gap);
-                break;
-            }
-            if state.closed {
-                return None;
-            }
-            state.asleep = true;
-            let woken = self.more.wait(state);
-            state = woken.unwrap_or_else(PoisonError::into_inner);
-            state.asleep = false;
-        }
-        let mut cost = 0_usize;
-        while items.len() < AT_ONCE
-            && let Some((its, item)) = state.queue.pop_front()
-        {
-            cost = cost.saturating_add(its);
-            items.push_back(item);
-        }
-        Some(cost)
-    }
-
-    fn handed_over(&self, cost: usize, count: u64) {
-        let mut state = lock(&self.state);
-        state.held = state.held.saturating_sub(cost);
-        state.done += count;
-        let done = state.done;
-        let due = state.waiters.extract_if(.., |(at, _)| *at <= done);
-        let due: Vec<_> = due.collect();
-        drop(state);
-        for (_, waiter) in due {
-            // The receiver may have been dropped.
-            waiter.send(()).ok();
-        }
-        self.less.notify_all();
-    }
-}
-
-/// Leaks the payload of a panic: its drop may panic too.
-fn forget(panic: Box<dyn std::any::Any + Send>) {
-    std::mem::forget(panic);
 }
 
 impl<T: Send + 'static> Drop for Inlet<T> {

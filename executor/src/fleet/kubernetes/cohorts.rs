@@ -8,6 +8,7 @@
 mod broken;
 mod causes;
 mod cohort;
+mod effect;
 mod greeting;
 mod jobs;
 mod notices;
@@ -32,6 +33,7 @@ use notices::Notices;
 use pod::Pod;
 use supply::pause;
 
+pub use effect::{Effect, OpenError};
 pub use notices::Notice;
 
 /// Time to wait for the status of a failed worker's pod after its Job has failed: the watches of Jobs and pods are not
@@ -49,42 +51,6 @@ pub struct Limits {
     pub start: Duration,
     /// How long workers may wait for a node or a quota.
     pub schedule: Duration,
-}
-
-/// What the loop has to do.
-#[derive(Clone, Debug)]
-pub enum Effect {
-    /// Create this cohort; the result is passed to [`Cohorts::on_opened`] or [`Cohorts::on_refused`].
-    Open {
-        /// Its number.
-        cohort: u32,
-        /// Its workers.
-        size: u32,
-    },
-    /// Delete the cohort's queues: no worker uses them any more.
-    Retire {
-        /// Its number.
-        cohort: u32,
-        /// Its workers.
-        size: u32,
-    },
-    /// Send this event to dispatch.
-    Report(FleetEvent),
-    /// Show this notice to the user.
-    Notify(Notice),
-    /// Read the end of this pod's log; the result is passed to [`Cohorts::on_log`].
-    ReadLog(Arc<str>),
-}
-
-/// Why a cohort could not be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenError {
-    /// Whether a further attempt fails too, unless rights or settings of the cluster change.
-    pub lasting: bool,
-    /// Whether no change of rights or settings can help: the namespace is being removed.
-    pub over: bool,
-    /// The cluster's message, and what to do.
-    pub reason: String,
 }
 
 /// A pod, as its labels name it.

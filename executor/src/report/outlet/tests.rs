@@ -1,8 +1,10 @@
 //! Nobody waits for the other end, and nothing is out of order or uncounted.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use super::drain::AT_ONCE;
 use super::*;
 
 /// So long at most does anything here take.

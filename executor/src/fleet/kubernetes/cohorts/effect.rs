@@ -1,0 +1,45 @@
+//! What the fleet's decisions ask of its loop.
+
+use std::sync::Arc;
+
+use podpool_core::fleet::FleetEvent;
+
+#[cfg(doc)]
+use super::Cohorts;
+use super::notices::Notice;
+
+/// What the loop has to do.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Create this cohort; the result is passed to [`Cohorts::on_opened`] or [`Cohorts::on_refused`].
+    Open {
+        /// Its number.
+        cohort: u32,
+        /// Its workers.
+        size: u32,
+    },
+    /// Delete the cohort's queues: no worker uses them any more.
+    Retire {
+        /// Its number.
+        cohort: u32,
+        /// Its workers.
+        size: u32,
+    },
+    /// Send this event to dispatch.
+    Report(FleetEvent),
+    /// Show this notice to the user.
+    Notify(Notice),
+    /// Read the end of this pod's log; the result is passed to [`Cohorts::on_log`].
+    ReadLog(Arc<str>),
+}
+
+/// Why a cohort could not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenError {
+    /// Whether a further attempt fails too, unless rights or settings of the cluster change.
+    pub lasting: bool,
+    /// Whether no change of rights or settings can help: the namespace is being removed.
+    pub over: bool,
+    /// The cluster's message, and what to do.
+    pub reason: String,
+}
