@@ -52,7 +52,7 @@ impl Span {
 
 impl Consumer<Item> for Deliver {
     fn take(&mut self, items: &mut VecDeque<Item>) {
-        // Once for each batch: looking for a subscriber takes a lock of `tracing`.
+        // Once for each batch: a subscriber that is set in its midst gets what follows the batch.
         self.find_target();
         let target = self.target.subscriber.get().cloned();
         for item in items.drain(..) {
