@@ -119,7 +119,7 @@ impl BrokerLimits {
     }
 }
 
-/// A run, as its broker is told of it.
+/// A run, as its broker knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunFacts {
     /// The run. It is part of every name that the broker makes for it.
@@ -156,16 +156,16 @@ pub trait RunQueues: CohortQueues {
     /// Whether the queues are there for other runs when this one has ended.
     fn outlive(&self) -> bool;
 
-    /// Looks after the queues until it is stopped: tells what becomes of them, and makes again what vanishes. What it has
+    /// Looks after the queues until it is stopped: reports what becomes of them, and makes again what vanishes. What it has
     /// begun to make is made whole first. Called once.
     async fn watch(&self, events: UnboundedSender<BrokerEvent>, stopped: CancellationToken);
 
-    /// Removes what was made for the run, and says what is left, a line for each. Called at its end, when nobody watches
+    /// Removes what was made for the run, and returns what is left, a line for each. Called at its end, when the watch
     /// any more.
     async fn remove(&self) -> Vec<String>;
 }
 
-/// How a worker opens a run's queues: who can read it, and what that one reads. Part of the run's authenticated
+/// How a worker opens a run's queues: the opener, and what the opener reads. Part of the run's authenticated
 /// descriptor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
@@ -175,7 +175,7 @@ pub struct Description {
     pub body: String,
 }
 
-/// What a broker tells of a run's queues.
+/// What a broker reports of a run's queues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BrokerEvent {
@@ -186,7 +186,7 @@ pub enum BrokerEvent {
         /// The other run.
         by: RunId,
     },
-    /// Nobody looks after the queues any more, for this reason: every pending future ends with it.
+    /// The queues are watched no more, for this reason: every pending future ends with it.
     Broken(String),
 }
 

@@ -33,8 +33,8 @@ pub(crate) trait Fleet: Send {
 /// What starts the workers of one run.
 #[async_trait]
 pub(crate) trait ReachedFleet: Send {
-    /// Starts workers as orders ask for them, until it is told to end; then removes what it made, and says
-    /// [`FleetEvent::Ended`] as its last word. Orders that nobody can send any more are a [`FleetOrder::Stop`].
+    /// Starts workers as orders ask for them, until the order to end; then removes what it made, and sends
+    /// [`FleetEvent::Ended`] as its last event. A closed channel of orders is a [`FleetOrder::Stop`].
     async fn run(
         self: Box<Self>,
         run: FleetRun,

@@ -1,13 +1,14 @@
-//! How a worker in another process opens a run's queues: the tag of their description names who can.
+//! How a worker in another process opens a run's queues: the tag of their description names the opener.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::{ClassId, Description};
+use crate::lock::lock;
 use crate::queue::Queue;
 
 /// The workers' side of a broker.
@@ -26,7 +27,7 @@ pub trait Opener: fmt::Debug + Send + Sync + 'static {
 pub struct Seat {
     /// The class whose tasks it runs.
     pub class: ClassId,
-    /// The number of its cohort, and its own there; None where nobody told it: it hears no control then.
+    /// The number of its cohort, and its own there; None where it is not known: such a worker gets no control.
     pub place: Option<(u32, u32)>,
     /// How long it leases what it takes.
     pub lease: Duration,
@@ -52,13 +53,13 @@ type Openers = BTreeMap<String, Arc<dyn Opener>>;
 /// All openers of this program.
 static OPENERS: Mutex<Openers> = Mutex::new(BTreeMap::new());
 
-/// Registers who opens descriptions with this tag. To be called before the program's `init()`; what was registered under
+/// Registers the opener of descriptions with this tag. To be called before the program's `init()`; what was registered under
 /// the same tag before is replaced.
 pub fn register(tag: impl Into<String>, opener: Arc<dyn Opener>) {
     openers().insert(tag.into(), opener);
 }
 
-/// Who opens a description.
+/// The opener of a description.
 ///
 /// # Errors
 /// A sentence that names the tag, and the tags that this program knows.
@@ -74,7 +75,7 @@ pub fn find(description: &Description) -> Result<Arc<dyn Opener>, String> {
 }
 
 fn openers() -> MutexGuard<'static, Openers> {
-    OPENERS.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&OPENERS)
 }
 
 #[cfg(test)]

@@ -39,14 +39,14 @@ pub struct Subject {
     pub broker: Arc<dyn Broker>,
     /// The workers' side.
     pub opener: Arc<dyn Opener>,
-    /// Deletes queues; None where nobody can.
+    /// Deletes queues from outside; None where that cannot be.
     pub vanish: Option<Vanish>,
     /// The longest that a message may take, or the repair of what vanished.
     pub patience: Duration,
 }
 
 impl Subject {
-    /// A broker whose queues nobody else can delete. Messages may take 10 s.
+    /// A broker whose queues cannot be deleted from outside. Messages may take 10 s.
     #[must_use]
     pub fn new(broker: Arc<dyn Broker>, opener: Arc<dyn Opener>) -> Self {
         Self {

@@ -1,5 +1,5 @@
 //! Joins a broker and a fleet to a run: their parts are made ready on the executor's thread, and run there beside the
-//! dispatcher. Neither knows the other.
+//! dispatcher. Neither depends on the other.
 //!
 //! A run's queues are made before anything is submitted, so that wrong names, missing rights and a service that is not
 //! there are errors of `build()`. Whatever the run made is removed when it ends, also when it could not start.
@@ -25,7 +25,7 @@ use crate::master::mailbox::{Inbox, Mailbox};
 use crate::master::measured::Measured;
 use crate::master::settings::RunSettings;
 
-/// A run, described and checked, and who carries its messages and starts its workers.
+/// A run, described and checked, and what carries its messages and starts its workers.
 pub(crate) struct Run {
     pub(crate) settings: RunSettings,
     pub(crate) broker: Arc<dyn Broker>,
@@ -34,7 +34,7 @@ pub(crate) struct Run {
     pub(crate) workers: u32,
     /// The URL of the store of large payloads.
     pub(crate) payload_store: Option<String>,
-    /// What workers in other processes are told; None for one in this process.
+    /// What workers in other processes read; None for one in this process.
     pub(crate) elsewhere: Option<Elsewhere>,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Elsewhere {
     pub(crate) lasts: Duration,
     /// From SIGTERM to SIGKILL of a worker.
     pub(crate) termination: Duration,
-    /// How long a worker without work waits for a word of its master.
+    /// How long a worker without work waits for a message of its master.
     pub(crate) idle: Duration,
     /// This program's build; empty where builds are not compared.
     pub(crate) build: String,
@@ -64,7 +64,7 @@ impl Run {
 
 /// Starts the executor's thread, which makes the run's queues before anything is submitted.
 ///
-/// Everything that speaks to a service lives on that thread's runtime: the caller's may be busy or absent.
+/// Everything that calls a service runs on that thread's runtime: the caller's may be busy or absent.
 pub(crate) async fn start(run: Run) -> Result<Handle, BuildError> {
     let home = Home::prepare(&run.settings, run.slots())?;
     let (mailbox, heard) = (home.mailbox(), run.settings.signals);
@@ -86,7 +86,7 @@ pub(crate) async fn start(run: Run) -> Result<Handle, BuildError> {
     Ok(handle)
 }
 
-/// Lets the run hear signals. On one machine nobody needs SIGTERM: slots end with their master.
+/// Subscribes the run to signals. On one machine SIGTERM is not needed: slots end with their master.
 fn hear(mailbox: &Arc<Mailbox>, elsewhere: bool) -> Result<(), BuildError> {
     signals::watch(mailbox).map_err(failed("start the thread that hears Ctrl-C"))?;
     if elsewhere {
@@ -118,13 +118,13 @@ async fn live(
     let prepared = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
-            // Whoever built may have lost interest.
+            // The future of `build()` may have been dropped.
             ready.send(Err(error)).ok();
             return;
         }
     };
     if ready.send(Ok(())).is_err() {
-        // Nobody has a handle: what was made goes again. What stays has a deadline, and `gc::remove` removes it.
+        // There is no handle: what was made is removed. What stays has a deadline, and `gc::remove` removes it.
         prepared.unmake().await;
         return;
     }

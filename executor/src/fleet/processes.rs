@@ -38,7 +38,7 @@ const FAILURES: u32 = 3;
 const QUEUES: Duration = Duration::from_secs(30);
 /// How long workers may take to leave by themselves once the run is over.
 const LEAVE: Duration = Duration::from_secs(30);
-/// The same where the run is aborted: they hear it within moments.
+/// The same where the run is aborted: control reaches them within moments.
 const LEAVE_AT_ONCE: Duration = Duration::from_secs(2);
 /// How long a killed process may take to end.
 const KILLED: Duration = Duration::from_secs(10);
@@ -134,7 +134,7 @@ impl Work {
         self.wanted = workers.min(self.fleet.max_workers);
     }
 
-    /// Starts workers until as many live as are wanted.
+    /// Starts workers until as many run as are wanted.
     async fn fill(&mut self) {
         while !self.broken && (self.living.len() as u64) < u64::from(self.wanted) {
             if let Err(reason) = self.open().await {
@@ -191,7 +191,7 @@ impl Work {
             .env(INDEX, "0")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            // Ctrl-C is the master's to hear.
+            // Ctrl-C is for the master.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -292,7 +292,7 @@ fn judge(status: &io::Result<ExitStatus>) -> (End, String) {
         // It had no slots or no queues, or was told to go: its tasks did nothing.
         (Some(code @ (75 | 83 | 143)), _) => (End::Lost, format!("exit code {code}")),
         (Some(code), _) => (End::Died(Exit::Code(code)), format!("exit code {code}")),
-        // A worker runs no code of a task: whoever sent the signal meant the worker.
+        // A worker runs no code of a task: the signal was sent to the worker.
         (None, Some(signal)) => (End::Lost, format!("signal {signal}")),
         (None, None) => (End::Lost, status.to_string()),
     }

@@ -6,7 +6,7 @@ use super::Subject;
 use super::steps::{Opened, expect, expect_nothing, facts, put};
 use crate::broker::{BrokerEvent, ClassId};
 
-/// A class that nobody else uses.
+/// A class that no other check uses.
 const OTHER: ClassId = ClassId(7);
 
 /// What the master puts reaches a worker, and what that one answers reaches the master.
@@ -30,10 +30,10 @@ pub async fn tasks_and_results_arrive(subject: &Subject) {
 }
 
 /// Control reaches each worker of each cohort, and one that comes to a worker is not another's. A worker that has no
-/// place hears nothing, and works.
+/// place gets no control, and works.
 ///
 /// # Panics
-/// When a worker does not hear it.
+/// When it does not reach a worker.
 pub async fn control_reaches_every_worker(subject: &Subject) {
     let (run, patience) = (Opened::new(subject).await, subject.patience);
     let many = subject.broker.limits().processes;
@@ -87,7 +87,7 @@ pub async fn each_class_has_its_queue(subject: &Subject) {
     run.end().await;
 }
 
-/// What somebody deletes is made again, and the master is told that messages may be lost.
+/// What is deleted from outside is made again, and the broker reports that messages may be lost.
 ///
 /// # Panics
 /// When it stays away.

@@ -36,7 +36,7 @@ pub(super) fn name() -> RunName {
     }
 }
 
-/// A run that nobody else has, with the broker's own lease and the default class.
+/// A run of its own, with the broker's own lease and the default class.
 pub(super) fn facts(subject: &Subject) -> RunFacts {
     let created = UNIX_EPOCH + Duration::from_secs(CREATED);
     RunFacts {

@@ -22,7 +22,7 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 const STREAM_WINDOW: u32 = 8 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
-/// A connection to Pub/Sub. Cheap to clone; its sockets live on a thread of their own, and are opened by the first
+/// A connection to Pub/Sub. Cheap to clone; a thread of its own drives its sockets, and are opened by the first
 /// call.
 #[derive(Clone)]
 pub struct Connection {
@@ -119,7 +119,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`ConnectError::Credentials`] without a token or with one that is not accepted, [`ConnectError::Unreachable`] for
-    /// an address where nobody listens, nobody answers within 10 s, or somebody else does. Each names what to set.
+    /// an address where nothing listens, nothing answers within 10 s, or another service does. Each names what to set.
     pub async fn reach(&self) -> Result<(), ConnectError> {
         let credentials = Some(&self.credentials).filter(|_| self.signed);
         let endpoint = endpoint(&self.settings)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +13,7 @@ use super::guard::{Failed, Repair, Repairs};
 use super::names::{RunNames, spoken};
 use super::{RunLabels, Signs};
 use crate::error::start::chain;
+use crate::lock::lock;
 
 /// Makes a control subscription for each worker of a cohort, before its pods start.
 #[derive(Debug)]
@@ -101,7 +102,7 @@ impl ControlQueues {
     }
 
     fn live(&self) -> MutexGuard<'_, BTreeMap<u32, u32>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.live)
     }
 
     /// Deletes what the run made in Pub/Sub; says what is left.

@@ -65,7 +65,7 @@ pub enum AdminError {
         /// The topic or subscription, and its project.
         what: String,
     },
-    /// It exists, and belongs to somebody else.
+    /// It exists, and belongs to another run or program.
     #[error("{what} exists already and {owner}: delete it, or choose another prefix")]
     Taken {
         /// The topic or subscription, and its project.
@@ -159,7 +159,7 @@ impl Refusal {
         }
     }
 
-    /// For whoever administers.
+    /// For the administrator.
     pub(super) fn into_admin_error(self, action: &'static str, what: String) -> AdminError {
         let code = self.code;
         // What is made is not missing itself: what it is made in is.

@@ -1,4 +1,4 @@
-//! What may happen to a run's queues while it lives: they vanish, or another run uses them.
+//! Detects deleted or shared topics and subscriptions of a run: they vanish, or another run uses them.
 
 mod pace;
 
@@ -114,7 +114,7 @@ impl Guard {
                     debug!(?vanished, "a call found something gone");
                     self.pace.ask(Instant::now());
                 }
-                // Their silence counts from now on, which is before the next look that nobody asked for.
+                // Their silence counts from now on, which is before the next look by schedule.
                 () = self.signs.workers_expected(), if own => {}
                 () = sleep_until(due), if own => {}
             }
@@ -149,7 +149,7 @@ impl Guard {
                     self.trouble = Some(trouble);
                 }
             }
-            // Whoever calls the queues hears of it too, and is patient.
+            // The queues' callers get the same error, and try again.
             Some(Failed::Look(error)) => {
                 debug!(%error, "the run's topics and subscriptions could not be looked at");
             }

@@ -1,4 +1,4 @@
-//! The thread on which a connection's sockets live.
+//! The thread that drives a connection's sockets.
 //!
 //! A queue is called from several runtimes: the lease keeper's renewals must not wait for whatever another one is
 //! busy with, or end with it.

@@ -40,7 +40,7 @@ impl RunLabels {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tag {
     pub(super) run: RunId,
-    /// None when the run has no name, or one that nobody can have given.
+    /// None when the run has no name, or one that no builder accepts.
     pub(super) name: Option<RunName>,
     /// When the run began, in Unix seconds. None when the label is missing or is no number.
     pub(super) created: Option<u64>,

@@ -3,7 +3,7 @@
 //! Such names belong to one run at a time. Two attributes say of each message which run put it there, and when that run
 //! began. What bears another run's is neither read nor acknowledged, and is told to the master. The younger run ends: what
 //! it took of the older is given back at once, and it takes nothing more. What the older takes of the younger stays leased
-//! until that ends. Attributes have no MAC, for two runs share no key, so whoever may publish to the topics could end a
+//! until that ends. Attributes have no MAC, for two runs share no key, so any publisher to the topics could end a
 //! run by them.
 
 use std::collections::HashMap;

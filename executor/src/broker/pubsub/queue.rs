@@ -28,7 +28,7 @@ use super::stub::{Resource, Stub};
 pub(super) const MESSAGE_BYTES: usize = 10_000_000 - 1_000;
 /// Most messages that one pull asks for.
 const PULL_MOST: usize = 1_000;
-/// A pull is given more time than its caller waits: an answer that nobody awaits any more stays leased. The
+/// A pull is given more time than its caller waits: an answer that is awaited no more stays leased. The
 /// emulator answers 0.9 s before the end, the service when it likes.
 const PULL_MARGIN: Duration = Duration::from_millis(1_900);
 /// Longest pull.
@@ -43,7 +43,7 @@ const EMPTY: (&str, &str) = ("podpool", "empty");
 /// A topic and a subscription as one queue.
 ///
 /// Messages may come again while they are leased, in any order, and an answer to a lease that is lost is accepted
-/// without a word: Pub/Sub promises no more. A call is tried once; what is [`QueueError::Unavailable`] may be called
+/// without an error: Pub/Sub promises no more. A call is tried once; what is [`QueueError::Unavailable`] may be called
 /// again. May be used from any tokio runtime with time, and from several.
 pub struct PubSubQueue {
     stub: Stub,

@@ -1,6 +1,6 @@
 //! Whether Pub/Sub is there and lets this program in: found out in seconds, before anything is made.
 //!
-//! The official client tries a call that meets nobody again for minutes, and a missing token as well, for both may pass.
+//! The official client repeats a call that nothing answers for minutes, and a missing token as well, for both may pass.
 //! At the start of a run they mostly do not: a variable is wrong.
 
 use std::env;
@@ -23,7 +23,7 @@ const WAY: Duration = Duration::from_secs(4);
 const WAY_IN_POD: Duration = Duration::from_secs(15);
 /// How long the answer to one call may take.
 const ANSWER: Duration = Duration::from_secs(10);
-/// A topic that is read to see who answers; nobody makes it.
+/// A topic that is read to see what answers; it is never made.
 const PROBE: &str = "podpool-probe";
 
 /// Looks as [`Connection::reach`](super::Connection::reach) tells.

@@ -46,7 +46,7 @@ pub(super) struct PubSubRun {
     description: Description,
     signs: Signs,
     lease: Duration,
-    /// The run as its messages name it, and other runs that are met. Taken by whoever watches.
+    /// The run as its messages name it, and other runs that are met. Taken by the watch.
     met: Mutex<Option<(Owner, UnboundedReceiver<Owner>)>>,
     /// The queues were watched to the end, and no other run was met.
     alone: AtomicBool,
@@ -199,7 +199,7 @@ impl Way {
         })
     }
 
-    /// The queue of results is leased as its subscription leases: nobody chose that for their tasks.
+    /// The queue of results is leased as its subscription leases: the lease that users choose is for their tasks.
     fn results(&self) -> Result<PubSubQueue, BrokerError> {
         let lease = self.deadlines.results;
         self.queue(&self.names.results(), (lease, Some(lease)))

@@ -2,10 +2,12 @@
 //! still comes.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+
+use crate::lock::lock;
 
 /// A worker's report to its own master: this topic or subscription is not there.
 const VANISHED: &str = "podpool-vanished";
@@ -58,7 +60,7 @@ impl Signs {
         }
     }
 
-    /// These were made again, by their full names. A pull on what was there before may be answered by nobody.
+    /// These were made again, by their full names. A pull on what was there before may never be answered.
     pub(crate) fn renew(&self, paths: &[String]) {
         if !paths.is_empty() {
             self.0.renewed.send_replace(paths.to_vec());
@@ -92,7 +94,7 @@ impl Signs {
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.seen)
     }
 }
 
@@ -101,7 +103,7 @@ pub(super) fn report(path: &str) -> HashMap<String, String> {
     HashMap::from([(VANISHED.to_owned(), path.to_owned())])
 }
 
-/// What a message reports as gone, if it is a report. It has no MAC: whoever may publish to the results can make the
+/// What a message reports as gone, if it is a report. It has no MAC: any publisher to the results can make the
 /// master look whether everything is there, and no more.
 pub(super) fn reported(attributes: &HashMap<String, String>) -> Option<&str> {
     attributes.get(VANISHED).map(String::as_str)

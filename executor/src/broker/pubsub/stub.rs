@@ -17,7 +17,7 @@ use tonic::{Code, Request, Status};
 use super::error::Refusal;
 use super::io::IoThread;
 
-/// Pub/Sub sends a call to where the topic or subscription lives by this header.
+/// Pub/Sub routes a call to its topic or subscription by this header.
 const ROUTE: &str = "x-goog-request-params";
 /// How long a publish may take: 10 MB over a slow line.
 const PUBLISH: Duration = Duration::from_secs(60);
@@ -59,7 +59,7 @@ pub(super) struct Stub {
     publisher: PublisherClient<Channel>,
     subscriber: SubscriberClient<Channel>,
     credentials: Option<Credentials>,
-    /// The channel lives as long as its thread.
+    /// The channel exists as long as its thread.
     _io: IoThread,
 }
 

@@ -21,11 +21,11 @@ pub(crate) async fn look(queue: &dyn Queue) {
     match timeout(BOUND, queue.take(MOST, WAIT)).await {
         Ok(Ok(own)) if own.is_empty() => {}
         Ok(Ok(own)) => {
-            // Nobody wrote on them whose they are: whoever reads them later judges them by their MAC.
+            // They name no owner: their next reader judges them by their MAC.
             let leases: Vec<_> = own.into_iter().map(|one| one.lease).collect();
             timeout(BOUND, queue.release(&leases)).await.ok();
         }
-        // Whoever needs the queue hears of it too.
+        // The queue's other callers get the same error.
         Ok(Err(error)) => debug!(%error, "whether another run is there was not seen"),
         Err(_) => debug!("whether another run is there was not seen within {BOUND:?}"),
     }

@@ -1,4 +1,4 @@
-//! Where pods find the emulator that the master uses. Variables are looked up by whoever calls.
+//! Where pods find the emulator that the master uses. Variables are looked up by the caller.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -21,7 +21,7 @@ const LOOKUP: Duration = Duration::from_secs(2);
 pub(super) struct WorkerEmulator {
     /// Its address.
     pub(super) host: String,
-    /// It is the master's own address, and nobody said that pods find it there.
+    /// It is the master's own address, and no setting states that pods find it there.
     own: bool,
 }
 
@@ -89,7 +89,7 @@ fn setting(
 
 impl WorkerEmulator {
     /// Refuses the master's own address where its name means this machine alone, by `/etc/hosts` for one. A name that is
-    /// not found is left to whoever connects.
+    /// not found is left to the connection.
     pub(super) async fn check(&self) -> Result<(), BrokerError> {
         let authority = authority(&self.host);
         if !self.own || authority.parse::<SocketAddr>().is_ok() {

@@ -1,4 +1,4 @@
-//! What runs beside the dispatcher: the fleet, and who looks after the run's queues. What ends although nobody asked it to
+//! What runs beside the dispatcher: the fleet, and the guard of the run's queues. What ends without an order
 //! breaks the pool at once, whether or not a task is pending.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const FLEET: &str = "the fleet's loop";
 const GUARD: &str = "the guard of the run's queues";
 const GUARD_ENDS: Duration = Duration::from_secs(60);
 
-/// Runs a fleet with somebody to look after the run's queues beside it, and removes the queues when it has ended.
+/// Runs a fleet beside the guard of the run's queues, and removes the queues when it has ended.
 pub(super) fn start(
     fleet: Box<dyn ReachedFleet>,
     run: FleetRun,
@@ -157,7 +157,7 @@ async fn last_of(guard: JoinHandle<Result<(), String>>) -> Option<String> {
     }
 }
 
-/// Why a part ended although nobody asked it to.
+/// Why a part ended without an order.
 fn why<T>(what: &str, ended: Result<Result<T, String>, JoinError>) -> String {
     match ended {
         Ok(Err(panicked)) => panicked,
@@ -223,7 +223,7 @@ mod tests {
         }
     }
 
-    /// Nothing is pending, and nobody gives an order.
+    /// Nothing is pending, and there is no order.
     #[tokio::test(start_paused = true)]
     async fn a_loop_that_ends_while_idle_breaks_the_pool_at_once() {
         let mut rig = rig(|_| async {}, calm());

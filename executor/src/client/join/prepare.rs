@@ -1,4 +1,4 @@
-//! What the executor's thread makes before anybody submits, and what runs there then: the fleet, who looks after the
+//! What the executor's thread makes before the first task is submitted, and what runs there then: the fleet, the guard of the
 //! queues, and the dispatcher.
 
 use std::sync::Arc;
@@ -129,7 +129,7 @@ fn queues(
     })
 }
 
-/// What workers in other processes are told.
+/// What workers in other processes read.
 fn describe(
     settings: &RunSettings,
     elsewhere: &Elsewhere,
@@ -160,7 +160,7 @@ fn describe(
 }
 
 impl Prepared {
-    /// Removes what was made, where nobody will use it.
+    /// Removes what was made, where nothing will use it.
     pub(super) async fn unmake(self) {
         self.opened.remove().await;
     }

@@ -14,7 +14,7 @@ use crate::fleet::RunFiles;
 pub(super) struct RunDirectory(PathBuf);
 
 impl RunDirectory {
-    /// Makes it, below the system's directory of temporary files. A run's id is nobody else's.
+    /// Makes it, below the system's directory of temporary files. No other run has this run's id.
     pub(super) fn make(run: &RunId, files: &RunFiles) -> io::Result<Self> {
         let path = std::env::temp_dir().join(format!("podpool-run-{run}"));
         DirBuilder::new().mode(0o700).create(&path)?;

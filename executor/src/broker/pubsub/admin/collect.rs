@@ -286,7 +286,7 @@ impl Admin {
     }
 }
 
-/// What is gone needs no word: somebody else deleted it first, or an earlier try of the same call did.
+/// What is gone is not reported: another process deleted it first, or an earlier try of the same call did.
 fn sort(collected: &mut Collected, answers: Vec<Result<(), AdminError>>, paths: Vec<String>) {
     for (answer, path) in answers.into_iter().zip(paths) {
         match answer {

@@ -13,7 +13,7 @@ use crate::broker::pubsub::error::{AdminError, Refusal};
 use crate::broker::pubsub::labels::{RunLabels, Tag};
 use crate::broker::pubsub::names::{RunNames, spoken, subscription_path, topic_path};
 
-/// How long messages are kept, and how long a subscription lives that nobody uses: as long as Pub/Sub allows, and
+/// How long messages are kept, and how long an unused subscription exists: as long as Pub/Sub allows, and
 /// longer than any run.
 const KEPT: Duration = Duration::from_secs(31 * 24 * 3_600);
 /// The same for services of an older limit, the emulator among them.
@@ -22,7 +22,7 @@ const KEPT_SHORTER: Duration = Duration::from_secs(7 * 24 * 3_600);
 const CONTROL_KEPT: Duration = Duration::from_secs(600);
 /// How long results are leased: the shortest that Pub/Sub has
 /// (<https://cloud.google.com/pubsub/docs/lease-management>). A master acknowledges within moments, and a result that
-/// comes again changes nothing. What is on its way to a master whose connection breaks is leased to nobody for so long.
+/// comes again changes nothing. What is on its way to a master whose connection breaks is leased for so long, and no worker has it.
 pub(crate) const RESULTS_LEASE: Duration = Duration::from_secs(10);
 /// The topic of a subscription whose topic was deleted.
 const NO_TOPIC: &str = "_deleted-topic_";
@@ -187,7 +187,7 @@ impl Admin {
     }
 
     /// Makes the control subscriptions of a cohort's workers, `0..size`. With given names one that exists on the
-    /// control topic is fine, whoever made it. Does nothing where there is no control topic.
+    /// control topic is fine, wherever it comes from. Does nothing where there is no control topic.
     ///
     /// # Errors
     /// [`AdminError`] for the first that cannot be made.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// Shortest time from a look that found nothing gone to the next one that a call asks for; doubled each time, up to the
 /// ordinary pause. A service may refuse calls for a while after something was made.
 const FIRST: Duration = Duration::from_secs(1);
-/// Workers report at least every ten seconds. Longer silence may mean that results reach nobody.
+/// Workers report at least every ten seconds. Longer silence may mean that results do not reach the master.
 const SILENCE: Duration = Duration::from_secs(12);
 
 /// Times of looks.
@@ -55,7 +55,7 @@ impl Pace {
         }
     }
 
-    /// A look has ended. One that made everything whole, or that nobody asked for, begins anew; where it failed, another
+    /// A look has ended. One that made everything whole, or that was made by schedule, begins anew; where it failed, another
     /// follows soon.
     pub(super) fn looked(&mut self, now: Instant, made: bool, failed: bool) {
         let asked = std::mem::take(&mut self.asked);
@@ -106,7 +106,7 @@ mod tests {
             pace.looked(now, false, false);
         }
         assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 30, 30]);
-        // An ordinary look that nobody asked for forgets it.
+        // A look by schedule forgets it.
         now = pace.due(now, None);
         pace.looked(now, false, false);
         pace.ask(now);

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
@@ -11,6 +11,8 @@ use tokio::time::{sleep, timeout};
 use tracing::subscriber::{DefaultGuard, set_default};
 
 use podpool_core::notice::NOTICE;
+
+use crate::lock::lock;
 
 use super::*;
 
@@ -47,7 +49,7 @@ struct Notices(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Notices {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         all.extend_from_slice(bytes);
         Ok(bytes.len())
     }

@@ -12,7 +12,7 @@ use tracing::warn;
 
 use crate::broker::pubsub::{Owner, PubSubQueue};
 
-/// How often the master is told of one run: the word may be lost, and messages of that run come again with each lease.
+/// How often one run is reported to the master: the report may be lost, and messages of that run come again with each lease.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Tells the master, by its results, of the runs that are met.

@@ -13,7 +13,7 @@ use crate::broker::pubsub::{PubSubQueue, Signs};
 /// How often the master is told of the same: the first report may have come before a service knew of it.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Tells the master, by its results, of what calls find gone. Where the results' own topic is gone nobody is told: the
+/// Reports to the master, by its results, what calls find gone. Where the results' own topic is gone there is no report: the
 /// master looks when its workers fall silent.
 pub(super) async fn report(signs: Signs, results: Arc<PubSubQueue>) {
     let mut told = HashMap::new();

@@ -12,7 +12,7 @@ use super::super::stub::Resource;
 use super::{PubSubQueue, publish_error};
 
 impl PubSubQueue {
-    /// Puts a report to the master: another run was met. Without an owner there is nobody to meet.
+    /// Puts a report to the master: another run was met. Without an owner no other run is met.
     ///
     /// # Errors
     /// As [`put`](podpool_core::queue::Queue::put).

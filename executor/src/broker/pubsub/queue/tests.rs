@@ -104,7 +104,7 @@ fn what_is_gone_of_podpools_own_is_told_and_advises_nothing() {
     let subscription = Resource::subscription("projects/p/subscriptions/s".to_owned());
     lease_error(&missing, &subscription, &LeaseId::new("a"), Some(&signs));
     assert!(signs.vanished().now_or_never().is_some());
-    // On an administrator's names nobody makes it again.
+    // On an administrator's names it is not made again.
     let error = publish_error(&missing, &topic, 1, None);
     assert!(matches!(error, QueueError::Gone { .. }), "{error:?}");
 }
