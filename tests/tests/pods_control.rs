@@ -59,10 +59,10 @@ async fn a_pod_that_starts_after_a_cancel_does_not_run_the_task() {
     assert_eq!(caller.name, 9, "a cancelled task ran");
     caller.let_go().await;
     assert_eq!(within("the last task", wanted).await.unwrap(), 9);
-    // A pair leaves the list when a worker has acknowledged its envelope.
+    // All tasks before the last one have ended: they are named by that, and the list is empty.
     let acknowledged = |told: &[podpool::core::envelope::Control]| {
-        let named = told.iter().any(|told| !told.revoked.is_empty());
-        named && told.last().is_some_and(|told| told.revoked.is_empty())
+        let last = told.last();
+        last.is_some_and(|told| told.ended_below.0 >= 3 && told.revoked.is_empty())
     };
     overheard.until("an empty list", acknowledged).await;
     assert!(desk.has_caller().await.is_none(), "a cancelled task ran");
@@ -75,7 +75,7 @@ async fn a_lost_control_message_is_replaced_by_the_next() {
     let Some(pods) = pods() else { return };
     let desk = Desk::open(&pods).await;
     let known = KnownRun::default();
-    let overheard = Overheard::losing(&known, 1, |told| !told.revoked.is_empty());
+    let overheard = Overheard::losing(&known, 1, |told| told.ended_below.0 > 0);
     let builder = overheard.beside(known.builder(&pods, 1, 1));
     let pool = builder.build().await.unwrap();
     let future = pool.submit(call_at(desk.address(), 1));
