@@ -13,7 +13,7 @@
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let (broker, opener) = parts();
-//!     openers::register("pigeon-post-1", opener);
+//!     openers::register("my-broker-1", opener);
 //!     podpool::init();
 //!     let pool = PodPoolExecutor::builder().broker(broker).max_workers(2).build().await?;
 //!     Ok(pool.shutdown().await?)

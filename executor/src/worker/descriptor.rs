@@ -130,7 +130,7 @@ mod tests {
         Descriptor {
             run,
             queues: Description {
-                tag: "pigeon".to_owned(),
+                tag: "unknown".to_owned(),
                 body: "{\"loft\": \"north\"}".to_owned(),
             },
             wire: 1,
