@@ -150,15 +150,17 @@ mod tests {
     use podpool_core::queue::memory::MemoryQueue;
     use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
     use podpool_core::worker::Queues;
+    use tokio::sync::mpsc::UnboundedSender;
     use tokio::sync::oneshot;
 
+    use super::super::Dispatch;
     use super::super::fake::idle;
     use super::*;
     use crate::client::future::fake::TASK;
     use crate::error::{TaskError, TaskErrorKind};
     use crate::master::cell::{Cell, CellGuard, Wakers};
     use crate::master::command::{Command, ShutdownBehavior};
-    use crate::master::mailbox::Submission;
+    use crate::master::mailbox::{Mailbox, Submission};
 
     /// A pull that is given up stays open, as at a service.
     #[derive(Debug)]
@@ -193,6 +195,21 @@ mod tests {
         }
     }
 
+    /// The run is shut down, and nothing is left of its fleet.
+    async fn run_to_its_end(
+        mailbox: &Mailbox,
+        fleet: &UnboundedSender<FleetEvent>,
+        dispatch: Dispatch,
+    ) {
+        let (done, ended) = oneshot::channel();
+        let behavior = ShutdownBehavior::WaitForTasks;
+        mailbox.command(Command::Shutdown { behavior, done });
+        let leftovers = Vec::new();
+        fleet.send(FleetEvent::Ended { leftovers }).unwrap();
+        dispatch.run().await;
+        assert_eq!(ended.await.unwrap(), Ok(()));
+    }
+
     /// How many messages the next run finds of its own two and this run's one, and how long the end took.
     async fn next_run(results_outlive: bool) -> (usize, Duration) {
         let results = Arc::new(MemoryQueue::local("results"));
@@ -204,13 +221,7 @@ mod tests {
         });
         dispatch.settings.results_outlive = results_outlive;
         let began = Instant::now();
-        let (done, ended) = oneshot::channel();
-        let behavior = ShutdownBehavior::WaitForTasks;
-        mailbox.command(Command::Shutdown { behavior, done });
-        let leftovers = Vec::new();
-        fleet.send(FleetEvent::Ended { leftovers }).unwrap();
-        dispatch.run().await;
-        assert_eq!(ended.await.unwrap(), Ok(()));
+        run_to_its_end(&mailbox, &fleet, dispatch).await;
         let took = began.elapsed();
         let word = || vec![Bytes::from_static(b"of the next run")];
         for _ in 0..2 {
@@ -250,13 +261,7 @@ mod tests {
         });
         let error = TaskError::new(TaskErrorKind::Cancelled, cell.subject(), "");
         cell.settle(Err(error), &mut Wakers::default());
-        let (done, ended) = oneshot::channel();
-        let behavior = ShutdownBehavior::WaitForTasks;
-        mailbox.command(Command::Shutdown { behavior, done });
-        let leftovers = Vec::new();
-        fleet.send(FleetEvent::Ended { leftovers }).unwrap();
-        dispatch.run().await;
-        assert_eq!(ended.await.unwrap(), Ok(()));
+        run_to_its_end(&mailbox, &fleet, dispatch).await;
         assert!(tasks.take(1, Duration::ZERO).await.unwrap().is_empty());
     }
 }
