@@ -190,20 +190,32 @@ pub enum BrokerEvent {
     Broken(String),
 }
 
-/// The queues of a cohort's workers: they must be there before the workers start, and can go when these have ended.
+/// Workers that are started together, and the class that all of them serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cohort {
+    /// Its number, unique in the run: no two cohorts share one, whatever their classes.
+    pub number: u32,
+    /// Whose tasks its workers run.
+    pub class: ClassId,
+    /// How many workers it has; their indexes are below it.
+    pub size: u32,
+}
+
+/// The queues of a cohort's workers. They must exist before the workers start, and can be removed when the workers have
+/// ended.
 #[async_trait]
 pub trait CohortQueues: fmt::Debug + Send + Sync {
     /// Makes the queues of a cohort's workers. Called once for each cohort, before its workers exist.
     ///
     /// # Errors
-    /// Why it cannot be; it is tried again later, for another cohort.
-    async fn prepare(&self, cohort: u32, size: u32) -> Result<(), String>;
+    /// Why the queues cannot be made; the caller tries again later, for another cohort.
+    async fn prepare(&self, cohort: Cohort) -> Result<(), String>;
 
     /// Removes them. May be called for a cohort that was never prepared.
     ///
     /// # Errors
     /// Why something is left.
-    async fn retire(&self, cohort: u32, size: u32) -> Result<(), String>;
+    async fn retire(&self, cohort: Cohort) -> Result<(), String>;
 }
 
 /// Why a run's queues could not be opened. Nothing of the run was started.

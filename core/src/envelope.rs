@@ -20,6 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::broker::ClassId;
 use crate::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
 use crate::shape::Fingerprint;
 
@@ -144,6 +145,8 @@ pub struct Hello {
     pub name: Arc<str>,
     /// Its host.
     pub node: Arc<str>,
+    /// The class whose tasks it runs.
+    pub class: ClassId,
     /// How many slots it feeds.
     pub slots: u32,
     /// Its build, for people.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::broker::ClassId;
 use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::outcome::Exit;
 
@@ -13,10 +14,12 @@ use crate::outcome::Exit;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FleetOrder {
-    /// So many tasks have not ended: no more slots than that are of use. Sent when it changes, and while the run
-    /// is open a fleet may keep workers beyond it.
+    /// So many tasks of a class have not ended: no more slots than that are of use to it. Sent when the number changes;
+    /// while the run is open a fleet may keep workers beyond it.
     Needed {
-        /// Tasks that have not ended.
+        /// The class.
+        class: ClassId,
+        /// Its tasks that have not ended.
         unfinished: usize,
         /// Whether no more tasks will be submitted.
         closing: bool,

@@ -6,6 +6,8 @@ pub mod kubernetes;
 pub(crate) mod local;
 #[cfg(unix)]
 pub(crate) mod processes;
+#[cfg(any(unix, feature = "kubernetes"))]
+mod shares;
 
 use std::sync::Arc;
 use std::time::Duration;

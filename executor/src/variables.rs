@@ -35,6 +35,7 @@ const KNOWN: &[&str] = &[
     "WORKER_EMULATOR_HOST",
     "WORKER_ENV",
     // Of podpool's own processes.
+    "CLASS",
     "COHORT",
     "NODE",
     "POD",

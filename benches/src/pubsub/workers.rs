@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 use async_trait::async_trait;
 use bytes::Bytes;
 use podpool::RunId;
+use podpool::core::broker::ClassId;
 use podpool::core::envelope::{MacKey, TaskType};
 use podpool::core::id::WorkerId;
 use podpool::core::outcome::{Cause, Failure};
@@ -89,6 +90,7 @@ async fn serve(run: RunId, index: u32) -> anyhow::Result<()> {
             },
             output: OutputLimits::default(),
         },
+        class: ClassId::DEFAULT,
         queues,
         lookup: Arc::new(Known),
         output: Arc::new(|_| {}),

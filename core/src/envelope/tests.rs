@@ -118,6 +118,7 @@ fn hello() -> Hello {
         worker: execution().worker,
         name: "pp-backfill-0".into(),
         node: "node-a".into(),
+        class: ClassId(2),
         slots: 4,
         build: "0.1.0 (abc)".into(),
         epoch: 3,

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
+use crate::broker::ClassId;
 use crate::envelope::{self, Hello};
 use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::instant::after;
@@ -67,6 +68,8 @@ pub struct Worker {
     pub lookup: Arc<dyn Lookup + Send + Sync>,
     /// Where the tasks' output goes.
     pub output: OutputSink,
+    /// The class whose tasks it runs: its queue of tasks is the class's.
+    pub class: ClassId,
     /// Its build, for people.
     pub build: String,
     /// What only a worker in a process of its own does.
@@ -254,6 +257,7 @@ impl RunningWorker {
             worker: self.worker.settings.worker,
             name: place.worker.clone(),
             node: place.node.clone(),
+            class: self.worker.class,
             slots: self.worker.settings.slots,
             build: self.worker.build.clone(),
             epoch: 0,

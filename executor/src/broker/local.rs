@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use podpool_core::broker::openers::{Opener, Seat, WorkerQueues};
 use podpool_core::broker::{
-    Broker, BrokerError, BrokerEvent, BrokerLimits, ClassId, CohortQueues, Description, Leftover,
-    LeftoverError, RunFacts, RunQueues, Which,
+    Broker, BrokerError, BrokerEvent, BrokerLimits, ClassId, Cohort, CohortQueues, Description,
+    Leftover, LeftoverError, RunFacts, RunQueues, Which,
 };
 use podpool_core::id::RunId;
 use podpool_core::queue::memory::MemoryQueue;
@@ -131,11 +131,11 @@ impl RunQueues for MemoryRun {
 
 #[async_trait]
 impl CohortQueues for MemoryRun {
-    async fn prepare(&self, _: u32, _: u32) -> Result<(), String> {
+    async fn prepare(&self, _: Cohort) -> Result<(), String> {
         Ok(())
     }
 
-    async fn retire(&self, _: u32, _: u32) -> Result<(), String> {
+    async fn retire(&self, _: Cohort) -> Result<(), String> {
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use podpool_core::broker::ClassId;
 use podpool_core::envelope::MacKey;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::panics::caught;
@@ -137,6 +138,7 @@ fn worker(run: FleetRun, program: Program) -> Result<Worker, String> {
         mac_key: MacKey::Absent,
         queues: run.queues,
         output: run.output,
+        class: ClassId::DEFAULT,
         build: env!("CARGO_PKG_VERSION").to_owned(),
         conduct: Conduct {
             broker_timeout: run.broker_timeout,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use podpool_core::broker::{ClassId, Cohort};
 use podpool_core::fleet::{Departure, End, FleetEvent, FleetOrder};
 use podpool_core::init::{ROLE_VARIABLE, WORKER_ROLE};
 use podpool_core::outcome::Exit;
@@ -26,9 +27,10 @@ use tracing::warn;
 
 use self::directory::RunDirectory;
 use super::local::hostname;
+use super::shares::shares;
 use super::{Fleet, FleetRun, ReachedFleet};
 use crate::error::BuildError;
-use crate::worker::pod::{COHORT, INDEX, NODE, POD, RUN_DIR};
+use crate::worker::pod::{CLASS, COHORT, INDEX, NODE, POD, RUN_DIR};
 
 /// Exit codes of a worker that says why it cannot work: another one would say the same.
 const FATAL: [i32; 4] = [64, 65, 77, 78];
@@ -71,7 +73,8 @@ impl ReachedFleet for ProcessFleet {
             run,
             events,
             directory: None,
-            wanted: 0,
+            useful: BTreeMap::new(),
+            wanted: BTreeMap::new(),
             opened: 0,
             living: BTreeMap::new(),
             processes: JoinSet::new(),
@@ -91,12 +94,13 @@ struct Work {
     events: UnboundedSender<FleetEvent>,
     /// Made with the first worker, and removed with this.
     directory: Option<RunDirectory>,
-    /// Workers that are wanted.
-    wanted: u32,
+    /// Workers that each class could use, and what it gets of them.
+    useful: BTreeMap<ClassId, u32>,
+    wanted: BTreeMap<ClassId, u32>,
     /// Workers that were started: each is a cohort of its own.
     opened: u32,
-    /// Those that run, by their cohort, with their name.
-    living: BTreeMap<u32, Arc<str>>,
+    /// Those that run, by the number of their cohort.
+    living: BTreeMap<u32, Living>,
     processes: JoinSet<(u32, io::Result<ExitStatus>)>,
     /// Ends all processes.
     kill: CancellationToken,
@@ -106,6 +110,12 @@ struct Work {
     broken: bool,
 }
 
+/// A worker that runs.
+struct Living {
+    cohort: Cohort,
+    name: Arc<str>,
+}
+
 impl Work {
     /// Works until it is told to end; tells what is left.
     async fn serve(&mut self, mut orders: UnboundedReceiver<FleetOrder>) -> Vec<String> {
@@ -113,7 +123,9 @@ impl Work {
             self.fill().await;
             tokio::select! {
                 order = orders.recv() => match order {
-                    Some(FleetOrder::Needed { unfinished, .. }) => self.want(unfinished),
+                    Some(FleetOrder::Needed { class, unfinished, .. }) => {
+                        self.want(class, unfinished);
+                    }
                     Some(FleetOrder::Silent(_) | FleetOrder::Heard(_)) => {}
                     Some(FleetOrder::End) => return self.end(LEAVE).await,
                     // Another master cannot have this process's children: they end with it in any case.
@@ -128,36 +140,57 @@ impl Work {
         }
     }
 
-    fn want(&mut self, unfinished: usize) {
+    fn want(&mut self, class: ClassId, unfinished: usize) {
         let slots = self.run.worker.slots.max(1) as usize;
         let workers = u32::try_from(unfinished.div_ceil(slots)).unwrap_or(u32::MAX);
-        self.wanted = workers.min(self.fleet.max_workers);
+        self.useful.insert(class, workers);
+        self.wanted = shares(&self.useful, self.fleet.max_workers);
     }
 
-    /// Starts workers until as many run as are wanted.
+    /// Starts workers until as many of each class run as are wanted.
     async fn fill(&mut self) {
-        while !self.broken && (self.living.len() as u64) < u64::from(self.wanted) {
-            if let Err(reason) = self.open().await {
+        while !self.broken
+            && let Some(class) = self.missing()
+        {
+            if let Err(reason) = self.open(class).await {
                 self.fail(&format!("a worker process cannot be started: {reason}"));
             }
         }
     }
 
+    /// A class of which fewer workers run than are wanted, while there is room for one more. Workers are not stopped for
+    /// another class: they leave when the run ends.
+    fn missing(&self) -> Option<ClassId> {
+        let of = |class: ClassId| {
+            let living = self.living.values();
+            living.filter(|it| it.cohort.class == class).count() as u64
+        };
+        let room = (self.living.len() as u64) < u64::from(self.fleet.max_workers);
+        let mut wanted = self.wanted.iter().filter(|_| room);
+        wanted
+            .find(|(class, wanted)| of(**class) < u64::from(**wanted))
+            .map(|(class, _)| *class)
+    }
+
     /// Starts one worker, after its queues are made.
-    async fn open(&mut self) -> Result<(), String> {
-        let cohort = self.opened;
+    async fn open(&mut self, class: ClassId) -> Result<(), String> {
+        let cohort = Cohort {
+            number: self.opened,
+            class,
+            size: 1,
+        };
         self.opened += 1;
-        let making = timeout(QUEUES, self.run.cohorts.prepare(cohort, 1));
+        let making = timeout(QUEUES, self.run.cohorts.prepare(cohort));
         making
             .await
             .map_err(|_| format!("its queues were not made within {QUEUES:?}"))??;
-        let name: Arc<str> = format!("worker-{cohort}").into();
+        let name: Arc<str> = format!("worker-{}", cohort.number).into();
         match self.start(cohort, &name) {
             Ok(child) => {
                 let kill = self.kill.clone();
-                let attend = async move { (cohort, attend(child, kill).await) };
+                let attend = async move { (cohort.number, attend(child, kill).await) };
                 self.processes.spawn(attend);
-                self.living.insert(cohort, name);
+                self.living.insert(cohort.number, Living { cohort, name });
                 Ok(())
             }
             Err(error) => {
@@ -167,7 +200,7 @@ impl Work {
         }
     }
 
-    fn start(&mut self, cohort: u32, name: &str) -> io::Result<Child> {
+    fn start(&mut self, cohort: Cohort, name: &str) -> io::Result<Child> {
         let Some(files) = &self.run.files else {
             return Err(io::Error::other(
                 "processes cannot open the queues of this run",
@@ -187,7 +220,8 @@ impl Work {
             .env(RUN_DIR, directory.path())
             .env(POD, name)
             .env(NODE, &*hostname())
-            .env(COHORT, cohort.to_string())
+            .env(COHORT, cohort.number.to_string())
+            .env(CLASS, cohort.class.to_string())
             .env(INDEX, "0")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -198,20 +232,20 @@ impl Work {
     }
 
     async fn on_end(&mut self, cohort: u32, status: io::Result<ExitStatus>) {
-        let Some(worker) = self.living.remove(&cohort) else {
+        let Some(Living { cohort, name }) = self.living.remove(&cohort) else {
             return;
         };
         self.retire(cohort).await;
         let (end, reason) = judge(&status);
         self.tell(FleetEvent::Gone(Departure {
-            worker: worker.clone(),
+            worker: name.clone(),
             node: Some(hostname()),
             end,
             reason: reason.clone(),
             at: None,
             running: Vec::new(),
         }));
-        let said = format!("process {worker} ended by itself: {reason}");
+        let said = format!("process {name} ended by itself: {reason}");
         match status.ok().and_then(|status| status.code()) {
             Some(0) => self.failures = 0,
             Some(code) if FATAL.contains(&code) => self.give_up(&said),
@@ -234,12 +268,18 @@ impl Work {
         self.tell(FleetEvent::Broken(reason.to_owned()));
     }
 
-    async fn retire(&self, cohort: u32) {
-        let retiring = timeout(QUEUES, self.run.cohorts.retire(cohort, 1));
+    async fn retire(&self, cohort: Cohort) {
+        let retiring = timeout(QUEUES, self.run.cohorts.retire(cohort));
         match retiring.await {
             Ok(Ok(())) => {}
-            Ok(Err(reason)) => warn!(cohort, reason, "the queues of a worker are left behind"),
-            Err(_) => warn!(cohort, "the queues of a worker are not removed yet"),
+            Ok(Err(reason)) => warn!(
+                cohort = cohort.number,
+                reason, "the queues of a worker are left behind"
+            ),
+            Err(_) => warn!(
+                cohort = cohort.number,
+                "the queues of a worker are not removed yet"
+            ),
         }
     }
 
@@ -252,14 +292,17 @@ impl Work {
         }
         let left = std::mem::take(&mut self.living);
         left.into_values()
-            .map(|name| format!("process {name} of run {} does not end", self.run.run))
+            .map(|Living { name, .. }| {
+                format!("process {name} of run {} does not end", self.run.run)
+            })
             .collect()
     }
 
     async fn all_end(&mut self) {
         while let Some(ended) = self.processes.join_next().await {
-            if let Ok((cohort, _)) = ended {
-                self.living.remove(&cohort);
+            if let Ok((number, _)) = ended
+                && let Some(Living { cohort, .. }) = self.living.remove(&number)
+            {
                 self.retire(cohort).await;
             }
         }

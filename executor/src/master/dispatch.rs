@@ -5,6 +5,7 @@
 
 mod after_lines;
 mod batches;
+mod classes;
 mod effect;
 mod ending;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod results;
 mod simulation;
 mod state;
 mod table;
+mod task_queues;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +37,7 @@ use podpool_core::panics::caught;
 use podpool_core::queue::publisher::Publisher;
 use podpool_core::queue::{Delivery, QueueError};
 use podpool_core::registry::Registry;
-use podpool_core::worker::{KeptLine, OutputSink, Queues};
+use podpool_core::worker::{KeptLine, OutputSink};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
@@ -50,6 +52,8 @@ use self::effect::Effect;
 use self::lines::Lines;
 use self::outages::Outages;
 pub(crate) use self::state::{MasterState, Settings};
+pub(crate) use self::task_queues::MasterQueues;
+use self::task_queues::TaskQueues;
 
 /// Tasks in the outbox above which submissions stay where they are while enough is out: moving them early would
 /// only cost both threads their caches.
@@ -59,7 +63,7 @@ const PLENTY: usize = 16 * 1024;
 pub(crate) struct Dispatch {
     pub(crate) settings: Settings,
     pub(crate) inbox: Inbox,
-    pub(crate) queues: Queues,
+    pub(crate) queues: MasterQueues,
     pub(crate) fleet: FleetHandle,
     /// What becomes of the queues; none where nothing can.
     pub(crate) broker: Option<mpsc::UnboundedReceiver<BrokerEvent>>,
@@ -99,15 +103,14 @@ type Pull = BoxFuture<'static, Result<Vec<Delivery>, QueueError>>;
 struct RunningDispatch {
     state: MasterState,
     inbox: Inbox,
-    queues: Queues,
+    queues: MasterQueues,
     fleet: FleetHandle,
     broker: Option<mpsc::UnboundedReceiver<BrokerEvent>>,
     lines: Lines,
     outages: Outages,
     measured: Arc<crate::master::measured::Measured>,
     payloads: Payloads,
-    /// Receipts are the batches' numbers.
-    tasks: Publisher<u32>,
+    tasks: TaskQueues,
     control: Publisher<()>,
     pull: Pull,
     acks: FuturesUnordered<BoxFuture<'static, ()>>,
@@ -147,16 +150,17 @@ impl RunningDispatch {
         } = dispatch;
         settings.elsewhere = printed.is_some();
         let outlives = settings.results_outlive;
+        let tasks = TaskQueues::new(&queues.tasks);
         Self {
             state: MasterState::new(settings, Instant::now()),
             inbox,
             fleet,
             broker,
             lines: Lines::new(printed, lines),
-            outages: Outages::new(broker_timeout),
+            outages: Outages::new(broker_timeout, &tasks),
             measured,
             payloads,
-            tasks: Publisher::new(queues.tasks.clone()),
+            tasks,
             control: Publisher::new(queues.control.clone()),
             pull: results::pull(queues.results.clone(), outlives),
             acks: FuturesUnordered::new(),
@@ -333,7 +337,11 @@ impl RunningDispatch {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Settle(ended) => ended.tell(&mut self.wakers),
-                Effect::Publish { batch, message } => self.tasks.push(message, Some(batch)),
+                Effect::Publish {
+                    class,
+                    batch,
+                    message,
+                } => self.tasks.push(class, message, batch),
                 Effect::Control(message) => self.control.push(message, None),
                 // A fleet that has ended by itself needs no orders.
                 Effect::Fleet(order) => drop(self.fleet.orders.send(order)),

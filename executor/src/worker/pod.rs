@@ -36,10 +36,11 @@ use self::last_words::LastWords;
 
 /// Where the run's secret is mounted.
 pub(crate) const RUN_DIR: &str = "PODPOOL_RUN_DIR";
-/// The pod's name, its node, and the number of its cohort.
+/// The pod's name, its node, and the number and class of its cohort. Without a class it is the default one.
 pub(crate) const POD: &str = "PODPOOL_POD";
 pub(crate) const NODE: &str = "PODPOOL_NODE";
 pub(crate) const COHORT: &str = "PODPOOL_COHORT";
+pub(crate) const CLASS: &str = "PODPOOL_CLASS";
 /// The pod's index in its Job; Kubernetes sets it.
 /// <https://kubernetes.io/docs/concepts/workloads/controllers/job/#completion-mode>
 pub(crate) const INDEX: &str = "JOB_COMPLETION_INDEX";
@@ -243,9 +244,8 @@ async fn run(
 /// Opens the run's queues as whoever described them does.
 async fn open(descriptor: &Descriptor) -> Result<WorkerQueues, Refusal> {
     register_openers();
-    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse().ok());
     let seat = Seat {
-        class: ClassId::DEFAULT,
+        class: class(),
         place: number(COHORT).zip(number(INDEX)),
         lease: descriptor.lease,
     };
@@ -275,6 +275,7 @@ fn site(
         },
         mac_key,
         output,
+        class: class(),
         build: build(),
         conduct: Conduct {
             greeting: Some(GREETING),
@@ -287,6 +288,16 @@ fn site(
             queue_outlives: opened.outlive,
         },
     })
+}
+
+/// The class of this worker's cohort.
+fn class() -> ClassId {
+    number(CLASS).map_or(ClassId::DEFAULT, ClassId)
+}
+
+/// A number that this worker's fleet gave it.
+fn number(variable: &str) -> Option<u32> {
+    std::env::var(variable).ok()?.parse().ok()
 }
 
 /// A file that cannot be read is another build for who requires the same.

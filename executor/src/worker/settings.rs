@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use podpool_core::broker::ClassId;
 use podpool_core::envelope::MacKey;
 use podpool_core::id::{RunId, WorkerId};
 use podpool_core::registry::Registry;
@@ -43,6 +44,7 @@ pub(crate) struct Site {
     pub(crate) mac_key: MacKey,
     pub(crate) queues: Queues,
     pub(crate) output: OutputSink,
+    pub(crate) class: ClassId,
     pub(crate) build: String,
     pub(crate) conduct: Conduct,
 }
@@ -61,6 +63,7 @@ impl WorkerSettings {
             mac_key,
             queues,
             output,
+            class,
             build,
             conduct,
         } = site;
@@ -93,6 +96,7 @@ impl WorkerSettings {
             queues,
             lookup: Arc::new(KnownTasks),
             output,
+            class,
             build,
             conduct,
         })

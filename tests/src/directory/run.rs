@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use podpool_core::broker::{BrokerEvent, ClassId, CohortQueues, Description, RunFacts, RunQueues};
+use podpool_core::broker::{
+    BrokerEvent, ClassId, Cohort, CohortQueues, Description, RunFacts, RunQueues,
+};
 use podpool_core::id::RunName;
 use podpool_core::queue::Queue;
 use tokio::sync::mpsc::UnboundedSender;
@@ -192,16 +194,18 @@ impl RunQueues for DirectoryRun {
 
 #[async_trait]
 impl CohortQueues for DirectoryRun {
-    async fn prepare(&self, cohort: u32, size: u32) -> Result<(), String> {
-        self.cohorts().insert(cohort, size);
-        let mut places = (0..size).map(|index| self.layout.control_of((cohort, index)));
+    async fn prepare(&self, cohort: Cohort) -> Result<(), String> {
+        self.cohorts().insert(cohort.number, cohort.size);
+        let mut places =
+            (0..cohort.size).map(|index| self.layout.control_of((cohort.number, index)));
         let made = places.try_for_each(|path| Files::new(path).make());
         made.map_err(|error| error.to_string())
     }
 
-    async fn retire(&self, cohort: u32, size: u32) -> Result<(), String> {
-        self.cohorts().remove(&cohort);
-        let mut places = (0..size).map(|index| self.layout.control_of((cohort, index)));
+    async fn retire(&self, cohort: Cohort) -> Result<(), String> {
+        self.cohorts().remove(&cohort.number);
+        let mut places =
+            (0..cohort.size).map(|index| self.layout.control_of((cohort.number, index)));
         let removed = places.try_for_each(|path| Layout::new(path).remove());
         removed.map_err(|error| error.to_string())
     }

@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use podpool::RunId;
-use podpool::core::broker::CohortQueues;
+use podpool::core::broker::{ClassId, Cohort, CohortQueues};
 use podpool::core::fleet::{Departure, FleetEvent, FleetOrder};
 use podpool::kubernetes::client::Cluster;
 use podpool::kubernetes::fleet::{self, Fleet};
@@ -39,13 +39,19 @@ pub struct Asked {
 
 #[async_trait]
 impl CohortQueues for Asked {
-    async fn prepare(&self, cohort: u32, size: u32) -> Result<(), String> {
-        self.prepared.lock().unwrap().push((cohort, size));
+    async fn prepare(&self, cohort: Cohort) -> Result<(), String> {
+        self.prepared
+            .lock()
+            .unwrap()
+            .push((cohort.number, cohort.size));
         Ok(())
     }
 
-    async fn retire(&self, cohort: u32, size: u32) -> Result<(), String> {
-        self.retired.lock().unwrap().push((cohort, size));
+    async fn retire(&self, cohort: Cohort) -> Result<(), String> {
+        self.retired
+            .lock()
+            .unwrap()
+            .push((cohort.number, cohort.size));
         Ok(())
     }
 }
@@ -161,6 +167,7 @@ impl Bed {
     /// So many tasks have not ended.
     pub fn needed(&self, unfinished: usize) {
         let order = FleetOrder::Needed {
+            class: ClassId::DEFAULT,
             unfinished,
             closing: false,
         };

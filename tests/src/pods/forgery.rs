@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use podpool::RunId;
+use podpool::core::broker::ClassId;
 use podpool::core::envelope::entry::put_done;
 use podpool::core::envelope::{Alive, Batch, Control, Hello, MacKey, Results, RunState};
 use podpool::core::id::{Attempt, ExecutionId, TaskId, WorkerId};
@@ -80,6 +81,7 @@ fn hello(run: &RunId, mac_key: &MacKey) -> Bytes {
         worker: WorkerId::random(),
         name: "stranger".into(),
         node: "nowhere".into(),
+        class: ClassId::DEFAULT,
         slots: 1,
         build: String::new(),
         epoch: EPOCH,

@@ -84,6 +84,22 @@ pub async fn each_class_has_its_queue(subject: &Subject) {
     put(&*run.tasks(ClassId::DEFAULT), &["small"], patience).await;
     expect(&*worker.tasks, &["small"], patience).await;
     expect_nothing(&*other.tasks, "the task is of the default class").await;
+    // Results and control are the run's, whatever the class.
+    put(&*other.results, &["grown"], patience).await;
+    expect(&*run.queues.results(), &["grown"], patience).await;
+    run.prepare_for(ClassId::DEFAULT, 0, 1).await;
+    run.prepare_for(OTHER, 1, 1).await;
+    put(&*run.queues.control(), &["closing"], patience).await;
+    let cohorts = [(ClassId::DEFAULT, 0), (OTHER, 1)];
+    // Without processes there is one worker, and so one queue for control.
+    let workers = match subject.broker.limits().processes {
+        true => cohorts.len(),
+        false => 1,
+    };
+    for (class, cohort) in cohorts.into_iter().take(workers) {
+        let worker = run.worker(subject, class, Some((cohort, 0))).await;
+        expect(&*worker.control, &["closing"], patience).await;
+    }
     run.end().await;
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Subject;
 use super::steps::{Opened, expect, expect_nothing, facts, left_of, name, put};
 use crate::broker::openers::Seat;
-use crate::broker::{ClassId, Which};
+use crate::broker::{ClassId, Cohort, Which};
 
 /// What a message must hold at least: a full batch, and what stands around it.
 const LEAST_MESSAGE: usize = (1 << 20) + (64 << 10);
@@ -73,9 +73,14 @@ pub async fn nonsense_is_not_opened(subject: &Subject) {
 pub async fn a_cohort_may_be_retired_twice(subject: &Subject) {
     let run = Opened::new(subject).await;
     run.prepare(5, 2).await;
-    for cohort in [5, 5, 6] {
-        let retired = run.queues.retire(cohort, 2).await;
-        assert_eq!(retired, Ok(()), "cohort {cohort}");
+    for number in [5, 5, 6] {
+        let cohort = Cohort {
+            number,
+            class: ClassId::DEFAULT,
+            size: 2,
+        };
+        let retired = run.queues.retire(cohort).await;
+        assert_eq!(retired, Ok(()), "cohort {number}");
     }
     // What remains still works.
     put(&*run.queues.control(), &["closing"], subject.patience).await;
@@ -113,7 +118,12 @@ pub async fn what_is_left_is_found(subject: &Subject) {
         Ok(queues) => queues,
         Err(error) => panic!("run {} was not opened: {error}", facts.run),
     };
-    if let Err(reason) = queues.prepare(0, 1).await {
+    let cohort = Cohort {
+        number: 0,
+        class: ClassId::DEFAULT,
+        size: 1,
+    };
+    if let Err(reason) = queues.prepare(cohort).await {
         panic!("{reason}");
     }
     // Its master is killed.

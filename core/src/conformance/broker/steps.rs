@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Subject;
 use crate::broker::openers::{Seat, WorkerQueues};
-use crate::broker::{BrokerEvent, ClassId, Leftover, RunFacts, RunQueues, Which};
+use crate::broker::{BrokerEvent, ClassId, Cohort, Leftover, RunFacts, RunQueues, Which};
 use crate::id::{RunId, RunName};
 use crate::queue::Queue;
 
@@ -111,10 +111,20 @@ impl Opened {
         }
     }
 
-    /// Makes the queues of a cohort's workers.
-    pub(super) async fn prepare(&self, cohort: u32, size: u32) {
-        if let Err(reason) = self.queues.prepare(cohort, size).await {
-            panic!("the queues of cohort {cohort} were not made: {reason}");
+    /// Makes the queues of the workers of a cohort of the default class.
+    pub(super) async fn prepare(&self, number: u32, size: u32) {
+        self.prepare_for(ClassId::DEFAULT, number, size).await;
+    }
+
+    /// Makes the queues of the workers of a cohort.
+    pub(super) async fn prepare_for(&self, class: ClassId, number: u32, size: u32) {
+        let cohort = Cohort {
+            number,
+            class,
+            size,
+        };
+        if let Err(reason) = self.queues.prepare(cohort).await {
+            panic!("the queues of {cohort:?} were not made: {reason}");
         }
     }
 

@@ -89,6 +89,7 @@ fn worker(queues: Queues) -> Worker {
         },
         lookup: Arc::new(KnowsNone),
         output: Arc::new(|_| {}),
+        class: ClassId::DEFAULT,
         build: String::new(),
         conduct: Conduct::default(),
     }

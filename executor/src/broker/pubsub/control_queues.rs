@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use podpool_core::broker::CohortQueues;
+use podpool_core::broker::{Cohort, CohortQueues};
 
 use super::admin::{Admin, Collected, Made, Making};
 use super::guard::{Failed, Repair, Repairs};
@@ -133,21 +133,24 @@ impl Repairs for ControlQueues {
 
 #[async_trait]
 impl CohortQueues for ControlQueues {
-    async fn prepare(&self, cohort: u32, size: u32) -> Result<(), String> {
+    async fn prepare(&self, cohort: Cohort) -> Result<(), String> {
+        // A control subscription belongs to a place; the class of the worker there makes no difference to it.
+        let Cohort { number, size, .. } = cohort;
         self.admin
-            .create_control(&self.names, &self.labels, self.lease, cohort, size)
+            .create_control(&self.names, &self.labels, self.lease, number, size)
             .await
             .map_err(chain)?;
-        self.live().insert(cohort, size);
+        self.live().insert(number, size);
         self.signs.expect_workers();
         Ok(())
     }
 
-    async fn retire(&self, cohort: u32, size: u32) -> Result<(), String> {
-        self.live().remove(&cohort);
+    async fn retire(&self, cohort: Cohort) -> Result<(), String> {
+        let Cohort { number, size, .. } = cohort;
+        self.live().remove(&number);
         let collected = self
             .admin
-            .delete_made_control(&self.names, &self.made, cohort, size)
+            .delete_made_control(&self.names, &self.made, number, size)
             .await;
         match told(&collected) {
             left if left.is_empty() => Ok(()),

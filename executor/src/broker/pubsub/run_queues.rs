@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use podpool_core::broker::{
-    BrokerError, BrokerEvent, ClassId, CohortQueues, Description, RunFacts, RunQueues,
+    BrokerError, BrokerEvent, ClassId, Cohort, CohortQueues, Description, RunFacts, RunQueues,
 };
 use podpool_core::queue::Queue;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -280,11 +280,11 @@ impl RunQueues for PubSubRun {
 
 #[async_trait]
 impl CohortQueues for PubSubRun {
-    async fn prepare(&self, cohort: u32, size: u32) -> Result<(), String> {
-        self.cohorts.prepare(cohort, size).await
+    async fn prepare(&self, cohort: Cohort) -> Result<(), String> {
+        self.cohorts.prepare(cohort).await
     }
 
-    async fn retire(&self, cohort: u32, size: u32) -> Result<(), String> {
-        self.cohorts.retire(cohort, size).await
+    async fn retire(&self, cohort: Cohort) -> Result<(), String> {
+        self.cohorts.retire(cohort).await
     }
 }

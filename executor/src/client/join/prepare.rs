@@ -15,7 +15,7 @@ use crate::broker::run_payloads::Payloads;
 use crate::error::BuildError;
 use crate::error::start::{chain, refused};
 use crate::fleet::{FleetRun, ReachedFleet, RunFiles};
-use crate::master::dispatch::{self, Dispatch};
+use crate::master::dispatch::{self, Dispatch, MasterQueues};
 use crate::master::mailbox::Inbox;
 use crate::master::measured::Measured;
 use crate::master::settings::RunSettings;
@@ -44,7 +44,9 @@ pub(super) struct Prepared {
     slots: usize,
     fleet: Box<dyn ReachedFleet>,
     opened: Arc<dyn RunQueues>,
-    queues: Queues,
+    queues: MasterQueues,
+    /// Those of a worker in this process.
+    local: Queues,
     payloads: Payloads,
     files: Option<RunFiles>,
 }
@@ -59,13 +61,18 @@ pub(super) async fn prepare(run: Run) -> Result<Prepared, BuildError> {
     let default_lease = run.broker.limits().default_lease;
     let facts = facts(&settings, run.elsewhere.as_ref(), default_lease);
     let opened = run.broker.open(&facts).await?;
-    let joined =
-        queues(&settings, run.elsewhere.as_ref(), &payloads, &*opened).and_then(|queues| {
-            let elsewhere = run.elsewhere.as_ref();
-            let files = elsewhere.map(|it| describe(&settings, it, &*opened, facts.lease, store));
-            Ok((queues, files.transpose()?))
-        });
-    let (queues, files) = match joined {
+    let joined = queues(
+        &settings,
+        run.elsewhere.as_ref(),
+        &payloads,
+        (&facts, &*opened),
+    )
+    .and_then(|queues| {
+        let elsewhere = run.elsewhere.as_ref();
+        let files = elsewhere.map(|it| describe(&settings, it, &*opened, facts.lease, store));
+        Ok((local(&queues)?, queues, files.transpose()?))
+    });
+    let (local, queues, files) = match joined {
         Ok(joined) => joined,
         Err(error) => {
             // What stays has a deadline.
@@ -81,6 +88,7 @@ pub(super) async fn prepare(run: Run) -> Result<Prepared, BuildError> {
         fleet,
         opened,
         queues,
+        local,
         payloads,
         files,
     })
@@ -116,16 +124,35 @@ fn queues(
     settings: &RunSettings,
     elsewhere: Option<&Elsewhere>,
     payloads: &Payloads,
-    opened: &dyn RunQueues,
-) -> Result<Queues, BuildError> {
+    (facts, opened): (&RunFacts, &dyn RunQueues),
+) -> Result<MasterQueues, BuildError> {
     let wrap = |queue: Arc<dyn Queue>| payloads.wrap(queue, mac_key(elsewhere));
-    let tasks = opened.tasks(ClassId::DEFAULT).ok_or_else(|| {
+    let tasks_of = |class: &ClassId| -> Result<_, BuildError> {
+        let tasks = opened.tasks(*class).ok_or_else(|| {
+            refused("open the run's queues")(format!("there is none for tasks of class {class}"))
+        })?;
+        Ok((*class, wrap(settings.decorated("tasks", tasks))))
+    };
+    Ok(MasterQueues {
+        tasks: facts
+            .classes
+            .iter()
+            .map(tasks_of)
+            .collect::<Result<_, _>>()?,
+        results: wrap(settings.decorated("results", opened.results())),
+        control: settings.decorated("control", opened.control()),
+    })
+}
+
+/// The queues of a worker in this process, which runs tasks of the default class.
+fn local(queues: &MasterQueues) -> Result<Queues, BuildError> {
+    let tasks = queues.tasks.get(&ClassId::DEFAULT).ok_or_else(|| {
         refused("open the run's queues")("there is none for tasks of the default class".to_owned())
     })?;
     Ok(Queues {
-        tasks: wrap(settings.decorated("tasks", tasks)),
-        results: wrap(settings.decorated("results", opened.results())),
-        control: settings.decorated("control", opened.control()),
+        tasks: tasks.clone(),
+        results: queues.results.clone(),
+        control: queues.control.clone(),
     })
 }
 
@@ -175,6 +202,7 @@ impl Prepared {
             fleet,
             opened,
             queues,
+            local,
             payloads,
             files,
             ..
@@ -182,7 +210,7 @@ impl Prepared {
         let run = FleetRun {
             run: settings.run.clone(),
             worker: settings.worker,
-            queues: queues.clone(),
+            queues: local,
             output: settings.reporting.sink(),
             broker_timeout: settings.broker_timeout,
             cohorts: opened.clone(),
@@ -205,12 +233,13 @@ impl Prepared {
     }
 
     fn dispatch_settings(&self) -> dispatch::Settings {
-        let limits = self.queues.tasks.limits();
+        let limits = self.local.tasks.limits();
         let elsewhere = self.elsewhere.as_ref();
         dispatch::Settings {
             run: self.settings.run.clone(),
             mac_key: mac_key(elsewhere),
             seed: fastrand::u64(..),
+            classes: self.queues.tasks.keys().copied().collect(),
             slots: self.slots,
             message_bytes: limits.message_bytes,
             // A worker far from its queue pulls many at a time, or waits for each.

@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use podpool_core::broker::{self, ClassId};
 use podpool_core::fleet::FleetEvent;
 use podpool_core::instant::after;
 use tokio::time::Instant;
@@ -58,8 +59,10 @@ pub struct Limits {
 pub struct PodName {
     /// Its name.
     pub name: Arc<str>,
-    /// Its cohort.
+    /// Its cohort, and whose tasks that runs.
     pub cohort: u32,
+    /// The class.
+    pub class: ClassId,
     /// Its index in the cohort.
     pub index: u32,
     /// The node that it is assigned to, if any.
@@ -78,7 +81,9 @@ struct Remains {
 #[derive(Debug)]
 pub struct Cohorts {
     limits: Limits,
-    unfinished: usize,
+    /// Workers that the unfinished tasks of each class could use, and what the class gets of them.
+    useful: BTreeMap<ClassId, u32>,
+    wanted: BTreeMap<ClassId, u32>,
     cohorts: BTreeMap<u32, Cohort>,
     pods: HashMap<Arc<str>, Pod>,
     greetings: Greetings,
@@ -125,7 +130,8 @@ impl Cohorts {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            unfinished: 0,
+            useful: BTreeMap::new(),
+            wanted: BTreeMap::new(),
             cohorts: BTreeMap::new(),
             pods: HashMap::new(),
             greetings: Greetings::default(),
@@ -148,13 +154,11 @@ impl Cohorts {
         }
     }
 
-    /// Sets the number of tasks that have not ended.
-    pub fn on_needed(&mut self, now: Instant, unfinished: usize) {
-        let before = self.wanted();
-        self.unfinished = unfinished;
+    /// Sets the number of tasks of a class that have not ended.
+    pub fn on_needed(&mut self, now: Instant, class: ClassId, unfinished: usize) {
         // In a large run the number changes often, and mostly changes nothing here.
         // `settle` visits every pod, so it must not run for each task that ends.
-        if self.wanted() != before {
+        if self.want(class, unfinished) {
             self.settle(now);
         }
     }
@@ -173,10 +177,7 @@ impl Cohorts {
         // The number is never used again: the watch may still report the Job that the opener deletes.
         self.refusals.insert(cohort);
         if let Some(refused) = self.cohorts.remove(&cohort) {
-            self.effects.push(Effect::Retire {
-                cohort,
-                size: refused.size,
-            });
+            self.effects.push(Effect::Retire(refused.named(cohort)));
         }
         let (since, times) = match self.refused {
             Some((since, times, _)) => (since, times + 1),
@@ -267,12 +268,12 @@ impl Cohorts {
         all.map(|(name, _, reachable)| (name, reachable))
     }
 
-    /// Cohorts whose queues were not retired, with their sizes.
+    /// Cohorts whose queues were not retired.
     #[must_use]
-    pub fn unretired(&self) -> Vec<(u32, u32)> {
+    pub fn unretired(&self) -> Vec<broker::Cohort> {
         let unretired = self.cohorts.iter().filter(|(_, cohort)| !cohort.retired);
         unretired
-            .map(|(number, cohort)| (*number, cohort.size))
+            .map(|(number, cohort)| cohort.named(*number))
             .collect()
     }
 
@@ -290,9 +291,10 @@ impl Cohorts {
         self.notify(now);
     }
 
-    fn cohort(&mut self, now: Instant, number: u32) -> &mut Cohort {
+    /// The cohort of this number, which may be new: it was requested now, or by a master before this one.
+    fn cohort(&mut self, now: Instant, number: u32, class: ClassId) -> &mut Cohort {
         let cohort = self.cohorts.entry(number);
-        cohort.or_insert_with(|| Cohort::new(now))
+        cohort.or_insert_with(|| Cohort::new(now, class))
     }
 
     /// Retires the queues of finished cohorts that have no pod left.
@@ -302,10 +304,7 @@ impl Cohorts {
             let ended = cohort.finished && !cohort.retired;
             if ended && !self.pods.values().any(|pod| pod.cohort == *number) {
                 cohort.retired = true;
-                self.effects.push(Effect::Retire {
-                    cohort: *number,
-                    size: cohort.size,
-                });
+                self.effects.push(Effect::Retire(cohort.named(*number)));
             }
         }
     }

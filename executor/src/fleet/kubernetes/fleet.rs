@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use podpool_core::broker::CohortQueues;
+use podpool_core::broker::{Cohort, CohortQueues};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
 use podpool_core::instant::after;
@@ -149,8 +149,8 @@ impl Work {
             // not matter. A random order keeps a busy watch from starving the orders.
             tokio::select! {
                 order = orders.recv() => match order {
-                    Some(FleetOrder::Needed { unfinished, .. }) => {
-                        self.state.on_needed(Instant::now(), unfinished);
+                    Some(FleetOrder::Needed { class, unfinished, .. }) => {
+                        self.state.on_needed(Instant::now(), class, unfinished);
                     }
                     Some(FleetOrder::Silent(worker)) => {
                         self.state.on_silence(Instant::now(), &worker);
@@ -227,13 +227,13 @@ impl Work {
     fn perform(&mut self) {
         for effect in self.state.take_effects() {
             match effect {
-                Effect::Open { cohort, size } => {
+                Effect::Open(cohort) => {
                     let (opener, secret) = (self.opener.clone(), self.secret.is_some());
                     self.opening = Some(Box::pin(async move {
-                        (cohort, opener.open(cohort, size, secret).await)
+                        (cohort.number, opener.open(cohort, secret).await)
                     }));
                 }
-                Effect::Retire { cohort, size } => self.retire(cohort, size),
+                Effect::Retire(cohort) => self.retire(cohort),
                 // The dispatcher may have ended before.
                 Effect::Report(event) => drop(self.events.send(event)),
                 Effect::Notify(notice) => emit(&notice),
@@ -248,11 +248,14 @@ impl Work {
         }
     }
 
-    fn retire(&mut self, cohort: u32, size: u32) {
+    fn retire(&mut self, cohort: Cohort) {
         let cohorts = self.opener.fleet.cohorts.clone();
         self.retiring.spawn(async move {
-            if let Err(reason) = cohorts.retire(cohort, size).await {
-                warn!(cohort, reason, "the queues of a cohort were not removed");
+            if let Err(reason) = cohorts.retire(cohort).await {
+                warn!(
+                    cohort = cohort.number,
+                    reason, "the queues of a cohort were not removed"
+                );
             }
         });
         // Those that have ended are taken out, so that a long run does not gather them.

@@ -15,6 +15,7 @@ use k8s_openapi::api::batch::v1::{
 };
 use k8s_openapi::api::core::v1::{PodTemplateSpec, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use podpool_core::broker::ClassId;
 use podpool_core::id::{RunId, RunName};
 
 use super::spec::WorkerSpec;
@@ -27,6 +28,8 @@ pub const RUN_LABEL: &str = "podpool.dev/run";
 pub const NAME_LABEL: &str = "podpool.dev/run-name";
 /// The label that holds the cohort's number.
 pub const COHORT_LABEL: &str = "podpool.dev/cohort";
+/// The label that names the class of a cohort. Without it the cohort is of the default class.
+pub const CLASS_LABEL: &str = "podpool.dev/class";
 /// The annotation that holds the end of the run, in seconds since 1970.
 pub const DEADLINE_ANNOTATION: &str = "podpool.dev/deadline";
 /// The annotation that distinguishes the Jobs and pods of one master from another's: a hash of the Secret.
@@ -90,6 +93,8 @@ pub struct Cohort<'a> {
     pub run: &'a RunId,
     /// Its number within the run, from 0.
     pub number: u32,
+    /// Whose tasks its workers run.
+    pub class: ClassId,
     /// How many workers it has; it never changes.
     pub size: u32,
     /// How long it may last.
@@ -132,7 +137,10 @@ pub fn name_selector(name: &RunName) -> String {
 #[must_use]
 pub fn job(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Job {
     let size = i32::try_from(cohort.size).unwrap_or(i32::MAX);
-    let labels = labels(spec, cohort.run, Some(cohort.number));
+    let mut labels = labels(spec, cohort.run, Some(cohort.number));
+    if cohort.class != ClassId::DEFAULT {
+        labels.insert(CLASS_LABEL.to_owned(), cohort.class.to_string());
+    }
     let ours = (SECRET_ANNOTATION.to_owned(), cohort.secret.to_owned());
     let deadline = (DEADLINE_ANNOTATION.to_owned(), cohort.deadline.to_string());
     let of_pods = BTreeMap::from([ours.clone()]);

@@ -1,5 +1,8 @@
 //! The batches that are out, and what is still expected from each.
 
+use std::collections::BTreeMap;
+
+use podpool_core::broker::ClassId;
 use podpool_core::envelope::TaskRun;
 use tokio::time::Instant;
 
@@ -8,6 +11,8 @@ use tokio::time::Instant;
 pub(super) struct Batch {
     /// Its tasks, ended or not.
     pub(super) tasks: Vec<TaskRun>,
+    /// The class of all of them, and their type.
+    pub(super) class: ClassId,
     pub(super) task_type: u32,
     pub(super) alone: bool,
     /// Tasks of it whose attempt is still expected to end.
@@ -23,24 +28,32 @@ pub(super) struct Batch {
     pub(super) doubtful: bool,
 }
 
+/// What is out of one class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Load {
+    /// Batches.
+    pub(super) batches: usize,
+    /// Bytes of arguments in them.
+    pub(super) bytes: usize,
+}
+
 /// All batches that are out, by a small number that is used again.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
     slots: Vec<Option<Batch>>,
     free: Vec<u32>,
-    out: usize,
-    bytes: usize,
+    loads: BTreeMap<ClassId, Load>,
 }
 
 impl Batches {
-    /// How many are out.
-    pub(super) const fn out(&self) -> usize {
-        self.out
+    /// Whether none is out.
+    pub(super) fn is_empty(&self) -> bool {
+        self.loads.values().all(|load| load.batches == 0)
     }
 
-    /// Bytes of arguments in them.
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
+    /// What is out of a class.
+    pub(super) fn load(&self, class: ClassId) -> Load {
+        self.loads.get(&class).copied().unwrap_or_default()
     }
 
     /// The number that the next batch will have.
@@ -53,8 +66,9 @@ impl Batches {
 
     pub(super) fn add(&mut self, batch: Batch) -> u32 {
         let number = self.next_number();
-        self.out += 1;
-        self.bytes += batch.bytes;
+        let load = self.loads.entry(batch.class).or_default();
+        load.batches += 1;
+        load.bytes += batch.bytes;
         match self.free.pop() {
             Some(free) => self.slots[free as usize] = Some(batch),
             None => self.slots.push(Some(batch)),
@@ -74,8 +88,10 @@ impl Batches {
         let Some(batch) = slot else { return };
         batch.left -= 1;
         if batch.left == 0 {
-            self.out -= 1;
-            self.bytes -= batch.bytes;
+            if let Some(load) = self.loads.get_mut(&batch.class) {
+                load.batches -= 1;
+                load.bytes -= batch.bytes;
+            }
             *slot = None;
             self.free.push(number);
         }
@@ -110,11 +126,17 @@ mod tests {
 
     use super::*;
 
+    fn out(batches: &Batches) -> (usize, usize) {
+        let load = batches.load(ClassId::DEFAULT);
+        (load.batches, load.bytes)
+    }
+
     fn batch(left: u32, bytes: usize, news: Instant) -> Batch {
         let mut tasks = Vec::new();
         (0..u64::from(left)).for_each(|n| TaskRun::push(&mut tasks, TaskId(n), Attempt::FIRST));
         Batch {
             tasks,
+            class: ClassId::DEFAULT,
             task_type: 0,
             alone: false,
             left,
@@ -135,13 +157,13 @@ mod tests {
             assert_eq!(batches.add(batch(left, 100, now)) as usize, number);
         }
         batches.task_left(0);
-        assert_eq!((batches.out(), batches.bytes()), (3, 300));
+        assert_eq!(out(&batches), (3, 300));
         batches.task_left(1);
-        assert_eq!((batches.out(), batches.bytes()), (2, 200));
+        assert_eq!(out(&batches), (2, 200));
         assert!(batches.get_mut(1).is_none());
         batches.task_left(1);
         batches.task_left(77);
-        assert_eq!((batches.out(), batches.bytes()), (2, 200), "nobody's tasks");
+        assert_eq!(out(&batches), (2, 200), "nobody's tasks");
         assert_eq!(batches.next_number(), 1);
         assert_eq!(batches.add(batch(1, 1, now)), 1);
         assert_eq!(batches.next_number(), 3);

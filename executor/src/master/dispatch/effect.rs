@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use podpool_core::broker::ClassId;
 use podpool_core::envelope::Printed;
 use podpool_core::fleet::FleetOrder;
 
@@ -14,8 +15,10 @@ use crate::master::owners::Ended;
 pub(crate) enum Effect {
     /// Tell a task's owners its end.
     Settle(Ended),
-    /// Put a batch on the tasks' queue, and report its number when it is stored.
+    /// Put a batch on the queue of its class, and report its number when it is stored.
     Publish {
+        /// The class of its tasks.
+        class: ClassId,
         /// The batch's number among those that are out.
         batch: u32,
         /// The message.

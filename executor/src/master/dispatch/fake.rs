@@ -1,15 +1,17 @@
 //! A dispatcher over given queues, with a fleet that a test plays.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use podpool_core::broker::ClassId;
 use podpool_core::envelope::MacKey;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
 use podpool_core::worker::Queues;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{Dispatch, FleetHandle, Settings};
+use super::{Dispatch, FleetHandle, MasterQueues, Settings};
 use crate::broker::run_payloads::Payloads;
 use crate::master::mailbox::Mailbox;
 use crate::master::measured::Measured;
@@ -31,6 +33,7 @@ pub(super) fn idle(
             run: RunId::new("test").unwrap(),
             mac_key: MacKey::Absent,
             seed: 7,
+            classes: vec![ClassId::DEFAULT],
             slots: 1,
             workers: 1,
             remote: false,
@@ -48,7 +51,11 @@ pub(super) fn idle(
             results_outlive: false,
         },
         inbox,
-        queues,
+        queues: MasterQueues {
+            tasks: BTreeMap::from([(ClassId::DEFAULT, queues.tasks)]),
+            results: queues.results,
+            control: queues.control,
+        },
         fleet: FleetHandle { orders, events },
         broker: None,
         printed: None,

@@ -97,16 +97,6 @@ pub(super) struct Refusing<'a> {
 }
 
 impl<'a> Refusing<'a> {
-    /// The queues of tasks, results and control, in the order of their troubles.
-    pub(super) fn of_all<R: Send + 'static, S: Send + 'static>(
-        tasks: &'a Publisher<R>,
-        pulls: Option<(Instant, &'a String)>,
-        control: &'a Publisher<S>,
-    ) -> [Option<Self>; 3] {
-        let results = pulls.map(Self::of_pulls);
-        [Self::of_puts(tasks), results, Self::of_puts(control)]
-    }
-
     /// What is put to a queue, if it is refused or not answered.
     pub(super) fn of_puts<R: Send + 'static>(publisher: &'a Publisher<R>) -> Option<Self> {
         match publisher.failing() {
@@ -142,7 +132,7 @@ impl<'a> Refusing<'a> {
 #[derive(Debug)]
 pub(super) struct QueueTrouble {
     /// What it is called, and what it does not do: "the tasks' queue", "takes nothing".
-    queue: &'static str,
+    queue: String,
     what: &'static str,
     told: Option<Instant>,
 }
@@ -155,9 +145,9 @@ pub(super) enum Said {
 }
 
 impl QueueTrouble {
-    pub(super) const fn new(queue: &'static str, what: &'static str) -> Self {
+    pub(super) fn new(queue: impl Into<String>, what: &'static str) -> Self {
         Self {
-            queue,
+            queue: queue.into(),
             what,
             told: None,
         }

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::notices::{QueueTrouble, Refusing, Said};
+use super::task_queues::{self, TaskQueues};
 
-/// How the three queues of a run do.
+/// How the queues of a run do.
 #[derive(Debug)]
 pub(super) struct Outages {
     /// For how long a queue may refuse everything.
@@ -20,20 +21,24 @@ pub(super) struct Outages {
     pulls: Refusals,
     /// The error of the last of them.
     refusal: Option<String>,
-    troubles: [QueueTrouble; 3],
+    /// The queues of results and control, then those of tasks in the order of their classes.
+    troubles: Vec<QueueTrouble>,
 }
 
 impl Outages {
-    pub(super) fn new(timeout: Duration) -> Self {
+    pub(super) fn new(timeout: Duration, tasks: &TaskQueues) -> Self {
+        let of_run = [
+            QueueTrouble::new("the results' queue", "gives nothing"),
+            QueueTrouble::new("the control queue", "takes nothing"),
+        ];
+        let of_tasks = tasks
+            .iter()
+            .map(|(class, _)| QueueTrouble::new(task_queues::name(class), "takes nothing"));
         Self {
             timeout,
             pulls: Refusals::default(),
             refusal: None,
-            troubles: [
-                QueueTrouble::new("the tasks' queue", "takes nothing"),
-                QueueTrouble::new("the results' queue", "gives nothing"),
-                QueueTrouble::new("the control queue", "takes nothing"),
-            ],
+            troubles: of_run.into_iter().chain(of_tasks).collect(),
         }
     }
 
@@ -65,40 +70,28 @@ impl Outages {
     pub(super) fn given_up(
         &self,
         now: Instant,
-        tasks: &Publisher<u32>,
+        tasks: &TaskQueues,
         control: &Publisher<()>,
     ) -> Option<String> {
-        let tasks = tasks.given_up(now, self.timeout, "the tasks' queue");
+        let tasks = tasks.given_up(now, self.timeout);
         tasks.or_else(|| control.given_up(now, self.timeout, "the control queue"))
     }
 
-    fn refusing<'a>(
-        &'a self,
-        tasks: &'a Publisher<u32>,
-        control: &'a Publisher<()>,
-    ) -> [Option<Refusing<'a>>; 3] {
-        let pulls = self.pulls.since().zip(self.refusal.as_ref());
-        Refusing::of_all(tasks, pulls, control)
-    }
-
     /// When it must be told that a queue refuses.
-    pub(super) fn deadline(
-        &self,
-        tasks: &Publisher<u32>,
-        control: &Publisher<()>,
-    ) -> Option<Instant> {
-        let refusing = self.refusing(tasks, control);
-        let deadlines = self.troubles.iter().zip(&refusing);
+    pub(super) fn deadline(&self, tasks: &TaskQueues, control: &Publisher<()>) -> Option<Instant> {
+        let pulls = self.pulls.since().zip(self.refusal.as_ref());
+        let refusing = refusing(tasks, pulls, control);
+        let deadlines = self.troubles.iter().zip(refusing);
         deadlines
             .filter_map(|(trouble, refusing)| trouble.deadline(refusing.as_ref()))
             .min()
     }
 
     /// Tells of queues that refuse, and of those that answer again.
-    pub(super) fn tell(&mut self, now: Instant, tasks: &Publisher<u32>, control: &Publisher<()>) {
+    pub(super) fn tell(&mut self, now: Instant, tasks: &TaskQueues, control: &Publisher<()>) {
         let pulls = self.pulls.since().zip(self.refusal.as_ref());
-        let refusing = Refusing::of_all(tasks, pulls, control);
-        for (trouble, refusing) in self.troubles.iter_mut().zip(&refusing) {
+        let refusing = refusing(tasks, pulls, control);
+        for (trouble, refusing) in self.troubles.iter_mut().zip(refusing) {
             match trouble.look(now, refusing.as_ref(), self.timeout) {
                 Some(Said::Trouble(text)) => notice::trouble(text),
                 Some(Said::Relief(text)) => notice::relief(text),
@@ -106,4 +99,15 @@ impl Outages {
             }
         }
     }
+}
+
+/// Which queues refuse, in the order of their troubles.
+fn refusing<'a>(
+    tasks: &'a TaskQueues,
+    pulls: Option<(Instant, &'a String)>,
+    control: &'a Publisher<()>,
+) -> impl Iterator<Item = Option<Refusing<'a>>> {
+    let of_run = [pulls.map(Refusing::of_pulls), Refusing::of_puts(control)];
+    let of_tasks = tasks.iter().map(|(_, queue)| Refusing::of_puts(queue));
+    of_run.into_iter().chain(of_tasks)
 }

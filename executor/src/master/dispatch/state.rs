@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use podpool_core::broker::ClassId;
 use podpool_core::envelope::{MacKey, RunState, TaskType};
 use podpool_core::id::{RunId, TaskId, WorkerId};
 use podpool_core::instant::after;
@@ -44,9 +45,9 @@ pub(crate) use self::life::Life;
 use self::workers::Worker;
 use super::after_lines::AfterLines;
 use super::batches::Batches;
+use super::classes::Classes;
 use super::effect::Effect;
 use super::notices::Retries;
-use super::outbox::Outbox;
 use super::table::{Entry, Phase, Table};
 
 /// The master's heartbeat.
@@ -59,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) mac_key: MacKey,
     /// What every random choice is drawn from.
     pub(crate) seed: u64,
+    /// The classes of its tasks; the default class is among them.
+    pub(crate) classes: Vec<ClassId>,
     /// Slots of all workers together.
     pub(crate) slots: usize,
     /// Largest message that the tasks' queue carries, in bytes.
@@ -99,7 +102,7 @@ pub(crate) struct MasterState {
     rng: Rng,
     life: Life,
     table: Table,
-    outbox: Outbox,
+    classes: Classes,
     batches: Batches,
     task_types: Vec<Option<TaskType>>,
     delayed: BinaryHeap<Reverse<(Instant, u64)>>,
@@ -139,7 +142,7 @@ impl MasterState {
         Self {
             rng: Rng::with_seed(settings.seed),
             life: Life::default(),
-            outbox: Outbox::new(settings.slots.max(1)),
+            classes: Classes::new(&settings.classes, settings.slots),
             settings,
             table: Table::default(),
             batches: Batches::default(),
@@ -180,9 +183,9 @@ impl MasterState {
         self.table.len()
     }
 
-    /// How many tasks wait in the outbox.
-    pub(crate) const fn waiting(&self) -> usize {
-        self.outbox.waiting()
+    /// How many tasks wait in the outboxes.
+    pub(crate) fn waiting(&self) -> usize {
+        self.classes.waiting()
     }
 
     /// Shut down, every task ended, and the fleet gone.
@@ -230,16 +233,17 @@ impl MasterState {
     /// Takes a task out of the table: it has ended, and its owners must be told.
     fn end(&mut self, id: TaskId) -> Option<Entry> {
         let entry = self.table.remove(id)?;
-        match entry.phase {
-            Phase::Published => {
-                // The newest attempt is no longer out.
-                self.outbox.returned(entry.task_type());
-                self.batches.task_left(entry.batch);
+        if entry.phase == Phase::Published {
+            // The newest attempt is no longer out.
+            self.batches.task_left(entry.batch);
+        }
+        if let Some(class) = self.classes.get_mut(entry.class) {
+            class.unfinished -= 1;
+            match entry.phase {
+                Phase::Published => class.outbox.returned(entry.task_type()),
+                Phase::Waiting => class.outbox.remove(id, entry.priority(), entry.task_type()),
+                Phase::Delayed => {}
             }
-            Phase::Waiting => {
-                self.outbox.remove(id, entry.priority(), entry.task_type());
-            }
-            Phase::Delayed => {}
         }
         if entry.repeated {
             // Another envelope of it may still be in the queue.
@@ -315,15 +319,22 @@ impl MasterState {
         }
     }
 
-    /// Whether so many batches are out that every slot has several before it.
-    fn is_crowded(&self) -> bool {
-        self.batches.out() >= publish::CROWD * self.settings.slots
+    /// Whether so many batches of a class are out that every slot has several before it.
+    fn is_crowded(&self, class: ClassId) -> bool {
+        self.batches.load(class).batches >= publish::CROWD * self.settings.slots
     }
 
-    /// Whether enough is out: more would only wait elsewhere, where it can be neither reordered nor dequeued.
+    /// Whether enough is out of a class: more would only wait elsewhere, where it can be neither reordered nor dequeued.
+    fn is_class_full(&self, class: ClassId) -> bool {
+        let load = self.batches.load(class);
+        load.batches >= self.settings.batches_out || load.bytes >= self.settings.bytes_out
+    }
+
+    /// Whether enough is out of each class. While one class can take more, its tasks may be among those that come next.
     pub(crate) fn is_full(&self) -> bool {
-        self.batches.out() >= self.settings.batches_out
-            || self.batches.bytes() >= self.settings.bytes_out
+        self.classes
+            .iter()
+            .all(|(class, _)| self.is_class_full(class))
     }
 
     /// The next lease from now.

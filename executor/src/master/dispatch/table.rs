@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use podpool_core::broker::ClassId;
 use podpool_core::envelope::Arguments;
 use podpool_core::id::{Attempt, TaskId};
 use podpool_core::task::{CallOptions, TaskSpec};
@@ -34,6 +35,8 @@ pub(super) struct Entry {
     /// Who is told how it goes, and how it ends.
     pub(super) owners: Owners,
     pub(super) spec: &'static TaskSpec,
+    /// Which workers can run it.
+    pub(super) class: ClassId,
     /// The encoded arguments, kept until the task ends.
     pub(super) arguments: Arguments,
     pub(super) options: Option<Box<CallOptions>>,
@@ -218,6 +221,7 @@ mod tests {
         Entry {
             owners: CellGuard::new(cell).into(),
             spec: &TASK,
+            class: ClassId::DEFAULT,
             arguments: Arguments::default(),
             options: None,
             history: None,

@@ -103,8 +103,10 @@ fn a_gap_is_marked_before_what_follows_it_and_passages_are_longer_than_an_item()
     (0..AT_ONCE).for_each(|_| give.send(()).unwrap());
     let items = (0..AT_ONCE).fold(None, |_, _| Some(hear(&heard)));
     assert_eq!(items, Some(AT_ONCE as u64 - 1));
+    // The cost is given back after the items are heard, and how long after is the system's to decide.
+    let end = Instant::now() + LIMIT;
     while outlet.push(1, 200) != Pushed::Kept {
-        assert!(outlet.gauge().backlog().dropped < GAP, "it never recovers");
+        assert!(Instant::now() < end, "it never recovers");
         thread::yield_now();
     }
     let dropped = outlet.gauge().backlog().dropped;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use podpool_core::broker::{self, ClassId};
 use tokio::time::Instant;
 
 use super::trouble::Trouble;
@@ -9,6 +10,8 @@ use super::trouble::Trouble;
 /// One Job.
 #[derive(Debug)]
 pub(super) struct Cohort {
+    /// Whose tasks its workers run.
+    pub(super) class: ClassId,
     pub(super) size: u32,
     pub(super) since: Instant,
     /// Its Job was reported.
@@ -25,8 +28,9 @@ pub(super) struct Cohort {
 }
 
 impl Cohort {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant, class: ClassId) -> Self {
         Self {
+            class,
             size: 0,
             since: now,
             listed: false,
@@ -35,6 +39,15 @@ impl Cohort {
             finished: false,
             retired: false,
             trouble: None,
+        }
+    }
+
+    /// The cohort of this number, as the makers of queues and Jobs know it.
+    pub(super) const fn named(&self, number: u32) -> broker::Cohort {
+        broker::Cohort {
+            number,
+            class: self.class,
+            size: self.size,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use podpool_core::broker::Cohort;
 use podpool_core::fleet::FleetEvent;
 
 #[cfg(doc)]
@@ -12,19 +13,9 @@ use super::notices::Notice;
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// Create this cohort; the result is passed to [`Cohorts::on_opened`] or [`Cohorts::on_refused`].
-    Open {
-        /// Its number.
-        cohort: u32,
-        /// Its workers.
-        size: u32,
-    },
+    Open(Cohort),
     /// Delete the cohort's queues: no worker uses them any more.
-    Retire {
-        /// Its number.
-        cohort: u32,
-        /// Its workers.
-        size: u32,
-    },
+    Retire(Cohort),
     /// Send this event to dispatch.
     Report(FleetEvent),
     /// Show this notice to the user.

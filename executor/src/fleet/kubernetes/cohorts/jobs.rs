@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use podpool_core::broker;
 use podpool_core::instant::after;
 use tokio::time::Instant;
 
@@ -12,12 +13,17 @@ use super::{Cohorts, Effect, Notice, WORDS};
 impl Cohorts {
     /// A Job of the run was reported. A Job that this master did not request is of an earlier master of the run, and is
     /// adopted.
-    pub fn on_job(&mut self, now: Instant, cohort: u32, size: u32, verdict: &JobVerdict) {
+    pub fn on_job(&mut self, now: Instant, job: broker::Cohort, verdict: &JobVerdict) {
+        let broker::Cohort {
+            number: cohort,
+            class,
+            size,
+        } = job;
         if self.refusals.contains(&cohort) {
             return;
         }
         self.next = self.next.max(cohort.saturating_add(1));
-        let known = self.cohort(now, cohort);
+        let known = self.cohort(now, cohort, class);
         known.size = size;
         known.listed = true;
         // A finished Job does not become unfinished; late events of the watch must not revive it.

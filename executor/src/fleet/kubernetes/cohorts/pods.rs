@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use podpool_core::broker::ClassId;
 use podpool_core::fleet::{End, FleetEvent};
 use tokio::time::Instant;
 
@@ -35,7 +36,10 @@ impl Cohorts {
         self.next = self.next.max(pod.cohort.saturating_add(1));
         // The second pod of an index is one that the Job controller created for a lost one. It is surplus if a top-up
         // cohort was faster.
-        let replacement = !self.cohort(now, pod.cohort).seen.insert(pod.index);
+        let replacement = !self
+            .cohort(now, pod.cohort, pod.class)
+            .seen
+            .insert(pod.index);
         let fresh = !self.pods.contains_key(&pod.name);
         if let Verdict::Gone(gone) = verdict {
             self.pod_gone(now, pod, *gone);
@@ -187,9 +191,18 @@ impl Cohorts {
         }
     }
 
+    /// Whose tasks the worker in a pod runs.
+    fn class_of(&self, pod: &str) -> Option<ClassId> {
+        let pod = self.pods.get(pod)?;
+        self.cohorts.get(&pod.cohort).map(|cohort| cohort.class)
+    }
+
     /// A pod that starts when enough others run is told to leave.
     fn leave_if_too_many(&mut self, now: Instant, name: Arc<str>) {
-        if self.supply() <= self.wanted() {
+        let Some(class) = self.class_of(&name) else {
+            return;
+        };
+        if self.supply_of(class) <= self.wanted_of(class) {
             return;
         }
         if let Some(pod) = self.pods.get_mut(&name)

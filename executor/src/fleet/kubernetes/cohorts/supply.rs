@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use podpool_core::broker::ClassId;
 use podpool_core::instant::after;
 use tokio::time::Instant;
 
 use super::cohort::Cohort;
 use super::{Cohorts, Effect};
+use crate::fleet::shares::shares;
 
 /// Time after a loss before a cohort replaces it, so that the losses of one node share a cohort.
 // A node takes several pods with it, and their deletions arrive within some hundred milliseconds of each other.
@@ -23,21 +25,62 @@ const INTERVAL: Duration = Duration::from_secs(5);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 impl Cohorts {
+    /// Sets the number of tasks of a class that have not ended. Returns whether other workers are wanted now.
+    pub(super) fn want(&mut self, class: ClassId, unfinished: usize) -> bool {
+        let slots = self.limits.slots.max(1) as usize;
+        let useful = u32::try_from(unfinished.div_ceil(slots)).unwrap_or(u32::MAX);
+        if self.useful.insert(class, useful) == Some(useful) {
+            return false;
+        }
+        let wanted = shares(&self.useful, self.limits.max_workers);
+        let changed = wanted != self.wanted;
+        self.wanted = wanted;
+        changed
+    }
+
     /// Number of workers that the unfinished tasks can use.
     pub(super) fn wanted(&self) -> u32 {
-        let slots = self.limits.slots.max(1) as usize;
-        let useful = u32::try_from(self.unfinished.div_ceil(slots)).unwrap_or(u32::MAX);
-        useful.min(self.limits.max_workers)
+        self.wanted
+            .values()
+            .fold(0, |sum, it| sum.saturating_add(*it))
+    }
+
+    /// The same for the tasks of a class.
+    pub(super) fn wanted_of(&self, class: ClassId) -> u32 {
+        self.wanted.get(&class).copied().unwrap_or_default()
     }
 
     /// Number of workers that run or are starting.
     pub(super) fn supply(&self) -> u32 {
-        let pods = self.pods.values().filter(|pod| pod.life.supplies()).count();
+        self.supply_where(|_| true)
+    }
+
+    /// The same for the tasks of a class.
+    pub(super) fn supply_of(&self, class: ClassId) -> u32 {
+        self.supply_where(|other| other == class)
+    }
+
+    fn supply_where(&self, of: impl Fn(ClassId) -> bool) -> u32 {
+        let of_class = |cohort: &u32| self.cohorts.get(cohort).is_none_or(|it| of(it.class));
+        let pods = self.pods.values().filter(|pod| pod.life.supplies());
+        let pods = pods.filter(|pod| of_class(&pod.cohort)).count();
         // Pods that the controller has not created yet count as supply, or every cohort would be opened twice.
-        let unseen: u32 = self.cohorts.values().map(Cohort::unseen).sum();
+        let cohorts = self.cohorts.values().filter(|cohort| of(cohort.class));
+        let unseen: u32 = cohorts.map(Cohort::unseen).sum();
         u32::try_from(pods)
             .unwrap_or(u32::MAX)
             .saturating_add(unseen)
+    }
+
+    /// The class that lacks most workers, and how many it lacks.
+    fn most_missing(&self) -> Option<(ClassId, u32)> {
+        let missing = self.wanted.iter().map(|(class, wanted)| {
+            let missing = wanted.saturating_sub(self.supply_of(*class));
+            (*class, missing)
+        });
+        missing
+            .filter(|(_, missing)| *missing > 0)
+            .max_by_key(|(_, missing)| *missing)
     }
 
     pub(super) fn open_missing(&mut self, now: Instant) {
@@ -45,28 +88,27 @@ impl Cohorts {
             // Further pods would fail in the same way. Those that are already starting decide first.
             return;
         }
-        let (wanted, supply) = (self.wanted(), self.supply());
-        if supply >= wanted {
+        let Some((class, missing)) = self.most_missing() else {
             self.short = None;
             self.losing = false;
             return;
-        }
+        };
         // The first shortage starts the pause; later ones join it and do not extend it.
         let since = *self.short.get_or_insert(now);
         if self.opening || self.over.is_some() || now < self.open_at(since) {
             return;
         }
-        let size = wanted - supply;
-        let cohort = self.next;
-        let known = self.cohort(now, cohort);
-        (known.size, known.ours) = (size, true);
+        let number = self.next;
+        let known = self.cohort(now, number, class);
+        (known.size, known.ours) = (missing, true);
+        let cohort = known.named(number);
         self.next += 1;
         // One at a time: the size of the next one depends on what became of this one.
         self.opening = true;
         self.opened_at = Some(now);
         self.short = None;
         self.losing = false;
-        self.effects.push(Effect::Open { cohort, size });
+        self.effects.push(Effect::Open(cohort));
     }
 
     /// When a cohort may be opened for workers that are missing since `since`.

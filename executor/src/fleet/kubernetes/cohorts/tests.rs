@@ -25,6 +25,17 @@ struct World {
     log: Vec<(u128, Effect)>,
     /// Workers that have greeted: each does when it first runs.
     greeted: HashSet<String>,
+    /// The class of the pods that are reported next.
+    class: ClassId,
+}
+
+/// A cohort of the default class.
+fn cohort(number: u32, size: u32) -> broker::Cohort {
+    broker::Cohort {
+        number,
+        class: ClassId::DEFAULT,
+        size,
+    }
 }
 
 impl World {
@@ -41,6 +52,7 @@ impl World {
             now: start,
             log: Vec::new(),
             greeted: HashSet::new(),
+            class: ClassId::DEFAULT,
         }
     }
 
@@ -75,7 +87,7 @@ impl World {
     }
 
     fn needed(&mut self, unfinished: usize) {
-        self.state.on_needed(self.now, unfinished);
+        self.state.on_needed(self.now, ClassId::DEFAULT, unfinished);
         self.note();
     }
 
@@ -112,6 +124,7 @@ impl World {
         let pod = PodName {
             name: name.into(),
             cohort,
+            class: self.class,
             index,
             node: None,
         };
@@ -121,7 +134,7 @@ impl World {
 
     fn opens(&self) -> Vec<(u32, u32)> {
         let opens = self.log.iter().filter_map(|(_, effect)| match effect {
-            Effect::Open { cohort, size } => Some((*cohort, *size)),
+            Effect::Open(cohort) => Some((cohort.number, cohort.size)),
             _ => None,
         });
         opens.collect()
@@ -129,7 +142,7 @@ impl World {
 
     /// When the last cohort was asked for, in milliseconds.
     fn last_open(&self) -> u128 {
-        let open = |(_, effect): &&(u128, Effect)| matches!(effect, Effect::Open { .. });
+        let open = |(_, effect): &&(u128, Effect)| matches!(effect, Effect::Open(_));
         self.log.iter().rfind(open).unwrap().0
     }
 

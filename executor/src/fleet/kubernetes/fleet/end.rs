@@ -84,8 +84,8 @@ impl Work {
             }
             leftovers = self.remove(&mut notice_at).await;
         }
-        for (cohort, size) in self.state.unretired() {
-            self.retire(cohort, size);
+        for cohort in self.state.unretired() {
+            self.retire(cohort);
         }
         self.perform();
         leftovers.extend(self.wait_for_queues().await);
@@ -249,8 +249,8 @@ impl Work {
         // Effects that `Cohorts` requests from now on come too late.
         let late = self.state.take_effects().into_iter();
         for effect in late {
-            if let super::Effect::Retire { cohort, size } = effect {
-                self.retire(cohort, size);
+            if let super::Effect::Retire(cohort) = effect {
+                self.retire(cohort);
             }
         }
         left(&self.state)

@@ -6,6 +6,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{Patch, PatchParams, PostParams};
+use podpool_core::broker::Cohort;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
@@ -39,14 +40,10 @@ pub(super) struct Opened {
 
 impl Opener {
     /// Makes the cohort. `secret` says whether the Secret exists already.
-    pub(super) async fn open(
-        &self,
-        number: u32,
-        size: u32,
-        secret: bool,
-    ) -> Result<Opened, OpenError> {
+    pub(super) async fn open(&self, cohort: Cohort, secret: bool) -> Result<Opened, OpenError> {
+        let Cohort { number, size, .. } = cohort;
         // The queues first: a pod that starts before its control subscription exists would fail its first pull.
-        let prepared = timeout(PREPARE, self.fleet.cohorts.prepare(number, size)).await;
+        let prepared = timeout(PREPARE, self.fleet.cohorts.prepare(cohort)).await;
         let late = || {
             Err(format!(
                 "the queues of cohort {number} were not created within {PREPARE:?}"
@@ -61,7 +58,7 @@ impl Opener {
             })?;
         // The first Job is created suspended, because its pods mount the Secret, and the Secret needs the uid of the
         // Job that owns it.
-        let job = self.job(number, size, !secret).await?;
+        let job = self.job(cohort, !secret).await?;
         let name = job::job_name(&self.fleet.run, number);
         let uid = job.metadata.uid.clone().unwrap_or_default();
         let ready = self.ready(&name, &uid, secret).await;
@@ -80,14 +77,15 @@ impl Opener {
     }
 
     /// Makes the Job, or finds it made: by a request whose answer was lost, or by the run's master before.
-    async fn job(&self, number: u32, size: u32, suspended: bool) -> Result<Job, OpenError> {
+    async fn job(&self, cohort: Cohort, suspended: bool) -> Result<Job, OpenError> {
         let lasts = self.ends.saturating_duration_since(Instant::now());
         let wish = job::job(
             self.spec(),
             &job::Cohort {
                 run: &self.fleet.run,
-                number,
-                size,
+                number: cohort.number,
+                class: cohort.class,
+                size: cohort.size,
                 // Kubernetes refuses a deadline of zero; the fleet ends the run in the same second anyway.
                 lasts: lasts.max(Duration::from_secs(1)),
                 deadline: self.deadline,
@@ -104,7 +102,7 @@ impl Opener {
             .await;
         match made {
             // The request is repeated after a lost answer, so the Job may be our own.
-            Err(error) if error.kind == Refused::Exists => self.adopt(number).await,
+            Err(error) if error.kind == Refused::Exists => self.adopt(cohort.number).await,
             made => made.map_err(ClusterError::refusal),
         }
     }

@@ -1,6 +1,6 @@
 //! What the cluster reports: pods, Jobs and warnings of one run, as inputs of `Cohorts`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Config, Event, watcher};
+use podpool_core::broker::{self, ClassId};
 use podpool_core::id::RunId;
 use tokio::time::Instant;
 use tracing::{debug, info};
@@ -18,7 +19,7 @@ use tracing::{debug, info};
 use super::super::client::{Ask, Cluster};
 use super::super::cohorts::{Cohorts, PodName};
 use super::super::diagnose::{Context, JobVerdict, judge_job, judge_pod};
-use super::super::job::{self, COHORT_LABEL};
+use super::super::job::{self, CLASS_LABEL, COHORT_LABEL};
 
 type Events<K> = Pin<Box<dyn Stream<Item = Result<Event<K>, watcher::Error>> + Send>>;
 
@@ -186,7 +187,13 @@ impl Watches {
                 self.jobs_listed.insert(cohort);
                 let size = job.spec.as_ref().and_then(|spec| spec.completions);
                 let size = size.and_then(|size| u32::try_from(size).ok()).unwrap_or(0);
-                state.on_job(now, cohort, size, &judge_job(&job));
+                let labels = job.metadata.labels.as_ref();
+                let cohort = broker::Cohort {
+                    number: cohort,
+                    class: labels.map_or(ClassId::DEFAULT, class),
+                    size,
+                };
+                state.on_job(now, cohort, &judge_job(&job));
             }
             Event::Delete(job) => {
                 if let Some(cohort) = cohort(&job).filter(|_| is_ours(&job.metadata)) {
@@ -281,6 +288,7 @@ fn pod_name(pod: &Pod) -> Option<PodName> {
     Some(PodName {
         name: pod.metadata.name.as_deref()?.into(),
         cohort: labels.get(COHORT_LABEL)?.parse().ok()?,
+        class: class(labels),
         index: labels
             .get("batch.kubernetes.io/job-completion-index")?
             .parse()
@@ -290,6 +298,12 @@ fn pod_name(pod: &Pod) -> Option<PodName> {
             .as_ref()
             .and_then(|spec| Some(spec.node_name.as_deref()?.into())),
     })
+}
+
+/// The class of a cohort, as the labels of its Job and pods name it.
+fn class(labels: &BTreeMap<String, String>) -> ClassId {
+    let class = labels.get(CLASS_LABEL).and_then(|class| class.parse().ok());
+    class.map_or(ClassId::DEFAULT, ClassId)
 }
 
 /// The cohort that a Job is.

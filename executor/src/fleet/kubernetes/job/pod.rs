@@ -137,6 +137,7 @@ fn env(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Vec<EnvVar> {
         plain("PODPOOL_ROLE", "worker"),
         plain("PODPOOL_RUN_DIR", RUN_DIR),
         plain("PODPOOL_COHORT", &cohort.number.to_string()),
+        plain("PODPOOL_CLASS", &cohort.class.to_string()),
         field("PODPOOL_POD", "metadata.name"),
         field("PODPOOL_POD_UID", "metadata.uid"),
         field("PODPOOL_NODE", "spec.nodeName"),

@@ -17,6 +17,7 @@ fn cohort(run: &RunId) -> Cohort<'_> {
     Cohort {
         run,
         number: 3,
+        class: ClassId::DEFAULT,
         size: 12,
         lasts: Duration::from_secs(7 * 86_400),
         deadline: 1_796_000_000,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use podpool_core::broker::ClassId;
 use podpool_core::envelope::{Control, Hello, MacKey, TaskType};
 use podpool_core::fleet::{Departure, End as WorkerEnd};
 use podpool_core::id::{ExecutionId, RunId, TaskId, WorkerId};
@@ -78,6 +79,7 @@ impl Worker {
             worker: self.id,
             name: self.name.as_str().into(),
             node: "node".into(),
+            class: ClassId::DEFAULT,
             slots: SLOTS,
             build: String::new(),
             epoch: self.state.epoch(),

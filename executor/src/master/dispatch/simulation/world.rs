@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fastrand::Rng;
 use podpool_core::broker::BrokerEvent;
+use podpool_core::broker::ClassId;
 use podpool_core::envelope::{Control, MacKey, Message};
 use podpool_core::fleet::FleetEvent;
 use podpool_core::id::TaskId;
@@ -91,6 +92,7 @@ fn settings(seed: u64) -> Settings {
         run: run_id(),
         mac_key: MacKey::Absent,
         seed,
+        classes: vec![ClassId::DEFAULT],
         slots: WORKERS * SLOTS as usize,
         message_bytes: 1 << 20,
         batches_out: 50,
@@ -332,7 +334,7 @@ impl World {
                     self.trace.note(at, format_args!("settled: {outcome:?}"));
                     ended.tell(&mut Wakers::default());
                 }
-                Effect::Publish { batch, message } => {
+                Effect::Publish { batch, message, .. } => {
                     self.trace
                         .note(at, format_args!("batch {batch} of {} bytes", message.len()));
                     self.put(&message);

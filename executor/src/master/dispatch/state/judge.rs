@@ -120,11 +120,13 @@ impl MasterState {
         let Some(entry) = self.table.get_mut(id) else {
             return;
         };
-        let (kind, batch) = (entry.task_type(), entry.batch);
+        let (class, task_type, batch) = (entry.class, entry.task_type(), entry.batch);
         entry.attempt = entry.attempt.next();
         entry.phase = Phase::Delayed;
         entry.set_pending();
-        self.outbox.returned(kind);
+        if let Some(outbox) = self.classes.outbox(class) {
+            outbox.returned(task_type);
+        }
         self.batches.task_left(batch);
         if after.is_zero() {
             self.publish_again(id);
@@ -141,11 +143,13 @@ impl MasterState {
             return;
         };
         entry.phase = Phase::Waiting;
+        let Some(outbox) = self.classes.outbox(entry.class) else {
+            return;
+        };
         if entry.alone {
-            self.outbox.push_alone(id);
+            outbox.push_alone(id);
         } else {
-            let (priority, kind) = (entry.priority(), entry.task_type());
-            self.outbox.push_again(id, priority, kind);
+            outbox.push_again(id, entry.priority(), entry.task_type());
         }
     }
 

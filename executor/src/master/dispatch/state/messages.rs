@@ -140,6 +140,7 @@ impl MasterState {
             at: now,
             name: name.clone(),
             node: hello.node,
+            class: hello.class,
             slots: hello.slots,
         });
         self.order(FleetOrder::Heard(name.clone()));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use podpool_core::broker::ClassId;
 use podpool_core::envelope::entry::result_head;
 use podpool_core::id::WorkerId;
 use tokio::time::Instant;
@@ -14,8 +15,8 @@ use super::workers::Worker;
 /// Sums and means over all tasks.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// Task types of which a mean changed since they were told.
-    task_types: Vec<u32>,
+    /// Task types, by class, of which a mean changed since they were told.
+    task_types: Vec<(ClassId, u32)>,
     /// Time of all executions whose result came.
     worked: Duration,
     trip: Trip,
@@ -30,7 +31,7 @@ impl Pace {
     }
 
     /// An execution of this task type ended well.
-    pub(super) fn done(&mut self, task_type: u32, elapsed: Duration) {
+    pub(super) fn done(&mut self, task_type: (ClassId, u32), elapsed: Duration) {
         self.worked(elapsed);
         if self.task_types.last() != Some(&task_type) {
             self.task_types.push(task_type);
@@ -87,8 +88,9 @@ impl MasterState {
 
     /// Tells what changed since the last call.
     pub(crate) fn tell_measured(&mut self, measured: &Measured) {
-        for task_type in self.pace.task_types.drain(..) {
-            if let Some(seconds) = self.outbox.seconds(task_type) {
+        for (class, task_type) in self.pace.task_types.drain(..) {
+            let class = self.classes.get(class);
+            if let Some(seconds) = class.and_then(|class| class.outbox.seconds(task_type)) {
                 measured.set(task_type, seconds);
             }
         }

@@ -1,6 +1,7 @@
 //! Tasks leave the outbox in batches.
 
 use bytes::Bytes;
+use podpool_core::broker::ClassId;
 use podpool_core::codec;
 use podpool_core::envelope::entry::put_task;
 use podpool_core::envelope::{Batch as BatchHead, Body, EntryOptions, TaskRun, TaskType};
@@ -26,28 +27,35 @@ const KEY_BYTES: usize = 1024;
 impl MasterState {
     /// Publishes what may go: until nothing waits, or enough is out.
     pub(crate) fn publish(&mut self, now: Instant) {
-        while self.publish_one(now) {}
+        // Each class has a queue and bounds of its own, so their order makes no difference.
+        for place in 0..self.classes.len() {
+            let class = self.classes.at(place);
+            while self.publish_one(now, class) {}
+        }
     }
 
-    /// Packs the next batch and sends it on its way; false when nothing may go.
-    fn publish_one(&mut self, now: Instant) -> bool {
-        if self.is_full() {
+    /// Packs the next batch of a class and sends it on its way; false when nothing may go.
+    fn publish_one(&mut self, now: Instant, class: ClassId) -> bool {
+        if self.is_class_full(class) {
             return false;
         }
-        let Some(choice) = self.outbox.choose(self.is_crowded()) else {
+        let crowded = self.is_crowded(class);
+        let outbox = self.classes.outbox(class);
+        let Some(choice) = outbox.and_then(|outbox| outbox.choose(crowded)) else {
             return false;
         };
         let batch = self.batches.next_number();
         let mut draft = Draft::default();
         let (task_type, alone) = match choice {
-            Choice::Alone(id) => (self.pack_alone(id, batch, &mut draft), true),
+            Choice::Alone(id) => (self.pack_alone(class, id, batch, &mut draft), true),
             Choice::Lane { task_type, most } => {
-                self.pack_lane(task_type, most, batch, &mut draft);
+                self.pack_lane((class, task_type), most, batch, &mut draft);
                 (task_type, false)
             }
         };
         self.batches.add(Batch {
             tasks: std::mem::take(&mut draft.runs),
+            class,
             task_type,
             alone,
             left: draft.count,
@@ -60,27 +68,41 @@ impl MasterState {
         let message = self.message(task_type, alone, draft);
         let next_lease = self.next_lease(now);
         self.republish_at.get_or_insert(next_lease);
-        self.effects.push(Effect::Publish { batch, message });
+        self.effects.push(Effect::Publish {
+            class,
+            batch,
+            message,
+        });
         true
     }
 
-    fn pack_alone(&mut self, id: TaskId, batch: u32, draft: &mut Draft) -> u32 {
+    fn pack_alone(&mut self, class: ClassId, id: TaskId, batch: u32, draft: &mut Draft) -> u32 {
         // The outbox names tasks of the table.
         let task_type = self.table.get_mut(id).map_or(u32::MAX, |it| it.task_type());
-        self.outbox.pop_alone(task_type);
+        if let Some(outbox) = self.classes.outbox(class) {
+            outbox.pop_alone(task_type);
+        }
         self.pack(id, batch, draft);
         task_type
     }
 
-    fn pack_lane(&mut self, task_type: u32, most: usize, batch: u32, draft: &mut Draft) {
+    fn pack_lane(
+        &mut self,
+        (class, task_type): (ClassId, u32),
+        most: usize,
+        batch: u32,
+        draft: &mut Draft,
+    ) {
         let mut priority = None;
         while (draft.count as usize) < most
-            && let Some((next, id)) = self.outbox.peek(task_type)
-            && (*priority.get_or_insert(next) == next || self.outbox.goes_on(task_type))
+            && let Some(outbox) = self.classes.outbox(class)
+            && let Some((next, id)) = outbox.peek(task_type)
+            && (*priority.get_or_insert(next) == next || outbox.goes_on(task_type))
             && self.fits(id, draft)
+            && let Some(outbox) = self.classes.outbox(class)
         {
             priority = Some(next);
-            self.outbox.pop(task_type);
+            outbox.pop(task_type);
             self.pack(id, batch, draft);
         }
     }
@@ -117,13 +139,14 @@ impl MasterState {
     }
 
     /// The same batch again, with those of its tasks that have not ended.
-    pub(super) fn repeat_batch(&mut self, now: Instant, number: u32) -> Option<Bytes> {
+    pub(super) fn repeat_batch(&mut self, now: Instant, number: u32) -> Option<(ClassId, Bytes)> {
         let batch = self.batches.get_mut(number)?;
         batch.news = now;
         batch.sending = true;
         // It is unknown which of the two is answered.
         batch.packed = None;
-        let (task_type, alone, runs) = (batch.task_type, batch.alone, batch.tasks.clone());
+        let (class, task_type) = (batch.class, batch.task_type);
+        let (alone, runs) = (batch.alone, batch.tasks.clone());
         let mut draft = Draft::default();
         let out = |entry: &&mut Entry| entry.phase == Phase::Published && entry.batch == number;
         for task in runs.iter().flat_map(|run| run.tasks()) {
@@ -132,7 +155,7 @@ impl MasterState {
                 draft.add(task, entry);
             }
         }
-        Some(self.message(task_type, alone, draft))
+        Some((class, self.message(task_type, alone, draft)))
     }
 
     fn message(&mut self, task_type: u32, alone: bool, draft: Draft) -> Bytes {

@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 
+use podpool_core::broker::ClassId;
 use podpool_core::id::TaskId;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::super::classes::Class;
 use super::super::effect::Effect;
 use super::MasterState;
 use super::workers::Worker;
@@ -14,17 +16,18 @@ use super::workers::Worker;
 const LEASES: u32 = 3;
 
 impl MasterState {
-    /// Looks for batches that nobody has: stored, no news for three leases, in no worker's heartbeat, while workers have
-    /// free slots and pull in vain.
+    /// Looks for batches that no worker has: stored, no news for three leases, in no worker's heartbeat, while workers of
+    /// their class have free slots and pull in vain.
     pub(super) fn republish_silent(&mut self, now: Instant) {
         if self.republish_at.is_none_or(|at| now < at) {
             return;
         }
-        self.republish_at = (self.batches.out() > 0).then(|| self.next_lease(now));
+        self.republish_at = (!self.batches.is_empty()).then(|| self.next_lease(now));
         let Some(before) = now.checked_sub(self.settings.lease.saturating_mul(LEASES)) else {
             return;
         };
-        if !self.is_idle(before) {
+        let idle = self.idle_classes(before);
+        if idle.is_empty() {
             return;
         }
         let silent = self.batches.silent(before);
@@ -36,6 +39,10 @@ impl MasterState {
             let Some(batch) = self.batches.get_mut(number) else {
                 continue;
             };
+            if !idle.contains(&batch.class) {
+                // The workers of its class may all be busy, and the batch waits in its queue.
+                continue;
+            }
             if batch
                 .tasks
                 .iter()
@@ -60,10 +67,31 @@ impl MasterState {
         workers.filter(move |it| it.liveness.is_here() && it.heard > before)
     }
 
-    /// Whether a worker with free slots pulled in vain after `before`.
-    fn is_idle(&self, before: Instant) -> bool {
+    /// Whether a worker of the class with free slots pulled in vain after `before`.
+    fn is_idle(&self, class: ClassId, before: Instant) -> bool {
         self.live(before)
+            .filter(|worker| worker.serves(class))
             .any(|worker| worker.liveness.idle().is_some_and(|at| at > before))
+    }
+
+    /// The classes whose queues were found empty after `before`.
+    fn idle_classes(&self, before: Instant) -> Vec<ClassId> {
+        let classes = self.classes.iter().map(|(class, _)| class);
+        classes
+            .filter(|class| self.is_idle(*class, before))
+            .collect()
+    }
+
+    /// Whether no queue that is in use can hold an old envelope: at least one class is idle, and so is each that has tasks.
+    fn all_idle(&self, before: Instant) -> bool {
+        let idle = self.idle_classes(before);
+        let used = |(_, class): &(ClassId, &Class)| class.unfinished > 0;
+        !idle.is_empty()
+            && self
+                .classes
+                .iter()
+                .filter(used)
+                .all(|(class, _)| idle.contains(&class))
     }
 
     /// What the workers that were heard after `before` hold.
@@ -84,7 +112,7 @@ impl MasterState {
         }
         self.revoked_at = Some(next_lease);
         let before = now.checked_sub(self.settings.lease * LEASES);
-        let before = before.filter(|before| self.is_idle(*before));
+        let before = before.filter(|before| self.all_idle(*before));
         let held = before.map(|before| self.held(before)).unwrap_or_default();
         let look = |task| held.contains(&task);
         if self.revoked.look(before.is_some(), look) {
@@ -94,8 +122,12 @@ impl MasterState {
 
     /// Publishes a batch again.
     pub(super) fn repeat(&mut self, now: Instant, batch: u32) {
-        if let Some(message) = self.repeat_batch(now, batch) {
-            self.effects.push(Effect::Publish { batch, message });
+        if let Some((class, message)) = self.repeat_batch(now, batch) {
+            self.effects.push(Effect::Publish {
+                class,
+                batch,
+                message,
+            });
         }
     }
 

@@ -105,8 +105,10 @@ impl MasterState {
         }
         self.unfit.clear();
         let task_type = entry.task_type();
-        self.outbox.measured(task_type, elapsed);
-        self.pace.done(task_type, elapsed);
+        if let Some(outbox) = self.classes.outbox(entry.class) {
+            outbox.measured(task_type, elapsed);
+        }
+        self.pace.done((entry.class, task_type), elapsed);
         let output = if copy && (INLINE + 1..COPY_BELOW).contains(&output.len()) {
             Bytes::copy_from_slice(output).into()
         } else {

@@ -26,8 +26,6 @@ pub(super) struct Told {
     heartbeat: Instant,
     /// Before this, a change waits for more changes.
     control_after: Instant,
-    /// What the fleet was told last: tasks that have not ended, up to the number of slots, and whether that is all.
-    needed: Option<(usize, bool)>,
 }
 
 impl Told {
@@ -38,7 +36,6 @@ impl Told {
             sequence: 0,
             heartbeat: after(now, HEARTBEAT),
             control_after: now,
-            needed: None,
         }
     }
 
@@ -138,13 +135,29 @@ impl MasterState {
             self.life.end_fleet();
             self.order(FleetOrder::End);
         }
-        let needed = Some((unfinished.min(self.settings.slots), closing));
-        if !over && !self.life.is_ending() && needed != self.told.needed {
-            self.told.needed = needed;
-            self.order(FleetOrder::Needed {
-                unfinished,
-                closing,
-            });
+        if !over && !self.life.is_ending() {
+            self.tell_needed(closing);
+        }
+    }
+
+    /// Sends the fleet what has changed of each class. Above the number of slots a change is none for the fleet.
+    fn tell_needed(&mut self, closing: bool) {
+        let slots = self.settings.slots;
+        for place in 0..self.classes.len() {
+            let id = self.classes.at(place);
+            let Some(class) = self.classes.get_mut(id) else {
+                continue;
+            };
+            let unfinished = class.unfinished;
+            let needed = Some((unfinished.min(slots), closing));
+            if needed != class.needed {
+                class.needed = needed;
+                self.order(FleetOrder::Needed {
+                    class: id,
+                    unfinished,
+                    closing,
+                });
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The master's decisions, driven by hand: workers and queues are played by the test.
 
+mod classes;
 mod cost;
 mod failures;
 mod identity;
@@ -30,6 +31,7 @@ use crate::master::cell::{Cell, CellGuard, TaskState, Wakers};
 use crate::master::command::{CancelOutcome, ShutdownBehavior};
 use crate::master::mailbox::Submission;
 
+use super::super::batches::Load;
 use super::super::outbox;
 use super::*;
 
@@ -117,6 +119,7 @@ fn settings() -> Settings {
         run: RunId::new("test").unwrap(),
         mac_key: MacKey::Absent,
         seed: 7,
+        classes: vec![ClassId::DEFAULT],
         slots: SLOTS,
         message_bytes: MESSAGE_BYTES,
         batches_out: 1000,
@@ -201,7 +204,7 @@ impl Bed {
         for effect in effects {
             match effect {
                 Effect::Settle(ended) => ended.tell(&mut Wakers::default()),
-                Effect::Publish { batch, message } => self.published.push((batch, message)),
+                Effect::Publish { batch, message, .. } => self.published.push((batch, message)),
                 Effect::Control(message) => self.controls.push(read_control(message)),
                 Effect::Fleet(order) => self.orders.push(order),
                 Effect::Notice(_) | Effect::Close(_) | Effect::Show(..) => {}
@@ -346,6 +349,7 @@ impl Bed {
             worker: WorkerId(worker),
             name: "pod-1".into(),
             node: "node-1".into(),
+            class: ClassId::DEFAULT,
             slots: 2,
             build: String::new(),
             epoch: 0,
@@ -442,8 +446,13 @@ impl Bed {
         assert_eq!(self.state.unfinished(), 0);
         assert_eq!(self.state.waiting(), 0);
         assert_eq!(self.batches(), []);
-        let MasterState { batches, .. } = &self.state;
-        assert_eq!((batches.out(), batches.bytes()), (0, 0));
+        let MasterState {
+            batches, classes, ..
+        } = &self.state;
+        for (class, state) in classes.iter() {
+            assert_eq!(batches.load(class), Load::default());
+            assert_eq!(state.unfinished, 0);
+        }
         assert!(self.cells.iter().all(|cell| cell.is_settled()));
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use podpool_core::broker::ClassId;
 use podpool_core::envelope::TaskRun;
 use podpool_core::id::WorkerId;
 use tokio::time::Instant;
@@ -101,6 +102,7 @@ pub(super) struct Greeting {
     pub(super) at: Instant,
     pub(super) name: Arc<str>,
     pub(super) node: Arc<str>,
+    pub(super) class: ClassId,
     pub(super) slots: u32,
 }
 
@@ -150,6 +152,13 @@ impl Worker {
 
     pub(super) fn node(&self) -> Option<&Arc<str>> {
         self.greeting.as_ref().map(|greeting| &greeting.node)
+    }
+
+    /// Whether it may run tasks of a class. One whose greeting was lost may be of any.
+    pub(super) fn serves(&self, class: ClassId) -> bool {
+        self.greeting
+            .as_ref()
+            .is_none_or(|greeting| greeting.class == class)
     }
 
     pub(super) fn greeted(&self) -> Option<Instant> {

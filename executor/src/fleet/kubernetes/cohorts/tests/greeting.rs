@@ -150,7 +150,7 @@ fn workers_of_a_master_before_have_greeted_that_one() {
     let mut world = World::new(1);
     world.needed(1_000);
     let going = JobVerdict::Going;
-    world.state.on_job(world.now, 4, 1, &going);
+    world.state.on_job(world.now, cohort(4, 1), &going);
     world.seen("c4-0", 4, 0, Verdict::Running);
     world.wait(600 * SECOND);
     assert_eq!((world.quotes(), world.broken()), (vec![], None));

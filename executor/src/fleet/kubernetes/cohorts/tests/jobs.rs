@@ -8,7 +8,9 @@ fn a_job_without_pods_breaks_the_fleet_with_its_warning() {
     world.needed(1);
     world.wait(SECOND);
     world.state.on_opened(world.now);
-    world.state.on_job(world.now, 0, 1, &JobVerdict::Going);
+    world
+        .state
+        .on_job(world.now, cohort(0, 1), &JobVerdict::Going);
     let message = "pods \"x\" is forbidden: violates PodSecurity \"restricted\"";
     world
         .state
@@ -30,10 +32,14 @@ fn a_job_that_is_held_has_all_the_time() {
     world.needed(1);
     world.wait(SECOND);
     world.state.on_opened(world.now);
-    world.state.on_job(world.now, 0, 1, &JobVerdict::Held);
+    world
+        .state
+        .on_job(world.now, cohort(0, 1), &JobVerdict::Held);
     world.wait(86_400 * SECOND);
     assert_eq!(world.broken(), None);
-    world.state.on_job(world.now, 0, 1, &JobVerdict::Going);
+    world
+        .state
+        .on_job(world.now, cohort(0, 1), &JobVerdict::Going);
     world.wait(299 * SECOND);
     assert_eq!(world.broken(), None);
     world.wait(SECOND);
@@ -44,7 +50,7 @@ fn a_job_that_is_held_has_all_the_time() {
 fn a_refused_job_waits_a_little_for_its_workers_message() {
     let refused = JobVerdict::Refused("Container worker failed with exit code 78".to_owned());
     let mut world = World::running(1);
-    world.state.on_job(world.now, 0, 1, &refused);
+    world.state.on_job(world.now, cohort(0, 1), &refused);
     world.note();
     assert_eq!(world.broken(), None);
     world.wait(SECOND);
@@ -52,7 +58,7 @@ fn a_refused_job_waits_a_little_for_its_workers_message() {
     assert!(world.broken().unwrap().1.contains("no such topic"));
 
     let mut world = World::running(1);
-    world.state.on_job(world.now, 0, 1, &refused);
+    world.state.on_job(world.now, cohort(0, 1), &refused);
     world.wait(2 * SECOND);
     assert!(world.broken().unwrap().1.contains("exit code 78"));
 }
@@ -90,20 +96,25 @@ fn a_denied_job_breaks_the_fleet_and_an_unreachable_cluster_has_time() {
 #[test]
 fn jobs_that_are_deleted_by_hand_end_the_run_and_an_ended_one_may_go() {
     let mut world = World::running(1);
-    world.state.on_job(world.now, 0, 1, &JobVerdict::Going);
+    world
+        .state
+        .on_job(world.now, cohort(0, 1), &JobVerdict::Going);
     world.state.on_jobs_listed(world.now, &HashSet::new());
     world.note();
     assert!(world.broken().unwrap().1.contains("deleted"));
 
     let mut world = World::running(1);
-    world.state.on_job(world.now, 0, 1, &JobVerdict::Done);
+    world
+        .state
+        .on_job(world.now, cohort(0, 1), &JobVerdict::Done);
     world.pod(0, 0, gone(End::Left, false));
     world.state.on_job_removed(world.now, 0);
     world.wait(10 * SECOND);
     assert_eq!(world.broken(), None);
     // There is work, so others come.
     assert_eq!(world.opens(), [(1, 1)]);
-    let retired = |effect: &Effect| matches!(effect, Effect::Retire { cohort: 0, size: 1 });
+    let retired =
+        |effect: &Effect| matches!(effect, Effect::Retire(retired) if *retired == cohort(0, 1));
     assert_eq!(world.log.iter().filter(|(_, e)| retired(e)).count(), 1);
 }
 
@@ -112,7 +123,9 @@ fn a_job_that_could_not_be_completed_is_not_one_deleted_by_hand() {
     let mut world = World::new(1);
     world.needed(1);
     world.wait(SECOND);
-    world.state.on_job(world.now, 0, 1, &JobVerdict::Going);
+    world
+        .state
+        .on_job(world.now, cohort(0, 1), &JobVerdict::Going);
     world.state.on_job_removed(world.now, 0);
     let refusal = OpenError {
         lasting: false,
@@ -121,7 +134,9 @@ fn a_job_that_could_not_be_completed_is_not_one_deleted_by_hand() {
     };
     world.state.on_refused(world.now, 0, refusal);
     // The watch may be late.
-    world.state.on_job(world.now, 0, 1, &JobVerdict::Going);
+    world
+        .state
+        .on_job(world.now, cohort(0, 1), &JobVerdict::Going);
     world.state.on_job_removed(world.now, 0);
     world.wait(10 * SECOND);
     assert_eq!(world.broken(), None);
@@ -131,7 +146,9 @@ fn a_job_that_could_not_be_completed_is_not_one_deleted_by_hand() {
 #[test]
 fn a_passed_deadline_is_reported_as_such() {
     let mut world = World::running(1);
-    world.state.on_job(world.now, 0, 1, &JobVerdict::Overdue);
+    world
+        .state
+        .on_job(world.now, cohort(0, 1), &JobVerdict::Overdue);
     world.note();
     assert!(world.broken().unwrap().1.contains("deadline"));
 }

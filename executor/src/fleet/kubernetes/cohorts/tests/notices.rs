@@ -19,7 +19,9 @@ fn an_image_that_is_not_there_is_reported_in_seconds_with_the_time_that_is_left(
     world.needed(10);
     world.wait(SECOND);
     world.state.on_opened(world.now);
-    world.state.on_job(world.now, 0, 2, &JobVerdict::Going);
+    world
+        .state
+        .on_job(world.now, cohort(0, 2), &JobVerdict::Going);
     world.pod(0, 0, stuck(Patience::Start));
     world.pod(0, 1, stuck(Patience::Start));
     world.wait(30 * SECOND);
@@ -40,7 +42,9 @@ fn a_quota_is_reported_in_seconds_once_and_so_is_its_end_and_running_workers_con
     world.needed(1_000);
     world.wait(SECOND);
     world.state.on_opened(world.now);
-    world.state.on_job(world.now, 0, 6, &JobVerdict::Going);
+    world
+        .state
+        .on_job(world.now, cohort(0, 6), &JobVerdict::Going);
     for index in 0..3 {
         world.pod(0, index, Verdict::Running);
     }
@@ -73,7 +77,9 @@ fn workers_that_do_not_greet_are_reported_with_the_time_that_is_left() {
     world.needed(10);
     world.wait(SECOND);
     world.state.on_opened(world.now);
-    world.state.on_job(world.now, 0, 2, &JobVerdict::Going);
+    world
+        .state
+        .on_job(world.now, cohort(0, 2), &JobVerdict::Going);
     for index in 0..2 {
         let name = format!("c0-{index}");
         world.seen(&name, 0, index, Verdict::Running);
@@ -95,7 +101,9 @@ fn a_healthy_run_causes_no_notice() {
     world.needed(6);
     world.wait(SECOND);
     world.state.on_opened(world.now);
-    world.state.on_job(world.now, 0, 3, &JobVerdict::Going);
+    world
+        .state
+        .on_job(world.now, cohort(0, 3), &JobVerdict::Going);
     for index in 0..3 {
         world.pod(0, index, Verdict::Starting);
         world.wait(SECOND);

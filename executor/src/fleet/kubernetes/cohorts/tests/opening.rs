@@ -109,9 +109,60 @@ fn a_refused_cohort_beside_a_living_one_is_a_warning_and_a_pause() {
 #[test]
 fn cohorts_of_an_earlier_master_are_taken_in() {
     let mut world = World::new(4);
-    world.state.on_job(world.now, 2, 3, &JobVerdict::Going);
+    world
+        .state
+        .on_job(world.now, cohort(2, 3), &JobVerdict::Going);
     world.named("old", 2, 0, Verdict::Running);
     world.needed(100);
     world.wait(SECOND);
     assert_eq!(world.opens(), [(3, 1)]);
+}
+
+/// The cohorts that were requested, with their classes.
+fn opens_of(world: &World) -> Vec<(u32, u32, u32)> {
+    let opened = |(_, effect): &(u128, Effect)| match effect {
+        Effect::Open(cohort) => Some((cohort.class.0, cohort.number, cohort.size)),
+        _ => None,
+    };
+    world.log.iter().filter_map(opened).collect()
+}
+
+#[test]
+fn each_class_with_work_gets_a_cohort_of_its_own_within_the_total() {
+    let mut world = World::new(4);
+    let large = ClassId(1);
+    world.state.on_needed(world.now, ClassId::DEFAULT, 100);
+    world.state.on_needed(world.now, large, 2);
+    world.wait(SECOND);
+    assert_eq!(opens_of(&world), [(0, 0, 3)], "the class that lacks most");
+    world.state.on_opened(world.now);
+    (0..3).for_each(|index| world.pod(0, index, Verdict::Running));
+    world.wait(10 * SECOND);
+    assert_eq!(opens_of(&world), [(0, 0, 3), (1, 1, 1)]);
+    world.state.on_opened(world.now);
+    world.class = large;
+    world.pod(1, 0, Verdict::Running);
+    world.wait(10 * SECOND);
+    assert_eq!(opens_of(&world).len(), 2, "both have what they get");
+    // A lost worker is replaced in its own class.
+    world.pod(1, 0, gone(End::Lost, false));
+    world.wait(10 * SECOND);
+    assert_eq!(opens_of(&world)[2..], [(1, 2, 1)]);
+}
+
+#[test]
+fn a_replacement_is_surplus_to_its_own_class_alone() {
+    let mut world = World::new(4);
+    let large = ClassId(1);
+    world.state.on_needed(world.now, ClassId::DEFAULT, 2);
+    world.state.on_needed(world.now, large, 2);
+    world.wait(SECOND);
+    world.state.on_opened(world.now);
+    world.pod(0, 0, Verdict::Running);
+    world.named("again", 0, 0, Verdict::Running);
+    let surplus = |(_, effect): &(u128, Effect)| matches!(effect, Effect::Report(FleetEvent::Surplus(name)) if &**name == "again");
+    assert!(
+        world.log.iter().any(surplus),
+        "class 1 lacks a worker, class 0 does not"
+    );
 }

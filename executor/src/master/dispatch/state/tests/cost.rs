@@ -96,9 +96,8 @@ async fn cancelling_suspects_and_retries_is_linear() {
         bed.submit_many(&STUBBORN, n as usize);
         for number in 0..n {
             // As after a failure whose delay is over.
-            bed.state
-                .outbox
-                .remove(TaskId(number), 0, STUBBORN.index.get().copied().unwrap());
+            let outbox = bed.state.classes.outbox(ClassId::DEFAULT).unwrap();
+            outbox.remove(TaskId(number), 0, STUBBORN.index.get().copied().unwrap());
             let entry = bed.state.table.get_mut(TaskId(number)).unwrap();
             entry.phase = Phase::Delayed;
             entry.alone = suspect;

@@ -25,7 +25,7 @@ async fn the_gate_lets_four_tasks_for_each_slot_out_until_one_was_measured() {
         rest.len() <= super::super::publish::CROWD * SLOTS,
         "small ones wait for more tasks"
     );
-    assert!(bed.state.outbox.waiting() > 0);
+    assert!(bed.state.waiting() > 0);
     let ended: Vec<_> = all.iter().map(|task| (*task, 1)).collect();
     bed.done(&ended, Duration::from_micros(10));
     all.extend(numbers(&bed.batches()));
@@ -98,7 +98,7 @@ async fn long_tasks_large_arguments_and_unpacked_kinds_travel_by_themselves() {
     let batches = bed.batches();
     assert!(batches.iter().any(|batch| batch.tasks.len() > 1));
     assert!(batches.contains(&packed(&[(large, 1)])), "{batches:?}");
-    let most = bed.state.outbox.waiting();
+    let most = bed.state.waiting();
     assert_eq!(most, 0);
     let tasks: usize = batches.iter().map(|batch| batch.tasks.len()).sum();
     assert_eq!(tasks, 80);
