@@ -1,6 +1,6 @@
 //! What every [`Queue`] promises, as checks.
 //!
-//! [`all`] runs every check, each on a fresh queue; [`under_faults`] those that hold for a queue that fails
+//! [`all`] runs every check, each on a fresh queue, and [`all_at_once`] runs them side by side; [`under_faults`] those that hold for a queue that fails
 //! calls and repeats messages. Where back-ends may differ, [`Promises`] says what is promised. The checks wait
 //! for leases to expire, so give the queue a short one, or a paused clock. Each check is bounded in time.
 
@@ -12,6 +12,7 @@ mod takers;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{LocalBoxFuture, join_all};
 use tokio::time::timeout;
 
 pub use self::delivery::{
@@ -74,41 +75,83 @@ impl Promises {
     };
 }
 
-/// Runs every check, each on a queue that `fresh` makes. They must be empty, and unknown to anybody else.
+/// Gives the names of the checks that take a queue and its promises to a macro: the one list of them.
+macro_rules! each_check {
+    ($macro:ident) => {
+        $macro!(
+            put_answers_for_each_message,
+            oversized_messages_are_refused,
+            take_keeps_to_its_max,
+            big_and_empty_messages_arrive_whole,
+            first_in_first_out,
+            an_empty_take_waits_its_time,
+            a_put_wakes_a_waiting_take,
+            a_return_wakes_a_waiting_take,
+            a_dropped_take_loses_nothing,
+            takers_share_no_lease,
+            dropped_deliveries_come_again,
+            extended_leases_live_on,
+            acknowledged_messages_never_come_again,
+            second_answers_harm_no_one,
+            expired_leases_harm_no_one,
+            released_messages_come_at_once,
+        )
+    };
+}
+
+/// Runs every check, one after another, each on a queue that `fresh` makes. The queues must be empty, and used by no
+/// other caller.
 ///
 /// # Panics
 /// When the queue breaks a promise, or a check does not end.
 pub async fn all(fresh: impl AsyncFn() -> Arc<dyn Queue>, promises: Promises) {
-    macro_rules! check {
+    macro_rules! run {
         ($($check:ident),* $(,)?) => { $({
             let queue = fresh().await;
             bounded(stringify!($check), queue.as_ref(), $check(queue.as_ref(), promises)).await;
         })* };
     }
-    check!(
-        put_answers_for_each_message,
-        oversized_messages_are_refused,
-        take_keeps_to_its_max,
-        big_and_empty_messages_arrive_whole,
-        first_in_first_out,
-        an_empty_take_waits_its_time,
-        a_put_wakes_a_waiting_take,
-        a_return_wakes_a_waiting_take,
-        a_dropped_take_loses_nothing,
-        takers_share_no_lease,
-        dropped_deliveries_come_again,
-        extended_leases_live_on,
-        acknowledged_messages_never_come_again,
-        second_answers_harm_no_one,
-        expired_leases_harm_no_one,
-        released_messages_come_at_once,
-    );
+    each_check!(run);
     let queue = fresh().await;
     let check = exactly_once(&queue, MANY, promises);
     bounded("exactly_once", queue.as_ref(), check).await;
     let queue = fresh().await;
     let check = at_least_once(&queue, MANY);
     bounded("at_least_once", queue.as_ref(), check).await;
+}
+
+/// The same at once, for a queue on the real clock: most of a check's time is the wait for a lease to expire. The checks
+/// that count messages use so many of them.
+///
+/// # Panics
+/// When the queue breaks a promise, or a check does not end.
+pub async fn all_at_once(
+    fresh: impl AsyncFn() -> Arc<dyn Queue>,
+    promises: Promises,
+    messages: u32,
+) {
+    let mut checks: Vec<LocalBoxFuture<'static, ()>> = Vec::new();
+    macro_rules! add {
+        ($($check:ident),* $(,)?) => { $({
+            let queue = fresh().await;
+            checks.push(Box::pin(async move {
+                let check = $check(queue.as_ref(), promises);
+                bounded(stringify!($check), queue.as_ref(), check).await;
+            }));
+        })* };
+    }
+    each_check!(add);
+    let queue = fresh().await;
+    checks.push(Box::pin(async move {
+        let check = exactly_once(&queue, messages, promises);
+        bounded("exactly_once", queue.as_ref(), check).await;
+    }));
+    let queue = fresh().await;
+    checks.push(Box::pin(async move {
+        let check = at_least_once(&queue, messages);
+        bounded("at_least_once", queue.as_ref(), check).await;
+    }));
+    join_all(checks).await;
 }
 
 /// Runs the checks that hold for a queue whose calls fail and whose messages repeat, are late or out of order:
