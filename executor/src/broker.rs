@@ -1,5 +1,5 @@
-//! What carries messages, one folder or file each, behind core's trait: this process's memory, Pub/Sub; and the store of
-//! large payloads beside them.
+//! Brokers, one folder or file each, behind core's trait: this process's memory, and Pub/Sub. The store of large
+//! payloads is beside them.
 
 pub(crate) mod local;
 #[cfg(feature = "payload")]
@@ -10,7 +10,7 @@ pub(crate) mod run_payloads;
 #[cfg(feature = "pubsub")]
 pub(crate) mod silent;
 
-/// Registers who opens the queues of the brokers that are compiled in, for workers in other processes.
+/// Registers the openers of the brokers that are compiled in, for workers in other processes.
 #[cfg(unix)]
 pub(crate) fn register_openers() {
     #[cfg(feature = "pubsub")]

@@ -1,4 +1,4 @@
-//! Google Cloud Pub/Sub as the queue: connections, queues, names, and what an administrator does with them.
+//! Google Cloud Pub/Sub as the queue: connections, queues, names, and their administration.
 //!
 //! Messages travel by unary gRPC calls on generated stubs: `Publish`, `Pull`, `ModifyAckDeadline`, `Acknowledge`.
 //! The official client publishes through an unbounded channel and answers for whole batches, and its subscriber
@@ -27,7 +27,7 @@ mod stub;
 mod sweep;
 mod worker_emulator;
 
-/// What [`ConnectionBuilder::credentials`] takes, and how it is made.
+/// The type that [`ConnectionBuilder::credentials`] takes, and its builders.
 #[doc(no_inline)]
 pub use google_cloud_auth::credentials;
 

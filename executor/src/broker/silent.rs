@@ -1,4 +1,4 @@
-//! A queue on which nothing ever comes: the control of a run that has none.
+//! A queue that never delivers a message: the control queue of a run without a control topic.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 
-/// Takes everything, and gives nothing.
+/// Accepts every message, and delivers none.
 #[derive(Debug)]
 pub(crate) struct SilentQueue {
     lease: Duration,
@@ -25,6 +25,7 @@ impl Queue for SilentQueue {
     }
 
     async fn take(&self, _: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        // The whole wait: a loop that pulls without a pause between empty answers would spin otherwise.
         tokio::time::sleep(wait).await;
         Ok(Vec::new())
     }
@@ -42,6 +43,7 @@ impl Queue for SilentQueue {
     }
 
     fn limits(&self) -> QueueLimits {
+        // No message is stored, so none is too large; `u32::MAX` is the most that an entry's length can state.
         QueueLimits::new(u32::MAX as usize, self.lease)
     }
 }

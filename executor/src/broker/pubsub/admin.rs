@@ -24,11 +24,15 @@ use super::connection::Connection;
 use super::error::{AdminError, Refusal};
 use super::names::{RunNames, spoken, subscription_path, topic_path};
 
-/// One try of a call.
+/// Longest time of one try of a call.
 const TRY: Duration = Duration::from_secs(20);
-/// A call with all its tries.
+/// Longest time of a call with all its tries.
+// Three tries that get no answer. The five tries of the retry policy fit where the service refuses quickly.
 const CALL: Duration = Duration::from_secs(60);
 /// Calls under way at once: Pub/Sub allows some hundred administrative calls a second to a whole project.
+// With answers after about 100 ms, 16 calls at once are 160 a second: the control subscriptions of 1,000 workers take 6
+// s. At half they would take 12 s; at double one run could spend the quota of its project.
+// <https://cloud.google.com/pubsub/quotas>
 const AT_ONCE: usize = 16;
 
 /// Makes, checks and deletes what runs need. Its calls need a tokio runtime with IO and time.
@@ -39,7 +43,7 @@ pub struct Admin {
     project: String,
 }
 
-/// What was found of given names.
+/// The properties of given subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fitness {
     /// The tasks' subscription's own ack deadline.
@@ -79,7 +83,7 @@ impl Admin {
         })
     }
 
-    /// Sees that names exist and that podpool can work with them. Control subscriptions are not looked for: see
+    /// Checks that names exist and that podpool can work with them. Control subscriptions are not checked: see
     /// [`create_control`](Self::create_control).
     ///
     /// # Errors
@@ -92,6 +96,8 @@ impl Admin {
             let path = subscription_path(&self.project, &pair.subscription);
             let found = self.read_subscription(&path).await?;
             fit(&found, &topic)?;
+            // Pub/Sub gives 10 to 600 s. A negative number, which no service sends, becomes zero, and zero is refused
+            // when the queue of results is opened with it.
             *deadline = Duration::from_secs(u64::try_from(found.ack_deadline_seconds).unwrap_or(0));
         }
         if let Some(control) = names.control_names() {
@@ -118,13 +124,16 @@ impl Admin {
 }
 
 /// Makes calls, so many at once, and gives their answers in order.
+// In order, and not as the answers come: callers pair answers with names by their places. A stream that is dropped
+// before its end drops the calls under way; the service may carry those out all the same.
 fn in_order<'a, T: Send + 'a>(
     calls: impl Iterator<Item = BoxFuture<'a, T>>,
 ) -> Buffered<stream::Iter<std::vec::IntoIter<BoxFuture<'a, T>>>> {
     stream::iter(calls.collect::<Vec<_>>()).buffered(AT_ONCE)
 }
 
-/// Five tries stay within a few seconds, so that a start does not seem to hang.
+/// The delays between tries: five quick refusals stay within a few seconds, so that a start does not seem to hang.
+// 0.2 s, doubled, before each of four repetitions: 3 s, and less with the policy's jitter.
 fn backoff() -> impl BackoffPolicy {
     ExponentialBackoffBuilder::new()
         .with_initial_delay(Duration::from_millis(200))
@@ -137,7 +146,9 @@ fn told(action: &'static str, path: &str, error: google_cloud_pubsub::Error) -> 
     Refusal::from(error).into_admin_error(action, spoken(path))
 }
 
-/// Whether workers can pull from a subscription, and what they should know of it.
+/// Checks that workers can pull from a subscription.
+// Only properties that lose or divert messages are refused. Others (ordering, dead letters, retries) change when
+// messages come, which the queue's contract leaves open.
 fn fit(found: &Subscription, topic: &str) -> Result<(), AdminError> {
     let pushes = found
         .push_config
@@ -146,6 +157,8 @@ fn fit(found: &Subscription, topic: &str) -> Result<(), AdminError> {
     let exports = found.bigquery_config.is_some()
         || found.bigtable_config.is_some()
         || found.cloud_storage_config.is_some();
+    // The topic first: a subscription of a deleted topic has the topic `_deleted-topic_`, and every other advice would
+    // be of no use for it.
     let reason = if found.topic != topic {
         Some(format!(
             "it belongs to {}, not to {}: give the topic's own subscription",

@@ -1,4 +1,4 @@
-//! Deleting what a run made, and what runs left behind.
+//! Deleting the topics and subscriptions of a run, and those that killed runs left behind.
 
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -16,10 +16,10 @@ use crate::broker::pubsub::names::{RunNames, spoken, subscription_path, topic_pa
 
 type Labels = HashMap<String, String>;
 
-/// What is read of a listing at once; the most that Pub/Sub gives.
+/// Names in one page of a listing.
 const PAGE: i32 = 1_000;
 
-/// What may be deleted, if something with these labels may. What cannot be read stays.
+/// The entry of a topic or subscription that may be deleted by these labels. One whose labels cannot be read stays.
 fn taken(which: &Which, path: String, labels: &Labels, now: SystemTime) -> Option<Labelled> {
     let tag = Tag::read(labels)?;
     let taken = which.takes(&tag.run, tag.name.as_ref(), tag.deadline, now);
@@ -41,19 +41,19 @@ pub(crate) struct Labelled {
     pub(crate) deadline: Option<SystemTime>,
 }
 
-/// By what a run knows what it made.
+/// How the topics and subscriptions of a run are recognised.
 #[derive(Clone, Debug)]
 pub(crate) struct Made {
     pub(crate) run: RunId,
-    /// When it began, if another master may have its id; None takes whatever bears the id.
+    /// When it began, if another master may have its id; None accepts every label with the id.
     pub(crate) created: Option<SystemTime>,
 }
 
-/// What a run made of some paths, and those whose labels could not be read. What is gone is neither.
+/// Those of some paths that a run made, and those whose labels could not be read. Paths that are gone are in neither.
 type Sorted = (Vec<String>, Vec<(String, AdminError)>);
 
 impl Made {
-    /// Whatever bears this run's id.
+    /// Everything that is labelled with this run's id.
     fn by(run: &RunId) -> Self {
         Self {
             run: run.clone(),
@@ -75,13 +75,14 @@ impl Made {
 
     fn takes(&self, labels: &Labels) -> bool {
         Tag::read(labels).is_some_and(|tag| {
+            // Compared in whole seconds, as the label holds them: a `SystemTime` has a fraction that no label has.
             let created = self.created.map(seconds);
             tag.run == self.run && (created.is_none() || tag.created == created)
         })
     }
 }
 
-/// What was deleted, and what could not be.
+/// The topics and subscriptions that were deleted, and those that could not be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
     /// Full names of what was deleted, subscriptions first, each kind in order.
@@ -96,22 +97,25 @@ impl Admin {
     /// # Errors
     /// [`AdminError`] when topics or subscriptions cannot be listed; nothing was deleted then.
     pub async fn collect(&self, now: SystemTime, which: &Which) -> Result<Collected, AdminError> {
+        // Both listings before the first deletion: a listing that is refused must leave everything as it was.
         let subscriptions = self.labelled_subscriptions(now, which).await?;
         let topics = self.labelled_topics(now, which).await?;
         let paths = |found: Vec<Labelled>| found.into_iter().map(|it| it.path).collect();
         Ok(self.delete_all(paths(subscriptions), paths(topics)).await)
     }
 
-    /// Empties the tasks' and the results' subscriptions of a run's names: whatever was put there before `now`, by
-    /// whichever run, is gone. Meant for names of an administrator on which a run left messages behind; a run that still
-    /// works there loses its tasks, and publishes them again only when it misses them.
+    /// Empties the tasks' and the results' subscriptions of a run's names: every message that any run published before
+    /// `now` is removed. Meant for names of an administrator on which a run left messages behind. A run that still
+    /// works there loses its tasks, and publishes them again only after it has detected the loss.
     ///
     /// # Errors
     /// [`AdminError`] for the first that cannot be emptied.
     pub async fn purge(&self, names: &RunNames, now: SystemTime) -> Result<(), AdminError> {
         for pair in names.pairs() {
             let path = subscription_path(&self.project, &pair.subscription);
-            // A time past year 9999 would be refused by Pub/Sub with its own words.
+            // A seek to a time marks the messages published before it as acknowledged, leased ones among them.
+            // <https://cloud.google.com/pubsub/docs/replay-overview>
+            // A time past year 9999 has no timestamp: then the request has no target, which Pub/Sub refuses.
             let time = now.try_into().ok();
             let target = time.map(|time| Target::Time(Box::new(time)));
             let seek = self.subscriptions.seek().set_subscription(&path);
@@ -121,8 +125,8 @@ impl Admin {
         Ok(())
     }
 
-    /// Deletes the control subscriptions of a cohort's workers, `0..size`, those of them that bear the run's label. What
-    /// is gone is fine.
+    /// Deletes the control subscriptions of a cohort's workers, `0..size`, if they have the run's label. One that is
+    /// gone already counts as deleted.
     pub async fn delete_control(
         &self,
         names: &RunNames,
@@ -153,8 +157,9 @@ impl Admin {
         collected
     }
 
-    /// Deletes what a run made, without listing the project: its topics, and their subscriptions. Only what bears the
-    /// run's label is touched, and names of an administrator stay whatever theirs say. What is gone is fine.
+    /// Deletes the topics of a run and their subscriptions, without listing the project. Only those with the run's
+    /// label are touched, and names of an administrator stay whatever their labels are. One that is gone already counts
+    /// as deleted.
     pub async fn delete_run(&self, names: &RunNames, run: &RunId) -> Collected {
         self.delete_made(names, &Made::by(run)).await
     }
@@ -175,15 +180,21 @@ impl Admin {
             let topic = topic_path(&self.project, &control.topic);
             match self.subscriptions_of(&topic).await {
                 Ok(found) => {
+                    // Listed from the topic: after a takeover this master does not have the sizes of all cohorts.
                     let ours = format!("{}-", path(&control.subscriptions));
                     subscriptions.extend(found.into_iter().filter(|name| name.starts_with(&ours)));
                 }
+                // Control subscriptions without their topic are not found here; their labels have the deadline for
+                // `collect`.
                 Err(AdminError::Missing { .. }) => {}
+                // Not an early return: everything else of the run can be deleted all the same.
                 Err(error) => unlisted = Some((topic.clone(), error)),
             }
             topics.push(topic);
         }
         tracing::debug!(run = %made.run, "deleting topics and subscriptions");
+        // Pub/Sub has no deletion under a condition. Between this read and the deletion another run could only make a
+        // name that contains this run's id, and ids are not used twice.
         let (subscriptions, unread) = self.own_subscriptions(made, subscriptions).await;
         let (topics, unread_topics) = self.own_topics(made, topics).await;
         let mut collected = self.delete_all(subscriptions, topics).await;
@@ -208,7 +219,7 @@ impl Admin {
         made.sort(paths, read)
     }
 
-    /// Subscriptions first: one that outlived its topic would still cost, and be harder to find.
+    /// Deletes subscriptions first: one that outlives its topic still costs, and no listing of its topic finds it.
     async fn delete_all(&self, subscriptions: Vec<String>, topics: Vec<String>) -> Collected {
         let mut collected = Collected::default();
         let deleted = subscriptions
@@ -286,7 +297,8 @@ impl Admin {
     }
 }
 
-/// What is gone is not reported: another process deleted it first, or an earlier try of the same call did.
+/// Sorts answers into deleted and failed. A missing one is in neither list: another process deleted it first, or an
+/// earlier try of the same call did.
 fn sort(collected: &mut Collected, answers: Vec<Result<(), AdminError>>, paths: Vec<String>) {
     for (answer, path) in answers.into_iter().zip(paths) {
         match answer {
@@ -341,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_run_that_began_then_made_it() {
+    fn resources_are_taken_by_run_id_and_creation_time() {
         let found = labels(&[("podpool-run", "a"), ("podpool-created", "7")]);
         let made = |run, created: Option<u64>| Made {
             run: RunId::new(run).unwrap(),
@@ -369,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_guessed() {
+    fn labels_that_are_missing_or_unreadable_are_never_taken() {
         for strange in [
             labels(&[]),
             labels(&[("podpool-deadline", "1")]),

@@ -1,4 +1,4 @@
-//! Making what a run needs, and the subscriptions of its workers.
+//! Making the topics and subscriptions of a run, and the control subscriptions of its workers.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -15,19 +15,26 @@ use crate::broker::pubsub::names::{RunNames, spoken, subscription_path, topic_pa
 
 /// How long messages are kept, and how long an unused subscription exists: as long as Pub/Sub allows, and
 /// longer than any run.
+// A run lasts 30 days at most (`run_deadline`). A shorter retention would drop tasks that wait for a worker, and a
+// shorter expiration could remove the subscription of a run without workers, with all that is in it.
 const KEPT: Duration = Duration::from_secs(31 * 24 * 3_600);
 /// The same for services of an older limit, the emulator among them.
 const KEPT_SHORTER: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// How long control messages are kept: only the newest counts, and it is sent every ten seconds.
+// The least that Pub/Sub accepts is 10 minutes. A subscription whose worker starts late holds 60 heartbeats then, and
+// 3,000 more messages where the state changes all the time (five a second): the worker reads them and keeps the newest.
 const CONTROL_KEPT: Duration = Duration::from_secs(600);
 /// How long results are leased: the shortest that Pub/Sub has
 /// (<https://cloud.google.com/pubsub/docs/lease-management>). A master acknowledges within moments, and a result that
-/// comes again changes nothing. What is on its way to a master whose connection breaks is leased for so long, and no worker has it.
+/// is delivered again changes nothing. A result that was on its way to a master whose connection broke is delivered
+/// again after this time.
+// With the default lease of 60 s such a broken connection would delay results by a minute.
 pub(crate) const RESULTS_LEASE: Duration = Duration::from_secs(10);
 /// The topic of a subscription whose topic was deleted.
+// Deleting a topic does not delete its subscriptions, and a new topic of the same name does not get them back.
 const NO_TOPIC: &str = "_deleted-topic_";
 
-/// A subscription to be.
+/// A subscription that is to be made.
 struct Plan {
     path: String,
     topic: String,
@@ -36,18 +43,18 @@ struct Plan {
     lease: Duration,
 }
 
-/// What was at a name before it was made.
+/// Whether a topic or subscription existed before it was made.
 enum Was {
     There,
-    /// Nothing; the full name.
+    /// It did not exist; the full name.
     Missing(String),
 }
 
-/// What was made, and the first failure.
+/// The topics and subscriptions that were made, and the first failure.
 #[derive(Debug, Default)]
 #[must_use]
 pub(crate) struct Making {
-    /// What was not there before, by full names.
+    /// Full names of those that did not exist before.
     pub(crate) made: Vec<String>,
     pub(crate) failed: Option<AdminError>,
 }
@@ -62,6 +69,8 @@ impl Making {
                 Ok(Was::Missing(what)) => making.made.push(what),
                 Err(error) => {
                     making.failed = Some(error);
+                    // The calls still under way are dropped, and may be carried out without being listed in `made`.
+                    // Deletion does not rely on that list: it goes by names and labels.
                     break;
                 }
             }
@@ -84,11 +93,11 @@ impl Making {
 
 impl Admin {
     /// Makes the topics of a run, and the subscriptions of its tasks, with `lease` as ack deadline, and of its results,
-    /// with 10 s at most. What the same run made before is fine; a subscription that lost its topic is made again. Names of an
-    /// administrator are not made.
+    /// with 10 s at most. A topic or subscription that the same run made before is accepted; a subscription that lost
+    /// its topic is made again. Names of an administrator are not made.
     ///
     /// # Errors
-    /// [`AdminError`] for the first that cannot be made; what was made stays, for a second try or
+    /// [`AdminError`] for the first that cannot be made. Those that were made stay, for a second try or
     /// [`collect`](Self::collect).
     pub async fn create(
         &self,
@@ -102,7 +111,7 @@ impl Admin {
             .map(drop)
     }
 
-    /// The same; tells what was not there before, topics first.
+    /// The same; returns what did not exist before, topics first.
     pub(crate) async fn make(
         &self,
         names: &RunNames,
@@ -120,6 +129,8 @@ impl Admin {
             self.create_topic(path, labels).boxed()
         });
         let mut making = Making::of(in_order(made)).await;
+        // All topics before the first subscription: a subscription is made on an existing topic. Nothing is published
+        // before this function has returned, because a topic without a subscription drops its messages.
         if making.failed.is_none() {
             let [tasks, results] = names.pairs();
             let leases = [(tasks, lease), (results, lease.min(RESULTS_LEASE))];
@@ -135,11 +146,11 @@ impl Admin {
         making
     }
 
-    /// Makes again what vanished of a run's own topics, and of the subscriptions of its tasks and results. Returns what
-    /// had vanished, as `topic T of project P`: what was in it is lost.
+    /// Makes a run's own topics, and the subscriptions of its tasks and results, again where they vanished. Returns
+    /// those that had vanished, as `topic T of project P`: their messages are lost.
     ///
     /// # Errors
-    /// [`AdminError`] when it cannot be seen, or cannot be made again.
+    /// [`AdminError`] when one cannot be read, or cannot be made again.
     pub async fn restore(
         &self,
         names: &RunNames,
@@ -154,10 +165,11 @@ impl Admin {
         Ok(made.iter().map(|path| spoken(path)).collect())
     }
 
-    /// Whether something vanished of a run's own topics, or of the subscriptions of its tasks and results.
+    /// Whether one of a run's own topics, or of the subscriptions of its tasks and results, vanished.
     pub(crate) async fn has_vanished(&self, names: &RunNames) -> Result<bool, AdminError> {
         match self.check(names).await {
-            // A subscription that lost its topic is unfit: it would never deliver anything.
+            // A subscription that lost its topic is unfit: it would never deliver a message. On the run's own names
+            // there is no other reason to be unfit, for podpool made them as `fit` demands.
             Err(AdminError::Missing { .. } | AdminError::Unfit { .. }) if names.are_own() => {
                 Ok(true)
             }
@@ -165,7 +177,7 @@ impl Admin {
         }
     }
 
-    /// Those of these cohorts, with their sizes, of whose control subscriptions one is not there.
+    /// Those of these cohorts, with their sizes, of which at least one control subscription is missing.
     pub(crate) async fn missing_control(
         &self,
         names: &RunNames,
@@ -175,6 +187,8 @@ impl Admin {
             return Ok(Vec::new());
         };
         let topic = topic_path(&self.project, &control.topic);
+        // One listing of the topic, 1,000 names a page, in place of a read for each worker. It omits subscriptions that
+        // lost the topic, so those count as missing, and are made again.
         let found: HashSet<_> = self.subscriptions_of(&topic).await?.into_iter().collect();
         let is_there = |cohort, index| {
             let name = control.subscription(cohort, index);
@@ -187,7 +201,7 @@ impl Admin {
     }
 
     /// Makes the control subscriptions of a cohort's workers, `0..size`. With given names one that exists on the
-    /// control topic is fine, wherever it comes from. Does nothing where there is no control topic.
+    /// control topic is accepted, whatever its origin. Does nothing where there is no control topic.
     ///
     /// # Errors
     /// [`AdminError`] for the first that cannot be made.
@@ -205,7 +219,7 @@ impl Admin {
             .map(drop)
     }
 
-    /// The same; tells what was not there before.
+    /// The same; returns what did not exist before.
     pub(crate) async fn make_control(
         &self,
         names: &RunNames,
@@ -234,9 +248,12 @@ impl Admin {
             return Ok(Was::Missing(path));
         };
         let refusal = Refusal::from(error);
+        // Tried first and read second: a read before would leave a gap in which another process makes the name. The
+        // refusal also answers a repeated try whose first one was carried out.
         if refusal.code != Code::AlreadyExists {
             return Err(refusal.into_admin_error("create", spoken(&path)));
         }
+        // The label decides whose topic it is: the prefix is free to choose, so another program may have the same name.
         let found = self.topics.get_topic().set_topic(&path).send().await;
         let found = found.map_err(|error| told("read", &path, error))?;
         ours(&path, &found.labels, labels)?;
@@ -268,6 +285,7 @@ impl Admin {
             return Err(refusal.into_admin_error("create", spoken(&plan.path)));
         }
         let found = self.read_subscription(&plan.path).await?;
+        // Before the topic is compared: a foreign subscription must never be deleted below, whatever its topic.
         if own {
             ours(&plan.path, &found.labels, labels)?;
         }
@@ -280,7 +298,8 @@ impl Admin {
                 reason: format!("it belongs to {}", spoken(&found.topic)),
             });
         }
-        // Ours, and its topic was deleted under it: it would never deliver anything.
+        // It is the run's, and its topic was deleted: it would never deliver a message, and it cannot be attached to
+        // another topic. Its backlog is lost; the caller reports that, because the name counts as missing.
         self.delete_subscription(&plan.path).await?;
         match self.try_subscription(&plan, labels).await {
             None => Ok(Was::Missing(plan.path)),
@@ -290,6 +309,7 @@ impl Admin {
 
     async fn try_subscription(&self, plan: &Plan, labels: &RunLabels) -> Option<Refusal> {
         let refusal = self.ask(plan, labels, plan.kept).await?;
+        // The code alone does not name the field: every other invalid argument would be tried twice.
         let too_long = refusal.code == Code::InvalidArgument
             && refusal.message.contains("retention")
             && plan.kept > KEPT_SHORTER;
@@ -302,6 +322,7 @@ impl Admin {
 
     async fn ask(&self, plan: &Plan, labels: &RunLabels, kept: Duration) -> Option<Refusal> {
         let mut expiration = ExpirationPolicy::new();
+        // Both conversions hold for any time below 10,000 years.
         expiration.ttl = KEPT.try_into().ok();
         let mut wanted = Subscription::new()
             .set_name(&plan.path)
@@ -316,7 +337,8 @@ impl Admin {
     }
 }
 
-/// Whether something that exists is of the same run.
+/// Checks that an existing topic or subscription belongs to the same run.
+// By the run alone, and not by its creation time: a master that takes a run over goes on with what the first one made.
 fn ours(path: &str, found: &HashMap<String, String>, labels: &RunLabels) -> Result<(), AdminError> {
     let owner = match Tag::read(found) {
         Some(tag) if tag.run == labels.run => return Ok(()),

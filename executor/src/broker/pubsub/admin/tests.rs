@@ -12,7 +12,7 @@ fn sound() -> Subscription {
         .set_topic(TOPIC)
 }
 
-/// Never called: a fleet awaits these from tasks that move between threads, or this does not compile.
+/// Never called. It compiles only if these futures are `Send`: a fleet awaits them in tasks that move between threads.
 #[expect(dead_code, reason = "it is checked by the compiler alone")]
 fn calls_may_move(admin: &Admin, names: &RunNames, labels: &crate::broker::pubsub::RunLabels) {
     fn moves<T: Send>(_: T) {}
@@ -29,7 +29,7 @@ fn calls_may_move(admin: &Admin, names: &RunNames, labels: &crate::broker::pubsu
 #[test]
 fn a_pull_subscription_of_the_topic_fits() {
     assert_eq!(fit(&sound(), TOPIC), Ok(()));
-    // An empty push configuration is how a listing says that there is none.
+    // A listing gives an empty push configuration where there is none.
     assert_eq!(
         fit(&sound().set_push_config(PushConfig::new()), TOPIC),
         Ok(())
@@ -37,7 +37,7 @@ fn a_pull_subscription_of_the_topic_fits() {
 }
 
 #[test]
-fn what_delivers_elsewhere_does_not_fit() {
+fn a_subscription_that_pushes_exports_filters_or_lost_its_topic_does_not_fit() {
     let push = PushConfig::new().set_push_endpoint("https://example.com");
     for (unfit, words) in [
         (sound().set_topic("projects/p/topics/other"), "topic other"),
