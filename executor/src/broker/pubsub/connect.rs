@@ -1,11 +1,11 @@
-//! The way to Pub/Sub: whether it is there is found out before anything is made.
+//! The way to Pub/Sub: it is reached before anything is made.
 
 use podpool_core::broker::BrokerError;
 
 use super::{Admin, Connection, ConnectionBuilder};
 use crate::error::start::chain;
 
-/// What carries a run's messages, and what makes its topics.
+/// The connection that carries a run's messages, and the client that makes its topics.
 pub(super) async fn connect(project: Option<&str>) -> Result<(Connection, Admin), BrokerError> {
     let connection = to_project(project)
         .open()
@@ -31,7 +31,7 @@ pub(super) fn to_project(project: Option<&str>) -> ConnectionBuilder {
     }
 }
 
-/// What could not be done, as an error of the broker.
+/// A step that failed, as an error of the broker.
 pub(super) fn failed(what: impl Into<String>) -> impl FnOnce(String) -> BrokerError {
     let what = what.into();
     move |reason| BrokerError::Failed { what, reason }

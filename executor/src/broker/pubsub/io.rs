@@ -1,7 +1,7 @@
 //! The thread that drives a connection's sockets.
 //!
-//! A queue is called from several runtimes: the lease keeper's renewals must not wait for whatever another one is
-//! busy with, or end with it.
+//! A queue is called from several runtimes. A socket belongs to the runtime that opened it: on the runtime of one
+//! caller, the lease keeper's renewals would wait while that caller is busy, and fail when its runtime ends.
 
 use std::io;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 #[derive(Clone, Debug)]
 pub(super) struct IoThread {
     runtime: Handle,
+    /// Cancels `stopped` with the last clone; the thread then leaves `block_on`, and its runtime drops the sockets.
     _stop: Arc<DropGuard>,
 }
 
@@ -28,6 +29,7 @@ impl IoThread {
             .on_thread_start(move || beside.keep())
             .build()?;
         let handle = runtime.handle().clone();
+        // A refused thread drops the runtime here, inside the caller's runtime, where a plain drop panics.
         let runtime = Unstarted::new(runtime);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -40,7 +42,7 @@ impl IoThread {
         })
     }
 
-    /// Runs what must begin on the thread's runtime, because it starts tasks there.
+    /// Runs a function within the thread's runtime, because it starts tasks there.
     pub(super) fn enter<T>(&self, start: impl FnOnce() -> T) -> T {
         let _entered = self.runtime.enter();
         start()

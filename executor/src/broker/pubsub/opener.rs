@@ -22,15 +22,16 @@ use crate::broker::silent::SilentQueue;
 /// The tag of descriptions. Another form of what is described gets another tag.
 pub const TAG: &str = "pubsub-1";
 
-/// What workers are told of a run's topics and subscriptions.
+/// The topics and subscriptions of a run, as workers receive them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Body {
     /// The project of the names.
     project: String,
-    /// Where workers find the emulator, as `host:port`; none for Google's service. A worker's own variable goes before it.
+    /// Where workers find the emulator, as `host:port`; none for Google's service. A worker's own variable goes before
+    /// it.
     emulator: Option<String>,
     names: RunNames,
-    /// What messages are marked with, where names are an administrator's.
+    /// The run with which messages are marked, where names are an administrator's.
     owner: Option<Owner>,
     /// The tasks' subscription's own ack deadline.
     ack_deadline: Duration,
@@ -60,7 +61,7 @@ pub(super) fn describe(
     })
 }
 
-/// Opens what a [`PubSubBroker`](super::PubSubBroker) described.
+/// Opens the queues that a [`PubSubBroker`](super::PubSubBroker) described.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PubSubOpener;
 
@@ -94,9 +95,13 @@ impl Body {
                 None => self.repaired(queue, &signs),
             })
         };
+        // The ack deadline is known for tasks alone, which saves the renewal after each pull. A worker only puts
+        // results.
         let tasks = side(queue(self.names.tasks(), Some(self.ack_deadline))?);
         let results = side(queue(self.names.results(), None)?);
         let control = self.control(connection, seat, &signs)?;
+        // Both reports run until the worker's runtime ends: their queue of results holds a sender of `met`, and clones
+        // of `signs`, so neither channel closes before. Detached, because no call of the worker may wait for a report.
         if ownership.is_some() {
             tokio::spawn(other_runs::report(met, results.clone()));
         }
@@ -119,8 +124,10 @@ impl Body {
         }
     }
 
-    /// The worker's own control subscription. It may have outlived another run: what that said is dropped by its MAC, and
-    /// tells nothing of who is there now.
+    /// The worker's own control subscription. An administrator's may have been another run's before: its messages are
+    /// dropped by their MAC.
+    // Not `owned`: a message that an ended run left there is no sign that this run still exists, so none may end this
+    // one.
     fn control(
         &self,
         connection: &Connection,
@@ -147,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_described_is_read() {
+    fn a_description_is_read_as_it_was_written() {
         let run = RunId::new("backfill").unwrap();
         let names = RunNames::own("podpool", &run).unwrap();
         let owner = Owner::new(run, std::time::UNIX_EPOCH);
@@ -161,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_is_refused_with_a_reason() {
+    async fn an_unreadable_description_is_refused_with_a_reason() {
         let seat = Seat {
             class: ClassId::DEFAULT,
             place: None,

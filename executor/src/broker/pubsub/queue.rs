@@ -24,38 +24,46 @@ use super::owner::{Owner, Ownership};
 use super::signs::Signs;
 use super::stub::{Resource, Stub};
 
-/// Most that Pub/Sub takes in one request, less what stands around a message there.
+/// Most bytes that Pub/Sub takes in one request, less the frame of a message: topic, attributes, lengths.
+// 10 MB, and not MiB. <https://cloud.google.com/pubsub/quotas>
 pub(super) const MESSAGE_BYTES: usize = 10_000_000 - 1_000;
-/// Most messages that one pull asks for.
+/// Most messages that one pull requests.
 const PULL_MOST: usize = 1_000;
-/// A pull is given more time than its caller waits: an answer that is awaited no more stays leased. The
-/// emulator answers 0.9 s before the end, the service when it likes.
+/// A pull gets more time than its caller waits: an answer that arrives after the caller has left stays leased. The
+/// emulator answers 0.9 s before the end of that time, the service at any moment.
+// 1 s for a pull without a wait, and 0.9 s for the emulator's early answer. At half, such a pull would have no time at
+// all on the emulator; at double, each pull of an empty queue would take two more seconds beyond its caller's wait.
 const PULL_MARGIN: Duration = Duration::from_millis(1_900);
 /// Longest pull.
+// A caller may wait without end. A connection that the keepalive does not find dead is left after 10 minutes at the
+// latest.
 const PULL_LONGEST: Duration = Duration::from_secs(600);
 /// Requests of one call that are under way at once.
+// Four requests of 2 MiB fill 8 MiB: 80 MB/s over a way of 100 ms. More would only hold more memory.
 const AT_ONCE: usize = 4;
 /// Leases that Pub/Sub can give, in seconds.
+// <https://cloud.google.com/pubsub/docs/lease-management>
 pub(super) const LEASES: std::ops::RangeInclusive<u64> = 10..=600;
 /// An empty message needs an attribute, or Pub/Sub refuses it.
+// Dispatch publishes empty messages to end a pull under way, so they must be accepted.
 const EMPTY: (&str, &str) = ("podpool", "empty");
 
 /// A topic and a subscription as one queue.
 ///
-/// Messages may come again while they are leased, in any order, and an answer to a lease that is lost is accepted
-/// without an error: Pub/Sub promises no more. A call is tried once; what is [`QueueError::Unavailable`] may be called
-/// again. May be used from any tokio runtime with time, and from several.
+/// Messages may be delivered again while they are leased, in any order, and an answer to a lease that is lost is
+/// accepted without an error: Pub/Sub promises no more. A call is tried once; after [`QueueError::Unavailable`] it may
+/// be made again. May be used from any tokio runtime with time, and from several.
 pub struct PubSubQueue {
     stub: Stub,
     topic: Option<Resource>,
     subscription: Option<Resource>,
     limits: QueueLimits,
     lease_seconds: i32,
-    /// Messages come with the lease already.
+    /// The subscription's own ack deadline is the lease, so a pulled message needs no renewal.
     leased_as_taken: bool,
-    /// Where names are an administrator's, messages say whose they are.
+    /// Where names are an administrator's, messages name the run that they belong to.
     ownership: Option<Ownership>,
-    /// Where names are podpool's own, what is gone is told, and made again.
+    /// Where names are podpool's own, vanished ones are reported here, and made again.
     signs: Option<Signs>,
 }
 
@@ -92,17 +100,19 @@ impl PubSubQueue {
         })
     }
 
-    /// The names are podpool's own, and the run's master makes again what is deleted. What calls find gone is told by
-    /// `signs`, with what workers [report](Self::report_vanished), and is [`QueueError::Vanished`].
+    /// The names are podpool's own, and the run's master makes deleted ones again. A name that a call finds gone, or
+    /// that a worker [reports](Self::report_vanished), appears in `signs`; the call's error is
+    /// [`QueueError::Vanished`].
     #[must_use]
     pub fn repaired(mut self, signs: Signs) -> Self {
         self.signs = Some(signs);
         self
     }
 
-    /// Marks what is put with the run, and does not read what bears another run's mark: for names that an administrator
-    /// made, on which another run may be, or have been. What an older run's is, is given back at once, and nothing more is
-    /// taken by any clone of this ownership: its run must end. What a younger run's is stays leased until that ends.
+    /// Marks messages with the run, and does not read messages with another run's mark: for names that an administrator
+    /// made, which another run may use or have used. Messages of an older run are given back at once, and no clone of
+    /// this ownership takes another message: its run must end. Messages of a younger run stay leased until that run
+    /// ends.
     #[must_use]
     pub fn owned(mut self, ownership: Ownership) -> Self {
         self.ownership = Some(ownership);
@@ -140,7 +150,7 @@ impl PubSubQueue {
         }
     }
 
-    /// A call in as many requests as it needs. Returns what was refused.
+    /// A call in as many requests as it needs. Returns the refused ranges.
     async fn send_all(
         &self,
         call: Call<'_>,
@@ -151,6 +161,7 @@ impl PubSubQueue {
             return halving(range.clone(), send).await;
         }
         let requests = ranges.into_iter().map(|range| halving(range, send).boxed());
+        // Unordered: each refusal has its range, and Pub/Sub keeps no order between messages without an ordering key.
         stream::iter(requests)
             .buffer_unordered(AT_ONCE)
             .concat()
@@ -159,6 +170,9 @@ impl PubSubQueue {
 
     /// Answers leases.
     async fn answer(&self, leases: &[LeaseId], answer: Answer) -> Vec<Result<(), QueueError>> {
+        // Success is the default, and only refusals are written over it. For an ack it means that the request was
+        // accepted: without exactly-once delivery Pub/Sub accepts the name of an ended lease too, and may deliver that
+        // message again.
         let mut answers = vec![Ok(()); leases.len()];
         if leases.is_empty() {
             return answers;
@@ -187,6 +201,8 @@ impl PubSubQueue {
 
     /// Gives new leases their length, where the subscription has another. A lease that cannot be renewed now is
     /// renewed by its holder, or lost like any other.
+    // Before the messages are returned: the holder counts the lease from its call of `take`. A subscription of 10 s
+    // would otherwise deliver the messages of a 60 s lease again before their first renewal, after 10 to 20 s.
     async fn settle(&self, taken: &[Delivery]) {
         let leases: Vec<_> = taken
             .iter()
@@ -201,15 +217,16 @@ impl PubSubQueue {
     }
 }
 
-/// What becomes of a lease.
+/// An answer to a lease.
 #[derive(Clone, Copy)]
 enum Answer {
+    /// The message is removed.
     Ack,
     /// So many seconds from now; 0 gives the message back.
     Lease(i32),
 }
 
-/// What one call of the queue asks of Pub/Sub.
+/// One call of the queue, as Pub/Sub receives it.
 #[derive(Clone, Copy)]
 enum Call<'a> {
     Publish(&'a Resource, &'a [Bytes]),
@@ -227,6 +244,7 @@ impl Queue for PubSubQueue {
             };
             return vec![Err(error); bodies.len()];
         };
+        // A message that is too large is in no range, so its answer from `fits` stands.
         let mut answers: Vec<_> = bodies
             .iter()
             .map(|body| fits(body.len(), MESSAGE_BYTES, topic))
@@ -251,6 +269,8 @@ impl Queue for PubSubQueue {
         let Ok(max @ 1..) = i32::try_from(max.min(PULL_MOST)) else {
             return Ok(Vec::new());
         };
+        // An older run uses these names: each further pull would only take its messages away for a moment. The wait
+        // stands for a pull of an empty queue, so that loops keep their pace until the master ends the run.
         if self.ownership.as_ref().is_some_and(Ownership::gives_way) {
             sleep(wait).await;
             return Ok(Vec::new());
@@ -259,7 +279,9 @@ impl Queue for PubSubQueue {
         let pulled = self.stub.pull(subscription, max, patience);
         let pulled = match self.signs() {
             None => pulled.await,
-            // A pull on what was deleted may hang until its end, though another one is there by then.
+            // A pull on a deleted subscription may hang until its end, although the subscription was made again by
+            // then. Not biased: an answer of a subscription that is gone has no lease that could still be acknowledged,
+            // so it does not matter which branch wins. A dropped pull of the new one would come again after its lease.
             Some(signs) => tokio::select! {
                 pulled = pulled => pulled,
                 () = signs.renewed(&subscription.path) => Ok(Vec::new()),
@@ -267,7 +289,8 @@ impl Queue for PubSubQueue {
         };
         let taken = match pulled {
             Ok(taken) => taken,
-            // Nothing came in time, by the service's clock or by ours.
+            // No message came in time, by the service's clock or by this one. Messages that the service leased to a
+            // late answer are delivered again after their lease.
             Err(refusal) if refusal.code == Code::DeadlineExceeded => Vec::new(),
             Err(refusal) => {
                 return Err(refused(
@@ -281,6 +304,8 @@ impl Queue for PubSubQueue {
         if let Some(signs) = self.signs().filter(|_| !taken.is_empty()) {
             signs.hear();
         }
+        // Before the leases are lengthened: other runs' messages are given back, and must not be held for a whole
+        // lease.
         let taken = self.sorted(subscription, taken).await;
         let taken: Vec<_> = taken.into_iter().map(delivery).collect();
         if !self.leased_as_taken && !taken.is_empty() {
@@ -319,7 +344,7 @@ impl fmt::Debug for PubSubQueue {
 /// Whether Pub/Sub can lease messages for so long.
 ///
 /// # Errors
-/// [`InvalidLease`] says what it can.
+/// [`InvalidLease`], which names the leases that it can give.
 pub(crate) fn check_lease(lease: Duration) -> Result<(), InvalidLease> {
     lease_seconds(lease).map(drop)
 }
@@ -332,8 +357,10 @@ fn lease_seconds(lease: Duration) -> Result<i32, InvalidLease> {
     i32::try_from(seconds).map_err(|_| InvalidLease(lease))
 }
 
-/// Sends a range, and where one of many may be to blame its halves, until the blame is on one. Returns what was
-/// refused.
+/// Sends a range. Where one item of many may be the cause of a refusal, its halves are sent, down to a single item.
+/// Returns the refused ranges.
+// Safe to repeat because a refused request stores, or answers, none of its items. One bad item among n costs about
+// 2 log2(n) more requests: 20 for the largest request of 1,000. If all are bad it is 2n.
 async fn halving<'a>(
     range: Range<usize>,
     send: impl Fn(Range<usize>) -> BoxFuture<'a, Result<(), Refusal>>,
@@ -345,6 +372,7 @@ async fn halving<'a>(
             Ok(()) => {}
             Err(refusal) if refusal.may_be_one_of_many() && range.len() > 1 => {
                 let middle = range.start + range.len() / 2;
+                // The second half below the first on the stack: items go out in their order.
                 waiting.push(middle..range.end);
                 waiting.push(range.start..middle);
             }
@@ -392,7 +420,7 @@ fn fits(size: usize, limit: usize, topic: &Resource) -> Result<(), QueueError> {
     })
 }
 
-/// A call that was refused, for its caller. What is gone of names of podpool's own is told by `signs`.
+/// A refused call, as an error for its caller. A vanished name of podpool's own is noted in `signs`.
 fn refused(refusal: &Refusal, at: &Resource, role: Role, signs: Option<&Signs>) -> QueueError {
     match signs {
         Some(signs) if refusal.code == Code::NotFound => {
@@ -412,7 +440,7 @@ fn publish_error(
     if refusal.is_about_size() {
         return QueueError::TooLarge {
             size,
-            // What it would carry it does not say: less than this.
+            // The refusal does not name the limit; it is below the size of this message.
             limit: size.saturating_sub(1).min(MESSAGE_BYTES),
             queue: spoken(&topic.path),
         };
@@ -420,8 +448,8 @@ fn publish_error(
     refused(refusal, topic, Role::Publisher, signs)
 }
 
-/// A single lease that is refused is one that Pub/Sub does not know any more: subscriptions with exactly-once
-/// delivery say so.
+/// A refused answer to a lease, as an error for its holder. Subscriptions with exactly-once delivery refuse the name of
+/// a lease that has ended; `halving` has narrowed such a refusal down to that lease.
 fn lease_error(
     refusal: &Refusal,
     subscription: &Resource,

@@ -1,4 +1,4 @@
-//! Other runs that a worker meets on an administrator's names: its master is told, and decides.
+//! Other runs that a worker meets on an administrator's names: the worker reports them to its master, which decides.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,14 +12,18 @@ use tracing::warn;
 
 use crate::broker::pubsub::{Owner, PubSubQueue};
 
-/// How often one run is reported to the master: the report may be lost, and messages of that run come again with each lease.
+/// Pause between two reports of one run: a report may be lost, and messages of that run are delivered again with each
+/// lease.
+// The default lease. At half, each worker would report every delivery; at double, a lost report would leave two runs on
+// the same names for two minutes.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Tells the master, by its results, of the runs that are met.
+/// Reports the runs that are met to the master, by the queue of results.
 pub(super) async fn report(mut met: mpsc::UnboundedReceiver<Owner>, results: Arc<PubSubQueue>) {
     let mut told = Told::default();
     while let Some(other) = met.recv().await {
         let now = Instant::now();
+        // The channel has one entry for each message of another run; most of them are dropped here.
         if !told.is_due(other.run(), now) {
             continue;
         }
@@ -28,6 +32,8 @@ pub(super) async fn report(mut met: mpsc::UnboundedReceiver<Owner>, results: Arc
                 warn!(run = %other.run(), "messages of another run are left alone; the master is told");
                 told.note(other.run().clone(), now);
             }
+            // Not noted: the next message of that run is the next try. A queue of results that refuses calls is
+            // reported by the worker itself.
             Err(error) => {
                 warn!(%error, run = %other.run(), "the master could not be told of another run")
             }
@@ -35,7 +41,7 @@ pub(super) async fn report(mut met: mpsc::UnboundedReceiver<Owner>, results: Arc
     }
 }
 
-/// When the master was told of which run.
+/// When each run was reported to the master.
 #[derive(Debug, Default)]
 struct Told(HashMap<RunId, Instant>);
 
@@ -54,7 +60,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn each_run_is_told_once_in_a_while() {
+    async fn each_run_is_reported_once_in_each_pause() {
         let (a, b) = (RunId::new("a").unwrap(), RunId::new("b").unwrap());
         let (start, mut told) = (Instant::now(), Told::default());
         assert!(told.is_due(&a, start));

@@ -1,4 +1,4 @@
-//! Topics and subscriptions that a worker finds gone: its master is told, and makes them again.
+//! Topics and subscriptions that a worker finds gone: the worker reports them to its master, which makes them again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,11 +10,12 @@ use tracing::{debug, warn};
 
 use crate::broker::pubsub::{PubSubQueue, Signs};
 
-/// How often the master is told of the same: the first report may have come before a service knew of it.
+/// Pause between two reports of the same name: when the first one arrives, the service may still show the master the
+/// deleted resource.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Reports to the master, by its results, what calls find gone. Where the results' own topic is gone there is no report: the
-/// master looks when its workers fall silent.
+/// Reports to the master, by the queue of results, the names that calls find gone. Where the results' own topic is gone
+/// no report arrives: the master checks its names when it receives no message from its workers for 12 s.
 pub(super) async fn report(signs: Signs, results: Arc<PubSubQueue>) {
     let mut told = HashMap::new();
     loop {
@@ -29,6 +30,8 @@ pub(super) async fn report(signs: Signs, results: Arc<PubSubQueue>) {
                 Ok(()) => warn!("{path} was deleted; the master is told, and makes it again"),
                 Err(error) => debug!(%error, path, "the master was not told of what is gone"),
             }
+            // After a failure too. Where the topic of results is gone, the failed report is itself a sign of that
+            // topic: without this entry the loop would report it again at once, and never sleep.
             told.insert(path, now);
         }
     }

@@ -1,16 +1,18 @@
-//! A worker's way to Pub/Sub, and what to look at where it leads nowhere.
+//! A worker's way to Pub/Sub, and the advice where Pub/Sub is not reached.
 
 use std::env;
 
 use crate::broker::pubsub::settings::EMULATOR;
 use crate::broker::pubsub::{ConnectError, Connection};
 
-/// The connection of a worker. Its own environment says where an emulator is, else the run's descriptor does.
+/// The connection of a worker. The address of an emulator is taken from its own environment, else from the run's
+/// descriptor.
 pub(super) fn connection(
     project: &str,
     emulator: Option<&str>,
 ) -> Result<Connection, ConnectError> {
     let builder = Connection::builder().project(project);
+    // A given endpoint overrides the environment, so none is given where the worker's own variable names an emulator.
     match emulator.filter(|_| own_emulator().is_none()) {
         Some(host) if host.contains("://") => builder.endpoint(host).open(),
         Some(host) => builder.endpoint(format!("http://{host}")).open(),
@@ -18,7 +20,7 @@ pub(super) fn connection(
     }
 }
 
-/// What a person can do about a worker that never reached Pub/Sub.
+/// The advice about a worker that never reached Pub/Sub.
 pub(super) fn advice(emulator: Option<&str>) -> String {
     match own_emulator().as_deref().or(emulator) {
         Some(host) => format!(
@@ -39,8 +41,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_advised_names_the_address_and_the_settings() {
-        // Whoever runs the tests may name an emulator of their own.
+    fn the_advice_names_the_address_and_the_settings() {
+        // The environment of the tests may name an emulator.
         let told = advice(Some("10.0.0.1:8085"));
         let address = own_emulator().unwrap_or_else(|| "10.0.0.1:8085".to_owned());
         for words in [&*address, "PODPOOL_WORKER_EMULATOR_HOST"] {

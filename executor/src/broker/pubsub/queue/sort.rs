@@ -1,4 +1,4 @@
-//! What was taken, by whose it is: the reader's, another run's, or a report of a worker to its master.
+//! Sorting of pulled messages: the reader's own, another run's, or a report of a worker to its master.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use super::super::stub::Resource;
 use super::{PubSubQueue, publish_error};
 
 impl PubSubQueue {
-    /// Puts a report to the master: another run was met. Without an owner no other run is met.
+    /// Puts a report to the master: another run was met. Without an owner this does nothing, for no other run is met.
     ///
     /// # Errors
     /// As [`put`](podpool_core::queue::Queue::put).
@@ -43,9 +43,9 @@ impl PubSubQueue {
         sent.map_err(|refusal| publish_error(&refusal, topic, 0, self.signs()))
     }
 
-    /// What is this run's of what was taken. Of the rest, reports are removed once they are told. An older run's messages
-    /// are given back at once, for its own takers; a younger one's stay leased until that ends: they are not given back
-    /// to be taken here again.
+    /// Returns this run's messages. Of the others, reports are removed once they are noted. An older run's messages are
+    /// given back at once, for its own takers. A younger run's messages stay leased until that run ends: given back,
+    /// they would be taken here again.
     pub(super) async fn sorted(
         &self,
         subscription: &Resource,
@@ -72,20 +72,22 @@ impl PubSubQueue {
             }
         });
         if !back.is_empty() {
-            // What could not be given back comes when its lease ends.
+            // A refusal is dropped: such a message is delivered again when its lease ends.
             self.stub.modify(subscription, back, 0).await.ok();
         }
         if !done.is_empty() {
-            // One that stays comes again, and says the same.
+            // A refusal is dropped: a report that stays is delivered again, and is noted again.
             self.stub.acknowledge(subscription, done).await.ok();
         }
         taken
     }
 
     fn standing(&self, one: &ReceivedMessage) -> Standing {
+        // Without a message, which the service does not send, the reader gets an empty body and rejects it.
         let Some(attributes) = one.message.as_ref().map(|message| &message.attributes) else {
             return Standing::Own;
         };
+        // Reports of vanished names first. `signs` and `ownership` exclude each other: names are podpool's or given.
         if let Some(signs) = &self.signs
             && let Some(path) = signs::reported(attributes)
         {

@@ -1,4 +1,4 @@
-//! What the queue decides without a network.
+//! Decisions of the queue that need no network.
 
 use std::sync::Mutex;
 
@@ -22,7 +22,7 @@ fn leases_are_whole_seconds_that_pubsub_can_give() {
 }
 
 #[tokio::test]
-async fn one_bad_message_does_not_condemn_the_others() {
+async fn one_refused_message_leaves_the_others_stored() {
     let sent = Mutex::new(Vec::new());
     let refused = halving(0..100, |range| {
         let answer = if range.contains(&37) {
@@ -40,7 +40,7 @@ async fn one_bad_message_does_not_condemn_the_others() {
 }
 
 #[tokio::test]
-async fn trouble_of_the_whole_is_not_looked_for_in_its_parts() {
+async fn a_refusal_of_the_whole_request_is_not_repeated_for_its_parts() {
     let calls = Mutex::new(0);
     let refused = halving(0..100, |_| {
         *calls.lock().unwrap() += 1;
@@ -77,7 +77,7 @@ fn a_refused_lease_is_lost_and_named() {
 }
 
 #[test]
-fn a_message_that_pubsub_finds_too_large_says_so() {
+fn a_message_that_pubsub_refuses_for_its_size_is_too_large() {
     let topic = Resource::topic("projects/p/topics/t".to_owned());
     let mut said = refusal(Code::InvalidArgument);
     said.message = "The value for message size is too large".to_owned();
@@ -87,7 +87,7 @@ fn a_message_that_pubsub_finds_too_large_says_so() {
 }
 
 #[test]
-fn what_is_gone_of_podpools_own_is_told_and_advises_nothing() {
+fn a_vanished_name_of_podpools_own_is_noted_without_advice() {
     let topic = Resource::topic("projects/p/topics/t".to_owned());
     let signs = Signs::default();
     let missing = refusal(Code::NotFound);
@@ -104,7 +104,7 @@ fn what_is_gone_of_podpools_own_is_told_and_advises_nothing() {
     let subscription = Resource::subscription("projects/p/subscriptions/s".to_owned());
     lease_error(&missing, &subscription, &LeaseId::new("a"), Some(&signs));
     assert!(signs.vanished().now_or_never().is_some());
-    // On an administrator's names it is not made again.
+    // A vanished name of an administrator is not made again.
     let error = publish_error(&missing, &topic, 1, None);
     assert!(matches!(error, QueueError::Gone { .. }), "{error:?}");
 }
