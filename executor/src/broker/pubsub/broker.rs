@@ -19,13 +19,15 @@ use super::worker_emulator::{WorkerEmulator, for_workers};
 use super::{Admin, AdminError};
 use crate::error::start::chain;
 
-/// What the names of topics and subscriptions begin with by default.
+/// The default prefix of the names of topics and subscriptions.
 const PREFIX: &str = "podpool";
-/// How long a lease lasts by default: what a killed worker had comes back after it.
+/// How long a lease lasts by default: the batches of a killed worker are delivered again after it.
+// Within 10 to 600 s. A renewal is sent after 10 to 20 s of it, so that two may fail before the lease ends. At double,
+// a killed worker's batches would wait two minutes; at half, a dead connection (45 s) would cost every lease.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// Pub/Sub, as runs use it. What is not set is read from the environment, as a
-/// [`Connection`](super::Connection) reads it.
+/// Pub/Sub, as runs use it. Settings that are not given are read from the environment, as a
+/// [`Connection`](super::Connection) reads them.
 ///
 /// The lease of a run must be 10 to 600 whole seconds, and its tasks of the default class.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +37,7 @@ pub struct PubSubBroker {
     prefix: Option<String>,
     given: Option<GivenNames>,
     worker_emulator: Option<WorkerEmulator>,
-    /// For what is looked for and removed without a run: made once.
+    /// For leftovers, which are listed and removed without a run: made once.
     admin: Arc<OnceCell<(Admin, String)>>,
 }
 
@@ -51,7 +53,7 @@ impl PubSubBroker {
         self
     }
 
-    /// What the names of topics and subscriptions begin with. Default `podpool`.
+    /// The prefix of the names of topics and subscriptions. Default `podpool`.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = Some(prefix.into());
         self
@@ -63,13 +65,13 @@ impl PubSubBroker {
         self
     }
 
-    /// Where workers in pods find the emulator, as `host:port`. Default: `PODPOOL_WORKER_EMULATOR_HOST`, then the address at
-    /// which this program finds it. Where `worker_env`, the workers' own variables, has `PUBSUB_EMULATOR_HOST`, they go by
-    /// that.
+    /// Where workers in pods find the emulator, as `host:port`. Default: `PODPOOL_WORKER_EMULATOR_HOST`, then the
+    /// address at which this program finds it. Where `worker_env`, the workers' own variables, has
+    /// `PUBSUB_EMULATOR_HOST`, workers use that address.
     ///
     /// # Errors
-    /// [`BrokerError::Setting`] for an address that means the pod itself, has no port, or is given although this program
-    /// uses no emulator.
+    /// [`BrokerError::Setting`] for an address that means the pod itself, has no port, or is given although this
+    /// program uses no emulator.
     pub fn worker_emulator_host(
         mut self,
         host: Option<&str>,
@@ -93,12 +95,13 @@ impl PubSubBroker {
         })
     }
 
-    /// Whoever administers, and the project.
+    /// The client for administration, and the project.
     async fn admin(&self) -> Result<&(Admin, String), LeftoverError> {
         let at = |reason| LeftoverError {
             place: "Pub/Sub".to_owned(),
             reason,
         };
+        // An error is not kept in the cell: the next call connects again.
         let connected = self.admin.get_or_try_init(|| async {
             let connection = to_project(self.project.as_deref()).open();
             let connection = connection.map_err(|error| at(error.to_string()))?;
@@ -119,6 +122,8 @@ impl Broker for PubSubBroker {
     }
 
     async fn check(&self) -> Result<(), BrokerError> {
+        // Any run's id will do: ids have one form and a bounded length, so only the prefix or the given names can be
+        // wrong.
         self.names_of(&RunId::random())?;
         match &self.worker_emulator {
             Some(emulator) => emulator.check().await,
@@ -149,7 +154,7 @@ impl Broker for PubSubBroker {
         now: SystemTime,
     ) -> Result<Vec<Leftover>, LeftoverError> {
         let (admin, project) = self.admin().await?;
-        // In the order of their removal: a subscription that outlived its topic would be harder to find.
+        // In the order of their removal: a subscription that outlives its topic is in no listing of that topic.
         let found = async {
             let mut found = admin.labelled_subscriptions(now, which).await?;
             found.extend(admin.labelled_topics(now, which).await?);
@@ -192,7 +197,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_prefix_that_pubsub_refuses_is_named_before_anything_is_reached() {
+    async fn an_invalid_prefix_is_named_without_a_call_to_the_service() {
         let broker = PubSubBroker::new().prefix("Goog");
         let said = broker.check().await.unwrap_err().to_string();
         assert!(said.contains("names") && said.contains("Goog"), "{said}");
@@ -200,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leftover_is_spoken_of_as_people_do() {
+    fn a_leftover_is_named_in_words_and_not_by_its_path() {
         let found = leftover(Labelled {
             path: "projects/p/topics/t".to_owned(),
             run: RunId::new("a").unwrap(),

@@ -14,16 +14,19 @@ use super::stub::Stub;
 
 /// How long a TCP and TLS handshake may take.
 const CONNECT: Duration = Duration::from_secs(10);
-/// A connection with calls under way is asked for a sign of life so often, and is given up without one after
-/// [`SIGN_OF_LIFE`]. Pulls hang for minutes: without this a dead connection would look like an empty queue.
+/// A connection with calls under way is pinged so often, and is given up without an answer after [`SIGN_OF_LIFE`].
+/// Pulls hang for minutes: without this a dead connection would look like an empty queue.
+// 45 s until a dead connection is left: within the default lease of 60 s, so that a renewal can still be sent on
+// another one. At double, every lease would be lost with the connection.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
-/// What may be on its way unread, for one call and for all: distance costs throughput by the window.
+/// Bytes that may be on their way unread, for one call and for all: distance costs throughput by the window.
+// HTTP/2 begins with 64 KiB, which allows 640 KiB a second over a way of 100 ms; 8 MiB allow 80 MiB. They bound memory
+// only where answers are that large. <https://www.rfc-editor.org/rfc/rfc9113#section-6.9.2>
 const STREAM_WINDOW: u32 = 8 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
-/// A connection to Pub/Sub. Cheap to clone; a thread of its own drives its sockets, and are opened by the first
-/// call.
+/// A connection to Pub/Sub. Cheap to clone; a thread of its own drives its sockets, which the first call opens.
 #[derive(Clone)]
 pub struct Connection {
     settings: Settings,
@@ -72,12 +75,14 @@ impl ConnectionBuilder {
             Settings::resolve(self.project.as_deref(), self.endpoint.as_deref(), |name| {
                 std::env::var(name).ok()
             })?;
-        // One TLS implementation for all clients. When the program has installed another, that one serves.
+        // One TLS implementation for all clients. The error, that a provider is installed already, is no failure: then
+        // the program's provider serves.
         rustls::crypto::ring::default_provider()
             .install_default()
             .ok();
         let io = IoThread::start()?;
-        // Both start tasks: the refreshing of tokens, and the channel's.
+        // On the thread's runtime, because both start tasks there: the refreshing of tokens, and the channel's. Without
+        // a runtime of the caller they would panic here; on the caller's they would end with it.
         io.enter(|| {
             let signing = self
                 .credentials
@@ -96,7 +101,7 @@ impl ConnectionBuilder {
 }
 
 impl Connection {
-    /// Settings of a connection; what is not set comes from the environment.
+    /// Settings of a connection; those that are not set are read from the environment.
     pub fn builder() -> ConnectionBuilder {
         ConnectionBuilder::default()
     }
@@ -113,13 +118,14 @@ impl Connection {
         &self.settings.endpoint
     }
 
-    /// Sees within some seconds whether Pub/Sub is there: an access token is got, the address is connected to, and one
-    /// call is made that changes nothing and needs no right. A service that answers is reached, whatever it answers;
-    /// trouble that passes is left to the calls that follow, which are tried again.
+    /// Checks within some seconds that Pub/Sub is reached: an access token is fetched, the address is connected to, and
+    /// one call is made that changes nothing and needs no right. A service that answers is reached, whatever it
+    /// answers; transient errors are left to the calls that follow, which are tried again.
     ///
     /// # Errors
-    /// [`ConnectError::Credentials`] without a token or with one that is not accepted, [`ConnectError::Unreachable`] for
-    /// an address where nothing listens, nothing answers within 10 s, or another service does. Each names what to set.
+    /// [`ConnectError::Credentials`] without a token or with one that is not accepted, [`ConnectError::Unreachable`]
+    /// for an address where nothing listens, nothing answers within 10 s, or another service does. Each names what to
+    /// set.
     pub async fn reach(&self) -> Result<(), ConnectError> {
         let credentials = Some(&self.credentials).filter(|_| self.signed);
         let endpoint = endpoint(&self.settings)?;
@@ -144,7 +150,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// Nobody's credentials are sent in the clear.
+/// The default credentials; none where there is no TLS, for no credentials of a machine may travel in the clear.
 fn find(settings: &Settings) -> Result<Option<Credentials>, ConnectError> {
     if settings.plain {
         return Ok(None);
@@ -164,6 +170,7 @@ fn endpoint(settings: &Settings) -> Result<Endpoint, ConnectError> {
         .and_then(|endpoint| endpoint.user_agent(concat!("podpool/", env!("CARGO_PKG_VERSION"))))
         .map_err(refused)?
         .connect_timeout(CONNECT)
+        // An ack or a renewal is one small packet, which Nagle's algorithm would hold back until the last is confirmed.
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(SIGN_OF_LIFE)

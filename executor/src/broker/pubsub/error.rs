@@ -1,4 +1,4 @@
-//! What Pub/Sub answers when it does not do what it was asked, in podpool's words: what it is, and what to do.
+//! Refusals of Pub/Sub as podpool's errors: the cause, and what to do.
 
 use std::error::Error;
 
@@ -12,12 +12,12 @@ use super::names::spoken;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Nobody says which project.
+    /// No setting names a project.
     #[error(
         "no project for pub/sub: give one to the builder, set PODPOOL_PROJECT or GOOGLE_CLOUD_PROJECT, or PUBSUB_EMULATOR_HOST to use an emulator"
     )]
     NoProject,
-    /// The address is none.
+    /// The text is no address.
     #[error("invalid pub/sub endpoint {endpoint:?}: {reason}")]
     Endpoint {
         /// As it was given.
@@ -30,12 +30,12 @@ pub enum ConnectError {
         "no credentials for pub/sub: {0}; set GOOGLE_APPLICATION_CREDENTIALS to a key file, run `gcloud auth application-default login`, give the pod's service account a workload identity, or set PUBSUB_EMULATOR_HOST to use an emulator"
     )]
     Credentials(String),
-    /// Nothing that speaks Pub/Sub's language answers at the address.
+    /// No service with Pub/Sub's interface answers at the address.
     #[error("pub/sub is not reached at {endpoint}: {reason}; {advice}")]
     Unreachable {
         /// The address, with its scheme.
         endpoint: String,
-        /// What was seen.
+        /// What was observed.
         reason: String,
         /// Which variable or setting to correct.
         advice: &'static str,
@@ -81,14 +81,14 @@ pub enum AdminError {
         /// Why not, and what to change.
         reason: String,
     },
-    /// Passing trouble or a spent quota, after several tries.
+    /// A transient error or an exhausted quota, after several tries.
     #[error("cannot {action} {what} now: {reason}; try again later")]
     Unavailable {
         /// What was tried.
         action: &'static str,
         /// The topic or subscription, and its project.
         what: String,
-        /// What Pub/Sub said.
+        /// The answer of Pub/Sub.
         reason: String,
     },
     /// Pub/Sub does not accept the request.
@@ -98,12 +98,12 @@ pub enum AdminError {
         action: &'static str,
         /// The topic or subscription, and its project.
         what: String,
-        /// What Pub/Sub said.
+        /// The answer of Pub/Sub.
         reason: String,
     },
 }
 
-/// What a call needs.
+/// The role that a call needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Publisher,
@@ -121,7 +121,7 @@ impl Role {
     }
 }
 
-/// A call that was not carried out: gRPC's code, whichever way it came, and what was said.
+/// A call that was not carried out: gRPC's code, from gRPC or REST, and the text of the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) code: Code,
@@ -129,12 +129,16 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// Whether one message or lease among many may be all that is wrong.
+    /// Whether a single message or lease among many may be the cause.
+    // Other codes concern the call as a whole (rights, quota, availability): its parts would be refused in the same
+    // way.
     pub(super) fn may_be_one_of_many(&self) -> bool {
         matches!(self.code, Code::InvalidArgument | Code::FailedPrecondition)
     }
 
     /// Whether a message was refused for its size.
+    // Pub/Sub has no code of its own for it, so the text decides. A wrong yes makes another invalid message `TooLarge`,
+    // which is as permanent as `Denied`.
     pub(super) fn is_about_size(&self) -> bool {
         let text = self.message.to_ascii_lowercase();
         self.code == Code::InvalidArgument
@@ -155,6 +159,8 @@ impl Refusal {
             | Code::OutOfRange
             | Code::Unimplemented => QueueError::Denied { queue, reason },
             Code::NotFound => QueueError::Gone { queue, reason },
+            // Every other code is taken for transient: the callers' own limit, 10 minutes of refusals, ends it if it is
+            // not.
             _ => QueueError::Unavailable { queue, reason },
         }
     }
@@ -162,7 +168,7 @@ impl Refusal {
     /// For the administrator.
     pub(super) fn into_admin_error(self, action: &'static str, what: String) -> AdminError {
         let code = self.code;
-        // What is made is not missing itself: what it is made in is.
+        // A creation that finds something missing misses the project or the topic, and not the name to be made.
         let makes = code == Code::NotFound && action == "create";
         let reason = if makes {
             format!(
@@ -234,7 +240,7 @@ impl Refusal {
 
 impl From<Status> for Refusal {
     fn from(status: Status) -> Self {
-        // A broken connection says little itself; what broke it stands behind.
+        // The text of a broken connection is "transport error"; its cause is in the chain of sources.
         let cause = status.source().map(chain);
         let message = match cause {
             Some(cause) if !status.message().contains(&cause) => {
@@ -242,7 +248,7 @@ impl From<Status> for Refusal {
             }
             _ => status.message().to_owned(),
         };
-        // Our own clock ran out; the library calls that a cancellation.
+        // The timeout of this process ended the call; tonic reports that as `Cancelled`.
         let code = if causes(&status).any(|cause| cause.is::<TimeoutExpired>()) {
             Code::DeadlineExceeded
         } else {
@@ -268,14 +274,15 @@ impl From<&CredentialsError> for Refusal {
 
 impl From<ApiError> for Refusal {
     fn from(error: ApiError) -> Self {
-        // Retries that ran out stand around the last answer.
+        // The client wraps the last answer in an error of its own when its retries are exhausted.
         for current in causes(&error) {
             if let Some(refusal) = current.downcast_ref::<ApiError>().and_then(answered) {
                 return refusal;
             }
             if let Some(refused) = current.downcast_ref::<CredentialsError>() {
                 let message = Self::from(refused).message;
-                // Nobody administers in a loop: without a token a person must act, passing trouble or not.
+                // Transient or not: the client has repeated it already, and administration has no loop that would go
+                // on. Without a token a person must act.
                 return Self {
                     code: Code::Unauthenticated,
                     message,
@@ -294,8 +301,9 @@ impl From<ApiError> for Refusal {
     }
 }
 
-/// What the service answered, if it did.
+/// The answer of the service, if there was one.
 fn answered(error: &ApiError) -> Option<Refusal> {
+    // A status first: where the body has one it is exact. A proxy's page has an HTTP code alone.
     if let Some(status) = error.status() {
         return Some(Refusal {
             code: Code::from(status.code as i32),
@@ -317,7 +325,7 @@ fn answered(error: &ApiError) -> Option<Refusal> {
     })
 }
 
-/// The error and what stands behind it.
+/// The error and its sources.
 pub(super) fn causes<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -329,7 +337,8 @@ pub(super) fn causes<'a>(
     })
 }
 
-/// The same in words, each once.
+/// The same as one text, each part once.
+// Many errors print their source as well: a part that is contained already would be there twice.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     for said in causes(error).map(ToString::to_string) {

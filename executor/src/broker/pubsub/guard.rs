@@ -17,10 +17,12 @@ use tracing::debug;
 use self::pace::Pace;
 use super::{AdminError, Owner, Signs};
 
-/// How often the run's own topics and subscriptions are looked at where nothing is amiss; five calls.
+/// How often the run's own topics and subscriptions are checked without a reason; five calls.
+// A deletion that no call reports costs half of this on average. With the listing of control subscriptions that is 12
+// calls a minute for each run; at half it would be 24, of a quota that all runs of a project share.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// Who looks whether a run's topics and subscriptions are there, and makes what is not.
+/// Checks that a run's topics and subscriptions exist, and makes missing ones again.
 #[async_trait]
 pub(crate) trait Repairs: Send + Sync {
     /// Whether the run made its names itself.
@@ -29,31 +31,31 @@ pub(crate) trait Repairs: Send + Sync {
     /// Whether there are workers, or soon will be: they report every ten seconds.
     fn has_workers(&self) -> bool;
 
-    /// Looks, and makes again what vanished.
+    /// Checks them, and makes vanished ones again.
     async fn repair(&self) -> Repair;
 }
 
-/// What a look found and did.
+/// The result of one check.
 #[derive(Debug, Default)]
 pub(crate) struct Repair {
-    /// What had vanished and is there again, in words.
+    /// Those that had vanished and exist again, in words.
     pub(crate) made: Vec<String>,
-    /// Everything is there again, and what was in it is lost.
+    /// All exist again, and their messages are lost.
     pub(crate) lost: bool,
-    /// Why not everything is known to be there.
+    /// Why the check is incomplete.
     pub(crate) failed: Option<Failed>,
 }
 
-/// Why not everything is known to be there.
+/// Why a check is incomplete.
 #[derive(Debug)]
 pub(crate) enum Failed {
-    /// It could not be looked at.
+    /// One could not be read.
     Look(AdminError),
-    /// Something is missing, and could not be made.
+    /// One is missing, and could not be made.
     Make(AdminError),
 }
 
-/// Looks after the queues of one run.
+/// Watches the queues of one run.
 pub(crate) struct Guard {
     queues: Arc<dyn Repairs>,
     signs: Signs,
@@ -61,9 +63,9 @@ pub(crate) struct Guard {
     own: Owner,
     /// Other runs that were met on an administrator's names.
     met: mpsc::UnboundedReceiver<Owner>,
-    /// Younger runs that a notice named.
+    /// Younger runs that a notice has named.
     named: Vec<RunId>,
-    /// The trouble that a notice named, until it is over.
+    /// The failure that a notice has named, until a check succeeds.
     trouble: Option<String>,
     events: mpsc::UnboundedSender<BrokerEvent>,
 }
@@ -88,24 +90,31 @@ impl Guard {
         }
     }
 
-    /// Watches until it is stopped. What it has begun to make is made whole before, so that it can be deleted whole.
+    /// Watches until it is stopped. A repair that has begun is finished first, so that its results can be deleted.
     /// Returns whether other runs were met.
     pub(crate) async fn watch(mut self, stopped: CancellationToken) -> bool {
         let mut met = false;
         let own = self.queues.are_own();
         let began = Instant::now();
         loop {
+            // Read again in each round: cohorts come and go, and each message moves the end of the permitted silence.
             let workers = self.queues.has_workers();
             let heard = workers.then(|| self.signs.heard().unwrap_or(began));
             let now = Instant::now();
             let due = self.pace.due(now, heard);
+            // Outside of the `select!`: a stop in the midst of a repair would drop calls that the service may carry
+            // out, and the removal that follows would miss their results.
             if own && due <= now && !stopped.is_cancelled() {
                 self.look().await;
                 continue;
             }
             tokio::select! {
+                // The stop first: an administrator's names may yield messages of other runs without end. Those come
+                // second, because they may end the run. The order of the others does not matter: each only leads to the
+                // next round.
                 biased;
                 () = stopped.cancelled() => return met,
+                // On own names no sender exists: `recv` gives `None`, which disables the branch for this round.
                 Some(other) = self.met.recv() => {
                     met = true;
                     self.meet(&other);
@@ -114,7 +123,8 @@ impl Guard {
                     debug!(?vanished, "a call found something gone");
                     self.pace.ask(Instant::now());
                 }
-                // Their silence counts from now on, which is before the next look by schedule.
+                // Their silence counts from now on, and ends before the next check by schedule: `due` must be computed
+                // again.
                 () = self.signs.workers_expected(), if own => {}
                 () = sleep_until(due), if own => {}
             }
@@ -131,13 +141,15 @@ impl Guard {
                 "{what} was deleted while the run uses it; podpool made it again, and publishes again what may be lost"
             ));
         }
+        // Once all exist again, and not for each: dispatch publishes everything again, and a topic without its
+        // subscription would drop those messages.
         if repair.lost {
             self.tell(BrokerEvent::Restored);
         }
         self.say(repair.failed);
     }
 
-    /// Trouble is said once until it is another or over.
+    /// Emits a notice about a failure once, until it is another one or over.
     fn say(&mut self, failed: Option<Failed>) {
         match failed {
             Some(Failed::Make(error)) => {
@@ -162,7 +174,7 @@ impl Guard {
         }
     }
 
-    /// The younger of two runs ends.
+    /// Of two runs that meet, the younger ends.
     fn meet(&mut self, other: &Owner) {
         let by = other.run().clone();
         if *other < self.own {
@@ -176,7 +188,7 @@ impl Guard {
     }
 
     fn tell(&self, event: BrokerEvent) {
-        // The dispatcher may have ended before.
+        // The dispatcher may have ended before; then no receiver needs the event.
         self.events.send(event).ok();
     }
 }

@@ -1,4 +1,4 @@
-//! The labels on topics and subscriptions of ours: whose they are, and until when they are needed.
+//! The labels on podpool's topics and subscriptions: the run that owns them, and until when they are needed.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,12 +10,12 @@ const NAME: &str = "podpool-run-name";
 const CREATED: &str = "podpool-created";
 const DEADLINE: &str = "podpool-deadline";
 
-/// What podpool writes on each topic and subscription that it makes.
+/// The labels of each topic and subscription that podpool makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunLabels {
     /// The run.
     pub run: RunId,
-    /// What people call it.
+    /// The run's name, for people.
     pub name: Option<RunName>,
     /// When the run began, to the second.
     pub created: SystemTime,
@@ -25,6 +25,8 @@ pub struct RunLabels {
 
 impl RunLabels {
     /// As key and value. Times are Unix seconds.
+    // Values fit the form of a label: ids and names have at most 63 lower-case letters, digits and `-`, times are
+    // digits.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
         let name = self.name.as_ref().map(|name| (NAME, name.to_string()));
         let always = [
@@ -36,7 +38,7 @@ impl RunLabels {
     }
 }
 
-/// What the labels of something say. Nothing is guessed from what is missing.
+/// The labels of a topic or subscription, as they are read. Nothing is guessed from a missing label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tag {
     pub(super) run: RunId,
@@ -49,7 +51,7 @@ pub(super) struct Tag {
 }
 
 impl Tag {
-    /// None for what no run of podpool made.
+    /// None for labels that no run of podpool wrote.
     pub(super) fn read(labels: &HashMap<String, String>) -> Option<Self> {
         let run = RunId::new(labels.get(RUN)?).ok()?;
         let deadline = labels.get(DEADLINE).and_then(|text| text.parse().ok());
@@ -57,6 +59,8 @@ impl Tag {
             run,
             name: labels.get(NAME).and_then(|name| RunName::new(name).ok()),
             created: labels.get(CREATED).and_then(|text| text.parse().ok()),
+            // A number past the clock's range counts as missing: such a resource is never past its deadline, so it
+            // stays.
             deadline: deadline
                 .and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds))),
         })
@@ -82,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn labels_are_read_as_they_were_written() {
         let labels = RunLabels {
             run: RunId::new("nightly-7").unwrap(),
             name: Some(RunName::new("nightly").unwrap()),
@@ -101,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_has_no_tag() {
+    fn labels_of_other_programs_have_no_tag() {
         assert_eq!(Tag::read(&map(&[])), None);
         assert_eq!(Tag::read(&map(&[("team", "prices")])), None);
         assert_eq!(Tag::read(&map(&[("podpool-run", "Not A Run")])), None);

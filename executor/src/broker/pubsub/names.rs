@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Longest name that Pub/Sub takes, in bytes.
 const LONGEST: usize = 255;
 /// Longest prefix: a run's name and a worker's numbers follow it.
+// 127 bytes are left for a run's id, `-control` and two numbers of 10 digits; a test builds the longest name.
 const LONGEST_PREFIX: usize = 128;
 
 /// The two ends of one queue. A name without slashes is in the connection's project; a full one
@@ -49,11 +50,11 @@ pub struct GivenNames {
     pub results_topic: String,
     /// The master takes them here.
     pub results_subscription: String,
-    /// None: workers learn of cancellations and of the end by other means.
+    /// None: workers receive no cancellations, and detect the end of the run by other means.
     pub control: Option<ControlNames>,
 }
 
-/// Everything that a run calls its own in Pub/Sub.
+/// The names of all topics and subscriptions of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunNames {
     tasks: Pair,

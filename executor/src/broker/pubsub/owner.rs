@@ -1,10 +1,10 @@
-//! Whose a message is, on names that an administrator made.
+//! The owner of a message, on names that an administrator made.
 //!
-//! Such names belong to one run at a time. Two attributes say of each message which run put it there, and when that run
-//! began. What bears another run's is neither read nor acknowledged, and is told to the master. The younger run ends: what
-//! it took of the older is given back at once, and it takes nothing more. What the older takes of the younger stays leased
-//! until that ends. Attributes have no MAC, for two runs share no key, so any publisher to the topics could end a
-//! run by them.
+//! Such names belong to one run at a time. Two attributes of each message name the run that published it, and the time
+//! at which that run began. A message of another run is neither read nor acknowledged, and is reported to the master.
+//! The younger run ends: messages that it took of the older one are given back at once, and it takes no more. Messages
+//! that the older run takes of the younger one stay leased until the younger has ended. Attributes have no MAC, because
+//! two runs share no key, so any publisher to the topics could end a run by them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -24,8 +24,10 @@ const MET_CREATED: &str = "podpool-met-created";
 
 /// A run, as its messages name it. The older of two is less.
 ///
-/// Two machines' clocks are compared by it, which nothing else here does: of two runs that began at nearly the same
+/// It compares the clocks of two machines, which nothing else here does: of two runs that began at nearly the same
 /// time it does not matter which one goes on.
+// `created` before `run`: the derived order compares fields in this order. The id breaks ties, so that of two runs
+// exactly one is the younger, and both agree on which one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Owner {
     /// When it began, in Unix milliseconds.
@@ -37,6 +39,7 @@ impl Owner {
     /// A run that began at this time.
     #[must_use]
     pub fn new(run: RunId, created: SystemTime) -> Self {
+        // A clock before 1970 makes this the oldest run: it goes on, and the other one ends.
         let since = created.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Self {
             run,
@@ -59,7 +62,7 @@ impl Owner {
         attributes.insert(names.1.to_owned(), self.created.to_string());
     }
 
-    /// None for what no run wrote.
+    /// None for attributes that no run wrote.
     fn read_as(names: (&str, &str), attributes: &HashMap<String, String>) -> Option<Self> {
         Some(Self {
             run: RunId::new(attributes.get(names.0)?).ok()?,
@@ -68,32 +71,32 @@ impl Owner {
     }
 }
 
-/// What a queue does with messages by their owner.
+/// The decision of a queue about messages, by their owner.
 #[derive(Clone, Debug)]
 pub struct Ownership {
     /// The queue's own run.
     own: Owner,
-    /// Takes the other runs that are met here.
+    /// Receives the other runs that are met.
     met: mpsc::UnboundedSender<Owner>,
     /// The first older run that was met: this one must end.
     older: Arc<OnceLock<Owner>>,
 }
 
-/// What becomes of a message that was taken.
+/// The class of a message that was taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It is the reader's, whatever it makes of it.
+    /// It is passed to the reader, which checks its MAC.
     Own,
     /// An older run's: it is given back.
     Older,
-    /// A younger run's: it is left alone.
+    /// A younger run's: it stays leased.
     Younger,
-    /// A worker's report to its master; it has been told, and is removed.
+    /// A worker's report to its master; it has been noted, and is removed.
     Report,
 }
 
 impl Ownership {
-    /// Messages are `own`'s; other runs that are met are sent to `met`, as often as they are met.
+    /// Messages belong to `own`; other runs that are met are sent to `met`, as often as they are met.
     #[must_use]
     pub fn new(own: Owner, met: mpsc::UnboundedSender<Owner>) -> Self {
         Self {
@@ -117,9 +120,10 @@ impl Ownership {
         &self.own
     }
 
-    /// Judges a message by its attributes, and tells of other runs. What bears no name is the reader's: a MAC proves
-    /// more than a name.
+    /// Judges a message by its attributes, and reports other runs. A message without an owner is passed to the reader:
+    /// a MAC proves more than a name.
     pub(super) fn judge(&self, attributes: &HashMap<String, String>) -> Standing {
+        // The owner before the report: a report of another run's worker is addressed to its own master.
         let owner = Owner::read_as((RUN, CREATED), attributes);
         if let Some(other) = owner.filter(|owner| owner.run != self.own.run) {
             let older = other < self.own;
@@ -140,10 +144,12 @@ impl Ownership {
     }
 
     fn tell(&self, other: Owner) {
+        // Before the send: once the guard can receive the event, no clone of this ownership takes another message. Only
+        // the first older run is kept; one is enough to end this run.
         if other < self.own {
             self.older.get_or_init(|| other.clone());
         }
-        // Whoever listened may have ended before.
+        // The receiver may have ended before; then the run ends anyway.
         self.met.send(other).ok();
     }
 
@@ -180,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_bears_another_run_is_left_alone_and_told() {
+    fn only_messages_of_another_run_are_not_read_and_reported() {
         let (met, mut told) = mpsc::unbounded_channel();
         let own = Ownership::new(owner("ours", 5), met);
         assert_eq!(own.judge(&HashMap::new()), Standing::Own);
@@ -211,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn two_runs_of_one_name_that_began_together_are_told_apart() {
+    fn two_runs_of_one_name_that_began_together_are_distinguished() {
         let name = RunName::new("nightly").unwrap();
         let [one, other] = [&name; 2].map(|name| Owner::new(RunId::of(name), UNIX_EPOCH));
         let (met, mut told) = mpsc::unbounded_channel();
@@ -228,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_to_another_master_is_another_runs_message() {
+    fn a_report_to_another_master_is_another_runs_message() {
         let (met, mut told) = mpsc::unbounded_channel();
         let (ours, theirs) = (owner("ours", 5), owner("theirs", 3));
         let word = Ownership::new(theirs.clone(), met.clone()).word(&ours);
@@ -237,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_names_are_nobodys() {
+    fn a_message_with_an_unreadable_owner_is_passed_to_the_reader() {
         for (run, created) in [("A B", "1"), ("a", "yesterday"), ("", "1")] {
             let pairs = [(RUN, run), (CREATED, created)];
             let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));

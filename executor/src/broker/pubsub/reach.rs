@@ -1,7 +1,7 @@
-//! Whether Pub/Sub is there and lets this program in: found out in seconds, before anything is made.
+//! A check within seconds that Pub/Sub is there and accepts this program, before anything is made.
 //!
-//! The official client repeats a call that nothing answers for minutes, and a missing token as well, for both may pass.
-//! At the start of a run they mostly do not: a variable is wrong.
+//! The official client repeats a call without an answer, or without a token, for minutes, because both may be
+//! transient. At the start of a run they mostly are not: a variable is wrong.
 
 use std::env;
 use std::time::Duration;
@@ -16,28 +16,33 @@ use super::names::topic_path;
 use super::settings::Settings;
 use super::stub::{Resource, Stub};
 
-/// How long the way to the address may take, and an access token.
+/// How long a connection to the address may take, and an access token.
+// The retransmissions of a lost SYN come after 1 s and 3 s, so two packets may be lost. At half only one may be; at
+// double, each start with a wrong address would take 8 s.
 const WAY: Duration = Duration::from_secs(4);
 /// The same for a token in a pod, whose metadata server takes some seconds to start.
 /// <https://cloud.google.com/kubernetes-engine/docs/concepts/workload-identity#limitations>
 const WAY_IN_POD: Duration = Duration::from_secs(15);
 /// How long the answer to one call may take.
 const ANSWER: Duration = Duration::from_secs(10);
-/// A topic that is read to see what answers; it is never made.
+/// A topic that is read to identify the service that answers; it is never made.
 const PROBE: &str = "podpool-probe";
 
-/// Looks as [`Connection::reach`](super::Connection::reach) tells.
+/// The check of [`Connection::reach`](super::Connection::reach).
 pub(super) async fn look(
     settings: &Settings,
     endpoint: Endpoint,
     credentials: Option<&Credentials>,
     stub: &Stub,
 ) -> Result<(), ConnectError> {
+    // Both at once, for each may use up its whole time. This connection is only tried and dropped: the stub's own
+    // channel is opened by its first call.
     let (token, way) = tokio::join!(token(credentials), connect(settings, endpoint));
-    // Both are missing on a machine that was set up for neither, and the credentials are the first thing to give.
+    // Both fail on a machine that was set up for neither, and the credentials are the first thing to give.
     token?;
     way?;
     let topic = Resource::topic(topic_path(&settings.project, PROBE));
+    // `NotFound` is the expected answer, and `PermissionDenied` is as good: both come from Pub/Sub.
     let mut answer = stub.knock(&topic, ANSWER).await;
     if answer.as_ref().is_err_and(is_cut) {
         answer = stub.knock(&topic, ANSWER).await;
@@ -71,22 +76,24 @@ async fn connect(settings: &Settings, endpoint: Endpoint) -> Result<(), ConnectE
     }
 }
 
-/// Whether the connection broke under a call: once may be chance.
+/// Whether the connection broke under a call: the first time may be chance.
 fn is_cut(status: &Status) -> bool {
+    // A status that the service sent has no source; one that tonic made of a local error has.
     let local = std::error::Error::source(status).is_some();
     local && !is_late(status)
 }
 
-/// Our own clock ran out.
+/// Whether the timeout of this process ended the call.
 fn is_late(status: &Status) -> bool {
     causes(status).any(|cause| cause.is::<TimeoutExpired>())
 }
 
-/// What an answer says of who gave it.
+/// Judges by an answer whether the service is Pub/Sub.
 fn judge(settings: &Settings, answer: Result<(), Status>) -> Result<(), ConnectError> {
     let Err(status) = answer else {
         return Ok(());
     };
+    // Before the conversion: a refusal has the text of its sources, and not the sources.
     let (late, cut) = (is_late(&status), is_cut(&status));
     let Refusal { code, message } = Refusal::from(status);
     let reason = if late {
@@ -98,7 +105,7 @@ fn judge(settings: &Settings, answer: Result<(), Status>) -> Result<(), ConnectE
     } else if code == Code::Unauthenticated {
         return Err(ConnectError::Credentials(message));
     } else {
-        // Rights, quotas and passing trouble are the business of the calls that follow.
+        // Rights, quotas and transient errors are left to the calls that follow.
         return Ok(());
     };
     Err(unreachable(settings, reason))
@@ -128,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_answers_as_pubsub_does_is_reached() {
+    fn a_service_that_answers_with_codes_of_pubsub_is_reached() {
         for code in [
             Code::NotFound,
             Code::PermissionDenied,

@@ -1,4 +1,4 @@
-//! Where Pub/Sub is and in whose name it is called: what was given, then the environment.
+//! The address and the project of Pub/Sub: given settings first, then the environment.
 
 use super::error::ConnectError;
 
@@ -6,31 +6,33 @@ use super::error::ConnectError;
 const GOOGLE: &str = "https://pubsub.googleapis.com";
 /// The emulator's address, as `host:port`.
 pub(crate) const EMULATOR: &str = "PUBSUB_EMULATOR_HOST";
-/// The project, in the order in which they are asked.
+/// The variables of the project, in the order in which they are read.
 pub(super) const PROJECT: [&str; 2] = ["PODPOOL_PROJECT", "GOOGLE_CLOUD_PROJECT"];
-/// The emulator's project when none is named: it has any that it is asked for.
+/// The emulator's project when none is named: the emulator accepts every project.
 const EMULATOR_PROJECT: &str = "podpool";
 
-/// What a connection needs to know.
+/// The settings of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Settings {
     pub(super) project: String,
     /// With its scheme.
     pub(super) endpoint: String,
-    /// No TLS: credentials stay at home, unless they were given for this connection.
+    /// No TLS: no credentials are sent, unless they were given for this connection.
     pub(super) plain: bool,
     /// The address is the one that [`EMULATOR`] names.
     pub(super) emulator: bool,
 }
 
 impl Settings {
-    /// What was given goes before the environment. A given endpoint overrides the emulator's.
+    /// Given settings override the environment. A given endpoint overrides the emulator's.
     pub(super) fn resolve(
         project: Option<&str>,
         endpoint: Option<&str>,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConnectError> {
         let read = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
+        // Without the variable where an endpoint is given: neither TLS nor the default project may depend on an
+        // emulator that this connection does not use.
         let emulator = read(EMULATOR).filter(|_| endpoint.is_none());
         let endpoint = match (&emulator, endpoint) {
             (Some(host), _) => with_scheme(host.trim(), "http"),

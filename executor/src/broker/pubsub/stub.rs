@@ -18,10 +18,14 @@ use super::error::Refusal;
 use super::io::IoThread;
 
 /// Pub/Sub routes a call to its topic or subscription by this header.
+// <https://google.aip.dev/client/4222>
 const ROUTE: &str = "x-goog-request-params";
 /// How long a publish may take: 10 MB over a slow line.
+// That is 1.3 Mbit/s. A publish that ends by this time may be stored all the same; its repetition is a second delivery,
+// which receivers recognise by batch numbers and attempts.
 const PUBLISH: Duration = Duration::from_secs(60);
 /// How long an answer to leases may take: less than a third of the default lease, so that a renewal can be repeated.
+// A renewal begins after 20 s of 60 s at the latest, so two of them fit before the lease ends. At double one would.
 const ANSWER: Duration = Duration::from_secs(15);
 
 /// A topic or subscription: its full name, and the header that leads to it.
@@ -41,12 +45,14 @@ impl Resource {
     }
 
     fn new(kind: &str, path: String) -> Self {
+        // `%` first: it is what the other two replacements insert. Names have letters, digits and `-_.~+%` besides,
+        // none of which needs an encoding.
         let encoded = path
             .replace('%', "%25")
             .replace('/', "%2F")
             .replace('+', "%2B");
         Self {
-            // A name that is no header's value is refused by Pub/Sub with better words.
+            // Without a header the call reaches Pub/Sub all the same, which refuses a bad name with an exact reason.
             route: format!("{kind}={encoded}").parse().ok(),
             path,
         }
@@ -67,8 +73,8 @@ impl Stub {
     pub(super) fn new(channel: Channel, credentials: Option<Credentials>, io: IoThread) -> Self {
         Self {
             publisher: PublisherClient::new(channel.clone()),
-            // An answer that is not read stays leased and comes again, as large as before: it must always be read.
-            // `take` bounds it by the number of messages.
+            // tonic's limit is 4 MiB. An answer that is not read stays leased and is delivered again, as large as
+            // before, so it must always be read. `take` bounds it by the number of messages.
             subscriber: SubscriberClient::new(channel).max_decoding_message_size(usize::MAX),
             credentials,
             _io: io,
@@ -147,7 +153,7 @@ impl Stub {
         Ok(())
     }
 
-    /// Reads a topic, whether or not it is there: what comes back shows who answers.
+    /// Reads a topic, whether or not it exists: the answer identifies the service.
     pub(super) async fn knock(&self, topic: &Resource, patience: Duration) -> Result<(), Status> {
         let request = GetTopicRequest {
             topic: topic.path.clone(),
@@ -169,6 +175,8 @@ impl Stub {
             let headers = timeout(patience.min(ANSWER), token);
             let headers = headers.await.map_err(|_| late_token())?;
             let headers = headers.map_err(|error| Refusal::from(&error))?;
+            // Without an entity tag in the extensions the answer is always `New`. The assignment replaces all metadata,
+            // so the route is inserted after it.
             if let CacheableResource::New { data, .. } = headers {
                 *request.metadata_mut() = MetadataMap::from_headers(data);
             }
@@ -176,12 +184,13 @@ impl Stub {
         if let Some(route) = &resource.route {
             request.metadata_mut().insert(ROUTE, route.clone());
         }
+        // Sets the header `grpc-timeout`, which the service obeys, and which tonic's channel enforces on this side too.
         request.set_timeout(patience);
         Ok(request)
     }
 }
 
-/// Not [`Code::DeadlineExceeded`]: a pull that was never sent says nothing about the queue.
+/// Not [`Code::DeadlineExceeded`], which a pull reads as an empty queue: this pull was never sent.
 fn late_token() -> Refusal {
     Refusal {
         code: Code::Unavailable,

@@ -13,20 +13,20 @@ use super::settings::EMULATOR;
 const OPTION: &str = "PubSubOptions::worker_emulator_host";
 const VARIABLE: &str = "PODPOOL_WORKER_EMULATOR_HOST";
 
-/// The longest that a name is looked up.
+/// Longest time of looking up a name.
 const LOOKUP: Duration = Duration::from_secs(2);
 
-/// The emulator as pods are told of it.
+/// The emulator's address, as pods receive it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WorkerEmulator {
     /// Its address.
     pub(super) host: String,
-    /// It is the master's own address, and no setting states that pods find it there.
+    /// The address is the master's own, and no setting states that pods find the emulator there.
     own: bool,
 }
 
-/// The emulator's address for pods: the option's, else the variable's, else the master's own. None where the master uses
-/// no emulator, or the workers' environment says it already.
+/// The emulator's address for pods: the option's, else the variable's, else the master's own. None where the master
+/// uses no emulator, or the workers' environment has an address already.
 pub(super) fn for_workers(
     option: Option<&str>,
     worker_env: &[(String, String)],
@@ -67,7 +67,7 @@ pub(super) fn for_workers(
     }
 }
 
-/// The master's own address is of no use to pods.
+/// The error where the master's own address is of no use to pods.
 fn needed(own: String) -> BrokerError {
     let reason = format!(
         "in a pod this address means the pod itself; say where pods find the emulator, as host:port, with {OPTION} or {VARIABLE}"
@@ -88,16 +88,19 @@ fn setting(
 }
 
 impl WorkerEmulator {
-    /// Refuses the master's own address where its name means this machine alone, by `/etc/hosts` for one. A name that is
-    /// not found is left to the connection.
+    /// Refuses the master's own address where its name means this machine alone, by `/etc/hosts` for one. A name that
+    /// is not found is left to the connection.
     pub(super) async fn check(&self) -> Result<(), BrokerError> {
         let authority = authority(&self.host);
         if !self.own || authority.parse::<SocketAddr>().is_ok() {
             return Ok(());
         }
+        // The resolver needs some port; only the addresses of the answer count.
         let port = if authority.contains(':') { "" } else { ":0" };
         let found = timeout(LOOKUP, lookup_host(format!("{authority}{port}"))).await;
         let addresses: Vec<SocketAddr> = found.into_iter().flatten().flatten().collect();
+        // All of them, and at least one: a name with a far address besides may be reached from pods. A failed or late
+        // lookup is no reason to refuse, for pods have another resolver.
         let here = |address: &SocketAddr| is_here(address.ip());
         if !addresses.is_empty() && addresses.iter().all(here) {
             return Err(needed(self.host.clone()));
@@ -121,6 +124,7 @@ fn has_port(address: &str) -> bool {
 
 /// Whether an address means whichever machine uses it.
 fn is_here(ip: IpAddr) -> bool {
+    // `::ffff:127.0.0.1` is the loopback address too, as IPv6 writes it.
     let ip = ip.to_canonical();
     ip.is_loopback() || ip.is_unspecified()
 }
@@ -164,7 +168,7 @@ mod tests {
     const FAR: (&str, &str) = (EMULATOR, "10.0.0.1:8085");
 
     #[test]
-    fn the_option_goes_before_the_variable_and_that_before_the_masters_own_address() {
+    fn the_option_overrides_the_variable_which_overrides_the_masters_own_address() {
         let environment = [FAR, (VARIABLE, "10.0.0.2:8085")];
         let found = resolve(Some("10.0.0.3:8085"), &[], &environment);
         assert_eq!(found.unwrap().unwrap(), "10.0.0.3:8085");
@@ -177,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_workers_environment_says_is_left_to_it() {
+    fn an_address_in_the_workers_environment_is_left_unchanged() {
         let worker_env = [(EMULATOR, "10.0.0.9:8085")];
         let found = resolve(Some("localhost:1"), &worker_env, &[LOOPBACK]);
         assert_eq!(found.unwrap(), None);
@@ -217,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_means_this_machine_is_refused_unless_somebody_gave_it() {
+    async fn a_name_that_means_this_machine_is_refused_unless_a_setting_gave_it() {
         let given = |host: &str, own| WorkerEmulator {
             host: host.to_owned(),
             own,

@@ -1,4 +1,4 @@
-//! Each answer of Pub/Sub, and what a caller is told.
+//! Each answer of Pub/Sub, and the error that a caller receives.
 
 use google_cloud_gax::error::rpc;
 
@@ -35,7 +35,7 @@ fn a_missing_role_is_named() {
 }
 
 #[test]
-fn missing_credentials_say_where_to_put_them() {
+fn missing_credentials_name_the_settings_for_them() {
     let (error, text) = told(Code::Unauthenticated, Role::Publisher);
     assert!(matches!(error, QueueError::Denied { .. }), "{error:?}");
     assert!(text.contains("GOOGLE_APPLICATION_CREDENTIALS"), "{text}");
@@ -43,14 +43,14 @@ fn missing_credentials_say_where_to_put_them() {
 }
 
 #[test]
-fn what_is_gone_says_how_to_get_it() {
+fn a_missing_name_comes_with_advice_to_create_it() {
     let (error, text) = told(Code::NotFound, Role::Publisher);
     assert!(matches!(error, QueueError::Gone { .. }), "{error:?}");
     assert!(text.contains("create it or leave the names to podpool"));
 }
 
 #[test]
-fn passing_trouble_may_be_tried_again() {
+fn transient_errors_may_be_tried_again() {
     for code in [
         Code::ResourceExhausted,
         Code::Unavailable,
@@ -68,7 +68,7 @@ fn passing_trouble_may_be_tried_again() {
 }
 
 #[test]
-fn an_answer_without_words_still_says_something() {
+fn an_answer_without_text_shows_its_code() {
     let error = refusal(Code::Internal, "").into_queue_error(TOPIC, Role::Publisher);
     assert!(
         error.to_string().contains(Code::Internal.description()),
@@ -77,7 +77,7 @@ fn an_answer_without_words_still_says_something() {
 }
 
 #[test]
-fn sizes_are_told_from_other_invalid_requests() {
+fn refusals_for_size_are_distinguished_from_other_invalid_requests() {
     assert!(
         refusal(
             Code::InvalidArgument,
@@ -118,7 +118,7 @@ fn spent_retries_do_not_hide_the_last_answer() {
 }
 
 #[test]
-fn an_administrator_without_a_token_is_told_how_to_get_one() {
+fn a_call_of_an_administrator_without_a_token_names_the_setting_for_it() {
     let missing = CredentialsError::from_msg(true, "no metadata server");
     let error = Refusal::from(ApiError::authentication(missing))
         .into_admin_error("create", "topic t of project p".to_owned());

@@ -19,7 +19,7 @@ use super::*;
 const LEASE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Looks are answered in order; those that come later find everything there.
+/// Checks are answered in order; after the last answer each check finds everything in place.
 #[derive(Debug, Default)]
 struct Scripted {
     answers: Mutex<VecDeque<Repair>>,
@@ -43,7 +43,7 @@ impl Repairs for Scripted {
     }
 }
 
-/// What is written as notices.
+/// Keeps the text of notices.
 #[derive(Clone, Debug, Default)]
 struct Notices(Arc<Mutex<Vec<u8>>>);
 
@@ -104,12 +104,12 @@ impl Rig {
         }
     }
 
-    /// Lets the guard do what is due within a time.
+    /// Lets the guard run for a time.
     async fn go(&self, time: Duration) {
         sleep(time).await;
     }
 
-    /// When it looked, in seconds since the beginning.
+    /// When the guard checked, in seconds since the beginning.
     fn looks(&self) -> Vec<u64> {
         let looks = self.queues.looks.lock().unwrap();
         looks
@@ -153,7 +153,7 @@ fn refused() -> Repair {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_call_finds_gone_is_made_again_at_once_with_a_line_for_each() {
+async fn names_that_a_call_finds_gone_are_made_again_at_once_with_a_line_for_each() {
     let made = made(&["topic t of project p", "subscription s of project p"]);
     let mut rig = Rig::new([made], false);
     rig.go(7 * SECOND).await;
@@ -180,7 +180,7 @@ async fn what_a_call_finds_gone_is_made_again_at_once_with_a_line_for_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_made_again_is_said_once_and_tried_on() {
+async fn a_failed_repair_is_reported_once_and_tried_again() {
     let again = made(&["topic t of project p"]);
     let mut rig = Rig::new([refused(), refused(), refused(), again], false);
     rig.signs.tell("projects/p/topics/t");
@@ -198,7 +198,7 @@ async fn what_cannot_be_made_again_is_said_once_and_tried_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn workers_that_fall_silent_make_it_look_and_no_workers_do_not() {
+async fn silence_of_workers_leads_to_a_check_and_no_workers_do_not() {
     let rig = Rig::new([], false);
     rig.go(29 * SECOND).await;
     assert_eq!(rig.looks(), [0_u64; 0]);
