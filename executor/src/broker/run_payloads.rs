@@ -1,4 +1,4 @@
-//! The payload store of a run, compiled in or not: what builder and back-ends need to know of it.
+//! The payload store of a run, compiled in or not: the part that builder and back-ends use.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::error::{BuildError, ShutdownError};
 /// The environment variable that names the store.
 const VARIABLE: &str = "PODPOOL_PAYLOAD_STORE";
 
-/// The store that was asked for, by the builder or else by the environment.
+/// The URL of the store, from the builder or else from the environment.
 pub(crate) fn asked_for(builder: Option<String>) -> Option<String> {
     builder
         .or_else(|| std::env::var(VARIABLE).ok())
@@ -27,7 +27,7 @@ pub(crate) struct Payloads {
 
 #[cfg(feature = "payload")]
 impl Payloads {
-    /// Opens a store and sees that it can be written, read and deleted from.
+    /// Opens a store and checks that objects can be written, read and deleted.
     pub(crate) async fn open(url: Option<&str>, run: &RunId) -> Result<Self, BuildError> {
         let Some(url) = url else {
             return Ok(Self::default());
@@ -68,7 +68,7 @@ impl Payloads {
     }
 }
 
-/// Looks at a store on a thread and a runtime of their own: connections stay with the runtime that made them, and the
+/// Checks a store on a thread and a runtime of their own: connections stay with the runtime that made them, and the
 /// caller's may be any or none.
 #[cfg(feature = "payload")]
 async fn check(url: String, run: RunId) -> Result<(), BuildError> {
@@ -77,7 +77,7 @@ async fn check(url: String, run: RunId) -> Result<(), BuildError> {
         source,
     };
     let (done, checked) = tokio::sync::oneshot::channel();
-    // Whoever builds may hold what its subscriber waits for.
+    // The caller of `build()` may hold a lock that its subscriber waits for.
     let events = podpool_core::inherited::Inherited::from_here();
     let beside = events.clone();
     let look = move || {
@@ -90,7 +90,8 @@ async fn check(url: String, run: RunId) -> Result<(), BuildError> {
     };
     std::thread::Builder::new()
         .name("podpool-payload".to_owned())
-        // Whoever builds may have gone.
+        // The receiver is dropped if the future of `build()` is: the check ends by its own times, and its answer is
+        // dropped.
         .spawn(move || done.send(events.within(look)).ok())
         .map_err(failed)?;
     let ended = |_| std::io::Error::other("its thread panicked");
@@ -149,7 +150,7 @@ mod tests {
     /// Set where this test is its own child.
     const CHILD: &str = "PODPOOL_TEST_ASKED_FOR";
 
-    /// A process's environment is set by whoever starts it, so the test starts itself again.
+    /// The environment of a process is set at its start, so the test starts itself again.
     #[test]
     fn the_environment_names_a_store_where_the_builder_does_not() {
         if std::env::var_os(CHILD).is_some() {

@@ -1,22 +1,23 @@
-//! What can be wrong with a store, by what the caller can do about it.
+//! Errors of a store, by what the caller can do about them.
 
 use object_store::Error;
 use podpool_core::queue::QueueError;
 
-/// Longest part of a store's own words that is repeated.
+/// Longest part of a store's own message that is repeated, in characters.
+// Clouds answer with pages of XML; the code and the reason are at their beginning.
 const WORDS: usize = 400;
 
 /// Why a payload store cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadError {
-    /// The URL is none, or of no store that podpool knows.
+    /// The text is no URL, or no store has such a URL.
     #[error(
         "payload store {url:?} cannot be used: {reason}; give gs://bucket/prefix, s3://bucket/prefix, \
          az://container/prefix or file:///directory"
     )]
     Url {
-        /// What was given, without credentials.
+        /// The given URL, without credentials.
         url: String,
         /// What is wrong with it.
         reason: String,
@@ -26,21 +27,21 @@ pub enum PayloadError {
         "payload store {url:?} is not compiled in; add the feature: podpool = {{ features = [\"{feature}\"] }}"
     )]
     FeatureMissing {
-        /// What was given, without credentials.
+        /// The given URL, without credentials.
         url: String,
         /// The cargo feature that holds it.
         feature: &'static str,
     },
-    /// The store did not let something be done.
+    /// The store refused an operation, or did not answer.
     #[error("cannot {doing} payload store {url}: {reason}; {advice}")]
     Failed {
-        /// What was tried, such as "write to".
+        /// The operation, such as "write to".
         doing: &'static str,
         /// The store, without credentials.
         url: String,
-        /// What it answered.
+        /// The answer of the store.
         reason: String,
-        /// What to look at.
+        /// What to check.
         advice: &'static str,
     },
 }
@@ -50,7 +51,7 @@ pub enum PayloadError {
 pub(super) enum Fault {
     /// There is no such object, or no such bucket.
     Missing,
-    /// There is one, and it is not what was stored.
+    /// The object exists, and has other bytes than were stored.
     Damaged(String),
     /// Rights or credentials are missing.
     Denied(String),
@@ -65,11 +66,12 @@ impl Fault {
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
                 Self::Denied(words(error))
             }
+            // Every other error counts as transient: callers try again for a bounded time, whatever its cause is.
             _ => Self::Passing(words(error)),
         }
     }
 
-    /// It in words, to follow the name of what was asked for.
+    /// The fault in words, to follow the name of an object.
     pub(super) fn phrase(&self) -> String {
         match self {
             Self::Missing => "it does not exist".to_owned(),
@@ -79,10 +81,11 @@ impl Fault {
         }
     }
 
-    /// It as a queue would say it, whose messages go through the store.
+    /// The fault as an error of a queue whose messages go through the store.
     pub(super) fn into_queue_error(self, store: &str) -> QueueError {
         let queue = format!("payload store {store}");
         match self {
+            // An upload that finds something missing: an object that is missing for a reader never comes here.
             Self::Missing => QueueError::Gone {
                 queue,
                 reason: "the bucket or container is missing".to_owned(),
@@ -95,7 +98,7 @@ impl Fault {
     }
 }
 
-/// The store's own words, at bearable length.
+/// The store's own message, cut to a readable length.
 fn words(error: &Error) -> String {
     let mut words = error.to_string();
     if let Some((end, _)) = words.char_indices().nth(WORDS) {

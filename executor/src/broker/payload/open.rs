@@ -11,17 +11,17 @@ use url::Url;
 
 use super::PayloadError;
 
-/// A store and where in it podpool may write.
+/// A store, and the path in it where podpool may write.
 pub(super) struct Opened {
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) prefix: Path,
     /// The URL without secrets, for people.
     pub(super) name: String,
-    /// Where its credentials come from, for people.
+    /// The source of its credentials, for people.
     pub(super) advice: &'static str,
 }
 
-/// Opens a store; nothing is asked of it yet.
+/// Opens a store, without a call to it.
 pub(super) fn open(text: &str) -> Result<Opened, PayloadError> {
     let refused = |reason: String| PayloadError::Url {
         url: public(text),
@@ -31,6 +31,8 @@ pub(super) fn open(text: &str) -> Result<Opened, PayloadError> {
     let unknown = |_| refused("no store has such a URL".to_owned());
     let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(unknown)?;
     let (objects, prefix, advice) = match scheme {
+        // The store of a directory begins at that directory, so its prefix is empty. Those of buckets begin at the
+        // bucket.
         ObjectStoreScheme::Local => (
             directory(&url).map_err(refused)?,
             Path::default(),
@@ -68,7 +70,7 @@ fn public(text: &str) -> String {
         return text.split('?').next().unwrap_or_default().to_owned();
     };
     url.set_query(None);
-    // A URL that cannot have a password has none.
+    // Refused only for URLs that cannot have a password.
     url.set_password(None).ok();
     url.into()
 }
@@ -79,7 +81,7 @@ fn directory(url: &Url) -> Result<Arc<dyn ObjectStore>, String> {
         .map_err(|()| "it names no directory".to_owned())?;
     fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let store = LocalFileSystem::new_with_prefix(&path).map_err(|error| error.to_string())?;
-    // Directories that were made for a run go with its last object.
+    // A bucket has no directories. Here those of a run are removed with its last object, so that nothing of it stays.
     Ok(Arc::new(store.with_automatic_cleanup(true)))
 }
 
@@ -161,16 +163,18 @@ mod cloud {
     feature = "payload-s3"
 ))]
 mod transport {
-    //! What all clouds share: HTTP, TLS and how long to insist.
+    //! What all clouds share: HTTP, TLS and retries.
 
     use std::time::Duration;
 
     use object_store::RetryConfig;
 
     /// Longest single call. Transfers are bounded by their size, outside the client.
+    // The client's default of 30 s includes the body, and would end a payload of 1 GiB on most lines.
     pub(super) const LONGEST_CALL: &str = "2 hours";
 
-    /// Few retries, for callers insist themselves and say so.
+    /// Few retries, because callers try again themselves and report it.
+    // With the client's default, 10 tries within 3 minutes, a `put` would hide an outage from its caller for as long.
     pub(super) fn retries() -> RetryConfig {
         RetryConfig {
             max_retries: 3,
@@ -200,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_store_is_refused_with_what_would_be() {
+    fn a_url_of_no_store_is_refused_with_examples() {
         for url in ["", "bucket", "http://host/x", "ftp://host/x", "gs:///x"] {
             let said = refusal(url);
             assert!(said.contains("gs://bucket/prefix"), "{url}: {said}");
@@ -208,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_is_repeated() {
+    fn errors_contain_no_secret() {
         let said = refusal("ftp://user:secret@host:2121/x?sig=secret");
         assert!(said.contains("ftp://user@host:2121/x"), "{said}");
         assert!(!said.contains("secret"), "{said}");

@@ -17,29 +17,33 @@ use tracing::warn;
 use super::error::Fault;
 use super::{OVER, PayloadStore, hash};
 
-/// Largest message: what an entry's length can say, less the heads around it.
+/// Largest message: the largest length of an entry, less the heads around it.
 const MESSAGE_BYTES: usize = u32::MAX as usize - 64 * 1024;
 
 /// Bytes of payloads that one `take` fetches; a single message may have more.
+// As many bytes as dispatch has out on a cluster, so one worker can hold that much at most, beside what its slots hold.
 const IN_FLIGHT: u64 = 256 << 20;
 
 /// How long a store may fail before its message is left to the next taker.
+// About ten tries. The lease is renewed meanwhile, so this bounds only how long one worker keeps a message from others.
 const INSIST: Duration = Duration::from_secs(30);
-/// Delay before a payload is asked for again; doubled each time up to [`LONGEST`].
+/// Delay before a fetch is repeated; doubled each time up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// How long a `put` waits for uploads at least, and at most. They go on meanwhile; the caller has other messages
-/// to send, such as heartbeats, and asks again.
+/// How long a `put` waits for uploads at least, and at most. Uploads go on after that; the caller has other messages
+/// to send, such as heartbeats, and puts the message again.
+// A sixth of the lease, within these bounds. A publisher makes one call at a time, and a worker that sends no message
+// for a lease counts as missed: heartbeats are due each third of it, so a `put` must end well within that.
 const WAIT_LEAST: Duration = Duration::from_secs(1);
 const WAIT_MOST: Duration = Duration::from_secs(10);
 
 /// A queue whose messages may be larger than the one inside carries: payloads over [`OVER`] bytes go to a
 /// [`PayloadStore`], and an authenticated [`Reference`] travels in their place.
 ///
-/// A message whose payloads are missing or damaged is delivered too: results with a failure for each task whose
-/// output is lost, anything else as the reference that it travelled as, with its
-/// [`problem`](Reference::problem). A store that fails is asked again for 30 s; then the message is released.
+/// A message whose payloads are missing or damaged is delivered too: results with a failure for each task whose output
+/// is lost, anything else as the reference that it travelled as, with its [`problem`](Reference::problem). Fetches from
+/// a store that fails are repeated for 30 s; then the message is released.
 #[derive(Debug)]
 pub struct PayloadQueue {
     inner: Arc<dyn Queue>,
@@ -47,7 +51,7 @@ pub struct PayloadQueue {
     mac_key: MacKey,
 }
 
-/// A delivery whose message must be put together first, or not.
+/// A delivery whose message must be assembled first, or not.
 enum Job {
     Plain(Bytes),
     Fetch(Reference, Bytes),
@@ -78,10 +82,13 @@ impl PayloadQueue {
         let uploads = hashes.iter().zip(payloads);
         let uploads = try_join_all(uploads.map(|(hash, payload)| self.store.put(*hash, payload)));
         let wait = (self.inner.limits().lease / 6).clamp(WAIT_LEAST, WAIT_MOST);
+        // Dropping the wait drops no upload: each runs in a task of its own, and the next `put` of this message joins
+        // it.
         let stored = timeout(wait, uploads).await.unwrap_or_else(|_| {
             let reason = format!("{} bytes are still on their way", message.len());
             Err(Fault::Passing(reason))
         });
+        // The reference is published only when all payloads are stored: a receiver would take a missing one for lost.
         stored.map_err(|fault| fault.into_queue_error(self.store.name()))?;
         let (reference, shell) = cut
             .close(&message, self.store.run().clone(), &hashes)
@@ -98,6 +105,8 @@ impl PayloadQueue {
     }
 
     fn job(&self, body: Bytes) -> Job {
+        // The MAC before the fetch: a forged reference must not make this process read objects. A reference of another
+        // run has another folder, and one with a problem was looked for already.
         if Reference::is(&body)
             && let Ok(Message::Reference(reference, shell)) =
                 Message::read(body.clone(), &self.mac_key)
@@ -106,11 +115,11 @@ impl PayloadQueue {
         {
             return Job::Fetch(reference, shell);
         }
-        // Its reader says what is wrong with it.
+        // Its reader reports what is wrong with it.
         Job::Plain(body)
     }
 
-    /// Puts the messages of some deliveries together, and holds their leases meanwhile.
+    /// Assembles the messages of some deliveries, and renews their leases meanwhile.
     async fn resolve(&self, taken: Vec<Delivery>) -> Result<Vec<Delivery>, QueueError> {
         let (mut jobs, mut leases, mut later) = (Vec::new(), Vec::new(), Vec::new());
         let mut bytes = 0;
@@ -118,6 +127,7 @@ impl PayloadQueue {
             let job = self.job(body);
             if let Job::Fetch(reference, _) = &job {
                 let more = reference.payload_bytes();
+                // The first reference always: a message above the bound would never be taken otherwise.
                 if bytes > 0 && bytes + more > IN_FLIGHT {
                     later.push(lease);
                     continue;
@@ -127,8 +137,11 @@ impl PayloadQueue {
             jobs.push(job);
             leases.push(lease);
         }
+        // Given back before the fetches, so that other takers have those messages meanwhile.
         self.release_quietly(&later).await;
         let work = join_all(jobs.into_iter().map(|job| self.carry_out(job)));
+        // The caller gets these leases only with the messages, so its own keeper does not renew them yet. Not biased:
+        // only one branch can end.
         let messages = tokio::select! {
             messages = work => messages,
             never = self.hold(&leases) => match never {},
@@ -153,7 +166,7 @@ impl PayloadQueue {
         );
         self.release_quietly(&failed).await;
         if deliveries.is_empty() {
-            // An empty answer would say that there is nothing to do.
+            // An empty answer would mean an empty queue; the error makes the caller pause and report.
             return Err(error);
         }
         Ok(deliveries)
@@ -164,14 +177,14 @@ impl PayloadQueue {
         let pause = self.inner.limits().lease / 3;
         loop {
             sleep(pause).await;
-            // A lease that is lost is noticed by whoever gets the delivery.
+            // Errors are dropped: the receiver of the delivery detects a lost lease at its own next renewal.
             self.inner.extend(leases).await;
         }
     }
 
     async fn release_quietly(&self, leases: &[LeaseId]) {
         if !leases.is_empty() {
-            // A release that fails is made good by the lease's end.
+            // Errors are dropped: a message that is not released is delivered again when its lease ends.
             self.inner.release(leases).await;
         }
     }
@@ -196,7 +209,7 @@ impl PayloadQueue {
         Ok(self.put_together(reference, &shell, &found))
     }
 
-    /// The whole message, or what is left of it.
+    /// The whole message, or the rest of it where payloads are lost.
     fn put_together(
         &self,
         mut reference: Reference,
@@ -214,6 +227,8 @@ impl PayloadQueue {
             }
         };
         warn!(problem, run = %reference.run, "a payload is lost; its task is told");
+        // Results are split: a lost output fails its own task. Of a batch no part can run without its arguments, so the
+        // reference itself goes on, with the problem, and the worker rejects its tasks.
         if let Some(results) = reference.without_lost(shell, found, &self.mac_key) {
             return results;
         }
@@ -222,6 +237,9 @@ impl PayloadQueue {
     }
 
     /// Fetches a payload, again while the store fails.
+    // `Missing` and `Damaged` are final: an object is stored before its reference is published, and its bytes are
+    // checked against its name. A denial is repeated, because a new identity may take some seconds to be valid
+    // everywhere.
     async fn fetch(&self, part: &Part) -> Result<Bytes, Fault> {
         let until = after(Instant::now(), INSIST);
         let mut delay = FIRST;
@@ -243,6 +261,7 @@ impl PayloadQueue {
 impl Queue for PayloadQueue {
     async fn put(&self, bodies: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
         let carried = self.inner.limits().message_bytes;
+        // The common case: no message can hold a payload that must be cut, so none is parsed.
         if bodies
             .iter()
             .all(|message| message.len() <= OVER.min(carried))
@@ -257,7 +276,8 @@ impl Queue for PayloadQueue {
                 Some(cut) => heavy.push(async move { (at, self.store(message, cut).await) }),
             }
         }
-        // What needs no upload does not wait for those that do.
+        // Messages without an upload do not wait for those with one. Nothing was begun before this line: the futures in
+        // `heavy` are polled here first.
         let (light, heavy) = join(put_some(self.inner.as_ref(), light), join_all(heavy)).await;
         let mut stored = Vec::with_capacity(heavy.len());
         for (at, message) in heavy {

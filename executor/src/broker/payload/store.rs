@@ -23,14 +23,16 @@ use super::uploads::Uploads;
 use super::{Hash, PayloadError, PayloadQueue, hash, name, patience};
 
 /// Transfers in each direction at once.
+// Stores bound the speed of one connection, so several are needed to fill a line. Each holds one payload in memory: at
+// double twice as many are held.
 const TRANSFERS: usize = 16;
 
-/// Longest time of one step of a first look, for some bytes.
+/// Longest time of one step of the first check, for some bytes.
 const LOOK: Duration = Duration::from_secs(10);
 /// Longest time in which listing or deleting shows no progress.
 const STEP: Duration = Duration::from_secs(60);
 
-/// What a run has in a store.
+/// The objects of a run in a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// How many objects.
@@ -53,14 +55,14 @@ struct Inner {
     name: String,
     advice: &'static str,
     uploads: Uploads,
+    // Two, and neither is ever closed: uploads that wait for a slow store must not keep results from being fetched.
     sending: Semaphore,
     fetching: Semaphore,
 }
 
 impl PayloadStore {
     /// Opens the store of a run: `gs://bucket/prefix`, `s3://…`, `az://…` or `file:///directory`. Credentials come
-    /// from the environment, as the cloud's own tools read them. Nothing is asked of it yet: see
-    /// [`check`](Self::check).
+    /// from the environment, as the cloud's own tools read them. No call is made yet: see [`check`](Self::check).
     ///
     /// # Errors
     /// [`PayloadError`] when the URL is of no store, or its feature is missing.
@@ -122,6 +124,7 @@ impl PayloadStore {
     /// # Errors
     /// [`PayloadError::Failed`] that names the store and what is missing.
     pub async fn check(&self) -> Result<(), PayloadError> {
+        // A random name: two masters of one run, or a second check, must not delete each other's probe.
         let probe = self
             .inner
             .folder
@@ -135,6 +138,7 @@ impl PayloadStore {
         let found = self.tried_within(LOOK, "read from", get).await?;
         let delete = objects.delete(&probe);
         self.tried_within(LOOK, "delete from", delete).await?;
+        // Compared after the deletion, so that a store that returns other bytes keeps no probe.
         if found != text {
             let fault = Fault::Damaged("other bytes came back".to_owned());
             return Err(self.failed("read from", &fault));
@@ -142,11 +146,13 @@ impl PayloadStore {
         Ok(())
     }
 
-    /// Deletes what the run has stored, and what is on its way there. Returns how many objects there were.
+    /// Deletes the objects of the run, and ends its uploads. Returns how many objects there were.
     ///
     /// # Errors
-    /// [`PayloadError::Failed`] with the first refusal; what could be deleted is deleted all the same.
+    /// [`PayloadError::Failed`] with the first refusal; the other objects are deleted all the same.
     pub async fn delete_run(&self) -> Result<u64, PayloadError> {
+        // Before the listing, or an upload could store its object after it. One whose last byte is sent may still do
+        // so.
         self.inner.uploads.close();
         let found: Vec<_> = self
             .list()
@@ -157,6 +163,7 @@ impl PayloadStore {
         let found = futures_util::stream::iter(found).boxed();
         let mut answers = self.inner.objects.delete_stream(found);
         let (mut deleted, mut refused) = (0, None);
+        // Bounded by progress and not as a whole: a million objects may take minutes.
         loop {
             match timeout(STEP, answers.next()).await {
                 Ok(Some(Ok(_) | Err(Error::NotFound { .. }))) => deleted += 1,
@@ -176,10 +183,10 @@ impl PayloadStore {
         }
     }
 
-    /// What the run has stored.
+    /// The number and the bytes of the run's objects.
     ///
     /// # Errors
-    /// [`PayloadError::Failed`] when it cannot be listed.
+    /// [`PayloadError::Failed`] when they cannot be listed.
     pub async fn usage(&self) -> Result<Usage, PayloadError> {
         let found = self.list().await?;
         Ok(found
@@ -199,15 +206,15 @@ impl PayloadStore {
         Ok(found)
     }
 
-    /// The runs that have something below a URL, for whoever cleans up after programs that were killed.
+    /// The runs that have objects below a URL, for the removal of leftovers of killed programs.
     ///
     /// # Errors
-    /// [`PayloadError`] as for [`open`](Self::open), or when it cannot be listed.
+    /// [`PayloadError`] as for [`open`](Self::open), or when the objects cannot be listed.
     pub async fn runs(url: &str) -> Result<Vec<RunId>, PayloadError> {
         let opened = open(url)?;
         let folder = opened.prefix.clone().join("podpool");
         let objects = opened.objects.clone();
-        // Only its name and its words are used here.
+        // Only its name and its advice are used here, for errors; no object is read or written below the random run.
         let store = Self::of(opened, &RunId::random());
         let listed = objects.list_with_delimiter(Some(&folder));
         let listed = store.tried("list", listed).await?;
@@ -215,17 +222,19 @@ impl PayloadStore {
         Ok(names.filter_map(|name| RunId::new(name).ok()).collect())
     }
 
-    /// Sees that a payload is stored. An upload goes on when the call is dropped, and is joined by the next.
+    /// Stores a payload. An upload goes on when the call is dropped, and the next call joins it.
     pub(super) async fn put(&self, hash: Hash, payload: Bytes) -> Result<(), Fault> {
         let inner = &self.inner;
         let upload = inner.uploads.join(hash, || {
+            // A task of its own, and not only a shared future: that would rest while no caller awaits it.
             let upload = tokio::spawn(upload(inner.clone(), hash, payload));
             let handle = upload.abort_handle();
-            // Weakly, for the upload is kept in there.
+            // Weakly, because `uploads` keeps this future: a strong reference would be a circle that keeps the store.
             let inner = Arc::downgrade(inner);
             let ended = async move {
                 let answer = match upload.await {
                     Ok(answer) => answer,
+                    // Aborted by `close`, or its runtime ended.
                     Err(_) => Err(Fault::Passing("the run has ended".to_owned())),
                 };
                 if let Some(inner) = inner.upgrade() {
@@ -244,6 +253,7 @@ impl PayloadStore {
     /// Fetches a payload and checks length and hash.
     pub(super) async fn get(&self, part: &Part) -> Result<Bytes, Fault> {
         let inner = &self.inner;
+        // Before the time of the transfer begins: a fetch that waits for its turn is not late.
         let Ok(_permit) = inner.fetching.acquire().await else {
             return Err(no_answer());
         };
@@ -252,6 +262,7 @@ impl PayloadStore {
             let path = inner.path(&part.hash);
             let found = inner.objects.get_opts(&path, GetOptions::default()).await;
             let found = found.map_err(|error| Fault::of(&error))?;
+            // Before the body: an object of another length needs not be fetched to be damaged.
             if found.meta.size != length {
                 let size = found.meta.size;
                 return Err(Fault::Damaged(format!("{size} bytes instead of {length}")));
@@ -328,8 +339,8 @@ fn no_answer() -> Fault {
     Fault::Passing("no answer in time".to_owned())
 }
 
-/// Stores a payload unless it is there. What is there under its hash and of its length is taken for it: whoever
-/// reads it checks.
+/// Stores a payload unless it is there. An object of its name and length is taken for it, without a comparison: readers
+/// check the hash.
 async fn upload(inner: Arc<Inner>, hash: Hash, payload: Bytes) -> Result<(), Fault> {
     let Ok(_permit) = inner.sending.acquire().await else {
         return Err(no_answer());
@@ -342,16 +353,20 @@ async fn upload(inner: Arc<Inner>, hash: Hash, payload: Bytes) -> Result<(), Fau
         inner.objects.put_opts(&path, payload.clone(), options)
     };
     let upload = async {
+        // Put-if-absent is one atomic call. A read before a plain write would cost a round trip more, and leave a gap
+        // in which another process stores the same payload.
         match put(PutMode::Create).await {
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
-                // A write that was broken off, or one that is under way and may yet be.
+                // The length tells a whole object from a write that was broken off. An object that is gone again, or
+                // has another length, is written over.
                 match inner.objects.head(&path).await {
                     Ok(found) if found.size == length as u64 => return Ok(()),
                     Ok(_) | Err(Error::NotFound { .. }) => {}
                     Err(error) => return Err(error),
                 }
             }
-            // Overwriting an object with the bytes that its name promises harms nobody.
+            // A store without put-if-absent: an object has one content for its name, so writing it again changes
+            // nothing for its readers.
             Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {}
             other => return other.map(drop),
         }

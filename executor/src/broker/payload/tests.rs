@@ -1,4 +1,4 @@
-//! What the queue and its store promise, on stores in memory that misbehave as told.
+//! The guarantees of the queue and its store, on stores in memory with injected faults.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -143,7 +143,7 @@ async fn a_large_payload_travels_by_reference_and_comes_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn small_payloads_never_meet_the_store() {
+async fn small_payloads_do_not_go_to_the_store() {
     let bed = bed();
     let messages = [
         batch(1, &payload(1, OVER)),
@@ -191,7 +191,7 @@ async fn results_over_the_queue_s_limit_are_cut_until_they_fit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_stored_already_is_not_written_again_and_half_a_write_is() {
+async fn a_stored_payload_is_not_written_again_and_a_partial_one_is() {
     let bed = bed();
     let bytes = payload(1, 200_000);
     let path = Path::from(format!(
@@ -240,7 +240,7 @@ async fn a_batch_whose_payload_is_missing_comes_as_a_reference_with_the_problem(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_payload_is_told_from_a_missing_one() {
+async fn a_damaged_payload_is_distinguished_from_a_missing_one() {
     let shorter = async |bed: &Bed, path: &Path| {
         bed.objects.put(path, vec![1; 7].into()).await.unwrap();
     };
@@ -293,7 +293,7 @@ async fn one_lost_result_leaves_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_lives_while_its_payload_is_fetched() {
+async fn a_lease_is_renewed_while_its_payload_is_fetched() {
     let slow = ThrottleConfig {
         wait_get_per_call: LEASE * 3 / 4,
         ..ThrottleConfig::default()
@@ -310,9 +310,9 @@ async fn a_lease_lives_while_its_payload_is_fetched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_take_fetches_without_bounds() {
+async fn the_bytes_of_one_take_are_bounded() {
     let bed = bed();
-    // References to payloads that nobody stored: what is told of their size is all that counts here.
+    // References to payloads that were never stored: only the sizes in the references count here.
     let reference = |task: u64| {
         let part = podpool_core::envelope::reference::Part {
             hash: [u8::try_from(task).unwrap(); 32],
@@ -332,7 +332,7 @@ async fn no_take_fetches_without_bounds() {
         .collect();
     bed.inner.put(messages).await;
     assert_eq!(bed.queue.take(10, Duration::ZERO).await.unwrap().len(), 2);
-    assert_eq!(bed.inner.len(), 3, "the others are there for anybody");
+    assert_eq!(bed.inner.len(), 3, "the others are left to other takers");
 }
 
 #[tokio::test(start_paused = true)]
@@ -353,7 +353,7 @@ async fn references_of_another_run_or_key_are_passed_on_as_they_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_upload_keeps_no_other_message_and_goes_on() {
+async fn a_slow_upload_delays_no_other_message_and_goes_on() {
     let slow = ThrottleConfig {
         wait_put_per_call: Duration::from_secs(25),
         ..ThrottleConfig::default()
@@ -433,7 +433,7 @@ async fn the_runs_of_a_directory_are_listed_and_nothing_stays_of_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn passing_faults_pass() {
+async fn transient_faults_are_overcome_by_repetition() {
     let message = batch(1, &payload(1, 200_000));
     let bed = bed_over(Arc::new(Failing::new(1, failing::busy)));
     let answers = bed.queue.put(vec![message.clone()]).await;
@@ -452,14 +452,14 @@ async fn passing_faults_pass() {
         "memory:///",
         &run(),
     );
-    // Three refusals, then another store's emptiness: the fetch insisted.
+    // Three refusals, then the answer of another, empty store: the fetch was repeated.
     let queue = again.queue(bed.inner.clone(), KEY);
     let taken = queue.take(1, Duration::ZERO).await.unwrap().remove(0);
     assert!(Reference::is(&taken.body));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_keeps_failing_leaves_the_message_to_the_next_taker() {
+async fn a_message_of_a_failing_store_is_left_to_the_next_taker() {
     let bed = bed();
     let message = batch(1, &payload(1, 200_000));
     bed.put(std::slice::from_ref(&message)).await;
@@ -496,7 +496,7 @@ async fn a_check_names_the_store_what_was_tried_and_what_is_missing() {
 #[tokio::test(start_paused = true)]
 async fn a_message_past_every_limit_is_refused_by_name() {
     let bed = bed();
-    // Zeroes that nobody reads cost no memory.
+    // Zeroes that are never read take no memory.
     let message = Bytes::from(vec![0; u32::MAX as usize]);
     let answers = bed.queue.put(vec![message]).await;
     assert!(
@@ -529,7 +529,7 @@ fn memory(lease: Duration) -> Arc<dyn Queue> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_keeps_every_promise_of_the_queue_inside() {
+async fn it_keeps_every_guarantee_of_the_inner_queue() {
     let fresh = async || over(memory(Duration::from_millis(300)));
     conformance::all(fresh, Promises::REFERENCE).await;
 }

@@ -1,4 +1,4 @@
-//! What this process has stored, and what it is storing: equal payloads are sent once.
+//! The uploads of this process, ended and under way: equal payloads are sent once.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -14,26 +14,31 @@ use super::Hash;
 use super::error::Fault;
 
 /// Hashes of stored payloads that are remembered: 4 MiB of memory. One that is forgotten costs an upload.
+// Each is there twice, in the map and in the order of eviction. A payload has 96 KiB or more, so these are the payloads
+// of 6 GiB at least.
 const REMEMBERED: usize = 64 * 1024;
 
 pub(super) type Upload = Shared<BoxFuture<'static, Result<(), Fault>>>;
 
-/// The payloads that this process knows of.
+/// The payloads that this process has stored or is storing.
 #[derive(Default)]
 pub(super) struct Uploads {
+    /// Held for look-ups and insertions alone, never across an await.
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     known: HashMap<Hash, Known>,
-    /// Those that are stored, in the order in which that was heard.
+    /// The stored ones, in the order in which their uploads ended.
     stored: VecDeque<Hash>,
     closed: bool,
 }
 
 enum Known {
     Stored,
+    /// A shared future: every caller with this payload awaits the same upload. The map's clone keeps it while no caller
+    /// does.
     Going(Upload, AbortHandle),
 }
 
@@ -44,6 +49,8 @@ impl Uploads {
         hash: Hash,
         start: impl FnOnce() -> (BoxFuture<'static, Result<(), Fault>>, AbortHandle),
     ) -> Option<Upload> {
+        // Looked up and begun under one lock, or two callers with the same payload would both begin. `start` only
+        // spawns, and its task takes this lock at its end, on another poll.
         let mut state = self.lock();
         match state.known.get(&hash) {
             Some(Known::Stored) => return None,
@@ -52,6 +59,8 @@ impl Uploads {
         }
         let (upload, handle) = start();
         let upload = upload.shared();
+        // After the run's payloads were deleted a new object would stay for ever: its caller gets the error of an ended
+        // run.
         if state.closed {
             handle.abort();
         } else {
@@ -65,9 +74,12 @@ impl Uploads {
     pub(super) fn ended(&self, hash: Hash, stored: bool) {
         let mut state = self.lock();
         if !stored {
+            // A failed shared future gives its error to every later caller; only without its entry is there another
+            // try.
             state.known.remove(&hash);
             return;
         }
+        // First in, first out: a hash that is forgotten too early costs one conditional write.
         if state.stored.len() >= REMEMBERED
             && let Some(oldest) = state.stored.pop_front()
         {
