@@ -1,4 +1,4 @@
-//! What a program holds: the executor and its options, futures, maps, waits, callbacks, signals, errors.
+//! The side of the program: the executor and its options, futures, maps, waits, callbacks, signals, errors.
 
 pub(crate) mod at_exit;
 pub(crate) mod builder;
@@ -13,7 +13,7 @@ pub(crate) mod wait;
 
 // Here, and not beside the type: the builder makes the executor, so the executor's file does not name the builder.
 impl executor::PodPoolExecutor {
-    /// Starts to describe an executor.
+    /// Settings of a new executor.
     pub fn builder() -> builder::Builder {
         builder::Builder::default()
     }

@@ -1,4 +1,4 @@
-//! The end of `main`: what a run made on a cluster is removed before the process exits.
+//! The end of `main`: the objects of a run on a cluster are removed before the process exits.
 //!
 //! A `main` that returns early, by `?` or a panic, drops its executors without waiting for them. Child processes end
 //! with this one; Jobs, topics and subscriptions do not.
@@ -14,12 +14,14 @@ use crate::master::command::{Command, ShutdownBehavior};
 use crate::master::mailbox::Mailbox;
 
 /// Longest delay of the end of `main`: a removal waits for pods, and those use up to their grace.
+// Twice the default grace of a worker, 30 s, which leaves as much for the deletions. At half, pods that use up their
+// grace would leave their run behind; a longer grace does so in any case, and then the labels have the deadline.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// The executors of the program whose workers are on a cluster.
 static RUNS: Runs = Runs::new();
 
-/// Waits until no executor of the program has anything on a cluster.
+/// Waits until no executor of the program has objects on a cluster.
 pub(crate) fn end() {
     RUNS.end(LONGEST);
 }
@@ -34,7 +36,7 @@ struct Runs {
     left: Condvar,
 }
 
-/// An executor that may have something on a cluster.
+/// An executor that may have objects on a cluster.
 pub(crate) struct Present {
     runs: &'static Runs,
     mailbox: Weak<Mailbox>,
@@ -67,7 +69,8 @@ impl Runs {
             executors = present.len(),
             "main has returned; removing the run's objects from the cluster"
         );
-        // A handle in a static is never dropped.
+        // An explicit shutdown, because a handle in a static is never dropped. The receiver of the answer is dropped at
+        // once: the guard of the executor's thread, and not its answer, shows that the thread has ended.
         for mailbox in present.iter().filter_map(Weak::upgrade) {
             let (done, _) = oneshot::channel();
             mailbox.command(Command::Shutdown {
@@ -75,7 +78,8 @@ impl Runs {
                 done,
             });
         }
-        // Woken by each executor that is done; the time counts for all together.
+        // Woken by each executor that is done; the time counts for all together. The lock is held from the look at the
+        // list until the wait releases it, so that no end is missed in between.
         let some = |present: &mut Vec<Weak<Mailbox>>| !present.is_empty();
         let waited = self.left.wait_timeout_while(present, longest, some);
         let (_present, outcome) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -92,9 +96,10 @@ impl Drop for Present {
         let mut present = lock(&self.runs.present);
         let ours = |other: &Weak<Mailbox>| Weak::ptr_eq(other, &self.mailbox);
         if let Some(at) = present.iter().position(ours) {
-            // The order of executors means nothing.
+            // The order of executors is of no use.
             present.swap_remove(at);
         }
+        // All: there is one waiting thread at most in a program, but tests have more.
         self.runs.left.notify_all();
     }
 }

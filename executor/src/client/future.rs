@@ -1,4 +1,4 @@
-//! The future of one task, and what the executor settles it with.
+//! The future of one task, which the executor settles.
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -25,20 +25,24 @@ use crate::master::mailbox::{Mailbox, Submission};
 
 pub use self::handle::{Cancel, TaskHandle};
 
-/// The result of a submitted task, some day: `Result<T, TaskError>` when awaited, on any runtime or none.
+/// The future result of a submitted task: `Result<T, TaskError>` when awaited, on any runtime or none.
 ///
 /// It is the one owner of the result; [`handle`](Self::handle) gives clonable handles to watch and cancel the task.
-/// Dropping it does not cancel the task, and it does not keep the executor alive.
+/// Dropping it does not cancel the task, and it does not keep the executor running.
 ///
-/// Whoever polls it is woken on the executor's thread: a waker of one's own must not block, as no waker may.
+/// Its waker is called on the executor's thread: a waker of the program's own must not block, as no waker may.
 pub struct TaskFuture<T> {
     cell: Arc<Cell>,
     mailbox: Arc<Mailbox>,
+    // `fn() -> T` and not `T`: the future holds bytes, so it is `Send` and `Sync` whatever `T` is. See the test of its
+    // size.
     output: PhantomData<fn() -> T>,
 }
 
 impl<T> TaskFuture<T> {
-    /// Submits a call. It never blocks; what cannot be submitted is a future that resolves to the reason.
+    /// Submits a call. It never blocks; the future of a call that cannot be submitted resolves to the reason.
+    // As `concurrent.futures` returns a future for each call; an error here would be a second place to look for
+    // failures.
     pub(crate) fn submit(mailbox: &Arc<Mailbox>, call: Call<T>) -> Self {
         Self::submit_parts(mailbox, call.into_parts())
     }
@@ -63,6 +67,8 @@ impl<T> TaskFuture<T> {
             arguments,
             options,
         };
+        // The cell is complete before the mailbox gets it: under its lock it assigns the number, and the executor may
+        // settle the cell on another thread right after.
         match refusal {
             // A rejected call takes its number too: the executor counts it, and its future has an id.
             None => mailbox.submit(submission),
@@ -93,7 +99,7 @@ impl<T> TaskFuture<T> {
         self.cell.task()
     }
 
-    /// What the task is doing.
+    /// The state of the task.
     #[must_use]
     pub fn state(&self) -> TaskState {
         self.cell.state()
@@ -113,8 +119,8 @@ impl<T> TaskFuture<T> {
 
     /// Runs `callback` when the task has ended, or at once if it has.
     ///
-    /// Callbacks run on a thread of their own, in the order in which they were added; a panic is logged and the
-    /// next one runs. A callback may submit, wait for other futures, add callbacks, and drop or shut down the pool; the next
+    /// Callbacks run on a thread of their own, in the order in which they were added; a panic is logged and the next
+    /// one runs. A callback may submit, wait for other futures, add callbacks, and drop or shut down the pool; the next
     /// callback runs when it returns, so it must not wait for what a later callback does.
     pub fn on_done(&self, callback: impl FnOnce(TaskHandle) + Send + 'static) {
         self.handle().on_done(callback);
@@ -173,7 +179,9 @@ impl<T: DeserializeOwned + 'static> TaskFuture<T> {
         .await
     }
 
-    /// The result, with the bytes that it takes while it is encoded.
+    /// The result, with its encoded size in bytes.
+    // Shared by `&self`: a result stays in the cell until the future is dropped, so it may be read more than once. Each
+    // read decodes again, on the thread that polls and not on the executor's.
     pub(crate) fn poll_weighed(&self, cx: &Context<'_>) -> Poll<(Result<T, TaskError>, usize)> {
         self.cell.poll(cx.waker()).map(|settled| {
             let output = settled.as_ref().ok();
@@ -201,7 +209,8 @@ impl<T: DeserializeOwned + 'static> Future for TaskFuture<T> {
 impl<T> Drop for TaskFuture<T> {
     fn drop(&mut self) {
         // If this is the only reference to the cell, no executor is left that could settle it and no handle that could
-        // read it.
+        // read it. A count that is stale because another owner leaves at this moment costs one lock, and no more: only
+        // an owner can make another one, so a count of one never grows.
         if Arc::strong_count(&self.cell) > 1 && self.cell.abandon() {
             self.mailbox.command(Command::Cancel {
                 cell: Arc::clone(&self.cell),

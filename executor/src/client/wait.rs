@@ -1,4 +1,5 @@
-//! Waiting for many futures, of one executor or of several: CPython's `wait` and `as_completed`.
+//! Waiting for many futures, of one executor or of several: CPython's `wait` and `as_completed`
+//! (<https://docs.python.org/3/library/concurrent.futures.html#module-functions>).
 //!
 //! Each future notifies its set when it ends, so that a completion costs the same for ten futures and for a million.
 
@@ -34,7 +35,7 @@ pub enum ReturnWhen {
     All,
 }
 
-/// What [`wait`] saw, each list in the order in which the futures were given.
+/// The futures of a [`wait`], each list in the order in which they were given.
 #[derive(Debug)]
 pub struct Wait<T> {
     /// Futures that have ended: awaiting them returns at once.
@@ -50,10 +51,12 @@ pub async fn wait<T>(
     timeout: Option<Duration>,
 ) -> Wait<T> {
     let futures: Vec<_> = futures.into_iter().collect();
+    // No future at all is over at once, as in CPython, whatever `when` is.
     let mut tally = Tally::new(when, futures.len());
     let finished = Arc::new(Finished::default());
     for (place, future) in futures.iter().enumerate() {
-        // A future that has ended already does not notify; it is counted here.
+        // A future that has ended already does not notify; it is counted here. The cell decides under its lock which of
+        // the two it is, so each future is counted once.
         if !future.cell().watch(&finished, set::place(place)) {
             tally.count(future.state());
         }
@@ -61,7 +64,8 @@ pub async fn wait<T>(
     let mut ended = Vec::new();
     let mut deadline = Deadline::maybe(timeout);
     poll_fn(|cx| {
-        // The waker is kept only once nothing more is there.
+        // The waker is registered only once no further end is there. A tally that is over stops at once: the ends that
+        // were not counted are found by the partition below.
         while !tally.is_over() {
             // Takes what ended and registers the waker under one lock, so that no end is missed in between.
             finished.take(&mut ended, cx.waker());
@@ -75,7 +79,8 @@ pub async fn wait<T>(
         Poll::Ready(())
     })
     .await;
-    // Partitioned by the present state: a future that ended during the last wake-up belongs to `done` too.
+    // Partitioned by the present state: a future that ended during the last wake-up belongs to `done` too. The cells
+    // still refer to `finished`, until another wait or a poll replaces it; until then an end adds one number to a list.
     let (done, not_done) = futures.into_iter().partition(TaskFuture::is_done);
     Wait { done, not_done }
 }
@@ -100,6 +105,8 @@ impl Tally {
     /// A future ended in this state.
     fn count(&mut self, state: TaskState) {
         self.left -= 1;
+        // `|=`: with `FirstException` a success after a failure must not make the wait go on. A cancelled future is no
+        // exception, as in CPython.
         self.over |= match self.when {
             ReturnWhen::FirstCompleted => true,
             ReturnWhen::FirstException => state == TaskState::Failed,
@@ -114,7 +121,7 @@ impl Tally {
 
 /// Yields each future once it has ended: those that have ended already first, then in the order of their ends.
 ///
-/// What it yields is done, so awaiting it returns at once. Dropping it cancels nothing.
+/// A yielded future is done, so awaiting it returns at once. Dropping the iterator cancels nothing.
 pub fn as_completed<T>(futures: impl IntoIterator<Item = TaskFuture<T>>) -> AsCompleted<T> {
     let mut set = Set::default();
     futures.into_iter().for_each(|future| set.push(future, ()));
@@ -146,6 +153,8 @@ impl<T> AsCompleted<T> {
 
     /// Ends so long from now; the tasks continue. Futures that have ended already are yielded in any case, those that
     /// end later only if the iterator is polled in time.
+    // CPython documents the same: the time counts from the call, and its iterator raises where the next future is
+    // requested after the end, whether one is ready or not.
     pub fn timeout(mut self, timeout: Duration) -> AsCompletedWithin<T> {
         AsCompletedWithin {
             total: self.set.len(),
@@ -206,7 +215,7 @@ impl<T> AsCompletedWithin<T> {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// What was not yielded, to wait on without a bound.
+    /// The futures that were not yielded, to wait for them without a bound.
     pub fn into_rest(self) -> AsCompleted<T> {
         self.inner
     }
@@ -215,11 +224,14 @@ impl<T> AsCompletedWithin<T> {
         if self.over {
             return Poll::Ready(None);
         }
-        // The deadline also applies to a set in which a future is always ready.
+        // Before the set, which may always have a future ready: the deadline would never be read then. An empty set is
+        // polled in any case, so that it ends with `None` and not with an error about no future.
         let in_time = self.done_before > 0 || !self.deadline.is_over();
         if (in_time || self.inner.remaining() == 0)
             && let Poll::Ready(next) = self.inner.poll(cx)
         {
+            // The set yields in the order of ends, so the futures that had ended before are the first ones. The
+            // subtraction saturates for those that come after them.
             self.done_before = self.done_before.saturating_sub(1);
             return Poll::Ready(next.map(Ok));
         }

@@ -280,8 +280,8 @@ impl Queue for PubSubQueue {
         let pulled = match self.signs() {
             None => pulled.await,
             // A pull on a deleted subscription may hang until its end, although the subscription was made again by
-            // then. Not biased: an answer of a subscription that is gone has no lease that could still be acknowledged,
-            // so it does not matter which branch wins. A dropped pull of the new one would come again after its lease.
+            // then. Not biased: leases of a deleted subscription cannot be acknowledged, so it does not matter which
+            // branch wins.
             Some(signs) => tokio::select! {
                 pulled = pulled => pulled,
                 () = signs.renewed(&subscription.path) => Ok(Vec::new()),

@@ -43,12 +43,12 @@ pub(crate) fn echo(n: u64) -> Call<u64> {
     Call::new(&TASK, &(n,))
 }
 
-/// The executor's side, played by the test.
+/// The executor's side, driven by the test.
 #[derive(Debug)]
 pub(crate) struct Fake {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) inbox: Inbox,
-    /// What was submitted and has not ended, by number.
+    /// The submitted tasks that have not ended, by number.
     pub(crate) tasks: Vec<Option<Submission>>,
     pub(crate) commands: Vec<Command>,
 }
@@ -124,7 +124,7 @@ impl Fake {
         })
     }
 
-    /// Answers everything on a thread of its own, in batches, until the mailbox is asked to shut down.
+    /// Answers every submission on a thread of its own, in batches, until the mailbox receives a shutdown.
     pub(crate) fn answer(mut self) -> JoinHandle<()> {
         thread::spawn(move || {
             let mut submissions = Vec::new();

@@ -1,4 +1,4 @@
-//! Handles: what watches and cancels a task without owning its result.
+//! Handles that watch and cancel a task without owning its result.
 
 use std::fmt;
 use std::future::Future;
@@ -40,7 +40,7 @@ impl TaskHandle {
         self.cell.task()
     }
 
-    /// What the task is doing.
+    /// The state of the task.
     #[must_use]
     pub fn state(&self) -> TaskState {
         self.cell.state()
@@ -58,9 +58,9 @@ impl TaskHandle {
         self.cell.attempts()
     }
 
-    /// Runs `callback` when the task has ended, or at once if it has: on a thread of its own, in the order in
-    /// which callbacks were added. A panic is logged and the next one runs. A callback may wait for other futures and for
-    /// a shutdown; see [`TaskFuture::on_done`](crate::TaskFuture::on_done).
+    /// Runs `callback` when the task has ended, or at once if it has: on a thread of its own, in the order in which
+    /// callbacks were added. A panic is logged and the next one runs. A callback may wait for other futures and for a
+    /// shutdown; see [`TaskFuture::on_done`](crate::TaskFuture::on_done).
     pub fn on_done(&self, callback: impl FnOnce(Self) + Send + 'static) {
         let handle = self.clone();
         let job = Box::new(move || callback(handle));
@@ -73,6 +73,7 @@ impl TaskHandle {
     }
 
     pub(super) fn request_cancel(cell: &Arc<Cell>, mailbox: &Mailbox) -> Cancel {
+        // Only saves a command. A task that ends after this look is answered by the executor, with `AlreadyDone`.
         if cell.is_settled() {
             return Cancel(None);
         }
@@ -107,7 +108,7 @@ impl Future for Cancel {
         let Some(answer) = &mut self.0 else {
             return Poll::Ready(CancelOutcome::AlreadyDone);
         };
-        // An executor that is gone sends no answer, and has ended every task.
+        // An executor that has ended drops the sender, which is no answer; it has ended every task before.
         Pin::new(answer)
             .poll(cx)
             .map(|outcome| outcome.unwrap_or(CancelOutcome::AlreadyDone))

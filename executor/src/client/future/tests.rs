@@ -1,4 +1,4 @@
-//! Tests of futures, handles and cells, with an executor played by hand.
+//! Tests of futures, handles and cells, with an executor that the test drives.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use podpool_core::id::Attempt;
 const SOON: Duration = Duration::from_millis(1);
 
 #[test]
-fn a_future_is_small_and_goes_anywhere() {
+fn a_future_is_small_and_can_be_sent_and_shared() {
     const fn anywhere<T: Send + Sync + Unpin>() {}
     anywhere::<TaskFuture<std::rc::Rc<u8>>>();
     anywhere::<TaskHandle>();
@@ -65,7 +65,7 @@ fn the_first_settlement_wins() {
 }
 
 #[test]
-fn errors_that_no_worker_reported_bear_the_key_too() {
+fn errors_that_no_worker_reported_have_the_key_too() {
     let mut fake = Fake::new();
     let mut future = fake.submit_with_key(5, "BTC");
     let late = block_on(future.result(SOON)).unwrap_err().to_string();
@@ -78,7 +78,7 @@ fn errors_that_no_worker_reported_bear_the_key_too() {
 }
 
 #[test]
-fn result_borrows_and_may_be_asked_again() {
+fn result_borrows_and_may_be_called_again() {
     let mut fake = Fake::new();
     let mut future = fake.submit(5);
     let late = block_on(future.result(SOON)).unwrap_err();
@@ -141,7 +141,7 @@ fn the_newest_waker_is_woken_once_after_the_batch() {
 }
 
 #[test]
-fn an_executor_that_dies_breaks_every_future() {
+fn every_future_of_an_executor_that_is_gone_is_broken() {
     let mut fake = Fake::new();
     let taken = fake.submit(0);
     fake.pump();

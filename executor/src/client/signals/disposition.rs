@@ -1,14 +1,15 @@
-//! Whether a signal belongs to the program: ignored since its start, or caught by a handler that is not ours.
+//! Whether a signal belongs to the program: ignored since its start, or caught by a handler that is not podpool's.
 //!
 //! The kernel reports which signals are ignored and caught, but not by which handler. Handlers of tokio and signal-hook
-//! all share one entry of the kernel's, in `signal-hook-registry`, and ours does too. The registry lists no handlers,
-//! but it numbers registrations in order. So those that others made since ours can be counted, and so can the signals
-//! that were newly caught since then, each of which accounts for one. If registrations are left over, one of them is
-//! for a signal that was caught before, and perhaps for ours. It may be for another one: a second handler for a
-//! window's size, say. So such an answer is a guess, and a signal that is sent again and again does not depend on it.
+//! all share one entry of the kernel's, in `signal-hook-registry`, and podpool's does too. The registry lists no
+//! handlers, but it numbers registrations in order. So the registrations of others since podpool's can be counted, and
+//! so can the signals that were newly caught since then, each of which accounts for one. If registrations are left
+//! over, one of them is for a signal that was caught before, and perhaps for this one. It may be for another one: a
+//! second handler for a window's size, for example. So such an answer is a guess, and a signal that is sent again and
+//! again does not depend on it.
 //!
 //! A handler that is installed later by `sigaction` itself, or by a crate that does not use the registry, replaces
-//! ours: then this library receives no signal, and `Builder::signals(false)` states that from the start.
+//! podpool's: then this library receives no signal, and `Builder::signals(false)` states that from the start.
 
 use std::fs;
 use std::hash::{Hash, Hasher};
@@ -65,7 +66,7 @@ pub(super) fn is_ignored(signal: i32) -> bool {
     Dispositions::read().ignored & bit(signal) != 0
 }
 
-/// What this library registered.
+/// The registrations of this library.
 static OURS: Mutex<Ours> = Mutex::new(Ours {
     registrations: 0,
     signals: 0,
@@ -77,7 +78,7 @@ struct Ours {
     signals: u64,
 }
 
-/// Our own registration for a signal, and how the program stood before it.
+/// This library's registration for a signal, and the dispositions of the program before it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Registered {
     signal: i32,
@@ -90,7 +91,7 @@ impl Registered {
     /// From now on each arrival of the signal writes a byte to this socket.
     pub(super) fn new(signal: i32, arrivals: UnixStream) -> io::Result<Self> {
         let mut ours = lock(&OURS);
-        // Read under the lock and before the registration: afterwards the kernel shows our own handler as the
+        // Read under the lock and before the registration: afterwards the kernel shows podpool's own handler as the
         // program's.
         let before = Dispositions::read();
         let id = pipe::register(signal, arrivals)?;
@@ -106,12 +107,12 @@ impl Registered {
 
     /// Whether the program has a handler of its own for this signal, as far as can be determined.
     pub(super) fn others(&self) -> Others {
-        // Caught before ours came: a handler of the program, which the registry calls in addition to ours.
+        // Caught before podpool's registration: a handler of the program, which the registry calls in addition.
         if self.before.caught & bit(self.signal) != 0 {
             return Others::Catch;
         }
         let mut ours = lock(&OURS);
-        // A registration that does nothing, for its number.
+        // A registration without effect, made only for its number: the number is one more than that of the last one.
         let idle = Arc::new(AtomicBool::new(false));
         let Ok(id) = signal_hook::flag::register(self.signal, idle) else {
             return Others::None;
@@ -130,14 +131,14 @@ impl Registered {
     }
 }
 
-/// Whether handlers that are not ours are called for a signal.
+/// Whether handlers that are not podpool's are called for a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Others {
     /// There are none.
     None,
-    /// Handlers were installed after ours, for this signal or for one that already had a handler.
+    /// Handlers were installed after podpool's, for this signal or for one that already had a handler.
     Perhaps,
-    /// The signal was caught before ours was installed.
+    /// The signal was caught before podpool's handler was installed.
     Catch,
 }
 
@@ -180,15 +181,15 @@ mod tests {
         assert_eq!((bit(0), bit(65)), (0, 0));
     }
 
-    // The registry is the whole process's, and another test may register too: one test for all of it, with signals that
-    // no other uses.
+    // The registry is shared by the whole process, and another test may register too: one test for all of it, with
+    // signals that no other test uses.
     #[test]
     fn other_handlers_are_distinguished_from_ours() {
         let idle = || Arc::new(AtomicBool::new(false));
         let (_read, write) = UnixStream::pair().unwrap();
         let ours = Registered::new(SIGUSR1, write).unwrap();
         assert_eq!(ours.others(), Others::None);
-        // Our own for another signal does not count, nor do those that asked before.
+        // podpool's own for another signal does not count, nor do the registrations of earlier calls of `others`.
         let (_read, write) = UnixStream::pair().unwrap();
         let second = Registered::new(SIGUSR2, write).unwrap();
         assert_eq!(ours.others(), Others::None);

@@ -25,7 +25,8 @@ pub(super) static INTERRUPT: Listener = Listener::new(
     &[ShutdownBehavior::CancelPending, ShutdownBehavior::Abort],
     5,
 );
-/// What Kubernetes and service managers send before they kill.
+/// The signal that Kubernetes and service managers send before they kill.
+// <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination>
 pub(super) static TERMINATE: Listener = Listener::new(
     "podpool-sigterm",
     signal_hook::consts::SIGTERM,
@@ -38,6 +39,8 @@ static FIRST: AtomicI32 = AtomicI32::new(0);
 
 /// The first signal that ended a pool of this program.
 pub(super) fn first() -> Option<u8> {
+    // Relaxed: the number is all that is read. It is written before a pool is notified, and a `main` that returns
+    // because its pool has ended was woken through that pool's locks.
     u8::try_from(FIRST.load(Relaxed))
         .ok()
         .filter(|signal| *signal != 0)
@@ -52,13 +55,15 @@ pub(super) struct Listener {
     /// its own. A program that continues after Ctrl-C, as an interpreter does, receives it now and then; one that
     /// continues after SIGTERM receives it once more before it is killed.
     insists: usize,
+    /// Taken by a thread and by `build()`, never in the handler: that only writes a byte to a socket, for few functions
+    /// may be called there. <https://man7.org/linux/man-pages/man7/signal-safety.7.html>
     state: Mutex<Registration>,
 }
 
 struct Registration {
     pools: Pools,
     unanswered: Unanswered,
-    /// There as soon as the first pool listens; a handler is never taken away again.
+    /// There as soon as the first pool listens; a handler is never removed.
     registered: Option<Registered>,
 }
 
@@ -97,7 +102,8 @@ impl Listener {
         Ok(())
     }
 
-    /// The thread is there before the handler. If the handler is refused, the thread reads the end of its socket and ends.
+    /// The thread is there before the handler. If the handler is refused, the thread reads the end of its socket and
+    /// ends.
     fn listen(&'static self) -> io::Result<Registered> {
         let (arrivals, arrived) = UnixStream::pair()?;
         thread::Builder::new()
@@ -108,6 +114,7 @@ impl Listener {
     }
 
     fn receive(&self, mut arrivals: UnixStream) {
+        // One byte at a time: two signals that arrive together are two steps.
         let mut byte = [0];
         loop {
             match arrivals.read(&mut byte) {
@@ -125,6 +132,8 @@ impl Listener {
         let exhausted = match answer {
             Answer::Steps(pools) => {
                 state.unanswered.clear();
+                // Released first: an interrupt locks mailboxes and wakes executors, and `build()` of another pool needs
+                // this lock.
                 drop(state);
                 let signal = self.signal;
                 // Only the first one decides the exit code of the program.
@@ -153,8 +162,10 @@ impl Listener {
     }
 }
 
-/// What the signal does in a program without a handler. The kernel spares the first process of a container from it;
-/// there it ends a program whose user `insists`, because only our handler keeps it running.
+/// The default action of the signal. The kernel does not apply it to the first process of a container; there the
+/// program is ended if the signal was sent again and again (`insists`), because only podpool's handler keeps it
+/// running.
+// <https://man7.org/linux/man-pages/man7/pid_namespaces.7.html>
 #[expect(
     clippy::exit,
     reason = "what the signal does in a program without a handler"

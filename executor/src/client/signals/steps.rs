@@ -17,7 +17,7 @@ struct Pool {
     received: usize,
 }
 
-/// What follows from one signal.
+/// The consequence of one signal.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// These pools take this step.
@@ -33,7 +33,7 @@ impl Pools {
         Self(Vec::new())
     }
 
-    /// A pool that was just built.
+    /// Adds a pool that was just built.
     pub(super) fn add(&mut self, mailbox: &Arc<Mailbox>) {
         // A program that builds pool after pool must not gather the ended ones.
         self.0.retain(|pool| pool.alive().is_some());
@@ -66,7 +66,7 @@ impl Pools {
 }
 
 impl Pool {
-    /// Futures may keep the mailbox of a pool that has ended.
+    /// The mailbox, unless the pool has ended: futures may keep the mailbox of one that has.
     fn alive(&self) -> Option<Arc<Mailbox>> {
         self.mailbox
             .upgrade()
@@ -74,7 +74,9 @@ impl Pool {
     }
 }
 
-/// Signals that follow each other further apart do not insist.
+/// Signals that follow each other further apart do not count as a row.
+// A person who wants a program to end presses Ctrl-C again within seconds. At double, two interrupts of an interpreter
+// in the same minute would be more likely to count together.
 const IN_A_ROW: Duration = Duration::from_secs(10);
 
 /// Signals that no pool answered, one soon after the other.
@@ -92,7 +94,7 @@ impl Unanswered {
         }
     }
 
-    /// Counts one more. Tells whether as many as these came in a row.
+    /// Counts one more. Returns whether `as_many` came in a row.
     pub(super) fn insists(&mut self, now: Instant, as_many: usize) -> bool {
         let soon = |last| now.saturating_duration_since(last) <= IN_A_ROW;
         self.count = if self.last.is_some_and(soon) {
@@ -117,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signals_insist_only_soon_after_each_other_and_without_an_answer() {
+    fn signals_form_a_row_only_soon_after_each_other_and_without_an_answer() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut unanswered = Unanswered::new();

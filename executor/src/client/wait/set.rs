@@ -9,11 +9,12 @@ use crate::client::future::TaskFuture;
 use crate::master::cell::Finished;
 
 /// The index of a future, as a cell keeps it.
+// 32 bits keep the cell at 80 bytes. A future and its cell take more than 100 bytes, so 2^32 of them are 400 GiB.
 pub(super) fn place(index: usize) -> u32 {
     u32::try_from(index).expect("four billion futures do not fit memory")
 }
 
-/// Futures, each with something of the caller's, to be taken in the order in which they end.
+/// Futures, each with a value of the caller's, to be taken in the order in which they end.
 #[derive(Debug)]
 pub(crate) struct Set<T, X> {
     /// A future stays at its place until it is yielded; then the place is free.
@@ -22,7 +23,7 @@ pub(crate) struct Set<T, X> {
     /// Places whose futures have ended, to be yielded next.
     ready: VecDeque<u32>,
     finished: Arc<Finished>,
-    /// What was taken from `finished` last; kept for its allocation.
+    /// The places that were taken from `finished` last; kept for its allocation, which is swapped with the other one.
     taken: Vec<u32>,
 }
 
@@ -40,7 +41,8 @@ impl<T, X> Default for Set<T, X> {
 
 impl<T, X> Set<T, X> {
     pub(crate) fn push(&mut self, future: TaskFuture<T>, extra: X) {
-        // Places are reused, so that a set which a `map` feeds without end does not grow.
+        // Places are reused, so that a set which a `map` feeds without end does not grow. A place is free only after
+        // its future was yielded, and a cell notifies once, so no late notification can meet another future there.
         let place = match self.free.pop() {
             Some(place) => place,
             None => {
@@ -48,6 +50,8 @@ impl<T, X> Set<T, X> {
                 place(self.entries.len() - 1)
             }
         };
+        // The future may end between the next two statements. Its place is read by a poll alone, which needs `&mut
+        // self`, and the entry is there by then.
         if !future.cell().watch(&self.finished, place) {
             self.ready.push_back(place);
         }
@@ -71,6 +75,7 @@ impl<T, X> Set<T, X> {
         if self.len() == 0 {
             return Poll::Ready(None);
         }
+        // One lock for all that ended since the last time, and none while some of them are left to yield.
         if self.ready.is_empty() {
             self.finished.take(&mut self.taken, cx.waker());
             self.ready.extend(self.taken.drain(..));
@@ -89,6 +94,7 @@ impl<T, X> Set<T, X> {
 
     /// Takes all futures out, whether they ended or not.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = TaskFuture<T>> {
+        // The new set has a `finished` of its own: later ends of these futures do not reach it.
         mem::take(self)
             .entries
             .into_iter()

@@ -1,4 +1,4 @@
-//! Tests of `wait` and `as_completed`, with an executor played by hand.
+//! Tests of `wait` and `as_completed`, with an executor that the test drives.
 
 use super::*;
 use crate::client::future::fake::{Fake, block_on};
@@ -120,7 +120,7 @@ fn as_completed_within_reports_how_many_are_missing_once() {
     assert_eq!(block_on(completed.into_rest().next()).unwrap().id().0, 0);
 }
 
-/// The done ones come in any case, those that end later only in time.
+/// Futures that were done are yielded in any case, those that end later only in time.
 #[test]
 fn as_completed_within_ends_though_more_are_ready() {
     let mut fake = Fake::new();
@@ -151,7 +151,7 @@ fn as_completed_within_ends_though_more_are_ready() {
     );
 }
 
-/// Counts polls of the set's owner: a completion must not look at the other futures again.
+/// A completion must not look at the other futures again.
 #[test]
 fn a_hundred_thousand_futures_cost_one_visit_each() {
     let mut fake = Fake::new();
