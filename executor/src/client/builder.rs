@@ -1,4 +1,4 @@
-//! How an executor is described and started. This file alone sees all back-ends.
+//! The settings and the start of an executor. This file alone names all back-ends.
 
 #[cfg(unix)]
 mod injected;
@@ -40,19 +40,22 @@ pub use self::pubsub::PubSubOptions;
 
 /// The environment variable that names the back-end.
 const BACKEND: &str = "PODPOOL_BACKEND";
-/// What a line may be cut at, in bytes.
+/// The bytes at which a line may be cut.
 const LINE_BYTES: RangeInclusive<usize> = 64..=1 << 20;
 /// Least bytes a second that a slot may print.
 const LEAST_RATE: u64 = 1 << 10;
 /// Bytes a second that a worker on a cluster may send: a message must carry four seconds of it.
+// 8 MiB at 2 MiB a second; Pub/Sub carries messages of 10 MB. At double it would not.
 const FORWARDED: RangeInclusive<u64> = 1 << 10..=2 << 20;
 /// From asking a task to stop to killing its process.
 const GRACE: Duration = Duration::from_secs(5);
-/// Smallest memory limit: no process is as small.
+/// Smallest memory limit: every process is larger.
+// It catches a number that was meant in MiB. A limit that is too small for this program is found by its first slot.
 const SMALLEST_MEMORY: u64 = 1 << 20;
 /// Shortest lease on this machine.
+// The keeper renews each sixth of a lease, and tokio's timers have a resolution of 1 ms.
 const SHORTEST_LEASE: Duration = Duration::from_millis(1);
-/// From a slot's start to its being ready, on this machine.
+/// From a slot's start until it is ready, on this machine.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Where tasks run on this machine.
@@ -68,7 +71,7 @@ pub enum Isolation {
     InProcess,
 }
 
-/// What starts workers.
+/// The back-end that starts workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backend {
@@ -116,8 +119,8 @@ impl Builder {
     /// How many tasks run at once. Default: as many as the machine has processors.
     ///
     /// A slot that is a process takes six descriptors of this process. Where they are more than its soft limit on open
-    /// files, `build()` raises that to the hard limit for the whole process; slots get the limit that it had. What the
-    /// hard limit has no room for does not start: fewer slots work, and a warning says so.
+    /// files, `build()` raises that to the hard limit for the whole process; slots get the limit that it had. Slots for
+    /// which the hard limit has no room do not start: fewer slots work, and a warning reports it.
     pub const fn max_workers(mut self, workers: usize) -> Self {
         self.max_workers = Some(workers);
         self
@@ -135,15 +138,15 @@ impl Builder {
         self
     }
 
-    /// What starts workers. Default: `PODPOOL_BACKEND`, else this machine.
+    /// The back-end that starts workers. Default: `PODPOOL_BACKEND`, else this machine.
     pub const fn backend(mut self, backend: Backend) -> Self {
         self.backend = Some(backend);
         self
     }
 
-    /// Names the run, for people, labels and `gc`: 1 to 63 lower-case letters, digits and `-`. Default: no name. Every run
-    /// has an id of its own besides, [`run_id`](PodPoolExecutor::run_id), which begins with the name and is part of all
-    /// that the run makes and sends: two runs of one name share nothing but the name.
+    /// Names the run, for people, labels and `gc`: 1 to 63 lower-case letters, digits and `-`. Default: no name. Every
+    /// run has an id of its own besides, [`run_id`](PodPoolExecutor::run_id), which begins with the name and is part of
+    /// all that the run makes and sends: two runs of one name share nothing but the name.
     pub fn run(mut self, name: impl Into<String>) -> Self {
         self.run = Some(name.into());
         self
@@ -155,10 +158,10 @@ impl Builder {
         self
     }
 
-    /// Bytes of memory that each slot's process may use. It is looked at every 50 ms, and the kernel refuses allocations
-    /// far past it; either way the task is out of memory. A task's own `memory` may lower it while that task runs.
-    /// It must be more than an idle slot takes, some MiB: else `build()` refuses it, or the pool is broken and says both
-    /// numbers. Default: no limit.
+    /// Bytes of memory that each slot's process may use. It is looked at every 50 ms, and the kernel refuses
+    /// allocations far past it; either way the task is out of memory. A task's own `memory` may lower it while that
+    /// task runs. It must be more than an idle slot takes, some MiB: else `build()` refuses it, or the pool is broken
+    /// with both numbers in the reason. Default: no limit.
     pub const fn memory(mut self, bytes: u64) -> Self {
         self.memory = Some(bytes);
         self
@@ -192,8 +195,8 @@ impl Builder {
         self
     }
 
-    /// Runs a call once in each slot before its first task, within [`start_timeout`](Self::start_timeout). When it fails
-    /// in three fresh slots in a row the pool is broken, and every future says why.
+    /// Runs a call once in each slot before its first task, within [`start_timeout`](Self::start_timeout). When it
+    /// fails in three fresh slots in a row the pool is broken, and the error of every future has the reason.
     pub fn initializer<T: 'static>(mut self, call: Call<T>) -> Self {
         let parts = call.into_parts();
         self.initializer = Some(Box::new(move || {
@@ -207,59 +210,62 @@ impl Builder {
         self
     }
 
-    /// Takes the lines that tasks print, wherever they run. Default: standard output and standard error of this program,
-    /// with the task's name, number and key in front, and on a cluster its pod: `[pod-0 prices::clean #7 "BTC"] …`.
+    /// Takes the lines that tasks print, wherever they run. Default: standard output and standard error of this
+    /// program, with the task's name, number and key in front, and on a cluster its pod: `[pod-0 prices::clean #7
+    /// "BTC"] …`.
     ///
-    /// The sink is called on a thread of its own, in the order in which the lines come. It may block: no task waits for it.
-    /// One that panics loses that line, is reported once, and is given the next. `shutdown` and `#[podpool::main]` wait
-    /// until it was given all lines, 2 s at the longest.
+    /// The sink is called on a thread of its own, in the order in which the lines come. It may block: no task waits for
+    /// it. One that panics loses that line, is reported once, and is given the next. `shutdown` and `#[podpool::main]`
+    /// wait until it was given all lines, 2 s at the longest.
     ///
-    /// A task that fails is told after its lines, those of its panic among them: its error, and the notice of an attempt
-    /// that is made again, wait until the sink or the streams have taken what was printed before. They wait 200 ms at the
-    /// longest, and not at all while a sink that was waited for in vain has not taken all lines. Lines of a pod may be
-    /// overtaken on their way; they are waited for 1 s besides. Of a worker that is lost they may come later, and so may
-    /// those of a task that succeeds: a result waits for no line.
+    /// The failure of a task is reported after its lines, those of its panic among them: its error, and the notice of
+    /// an attempt that is made again, wait until the sink or the streams have taken the lines before them. They wait
+    /// 200 ms at the longest, and not at all after such a wait timed out, until the sink has taken all lines. Lines of
+    /// a pod may be overtaken on their way; a failure waits 1 s more for them. Lines of a worker that is lost may come
+    /// later, and so may lines of a task that succeeds: a result waits for no line.
     pub fn output(mut self, sink: OutputSink) -> Self {
         self.output = Some(sink);
         self
     }
 
-    /// Who is told when something changes that a person would ask for: workers that do not start and why, attempts that
-    /// failed, lost workers. Default: [`Notices::Auto`], lines on standard error where the program has no tracing
-    /// subscriber and no logger when it is built.
+    /// The receiver of notices about changes: workers that do not start and why, attempts that failed, lost workers.
+    /// Default: [`Notices::Auto`], lines on standard error where the program has no tracing subscriber and no logger
+    /// when the pool is built.
     pub fn notices(mut self, notices: Notices) -> Self {
         self.notices = notices;
         self
     }
 
     /// Bytes of printed lines that may wait for standard output and standard error, or for the sink. When so many wait,
-    /// further lines are left out; how many is said where they are missing. One line may always wait. Default: 8 MiB.
+    /// further lines are left out; a line in their place states how many. One line may always wait. Default: 8 MiB.
     pub const fn output_buffer(mut self, bytes: usize) -> Self {
         self.output_buffer = Some(bytes);
         self
     }
 
-    /// Bytes of a line of what a task prints; a longer line is cut there, and says so. Default: 16 KiB. From 64 bytes to
-    /// 1 MiB; `build()` refuses anything else.
+    /// Longest line that a task prints, in bytes; a longer line is cut there, and marked. Default: 16 KiB. From 64
+    /// bytes to 1 MiB; `build()` refuses anything else.
     pub const fn output_line_bytes(mut self, bytes: usize) -> Self {
         self.output_limits.line = bytes;
         self
     }
 
     /// Bytes a second that one slot may print, and at once after a silence; each line counts for 64 bytes more than it
-    /// has. What is more is left out, and a line on standard error says how many lines and bytes it was. Default: 4 MiB.
-    /// `build()` refuses less than 1 KiB; `u64::MAX` leaves nothing out. What pods send to the master is bounded besides.
+    /// has. Lines above the rate are left out, and a line on standard error reports how many lines and bytes. Default:
+    /// 4 MiB. `build()` refuses less than 1 KiB; `u64::MAX` leaves nothing out. Lines that pods send to the master are
+    /// bounded besides.
     pub const fn output_rate(mut self, bytes: u64) -> Self {
         self.output_limits.rate = bytes;
         self
     }
 
-    /// Whether this pool hears signals. Default: it does. The first Ctrl-C from `build()` on cancels what has not begun,
-    /// and a notice says so; the second ends everything, and so does SIGTERM where workers are on a cluster: the run is
-    /// removed, `main` goes on. A shutdown of the pool then returns
-    /// [`Interrupted`](crate::ShutdownError::Interrupted), and a program with [`main`](macro@crate::main) exits with 130, or
-    /// 143 for SIGTERM, where `main` returns without an error. A handler that the program installed itself (by tokio, signal-hook or the system's call) is called besides.
-    /// Once the last pool that listens has ended, a signal does what that handler does, else what it does by default.
+    /// Whether this pool reacts to signals. Default: it does. The first Ctrl-C from `build()` on cancels tasks that
+    /// have not begun, with a notice; the second ends everything, and so does SIGTERM where workers are on a cluster:
+    /// the run is removed, `main` goes on. A shutdown of the pool then returns
+    /// [`Interrupted`](crate::ShutdownError::Interrupted), and a program with [`main`](macro@crate::main) exits with
+    /// 130, or 143 for SIGTERM, where `main` returns without an error. A handler that the program installed itself (by
+    /// tokio, signal-hook or the system's call) is called besides. Once the last pool that reacts has ended, a signal
+    /// has the effect of that handler, else its default action.
     ///
     /// `false` leaves signals to the program from the start; then it is the program that calls
     /// [`shutdown_with`](PodPoolExecutor::shutdown_with). A program that was started with Ctrl-C ignored, as a script's
@@ -270,9 +276,10 @@ impl Builder {
     }
 
     /// Where arguments and results over 96 KiB go: `gs://bucket/prefix`, `s3://…`, `az://…` or `file:///directory`.
-    /// Each is stored once, under its hash, and deleted when the run ends. Credentials come from the environment, as the
-    /// cloud's own tools read them. Default: `PODPOOL_PAYLOAD_STORE`, else nowhere, and what no message carries is
-    /// `Rejected`. Needs the feature `payload`, and `payload-gcs`, `payload-s3` or `payload-azure` for a cloud's.
+    /// Each is stored once, under its hash, and deleted when the run ends. Credentials come from the environment, as
+    /// the cloud's own tools read them. Default: `PODPOOL_PAYLOAD_STORE`, else no store, and a payload that no message
+    /// carries is `Rejected`. Needs the feature `payload`, and `payload-gcs`, `payload-s3` or `payload-azure` for a
+    /// cloud's.
     pub fn payload_store(mut self, url: impl Into<String>) -> Self {
         self.payload_store = Some(url.into());
         self
@@ -310,6 +317,7 @@ impl Builder {
                 "no process is as small; use 1048576 (1 MiB) or more, in bytes, or leave it out";
             return Err(setting("memory", bytes, reason));
         }
+        // Before everything that starts a process or a thread: in a slot, or without `init()`, nothing may be started.
         check_role(self.isolation)?;
         let registry = Registry::global().map_err(|error| BuildError::Registry(Box::new(error)))?;
         registry
@@ -385,7 +393,7 @@ impl Builder {
         self.into_settings(run, name, (slots, start_timeout))
     }
 
-    /// What every back-end is told, with its number of slots for each worker and their start timeout.
+    /// The settings of every back-end, with its number of slots for each worker and their start timeout.
     fn into_settings(
         self,
         run: RunId,
@@ -434,7 +442,7 @@ impl Builder {
         u32::try_from(workers).map_err(too_large)
     }
 
-    /// How much of what tasks print is passed on, checked.
+    /// The checked limits of printed lines.
     fn output_limits(&self) -> Result<OutputLimits, BuildError> {
         let limits = self.output_limits;
         if !LINE_BYTES.contains(&limits.line) {

@@ -1,4 +1,4 @@
-//! The executor that users hold: a thin, clonable handle to its thread.
+//! The executor of the program: a thin, clonable handle to its thread.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::master::measured::Pace;
 
 /// Runs tasks on workers: `ThreadPoolExecutor`, with pods or child processes for threads.
 ///
-/// A clone is another handle to the same executor. When the last handle goes without
+/// A clone is another handle to the same executor. When the last handle is dropped without
 /// [`shutdown`](Self::shutdown), the executor stops at once without blocking: child processes are killed, and
 /// futures that are not done resolve to `ShutDown`.
 #[derive(Clone)]
@@ -68,8 +68,8 @@ impl PodPoolExecutor {
     /// number of times, by any handle; each call returns when the executor has ended and the callbacks of its futures
     /// have run. A callback that has run for more than a minute is not waited for any longer.
     ///
-    /// In a callback of [`on_done`](TaskFuture::on_done) it may be waited for too: it returns when the executor has ended, and
-    /// the callbacks that are left run afterwards.
+    /// In a callback of [`on_done`](TaskFuture::on_done) it may be waited for too: it returns when the executor has
+    /// ended, and the callbacks that are left run afterwards.
     ///
     /// # Errors
     /// [`ShutdownError`] when the pool broke, or left something behind.
@@ -82,6 +82,8 @@ impl PodPoolExecutor {
     /// # Errors
     /// [`ShutdownError`] when the pool broke, or left something behind.
     pub async fn shutdown_with(&self, behavior: ShutdownBehavior) -> Result<(), ShutdownError> {
+        // Closed before the command is sent: a task submitted after this call must not be run, and one submitted before
+        // it is in the mailbox ahead of the command.
         self.handle.mailbox.close(Closed::ShutDown);
         let (done, ended) = oneshot::channel();
         self.handle
@@ -92,9 +94,12 @@ impl PodPoolExecutor {
             Ok(outcome) => outcome,
             Err(_) => self.handle.mailbox.how_it_ended(),
         };
+        // Callbacks before output, because callbacks print. Both after the executor: it settles the last futures, and
+        // hands over the last lines, before it ends.
         self.handle.mailbox.callbacks().idle().await;
         self.handle.written.wait().await;
         match self.handle.mailbox.signal() {
+            // Only in place of a success: a run that failed by itself reports that.
             Some(signal) => outcome.and(Err(ShutdownError::Interrupted { signal })),
             None => outcome,
         }

@@ -1,9 +1,9 @@
-//! What runs left behind whose masters were killed: [`list`] shows it, [`remove`] removes it.
+//! Leftovers of runs whose masters were killed: [`list`] shows them, [`remove`] removes them.
 //!
-//! A run that is shut down removes what it made. A master that is killed cannot: Jobs, pods and the Secret stay on the
-//! cluster until the run's deadline at most, topics and subscriptions longer, and so do payloads. All carry the run's
-//! id, and so they are found again: by that id, by the run's name, or by a deadline that is over. Nothing is guessed:
-//! what carries no label of podpool is never touched.
+//! A run that is shut down removes its own objects. A master that is killed cannot: Jobs, pods and the Secret stay on
+//! the cluster until the run's deadline at most, topics and subscriptions longer, and so do payloads. All have the
+//! run's id, by which they are found again: by that id, by the run's name, or by a deadline that is over. Nothing is
+//! guessed: objects without a label of podpool are never touched.
 //!
 //! ```no_run
 //! use podpool::gc::{self, Places, Which};
@@ -23,7 +23,7 @@
 //! ```
 //!
 //! A run that is chosen by its id or its name is removed **whether it is running or not**: its tasks end with its
-//! workers, and its pool breaks. What a run left on an administrator's topics is emptied by
+//! workers, and its pool breaks. Messages that a run left on an administrator's topics are removed by
 //! [`Admin::purge`](crate::broker::pubsub::Admin::purge).
 
 mod error;
@@ -42,8 +42,8 @@ pub use self::error::GcError;
 use self::look::Sight;
 pub use podpool_core::broker::Which;
 
-/// Where runs may have left something. What is not set is read from the environment, as
-/// [`build`](crate::Builder::build) reads it.
+/// The places where runs may have left something. Settings that are not given are read from the environment, as
+/// [`build`](crate::Builder::build) reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Places {
@@ -72,7 +72,7 @@ impl Places {
         self
     }
 
-    /// The store of large payloads, by its URL. Default: `PODPOOL_PAYLOAD_STORE`; without one none is looked at.
+    /// The store of large payloads, by its URL. Default: `PODPOOL_PAYLOAD_STORE`, else no store is searched.
     pub fn payload_store(mut self, url: impl Into<String>) -> Self {
         self.payload_store = Some(url.into());
         self
@@ -119,34 +119,34 @@ impl fmt::Display for Leftover {
     }
 }
 
-/// What [`remove`] did.
+/// The result of [`remove`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Removed {
-    /// What is removed, or about to be: pods use up to their grace.
+    /// Leftovers that are removed, or about to be: pods use up to their grace.
     pub removed: Vec<Leftover>,
-    /// What is still there, and why.
+    /// Leftovers that are still there, and why.
     pub failed: Vec<(Leftover, String)>,
 }
 
-/// Finds what runs left, in the order in which [`remove`] removes it: Secrets, Jobs, pods, payloads, subscriptions,
+/// Finds leftovers, in the order in which [`remove`] removes them: Secrets, Jobs, pods, payloads, subscriptions,
 /// topics. Needs a tokio runtime with IO and time, and the rights to list Jobs, pods, topics and subscriptions; Secrets
 /// are left out where listing them is forbidden, for they go with their Jobs.
 ///
 /// Payloads are found by the ids of runs: the chosen one, and those of which something else is left.
 ///
 /// # Errors
-/// [`GcError`] when a place cannot be looked at.
+/// [`GcError`] when a place cannot be searched.
 pub async fn list(places: &Places, which: &Which) -> Result<Vec<Leftover>, GcError> {
     let sight = Sight::open(places).await?;
     find(&sight, which).await
 }
 
-/// Removes what [`list`] finds, and returns what still exists. What was removed meanwhile by others counts as removed.
-/// Each thing is shown to be the run's before it is deleted: by its labels, and on the cluster by its uid.
+/// Removes what [`list`] finds, and returns the leftovers that still exist. One that others removed meanwhile counts as
+/// removed. Each is checked to be the run's before it is deleted: by its labels, and on the cluster by its uid.
 ///
 /// # Errors
-/// [`GcError`] when a place cannot be looked at; nothing was removed then.
+/// [`GcError`] when a place cannot be searched; nothing was removed then.
 pub async fn remove(places: &Places, which: &Which) -> Result<Removed, GcError> {
     let sight = Sight::open(places).await?;
     let mut done = Removed::default();
@@ -160,6 +160,7 @@ pub async fn remove(places: &Places, which: &Which) -> Result<Removed, GcError> 
 }
 
 async fn find(sight: &Sight, which: &Which) -> Result<Vec<Leftover>, GcError> {
+    // All places before the first removal: a place that cannot be searched must not leave half of a run removed.
     let objects = sight.objects(which).await?;
     let queues = sight.queues(which).await?;
     let mut runs: BTreeSet<_> = objects
@@ -170,6 +171,8 @@ async fn find(sight: &Sight, which: &Which) -> Result<Vec<Leftover>, GcError> {
     if let Which::Run(run) = which {
         runs.insert(run.clone());
     }
+    // Payloads have no deadline of their own: a run is taken by the deadline of its other objects, or by its id. They
+    // stand before the queues, so that a removal that is cut short still finds the run by its queues.
     let payloads = sight.payloads(&runs).await?;
     Ok([objects, payloads, queues].concat())
 }

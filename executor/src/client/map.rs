@@ -28,9 +28,9 @@ use self::in_flight::{InFlight, Weighed};
 use self::tolerance::Tolerance;
 use self::window::{Seen, Window};
 
-/// What a map needs of a pool.
+/// The part of a pool that a map uses.
 pub(crate) trait Submit: Send + Sync {
-    /// Where calls go.
+    /// The mailbox that calls are submitted to.
     fn mailbox(&self) -> &Arc<Mailbox>;
 
     /// How many tasks run at once, as far as is known.
@@ -47,7 +47,8 @@ pub(crate) trait Submit: Send + Sync {
 ///
 /// It takes the next input only while it is polled and only when there is room for it, so inputs may be endless.
 /// Results come in the order of the inputs. An error is yielded at its position, ends the iteration, and cancels the
-/// rest; dropping the map cancels the rest as well. After a shutdown or in a broken pool it ends, however endless its inputs. A panic of the inputs goes to the caller of [`next`](Self::next).
+/// rest; dropping the map cancels the rest as well. After a shutdown or in a broken pool it ends, however endless its
+/// inputs. A panic of the inputs goes to the caller of [`next`](Self::next).
 #[must_use = "it submits and yields only while it is polled"]
 pub struct Map<S, F, T> {
     pool: Box<dyn Submit>,
@@ -91,25 +92,28 @@ impl<S, F, T> Map<S, F, T> {
     /// Lets exactly so many calls be submitted and not yet delivered; 0 is taken for 1.
     ///
     /// By default a window starts at 4 calls a slot. It doubles while it holds less than 50 ms of measured work, up to
-    /// 4,096 calls. Where slots wait for calls that are on the way, on a cluster for instance, it grows to four times what
-    /// they need: 64-fold at most with its first result, later eightfold at most with each round trip. That is about four
-    /// round trips of work, which a cancel or a first error leaves behind. Past its start it holds 32 MiB at most:
-    /// arguments, results that wait, and 256 bytes for each call.
+    /// 4,096 calls. Where slots wait for calls that are on the way, on a cluster for instance, it grows to four times
+    /// what they need: 64-fold at most with its first result, later eightfold at most with each round trip. That is
+    /// about four round trips of work, which a cancel or a first error leaves behind. Past its start it holds 32 MiB at
+    /// most: arguments, results that wait, and 256 bytes for each call.
     pub fn window(mut self, calls: usize) -> Self {
         self.window = Window::exact(calls);
         self
     }
 
-    /// Yields results as they come, in any order. Set it before the first result is asked for.
+    /// Yields results as they come, in any order. Set it before the first result is requested.
     pub fn unordered(mut self) -> Self {
+        // Calls under way stay in their order: a replacement here would lose their futures.
         if self.in_flight.len() == 0 {
             self.in_flight = InFlight::unordered();
         }
         self
     }
 
-    /// Bounds the whole, counted from the call of `map`. When it is over, the next result is one `TimedOut`, the rest is
-    /// cancelled, and nothing more is yielded, also of what is done by then. Without it a map has no bound.
+    /// Bounds the whole, counted from the call of `map`. When the time is over, the next result is one `TimedOut`, the
+    /// other calls are cancelled, and no further result is yielded, not even of calls that have ended. Without it a map
+    /// has no bound.
+    // CPython's `Executor.map` counts from its call too. <https://docs.python.org/3/library/concurrent.futures.html>
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self.deadline = Deadline::at(self.started.checked_add(timeout));
@@ -119,8 +123,9 @@ impl<S, F, T> Map<S, F, T> {
     /// Yields errors like results, and continues.
     ///
     /// What no further call can change ends the iteration all the same: after a shutdown, or when the pool is broken,
-    /// one [`ShutDown`](TaskErrorKind::ShutDown) or [`PoolBroken`](TaskErrorKind::PoolBroken) is yielded, and then nothing
-    /// more. With [`unordered`](Self::unordered) it comes after the results of the calls that still end by themselves.
+    /// one [`ShutDown`](TaskErrorKind::ShutDown) or [`PoolBroken`](TaskErrorKind::PoolBroken) is yielded, and then
+    /// nothing more. With [`unordered`](Self::unordered) it comes after the results of the calls that still end by
+    /// themselves.
     pub fn return_exceptions(mut self) -> Self {
         self.tolerance = Tolerance::All;
         self
@@ -146,7 +151,7 @@ impl<S, F, T> Map<S, F, T> {
         self.failures
     }
 
-    /// Takes no more input and cancels what was not delivered.
+    /// Takes no more input and cancels the calls that were not delivered.
     fn stop(&mut self) {
         self.inputs = None;
         self.last = None;
@@ -157,7 +162,7 @@ impl<S, F, T> Map<S, F, T> {
         }
     }
 
-    /// The one error of a pool that takes nothing any more, after all results.
+    /// The one error of a pool that accepts no more tasks, after all results.
     fn take_last(&mut self) -> Option<TaskError> {
         let last = self.last.take()?;
         self.failures += 1;
@@ -172,6 +177,7 @@ impl<S, F, T> Map<S, F, T> {
             self.failures += 1;
             let ends = error.kind().is_permanent()
                 || !self.tolerance.endures(self.failures, self.delivered);
+            // Before the error is yielded: a caller that returns it at once by `?` may keep the map for a while.
             if ends {
                 self.stop();
             }
@@ -219,6 +225,8 @@ where
                 false => self.poll_deadline(cx),
             };
         }
+        // Calls before results: a result that was delivered at the last poll has made room, and slots get work before
+        // the caller is busy with the next result.
         self.refill(cx);
         match self.poll_result(cx) {
             Poll::Ready(Some((result, bytes))) => {
@@ -231,8 +239,8 @@ where
         }
     }
 
-    /// The next result to yield, with its bytes; none when no call is under way. Where there is no order, the errors of a
-    /// pool that takes nothing any more are gathered into one, for calls made before still have their results.
+    /// The next result to yield, with its bytes; none when no call is under way. Where there is no order, the errors of
+    /// a pool that takes nothing any more are gathered into one, for calls made before still have their results.
     fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Weighed<T>>> {
         loop {
             match ready!(self.in_flight.poll_next(cx)) {
@@ -253,6 +261,7 @@ where
     }
 
     /// Whether all inputs were taken. Polls them one last time.
+    // An input that it yields is dropped, and so are the others: the deadline is over, and no call may follow it.
     fn has_no_more_inputs(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(mut inputs) = self.inputs.take() else {
             return true;
@@ -296,7 +305,8 @@ where
             .has_room(self.in_flight.len(), self.in_flight.bytes())
             && !self.deadline.is_over()
         {
-            // The rest has to be cancelled before the panic of the program's code continues.
+            // The other calls have to be cancelled before the panic of the program's code continues. Unwind safety
+            // holds, because nothing of the inputs is used after a panic.
             match catch_unwind(AssertUnwindSafe(|| self.poll_call(cx))) {
                 Ok(Poll::Ready(Some(call))) => self.submit(call),
                 Ok(Poll::Ready(None)) => {
@@ -350,6 +360,7 @@ where
     }
 }
 
+// As the iterator of CPython's `Executor.map` does, which cancels its futures when it is closed or raises.
 impl<S, F, T> Drop for Map<S, F, T> {
     fn drop(&mut self) {
         self.stop();

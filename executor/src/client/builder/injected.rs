@@ -14,11 +14,12 @@ use crate::error::BuildError;
 use crate::fleet::processes::ProcessFleet;
 use crate::master::handle::Handle;
 
-/// What a run leaves in its broker may be deleted after so long.
+/// Leftovers of a run in its broker may be deleted after so long.
 const LASTS: Duration = Duration::from_secs(24 * 3_600);
 /// From SIGTERM to the end of a worker: 5 s of it are the worker's own.
 const TERMINATION: Duration = Duration::from_secs(15);
 /// A worker whose master was killed leaves after so long without work: longer than three of the master's heartbeats.
+// Control is put every 10 s. At half, one lost heartbeat would end idle workers of a living master.
 const IDLE: Duration = Duration::from_secs(35);
 
 /// A broker, and the workers over it.
@@ -42,7 +43,7 @@ impl Default for Injected {
 }
 
 impl Builder {
-    /// What the module `testing` sets.
+    /// The settings of the module `testing`.
     pub(crate) const fn injected(&mut self) -> &mut Injected {
         &mut self.injected
     }

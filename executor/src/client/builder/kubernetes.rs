@@ -1,4 +1,4 @@
-//! What only the cluster back-end is told.
+//! Settings of the cluster back-end alone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use super::{Builder, setting};
 
 /// What the names of topics and subscriptions begin with.
 const PREFIX: &str = "PODPOOL_PREFIX";
-/// Workers, where nobody says how many.
+/// Workers, where no setting gives a number.
 const WORKERS: usize = 10;
 
 /// Settings of the cluster back-end.
@@ -35,7 +35,7 @@ pub(super) struct ClusterSettings {
     same_build: bool,
 }
 
-/// Settings of the cluster back-end. Each has a variable, which counts where the program says nothing.
+/// Settings of the cluster back-end. Each has a variable, which counts where the program does not call the method.
 impl Builder {
     /// The workers' image, which holds this very program. Needed; or `PODPOOL_IMAGE`.
     pub fn image(mut self, image: impl Into<String>) -> Self {
@@ -69,7 +69,7 @@ impl Builder {
         self
     }
 
-    /// CPU that a worker asks for, in thousandths of a core. Default 1,000; or `PODPOOL_CPU`.
+    /// CPU that a worker requests, in thousandths of a core. Default 1,000; or `PODPOOL_CPU`.
     pub const fn worker_cpu(mut self, millicores: u64) -> Self {
         self.cluster.spec.cpu = Some(millicores);
         self
@@ -81,16 +81,16 @@ impl Builder {
         self
     }
 
-    /// Bytes a second of what tasks print that one worker sends to the master, all its slots together; four times as much
-    /// goes at once after a silence. What is more stands in the pod's own log, and a line says how many lines it was.
-    /// Default: 64 KiB. From 1 KiB to 2 MiB; `build()` refuses anything else.
+    /// Bytes a second of what tasks print that one worker sends to the master, all its slots together; four times as
+    /// much goes at once after a silence. Lines above the rate are in the pod's own log, and a line reports how many
+    /// they were. Default: 64 KiB. From 1 KiB to 2 MiB; `build()` refuses anything else.
     pub const fn worker_output_rate(mut self, bytes: u64) -> Self {
         self.output_limits.forwarded = bytes;
         self
     }
 
-    /// A variable of the workers; or `PODPOOL_WORKER_ENV`, as `NAME=value,NAME=value`. The master's own environment does
-    /// not go to them.
+    /// A variable of the workers; or `PODPOOL_WORKER_ENV`, as `NAME=value,NAME=value`. The master's own environment
+    /// does not go to them.
     pub fn worker_env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.cluster.spec.env.push((name.into(), value.into()));
         self
@@ -143,8 +143,8 @@ impl Builder {
         self
     }
 
-    /// A worker without work and without a master leaves after this. Default 5 min, 10 s at least; or `PODPOOL_IDLE_TIMEOUT`.
-    /// `Duration::MAX`: not before the run ends.
+    /// A worker without work and without a master leaves after this. Default 5 min, 10 s at least; or
+    /// `PODPOOL_IDLE_TIMEOUT`. `Duration::MAX`: not before the run ends.
     pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.cluster.spec.idle_timeout = Some(timeout);
         self
@@ -169,16 +169,17 @@ impl Builder {
         self
     }
 
-    /// Topics and subscriptions that an administrator made, for one run at a time: of two that meet there the younger ends
-    /// with [`NamesInUse`](crate::ShutdownError::NamesInUse). Default: a run makes its own.
+    /// Topics and subscriptions that an administrator made, for one run at a time: of two that meet there the younger
+    /// ends with [`NamesInUse`](crate::ShutdownError::NamesInUse). Default: a run makes its own.
     pub fn names(mut self, names: GivenNames) -> Self {
         self.cluster.names = Some(names);
         self
     }
 
-    /// Refuses workers whose program is another build than this one: the pool breaks when one greets, before it runs a task.
-    /// Default: another build of the same target is a notice. A build is known by the GNU build-id note of its file, or by
-    /// a hash of the file; so the image must hold this very file, and not one that was built again from the same source.
+    /// Refuses workers whose program is another build than this one: the pool breaks when one greets, before it runs a
+    /// task. Default: another build of the same target is a notice. A build is known by the GNU build-id note of its
+    /// file, or by a hash of the file; so the image must hold this very file, and not one that was built again from the
+    /// same source.
     pub const fn require_same_build(mut self) -> Self {
         self.cluster.same_build = true;
         self

@@ -1,9 +1,9 @@
-//! What the queue of a cluster's workers is told: it exists with or without the features, so that a program compiles
+//! Options of the queue of a cluster's workers. They exist with or without the features, so that a program compiles
 //! either way.
 
 use super::Builder;
 
-/// Options of Pub/Sub, for pools whose workers are on a cluster; elsewhere they say nothing.
+/// Options of Pub/Sub, for pools whose workers are on a cluster; elsewhere they have no effect.
 ///
 /// ```
 /// use podpool::prelude::*;
@@ -24,8 +24,8 @@ impl PubSubOptions {
     /// this program finds it, which `PUBSUB_EMULATOR_HOST` names. A worker whose own environment has that variable (by
     /// `Builder::worker_env`, say) goes by it.
     ///
-    /// `build()` refuses an address that means the machine itself, such as `localhost:8085` or `127.0.0.1:8085`, for in a
-    /// pod that is the pod; and a host for workers where this program uses no emulator.
+    /// `build()` refuses an address that means the machine itself, such as `localhost:8085` or `127.0.0.1:8085`, for in
+    /// a pod that is the pod; and a host for workers where this program uses no emulator.
     pub fn worker_emulator_host(mut self, host: impl Into<String>) -> Self {
         self.worker_emulator_host = Some(host.into());
         self

@@ -1,13 +1,13 @@
-//! Why what runs left could not be looked for.
+//! The error of a search for leftovers.
 
-/// A place could not be looked at. Nothing was removed.
+/// A place could not be searched. Nothing was removed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot list the leftovers of runs in {place}: {reason}; nothing was removed")]
 #[non_exhaustive]
 pub struct GcError {
     /// The cluster, the project of Pub/Sub, or the payload store.
     pub place: String,
-    /// What was refused and why, and what to do.
+    /// The refusal, its cause, and what to do.
     pub reason: String,
 }
 

@@ -1,4 +1,4 @@
-//! The places where runs leave something, and what is found there.
+//! The places where runs leave something, and the search for leftovers there.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -64,14 +64,14 @@ impl Sight {
         Ok(found.into_iter().map(|it| object(it, namespace)).collect())
     }
 
-    /// What is left of queues.
+    /// Leftovers of queues.
     pub(super) async fn queues(&self, which: &Which) -> Result<Vec<Leftover>, GcError> {
         let found = self.broker.leftovers(which, self.now).await;
         let found = found.map_err(|error| GcError::at(error.place)(error.reason))?;
         Ok(found.into_iter().map(queue).collect())
     }
 
-    /// What these runs stored.
+    /// The payloads that these runs stored.
     #[cfg(feature = "payload")]
     pub(super) async fn payloads(&self, runs: &BTreeSet<RunId>) -> Result<Vec<Leftover>, GcError> {
         let Some(url) = &self.store else {
@@ -106,7 +106,7 @@ impl Sight {
     }
 }
 
-/// Deletes what a run stored.
+/// Deletes the payloads that a run stored.
 #[cfg(feature = "payload")]
 pub(super) async fn delete_payloads(url: &str, run: &RunId) -> Result<(), String> {
     let store =
@@ -167,7 +167,7 @@ pub(crate) mod examples {
     }
 
     #[test]
-    fn what_is_asked_for_is_asked_of_the_cluster_too() {
+    fn the_cluster_is_searched_for_the_same_runs() {
         let at = UNIX_EPOCH + Duration::from_millis(7_900);
         assert_eq!(garbage(&Which::PastDeadline, at), Garbage::PastDeadline(7));
         let run = RunId::new("a").unwrap();

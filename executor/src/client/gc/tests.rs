@@ -1,4 +1,4 @@
-//! What people read of leftovers.
+//! The texts about leftovers.
 
 use super::look::examples::job;
 use super::*;

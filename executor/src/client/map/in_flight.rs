@@ -67,7 +67,7 @@ impl<T> InFlight<T> {
         }
     }
 
-    /// A call that the next result may come from: the oldest, where there is an order.
+    /// A call whose result may be the next one: the oldest, where there is an order.
     pub(super) fn front(&self) -> Option<&TaskFuture<T>> {
         match &self.calls {
             Calls::Ordered(calls) => calls.front().map(|(future, _)| future),
@@ -96,6 +96,8 @@ impl<T: DeserializeOwned + 'static> InFlight<T> {
                 };
                 // Only the oldest is polled: results come in order, and one waker is enough.
                 let result = ready!(future.poll_weighed(cx));
+                // After `ready!`: a pending call still has its arguments. Each number was added once by `push`, so
+                // neither subtraction wraps.
                 self.bytes -= *bytes;
                 calls.pop_front();
                 return Poll::Ready(Some(result));
@@ -106,6 +108,7 @@ impl<T: DeserializeOwned + 'static> InFlight<T> {
             },
         };
         self.bytes -= bytes;
+        // The set yields only ended futures, so this poll is ready; a pending one would lose its call here.
         future.poll_weighed(cx).map(Some)
     }
 }

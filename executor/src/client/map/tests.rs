@@ -1,4 +1,4 @@
-//! Tests of `map`, with an executor played by hand or on a thread.
+//! Tests of `map`, with an executor that the test drives, or that runs on a thread.
 
 mod ends;
 
@@ -191,7 +191,7 @@ fn unordered_results_come_as_they_end() {
 }
 
 #[test]
-fn a_stream_that_waits_holds_back_no_result() {
+fn inputs_that_are_pending_delay_no_result() {
     let mut fake = Fake::new();
     let (sender, inputs) = tokio::sync::mpsc::unbounded_channel();
     let inputs = Box::pin(stream::unfold(inputs, async |mut inputs| {

@@ -1,9 +1,10 @@
-//! How many failures a map endures: a pure rule.
+//! How many failures a map tolerates: a pure rule.
 
 /// Results before a share of failures is judged: one failure among the first few proves little.
+// One of 20 is 5 %. At half, a single failure would exceed every limit below 10 %.
 const SHARE_FROM: usize = 20;
 
-/// What a map does with the errors of its tasks.
+/// The reaction of a map to the errors of its tasks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Tolerance {
     /// Goes on.

@@ -1,4 +1,4 @@
-//! How a map ends: by its timeout, by a pool that is closed, by a panic of its inputs.
+//! The ends of a map: its timeout, a pool that is closed, a panic of its inputs.
 
 use super::*;
 
@@ -53,7 +53,7 @@ fn a_timeout_ends_an_endless_map_that_never_waits() {
 
 /// Inputs may be slow, and thousands of them fit the window.
 #[test]
-fn a_timeout_is_looked_at_between_inputs() {
+fn a_timeout_is_checked_between_inputs() {
     let mut fake = Fake::new();
     let taken = Rc::new(Cell::new(0));
     let inputs = counted(&taken).inspect(|n| {
@@ -88,7 +88,7 @@ fn a_map_whose_results_were_all_taken_did_not_time_out() {
     assert!(poll(&mut map).unwrap().is_none());
 }
 
-/// What no further call can change ends an endless map, with one error.
+/// An error that no further call can change ends an endless map.
 #[test]
 fn a_closed_pool_ends_every_endless_map_once() {
     use crate::master::mailbox::Closed;
@@ -122,9 +122,9 @@ fn a_closed_pool_ends_every_endless_map_once() {
     }
 }
 
-/// Without an order the error waits for those that still end by themselves.
+/// Without an order the error comes after the results of the calls that still end by themselves.
 #[test]
-fn a_closed_pool_ends_an_unordered_map_after_what_runs() {
+fn a_closed_pool_ends_an_unordered_map_after_the_running_calls() {
     use crate::master::mailbox::Closed;
     let mut fake = Fake::new();
     let mut map = map(&fake, 1, 0..).unordered().return_exceptions();
@@ -147,7 +147,7 @@ fn a_closed_pool_ends_an_unordered_map_after_what_runs() {
     assert!(poll(&mut strict).unwrap().is_none());
 }
 
-/// Whatever ends it is its last result.
+/// The error that ends a map is its last result.
 #[test]
 fn nothing_follows_the_timeout_of_a_map_whose_pool_was_closed() {
     use crate::master::mailbox::Closed;
@@ -168,7 +168,7 @@ fn nothing_follows_the_timeout_of_a_map_whose_pool_was_closed() {
 }
 
 #[test]
-fn a_panicking_input_surfaces_and_cancels_the_rest() {
+fn a_panic_of_the_inputs_reaches_the_caller_and_cancels_the_rest() {
     let mut fake = Fake::new();
     let inputs = (0..).inspect(|n| assert_ne!(*n, 3, "no such input"));
     let mut map = map(&fake, 2, inputs);

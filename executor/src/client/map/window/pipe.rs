@@ -1,4 +1,4 @@
-//! A pool that is some way off, on a virtual clock: calls travel, wait for a slot, work, and travel back.
+//! A pool at some distance, on a virtual clock: calls travel, wait for a slot, run, and their results travel back.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -7,23 +7,23 @@ use crate::master::measured::{Pace, Trip};
 
 use super::{Seen, Window};
 
-/// What a map and its pool are like.
+/// The properties of a map and its pool.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pipe {
     /// From the map to a slot; the same back.
     pub(super) way: Duration,
     pub(super) work: Duration,
     pub(super) slots: usize,
-    /// Slots that are there from the beginning, maybe none; the others come later.
+    /// Slots that are there from the beginning, maybe none; the others start later.
     pub(super) early: usize,
-    /// When the others come.
+    /// When the others start.
     pub(super) late: Duration,
-    /// What the program does with each result.
+    /// The time that the program spends on each result.
     pub(super) consumes: Duration,
     pub(super) result_bytes: usize,
 }
 
-/// How a map went.
+/// The outcome of a map.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Went {
     pub(super) took: Duration,

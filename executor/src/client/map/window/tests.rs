@@ -1,4 +1,4 @@
-//! Tests of the window, by itself and on pools that are near or some way off.
+//! Tests of the window, by itself and on pools at several distances.
 
 use super::pipe::Pipe;
 use super::*;
@@ -6,7 +6,7 @@ use super::*;
 const MS: Duration = Duration::from_millis(1);
 const US: Duration = Duration::from_micros(1);
 
-/// What is seen of a pool without a way, at a time after `start`.
+/// The measurements of a pool without distance, at a time after `start`.
 fn seen(start: Instant, after: Duration, work: Option<Duration>) -> Seen {
     Seen {
         now: start + after,
@@ -278,7 +278,7 @@ fn slots_that_start_after_the_map_are_kept_busy_at_once() {
 }
 
 #[test]
-fn tasks_that_do_nothing_fill_the_bytes_of_a_window_and_no_more() {
+fn tasks_without_work_fill_the_bytes_of_a_window_and_no_more() {
     let pipe = Pipe::far(4, US);
     let went = pipe.map(500_000);
     let most = MOST_BYTES / (CALL_BYTES + pipe.result_bytes) + 1;
@@ -334,7 +334,7 @@ fn large_results_bound_it() {
     assert!(pipe.map(4000).most <= 32);
 }
 
-/// Wherever the slots are and whenever they come, they are kept busy, and not much more is under way than that takes.
+/// Slots at any distance, early or late, are kept busy, with not many more calls under way than that takes.
 #[test]
 fn any_slots_are_kept_busy_and_not_much_more() {
     for seed in 0..100 {
