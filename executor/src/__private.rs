@@ -1,12 +1,12 @@
-//! What the code that `#[task]` and `#[main]` write needs. Not for people: it may change in any release.
+//! The part that code of `#[task]` and `#[main]` uses. Not for programs: it may change in any release.
 
 use std::future::Future;
 use std::process::{ExitCode, Termination};
 
 pub use podpool_core::__private::*;
 
-/// Runs `main`, then waits for what the program leaves behind: runs on a cluster, 60 s at the longest, then what tasks
-/// printed and what podpool has to say, 2 s at the longest. Tells what the program exits with.
+/// Runs `main`, then waits for the end of the program's runs on a cluster, 60 s at the longest, and for lines of tasks
+/// and events that are not written, 2 s at the longest. Returns the exit code of the program.
 pub fn run_main<T: Termination>(main: impl FnOnce() -> T) -> ExitCode {
     let ended = {
         // Declared first: it is dropped after all that `main` holds, also when that panics.
@@ -42,6 +42,7 @@ struct Leave;
 
 impl Drop for Leave {
     fn drop(&mut self) {
+        // Output last: the removal of runs emits events too.
         crate::client::at_exit::end();
         crate::report::reporting::wait_everywhere();
     }
@@ -49,6 +50,7 @@ impl Drop for Leave {
 
 /// A program whose pool was ended by a signal exits as one that the signal ended, unless it failed by itself.
 fn exit_code(ended: impl Termination) -> ExitCode {
+    // The report first: it prints the error of a `main` that returned one, whatever the code is then.
     let code = ended.report();
     match crate::client::signals::interrupted() {
         Some(signal) if code == ExitCode::SUCCESS => ExitCode::from(128 + signal),

@@ -2,7 +2,7 @@
 //!
 //! A timer of the user's runtime may be missing or switched off, and one of the executor's ends with it. So one
 //! thread, there since the first executor was built, keeps them for the whole process. It wakes only for a timeout that
-//! came.
+//! is due, or for a new one that is earlier than all others.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -73,6 +73,8 @@ impl Future for Deadline {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
+        // Most timeouts end here, because the task ended first: the waker must not stay until the time is over. The
+        // thread is not woken; it finds nothing due at that time, and sleeps on.
         if let Some(key) = self.key {
             lock(&timer().state).wakers.remove(&key);
         }
@@ -85,7 +87,8 @@ pub(crate) fn start_thread() -> io::Result<()> {
     lock(&timer().state).start_thread()
 }
 
-/// Runs something after a delay, on the thread of the timeouts: it must not block.
+/// Runs a job after a delay, on the thread of the timeouts: it must not block.
+// As a waker: the thread has one kind of entry, and catches panics of all of them.
 pub(crate) fn later<F: FnOnce() + Send + 'static>(delay: Duration, job: F) {
     let waker = Waker::from(Arc::new(Later(Mutex::new(Some(job)))));
     // A delay past the end of the clock never comes.
@@ -98,6 +101,7 @@ struct Later<F>(Mutex<Option<F>>);
 
 impl<F: FnOnce() + Send> Wake for Later<F> {
     fn wake(self: Arc<Self>) {
+        // Taken out first: the lock is released before the job runs, and a second wake finds none.
         let job = lock(&self.0).take();
         if let Some(job) = job {
             job();
@@ -113,6 +117,7 @@ struct Timer {
 
 #[derive(Debug, Default)]
 struct Waiting {
+    /// In the order of time. An entry costs O(log n), also where a dropped deadline is removed from the middle.
     wakers: BTreeMap<Key, Waker>,
     next: u64,
     running: bool,
@@ -120,6 +125,7 @@ struct Waiting {
 
 impl Waiting {
     fn start_thread(&mut self) -> io::Result<()> {
+        // Checked and set under the lock, so that two callers start one thread. It never ends, so it is never set back.
         if !self.running {
             let thread = thread::Builder::new().name("podpool-timeouts".to_owned());
             thread.spawn(|| timer().run())?;
@@ -133,8 +139,8 @@ impl Timer {
     /// Keeps a waker under its old key, or under a new one when it has none.
     fn register(&self, at: Instant, key: Option<Key>, waker: &Waker) -> Key {
         let mut state = lock(&self.state);
-        // It runs since the first executor was built. Tests of single parts come without one; what is refused to them is
-        // tried again by the next timeout.
+        // The thread has run since the first executor was built. Tests of single parts have no executor; a thread that
+        // is refused there is tried again by the next timeout.
         state.start_thread().ok();
         let key = key.unwrap_or_else(|| {
             state.next += 1;
@@ -159,17 +165,21 @@ impl Timer {
         let mut state = lock(&self.state);
         loop {
             let now = Instant::now();
+            // One at a time, for the lock is released in between: a waker may drop another deadline, whose waker is
+            // removed then.
             if let Some(due) = state.wakers.first_entry().filter(|e| e.key().0 <= now) {
                 let waker = due.remove();
                 // The waker is the user's code, which may register another timeout: not under the lock.
                 drop(state);
-                // The user's: one that panics must not end the thread, or every later timeout of the process is lost.
+                // A waker that panics must not end the thread, or every later timeout of the process is lost.
                 contained("a waker of a wait with a timeout panicked", || waker.wake());
                 state = lock(&self.state);
                 continue;
             }
             let next = state.wakers.first_key_value().map(|((at, _), _)| *at);
             state = match next {
+                // `at` is later than `now`, or it would have been due above. A wake-up without cause only starts the
+                // loop again.
                 Some(at) => {
                     let waited = self.earlier.wait_timeout(state, at - now);
                     waited.unwrap_or_else(PoisonError::into_inner).0
@@ -207,7 +217,7 @@ mod tests {
     #[test]
     fn deadlines_fire_in_order_without_a_runtime() {
         bounded(async {
-            // So late that it is not due either when this thread comes to look, however busy the machine is.
+            // So late that it is not due when this thread polls it, however busy the machine is.
             let late = Deadline::after(Duration::from_secs(3600));
             let soon = Deadline::after(Duration::from_millis(5));
             // The sooner one is polled first: on a busy machine both may be due by then.
@@ -248,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn something_is_done_later() {
+    fn a_job_runs_after_its_delay() {
         let (done, seen) = mpsc::channel();
         later(Duration::from_millis(1), move || done.send(()).unwrap());
         seen.recv_timeout(Duration::from_secs(10)).unwrap();

@@ -67,8 +67,8 @@ pub enum BuildError {
     /// The tasks of this program contradict each other; the source names them.
     #[error("the tasks of this program cannot be used")]
     Registry(#[source] Box<dyn Error + Send + Sync>),
-    /// Topics and subscriptions that an administrator made belong to one run at a time, and another run is there, or left
-    /// messages there. It was met before this run published anything. One that is met later ends the pool with
+    /// Topics and subscriptions that an administrator made belong to one run at a time, and another run uses them, or
+    /// left messages in them. It was met before this run published a message. One that is met later ends the pool with
     /// [`ShutdownError::NamesInUse`].
     #[error("{}", names_in_use(by))]
     NamesInUse {
@@ -78,9 +78,9 @@ pub enum BuildError {
     /// The operating system or a service refused something that the executor needs.
     #[error("cannot {what}{}", remedy(source))]
     Start {
-        /// What was tried, such as "start the executor's thread".
+        /// The step that failed, such as "start the executor's thread".
         what: String,
-        /// What it answered.
+        /// The answer of the system or the service.
         #[source]
         source: io::Error,
     },
@@ -98,7 +98,7 @@ fn remedy(source: &io::Error) -> String {
     advice.map_or_else(String::new, |advice| format!("; {advice}"))
 }
 
-/// How a run ended that did not end well. Every future is resolved all the same.
+/// The failure of a run at its end. Every future is resolved all the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShutdownError {
@@ -116,16 +116,16 @@ pub enum ShutdownError {
         /// The things, by name, and why each is still there.
         what: String,
     },
-    /// Topics and subscriptions that an administrator made belong to one run at a time, and another run was there first;
-    /// the futures of this one resolved to `PoolBroken`.
+    /// Topics and subscriptions that an administrator made belong to one run at a time, and another run was there
+    /// first; the futures of this one resolved to `PoolBroken`.
     #[error("{}", names_in_use(by))]
     NamesInUse {
         /// The older run.
         by: RunId,
     },
-    /// A signal ended the run: the first Ctrl-C cancelled what had not begun, a second one or SIGTERM ended everything.
-    /// The futures of the cancelled tasks resolve to that. A run that failed in another way reports that failure in
-    /// place of this.
+    /// A signal ended the run: the first Ctrl-C cancelled tasks that had not begun, a second one or SIGTERM ended
+    /// everything. The futures of the cancelled tasks resolve to that. A run that failed in another way reports that
+    /// failure in place of this.
     #[error(
         "the run was interrupted by {}; tasks that had not ended were cancelled",
         signal_name(*.signal)
@@ -151,6 +151,7 @@ fn signal_name(signal: i32) -> String {
 }
 
 /// A result that was not there in time. The task continues: wait again, or cancel it.
+// As `Future.result(timeout)` of CPython raises `TimeoutError` and leaves the task running.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{subject} is not done after {waited:?} and continues; wait for it again, or cancel it")]
 pub struct NotDone {
@@ -159,6 +160,7 @@ pub struct NotDone {
 }
 
 /// Futures that did not end in time. Their tasks continue.
+// The message begins with the words of the `TimeoutError` of CPython's `as_completed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{unfinished} (of {total}) futures unfinished after {waited:?}; their tasks continue")]
 pub struct Unfinished {
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_refuses_comes_with_advice() {
+    fn a_refusal_of_the_system_comes_with_advice() {
         let start = |source| BuildError::Start {
             what: "start the executor's thread".to_owned(),
             source,

@@ -1,5 +1,5 @@
-//! What starts workers, one folder or file each, behind one trait: the master's own process, worker processes of this
-//! machine, a Kubernetes cluster.
+//! Fleets, which start workers, one folder or file each, behind one trait: the master's own process, worker processes
+//! of this machine, a Kubernetes cluster.
 
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
@@ -22,20 +22,20 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use crate::error::BuildError;
 use crate::worker::settings::WorkerSettings;
 
-/// What starts the workers of one run, before it is known to be there.
+/// A fleet of one run, before it is reached.
 #[async_trait]
 pub(crate) trait Fleet: Send {
-    /// Sees that workers could be started. Nothing is made.
+    /// Checks that workers could be started. Nothing is made.
     ///
     /// # Errors
-    /// [`BuildError`]: what is not reached, and what to set.
+    /// [`BuildError`]: the place that is not reached, and what to set.
     async fn reach(self: Box<Self>) -> Result<Box<dyn ReachedFleet>, BuildError>;
 }
 
-/// What starts the workers of one run.
+/// A fleet of one run, which starts its workers.
 #[async_trait]
 pub(crate) trait ReachedFleet: Send {
-    /// Starts workers as orders ask for them, until the order to end; then removes what it made, and sends
+    /// Starts workers as orders request them, until the order to end; then removes what it made, and sends
     /// [`FleetEvent::Ended`] as its last event. A closed channel of orders is a [`FleetOrder::Stop`].
     async fn run(
         self: Box<Self>,
@@ -45,7 +45,7 @@ pub(crate) trait ReachedFleet: Send {
     );
 }
 
-/// The run, as its fleet needs to know it.
+/// The run, as its fleet receives it.
 #[cfg_attr(
     not(unix),
     expect(dead_code, reason = "only Unix systems start worker processes")
@@ -56,13 +56,13 @@ pub(crate) struct FleetRun {
     pub(crate) worker: WorkerSettings,
     /// The master's queues, for a worker in its process.
     pub(crate) queues: Queues,
-    /// Where the lines of a worker in the master's process go.
+    /// The receiver of the lines of a worker in the master's process.
     pub(crate) output: OutputSink,
     /// For how long a queue may refuse everything to a worker in the master's process.
     pub(crate) broker_timeout: Option<Duration>,
     /// The queues of other workers.
     pub(crate) cohorts: Arc<dyn CohortQueues>,
-    /// What workers in other processes find in their run directory; None where there are none.
+    /// The files in the run directory of workers in other processes; None where there are no such workers.
     pub(crate) files: Option<RunFiles>,
 }
 

@@ -26,16 +26,17 @@
 //!
 //! # Events
 //!
-//! podpool tells what it does as [`tracing`] events. They go to the subscriber that was set where the executor was built,
-//! else to the program's; a thread for this alone gives them to it, so it may block. Only whether it wants a callsite it
-//! is asked on any thread (`register_callsite`), as every subscriber is, and that must not wait.
+//! podpool reports its work as [`tracing`] events. They go to the subscriber that was set where the executor was built,
+//! else to the program's; a thread for this alone passes them on, so the subscriber may block. Only `register_callsite`
+//! is called on any thread, as for every subscriber, and must not wait.
 //!
-//! Those with the target `podpool::notice` are [`Notices`]: one line when something changes that a person would ask for.
-//! A program without a subscriber finds them on standard error.
+//! Events with the target `podpool::notice` are [`Notices`]: one line for each change that the user should see. Without
+//! a subscriber they are on standard error.
 //!
-//! A program that has a [`log`] logger and no subscriber gets notices as records, and other events too where some crate switches on tracing's
-//! feature `log`. Those reach the logger on podpool's own threads, so such a logger must not wait for what a task does: it
-//! does if it writes to standard output while the program holds the lock of that and waits for a future.
+//! A program that has a [`log`] logger and no subscriber gets notices as records, and other events too where some crate
+//! switches on tracing's feature `log`. Those reach the logger on podpool's own threads, so such a logger must not wait
+//! for what a task does: it does if it writes to standard output while the program holds the lock of that and waits for
+//! a future.
 
 mod broker;
 mod client;

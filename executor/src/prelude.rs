@@ -1,4 +1,4 @@
-//! What most programs name: `use podpool::prelude::*`.
+//! The names that most programs use: `use podpool::prelude::*`.
 
 pub use crate::{
     Call, CancelOutcome, Isolation, PodPoolExecutor, ReturnWhen, ShutdownBehavior, TaskContext,

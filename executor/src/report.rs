@@ -1,4 +1,5 @@
-//! What a process reports to its program: printed lines, events, notices. Each may block, so each has a thread of its own.
+//! The output of a process to its program: printed lines, events, notices. Each receiver may block, so lines have a
+//! thread of their own, and events with notices another.
 
 pub(crate) mod events;
 pub(crate) mod notices;

@@ -1,5 +1,5 @@
-//! Whole pools over a broker of one's own, for the tests of brokers: the workers are processes of this machine, and reach
-//! the broker by nothing but the run's descriptor.
+//! Whole pools over a broker of one's own, for the tests of brokers: the workers are processes of this machine, and
+//! reach the broker by nothing but the run's descriptor.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -21,7 +21,7 @@
 //! ```
 //!
 //! A file of `#[test]`s has no `main` of its own. There a test that worker processes run alone calls [`serve_worker`],
-//! and [`Builder::worker_arguments`] names it; slots need [`test_slots!`](crate::test_slots) as ever.
+//! and [`Builder::worker_arguments`] names it; slots need [`test_slots!`](crate::test_slots) as elsewhere.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -33,8 +33,8 @@ use podpool_core::init::{Role, role};
 pub trait Builder: Sized {
     /// The broker that carries the run's messages. Workers are processes of this executable, at most
     /// [`max_workers`](crate::Builder::max_workers) of them, 1 by default. It counts on this machine, and not where the
-    /// back-end is a cluster. The program must have the broker's [opener](podpool_core::broker::openers) registered before
-    /// [`init`](crate::init).
+    /// back-end is a cluster. The program must have the broker's [opener](podpool_core::broker::openers) registered
+    /// before [`init`](crate::init).
     #[must_use]
     fn broker(self, broker: Arc<dyn Broker>) -> Self;
 
@@ -71,7 +71,7 @@ impl Builder for crate::Builder {
     }
 }
 
-/// Lives as a worker, and never returns, where this process was started as one; else returns at once. For a `#[test]`
+/// Runs as a worker, and never returns, where this process was started as one; else returns at once. For a `#[test]`
 /// that worker processes run alone: [`init`](crate::init) does nothing inside a test. Register openers before.
 pub fn serve_worker() {
     if role() == Role::Worker {

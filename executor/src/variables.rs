@@ -7,11 +7,11 @@ use std::sync::Once;
 
 use podpool_core::notice::trouble;
 
-/// What every name begins with.
+/// The prefix of every name.
 const PREFIX: &str = "PODPOOL_";
 
-/// All names that are read, without their prefix. README's table explains them; the last row is what podpool gives its
-/// own processes.
+/// All names that are read, without their prefix. README's table explains them; the last ones are set by podpool for
+/// its own processes.
 const KNOWN: &[&str] = &[
     "BACKEND",
     "CPU",
@@ -46,12 +46,16 @@ const KNOWN: &[&str] = &[
 ];
 
 /// How alike two names must be, of 1, for one to be meant by the other.
+// The measure is 1 less the edits for each letter of the longer name. One wrong letter of four or more (0.75) is found,
+// and two of seven; one of three (0.67) is not, for `CPU`, `POD` and the like would be proposed for any short word.
 const ALIKE: f64 = 0.7;
 
 /// Emits a notice, once, for each variable of this process that is not read.
 pub(crate) fn tell_unknown() {
+    // Once for the process, and not for each executor: the environment is the same for all of them.
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {
+        // A name that is no Unicode cannot be one of podpool's.
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         for name in names {
             if let Some(notice) = unknown(&name) {
@@ -95,13 +99,13 @@ fn nearest(own: &str) -> Option<&'static str> {
     (score >= ALIKE).then_some(known)
 }
 
-/// Kubernetes gives every pod such variables for the services of its namespace, for one called `podpool` too:
-/// <https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables>.
+/// Whether the variable is one that Kubernetes gives every pod for a service of its namespace, such as one called
+/// `podpool`:
+/// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>.
 fn is_of_a_service(own: &str) -> bool {
-    // Kubernetes adds such variables to every pod for each service of the namespace, and a service may be called
-    // "podpool-…". <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>
     let port = |name: &str| name == "PORT" || name.starts_with("PORT_");
     let service = |name: &str| name == "SERVICE_HOST" || name.starts_with("SERVICE_PORT");
+    // Every tail that begins after a `_`: a service called "podpool-cache-v2" has its name, of any length, in front.
     let parts = || own.match_indices('_').map(|(at, _)| &own[at + 1..]);
     std::iter::once(own)
         .chain(parts())
@@ -130,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn known_names_services_and_other_programs_are_left_alone() {
+    fn known_names_services_and_other_programs_have_no_notice() {
         let known = KNOWN.iter().map(|known| format!("{PREFIX}{known}"));
         let others = [
             "PATH",

@@ -1,4 +1,4 @@
-//! The process of a worker: its role, what it is told of its run, its exit codes and last messages.
+//! The process of a worker: its role, the description of its run, its exit codes and last messages.
 
 #[cfg(feature = "kubernetes")]
 pub(crate) mod build_id;

@@ -10,10 +10,12 @@ use podpool_core::outcome::{Cause, Exit, Failure, Ran, cut, cut_all};
 /// Most bytes of a message, of causes and of lines that are kept of an attempt before the last.
 const EARLIER: usize = 4 << 10;
 /// Most attempts that are kept of a task, and how many of them are its first.
+// Bounds the memory of a task that is lost again and again: 64 reports of 3 × 4 KiB are 768 KiB, and the last may have
+// 64 KiB.
 const KEPT: usize = 64;
 const KEPT_FIRST: usize = 16;
 
-/// What is known of an attempt that gave no result. A field is empty if its value is unknown.
+/// The known facts of an attempt that gave no result. A field is empty if its value is unknown.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AttemptReport {
@@ -33,7 +35,7 @@ pub struct AttemptReport {
     pub elapsed: Option<Duration>,
     /// Why there is no result.
     pub cause: Cause,
-    /// What happened, in one sentence; the task's own message if it failed or panicked. Message, causes and lines are
+    /// The event in one sentence; the task's own message if it failed or panicked. Message, causes and lines are
     /// cut to 64 KiB in all, for attempts before the last to 4 KiB each, and marked where they are cut.
     pub message: String,
     /// The causes of the task's error, outermost first.
@@ -72,21 +74,22 @@ impl AttemptReport {
         }
     }
 
-    /// Adds an attempt to those before it. A task may have many: of the one before it less is kept from now on, and of
-    /// those in the middle none.
+    /// Adds an attempt to the earlier ones. A task may have many: the report of the attempt before it is shortened, and
+    /// those in the middle are not kept.
     pub(crate) fn keep(attempts: &mut Vec<Self>, story: Self) {
         if let Some(before) = attempts.last_mut() {
             before.shorten();
         }
         if attempts.len() >= KEPT {
-            // The first ones show how it began, the last ones how it ended; of those in the middle the oldest goes.
+            // The first ones show how the failures began, the last ones how they ended; of those in the middle the
+            // oldest is removed. Moving 48 reports is cheap beside the attempt itself.
             attempts.remove(KEPT_FIRST);
         }
         attempts.push(story);
     }
 
     /// How many attempts these are, with those that were not kept, and whether that is exact: executions that were lost
-    /// share an attempt's number.
+    /// share an attempt's number, so the newest number may be less than the count.
     pub(crate) fn count(attempts: &[Self]) -> (usize, bool) {
         let kept = attempts.len();
         let newest = attempts.last().filter(|_| kept >= KEPT);
@@ -132,7 +135,7 @@ impl fmt::Display for AttemptReport {
             write!(f, ", {exit}")?;
         }
         if let Some(bytes) = self.peak_rss {
-            // What a process took after the last look at it is gone with it.
+            // Memory that a process took after its last sample is not known once it has exited.
             let least = if self.exit.is_some() { "at least " } else { "" };
             let mebibytes = bytes.div_ceil(1 << 20);
             write!(f, ", peak memory {least}{mebibytes} MiB")?;
@@ -149,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_is_one_line_of_what_is_known() {
+    fn a_report_is_one_line_of_the_known_facts() {
         let mut report = AttemptReport::new(Attempt(2), Failure::new(Cause::Crashed, "gone"));
         assert_eq!(report.to_string(), "attempt 2 crashed its process");
         report.worker = Some("pool-0".into());

@@ -1,4 +1,4 @@
-//! Errors of what `build()` needs, as its own.
+//! Errors of the parts that `build()` starts, as errors of `build()`.
 
 use std::io;
 

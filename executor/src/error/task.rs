@@ -21,7 +21,7 @@ pub enum TaskErrorKind {
     Failed,
     /// The task panicked, as often as its retries allow.
     Panicked,
-    /// The attempts outlived their timeout and were stopped; or a map's own timeout is over.
+    /// The attempts exceeded their timeout and were stopped; or a map's own timeout is over.
     TimedOut,
     /// The task ended its process by a signal or an exit code, as often as its budget allows.
     Crashed,
@@ -46,7 +46,7 @@ impl TaskErrorKind {
         matches!(self, Self::ShutDown | Self::PoolBroken)
     }
 
-    /// What happened, to follow the task's name.
+    /// The failure, as a phrase to follow the task's name.
     const fn phrase(self) -> &'static str {
         match self {
             Self::Failed => "failed",
@@ -129,8 +129,8 @@ impl fmt::Display for Subject {
 
 /// Why a task has no result. It is one pointer wide and cheap to clone.
 ///
-/// It prints what happened, to which task, after how many attempts, with the last lines that the task printed,
-/// and what to do next. [`source`](Error::source) gives the causes of the task's own error.
+/// Its text has the failure, the task, the number of attempts, the last lines that the task printed, and what to do
+/// next. [`source`](Error::source) gives the causes of the task's own error.
 #[derive(Clone)]
 pub struct TaskError(Arc<Inner>);
 
@@ -178,7 +178,7 @@ impl TaskError {
         Self::with_attempts(kind, subject, message, attempts)
     }
 
-    /// What happened, to act on.
+    /// The kind of the failure, to act on.
     #[must_use]
     pub fn kind(&self) -> TaskErrorKind {
         self.0.kind
@@ -202,13 +202,14 @@ impl TaskError {
         self.0.subject.key.as_deref()
     }
 
-    /// What happened, in one sentence; the task's own message for `Failed` and `Panicked`.
+    /// The failure in one sentence; the task's own message for `Failed` and `Panicked`.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// The attempts that gave no result, oldest first; empty when none began. Of more than 64 the first 16 and the last 48.
+    /// The attempts that gave no result, oldest first; empty when none began. Of more than 64 the first 16 and the last
+    /// 48.
     #[must_use]
     pub fn attempts(&self) -> &[AttemptReport] {
         &self.0.attempts
@@ -266,7 +267,7 @@ impl Error for TaskError {
     }
 }
 
-/// One cause of the task's error, as its own program worded it.
+/// One cause of the task's error, with its own text.
 #[derive(Debug)]
 struct Link {
     text: String,
@@ -275,6 +276,7 @@ struct Link {
 
 impl Link {
     fn of(chain: &[String]) -> Option<Self> {
+        // From the innermost cause outwards, because each link owns the one behind it.
         chain.iter().rev().fold(None, |next, text| {
             Some(Self {
                 text: text.clone(),

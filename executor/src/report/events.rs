@@ -4,8 +4,8 @@
 //! dispatcher of their own, [`Forward`], which copies events and spans. A thread for this alone, "podpool-events",
 //! gives them to the subscriber that was the default where the executor was built, else to the program's.
 //!
-//! Entering and leaving spans is not copied: an event names its parent instead. The subscriber is asked whether it wants
-//! a callsite, as every one is; it is never given anything by a thread that must not wait.
+//! Entering and leaving spans is not copied: an event names its parent instead. The subscriber's `register_callsite` is
+//! called on any thread, as that of every subscriber is; events and spans reach it on this thread alone.
 
 mod deliver;
 mod forward;
@@ -28,11 +28,15 @@ use self::forward::Forward;
 use self::values::Values;
 
 /// Bytes of events that may wait for a subscriber.
+// Some 5,000 events of 400 bytes. Events are the library's own and far fewer than the lines of tasks, which have 8
+// MiB.
 const LIMIT: usize = 2 << 20;
-/// What an item costs beside its texts.
+/// Bytes that an item counts beside its texts.
+// The item, its place in the buffer, and an allocation, rounded up. Without it a million empty events would count
+// nothing.
 const COST: usize = 128;
 
-/// Whom events and notices are for.
+/// The receivers of events and notices.
 #[derive(Debug)]
 struct Target {
     /// Known when the executor is built, or else found when the first event comes.
@@ -42,7 +46,7 @@ struct Target {
     lines: OnceLock<Gauge<KeptLine>>,
 }
 
-/// What is copied. Spans have numbers of our own.
+/// A copied item. Spans have numbers of podpool's own.
 #[derive(Debug)]
 pub(crate) enum Item {
     Event {
@@ -69,11 +73,11 @@ pub(crate) enum Item {
     Notice(String),
 }
 
-/// Where podpool's threads put their events.
+/// The place where podpool's threads put their events.
 #[derive(Clone, Debug)]
 pub(crate) struct Events {
     outlet: Outlet<Item>,
-    /// None where the program listens to `log`.
+    /// None where the program has a logger of the crate `log`.
     dispatch: Option<Dispatch>,
     target: Arc<Target>,
 }
@@ -93,8 +97,8 @@ impl Events {
         });
         let deliver = Deliver::new(target.clone(), errors);
         let outlet = Outlet::new("podpool-events", LIMIT, missing, deliver);
-        // tracing's feature `log` turns events into log records only as long as no dispatcher exists anywhere. A program
-        // that has a logger and no subscriber relies on that.
+        // tracing's feature `log` turns events into log records only as long as no dispatcher exists anywhere. A
+        // program that has a logger and no subscriber relies on that.
         let logs = !has_been_set() && log::max_level() > log::LevelFilter::Off;
         let dispatch = (!logs).then(|| Dispatch::new(Forward::new(outlet.clone(), target.clone())));
         Self {
@@ -106,7 +110,7 @@ impl Events {
 
     /// Notices are written after these lines, whatever their destination.
     pub(crate) fn write_notices_after(&self, lines: Gauge<KeptLine>) {
-        // It was empty: an executor has one output.
+        // The cell was empty: an executor has one output, which calls this once.
         self.target.lines.set(lines).ok();
     }
 
@@ -119,6 +123,8 @@ impl Events {
     }
 
     /// Emits a notice. Never waits.
+    // Never dropped either: it may be the report of the drops. Callers emit one for each kind of trouble, so such items
+    // stay few.
     pub(crate) fn notice(&self, text: String) {
         self.outlet
             .push_always(COST + text.capacity(), Item::Notice(text));
@@ -129,7 +135,7 @@ impl Events {
     }
 }
 
-/// What the current thread's events go to, unless that is nothing.
+/// The subscriber of the current thread, unless it is the empty one.
 fn subscriber_here() -> Option<Dispatch> {
     get_default(|here| (!here.is::<NoSubscriber>()).then(|| here.clone()))
 }

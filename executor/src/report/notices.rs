@@ -1,14 +1,15 @@
-//! Where notices go: lines about changes that the user should see.
+//! The destination of notices: lines about changes that the user should see.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Where podpool's notices go: one line each, at once, when something changes. A run without trouble prints none.
+/// The destination of podpool's notices: one line each, at once, when something changes. A run without problems prints
+/// none.
 ///
 /// A notice is emitted when workers are fewer than wanted, with the reason, when one is lost, when an attempt failed
 /// and the task is tried again, when a queue does not answer, when topics were made again, at the first and second
-/// Ctrl-C, and when what was trouble has ended. It is a tracing event too, with the target `podpool::notice`: at
-/// `warn`, and at `info` where trouble ended.
+/// Ctrl-C, and when such a problem has ended. It is a tracing event too, with the target `podpool::notice`: at
+/// `warn`, and at `info` where a problem ended.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Notices {

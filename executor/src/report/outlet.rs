@@ -58,8 +58,8 @@ pub(crate) struct Position {
     pub(crate) taken: u64,
 }
 
-/// The end into which things are put. A clone is another such end; the thread ends when the last one is gone and
-/// everything was handed over.
+/// The end into which items are put. A clone is another such end; the thread ends when the last one is dropped and
+/// all items were handed over.
 pub(crate) struct Outlet<T: Send + 'static>(Arc<Inlet<T>>);
 
 /// Closes the buffer when it is dropped.
@@ -77,10 +77,12 @@ struct Shared<T> {
 }
 
 struct Buffer<T> {
-    /// What waits, each with its cost.
+    /// The waiting items, each with its cost.
     queue: VecDeque<(usize, T)>,
     /// Costs of the items in the buffer and of those that the thread is passing on.
     held: usize,
+    // Counted and never reset: a wait remembers the number of pushed items, and ends when so many are done, whatever is
+    // put in meanwhile.
     pushed: u64,
     done: u64,
     dropped: u64,
@@ -88,6 +90,7 @@ struct Buffer<T> {
     /// it is free again, so that connected passages get through, and not single items.
     unmarked: u64,
     closed: bool,
+    /// The thread waits on `more`, and was not woken since.
     asleep: bool,
     /// Here until the thread has begun.
     consumer: Option<Box<dyn Consumer<T>>>,
@@ -130,7 +133,7 @@ impl<T: Send + 'static> Outlet<T> {
         }))))
     }
 
-    /// Starts the thread now: what the consumer owns is dropped there then, and never here.
+    /// Starts the thread now: then the consumer is dropped on it, and never here.
     pub(crate) fn start(&self) -> io::Result<()> {
         self.shared().start()
     }
@@ -140,7 +143,7 @@ impl<T: Send + 'static> Outlet<T> {
         self.put(cost, item, false)
     }
 
-    /// Puts an item in, however full the buffer is: for what is small, and bounded by other means.
+    /// Puts an item in, however full the buffer is: for items that are small, and bounded by other means.
     pub(crate) fn push_always(&self, cost: usize, item: T) {
         self.put(cost, item, true);
     }
@@ -160,7 +163,8 @@ impl<T: Send + 'static> Outlet<T> {
                 Pushed::Dropped
             };
         }
-        // The mark takes the place of the gap, before the first item after it.
+        // The mark takes the place of the gap, before the first item after it. It costs nothing, so that it always
+        // fits.
         state.mark(shared.gap);
         state.queue.push_back((cost, item));
         state.held = state.held.saturating_add(cost);
@@ -177,7 +181,7 @@ impl<T: Send + 'static> Outlet<T> {
         Pushed::Kept
     }
 
-    /// The other way to look at it.
+    /// A view of the fill level.
     pub(crate) fn gauge(&self) -> Gauge<T> {
         Gauge(self.shared().clone())
     }
@@ -223,12 +227,13 @@ impl<T: Send + 'static> Drop for Inlet<T> {
         let shared = &self.0;
         let mut state = lock(&shared.state);
         state.closed = true;
-        // A thread was refused until now, or nothing ever came.
+        // A thread was refused until now, or there was no item ever.
         let waits = !state.queue.is_empty();
         // A thread that is starting will take the consumer; it must find it.
         let idle = !waits && !state.starting;
         let unused = state.consumer.take_if(|_| idle);
         drop(state);
+        // After the lock: the consumer may be the program's sink, whose drop is the program's code.
         drop(unused);
         if waits {
             shared.start_or_try_again();

@@ -19,11 +19,12 @@ use crate::report::events::Events;
 use crate::report::outlet::{Consumer, Gauge, Outlet, Pushed};
 
 /// Bytes of lines that may wait by default.
+// Two seconds of one slot at its full rate (4 MiB a second): as long as the end of a program waits for output at most.
 pub(crate) const LIMIT: usize = 8 << 20;
 
 const THREAD: &str = "podpool-output";
 
-/// Where the worker, and dispatch, put the lines.
+/// The place where the worker, and dispatch, put lines.
 #[derive(Clone, Debug)]
 pub(crate) struct Output {
     outlet: Outlet<KeptLine>,
@@ -47,6 +48,8 @@ impl Output {
     ///
     /// # Errors
     /// When the thread cannot be started.
+    // The thread is started here and not with the first line: a refusal is an error of `build()`, and the program's
+    // sink is dropped on that thread in any case, where its drop may block.
     pub(crate) fn to_sink(sink: OutputSink, limit: usize, events: Events) -> io::Result<Self> {
         let sink = Sink {
             sink,
@@ -71,6 +74,7 @@ impl Output {
     }
 
     fn push(&self, line: OutputLine<'_>) {
+        // Copied: the worker's line borrows a buffer that it reads the next line into.
         let line = KeptLine::from(line);
         if self.outlet.push(line.bytes(), line) == Pushed::FirstDropped {
             self.events.notice(format!(
@@ -93,8 +97,8 @@ fn left_out(lost: u64) -> KeptLine {
 
 /// Writes lines to standard output and standard error.
 ///
-/// This is the tasks' own voice, not the library's: a `println!` in a task is seen on a laptop as it would be
-/// without a pool.
+/// These are the tasks' lines, not the library's: a `println!` in a task is seen on a laptop as it would be without a
+/// pool.
 #[derive(Default)]
 struct Streams {
     text: String,
@@ -105,6 +109,8 @@ impl Consumer<KeptLine> for Streams {
         let mut stream = None;
         for kept in lines.drain(..) {
             let line = kept.line();
+            // One write for neighbouring lines of a stream; a change of streams flushes, so that a terminal shows both
+            // in the order in which they came.
             if stream.is_some_and(|stream| stream != line.stream) {
                 self.flush(stream);
             }
@@ -119,7 +125,8 @@ impl Streams {
     /// Writes what was gathered for a stream, in one piece.
     fn flush(&mut self, stream: Option<Stream>) {
         let bytes = self.text.as_bytes();
-        // A closed terminal must not end the pool.
+        // `write_all` and not `println!`, which panics where the stream is closed: a closed terminal must not end the
+        // pool.
         match stream {
             Some(Stream::Stdout) => io::stdout().write_all(bytes).ok(),
             Some(Stream::Stderr) => io::stderr().write_all(bytes).ok(),
@@ -211,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_its_origin_stands_before_a_line() {
+    fn a_line_begins_with_the_known_parts_of_its_origin() {
         assert_eq!(remote(None), "[pod-1] hello\n");
         let first = task(1, None);
         assert_eq!(remote(Some(&first)), "[pod-1 a::b #3] hello\n");

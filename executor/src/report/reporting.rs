@@ -21,13 +21,16 @@ use crate::report::notices::Notices;
 use crate::report::outlet::{Gauge, WeakGauge};
 use crate::report::output::Output;
 
-/// Longest wait of a shutdown, or of the end of `main`, for what is not written: a blocked reader must not keep the
-/// program from ending.
+/// Longest wait of a shutdown, or of the end of `main`, for output that is not written: a blocked reader must not keep
+/// the program from ending.
+// The default buffer of 8 MiB is written within it at 4 MiB a second. At double, a program whose reader is blocked
+// would seem to hang at its end.
 const LONGEST: Duration = Duration::from_secs(2);
 /// Longest wait for each attempt to report that.
+// Two ways, so half a second at most after `LONGEST`.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
-/// What the executors of this process have not written. `main` looks at it when it ends.
+/// The output of all executors of this process. The end of `main` waits for it.
 static EVERYWHERE: Mutex<Vec<(WeakGauge<KeptLine>, WeakGauge<Item>)>> = Mutex::new(Vec::new());
 
 /// An executor's outputs to the program.
@@ -71,13 +74,13 @@ impl Reporting {
         Ok(reporting)
     }
 
-    /// What takes the lines of tasks, without waiting.
+    /// The receiver of the lines of tasks, which never waits.
     pub(crate) fn sink(&self) -> OutputSink {
         self.output.sink()
     }
 
-    /// A runtime of one thread. What runs within [`Self::within`] on it, and beside it where something blocks, never
-    /// waits for a subscriber.
+    /// A runtime of one thread. Code that runs within [`Self::within`] on it, and on its threads for blocking work,
+    /// never waits for a subscriber.
     pub(crate) fn runtime(&self) -> io::Result<Runtime> {
         let events = self.within(Inherited::from_here);
         Builder::new_current_thread()
@@ -86,12 +89,12 @@ impl Reporting {
             .build()
     }
 
-    /// Runs what must not wait for a subscriber.
+    /// Runs code that must not wait for a subscriber.
     pub(crate) fn within<T>(&self, life: impl FnOnce() -> T) -> T {
         self.events.within(life)
     }
 
-    /// What holds the lines that are not written.
+    /// A view of the lines that are not written.
     pub(crate) fn lines(&self) -> Gauge<KeptLine> {
         self.output.gauge()
     }
@@ -111,12 +114,13 @@ impl Written {
         let late = Deadline::after(LONGEST);
         // Both at once: one blocked reader must not cost twice the time.
         if matches!(select(both, late).await, Either::Left(_)) {
-            // What came meanwhile is not late.
+            // Output that came meanwhile is not late.
             return;
         }
         let Some(words) = Missing::of([self]).words() else {
             return;
         };
+        // The second way only if the first does not end in time: the subscriber may be what is blocked.
         for way in WAYS {
             let (sender, receiver) = oneshot::channel();
             elsewhere(way, words.clone(), move || sender.send(()).unwrap_or(()));
@@ -134,7 +138,7 @@ impl Written {
     }
 }
 
-/// Waits, at the end of `main`, for what the executors of this process have not written.
+/// Waits, at the end of `main`, for the output that the executors of this process have not written.
 pub(crate) fn wait_everywhere() {
     // Taken out of the lock: the wait may last 2 s, and another thread may build an executor.
     let everywhere = std::mem::take(&mut *lock(&EVERYWHERE));
@@ -156,7 +160,7 @@ fn wait_for(all: &[Written]) {
         in_time &= events.wait_until(end);
     }
     if in_time {
-        // What came meanwhile is not late.
+        // Output that came meanwhile is not late.
         return;
     }
     let Some(words) = Missing::of(all).words() else {
@@ -173,7 +177,7 @@ fn wait_for(all: &[Written]) {
     }
 }
 
-/// What is not written.
+/// The output that is not written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Missing {
     lines: u64,
@@ -228,7 +232,7 @@ impl Missing {
 /// A way to report something, which may block.
 type Way = fn(&str);
 
-/// What is tried: the subscriber, or standard error where there is none; then standard error.
+/// The ways, in order: the subscriber, or standard error where there is none; then standard error.
 const WAYS: [Way; 2] = [warn_user, write_plainly];
 
 fn write_plainly(words: &str) {
@@ -253,7 +257,8 @@ fn elsewhere(way: Way, words: String, done: impl FnOnce() + Send + 'static) {
         way(&words);
         done();
     });
-    // Without a thread nothing can be reported.
+    // Not joined: the write may block for ever, and the thread ends with the process. A refused thread drops `done`, so
+    // the caller goes on at once.
     drop(started);
 }
 
@@ -262,13 +267,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_missing_is_not_reported_and_what_is_missing_is_counted() {
+    fn only_missing_output_is_reported_with_its_count() {
         assert_eq!(Missing::default().words(), None);
         let dropped = Missing {
             dropped_lines: 3,
             ..Missing::default()
         };
-        assert_eq!(dropped.words(), None, "the gap says it");
+        assert_eq!(dropped.words(), None, "the mark of the gap reports it");
         let words = Missing {
             lines: 7,
             dropped_lines: 3,

@@ -1,4 +1,4 @@
-//! Which build a program is: so that workers of an older image are noticed, whose tasks have the same shapes.
+//! The build of a program, by which workers of an older image are detected whose tasks have the same shapes.
 
 use std::env::consts::{ARCH, OS};
 use std::fmt::Write as _;
@@ -16,7 +16,8 @@ use object::read::ReadCache;
 /// # Errors
 /// When the file of this program cannot be read.
 pub(crate) fn of_this_program() -> io::Result<String> {
-    // On Linux it is the file that was started, also if another one lies there by now.
+    // On Linux it is the file that was started, also if another file has its path by now.
+    // <https://man7.org/linux/man-pages/man5/proc_pid_exe.5.html>
     let program = match cfg!(target_os = "linux") {
         true => Path::new("/proc/self/exe").to_owned(),
         false => std::env::current_exe()?,
@@ -42,7 +43,7 @@ fn target() -> String {
 fn note(program: &Path) -> io::Result<Option<String>> {
     let parts = ReadCache::new(File::open(program)?);
     let note = object::File::parse(&parts).and_then(|file| Ok(file.build_id()?.map(hex)));
-    // What is no such file has no note.
+    // A file of another format has no note.
     Ok(note.ok().flatten())
 }
 

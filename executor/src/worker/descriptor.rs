@@ -1,4 +1,4 @@
-//! What a worker in another process must know of its run, authenticated with the run's key.
+//! The description of a run for workers in other processes, authenticated with the run's key.
 //!
 //! ```text
 //! podpool descriptor 2 ⏎ keyed hash of the rest, in hexadecimal ⏎ JSON
@@ -17,7 +17,7 @@ use super::settings::WorkerSettings;
 /// The first line.
 const HEAD: &str = "podpool descriptor 2";
 
-/// A run, as its workers are told of it.
+/// A run, as its workers receive it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Descriptor {
     pub(crate) run: RunId,
@@ -32,7 +32,7 @@ pub(crate) struct Descriptor {
     #[serde(flatten)]
     pub(crate) worker: WorkerSettings,
     pub(crate) payload_store: Option<String>,
-    /// The tasks that the master knows.
+    /// The tasks of the master's program.
     pub(crate) tasks: Vec<TaskType>,
     /// The master's build, for people.
     pub(crate) build: String,
@@ -65,7 +65,8 @@ impl Descriptor {
         Ok(bytes)
     }
 
-    /// Reads what [`authenticate`](Self::authenticate) wrote. Nothing of a descriptor with a wrong MAC is looked at.
+    /// Reads the bytes of [`authenticate`](Self::authenticate). A descriptor with a wrong MAC is not parsed.
+    // The MAC keeps the worker from opening queues, or running an initializer, that another party named.
     #[cfg(unix)]
     pub(crate) fn open(bytes: &[u8], key: &[u8; 32]) -> Result<Self, DescriptorError> {
         let text = std::str::from_utf8(bytes).unwrap_or_default();
@@ -76,6 +77,7 @@ impl Descriptor {
             return Err(DescriptorError::Version(head));
         }
         let (hash, body) = (lines.next(), lines.next().unwrap_or_default());
+        // `blake3::Hash` compares in constant time: the time of a refusal contains nothing of the right hash.
         let told = hash.and_then(|hash| blake3::Hash::from_hex(hash).ok());
         if told != Some(blake3::keyed_hash(key, body.as_bytes())) {
             return Err(DescriptorError::Mac);
@@ -98,7 +100,7 @@ impl Descriptor {
         tasks.filter_map(task_type).collect()
     }
 
-    /// The tasks that master and worker both know, with different shapes: nothing of this run may run here.
+    /// The tasks that master and worker both have, with different shapes: no task of this run may run here.
     #[cfg(unix)]
     pub(crate) fn reshaped(&self, known: &[TaskType]) -> Vec<String> {
         let differs = |task: &&TaskType| {
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_authenticated_is_read_with_the_key_alone() {
+    fn a_descriptor_is_read_with_its_own_key_alone() {
         let (key, other) = ([7; 32], [8; 32]);
         let bytes = descriptor().authenticate(&key).unwrap();
         assert_eq!(Descriptor::open(&bytes, &key), Ok(descriptor()));
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_task_that_both_know_can_have_another_shape() {
+    fn only_a_task_that_both_have_can_have_another_shape() {
         let known = [
             task_type("a::same", 1),
             task_type("a::other", 2),

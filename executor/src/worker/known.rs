@@ -1,4 +1,4 @@
-//! What a worker's program knows of the tasks that batches name.
+//! The tasks of a worker's program, looked up by the types that batches name.
 
 use podpool_core::envelope::TaskType;
 use podpool_core::outcome::{Cause, Failure};
@@ -12,6 +12,7 @@ pub(crate) struct KnownTasks;
 
 impl Lookup for KnownTasks {
     fn look_up(&self, task_type: &TaskType) -> Result<TaskTypeInfo, Failure> {
+        // Not retryable: all workers of a run have the same image, so another attempt would fail in the same way.
         let rejected = |reason: String| Failure {
             retryable: false,
             ..Failure::new(Cause::Rejected, reason)
@@ -30,6 +31,7 @@ impl Lookup for KnownTasks {
             )));
         }
         Ok(TaskTypeInfo {
+            // Set for every task in the registry; the slot rejects a number that it does not find.
             index: spec.index.get().copied().unwrap_or(u32::MAX),
             timeout: spec.options.timeout,
             finish_on_lost_lease: spec.options.finish_on_lost_lease,

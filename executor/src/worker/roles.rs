@@ -3,10 +3,10 @@
 use podpool_core::init::Role;
 
 /// Takes the process's role from its environment. In a slot or a worker this never returns: a slot runs tasks until
-/// its worker is done with it, a worker feeds slots until its run is over. It may be called more than once, and
+/// its worker ends it, a worker feeds slots until its run is over. It may be called more than once, and
 /// inside a runtime.
 ///
-/// A worker or slot installs a tracing subscriber that writes to stderr what `RUST_LOG` asks for.
+/// A worker or slot installs a tracing subscriber that writes the events selected by `RUST_LOG` to stderr.
 pub fn init() -> Role {
     live(podpool_core::init::init())
 }
@@ -22,7 +22,8 @@ fn live(role: Role) -> Role {
     crate::worker::pod::live_if(role)
 }
 
-/// A system that cannot run worker processes: the program says so, and does not run its `main` instead.
+/// On a system that cannot run worker processes the program reports that and exits: its `main` must not run in its
+/// place.
 #[cfg(not(unix))]
 fn live(role: Role) -> Role {
     if role == Role::Worker {

@@ -23,7 +23,7 @@ pub(crate) struct WorkerSettings {
     pub(crate) max_tasks_per_slot: Option<u64>,
     /// Bytes of memory of each slot.
     pub(crate) memory: Option<u64>,
-    /// How much of what tasks print is passed on.
+    /// Limits of the lines that tasks print.
     #[serde(default)]
     pub(crate) output: OutputLimits,
     /// From a cancelled token to the kill of a slot.
@@ -34,7 +34,7 @@ pub(crate) struct WorkerSettings {
     pub(crate) initializer: Option<(String, Vec<u8>)>,
 }
 
-/// Where a worker runs, for whom, and what it says of itself.
+/// The place of a worker, its run, and its description of itself.
 pub(crate) struct Site {
     pub(crate) run: RunId,
     /// Its name and its node's, for people.

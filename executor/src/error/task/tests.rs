@@ -1,4 +1,4 @@
-//! What errors print, and which kind they are.
+//! The texts of errors, and their kinds.
 
 use super::*;
 use podpool_core::id::Attempt;
@@ -13,7 +13,7 @@ fn subject() -> Subject {
 }
 
 #[test]
-fn an_error_states_what_happened_to_which_task_and_what_to_do() {
+fn an_error_names_the_failure_the_task_and_what_to_do() {
     let failure = Failure {
         chain: vec!["no such file".to_owned(), "os error 2".to_owned()],
         output: (0..12).map(|line| format!("line {line}")).collect(),

@@ -20,12 +20,14 @@ use super::values::Values;
 use super::{Item, Target, subscriber_here};
 
 /// How long a notice waits for lines of tasks that are not written yet.
+// A full buffer of 8 MiB is written within it at 40 MB a second. At double, every notice would come later by as much
+// where streams are blocked; at half, fewer lines would stand before the notice about them.
 const AFTER_LINES: Duration = Duration::from_millis(200);
 
 /// Gives items to the subscriber.
 pub(super) struct Deliver {
     target: Arc<Target>,
-    /// Our spans, and what the subscriber calls them.
+    /// podpool's spans, with the subscriber's ids of them.
     spans: HashMap<u64, Span>,
     /// Standard error.
     errors: Box<dyn Write + Send>,
@@ -36,7 +38,7 @@ pub(super) struct Deliver {
 
 struct Span {
     metadata: &'static Metadata<'static>,
-    /// None for one that the subscriber does not want; its children belong to its parent then.
+    /// None for one that the subscriber rejects; its children belong to its parent then.
     own: Option<Id>,
     parent: Option<Id>,
 }
@@ -56,15 +58,16 @@ impl Consumer<Item> for Deliver {
         self.find_target();
         let target = self.target.subscriber.get().cloned();
         for item in items.drain(..) {
-            // A subscriber that panics has lost this event; its message is on the panic hook's way.
+            // A subscriber that panics loses this event; the panic hook has printed the message.
             let given = catch_unwind(AssertUnwindSafe(|| match &target {
                 Some(target) => with_default(target, || self.give(item)),
                 None => self.give(item),
             }));
+            // Leaked: the payload is the program's, and its drop may panic too.
             if let Err(panic) = given {
                 std::mem::forget(panic);
             }
-            // A child that it forked would give it the next ones again.
+            // A child process that the subscriber forked would deliver the next items a second time.
             self.origin.end_copy();
         }
     }
@@ -87,7 +90,8 @@ impl Deliver {
         if self.target.subscriber.get().is_none()
             && let Some(found) = subscriber_here()
         {
-            // Only this thread sets it from now on.
+            // Only this thread sets it, so the error, that it is set, cannot occur. Set before the cache is rebuilt:
+            // that calls `register_callsite` of every dispatcher, which reads it.
             self.target.subscriber.set(found).ok();
             rebuild_interest_cache();
         }
@@ -220,7 +224,7 @@ impl Deliver {
         self.spans.get(&span)?.own.as_ref()
     }
 
-    /// What the subscriber calls a parent.
+    /// The subscriber's id of a parent.
     fn parent(&self, parent: Option<u64>) -> Option<Id> {
         self.spans.get(&parent?)?.id().cloned()
     }

@@ -20,6 +20,7 @@ use super::values::Values;
 use super::{COST, Item, Target};
 
 /// Spans are numbered for the whole process: one that reaches a thread of another pool is unknown there.
+// From 1: an `Id` of zero panics.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
@@ -66,7 +67,7 @@ impl Forward {
         lock(&self.spans).contains_key(&span)
     }
 
-    /// The parent that an event or span was given, or has by where it is.
+    /// The explicit parent of an event or span, else the innermost span of this thread.
     fn parent(&self, explicit: Option<&Id>, contextual: bool) -> Option<u64> {
         let parent = match explicit {
             Some(id) => Some(id.into_u64()),
@@ -83,7 +84,7 @@ impl Subscriber for Forward {
             // A notice is passed on even if the subscriber rejects its callsite.
             return Interest::always();
         }
-        // What it answers may change; then this is called again.
+        // The answer may change; then this is called again.
         let interest = match self.target.subscriber.get() {
             Some(target) => target.register_callsite(metadata),
             None => Interest::sometimes(),
@@ -210,8 +211,8 @@ impl Subscriber for Forward {
         }
         spans.remove(&number);
         drop(spans);
-        // Otherwise the subscriber would keep the span for ever. There are no more such items than spans that fitted
-        // in.
+        // Always: without this item the subscriber would keep the span for ever. There are no more such items than
+        // spans that were kept.
         self.outlet.push_always(COST, Item::Closed(number));
         true
     }
@@ -225,7 +226,7 @@ impl Subscriber for Forward {
     }
 }
 
-/// Works on the spans that this thread is in. A thread that is being torn down has no such list any more.
+/// Runs a function on the spans that this thread is in. A thread that is ending has no such list any more.
 fn entered<T>(work: impl FnOnce(&mut Vec<u64>) -> T) -> Option<T> {
     ENTERED
         .try_with(|entered| work(&mut entered.borrow_mut()))

@@ -1,4 +1,4 @@
-//! What podpool's threads say arrives as it was said, and none of them ever waits for the subscriber.
+//! Events of podpool's threads arrive unchanged, and none of these threads ever waits for the subscriber.
 
 mod notices;
 
@@ -23,10 +23,10 @@ use podpool_core::notice::NOTICE;
 
 use super::*;
 
-/// So long at most does anything here take.
+/// Longest time of any step here.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Keeps what is written.
+/// Keeps the written text.
 #[derive(Clone, Default)]
 struct Text(Arc<Mutex<Vec<u8>>>);
 
@@ -55,7 +55,7 @@ impl<'a> MakeWriter<'a> for Text {
     }
 }
 
-/// Builds events for a subscriber and says something on another thread, as the executor's does.
+/// Builds events for a subscriber and emits some on another thread, as the executor's thread does.
 fn said(subscriber: impl Subscriber + Send + Sync + 'static, say: impl FnOnce() + Send) {
     let events = with_default(subscriber, || Events::for_this_thread(Notices::Auto));
     thread::scope(|scope| {
@@ -139,7 +139,7 @@ fn levels_and_filters_of_single_layers_are_the_subscribers_own() {
     assert!(!all.contains("nobody") && !all.contains("quiet"), "{all}");
 }
 
-/// What a subscriber was called for, and in which thread.
+/// The calls of a subscriber, and their threads.
 #[derive(Default)]
 struct Log {
     spans: Vec<(u64, Option<u64>)>,
@@ -148,7 +148,7 @@ struct Log {
     threads: Vec<Option<String>>,
 }
 
-/// Notes what it is given, and waits for leave before it takes an event.
+/// Records its calls, and waits for a permit before it takes an event.
 struct Noting {
     log: Arc<Mutex<Log>>,
     leave: Mutex<Receiver<()>>,
@@ -199,7 +199,7 @@ fn noting() -> (Noting, Arc<Mutex<Log>>, Sender<()>) {
 }
 
 #[test]
-fn spans_are_closed_once_whatever_holds_them_and_parents_survive() {
+fn spans_are_closed_once_however_they_are_held_and_parents_are_kept() {
     let (subscriber, log, give) = noting();
     drop(give);
     said(subscriber, || {
@@ -222,7 +222,7 @@ fn spans_are_closed_once_whatever_holds_them_and_parents_survive() {
 }
 
 #[test]
-fn a_subscriber_that_waits_delays_nothing_and_what_is_lost_is_counted() {
+fn a_blocked_subscriber_delays_nothing_and_dropped_events_are_counted() {
     let (subscriber, log, give) = noting();
     let events = with_default(subscriber, || Events::for_this_thread(Notices::Auto));
     let long = "x".repeat(8 << 10);
@@ -246,7 +246,7 @@ fn a_subscriber_that_waits_delays_nothing_and_what_is_lost_is_counted() {
     assert_eq!(
         log.parents.last(),
         Some(&None),
-        "the last event says how many"
+        "the last event has their number"
     );
 }
 
@@ -276,7 +276,7 @@ fn very_long_texts_are_cut() {
 }
 
 #[test]
-fn a_subscriber_that_panics_is_given_what_follows() {
+fn a_subscriber_that_panics_receives_the_next_events() {
     struct Panics(Arc<Mutex<u32>>);
     impl<S: Subscriber> tracing_subscriber::Layer<S> for Panics {
         fn on_event(&self, _: &Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {

@@ -26,7 +26,7 @@ enum Owned {
     U128(u128),
     F64(f64),
     Text(String),
-    /// What was given by its `Debug` or `Display`.
+    /// A value that was given by its `Debug` or `Display`.
     Formatted(DebugValue<Formatted>),
     Error(Box<dyn Error + Send + 'static>),
 }
@@ -57,7 +57,7 @@ impl Values {
         self.texts + self.values.len() * size_of::<Option<Owned>>()
     }
 
-    /// One reference for each field, as a value set wants them.
+    /// One reference for each field, in the form of a value set.
     pub(super) fn all(&self) -> Vec<Option<&dyn Value>> {
         let values = self.values.iter();
         values
@@ -148,6 +148,8 @@ impl Visit for Values {
 
 /// A text, cut where it is very long.
 fn bounded(text: fmt::Arguments<'_>) -> String {
+    // The error of `write_str` stops the formatting at the limit: a `Debug` of a gigabyte is not made whole and cut
+    // then.
     let mut bounded = Bounded(String::new());
     if bounded.write_fmt(text).is_err() {
         bounded.0.push_str(" ... (cut)");

@@ -11,16 +11,20 @@ use super::Shared;
 use crate::deadline::later;
 use crate::lock::lock;
 
-/// Most items that are handed over at once: what is counted as not handed over is right to within so many.
-// One lock for so many items; a larger number would make the count of what is not written coarser.
+/// Most items that are handed over at once: the count of items that are not handed over is exact to within so many.
+// One lock for so many items. At double, a report at the end of a program could be wrong by twice as many lines; at
+// half, the lock is taken twice as often.
 pub(super) const AT_ONCE: usize = 64;
 /// How long after a refused thread another one is tried.
+// The system is short of threads or memory then; a thread a second does not make that worse.
 const ANOTHER_THREAD: Duration = Duration::from_secs(1);
 
 impl<T: Send + 'static> Shared<T> {
     pub(super) fn start(self: &Arc<Self>) -> io::Result<()> {
         {
             let mut state = lock(&self.state);
+            // No consumer: the thread has begun, and has taken it. `starting` is true from here until a refusal, so
+            // that no second thread is started in between.
             if state.consumer.is_none() || state.starting {
                 return Ok(());
             }
@@ -28,6 +32,7 @@ impl<T: Send + 'static> Shared<T> {
         }
         let shared = self.clone();
         let thread = thread::Builder::new().name(self.name.to_owned());
+        // Without the lock: a start may take milliseconds, and the executor's thread puts items in meanwhile.
         let started = thread.spawn(move || shared.live());
         if let Err(error) = started {
             lock(&self.state).starting = false;
@@ -62,7 +67,8 @@ impl<T: Send + 'static> Shared<T> {
         let mut items = VecDeque::with_capacity(AT_ONCE);
         while let Some(cost) = self.next(&mut items) {
             let count = items.len() as u64;
-            // The consumers catch what the program's code does; this is for what they miss. The items are gone then.
+            // Consumers catch panics of the program's code; this is for panics outside of that. The items are lost
+            // then.
             let taken = catch_unwind(AssertUnwindSafe(|| consumer.take(&mut items)));
             if let Err(panic) = taken {
                 forget(panic);
@@ -70,7 +76,7 @@ impl<T: Send + 'static> Shared<T> {
             items.clear();
             self.handed_over(cost, count);
         }
-        // What the program gave may panic when it is dropped.
+        // The consumer owns a sink or a subscriber of the program, which may panic when it is dropped.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(consumer))) {
             forget(panic);
         }
@@ -80,10 +86,13 @@ impl<T: Send + 'static> Shared<T> {
     fn next(&self, items: &mut VecDeque<T>) -> Option<usize> {
         let mut state = lock(&self.state);
         while state.queue.is_empty() {
+            // A gap at the end, which no further item marks. Before the look at `closed`, or the last gap would be
+            // lost.
             if state.unmarked > 0 {
                 state.mark(self.gap);
                 break;
             }
+            // Closed and empty: an outlet that is dropped still hands over its items.
             if state.closed {
                 return None;
             }
@@ -104,6 +113,8 @@ impl<T: Send + 'static> Shared<T> {
 
     fn handed_over(&self, cost: usize, count: u64) {
         let mut state = lock(&self.state);
+        // Given back only now: items in the consumer's hands still take their memory, and a blocked consumer keeps
+        // them. It saturates because `held` does when it is added to.
         state.held = state.held.saturating_sub(cost);
         state.done += count;
         let done = state.done;

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::{Backlog, Position, Shared};
 use crate::lock::lock;
 
-/// Looks at an outlet, and waits until it is empty, without keeping it open.
+/// A view of an outlet. It can also wait until the outlet is empty, and does not keep it open.
 pub(crate) struct Gauge<T>(pub(super) Arc<Shared<T>>);
 
 /// A gauge that does not keep the buffer.
@@ -29,16 +29,19 @@ impl<T: Send + 'static> Gauge<T> {
             sender.send(()).ok();
             return receiver;
         }
+        // Registered under the lock of the comparison above: the thread cannot hand over the last item in between.
         let at = state.pushed;
         state.waiters.push((at, sender));
         drop(state);
+        // The thread may have been refused so far; without it the wait would not end.
         self.0.start_or_try_again();
         receiver
     }
 
-    /// The same for a thread that may block, until `end` at the longest. Returns whether everything was handed over by then,
-    /// or this is the thread that does it.
+    /// The same for a thread that may block, until `end` at the longest. Returns whether everything was handed over by
+    /// then, or this is the thread that does it.
     pub(crate) fn wait_until(&self, end: Instant) -> bool {
+        // A refusal is dropped: then the wait ends at `end`.
         self.0.start().ok();
         let mut state = lock(&self.0.state);
         let at = state.pushed;

@@ -1,4 +1,4 @@
-//! Nobody waits for the other end, and nothing is out of order or uncounted.
+//! Neither end waits for the other, and no item is out of order or uncounted.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use super::drain::AT_ONCE;
 use super::*;
 
-/// So long at most does anything here take.
+/// Longest time of any step here.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Tells each item, and waits for leave before it does.
+/// Reports each item, and waits for a permit before it does.
 struct Slow {
     told: Sender<u64>,
     leave: Receiver<()>,
@@ -20,7 +20,7 @@ struct Slow {
 impl Consumer<u64> for Slow {
     fn take(&mut self, items: &mut VecDeque<u64>) {
         while let Some(item) = items.pop_front() {
-            // Whoever gave leave has gone: then there is no more to wait for.
+            // A dropped sender of permits ends the waits.
             self.leave.recv().ok();
             self.told.send(item).ok();
             assert_ne!(Some(item), self.panics_at, "a consumer with a bug");
@@ -128,7 +128,7 @@ fn one_item_always_fits_and_some_do_however_full_it_is() {
 }
 
 #[tokio::test]
-async fn a_wait_ends_when_what_was_there_is_passed_on() {
+async fn a_wait_ends_when_the_items_before_it_are_handed_over() {
     let (outlet, heard, give) = slow(usize::MAX);
     let gauge = outlet.gauge();
     gauge.emptied().await.expect("nothing was ever put in");
@@ -141,14 +141,14 @@ async fn a_wait_ends_when_what_was_there_is_passed_on() {
     assert!(began.elapsed() >= Duration::from_millis(20));
     drop(give);
     let emptied = tokio::time::timeout(LIMIT, emptied).await;
-    emptied.expect("it is told").expect("by the thread");
+    emptied.expect("in time").expect("by the thread");
     assert_eq!(hear(&heard), 0);
     gauge.wait_until(Instant::now() + LIMIT);
     assert_eq!(gauge.backlog(), Backlog::default());
 }
 
 #[test]
-fn a_consumer_that_panics_goes_on_with_what_follows() {
+fn a_consumer_that_panics_goes_on_with_the_next_items() {
     let (outlet, heard, give) = slow_that_panics(usize::MAX, Some(0));
     outlet.push(1, 0);
     give.send(()).unwrap();
@@ -180,7 +180,7 @@ fn the_outlets_own_thread_does_not_wait_for_itself() {
 }
 
 #[test]
-fn a_weak_gauge_keeps_nothing() {
+fn a_weak_gauge_does_not_keep_the_buffer() {
     let (outlet, _heard, _give) = slow(10);
     let gauge = outlet.gauge().downgrade();
     assert!(gauge.is_alive() && gauge.upgrade().is_some());

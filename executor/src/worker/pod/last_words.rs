@@ -1,6 +1,7 @@
-//! What a pod leaves behind: the file that Kubernetes reads when its container has ended.
+//! The termination message of a pod: the file that Kubernetes reads when its container has ended.
 //!
-//! While it lives the file holds what runs, so that a kill leaves proof; at most 4,096 bytes are read from it.
+//! While the worker runs the file has the list of running tasks, which stays after a kill; at most 4,096 bytes are read
+//! from it.
 //! <https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>
 
 use std::fs::{File, OpenOptions};
@@ -11,9 +12,9 @@ use podpool_core::id::{Attempt, ExecutionId, TaskId};
 use podpool_core::worker::conduct::RunningSink;
 use tracing::warn;
 
-/// Where Kubernetes looks.
+/// The file that Kubernetes reads.
 const PATH: &str = "/dev/termination-log";
-/// What it reads of it.
+/// Most bytes that it reads.
 const MOST: usize = 4096;
 
 /// The file, if there is one: outside a pod nothing is written.
@@ -26,7 +27,7 @@ impl LastWords {
         Self(file.ok().map(Arc::new))
     }
 
-    /// Leaves a sentence.
+    /// Writes a sentence, in place of the list.
     pub(super) fn say(&self, reason: &str) {
         let end = (0..=MOST.min(reason.len()))
             .rev()
@@ -38,7 +39,7 @@ impl LastWords {
         self.write(b"");
     }
 
-    /// Keeps the list of what runs there.
+    /// Writes the list of running tasks at each change.
     pub(super) fn running_sink(&self) -> RunningSink {
         let words = self.clone();
         Box::new(move |running| words.write(list(running).as_bytes()))
@@ -48,7 +49,8 @@ impl LastWords {
         let Some(file) = &self.0 else {
             return;
         };
-        // A reader between the two sees a list that is cut short, which it can read.
+        // Written before it is cut: a kill between the two leaves the end of the old text after the new one, and never
+        // an empty file, which would name no task.
         let written = file
             .write_all_at(bytes, 0)
             .and_then(|()| file.set_len(bytes.len() as u64));
@@ -58,14 +60,15 @@ impl LastWords {
     }
 }
 
-/// `{"running":[["00000000deadbeef",7,41,1]]}`: worker, execution, task, attempt. What does not fit is left out: there
-/// are several then in any case.
+/// `{"running":[["00000000deadbeef",7,41,1]]}`: worker, execution, task, attempt. Tasks that do not fit are left out:
+/// the list has several then in any case.
 fn list(running: &[(ExecutionId, TaskId, Attempt)]) -> String {
     let mut list = String::from("{\"running\":[");
     for (execution, task, attempt) in running {
         let comma = if list.ends_with('[') { "" } else { "," };
         let (worker, number) = (execution.worker, execution.number);
         let row = format!("{comma}[\"{worker}\",{number},{},{attempt}]", task.0);
+        // Two bytes for the end of the list.
         if list.len() + row.len() + 2 > MOST {
             break;
         }

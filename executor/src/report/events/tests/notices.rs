@@ -1,8 +1,8 @@
-//! Where notices are written, and after which lines.
+//! The destinations of notices, and their order with lines.
 
 use super::*;
 
-/// What stands on standard error and in the lines of tasks, which share a writer here, after notices were said on a
+/// The text on standard error and of the lines of tasks, which share a writer here, after notices were emitted on a
 /// thread of podpool's in a program with this subscriber.
 fn written(notices: Notices, subscriber: Option<Text>) -> Vec<String> {
     struct Lines(Text);
@@ -48,7 +48,7 @@ fn notices_are_lines_after_those_before_them_where_there_is_no_subscriber() {
 }
 
 #[test]
-fn a_subscriber_gets_notices_as_events_and_as_lines_only_where_it_was_asked_for() {
+fn a_subscriber_gets_notices_as_events_and_lines_are_written_only_by_a_setting() {
     for (notices, lines) in [
         (Notices::Auto, 1),
         (Notices::StandardError, 4),
@@ -66,7 +66,7 @@ fn a_subscriber_gets_notices_as_events_and_as_lines_only_where_it_was_asked_for(
     }
 }
 
-/// Nobody reads what tasks print.
+/// The lines of tasks are not read.
 #[test]
 fn a_notice_does_not_wait_long_for_lines_that_are_not_read() {
     struct Stuck(Receiver<()>);
@@ -103,7 +103,7 @@ fn a_closure_receives_notices_whatever_the_subscriber_accepts() {
     assert_eq!(*lock(&heard), ["one", "two"]);
 }
 
-/// The sink takes its time.
+/// The sink is slow.
 #[test]
 fn a_closure_is_given_a_notice_after_the_lines_before_it() {
     struct Slow(Receiver<()>, Sender<String>);
