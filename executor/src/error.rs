@@ -59,9 +59,9 @@ pub enum BuildError {
     Setting {
         /// The builder's method or the environment's variable.
         name: String,
-        /// What it was set to.
+        /// The value that was set.
         value: String,
-        /// What it may be.
+        /// The permitted values.
         reason: String,
     },
     /// The tasks of this program contradict each other; the source names them.

@@ -35,8 +35,8 @@
 //!
 //! A program that has a [`log`] logger and no subscriber gets notices as records, and other events too where some crate
 //! switches on tracing's feature `log`. Those reach the logger on podpool's own threads, so such a logger must not wait
-//! for what a task does: it does if it writes to standard output while the program holds the lock of that and waits for
-//! a future.
+//! for a task. A logger that writes to standard output does, while the program holds the lock of standard output and
+//! waits for a future.
 
 mod broker;
 mod client;

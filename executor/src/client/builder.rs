@@ -152,13 +152,13 @@ impl Builder {
         self
     }
 
-    /// Attempts after the first for every task, whatever its attribute says; a call's own `retries` goes before it.
+    /// Attempts after the first for every task, in place of its attribute's; a call's own `retries` overrides it.
     pub const fn retries(mut self, retries: u32) -> Self {
         self.retries = Some(retries);
         self
     }
 
-    /// Bytes of memory that each slot's process may use. It is looked at every 50 ms, and the kernel refuses
+    /// Bytes of memory that each slot's process may use. It is sampled every 50 ms, and the kernel refuses
     /// allocations far past it; either way the task is out of memory. A task's own `memory` may lower it while that
     /// task runs. It must be more than an idle slot takes, some MiB: else `build()` refuses it, or the pool is broken
     /// with both numbers in the reason. Default: no limit.
@@ -174,8 +174,8 @@ impl Builder {
         self
     }
 
-    /// How long what was started may take until it is ready. Default: 20 s on this machine, 60 s on a cluster; there
-    /// `PODPOOL_START_TIMEOUT` sets it too.
+    /// How long a started slot or worker may take until it is ready. Default: 20 s on this machine, 60 s on a cluster;
+    /// there `PODPOOL_START_TIMEOUT` sets it too.
     ///
     /// A slot's time runs from the start of its process to its first task: `main` up to `init()`, and the
     /// [`initializer`](Self::initializer), which must end within it. A slot that is late is killed, its start has
@@ -285,7 +285,7 @@ impl Builder {
         self
     }
 
-    /// Gives the run this id in place of a fresh one, for tests that must know it before.
+    /// Gives the run this id in place of a fresh one, for tests that need the id before.
     #[doc(hidden)]
     pub fn exact_run_id(mut self, id: RunId) -> Self {
         self.run_id = Some(id);

@@ -77,7 +77,7 @@ impl PodPoolExecutor {
         self.shutdown_with(ShutdownBehavior::WaitForTasks).await
     }
 
-    /// Ends the executor as `behavior` says. A second call may only make it harsher.
+    /// Ends the executor by this `behavior`. A second call may only choose a stricter one.
     ///
     /// # Errors
     /// [`ShutdownError`] when the pool broke, or left something behind.

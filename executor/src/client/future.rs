@@ -121,7 +121,7 @@ impl<T> TaskFuture<T> {
     ///
     /// Callbacks run on a thread of their own, in the order in which they were added; a panic is logged and the next
     /// one runs. A callback may submit, wait for other futures, add callbacks, and drop or shut down the pool; the next
-    /// callback runs when it returns, so it must not wait for what a later callback does.
+    /// callback runs when it returns, so it must not wait for an effect of a later callback.
     pub fn on_done(&self, callback: impl FnOnce(TaskHandle) + Send + 'static) {
         self.handle().on_done(callback);
     }

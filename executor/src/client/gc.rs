@@ -54,7 +54,7 @@ pub struct Places {
 
 impl Places {
     /// The cluster that `KUBECONFIG` names, or that this program runs in; Pub/Sub as `PUBSUB_EMULATOR_HOST` or Google's
-    /// credentials say.
+    /// credentials name it.
     pub fn new() -> Self {
         Self::default()
     }
@@ -83,7 +83,7 @@ impl Places {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leftover {
-    /// What it is, for people: `job pp-nightly-5c0x8m2r7kqd-c0 of namespace batch`.
+    /// Its kind and name, for people: `job pp-nightly-5c0x8m2r7kqd-c0 of namespace batch`.
     pub what: String,
     /// The run that made it.
     pub run: RunId,

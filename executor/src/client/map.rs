@@ -122,9 +122,9 @@ impl<S, F, T> Map<S, F, T> {
 
     /// Yields errors like results, and continues.
     ///
-    /// What no further call can change ends the iteration all the same: after a shutdown, or when the pool is broken,
-    /// one [`ShutDown`](TaskErrorKind::ShutDown) or [`PoolBroken`](TaskErrorKind::PoolBroken) is yielded, and then
-    /// nothing more. With [`unordered`](Self::unordered) it comes after the results of the calls that still end by
+    /// Errors that every further call would have end the iteration all the same: after a shutdown, or when the pool is
+    /// broken, one [`ShutDown`](TaskErrorKind::ShutDown) or [`PoolBroken`](TaskErrorKind::PoolBroken) is yielded, and
+    /// then nothing more. With [`unordered`](Self::unordered) it comes after the results of the calls that still end by
     /// themselves.
     pub fn return_exceptions(mut self) -> Self {
         self.tolerance = Tolerance::All;

@@ -42,7 +42,7 @@ pub struct AttemptReport {
     pub chain: Vec<String>,
     /// How the slot's process ended, where it did.
     pub exit: Option<Exit>,
-    /// Highest resident set of the slot's process since its start, in bytes, as far as it was looked at: when the
+    /// Highest resident set of the slot's process since its start, in bytes, as far as it was sampled: when the
     /// failure was reported, before a kill, every 50 ms under a memory limit. For a slot that crashed it may be no more
     /// than the value at the time when its first task was sent.
     pub peak_rss: Option<u64>,

@@ -95,7 +95,7 @@ impl From<Cause> for TaskErrorKind {
             Cause::Rejected => Self::Rejected,
             Cause::Cancelled => Self::Cancelled,
             Cause::Broken => Self::PoolBroken,
-            // `Failed`, and what a later version of the wire may add.
+            // `Failed`, and causes that a later version of the wire may add.
             _ => Self::Failed,
         }
     }

@@ -114,7 +114,7 @@ impl Events {
         self.target.lines.set(lines).ok();
     }
 
-    /// Runs what must not wait for the subscriber.
+    /// Runs code that must not wait for the subscriber.
     pub(crate) fn within<T>(&self, life: impl FnOnce() -> T) -> T {
         match &self.dispatch {
             Some(dispatch) => with_default(dispatch, life),

@@ -29,7 +29,7 @@ pub(crate) trait Consumer<T>: Send + 'static {
 /// Makes the item that marks a gap of so many items.
 pub(crate) type Gap<T> = fn(u64) -> T;
 
-/// What became of an item.
+/// The outcome of putting an item in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
     /// It is in the buffer.
@@ -40,7 +40,7 @@ pub(crate) enum Pushed {
     Dropped,
 }
 
-/// What an outlet holds that was not handed over.
+/// The items of an outlet that were not handed over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Backlog {
     /// Items that wait. The thread may be in the midst of up to 64 of them.

@@ -122,7 +122,7 @@ impl Consumer<KeptLine> for Streams {
 }
 
 impl Streams {
-    /// Writes what was gathered for a stream, in one piece.
+    /// Writes the gathered lines of a stream, in one piece.
     fn flush(&mut self, stream: Option<Stream>) {
         let bytes = self.text.as_bytes();
         // `write_all` and not `println!`, which panics where the stream is closed: a closed terminal must not end the

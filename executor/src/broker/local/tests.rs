@@ -11,17 +11,17 @@ use podpool_core::conformance::broker::{
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn memory_keeps_every_promise() {
+async fn memory_keeps_every_guarantee() {
     let broker = MemoryBroker::default();
     all(&Subject::new(Arc::new(broker.clone()), Arc::new(broker))).await;
 }
 
-/// What is wrong with a broker.
+/// The fault of a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// It says that it is open to other processes, and what they make is never found again.
+    /// It claims to be open to other processes, and never finds their leftovers.
     Forgets,
-    /// It gives another lease than it is asked for.
+    /// It gives another lease than was requested.
     Leases,
     /// Its workers open a run of their own.
     Strays,
@@ -90,7 +90,7 @@ impl Opener for Broken {
     }
 }
 
-/// A check must refuse a broker with this fault, in these words.
+/// A check must refuse a broker with this fault, and its message has these words.
 async fn refuses<F: Future<Output = ()>>(
     fault: Fault,
     words: &str,

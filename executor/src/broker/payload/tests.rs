@@ -126,7 +126,7 @@ fn results(payloads: &[Vec<u8>]) -> Bytes {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_large_payload_travels_by_reference_and_comes_whole() {
+async fn a_large_payload_travels_by_reference_and_arrives_whole() {
     let bed = bed();
     let message = batch(1, &payload(1, 3 << 20));
     bed.put(std::slice::from_ref(&message)).await;
@@ -231,7 +231,7 @@ async fn lost(tamper: impl AsyncFn(&Bed, &Path)) -> (Reference, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_whose_payload_is_missing_comes_as_a_reference_with_the_problem() {
+async fn a_batch_whose_payload_is_missing_arrives_as_a_reference_with_the_problem() {
     let delete = async |bed: &Bed, path: &Path| bed.objects.delete(path).await.unwrap();
     let (reference, problem) = lost(delete).await;
     assert_eq!(reference.of, Content::Batch);
@@ -407,7 +407,7 @@ async fn a_run_is_deleted_and_other_runs_stay() {
 }
 
 #[tokio::test]
-async fn the_runs_of_a_directory_are_listed_and_nothing_stays_of_them() {
+async fn the_runs_of_a_directory_are_listed_and_removed_without_a_trace() {
     let directory =
         std::env::temp_dir().join(format!("podpool-payload-{:016x}", fastrand::u64(..)));
     let url = format!("file://{}", directory.display());
@@ -506,7 +506,7 @@ async fn a_message_past_every_limit_is_refused_by_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_comes_through_with_all_it_had() {
+async fn a_task_arrives_with_its_number_and_its_payload() {
     let bed = bed();
     let bytes = payload(3, 500_000);
     bed.put(&[batch(77, &bytes)]).await;

@@ -89,7 +89,7 @@ impl Uploads {
         state.stored.push_back(hash);
     }
 
-    /// Ends what is under way and forgets everything.
+    /// Ends the uploads under way and forgets all hashes.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;

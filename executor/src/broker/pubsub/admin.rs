@@ -35,7 +35,7 @@ const CALL: Duration = Duration::from_secs(60);
 // <https://cloud.google.com/pubsub/quotas>
 const AT_ONCE: usize = 16;
 
-/// Makes, checks and deletes what runs need. Its calls need a tokio runtime with IO and time.
+/// Makes, checks and deletes the topics and subscriptions of runs. Its calls need a tokio runtime with IO and time.
 #[derive(Clone, Debug)]
 pub struct Admin {
     topics: TopicAdmin,
@@ -141,7 +141,7 @@ fn backoff() -> impl BackoffPolicy {
         .clamp()
 }
 
-/// An answer as an error that names what it is about.
+/// An answer as an error that names the topic or subscription.
 fn told(action: &'static str, path: &str, error: google_cloud_pubsub::Error) -> AdminError {
     Refusal::from(error).into_admin_error(action, spoken(path))
 }

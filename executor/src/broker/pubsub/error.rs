@@ -52,7 +52,7 @@ pub enum AdminError {
     /// Rights or credentials are missing; the reason names them.
     #[error("cannot {action} {what}: {reason}")]
     Denied {
-        /// What was tried: `create`, `read`, `delete`, `list`.
+        /// The action that failed: `create`, `read`, `delete`, `list`.
         action: &'static str,
         /// The topic or subscription, and its project.
         what: String,

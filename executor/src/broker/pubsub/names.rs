@@ -3,14 +3,14 @@
 use podpool_core::id::RunId;
 use serde::{Deserialize, Serialize};
 
-/// Longest name that Pub/Sub takes, in bytes.
+/// Longest name that Pub/Sub accepts, in bytes.
 const LONGEST: usize = 255;
 /// Longest prefix: a run's name and a worker's numbers follow it.
 // 127 bytes are left for a run's id, `-control` and two numbers of 10 digits; a test builds the longest name.
 const LONGEST_PREFIX: usize = 128;
 
 /// The two ends of one queue. A name without slashes is in the connection's project; a full one
-/// (`projects/P/topics/T`) is where it says.
+/// (`projects/P/topics/T`) is in the project that it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueNames {
     /// Where messages are put; none for a queue that is only taken from.
@@ -35,7 +35,7 @@ impl QueueNames {
 pub struct ControlNames {
     /// The topic.
     pub topic: String,
-    /// What the subscriptions' names begin with, without the `-` after it.
+    /// The prefix of the subscriptions' names, without the `-` after it.
     pub subscriptions: String,
 }
 

@@ -19,7 +19,7 @@ use super::connect::failed;
 use super::{Connection, Owner, Ownership, PubSubQueue, QueueNames, RunNames, Signs};
 use crate::broker::silent::SilentQueue;
 
-/// The tag of descriptions. Another form of what is described gets another tag.
+/// The tag of descriptions. A description of another form gets another tag.
 pub const TAG: &str = "pubsub-1";
 
 /// The topics and subscriptions of a run, as workers receive them.

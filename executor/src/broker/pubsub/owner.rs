@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn only_messages_of_another_run_are_not_read_and_reported() {
+    fn messages_of_other_runs_alone_are_reported_and_not_read() {
         let (met, mut told) = mpsc::unbounded_channel();
         let own = Ownership::new(owner("ours", 5), met);
         assert_eq!(own.judge(&HashMap::new()), Standing::Own);

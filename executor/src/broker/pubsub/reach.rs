@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_not_accepted_names_where_to_put_another() {
+    fn a_token_that_is_not_accepted_names_the_setting_for_another() {
         let answer = Err(Status::new(Code::Unauthenticated, "who are you"));
         let text = judge(&settings(false), answer).unwrap_err().to_string();
         for words in ["GOOGLE_APPLICATION_CREDENTIALS", "who are you"] {

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_argument_goes_before_the_environment() {
+    fn the_argument_overrides_the_environment() {
         let environment = [
             ("PODPOOL_PROJECT", "second"),
             ("GOOGLE_CLOUD_PROJECT", "third"),

@@ -19,7 +19,7 @@ use crate::worker::build_id;
 use super::run_key::fresh_key;
 use super::{Builder, setting};
 
-/// What the names of topics and subscriptions begin with.
+/// The variable for the prefix of topics and subscriptions.
 const PREFIX: &str = "PODPOOL_PREFIX";
 /// Workers, where no setting gives a number.
 const WORKERS: usize = 10;
@@ -81,7 +81,7 @@ impl Builder {
         self
     }
 
-    /// Bytes a second of what tasks print that one worker sends to the master, all its slots together; four times as
+    /// Bytes a second of printed lines that one worker sends to the master, all its slots together; four times as
     /// much goes at once after a silence. Lines above the rate are in the pod's own log, and a line reports how many
     /// they were. Default: 64 KiB. From 1 KiB to 2 MiB; `build()` refuses anything else.
     pub const fn worker_output_rate(mut self, bytes: u64) -> Self {
@@ -163,7 +163,7 @@ impl Builder {
         self
     }
 
-    /// What the names of topics and subscriptions begin with. Default `podpool`; or `PODPOOL_PREFIX`.
+    /// The prefix of the names of topics and subscriptions. Default `podpool`; or `PODPOOL_PREFIX`.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.cluster.prefix = Some(prefix.into());
         self

@@ -22,7 +22,7 @@ pub struct PubSubOptions {
 impl PubSubOptions {
     /// Where pods find the emulator, as `host:port`. Default: `PODPOOL_WORKER_EMULATOR_HOST`, then the address at which
     /// this program finds it, which `PUBSUB_EMULATOR_HOST` names. A worker whose own environment has that variable (by
-    /// `Builder::worker_env`, say) goes by it.
+    /// `Builder::worker_env`, for example) uses that address.
     ///
     /// `build()` refuses an address that means the machine itself, such as `localhost:8085` or `127.0.0.1:8085`, for in
     /// a pod that is the pod; and a host for workers where this program uses no emulator.

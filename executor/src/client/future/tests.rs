@@ -276,7 +276,7 @@ fn callbacks_run_in_order_with_a_handle_that_shows_the_end() {
     let future = fake.submit(3);
     let add = |n: u32| {
         let sender = sender.clone();
-        future.on_done(move |handle| sender.send((n, handle.state())).expect("the test listens"));
+        future.on_done(move |handle| sender.send((n, handle.state())).expect("the test receives"));
     };
     add(1);
     future.on_done(|_| panic!("a callback may panic"));
@@ -323,13 +323,13 @@ fn a_future_resolves_on_any_runtime_and_from_any_thread() {
 }
 
 #[test]
-fn a_panic_of_the_executor_resolves_what_it_held() {
+fn a_panic_of_the_executor_resolves_its_futures() {
     let mut fake = Fake::new();
     let future = fake.submit(0);
     fake.pump();
     let died = catch_unwind(AssertUnwindSafe(move || {
         let _held = fake;
-        panic!("the executor's thread dies");
+        panic!("the executor's thread panics");
     }));
     assert!(died.is_err());
     assert_eq!(

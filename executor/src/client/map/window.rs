@@ -11,8 +11,8 @@
 //!   results come unevenly. Before the first round is over, the measured round trip of a batch stands for `round`.
 //!
 //! The second holds where the time of a round is spent on the way: from the executor to the slots and back. It is not
-//! where the program takes its results slowly, where one slow task holds up what comes after it, or where the executor
-//! itself is what takes time: there more calls would only wait longer. A window never shrinks.
+//! where the program takes its results slowly, where one slow task delays the results after it, or where the executor
+//! itself takes the time: there more calls would only wait longer. A window never shrinks.
 
 use std::time::{Duration, Instant};
 
@@ -117,7 +117,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A window that starts small and grows with what it measures.
+    /// A window that starts small and grows by measurements.
     pub(super) fn growing(slots: usize) -> Self {
         Self::of(slots.max(1).saturating_mul(START_PER_SLOT), false)
     }

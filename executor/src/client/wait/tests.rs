@@ -73,7 +73,7 @@ fn a_timeout_of_wait_cancels_nothing() {
 }
 
 #[test]
-fn as_completed_yields_each_once_the_done_ones_first() {
+fn as_completed_yields_each_future_once_and_ended_ones_first() {
     let mut fake = Fake::new();
     let mut other = Fake::new();
     let mut futures = fake.submit_many(4);

@@ -59,7 +59,7 @@ fn every_cause_has_its_kind_and_every_kind_its_advice() {
 }
 
 #[test]
-fn it_is_one_pointer_wide() {
+fn an_error_is_one_pointer_wide() {
     assert_eq!(size_of::<TaskError>(), size_of::<usize>());
     assert_eq!(size_of::<Option<TaskError>>(), size_of::<usize>());
 }

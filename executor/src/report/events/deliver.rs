@@ -54,7 +54,7 @@ impl Span {
 
 impl Consumer<Item> for Deliver {
     fn take(&mut self, items: &mut VecDeque<Item>) {
-        // Once for each batch: a subscriber that is set in its midst gets what follows the batch.
+        // Once for each batch: a subscriber that is set in its midst gets the items after the batch.
         self.find_target();
         let target = self.target.subscriber.get().cloned();
         for item in items.drain(..) {

@@ -67,7 +67,7 @@ fn said(subscriber: impl Subscriber + Send + Sync + 'static, say: impl FnOnce() 
 }
 
 #[test]
-fn events_and_spans_look_as_if_they_were_never_copied() {
+fn copied_events_and_spans_look_like_direct_ones() {
     let speak = || {
         let outer = info_span!("outer", run = "r1", late = tracing::field::Empty);
         let entered = outer.clone().entered();

@@ -72,7 +72,7 @@ impl<T: Send + 'static> Gauge<T> {
         }
     }
 
-    /// What was not handed over.
+    /// The items that were not handed over.
     pub(crate) fn backlog(&self) -> Backlog {
         lock(&self.0.state).backlog()
     }

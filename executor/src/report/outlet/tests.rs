@@ -94,7 +94,7 @@ fn a_full_buffer_drops_counts_and_marks_the_gap() {
 }
 
 #[test]
-fn a_gap_is_marked_before_what_follows_it_and_passages_are_longer_than_an_item() {
+fn a_gap_is_marked_before_the_next_item_and_runs_of_items_follow_it() {
     let (outlet, heard, give) = slow(100);
     for n in 0..101 {
         outlet.push(1, n);
@@ -117,7 +117,7 @@ fn a_gap_is_marked_before_what_follows_it_and_passages_are_longer_than_an_item()
 }
 
 #[test]
-fn one_item_always_fits_and_some_do_however_full_it_is() {
+fn one_item_always_fits_and_some_are_always_accepted() {
     let (outlet, _heard, _give) = slow(10);
     assert_eq!(outlet.push(1_000, 0), Pushed::Kept);
     assert_eq!(outlet.push(1, 1), Pushed::FirstDropped);

@@ -85,9 +85,9 @@ impl Made {
 /// The topics and subscriptions that were deleted, and those that could not be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Full names of what was deleted, subscriptions first, each kind in order.
+    /// Full names of deleted topics and subscriptions, subscriptions first, each kind in order.
     pub deleted: Vec<String>,
-    /// What is still there, and why.
+    /// Names that are still there, and why.
     pub failed: Vec<(String, AdminError)>,
 }
 
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_past_its_deadline_is_taken() {
+    fn only_labels_past_their_deadline_are_taken() {
         let old = labels(&[("podpool-run", "a"), ("podpool-deadline", "100")]);
         assert!(takes(&Which::PastDeadline, &old, 101));
         assert!(!takes(&Which::PastDeadline, &old, 100));
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_named_run_is_taken_however_young() {
+    fn only_the_named_run_is_taken_before_its_deadline_too() {
         let run = |run| Which::Run(RunId::new(run).unwrap());
         let young = labels(&[("podpool-run", "a"), ("podpool-deadline", "1000")]);
         assert!(takes(&run("a"), &young, 1));

@@ -198,7 +198,7 @@ async fn a_failed_repair_is_reported_once_and_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_of_workers_leads_to_a_check_and_no_workers_do_not() {
+async fn silence_leads_to_a_check_only_where_there_are_workers() {
     let rig = Rig::new([], false);
     rig.go(29 * SECOND).await;
     assert_eq!(rig.looks(), [0_u64; 0]);
@@ -212,7 +212,7 @@ async fn silence_of_workers_leads_to_a_check_and_no_workers_do_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_silence_of_workers_that_come_later_counts_from_then_on() {
+async fn the_silence_of_later_workers_counts_from_their_request() {
     let rig = Rig::new([], false);
     rig.go(2 * SECOND).await;
     rig.queues.workers.store(true, Ordering::Relaxed);

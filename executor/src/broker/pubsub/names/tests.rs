@@ -1,4 +1,4 @@
-//! Names that Pub/Sub takes, and names that it would refuse.
+//! Names that Pub/Sub accepts, and names that it would refuse.
 
 use podpool_core::id::{MAX_RUN_ID, MAX_RUN_NAME, RunName};
 
@@ -95,7 +95,7 @@ fn given_names_that_pubsub_would_refuse_are_refused_by_name() {
 }
 
 #[test]
-fn full_names_are_spoken() {
+fn full_names_are_written_in_words() {
     assert_eq!(
         spoken(&topic_path("demo", "prices")),
         "topic prices of project demo"
@@ -108,7 +108,7 @@ fn full_names_are_spoken() {
 }
 
 #[test]
-fn names_travel() {
+fn names_are_decoded_as_they_were_encoded() {
     let names = own("podpool").unwrap();
     let bytes = podpool_core::codec::encode(&names).unwrap();
     let read: RunNames = podpool_core::codec::decode(&bytes).unwrap();

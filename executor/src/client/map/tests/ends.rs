@@ -149,7 +149,7 @@ fn a_closed_pool_ends_an_unordered_map_after_the_running_calls() {
 
 /// The error that ends a map is its last result.
 #[test]
-fn nothing_follows_the_timeout_of_a_map_whose_pool_was_closed() {
+fn the_timeout_is_the_last_result_of_a_map_whose_pool_was_closed() {
     use crate::master::mailbox::Closed;
     let mut fake = Fake::new();
     let mut map = map(&fake, 1, 0..)

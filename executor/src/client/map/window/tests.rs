@@ -29,7 +29,7 @@ fn grown(work: Option<Duration>) -> usize {
 }
 
 #[test]
-fn it_starts_at_four_calls_a_slot_and_doubles_for_short_tasks_only() {
+fn a_window_starts_at_four_calls_a_slot_and_doubles_for_short_tasks_only() {
     assert_eq!(Window::growing(2).limit, 8);
     assert_eq!(Window::growing(0).limit, 4);
     assert_eq!(grown(None), 8);
@@ -88,7 +88,7 @@ impl Round {
 }
 
 #[test]
-fn idle_slots_far_away_widen_it_to_four_times_what_they_need() {
+fn idle_slots_far_away_widen_the_window_to_four_times_their_need() {
     assert_eq!(Round::FAR.limit(), 128, "eightfold at most");
     let long = Round {
         work: 50 * MS,
@@ -100,7 +100,7 @@ fn idle_slots_far_away_widen_it_to_four_times_what_they_need() {
         busy: 0.9,
         ..Round::FAR
     };
-    assert_eq!(busy.limit(), 16, "they have enough");
+    assert_eq!(busy.limit(), 16, "the slots have enough calls");
     let unknown = Round {
         trip: None,
         ..Round::FAR
@@ -116,7 +116,7 @@ fn littles_law_with_headroom() {
 }
 
 #[test]
-fn it_does_not_grow_where_its_size_holds_nothing_back() {
+fn a_window_does_not_grow_where_its_size_is_not_the_limit() {
     let unfilled = Round {
         filled: false,
         ..Round::FAR
@@ -201,7 +201,7 @@ fn a_round_that_begins_with_a_smaller_window_does_not_widen_it_too_far() {
 }
 
 #[test]
-fn bytes_bound_only_what_lies_past_the_start() {
+fn bytes_bound_only_the_calls_past_the_start() {
     let mut window = Window {
         limit: 1000,
         ..Window::growing(2)
@@ -288,7 +288,7 @@ fn tasks_without_work_fill_the_bytes_of_a_window_and_no_more() {
 }
 
 #[test]
-fn a_program_that_takes_results_slowly_widens_it_once() {
+fn a_program_that_takes_results_slowly_widens_the_window_once() {
     for calls in [1000, 8000] {
         let pipe = Pipe {
             consumes: 5 * MS,
@@ -304,7 +304,7 @@ fn a_program_that_takes_results_slowly_widens_it_once() {
 }
 
 #[test]
-fn slots_that_come_late_widen_it_when_they_come() {
+fn late_slots_widen_the_window_when_they_start() {
     let alone = Pipe {
         early: 1,
         late: Duration::from_secs(60),
@@ -326,7 +326,7 @@ fn slots_that_come_late_widen_it_when_they_come() {
 }
 
 #[test]
-fn large_results_bound_it() {
+fn large_results_bound_the_window() {
     let pipe = Pipe {
         result_bytes: 1 << 20,
         ..Pipe::far(4, MS)
@@ -336,7 +336,7 @@ fn large_results_bound_it() {
 
 /// Slots at any distance, early or late, are kept busy, with not many more calls under way than that takes.
 #[test]
-fn any_slots_are_kept_busy_and_not_much_more() {
+fn any_slots_are_kept_busy_with_few_calls_too_many() {
     for seed in 0..100 {
         let mut random = fastrand::Rng::with_seed(seed);
         let slots = random.usize(1..32);
