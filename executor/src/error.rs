@@ -92,7 +92,8 @@ fn names_in_use(by: &RunId) -> String {
     )
 }
 
-/// What to do about a refusal of the system, as the rest of a sentence.
+/// The advice about a refusal of the system, as the rest of a sentence.
+// The source is not repeated here: it is the error's `source`, which reports print after the message.
 fn remedy(source: &io::Error) -> String {
     let advice = advice(Request::Other, source);
     advice.map_or_else(String::new, |advice| format!("; {advice}"))

@@ -76,6 +76,7 @@ async fn check(url: String, run: RunId) -> Result<(), BuildError> {
         what: "look at the payload store".to_owned(),
         source,
     };
+    // The answer crosses by a channel, so that `build()` awaits it without blocking the caller's runtime.
     let (done, checked) = tokio::sync::oneshot::channel();
     // The caller of `build()` may hold a lock that its subscriber waits for.
     let events = podpool_core::inherited::Inherited::from_here();

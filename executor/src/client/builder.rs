@@ -199,6 +199,8 @@ impl Builder {
     /// fails in three fresh slots in a row the pool is broken, and the error of every future has the reason.
     pub fn initializer<T: 'static>(mut self, call: Call<T>) -> Self {
         let parts = call.into_parts();
+        // Not evaluated here: a method of the builder has no error, and the registry is complete when `build()` checks
+        // it.
         self.initializer = Some(Box::new(move || {
             let arguments = parts.arguments.map_err(|error| error.to_string())?;
             if parts.spec.index.get().is_none() {
@@ -336,6 +338,7 @@ impl Builder {
             return self.start_injected(broker).await;
         }
         let payload_store = asked_for(self.payload_store.take());
+        // Read before `into_local` consumes the builder. An empty variable counts as a choice: it selects this machine.
         let chosen = self.backend.is_some() || std::env::var_os(BACKEND).is_some();
         let isolation = self.isolation;
         let mut settings = self.into_local()?;
@@ -480,6 +483,8 @@ fn reporting(
 ) -> Result<Reporting, BuildError> {
     let failed = failed("start the thread of the output sink");
     let reporting = Reporting::begin(notices, sink, buffer).map_err(failed)?;
+    // Within the reporting: these notices go where the user's setting sends them, and `build()` waits for no
+    // subscriber.
     reporting.within(variables::tell_unknown);
     Ok(reporting)
 }

@@ -11,6 +11,7 @@ use podpool_core::outcome::Cause;
 use super::AttemptReport;
 
 /// Most lines of the task's output that an error prints; its report holds all that were kept.
+// With the failure, the attempt and the advice an error stays within a screen of 24 lines.
 const LINES_SHOWN: usize = 10;
 
 /// Why a task has no result, by what the caller can do about it.
@@ -132,6 +133,7 @@ impl fmt::Display for Subject {
 /// Its text has the failure, the task, the number of attempts, the last lines that the task printed, and what to do
 /// next. [`source`](Error::source) gives the causes of the task's own error.
 #[derive(Clone)]
+// Behind one pointer: a `Result` of a small output stays small, and a future that is awaited again clones no reports.
 pub struct TaskError(Arc<Inner>);
 
 struct Inner {

@@ -87,6 +87,7 @@ impl Descriptor {
 
     /// The tasks of this program, as a descriptor lists them.
     pub(crate) fn known_tasks() -> Vec<TaskType> {
+        // A registry that cannot be built ends `build()`, and a worker's start, with its own error before.
         let Ok(registry) = Registry::global() else {
             return Vec::new();
         };

@@ -103,6 +103,7 @@ impl WorkerSettings {
     }
 
     /// The initializer, by its index in this program.
+    // The settings travel with its name, because the master's index may be another one in the worker's program.
     fn initializer(&self) -> Result<Option<(u32, Bytes)>, String> {
         let Some((name, arguments)) = &self.initializer else {
             return Ok(None);

@@ -95,6 +95,7 @@ impl RunNames {
         if !begins_well(prefix) || prefix.len() > LONGEST_PREFIX || !prefix.bytes().all(allowed) {
             return Err(InvalidNames::Prefix(prefix.to_owned()));
         }
+        // A topic and its subscription have the same name: they are of two kinds, so the names do not collide.
         let named = |what: &str| format!("{prefix}-{run}-{what}");
         let pair = |what: &str| Pair {
             topic: named(what),
@@ -229,6 +230,7 @@ pub(crate) fn spoken(path: &str) -> String {
     format!("{kind} {name} of project {project}")
 }
 
+// Pub/Sub reserves names that begin with `goog`. <https://cloud.google.com/pubsub/docs/pubsub-basics>
 fn begins_well(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphabetic()) && !name.starts_with("goog")
 }

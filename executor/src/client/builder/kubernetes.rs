@@ -193,12 +193,15 @@ impl Builder {
     }
 
     pub(super) async fn start_on_cluster(mut self) -> Result<Handle, BuildError> {
+        // Taken out, because `into_settings` consumes the rest of the builder below.
         let mut settings = std::mem::take(&mut self.cluster);
         settings.spec.start_timeout = self.start_timeout;
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let refused = |error: SpecError| setting(&error.setting, &error.value, &error.reason);
         let mut spec = settings.spec.or_environment(variable).map_err(refused)?;
         spec.check().map_err(refused)?;
+        // All settings are checked before the cluster or Pub/Sub is called: a wrong one costs no time and leaves
+        // nothing.
         let emulator = self.pubsub.worker_emulator_host.as_deref();
         let mut broker = PubSubBroker::new().worker_emulator_host(emulator, &spec.env)?;
         if let Some(prefix) = settings.prefix.or_else(|| variable(PREFIX)) {
@@ -216,6 +219,7 @@ impl Builder {
         }
         let name = self.run_name()?;
         let (run, key, epoch) = match settings.succession {
+            // The key of the older master: its workers verify messages with it, and know no other.
             Some(succession) => succession,
             None => (self.run_id(name.as_ref()), fresh_key()?, 1),
         };

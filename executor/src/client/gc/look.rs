@@ -50,6 +50,7 @@ impl Sight {
             cluster,
             broker: Arc::new(broker),
             store: asked_for(places.payload_store.clone()),
+            // One moment for all places: between two clock readings a deadline could pass, and half of a run be listed.
             now: SystemTime::now(),
         })
     }
@@ -127,6 +128,8 @@ fn garbage(which: &Which, now: SystemTime) -> Garbage {
 }
 
 fn object(found: Found, namespace: &str) -> Leftover {
+    // A label before 1970 or past the clock's range is shown without a deadline; the choice was made by the label
+    // itself.
     let deadline = found.deadline.and_then(|at| u64::try_from(at).ok());
     Leftover {
         what: format!("{} {} of namespace {namespace}", found.kind, found.name),

@@ -82,6 +82,8 @@ impl Values {
     }
 
     fn set(&mut self, field: &Field, value: Owned) {
+        // There is a place for each field of the callsite; `record` may give a field again, and the newest value
+        // counts.
         if let Some(place) = self.values.get_mut(field.index()) {
             *place = Some(value);
         }
