@@ -22,8 +22,8 @@ pub use self::store::{PayloadStore, Usage};
 
 /// Payloads over this many bytes go to the store.
 // An object costs a round trip and a request on each side; a message carries up to 10 MB, so 100 such payloads fit into
-// one. At half, tasks with payloads that messages carry well would pay for objects; at double, few of them would share
-// a batch.
+// one. At half, payloads that messages carry well would pay for objects; at double, a message would hold half as many
+// results of that size.
 pub const OVER: usize = 96 * 1024;
 
 /// Hashing this many bytes takes long enough to delay a loop.

@@ -99,7 +99,6 @@ impl Drop for Present {
             // The order of executors is of no use.
             present.swap_remove(at);
         }
-        // All: there is one waiting thread at most in a program, but tests have more.
         self.runs.left.notify_all();
     }
 }

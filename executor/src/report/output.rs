@@ -48,8 +48,8 @@ impl Output {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    // The thread is started here and not with the first line: a refusal is an error of `build()`, and the program's
-    // sink is dropped on that thread in any case, where its drop may block.
+    // The thread is started here and not with the first line: a refusal is an error of `build()`, and from then on the
+    // program's sink is dropped on that thread, where its drop may block.
     pub(crate) fn to_sink(sink: OutputSink, limit: usize, events: Events) -> io::Result<Self> {
         let sink = Sink {
             sink,

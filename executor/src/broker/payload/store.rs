@@ -262,7 +262,7 @@ impl PayloadStore {
             let path = inner.path(&part.hash);
             let found = inner.objects.get_opts(&path, GetOptions::default()).await;
             let found = found.map_err(|error| Fault::of(&error))?;
-            // Before the body: an object of another length needs not be fetched to be damaged.
+            // Before the body: an object of another length is damaged, and need not be fetched.
             if found.meta.size != length {
                 let size = found.meta.size;
                 return Err(Fault::Damaged(format!("{size} bytes instead of {length}")));

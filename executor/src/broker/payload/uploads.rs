@@ -14,8 +14,8 @@ use super::Hash;
 use super::error::Fault;
 
 /// Hashes of stored payloads that are remembered: 4 MiB of memory. One that is forgotten costs an upload.
-// Each is there twice, in the map and in the order of eviction. A payload has 96 KiB or more, so these are the payloads
-// of 6 GiB at least.
+// Each is there twice, in the map and in the order of eviction. Most payloads have 96 KiB or more, so these stand for
+// some 6 GiB.
 const REMEMBERED: usize = 64 * 1024;
 
 pub(super) type Upload = Shared<BoxFuture<'static, Result<(), Fault>>>;
