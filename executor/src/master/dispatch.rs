@@ -1,7 +1,7 @@
 //! The dispatcher: the one actor that completes futures.
 //!
-//! [`MasterState`] decides; this loop gives it what comes (submissions, results, what fleet and broker report) and carries
-//! out its [`Effect`]s. It lives on the executor's own thread.
+//! [`MasterState`] decides; the loop passes it every input (submissions, results, reports of fleet and broker) and
+//! carries out its [`Effect`]s. The loop runs on the executor's own thread.
 
 mod after_lines;
 mod batches;
@@ -55,8 +55,10 @@ pub(crate) use self::state::{MasterState, Settings};
 pub(crate) use self::task_queues::MasterQueues;
 use self::task_queues::TaskQueues;
 
-/// Tasks in the outbox above which submissions stay where they are while enough is out: moving them early would
-/// only cost both threads their caches.
+/// Tasks in the outbox above which submissions stay in the mailbox while enough is out: to move them early would only
+/// cost both threads their caches.
+// A batch takes `waiting / (4 × slots)` tasks at most: 64 tasks for 64 slots, so that batches of short tasks stay
+// large. At half they would be half as large on such a machine; at double only table and outbox would grow.
 const PLENTY: usize = 16 * 1024;
 
 /// What a dispatcher is made of.
@@ -65,9 +67,9 @@ pub(crate) struct Dispatch {
     pub(crate) inbox: Inbox,
     pub(crate) queues: MasterQueues,
     pub(crate) fleet: FleetHandle,
-    /// What becomes of the queues; none where nothing can.
+    /// Reports about the queues; none where queues cannot vanish.
     pub(crate) broker: Option<mpsc::UnboundedReceiver<BrokerEvent>>,
-    /// Who shows the lines that tasks printed elsewhere.
+    /// Shows the lines that tasks printed in other processes.
     pub(crate) printed: Option<OutputSink>,
     /// The buffer that holds lines which are not shown yet.
     pub(crate) lines: Option<Gauge<KeptLine>>,
@@ -116,7 +118,7 @@ struct RunningDispatch {
     acks: FuturesUnordered<BoxFuture<'static, ()>>,
     submissions: Vec<Submission>,
     commands: Vec<Command>,
-    /// Those who wait for the end.
+    /// Callers that wait for the end.
     done: Vec<oneshot::Sender<Result<(), ShutdownError>>>,
     effects: Vec<Effect>,
     wakers: Wakers,
@@ -182,25 +184,32 @@ impl RunningDispatch {
             Woken::Fleet(event) => self.state.on_fleet(now, event),
             Woken::Broker(event) => self.state.on_broker(now, event),
             Woken::Sent(batches) => self.on_sent(now, batches),
+            // What these woke the loop for is taken below, in every turn, whatever woke the loop.
             Woken::Mail | Woken::Stored | Woken::Tick => {}
         }
+        // In every turn and not only by the timer: the timer is the last branch of the `select!` and may wait long.
         self.lines.look(now, &mut self.state);
         self.state.on_tick(now);
         if mail && self.is_saturated() {
-            // A command came; it is handed out behind the submissions that were made before it.
+            // A command came. The inbox passes it on only after the submissions that were made before it, so that these
+            // are taken in above the bound.
             while self.drain() {}
         }
         self.take_mail(now);
+        // After the mail: a queue in memory stores at once, and the batches that the mail filled are stored here.
         self.take_stored(now);
         if let Some(reason) = self.outages.given_up(now, &self.tasks, &self.control) {
             self.state.break_pool(now, &reason);
         }
+        // Last, so that all that this turn revoked is one control message, and the fleet receives the final numbers.
         self.state.conclude(now);
         self.carry_out();
         if !self.state.life().is_ending() {
-            // Once the run ends nobody waits for a queue.
+            // Once the run ends no task waits for a queue.
             self.outages.tell(now, &self.tasks, &self.control);
         }
+        // Once for a turn: a waiter runs on another thread at once, and would be woken again for each result of a
+        // message.
         self.wakers.wake();
     }
 
@@ -213,6 +222,8 @@ impl RunningDispatch {
             self.state.takes_results(),
             !self.state.life().has_no_fleet(),
         );
+        // Every branch may lose and be dropped: the pull and the acknowledgements are kept in `self`, publishers keep
+        // their calls, and the channels and the mailbox keep what was not taken.
         tokio::select! {
             // In this order, because results free places for what waits, and submissions may come without end.
             biased;
@@ -221,8 +232,10 @@ impl RunningDispatch {
             _ = self.control.next() => Woken::Stored,
             Some(()) = self.acks.next() => Woken::Stored,
             () = self.lines.taken() => Woken::Tick,
+            // One of the two: while enough waits here, a submission must not wake the loop, but a cancel must.
             () = self.inbox.changed(), if !saturated => Woken::Mail,
             () = self.inbox.commanded(), if saturated => Woken::Mail,
+            // Not after the fleet's end: a closed channel is always ready, and would wake the loop without a pause.
             event = self.fleet.events.recv(), if fleet => {
                 // A fleet whose channel is closed has ended too.
                 Woken::Fleet(event.unwrap_or(FleetEvent::Ended { leftovers: Vec::new() }))
@@ -232,8 +245,8 @@ impl RunningDispatch {
         }
     }
 
-    /// When it must be told that a queue refuses. Once the run ends nothing is told: the deadline would stay in the past,
-    /// and wake the loop without a pause.
+    /// When a queue that refuses must be reported. Once the run ends no queue is reported: the deadline would stay in
+    /// the past, and wake the loop without a pause.
     fn outage_deadline(&self) -> Option<Instant> {
         if self.state.life().is_ending() {
             return None;
@@ -241,7 +254,7 @@ impl RunningDispatch {
         self.outages.deadline(&self.tasks, &self.control)
     }
 
-    /// Whether more submissions would only wait here instead of there.
+    /// Whether more submissions would only wait in the outbox instead of the mailbox.
     fn is_saturated(&self) -> bool {
         self.state.is_full() && self.state.waiting() >= PLENTY
     }
@@ -250,6 +263,8 @@ impl RunningDispatch {
     fn take_mail(&mut self, now: Instant) {
         loop {
             let more = !self.is_saturated() && self.drain();
+            // After each chunk of the mailbox: the first batches are on their way while the rest is moved, and what is
+            // published counts in the next look at the bound.
             self.state.publish(now);
             self.carry_out();
             if !more {
@@ -274,7 +289,7 @@ impl RunningDispatch {
     fn drain(&mut self) -> bool {
         let more = self.inbox.drain(&mut self.submissions, &mut self.commands);
         self.take_submissions();
-        // A shutdown takes in what came meanwhile: its commands are looked at too.
+        // A shutdown drains the inbox itself, and so adds to the list that is read here: until no command is left.
         while !self.commands.is_empty() {
             for command in std::mem::take(&mut self.commands) {
                 self.on_command(command);
@@ -285,7 +300,8 @@ impl RunningDispatch {
 
     fn take_submissions(&mut self) {
         for submission in self.submissions.drain(..) {
-            // One that was cancelled on its way has ended.
+            // A task that was rejected or cancelled in the mailbox has ended. Its number stays free, which the table
+            // allows.
             if !submission.cell.is_settled() {
                 self.state.submit(submission);
             }
@@ -295,10 +311,12 @@ impl RunningDispatch {
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Cancel { cell, reply } => {
+                // A command overtakes no submission: a task without an entry in the table has ended.
                 let outcome = self.state.cancel(cell.id());
+                // Before the reply: the caller that awaits it must find the future settled.
                 self.carry_out();
                 if let Some(reply) = reply {
-                    // Whoever asked may have gone.
+                    // The caller may have gone.
                     reply.send(outcome).ok();
                 }
             }
@@ -309,7 +327,7 @@ impl RunningDispatch {
             }
             Command::Interrupt(behavior) => {
                 self.shut_down(behavior);
-                // Lines come from workers that are elsewhere, and so does what must be removed.
+                // Where workers are elsewhere, a cluster holds objects of the run that must be removed.
                 let elsewhere = self.state.settings().elsewhere;
                 let text = interrupted(behavior, self.state.unfinished(), elsewhere);
                 notice::trouble(text);
@@ -321,8 +339,10 @@ impl RunningDispatch {
         }
     }
 
-    /// What was submitted before it is shut down with the rest.
+    /// Shuts the run down. Tasks that were submitted before are shut down with the rest.
     fn shut_down(&mut self, behavior: ShutdownBehavior) {
+        // Closed first: a task that is submitted between the two is refused. The other way round it would be accepted,
+        // and come to a state that has decided about all its tasks.
         self.inbox.close(Closed::ShutDown);
         while self.inbox.drain(&mut self.submissions, &mut self.commands) {}
         self.take_submissions();
@@ -330,8 +350,9 @@ impl RunningDispatch {
         self.carry_out();
     }
 
-    /// Carries out what the state has decided, in its order. Those who wait for a future are woken later, all together.
+    /// Carries out what the state has decided, in its order. Waiters of futures are woken later, all together.
     fn carry_out(&mut self) {
+        // The two lists are swapped, so that both keep their memory: in a steady state no turn allocates one.
         let mut effects = std::mem::take(&mut self.effects);
         self.state.take_effects(&mut effects);
         for effect in effects.drain(..) {
@@ -354,13 +375,14 @@ impl RunningDispatch {
     }
 }
 
-/// Waits for what the broker reports next. One that has ended reports nothing more: its end is the fleet's to report.
+/// Waits for the broker's next report. A broker that has ended reports nothing more: the fleet reports its end.
 async fn reported(broker: &mut Option<mpsc::UnboundedReceiver<BrokerEvent>>) -> BrokerEvent {
     if let Some(events) = broker
         && let Some(event) = events.recv().await
     {
         return event;
     }
+    // A closed channel answers every poll at once: it must not be asked again.
     *broker = None;
     std::future::pending().await
 }
@@ -372,7 +394,7 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// What a signal does to the tasks that have not ended, and to what the run made on a cluster.
+/// What a signal does to the tasks that have not ended, and to the run's objects on a cluster.
 fn interrupted(behavior: ShutdownBehavior, left: usize, elsewhere: bool) -> String {
     let tasks = if left == 1 { "task" } else { "tasks" };
     match (behavior, left) {

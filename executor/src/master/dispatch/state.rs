@@ -1,6 +1,6 @@
-//! What the master knows and decides: no IO, no clock, no channel.
+//! What the master records and decides: no IO, no clock, no channel.
 //!
-//! Every input takes `now` and leaves its [`Effect`]s for the loop; what is random is drawn from the seed in the
+//! Every input takes `now` and leaves its [`Effect`]s for the loop; every random number is drawn from the seed in the
 //! settings. Submissions come in, batches go out, results end tasks. Every task that has not ended stands in the table;
 //! dropping the state settles each of them, so that no path leaves a future waiting.
 
@@ -50,10 +50,12 @@ use super::effect::Effect;
 use super::notices::Retries;
 use super::table::{Entry, Phase, Table};
 
-/// The master's heartbeat.
+/// Time between two control messages when nothing changes.
+// An idle pod leaves after 5 minutes without a message (`idle_timeout`'s default): 30 messages in a row may be lost. At
+// double it would be 15; at half each worker would read twice as many messages of up to `CONTROL_BYTES`, without news.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// What the master is told when it starts.
+/// What the master receives when it starts.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) run: RunId,
@@ -76,7 +78,7 @@ pub(crate) struct Settings {
     pub(crate) retries: Option<u32>,
     /// The master's epoch: a younger master of the same run has a higher one.
     pub(crate) epoch: u64,
-    /// How long a worker may send nothing until it counts as lost; for ever by default.
+    /// How long no greeting, heartbeat or `Started` of a worker may come until it counts as lost; `None`: for ever.
     pub(crate) silence: Option<Duration>,
     /// Most workers at a time.
     pub(crate) workers: usize,
@@ -88,9 +90,9 @@ pub(crate) struct Settings {
     pub(crate) remote: bool,
     /// Whether workers are elsewhere: their lines come as messages, and their removal takes its time.
     pub(crate) elsewhere: bool,
-    /// Shortest time between two changes that the workers are told.
+    /// Shortest time between two control messages about changes.
     pub(crate) control_pause: Duration,
-    /// Whether the results' queue is there when the run has ended. Its last messages are taken then, so that they do not
+    /// Whether the results' queue remains when the run has ended. Its last messages are taken then, so that they do not
     /// reach the next run.
     pub(crate) results_outlive: bool,
 }
@@ -105,6 +107,8 @@ pub(crate) struct MasterState {
     classes: Classes,
     batches: Batches,
     task_types: Vec<Option<TaskType>>,
+    // A task that ends during its delay stays in the heap and is passed over when it is due: to find it would cost a
+    // search of the heap, and a left entry costs one look.
     delayed: BinaryHeap<Reverse<(Instant, u64)>>,
     /// In order, so that one seed gives one trace.
     workers: BTreeMap<WorkerId, Worker>,
@@ -112,16 +116,16 @@ pub(crate) struct MasterState {
     told: tell::Told,
     run_state: RunState,
     republish_at: Option<Instant>,
-    /// When it is looked next whether revoked attempts can still be in the queue; never while there are none.
+    /// When the master next examines whether revoked attempts can still be in the queue; never while there are none.
     revoked_at: Option<Instant>,
-    /// The number of the next batch; what is published again has one of its own.
+    /// The number of the next batch; a batch that is published again gets another number.
     next_batch: u64,
     /// Results that came after their task's end, or for an older attempt.
     late_results: u64,
-    /// Messages that were not this run's: a wrong MAC, or what no worker sends here.
+    /// Messages that were not this run's: a wrong MAC, another run, or a message that no worker sends.
     dropped: u64,
     pace: pace::Pace,
-    /// Workers that are told to leave.
+    /// Workers that must leave, as control names them.
     drain: Vec<WorkerId>,
     /// Names of surplus workers, until they greet.
     surplus: Vec<Arc<str>>,
@@ -130,9 +134,9 @@ pub(crate) struct MasterState {
     /// Workers in a row whose slots do not start, since a task ended in a slot, and when each reported it.
     unfit: Vec<(WorkerId, Instant)>,
     builds: Builds,
-    /// Failures that are told after the lines before them.
+    /// Failures that are judged after the lines before them.
     after_lines: AfterLines,
-    /// What is said of attempts that are made again.
+    /// Notices about attempts that failed and are made again.
     retries: Retries,
     effects: Vec<Effect>,
 }
@@ -193,8 +197,8 @@ impl MasterState {
         self.life.is_over(self.unfinished())
     }
 
-    /// Whether results are taken: until the fleet is told to end, and after it where their queue outlives the run. What
-    /// another run may be there to take is left to it.
+    /// Whether results are taken: until the fleet receives the order to end, and after it where their queue outlives
+    /// the run. Messages that another run may have to take are left to that run.
     pub(crate) fn takes_results(&self) -> bool {
         !self.life.is_ending() || self.takes_last_results()
     }
@@ -210,6 +214,7 @@ impl MasterState {
     }
 
     /// Envelopes that workers acknowledged without running them: their results were stored, or their tasks had ended.
+    // Workers that have gone stay in the map, so that what they reported counts.
     pub(crate) fn replays(&self) -> u64 {
         self.workers.values().map(|worker| worker.replays).sum()
     }
@@ -226,12 +231,16 @@ impl MasterState {
     }
 
     /// The one place where a task ends.
+    // An effect and not a call: a ledger can store the end before the owners receive it, and the state needs no wakers,
+    // so that tests and the simulation read an end like any other decision.
     fn settle(&mut self, owners: Owners, outcome: Settled) {
         self.effects.push(Effect::Settle(Ended { owners, outcome }));
     }
 
-    /// Takes a task out of the table: it has ended, and its owners must be told.
+    /// Takes a task out of the table: it has ended, and its owners must be notified.
     fn end(&mut self, id: TaskId) -> Option<Entry> {
+        // This decides every race between results, cancels, losses and shutdowns: the first caller gets the entry, and
+        // every later one finds none.
         let entry = self.table.remove(id)?;
         if entry.phase == Phase::Published {
             // The newest attempt is no longer out.
@@ -239,6 +248,7 @@ impl MasterState {
         }
         if let Some(class) = self.classes.get_mut(entry.class) {
             class.unfinished -= 1;
+            // The phase tells which of the two counts the task is in; a delayed task is in neither.
             match entry.phase {
                 Phase::Published => class.outbox.returned(entry.task_type()),
                 Phase::Waiting => class.outbox.remove(id, entry.priority(), entry.task_type()),
@@ -246,7 +256,8 @@ impl MasterState {
             }
         }
         if entry.repeated {
-            // Another envelope of it may still be in the queue.
+            // Another envelope of the task may still be in the queue, even if the newest attempt has just ended it.
+            // Without this the other copy would run once more when its lease ends.
             self.revoke(id, &entry);
         }
         Some(entry)
@@ -259,8 +270,11 @@ impl MasterState {
     }
 
     /// When something is due that concerns tasks.
+    // Computed before each wait of the loop. The silence costs a look at every worker that the run ever had; each other
+    // part is at hand.
     fn work_deadline(&self) -> Option<Instant> {
         let delayed = self.delayed.peek().map(|Reverse((at, _))| *at);
+        // Without the filter a deadline that has passed would wake the loop without a pause until the queue is read.
         let silence = self.silence_deadline().filter(|_| self.caught_up);
         let due = [
             delayed,
@@ -288,7 +302,7 @@ impl MasterState {
         self.retries.on_tick(now);
     }
 
-    /// The last thing of every turn: publishes what may go, and tells workers, fleet and people what has changed.
+    /// The last thing of every turn: publishes what may go, and sends workers, fleet and users what has changed.
     pub(crate) fn conclude(&mut self, now: Instant) {
         self.publish(now);
         let lines = self.retries.take();
@@ -299,6 +313,7 @@ impl MasterState {
 
     /// Judges the failures whose lines are shown: so many lines were put for the program's streams, and taken by them.
     pub(crate) fn on_lines(&mut self, now: Instant, position: Position) {
+        // Called in every turn of the loop, nearly always with no failure that waits.
         if self.after_lines.is_empty() {
             return;
         }
@@ -313,6 +328,8 @@ impl MasterState {
     }
 
     /// Judges all failures, whatever they wait for.
+    // For inputs that end tasks or workers: a failure that came first must be judged first, or its task would get
+    // another error than the one that was reported.
     fn judge_all_failures(&mut self, now: Instant) {
         for failed in self.after_lines.give_up() {
             self.on_failed(now, &failed);
@@ -320,17 +337,20 @@ impl MasterState {
     }
 
     /// Whether so many batches of a class are out that every slot has several before it.
+    // Only across a network: in memory 4 batches for each slot are out at most, so that a class is full before it is
+    // crowded.
     fn is_crowded(&self, class: ClassId) -> bool {
         self.batches.load(class).batches >= publish::CROWD * self.settings.slots
     }
 
-    /// Whether enough is out of a class: more would only wait elsewhere, where it can be neither reordered nor dequeued.
+    /// Whether enough is out of a class: more would only wait in the queue, where it can be neither reordered nor
+    /// dequeued.
     fn is_class_full(&self, class: ClassId) -> bool {
         let load = self.batches.load(class);
         load.batches >= self.settings.batches_out || load.bytes >= self.settings.bytes_out
     }
 
-    /// Whether enough is out of each class. While one class can take more, its tasks may be among those that come next.
+    /// Whether enough is out of each class. While one class can take more, its tasks may be among the next submissions.
     pub(crate) fn is_full(&self) -> bool {
         self.classes
             .iter()

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 
-/// Builds of workers that are remembered, so that each is told once.
+/// Builds of workers that are recorded, so that each is reported once.
+// A run has few images. The bound is for what cannot be trusted: it keeps memory and notices small whatever workers
+// send.
 const KNOWN: usize = 16;
 
-/// The builds that were met.
+/// The builds that were reported.
 #[derive(Debug, Default)]
 pub(super) struct Builds {
     told: BTreeSet<String>,
 }
 
 impl Builds {
-    /// What to say of a worker by this name whose build is another than the master's, once for each build. Without
+    /// The line about a worker by this name whose build is another than the master's, once for each build. Without
     /// `required` only builds of the same target are compared: those of two targets are never one.
     pub(super) fn meet(
         &mut self,
@@ -58,14 +60,18 @@ mod tests {
     const OTHER: &str = "aarch64-linux-gnu 55cc";
 
     #[test]
-    fn another_build_of_the_same_target_is_told_once() {
+    fn another_build_of_the_same_target_is_reported_once() {
         let mut builds = Builds::default();
         assert_eq!(builds.meet(OURS, "a", OURS, false), None);
         assert_eq!(builds.meet(OURS, "a", OTHER, false), None);
         let told = builds.meet(OURS, "a", STALE, false).unwrap();
         assert!(told.starts_with("worker a runs another build"), "{told}");
         assert!(told.contains(STALE) && told.contains(OURS), "{told}");
-        assert_eq!(builds.meet(OURS, "b", STALE, false), None, "told before");
+        assert_eq!(
+            builds.meet(OURS, "b", STALE, false),
+            None,
+            "reported before"
+        );
         assert_eq!(builds.meet("", "b", OTHER, false), None, "not compared");
     }
 

@@ -18,10 +18,13 @@ use super::life::Breach;
 
 impl MasterState {
     /// Cancels a task: its future is settled at once.
+    // A result that is already in the queue loses: it finds no task, and counts as late. The worker is not waited for,
+    // since it may be gone.
     pub(crate) fn cancel(&mut self, id: TaskId) -> CancelOutcome {
         let Some(mut entry) = self.end(id) else {
             return CancelOutcome::AlreadyDone;
         };
+        // Elsewhere no worker has the newest attempt, and control need not name it; `end` has revoked older copies.
         let published = entry.phase == Phase::Published;
         if published {
             self.revoke(id, &entry);
@@ -43,6 +46,7 @@ impl MasterState {
         match behavior {
             ShutdownBehavior::CancelPending => self.cancel_pending(),
             ShutdownBehavior::Abort => {
+                // Without revoking each task: the state `Aborted` stops workers as a whole, in a short message.
                 self.abort();
                 self.order(FleetOrder::Stop);
             }
@@ -52,6 +56,7 @@ impl MasterState {
 
     /// Ends every task: the executor goes without waiting.
     fn abort(&mut self) {
+        // Over a copy of the numbers, here and below: each end changes the table.
         for id in self.table.ids() {
             if let Some(mut entry) = self.end(id) {
                 let attempts = History::into_attempts(entry.history.take());
@@ -65,6 +70,8 @@ impl MasterState {
     /// Cancels every task that no worker has begun.
     fn cancel_pending(&mut self) {
         for id in self.table.ids() {
+            // As far as messages have come: a task whose `Started` is on its way, or that belongs to a batch too short
+            // for one, counts as not begun. It is revoked, and its worker cancels it.
             let begun = |entry: &mut Entry| entry.phase == Phase::Published && entry.running;
             if !self.table.get_mut(id).is_some_and(begun) {
                 self.cancel(id);
@@ -72,12 +79,12 @@ impl MasterState {
         }
     }
 
-    /// No worker can start, or a queue is gone: every future says why.
+    /// No worker can start, or a queue is gone: every future gets the reason.
     pub(crate) fn break_pool(&mut self, now: Instant, reason: &str) {
         self.breach(now, Breach::Broken, reason);
     }
 
-    /// Nothing runs any more. What failed before has its own reason.
+    /// Nothing runs any more. Tasks that failed before keep their own reason.
     pub(super) fn breach(&mut self, now: Instant, breach: Breach, reason: &str) {
         self.judge_all_failures(now);
         self.breach_now(breach, reason);
@@ -86,6 +93,7 @@ impl MasterState {
     /// The same, for one that is found while failures are judged.
     pub(super) fn breach_now(&mut self, breach: Breach, reason: &str) {
         let fresh = self.life.broken().is_none();
+        // A later breach may have a higher rank, which changes the outcome; every task has ended by the first.
         self.life.breach(breach, reason);
         if !fresh {
             return;
@@ -95,6 +103,8 @@ impl MasterState {
             let line = broken(reason, self.unfinished());
             self.effects.push(Effect::Notice(line));
         }
+        // Closed before the tasks end: a waiter of one of them may submit at once, and must be refused with this
+        // reason.
         self.close(Closed::Broken(reason.into()));
         self.end_all(reason);
     }
@@ -117,6 +127,7 @@ impl MasterState {
     }
 
     /// Workers acknowledge envelopes of these attempts without running them.
+    // Up to the newest: an envelope of an older attempt may be in the queue too, after a worker was lost.
     pub(super) fn revoke(&mut self, task: TaskId, entry: &Entry) {
         self.revoke_attempts(task, entry.attempt, entry.repeated);
     }
@@ -128,7 +139,7 @@ impl MasterState {
     }
 }
 
-/// What a person is told when the pool breaks.
+/// The notice for the user when the pool breaks.
 fn broken(reason: &str, unfinished: usize) -> String {
     match unfinished {
         0 => format!("the pool is broken: {reason}"),

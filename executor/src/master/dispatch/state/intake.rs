@@ -11,7 +11,7 @@ use super::super::table::{Entry, Phase};
 use super::MasterState;
 
 impl MasterState {
-    /// A task was submitted. What its type or its call asks for will decide the class, once they can ask.
+    /// A task was submitted. The needs of its type or its call will decide the class, once these can be given.
     pub(crate) fn submit(&mut self, submission: Submission) {
         self.submit_to(ClassId::DEFAULT, submission);
     }
@@ -33,6 +33,7 @@ impl MasterState {
             alone: false,
             repeated: false,
         };
+        // The mailbox is closed by an effect of the breach, so that submissions made before that still come in.
         if let Some(reason) = self.life.broken() {
             let kind = TaskErrorKind::PoolBroken;
             let error = TaskError::new(kind, entry.subject(id), reason);
@@ -48,6 +49,7 @@ impl MasterState {
             self.settle(entry.owners, Err(error));
             return;
         };
+        // Nothing may fail from here on: `end` takes each of these counts back once.
         class.unfinished += 1;
         class.outbox.push(id, entry.priority(), entry.task_type());
         if !entry.spec.options.pack {

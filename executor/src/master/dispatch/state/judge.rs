@@ -33,7 +33,7 @@ fn failed_attempt(subject: &Subject, attempt: Attempt, failure: &Failure) -> Str
     format!("{subject}: attempt {attempt} {phrase}: {message}")
 }
 
-/// When its task is tried again.
+/// When the task of an attempt is tried again.
 fn again(after: Duration) -> String {
     match after {
         Duration::ZERO => "; it is tried again at once".to_owned(),
@@ -43,7 +43,10 @@ fn again(after: Duration) -> String {
 
 impl MasterState {
     /// `Failed` counts for the newest attempt only, once: after it the attempt is no longer out.
+    // Results of all attempts count and failures of one: a late failure must not spend a budget twice, or end a task
+    // whose next attempt may succeed.
     pub(crate) fn on_failed(&mut self, now: Instant, failed: &Failed) {
+        // Whichever attempt it was: the report is about the worker. It may break the pool, after which no task is out.
         if failed.failure.cause == Cause::Broken {
             self.note_unfit(now, failed);
         }
@@ -53,7 +56,8 @@ impl MasterState {
         }
         let report = self.attempt_report(failed);
         match failed.failure.cause {
-            // Its worker gave it back: that is a loss like any other.
+            // Its worker gave it back: that is a loss like any other. The message comes again, so that a new attempt
+            // would run beside it.
             Cause::Interrupted => self.lose(now, failed.task, failed.attempt, Blame::None, &report),
             _ => self.judge(now, failed, report),
         }
@@ -64,32 +68,36 @@ impl MasterState {
         match failed.failure.cause {
             // The worker has left, or leaves.
             Cause::Broken => {}
-            // The message comes back.
+            // The message comes back: if the attempt is revoked, control must go on naming it.
             Cause::Interrupted => self.late_results += 1,
             _ => self.on_late(failed.task, failed.attempt),
         }
     }
 
-    /// The newest attempt failed: it is decided what follows.
+    /// The newest attempt failed: decides what follows.
     fn judge(&mut self, now: Instant, failed: &Failed, report: AttemptReport) {
+        // Drawn for each failure, used or not: the sequence of random numbers depends on the inputs alone.
         let (jitter, retries) = (self.jitter(), self.settings.retries);
         let Some(entry) = self.table.get_mut(failed.task) else {
             return;
         };
         let policy = policy(entry, retries);
         let history = entry.history.get_or_insert_default();
+        // Owners receive the attempt before the end, whose error then carries all attempts.
         entry.owners.attempted(&report);
         history.push(report);
         let ended = Ended::Reported(&failed.failure);
         let decision = decide(&policy, &mut history.spent, ended, jitter);
         let unfit = failed.failure.cause == Cause::Broken;
+        // A task that failed has run, so that a slot has started somewhere.
         if !unfit {
             self.unfit.clear();
         }
         match decision {
             Decision::Wait => entry.repeated = true,
             Decision::GiveUp => self.give_up(failed.task),
-            // Nothing is wrong with the task: it goes elsewhere as it is, and nobody needs to know.
+            // Nothing is wrong with the task: it goes to another worker as it is, alone if it was to run alone, without
+            // a notice.
             Decision::Retry { after, .. } if unfit => self.retry(now, failed.task, after),
             Decision::Retry { after, alone } => {
                 entry.alone = alone;
@@ -121,13 +129,18 @@ impl MasterState {
             return;
         };
         let (class, task_type, batch) = (entry.class, entry.task_type(), entry.batch);
+        // From here on the old attempt is not out: a second report of its failure is late, and one of its result still
+        // ends the task. The new number is set even before the delay, so that a result in between is known as an older
+        // one's.
         entry.attempt = entry.attempt.next();
         entry.phase = Phase::Delayed;
         entry.set_pending();
         if let Some(outbox) = self.classes.outbox(class) {
             outbox.returned(task_type);
         }
+        // After the phase has changed, and once: the task's batch may end here, and its number go to another batch.
         self.batches.task_left(batch);
+        // At once and not by the heap, which is read at the next tick only.
         if after.is_zero() {
             self.publish_again(id);
         } else {
@@ -138,6 +151,7 @@ impl MasterState {
 
     /// The delay is over: the task waits in the outbox.
     pub(super) fn publish_again(&mut self, id: TaskId) {
+        // The task may have ended meanwhile. If it has not, it is still delayed: nothing else ends a delay.
         let delayed = |entry: &&mut Entry| entry.phase == Phase::Delayed;
         let Some(entry) = self.table.get_mut(id).filter(delayed) else {
             return;

@@ -28,12 +28,12 @@ impl Breach {
     }
 }
 
-/// What the fleet was told, and what it told.
+/// Which orders the fleet has received, and what it has reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum FleetLife {
     #[default]
     Working,
-    /// It was told to end.
+    /// It has the order to end.
     Ending,
     /// Nothing is left of it.
     Ended,
@@ -43,10 +43,11 @@ enum FleetLife {
 #[derive(Debug, Default)]
 pub(crate) struct Life {
     /// How it was shut down first.
+    // Only whether there is one counts: the harshest behaviour is in `aborted`, and cancels are made at once.
     shutdown: Option<ShutdownBehavior>,
     /// Whether what runs is of no use any more.
     aborted: bool,
-    /// Why nothing runs any more, and the reason as tasks are told it.
+    /// Why nothing runs any more, and the reason that tasks' errors have.
     broken: Option<(Breach, String)>,
     fleet: FleetLife,
     leftovers: Vec<String>,
@@ -61,6 +62,7 @@ impl Life {
 
     /// Nothing runs any more. The reason of the first breach stays; false where the run had one of this rank.
     pub(super) fn breach(&mut self, breach: Breach, reason: &str) -> bool {
+        // A higher rank changes what becomes of queues and fleet. The reason stays, because futures have it already.
         match &mut self.broken {
             None => self.broken = Some((breach, reason.to_owned())),
             Some((known, _)) if known.rank() < breach.rank() => *known = breach,
@@ -69,7 +71,7 @@ impl Life {
         true
     }
 
-    /// Why nothing runs any more, if so, as tasks are told it.
+    /// Why nothing runs any more, if so: the reason that tasks' errors have.
     pub(crate) fn broken(&self) -> Option<&str> {
         self.broken.as_ref().map(|(_, reason)| reason.as_str())
     }
@@ -84,7 +86,7 @@ impl Life {
         matches!(self.broken, Some((Breach::Superseded(_), _)))
     }
 
-    /// Whether what is there of this run's names may be another run's to read.
+    /// Whether another run may read the queues of this run's names.
     pub(super) const fn is_shared(&self) -> bool {
         matches!(
             self.broken,
@@ -92,21 +94,22 @@ impl Life {
         )
     }
 
-    /// The fleet is told to end.
+    /// The fleet receives the order to end.
     pub(super) fn end_fleet(&mut self) {
+        // Never back from `Ended`: no event would follow, and the run would not be over.
         if self.fleet == FleetLife::Working {
             self.fleet = FleetLife::Ending;
         }
     }
 
-    /// Whether the fleet was told to end, or has ended.
+    /// Whether the fleet has the order to end, or has ended.
     pub(crate) fn is_ending(&self) -> bool {
         self.fleet != FleetLife::Working
     }
 
-    /// Nothing is left of the fleet. False where nobody had asked it to end.
+    /// Nothing is left of the fleet. False where it had no order to end.
     pub(super) fn fleet_ended(&mut self, leftovers: Vec<String>) -> bool {
-        // An aborted run takes results on after it has told the fleet to stop.
+        // An aborted run still takes results after it has sent the fleet the order to stop.
         let expected = self.is_ending() || self.aborted;
         self.fleet = FleetLife::Ended;
         self.leftovers = leftovers;
@@ -123,9 +126,10 @@ impl Life {
         self.is_closing() && unfinished == 0 && self.has_no_fleet()
     }
 
-    /// What workers are told of a run that is no longer open. An aborted one's must not wait for what they run: until they
-    /// go, their pods, and so the master, would wait for the grace.
+    /// What control states of a run that is no longer open. Workers of an aborted run must not wait for what they run:
+    /// until they leave, their pods, and so the master, would wait for the grace.
     pub(super) fn run_state(&self, unfinished: usize) -> Option<RunState> {
+        // The workers of a superseded run are the other master's: this one must not end them.
         let broken = self.broken.is_some() && !self.is_superseded();
         match (self.aborted || broken, self.is_closing()) {
             (true, _) => Some(RunState::Aborted),
@@ -135,7 +139,7 @@ impl Life {
         }
     }
 
-    /// What those who shut the run down are told.
+    /// The result of a shutdown.
     pub(crate) fn outcome(&self) -> Result<(), ShutdownError> {
         match &self.broken {
             Some((Breach::Superseded(epoch), _)) => {
@@ -160,7 +164,7 @@ mod tests {
     const WAIT: ShutdownBehavior = ShutdownBehavior::WaitForTasks;
 
     #[test]
-    fn an_aborted_run_never_looks_like_one_that_ended() {
+    fn an_aborted_run_never_has_the_state_of_one_that_ended() {
         let mut life = Life::default();
         assert_eq!(life.run_state(0), None);
         life.shut_down(WAIT);
@@ -198,7 +202,7 @@ mod tests {
     #[test]
     fn a_run_is_over_when_it_was_shut_down_and_nothing_is_left() {
         let mut life = Life::default();
-        assert!(!life.fleet_ended(Vec::new()), "nobody had asked it to");
+        assert!(!life.fleet_ended(Vec::new()), "it had no order to end");
         assert!(life.is_ending() && !life.is_over(0));
         let mut life = Life::default();
         life.shut_down(WAIT);

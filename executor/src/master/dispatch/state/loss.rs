@@ -1,4 +1,4 @@
-//! Workers go: what they had comes back by its lease, and only proof puts blame on a task.
+//! Workers go: what they had comes back by its lease, and a task is charged only with proof.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,18 +21,20 @@ use super::judge::policy;
 use super::workers::Worker;
 
 impl MasterState {
-    /// A worker is gone, as its fleet saw it.
+    /// A worker is gone, as its fleet reports.
     pub(crate) fn on_departure(&mut self, now: Instant, departure: &Departure) {
         let (ids, mut holds) = self.leave(&departure.worker);
-        // What a pod leaves behind is no message of the run, and bears no MAC: it counts for that pod's executions alone.
+        // A termination message is no message of the run, and has no MAC: it counts for that pod's executions alone.
         let own = departure.running.iter();
         let own: Vec<_> = own.filter(|(it, ..)| ids.contains(&it.worker)).collect();
         let running = self.still_out(own.iter().map(|(_, task, n)| (*task, *n)));
+        // What ran is added to what the worker held: `Started` and heartbeat of a young batch may be lost with the
+        // worker.
         for (task, attempt) in &running {
             TaskRun::push(&mut holds, *task, *attempt);
         }
         let died = matches!(departure.end, End::Died(_) | End::OutOfMemory(_));
-        // Of all that ran, not of what is still expected: the one that has ended here may be what the worker died of.
+        // Of all that ran, not of what is still expected: a task that has ended here may have ended the worker.
         let alone = own.len() == 1;
         for (task, attempt) in self.still_out(each(&holds)) {
             let ran = running.contains(&(task, attempt));
@@ -46,7 +48,8 @@ impl MasterState {
         }
     }
 
-    /// The workers by this name are gone: which they are, and what they held.
+    /// Marks the workers by this name as gone. Returns their numbers, and what they held.
+    // All by this name: names come from greetings, and nothing in this state makes them unique.
     fn leave(&mut self, name: &Arc<str>) -> (Vec<WorkerId>, Vec<TaskRun>) {
         let (mut ids, mut holds) = (Vec::new(), Vec::new());
         for (id, worker) in &mut self.workers {
@@ -62,11 +65,13 @@ impl MasterState {
 
     /// Takes workers for lost that sent nothing for so long, although every message was read.
     pub(super) fn check_silence(&mut self, now: Instant) {
+        // While results are behind, the heartbeat that is missed may be among them.
         let Some(silence) = self.settings.silence.filter(|_| self.caught_up) else {
             return;
         };
         let silent =
             |worker: &Worker| worker.liveness.is_here() && now >= after(worker.heard, silence);
+        // Collected first: each loss changes the workers.
         let lost = self.workers.iter().filter(|(_, worker)| silent(worker));
         let lost: Vec<WorkerId> = lost.map(|(id, _)| *id).collect();
         for id in lost {
@@ -82,6 +87,7 @@ impl MasterState {
         let holds = worker.leave();
         let (known, node) = (worker.name().cloned(), worker.node().cloned());
         self.pace.recount_slots();
+        // A fleet knows workers by their names: one whose greeting was lost cannot be reported.
         if let Some(name) = known {
             self.order(FleetOrder::Silent(name));
         }
@@ -100,7 +106,7 @@ impl MasterState {
         }
     }
 
-    /// When the next worker will have been silent for too long.
+    /// When the next worker's silence becomes a loss.
     pub(super) fn silence_deadline(&self) -> Option<Instant> {
         let silence = self.settings.silence?;
         let here = self.workers.values().filter(|it| it.liveness.is_here());
@@ -132,6 +138,8 @@ impl MasterState {
         let Some(entry) = self.table.get_mut(id) else {
             return;
         };
+        // The attempt stays out, under the same number: a result that the worker sent before its end still counts, and
+        // so does that of the redelivery. Which of both comes is unknown, so that the task's end revokes the other.
         entry.repeated = true;
         entry.set_pending();
         let policy = policy(entry, retries);
@@ -144,11 +152,14 @@ impl MasterState {
         let history = entry.history.get_or_insert_default();
         // A loss has no delay that could be shortened.
         let decision = decide(&policy, &mut history.spent, ended, 0.0);
+        // A loss is news: the batch comes again by its lease, and must not be published beside that.
         if let Some(batch) = self.batches.get_mut(entry.batch) {
             batch.news = now;
         }
         match decision {
             Decision::Wait => {}
+            // Revoked first, here and in `isolate`: the message comes again in any case, and would run beside the next
+            // attempt or after the end.
             Decision::GiveUp => {
                 self.revoke_attempts(id, attempt, true);
                 self.give_up(id);
@@ -169,10 +180,12 @@ impl MasterState {
     }
 }
 
-/// Adds a loss to a task's history. False where it was known: the worker reported it itself, or was silent first. Its
-/// fleet knows better why.
+/// Adds a loss to a task's history. False where it was known: the worker reported it itself, or was silent first. The
+/// fleet's reason replaces the earlier one.
 fn remember(entry: &mut Entry, report: &AttemptReport) -> bool {
     let history = entry.history.get_or_insert_default();
+    // The last one alone: losses of one execution are reported one after the other, and another worker's in between
+    // makes the next a loss of its own.
     match history
         .attempts
         .last_mut()

@@ -1,4 +1,4 @@
-//! Results that came without their payloads, as a whole: nothing says which of their tasks are done.
+//! Results that came without their payloads, as a whole: it is unknown which of their tasks are done.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Failed, MasterState};
 
-/// Why the results cannot be had, when nobody looked for them.
+/// Why the results cannot be had, where this program has no store.
 const NO_STORE: &str =
     "they lie in a payload store and this program has none; set PODPOOL_PAYLOAD_STORE";
 
@@ -20,6 +20,8 @@ impl MasterState {
         };
         let problem = lost.problem.as_deref().unwrap_or(NO_STORE);
         for run in &lost.tasks {
+            // By `on_failed`, so that a message that is delivered twice, or whose tasks have newer attempts, changes
+            // nothing.
             for task in run.tasks() {
                 let failed = Failed {
                     task,

@@ -1,4 +1,4 @@
-//! What comes on the results' queue, and what fleet and broker report.
+//! Messages on the results' queue, and reports of fleet and broker.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ impl MasterState {
     /// A message came on the results' queue.
     pub(crate) fn on_message(&mut self, now: Instant, body: Bytes) {
         let message = Message::read(body, &self.settings.mac_key);
+        // Before the content counts: a worker of a run that another master has taken over echoes that master's epoch in
+        // any message, and this master must stop before it settles a task.
         let origin = message.as_ref().ok().and_then(Message::origin);
         if let Some((run, epoch)) = origin
             && !self.is_ours(&run.clone(), epoch)
@@ -55,7 +57,7 @@ impl MasterState {
         true
     }
 
-    /// What was put there proves nothing: it names no task.
+    /// Such a message proves nothing and names no task.
     fn drop_message(&mut self, problem: &str) {
         self.dropped += 1;
         warn!(
@@ -74,14 +76,17 @@ impl MasterState {
             0
         };
         self.after_lines.told(results.execution.worker, lines);
+        // Before the results are read: `Done` takes its task out of the table, and an earlier failure would then count
+        // as late and be missing from the task's attempts.
         self.judge_earlier(now, entries);
         for failed in self.on_results(now, results, entries) {
             self.after_lines.add(now, failed, lines);
         }
     }
 
-    /// Judges the failures of tasks that have returned by now: no more is told of a task after its result.
+    /// Judges the failures of tasks that have returned by now: nothing is reported of a task after its result.
     fn judge_earlier(&mut self, now: Instant, mut entries: &[u8]) {
+        // Nearly always: otherwise each message of thousands of results would be read twice.
         if self.after_lines.is_empty() {
             return;
         }
@@ -98,6 +103,8 @@ impl MasterState {
     }
 
     fn on_printed(&mut self, printed: Printed) {
+        // A failure that waits for these lines is not judged here: the loop does that after it has carried out `Show`,
+        // so that the lines are in the buffer whose position the failure then waits for.
         self.after_lines.came(printed.worker, printed.through);
         let name = self.worker_name(printed.worker);
         self.effects.push(Effect::Show(name, Box::new(printed)));
@@ -107,17 +114,23 @@ impl MasterState {
     pub(crate) fn on_started(&mut self, now: Instant, started: &Started) {
         let worker = self.worker(now, started.execution.worker);
         worker.heard = now;
+        // Added and not replaced: the message names one batch. A duplicate adds it twice, and the next heartbeat
+        // replaces the list.
         worker.holds.extend_from_slice(&started.tasks);
         for run in &started.tasks {
             let Some(entry) = self.table.get_mut(run.first) else {
                 continue;
             };
+            // Without a comparison of attempts: the start of an older one postpones a republish of the newest, and
+            // loses nothing. The tasks of one run came in one batch, so that one of them suffices.
             if entry.phase == Phase::Published
                 && let Some(batch) = self.batches.get_mut(entry.batch)
             {
                 batch.news = now;
             }
             for task in run.tasks() {
+                // The newest attempt alone: a late `Started` of a failed one would show a task as running between
+                // attempts, and a shutdown that cancels what has not begun would leave it.
                 if let Some(entry) = self.table.get_mut(task)
                     && entry.attempt == run.attempt
                 {
@@ -127,7 +140,7 @@ impl MasterState {
         }
     }
 
-    /// A worker's greeting. What it tells stays true, so that the first counts even behind a heartbeat; one of the same
+    /// A worker's greeting. Its content stays true, so that the first counts even behind a heartbeat; one of the same
     /// sequence is the first, delivered again.
     pub(crate) fn on_hello(&mut self, now: Instant, hello: Hello) {
         let name = hello.name;
@@ -145,6 +158,8 @@ impl MasterState {
         });
         self.order(FleetOrder::Heard(name.clone()));
         self.pace.recount_slots();
+        // The fleet may have named it as surplus before it greeted: control names workers by number, which comes only
+        // now.
         if let Some(at) = self.surplus.iter().position(|other| *other == name) {
             self.surplus.swap_remove(at);
             self.drain.push(hello.worker);
@@ -164,19 +179,23 @@ impl MasterState {
         }
     }
 
-    /// A worker's heartbeat. It makes a worker known whose greeting was lost. One that comes behind a newer changes nothing:
-    /// what it held then may have ended, and what it acknowledged may have been revoked again.
+    /// A worker's heartbeat. It adds a worker whose greeting was lost. A heartbeat behind a newer one changes nothing:
+    /// what the worker held then may have ended, and what it acknowledged may have been revoked again.
+    // Acknowledgements in a heartbeat that is lost or overtaken are not repeated: `forget_revoked` removes their
+    // ranges.
     pub(crate) fn on_alive(&mut self, now: Instant, alive: Alive) {
         let worker = self.worker(now, alive.worker);
         if !worker.is_news(alive.sequence) {
             return;
         }
         worker.replays = alive.replays;
+        // Read before the beat, which brings the worker back.
         let returned = !worker.liveness.is_here();
         worker.heard = now;
         worker
             .liveness
             .beat(now, alive.running, alive.free, alive.empty_pulls);
+        // A heartbeat names all that the worker holds, so that what ended since the last one leaves the list.
         worker.holds = alive.held;
         let name = worker.name().cloned();
         self.revoked.acknowledged(&alive.revoked);
@@ -198,7 +217,7 @@ impl MasterState {
             FleetEvent::Broken(reason) => self.break_pool(now, &reason),
             FleetEvent::Ended { leftovers } => {
                 if !self.life.fleet_ended(leftovers) {
-                    // Whether tasks are pending or not: those that come later would wait for nothing.
+                    // Whether tasks are pending or not: later ones would wait for ever.
                     self.break_pool(now, "the workers ended although nobody asked them to");
                 }
             }
@@ -208,10 +227,12 @@ impl MasterState {
 
     /// The broker reports.
     pub(crate) fn on_broker(&mut self, now: Instant, event: BrokerEvent) {
-        // What a worker reported of its tasks comes before what becomes of its queues.
+        // What a worker reported of its tasks comes before what the broker reports of its queues.
         self.judge_all_failures(now);
         match event {
             BrokerEvent::Restored => self.republish_all(now),
+            // By `breach`, which leads to the fleet's removal: the older run keeps the names, and this run's objects
+            // go.
             BrokerEvent::NamesInUse { by } => {
                 let error = ShutdownError::NamesInUse { by: by.clone() };
                 self.breach(now, Breach::NamesInUse(by), &error.to_string());
@@ -243,8 +264,11 @@ impl MasterState {
     /// Another master has taken the run: this one stops, and leaves everything to it.
     fn supersede(&mut self, epoch: u64) {
         let reason = superseded(self.settings.epoch, epoch);
+        // Every message of the run has the higher epoch from now on: only the first of them counts.
         if self.life.breach(Breach::Superseded(epoch), &reason) {
             self.order(FleetOrder::Abandon);
+            // In this call and not at the end of the turn: `tell_fleet` would send a broken run's fleet the order to
+            // stop, and so remove the workers of the other master.
             self.life.end_fleet();
             self.close(Closed::Broken(reason.as_str().into()));
             self.end_all(&reason);
@@ -252,7 +276,7 @@ impl MasterState {
     }
 }
 
-/// Why a master stops that another one followed.
+/// Why a master stops whose run another master has taken.
 fn superseded(own: u64, epoch: u64) -> String {
     format!(
         "superseded: another master has taken this run over (its epoch is {epoch}, this one's {own}); its tasks go on there"

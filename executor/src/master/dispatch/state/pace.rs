@@ -1,4 +1,4 @@
-//! What the master measures for those who size windows: means of the tasks, work done, round trips, slots.
+//! What the master measures as the basis of window sizes: means of the tasks, work done, round trips, slots.
 
 use std::time::Duration;
 
@@ -15,12 +15,13 @@ use super::workers::Worker;
 /// Sums and means over all tasks.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// Task types, by class, of which a mean changed since they were told.
+    /// Task types, by class, of which a mean changed since they were reported.
+    // It may name one twice, which costs a store. The list is emptied after each pull of results.
     task_types: Vec<(ClassId, u32)>,
     /// Time of all executions whose result came.
     worked: Duration,
     trip: Trip,
-    /// Slots of the workers that are there; unknown when a worker came or went since they were counted.
+    /// Slots of the workers that are there; `None` when a worker came or went since they were counted.
     slots: Option<usize>,
 }
 
@@ -45,6 +46,7 @@ impl Pace {
 
     /// The first results of a batch came so long after it was packed; `before` is what was worked before them.
     pub(super) fn travelled(&mut self, time: Duration, before: Duration) {
+        // The work of several slots may be more than the time that passed: then the trip counts as none.
         let work = self.worked.saturating_sub(before);
         self.trip.note(time.saturating_sub(work));
     }
@@ -56,9 +58,9 @@ impl Pace {
 }
 
 impl MasterState {
-    /// When the batch was packed that these results are of, if they tell a round trip. They do not where queues are in
-    /// memory, where they are not the first ones of their batch, where it was published twice, where an attempt of theirs
-    /// is no longer expected, and where the batch waited for its worker's start.
+    /// When the batch was packed that these results are of, if they show a round trip. They do not where queues are in
+    /// memory, where they are not the first ones of their batch, where the batch was published twice, where their first
+    /// attempt is no longer expected, and where the batch waited for its worker's start.
     pub(super) fn take_packed(&mut self, worker: WorkerId, entries: &[u8]) -> Option<Instant> {
         if !self.settings.remote {
             return None;
@@ -68,6 +70,8 @@ impl MasterState {
             return None;
         }
         let entry = self.table.get_mut(head.task)?;
+        // Taken even if it is not used: only the first results of a batch show the way, later ones waited for their
+        // work.
         let packed = self.batches.get_mut(entry.batch)?.packed.take()?;
         let greeted = self.workers.get(&worker).and_then(Worker::greeted);
         greeted
@@ -75,8 +79,8 @@ impl MasterState {
             .then_some(packed)
     }
 
-    /// Slots of the workers that are there and whose slots start, as many as there may be at most. A worker whose greeting
-    /// was lost has as many as each may have.
+    /// Slots of the workers that are there and whose slots start, as many as there may be at most. A worker whose
+    /// greeting was lost has as many as each may have.
     fn live_slots(&self) -> usize {
         let most = self.settings.slots;
         let each = most.div_ceil(self.settings.workers.max(1));
@@ -86,7 +90,7 @@ impl MasterState {
         slots.fold(0, usize::saturating_add).min(most)
     }
 
-    /// Tells what changed since the last call.
+    /// Writes what changed since the last call.
     pub(crate) fn tell_measured(&mut self, measured: &Measured) {
         for (class, task_type) in self.pace.task_types.drain(..) {
             let class = self.classes.get(class);
@@ -94,6 +98,7 @@ impl MasterState {
                 measured.set(task_type, seconds);
             }
         }
+        // Counted again only when a worker came or went: this is called after every pull of results.
         let slots = self.pace.slots.unwrap_or_else(|| self.live_slots());
         self.pace.slots = Some(slots);
         measured.set_pace(&measured::Pace {

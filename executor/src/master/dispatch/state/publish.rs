@@ -18,8 +18,12 @@ use super::super::table::{Entry, Phase};
 use super::MasterState;
 
 /// Batches for each slot that hide a queue's distance, however small they are.
+// With 16 before it, a slot has work for a round trip of 160 ms even if each batch takes 10 ms. At half slots of a
+// distant pod would wait; at double twice as many small messages are out before batches begin to grow.
 pub(super) const CROWD: usize = 16;
 /// Bytes that a message may take beside one task's arguments.
+// The key below takes a quarter of it. The rest is for version, run, the task type's name and fingerprint, the entry's
+// head and the MAC.
 const OVERHEAD: usize = 4096;
 /// Most bytes of a task's key: it travels with the task, beside its arguments.
 const KEY_BYTES: usize = 1024;
@@ -30,6 +34,7 @@ impl MasterState {
         // Each class has a queue and bounds of its own, so their order makes no difference.
         for place in 0..self.classes.len() {
             let class = self.classes.at(place);
+            // It ends: each turn takes a task out of the outbox, or finds none that may go.
             while self.publish_one(now, class) {}
         }
     }
@@ -44,6 +49,7 @@ impl MasterState {
         let Some(choice) = outbox.and_then(|outbox| outbox.choose(crowded)) else {
             return false;
         };
+        // Drawn before the tasks are packed, which note it, and given by `add` below: no batch may end in between.
         let batch = self.batches.next_number();
         let mut draft = Draft::default();
         let (task_type, alone) = match choice {
@@ -62,11 +68,15 @@ impl MasterState {
             bytes: draft.body.len(),
             news: now,
             packed: Some(now),
+            // Until the queue has stored it no worker can have it, however long an upload of its payload takes: silence
+            // proves nothing, and to publish it again would only double it.
             sending: true,
             doubtful: false,
         });
         let message = self.message(task_type, alone, draft);
         let next_lease = self.next_lease(now);
+        // The first batch that is out starts the looks. Later ones must not move the time, or a steady run would never
+        // look.
         self.republish_at.get_or_insert(next_lease);
         self.effects.push(Effect::Publish {
             class,
@@ -93,6 +103,8 @@ impl MasterState {
         batch: u32,
         draft: &mut Draft,
     ) {
+        // `goes_on` looks at every task type, and is asked where the priority changes alone: a batch of one priority
+        // costs a look at each of its tasks.
         let mut priority = None;
         while (draft.count as usize) < most
             && let Some(outbox) = self.classes.outbox(class)
@@ -107,12 +119,14 @@ impl MasterState {
         }
     }
 
-    /// A batch is stored: from now on it can be heard of. One whose number was used again meanwhile may be looked
-    /// for early, which does no harm.
+    /// A batch is stored: from now on workers can report it.
+    // The tasks of a batch may end before it is stored, by a cancel. Then its number may belong to another batch, which
+    // counts as stored too early and may be published again too early. That costs an execution at most.
     pub(crate) fn on_stored(&mut self, now: Instant, number: u32) {
         if let Some(batch) = self.batches.get_mut(number) {
             batch.sending = false;
             batch.news = now;
+            // Once: the batch that is published now was put into the queue that the broker made again.
             if std::mem::take(&mut batch.doubtful) {
                 self.repeat(now, number);
             }
@@ -126,6 +140,7 @@ impl MasterState {
         };
         let bytes = entry.arguments.len();
         let small = bytes <= ALONE_BYTES && draft.body.len() + bytes <= MAX_BYTES;
+        // The first task always fits, or a large one would hold up its lane for ever.
         draft.count == 0 || (small && entry.spec.options.pack && !draft.closed)
     }
 
@@ -133,6 +148,7 @@ impl MasterState {
         let Some(entry) = self.table.get_mut(id) else {
             return;
         };
+        // Together: `end` and `retry` take a published task out of the batch that its entry names.
         entry.phase = Phase::Published;
         entry.batch = number;
         draft.add(id, entry);
@@ -143,14 +159,17 @@ impl MasterState {
         let batch = self.batches.get_mut(number)?;
         batch.news = now;
         batch.sending = true;
-        // It is unknown which of the two is answered.
+        // It is unknown which of the two is answered: their time is no round trip.
         batch.packed = None;
         let (class, task_type) = (batch.class, batch.task_type);
         let (alone, runs) = (batch.alone, batch.tasks.clone());
         let mut draft = Draft::default();
+        // A task that failed in this batch may be out in another one, as a newer attempt: it is not repeated with this
+        // one.
         let out = |entry: &&mut Entry| entry.phase == Phase::Published && entry.batch == number;
         for task in runs.iter().flat_map(|run| run.tasks()) {
             if let Some(entry) = self.table.get_mut(task).filter(out) {
+                // From now on there may be two envelopes: when the task ends, its newest attempt is revoked.
                 entry.repeated = true;
                 draft.add(task, entry);
             }
@@ -158,6 +177,8 @@ impl MasterState {
         Some((class, self.message(task_type, alone, draft)))
     }
 
+    // Each message has a number of its own, and one that is published again has another: workers acknowledge a delivery
+    // of a number whose results are stored without running it, and must run what the master publishes once more.
     fn message(&mut self, task_type: u32, alone: bool, draft: Draft) -> Bytes {
         let lent = draft.lent;
         let head = BatchHead {
@@ -170,6 +191,7 @@ impl MasterState {
         };
         self.next_batch += 1;
         let message = head.close(draft.body, &self.settings.mac_key);
+        // The message is the only copy of large arguments: the entry keeps a part of it for later attempts.
         if let Some((id, length)) = lent
             && let Some(entry) = self.table.get_mut(id)
         {
@@ -220,7 +242,7 @@ struct Draft {
     body: Body,
     runs: Vec<TaskRun>,
     count: u32,
-    /// Nothing may join: its task is large, or asked to travel alone.
+    /// Nothing may join: its task is large, or its type is not packed.
     closed: bool,
     /// The task whose arguments the body is made of, and their length.
     lent: Option<(TaskId, usize)>,
@@ -231,6 +253,8 @@ impl Draft {
         let options = encoded_options(entry);
         let length = entry.arguments.len();
         self.closed |= !entry.spec.options.pack || length > ALONE_BYTES;
+        // Only the first: the memory of its arguments becomes the body, and a second task's cannot. Arguments that were
+        // sent before are shared with that message, and are copied.
         let lent = match self.count {
             0 => entry.arguments.lend(id, entry.attempt, 0, &options),
             _ => None,

@@ -1,4 +1,4 @@
-//! What the queue lost is published again.
+//! Batches that the queue lost are published again.
 
 use std::collections::HashSet;
 
@@ -13,16 +13,22 @@ use super::MasterState;
 use super::workers::Worker;
 
 /// Leases without news after which a batch is published again.
+// A batch whose worker crashed is delivered again after one lease, and the next worker names it in a heartbeat within a
+// third of another: that is no loss of the queue. At half such a batch would be published beside its redelivery; at
+// double a lost one waits twice as long.
 const LEASES: u32 = 3;
 
 impl MasterState {
-    /// Looks for batches that no worker has: stored, no news for three leases, in no worker's heartbeat, while workers of
-    /// their class have free slots and pull in vain.
+    /// Publishes batches again that no worker has: stored, no news for three leases, in no worker's heartbeat, while
+    /// workers of their class have free slots and pull in vain.
+    // A mistake costs an execution: the attempt is the same, and the first result ends the task.
     pub(super) fn republish_silent(&mut self, now: Instant) {
         if self.republish_at.is_none_or(|at| now < at) {
             return;
         }
+        // Set first, so that every return below leaves the next look. It reads all batches, and so comes once a lease.
         self.republish_at = (!self.batches.is_empty()).then(|| self.next_lease(now));
+        // The clock may have begun less than three leases ago: then no batch is that old.
         let Some(before) = now.checked_sub(self.settings.lease.saturating_mul(LEASES)) else {
             return;
         };
@@ -34,6 +40,7 @@ impl MasterState {
         if silent.is_empty() {
             return;
         }
+        // One set for all silent batches: to search the lists of all workers for each task would be quadratic.
         let held = self.held(before);
         for number in silent {
             let Some(batch) = self.batches.get_mut(number) else {
@@ -43,6 +50,7 @@ impl MasterState {
                 // The workers of its class may all be busy, and the batch waits in its queue.
                 continue;
             }
+            // One task of it suffices: a worker that has a part of a batch has received the message.
             if batch
                 .tasks
                 .iter()
@@ -60,7 +68,7 @@ impl MasterState {
         }
     }
 
-    /// Workers that were heard after `before`. One that fell silent holds nothing: what it had comes back by its lease,
+    /// Workers whose last message came after `before`. A silent one holds nothing: what it had comes back by its lease,
     /// or is lost.
     fn live(&self, before: Instant) -> impl Iterator<Item = &Worker> {
         let workers = self.workers.values();
@@ -82,7 +90,8 @@ impl MasterState {
             .collect()
     }
 
-    /// Whether no queue that is in use can hold an old envelope: at least one class is idle, and so is each that has tasks.
+    /// Whether no queue that is in use can hold an old envelope: at least one class is idle, and so is each that has
+    /// tasks.
     fn all_idle(&self, before: Instant) -> bool {
         let idle = self.idle_classes(before);
         let used = |(_, class): &(ClassId, &Class)| class.unfinished > 0;
@@ -94,13 +103,14 @@ impl MasterState {
                 .all(|(class, _)| idle.contains(&class))
     }
 
-    /// What the workers that were heard after `before` hold.
+    /// What the workers hold whose last message came after `before`.
     fn held(&self, before: Instant) -> HashSet<TaskId> {
         let runs = self.live(before).flat_map(|worker| &worker.holds);
         runs.flat_map(|run| run.tasks()).collect()
     }
 
-    /// Once a lease: revoked attempts that can be in no queue any more need no naming.
+    /// Once a lease: revoked attempts that can be in no queue any more leave the list.
+    // Without this an attempt whose acknowledgement never came would be named until the oldest task ends.
     pub(super) fn forget_revoked(&mut self, now: Instant) {
         if self.revoked.is_empty() {
             self.revoked_at = None;
@@ -112,6 +122,7 @@ impl MasterState {
         }
         self.revoked_at = Some(next_lease);
         let before = now.checked_sub(self.settings.lease * LEASES);
+        // All classes that are in use: a revoked attempt has no class any more, and may be in the queue of each.
         let before = before.filter(|before| self.all_idle(*before));
         let held = before.map(|before| self.held(before)).unwrap_or_default();
         let look = |task| held.contains(&task);
@@ -132,14 +143,16 @@ impl MasterState {
     }
 
     /// The queues were made anew: what was in them may be lost, so that everything that is out is published again.
+    // Also what workers hold: their acknowledgements fail in a queue that is gone, and what they hold is known up to a
+    // heartbeat late. Results that still come end the tasks, whose copies are then revoked.
     pub(crate) fn republish_all(&mut self, now: Instant) {
         let out = self.batches.silent(now);
         info!(
             batches = out.len(),
             "topics or subscriptions of the run were made again; what was out is published again"
         );
-        // Those on their way may have reached what vanished; they follow when they are stored. First, because what is
-        // published again now is on its way too, to what was made.
+        // Batches on their way may have reached the queue that vanished: they follow when they are stored. This comes
+        // first, because the batches that are published again below are on their way too, to the new queue.
         self.batches.doubt_sending();
         for number in out {
             self.repeat(now, number);

@@ -16,10 +16,13 @@ use super::{Failed, MasterState, Phase};
 
 /// Outputs below this are copied out of the message they came in, so that one kept result does not keep the
 /// message of thousands.
+// Longer ones are shared: to copy them costs more than the part of the message that a kept one holds in vain. At half a
+// kept result of 3 KiB would hold its whole message; at double up to twice as much is copied.
 const COPY_BELOW: usize = 4096;
 
 impl MasterState {
-    /// Results of an execution. The failures among them are for [`on_failed`](Self::on_failed), when they may be told.
+    /// Results of an execution. The failures among them are for [`on_failed`](Self::on_failed), when they may be
+    /// judged.
     pub(super) fn on_results(
         &mut self,
         now: Instant,
@@ -27,6 +30,8 @@ impl MasterState {
         entries: &Bytes,
     ) -> Vec<Failed> {
         let mut failures = Vec::new();
+        // Both before the results are read, which takes their tasks out of the table: the batch is found by a task, and
+        // the work of this message is what is done from here on.
         let packed = self.take_packed(results.execution.worker, entries);
         let worked = self.pace.work();
         let read = self.read_results(results, entries, &mut failures);
@@ -34,6 +39,7 @@ impl MasterState {
             let time = now.saturating_duration_since(packed);
             self.pace.travelled(time, worked);
         }
+        // What was read before the error counts: each entry stands for itself, and the message is acknowledged.
         if let Err(error) = read {
             warn!(%error, execution = %results.execution, "the rest of a result message was dropped");
         }
@@ -46,6 +52,7 @@ impl MasterState {
         entries: &Bytes,
         failures: &mut Vec<Failed>,
     ) -> Result<(), WireError> {
+        // A message of one result is no larger than the result: it is shared.
         let copy = results.count > 1;
         let mut at = 0;
         while let Some(head) = result_head(&entries[at..])? {
@@ -88,6 +95,8 @@ impl MasterState {
     }
 
     /// `Done` of any attempt ends a task.
+    // Not of the newest alone: every attempt runs the same function with the same arguments, and to wait for the newest
+    // would run the task again for nothing, or lose a result whose worker was taken for lost too early.
     fn on_done(
         &mut self,
         (id, attempt, elapsed): (TaskId, Attempt, Duration),
@@ -100,9 +109,13 @@ impl MasterState {
             return;
         };
         if entry.phase == Phase::Published && entry.attempt != attempt {
-            // The newest attempt is still out, for nothing.
+            // The newest attempt is still out, for nothing. If the result is the newest attempt's, its worker
+            // acknowledges the envelope, and there is nothing to revoke unless there are copies, which `end` has
+            // revoked.
             self.revoke(id, &entry);
         }
+        // A task has run to its end, so that slots start somewhere: workers whose slots do not start count from 0
+        // again.
         self.unfit.clear();
         let task_type = entry.task_type();
         if let Some(outbox) = self.classes.outbox(entry.class) {
@@ -117,9 +130,11 @@ impl MasterState {
         self.settle(entry.owners, Ok(output));
     }
 
-    /// A result changes nothing any more.
+    /// A result changes nothing any more: its task has ended, or another attempt is out.
     pub(super) fn on_late(&mut self, id: TaskId, attempt: Attempt) {
         self.late_results += 1;
+        // The attempt ran before its worker received that it is revoked. Its envelope will not come again, and control
+        // becomes shorter.
         if self.revoked.ended(id, attempt) {
             self.told.changed();
         }

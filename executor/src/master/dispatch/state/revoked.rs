@@ -1,15 +1,21 @@
-//! The list of attempts that must not run, in ranges: cancelling a backlog is one range.
+//! The list of attempts that must not run, in ranges: a cancelled backlog is one range.
+//!
+//! Every operation on a task costs a search among the ranges, however many tasks they have.
 
 use std::collections::BTreeMap;
 
 use podpool_core::envelope::{Revoked, TaskRun};
 use podpool_core::id::{Attempt, TaskId};
 
-/// Most ranges that a control message names; past it the oldest leave. One takes 23 bytes at most (two numbers of 9, one
-/// of 5), all 46,000: what is left of [`CONTROL_BYTES`](podpool_core::envelope::CONTROL_BYTES) holds two thousand workers.
+/// Most ranges that a control message names; past it those of the oldest tasks leave. One takes 23 bytes at most (two
+/// numbers of 9, one of 5), all 46,000: what is left of [`CONTROL_BYTES`](podpool_core::envelope::CONTROL_BYTES) holds
+/// two thousand workers.
 pub(super) const MAX_RANGES: usize = 2_000;
 
-/// Looks after which a range leaves that nobody can have any more.
+/// Looks after which a range leaves that no queue and no worker can have any more.
+// A lease lies between two looks. An envelope whose worker crashed comes again after one lease, a heartbeat names it
+// well within the next one, and the range may have been added just before a look. At half such an envelope could come
+// later and run; at double control names ranges that no worker needs for twice as long.
 const LOOKS: u64 = 3;
 
 /// Tasks that follow each other, revoked alike.
@@ -20,11 +26,13 @@ struct Range {
     attempt: Attempt,
     /// Whether more than one envelope of the attempt may be in the queue.
     copies: bool,
-    /// Looks so far when the newest of them was added.
+    /// The number of looks when the newest task of the range was added.
     since: u64,
 }
 
 impl Range {
+    // Without the age: ranges that differ in it alone would split a backlog that is cancelled over minutes. The joined
+    // range takes the younger age, so that it stays longer than it must.
     fn joins(&self, other: &Self) -> bool {
         (self.attempt, self.copies) == (other.attempt, other.copies)
     }
@@ -45,6 +53,8 @@ impl RevokedList {
     /// Adds a task; where it lies next to a range of the same attempt it lengthens that one. `copies`: more than one
     /// envelope of the attempt may be in the queue.
     pub(super) fn add(&mut self, task: TaskId, attempt: Attempt, copies: bool) {
+        // Ranges must not overlap: workers find a task by the range that begins last before it. A task that is added
+        // again has a newer attempt, and a range stops all attempts up to its own.
         self.remove(task);
         let mut first = task.0;
         let mut range = Range {
@@ -69,11 +79,13 @@ impl RevokedList {
         }
         self.ranges.insert(first, range);
         if self.ranges.len() > MAX_RANGES {
+            // The lowest numbers: `ended_below` passes them first. What leaves too early costs executions, whose
+            // results are late and change nothing.
             self.ranges.pop_first();
         }
     }
 
-    /// All tasks below have ended, and workers are told that number: they need no naming.
+    /// All tasks below have ended, and control carries that number: they need no range.
     pub(super) fn forget_below(&mut self, ended_below: TaskId) {
         while let Some(lowest) = self.ranges.first_entry()
             && *lowest.key() < ended_below.0
@@ -85,7 +97,7 @@ impl RevokedList {
         }
     }
 
-    /// A worker acknowledged these envelopes without running them: they need no naming.
+    /// A worker acknowledged these envelopes without running them: they need no range.
     pub(super) fn acknowledged(&mut self, runs: &[TaskRun]) {
         for task in runs.iter().flat_map(|run| run.tasks()) {
             self.remove(task);
@@ -93,8 +105,9 @@ impl RevokedList {
     }
 
     /// A worker reported how an execution of this attempt ended, so its envelope is acknowledged, or will be. Where it
-    /// was the only one, the attempt needs no naming. Returns whether it left.
+    /// was the only one, the attempt needs no range. Returns whether it left.
     pub(super) fn ended(&mut self, task: TaskId, attempt: Attempt) -> bool {
+        // An older attempt's end says nothing of the newest, whose envelope is still out.
         let only = |(_, range): &(u64, Range)| range.attempt == attempt && !range.copies;
         self.find(task).filter(only).is_some() && {
             self.remove(task);
@@ -104,8 +117,10 @@ impl RevokedList {
 
     /// Called once a lease. Where the queue was found empty since, ranges leave that were added [`LOOKS`] looks ago and
     /// of which no worker `holds` a task: their envelopes were acknowledged by executions that ended before the
-    /// workers heard that they were revoked, and nobody will say so. Returns whether one left.
+    /// workers received that they are revoked, and no message will report it. Returns whether one left.
+    // Linear in the tasks of old ranges. The other way round, by the tasks that workers hold, would need them in order.
     pub(super) fn look(&mut self, found_empty: bool, holds: impl Fn(TaskId) -> bool) -> bool {
+        // Counted in any case: the age of a range is time, and an empty queue is the second condition.
         self.looks += 1;
         if !found_empty {
             return false;
@@ -176,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_leave_when_the_list_is_full() {
+    fn the_oldest_tasks_leave_when_the_list_is_full() {
         let mut revoked = RevokedList::default();
         (0..=MAX_RANGES as u64).for_each(|n| revoked.add(TaskId(2 * n), Attempt(1), false));
         assert_eq!(revoked.to_vec().len(), MAX_RANGES);
@@ -184,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_below_the_oldest_unfinished_task_leaves() {
+    fn ranges_below_the_oldest_unfinished_task_leave() {
         let mut revoked = RevokedList::default();
         for task in (0..6).chain(8..12) {
             revoked.add(TaskId(task), Attempt(1), false);
@@ -219,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ran_all_the_same_leaves_with_its_result_unless_there_are_copies() {
+    fn an_attempt_that_ran_leaves_with_its_result_unless_there_are_copies() {
         let mut revoked = RevokedList::default();
         revoked.add(TaskId(1), Attempt(2), false);
         revoked.add(TaskId(2), Attempt(1), true);
@@ -231,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_can_have_leaves_after_three_looks_at_an_empty_queue() {
+    fn a_range_that_no_worker_can_have_leaves_after_three_looks_at_an_empty_queue() {
         let mut revoked = RevokedList::default();
         revoked.add(TaskId(1), Attempt(1), true);
         assert!(!revoked.look(true, |_| false));

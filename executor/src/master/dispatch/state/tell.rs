@@ -1,4 +1,4 @@
-//! What workers and fleet are told.
+//! What the master sends to workers and fleet.
 
 use std::time::Duration;
 
@@ -12,17 +12,19 @@ use super::super::effect::Effect;
 use super::workers::Worker;
 use super::{HEARTBEAT, MasterState};
 
-/// How long a worker's greeting is answered: the next answer replaces a lost one.
+/// How long control names a worker that has greeted: the next message replaces a lost one.
+// Six heartbeats: six messages in a row must be lost before a worker misses its number. At half three; at double a
+// start of a thousand workers makes control larger for twice as long, by up to 10 bytes each.
 const GREETED: Duration = Duration::from_secs(60);
 
-/// What was told last, and when more may be told.
+/// What was sent last, and when more may be sent.
 #[derive(Debug)]
 pub(super) struct Told {
-    /// Whether the workers were not told the newest state yet.
+    /// Whether the newest state was not sent yet.
     changed: bool,
     /// The number of the newest control message.
     sequence: u64,
-    /// When the workers are told the state again, although nothing has changed.
+    /// When the state is sent again, although nothing has changed.
     heartbeat: Instant,
     /// Before this, a change waits for more changes.
     control_after: Instant,
@@ -31,7 +33,7 @@ pub(super) struct Told {
 impl Told {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            // Workers that start wait for it.
+            // Workers that start wait for the first message.
             changed: true,
             sequence: 0,
             heartbeat: after(now, HEARTBEAT),
@@ -39,14 +41,14 @@ impl Told {
         }
     }
 
-    /// The workers must be told.
+    /// The state has changed: it must be sent.
     pub(super) const fn changed(&mut self) {
         self.changed = true;
     }
 }
 
 impl MasterState {
-    /// When something must be told.
+    /// When control must be sent.
     pub(super) fn tell_deadline(&self) -> Option<Instant> {
         let Told {
             changed,
@@ -65,17 +67,18 @@ impl MasterState {
         self.effects.push(Effect::Fleet(order));
     }
 
-    /// Tells the workers the run's state: at once when it changed, else every ten seconds.
+    /// Sends the run's state to the workers: at once when it changed, else every ten seconds.
     pub(super) fn tell_workers(&mut self, now: Instant) {
+        // Computed from the table in every turn and not noted where a task ends: no path to the end can miss it.
         let run_state = self.life.run_state(self.unfinished());
         if let Some(state) = run_state.filter(|state| *state != self.run_state) {
             self.run_state = state;
             self.told.changed();
-            // Workers wait for it, and it changes three times at most.
+            // Workers wait for the new state, and it changes three times at most.
             self.told.control_after = now;
         }
         if self.life.is_ending() {
-            // The last message is the state above; after it nobody listens.
+            // The last message is the state above; after it no worker listens.
             self.told.heartbeat = after(now, HEARTBEAT);
         }
         let due = now >= self.told.heartbeat;
@@ -91,16 +94,18 @@ impl MasterState {
         told.changed = false;
         told.sequence += 1;
         told.control_after = after(now, self.settings.control_pause);
+        // Moved when it is due and not by each change: the heartbeat also repeats a change whose message was lost.
         if now >= told.heartbeat {
             told.heartbeat = after(now, HEARTBEAT);
         }
+        // Here alone and not at each end: the message carries both, the number and the ranges above it, of one moment.
         self.revoked.forget_below(self.table.ended_below());
         let control = self.control(now);
         let message = control.message(&self.settings.mac_key);
         self.effects.push(Effect::Control(message));
     }
 
-    /// The run's state, as workers are told it.
+    /// The run's state, as control carries it.
     pub(super) fn control(&self, now: Instant) -> Control {
         Control {
             run: self.settings.run.clone(),
@@ -114,23 +119,25 @@ impl MasterState {
         }
     }
 
-    /// Workers that greeted lately: each waits for this before it pulls.
+    /// Workers that greeted within [`GREETED`]: each waits for its number here before it pulls.
     fn greeted(&self, now: Instant) -> Vec<WorkerId> {
         let lately = |worker: &Worker| worker.greeted().is_some_and(|at| now < after(at, GREETED));
         let workers = self.workers.iter().filter(|(_, worker)| lately(worker));
         workers.map(|(id, _)| *id).collect()
     }
 
-    /// Tells the fleet how much there is to do, and when it is over.
+    /// Sends the fleet the number of unfinished tasks, and the order to end.
     pub(super) fn tell_fleet(&mut self, now: Instant) {
+        // `Stop` and not `End`: what the workers of a broken run still do is of no use.
         if self.life.broken().is_some() && !self.life.is_ending() {
             self.life.end_fleet();
             self.order(FleetOrder::Stop);
         }
         let (unfinished, closing) = (self.unfinished(), self.life.is_closing());
         let over = closing && unfinished == 0;
-        // Workers were told that the run has ended, and send their last lines; after the end nobody listens.
-        // It is asked until its time is over, whatever ends the run: else its deadline would wake the loop again and again.
+        // Workers have received that the run has ended, and send their last lines; after the end no line is taken.
+        // `may_end` is called until its time is over, whatever ends the run: else its deadline would wake the loop
+        // again and again.
         if over && self.after_lines.may_end(now) && !self.life.is_ending() {
             self.life.end_fleet();
             self.order(FleetOrder::End);
@@ -141,6 +148,8 @@ impl MasterState {
     }
 
     /// Sends the fleet what has changed of each class. Above the number of slots a change is none for the fleet.
+    // So a run of a million tasks sends orders while its last tasks end, as many as there are slots, and not one for
+    // each task.
     fn tell_needed(&mut self, closing: bool) {
         let slots = self.settings.slots;
         for place in 0..self.classes.len() {
@@ -177,18 +186,18 @@ mod tests {
     use super::*;
     use crate::master::command::{Command, ShutdownBehavior};
 
-    /// The state of the run that the workers are told next.
+    /// The state of the run in the next control message.
     async fn told(control: &dyn Queue) -> RunState {
         let taken = control.take(1, Duration::from_secs(7_200)).await.unwrap();
         let message = Message::read(taken[0].body.clone(), &MacKey::Absent);
         let Ok(Message::Control(control)) = message else {
-            panic!("it is no control");
+            panic!("not a control message");
         };
         control.state
     }
 
     #[tokio::test(start_paused = true)]
-    async fn workers_are_told_of_the_end_at_once_however_lately_they_were_told_of_something() {
+    async fn the_end_is_sent_to_workers_at_once_however_short_ago_the_last_change_was() {
         let queue = |name: &str| Arc::new(MemoryQueue::local(name)) as Arc<dyn Queue>;
         let queues = Queues {
             tasks: queue("tasks"),

@@ -1,4 +1,4 @@
-//! Workers whose slots do not start: that is the worker's fault, as long as another one works or may still come.
+//! Workers whose slots do not start. Tasks go to other workers, as long as another one works or may still come.
 
 use std::time::Duration;
 
@@ -9,12 +9,14 @@ use super::life::Breach;
 use super::workers::{Slots, Worker};
 use super::{Failed, MasterState};
 
-/// A worker whose slots do not start says so within this, unless its start timeout is longer.
+/// A worker whose slots do not start reports it within this time, unless its start timeout is longer.
+// A pod's default start timeout. At half, slow workers would count as working before they could report; at double a
+// pool none of whose workers can work ends that much later.
 const STARTS: Duration = Duration::from_secs(60);
 
 impl MasterState {
-    /// A worker reports that a task could not begin, for none of its slots starts. Notes the worker, once, and ends the
-    /// pool if it was the last that could have come.
+    /// A worker reports that a task could not begin, for none of its slots starts. Counts the worker, once, and ends
+    /// the pool if no other worker can work.
     pub(super) fn note_unfit(&mut self, now: Instant, failed: &Failed) {
         let id = failed.execution.worker;
         if !self.worker(now, id).liveness.fail() {
@@ -25,6 +27,7 @@ impl MasterState {
         self.pace.recount_slots();
         self.unfit.push((id, now));
         if self.has_no_fit_worker(now) {
+            // Not by `breach`, which judges the failures that wait: this is called while failures are judged.
             self.breach_now(Breach::Broken, reason);
             return;
         }
@@ -32,9 +35,11 @@ impl MasterState {
         self.drain_worker(id);
     }
 
-    /// Whether no worker is fit, and as many as are wanted have been tried in a row: until then others may be starting.
-    /// Where they are replaced one by one, another is always there that has not said so yet. So when three times as many
-    /// were tried, those that came after the first of them are fit only once they run something, or have had time to say so.
+    /// Whether no worker is fit, and as many as are wanted have failed in a row: until then others may be starting.
+    /// Where workers are replaced one by one, another is always there that has not failed yet. So when three times as
+    /// many have failed, workers that came after the first of them are fit only once they run a task, or have had time
+    /// to fail.
+    // Three times: each worker that is wanted was replaced twice, and no slot of any of them started.
     fn has_no_fit_worker(&self, now: Instant) -> bool {
         let workers = self.settings.workers.max(1);
         let slots = self.settings.slots.div_ceil(workers).max(1);

@@ -1,7 +1,6 @@
 //! What is known of each worker, and whether tasks can be expected to run there.
 //!
-//! This is the one owner of a worker's liveness: fleets report what they see, workers report themselves, and it is
-//! decided here.
+//! A worker's liveness is decided in this module alone: fleets report what they observe, and workers send heartbeats.
 
 use std::sync::Arc;
 
@@ -15,26 +14,26 @@ use super::MasterState;
 /// Whether a worker's slots start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Slots {
-    /// It has not shown it.
+    /// No slot has started or failed so far.
     #[default]
     Unknown,
-    /// It has told of tasks that run.
+    /// A heartbeat reported tasks that run.
     Start,
-    /// It has told that they do not.
+    /// The worker reported that they do not start. Final: no later heartbeat changes it.
     Fail,
 }
 
 /// Whether a worker is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Liveness {
-    /// It is heard of.
+    /// It sends messages.
     Here {
         slots: Slots,
-        /// When a heartbeat told last of empty pulls, if all since then told of free slots. A pull may wait longer than
-        /// the time between two heartbeats, so not every heartbeat of a worker without work tells of one.
+        /// When a heartbeat last reported empty pulls, if all since then reported free slots. A pull may wait longer
+        /// than the time between two heartbeats, so not every heartbeat of a worker without work reports one.
         idle: Option<Instant>,
     },
-    /// It was lost or has left. A message of it brings it back.
+    /// It was lost or has left. A heartbeat of it brings it back.
     Gone { slots: Slots },
 }
 
@@ -54,7 +53,7 @@ impl Liveness {
         self.is_here() && self.slots() != Slots::Fail
     }
 
-    /// Since when it has pulled in vain, if it is there and has free slots.
+    /// When it last reported an empty pull, if it is there and has free slots.
     pub(super) const fn idle(self) -> Option<Instant> {
         match self {
             Self::Here { idle, .. } => idle,
@@ -66,9 +65,11 @@ impl Liveness {
     pub(super) fn beat(&mut self, now: Instant, running: u32, free: u32, empty_pulls: u32) {
         let slots = match self.slots() {
             Slots::Unknown if running > 0 => Slots::Start,
+            // A worker whose slots failed stays unfit: it has the order to leave.
             slots => slots,
         };
         let idle = match (free, empty_pulls) {
+            // No free slot: the worker does not pull, and an earlier empty pull proves nothing of the queue now.
             (0, _) => None,
             (_, 0) => self.idle(),
             _ => Some(now),
@@ -82,7 +83,7 @@ impl Liveness {
         *self = Self::Gone { slots };
     }
 
-    /// Its slots do not start. False where that was known.
+    /// Its slots do not start. False where that was known, so that each worker is counted once.
     pub(super) fn fail(&mut self) -> bool {
         if self.slots() == Slots::Fail {
             return false;
@@ -96,7 +97,7 @@ impl Liveness {
     }
 }
 
-/// What a worker told when it greeted.
+/// The content of a worker's greeting.
 #[derive(Clone, Debug)]
 pub(super) struct Greeting {
     pub(super) at: Instant,
@@ -112,12 +113,13 @@ pub(super) struct Worker {
     /// Unknown until it comes: it may be lost.
     pub(super) greeting: Option<Greeting>,
     pub(super) liveness: Liveness,
-    /// When it was heard last.
+    /// When its last greeting, heartbeat or `Started` came.
+    // By the master's clock at the arrival: no clocks of two machines are compared.
     pub(super) heard: Instant,
     pub(super) holds: Vec<TaskRun>,
     /// The newest of its greeting and heartbeats.
     sequence: u64,
-    /// Envelopes that it acknowledged and did not run again.
+    /// Envelopes that it acknowledged and did not run again: the sum since its start, which each heartbeat repeats.
     pub(super) replays: u64,
 }
 
@@ -136,8 +138,8 @@ impl Worker {
         }
     }
 
-    /// Whether a greeting or heartbeat is newer than all before it, which is remembered then. The queue may deliver one
-    /// twice, and an older one after a newer.
+    /// Whether a greeting or heartbeat is newer than all before it, and records its number then. The queue may deliver
+    /// one twice, and an older one after a newer.
     pub(super) const fn is_news(&mut self, sequence: u64) -> bool {
         let newer = sequence > self.sequence;
         if newer {
@@ -165,7 +167,7 @@ impl Worker {
         self.greeting.as_ref().map(|greeting| greeting.at)
     }
 
-    /// It is lost or has left: what it held, for the last time.
+    /// It is lost or has left. Returns what it held, once: a second report of its end judges no task again.
     pub(super) fn leave(&mut self) -> Vec<TaskRun> {
         self.liveness.leave();
         std::mem::take(&mut self.holds)
@@ -173,7 +175,7 @@ impl Worker {
 }
 
 impl MasterState {
-    /// A worker was heard of.
+    /// A worker by its number, added when its first message comes.
     pub(super) fn worker(&mut self, now: Instant, id: WorkerId) -> &mut Worker {
         self.workers.entry(id).or_insert_with(|| {
             self.pace.recount_slots();
@@ -181,7 +183,7 @@ impl MasterState {
         })
     }
 
-    /// A worker by its name, or else its id, for people.
+    /// A worker's name, or else its number, for notices.
     pub(super) fn worker_name(&self, id: WorkerId) -> Arc<str> {
         let name = self.workers.get(&id).and_then(Worker::name);
         name.cloned().unwrap_or_else(|| id.to_string().into())
@@ -193,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_heartbeat_brings_a_worker_back_and_slots_that_fail_stay_so() {
+    fn a_heartbeat_brings_a_worker_back_and_failed_slots_stay_failed() {
         let now = Instant::now();
         let mut liveness = Worker::new(now).liveness;
         assert!(liveness.is_fit());
@@ -202,9 +204,9 @@ mod tests {
         liveness.leave();
         assert!(!liveness.is_here() && !liveness.is_fit());
         liveness.beat(now, 0, 1, 0);
-        assert_eq!(liveness.slots(), Slots::Start, "as it was shown before");
+        assert_eq!(liveness.slots(), Slots::Start, "as before it left");
         assert!(liveness.fail());
-        assert!(!liveness.fail(), "it is told once");
+        assert!(!liveness.fail(), "it counts once");
         liveness.leave();
         liveness.beat(now, 1, 0, 0);
         assert!(liveness.is_here() && !liveness.is_fit());
