@@ -18,11 +18,11 @@ pub(super) struct Batch {
     /// Tasks of it whose attempt is still expected to end.
     pub(super) left: u32,
     pub(super) bytes: usize,
-    /// When something was last heard of it.
+    /// When a message about it, or an event in its life here, last came.
     pub(super) news: Instant,
-    /// When it was packed; none once results of it came, or it was published again.
+    /// When it was packed; `None` once results of it came, or it was published again.
     pub(super) packed: Option<Instant>,
-    /// Whether it is not stored yet: nobody can have it.
+    /// Whether it is not stored yet: no worker can have it.
     pub(super) sending: bool,
     /// Whether it is to be published once more when it is stored: the queue lost messages meanwhile.
     pub(super) doubtful: bool,
@@ -38,10 +38,13 @@ pub(super) struct Load {
 }
 
 /// All batches that are out, by a small number that is used again.
+// The number is a place in a vector, and each entry of the table names its batch by 4 bytes. A number that grew would
+// need a map of every batch. Workers never see it: a message has a number of its own, which is not used again.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
     slots: Vec<Option<Batch>>,
     free: Vec<u32>,
+    // Kept up to date and not summed: it is read before each batch.
     loads: BTreeMap<ClassId, Load>,
 }
 
@@ -57,6 +60,7 @@ impl Batches {
     }
 
     /// The number that the next batch will have.
+    // The number that came free last, so that the vector is no longer than the most batches that were out at once.
     pub(super) fn next_number(&self) -> u32 {
         self.free
             .last()
@@ -86,6 +90,8 @@ impl Batches {
             return;
         };
         let Some(batch) = slot else { return };
+        // It cannot go below 0: each task leaves once, when it ends or when its attempt is over, and with 0 the batch
+        // goes.
         batch.left -= 1;
         if batch.left == 0 {
             if let Some(load) = self.loads.get_mut(&batch.class) {
@@ -105,7 +111,8 @@ impl Batches {
         }
     }
 
-    /// The numbers of those of which nothing was heard after `before`, though they are stored.
+    /// The numbers of the stored batches without news after `before`.
+    // Reads every place: once a lease, and when queues were lost.
     pub(super) fn silent(&self, before: Instant) -> Vec<u32> {
         let silent = |(_, slot): &(usize, &Option<Batch>)| {
             slot.as_ref()
@@ -163,14 +170,14 @@ mod tests {
         assert!(batches.get_mut(1).is_none());
         batches.task_left(1);
         batches.task_left(77);
-        assert_eq!(out(&batches), (2, 200), "nobody's tasks");
+        assert_eq!(out(&batches), (2, 200), "no batch has these numbers");
         assert_eq!(batches.next_number(), 1);
         assert_eq!(batches.add(batch(1, 1, now)), 1);
         assert_eq!(batches.next_number(), 3);
     }
 
     #[test]
-    fn those_without_news_are_silent() {
+    fn stored_batches_without_news_are_silent() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut batches = Batches::default();

@@ -1,4 +1,4 @@
-//! What the master's state asks the dispatcher's loop to do.
+//! The decisions of the master's state that the dispatcher's loop carries out.
 
 use std::sync::Arc;
 
@@ -11,9 +11,10 @@ use crate::master::mailbox::Closed;
 use crate::master::owners::Ended;
 
 /// One thing to do, in order.
+// The order counts: `Close` comes before the `Settle`s of a broken pool, and a fleet's orders as they were decided.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    /// Tell a task's owners its end.
+    /// Notify a task's owners of its end.
     Settle(Ended),
     /// Put a batch on the queue of its class, and report its number when it is stored.
     Publish {
@@ -26,7 +27,7 @@ pub(crate) enum Effect {
     },
     /// Put this on the control queue.
     Control(Bytes),
-    /// Give the fleet an order.
+    /// Send the fleet an order.
     Fleet(FleetOrder),
     /// Show a notice.
     Notice(String),

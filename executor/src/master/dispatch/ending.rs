@@ -19,17 +19,22 @@ use super::RunningDispatch;
 use super::results::PULL_MOST;
 
 /// How long the results of workers that have ended are pulled at most, and the silence that ends it. A message that
-/// comes later stays in a subscription that outlives the run, and the next run takes it for a sign that this one lives.
+/// comes later stays in a subscription that outlives the run, and the next run takes it for a sign that this one runs.
+// All workers have ended: what is left is on its way through the service. At double a run with a queue that does not
+// answer ends that much later; at half more runs leave a message behind.
 const LAST_RESULTS: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_secs(1);
 /// How long workers are waited for whose executor has failed.
+// Twelve times the default grace of slots, 5 s: time to end slots, and to remove a run from a cluster.
 const STOP: Duration = Duration::from_secs(60);
 
 impl RunningDispatch {
-    /// The loop panicked: every future says so, the workers are told to stop, and the thread ends. The state may be half
-    /// changed; what it cannot settle any more is settled by its drop. Shutdowns are answered by the mailbox's end.
+    /// The loop panicked: every future gets the reason, the workers receive the order to stop, and the thread ends. The
+    /// state may be half changed; futures that it cannot settle any more are settled by its drop. Shutdowns are
+    /// answered by the mailbox's end.
     pub(super) async fn fail(mut self, reason: &str) {
         error!(reason, "the executor ends");
+        // First, and outside of what may panic again: later callers must be refused with this reason in any case.
         self.inbox.close(Closed::Broken(reason.into()));
         let settled = catch_unwind(AssertUnwindSafe(|| {
             self.state.break_pool(Instant::now(), reason);
@@ -40,7 +45,8 @@ impl RunningDispatch {
             let reason = panic_text(again);
             error!(reason, "and not every task could be told");
         }
-        // A fleet that has ended by itself needs no orders.
+        // A fleet that has ended by itself needs no orders. Not by an effect: the state may have panicked before it
+        // left one.
         self.fleet.orders.send(FleetOrder::Stop).ok();
         let gone = async {
             while let Some(event) = self.fleet.events.recv().await {
@@ -57,20 +63,23 @@ impl RunningDispatch {
 
     fn answer_shutdowns(&mut self, outcome: &Result<(), ShutdownError>) {
         for done in self.done.drain(..) {
-            // Whoever waited may have gone.
+            // The caller may have gone.
             done.send(outcome.clone()).ok();
         }
     }
 
-    /// The workers are gone: takes what they said last, and leaves no pull open. A service would give such a pull what the
-    /// next run says, and lease it to nobody.
+    /// The workers are gone: takes their last messages, and leaves no pull open. A service would answer such a pull
+    /// with a message of the next run, whose lease no process would hold.
     async fn take_last_results(&mut self) {
         let end = after(Instant::now(), LAST_RESULTS);
+        // The pull under way is not dropped: a service keeps it open. An empty message ends it, and comes back with it.
         self.answer_pull().await;
         if !self.take_pull(LAST_RESULTS).await {
             return;
         }
         let queue = self.queues.results.clone();
+        // Pulls of their own with a short wait. The pull that `on_pulled` makes is never polled, so that its call never
+        // begins.
         while Instant::now() < end
             && self.state.takes_last_results()
             && let Ok(Ok(said)) = timeout(LAST_RESULTS, queue.take(PULL_MOST, QUIET)).await
@@ -80,7 +89,7 @@ impl RunningDispatch {
         }
     }
 
-    /// Takes the answer to the pull that is under way, if it comes in time. The next one is not sent by that.
+    /// Takes the answer to the pull that is under way, if it comes in time. The next pull is not sent by that.
     async fn take_pull(&mut self, time: Duration) -> bool {
         match timeout(time, &mut self.pull).await {
             Ok(answer) => {
@@ -91,7 +100,7 @@ impl RunningDispatch {
         }
     }
 
-    /// Says something that means nothing, so that the pull which is under way is answered now.
+    /// Puts a message without content, so that the pull which is under way is answered now.
     async fn answer_pull(&mut self) {
         let settings = self.state.settings();
         let nothing = Printed {
@@ -111,12 +120,13 @@ impl RunningDispatch {
         timeout(LAST_RESULTS, said).await.ok();
     }
 
-    /// Tells those who wait for the shutdown.
+    /// Ends the run, and answers the callers that wait for the shutdown.
     pub(super) async fn finish(mut self) {
         if self.state.takes_last_results() {
             self.take_last_results().await;
         } else if self.state.life().is_superseded() {
-            // What it brings is the other master's.
+            // Its messages are the other master's: `answer` gives them back, instead of leaving them leased until their
+            // leases end.
             self.take_pull(QUIET).await;
         }
         let (late_results, dropped) = self.state.left_out();
@@ -125,18 +135,22 @@ impl RunningDispatch {
         self.carry_out();
         self.wakers.wake();
         let mut outcome = self.state.life().outcome();
+        // After the last results, whose payloads may still be read, and never where another master needs them.
         if !self.state.life().is_superseded() {
-            // The other master needs them.
             let cleaned = self.payloads.clean().await;
             outcome = outcome.and(cleaned);
         }
+        // Before the answers: a caller whose shutdown has returned must find that the executor has ended.
         self.inbox.end();
         self.answer_shutdowns(&outcome);
-        // Shutdowns that came meanwhile are answered too, then the mailbox closes for good.
+        // Shutdowns that came meanwhile are answered too, then the mailbox closes for good. One call suffices: the
+        // mailbox has been closed by the first shutdown and was emptied there, so that only commands can be in it.
         self.drain();
         self.carry_out();
         self.wakers.wake();
         self.answer_shutdowns(&outcome);
+        // Last, because each may take a minute: no caller waits for acknowledgements, but a result without one would
+        // come to the next run.
         while self.acks.next().await.is_some() {}
     }
 }
@@ -237,7 +251,7 @@ mod tests {
         let (found, took) = next_run(true).await;
         assert_eq!(found, 2, "nothing of this run, and all of the next");
         assert!(took <= 2 * QUIET, "{took:?}");
-        // On names of its own they go with the run, and nobody waits.
+        // On names of its own the messages go with the run, and the end waits for none.
         let (_, took) = next_run(false).await;
         assert_eq!(took, Duration::ZERO);
     }

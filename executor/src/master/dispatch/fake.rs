@@ -1,4 +1,4 @@
-//! A dispatcher over given queues, with a fleet that a test plays.
+//! A dispatcher over given queues, with a fleet that a test controls.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

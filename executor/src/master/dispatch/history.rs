@@ -13,6 +13,7 @@ pub(super) struct History {
 
 impl History {
     /// Adds an attempt.
+    // By `keep`, which bounds the list: a task may lose a hundred executions.
     pub(super) fn push(&mut self, report: AttemptReport) {
         AttemptReport::keep(&mut self.attempts, report);
     }

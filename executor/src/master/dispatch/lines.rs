@@ -9,13 +9,13 @@ use crate::report::outlet::Gauge;
 
 use super::MasterState;
 
-/// Who shows lines, and how far they are shown.
+/// The sink that shows lines, and how far they are shown.
 pub(super) struct Lines {
-    /// Who shows the lines that tasks printed elsewhere.
+    /// Shows the lines that tasks printed elsewhere.
     sink: Option<OutputSink>,
     /// The buffer that holds lines which are not shown yet.
     buffer: Option<Gauge<KeptLine>>,
-    /// Tells that lines which a failure waits for are taken.
+    /// Resolves when lines which a failure waits for are taken.
     taken: Option<oneshot::Receiver<()>>,
 }
 
@@ -30,8 +30,11 @@ impl Lines {
 
     /// Reports to the state how far lines are shown: failures wait for that.
     pub(super) fn look(&mut self, now: Instant, state: &mut MasterState) {
+        // Without a buffer nothing is ever put, so that nothing is waited for.
         let position = self.buffer.as_ref().map(Gauge::position);
         state.on_lines(now, position.unwrap_or_default());
+        // One at a time. It waits for all lines that are in the buffer now; for a failure that came later this look is
+        // repeated when it resolves, and makes the next.
         if self.taken.is_none() && state.waits_for_lines() {
             self.taken = self.buffer.as_ref().map(Gauge::emptied);
         }
@@ -44,6 +47,7 @@ impl Lines {
             Some(taken) => drop(taken.await),
             None => std::future::pending().await,
         }
+        // After the wait and not before: a future that is dropped by `select!` must find its receiver the next time.
         self.taken = None;
     }
 

@@ -1,7 +1,7 @@
-//! What the dispatcher says of attempts that failed and of queues that refuse: pure, told the time.
+//! Notices about attempts that failed and about queues that refuse: pure, with the time as a parameter.
 //!
-//! A thousand attempts may fail in a second, and a queue refuses each of many calls. One line is said at once; what
-//! follows soon after is counted.
+//! A thousand attempts may fail in a second, and a queue refuses each of many calls. One line is printed at once;
+//! failures soon after it are counted.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -10,11 +10,15 @@ use podpool_core::instant::after;
 use podpool_core::queue::publisher::Publisher;
 use tokio::time::Instant;
 
-/// Attempts that fail so soon after one that was told are told together.
+/// Attempts that fail so soon after a line about one are reported together.
+// Twelve lines a minute at most. At half twice as many; at double a user waits longer for the number of failures.
 const TOGETHER: Duration = Duration::from_secs(5);
-/// How long a queue must refuse until it is told: a short outage is repeated by itself, and seen by nobody.
+/// How long a queue must refuse until a notice: calls in a short outage are repeated, and no task fails by it.
+// The pause of a publisher doubles from 50 ms: seven calls or more have been refused by then. At half a restart of a
+// service gives a line; at double the user sees tasks stand still without one.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long an answer must be missing until it is told: large messages take their time.
+/// How long an answer must be missing until a notice: large messages take their time.
+// Longer than `PATIENCE`, because a call that has no answer yet may still succeed, which one that was refused has not.
 const SILENCE: Duration = Duration::from_secs(10);
 /// Most characters of a task's own message in a line.
 const MESSAGE: usize = 200;
@@ -22,24 +26,26 @@ const MESSAGE: usize = 200;
 /// Attempts that failed and whose tasks are tried again.
 #[derive(Debug, Default)]
 pub(super) struct Retries {
-    /// Until then those that fail are held.
+    /// Until then attempts that fail are held.
     until: Option<Instant>,
-    /// How many are held, and what is said of the first.
+    /// How many are held, and the text about the first.
     held: u64,
     first: String,
-    /// Lines to be said.
+    /// Lines to be printed.
     lines: Vec<String>,
 }
 
 impl Retries {
-    /// An attempt failed; `what` says which and why, and `next` when its task is tried again. What is told later has its
-    /// next attempt behind it, which may have failed for good.
+    /// An attempt failed; `what` tells which and why, and `next` when its task is tried again. A line that is printed
+    /// later leaves `next` out: the next attempt is over by then, and may have failed for good.
+    // Closures, because a text is made for the first of many failures alone.
     pub(super) fn failed(
         &mut self,
         now: Instant,
         what: impl FnOnce() -> String,
         next: impl FnOnce() -> String,
     ) {
+        // A time that is over must not hold this failure: the loop's tick may come after the message.
         self.on_tick(now);
         if self.until.is_none() {
             self.lines.push(what() + &next());
@@ -52,7 +58,7 @@ impl Retries {
         self.held += 1;
     }
 
-    /// When held ones are told.
+    /// When held failures are reported.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.until.filter(|_| self.held > 0)
     }
@@ -62,6 +68,8 @@ impl Retries {
             return;
         }
         let first = std::mem::take(&mut self.first);
+        // While failures go on, each line begins the next time; after a time without any the next failure is a line at
+        // once.
         self.until = (self.held > 0).then(|| after(now, TOGETHER));
         match std::mem::take(&mut self.held) {
             0 => {}
@@ -73,14 +81,15 @@ impl Retries {
         }
     }
 
-    /// Lines to be said now.
+    /// Lines to be printed now.
     pub(super) fn take(&mut self) -> Vec<String> {
         std::mem::take(&mut self.lines)
     }
 }
 
-/// The first line of what a task said, cut.
+/// The first line of a task's message, cut.
 pub(super) fn brief(message: &str) -> String {
+    // By characters and not by bytes: a cut inside of one would panic.
     let line = message.lines().next().unwrap_or_default();
     match line.char_indices().nth(MESSAGE) {
         Some((at, _)) => format!("{}…", &line[..at]),
@@ -92,12 +101,13 @@ pub(super) fn brief(message: &str) -> String {
 pub(super) struct Refusing<'a> {
     since: Instant,
     reason: &'a dyn Display,
-    /// How long that is not told.
+    /// How long that is not reported.
     patience: Duration,
 }
 
 impl<'a> Refusing<'a> {
-    /// What is put to a queue, if it is refused or not answered.
+    /// Messages that are put to a queue, if they are refused or not answered.
+    // A refusal first: the message is sent again, so that a call is under way too, and its time says less.
     pub(super) fn of_puts<R: Send + 'static>(publisher: &'a Publisher<R>) -> Option<Self> {
         match publisher.failing() {
             Some((since, error)) => Some(Self {
@@ -122,22 +132,22 @@ impl<'a> Refusing<'a> {
         }
     }
 
-    /// When it is told.
+    /// When a notice is due.
     fn told_at(&self) -> Instant {
         after(self.since, self.patience)
     }
 }
 
-/// A queue that may refuse what it is asked.
+/// A queue that may refuse calls.
 #[derive(Debug)]
 pub(super) struct QueueTrouble {
-    /// What it is called, and what it does not do: "the tasks' queue", "takes nothing".
+    /// Its name, and what it does not do: "the tasks' queue", "takes nothing".
     queue: String,
     what: &'static str,
     told: Option<Instant>,
 }
 
-/// Something to be said of a queue.
+/// A line about a queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said {
     Trouble(String),
@@ -160,7 +170,8 @@ impl QueueTrouble {
         refusing: Option<&Refusing<'_>>,
         timeout: Duration,
     ) -> Option<Said> {
-        // What was just sent may be answered soon: it is no news.
+        // A call that was just made may be answered soon. This also ends an outage: a new call under way is no refusal,
+        // even if the queue was refusing before it.
         let refusing = refusing.filter(|refusing| refusing.told_at() <= now);
         match (refusing, self.told) {
             (Some(Refusing { since, reason, .. }), None) => {
@@ -195,6 +206,8 @@ impl QueueTrouble {
     }
 
     /// When a queue must be looked at.
+    // Only until its line: after that the deadline would lie in the past, and the end of the outage wakes the loop by
+    // itself.
     pub(super) fn deadline(&self, refusing: Option<&Refusing<'_>>) -> Option<Instant> {
         let refusing = refusing.filter(|_| self.told.is_none())?;
         Some(refusing.told_at())
@@ -224,7 +237,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn the_first_failure_is_told_at_once_and_those_after_it_together() {
+    fn the_first_failure_is_reported_at_once_and_those_after_it_together() {
         let start = Instant::now();
         let mut retries = Retries::default();
         let soon = || "; again soon".to_owned();
@@ -253,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_is_told_after_some_seconds_of_refusals_and_when_it_answers() {
+    fn a_queue_is_reported_after_some_seconds_of_refusals_and_when_it_answers() {
         let start = Instant::now();
         let mut queue = QueueTrouble::new("the tasks' queue", "takes nothing");
         let reason = "connection refused".to_owned();
@@ -305,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_queue_that_does_not_answer_is_told_before_its_calls_fail() {
+    async fn a_queue_that_does_not_answer_is_reported_before_its_calls_fail() {
         let mut publisher = Publisher::<()>::new(Arc::new(Mute));
         let mut queue = QueueTrouble::new("the control queue", "takes nothing");
         let timeout = 600 * SECOND;
@@ -319,7 +332,7 @@ mod tests {
         let told = queue.look(sent + 10 * SECOND, waits.as_ref(), timeout);
         let expected = "the control queue takes nothing for 10 s: it has not answered so far; it is tried again, and given up in 590 s";
         assert_eq!(told, Some(Said::Trouble(expected.to_owned())));
-        // It answered meanwhile, and the next message is under way.
+        // The queue answered meanwhile, and the next message is under way.
         let reason = String::new();
         let next = Refusing::of_pulls((sent + 12 * SECOND, &reason));
         let told = queue.look(sent + 13 * SECOND, Some(&next), timeout);
@@ -328,7 +341,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn once_the_run_ends_a_queue_that_does_not_answer_wakes_nobody() {
+    async fn once_the_run_ends_a_queue_that_does_not_answer_sets_no_deadline() {
         let memory = || Arc::new(MemoryQueue::new("q", QueueLimits::new(1 << 20, SECOND)));
         let queues = Queues {
             tasks: memory(),
@@ -346,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_message_the_first_line_is_told() {
+    fn of_a_long_message_the_first_line_is_printed() {
         assert_eq!(brief("one\ntwo"), "one");
         assert_eq!(brief(""), "");
         let long = "é".repeat(300);

@@ -1,4 +1,4 @@
-//! Queues that refuse, or do not answer: when that is told, and when it ends the pool.
+//! Queues that refuse, or do not answer: when a notice is due, and when the pool ends.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tracing::debug;
 use super::notices::{QueueTrouble, Refusing, Said};
 use super::task_queues::{self, TaskQueues};
 
-/// How the queues of a run do.
+/// The refusals of the queues of a run.
 #[derive(Debug)]
 pub(super) struct Outages {
     /// For how long a queue may refuse everything.
@@ -22,6 +22,7 @@ pub(super) struct Outages {
     /// The error of the last of them.
     refusal: Option<String>,
     /// The queues of results and control, then those of tasks in the order of their classes.
+    // In the order of `refusing`, which is compared place by place. The classes of a run never change.
     troubles: Vec<QueueTrouble>,
 }
 
@@ -66,7 +67,8 @@ impl Outages {
         Ok(pause)
     }
 
-    /// Why the pool must end: a queue that takes nothing for so long is gone.
+    /// Why the pool must end: a queue that takes nothing for the timeout is gone.
+    // Pulls are not among them: `refused` ends the pool with the refusal that comes when the time is over.
     pub(super) fn given_up(
         &self,
         now: Instant,
@@ -77,7 +79,7 @@ impl Outages {
         tasks.or_else(|| control.given_up(now, self.timeout, "the control queue"))
     }
 
-    /// When it must be told that a queue refuses.
+    /// When a notice about a queue that refuses is due.
     pub(super) fn deadline(&self, tasks: &TaskQueues, control: &Publisher<()>) -> Option<Instant> {
         let pulls = self.pulls.since().zip(self.refusal.as_ref());
         let refusing = refusing(tasks, pulls, control);
@@ -87,7 +89,8 @@ impl Outages {
             .min()
     }
 
-    /// Tells of queues that refuse, and of those that answer again.
+    /// Issues notices about queues that refuse, and about queues that answer again.
+    // Not by effects: the publishers belong to the loop, and the state has no queue.
     pub(super) fn tell(&mut self, now: Instant, tasks: &TaskQueues, control: &Publisher<()>) {
         let pulls = self.pulls.since().zip(self.refusal.as_ref());
         let refusing = refusing(tasks, pulls, control);

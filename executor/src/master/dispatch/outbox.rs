@@ -1,7 +1,7 @@
 //! Tasks that wait to be published, and how they are packed: pure state.
 //!
-//! Highest priority first, then the task type whose oldest task is oldest. While a task type was never measured, only a few
-//! of its tasks are out; the first measurement opens its gate.
+//! Highest priority first, then the task type whose oldest task is oldest. While a task type was never measured, only a
+//! few of its tasks are out; the first measurement opens its gate.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -12,18 +12,27 @@ use podpool_core::worker::estimate::Estimates;
 use super::ranges::Ranges;
 
 /// A batch is worth about this many seconds of work.
+// A loss with its worker costs up to half a second of work for each batch, and slots are uneven by as much at the end
+// of a run. At half a queue carries twice as many messages; at double both costs double.
 const WORTH: f64 = 0.5;
 /// Most tasks in a batch.
+// Reached by tasks of less than 0.12 ms, whose `WORTH` is more.
 pub(super) const MAX_TASKS: usize = 4096;
 /// Most bytes of arguments in a batch of several tasks.
+// A tenth of the 10 MB that Pub/Sub takes as one message: heads and keys of 4,096 entries fit beside the arguments.
+// <https://cloud.google.com/pubsub/quotas>
 pub(super) const MAX_BYTES: usize = 1 << 20;
 /// Arguments past this go alone: packing them costs more than it saves.
+// A batch of one such task is made of the arguments' own memory, and copies nothing. At this size 16 would fill a
+// batch.
 pub(super) const ALONE_BYTES: usize = 64 << 10;
 
 /// Tasks of one task type and priority.
 #[derive(Debug, Default)]
 struct Lane {
-    /// Those that were published before: they go first, the oldest of them first.
+    /// Tasks that were published before: they go first, the oldest of them first.
+    // Apart from the others and not by their numbers alone: the newest task that failed goes before the oldest fresh
+    // one, so that the last retry of a run does not wait for the whole backlog.
     again: Ranges,
     fresh: Ranges,
 }
@@ -50,10 +59,10 @@ impl Lane {
     }
 }
 
-/// What the outbox knows of a task type.
+/// What the outbox keeps of a task type.
 #[derive(Debug, Default)]
 struct TaskTypeState {
-    /// Its tasks that wait, by priority. None is empty.
+    /// Its tasks that wait, by priority. No lane is empty: the first lane has the next task.
     lanes: BTreeMap<Reverse<i32>, Lane>,
     /// Published tasks that have not ended.
     published: usize,
@@ -104,6 +113,7 @@ impl Outbox {
     }
 
     /// How many tasks wait.
+    // Counted beside the lanes: it is read for each batch, and the ranges do not know how many numbers they have.
     pub(super) const fn waiting(&self) -> usize {
         self.waiting
     }
@@ -135,6 +145,7 @@ impl Outbox {
 
     /// Takes a task out: it was cancelled.
     pub(super) fn remove(&mut self, id: TaskId, priority: i32, task_type: u32) {
+        // A suspect is in no lane. Which of the two it is in stands nowhere else, and a search costs a few steps.
         let removed = self.alone.remove(id.0) || self.remove_from_lane(id, priority, task_type);
         self.waiting -= usize::from(removed);
     }
@@ -145,6 +156,7 @@ impl Outbox {
             return false;
         };
         let removed = lane.remove(id);
+        // Else a caller that gives each task its own priority and cancels it would leave a lane for each.
         if lane.is_empty() {
             lanes.remove(&Reverse(priority));
         }
@@ -156,10 +168,11 @@ impl Outbox {
         self.task_type(task_type).unpacked = true;
     }
 
-    /// What to publish next; `None` when nothing may be. While so much is out that no hand waits for it (`crowded`), what
-    /// would be a small batch waits for more tasks: many small ones would take the queue longer than their work takes.
-    /// Nothing that comes after it passes it, so that it goes when less is out, whatever else comes.
+    /// What to publish next; `None` when nothing may go. While so much is out that no slot waits for a batch
+    /// (`crowded`), a batch that would be small waits for more tasks: many small ones would take the queue longer than
+    /// their work takes. No later task passes it, so that it goes when less is out, whatever is submitted meanwhile.
     pub(super) fn choose(&self, crowded: bool) -> Option<Choice> {
+        // Before every priority: each suspect has had an attempt already, and goes by itself.
         if let Some(id) = self.alone.first() {
             return Some(Choice::Alone(TaskId(id)));
         }
@@ -176,6 +189,7 @@ impl Outbox {
     }
 
     /// The first task of all task types whose gate is not closed, by priority, then by age.
+    // Linear in the task types of the program, which are few, and not in the tasks: each type shows its first lane.
     fn best(&self, crowded: bool) -> Option<(i32, TaskId, u32, Gate)> {
         let mut best: Option<(i32, TaskId, u32, Gate)> = None;
         for (task_type, known) in (0..).zip(&self.task_types) {
@@ -187,6 +201,7 @@ impl Outbox {
             let goes_before = |(other, oldest, ..): (i32, TaskId, u32, Gate)| {
                 (Reverse(priority), front) < (Reverse(other), oldest)
             };
+            // The gate costs an estimate and two divisions: only for what would come first.
             if best.is_none_or(goes_before) {
                 let gate = self.gate(task_type, known, crowded);
                 if gate != Gate::Closed {
@@ -198,6 +213,8 @@ impl Outbox {
     }
 
     fn gate(&self, task_type: u32, known: &TaskTypeState, crowded: bool) -> Gate {
+        // One by one and 4 for each slot: enough to keep slots busy until the first result is back, and few if each
+        // takes an hour. A batch of unknown worth could keep one slot busy while all others wait.
         let Some(seconds) = self.estimates.seconds(task_type) else {
             return if known.published < 4 * self.slots {
                 Gate::Open(1)
@@ -208,8 +225,10 @@ impl Outbox {
         if known.unpacked {
             return Gate::Open(1);
         }
+        // A quarter of an even share: what waits is spread over all slots four times, so that the last batches are
+        // small.
         let share = (self.waiting / (4 * self.slots)).max(1);
-        // A float that is too large, or that a zero gave, saturates.
+        // The cast of a float past the range of an integer saturates; a measured time of zero counts as a nanosecond.
         let worth = ((WORTH / seconds.max(1e-9)) as usize).clamp(1, MAX_TASKS);
         if crowded && share < worth {
             return Gate::TooSmall;
@@ -232,6 +251,7 @@ impl Outbox {
         if lane.get().is_empty() {
             lane.remove();
         }
+        // For the gate: `returned` takes it back when the attempt ends, however it ends.
         known.published += 1;
         self.waiting -= 1;
         Some(id)
@@ -288,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unmeasured_kind_sends_few_tasks_and_the_first_end_opens_the_gate() {
+    fn of_an_unmeasured_type_few_tasks_go_and_the_first_measurement_opens_the_gate() {
         let mut outbox = Outbox::new(2);
         (0..100).for_each(|n| outbox.push(TaskId(n), 0, 0));
         for n in 0..8 {
@@ -323,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn priority_goes_before_age_and_age_before_kind() {
+    fn priority_goes_before_age_and_age_before_task_type() {
         let mut outbox = Outbox::new(8);
         outbox.push(TaskId(0), 0, 1);
         outbox.push(TaskId(1), 0, 0);
@@ -339,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_gate_does_not_hold_other_kinds_back() {
+    fn a_closed_gate_does_not_hold_other_types_back() {
         let mut outbox = Outbox::new(1);
         (0..9).for_each(|n| outbox.push(TaskId(n), 0, 0));
         outbox.push(TaskId(9), 0, 1);
@@ -364,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_crowd_only_full_batches_and_unpacked_tasks_go() {
+    fn while_much_is_out_only_full_batches_and_unpacked_tasks_go() {
         let mut outbox = Outbox::new(1);
         outbox.measured(0, Duration::from_millis(10));
         outbox.measured(1, Duration::from_millis(10));
@@ -394,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn long_tasks_wait_for_no_others() {
+    fn a_task_that_fills_a_batch_waits_for_no_other() {
         let mut outbox = Outbox::new(1);
         outbox.measured(0, Duration::from_secs(1));
         outbox.push(TaskId(0), 0, 0);
@@ -406,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_goes_before_what_never_ran_and_the_oldest_retry_first() {
+    fn a_retry_goes_before_fresh_tasks_and_the_oldest_retry_first() {
         let mut outbox = Outbox::new(1);
         [2, 7]
             .into_iter()
@@ -436,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_goes_on_at_a_lower_priority_until_another_kind_is_before_it() {
+    fn a_type_goes_on_at_a_lower_priority_until_another_type_is_before_it() {
         let mut outbox = Outbox::new(1);
         for (id, priority, task_type) in [(0, 3, 0), (1, 2, 0), (2, 2, 1), (3, 1, 0), (4, 0, 0)] {
             outbox.push(TaskId(id), priority, task_type);
@@ -456,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_that_was_emptied_by_cancels_is_gone() {
+    fn a_lane_that_cancels_have_emptied_is_removed() {
         let mut outbox = Outbox::new(1);
         (0..100).for_each(|n| outbox.push(TaskId(n), n as i32, 0));
         (0..100).for_each(|n| outbox.remove(TaskId(n), n as i32, 0));

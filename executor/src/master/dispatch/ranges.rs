@@ -1,13 +1,17 @@
-//! A set of task numbers in ranges: each change costs about the same however many there are.
+//! A set of task numbers in ranges: each change costs about the same however many numbers there are.
 
 use std::collections::BTreeMap;
 
-/// Ordered numbers. Those that follow each other are one range, so a backlog of one task type is a single one.
+/// Ordered numbers. Numbers that follow each other are one range, so a backlog of one task type is a single range.
+// A queue of numbers would cost 8 bytes for each task, and a cancel in its middle a search. Ranges never overlap or
+// touch, and `below` is empty where `top` is none: every function below keeps both.
 #[derive(Debug, Default)]
 pub(super) struct Ranges {
-    /// First number by last number: taking the lowest number changes no key.
+    /// First number by last number: to take the lowest number changes no key, and `range_mut(number..)` finds the range
+    /// that may contain a number.
     below: BTreeMap<u64, u64>,
     /// The highest range, apart from the others: most numbers are appended to it, and most are taken from it.
+    // A single backlog touches no tree at all.
     top: Option<(u64, u64)>,
 }
 
@@ -41,6 +45,7 @@ impl Ranges {
     }
 
     fn insert_below(&mut self, number: u64) {
+        // The range that ends at the number or above it: it contains the number, begins next to it, or lies apart.
         let above = self.below.range_mut(number..).next();
         let joins_above = match above {
             Some((_, first)) if *first <= number => return,
@@ -49,6 +54,7 @@ impl Ranges {
         };
         if let Some(first) = joins_above {
             *first = number;
+            // The number may close the gap between two ranges: the lower one's key goes, and its first number moves up.
             let last_before = number.checked_sub(1);
             if let Some(lowest) = last_before.and_then(|last| self.below.remove(&last))
                 && let Some((_, first)) = self.below.range_mut(number..).next()
@@ -73,6 +79,8 @@ impl Ranges {
             if first < number {
                 self.below.insert(number - 1, first);
             }
+            // Where the number was the last one, the highest of the others becomes the top: the part before it, if
+            // there is one, was inserted just now.
             self.top = if number < last {
                 Some((number + 1, last))
             } else {
@@ -86,6 +94,8 @@ impl Ranges {
         if *first > number {
             return false;
         }
+        // The part above the number keeps its key. Where there is none the key goes; the part below gets a key of its
+        // own.
         let lowest = std::mem::replace(first, number + 1);
         if number == last {
             self.below.remove(&last);
@@ -125,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_a_set_whatever_comes_and_never_holds_two_ranges_where_one_would_do() {
+    fn ranges_are_a_set_and_never_two_where_one_would_do() {
         for seed in 0..300 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let (mut ranges_, mut plain) = (Ranges::default(), BTreeSet::new());

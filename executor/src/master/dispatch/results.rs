@@ -1,4 +1,4 @@
-//! What comes on the results' queue: pulled, given to the state, acknowledged.
+//! Messages on the results' queue: pulled, passed to the state, acknowledged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,17 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Pull, RunningDispatch};
 
 /// How long one pull of results waits.
+// An idle run makes two calls a minute. A result ends the wait at once, so that the time costs no latency.
 const PULL_WAIT: Duration = Duration::from_secs(30);
 /// The same on names that outlive the run: its last pull is waited for.
+// The end of a run waits so long where the empty message that ends the pull cannot be put. At double each such run ends
+// 5 s later; at half an idle run makes twice as many calls.
 const SHORT_WAIT: Duration = Duration::from_secs(5);
 /// How long an answer may take beyond that, and that to an acknowledgement.
+// Without it a connection that is gone without a reset would hold up all results for ever.
 const ANSWER: Duration = Duration::from_secs(60);
 /// Most messages of results taken at once.
+// A full answer also means that more may be there: workers' silence proves nothing until one comes that is not full.
 pub(super) const PULL_MOST: usize = 64;
 
 impl RunningDispatch {
@@ -26,6 +31,8 @@ impl RunningDispatch {
             Err(error) => return self.on_refused_pull(now, &error),
         };
         self.outages.pulled(now);
+        // Replaced before anything else: a completed future must not be polled again. The call begins with its first
+        // poll.
         self.pull = pull(queue, outlives);
         self.state.set_caught_up(deliveries.len() < PULL_MOST);
         let mut leases = Vec::with_capacity(deliveries.len());
@@ -35,6 +42,7 @@ impl RunningDispatch {
             // At once: the results of one message fit into the cache, those of a whole pull may not.
             self.carry_out();
         }
+        // Once for a pull, after the messages: readers need one pace, and not each step to it.
         self.state.tell_measured(&self.measured);
         self.answer(leases);
     }
@@ -44,8 +52,10 @@ impl RunningDispatch {
             return;
         }
         let queue = self.queues.results.clone();
+        // After the messages have been taken in, never before: what is acknowledged and not taken in would be lost with
+        // this process. The loop does not wait for the answer.
         let answer = if self.state.life().is_superseded() {
-            // They may be messages to the other master, which would miss them.
+            // The messages may be for the other master, which would miss them.
             begin(give_back(queue, leases))
         } else {
             begin(acknowledge(queue, leases))
@@ -53,7 +63,7 @@ impl RunningDispatch {
         self.acks.extend(answer);
     }
 
-    /// The results are asked for again later. A queue that gives none for so long is gone.
+    /// The results are pulled again later. A queue that refuses for the broker's timeout is gone.
     fn on_refused_pull(&mut self, now: Instant, error: &QueueError) {
         let jitter = self.state.jitter();
         let pause = self.outages.refused(now, error, jitter);
@@ -62,6 +72,7 @@ impl RunningDispatch {
         }
         let outlives = self.state.settings().results_outlive;
         let next = pull(self.queues.results.clone(), outlives);
+        // The pause is a part of the pull, so that the loop waits for one thing whether the queue answers or not.
         self.pull = Box::pin(async move {
             sleep(pause.unwrap_or(PULL_WAIT)).await;
             next.await
@@ -134,10 +145,10 @@ mod tests {
         RunId::new("test").unwrap()
     }
 
-    /// A worker says that a task failed, and that so many lines had been printed by then.
+    /// A worker reports that a task failed, and that so many lines had been printed by then.
     fn failed(task: u64, lines: u64) -> bytes::Bytes {
         let mut body = Vec::new();
-        let failure = Failure::new(Cause::Failed, "as the test wants it");
+        let failure = Failure::new(Cause::Failed, "set by the test");
         let task = TaskId(task);
         put_failed(&mut body, task, Attempt::FIRST, Duration::ZERO, &failure);
         said(&body, lines)

@@ -1,6 +1,6 @@
 //! The tasks that have not ended, by sequence number.
 //!
-//! Numbers are dense, so chunks in a ring replace a hash map; nothing is ever copied to grow, and a chunk whose
+//! Numbers are dense, so chunks in a ring replace a hash map; no entry is ever copied to grow, and a chunk whose
 //! tasks have all ended gives its memory back even while an older task goes on.
 
 use std::collections::VecDeque;
@@ -16,6 +16,8 @@ use crate::master::owners::Owners;
 use super::history::History;
 
 /// Tasks in one chunk.
+// As many as a chunk of the mailbox brings. Memory goes back by chunks: at double one long task keeps the entries of
+// 2,047 others; at half the ring has twice as many chunks, each of which is looked at when all numbers are listed.
 const CHUNK: usize = 1024;
 
 /// Where a task is.
@@ -32,7 +34,7 @@ pub(super) enum Phase {
 /// A task that has not ended.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Who is told how it goes, and how it ends.
+    /// The receivers of its progress and its end.
     pub(super) owners: Owners,
     pub(super) spec: &'static TaskSpec,
     /// Which workers can run it.
@@ -43,14 +45,14 @@ pub(super) struct Entry {
     /// What went wrong so far; most tasks have none.
     pub(super) history: Option<Box<History>>,
     pub(super) attempt: Attempt,
-    /// The batch that its newest attempt is in, while it is published.
+    /// The batch that its newest attempt is in, while it is published; without meaning in every other phase.
     pub(super) batch: u32,
     pub(super) phase: Phase,
     /// Whether a worker has begun with its newest attempt.
     pub(super) running: bool,
     /// Whether its next attempt runs alone.
     pub(super) alone: bool,
-    /// Whether an attempt was published again, or lost an execution: another envelope may be about.
+    /// Whether an attempt was published again, or lost an execution: another envelope may exist.
     pub(super) repeated: bool,
 }
 
@@ -80,7 +82,7 @@ impl Entry {
         self.owners.running(self.attempt);
     }
 
-    /// No worker has it.
+    /// No worker runs it.
     pub(super) fn set_pending(&mut self) {
         self.running = false;
         self.owners.pending();
@@ -116,6 +118,7 @@ impl Table {
 
     /// Adds the next task. Numbers come in order; a number that is left out stays empty.
     pub(super) fn insert(&mut self, id: TaskId, entry: Entry) {
+        // Not below the base: `drop_ended_chunks` never moves the base past the next number, and numbers only grow.
         let index = self.index(id);
         while self.chunks.len() <= index / CHUNK {
             self.chunks.push_back(Chunk::default());
@@ -123,6 +126,8 @@ impl Table {
         let chunk = &mut self.chunks[index / CHUNK];
         let place = index % CHUNK;
         if chunk.entries.len() <= place {
+            // At once and in full, so that the chunk is never moved. Places of numbers that are left out are filled
+            // with `None`.
             chunk.entries.reserve_exact(CHUNK - chunk.entries.len());
             chunk.entries.resize_with(place + 1, || None);
         }
@@ -154,6 +159,7 @@ impl Table {
         let entry = chunk.entries.get_mut(index % CHUNK)?.take()?;
         chunk.live -= 1;
         self.live -= 1;
+        // Only a full chunk: one that is still filled would be allocated again for the next task.
         if chunk.live == 0 && chunk.entries.len() == CHUNK {
             chunk.entries = Vec::new();
             self.drop_ended_chunks();
@@ -161,8 +167,10 @@ impl Table {
         Some(entry)
     }
 
-    /// All tasks with lower numbers have ended: the oldest that has not, or the next to come.
+    /// All tasks with lower numbers have ended: the oldest that has not, or the next one.
     pub(super) fn ended_below(&self) -> TaskId {
+        // Cheap: chunks that ended are gone from the front, so that the first with a task is nearly always among the
+        // first two, and only its entries are searched.
         let Some(at) = self.chunks.iter().position(|chunk| chunk.live > 0) else {
             return TaskId(self.end);
         };
@@ -186,6 +194,8 @@ impl Table {
     }
 
     fn drop_ended_chunks(&mut self) {
+        // Not past `end`: the last chunk still receives tasks. A chunk whose last numbers were left out is never full,
+        // and goes here with the next full one.
         while let Some(front) = self.chunks.front()
             && front.live == 0
             && self.base + CHUNK as u64 <= self.end
@@ -273,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_ends_once_and_unknown_numbers_are_nobody() {
+    fn a_task_ends_once_and_unknown_numbers_have_no_entry() {
         let mut table = table(0..2 * CHUNKS);
         (0..CHUNKS).for_each(|id| drop(table.remove(TaskId(id)).unwrap()));
         for gone in [0, CHUNKS - 1, 2 * CHUNKS, 9 * CHUNKS, u64::MAX] {
