@@ -1,6 +1,6 @@
 //! The thread that runs the callbacks of futures, in the order in which they were added.
 //!
-//! It is neither a thread of the user's nor the executor's, so that a slow callback delays no task and no poll. It
+//! The thread is neither one of the user's nor the executor's, so that a slow callback delays no task and no poll. It
 //! starts with the first callback and ends when executor, futures and handles are gone.
 
 use std::cell::Cell;
@@ -26,9 +26,12 @@ use crate::lock::lock;
 pub(crate) type Callback = Box<dyn FnOnce() + Send>;
 
 /// How long a shutdown waits for one callback.
-// A callback may wait for the very shutdown that waits for it; without a bound both would hang.
+// A callback may wait for the very shutdown that waits for it; without a bound both would hang. At half, callbacks that
+// upload a result are more often cut off by the end of the program; at double such a circle stands still twice as long.
 const LONGEST: Duration = Duration::from_secs(60);
 /// How long after a refused thread another one is tried.
+// The system is short of threads or memory: a try a second costs nothing, and callbacks of ended tasks are never
+// urgent.
 const ANOTHER_THREAD: Duration = Duration::from_secs(1);
 
 thread_local! {
@@ -53,6 +56,7 @@ impl Default for Shared {
     fn default() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
+            // Relaxed: the numbers must differ, and order nothing.
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             pending: Mutex::default(),
             ran: Arc::default(),
@@ -74,6 +78,7 @@ impl Callbacks {
     /// Queues a callback. It never runs on the calling thread: that may be the executor's, which must not wait for the
     /// user's code.
     pub(crate) fn queue(&self, job: Callback) {
+        // The lock ends before the error is logged: a subscriber is the program's, and may add a callback itself.
         let refused = {
             let mut pending = lock(&self.0.pending);
             // Through the same list in any case, so that callbacks which waited for a thread keep their order.
@@ -87,6 +92,7 @@ impl Callbacks {
 
     /// Callbacks wait until a thread can be started, or until the shutdown runs them.
     fn try_again(&self, error: &io::Error) {
+        // One timer, however many callbacks are refused meanwhile.
         let trying = std::mem::replace(&mut lock(&self.0.pending).trying, true);
         if trying {
             return;
@@ -99,6 +105,7 @@ impl Callbacks {
         let callbacks = self.clone();
         later(ANOTHER_THREAD, move || {
             let mut pending = lock(&callbacks.0.pending);
+            // A shutdown may have run what was kept: then no thread is needed.
             let refused = !pending.kept.is_empty() && callbacks.hand_over(&mut pending).is_err();
             pending.trying = refused;
             drop(pending);
@@ -141,6 +148,7 @@ impl Callbacks {
                 return Poll::Ready(false);
             }
             // The time counts for each callback, so many short ones may take longer in all.
+            // In a loop, because the new deadline must be polled before this returns: else it would wake nothing.
             while Pin::new(&mut deadline).poll(cx).is_ready() {
                 let now = self.0.ran.load(Ordering::Relaxed);
                 if now == before {
@@ -165,12 +173,14 @@ impl Callbacks {
             return None;
         }
         let (done, ran) = oneshot::channel();
+        // By the list too: callbacks that were queued before run before the mark, with a thread or without.
         pending.kept.push(Box::new(move || {
             // The receiver may have been dropped.
             let _ = done.send(());
         }));
         if self.hand_over(&mut pending).is_err() {
             // The caller is shutting down, on a thread of the program's: the last one that can run them.
+            // Without the lock: a callback may queue another one.
             let kept = std::mem::take(&mut pending.kept);
             drop(pending);
             kept.into_iter().for_each(run_here);
@@ -206,8 +216,10 @@ fn run_all(jobs: &Receiver<Callback>, ran: &AtomicU64) {
     let origin = Origin::here();
     while let Ok(job) = jobs.recv() {
         run_here(job);
-        // A child that a callback forked would run the next ones again.
+        // A child that a callback forked would run the next ones again. Before the count, and after each callback: the
+        // child comes back from the callback like its parent.
         origin.end_copy();
+        // Relaxed: see `idle`, the only reader.
         ran.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -26,9 +26,9 @@ pub use self::task_state::TaskState;
 /// How a task ended.
 pub(crate) type Settled = Result<Output, TaskError>;
 
-/// What future and executor share. The first to settle it wins; every later word changes nothing.
+/// What future and executor share. The first to settle it wins; every later settlement changes nothing.
 pub(crate) struct Cell {
-    /// Set once, under the mailbox's lock, before anybody else sees the cell.
+    /// Set once, under the mailbox's lock, before another thread has the cell.
     id: AtomicU64,
     spec: &'static TaskSpec,
     state: Mutex<State>,
@@ -36,11 +36,12 @@ pub(crate) struct Cell {
 
 struct State {
     stage: Stage,
-    /// The future is gone: nobody will read the result.
+    /// The future is gone: no caller will read the result.
     abandoned: bool,
     /// Dropping the future cancels the task.
     abort: bool,
     /// What few tasks have.
+    // Behind a pointer, because a run may hold millions of cells at a time.
     rare: Option<Box<Rare>>,
 }
 
@@ -53,7 +54,7 @@ enum Stage {
     Settled(Settled),
 }
 
-/// Whom to tell when the task ends. One suffices: the future has one owner.
+/// The one to wake when the task ends. One suffices: the future has one owner.
 #[derive(Default)]
 enum Waiter {
     #[default]
@@ -125,8 +126,12 @@ impl Cell {
         }
     }
 
-    /// Ends the task, unless it has ended. Whoever waits is added to `wakers`; callbacks are on their way.
+    /// Ends the task, unless it has ended. The waiter is added to `wakers`; callbacks are queued.
+    // The executor, a closed mailbox and the drop of a guard may all call it: the check and the change are one lock, so
+    // that exactly one of them ends the task.
     pub(crate) fn settle(&self, settled: Settled, wakers: &mut Wakers) -> bool {
+        // The lock ends before the waiter is passed on: a set has a lock of its own, and neither is taken under the
+        // other.
         let waiter = {
             let mut state = lock(&self.state);
             let State {
@@ -139,6 +144,8 @@ impl Cell {
                 return false;
             };
             let waiter = mem::take(waiter);
+            // A result that no caller reads is not kept: a handle may hold the cell long after its future has gone. An
+            // error is kept, because handles show it as the state.
             *stage = Stage::Settled(if *abandoned {
                 settled.map(|_| Output::EMPTY)
             } else {
@@ -148,7 +155,7 @@ impl Cell {
                 if let Stage::Settled(Err(error)) = stage
                     && !error.attempts().is_empty()
                 {
-                    // From now on the error tells them.
+                    // From now on the error carries them.
                     rare.history = Vec::new();
                 }
                 // Under the lock, so that a callback added from now on cannot overtake them.
@@ -181,8 +188,9 @@ impl Cell {
         }
     }
 
-    /// Remembers an attempt that gave no result, for `attempts()`. An error carries its own. The attempt has ended: whoever
-    /// sees it there sees no attempt that runs.
+    /// Keeps an attempt that gave no result, for `attempts()`. An error carries its own attempts. The attempt has
+    /// ended: a caller that finds it there finds no attempt that runs.
+    // Both under one lock, for that reason.
     pub(crate) fn remember(&self, report: AttemptReport) {
         let mut state = lock(&self.state);
         if let Stage::Waiting { attempt, .. } = &mut state.stage {
@@ -191,7 +199,7 @@ impl Cell {
         AttemptReport::keep(&mut state.rare.get_or_insert_default().history, report);
     }
 
-    /// Replaces the last attempt that was remembered: its cause is better known now.
+    /// Replaces the last attempt that was kept: its cause is better known now.
     pub(crate) fn amend(&self, report: AttemptReport) {
         let mut state = lock(&self.state);
         let last = state.rare.as_mut().and_then(|rare| rare.history.last_mut());
@@ -229,8 +237,9 @@ impl Cell {
         matches!(lock(&self.state).stage, Stage::Settled(_))
     }
 
-    /// How the task ended; `waker` is told if it has not.
+    /// How the task ended; `waker` is woken at the end if it has not.
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<Settled> {
+        // The check and the registration are one lock: an end in between would find no waker.
         let replaced = match &mut lock(&self.state).stage {
             Stage::Settled(settled) => return Poll::Ready(settled.clone()),
             Stage::Waiting { waiter, .. } => match waiter {
@@ -243,7 +252,7 @@ impl Cell {
         Poll::Pending
     }
 
-    /// Tells a set when the task ends; false when it has ended and nobody will be told.
+    /// Notifies a set when the task ends; false when it has ended and the set will not be notified.
     pub(crate) fn watch(&self, set: &Arc<Finished>, place: u32) -> bool {
         let replaced = match &mut lock(&self.state).stage {
             Stage::Settled(_) => return false,
@@ -251,12 +260,16 @@ impl Cell {
                 mem::replace(waiter, Waiter::Set(Arc::clone(set), place))
             }
         };
+        // Without the lock, as in `poll`.
         drop(replaced);
         true
     }
 
     /// Queues a callback: now if the task has ended, else when it ends.
     pub(crate) fn on_done(&self, callback: Callback, runner: &Callbacks) {
+        // Queued under the lock, here and in `settle`: the order of callbacks is the order in which they were added,
+        // even if the task ends at this moment. The runner's lock comes after the cell's, and a callback runs on
+        // another thread.
         let mut state = lock(&self.state);
         if matches!(state.stage, Stage::Settled(_)) {
             runner.queue(callback);
@@ -274,11 +287,14 @@ impl Cell {
     /// The future is dropped: its result is not kept. True when the task must be cancelled now.
     pub(crate) fn abandon(&self) -> bool {
         let mut state = lock(&self.state);
+        // Before the stage is examined, under one lock with it: the result is dropped here or in `settle`, whichever
+        // comes last.
         state.abandoned = true;
         match &mut state.stage {
             Stage::Waiting { waiter, .. } => {
                 let waiter = mem::take(waiter);
                 let abort = state.abort;
+                // A waker's drop may run code of a runtime, and so may that of a set, which holds a waker.
                 drop(state);
                 drop(waiter);
                 abort
@@ -324,6 +340,8 @@ impl Deref for CellGuard {
 
 impl Drop for CellGuard {
     fn drop(&mut self) {
+        // Nearly always: the error below is made only where the executor ended early. `settle` decides again under its
+        // lock.
         if self.0.is_settled() {
             return;
         }
@@ -336,19 +354,22 @@ impl Drop for CellGuard {
     }
 }
 
-/// Those who wait for settled tasks. They are woken together, after a batch, and when it is dropped.
+/// The waiters of settled tasks. They are woken together, after a batch, and when the list is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Wakers(Vec<Waker>);
 
 impl Wakers {
     /// Adds a waker, unless the last one wakes the same task.
     pub(crate) fn push(&mut self, waker: Waker) {
+        // The last alone: a task that awaits its futures one after the other is found there, and a search would be
+        // quadratic.
         if !self.0.last().is_some_and(|last| last.will_wake(&waker)) {
             self.0.push(waker);
         }
     }
 
-    /// Wakes all of them. A waker is the user's: one that panics does not keep the others asleep, and harms nobody here.
+    /// Wakes all of them. A waker is the user's: one that panics does not keep the others asleep, and its panic ends
+    /// here.
     pub(crate) fn wake(&mut self) {
         for waker in self.0.drain(..) {
             contained(

@@ -1,4 +1,4 @@
-//! What users ask of an executor beside running tasks.
+//! The commands of users to an executor beside running tasks.
 
 use std::sync::Arc;
 
@@ -20,19 +20,19 @@ pub enum ShutdownBehavior {
     Abort,
 }
 
-/// What a cancel found.
+/// The state in which a cancel found its task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CancelOutcome {
     /// The task had not left the executor: it will never run.
     Dequeued,
-    /// The task was published: workers are told. It may have begun; its result is dropped.
+    /// The task was published: its workers receive the cancellation. It may have begun; its result is dropped.
     Signalled,
     /// The task had ended.
     AlreadyDone,
 }
 
-/// What users ask of the executor beside running tasks.
+/// A command of a user to the executor.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Cancel one task.
@@ -40,11 +40,11 @@ pub(crate) enum Command {
         cell: Arc<Cell>,
         reply: Option<oneshot::Sender<CancelOutcome>>,
     },
-    /// Cancel what a map has not delivered; some of them may have ended.
+    /// Cancel the tasks that a map has not delivered; some of them may have ended.
     CancelMany(Vec<Arc<Cell>>),
-    /// A signal came: shut down so.
+    /// A signal came: shut down with this behaviour.
     Interrupt(ShutdownBehavior),
-    /// Shut down, and tell when it is complete.
+    /// Shut down, and reply when the shutdown is complete.
     Shutdown {
         behavior: ShutdownBehavior,
         done: oneshot::Sender<Result<(), ShutdownError>>,

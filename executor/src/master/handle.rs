@@ -24,6 +24,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         // Closed before the command, so that no task is accepted in between and then aborted.
         self.mailbox.close(Closed::ShutDown);
+        // No caller waits for it: a drop must not block. The executor ends its tasks, and its fleet, by itself.
         let (done, _) = oneshot::channel();
         self.mailbox.command(Command::Shutdown {
             behavior: ShutdownBehavior::Abort,

@@ -1,4 +1,4 @@
-//! Where an executor lives: a thread with a runtime of its own, and the mailbox by which handles reach it.
+//! The place of an executor: a thread with a runtime of its own, and the mailbox by which handles reach it.
 
 use std::future::Future;
 use std::io;
@@ -16,7 +16,7 @@ use crate::master::measured::Measured;
 use crate::master::settings::RunSettings;
 use crate::report::reporting::Reporting;
 
-/// An executor's home, before anybody lives there.
+/// The place of an executor that has not started.
 pub(crate) struct Home {
     inbox: Inbox,
     handle: Handle,
@@ -25,9 +25,11 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// Prepares the home of a run's executor with so many slots.
+    /// Prepares the place of a run's executor with so many slots.
     pub(crate) fn prepare(settings: &RunSettings, slots: usize) -> Result<Self, BuildError> {
         let reporting = settings.reporting.clone();
+        // First: a future may wait with a timeout as soon as one exists, and every refusal of the system is an error of
+        // `build()`.
         start_thread().map_err(failed("start the thread of the timeouts"))?;
         let (mailbox, inbox) = Mailbox::new();
         let tasks = Registry::global().map_or(0, Registry::len);
@@ -55,8 +57,8 @@ impl Home {
         self.handle.mailbox.clone()
     }
 
-    /// Starts the thread, which ends with `life`. What speaks to a service lives on its runtime too: the caller's may be
-    /// busy or absent.
+    /// Starts the thread, which ends with `life`. Clients of services run on its runtime too: the caller's may be busy
+    /// or absent.
     pub(crate) fn start<F>(
         self,
         life: impl FnOnce(Inbox, Arc<Measured>) -> F + Send + 'static,
@@ -74,6 +76,8 @@ impl Home {
         thread::Builder::new()
             .name("podpool".to_owned())
             .spawn(move || {
+                // `life` is called here and not before: its future need not be `Send`, and its timers need this
+                // runtime.
                 reporting.within(|| runtime.block_on(life(inbox, measured)));
             })
             .map_err(failed("start the executor's thread"))?;
@@ -99,7 +103,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_home_that_nobody_moves_into_is_given_up_in_peace() {
+    async fn a_home_that_is_not_started_is_dropped_within_a_runtime() {
         let settings = RunSettings {
             run: RunId::random(),
             name: None,

@@ -1,6 +1,6 @@
 //! The queue from the user's threads to the executor's: submissions and commands, in order.
 //!
-//! Submitting is the hot path: one short lock, and a wake-up only when the executor sleeps. What waits lies in
+//! Submitting is the hot path: one short lock, and a wake-up only when the executor sleeps. Submissions wait in
 //! chunks, so that no push moves a million entries, and a drained chunk is filled again.
 
 mod inbox;
@@ -23,6 +23,7 @@ use crate::master::command::{Command, ShutdownBehavior};
 pub(crate) use self::inbox::Inbox;
 
 /// Submissions in one chunk: 40 KiB, below the size at which allocators map and unmap pages.
+// The executor moves one under the lock by a swap, whatever its size; at half it takes the lock twice as often.
 // glibc maps blocks of 128 KiB and more (`M_MMAP_THRESHOLD`), and a mapped block costs page faults each time it is
 // filled. <https://man7.org/linux/man-pages/man3/mallopt.3.html>
 const CHUNK: usize = 1024;
@@ -78,11 +79,12 @@ struct Contents {
     tail: Vec<Submission>,
     /// An emptied chunk, to be filled again.
     spare: Vec<Submission>,
+    // Apart from the submissions: a saturated executor takes commands alone, and 1,024 submissions move by one swap.
     /// Commands, each with the number of submissions before it.
     commands: VecDeque<(u64, Command)>,
     /// The number of the next task. Submissions are taken until the mailbox closes, so theirs are dense.
     next: u64,
-    /// Submissions taken, and those of them handed to the executor.
+    /// Submissions taken, and those of them passed to the executor.
     taken: u64,
     drained: u64,
     closed: Option<Closed>,
@@ -152,9 +154,12 @@ impl Mailbox {
         }
         state.tail.push(submission);
         state.taken += 1;
+        // Taken, so that one submission wakes and a thousand after it do not, until the executor sleeps again. One that
+        // waits for commands alone is left: it has enough tasks.
         let sleeper = state
             .sleeper
             .take_if(|sleeper| sleeper.wakes_for == WakesFor::Anything);
+        // Woken without the lock, which the executor takes first.
         drop(state);
         if let Some(sleeper) = sleeper {
             sleeper.waker.wake();
@@ -164,6 +169,8 @@ impl Mailbox {
 
     /// Sends a command. It overtakes no submission made before it. When the executor is gone it is dropped.
     pub(crate) fn command(&self, command: Command) {
+        // Not where the mailbox is closed: a cancel and a second, harsher shutdown must reach an executor that still
+        // runs.
         let mut state = lock(&self.state);
         if state.gone {
             // The command is dropped after the lock is released: it may own a cell, whose drop may lock the mailbox
@@ -245,6 +252,8 @@ impl Contents {
         } else {
             submissions.append(&mut chunk);
         }
+        // One spare chunk suffices: the executor empties one before it takes the next. What is dropped here is an empty
+        // vector, or one of a backlog that has gone.
         if chunk.capacity() > self.spare.capacity() {
             self.spare = chunk;
         }
@@ -252,7 +261,8 @@ impl Contents {
 
     fn move_commands(&mut self, commands: &mut Vec<Command>) {
         while let Some((before, command)) = self.commands.pop_front() {
-            // Its submissions are still in a later chunk.
+            // Submissions before the command are still in a later chunk. The commands behind it wait too: all stay in
+            // order.
             if before > self.drained {
                 self.commands.push_front((before, command));
                 return;

@@ -18,12 +18,12 @@ pub(crate) struct Measured {
 /// How fast the pool works.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pace {
-    /// Slots of the workers that have greeted; 0 before the first.
+    /// Slots of the workers that are there; 0 before the first.
     pub(crate) slots: usize,
     /// Time of all executions so far.
     pub(crate) worked: Duration,
-    /// Mean time from packing a batch to its first results, less their work; `None` before one was measured, and where the
-    /// queues are in memory.
+    /// Mean time from packing a batch to its first results, less their work; `None` before one was measured, and where
+    /// the queues are in memory.
     pub(crate) trip: Option<Duration>,
 }
 
@@ -31,7 +31,9 @@ pub(crate) struct Pace {
 // The weight that TCP gives to a new round trip. <https://www.rfc-editor.org/rfc/rfc6298#section-2>
 const WEIGHT: f64 = 0.125;
 
-/// No way takes longer: such a batch waited behind a backlog, or for the lease of a worker that is gone.
+/// No round trip takes longer: such a batch waited behind a backlog, or for the lease of a worker that is gone.
+// A time past it counts as it. At half slow networks would be cut off; at double one backlog moves the mean twice as
+// far.
 pub(crate) const LONGEST: Duration = Duration::from_secs(1);
 
 /// Mean time from packing a batch to its first results, less their work.
@@ -42,6 +44,7 @@ impl Trip {
     /// One more was measured.
     pub(crate) fn note(&mut self, trip: Duration) {
         let seconds = trip.min(LONGEST).as_secs_f64();
+        // The first one stands as it is: a mean that began at zero would be too low for dozens of batches.
         let mean = *self.0.get_or_insert(seconds);
         self.0 = Some(mean + (seconds - mean) * WEIGHT);
     }
@@ -92,6 +95,8 @@ impl Measured {
     }
 
     /// The newest pace. Its parts may be of two moments that follow each other.
+    // Without a lock: the executor's thread must never wait for a reader, and a window that is sized by parts of two
+    // moments is corrected by the next pace.
     pub(crate) fn pace(&self) -> Pace {
         Pace {
             slots: self.slots.load(Ordering::Relaxed),

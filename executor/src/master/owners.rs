@@ -1,29 +1,29 @@
-//! Who is told how a task goes, and how it ends.
+//! The receivers of a task's progress and of its end.
 //!
-//! A task has owners, none or several: a future of this process is one. An owner is told at once how the task goes; the
-//! end is told by [`Ended::tell`], which the dispatcher's loop calls, so that a ledger can store the end before.
+//! A task has owners, none or several: a future of this process is one. An owner is notified of progress at once, and
+//! of the end by [`Ended::tell`], which the dispatcher's loop calls, so that a ledger can store the end before.
 
 use podpool_core::id::Attempt;
 
 use crate::error::AttemptReport;
 use crate::master::cell::{CellGuard, Settled, Wakers};
 
-/// One that is told.
+/// One receiver.
 #[derive(Debug)]
 pub(crate) enum Owner {
     /// A future of this process. Dropped before the end, it resolves to an error.
     Future(CellGuard),
 }
 
-/// The owners of one task. Nearly every task has one, which takes no memory of its own.
+/// The owners of one task. Nearly every task has one owner, which takes no memory of its own.
 #[derive(Debug, Default)]
 pub(crate) enum Owners {
-    /// Nobody is told.
+    /// No owner.
     #[default]
     None,
     /// One.
     One(Owner),
-    /// Several: each is told the same.
+    /// Several: each receives the same.
     Several(Box<Several>),
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Ended {
 }
 
 impl Owners {
-    /// One more is told from now on.
+    /// Adds an owner, which is notified from now on.
     pub(crate) fn add(&mut self, owner: Owner) {
         *self = match std::mem::take(self) {
             Self::None => Self::One(owner),
@@ -94,11 +94,12 @@ impl From<CellGuard> for Owners {
 }
 
 impl Ended {
-    /// Tells every owner. Those who wait for it are added to `wakers`.
+    /// Notifies every owner. Their waiters are added to `wakers`.
+    // Progress is passed on by a call where it is decided, since nothing has to be stored before; the end is an effect.
     pub(crate) fn tell(self, wakers: &mut Wakers) {
         let Self { owners, outcome } = self;
         if let Owners::One(Owner::Future(cell)) = &owners {
-            // The result of nearly every task: it is moved.
+            // Nearly every task: the result is moved. Several owners get copies, which share long results.
             cell.settle(outcome, wakers);
             return;
         }
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn every_owner_is_told_and_a_task_without_one_ends_all_the_same() {
+    fn every_owner_is_notified_and_a_task_without_one_ends_too() {
         for count in 0..4 {
             let cells = cells(count);
             let mut owners = Owners::default();

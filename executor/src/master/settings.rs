@@ -1,4 +1,4 @@
-//! What a run is like, whatever starts its workers and carries its messages.
+//! The settings of a run, whatever starts its workers and carries its messages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,20 +9,20 @@ use podpool_core::queue::Queue;
 use crate::report::reporting::Reporting;
 use crate::worker::settings::WorkerSettings;
 
-/// Wraps a queue, for tests with faults; the name says which.
+/// Wraps a queue, for tests with faults; the name tells which queue.
 pub type QueueDecorator = Arc<dyn Fn(&str, Arc<dyn Queue>) -> Arc<dyn Queue> + Send + Sync>;
 
-/// A run, as its executor was described: what every back-end is told.
+/// A run, as its executor was described: what every back-end receives.
 pub(crate) struct RunSettings {
     pub(crate) run: RunId,
     pub(crate) name: Option<RunName>,
-    /// Retries of tasks that say nothing of it themselves.
+    /// Retries of tasks that set none themselves.
     pub(crate) retries: Option<u32>,
     /// How long a lease lasts; each back-end has a default.
     pub(crate) lease: Option<Duration>,
     /// For how long a queue may refuse everything.
     pub(crate) broker_timeout: Option<Duration>,
-    /// Whether the run hears signals.
+    /// Whether the run receives signals.
     pub(crate) signals: bool,
     pub(crate) reporting: Reporting,
     pub(crate) decorator: Option<QueueDecorator>,
@@ -30,7 +30,7 @@ pub(crate) struct RunSettings {
 }
 
 impl RunSettings {
-    /// A queue as the tests' faults have it.
+    /// A queue, wrapped by the decorator if there is one.
     pub(crate) fn decorated(&self, name: &str, queue: Arc<dyn Queue>) -> Arc<dyn Queue> {
         match &self.decorator {
             Some(decorate) => decorate(name, queue),

@@ -1,4 +1,4 @@
-//! Where cells tell those who wait for many of them.
+//! Where cells notify a caller that waits for many of them.
 
 use std::mem;
 use std::sync::Mutex;
@@ -8,7 +8,8 @@ use crate::lock::lock;
 
 use super::Wakers;
 
-/// The places of futures that ended, and who waits for one. Cells push, the set takes all at once.
+/// The places of futures that ended, and the waker of the caller that waits. Cells push, the set takes all at once.
+// One list for the set and not a look at each cell: a set of 100,000 futures would be quadratic.
 #[derive(Debug, Default)]
 pub(crate) struct Finished(Mutex<Ended>);
 
@@ -24,6 +25,8 @@ impl Finished {
         let waker = {
             let mut ended = lock(&self.0);
             ended.places.push(place);
+            // Taken with the first end: further ends before the next `take` wake nothing, since the caller takes all
+            // places.
             ended.waker.take()
         };
         if let Some(waker) = waker {
@@ -36,8 +39,10 @@ impl Finished {
         mem::swap(&mut lock(&self.0).places, places);
     }
 
-    /// Moves what ended into `places`, which is empty; tells `waker` of the next when that is nothing.
+    /// Moves what ended into `places`, which is empty; where that is nothing, `waker` is woken by the next end.
     pub(crate) fn take(&self, places: &mut Vec<u32>, waker: &Waker) {
+        // The look and the registration are one lock: an end in between would be missed. The two lists are swapped, so
+        // that both keep their memory.
         let mut ended = lock(&self.0);
         mem::swap(&mut ended.places, places);
         if places.is_empty() {

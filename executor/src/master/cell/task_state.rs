@@ -2,7 +2,7 @@
 
 use podpool_core::id::Attempt;
 
-/// What a task is doing, as far as the executor has heard.
+/// The state of a task, as of the last message that the executor has received about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TaskState {
@@ -15,7 +15,7 @@ pub enum TaskState {
     },
     /// It gave a result.
     Done,
-    /// It ended without a result; the future's error says why.
+    /// It ended without a result; the future's error has the reason.
     Failed,
     /// It was cancelled.
     Cancelled,

@@ -1,4 +1,4 @@
-//! The executor's end of the mailbox: what it takes out, and how it sleeps until there is something.
+//! The executor's end of the mailbox: how it takes submissions and commands, and sleeps until one is there.
 
 use std::future::Future;
 use std::mem;
@@ -15,8 +15,9 @@ use crate::master::command::Command;
 pub(crate) struct Inbox(pub(super) Arc<Mailbox>);
 
 impl Inbox {
-    /// Hands out the oldest chunk of submissions, at most 1,024, and the commands that no waiting submission
-    /// precedes. They come in order, numbered from 0 without a gap. True when more is there.
+    /// Takes out the oldest chunk of submissions, at most 1,024, and the commands that no waiting submission
+    /// precedes. Submissions come in order, numbered from 0 without a gap. True when more is there.
+    // A chunk at a time: the executor publishes in between, and the lock is short.
     pub(crate) fn drain(
         &self,
         submissions: &mut Vec<Submission>,
@@ -79,12 +80,14 @@ impl Drop for Inbox {
             };
             (left, closed)
         };
+        // Commands are dropped with `left`, here and not under the lock: a reply's drop wakes the caller that awaits
+        // it.
         let submissions = left.full.iter().flatten().chain(&left.tail);
         submissions.for_each(|submission| closed.refuse(submission));
     }
 }
 
-/// Waits for the mailbox to have something.
+/// Resolves when a submission or a command is in the mailbox.
 #[derive(Debug)]
 pub(crate) struct Changed<'a> {
     mailbox: &'a Mailbox,
@@ -103,6 +106,8 @@ impl Future for Changed<'_> {
         };
         // The check and the registration happen under one lock, so no submission can slip between them without waking.
         self.asleep = !there;
+        // Written in each poll: the waker of the last poll is the one that counts, and a mailbox with content has no
+        // sleeper.
         state.sleeper = (!there).then(|| Sleeper {
             waker: cx.waker().clone(),
             wakes_for: self.wakes_for,
@@ -117,6 +122,7 @@ impl Future for Changed<'_> {
 
 impl Drop for Changed<'_> {
     fn drop(&mut self) {
+        // Only if it was polled and left its sleeper: a branch that `select!` disabled must not take the lock.
         if self.asleep {
             // The executor is awake and busy: submitting must not pay for waking it.
             let sleeper = lock(&self.mailbox.state).sleeper.take();
