@@ -382,7 +382,7 @@ async fn reported(broker: &mut Option<mpsc::UnboundedReceiver<BrokerEvent>>) -> 
     {
         return event;
     }
-    // A closed channel answers every poll at once: it must not be asked again.
+    // A closed channel answers every poll at once: it must not be polled again.
     *broker = None;
     std::future::pending().await
 }

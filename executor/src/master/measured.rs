@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_read_and_nothing_is_none() {
+    fn written_numbers_are_read_and_missing_ones_are_none() {
         let measured = Measured::new(2);
         assert_eq!((measured.get(0), measured.get(7)), (None, None));
         assert_eq!(measured.pace(), Pace::default());

@@ -9,7 +9,7 @@ use podpool_core::queue::Queue;
 use crate::report::reporting::Reporting;
 use crate::worker::settings::WorkerSettings;
 
-/// Wraps a queue, for tests with faults; the name tells which queue.
+/// Wraps a queue, for tests with faults; its argument is the queue's name.
 pub type QueueDecorator = Arc<dyn Fn(&str, Arc<dyn Queue>) -> Arc<dyn Queue> + Send + Sync>;
 
 /// A run, as its executor was described: what every back-end receives.

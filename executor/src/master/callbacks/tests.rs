@@ -23,7 +23,7 @@ impl Drop for Bomb {
 }
 
 #[tokio::test]
-async fn callbacks_run_in_order_elsewhere_and_survive_a_panic() {
+async fn callbacks_run_in_order_on_another_thread_and_after_a_panic() {
     let callbacks = Callbacks::default();
     let (sender, seen) = mpsc::channel();
     for n in 0..100 {
@@ -43,7 +43,7 @@ async fn callbacks_run_in_order_elsewhere_and_survive_a_panic() {
 }
 
 #[test]
-fn the_thread_ends_with_its_last_door() {
+fn the_thread_ends_when_the_last_sender_is_dropped() {
     let callbacks = Callbacks::default();
     let (alive, ended) = mpsc::channel::<()>();
     callbacks.queue(Box::new(move || {
@@ -70,7 +70,7 @@ async fn a_callback_that_waits_for_all_of_them_does_not_wait_for_itself() {
     assert_eq!(seen.try_iter().collect::<Vec<_>>(), [0, 1, 2]);
 }
 
-/// Not even a payload that panics while it is dropped ends the thread.
+/// Even a payload that panics while it is dropped does not end the thread.
 #[tokio::test]
 async fn no_panic_ends_the_thread() {
     struct Malicious;
@@ -121,6 +121,6 @@ async fn without_a_thread_callbacks_wait_for_one_and_keep_their_order() {
     assert_eq!(
         seen.try_recv(),
         Ok((3, true)),
-        "whoever shuts down runs them"
+        "the caller of the shutdown runs them"
     );
 }

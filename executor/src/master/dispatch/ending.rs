@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_run_leaves_no_pull_open_on_names_that_outlive_it() {
+    async fn a_run_leaves_no_pull_open_on_queues_that_outlive_it() {
         let (found, took) = next_run(true).await;
         assert_eq!(found, 2, "nothing of this run, and all of the next");
         assert!(took <= 2 * QUIET, "{took:?}");
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_was_cancelled_on_its_way_is_not_published() {
+    async fn a_task_that_was_cancelled_in_the_mailbox_is_not_published() {
         TASK.index.get_or_init(|| 0);
         let queue = |name: &str| Arc::new(MemoryQueue::local(name)) as Arc<dyn Queue>;
         let tasks = queue("tasks");

@@ -107,7 +107,7 @@ pub(super) struct Refusing<'a> {
 
 impl<'a> Refusing<'a> {
     /// Messages that are put to a queue, if they are refused or not answered.
-    // A refusal first: the message is sent again, so that a call is under way too, and its time says less.
+    // A refusal first: the message is sent again, so that a call is under way too, whose time is shorter.
     pub(super) fn of_puts<R: Send + 'static>(publisher: &'a Publisher<R>) -> Option<Self> {
         match publisher.failing() {
             Some((since, error)) => Some(Self {

@@ -113,7 +113,7 @@ impl Outbox {
     }
 
     /// How many tasks wait.
-    // Counted beside the lanes: it is read for each batch, and the ranges do not know how many numbers they have.
+    // Counted beside the lanes: it is read for each batch, and ranges do not count their numbers.
     pub(super) const fn waiting(&self) -> usize {
         self.waiting
     }

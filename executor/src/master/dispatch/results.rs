@@ -234,8 +234,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_error_and_the_end_come_after_the_lines_before_them_whatever_their_order_in_the_queue()
-     {
+    async fn an_error_and_the_end_come_after_earlier_lines_whatever_the_order_in_the_queue() {
         let queues = queues();
         let (tasks, results) = (queues.tasks.clone(), queues.results.clone());
         let (mailbox, fleet, mut orders, mut dispatch) = idle(queues);
@@ -279,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_aborted_run_ends_after_the_lines_of_what_has_ended() {
+    async fn an_aborted_run_ends_after_the_lines_of_ended_tasks() {
         let queues = queues();
         let (tasks, results) = (queues.tasks.clone(), queues.results.clone());
         let (mailbox, fleet, _orders, mut dispatch) = idle(queues);

@@ -248,7 +248,7 @@ impl MasterState {
         }
         if let Some(class) = self.classes.get_mut(entry.class) {
             class.unfinished -= 1;
-            // The phase tells which of the two counts the task is in; a delayed task is in neither.
+            // By the phase the task is in one of two counts; a delayed task is in neither.
             match entry.phase {
                 Phase::Published => class.outbox.returned(entry.task_type()),
                 Phase::Waiting => class.outbox.remove(id, entry.priority(), entry.task_type()),

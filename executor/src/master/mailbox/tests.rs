@@ -50,7 +50,7 @@ fn numbers_are_dense_and_in_order_over_many_chunks() {
 }
 
 #[test]
-fn drain_appends_to_what_the_caller_holds() {
+fn drain_appends_to_the_submissions_that_the_caller_holds() {
     let (mailbox, inbox) = Mailbox::new();
     let _futures = [0, 1].map(|n| TaskFuture::submit(&mailbox, echo(n)));
     let mut held = Vec::new();
@@ -97,7 +97,7 @@ fn the_executor_is_woken_only_when_it_sleeps() {
     assert!(changed.poll_unpin(cx).is_pending());
     submit();
     submit();
-    assert_eq!(woken(), 1, "the second finds it awake");
+    assert_eq!(woken(), 1, "the second finds the executor awake");
     assert!(changed.poll_unpin(cx).is_ready());
     drop(changed);
     inbox.drain(&mut Vec::new(), &mut Vec::new());
@@ -106,11 +106,11 @@ fn the_executor_is_woken_only_when_it_sleeps() {
         assert!(dropped.poll_unpin(cx).is_pending());
     }
     submit();
-    assert_eq!(woken(), 1, "it went on to other work");
+    assert_eq!(woken(), 1, "the executor does other work");
     let mut commanded = inbox.commanded();
     assert!(commanded.poll_unpin(cx).is_pending());
     submit();
-    assert_eq!(woken(), 1, "it has work enough");
+    assert_eq!(woken(), 1, "the executor has enough work");
     mailbox.command(Command::CancelMany(Vec::new()));
     assert_eq!(woken(), 2);
     assert!(commanded.poll_unpin(cx).is_ready());
@@ -138,7 +138,7 @@ fn a_closed_mailbox_takes_commands_and_no_tasks() {
 }
 
 #[test]
-fn what_a_shutdown_left_untaken_is_shut_down() {
+fn submissions_that_a_shutdown_left_in_the_mailbox_are_shut_down() {
     let (mailbox, inbox) = Mailbox::new();
     let left = TaskFuture::submit(&mailbox, echo(0));
     inbox.close(Closed::ShutDown);
@@ -150,7 +150,7 @@ fn what_a_shutdown_left_untaken_is_shut_down() {
         behavior,
         done: reply,
     });
-    assert!(block_on(answer).is_err(), "nobody is left to answer");
+    assert!(block_on(answer).is_err(), "no executor is left to answer");
 }
 
 /// Prints the rate of submits in a release build, while the other side drains.

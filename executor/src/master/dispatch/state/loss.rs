@@ -87,7 +87,7 @@ impl MasterState {
         let holds = worker.leave();
         let (known, node) = (worker.name().cloned(), worker.node().cloned());
         self.pace.recount_slots();
-        // A fleet knows workers by their names: one whose greeting was lost cannot be reported.
+        // Orders name a worker by its name: one whose greeting was lost cannot be reported.
         if let Some(name) = known {
             self.order(FleetOrder::Silent(name));
         }

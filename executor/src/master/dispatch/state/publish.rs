@@ -103,7 +103,7 @@ impl MasterState {
         batch: u32,
         draft: &mut Draft,
     ) {
-        // `goes_on` looks at every task type, and is asked where the priority changes alone: a batch of one priority
+        // `goes_on` reads every task type, and is called only where the priority changes: a batch of one priority
         // costs a look at each of its tasks.
         let mut priority = None;
         while (draft.count as usize) < most

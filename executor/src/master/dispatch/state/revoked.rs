@@ -107,7 +107,7 @@ impl RevokedList {
     /// A worker reported how an execution of this attempt ended, so its envelope is acknowledged, or will be. Where it
     /// was the only one, the attempt needs no range. Returns whether it left.
     pub(super) fn ended(&mut self, task: TaskId, attempt: Attempt) -> bool {
-        // An older attempt's end says nothing of the newest, whose envelope is still out.
+        // An older attempt's end proves nothing about the newest, whose envelope is still out.
         let only = |(_, range): &(u64, Range)| range.attempt == attempt && !range.copies;
         self.find(task).filter(only).is_some() && {
             self.remove(task);

@@ -1,4 +1,4 @@
-//! The master's decisions, driven by hand: workers and queues are played by the test.
+//! The master's decisions: the test plays workers and queues.
 
 mod classes;
 mod cost;
@@ -49,7 +49,7 @@ const fn spec(options: TaskOptions) -> TaskSpec {
         body: Body::Sync(|_, _, _| Ok(())),
         shape: || Ok(podpool_core::shape::Shape(String::new())),
         traced: OnceLock::new(),
-        // No registry knows it: each bed sees to its index.
+        // It is in no registry: each test bed sets the index.
         index: OnceLock::new(),
     }
 }
@@ -197,7 +197,7 @@ impl Bed {
         }
     }
 
-    /// Carries out what was decided.
+    /// Carries out the effects.
     fn apply(&mut self) {
         let mut effects = Vec::new();
         self.state.take_effects(&mut effects);
@@ -267,7 +267,7 @@ impl Bed {
     }
 
     fn fail(&mut self, task: u64, attempt: u32, cause: Cause) {
-        self.fail_with(task, attempt, &Failure::new(cause, "as the test wants it"));
+        self.fail_with(task, attempt, &Failure::new(cause, "set by the test"));
     }
 
     fn fail_with(&mut self, task: u64, attempt: u32, failure: &Failure) {
@@ -400,7 +400,7 @@ impl Bed {
         self.apply();
     }
 
-    /// What the workers are told now, if it is something new.
+    /// The control message that is due now, if there is one.
     fn told(&mut self) -> Option<Control> {
         self.state.tell_workers(self.now);
         self.apply();
@@ -441,7 +441,7 @@ impl Bed {
         self.state.revoked.to_vec().iter().map(range).collect()
     }
 
-    /// Nothing is left over.
+    /// No task waits, is out or unsettled.
     fn assert_empty(&mut self) {
         assert_eq!(self.state.unfinished(), 0);
         assert_eq!(self.state.waiting(), 0);

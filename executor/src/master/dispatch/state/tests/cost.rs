@@ -1,5 +1,5 @@
-//! What a queue costs: sixteen times as many tasks take about sixteen times the work, in whatever order they come and
-//! go.
+//! The cost of a backlog: sixteen times as many tasks take about sixteen times the work, in whatever order they are
+//! submitted and cancelled.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ fn spent() -> Duration {
     Duration::try_from(time).unwrap()
 }
 
-/// How often a comparison is made until one is below [`MOST`]. A machine whose caches others use fails one now and then;
-/// what is quadratic fails each.
+/// How often a comparison is made until one is below [`MOST`]. A machine whose caches others use fails one now and
+/// then; what is quadratic fails each.
 const TRIES: u32 = 5;
 
 /// Prepares and then measures with `SOME` and [`TIMES`] as many, the better of two, and compares.
@@ -57,7 +57,7 @@ fn alternating(n: u64) -> Bed {
     bed
 }
 
-/// All of `n` numbers, in an order that jumps about.
+/// All of `n` numbers, in an order that is neither ascending nor descending.
 fn scattered(n: u64) -> impl Iterator<Item = u64> {
     // A prime that does not divide n: each number comes once.
     (0..n).map(move |k| k * 7_919 % n)
@@ -71,7 +71,7 @@ fn cancel_all(bed: &mut Bed, order: impl Iterator<Item = u64>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancelling_what_waits_is_linear_in_every_order() {
+async fn cancelling_waiting_tasks_is_linear_in_every_order() {
     is_linear("newest first", alternating, |bed, n| {
         cancel_all(bed, (0..n).rev())
     });
@@ -202,7 +202,7 @@ async fn publishing_is_linear_in_the_number_of_priorities() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn revoking_what_is_out_is_one_range_and_linear_in_every_order() {
+async fn revoking_published_tasks_is_one_range_and_linear_in_every_order() {
     let out = |n: u64| {
         let mut bed = bed_with(Settings {
             // So many that each batch is one task and all of them are out.
@@ -233,7 +233,7 @@ async fn revoking_what_is_out_is_one_range_and_linear_in_every_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revoked_task_that_ran_all_the_same_is_named_no_longer() {
+async fn a_revoked_task_that_ran_is_named_no_longer() {
     let mut bed = bed();
     bed.submit_many(&PLAIN, 8);
     bed.batches();
@@ -255,7 +255,7 @@ async fn a_revoked_task_that_ran_all_the_same_is_named_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revoked_task_that_nobody_can_have_is_named_no_longer() {
+async fn a_revoked_task_that_no_worker_can_have_is_named_no_longer() {
     let mut bed = bed();
     bed.submit_many(&PLAIN, 2);
     bed.batches();

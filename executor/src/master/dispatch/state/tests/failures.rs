@@ -1,9 +1,9 @@
-//! What failures, late results and unreadable ones change.
+//! Failures, late results and unreadable ones: what they change.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn done_of_any_attempt_ends_a_task_and_what_comes_later_is_counted() {
+async fn done_of_any_attempt_ends_a_task_and_later_results_are_counted() {
     let mut bed = bed();
     bed.submit_many(&STUBBORN, 3);
     bed.batches();
@@ -40,7 +40,7 @@ async fn done_of_any_attempt_ends_a_task_and_what_comes_later_is_counted() {
     bed.done(&[(2, 2), (1, 2)], Duration::ZERO);
     bed.fail(2, 2, Cause::Failed);
     assert_eq!((bed.output(2), bed.state.left_out().0), (1, 3));
-    assert_eq!(bed.revoked(), [], "it ran, and will not come again");
+    assert_eq!(bed.revoked(), [], "it ran: no envelope of it is left");
     bed.assert_empty();
 }
 
@@ -161,7 +161,7 @@ async fn a_suspect_runs_alone_ahead_of_others_without_charge() {
         bed.fail(1, attempt, Cause::Suspect);
         assert_eq!(bed.batches(), [alone(1, attempt + 1)]);
     }
-    // The budget of crashes is whole: what is charged runs among others again, and what dies there is a suspect.
+    // The budget of crashes is whole: a charged task runs among others again, and one that crashes there is a suspect.
     for attempt in [40, 42] {
         bed.fail(1, attempt, Cause::Crashed);
         let charged = bed.batches();
@@ -225,7 +225,7 @@ async fn a_broken_pool_settles_every_future_and_every_later_one() {
     for id in 0..=20 {
         let error = bed.error(id);
         assert_eq!(error.kind(), TaskErrorKind::PoolBroken, "{id}");
-        assert_eq!(error.message(), "as the test wants it");
+        assert_eq!(error.message(), "set by the test");
     }
     bed.pass(LEASE);
     bed.assert_empty();
@@ -261,7 +261,7 @@ async fn results_whose_payloads_are_lost_fail_their_tasks_once() {
     bed.state.on_lost_results(bed.now, &lost);
     bed.apply();
     assert_eq!(bed.state.left_out().0, 2);
-    // A batch has no business among results.
+    // A batch on the results' queue changes nothing.
     lost.of = Content::Batch;
     lost.tasks[0].first = TaskId(2);
     bed.state.on_lost_results(bed.now, &lost);
@@ -285,7 +285,7 @@ async fn results_of_unknown_tasks_and_unreadable_ones_change_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_can_be_read_of_a_message_counts() {
+async fn the_readable_part_of_a_message_counts() {
     let mut bed = bed();
     bed.submit_many(&PLAIN, 2);
     bed.batches();

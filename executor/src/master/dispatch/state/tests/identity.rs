@@ -1,4 +1,4 @@
-//! No message is taken for another's: duplicates, older ones after newer ones, numbers.
+//! No message is taken for another one: duplicates, older ones after newer ones, numbers.
 
 use podpool_core::envelope::CONTROL_BYTES;
 use podpool_core::fleet::{Departure, End};
@@ -22,7 +22,7 @@ impl Bed {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_heartbeat_that_comes_twice_or_late_says_nothing() {
+async fn a_heartbeat_that_comes_twice_or_late_changes_nothing() {
     let mut bed = bed();
     bed.submit_many(&PLAIN, 9);
     bed.batches();
@@ -34,13 +34,13 @@ async fn a_heartbeat_that_comes_twice_or_late_says_nothing() {
     assert_eq!(bed.held(), [1], "duplicates and older ones");
     assert_eq!(bed.state.workers[&WorkerId(1)].heard, heard);
     bed.holds(9, 4);
-    assert_eq!(bed.held(), [4], "those between may be lost");
+    assert_eq!(bed.held(), [4], "the ones between may be lost");
     bed.holds(8, 5);
     assert_eq!(bed.held(), [4]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_old_heartbeat_acknowledged_stays_revoked() {
+async fn an_attempt_that_an_old_heartbeat_acknowledged_stays_revoked() {
     let mut bed = bed();
     bed.submit(&PLAIN);
     bed.submit(&PLAIN);
@@ -80,7 +80,7 @@ async fn a_greeting_counts_once_even_behind_a_heartbeat() {
     bed.sequence = 0;
     let heard = FleetOrder::Heard("pod-1".into());
     bed.hello();
-    assert_eq!(std::mem::take(&mut bed.orders), [heard], "its name is news");
+    assert_eq!(std::mem::take(&mut bed.orders), [heard], "the name is new");
     bed.told();
     bed.sequence = 0;
     bed.hello();
@@ -94,7 +94,7 @@ impl Bed {
             worker: "pod-1".into(),
             node: None,
             end,
-            reason: "as the test wants it".to_owned(),
+            reason: "set by the test".to_owned(),
             at: None,
             running,
         };
@@ -103,7 +103,7 @@ impl Bed {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_termination_message_blames_tasks_of_its_own_worker_alone() {
+async fn a_termination_message_charges_tasks_of_its_own_worker_alone() {
     let mut bed = bed();
     bed.submit_many(&PLAIN, 2);
     bed.batches();
@@ -148,7 +148,7 @@ async fn control_names_the_oldest_unfinished_task_and_no_range_below_it() {
     bed.done(&[(0, 1)], Duration::ZERO);
     assert_eq!(told(&mut bed), (3, vec![(4, 4)]));
     bed.done(&[(3, 1), (5, 1)], Duration::ZERO);
-    assert_eq!(told(&mut bed), (6, vec![]), "the next to come");
+    assert_eq!(told(&mut bed), (6, vec![]), "the next number");
     bed.submit(&PLAIN);
     assert_eq!(told(&mut bed), (6, vec![]));
 }

@@ -1,4 +1,4 @@
-//! Workers that go: what is charged, what is not.
+//! Workers that go: which tasks are charged, and which are not.
 
 use podpool_core::fleet::{Departure, End};
 use podpool_core::outcome::Exit;
@@ -8,7 +8,7 @@ use super::*;
 const SILENCE: Duration = Duration::from_secs(10);
 
 impl Bed {
-    /// A worker that holds these tasks goes, and says that some of them ran.
+    /// A worker that holds these tasks goes, and reports that some of them ran.
     fn goes(&mut self, end: End, held: &[(u64, u32)], running: &[(u64, u32)]) {
         self.hello();
         let held = held.iter().map(|(task, n)| run(*task, 1, *n)).collect();
@@ -21,7 +21,7 @@ impl Bed {
             worker: "pod-1".into(),
             node: Some("node-1".into()),
             end,
-            reason: "as the test wants it".to_owned(),
+            reason: "set by the test".to_owned(),
             at: None,
             running: running.collect(),
         };
@@ -43,7 +43,7 @@ fn silent() -> Bed {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_lost_worker_had_comes_back_by_its_lease_and_is_told_of() {
+async fn tasks_of_a_lost_worker_come_back_by_the_lease_with_a_report() {
     let mut bed = bed();
     assert_eq!(bed.published(), [0, 1, 2]);
     bed.goes(End::Lost, &[(0, 1), (1, 1)], &[(0, 1)]);
@@ -57,7 +57,7 @@ async fn what_a_lost_worker_had_comes_back_by_its_lease_and_is_told_of() {
     }
     assert_eq!(bed.cells[2].attempts().len(), 0);
     bed.done(&[(0, 1), (1, 1), (2, 1)], Duration::ZERO);
-    assert_eq!(bed.revoked(), [(0, 1, 1)], "another envelope may be about");
+    assert_eq!(bed.revoked(), [(0, 1, 1)], "another envelope may exist");
     bed.assert_empty();
 }
 
@@ -75,7 +75,7 @@ async fn a_loss_that_its_worker_reported_first_is_one_loss() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_only_task_of_a_dead_worker_is_charged_and_three_deaths_end_it() {
+async fn the_only_task_of_a_dead_worker_is_charged_and_three_crashes_end_it() {
     let mut bed = bed();
     bed.published();
     let died = End::Died(Exit::Signal(11));
@@ -135,7 +135,7 @@ async fn of_several_that_ran_none_is_charged_and_each_runs_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_worker_is_lost_once_and_a_word_brings_it_back() {
+async fn a_silent_worker_is_lost_once_and_a_heartbeat_brings_it_back() {
     let mut bed = silent();
     bed.published();
     bed.hello();
@@ -164,7 +164,7 @@ async fn a_silent_worker_is_lost_once_and_a_word_brings_it_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_loses_every_worker_runs_alone_and_is_given_up_in_the_end() {
+async fn a_task_that_loses_every_worker_runs_alone_and_is_given_up_after_a_hundred() {
     let mut bed = bed();
     bed.submit(&PLAIN);
     let (mut attempt, mut losses) = (1, 0);
@@ -184,7 +184,7 @@ async fn a_task_that_loses_every_worker_runs_alone_and_is_given_up_in_the_end() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_surplus_worker_is_drained_when_it_is_heard_of() {
+async fn a_surplus_worker_is_drained_when_it_greets() {
     let mut bed = bed();
     bed.fleet(FleetEvent::Surplus("pod-1".into()));
     assert_eq!(bed.told().unwrap().drain, []);

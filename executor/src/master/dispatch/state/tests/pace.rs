@@ -1,4 +1,4 @@
-//! What is measured for windows.
+//! Measurements for the sizes of windows.
 
 use podpool_core::fleet::{Departure, End};
 
@@ -16,7 +16,7 @@ impl Bed {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_means_that_changed_are_told_once() {
+async fn means_that_changed_are_written_once() {
     let mut bed = bed();
     bed.submit_many(&PLAIN, 2);
     bed.batches();
@@ -53,7 +53,7 @@ fn eight_batches(settings: Settings) -> Bed {
 }
 
 #[tokio::test(start_paused = true)]
-async fn results_tell_their_round_trip_without_their_work() {
+async fn results_show_their_round_trip_without_their_work() {
     let mut bed = eight_batches(settings());
     bed.pass(100 * MS);
     bed.done(&[(1, 1), (2, 1)], 20 * MS);
@@ -64,13 +64,13 @@ async fn results_tell_their_round_trip_without_their_work() {
     bed.done(&[(1, 1)], MS);
     assert_eq!(bed.measured().trip, first, "it had ended");
     bed.done(&[(3, 1)], MS);
-    assert_eq!(bed.measured().trip, first, "its batch has told before");
+    assert_eq!(bed.measured().trip, first, "its batch was measured before");
     bed.done(&[(5, 1)], MS);
     assert!(bed.measured().trip > first);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_waited_for_its_worker_tells_no_round_trip() {
+async fn a_batch_that_waited_for_its_worker_shows_no_round_trip() {
     let mut bed = bed();
     bed.submit(&PLAIN);
     bed.batches();
@@ -101,7 +101,7 @@ async fn queues_in_memory_have_no_round_trip() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_was_published_twice_tells_no_round_trip() {
+async fn a_batch_that_was_published_twice_shows_no_round_trip() {
     let mut bed = bed();
     bed.submit(&PLAIN);
     bed.batches();
@@ -130,12 +130,12 @@ async fn slots_are_those_of_the_workers_that_are_there() {
     bed.unfit(2, 0, 1);
     assert_eq!(bed.measured().slots, 2, "its slots do not start");
     (3..9).for_each(|worker| bed.alive(worker, 1, 0, Vec::new()));
-    assert_eq!(bed.measured().slots, 6, "no more than there may be");
+    assert_eq!(bed.measured().slots, 6, "no more than the settings allow");
     let departure = Departure {
         worker: "pod-1".into(),
         node: None,
         end: End::Lost,
-        reason: "as the test wants it".to_owned(),
+        reason: "set by the test".to_owned(),
         at: None,
         running: Vec::new(),
     };
@@ -145,5 +145,5 @@ async fn slots_are_those_of_the_workers_that_are_there() {
     alone.fleet(FleetEvent::Gone(departure));
     assert_eq!(alone.measured().slots, 0);
     alone.alive(1, 2, 0, Vec::new());
-    assert_eq!(alone.measured().slots, 2, "it was there all the same");
+    assert_eq!(alone.measured().slots, 2, "a heartbeat brings it back");
 }

@@ -76,7 +76,7 @@ async fn every_attempt_carries_the_arguments_that_the_first_batch_was_made_of() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn long_tasks_large_arguments_and_unpacked_kinds_travel_by_themselves() {
+async fn large_arguments_and_unpacked_types_travel_by_themselves() {
     let mut bed = bed();
     for spec in [&PLAIN, &UNPACKED] {
         let id = bed.submit(spec);
@@ -85,7 +85,7 @@ async fn long_tasks_large_arguments_and_unpacked_kinds_travel_by_themselves() {
     }
     bed.submit_many(&UNPACKED, 40);
     let unpacked = bed.batches();
-    assert_eq!(unpacked.len(), 40, "they wait for nobody");
+    assert_eq!(unpacked.len(), 40, "they wait for no others");
     assert!(unpacked.iter().all(|batch| batch.tasks.len() == 1));
     let ended: Vec<_> = numbers(&unpacked)
         .into_iter()
@@ -142,7 +142,7 @@ async fn higher_priorities_are_published_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_s_key_and_timeout_travel_with_its_envelope() {
+async fn the_key_and_the_timeout_of_a_call_are_in_its_envelope() {
     let mut bed = bed();
     let mut options = CallOptions::default();
     options.key = Some("BTC".into());
@@ -162,7 +162,7 @@ async fn a_call_s_key_and_timeout_travel_with_its_envelope() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn arguments_that_no_message_carries_are_rejected_with_the_setting_s_name() {
+async fn arguments_that_no_message_carries_are_rejected_with_the_name_of_the_setting() {
     let mut bed = bed();
     let fits = bed.submit_with(&PLAIN, MESSAGE_BYTES - 4096, None);
     let large = bed.submit_with(&PLAIN, MESSAGE_BYTES - 4095, None);
@@ -174,7 +174,7 @@ async fn arguments_that_no_message_carries_are_rejected_with_the_setting_s_name(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_too_long_is_rejected_and_holds_nothing_up() {
+async fn a_key_that_is_too_long_is_rejected_and_other_tasks_are_published() {
     let mut bed = bed();
     let keyed = |bytes: usize| {
         let mut options = CallOptions::default();

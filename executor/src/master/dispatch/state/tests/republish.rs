@@ -1,8 +1,8 @@
-//! What was lost by the queue is published again.
+//! Batches that the queue lost are published again.
 
 use super::*;
 
-/// Three leases go by, with a heartbeat of a hungry worker each third of one.
+/// Three leases go by, with a heartbeat of a worker that pulls in vain each third of a lease.
 fn starve(bed: &mut Bed, held: &[TaskRun]) -> Vec<Published> {
     let mut republished = Vec::new();
     for _ in 0..9 {
@@ -14,7 +14,7 @@ fn starve(bed: &mut Bed, held: &[TaskRun]) -> Vec<Published> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_batch_is_published_again_for_hungry_workers() {
+async fn a_lost_batch_is_published_again_while_workers_pull_in_vain() {
     let mut bed = bed();
     bed.submit_many(&PLAIN, 2);
     bed.batches();
@@ -31,18 +31,14 @@ async fn a_lost_batch_is_published_again_for_hungry_workers() {
     );
     assert_eq!(bed.batches(), []);
     bed.done(&[(0, 1)], Duration::ZERO);
-    assert_eq!(
-        bed.revoked(),
-        [(0, 0, 1)],
-        "the other envelope may be about"
-    );
+    assert_eq!(bed.revoked(), [(0, 0, 1)], "the other envelope may exist");
     for _ in 0..9 {
         bed.pass(LEASE);
         bed.alive(1, 1, 1, vec![]);
     }
     bed.pass(LEASE);
     assert_eq!(bed.republished(), []);
-    assert_eq!(bed.revoked(), [], "it is not");
+    assert_eq!(bed.revoked(), [], "it does not");
     assert_eq!(bed.state.work_deadline(), None, "nothing is out");
     bed.assert_empty();
 }
@@ -76,7 +72,7 @@ async fn when_the_queues_were_lost_everything_that_is_out_is_published_again() {
     assert_eq!(
         bed.revoked(),
         [(0, 0, 1), (2, 2, 1)],
-        "their first envelopes may be about"
+        "their first envelopes may exist"
     );
     bed.republish_all(bed.now);
     assert_eq!(bed.republished(), [], "nothing is out");
@@ -100,7 +96,7 @@ async fn a_batch_is_not_republished_before_it_is_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_is_not_republished_while_workers_are_busy_or_hold_it_or_tell_of_it() {
+async fn a_batch_is_not_republished_while_workers_are_busy_or_hold_it_or_report_it() {
     let mut bed = bed();
     bed.submit(&PLAIN);
     bed.batches();
@@ -121,11 +117,11 @@ async fn a_batch_is_not_republished_while_workers_are_busy_or_hold_it_or_tell_of
     bed.pass(LEASE * 2);
     bed.alive(1, 1, 1, vec![]);
     bed.on_tick(bed.now);
-    assert_eq!(bed.republished(), [], "it was just heard of");
+    assert_eq!(bed.republished(), [], "a message about it just came");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_worker_s_last_words_hold_no_batch_for_ever() {
+async fn the_last_heartbeat_of_a_dead_worker_holds_no_batch_for_ever() {
     let mut bed = bed();
     bed.submit(&PLAIN);
     bed.batches();
@@ -133,12 +129,12 @@ async fn a_dead_worker_s_last_words_hold_no_batch_for_ever() {
     let republished = (0..3).flat_map(|_| starve(&mut bed, &[])).count();
     assert!(
         republished >= 1,
-        "worker 9 fell silent, the message was lost with it"
+        "worker 9 is silent, and the message was lost with it"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn hunger_is_remembered_between_two_empty_pulls() {
+async fn a_worker_stays_idle_between_two_empty_pulls() {
     let mut bed = bed();
     bed.submit(&PLAIN);
     bed.batches();

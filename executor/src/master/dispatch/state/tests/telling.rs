@@ -1,15 +1,15 @@
-//! What is cancelled, and what workers are told.
+//! Cancels, and control messages to the workers.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_cancel_says_what_it_found_and_tells_the_workers() {
+async fn a_cancel_reports_the_state_it_found_and_revokes_the_attempt() {
     let mut bed = bed();
     bed.submit_many(&STUBBORN, 12);
     bed.batches();
     bed.told();
     assert_eq!(bed.cancel(TaskId(11)), CancelOutcome::Dequeued);
-    assert_eq!(bed.told(), None, "no worker needs to know");
+    assert_eq!(bed.told(), None, "no worker has it");
     assert_eq!(bed.cancel(TaskId(3)), CancelOutcome::Signalled);
     let told = bed.told().unwrap();
     assert_eq!(told.revoked.len(), 1);
@@ -24,7 +24,11 @@ async fn a_cancel_says_what_it_found_and_tells_the_workers() {
     for id in [11, 3, 4] {
         assert_eq!(bed.state_of(id), TaskState::Cancelled);
     }
-    assert_eq!(bed.error(4).attempts().len(), 1, "its story is told");
+    assert_eq!(
+        bed.error(4).attempts().len(),
+        1,
+        "the error has the attempt"
+    );
     bed.done(&[(3, 1)], Duration::ZERO);
     assert_eq!(bed.state.left_out().0, 1);
     assert_eq!(bed.state_of(3), TaskState::Cancelled);
@@ -48,7 +52,7 @@ async fn a_cancelled_backlog_is_one_range_and_acknowledged_envelopes_leave_it() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn control_is_a_growing_state_that_is_told_on_change() {
+async fn control_has_growing_numbers_and_is_sent_on_change() {
     let mut bed = bed();
     let Control {
         sequence, state, ..
@@ -67,7 +71,7 @@ async fn control_is_a_growing_state_that_is_told_on_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn started_shows_the_newest_attempt_only() {
+async fn started_counts_for_the_newest_attempt_only() {
     let mut bed = bed();
     bed.submit_many(&STUBBORN, 2);
     bed.batches();
@@ -100,7 +104,7 @@ async fn abort_ends_every_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancel_pending_leaves_what_has_begun() {
+async fn cancel_pending_leaves_tasks_that_have_begun() {
     let mut bed = bed();
     bed.submit_many(&STUBBORN, 20);
     bed.batches();

@@ -3,7 +3,7 @@
 use super::*;
 
 impl Bed {
-    /// This worker says that none of its slots starts.
+    /// This worker reports that none of its slots starts.
     pub(super) fn unfit(&mut self, worker: u64, task: u64, attempt: u32) {
         let failure = Failure::new(Cause::Broken, "a slot ended before it was ready");
         let mut body = Vec::new();
@@ -34,9 +34,9 @@ fn bed_of_workers(workers: usize) -> Bed {
     })
 }
 
-/// Its slots do not start: that is its own fault, as long as others live.
+/// Its slots do not start: the worker leaves, as long as others work.
 #[tokio::test(start_paused = true)]
-async fn a_worker_without_slots_ends_alone_and_its_tasks_go_elsewhere() {
+async fn a_worker_without_slots_leaves_and_its_tasks_go_to_other_workers() {
     let mut bed = bed_of_workers(3);
     bed.submit_many(&PLAIN, 3);
     bed.batches();
@@ -50,14 +50,14 @@ async fn a_worker_without_slots_ends_alone_and_its_tasks_go_elsewhere() {
     again.sort_unstable();
     assert_eq!(again, [(0, 2), (1, 2)], "uncharged, and at once");
     let control = bed.state.control(bed.now);
-    assert_eq!(control.drain, [WorkerId(2)], "it is told to leave, once");
+    assert_eq!(control.drain, [WorkerId(2)], "it is named once");
     bed.done(&[(0, 2), (1, 2), (2, 1)], Duration::from_secs(1));
     assert!(bed.cells.iter().all(|cell| cell.state() == TaskState::Done));
     assert_eq!(bed.cells[0].attempts().len(), 1);
     assert_eq!(bed.cells[0].attempts()[0].cause, Cause::Broken);
 }
 
-/// Those that have not been heard yet may be starting.
+/// Workers that have sent no message yet may be starting.
 #[tokio::test(start_paused = true)]
 async fn the_pool_ends_when_all_workers_that_could_come_have_no_slots() {
     let mut bed = bed_of_workers(3);
@@ -81,7 +81,7 @@ async fn the_pool_ends_when_all_workers_that_could_come_have_no_slots() {
     );
 }
 
-/// Over a long run bad nodes come one by one, among others that worked.
+/// In a long run bad nodes come one by one, and tasks end on other nodes in between.
 #[tokio::test(start_paused = true)]
 async fn workers_without_slots_count_in_a_row_only() {
     let mut bed = bed_of_workers(2);
@@ -95,7 +95,7 @@ async fn workers_without_slots_count_in_a_row_only() {
     assert!(bed.state.life().broken().is_some());
 }
 
-/// Each that leaves is replaced, so that there is always one that has not said so yet.
+/// Each worker that leaves is replaced, so that there is always one that has not failed yet.
 #[tokio::test(start_paused = true)]
 async fn workers_that_are_replaced_one_by_one_and_never_start_a_slot_end_the_pool() {
     for proven in [false, true] {
@@ -120,9 +120,9 @@ async fn workers_that_are_replaced_one_by_one_and_never_start_a_slot_end_the_poo
     }
 }
 
-/// A task that meets nothing but such workers ends too.
+/// A task that only such workers receive ends too.
 #[tokio::test(start_paused = true)]
-async fn a_task_that_meets_a_hundred_workers_without_slots_is_given_up() {
+async fn a_task_that_went_to_a_hundred_workers_without_slots_is_given_up() {
     let mut bed = bed_of_workers(2);
     bed.submit_many(&PLAIN, 1);
     bed.batches();
