@@ -19,7 +19,7 @@ const WORTH: f64 = 0.5;
 // Reached by tasks of less than 0.12 ms, whose `WORTH` is more.
 pub(super) const MAX_TASKS: usize = 4096;
 /// Most bytes of arguments in a batch of several tasks.
-// A tenth of the 10 MB that Pub/Sub takes as one message: heads and keys of 4,096 entries fit beside the arguments.
+// A tenth of the 10 MB that Pub/Sub takes as one message.
 // <https://cloud.google.com/pubsub/quotas>
 pub(super) const MAX_BYTES: usize = 1 << 20;
 /// Arguments past this go alone: packing them costs more than it saves.

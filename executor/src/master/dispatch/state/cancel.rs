@@ -24,7 +24,8 @@ impl MasterState {
         let Some(mut entry) = self.end(id) else {
             return CancelOutcome::AlreadyDone;
         };
-        // Elsewhere no worker has the newest attempt, and control need not name it; `end` has revoked older copies.
+        // In the other phases no worker has the newest attempt, and control need not name it; `end` has revoked older
+        // copies.
         let published = entry.phase == Phase::Published;
         if published {
             self.revoke(id, &entry);

@@ -89,7 +89,7 @@ impl MasterState {
         let ended = Ended::Reported(&failed.failure);
         let decision = decide(&policy, &mut history.spent, ended, jitter);
         let unfit = failed.failure.cause == Cause::Broken;
-        // A task that failed has run, so that a slot has started somewhere.
+        // Every other failure comes from a slot, or from a worker that rejects the task: no slot has failed to start.
         if !unfit {
             self.unfit.clear();
         }

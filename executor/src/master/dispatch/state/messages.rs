@@ -264,7 +264,7 @@ impl MasterState {
     /// Another master has taken the run: this one stops, and leaves everything to it.
     fn supersede(&mut self, epoch: u64) {
         let reason = superseded(self.settings.epoch, epoch);
-        // Every message of the run has the higher epoch from now on: only the first of them counts.
+        // Many messages may have the higher epoch: only the first of them counts.
         if self.life.breach(Breach::Superseded(epoch), &reason) {
             self.order(FleetOrder::Abandon);
             // In this call and not at the end of the turn: `tell_fleet` would send a broken run's fleet the order to

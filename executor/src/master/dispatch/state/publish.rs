@@ -19,7 +19,7 @@ use super::MasterState;
 
 /// Batches for each slot that hide a queue's distance, however small they are.
 // With 16 before it, a slot has work for a round trip of 160 ms even if each batch takes 10 ms. At half slots of a
-// distant pod would wait; at double twice as many small messages are out before batches begin to grow.
+// distant pod might wait; at double twice as many small messages are out before batches begin to grow.
 pub(super) const CROWD: usize = 16;
 /// Bytes that a message may take beside one task's arguments.
 // The key below takes a quarter of it. The rest is for version, run, the task type's name and fingerprint, the entry's

@@ -16,7 +16,7 @@ use super::{Failed, MasterState, Phase};
 
 /// Outputs below this are copied out of the message they came in, so that one kept result does not keep the
 /// message of thousands.
-// Longer ones are shared: to copy them costs more than the part of the message that a kept one holds in vain. At half a
+// Longer ones are shared: fewer of them fit into one message, so that a kept one holds less in vain. At half a
 // kept result of 3 KiB would hold its whole message; at double up to twice as much is copied.
 const COPY_BELOW: usize = 4096;
 
