@@ -79,7 +79,7 @@ struct Contents {
     tail: Vec<Submission>,
     /// An emptied chunk, to be filled again.
     spare: Vec<Submission>,
-    // Apart from the submissions: a saturated executor waits for commands alone, and 1,024 submissions move by one swap.
+    // Apart from the submissions: a saturated executor waits for commands alone, and a chunk moves by one swap.
     /// Commands, each with the number of submissions before it.
     commands: VecDeque<(u64, Command)>,
     /// The number of the next task. Submissions are taken until the mailbox closes, so theirs are dense.
