@@ -113,6 +113,7 @@ impl WaitLimits {
     }
 
     pub(super) fn may_pull(&mut self, now: Instant) -> bool {
+        // Forgotten once it is over, so that the loop has no deadline in the past that would wake it at once for ever.
         if self.pull_from.is_some_and(|from| now >= from) {
             self.pull_from = None;
         }
@@ -138,6 +139,7 @@ impl WaitLimits {
     /// The queue refused a pull; says whether that lasts too long.
     pub(super) fn refused(&mut self, now: Instant) -> bool {
         let since = *self.refused_since.get_or_insert(now);
+        // A worker that was never served cannot tell missing rights from an outage, so the time decides.
         !self.served && self.refusal.is_some_and(|most| now >= after(since, most))
     }
 

@@ -17,6 +17,8 @@ impl Estimates {
     pub fn record(&mut self, task_type: u32, elapsed: Duration) {
         let index = task_type as usize;
         if self.seconds.len() <= index {
+            // Bounded by the registry: only tasks that ran are recorded, and tasks of unknown types (index `u32::MAX`)
+            // never run.
             self.seconds.resize(index + 1, None);
         }
         let measured = elapsed.as_secs_f64();

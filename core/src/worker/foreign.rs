@@ -24,6 +24,8 @@ const HELD: usize = 10_000;
 /// Most messages of one pull meanwhile.
 const PULL: usize = 256;
 /// Pause after what was held was given back: doubled each time, from twice the time of holding.
+// Holding for 2 s and pausing for 4 s keeps the messages from others for a third of the time at first, and for 2 s in
+// 32 once the pauses have grown.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(4);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -85,6 +87,8 @@ impl Foreign {
         lease: &LeaseId,
         error: &WireError,
     ) -> Disposition {
+        // Only a MAC that does not fit may be this worker's own mistake. What is cut short or has another version can
+        // be read with no key of this version.
         if *error != WireError::Mac || self.trusted {
             return Disposition::Drop(self.count());
         }
@@ -114,12 +118,15 @@ impl Foreign {
 
     /// How many messages to pull for so many that there is room for. A search doubles what it has seen with each pull.
     pub(super) fn most(&self, room: usize) -> usize {
+        // As many as were seen so far: the number doubles with each pull up to `PULL`, so a few pulls pass some hundred
+        // forged messages.
         room.max(self.held.len().min(PULL))
     }
 
     /// Ends a search that has found nothing in its time: what is given back then, and how long the pause is.
     pub(super) fn search_ended(&mut self, now: Instant) -> Option<(Vec<LeaseId>, Duration)> {
         self.until.filter(|until| now >= *until)?;
+        // The exponent is bounded: 2^8 is past LONGEST_PAUSE, and the product stays far from the end of a duration.
         let pause = SHORTEST_PAUSE * 2_u32.saturating_pow(self.failed.min(8));
         let pause = pause.min(LONGEST_PAUSE);
         self.failed += 1;

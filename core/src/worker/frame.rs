@@ -14,6 +14,8 @@ use super::estimate::Estimates;
 /// Most tasks in a frame: from 32 on, a larger frame gains nothing, and a crash takes less along.
 const MAX_TASKS: u32 = 256;
 /// A frame is worth about this much work, so that short tasks share the cost of a write and long ones go alone.
+// Forty times `INDIVISIBLE`: the fixed cost of a frame is a few percent of its work. A frame as large as a batch (half
+// a second of work) would leave nothing to divide among slots, and a crash would take more along.
 const WORTH: Duration = Duration::from_millis(4);
 /// Below this much work a frame is not worth dividing: the write and the wake-up would cost more than the tasks.
 const INDIVISIBLE: f64 = 100e-6;
@@ -78,6 +80,7 @@ pub fn cut(
     };
     let mut seconds = 0.0;
     let share = share.max(1);
+    // One at least, whatever the caller computed: a frame without tasks would never be answered.
     let most = most.clamp(1, MAX_TASKS);
     while cut.count < most
         && cut.memory.is_none()
@@ -86,9 +89,12 @@ pub fn cut(
     {
         let task_type = task_types.get(usize::from(head.task_type));
         let measured = task_type.and_then(|task_type| estimates.seconds(task_type.index));
+        // A task type without a measurement counts as endless: its first task goes alone, and its time decides about
+        // the next frame.
         let full = seconds + measured.unwrap_or(f64::INFINITY) > WORTH.as_secs_f64()
             || cut.length + head.length > MAX_BYTES;
         let memory = task_type.and_then(|task_type| task_type.memory);
+        // The first entry is taken in any case, however long or large it is: otherwise its chunk would never shrink.
         if cut.count > 0 && (full || memory.is_some()) {
             break;
         }
@@ -99,6 +105,7 @@ pub fn cut(
         cut.count += 1;
         seconds += measured.unwrap_or(f64::INFINITY);
     }
+    // Infinity is no duration: `None`, and the slot counts as busy without end (`SlotState::is_short`).
     cut.expected = Duration::try_from_secs_f64(seconds).ok();
     cut
 }

@@ -27,6 +27,7 @@ pub(super) struct Held {
     /// How many of them are in safety: their result, or the batch that they were put back in, is stored.
     pub(super) safe: u32,
     /// Whether the lease was lost: it is never acknowledged then.
+    // Also true of a lease that the worker gave up itself (`give_up_lease`): both end without an acknowledgement.
     pub(super) lost: bool,
     /// Whether its task needs a fresh slot to itself, so that a death there is its own.
     pub(super) alone: bool,
@@ -37,6 +38,7 @@ pub(super) struct Held {
     /// Which batch it is, however often it is delivered.
     pub(super) id: BatchId,
     /// The first task and the number of tasks of each part that was put back: none of them is here any more.
+    // First task and count are enough: a put-back keeps the number of its batch, and its entries stay in one piece.
     pub(super) put_back: Vec<(TaskId, u32)>,
     /// Its tasks whose results were published: once they are stored, none of them runs again.
     pub(super) done: Vec<TaskRun>,

@@ -22,6 +22,8 @@ use crate::unstarted::Unstarted;
 use super::lease::Leases;
 
 /// How long a start is tried again while the system is short of something, and how often.
+// The same minute, and the same pauses, as for a shortage of slots (`state/shortage.rs`): what passes for one passes
+// for the other.
 const START_WITHIN: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
@@ -57,6 +59,8 @@ impl Keeper {
     ) -> io::Result<Self> {
         let leases = Arc::new(Mutex::new(Leases::new(queue.limits().lease)));
         let stop = CancellationToken::new();
+        // Made by the caller and not on the new thread: a refusal of the system, such as for want of descriptors, is
+        // then an error of `start`, and `start_patiently` repeats the start.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -133,9 +137,13 @@ async fn keep(
         // Before the call: the service may count the lease from any moment between sending and answer, and the earliest is the
         // safe one.
         let sent = Instant::now();
+        // The guard ends with the statement: the worker locks the same leases for each batch, and must not wait for a
+        // call to the queue.
         let due = lock(&leases).due(sent);
         if !due.is_empty() {
             // A queue that does not answer must not keep the lost leases unsaid.
+            // One tick at most: the next round is due then. A call that is dropped may still have renewed its leases,
+            // which is safe: `since` stays at the older time.
             let answers = timeout(tick, queue.extend(&due)).await.unwrap_or_else(|_| {
                 let reason = "no answer to a renewal".to_owned();
                 vec![
@@ -146,6 +154,8 @@ async fn keep(
                     due.len()
                 ]
             });
+            // Locked once for all answers. A lease that the worker forgot since the call was sent is passed over by
+            // `renewed`.
             let mut leases = lock(&leases);
             for (lease, answer) in due.iter().zip(&answers) {
                 if answer.is_ok() {
@@ -156,6 +166,8 @@ async fn keep(
                 }
             }
         }
+        // After the answers, and by a fresh look at the clock: a renewal that succeeded at the last moment counts, and
+        // one that took long does not hide the end of another lease.
         lost.extend(lock(&leases).expired(Instant::now()));
         if !lost.is_empty() {
             // A worker that has ended reads no news.

@@ -37,6 +37,8 @@ impl Leases {
     /// and at most a third of it has gone by.
     #[must_use]
     pub fn tick(&self) -> Duration {
+        // A first renewal that fails, at a third of the lease at the latest, leaves four more tries before the end.
+        // With a third as tick there would be one; with a twelfth every lease costs twice as many calls.
         self.lease / 6
     }
 
@@ -62,6 +64,8 @@ impl Leases {
         let old = self
             .held
             .iter_mut()
+            // A tick after `since` at the earliest: a fresh batch that ends within a sixth of its lease is never
+            // renewed.
             .filter(|(_, held)| !held.renewing && now >= after(held.since, tick));
         old.map(|(lease, held)| {
             held.renewing = true;
@@ -77,6 +81,7 @@ impl Leases {
         sent: Instant,
         answer: &Result<(), QueueError>,
     ) -> bool {
+        // A lease that was acknowledged or released while the renewal was under way: the answer is no loss.
         let Some(held) = self.held.get_mut(lease) else {
             return false;
         };
@@ -102,6 +107,8 @@ impl Leases {
         let lease = self.lease;
         let over = self
             .held
+            // `since` lies before the call that took or renewed the lease, so this end is never later than the queue's
+            // own.
             .extract_if(|_, held| now >= after(held.since, lease));
         over.map(|(lease, _)| lease).collect()
     }

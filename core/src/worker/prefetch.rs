@@ -1,12 +1,16 @@
 //! How many batches one pull may bring: where batches are short, a pull of one would cost more than its work.
 
 /// Work that may wait here for each slot, in seconds: it starts soon, so no other worker would run it earlier.
+// Of the order of one round trip to a queue elsewhere: with much less, slots fall idle between pulls; with much more, a
+// worker holds work that a free slot of another worker could run.
 const AHEAD: f64 = 0.02;
 /// Bytes that may wait here: a worker has little memory beside its slots'.
+// Eight of the largest packed batches (1 MiB).
 const BYTES: usize = 8 << 20;
 /// Most batches of one pull.
 const MOST: usize = 256;
 /// Batches by whose worth and size the next ones are judged.
+// Four measurements must agree before more than one batch is pulled, and one long batch among them ends that at once.
 const LAST: usize = 4;
 
 /// What the last batches were.
@@ -44,6 +48,8 @@ impl Prefetch {
         let in_time = AHEAD * f64::from(slots) / longest.max(AHEAD / MOST as f64);
         // The largest of the last ones stands for the next: one large batch among small ones may not be followed by eight.
         let in_memory = BYTES / largest.unwrap_or(0).max(1);
+        // A cast of a finite number that is not negative; what is beyond `usize` saturates, and `MOST` bounds all of
+        // it.
         (in_time as usize).min(in_memory).min(MOST)
     }
 }

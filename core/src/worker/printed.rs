@@ -12,6 +12,8 @@ use crate::instant::after;
 use crate::slot::{OutputLimits, SlotId, Stream};
 
 /// How long lines are gathered.
+// At most four messages a second for each worker, however much its tasks print. A reader sees a line a quarter of a
+// second late.
 const GATHER: Duration = Duration::from_millis(250);
 /// What a line costs beside its text.
 const LINE_COST: usize = 32;
@@ -20,8 +22,11 @@ const MARK: usize = 64;
 /// Room for the name and the key of a task.
 const TASK_MOST: usize = 4 << 10;
 /// Among so many tasks that printed last a task is looked for, before it is named again.
+// More than the slots of most workers: each slot prints for one task at a time. A search through all tasks of a message
+// would be quadratic in a flood.
 const RECENT: usize = 64;
 /// Bytes that are sent at once at most: what a message carries anywhere.
+// Queues elsewhere carry 10 MB in one message; 8 MiB leave room for heads and names.
 const MOST: usize = 8 << 20;
 
 /// Who takes the lines that tasks print.
@@ -129,6 +134,7 @@ impl Printed {
         let line = limits.line.saturating_add(MARK).min(MOST / 2);
         // One line passes however low the rate is.
         let least = line + LINE_COST + TASK_MOST;
+        // Four seconds of the rate after a silence: the trace of a failure comes whole, a loop that prints does not.
         let burst = rate.saturating_mul(4).max(least).min(MOST);
         Self {
             tasks: Vec::new(),
@@ -153,6 +159,8 @@ impl Printed {
         line: &str,
     ) {
         self.refill(now);
+        // From the first line on: a task that prints without end would otherwise move the time of sending ahead of
+        // itself for ever.
         self.due.get_or_insert(after(now, GATHER));
         self.through += 1;
         let text = shortened(line, self.line);
@@ -164,6 +172,8 @@ impl Printed {
         });
         let new = task.filter(|_| known.is_none());
         let cost = text.len() + LINE_COST + new.map_or(0, task_cost);
+        // Nothing is taken for a line that does not fit. The budget fills up meanwhile, so that even a long line passes
+        // later.
         if cost > self.budget {
             self.left_out += 1;
             return;
@@ -207,6 +217,8 @@ impl Printed {
     fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.refilled);
         let more = passed.as_millis().saturating_mul(self.rate as u128) / 1000;
+        // Only then: with a low rate or frequent calls the fractions of a byte would be lost, and the budget would
+        // never fill.
         if more > 0 {
             self.refilled = now;
             let more = usize::try_from(more).unwrap_or(usize::MAX);

@@ -18,8 +18,11 @@ const REMOTE_WAIT: Duration = Duration::from_secs(5);
 /// may need a call of their own.
 pub(super) const LAST_PULL: Duration = Duration::from_secs(REMOTE_WAIT.as_secs() + 4);
 /// How long an answer may take beyond that, and that to an acknowledgement or a release.
+// Without a bound a call that is never answered would hold up a worker that leaves: `is_over` waits for all answers.
 const ANSWER: Duration = Duration::from_secs(60);
 /// Delay before a failed acknowledgement is tried again.
+// Three tries within 1.2 s pass a short fault. After a longer one the batch is delivered again, and `Stored` keeps its
+// tasks from running again.
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// A pull under way: when it was sent, and its answer.
@@ -44,6 +47,7 @@ pub(super) fn listen(queue: Arc<dyn Queue>, most: usize) -> Pull {
 
 fn pull_for(queue: Arc<dyn Queue>, most: usize, wait: Duration) -> Pull {
     Box::pin(async move {
+        // Before the call: the lease of what it brings is counted from here, see `Leases::hold`.
         let sent = Instant::now();
         // An empty pull is news too: the master republishes by it, in leases.
         let wait = wait.min(queue.limits().lease);
@@ -72,6 +76,7 @@ pub(super) async fn pulled(
 ) -> (Instant, Result<Vec<Delivery>, QueueError>) {
     match pull {
         Some(pull) => pull.await,
+        // Never ready, so that the branch of the `select!` needs no condition of its own.
         None => std::future::pending().await,
     }
 }
@@ -107,6 +112,7 @@ pub(super) async fn acknowledge(queue: Arc<dyn Queue>, mut leases: Vec<LeaseId>)
 
 /// Releases. What fails is made good by the leases' end.
 pub(super) async fn release(queue: Arc<dyn Queue>, leases: Vec<LeaseId>) {
+    // Both errors are dropped, the timeout's and those of single leases: the messages come back when the leases end.
     timeout(ANSWER, queue.release(&leases)).await.ok();
 }
 

@@ -9,6 +9,8 @@ use crate::envelope::{Batch, TaskRun};
 use crate::id::{Attempt, TaskId};
 
 /// The newest tasks that are remembered at least. A replay past them costs an execution, no more.
+// Some 60 bytes for each run: 4 MB where every batch is one task, a few KiB where batches are packed. At 1,000 tasks a
+// second the memory reaches back 65 s, a little more than the usual lease, after whose end a batch comes again.
 const TASKS: u64 = 65_536;
 
 /// A batch, however often it is delivered.
@@ -56,6 +58,7 @@ impl Stored {
     pub(super) fn add(&mut self, batch: BatchId, done: &[TaskRun]) {
         for run in done {
             let key = (batch, run.first);
+            // The same run again, from a redelivery: it replaces the older entry and keeps its place in `order`.
             let known = self.runs.insert(key, (run.count, run.attempt));
             self.tasks += u64::from(run.count);
             match known {
@@ -86,6 +89,7 @@ impl Stored {
         let up_to = (batch, TaskId(0))..=(batch, task);
         let run = self.runs.range(up_to).next_back();
         run.is_some_and(|((_, first), (count, of))| {
+            // No underflow: the range ends at `task`, so the run begins at it or before.
             *of == attempt && task.0 - first.0 < u64::from(*count)
         })
     }

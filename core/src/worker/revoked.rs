@@ -34,6 +34,7 @@ impl RevokedSet {
     /// Whether this attempt must not run.
     #[must_use]
     pub fn contains(&self, task: TaskId, attempt: Attempt) -> bool {
+        // One look-up in a sorted map, O(log n): this is asked for each task of a batch that touches the set.
         let below = self.ranges.range(..=task.0).next_back();
         self.has_ended(task)
             || below.is_some_and(|(_, (last, newest))| task.0 <= *last && attempt <= *newest)
@@ -54,6 +55,8 @@ impl RevokedSet {
     /// Whether a task among these entries is in the set.
     #[must_use]
     pub fn stops_some(&self, entries: &[u8]) -> bool {
+        // Entries that cannot be read end the look: they were read to their end when the batch was taken
+        // (`count_runs`).
         task_heads(entries).any(|head| self.contains(head.task, head.attempt))
     }
 }

@@ -37,12 +37,18 @@ use super::pull::{LAST_PULL, Pull, listen, pulled};
 use super::state::{Lookup, Settings, WorkerState};
 
 /// Most slot events taken in at once.
+// Bounds one step of the loop: with one task a frame these are 256 results, a few hundred µs of work, before timers are
+// looked at.
 const EVENTS: usize = 256;
 /// Longest time between two heartbeats.
+// Six in a lease of 60 s, and at least three in a shorter one: the master misses a worker after a whole lease, so a
+// lost heartbeat changes nothing.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// What runs longer is named at each heartbeat.
 const LONG: Duration = Duration::from_secs(10);
 /// What is left of a grace when what runs is killed: its results and put-backs must be stored within it.
+// One call to a queue elsewhere with several repetitions (50 ms, doubled). With half, one slow answer loses the results
+// of the last tasks; with double, tasks lose time of the usual grace of a pod, 30 s.
 const FINAL_MESSAGES: Duration = Duration::from_secs(5);
 
 /// Where a worker takes tasks, sends results and reads its master's control.
@@ -108,6 +114,8 @@ impl Worker {
         let (news, keepers_news) = mpsc::unbounded_channel();
         let starting = Keeper::start_patiently(&self.queues.tasks, &news);
         let keeper = tokio::select! {
+            // Not biased: whichever is first. A start may be repeated for a minute, and an order to leave must not wait
+            // for it.
             keeper = starting => keeper?,
             order = orders.recv() => return Ok(left_by(order.unwrap_or(Order::Stop))),
         };
@@ -276,6 +284,7 @@ impl RunningWorker {
         let now = Instant::now();
         let unheard = self.silent_at.is_some_and(|at| now >= at);
         let pulls = self.pull.is_some() && self.pull_until.is_some_and(|until| now < until);
+        // Slots first: their ends may still bring results, and a worker that left before would leave processes behind.
         self.left.is_some() && self.state.has_no_slots() && !pulls && (said || unheard)
     }
 
@@ -316,11 +325,13 @@ impl RunningWorker {
             self.beat(now);
         }
         self.check_time(now);
+        // Only once no batch is held: until then a slot may have to run what another slot gave back.
         if self.left.is_some() && self.state.is_empty() {
             self.state.retire_slots(now);
         }
         self.leave_if_unfit();
         self.carry_out(now);
+        // From then on lines are sent at once: any step may be the last.
         let last = self.left.is_some() && self.state.is_empty();
         self.send_lines(now, last);
         self.check_queues(now)
@@ -371,6 +382,8 @@ impl RunningWorker {
             idle,
             reach.filter(|_| self.left.is_none()),
             self.kill_at,
+            // A time that is past is no deadline: what it allows (`is_over`) waits for something else, and the loop
+            // would spin.
             self.silent_at.filter(|at| *at > Instant::now()),
             self.pull_until.filter(|at| *at > Instant::now()),
             self.limits.pull_from(),
@@ -387,6 +400,7 @@ impl RunningWorker {
                 // It would only be left open.
                 self.pull = None;
             }
+            // Set with the first reason alone: a second order must not lengthen the wait for a pull that is under way.
             self.pull_until = self.waits_for_pull(&left);
             self.left = Some(left);
         }
@@ -438,6 +452,8 @@ impl RunningWorker {
         };
         let running = self.state.running();
         if running != self.noted {
+            // Before the frames go out (`carry_out`): a worker that crashes in between leaves a list with a task that
+            // has not begun, never one without a task that has.
             sink(&running);
             self.noted = running;
         }
@@ -464,6 +480,8 @@ impl RunningWorker {
                 Woken::Ordered(order.unwrap_or(Order::Stop))
             }
             Some(()) = self.answers.next() => Woken::Answered,
+            // Each branch may be dropped unfinished: channels lose nothing, publishers keep their call, and both pulls
+            // are fields that the next turn polls on.
             () = sleep_until(deadline) => Woken::Tick,
         }
     }

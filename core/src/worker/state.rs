@@ -153,6 +153,7 @@ impl WorkerState {
     /// Takes the effects of the inputs so far, in order. `into` is emptied first.
     pub fn take_effects(&mut self, into: &mut Vec<Effect>) {
         into.clear();
+        // Swapped and not copied: both vectors keep their memory, so a turn of the loop allocates nothing for effects.
         std::mem::swap(&mut self.effects, into);
     }
 
@@ -180,6 +181,8 @@ impl WorkerState {
         let mut running = Vec::new();
         for frame in self.slots.iter().flat_map(|slot| &slot.frames) {
             let execution = self.execution_id(frame.execution);
+            // Frames that wait in the slot are listed too: after a crash of the whole worker it is not known how far
+            // the slot went.
             let mut rest = &frame.entries[..];
             while let Ok(Some(head)) = task_head(rest) {
                 running.push((execution, head.task, head.attempt));
@@ -219,6 +222,8 @@ impl WorkerState {
     /// How many batches to take now: no more than can start soon, so that no worker holds what another could run.
     #[must_use]
     pub fn wants(&self) -> usize {
+        // Each of the three would leave a new batch waiting here: while draining it would be given back, beside a
+        // suspect nothing may run, and without slots its tasks could only be answered with the failure.
         if self.draining || self.quarantined.is_some() || self.broken.is_some() {
             return 0;
         }
@@ -230,6 +235,7 @@ impl WorkerState {
         } else {
             0
         };
+        // Each waiting chunk takes at least one slot, so only what is left of the slots is room for another batch.
         if idle.max(ahead) > chunks {
             return idle.max(ahead) - chunks;
         }
@@ -269,9 +275,12 @@ impl WorkerState {
 
     /// So many tasks of an execution are in safety.
     fn settle(&mut self, receipt: Receipt) {
+        // A batch that was given back, or whose last task was settled by another receipt: nothing is left to
+        // acknowledge.
         let Some(held) = self.batches.get_mut(&receipt.execution) else {
             return;
         };
+        // Only stored messages come here, so an acknowledgement can never overtake what it depends on.
         held.safe += receipt.tasks;
         if held.safe >= held.count {
             self.finish(receipt.execution);
@@ -296,6 +305,7 @@ impl WorkerState {
     /// The oldest batch that suffers nothing beside it is the next to run so.
     fn next_quarantined(&mut self) {
         let quarantined = self.batches.iter().filter(|(_, held)| held.quarantined);
+        // The lowest number is the oldest batch. All batches are looked at, of which a worker holds few.
         self.quarantined = quarantined.map(|(execution, _)| *execution).min();
     }
 
@@ -360,6 +370,7 @@ impl WorkerState {
             held,
             running,
             free: u32::try_from(self.idle_slots()).unwrap_or(u32::MAX),
+            // Taken and not read: heartbeats are repeated until they are stored, so no count is lost with a message.
             empty_pulls: std::mem::take(&mut self.empty_pulls),
             revoked: std::mem::take(&mut self.revoked_since),
             replays: self.replays,

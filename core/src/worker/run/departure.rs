@@ -39,6 +39,7 @@ impl RunningWorker {
             self.state.stop(now);
         }
         self.leave_if_unreached(now);
+        // With work the idle time never begins: a task may run for hours without a message from the master.
         if !self.state.is_empty() {
             self.limits.heard(now);
         } else if self.limits.idle_until().is_some_and(|at| now >= at) && self.left.is_none() {
@@ -95,6 +96,7 @@ impl RunningWorker {
         };
         let refused = self.results.refusal().or_else(|| self.tasks.refusal());
         if self.state.is_empty() && (limits.is_zero() || refused.is_some()) {
+            // Once, at the first step at which nothing is held: each later step would otherwise move the end away.
             self.silent_at.get_or_insert(after(now, limits));
         }
     }

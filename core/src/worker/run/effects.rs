@@ -24,12 +24,16 @@ impl RunningWorker {
             if effects.is_empty() {
                 break;
             }
+            // Once for each round of effects, before the first of them: a frame must be in the list before a slot can
+            // crash with it.
             self.note_running();
             for effect in effects.drain(..) {
                 self.effect(now, effect, &mut acks, &mut releases);
             }
         }
         self.effects = effects;
+        // All of one step in one call each. Releases come from the same step, but never for a lease that is
+        // acknowledged: a batch leaves the table once.
         self.acknowledge(acks);
         self.release(releases);
     }
@@ -37,6 +41,8 @@ impl RunningWorker {
     /// Results that a queue stores at once need no turn of the loop until their batch is acknowledged. Before what is
     /// due is looked at, for this may be the last that is waited for.
     pub(super) fn take_stored(&mut self, now: Instant) {
+        // A poll without a waker: what is not stored at once stays in the publisher, and the loop polls it again in
+        // `wait`.
         while let Some(receipts) = self.results.next().now_or_never() {
             for receipt in receipts {
                 self.state.on_published(now, receipt);
@@ -88,12 +94,16 @@ impl RunningWorker {
     pub(super) fn start_slot(&mut self, id: SlotId) {
         match Slot::start(id, &self.worker.launch, self.events_tx.clone()) {
             Ok(slot) => drop(self.slots.0.insert(id, slot)),
+            // A fresh look at the clock: a spawn may have taken long, and the delay of the next one counts from its
+            // end.
             Err(error) => self.state.on_start_failed(Instant::now(), id, &error),
         }
     }
 
     pub(super) fn acknowledge(&mut self, leases: Vec<LeaseId>) {
         if !leases.is_empty() {
+            // Before the call: a renewal that is sent beside the acknowledgement could fail, and would be reported as a
+            // lost lease.
             leases.iter().for_each(|lease| self.keeper.forget(lease));
             let queue = self.worker.queues.tasks.clone();
             self.answers.extend(begin(acknowledge(queue, leases)));

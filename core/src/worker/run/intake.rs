@@ -21,6 +21,7 @@ impl RunningWorker {
         let wanted = self.state.wants();
         let now = Instant::now();
         let ready = self.limits.may_pull(now) && self.foreign.may_pull(now);
+        // One pull at a time: two would bring batches for the same room.
         if self.pull.is_none() && wanted > 0 && self.left.is_none() && ready {
             self.room = wanted;
             let most = self.foreign.most(wanted);
@@ -37,6 +38,7 @@ impl RunningWorker {
     ) {
         self.pull = None;
         if let Ok(batches) = &answer {
+            // Any answer proves the right to pull, an empty one too.
             self.limits.served();
             if let Some(time) = self.refused_pulls.served(now) {
                 info!("tasks can be pulled again, after {time:.1?}");
@@ -92,6 +94,7 @@ impl RunningWorker {
         let settings = &self.worker.settings;
         let (problem, disposition) = match message {
             Ok(Message::Batch(batch, entries)) if batch.run == settings.run => {
+                // Held before the batch is judged: each way out of here (`acknowledge`, `release`) forgets the lease.
                 self.keeper.hold(lease.clone(), sent);
 
                 let lookup = self.worker.lookup.as_ref();
@@ -157,6 +160,7 @@ impl RunningWorker {
 
     /// The queue is asked again later, or given up: what runs ends, then the worker leaves.
     fn on_refused_pull(&mut self, now: Instant, error: &QueueError) {
+        // A worker that leaves pulls no more: nothing is to be tried again.
         if self.left.is_some() {
             return;
         }
@@ -180,6 +184,7 @@ impl RunningWorker {
 
     fn pull_after(&mut self, pause: Duration) {
         let queue = self.worker.queues.tasks.clone();
+        // One at least: the pull is also the test whether the queue serves again, and what is too much is given back.
         self.room = self.state.wants().max(1);
         self.pull_sent = after(Instant::now(), pause);
         self.pull = Some(later(pull(queue, self.room), pause));

@@ -54,6 +54,7 @@ impl RunningWorker {
             self.leave(Left::Unreachable(reason));
         }
         let queue = self.worker.queues.control.clone();
+        // A worker that has given up still listens, slowly: an order to abort may come while what runs ends.
         self.control = later(listen(queue, 64), pause.unwrap_or(FINAL_MESSAGES));
     }
 
@@ -88,10 +89,13 @@ impl RunningWorker {
             Order::Stop => {
                 self.leave(Left::Stopped);
                 self.state.stop(now);
+                // A stopped run has no reader for long: interruptions are worth sending, and not worth waiting for.
                 self.silent_at.get_or_insert(now + FINAL_MESSAGES);
             }
             Order::Terminate(grace) => {
+                // First: `leave` drains, and asks about the pull that is under way, before the grace bounds both.
                 self.leave(Left::Terminated);
+                // Half of the grace at most: what the pull brings must still be released within it.
                 self.pull_until = self.pull_until.map(|at| at.min(after(now, grace / 2)));
                 self.state.terminate();
                 // A short grace is halved between the tasks and the last words.

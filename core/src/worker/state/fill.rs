@@ -24,6 +24,7 @@ impl WorkerState {
             self.fill_quarantined(now);
             return;
         }
+        // Before the others: they could take every idle slot in turn, and a suspect would never get a fresh one.
         let waits = self.fill_alone(now);
         while let Some(at) = self.pending.iter().position(|chunk| !chunk.alone) {
             let Some(slot) = self.choose(waits, now) else {
@@ -32,6 +33,7 @@ impl WorkerState {
             self.bring_forward(at);
             self.send(slot, now);
         }
+        // Last: only what no slot took needs another slot.
         self.start_slots(now);
     }
 
@@ -72,6 +74,7 @@ impl WorkerState {
             let room = |slot: &SlotState| slot.has_room_behind(now) && slot.wear_left(wear) > 0;
             let rooms = self.slots.iter().enumerate().filter(|(_, slot)| room(slot));
             rooms
+                // The slot with the fewest tasks is likely the first to be free.
                 .min_by_key(|(_, slot)| slot.left())
                 .map(|(index, _)| index)
         })
@@ -119,12 +122,15 @@ impl WorkerState {
             number,
             execution: id,
             task_types,
+            // A second handle of the same bytes and no copy: the slot writes them to its socket, and the state needs
+            // them if they must run again.
             entries: entries.clone(),
             count,
             noted,
             memory,
         };
         let slot = &mut self.slots[slot];
+        // Only a frame at the front runs. The time of one behind it begins with the end of the first (`end_frame`).
         let since = slot.frames.is_empty().then_some(now);
         slot.frames.push_back(InFlight {
             number,
@@ -155,6 +161,8 @@ impl WorkerState {
         let room = room.min(self.startups.room(now, starting, self.has_living_slot()));
         let wanted = usize::try_from(self.waiting)
             .unwrap_or(usize::MAX)
+            // Slots that are starting will take waiting tasks, one each at least. Without this each call would start as
+            // many again.
             .saturating_sub(starting);
         for _ in 0..wanted.min(room) {
             self.start_slot(now);
@@ -173,6 +181,7 @@ impl WorkerState {
 
     /// A suspect runs alone: other slots end what they have, then it gets a fresh one.
     fn fill_quarantined(&mut self, now: Instant) {
+        // Nothing is killed for the suspect: what runs ends first, and `fill` comes back here with each end.
         if self.slots.iter().any(|slot| !slot.frames.is_empty()) {
             return;
         }
@@ -205,6 +214,7 @@ impl WorkerState {
 
     /// Makes room for a fresh slot.
     fn retire_idle_slot(&mut self, now: Instant) {
+        // One at a time: a slot that starts or exits already makes the room that is needed.
         if self.slots.iter().any(SlotState::is_changing) {
             return;
         }

@@ -51,6 +51,7 @@ impl WorkerState {
         entries: Bytes,
         lookup: &dyn Lookup,
     ) -> Result<(), WireError> {
+        // Once for each task type and not for each task: entries name their type by index.
         let looked_up: Vec<_> = batch
             .task_types
             .iter()
@@ -67,6 +68,8 @@ impl WorkerState {
         if batch.alone {
             self.release_own_suspects(execution, &runs);
         }
+        // After the own suspects were released, else the other slots would stay idle beside a task that needs only a
+        // fresh slot.
         self.next_quarantined();
         let arrival = Arrival {
             execution,
@@ -114,7 +117,8 @@ impl WorkerState {
         if !runs.is_empty() {
             self.prefetch.note(worth, bytes);
         }
-        // Where the results come so soon, the start needs no message.
+        // Where the results come so soon, the start needs no message. Before the tasks wait for slots: `Started` is
+        // pushed first, so it is sent before the first result, or in the same call.
         if !runs.is_empty() && worth > SOON {
             self.say_started(execution, runs);
         }
@@ -164,6 +168,8 @@ impl WorkerState {
     /// A task that this worker itself made a suspect, as a slot died, needs a fresh slot and no more: whatever else
     /// runs here is in other processes.
     fn release_own_suspects(&mut self, execution: u64, runs: &[TaskRun]) {
+        // All of them must be this worker's own. A suspect of another worker may have ended that whole worker, so
+        // nothing runs beside it.
         let own_suspects = |run: &TaskRun| {
             run.tasks()
                 .all(|task| self.own_suspects.contains(&(task, run.attempt)))
@@ -191,6 +197,7 @@ impl WorkerState {
         let mut rest = &entries[..];
         while let Some(head) = task_head(rest)? {
             let task_type = task_types.get(usize::from(head.task_type));
+            // The entries were read once by `count_runs`, so `?` cannot leave half of the batch answered.
             match self.judge(id, head.task, head.attempt, task_type) {
                 Entry::Replay => replays += 1,
                 Entry::Keep => {
@@ -240,6 +247,7 @@ impl WorkerState {
         task_type: Option<&Result<TaskTypeInfo, Failure>>,
     ) -> Entry {
         let stored = id.is_some_and(|id| self.stored.holds(id, task, attempt));
+        // First: the stored result decides, whether the attempt was revoked meanwhile or not.
         if stored || self.revoked.has_ended(task) {
             return Entry::Replay;
         }
@@ -303,6 +311,8 @@ impl WorkerState {
 }
 
 /// Seconds of work of a batch below which its results are the first that is said of it.
+// The bound below which a second frame may wait in a slot as well (`SHORT`, 10 ms). A `Started` for every short batch
+// would double the messages to the master.
 const SOON: f64 = 0.01;
 
 /// Counts entries and lists their tasks; refuses what cannot be read before anything of it runs.
@@ -314,6 +324,7 @@ fn count_runs(
     let mut rest = entries;
     let mut count = 0;
     while let Some(head) = task_head(rest)? {
+        // Checked here once: everything later indexes the table of task types by this number.
         if usize::from(head.task_type) >= task_types {
             return Err(WireError::Unreadable(format!(
                 "task type {} of {task_types}",

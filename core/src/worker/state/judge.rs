@@ -16,11 +16,13 @@ use super::report::entry_offset;
 use super::slots::{Ended, GIVES_BACK, InFlight, KillReason, SlotState};
 
 /// Most suspects that are remembered.
+// 16 bytes each, searched one by one for each batch that is marked alone, of which there are few.
 const OWN_SUSPECTS: usize = 1024;
 
 impl WorkerState {
     /// What becomes of the tasks of a slot that has ended.
     pub(super) fn judge_frames(&mut self, now: Instant, slot: SlotState, ended: &Ended) {
+        // From the last to the first: `wait_again` puts each at the front, so the order of the tasks stays.
         for (place, frame) in slot.frames.into_iter().enumerate().rev() {
             if slot.kill_reason == Some(KillReason::Interrupted) {
                 // The worker leaves: what the slot had comes back by lease.
@@ -55,6 +57,8 @@ impl WorkerState {
         let held = self.batches.get(&frame.execution);
         let (alone, lost) = held.map_or((false, true), |held| (held.alone, held.lost));
         let revoked = self.revoked.contains(head.task, head.attempt);
+        // A lost lease comes before any other reason: another worker may run the batch by now, and the death here is
+        // charged to no task.
         let kill_reason = if lost {
             Some(KillReason::Interrupted)
         } else {
@@ -72,11 +76,15 @@ impl WorkerState {
         if failure.cause != Cause::Interrupted
             && let Some(held) = self.batches.get_mut(&frame.execution)
         {
+            // An interrupted attempt comes back under the same number and must run again; any other report ends the
+            // attempt.
             TaskRun::push(&mut held.done, head.task, head.attempt);
         }
         if failure.cause == Cause::Suspect {
+            // The master publishes a suspect as the next attempt, alone.
             self.suspect(head.task, head.attempt.next());
         }
+        // Those before it have run, but their results died with the slot: they run twice, as at-least-once permits.
         let mut others = frame.entries[..start].to_vec();
         others.extend_from_slice(&frame.entries[start + head.length..]);
         if !others.is_empty() {

@@ -24,9 +24,11 @@ impl WorkerState {
             self.pending.retain(|chunk| chunk.execution != execution);
             self.release(execution);
         }
+        // Ends: `put_back` takes one chunk out in each case. Lost leases leave no chunk behind.
         while !self.pending.is_empty() {
             self.put_back(0);
         }
+        // The chunks of released batches were dropped above without being subtracted.
         self.waiting = 0;
     }
 
@@ -37,6 +39,8 @@ impl WorkerState {
         self.drain();
         let mut running = Vec::new();
         for slot in &self.slots {
+            // The first entry without a result: results that came have advanced the entries, so this is the task that
+            // runs, or one whose result is on its way.
             if let Some(frame) = slot.frames.front()
                 && let Ok(Some(head)) = task_head(&frame.entries)
             {
@@ -53,6 +57,7 @@ impl WorkerState {
     pub fn stop(&mut self, now: Instant) {
         self.drain();
         for at in 0..self.slots.len() {
+            // By index, as in `on_tick`: a kill removes no slot before the slot's end is reported.
             self.kill(at, KillReason::Interrupted, now);
         }
     }
@@ -91,6 +96,8 @@ impl WorkerState {
 
     /// Cancels the tasks in slots that match, and asks for those of their frames that have not begun.
     fn cancel_where(&mut self, now: Instant, matches: impl Fn(&Self, u64, &TaskHead) -> bool) {
+        // Collected first: the match reads the whole state, and the requests below change the slots. A cancellation
+        // moves no slot or frame, so the places stay valid.
         let mut cancelled = Vec::new();
         for (at, slot) in self.slots.iter().enumerate() {
             for (place, frame) in slot.frames.iter().enumerate() {
@@ -113,9 +120,12 @@ impl WorkerState {
             if (several || frame.count > 1) && last != Some((at, place)) {
                 self.effects.push(Effect::Reclaim(slot.id, frame.number));
             }
+            // Once for each frame, though several of its tasks may match.
             last = Some((at, place));
             let cancel = Effect::Cancel(slot.id, frame.number, head.task, head.attempt);
             self.effects.push(cancel);
+            // The first request counts. Later control messages name the same revocation again, which must not lengthen
+            // the grace.
             frame.stop_by.get_or_insert(grace_ends);
         }
     }
@@ -125,6 +135,8 @@ impl WorkerState {
         if let Some(held) = self.batches.get_mut(&execution)
             && !held.lost
         {
+            // Before the release: from here on no result of this execution leads to an acknowledgement, which would
+            // remove the message that was just given back.
             held.lost = true;
             self.effects.push(Effect::Release(held.lease.clone()));
         }

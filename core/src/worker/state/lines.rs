@@ -15,6 +15,8 @@ use super::slots::SlotState;
 impl WorkerState {
     /// A slot printed a line.
     pub(super) fn on_output(&mut self, id: SlotId, stream: Stream, line: String) {
+        // Counted before it is known whether the line is sent: `Results::lines` and `Printed::through` count the same
+        // lines, those left out too.
         self.lines += 1;
         let slot = self.slots.iter_mut().find(|slot| slot.id == id);
         let task = slot.and_then(|slot| {
@@ -26,6 +28,8 @@ impl WorkerState {
 
     /// Sends results that fail tasks, after the lines so far.
     pub(super) fn publish_failures(&mut self, execution: u64, entries: Body, count: u32) {
+        // Before the results, and effects are carried out in order: the master holds a failure until it has this many
+        // lines.
         self.effects.push(Effect::SendLines);
         self.publish_results(execution, entries, count);
     }

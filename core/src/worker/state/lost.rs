@@ -27,11 +27,14 @@ impl WorkerState {
         let batch = Batch {
             run: reference.run.clone(),
             epoch: self.epoch,
+            // A reference does not carry the number of its batch. 0 may be another batch's, which then waits until the
+            // rejections are stored; nothing is remembered under it, for `done` stays empty.
             number: 0,
             alone: false,
             task_types: Vec::new(),
             count: u32::try_from(tasks().count()).unwrap_or(u32::MAX),
         };
+        // Held like any batch, so that its lease is renewed until the rejections are stored.
         self.hold(execution, lease, batch.count, &batch, &[]);
         let problem = reference.problem.as_deref().unwrap_or(NO_STORE);
         let failure = rejected(format!(

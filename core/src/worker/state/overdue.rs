@@ -18,9 +18,13 @@ use super::slots::{Ended, GIVES_BACK, KillReason, Phase, Request, SlotState};
 
 /// A slot that was told to exit keeps its place for so long: most exit within a few milliseconds, and memory that is
 /// about to be free is not taken twice. Later another may start beside it.
+// At a tenth a slow exit under load would start a second process beside the first; at ten times the worker would run
+// with one slot less for seconds after each replacement.
 const EXITS: Duration = Duration::from_millis(500);
 /// A killed process is waited for so long. The kernel needs a while to free much memory; one that waits for a network
 /// file system that is gone may never end.
+// Freeing many GiB takes the kernel seconds. At double the tasks of a process that never ends are judged later; at half
+// a large one would be given up while it ends.
 const DIES: Duration = Duration::from_secs(10);
 /// The signal that a process which was given up is taken to have died of.
 const SIGKILL: i32 = 9;
@@ -28,6 +32,8 @@ const SIGKILL: i32 = 9;
 impl SlotState {
     /// Sets the deadline of a request; one that is past what the clock can say is never due.
     pub(super) fn ask(&mut self, request: Request, now: Instant, time: Duration) {
+        // `checked_add` and not `after`: a grace or start timeout of `Duration::MAX` means without end, and must give
+        // no deadline at all.
         self.asked = now.checked_add(time).map(|due| (request, due));
     }
 
@@ -59,6 +65,7 @@ impl WorkerState {
         let time = self.exit_time();
         let slot = &mut self.slots[at];
         slot.phase = Phase::Leaving;
+        // The deadline of the kill stays: an exit that is asked for later must not give a killed process more time.
         if slot.is_dying() {
             return;
         }
@@ -73,6 +80,8 @@ impl WorkerState {
 
     pub(super) fn kill(&mut self, at: usize, kill_reason: KillReason, now: Instant) {
         let slot = &mut self.slots[at];
+        // The first reason counts: it decides what the running task is charged with, and a later kill only follows from
+        // the first.
         slot.kill_reason.get_or_insert(kill_reason);
         slot.phase = Phase::Leaving;
         slot.ask_to_die(now);
@@ -84,6 +93,7 @@ impl WorkerState {
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
+        // A slot that is starting keeps its phase: its end then counts as a failed start (`on_exited`).
         if slot.phase == Phase::Ready {
             slot.phase = Phase::Leaving;
         }
@@ -105,6 +115,8 @@ impl WorkerState {
         // Backwards: one that is given up goes.
         for at in (0..self.slots.len()).rev() {
             let slot = &mut self.slots[at];
+            // `take_if`, here and below: each deadline fires once, so that `next_overdue` never gives a time that is
+            // past.
             if slot.place_until.take_if(|until| *until <= now).is_some() {
                 slot.holds_place = false;
                 freed = true;
@@ -151,6 +163,7 @@ impl WorkerState {
             slot = id.0,
             "a slot's process was killed and has not ended for {DIES:?}; the slot is given up, and the system ends the process when it can. Look for a file system that does not answer"
         );
+        // The handle is still there: `Effect::Drop` is carried out after this step.
         let running = probe.running(id);
         // As if the process had ended by SIGKILL: what it held must be judged now, though its end is not seen.
         let ended = Ended {

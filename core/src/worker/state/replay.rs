@@ -34,6 +34,7 @@ impl WorkerState {
             **other < execution && held.id == id && !held.put_back.contains(&part)
         };
         let earlier = self.batches.iter().filter(same);
+        // The newest: with several deliveries each waits for the one before, so they form a chain and go on one by one.
         earlier.map(|(other, _)| *other).max()
     }
 
@@ -46,6 +47,8 @@ impl WorkerState {
             .retain(|(_, arrival)| arrival.execution != execution);
         let ready = self
             .deferred
+            // A list without an index: deferred batches are rare, and the check above costs nothing where there are
+            // none.
             .extract_if(.., |(earlier, _)| *earlier == execution);
         self.resumed.extend(ready.map(|(_, arrival)| arrival));
     }

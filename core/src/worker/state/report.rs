@@ -28,6 +28,7 @@ impl WorkerState {
                 self.on_results(now, id, frame, entries, count, probe);
             }
             SlotEvent::Reclaimed { frame, kept } => self.on_reclaimed(now, id, frame, kept),
+            // Without `fill`: a line frees no slot, and a task that prints may send thousands of them.
             SlotEvent::Output { stream, line } => return self.on_output(id, stream, line),
             SlotEvent::Killed => self.on_killed(now, id),
             SlotEvent::Exited {
@@ -95,6 +96,8 @@ impl WorkerState {
         };
         match self.slots[at].kill_reason {
             None => self.exits_itself(at, now),
+            // With the reason cleared, `on_exited` judges its frames, of which it has none, and counts no second
+            // failure.
             Some(KillReason::NeverReady) => self.slots[at].kill_reason = None,
             Some(_) => return,
         }
@@ -141,6 +144,8 @@ impl WorkerState {
         };
         slot.executions += u64::from(count);
         let frame = &mut slot.frames[place];
+        // Read before the frame may end below. With one task, reclaimed ones aside, the lines of the frame are that
+        // task's.
         let (execution, sole) = (frame.execution, (frame.count == 1).then_some(number));
         frame.done += count;
         // The next task of the frame begins about when the result before it was sent; its timeout counts from here.
@@ -186,10 +191,12 @@ impl WorkerState {
             self.publish_results(execution, entries, count);
         } else {
             if self.terminating {
-                // What was asked to stop comes back by its batch.
+                // What was cancelled comes back by its batch. Before the receipt of its failure can come, which would
+                // settle the task and acknowledge the batch.
                 self.give_up_lease(execution);
             }
             // With several tasks in a frame, the one that printed is not known.
+            // Looked up for failures alone: it locks the slot's state and copies up to 20 lines.
             let tail = sole.map(|frame| probe.tail(id, frame));
             let tail = tail.unwrap_or_default();
             let peak = probe.peak_rss(id);
@@ -227,6 +234,7 @@ impl WorkerState {
         }
         let first = entry_offset(&frame.entries, kept.saturating_sub(frame.done));
         let returned = frame.entries.split_off(first);
+        // Never below what was answered, whatever the slot reports: `left` must not underflow.
         frame.count = kept.max(frame.done);
         let (execution, noted) = (frame.execution, frame.noted);
         if frame.left() == 0 {
@@ -240,6 +248,7 @@ impl WorkerState {
         let Some(at) = self.slots.iter().position(|slot| slot.id == id) else {
             return;
         };
+        // Before the tasks are judged: `wait_again` and `fill` must find neither its place nor its frames.
         let slot = self.slots.remove(at);
         self.effects.push(Effect::Drop(id));
         let never_ready = match (slot.phase, slot.kill_reason) {

@@ -8,6 +8,8 @@ use super::super::effect::{Effect, Receipt, Topic};
 use super::WorkerState;
 
 /// Bytes that a message's prefix, header and MAC may take beside its entries.
+// Prefix 8, header 82 (a run's id of 40 bytes and five numbers), MAC 32: 122 bytes at most. The rest is room for fields
+// to come.
 const MESSAGE_OVERHEAD: usize = 1024;
 
 impl WorkerState {
@@ -66,6 +68,7 @@ fn split_results(entries: &[u8], most: usize) -> Vec<(Body, u32)> {
             entry::put_failed(entry.entries_mut(), task, attempt, head.elapsed, &failure);
         }
         match parts.last_mut() {
+            // First fit into the last part only: the results keep their order, and one pass suffices.
             Some((part, count)) if part.len() + entry.len() <= most => {
                 part.entries_mut().extend_from_slice(entry.entries());
                 *count += 1;

@@ -11,12 +11,16 @@ use crate::instant::after;
 use crate::slot::SlotId;
 
 /// Delay before the next start; each is twice the one before.
+// A process or descriptor that was just freed is there again within milliseconds, so the first try comes soon; doubling
+// keeps a long shortage from being asked about all the time.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 /// Longest such delay: what was held by something short-lived is there again by then.
+// A twelfth of `FINAL`: a dozen tries within the minute after which the worker gives up.
 const LAST_DELAY: Duration = Duration::from_secs(5);
 /// How long nothing may live or start before the shortage counts as final.
 const FINAL: Duration = Duration::from_secs(60);
 /// A warning is repeated after this.
+// A shortage that comes and goes must not fill the log; one that lasts is in it every ten minutes.
 const SAY_AGAIN: Duration = Duration::from_secs(600);
 
 /// What follows from a start that failed for a shortage.
@@ -47,6 +51,8 @@ pub(super) struct Shortage {
 impl Shortage {
     /// Slot `id` could not be started. `alive` says whether another lives or is starting.
     pub(super) fn failed(&mut self, now: Instant, id: SlotId, alive: bool) -> Shortfall {
+        // The newest one: slots have growing numbers, and only one that was started after every failure proves that the
+        // shortage is over.
         self.failed = self.failed.max(Some(id));
         if alive {
             self.nobody = None;
@@ -80,6 +86,7 @@ impl Shortage {
     pub(super) fn succeeded(&mut self, id: SlotId) {
         if self.failed.is_some_and(|failed| failed < id) {
             *self = Self {
+                // Kept over the end of a shortage, so that shortages that come and go are one warning.
                 said: self.said,
                 ..Self::default()
             };
@@ -91,6 +98,7 @@ impl Shortage {
         match (self.failed, self.due) {
             (None, _) => usize::MAX,
             (Some(_), Some(due)) if due > now => 0,
+            // One at a time while it lasts: all at once would use up again what has just become free.
             (Some(_), _) => usize::from(starting == 0),
         }
     }

@@ -14,13 +14,17 @@ use crate::slot::{OutOfMemory, Running, SlotId};
 use super::super::frame::findable;
 
 /// Work below this is soon over: a slot may have a second frame waiting behind it.
+// Two and a half frames of `WORTH` (4 ms). A longer frame is worth its own wake-up; behind it others would only wait.
 const SHORT: Duration = Duration::from_millis(10);
 
 /// A slot in which so many tasks printed nothing is taken for one that prints nothing.
+// As many tasks as the largest frame holds (`MAX_TASKS`): one whole frame without a line.
 const QUIET: u64 = 256;
 
 /// A slot answers within a moment when it is asked for the tasks that have not begun, whatever its task does: a thread
 /// for that alone reads the question. A minute without an answer tells that its process stands still.
+// A machine that swaps, or a process under a debugger for a moment, may need seconds. At half such a slot loses its
+// work; at double the tasks behind it wait two minutes.
 pub(super) const GIVES_BACK: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +178,7 @@ impl SlotState {
 
     /// Whether it is on its way: another will be ready, or a place free, without further asking.
     pub(super) fn is_changing(&self) -> bool {
+        // Slots that gave their place up do not count: the place is free already.
         self.phase != Phase::Ready && self.holds_place
     }
 
@@ -216,6 +221,8 @@ impl SlotState {
         let moves = |frame: &InFlight| {
             frame
                 .since
+                // Twice the longest short frame: a slot that is past that is stuck in a task, and nothing may be put
+                // behind it.
                 .is_some_and(|since| now < after(since, 2 * SHORT))
         };
         self.phase == Phase::Ready
@@ -228,6 +235,8 @@ impl SlotState {
     /// How many more tasks it may be given, when slots are replaced after `most`.
     pub(super) fn wear_left(&self, most: Option<u64>) -> u32 {
         most.map_or(u32::MAX, |most| {
+            // What the slot was given and has not answered counts as run: two frames must not take it past its share
+            // together.
             let left = most.saturating_sub(self.executions + u64::from(self.left()));
             u32::try_from(left).unwrap_or(u32::MAX)
         })

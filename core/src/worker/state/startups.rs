@@ -12,6 +12,8 @@ use super::shortage::{Shortage, Shortfall};
 use super::slots::Ended;
 
 /// Slots that may die in a row before any was ready; then the pool is broken, unless others live or are starting.
+// One death may be chance (a kill, a full disk for a moment), a third in a row hardly. With more, a program that can
+// never start takes longer to be reported.
 const MOST_IN_A_ROW: u32 = 3;
 /// Delay before a slot is tried beside living ones, once so many died.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
@@ -109,6 +111,7 @@ impl Startups {
         if self.failing_startups < MOST_IN_A_ROW {
             return room;
         }
+        // Without a living slot nothing runs at all, so no delay is kept.
         let waits = alive && self.due.is_some_and(|due| due > now);
         room.min(usize::from(starting == 0 && !waits))
     }
@@ -128,11 +131,14 @@ impl Startups {
     /// A delay is over. True once.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         let died = self.due.take_if(|due| *due <= now).is_some();
+        // Both are asked in any case (`died` is computed above): a deadline that stays set would wake the loop at once
+        // for ever.
         self.shortage.is_due(now) || died
     }
 }
 
 /// Lines of what a slot printed that its failure's message shows; the failure itself keeps more.
+// The message is one line: with 1,500 characters of output at most, the advice behind them stays in sight.
 const SHOWN_LINES: usize = 5;
 /// Characters of each.
 const SHOWN_LINE: usize = 300;

@@ -18,8 +18,12 @@ use super::slots::{GIVES_BACK, InFlight, KillReason, Phase, Request, SlotState};
 
 /// Tasks that no slot took within this are left to other workers: those of a begun batch are put back, and a batch that
 /// has not begun is given back whole while every slot is busy.
+// Four times the work of a batch (half a second, `WORTH` in the master's outbox): at half of that, a batch that takes a
+// little longer than measured would send others around; at double, free slots of other workers stand idle longer.
 const PUT_BACK: Duration = Duration::from_secs(2);
 /// A slot that reports nothing for so long gives its unstarted tasks up to a free one.
+// More than ten frames (4 ms each): a slot that is silent for so long is at a long task and not between two answers. At
+// double, a free slot waits as long as 25 frames take.
 const STEAL: Duration = Duration::from_millis(50);
 
 impl WorkerState {
@@ -49,6 +53,8 @@ impl WorkerState {
         let reclaim_after = self.reclaim_after();
         // By index, and no slot is removed here: a kill takes effect when the slot reports its end.
         for at in 0..self.slots.len() {
+            // In this order: a kill keeps its first reason, so a task that is past its timeout and past its grace is
+            // reported as timed out.
             self.check_timeout(at, now, probe);
             self.check_grace(at, now, probe);
             self.steal(at, now, reclaim_after);
@@ -79,10 +85,13 @@ impl WorkerState {
         let (Some(since), Some(shortest)) = (frame.since, frame.timeout) else {
             return;
         };
+        // Before the probe, which costs a system call: a slot is looked at only when some task of its frame may be over
+        // its limit.
         if now < look_at(frame, since, shortest) || self.slots[at].kill_reason.is_some() {
             return;
         }
         let running = running_or_front(frame, since, probe.running(id));
+        // No underflow: `running_or_front` gives no index below `done`.
         let start = entry_offset(&frame.entries, running.index - frame.done);
         let entry = &frame.entries[start..];
         let Ok(Some(head)) = task_head(entry) else {
@@ -102,6 +111,8 @@ impl WorkerState {
                 return;
             }
             Some(limit) => after(running.since, limit),
+            // The running task has no timeout, another of its frame has: looked at again after the shortest, which is
+            // early at worst.
             None => after(now, shortest),
         };
         self.slots[at].frames[0].look = Some(again);
@@ -135,6 +146,8 @@ impl WorkerState {
         if slot.kill_reason.is_some() || steal_at(slot, reclaim_after).is_none_or(|due| now < due) {
             return;
         }
+        // The answer does not clear the request: when the minute is over, `check_requests` looks whether a frame is
+        // still reclaimed.
         slot.ask(Request::GiveBack, now, GIVES_BACK);
         let id = slot.id;
         for frame in &mut slot.frames {
@@ -194,6 +207,7 @@ impl WorkerState {
             .into_iter()
             .partition(|chunk| chunk.execution == execution);
         self.pending = kept;
+        // All chunks of a batch that has not begun are here: none of its tasks is in a slot.
         self.waiting -= gone.iter().map(|chunk| u64::from(chunk.count)).sum::<u64>();
         self.slots.iter_mut().for_each(SlotState::expect_no_end);
         self.release(execution);
@@ -211,6 +225,8 @@ impl WorkerState {
             return;
         };
         if let Ok(Some(first)) = task_head(&chunk.entries) {
+            // So that this worker may take the part again at once: `earlier_execution` would make it wait for the rest
+            // of the old execution.
             held.put_back.push((first.task, chunk.count));
         }
         let batch = Batch {
@@ -226,6 +242,8 @@ impl WorkerState {
         let message = batch.message(&chunk.entries, &self.settings.mac_key);
         let receipt = Receipt {
             execution: chunk.execution,
+            // The old message is acknowledged after the new one is stored. The other order would lose the tasks with a
+            // crash in between; this one doubles them at worst, and the master takes the first result.
             tasks: chunk.count,
         };
         self.publish(Topic::Tasks, message, Some(receipt));
@@ -257,12 +275,15 @@ fn steal_at(slot: &SlotState, reclaim_after: Duration) -> Option<Instant> {
     let front = slot.frames.front()?;
     let unstarted = slot.left() > 1 && slot.phase == Phase::Ready;
 
+    // Not while an answer is outstanding: a second request would only move the deadline of the first.
     (unstarted && !slot.is_reclaiming()).then_some(after(front.since?, reclaim_after))
 }
 
 /// What runs in a frame: what the slot wrote down, or the frame's first task since it was first in line.
 fn running_or_front(frame: &InFlight, since: Instant, written: Option<Running>) -> Running {
     let written = written.filter(|running| {
+        // The note may be older than the results that came, or belong to a frame before: then the first task without a
+        // result is the best guess.
         running.frame == frame.number && (frame.done..frame.count).contains(&running.index)
     });
     written.unwrap_or(Running {

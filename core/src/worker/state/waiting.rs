@@ -38,6 +38,7 @@ impl WorkerState {
     pub(super) fn wait_again(&mut self, execution: u64, entries: Bytes, noted: bool, now: Instant) {
         // A batch that is not here any more was settled meanwhile: its tasks are dropped like those of a lost lease.
         let lost = self.batches.get(&execution).is_none_or(|held| held.lost);
+        // The usual case keeps the slice as it is. The loop below copies what is kept.
         if !lost && !self.revoked.stops_some(&entries) {
             let count = entry::count(&entries);
             self.wait_first(Chunk {
@@ -117,6 +118,7 @@ impl WorkerState {
                 since,
                 ..
             } = chunk;
+            // With its old time: a revocation of some tasks must not put off the put-back of the others.
             self.wait_again(execution, entries, noted, since);
         }
         self.cancel_revoked(now);
