@@ -61,6 +61,7 @@ pub(crate) use self::start_error::EXIT_SHORTAGE;
 pub use self::start_error::{Request, StartError, advice, is_shortage};
 
 /// Stack of a slot's threads beside the one that runs tasks; thread-local variables of the program lie in it too.
+// A quarter of what std gives a thread (2 MiB): these threads move bytes and follow no value of the user's.
 const SMALL_STACK: usize = 512 * 1024;
 
 /// The number that a worker gives to a slot; a replaced slot has another.

@@ -38,8 +38,11 @@ pub(crate) const EXIT_MISMATCH: i32 = 65;
 const EXIT_SETUP: i32 = 70;
 
 /// How often a slot looks whether its worker lives, where no signal tells.
+// Only where the end of the worker gives no signal. Two looks a second cost nothing; an orphan runs half a second
+// longer.
 const LOOK: Duration = Duration::from_millis(500);
 /// How much a read asks for.
+// The largest packed frame is 64 KiB of entries: such a frame comes in one or two reads.
 const READ: usize = 64 * 1024;
 /// A read buffer past this many bytes is let go when it is empty.
 const KEPT: usize = 4 << 20;
@@ -81,10 +84,12 @@ impl Child {
         let (head, control, cell) = receive_setup(&data)
             .map_err(|error| broken(format!("its first message cannot be read: {error}")))?;
         let mut feed = Feed::new(data.clone());
+        // The head came alone by `recvmsg`, so the body is read here by its length.
         let body = feed
             .exactly(head.length)
             .map_err(|error| broken(format!("its set-up cannot be read: {error}")))?;
         let setup = SetupBody::decode(&feed.bytes[body]).map_err(|error| Failure::codec(&error))?;
+        // After the set-up was read: what is printed until here is the program's own, by `main` or libtest.
         mark_beginning();
         Ok(Self {
             feed,
@@ -96,6 +101,7 @@ impl Child {
     }
 
     fn run(self) -> i32 {
+        // Before any code of the user's runs in this process for podpool: the initializer may panic too.
         panics::install_hook();
         let Self {
             mut feed,
@@ -115,6 +121,8 @@ impl Child {
         if let Some(limit) = setup.memory_limit {
             memory::set_stop(limit);
         }
+        // Before the initializer: from then on the end of the worker ends this process, and an initializer that hangs
+        // cannot outlive the worker.
         if let Err(failure) = start_threads(&frames, control) {
             send_failure(&frames, &failure);
             return match failure.exit {
@@ -138,6 +146,7 @@ impl Child {
         }
         let limited = |spec: &TaskSpec| spec.options.memory.is_some();
         if setup.memory_limit.is_some() || registry.iter().any(limited) {
+            // After the initializer: what it loaded is part of what an idle slot takes.
             runner.rest(memory::own_resident());
         }
         if let Some(failure) = setup
@@ -167,6 +176,8 @@ fn mark_beginning() {
 fn run_frames(feed: &mut Feed, runner: &mut Runner<Wire>, cell: &OwnedFd) {
     let epoch = Epoch::now();
     loop {
+        // The end of the data socket without an `Exit` is the end of the worker, or these are bytes that are no
+        // message: no result could be sent.
         let Ok((head, body)) = feed.next() else { die() };
         match head.kind {
             Type::Tasks | Type::NotedTasks => {
@@ -378,6 +389,7 @@ impl Feed {
 
     /// Reads once, with room for `wanted` bytes from the next message's first.
     fn fill(&mut self, wanted: usize) -> Result<(), Lost> {
+        // One incomplete message is moved at most. Between frames the buffer is usually empty, and nothing is.
         self.bytes.drain(..self.next);
         self.next = 0;
         if self.bytes.is_empty() && self.bytes.capacity() > KEPT {
@@ -387,6 +399,7 @@ impl Feed {
             .reserve(wanted.saturating_sub(self.bytes.len()).max(READ));
         match rustix::io::read(&self.socket, spare_capacity(&mut self.bytes)) {
             Ok(0) => Err(Lost::Gone),
+            // An interrupted read is made again by the caller, which looks whether the message is whole.
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -403,6 +416,8 @@ impl Wire {
             match send(&self.0, bytes, SEND) {
                 Ok(sent) => bytes = &bytes[sent..],
                 Err(Errno::INTR) => {}
+                // A result that cannot be sent has no reader. `die` and not an error: the caller is between two tasks,
+                // or inside a hook.
                 Err(_) => die(),
             }
         }
@@ -440,10 +455,13 @@ fn receive_setup(data: &OwnedFd) -> Result<(Head, OwnedFd, OwnedFd), Lost> {
             _ => None,
         })
         .flatten();
+    // In the order in which `send_with` put them. Those that are not taken are closed with the iterator.
     let (control, cell) = (descriptors.next(), descriptors.next());
     let head = wire::head(&bytes[..received.bytes])?.filter(|head| head.kind == Type::Setup);
     match (head, control, cell) {
         (Some(head), Some(control), Some(cell)) => {
+            // Also where `RECEIVE` has asked for it: other systems than Linux have no such flag, and a task's child
+            // must not hold the sockets open.
             close_on_exec(&control)?;
             close_on_exec(&cell)?;
             Ok((head, control, cell))

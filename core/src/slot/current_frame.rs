@@ -19,8 +19,11 @@ use crate::lock::lock;
 use super::wire::RESULTS_HEAD;
 
 /// Results older than this do not wait for the end of their frame.
+// A little less than a frame is worth (4 ms): a frame of short tasks sends one message, and a result behind a long task
+// waits 6 ms at most, for the flusher looks every 3 ms.
 const FLUSH_AFTER: Duration = Duration::from_millis(3);
 /// Results past this many bytes are sent before the frame ends.
+// A quarter of what is asked for as the socket's buffer (1 MiB): such a message goes out without a wait for the reader.
 const AT_ONCE: usize = 256 * 1024;
 /// A buffer past this many bytes is not kept for the next results.
 const KEPT: usize = 4 << 20;
@@ -76,6 +79,7 @@ struct Done {
 pub(super) struct CurrentFrame<U> {
     current: Mutex<Current>,
     done: Mutex<Done>,
+    // Order of locks: `uplink`, then `done`. `current` is never held together with another.
     uplink: Mutex<U>,
     /// Whether a frame of several tasks runs.
     packed: AtomicBool,
@@ -107,6 +111,8 @@ impl<U: Uplink> CurrentFrame<U> {
         {
             let mut current = lock(&self.current);
             current.frame = Some(frame);
+            // Numbers grow, so cancellations of earlier frames can match no task any more; without this they would stay
+            // for the life of the slot.
             if !current.cancelled.is_empty() {
                 current.cancelled.retain(|(its, ..)| *its >= frame);
             }
@@ -118,8 +124,10 @@ impl<U: Uplink> CurrentFrame<U> {
             current.begun = 0;
             current.reclaimed = false;
         }
+        // No results of the frame before are left: `end` has flushed them, so none is sent under this number.
         lock(&self.done).frame = frame;
         if count > 1 {
+            // Stored before `wake_flusher` reads the other flag, see `sleep`.
             self.packed.store(true, Ordering::SeqCst);
             self.wake_flusher();
         }
@@ -148,6 +156,7 @@ impl<U: Uplink> CurrentFrame<U> {
         if current.reclaimed {
             return Claim::Reclaimed;
         }
+        // Counted also for a cancelled task: it is answered, so the worker must count it among those that are kept.
         current.begun += 1;
         if !current.cancelled.is_empty()
             && let Some(frame) = current.frame
@@ -174,9 +183,11 @@ impl<U: Uplink> CurrentFrame<U> {
             if crowded {
                 drop(done);
                 self.flush();
+                // Nothing was added since: this thread alone adds results, the flusher only takes them away.
                 done = lock(&self.done);
             }
             if done.count == 0 {
+                // The first result of a message is moved and not copied: a single large output never is.
                 mem::swap(&mut done.bytes, result);
                 done.since = now;
             } else {
@@ -198,6 +209,7 @@ impl<U: Uplink> CurrentFrame<U> {
             current.running = false;
             current.task = None;
         }
+        // Before the last flush: the flusher may sleep from here on, and finds nothing to send if it does not.
         self.packed.store(false, Ordering::SeqCst);
         self.flush();
     }
@@ -263,6 +275,8 @@ impl<U: Uplink> CurrentFrame<U> {
                 }
             }
         };
+        // After the lock on the frame was let go: the socket may block, and the thread that runs tasks needs that lock
+        // for each task.
         lock(&self.uplink).reclaimed(frame, kept);
     }
 
@@ -315,8 +329,10 @@ impl<U: Uplink> CurrentFrame<U> {
             return;
         }
         while !self.retired.load(Ordering::SeqCst) {
+            // Before the pause: the flusher sleeps only when no frame of several tasks ran at either end of it.
             let before = self.packed.load(Ordering::SeqCst);
             thread::park_timeout(FLUSH_AFTER);
+            // The lock is let go before the flush, which takes `uplink` first.
             let late = {
                 let done = lock(&self.done);
                 done.count > 0 && done.since.elapsed() >= FLUSH_AFTER
@@ -341,6 +357,8 @@ impl<U: Uplink> CurrentFrame<U> {
             && !self.packed.load(Ordering::SeqCst)
             && !self.retired.load(Ordering::SeqCst)
         {
+            // May return without reason, as the standard library permits, or at once by an `unpark` that came before:
+            // hence the loop.
             thread::park();
         }
         self.flusher_sleeps.store(false, Ordering::SeqCst);

@@ -20,6 +20,8 @@ const PER_PROCESS: u64 = 6;
 /// Descriptors of a slot that is a thread: what the runtime of its async tasks opens.
 const PER_THREAD: u64 = 5;
 /// What the rest of the program gets at least: sockets and files of its own, and what a start needs for a moment.
+// A start alone holds both ends of two sockets and of two pipes for a moment. With much less, a pool at its limit would
+// leave the program no file to open.
 const REST: u64 = 64;
 /// The share of a small limit that the rest gets instead.
 const REST_SHARE: u64 = 8;
@@ -27,6 +29,7 @@ const REST_SHARE: u64 = 8;
 const OPEN: u64 = 64;
 
 /// What all pools of this process may need.
+// Relaxed: a sum alone, each pool adds and subtracts its own part.
 static PROMISED: AtomicU64 = AtomicU64::new(0);
 
 /// The soft limit as the program had it, and what it was raised to; `None` inside is no limit.
@@ -106,6 +109,8 @@ fn raise(promised: u64) -> Option<u64> {
     let mut raised = lock(&RAISED);
     let limit = getrlimit(Resource::Nofile);
     let soft = limit.current?;
+    // What slots have open already counts twice, in `open` and in `promised`: the limit is raised somewhat early, never
+    // late.
     let needed = open() + promised + REST;
     if needed <= soft {
         return Some(soft);

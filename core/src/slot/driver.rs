@@ -43,12 +43,18 @@ use self::handle::{ProcessState, Shared};
 use self::pipes::{LineClass, Pipes};
 
 /// What a slot may take past its limit before it is ready: an initializer may not take memory without end.
+// A slot whose resting size is above its limit reports that itself, with both numbers (`too_low`): this room lets it
+// come so far. Much more would let an initializer fill a small machine.
 const UNREADY: u64 = 64 << 20;
 /// How often the memory of a slot is looked at that has a limit, or is at a task that has one.
+// One read of /proc costs some µs, so 20 a second cost nothing that is seen. A process that takes 10 GB/s grows by 500
+// MB between two looks: the kernel's stop (`memory::set_stop`) is there for such.
 const SAMPLE: Duration = Duration::from_millis(50);
 /// The warning that memory cannot be looked at.
 static UNTOLD: Once = Once::new();
 /// How long a process may go on after its socket ended: one that exits ends within that, others are killed.
+// An exit that runs destructors of the program takes some milliseconds. A process that runs on without a socket can
+// give no result, so half a second is all it gets.
 const AFTER_SOCKET: Duration = Duration::from_millis(500);
 
 /// Takes over a process that was started.
@@ -70,6 +76,7 @@ pub(super) fn start(
     let (pid, socket, pipes, death) = match watched {
         Ok(watched) => watched,
         Err(source) => {
+            // The process was started and no driver watches it: it is killed, and a thread reaps it.
             reap_later(child);
             return Err(StartError::Refused {
                 what: "to watch a process (epoll, waitid, a thread)",
@@ -84,6 +91,7 @@ pub(super) fn start(
         control,
         cell,
         state: Mutex::new(ProcessState {
+            // The set-up's body is the first to be written: frames that the handle sends meanwhile wait behind it.
             unsent: [Bytes::from(unsent)].into(),
             sent: SentFrames::default(),
             tail: Tail::default(),
@@ -113,6 +121,8 @@ pub(super) fn start(
             ..Death::default()
         },
         confessed: false,
+        // Read at the start, so that the end can be compared: a count that grew since belongs to some process of this
+        // control group.
         kernel_kills: memory::kernel_kills(),
         sink: Sink { id, events },
     };
@@ -130,6 +140,7 @@ fn watch(child: &mut Child, data: OwnedFd, limits: OutputLimits) -> io::Result<W
         .and_then(Pid::from_raw)
         .ok_or_else(gone)?;
     let data = std::os::unix::net::UnixStream::from(data);
+    // The flag belongs to this end alone. The slot's end blocks, as its thread waits for nothing else.
     data.set_nonblocking(true)?;
     let socket = tokio::net::UnixStream::from_std(data)?;
     let stdout = child.stdout.take().ok_or_else(gone)?;
@@ -140,6 +151,7 @@ fn watch(child: &mut Child, data: OwnedFd, limits: OutputLimits) -> io::Result<W
 
 fn sampler() -> Interval {
     let mut interval = tokio::time::interval(SAMPLE);
+    // After a pause of the runtime one look is enough: a burst would read the same numbers several times.
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }
@@ -147,6 +159,7 @@ fn sampler() -> Interval {
 /// Kills a process that no driver watches, and waits for its end on a thread where nothing else waits.
 fn reap_later(mut child: Child) {
     if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // An error means that the group is gone already.
         let _ = kill_process_group(pid, Signal::KILL);
     }
     // Without a thread the process stays in the table until this one ends; it holds nothing else.
@@ -208,6 +221,8 @@ enum Wake {
 impl Driver {
     async fn drive(mut self) {
         loop {
+            // By hand and not by `select!`: the sources share `self`, and their order is a decision that `poll`
+            // explains.
             match std::future::poll_fn(|cx| self.poll(cx)).await {
                 Wake::Read(Ok(read)) if read > 0 => self.understand(),
                 Wake::Read(_) => self.socket_ended(),
@@ -228,6 +243,7 @@ impl Driver {
     /// What there is to do. The streams come last: whoever prints without end, a child that a dead slot left behind
     /// too, always has something there.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        // Results first: each may make its slot idle, and an idle slot waits for the next frame.
         if self.reading
             && let Poll::Ready(read) = poll_read(&mut self.reader, &mut self.inbox, cx)
         {
@@ -238,6 +254,8 @@ impl Driver {
         if self.shared.poll_write(cx).is_ready() {
             return Poll::Ready(Wake::WriteFailed);
         }
+        // Before timers and pipes: after the end of the process a kill, or a look at its memory, would find nothing.
+        // `bury` reads what is left.
         if self.death.poll(cx).is_ready() {
             return Poll::Ready(Wake::Died);
         }
@@ -283,6 +301,8 @@ impl Driver {
         let event = match head.kind {
             Type::Ready => {
                 self.ready = true;
+                // Now, before the first task: what the process takes at rest is what a task's own limit is measured
+                // against.
                 let usage = memory::usage(self.shared.pid.as_raw_nonzero().get());
                 self.resting = usage.map(|usage| usage.resident);
                 SlotEvent::Ready
@@ -303,6 +323,8 @@ impl Driver {
             }
             Type::Reclaimed => {
                 let kept = wire::first_u32(body.entries())?;
+                // The count of the frame is lowered before the event is sent: a look at what runs sees no reclaimed
+                // task from here on.
                 let mut state = lock(&self.shared.state);
                 SlotEvent::Reclaimed {
                     frame: head.number,
@@ -347,6 +369,8 @@ impl Driver {
             ..
         } = self;
         pipes.publish(Instant::now(), |stream, line, class| {
+            // Kept for the judgement of the end: the line comes just before the abort, and no other sign of a refused
+            // allocation is left.
             verdict.allocation_failed |= output::says_allocation_failed(stream, &line);
             match class {
                 LineClass::Before => preface.push(None, &line, false),
@@ -397,6 +421,8 @@ impl Driver {
         let lowest = lowest.filter_map(|met| Some((met.limit()?, met)));
         let Some((limit, met)) = lowest.min_by_key(|(limit, _)| *limit) else {
             if !state.sent.has_limit() {
+                // Under the lock in which `Handle::run` sets the flag: a frame with a limit that comes now is seen by
+                // `has_limit`, or sets the flag after this store.
                 shared.limited.store(false, Ordering::Release);
                 self.sampler = None;
             }
@@ -418,6 +444,7 @@ impl Driver {
         let most = limit.saturating_add(margin);
         if resident.is_some_and(|resident| resident > most) && self.verdict.over.is_none() {
             self.verdict.over = Some(met);
+            // Compared with the frame at the death: the limit may be passed by one task and the kill meet the next.
             self.verdict.frame_then = state.sent.front();
             shared.kill(&mut state);
             self.sink.send(SlotEvent::Killed);
@@ -426,18 +453,22 @@ impl Driver {
 
     /// The process has died and is not reaped: its id is still its own, so its group can be swept.
     fn bury(&mut self) {
+        // Safe although the process has ended: until `reap` below its id, which names the group, is given to no other
+        // process.
         self.shared.signal();
         // The group is killed first: a grandchild that goes on writing would keep these reads from an end.
         self.read_the_rest();
         self.pipes.drain();
         self.pipes.finish_lines();
         self.publish_output();
+        // The child is always here: only `Drop` takes it out beside this, and then no driver runs.
         let exit = self.child.take().map_or(Exit::Code(0), reap);
         let mut state = lock(&self.shared.state);
         state.ended = true;
         state.unsent.clear();
         // After the rest was read: the results in it tell which task was next, and the note is compared with that.
         let cell = progress::read(&self.shared.cell, Instant::now());
+        // Read after the end: a kill that was sent until then counts, also one that came too late to be the cause.
         self.verdict.killed = state.killed;
         self.verdict.peak = state.peak;
         self.verdict.kernel_killed = memory::kernel_kills() > self.kernel_kills;
@@ -517,6 +548,7 @@ fn exit_of(status: ExitStatus) -> Exit {
     match (status.code(), status.signal()) {
         (Some(code), _) => Exit::Code(code),
         (None, Some(signal)) => Exit::Signal(signal),
+        // A stopped or continued process has neither; `wait` does not report these.
         (None, None) => Exit::Code(Exit::UNKNOWN),
     }
 }

@@ -29,6 +29,7 @@ use super::{Frame, Running, Setup, SlotEvent, SlotId, StartError, panics};
 /// The signal that a killed slot reports, as a killed process would.
 const SIGKILL: i32 = 9;
 
+// Relaxed throughout: a count for reports, by which no other memory is published.
 static ABANDONED: AtomicUsize = AtomicUsize::new(0);
 
 /// How many threads of killed slots are still in code of the user's in this process: in a blocking task, in an
@@ -87,6 +88,7 @@ impl Shared {
         if state.ended {
             return;
         }
+        // Under the lock in which results and `Ready` are sent: none of them can follow `Exited`.
         state.ended = true;
         let running = state.sent.running(state.progress);
         self.send(SlotEvent::Exited {
@@ -113,6 +115,7 @@ impl Uplink for Events {
         if state.ended {
             return;
         }
+        // Counted before the event goes: by the time that the worker handles it, `running` gives the next task.
         state.sent.answered(frame, count, Instant::now());
         self.0.send(SlotEvent::Results {
             frame,
@@ -178,11 +181,14 @@ impl Handle {
             if state.ended {
                 return;
             }
+            // Before `end`, in the same lock: the thread looks at `abandoned` in that lock when it is through, so it is
+            // counted down exactly once.
             if state.is_busy() {
                 state.abandon();
             }
             self.shared.end(&mut state, Exit::Signal(SIGKILL));
         }
+        // After the lock was let go: cancelling wakes the thread, which takes it.
         self.shared.kill.cancel();
         self.frames.cancel_running();
         // An idle thread waits for a command.
@@ -271,6 +277,7 @@ impl Life {
                 Exit::Code(1)
             }
         };
+        // Without it the thread that flushes would wait for ever.
         self.frames.retire();
         let mut state = lock(&self.shared.state);
         self.shared.end(&mut state, exit);
@@ -293,6 +300,7 @@ impl Life {
             }
         }
         while let Ok(Command::Run(frame)) = self.heard.recv() {
+            // A frame that was sent before the kill may lie in the channel: it must not begin.
             if self.shared.kill.is_cancelled() {
                 break;
             }

@@ -45,6 +45,8 @@ fn usage_in_pages(statm: &str, page: u64) -> Option<Usage> {
     let mut fields = statm.split_ascii_whitespace();
     let mut bytes = |nth| Some(fields.nth(nth)?.parse::<u64>().ok()?.saturating_mul(page));
     Some(Usage {
+        // Fields are taken by `nth` from one iterator: the second field, then the fourth after it.
+        // <https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html>
         resident: bytes(1)?,
         data: bytes(3)?,
     })
@@ -61,6 +63,7 @@ pub(super) fn peak(pid: i32) -> Option<u64> {
 fn status_field(status: &str, name: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    // The kernel writes "kB" and means 1,024 bytes.
     Some(kib << 10)
 }
 
@@ -75,6 +78,8 @@ pub(super) fn set_stop(limit: u64) {
         .unwrap_or(0);
     let stop = stop_for(limit, before);
     let old = getrlimit(Resource::Data);
+    // The soft limit alone, and within the hard one: the worker can move the former (`widen`), and no unprivileged
+    // process can raise the latter.
     let stop = old.maximum.map_or(stop, |maximum| maximum.min(stop));
     let new = Rlimit {
         current: Some(stop),
@@ -97,6 +102,8 @@ const fn stop_for(limit: u64, unused: u64) -> u64 {
 /// `last` is where the stop was put last; what the slot's process chose itself is taken for it at the first look.
 pub(super) fn widen(pid: rustix::process::Pid, limit: u64, usage: Usage, last: &mut Option<u64>) {
     let wanted = stop_for(limit, usage.data.saturating_sub(usage.resident));
+    // One system call for each 256 MiB of claims, which are the stacks of 128 threads: three quarters of the slack are
+    // left at that moment.
     if last.is_none_or(|last| wanted <= last.saturating_add(SLACK / 4)) {
         last.get_or_insert(wanted);
         return;
@@ -212,10 +219,13 @@ impl Death {
             _ => false,
         };
         match exit {
+            // The sampler's verdict first: the SIGKILL that follows is its own.
             _ if self.over.is_some() => self.over.filter(|_| !self.is_of_another()),
             Exit::Signal(SIGABRT) if self.allocation_failed || near => {
                 Some(slots.unwrap_or(OutOfMemory::Refused))
             }
+            // The count is that of the whole control group: another process may have been the victim, so a kill of the
+            // worker's own goes first.
             Exit::Signal(SIGKILL) if self.kernel_killed && !self.killed => {
                 Some(OutOfMemory::OfGroup(group_limit()))
             }

@@ -10,12 +10,16 @@ use crate::instant::after;
 use super::Stream;
 
 /// Lines that are kept for a failure.
+// 20 lines of 1 KiB fit into the 24 KiB that a failure keeps of its lines (`outcome/words.rs`).
 const TAIL_LINES: usize = 20;
 /// Bytes of a line that are kept for a failure: failures travel in messages.
 const TAIL_LINE: usize = 1024;
 /// How often a line is shown that is written over and over, as progress bars do by `\r`.
+// Five a second are as many as a reader can follow; a progress bar may write thousands.
 const UPDATES: Duration = Duration::from_millis(200);
 /// What a line costs beside its bytes: empty lines are work too.
+// Without it a loop that prints empty lines would never be bounded. 64 bytes are about what an event with a short line
+// takes.
 const LINE_COST: usize = 64;
 
 /// The line that a slot prints to both streams when its loop is reached: what stands before it is no task's, such as
@@ -87,6 +91,7 @@ impl Lines {
                 self.finish(&mut give);
             }
         }
+        // After the bytes: of several updates in one read the newest is offered.
         self.offer(now, give);
     }
 

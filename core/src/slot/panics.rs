@@ -15,10 +15,14 @@ use crate::outcome::{Cause, Failure, MESSAGE, displayed};
 use crate::thrown;
 
 /// Notes that are kept of one task; older ones go.
+// A task may catch panics in a loop: 16 notes of up to 24 KiB bound what they take, and the one that ends the task is
+// the newest.
 const NOTES: usize = 16;
 /// Bytes of a message by which a note is known again: more than a failure keeps, so that the cut shows.
 const KNOWN_BY: usize = MESSAGE + 4;
 /// How the standard library says that a panic cannot unwind: it aborts after the hook.
+// Texts of the standard library, which it may change: then the panic is reported as a crash of the process, with its
+// text in the output.
 const CANNOT_UNWIND: [&str; 2] = [
     "panic in a destructor during cleanup",
     "panic in a function that cannot unwind",
@@ -56,6 +60,7 @@ pub(super) fn install_hook() {
     INSTALLED.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
+            // Before the old hook: it prints, may block on a lock of stderr, and may abort.
             note(info);
             before(info);
             if ends_the_process(info) {
@@ -176,6 +181,8 @@ impl Panics {
         BEGAN.set(Some(now));
         NOTES_HERE.with(|notes| notes.borrow_mut().clear());
         if self.alone && ANY_ELSEWHERE.load(Ordering::Acquire) {
+            // Before the list is emptied: a note that comes in between sets the flag again and may be emptied with the
+            // rest, which loses a place and nothing else.
             ANY_ELSEWHERE.store(false, Ordering::Release);
             crate::lock::lock(&NOTES_ELSEWHERE).clear();
         }

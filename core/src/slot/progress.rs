@@ -13,6 +13,7 @@ use super::sent_frames::Progress;
 use super::start_error::is_shortage;
 
 /// frame u64 | index u32 | 0 u32 | start in nanoseconds of the monotonic clock u64
+// Small enough for one `pwrite`; the four bytes of 0 keep the time at a multiple of 8.
 const CELL: usize = 24;
 
 /// Makes the cell. Without a file in memory, for want of the system call or because a sandbox refuses it, it is a file
@@ -54,6 +55,7 @@ fn unnamed() -> std::io::Result<OwnedFd> {
         .write(true)
         .create_new(true)
         .open(&path)?;
+    // At once, before anything is written: a crash between here and the end leaves no file behind.
     std::fs::remove_file(&path)?;
     Ok(file.into())
 }
@@ -87,13 +89,17 @@ pub(super) fn write(cell: impl AsFd, frame: u64, index: u32, nanos: u64) -> rust
     bytes[..8].copy_from_slice(&frame.to_le_bytes());
     bytes[8..12].copy_from_slice(&index.to_le_bytes());
     bytes[16..].copy_from_slice(&nanos.to_le_bytes());
+    // By a system call and not by a mapping: no `unsafe`, and the bytes are the kernel's before the task begins, so a
+    // crash cannot lose them.
     rustix::io::pwrite(cell, &bytes, 0).map(drop)
 }
 
 /// Reads what was noted last; `None` when nothing was. `now` ties the system's clock to tokio's.
 pub(super) fn read(cell: impl AsFd, now: Instant) -> Option<Progress> {
     let mut last = read_once(&cell)?;
-    // The slot may write while this reads: two readings that agree are a whole one.
+    // The slot may write while this reads: two readings that agree are a whole one. Four times at most: a slot of very
+    // short tasks writes all the time. A note that does not fit the frames in flight is passed over
+    // (`SentFrames::running`).
     for _ in 0..4 {
         let again = read_once(&cell)?;
         if again == last {
@@ -109,6 +115,7 @@ pub(super) fn read(cell: impl AsFd, now: Instant) -> Option<Progress> {
     let index = last[8..]
         .first_chunk()
         .map_or(0, |b| u32::from_le_bytes(*b));
+    // As an age, by the clock that both processes share: an `Instant` of another process has no meaning here.
     let past = Duration::from_nanos(monotonic_nanos().saturating_sub(number(16)));
     Some(Progress {
         frame: number(0),

@@ -29,6 +29,7 @@ use super::stdout::Stdout;
 use super::wire::{Garbled, Tasks};
 
 /// CPU time is reported for executions that took at least this long.
+// At 10 ms an age of 1 ms is a tenth: shorter executions would be reported with the CPU time of what ran before them.
 const CPU_FROM: Duration = Duration::from_millis(10);
 /// How old a reading of the CPU clock may be: it costs more than a short task.
 const CPU_AGE: Duration = Duration::from_millis(1);
@@ -136,6 +137,7 @@ impl<U: Uplink> Runner<U> {
             let (this, rest) = entries.split_at(head.length);
             entries = rest;
             match self.frames.claim(head.task, head.attempt) {
+                // The tasks behind it are reclaimed too: `claim` answers so until the frame ends.
                 Claim::Reclaimed => break,
                 Claim::Cancelled => self.put_cancelled(head),
                 Claim::Run(token) => {
@@ -165,10 +167,12 @@ impl<U: Uplink> Runner<U> {
         mut context: TaskContext,
         began: Instant,
     ) -> Instant {
+        // A system call, once a millisecond at most: short tasks share a reading.
         if began.duration_since(self.cpu.0) > CPU_AGE {
             self.cpu = (began, cpu_time());
         }
         let mut ended = began;
+        // Taken out, because the closure below borrows `self`; an empty vector stays and allocates nothing.
         let mut result = std::mem::take(&mut self.result);
         let done: Result<(), Failure> =
             entry::put_done(&mut result, head.task, head.attempt, |output| {
@@ -189,6 +193,7 @@ impl<U: Uplink> Runner<U> {
             });
         if let Err(mut failure) = done {
             let elapsed = ended - began;
+            // `put_done` has removed what the body had written: the failure stands alone.
             failure.ran = Some(Box::new(self.ran(began, elapsed)));
             entry::put_failed(&mut result, head.task, head.attempt, elapsed, &failure);
         }
@@ -263,6 +268,7 @@ impl<U: Uplink> Runner<U> {
         {
             return (began, Err(failure));
         }
+        // After the runtime was made: a panic in there is not the task's.
         self.panics.begin(began);
         let returned = self.call(spec.body, context, arguments, output);
         let ended = Instant::now();
@@ -291,6 +297,7 @@ impl<U: Uplink> Runner<U> {
     ) -> thread::Result<Result<(), Failure>> {
         match (body, &self.runtime) {
             (Body::Sync(body), _) => {
+                // Unwind-safe in effect: after a panic `output` is cut back by `put_done`, and the context is dropped.
                 catch_unwind(AssertUnwindSafe(|| body(context, arguments, output)))
             }
             (Body::Async(body), Some(runtime)) => catch_unwind(AssertUnwindSafe(|| {

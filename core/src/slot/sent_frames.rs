@@ -78,6 +78,8 @@ impl SentFrames {
     pub(super) fn reclaimed(&mut self, frame: u64, kept: u32, now: Instant) -> u32 {
         let mut count = kept;
         self.change(frame, now, |frame| {
+            // Never up: `u32::MAX` stands for a frame that has ended at the slot, whose results may be still on the
+            // way.
             frame.count = frame.count.min(kept);
             count = frame.count;
         });
@@ -132,10 +134,13 @@ impl SentFrames {
         let running = |index, since| Running {
             frame: front.frame,
             index,
+            // By the slot's whole life, not by what is in flight: only then can nothing before it have left something
+            // behind.
             first: index == 0 && self.first == Some(front.frame),
             since,
         };
         match cell {
+            // A note of an older frame is stale, one past the count was reclaimed: both are passed over.
             Some(cell) if cell.frame == front.frame && cell.index < front.count => {
                 Some(running(cell.index, cell.since))
             }

@@ -36,6 +36,7 @@ pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 #[cfg(target_os = "linux")]
 fn made() -> io::Result<(OwnedFd, OwnedFd)> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    // Set by the same call that makes the sockets: a child that another thread starts in between would hold them open.
     let flags = SocketFlags::CLOEXEC;
     Ok(socketpair(
         AddressFamily::UNIX,

@@ -18,6 +18,8 @@ use super::wire::{self, SetupBody, Type};
 use super::{Program, Setup, StartError, descriptors, progress};
 
 /// What is asked for as a socket's send buffer; the system may give less (`net.core.wmem_max`).
+// A frame of the largest packed size (64 KiB) fits several times, so an idle slot is fed without a turn of the driver.
+// <https://man7.org/linux/man-pages/man7/socket.7.html>
 const SEND_BUFFER: usize = 1 << 20;
 
 /// A process that was started, and what ties it to this one.
@@ -53,6 +55,8 @@ fn executable() -> io::Result<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
     let running = PathBuf::from("/proc/self/exe");
     match std::fs::metadata(&running) {
+        // A link to the file itself: a rebuild during the run replaces what the name stands for, and slots of another
+        // build may be refused by the digest.
         Ok(_) => Ok(running),
         Err(error) => {
             let started = rustix::param::linux_execfn().to_bytes();
@@ -86,6 +90,8 @@ pub(super) fn command(
             role::ROLE_VARIABLE,
             role::slot_role(std::process::id(), descriptors::limit_of_slots()),
         )
+        // A group of its own: a kill reaches all that its tasks start, and Ctrl-C at the terminal does not reach the
+        // slot.
         .process_group(0)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -114,9 +120,13 @@ pub(super) fn start(mut command: Command, setup: &Setup) -> Result<Started, Star
         // A larger buffer makes large payloads faster; a refusal changes nothing else.
         let _ = sockopt::set_socket_send_buffer_size(end, SEND_BUFFER);
     }
+    // Only the head goes now: 16 bytes fit an empty socket for certain, the body may be larger than any buffer while
+    // the process does not read yet.
     let head = wire::head_bytes(Type::Setup, 0, body.len());
     send_with(&data, &head, &its_control, &cell)
         .map_err(StartError::refused("to pass descriptors (sendmsg)"))?;
+    // The slot's end goes to the child alone: a handle that stayed here would keep the driver from reading the end of
+    // the socket.
     command.stdin(Stdio::from(its_data));
     let child = command.spawn().map_err(|source| StartError::Spawn {
         path: command.get_program().display().to_string(),

@@ -86,6 +86,8 @@ pub fn is_shortage(error: &io::Error) -> bool {
     reason = "the end of a shortage is no event"
 )]
 pub(super) fn patiently<T>(mut ask: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    // 10 ms doubled up to 2.56 s: nine pauses, 5.1 s together. It blocks the thread of one slot, whose task waits for
+    // the runtime.
     let mut pause = Duration::from_millis(10);
     loop {
         match ask() {
@@ -181,6 +183,8 @@ impl Reason {
         match Errno::from_io_error(error) {
             Some(Errno::MFILE) => Self::ProcessFiles,
             Some(Errno::NFILE) => Self::SystemFiles,
+            // What `fork` and `pthread_create` give at the limit of processes, of a user or of a control group.
+            // <https://man7.org/linux/man-pages/man2/fork.2.html>
             Some(Errno::AGAIN) => Self::Processes,
             Some(Errno::NOMEM | Errno::NOBUFS) => Self::Memory,
             Some(Errno::NOSPC | Errno::DQUOT) => Self::Room,

@@ -16,8 +16,11 @@ use crate::lock::lock;
 use super::threads;
 
 /// How long a result waits for a flush. A lock that is held longer is held for long.
+// A flush into a pipe that the worker reads takes microseconds. A tenth of a second is waited for once: while a late
+// flush is under way, no result waits again.
 const FLUSH_WITHIN: Duration = Duration::from_millis(100);
 /// Beside other threads the tasks of a frame are flushed together, this often: each flush costs two changes of thread.
+// A quarter of a frame's worth (4 ms): at most a few flushes for a frame.
 const GATHER: Duration = Duration::from_millis(1);
 
 /// See the module.
@@ -55,6 +58,7 @@ impl Stdout {
             self.others = count > own;
         }
         if !self.others {
+            // An error leaves nothing to do: the line follows at the next flush, or the pipe has no reader any more.
             drop(std::io::stdout().flush());
         } else if now.duration_since(*self.since.get_or_insert(now)) >= GATHER {
             self.before_results();
@@ -81,6 +85,7 @@ impl Stdout {
                 .stack_size(super::SMALL_STACK)
                 .spawn(move || its.run(|| drop(std::io::stdout().flush())))
                 .ok()?;
+            // The flusher itself is no task's thread; uncounted, it would pass for one for ever.
             self.own = self.own.map(|own| own + 1);
             self.flusher = Some(flusher);
         }
@@ -134,6 +139,7 @@ impl Flusher {
                 state.asked
             };
             flush();
+            // Not `asked` as it is now: requests that came during the flush need another one.
             lock(&self.asked).done = asked;
             self.changed.notify_all();
         }

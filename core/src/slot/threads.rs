@@ -10,6 +10,7 @@ pub(super) fn count() -> Option<u64> {
 
     /// The directory of this process's threads. Its links are `.`, `..`, and one for each thread.
     static TASKS: OnceLock<Option<OwnedFd>> = OnceLock::new();
+    // Opened once: the descriptor names this process for its life, and each count is one system call without a path.
     let tasks = TASKS.get_or_init(|| {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         open("/proc/self/task", flags, Mode::empty()).ok()

@@ -27,14 +27,18 @@ pub(super) const HEAD: usize = 16;
 /// Bytes of a message of results before its entries.
 pub(super) const RESULTS_HEAD: usize = HEAD + 4;
 /// Bytes of a frame's body before its task types.
+// 8 + 8 + 4 + 4, see the layout above.
 const TASKS_FIXED: usize = 24;
 /// A longer message is read to where it will lie; shorter ones are copied there from the buffer.
 const SHORT: usize = 16 * 1024;
 /// How much a read into the buffer asks for.
 const READ: usize = 64 * 1024;
 /// The same where a long message is expected.
+// Of the next long message so much at most is read into the shared buffer, and copied from there.
 const BEGINNING: usize = 4 * 1024;
 /// Room before a message's body: the header of a message of results takes that of the slot's.
+// A message of results has 8 bytes of prefix and a header of 82 at most (a run's id of 40 bytes, five numbers): 90, so
+// a slot's results become the worker's message without a copy.
 const GAP: usize = 128;
 /// Room behind it: a MAC.
 const TAIL: usize = 32;
@@ -106,6 +110,8 @@ pub(super) fn head(bytes: &[u8]) -> Result<Option<Head>, Garbled> {
     };
     Ok(Some(Head {
         length: u32_at(head, 0).ok_or(Garbled)? as usize,
+        // The only check: both ends are one program, so bytes that are no message come from a task that wrote to the
+        // descriptor.
         kind: Type::of(head[4]).ok_or(Garbled)?,
         number: u64_at(head, 8).ok_or(Garbled)?,
     }))
@@ -183,6 +189,8 @@ impl<'a> Tasks<'a> {
     pub(super) fn parse(body: &'a [u8]) -> Result<Self, Garbled> {
         let task_types = u32_at(body, 20).ok_or(Garbled)? as usize;
         let (task_types, entries) = body[TASKS_FIXED..]
+            // `u32_at` has shown that the fixed part is there, so the slice before it cannot fail; the table may still
+            // be cut.
             .split_at_checked(task_types.saturating_mul(4))
             .ok_or(Garbled)?;
         Ok(Self {

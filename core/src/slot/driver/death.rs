@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 /// Stack of a thread that only waits.
+// One system call in a loop needs a few KiB. The standard library raises this to the least that the system takes.
 const STACK: usize = 64 * 1024;
 
 /// Watches one child.
@@ -42,6 +43,8 @@ fn by_descriptor(pid: Pid) -> io::Result<DeathWatch> {
     use rustix::process::{PidfdFlags, pidfd_open};
     use tokio::net::unix::pipe::Receiver;
     // Without PIDFD_NONBLOCK, which is younger (5.10) than the call (5.3): nothing is read or waited for by it.
+    // No race with another process of this id: the child is not reaped, so its id is its own.
+    // <https://man7.org/linux/man-pages/man2/pidfd_open.2.html>
     let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
     // "Unchecked" registers any descriptor, and this one becomes readable at the end.
     let descriptor = Receiver::from_owned_fd_unchecked(descriptor)?;
@@ -63,6 +66,8 @@ fn by_thread(pid: Pid) -> io::Result<DeathWatch> {
         .name("podpool-wait".to_owned())
         .stack_size(STACK)
         .spawn(move || {
+            // Any other answer ends the wait: the end of the process, or that it is no child any more because it was
+            // reaped.
             while ended(pid, WaitIdOptions::empty()) == Err(Errno::INTR) {}
             // The receiver is gone when the runtime has ended.
             let _ = tell.send(());
@@ -77,6 +82,8 @@ fn by_thread(pid: Pid) -> io::Result<DeathWatch> {
 
 /// Looks for the end of a child, or waits for it, and leaves the child to be reaped.
 fn ended(pid: Pid, how: WaitIdOptions) -> Result<(), Errno> {
+    // NOWAIT leaves the zombie in place: its id keeps naming the group that `bury` kills.
+    // <https://man7.org/linux/man-pages/man2/waitid.2.html>
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | how;
     waitid(WaitId::Pid(pid), options).map(drop)
 }

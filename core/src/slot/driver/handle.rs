@@ -54,6 +54,8 @@ impl Shared {
             return;
         }
         let mut taken = 0;
+        // Only then: bytes that wait are older. The caller holds the lock, so the driver cannot write between the two
+        // parts.
         if state.unsent.is_empty() {
             let slices = [IoSlice::new(&parts[0]), IoSlice::new(&parts[1])];
             // A failed write is seen by the driver, as the end of the process.
@@ -74,6 +76,7 @@ impl Shared {
 
     /// Writes what waits.
     pub(super) fn poll_write(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Before the queue is looked at: a handle that adds to it in between finds the waker and wakes it.
         self.writer.register(cx.waker());
         let mut state = lock(&self.state);
         while let Some(first) = state.unsent.front_mut() {
@@ -85,6 +88,7 @@ impl Shared {
                         state.unsent.pop_front();
                     }
                 }
+                // The failed attempt clears the readiness, so the next turn of this loop waits for the socket.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -93,6 +97,7 @@ impl Shared {
     }
 
     pub(super) fn kill(&self, state: &mut ProcessState) {
+        // After the reaping the id may be another process's, to which no signal may go.
         if !state.ended {
             state.killed = true;
             self.signal();
@@ -102,6 +107,8 @@ impl Shared {
     /// Kills the group and, should it have left its group, the process.
     pub(super) fn signal(&self) {
         // A process that has ended needs no signal.
+        // Group first: a task's children end with it. The process alone may have moved to a group of its own, where the
+        // second call finds it.
         let _ = kill_process_group(self.pid, Signal::KILL);
         let _ = kill_process(self.pid, Signal::KILL);
     }
@@ -125,12 +132,15 @@ impl Handle {
     pub(in crate::slot) fn run(&self, frame: Frame) {
         let head = wire::tasks_head(&frame);
         let mut state = lock(&self.shared.state);
+        // Under one lock with the write: the order of `sent` is the order on the socket, by which answers are counted.
         let first = state.sent.is_untouched();
         state
             .sent
             .sent(frame.number, frame.count, frame.noted, Instant::now());
         if let Some(memory) = frame.memory {
             state.sent.limit_last(memory);
+            // Pairs with the load in `Driver::poll`. The wake-up follows the store, so the driver sees the flag at its
+            // next poll.
             self.shared.limited.store(true, Ordering::Release);
             self.shared.writer.wake();
         }
@@ -153,6 +163,8 @@ impl Handle {
     /// the slot does not live any more, or stands still. Then the worker kills it when what it asked for is overdue.
     fn command(&self, message: &[u8]) {
         let flags = SEND | SendFlags::DONTWAIT;
+        // Never blocks, for the caller is the worker's loop. A full socket drops the request; `check_requests` finds it
+        // overdue.
         if let Err(error) = send(&self.shared.control, message, flags) {
             tracing::debug!(%error, pid = %self.shared.pid, "a slot cannot be reached; its end is reported when it comes");
         }
@@ -167,6 +179,7 @@ impl Handle {
 
     pub(in crate::slot) fn kill(&self) {
         let mut state = lock(&self.shared.state);
+        // Once, before the first kill: a dead process has no status to read.
         if !state.killed {
             self.shared.look_at_peak(&mut state);
         }

@@ -15,11 +15,13 @@ use crate::slot::output::{BEGINNING, Flood, Lines};
 use crate::slot::{OutputLimits, Stream};
 
 /// What one read takes at most: a pipe's capacity on Linux.
+// 16 pages of 4 KiB: one read empties a full pipe. <https://man7.org/linux/man-pages/man7/pipe.7.html>
 const READ: usize = 64 * 1024;
 /// Reads that a drain does at most: what a pipe holds when it begins, where a task has made it as large as Linux lets
 /// it (1 MiB). More comes only from those who still print: a grandchild may do so without end.
 const DRAIN: usize = (1 << 20) / READ;
 /// A buffer past this many bytes is not kept.
+// Four reads: a flood drains 1 MiB at once, and a buffer of that size for each stream of each slot would stay for ever.
 const KEPT: usize = 256 * 1024;
 
 /// One stream.
@@ -68,6 +70,8 @@ impl Pipe {
         }
         self.fresh.reserve(READ);
         let room = rustix::buffer::spare_capacity(&mut self.fresh);
+        // Past the runtime, whose readiness may lag behind: a wrong "ready" that this leaves is corrected by the next
+        // poll, which finds nothing and waits.
         match rustix::io::read(&self.pipe, room) {
             Ok(read) => {
                 self.open = read > 0;
@@ -75,6 +79,7 @@ impl Pipe {
             }
             Err(Errno::INTR) => true,
             Err(error) => {
+                // Any other error counts as the end of the stream: a broken pipe must not make the driver spin.
                 self.open = error == Errno::AGAIN;
                 false
             }
@@ -154,6 +159,8 @@ impl Pipes {
         };
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
         if alarm.deadline() != due {
+            // The same timer again: an update that is written over moves its time, and a new timer each time would cost
+            // an allocation.
             alarm.as_mut().reset(due);
         }
         ready!(alarm.as_mut().poll(cx));
@@ -164,6 +171,7 @@ impl Pipes {
     /// Reads what is there now, whatever the runtime knows of it.
     pub(super) fn drain(&mut self) {
         for pipe in &mut self.pipes {
+            // Bounded, since this runs inside one turn of the driver, with results waiting behind it.
             for _ in 0..DRAIN {
                 if !pipe.read() {
                     break;
