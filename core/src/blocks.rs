@@ -12,10 +12,14 @@ use bytes::Bytes;
 use crate::lock::lock;
 
 /// Smaller blocks are the allocator's business.
+// 64 page faults of 4 KiB each.
 const SMALLEST: usize = 256 << 10;
 /// Bytes that are kept at most; a larger block is freed.
+// 64 blocks of the smallest size at most, which bounds the search in `take`. All of it stays with the process for its
+// life.
 const KEPT: usize = 16 << 20;
 /// Capacities are multiples of this, so that arguments and results of about one size use each other's blocks.
+// A quarter of the smallest block that is kept: a block fits the next payload although that is a little longer.
 const GRAIN: usize = 64 << 10;
 
 static FREE: Mutex<Free> = Mutex::new(Free::new());
@@ -39,6 +43,7 @@ impl Free {
     fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
         let most = capacity + capacity / 4;
         let fits = |block: &Vec<u8>| (capacity..=most).contains(&block.capacity());
+        // From the end: the block that was freed last may still be in a cache. At most 64 are looked at.
         let place = self.blocks.iter().rposition(fits)?;
         let block = self.blocks.remove(place);
         self.bytes -= block.capacity();
@@ -73,12 +78,14 @@ fn take(free: &Mutex<Free>, capacity: usize) -> Vec<u8> {
     if !(SMALLEST..=KEPT).contains(&capacity) {
         return Vec::with_capacity(capacity);
     }
+    // The guard ends with the statement: a fresh allocation below is made without the lock.
     let block = lock(free).take(capacity);
     block.unwrap_or_else(|| Vec::with_capacity(capacity.next_multiple_of(GRAIN)))
 }
 
 fn share_until_freed(bytes: Vec<u8>, free: &'static Mutex<Free>) -> Bytes {
     if (SMALLEST..=KEPT).contains(&bytes.capacity()) {
+        // An allocation of its own for the owner, which is why small vectors are shared as they are.
         Bytes::from_owner(Block(bytes, free))
     } else {
         bytes.into()

@@ -41,6 +41,7 @@ impl Cancellation {
 
     /// Makes this a fresh one: the same memory again, unless a clone was kept or it was used.
     pub(crate) fn renew(&mut self) {
+        // `get_mut` gives the memory only where no clone is left, so no other thread can cancel it meanwhile.
         let unused = Arc::get_mut(&mut self.0)
             .is_some_and(|inner| !*inner.cancelled.get_mut() && inner.token.get().is_none());
         if !unused {

@@ -30,6 +30,8 @@ const SHARED: usize = 64 << 10;
 
 /// Most bytes that decoding a small value may claim. A number that takes a byte on the wire claims up to 16,
 /// so no true value comes near; a length that lies is refused before anything is allocated for it.
+// A message from elsewhere may state any length: 16 MiB is the most that a false length in a small message can make the
+// decoder allocate.
 const SMALL_LIMIT: usize = 16 * SMALL;
 
 /// Most bytes that decoding any other value may claim: what 1 GiB of encoded numbers needs.
@@ -114,6 +116,8 @@ pub(crate) fn write<T: Serialize + ?Sized>(
 /// # Errors
 /// [`CodecError::Decode`] when the bytes are no such value, [`CodecError::Trailing`] when some are left.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    // Two limits, and each a constant of its own type: with one limit for all, a message of 20 bytes could claim 16
+    // GiB.
     let decoded = if bytes.len() <= SMALL {
         read(bytes, config::<SMALL_LIMIT>())
     } else {
@@ -139,6 +143,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8], config: impl Config) -> Result<(T, us
 /// # Errors
 /// Those of [`decode`].
 pub fn decode_shared<T: DeserializeOwned + 'static>(bytes: &Bytes) -> Result<T, CodecError> {
+    // Known when the function is compiled for `T`: other types pay nothing for the question.
     if TypeId::of::<T>() == TypeId::of::<Bytes>() && bytes.len() >= SHARED {
         let mut part = shared_part(bytes);
         let part: &mut dyn Any = &mut part;
@@ -154,6 +159,7 @@ fn shared_part(bytes: &Bytes) -> Option<Bytes> {
     let (length, read): (u64, usize) =
         bincode::serde::decode_from_slice(bytes, config::<SMALL_LIMIT>()).ok()?;
     let part = bytes.slice(read..);
+    // What does not fit is left to `decode`, which reports whether bytes are missing or left over.
     (part.len() as u64 == length).then_some(part)
 }
 

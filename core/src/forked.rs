@@ -36,6 +36,7 @@ fn end() -> ! {
     if may_write(rustix::stdio::stderr()) {
         let _ = rustix::io::write(rustix::stdio::stderr(), line.as_bytes());
     }
+    // By a signal: an exit would run the parent's hooks and flush its buffers a second time.
     let _ = kill_process(getpid(), Signal::KILL);
     std::process::abort()
 }
@@ -46,6 +47,8 @@ fn may_write(descriptor: std::os::fd::BorrowedFd<'_>) -> bool {
     use rustix::event::{PollFd, PollFlags, poll};
     let mut asked = [PollFd::new(&descriptor, PollFlags::OUT)];
     let now = rustix::time::Timespec::default();
+    // A pipe that is ready takes a write of up to PIPE_BUF (4,096 bytes) at once.
+    // <https://man7.org/linux/man-pages/man7/pipe.7.html>
     poll(&mut asked, Some(&now)).is_ok() && asked[0].revents().contains(PollFlags::OUT)
 }
 

@@ -59,6 +59,8 @@ impl RunId {
         // Letters and digits that are not taken for each other.
         const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
         let room = MAX_RUN_ID - DRAWN - 1;
+        // `get` gives nothing for a shorter name, which is taken whole. A name is ASCII, so every place is between
+        // characters.
         let name = name.get(..room).unwrap_or(name).trim_end_matches('-');
         // 60 bits: among 30,000 runs of one name two share an id with a probability below one in a thousand million.
         let bits = fresh_bits();

@@ -24,6 +24,7 @@ impl Inherited {
     #[must_use]
     pub fn from_here() -> Self {
         Self(get_default(|here| {
+            // `NoSubscriber` would hide a subscriber that the program sets for all threads later.
             (!here.is::<NoSubscriber>()).then(|| here.clone())
         }))
     }

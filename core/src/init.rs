@@ -20,6 +20,7 @@ const EXIT_WORKER_WITHOUT_INIT: i32 = 78;
 
 /// Stack of the thread that runs tasks: what the main thread of a program has on Linux.
 #[cfg(unix)]
+// The default of RLIMIT_STACK: code that runs in `main` without a pool has the same in a task.
 const STACK: usize = 8 << 20;
 
 /// Why an executor that starts processes cannot be built here.
@@ -144,6 +145,7 @@ impl Assigned {
         };
         match read_slot_role(&value) {
             #[cfg(unix)]
+            // Both must hold: the variable is inherited by what a task starts, the parent and the socket are not.
             Some((parent, limit)) if is_child_of(parent) && stdin_is_socket() => Self::Slot(limit),
             None if value == WORKER_ROLE => Self::Worker,
             // A grandchild that inherited the variable is an ordinary program.
@@ -186,6 +188,7 @@ fn begin(setup: Option<impl FnOnce()>) -> Role {
         }
         return Role::Master;
     }
+    // Set before any code of the user's: a `setup` that asks for the role gets the true one.
     let role = *ROLE.get_or_init(|| assigned.role());
     #[cfg(unix)]
     let socket = if let Assigned::Slot(limit) = assigned {
@@ -222,6 +225,7 @@ fn is_test() -> bool {
     if is_main && !in_deps() {
         return false;
     }
+    // Takes milliseconds. Slots and workers never come here, for the environment gives them their role.
     let stack = std::backtrace::Backtrace::force_capture().to_string();
     stack.lines().any(is_frame_of_libtest)
 }
@@ -249,6 +253,7 @@ fn leave_terminal() {
     {
         let _ = setpgid(None, Some(its));
     }
+    // EPERM while a process group of this id is left: <https://man7.org/linux/man-pages/man2/setsid.2.html>
     if setsid().is_err() {
         // The program started children before init(), which are in the old group: the slot stays with them, and with its
         // terminal.
@@ -259,6 +264,7 @@ fn leave_terminal() {
 /// Moves the socket from stdin to a descriptor that no child of a task inherits, and gives the task an empty input.
 #[cfg(unix)]
 fn take_socket() -> std::io::Result<OwnedFd> {
+    // 3 or above: 1 and 2 may be closed in the program, and what a task prints must not go to the socket.
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     let empty = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&empty)?;
@@ -296,6 +302,8 @@ fn run_slot(socket: std::io::Result<OwnedFd>) -> ! {
 /// process may hold the worker's end of the socket.
 #[cfg(unix)]
 fn watch_worker() {
+    // Before the look at the parent: a worker that ends in between is found by the look, one that ends later by the
+    // signal.
     let woken = wake_at_workers_end();
     let worker = std::env::var(ROLE_VARIABLE).ok();
     let worker = worker.as_deref().and_then(read_slot_role);
@@ -311,6 +319,8 @@ fn watch_worker() {
 #[cfg(target_os = "linux")]
 fn wake_at_workers_end() -> bool {
     use rustix::process::{Signal, set_parent_process_death_signal};
+    // The signal comes when the *thread* ends that started this process: hence the contract of `Slot::start`.
+    // <https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html>
     set_parent_process_death_signal(Some(Signal::CONT)).is_ok()
 }
 

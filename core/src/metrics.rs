@@ -115,6 +115,7 @@ impl<'a> Metrics<'a> {
         Timer {
             metrics: *self,
             name,
+            // A timer that begins without a recorder records nothing, though one is installed before its end.
             begun: self.recorder.map(|_| Instant::now()),
         }
     }

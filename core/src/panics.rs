@@ -22,6 +22,7 @@ pub fn contained(message: &str, life: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(life)) {
         let reason = panic_text(payload);
         let logged = catch_unwind(|| tracing::error!(reason, "{message}"));
+        // The result of the logger holds its panic, whose drop may panic once more.
         thrown::discard(logged);
     }
 }

@@ -86,6 +86,7 @@ pub(crate) fn failed(error: &(dyn Error + 'static), retryable: bool) -> Failure 
         if cause.is::<Mark>() {
             failure.retryable = false;
         } else {
+            // Its mark is the next link of the chain. This look counts where the chain is cut between the two.
             failure.retryable &= !cause.is::<Permanent>();
             failure.chain.push(displayed(cause, MESSAGE));
         }

@@ -24,6 +24,8 @@ use crate::instant::NEVER;
 /// turn of a loop is spent on the answer. What it gives back goes on when a task polls it.
 pub fn begin(call: impl Future<Output = ()> + Send + 'static) -> Option<BoxFuture<'static, ()>> {
     let mut call = Box::pin(call);
+    // A waker that does nothing is safe: the call is polled again in any case by the task that gets it, which registers
+    // its own.
     let answer = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     answer
         .is_pending()
@@ -132,6 +134,7 @@ impl QueueLimits {
     /// Limits of a queue in this process. A lease longer than [`NEVER`] counts as that.
     #[must_use]
     pub const fn new(message_bytes: usize, lease: Duration) -> Self {
+        // Compared in seconds, for `Duration` has no comparison in a `const fn`.
         let endless = lease.as_secs() >= NEVER.as_secs();
         Self {
             message_bytes,

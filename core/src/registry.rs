@@ -21,6 +21,7 @@ pub static PODPOOL_TASKS_0_1_0: [&'static TaskSpec];
 pub use PODPOOL_TASKS_0_1_0 as TASKS;
 
 /// Stack of the thread that traces shapes, in bytes. It is address space: only what a trace touches becomes memory.
+// 64 MiB for 128 levels (`MAX_DEPTH`): half a MiB for the frames of one level.
 const TRACE_STACK: usize = 64 << 20;
 
 /// The tasks of a program, sorted by name. The place in that order is a task's index: processes whose
@@ -53,6 +54,7 @@ impl Registry {
     /// Sorts the tasks and checks their names.
     fn new(specs: impl IntoIterator<Item = &'static TaskSpec>) -> Result<Self, RegistryError> {
         let mut specs: Box<[_]> = specs.into_iter().collect();
+        // Link order differs between builds; names do not. File and line order duplicates in the error.
         specs.sort_unstable_by_key(|spec| (spec.name, spec.file, spec.line));
         let duplicates: Vec<Duplicate> = specs
             .windows(2)
@@ -135,6 +137,8 @@ impl Registry {
         for spec in self.iter() {
             match spec.fingerprint() {
                 Ok(fingerprint) => {
+                    // The length first, so that two names and one long name are told apart. A fingerprint has a fixed
+                    // length.
                     hasher.update(&(spec.name.len() as u64).to_le_bytes());
                     hasher.update(spec.name.as_bytes());
                     hasher.update(&fingerprint.0);
@@ -168,6 +172,7 @@ fn on_a_deep_stack<T: Send>(work: impl Fn() -> T + Sync) -> T {
             .stack_size(TRACE_STACK)
             .spawn_scoped(scope, &work)
             .ok()
+            // A panic of the trace is tried again on this thread, where it reaches the caller.
             .and_then(|thread| thread.join().ok())
     })
     .unwrap_or_else(work)

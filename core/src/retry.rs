@@ -6,6 +6,8 @@ use crate::outcome::{Cause, Failure};
 use crate::task::Backoff;
 
 /// Losses in a row after which a task runs alone: it may be what ends its workers.
+// With 10 % of executions lost by chance, five in a row happen to one task in 100,000. With two, one task in a hundred
+// would run alone without a reason; with ten, a task that ends its worker would end ten.
 const ALONE_AFTER: u32 = 5;
 /// Executions lost with their workers after which a task is given up. Spot nodes go often, so that it is far more than
 /// a task meets by chance: with one loss in ten executions, a hundred in a row do not happen.
@@ -131,6 +133,7 @@ pub fn decide(policy: &Policy, spent: &mut Spent, ended: Ended<'_>, jitter: f32)
             cause,
             fresh,
         } => {
+            // A loss may be reported twice, by the fleet and by silence: only the first counts, though both are judged.
             spent.losses += u32::from(fresh);
             spent.losses_in_row += u32::from(fresh);
             lost(policy, spent, blame, cause)
@@ -142,6 +145,7 @@ fn reported(policy: &Policy, spent: &mut Spent, failure: &Failure, jitter: f32) 
     match failure.cause {
         Cause::Failed | Cause::Panicked | Cause::TimedOut => {
             spent.losses_in_row = 0;
+            // Before the failure is counted: the exponent is 0 for the first retry, which waits for the initial delay.
             let after = delay(&policy.backoff, spent.failures, jitter);
             spent.failures += 1;
             if !failure.retryable {
@@ -174,6 +178,7 @@ fn reported(policy: &Policy, spent: &mut Spent, failure: &Failure, jitter: f32) 
         // The slots of its worker do not start. The worker has acknowledged it: the next attempt is published.
         Cause::Broken => {
             spent.losses += 1;
+            // Counted as a loss: a fleet on which no slot starts must not send its tasks around for ever.
             Decision::within(spent.losses, LOSSES - 1, Decision::AT_ONCE)
         }
         Cause::Rejected | Cause::Cancelled => Decision::GiveUp,
@@ -193,6 +198,7 @@ fn lost(policy: &Policy, spent: &mut Spent, blame: Blame, cause: Cause) -> Decis
         Blame::Suspect => Decision::ALONE,
         Blame::None => Decision::within(spent.losses, LOSSES - 1, Decision::Wait),
     };
+    // After the budgets: a task that is given up must not be published once more.
     if again == Decision::Wait && spent.losses_in_row >= ALONE_AFTER {
         spent.losses_in_row = 0;
         return Decision::ALONE;
@@ -206,6 +212,7 @@ fn lost(policy: &Policy, spent: &mut Spent, blame: Blame, cause: Cause) -> Decis
 /// The delay before attempt `failures + 2`: exponential up to its bound, shortened by up to half. It is total: whatever
 /// a backoff holds, the delay is no longer than its `max`.
 fn delay(backoff: &Backoff, failures: u32, jitter: f32) -> Duration {
+    // `powi` takes an i32. Past some thousand the power is infinite in any case, and `min` cuts it.
     let exponent = i32::try_from(failures).unwrap_or(i32::MAX);
     // Below 1 and no number: delays that do not grow.
     let factor = f64::from(backoff.factor).max(1.0);

@@ -58,6 +58,8 @@ pub(crate) fn read_slot_role(value: &str) -> Option<(&str, Option<u64>)> {
 /// The arguments with which this executable becomes a slot.
 #[cfg(unix)]
 pub(crate) fn slot_args() -> Vec<OsString> {
+    // After `init()` the program's own `main` leads to the slot; only libtest, which never calls it, needs the name of
+    // a test.
     let test = TEST_SLOTS.first().filter(|_| ROLE.get().is_none());
     let Some((_, test)) = test.and_then(|path| path.split_once("::")) else {
         return Vec::new();

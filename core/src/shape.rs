@@ -35,6 +35,8 @@ impl Fingerprint {
     ) -> Result<Self, ShapeError> {
         let shape = match (shape, version) {
             (Ok(shape), _) => Some(shape),
+            // A stated version replaces only a shape that cannot be traced: beside a shape both count, so a change of
+            // the type is noticed although the version stayed.
             (Err(_), Some(_)) => None,
             (Err(error), None) => return Err(error),
         };
@@ -47,6 +49,8 @@ impl Fingerprint {
             hasher.update(&length.to_le_bytes());
             hasher.update(part.unwrap_or_default().as_bytes());
         }
+        // 128 bits: among a million fingerprints two are equal by chance with a probability below 10^-26. Every batch
+        // carries some, so they are not longer.
         let mut bytes = [0; 16];
         hasher.finalize_xof().fill(&mut bytes);
         Ok(Self(bytes))
@@ -140,6 +144,7 @@ where
 
 /// Traces one type. A panic of its own code is an error like a refusal.
 fn trace_one<T: Serialize + DeserializeOwned>() -> Result<String, ShapeError> {
+    // Nothing outlives the panic: tracer and model are made inside.
     catch_unwind(AssertUnwindSafe(search::run::<T>)).unwrap_or_else(|panic| {
         thrown::discard(panic);
         let name = std::any::type_name::<T>();

@@ -210,6 +210,7 @@ pub struct CallOptions {
 pub struct Call<T> {
     spec: &'static TaskSpec,
     arguments: Result<Arguments, CodecError>,
+    // Boxed: most calls override nothing, and a `map` holds many of them.
     options: Option<Box<CallOptions>>,
     output: PhantomData<fn() -> T>,
 }

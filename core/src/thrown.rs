@@ -35,6 +35,7 @@ pub fn discard<T>(value: T) {
             Err(next) => thrown = next,
         }
     }
+    // Leaked and not dropped: its drop would panic again, outside of any catch.
     std::mem::forget(thrown);
 }
 

@@ -26,6 +26,7 @@ impl Unstarted {
 impl Drop for Unstarted {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
+            // Waits for no thread, which is allowed inside another runtime.
             runtime.shutdown_background();
         }
     }

@@ -21,6 +21,7 @@ pub struct Owned<T>(pub T);
 impl<T: Serialize + 'static> Serialize for Lent<'_, T> {
     #[inline]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // The comparison of types is decided when this is compiled for `T`, since `Any` compares a constant.
         let value: &dyn Any = self.0;
         match value.downcast_ref::<Vec<u8>>() {
             Some(bytes) => serializer.serialize_bytes(bytes),

@@ -13,6 +13,8 @@ use bincode::error::{DecodeError, EncodeError};
 
 /// Most bytes of stack that one value takes: 1 MiB. Threads of std and of tokio have 2 MiB, so that what the caller took
 /// before, and the value's drop later, find room beside it.
+// Half of the usual 2 MiB: with all of it, the value's own drop, which follows the same depth, could overflow the stack
+// afterwards.
 const MOST: usize = 1 << 20;
 
 /// The error for bincode when the stack is used up; no other code reads it.
@@ -26,11 +28,14 @@ impl Stack {
     #[inline]
     fn here() -> Self {
         let place = 0_u8;
+        // `black_box` keeps the variable on the stack: an optimizer could else give one place for all calls.
         Self(std::ptr::from_ref(black_box(&place)).addr())
     }
 
     #[inline]
     fn is_spent(self) -> bool {
+        // A distance and not a direction: stacks grow downwards on every system of today, and this does not depend on
+        // it.
         Self::here().0.abs_diff(self.0) > MOST
     }
 }
@@ -57,6 +62,7 @@ impl<'a> WatchedReader<'a> {
 
     #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
+        // A subtraction for each read. A counter of levels would need a hook in each type.
         if self.stack.is_spent() {
             return Err(DecodeError::Other(TOO_DEEP));
         }

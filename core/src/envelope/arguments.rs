@@ -18,10 +18,13 @@ use super::entry::{TASK_HEAD, task_head_bytes};
 use super::{Body, GAP, MacKey};
 
 /// Arguments past this many bytes count as long: they travel alone.
+// The size from which a task travels alone (`ALONE_BYTES` in the master's outbox): only such a batch can be made where
+// the arguments lie.
 const LONG: usize = 64 << 10;
 /// Before long arguments: a message's header, an entry's head and some options.
 const ROOM: usize = GAP + 512;
 /// Behind long arguments: a MAC, or a few short arguments after the long one.
+// A MAC takes 32 bytes. Without room for it the vector would grow, and copy what this is meant not to copy.
 const TAIL: usize = 512;
 
 /// Encoded arguments; they are read as the slice that they are.
@@ -74,12 +77,15 @@ impl Arguments {
         let Long::Unsent(bytes) = long.as_mut() else {
             return None;
         };
+        // Head and options end where the arguments begin, and `GAP` bytes stay before them for the header. Options that
+        // are too long leave the arguments as they are.
         let start = (ROOM - GAP).checked_sub(TASK_HEAD + options.len())? + GAP;
         let length = bytes.len() - ROOM;
         let head = task_head_bytes(task, attempt, task_type, options.len(), length).ok()?;
         let mut bytes = std::mem::take(bytes);
         bytes[start..start + TASK_HEAD].copy_from_slice(&head);
         bytes[start + TASK_HEAD..ROOM].copy_from_slice(options);
+        // Empty until `take_back`: between the two calls the memory belongs to the message.
         **long = Long::Sent(Bytes::new());
         Some(Body::over(bytes, start))
     }
@@ -153,6 +159,7 @@ impl Draft {
     fn finish(mut self) -> Arguments {
         Arguments(if self.long {
             // What grew by doubling may hold twice what it needs.
+            // A quarter of waste is left: the arguments live until the task ends, but a shrink copies them.
             if self.bytes.capacity() > self.bytes.len() / 4 * 5 {
                 self.bytes.shrink_to(self.bytes.len() + TAIL);
             }
@@ -171,6 +178,7 @@ impl io::Write for Draft {
 
     #[inline]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // Once in the life of a value: short arguments pay one comparison for each write.
         if !self.long && self.bytes.len() + bytes.len() > LONG {
             self.make_room(bytes.len());
         }

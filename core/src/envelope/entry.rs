@@ -20,6 +20,7 @@ use crate::outcome::Failure;
 use super::WireError;
 
 /// Bytes of a task entry before its options and payload.
+// 4 + 8 + 4 + 2 + 2 bytes, fixed in width: a worker finds the next entry by one addition, and never decodes a value.
 pub const TASK_HEAD: usize = 20;
 /// Bytes of a result entry before its payload.
 pub const RESULT_HEAD: usize = 21;
@@ -99,6 +100,7 @@ pub fn next_task(body: &mut Bytes) -> Result<Option<TaskEntry>, WireError> {
         options: Bytes::new(),
         payload: Bytes::new(),
     };
+    // `head` has shown that the body is as long as a head, so the difference is not negative.
     if body.len() - TASK_HEAD < options + payload {
         return Err(WireError::Truncated);
     }
@@ -135,6 +137,7 @@ pub fn put_done<E>(
     attempt: Attempt,
     output: impl FnOnce(&mut Vec<u8>) -> Result<Duration, E>,
 ) -> Result<(), E> {
+    // The head is written last, over zeroes: its length is known only after the output was encoded in place.
     let start = body.len();
     body.extend_from_slice(&[0; RESULT_HEAD]);
     match output(body) {
@@ -159,6 +162,7 @@ pub fn put_failed(
 ) {
     let start = body.len();
     body.extend_from_slice(&[0; RESULT_HEAD]);
+    // Cloned only where it is long: nearly all failures are short.
     let cut = failure.is_long().then(|| failure.clone().cut());
     if codec::encode_into(cut.as_ref().unwrap_or(failure), body).is_err() {
         // A failure is made of strings and numbers, which always encode; an empty payload still reads as one.
@@ -177,6 +181,7 @@ fn close_result(
 ) {
     // An output past 4 GiB cannot be written: the slot refuses it before (MAX_OUTPUT).
     let payload = u32::try_from(body.len() - start - RESULT_HEAD).unwrap_or(u32::MAX);
+    // 2^32 µs are 71 minutes. Longer executions count as that in estimates, where all of them go alone anyway.
     let elapsed = u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX);
     let head = &mut body[start..start + RESULT_HEAD];
     head[..4].copy_from_slice(&payload.to_le_bytes());

@@ -11,6 +11,8 @@ use crate::id::RunId;
 use super::{Alive, Batch, Control, Hello, MacKey, Printed, Reference, Results, Started, VERSION};
 
 /// Bytes before the header.
+// Version, type, MAC tag, one byte of 0, and the header's length: a reader can place the body before it decodes
+// anything.
 pub(super) const PREFIX: usize = 8;
 
 /// The second byte of a message.
@@ -87,12 +89,15 @@ pub(super) fn write<H: Serialize>(
     let header = u32::try_from(message.len() - PREFIX).unwrap_or(u32::MAX);
     message[4..8].copy_from_slice(&header.to_le_bytes());
     message.extend_from_slice(entries);
+    // Over everything before it, version and tag included: no byte of a message can be exchanged for another's.
     let hash = mac_key.hash(&message);
     message.extend_from_slice(&hash);
     message.into()
 }
 
 /// Room that a [`Body`] keeps before its entries: enough for the header of a batch of one task type.
+// Prefix 8, run 41, numbers 25, fingerprint 16: the name of the task type may have some 420 bytes. A longer one is
+// copied (`close`).
 pub(crate) const GAP: usize = 512;
 
 /// Entries that will be a message's, with room before them for its header: the message needs no copy of them.
@@ -169,6 +174,7 @@ impl Body {
 }
 
 pub(super) fn close<H: Serialize>(kind: Type, header: &H, body: Body, mac_key: &MacKey) -> Bytes {
+    // Written without a MAC at first: its length decides where the message begins in the room before the entries.
     let head = write(kind, header, &[], &MacKey::Absent);
     let Some(start) = body.start.checked_sub(head.len()) else {
         // A header of very many task types, or entries without room: they move after all.
@@ -179,6 +185,7 @@ pub(super) fn close<H: Serialize>(kind: Type, header: &H, body: Body, mac_key: &
         start: end,
     } = body;
     bytes[start..end].copy_from_slice(&head);
+    // `write` has put the tag for "no MAC" there. The hash below covers the true one.
     bytes[start + 2] = mac_key.tag();
     let hash = mac_key.hash(&bytes[start..]);
     bytes.extend_from_slice(&hash);
@@ -201,14 +208,18 @@ impl Message {
         let closing = bytes
             .len()
             .checked_sub(mac_key.length())
+            // The MAC must not reach into the prefix: a message shorter than both is cut short, whatever its bytes are.
             .filter(|end| *end >= PREFIX);
         let end = closing.ok_or(WireError::Truncated)?;
+        // The tag must be the reader's own: a message that is marked as without a MAC is refused by a reader with a key
+        // before anything is compared.
         if tag != mac_key.tag() || !mac_key.verifies(&bytes[..end], &bytes[end..]) {
             return Err(WireError::Mac);
         }
         // From here on the content is authentic. It is decoded with bounds all the same: a worker of the run may be wrong.
         bytes.truncate(end);
         let header = u32::from_le_bytes([h0, h1, h2, h3]) as usize;
+        // A length past the end is cut to it: decoding the header then fails, and no slice does.
         let body = bytes.split_off(PREFIX + header.min(end - PREFIX));
         Self::read_parts(kind, &bytes[PREFIX..], body)
     }

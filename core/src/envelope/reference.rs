@@ -16,6 +16,7 @@ use super::message::{self, PREFIX};
 use super::{MacKey, Results, TaskRun, VERSION, WireError};
 
 /// Payloads up to this are never cut out to make a message fit: a reference to them is hardly shorter.
+// A part takes up to 42 bytes in the reference, and an object in the store a call of its own to write and to read.
 const LEAST: usize = 1024;
 
 /// What a [`Reference`] stands for.
@@ -141,6 +142,8 @@ impl Extraction {
 
 /// Bytes that a reference may take beside the shell.
 const fn room(tasks: &[TaskRun], parts: usize) -> usize {
+    // Upper bounds of the encoding: a run of tasks 9 + 5 + 5 bytes, a part 32 + 5 + 5, and prefix, run, kind, lengths
+    // and MAC together less than 256.
     256 + 24 * tasks.len() + 48 * parts
 }
 
@@ -199,6 +202,8 @@ impl Reference {
     /// # Errors
     /// [`WireError::Unreadable`] when shell and parts do not fit together.
     pub fn assemble(&self, shell: &[u8], payloads: &[Bytes]) -> Result<Bytes, WireError> {
+        // The reference is authentic, its payloads are not: they lie in a store that others may write to. The whole
+        // message's own MAC decides at the end.
         let misfit = || WireError::Unreadable("shell and payloads do not fit".to_owned());
         let fits = |(part, payload): (&Part, &Bytes)| part.length as usize == payload.len();
         if self.parts.len() != payloads.len() || !self.parts.iter().zip(payloads).all(fits) {
@@ -208,6 +213,7 @@ impl Reference {
         let mut whole = Vec::with_capacity(length);
         let mut rest = shell;
         for (part, payload) in self.parts.iter().zip(payloads) {
+            // Offsets must grow, and leave each payload its room: else the parts were not cut from one message.
             let before = (part.offset as usize).checked_sub(whole.len());
             let (head, tail) = before
                 .and_then(|before| rest.split_at_checked(before))
@@ -242,6 +248,7 @@ impl Reference {
             let head = shell.get(at..end)?.first_chunk::<RESULT_HEAD>()?;
             at += RESULT_HEAD;
             match parts.next_if(|(part, _)| part.offset as usize == at + cut_out) {
+                // Offsets count in the whole message, `at` in the shell: `cut_out` is the difference so far.
                 Some((part, payload)) => {
                     cut_out += part.length as usize;
                     put_or_reject(&mut body, *head, payload)?;
@@ -256,6 +263,7 @@ impl Reference {
             }
         }
         let complete = parts.next().is_none();
+        // A part that no entry has used means that shell and reference do not belong together.
         complete.then(|| results.message(&body, mac_key))
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Write};
 use super::Failure;
 
 /// Most bytes of a failure's message.
+// 24 + 16 + 24 KiB: a failure takes 64 KiB at most, so that one fits the message of any queue (`put_failed`).
 pub(crate) const MESSAGE: usize = 24 << 10;
 /// Most bytes of its causes together.
 const CHAIN: usize = 16 << 10;
@@ -28,6 +29,7 @@ pub fn cut(text: &mut String, most: usize) {
 
 /// Cuts a text, of which `size` bytes there were.
 fn cut_of(text: &mut String, most: usize, size: usize) {
+    // The note is not cut: its room is taken off first, even where `most` is less than a note.
     text.truncate(text.floor_char_boundary(most.max(NOTE_ROOM) - NOTE_ROOM));
     let (before, after) = NOTE;
     text.push_str(&format!("{before}{size}{after}"));

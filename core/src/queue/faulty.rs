@@ -116,6 +116,8 @@ impl<Q: Queue> Faulty<Q> {
             CallFault::Sound => call().await,
             CallFault::Refused => fail_all(leases.len(), "the call was refused"),
             CallFault::Unanswered => {
+                // Carried out before the error is given: the caller cannot know it, as with a connection that breaks
+                // after the request.
                 call().await;
                 fail_all(leases.len(), "the answer was lost")
             }
@@ -160,6 +162,7 @@ impl<Q: Queue> Faulty<Q> {
             let left = wait.saturating_sub(now - start);
             let next = match lock(&self.state).due(max, now) {
                 Ok(due) => return Ok(due),
+                // `due` gives no moment that is past, so the difference is not negative.
                 Err(next) => next.map(|at| left.min(at - now)),
             };
             let taken = self.inner.take(max, next.unwrap_or(left)).await?;

@@ -27,6 +27,8 @@ use super::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 const LOCAL_MESSAGE_BYTES: usize = 1 << 30;
 
 /// Lease of [`MemoryQueue::local`].
+// The keeper renews after 10 to 20 s. In one process a lease ends early only if the keeper's thread has ended, so its
+// length matters for a process that was stopped alone.
 const LOCAL_LEASE: Duration = Duration::from_secs(60);
 
 /// Shortest lease. A message leased for no time at all would come back before it was handed over.
@@ -140,6 +142,7 @@ impl MemoryQueue {
             return Err(state.next_expiry().map_or(fresh, |first| first.min(fresh)));
         }
         let more = state.ready() > 0;
+        // Before the notification: the taker that wakes needs the lock at once.
         drop(state);
         if more {
             self.arrived.notify_one();
@@ -173,6 +176,7 @@ impl MemoryQueue {
 #[async_trait]
 impl Queue for MemoryQueue {
     async fn put(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        // Before the lock: errors allocate their text.
         let answers: Vec<_> = messages.iter().map(|body| self.check(body)).collect();
         let mut state = lock(&self.state);
         for (body, answer) in messages.into_iter().zip(&answers) {
@@ -181,6 +185,8 @@ impl Queue for MemoryQueue {
             }
         }
         drop(state);
+        // One taker for a call of any size: it passes the notification on if it leaves some (`look`). `notify_waiters`
+        // would wake all of them for one message.
         if answers.iter().any(Result::is_ok) {
             self.arrived.notify_one();
         }
@@ -198,6 +204,7 @@ impl Queue for MemoryQueue {
                 Err(wake) => wake,
             };
             let now = Instant::now();
+            // After the first look: a message that is there is taken without a timer, and so without a runtime.
             let until = *until.get_or_insert_with(|| after(now, wait));
             if until <= now {
                 return Ok(Vec::new());

@@ -13,6 +13,8 @@ use super::refusals::{Outage, pause};
 use super::{Queue, QueueError};
 
 /// Delay before a refused message is sent again; doubled each time up to [`LONGEST`].
+// The cap is reached with the eighth repetition, after 6.4 s at most. A cap of 1 s would load a service in trouble with
+// a call a second of each of hundreds of workers; a longer one delays results past the end of the outage.
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(5);
 
@@ -106,6 +108,8 @@ impl<R: Send + 'static> Publisher<R> {
         if self.sending.is_none() && !self.waiting.is_empty() {
             let letters = std::mem::take(&mut self.waiting);
             self.sending = Some(Box::pin(send(self.queue.clone(), letters)));
+            // Also where a pause comes before the call: `unanswered` measures how long a message waits, not how long
+            // the service takes.
             self.sent = Instant::now();
         }
         // The call lives in the publisher and not in this future: a `select!` that drops this future must not drop a call whose
@@ -117,6 +121,7 @@ impl<R: Send + 'static> Publisher<R> {
         self.sending = None;
         self.say(refusal.as_ref(), again.len());
         let since = again.iter().filter_map(|letter| letter.since).min();
+        // The oldest message that is refused decides since when: others may pass beside it (`given_up`).
         self.failing = since.zip(refusal);
         if !again.is_empty() {
             // What was refused is older than what came since.
@@ -153,6 +158,7 @@ impl<R> fmt::Debug for Publisher<R> {
 }
 
 async fn send<R>(queue: Arc<dyn Queue>, letters: Vec<Letter<R>>) -> Sent<R> {
+    // One pause for the whole call, by the message that was refused most often: a single call is under way at any time.
     let refused = letters
         .iter()
         .map(|letter| letter.refused)
@@ -170,11 +176,14 @@ async fn send<R>(queue: Arc<dyn Queue>, letters: Vec<Letter<R>>) -> Sent<R> {
         .collect();
     let answers = match timeout(CALL, queue.put(messages)).await {
         Ok(answers) => answers,
+        // The messages may be stored all the same: they are sent again, and readers pass doubles over.
         Err(_) => vec![Err(unanswered(&*queue)); letters.len()],
     };
     let (mut receipts, mut again, mut refusal) = (Vec::new(), Vec::new(), None);
     for (letter, answer) in letters.into_iter().zip(answers) {
         match answer {
+            // A queue that gives fewer answers than messages would lose the rest here; the conformance suite refuses
+            // such a queue.
             Ok(()) => receipts.extend(letter.receipt),
             Err(error) => {
                 refusal = Some(error);

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 pub(super) type SlotId = usize;
 
 /// Elements of a tuple that get a position each; the elements of a longer one (an array) share one.
+// serde implements tuples of up to 16 elements and arrays of up to 32, so each of their elements has a position. A
+// longer array, by another crate, would be as many positions with one answer.
 const MAX_POSITIONS: usize = 64;
 
 /// What was asked for, without what is inside.
@@ -114,6 +116,7 @@ impl Model {
 
     /// The index of the format with this head at this position.
     pub(super) fn ask(&mut self, slot: SlotId, head: Head) -> usize {
+        // A search through a list of one element: only adjacently tagged enums give a position several formats.
         let known = self.slots[slot].iter().position(|f| f.head == head);
         known.unwrap_or_else(|| {
             let inside = (0..head.positions()).map(|_| self.add_slot()).collect();
@@ -144,6 +147,7 @@ impl Model {
         head: Head,
         variants: Option<&'static [&'static str]>,
     ) -> usize {
+        // The visitor's type tells two types of one name apart; the fields do, where one visitor serves several.
         let key = (visitor, name, head, variants.is_some());
         if let Some(known) = self.keys.get(&key) {
             return *known;
@@ -206,6 +210,8 @@ impl Model {
 
     /// Finds anew from which positions something unbuilt can be reached.
     pub(super) fn update_pending(&mut self) {
+        // From nothing each time: a variant that was built removes reasons, and taking them back one by one would need
+        // the graph in reverse.
         let mut pending = vec![false; self.slots.len()];
         loop {
             let mut changed = false;
@@ -312,6 +318,7 @@ impl Text<'_> {
             let _ = write!(self.out, "#{number}");
             return;
         }
+        // Before the body is written, so that a recursive type finds its own number inside.
         self.numbers.insert(id, self.numbers.len());
         let container = &self.model.containers[id];
         match &container.body {

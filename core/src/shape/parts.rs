@@ -32,12 +32,14 @@ impl Row<'_> {
             _ => "",
         };
         // The elements of a sequence, and of an array, share the last position.
+        // At least one position is there: a row without parts asks for none (`next == len`).
         let slot = format.inside[part.min(format.inside.len() - 1)];
         self.tracer.place.push((label, type_name::<T::Value>()));
         let value = seed.deserialize(Probe {
             tracer: self.tracer,
             slot,
         })?;
+        // Not after an error: the place is then part of the report.
         self.tracer.place.pop();
         Ok(value)
     }

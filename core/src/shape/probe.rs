@@ -204,9 +204,11 @@ impl<'de> Deserializer<'de> for Probe<'_> {
             .ok_or_else(|| TraceError::custom(format!("enum {name} has no variant")))?;
         let before = tracer.steps;
         let value = visitor.visit_enum(Alternative { tracer, id, index })?;
+        // Steps stand for size: the cheapest variant ends a recursion soonest.
         let cost = tracer.steps - before;
         let variant = &mut tracer.model.variants_mut(id)[index];
         variant.cost = Some(variant.cost.map_or(cost, |known| known.min(cost)));
+        // Only on success: an error ends the whole pass, and `begin_pass` sets the depth to 0.
         tracer.depth -= 1;
         Ok(value)
     }

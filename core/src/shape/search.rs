@@ -12,9 +12,12 @@ use super::tracer::{Obstacle, Point, Probe, TraceError, Tracer};
 use crate::codec::{self, CodecError};
 
 /// Choice points before a refusal that are varied together: a check over several fields refuses at the last.
+// Three points at once solve a check over three fields, such as year, month and day. A fourth would multiply the passes
+// by up to 81 samples, far past `MAX_TRIES`.
 const WINDOW: usize = 3;
 
 /// Most samples that are tried against one refusal.
+// Two integers are varied in full (19 x 19 = 361), three nearly (6,859), two texts not quite (81 x 81 = 6,561).
 const MAX_TRIES: u32 = 5_000;
 
 /// Passes in a row that may nest too deep without anything new having been built.
@@ -35,6 +38,7 @@ pub(super) fn run<T: Serialize + DeserializeOwned>() -> Result<String, ShapeErro
         match T::deserialize(probe) {
             // An obstacle stands even if the type went on without the answer.
             Ok(value) if search.tracer.obstacle.is_none() => {
+                // At every pass that went through and not only at the last: each builds other variants.
                 check_round_trip(&value)?;
                 if search.settle() {
                     return Ok(search.tracer.model.text(search.root));
@@ -95,6 +99,7 @@ impl<T> Search<T> {
     fn settle(&mut self) -> bool {
         for point in self.tracer.trail.clone() {
             let choice = self.choice(point);
+            // What was taken once is offered first from now on: later passes do not repeat the search.
             choice.start = (choice.start + choice.tries) % point.samples.max(1);
             choice.tries = 0;
         }
@@ -148,6 +153,8 @@ impl<T> Search<T> {
             None => {}
         }
         let reached = self.tracer.trail.len();
+        // The refusal at the furthest place is the one to report: earlier ones come from samples that other passes got
+        // past.
         if self.refusal.is_none() || reached > self.furthest {
             let (type_name, place) = self.place();
             self.refusal = Some(ShapeError::refused(type_name, &place, words));

@@ -6,6 +6,7 @@ use std::fmt;
 use super::model::{Head, Model, SlotId, Variant};
 
 /// Deepest nesting of one value. A type that needs more has no end, or nearly none.
+// Half a MiB of the tracing thread's stack (`TRACE_STACK`) for each level.
 const MAX_DEPTH: u32 = 128;
 
 /// Nesting from which the cheapest known variant is preferred to one that was never built, while that gets further.
@@ -125,6 +126,7 @@ impl Tracer {
                 samples,
             });
         }
+        // No list is empty; with `max` an empty one would not divide by zero either.
         (choice.start + choice.tries) % samples.max(1)
     }
 }
@@ -133,6 +135,7 @@ impl Tracer {
     /// Which variant to build: one that was never built; one that leads to such a one; the cheapest; any.
     pub(super) fn pick(&mut self, id: usize) -> Option<usize> {
         let (pass, deep) = (self.pass, self.idle == 0 && self.depth > DEEP);
+        // Collected before the variants are borrowed: both questions read the model.
         let bodies: Vec<SlotId> = self.model.variants_mut(id).iter().map(|v| v.body).collect();
         let leads: Vec<bool> = bodies.iter().map(|b| self.model.is_pending(*b)).collect();
         let variants = self.model.variants_mut(id);
@@ -166,6 +169,7 @@ impl Tracer {
         if variant.pass != pass && (variant.cost.is_none() || leads[picked]) {
             self.explored = true;
         }
+        // Marked under way: a recursive type must not take the same variant again in this pass while another is left.
         variant.pass = pass;
         Some(picked)
     }

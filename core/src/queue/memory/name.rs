@@ -42,8 +42,12 @@ impl LeaseKey {
 /// Where a queue's serial numbers begin: far apart for queues of different names, so that a lease shown to
 /// the wrong queue is lost there instead of answering another's message. The same in every run of a program.
 pub(super) fn first_serial(queue: &str) -> u64 {
+    // With its fixed keys: `RandomState` would give another order of names in each process, and traces of a simulation
+    // would differ.
     let mut hasher = DefaultHasher::new();
     hasher.write(queue.as_bytes());
+    // The hash gives the upper half, so each queue has 2^32 serial numbers before it meets another's. Bit 0 is set, for
+    // 0 is `FREE`.
     (hasher.finish() << 32) | 1
 }
 

@@ -14,6 +14,7 @@ use super::name::LeaseKey;
 use crate::instant::after;
 
 /// The end of a chain: a place that no table reaches.
+// Leases are chained by 32-bit places: 4 bytes less for each link, and 2^32 leases would take 256 GiB.
 const END: u32 = u32::MAX;
 
 /// The serial number of a free place; no lease has it.
@@ -94,8 +95,11 @@ impl QueueState {
     pub(super) fn note_call(&mut self, now: Instant) {
         let before = self.called.replace(now).unwrap_or(now);
         // A process that was stopped (Ctrl-Z, a debugger, a suspended machine) finds all its leases over when it goes on.
+        // Renewals come at least every third of a lease (`Leases::tick`), so half a lease without any call means that
+        // the process did not run.
         let gap = now.saturating_duration_since(before) > self.lease / 2;
         if gap && self.leased > 0 && std::mem::take(&mut self.may_spare) {
+            // Two ticks of the keeper (a sixth each): its next round renews everything that is held.
             self.spared_until = now.checked_add(self.lease / 3);
         }
     }
@@ -108,6 +112,7 @@ impl QueueState {
     /// Leases up to `max` messages from the front.
     pub(super) fn take(&mut self, now: Instant, max: usize) -> Vec<(LeaseKey, Bytes)> {
         self.expire(now);
+        // `max` comes from the caller and may be `usize::MAX`: it bounds nothing that is allocated.
         let count = max.min(self.ready.len());
         let expires = self.expiry(now);
         let mut taken = Vec::with_capacity(count);
@@ -115,6 +120,7 @@ impl QueueState {
             let Some(body) = self.ready.pop_front() else {
                 break;
             };
+            // The message stays here under its lease, and a second handle of the same bytes goes out.
             taken.push((self.insert(body.clone(), expires), body));
         }
         if self.ready.is_empty() && self.ready.capacity() > KEPT_CAPACITY {
@@ -213,6 +219,7 @@ impl QueueState {
 
     /// Frees a place and gives its message.
     fn remove(&mut self, place: u32) -> Bytes {
+        // Before the place is marked free: the links are read from it, and `newer` is used for the free list then.
         self.unlink(place);
         self.leased -= 1;
         let freed = &mut self.table[place as usize];
