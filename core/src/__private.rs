@@ -1,4 +1,4 @@
-//! What the code that `#[task]` and `#[main]` write needs. Not for people: it may change in any release.
+//! What the code that `#[task]` and `#[main]` write needs. Not for users: it may change in any release.
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -104,7 +104,8 @@ pub fn encode_output<T: Serialize + 'static>(
     codec::encode_into(&Lent(value), bytes).map_err(|error| Failure::codec(&error))
 }
 
-/// The output of a fallible task, or the failure that its error becomes. `retry_on` sees the error while it has its type.
+/// The output of a fallible task, or the failure that its error becomes. `retry_on` receives the error while it has its
+/// type.
 ///
 /// # Errors
 /// [`Failure`] with cause `Failed` for the task's own error.

@@ -2,7 +2,7 @@
 //!
 //! A fresh block costs a page fault for every 4 KiB, which is more than copying into it. Allocators keep freed memory
 //! by thread, and large payloads are allocated by one thread and freed by another; so a few blocks are kept here,
-//! whoever frees them.
+//! whichever thread frees them.
 
 use std::mem;
 use std::sync::Mutex;
@@ -39,7 +39,7 @@ impl Free {
         }
     }
 
-    /// A block of at least `capacity` bytes and little more: who keeps a part of it keeps all of it.
+    /// A block of at least `capacity` bytes and little more: a slice that keeps a part of it keeps all of it.
     fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
         let most = capacity + capacity / 4;
         let fits = |block: &Vec<u8>| (capacity..=most).contains(&block.capacity());
@@ -50,7 +50,7 @@ impl Free {
         Some(block)
     }
 
-    /// Keeps a block in place of the oldest ones. Gives those back, for their owner to free them without our lock.
+    /// Keeps a block in place of the oldest ones. Gives those back, for the caller to free them without the lock.
     fn keep(&mut self, mut block: Vec<u8>) -> Vec<Vec<u8>> {
         block.clear();
         self.bytes += block.capacity();
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_shared_block_is_read_like_any_bytes_and_comes_back() {
-        // Nobody else takes from it.
+        // No other test takes from it.
         static OWN: Mutex<Free> = Mutex::new(Free::new());
         let size = 3 * MIB + 7;
         let mut bytes = take(&OWN, size);

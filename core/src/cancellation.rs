@@ -1,13 +1,13 @@
-//! A cancellation token that costs nothing until the task asks for it.
+//! A cancellation token that costs nothing until the task takes it.
 //!
-//! Most tasks never look: a flag is enough for them, and the next task can have it again.
+//! Most tasks never use it: a flag is enough for them, and the next task can have the flag again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
-/// A flag, and a token once it was asked for. Clones are the same one.
+/// A flag, and a token once a task took it. Clones share both.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cancellation(Arc<Inner>);
 
@@ -17,7 +17,7 @@ struct Inner {
     token: OnceLock<CancellationToken>,
 }
 
-// Created lazily: most tasks are never cancelled and never ask, and a token costs an allocation.
+// Created lazily: most tasks are never cancelled and never take the token, which costs an allocation.
 impl Cancellation {
     pub(crate) fn cancel(&self) {
         self.0.cancelled.store(true, Ordering::SeqCst);
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_token_is_cancelled_whenever_it_was_asked_for() {
+    fn the_token_is_cancelled_whenever_it_was_taken() {
         let early = Cancellation::default();
         let token = early.token().clone();
         assert!(!token.is_cancelled());

@@ -25,7 +25,7 @@ pub const VERSION: u8 = 1;
 /// Encoded size up to which a value counts as small: 1 MiB.
 const SMALL: usize = 1 << 20;
 
-/// Shorter values are copied rather than shared, so that they do not keep a whole message alive: 64 KiB.
+/// Shorter values are copied rather than shared, so that they do not keep a whole message in memory: 64 KiB.
 const SHARED: usize = 64 << 10;
 
 /// Most bytes that decoding a small value may claim. A number that takes a byte on the wire claims up to 16,
@@ -131,7 +131,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     }
 }
 
-/// Decodes a value, and says how many bytes are left.
+/// Decodes a value, and returns how many bytes are left.
 fn read<T: DeserializeOwned>(bytes: &[u8], config: impl Config) -> Result<(T, usize), DecodeError> {
     let mut decoder = DecoderImpl::new(WatchedReader::new(bytes), config, ());
     let BorrowCompat(value) = BorrowCompat::borrow_decode(&mut decoder)?;
@@ -154,7 +154,7 @@ pub fn decode_shared<T: DeserializeOwned + 'static>(bytes: &Bytes) -> Result<T, 
     decode(bytes).map(|Owned(value)| value)
 }
 
-/// What encoded `Bytes` say after their length; `None` when they are no such value.
+/// The content of encoded `Bytes` after their length; `None` when they are no such value.
 fn shared_part(bytes: &Bytes) -> Option<Bytes> {
     let (length, read): (u64, usize) =
         bincode::serde::decode_from_slice(bytes, config::<SMALL_LIMIT>()).ok()?;
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_lies_is_refused_before_it_is_believed() {
+    fn a_false_length_is_refused_before_memory_is_allocated() {
         for length in [SMALL_LIMIT as u64 + 1, 1 << 30, 1 << 40, u64::MAX] {
             let mut bytes = encode(&length).unwrap();
             bytes.extend_from_slice(b"short");

@@ -1,7 +1,7 @@
 //! Whether a thread still runs in the process in which it began, or in a child that user code made of it by `fork`.
 //!
-//! Such a child holds the parent's sockets and runs the same loop: what it sends is taken for the parent's word. It has
-//! no other thread, so it could not even notice that its worker has gone. It ends before it does anything.
+//! Such a child holds the parent's sockets and runs the same loop: what it sends is taken for a message of the parent.
+//! It has no other thread, so it could not even notice that its worker has ended. It ends before it does anything.
 
 /// The process in which a thread began.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ impl Origin {
     }
 }
 
-/// Says why on stderr, as far as that can be done without waiting, and ends the process.
+/// Writes the reason to stderr, as far as that can be done without waiting, and ends the process.
 #[cfg(unix)]
 fn end() -> ! {
     use rustix::process::{Signal, getpid, kill_process};

@@ -51,11 +51,11 @@ static CALLED_IN_TEST: OnceLock<()> = OnceLock::new();
 pub use crate::role::TEST_SLOTS;
 pub use crate::role::{ROLE_VARIABLE, Role, WORKER_ROLE};
 
-/// Takes the process's role from its environment. In a slot this never returns: it runs tasks until its worker is
-/// done with it. It may be called more than once, and inside a runtime. Inside a `#[test]` it does nothing, and an executor
-/// needs [`test_slots!`](crate::test_slots).
+/// Takes the process's role from its environment. In a slot this never returns: it runs tasks until its worker ends it.
+/// It may be called more than once, and inside a runtime. Inside a `#[test]` it does nothing, and an executor needs
+/// [`test_slots!`](crate::test_slots).
 ///
-/// A worker or slot installs a tracing subscriber that writes to stderr what `RUST_LOG` asks for.
+/// A worker or slot installs a tracing subscriber that writes to stderr what `RUST_LOG` selects.
 pub fn init() -> Role {
     begin(None::<fn()>)
 }
@@ -72,7 +72,7 @@ pub fn is_initialised() -> bool {
     ROLE.get().is_some() || !TEST_SLOTS.is_empty()
 }
 
-/// The role of this process; [`Role::Master`] when nothing says otherwise.
+/// The role of this process; [`Role::Master`] where the environment gives no other.
 #[must_use]
 pub fn role() -> Role {
     ROLE.get()
@@ -84,7 +84,7 @@ pub fn role() -> Role {
 /// ends with a message on stderr: else it would start slots that start slots.
 ///
 /// # Errors
-/// [`BuildRefused`] says what the program must change.
+/// [`BuildRefused`] names what the program must change.
 pub fn may_build() -> Result<(), BuildRefused> {
     match (ROLE.get(), role()) {
         (Some(Role::Master), _) => Ok(()),
@@ -296,10 +296,10 @@ fn run_slot(socket: std::io::Result<OwnedFd>) -> ! {
 
 /// Makes sure that this process notices the end of its worker, and checks whether that end came before.
 ///
-/// The end is read on the control socket, and the slot then kills its whole group. A signal that killed at the
-/// worker's death would always be first, and leave what tasks started behind; this one only wakes a slot that is
-/// stopped, so that it can listen. Where there is no such signal the slot looks for its parent besides, for another
-/// process may hold the worker's end of the socket.
+/// The end is read on the control socket, and the slot then kills its whole group. A signal that killed at the worker's
+/// death would always be first, and leave what tasks started behind; this one only wakes a slot that is stopped, so
+/// that it can read. Where there is no such signal the slot looks for its parent besides, for another process may hold
+/// the worker's end of the socket.
 #[cfg(unix)]
 fn watch_worker() {
     // Before the look at the parent: a worker that ends in between is found by the look, one that ends later by the
@@ -330,7 +330,7 @@ const fn wake_at_workers_end() -> bool {
     false
 }
 
-/// Writes to stderr what RUST_LOG asks for. A program that set its own subscriber keeps it.
+/// Writes to stderr what RUST_LOG selects. A program that set its own subscriber keeps it.
 fn install_subscriber() {
     use tracing_subscriber::filter::{LevelFilter, Targets};
     use tracing_subscriber::prelude::*;
@@ -341,7 +341,7 @@ fn install_subscriber() {
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(std::io::stderr);
-    // It fails when the program has set one: that one is meant.
+    // It fails when the program has set a subscriber, which stays.
     drop(
         tracing_subscriber::registry()
             .with(lines.with_filter(targets))

@@ -1,7 +1,7 @@
 //! Moments to come, for durations of any length.
 //!
-//! `Instant + Duration` panics where the sum is past what the clock can say, and many durations are chosen by users or come
-//! from a queue. So moments are added up here alone; a test of the house rules refuses a bare `+`.
+//! `Instant + Duration` panics where the sum is past the range of the clock, and many durations are chosen by users or
+//! come from a queue. So moments are added up here alone; a test of the house rules refuses a bare `+`.
 
 use std::time::Duration;
 

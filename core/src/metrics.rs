@@ -1,6 +1,6 @@
 //! What tasks measure of their own work: counters, gauges and timers.
 //!
-//! A seam: by default nothing is recorded, no clock is read and nothing is allocated. A program that wants its numbers
+//! A seam: by default nothing is recorded, no clock is read and nothing is allocated. A program that needs its numbers
 //! [`install`]s a [`Recorder`], once in each process: the `setup` of `#[podpool::main]` and `init_with` runs in master,
 //! worker and slot alike.
 //!
@@ -41,7 +41,7 @@ static RECORDER: OnceLock<Box<dyn Recorder>> = OnceLock::new();
 
 /// Takes what tasks measure, on the task's own thread: it should be quick, and must not panic.
 pub trait Recorder: Send + Sync + 'static {
-    /// Takes one measurement. The context says which task of which run it comes from, in which worker.
+    /// Takes one measurement. The context names the task, its run and its worker.
     fn record(&self, context: &TaskContext, name: &str, value: Value);
 }
 

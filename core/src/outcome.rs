@@ -26,11 +26,11 @@ pub enum Cause {
     Crashed,
     /// The slot passed its memory limit, or could not allocate below it.
     OutOfMemory,
-    /// The slot died while this task may or may not have been to blame: it must run alone.
+    /// The slot ended while this task ran, and another may be the cause: it must run alone.
     Suspect,
     /// The worker or its lease went away: the attempt comes back by itself, nothing is charged.
     Interrupted,
-    /// The worker does not know the task, knows another shape, or cannot read the arguments.
+    /// The worker's program does not have the task, knows another shape, or cannot read the arguments.
     Rejected,
     /// The task was cancelled while it ran.
     Cancelled,
@@ -39,7 +39,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// The cause in words, to follow "the task".
+    /// The cause as a phrase, to follow "the task".
     #[must_use]
     pub const fn phrase(self) -> &'static str {
         match self {
@@ -86,7 +86,7 @@ impl fmt::Display for Exit {
     }
 }
 
-/// The names that people know; others go by number.
+/// The names of common signals; others go by number.
 const fn signal_name(signal: i32) -> Option<&'static str> {
     Some(match signal {
         4 => "SIGILL",
@@ -100,28 +100,28 @@ const fn signal_name(signal: i32) -> Option<&'static str> {
     })
 }
 
-/// Where and when a failed execution ran: for people, nothing is decided by it.
+/// Where and when a failed execution ran: for users, nothing is decided by it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ran {
     /// When it began, by the wall clock of its host.
     pub started: Option<SystemTime>,
     /// The process id of the slot, on that host; none for a slot that is a thread.
     pub pid: Option<u32>,
-    /// Its CPU time; told for executions that ended by themselves and took 10 ms or more.
+    /// Its CPU time; reported for executions that ended by themselves and took 10 ms or more.
     pub cpu: Option<Duration>,
 }
 
-/// A reported failure of one execution. On the wire it is the payload of a result that is not `Done`; what it says is
+/// A reported failure of one execution. On the wire it is the payload of a result that is not `Done`; its texts are
 /// [`cut`](Failure::cut) then.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// Why there is no result.
     pub cause: Cause,
-    /// What happened, in one sentence; the task's own words for `Failed` and `Panicked`.
+    /// What happened, in one sentence; the task's own text for `Failed` and `Panicked`.
     pub message: String,
     /// The causes of the task's error, outermost first.
     pub chain: Vec<String>,
-    /// False when the task marked the error as permanent, or its `retry_on` said no.
+    /// False when the task marked the error as permanent, or its `retry_on` returned false.
     pub retryable: bool,
     /// How the slot's process ended, where it did.
     pub exit: Option<Exit>,

@@ -1,4 +1,4 @@
-//! Panics of parts that others wait for: caught, and told as a reason.
+//! Panics of parts that others wait for: caught, and returned as a reason.
 
 use std::any::Any;
 use std::future::Future;
@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 
 use crate::thrown;
 
-/// What a panic said. Its payload is dropped here, whatever that drop does.
+/// The text of a panic. Its payload is dropped here, whatever that drop does.
 #[must_use]
 pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
     let text = thrown::message(&*payload).to_owned();
@@ -16,8 +16,8 @@ pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
     text
 }
 
-/// Runs code of the program whose panic is no task's result. A panic is logged: as `message`, with its text.
-/// A logger that panics too is not asked again.
+/// Runs code of the program whose panic is no task's result. A panic is logged: as `message`, with its text. A logger
+/// that panics too is not called again.
 pub fn contained(message: &str, life: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(life)) {
         let reason = panic_text(payload);

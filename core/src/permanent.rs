@@ -1,4 +1,4 @@
-//! A task's own error on its way to a [`Failure`]: what it says, its causes, and whether another attempt makes sense.
+//! A task's own error on its way to a [`Failure`]: its text, its causes, and whether another attempt makes sense.
 
 use std::error::Error;
 use std::fmt;
@@ -7,13 +7,13 @@ use crate::outcome::{Cause, Failure, LINKS, MESSAGE, displayed};
 
 type Boxed = Box<dyn Error + Send + Sync>;
 
-/// An error that another attempt cannot cure; [`permanent`] makes one.
+/// An error that another attempt cannot avoid; [`permanent`] makes one.
 ///
 /// It reads as the error within. Its [`source`](Error::source) is a mark, and the mark's is the source of the error
 /// within: so the mark is found through any wrapping that keeps the chain, such as `anyhow::Context`.
 pub struct Permanent(Mark);
 
-/// Marks an error as not worth retrying: the task fails at once, whatever its `retries` say.
+/// Marks an error as not worth retrying: the task fails at once, whatever its `retries` are.
 ///
 /// ```
 /// # fn parse(text: &str) -> Result<u32, Box<dyn std::error::Error + Send + Sync>> {
@@ -58,8 +58,8 @@ impl Error for Permanent {
     }
 }
 
-/// The link that says "permanent". A type of its own, because an error box may hide the type of its outermost error
-/// (anyhow's does), but never that of a source.
+/// The link that marks an error as permanent. A type of its own, because an error box may hide the type of its
+/// outermost error (anyhow's does), but never that of a source.
 #[derive(Debug)]
 struct Mark(Boxed);
 
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_keeps_its_words_and_its_causes() {
+    fn an_error_keeps_its_text_and_its_causes() {
         let failure = judge(boxed(Outer(boxed(Outer(boxed("root"))))), true);
         assert_eq!(failure.cause, Cause::Failed);
         assert_eq!(failure.message, "outer");
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_is_found_wherever_it_sits_and_adds_no_words() {
+    fn the_mark_is_found_wherever_it_sits_and_adds_no_text() {
         let failure = judge(boxed(permanent(Outer(boxed("root")))), true);
         assert_eq!(failure.message, "outer");
         assert_eq!(failure.chain, ["root"]);

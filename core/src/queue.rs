@@ -41,8 +41,8 @@ pub trait Queue: fmt::Debug + Send + Sync + 'static {
     /// Stores messages. One answer for each message, in order; `Ok` means that it is safely stored.
     async fn put(&self, messages: Vec<Bytes>) -> Vec<Result<(), QueueError>>;
 
-    /// Takes up to `max` messages, and waits up to `wait` for the first. An empty answer says only that none
-    /// came in time, never that the queue is drained.
+    /// Takes up to `max` messages, and waits up to `wait` for the first. An empty answer means only that none came in
+    /// time, never that the queue is drained.
     async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError>;
 
     /// Renews leases: each lasts [`QueueLimits::lease`] from now. One answer for each lease, in order.
@@ -153,7 +153,7 @@ impl QueueLimits {
     }
 }
 
-/// Why a queue did not do what it was asked, by what the caller can do about it.
+/// Why a queue did not carry a call out, by what the caller can do about it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
@@ -177,7 +177,7 @@ pub enum QueueError {
     Unavailable {
         /// The queue's name.
         queue: String,
-        /// What it said.
+        /// Its answer.
         reason: String,
     },
     /// Rights are missing; the message names them.
@@ -194,7 +194,7 @@ pub enum QueueError {
     Vanished {
         /// The queue's name.
         queue: String,
-        /// What it said.
+        /// Its answer.
         reason: String,
     },
     /// The queue does not exist, or no longer.
@@ -202,7 +202,7 @@ pub enum QueueError {
     Gone {
         /// The queue's name.
         queue: String,
-        /// What it said.
+        /// Its answer.
         reason: String,
     },
 }

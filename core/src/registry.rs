@@ -11,8 +11,8 @@ use crate::task::TaskSpec;
 
 /// Every `#[task]` of every crate that is linked into the program adds itself here; [`Registry`] reads it.
 ///
-/// Its name is a section of the program, and holds this crate's version: so two versions in one program each have tasks of
-/// their own. A test sees to it that the name follows the version.
+/// Its name is a section of the program, and holds this crate's version: so two versions in one program each have tasks
+/// of their own. A test checks that the name follows the version.
 #[doc(hidden)]
 #[distributed_slice]
 pub static PODPOOL_TASKS_0_1_0: [&'static TaskSpec];
@@ -235,7 +235,7 @@ fn lines<T: fmt::Display>(parts: impl Iterator<Item = T>) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn sections_hold_the_version_so_that_two_versions_live_side_by_side() {
+    fn sections_hold_the_version_so_that_two_versions_exist_side_by_side() {
         let version = env!("CARGO_PKG_VERSION")
             .replace(['.', '-', '+'], "_")
             .to_uppercase();

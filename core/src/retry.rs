@@ -82,7 +82,7 @@ pub enum Ended<'a> {
     Lost {
         /// What the worker's end means for the task.
         blame: Blame,
-        /// The cause that is told: it names the budget of a charge.
+        /// The cause that is reported: it names the budget of a charge.
         cause: Cause,
         /// Whether this loss was not counted yet.
         fresh: bool,

@@ -46,7 +46,7 @@ pub(crate) fn slot_role(parent: u32, open_files: Option<u64>) -> String {
     format!("{SLOT_ROLE}{parent}{limit}")
 }
 
-/// What the role's value says to a slot: its worker, and its limit on open files.
+/// What the role's value holds for a slot: its worker, and its limit on open files.
 pub(crate) fn read_slot_role(value: &str) -> Option<(&str, Option<u64>)> {
     let value = value.strip_prefix(SLOT_ROLE)?;
     Some(match value.split_once(':') {

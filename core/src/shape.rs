@@ -1,8 +1,8 @@
 //! The serde shape of a task's arguments and output, and the fingerprint made of it.
 //!
-//! The shape is found by probing: a deserializer that owns no data asks the type what it wants to read and gives it
-//! samples (`shape/probe.rs`, `shape/parts.rs`), again and again, until every variant was seen (`shape/search.rs`). What was asked is a
-//! graph of positions and named types (`shape/model.rs`), and its canonical text is the shape.
+//! The shape is found by probing: a deserializer without data records what the type requests and gives it samples
+//! (`shape/probe.rs`, `shape/parts.rs`), again and again, until every variant was seen (`shape/search.rs`). The
+//! requests are a graph of positions and named types (`shape/model.rs`), and its canonical text is the shape.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -81,7 +81,7 @@ impl Shape {
     }
 }
 
-/// A type whose shape cannot be traced. The message names the type and says what to do.
+/// A type whose shape cannot be traced. The message names the type and states what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct ShapeError {
@@ -97,7 +97,7 @@ impl ShapeError {
         ))
     }
 
-    /// The type asks what comes next, and the encoding does not hold that.
+    /// The type requests whatever value follows, and the encoding does not hold its type.
     fn self_describing(type_name: &str, place: &str, what: &str) -> Self {
         Self::new(format!(
             "the shape of type {type_name}{place} cannot be traced, as it asks for {what} (as an untagged, tagged \

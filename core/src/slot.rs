@@ -81,7 +81,7 @@ pub struct Launch {
     pub output: OutputLimits,
 }
 
-/// How much of what tasks print is passed on. What is more is counted, and a line says how much it was.
+/// How much of what tasks print is passed on. What is more is counted, and a line reports how much it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputLimits {
     /// Bytes of a line; a longer one is cut, with a note at its end. Default: 16 KiB.
@@ -187,15 +187,15 @@ pub enum SlotEvent {
         kept: u32,
     },
     /// A line that was printed, without its end, or what a line shows that is written over by `\r`; cut at the launch's
-    /// limit. It comes before the results of its task when that
-    /// was sent alone. A slot that prints without measure loses lines, and one line says how many.
+    /// limit. It comes before the results of its task when that was sent alone. A slot that prints more than its rate
+    /// loses lines, and one line reports how many.
     Output {
         /// Where it was printed.
         stream: Stream,
         /// The line; what is not UTF-8 in it is replaced.
         line: String,
     },
-    /// The slot was killed without being asked to be: it passed its memory limit, or said what no slot says. It ends soon,
+    /// The slot was killed by its driver: it passed its memory limit, or sent bytes that are no message. It ends soon,
     /// unless the system cannot end its process.
     Killed,
     /// The slot has ended, and all that its tasks had started.
@@ -210,10 +210,10 @@ pub enum SlotEvent {
         pid: Option<u32>,
         /// The last lines that this task printed, or the slot before its first.
         tail: Vec<String>,
-        /// The highest number of resident bytes that was seen, at the latest before a kill: what has died cannot be
-        /// looked at.
+        /// The highest number of resident bytes that was seen, at the latest before a kill: a process that has ended
+        /// cannot be looked at.
         peak_rss: Option<u64>,
-        /// What it met, if it died for want of memory.
+        /// Which limit it met, if it ended for want of memory.
         out_of_memory: Option<OutOfMemory>,
         /// Whether its process came to [`init`](crate::init) and took its set-up.
         reached_init: bool,
@@ -227,7 +227,7 @@ pub struct Running {
     pub frame: u64,
     /// Its place in the frame, from 0.
     pub index: u32,
-    /// Whether it is the first that this slot ever ran: then nothing before it can be to blame.
+    /// Whether it is the first that this slot ever ran: then no task before it can be the cause of its end.
     pub first: bool,
     /// When it began.
     pub since: Instant,
@@ -249,8 +249,8 @@ enum Kind {
 impl Slot {
     /// Starts a slot and sends its set-up. Its events go to `events`, with its `id`.
     ///
-    /// The calling thread must run a tokio runtime and live as long as the slot: on Linux the process is bound to
-    /// the life of the thread that started it.
+    /// The calling thread must run a tokio runtime and must not end before the slot: on Linux the process is bound to
+    /// the thread that started it.
     ///
     /// # Errors
     /// [`StartError`] when there is no process; the failure of one that started is [`SlotEvent::Exited`].

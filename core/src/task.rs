@@ -74,7 +74,7 @@ impl Default for Backoff {
     }
 }
 
-/// What the `#[task]` attribute says of every call of a task. A call may override retries, timeout and priority.
+/// What the `#[task]` attribute sets for every call of a task. A call may override retries, timeout and priority.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TaskOptions {
@@ -85,9 +85,9 @@ pub struct TaskOptions {
     /// Delays between attempts.
     pub backoff: Backoff,
     /// Bytes that the slot's whole process may have resident while it runs the task: looked at every 50 ms, and past it
-    /// the slot is killed, `OutOfMemory`. Default: no limit. A jump in between is not seen; the kernel's stop is set by
-    /// the executor's own limit, for every slot. A task whose limit is not more than an idle slot takes is rejected. Not for
-    /// slots that are threads.
+    /// the slot is killed, `OutOfMemory`. Default: no limit. A jump in between is missed; the kernel's stop is set by
+    /// the executor's own limit, for every slot. A task whose limit is not more than an idle slot takes is rejected.
+    /// Not for slots that are threads.
     pub memory: Option<u64>,
     /// Whether several calls may travel in one batch. Default: true.
     pub pack: bool,
@@ -191,11 +191,11 @@ impl TaskSpec {
     }
 }
 
-/// What one call says beside its arguments; every field overrides the task's own option.
+/// What one call sets beside its arguments; every field overrides the task's own option.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CallOptions {
-    /// The entity that the call is about, for people and for named runs.
+    /// The entity that the call is about, for users and for named runs.
     pub key: Option<Arc<str>>,
     /// Attempts after the first.
     pub retries: Option<u32>,
@@ -323,7 +323,7 @@ pub struct Place {
     pub node: Arc<str>,
 }
 
-/// What a running task may ask about itself. A task takes it as its first argument, `ctx: &TaskContext`.
+/// What a running task can look up about itself. A task takes it as its first argument, `ctx: &TaskContext`.
 #[derive(Debug, Clone)]
 pub struct TaskContext {
     /// Where the execution runs.
@@ -406,13 +406,13 @@ impl TaskContext {
         &self.place.node
     }
 
-    /// Whether the task was asked to stop. After a grace it is stopped.
+    /// Whether the task was cancelled. After a grace it is stopped.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancellation.is_cancelled()
     }
 
-    /// Resolves when the task is asked to stop.
+    /// Resolves when the task is cancelled.
     pub async fn cancelled(&self) {
         self.cancellation.token().cancelled().await;
     }

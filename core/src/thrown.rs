@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Drops that are tried: each may panic, and throw the next value.
 const TRIES: usize = 8;
 
-/// What is said of a panic that carries no text.
+/// The text that stands for a panic without one.
 pub(crate) const NO_MESSAGE: &str = "a panic without a message";
 
 /// The message of a panic.

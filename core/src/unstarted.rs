@@ -43,12 +43,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_may_be_dropped_inside_another_runtime() {
+    async fn an_unstarted_runtime_may_be_dropped_inside_another() {
         drop(made());
     }
 
     #[test]
-    fn it_runs_what_it_is_given() {
+    fn an_unstarted_runtime_runs_its_future() {
         assert_eq!(made().block_on(async { 5 }), Some(5));
     }
 }

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_lie_and_bytes_that_are_cut_are_refused() {
+    fn false_lengths_and_bytes_that_are_cut_are_refused() {
         let encoded = encode(&vec![9_u8; 1000]).unwrap();
         let cut = decode::<Owned<Vec<u8>>>(&encoded[..999]);
         assert!(matches!(cut, Err(CodecError::Decode(_))), "{cut:?}");

@@ -83,7 +83,7 @@ impl Reader for WatchedReader<'_> {
         Ok(())
     }
 
-    /// Without stack there is nothing to see, so that `read` is called, which can say why.
+    /// Without stack it gives nothing, so that bincode calls `read`, which returns the reason.
     #[inline]
     fn peek_read(&mut self, length: usize) -> Option<&[u8]> {
         self.left.get(..length).filter(|_| !self.stack.is_spent())

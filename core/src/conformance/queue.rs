@@ -1,8 +1,9 @@
 //! What every [`Queue`] promises, as checks.
 //!
-//! [`all`] runs every check, each on a fresh queue, and [`all_at_once`] runs them side by side; [`under_faults`] those that hold for a queue that fails
-//! calls and repeats messages. Where back-ends may differ, [`Promises`] says what is promised. The checks wait
-//! for leases to expire, so give the queue a short one, or a paused clock. Each check is bounded in time.
+//! [`all`] runs every check, each on a fresh queue, and [`all_at_once`] runs them side by side; [`under_faults`] runs
+//! those that hold for a queue that fails calls and repeats messages. Where back-ends may differ, [`Promises`] lists
+//! what is promised. The checks wait for leases to expire, so give the queue a short one, or a paused clock. Each check
+//! is bounded in time.
 
 mod delivery;
 mod leases;

@@ -218,12 +218,12 @@ mod tests {
     }
 
     #[test]
-    fn a_box_is_all_that_short_ones_take() {
+    fn short_arguments_take_a_box_alone() {
         assert_eq!(size_of::<Arguments>(), size_of::<Box<[u8]>>());
     }
 
     #[test]
-    fn they_are_encoded_like_any_value_whatever_their_length() {
+    fn arguments_are_encoded_like_any_value_whatever_their_length() {
         for length in [0, 1, LONG - 4, LONG - 3, LONG - 2, LONG + 1, 3 * LONG] {
             let value = (
                 "before",

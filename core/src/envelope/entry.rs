@@ -121,7 +121,7 @@ pub struct ResultEntry {
     pub task: TaskId,
     /// The attempt at it.
     pub attempt: Attempt,
-    /// How long the execution took; at most 71 minutes are told apart.
+    /// How long the execution took; longer than 71 minutes counts as 71 minutes.
     pub elapsed: Duration,
     /// The encoded output, or the failure.
     pub outcome: Result<Bytes, Failure>,
@@ -152,7 +152,7 @@ pub fn put_done<E>(
     }
 }
 
-/// Appends the result of a task that gave none. What it says is cut to a bound, so that it fits any queue's message.
+/// Appends the result of a task that gave none. Its texts are cut to a bound, so that it fits any queue's message.
 pub fn put_failed(
     body: &mut Vec<u8>,
     task: TaskId,
@@ -245,7 +245,7 @@ fn number_u64<const N: usize>(head: &[u8; N], at: usize) -> u64 {
     u64::from(number_u32(head, at)) | u64::from(number_u32(head, at + 4)) << 32
 }
 
-/// The head of a task entry, for those who only pass it on.
+/// The head of a task entry, for a worker that only passes it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskHead {
     /// The task.
@@ -301,7 +301,7 @@ pub fn count(body: &[u8]) -> u32 {
     u32::try_from(task_heads(body).count()).unwrap_or(u32::MAX)
 }
 
-/// The head of a result entry, for those who only pass it on.
+/// The head of a result entry, for a worker that only passes it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResultHead {
     /// The task.

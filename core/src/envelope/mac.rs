@@ -9,7 +9,7 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MacKey {
-    /// No MAC: the queue lives in this process.
+    /// No MAC: the queue is in this process.
     Absent,
     /// Keyed BLAKE3 over the whole message.
     Keyed([u8; 32]),

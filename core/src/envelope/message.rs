@@ -50,7 +50,7 @@ pub enum Message {
     Printed(Printed),
 }
 
-/// Why bytes are not a message of ours. It names no task: what carries a wrong MAC proves nothing.
+/// Why bytes are not a message of this run. It names no task: what carries a wrong MAC proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WireError {
@@ -65,7 +65,7 @@ pub enum WireError {
     /// The MAC is missing or does not fit.
     #[error("the message's MAC is not this run's")]
     Mac,
-    /// A field is longer than its length can say.
+    /// A field is longer than its length field can hold.
     #[error("{0} bytes do not fit one entry")]
     TooLong(usize),
     /// It has a valid MAC and cannot be read all the same.
@@ -224,8 +224,8 @@ impl Message {
         Self::read_parts(kind, &bytes[PREFIX..], body)
     }
 
-    /// The run that a worker's message names, and the highest epoch that the worker has seen; `None` for what a
-    /// master says.
+    /// The run that a worker's message names, and the highest epoch that the worker has received; `None` for messages
+    /// of a master.
     #[must_use]
     pub const fn origin(&self) -> Option<(&RunId, u64)> {
         Some(match self {

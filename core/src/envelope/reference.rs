@@ -1,7 +1,7 @@
 //! A message whose large payloads lie elsewhere: take them out, put them back, or report what is lost.
 //!
-//! The *shell* is the message without the payloads; it travels as the body of a [`Reference`]. Nothing here
-//! knows where the payloads lie: they are known by their hashes.
+//! The *shell* is the message without the payloads; it travels as the body of a [`Reference`]. Nothing here depends on
+//! where the payloads lie: their hashes name them.
 
 use std::ops::Range;
 
@@ -108,7 +108,7 @@ impl Extraction {
     /// The reference to the message, and its shell. There is one hash for each region, in their order.
     ///
     /// # Errors
-    /// [`WireError::TooLong`] when the message is longer than its lengths can say.
+    /// [`WireError::TooLong`] when the message is longer than its length fields can hold.
     pub fn close(
         self,
         message: &[u8],
@@ -185,7 +185,7 @@ impl Reference {
         message::write(message::Type::Reference, self, shell, mac_key)
     }
 
-    /// Whether bytes say that they are a reference. Their MAC is not looked at.
+    /// Whether bytes are marked as a reference. Their MAC is not looked at.
     #[must_use]
     pub fn is(message: &[u8]) -> bool {
         matches!(message, [VERSION, kind, ..] if *kind == message::Type::Reference as u8)
@@ -290,7 +290,7 @@ fn put_or_reject(
     Some(())
 }
 
-/// What tasks are answered with whose payloads are lost.
+/// The failure of tasks whose payloads are lost.
 #[must_use]
 pub fn rejected(reason: String) -> Failure {
     Failure {

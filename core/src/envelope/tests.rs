@@ -334,7 +334,7 @@ fn options_that_do_not_fit_their_length_are_refused() {
 }
 
 #[test]
-fn long_executions_are_told_apart_up_to_the_field_s_width() {
+fn long_executions_are_distinguished_up_to_the_field_s_width() {
     let mut body = Vec::new();
     let output = |_: &mut Vec<u8>| Ok::<_, ()>(Duration::from_secs(1 << 40));
     put_done(&mut body, TaskId(1), Attempt(1), output).unwrap();

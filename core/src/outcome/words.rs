@@ -42,8 +42,8 @@ fn first_size(text: &str) -> Option<usize> {
     size.parse().ok()
 }
 
-/// Cuts texts so that they take `most` bytes together and are not more than 64. Each has an equal share, for the
-/// last cause says as much as the first.
+/// Cuts texts so that they take `most` bytes together and are not more than 64. Each has an equal share, for the last
+/// cause is worth as much as the first.
 pub fn cut_all(texts: &mut Vec<String>, most: usize) {
     if texts.iter().map(String::len).sum::<usize>() <= most && texts.len() <= LINKS {
         return;
@@ -91,8 +91,8 @@ impl Write for Head {
 }
 
 impl Failure {
-    /// Cuts what the failure says to 64 KiB in all: message, causes and printed lines. Each text that is cut says how
-    /// long it was.
+    /// Cuts the texts of the failure to 64 KiB in all: message, causes and printed lines. Each text that is cut states
+    /// how long it was.
     #[must_use]
     pub fn cut(mut self) -> Self {
         cut(&mut self.message, MESSAGE);
@@ -117,7 +117,7 @@ mod tests {
     use crate::outcome::Cause;
 
     #[test]
-    fn a_long_text_is_cut_between_characters_and_says_how_long_it_was() {
+    fn a_long_text_is_cut_between_characters_and_states_how_long_it_was() {
         for length in [0, 99, 100] {
             let mut text = "x".repeat(length);
             cut(&mut text, 100);

@@ -1,4 +1,4 @@
-//! A queue that misbehaves as real ones do, from a seed: for tests of whatever uses a queue.
+//! A queue with the faults of real ones, from a seed: for tests of whatever uses a queue.
 //!
 //! [`Faulty`] wraps any queue. What it does to messages keeps the promise of at-least-once delivery, except
 //! [`Faults::lose`], which breaks it on purpose.
@@ -51,9 +51,9 @@ enum CallFault {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum MessageFault {
     Deliver,
-    /// Removed from the queue unseen.
+    /// Removed from the queue before a taker receives it.
     Lose,
-    /// Leased, but never seen by the taker.
+    /// Leased, but never given to the taker.
     Drop,
     /// Put behind all others.
     Reorder,
@@ -116,8 +116,8 @@ impl<Q: Queue> Faulty<Q> {
             CallFault::Sound => call().await,
             CallFault::Refused => fail_all(leases.len(), "the call was refused"),
             CallFault::Unanswered => {
-                // Carried out before the error is given: the caller cannot know it, as with a connection that breaks
-                // after the request.
+                // Carried out before the error is given: the caller cannot tell the two apart, as with a connection
+                // that breaks after the request.
                 call().await;
                 fail_all(leases.len(), "the answer was lost")
             }

@@ -44,8 +44,8 @@ pub struct MemoryQueue {
     state: Mutex<QueueState>,
     /// Whether a gap in the calls lets leases be renewed before they end.
     spares: bool,
-    /// Told once when messages became ready; a taker that leaves some behind tells the next.
-    /// An expired lease wakes no taker: see [`MemoryQueue::look`].
+    /// Notified once when messages became ready; a taker that leaves some behind notifies the next. An expired lease
+    /// wakes no taker: see [`MemoryQueue::look`].
     arrived: Notify,
 }
 
@@ -66,9 +66,9 @@ impl MemoryQueue {
         }
     }
 
-    /// For a queue whose takers renew their leases, and live in this process. Where no call came for more than
-    /// half a lease, the whole process was stopped (Ctrl-Z, a debugger): for a third of a lease from then on none ends,
-    /// so that they can be renewed.
+    /// For a queue whose takers renew their leases, and are in this process. Where no call came for more than half a
+    /// lease, the whole process was stopped (Ctrl-Z, a debugger): for a third of a lease from then on none ends, so
+    /// that they can be renewed.
     #[must_use]
     pub fn with_renewing_takers(mut self) -> Self {
         self.spares = true;
@@ -129,7 +129,7 @@ impl MemoryQueue {
         })
     }
 
-    /// Takes what is there, or says until when there is nothing to look for.
+    /// Takes what is there, or returns until when there is nothing to look for.
     ///
     /// That is the next expiry, and one lease from now at the latest: a lease that begins after this look
     /// cannot end sooner. So a sleeping taker misses no expiry, and taking need not wake those who wait.

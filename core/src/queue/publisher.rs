@@ -59,7 +59,7 @@ impl<R: Send + 'static> Publisher<R> {
         }
     }
 
-    /// Since when the queue refuses a message, and what it said last.
+    /// Since when the queue refuses a message, and its last answer.
     #[must_use]
     pub const fn failing(&self) -> Option<&(Instant, QueueError)> {
         self.failing.as_ref()
@@ -112,8 +112,8 @@ impl<R: Send + 'static> Publisher<R> {
             // the service takes.
             self.sent = Instant::now();
         }
-        // The call lives in the publisher and not in this future: a `select!` that drops this future must not drop a call whose
-        // messages the queue may have stored.
+        // The call is held by the publisher and not by this future: a `select!` that drops this future must not drop a
+        // call whose messages the queue may have stored.
         let Some(sending) = &mut self.sending else {
             return std::future::pending().await;
         };
@@ -131,7 +131,7 @@ impl<R: Send + 'static> Publisher<R> {
         receipts
     }
 
-    /// Says what became of a call, in one line however many messages it has.
+    /// Logs what became of a call, in one line however many messages it has.
     fn say(&mut self, refusal: Option<&QueueError>, messages: usize) {
         let now = Instant::now();
         match refusal {
@@ -165,8 +165,8 @@ async fn send<R>(queue: Arc<dyn Queue>, letters: Vec<Letter<R>>) -> Sent<R> {
         .max()
         .unwrap_or(0);
     if let Some(times) = refused.checked_sub(1) {
-        // Inside the call, so that what is pushed meanwhile waits for the same pause, and a queue in trouble is not asked
-        // more often the more there is to send.
+        // Inside the call, so that what is pushed meanwhile waits for the same pause, and a queue in trouble is not
+        // called more often the more there is to send.
         sleep(pause(FIRST, LONGEST, times, fastrand::f32())).await;
     }
     let began = Instant::now();
@@ -188,7 +188,8 @@ async fn send<R>(queue: Arc<dyn Queue>, letters: Vec<Letter<R>>) -> Sent<R> {
             Err(error) => {
                 refusal = Some(error);
                 again.push(Letter {
-                    // For each message, not for the queue: one that is refused for ever must be seen as such beside others that pass.
+                    // For each message, not for the queue: one that is refused for ever must be found beside others
+                    // that pass.
                     refused: letter.refused.saturating_add(1),
                     since: letter.since.or(Some(began)),
                     ..letter
@@ -263,7 +264,7 @@ mod tests {
         }
     }
 
-    /// The levels of what is said above debugging.
+    /// The levels of what is logged above debugging.
     struct Said(Arc<Mutex<Vec<Level>>>);
 
     impl Subscriber for Said {
@@ -288,7 +289,7 @@ mod tests {
         fn exit(&self, _: &Id) {}
     }
 
-    /// What is said while a hundred messages wait for a queue that refuses so many calls.
+    /// What is logged while a hundred messages wait for a queue that refuses so many calls.
     async fn said(refusals: u32, vanished: bool) -> Vec<Level> {
         let said = Arc::default();
         let _heard = set_default(Said(Arc::clone(&said)));
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_a_queue_that_the_master_makes_again_nothing_is_said_here() {
+    async fn a_queue_that_the_master_makes_again_is_not_logged_here() {
         assert!(said(8, true).await.is_empty());
     }
 }

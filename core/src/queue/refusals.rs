@@ -1,4 +1,4 @@
-//! What follows from a queue that refuses one kind of call again and again: longer pauses, some lines for people, and an
+//! What follows from a queue that refuses one kind of call again and again: longer pauses, some lines for users, and an
 //! end. Pure: the time and the jitter are parameters.
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::instant::after;
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// How long a queue may refuse everything before it is given up, where nothing else is said.
+/// How long a queue may refuse everything before it is given up, where no other time is set.
 // Long enough for the usual outage of a service. After that a worker that can store nothing only costs money.
 pub const BROKER_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -127,12 +127,12 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_when_the_refusals_last_too_long_and_an_answer_begins_anew() {
+    fn a_queue_is_given_up_when_refusals_last_too_long_and_an_answer_begins_anew() {
         let mut now = Instant::now();
         let mut refusals = Refusals::default();
         assert!(refusals.refused(now, 10 * SECOND, 0.0).is_some());
         now += 9 * SECOND;
-        assert_eq!(refusals.served(now), None, "nobody was told");
+        assert_eq!(refusals.served(now), None, "no line was logged");
         assert!(refusals.refused(now, 10 * SECOND, 0.0).is_some());
         now += 9 * SECOND + Duration::from_millis(900);
         let last = refusals.refused(now, 10 * SECOND, 0.0);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_master_makes_again_is_told_by_nobody_else() {
+    fn what_the_master_makes_again_is_logged_by_no_worker() {
         let (start, mut outage) = (Instant::now(), Outage::default());
         let vanished = QueueError::Vanished {
             queue: "tasks".to_owned(),

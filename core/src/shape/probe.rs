@@ -73,7 +73,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, TraceError> {
-        // Outside: none, and some for a type that insists. Inside: some, or nothing would be learnt.
+        // Outside: none, and some for a type that refuses none. Inside: some, or the trace would learn nothing.
         let (format, sample, outside) = self.optional(Head::Option, 1, 2)?;
         let Probe { tracer, slot } = self;
         let value = if !outside || sample == 1 {

@@ -120,7 +120,7 @@ pub(super) const BOOLS: &[bool] = &[false, true];
 /// Lengths of byte strings: a UUID's, none, keys, hashes and addresses.
 pub(super) const BYTE_LENGTHS: &[usize] = &[16, 0, 1, 4, 8, 12, 20, 24, 28, 32, 48, 64];
 
-/// Lengths of a sequence or a map that is looked into: not zero, or nothing would be learnt.
+/// Lengths of a sequence or a map that is looked into: not zero, or the trace would learn nothing.
 pub(super) const INSIDE_LENGTHS: &[usize] = &[1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 64];
 
 /// Lengths of a sequence or a map that is left out, where the type permits it.

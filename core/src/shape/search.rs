@@ -52,7 +52,7 @@ pub(super) fn run<T: Serialize + DeserializeOwned>() -> Result<String, ShapeErro
 
 /// A type that writes what it does not read would decode to garbage, or not at all.
 fn check_round_trip<T: Serialize + DeserializeOwned>(value: &T) -> Result<(), ShapeError> {
-    // A sample that cannot be written says nothing: it may be beyond what the program ever makes.
+    // A sample that cannot be written proves nothing: it may be beyond what the program ever makes.
     let Ok(bytes) = codec::encode(value) else {
         return Ok(());
     };

@@ -190,7 +190,7 @@ fn a_type_without_end_is_refused() {
 struct Wrap<T>(T);
 
 #[test]
-fn one_name_for_two_types_is_no_trouble() {
+fn two_types_of_one_name_are_traced() {
     assert_eq!(
         text::<(Wrap<u8>, Wrap<String>, Wrap<u8>)>(),
         r#"(struct "Wrap"=(u8),struct "Wrap"=(str),#0)"#
@@ -328,7 +328,7 @@ enum Sometimes {
 }
 
 #[test]
-fn self_describing_types_are_refused_with_the_cure() {
+fn self_describing_types_are_refused_with_a_remedy() {
     for refusal in [
         refusal::<serde_json::Value>(),
         refusal::<Untagged>(),

@@ -15,7 +15,7 @@ const DEEP: u32 = 32;
 /// Most questions of one trace, over all passes.
 pub(super) const MAX_STEPS: u64 = 5_000_000;
 
-/// A type's refusal, in its own words.
+/// A type's refusal, with its own text.
 #[derive(Debug)]
 pub(super) struct TraceError(pub(super) String);
 
@@ -43,7 +43,7 @@ pub(super) struct Point {
     pub(super) samples: usize,
 }
 
-/// Why a pass cannot be cured by another sample.
+/// Why another sample does not help a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Obstacle {
     /// The type asks for this, which needs a self-describing encoding.
@@ -64,7 +64,7 @@ pub(super) struct Tracer {
     pub(super) pass: u32,
     /// Choice points of this pass, in the order in which they were met.
     pub(super) trail: Vec<Point>,
-    /// Where this pass is: labels and types, outermost first. After an error it still says where that was.
+    /// Where this pass is: labels and types, outermost first. After an error it still holds the place of the error.
     pub(super) place: Vec<(&'static str, &'static str)>,
     pub(super) obstacle: Option<Obstacle>,
     /// Whether this pass looked into something for the sake of a variant.
@@ -99,7 +99,7 @@ impl Tracer {
     }
 
     pub(super) fn stop(&mut self, obstacle: Obstacle) -> TraceError {
-        // Only the first counts: a type may turn our error into another and go on.
+        // Only the first counts: a type may turn this error into another and go on.
         self.obstacle.get_or_insert(obstacle);
         TraceError("the trace stopped".to_owned())
     }
@@ -112,7 +112,7 @@ impl Tracer {
         Ok(())
     }
 
-    /// Notes a choice point and says which of `samples` to give.
+    /// Notes a choice point, and returns which of `samples` to give.
     fn choose(&mut self, slot: SlotId, format: usize, outside: bool, samples: usize) -> usize {
         let pass = self.pass;
         let choice = &mut self.model.format_mut(slot, format).choices[usize::from(outside)];

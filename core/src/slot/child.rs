@@ -30,24 +30,24 @@ use super::start_error::{EXIT_SHORTAGE, Request, advice, is_shortage};
 use super::wire::{self, Garbled, HEAD, Head, SetupBody, Tasks, Type};
 use super::{SMALL_STACK, memory, panics};
 
-/// Exit code of a slot that was asked to end.
+/// Exit code of a slot that was requested to end.
 const DONE: i32 = 0;
 /// Exit code of a slot whose program is not the worker's: `EX_DATAERR`.
 pub(crate) const EXIT_MISMATCH: i32 = 65;
 /// Exit code of a slot that could not begin: `EX_SOFTWARE`.
 const EXIT_SETUP: i32 = 70;
 
-/// How often a slot looks whether its worker lives, where no signal tells.
+/// How often a slot looks whether its worker runs, where no signal reports that.
 // Only where the end of the worker gives no signal. Two looks a second cost nothing; an orphan runs half a second
 // longer.
 const LOOK: Duration = Duration::from_millis(500);
-/// How much a read asks for.
+/// How much room a read has at least.
 // The largest packed frame is 64 KiB of entries: such a frame comes in one or two reads.
 const READ: usize = 64 * 1024;
 /// A read buffer past this many bytes is let go when it is empty.
 const KEPT: usize = 4 << 20;
 
-/// Runs the slot until it is asked to end.
+/// Runs the slot until it is requested to end.
 pub(crate) fn serve(data: OwnedFd) -> ! {
     let code = match Child::open(data) {
         Ok(child) => child.run(),
@@ -172,7 +172,7 @@ fn mark_beginning() {
     drop(std::io::stderr().write_all(mark.as_bytes()));
 }
 
-/// Runs frames until the worker says that there are no more.
+/// Runs frames until the worker sends `Exit`.
 fn run_frames(feed: &mut Feed, runner: &mut Runner<Wire>, cell: &OwnedFd) {
     let epoch = Epoch::now();
     loop {
@@ -333,9 +333,10 @@ enum Lost {
 
 /// Ends the process and all that its tasks started: no worker would read a result.
 ///
-/// Nothing is said of it: the worker that would read it has gone, and a task may hold the lock of stderr for ever.
+/// Nothing is printed: the worker that would read it has ended, and a task may hold the lock of stderr for ever.
 fn die() -> ! {
-    // A slot leads its own group, unless a task changed that: then others may be in it, who are spared.
+    // A slot leads its own group, unless a task changed that: then the group may hold other processes, which are
+    // spared.
     if getpgrp() == getpid() {
         let _ = kill_current_process_group(Signal::KILL);
     }

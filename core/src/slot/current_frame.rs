@@ -257,7 +257,7 @@ impl<U: Uplink> CurrentFrame<U> {
         true
     }
 
-    /// Starts no more tasks of `frame`, and says how many began.
+    /// Starts no more tasks of `frame`, and reports how many began.
     pub(super) fn reclaim(&self, frame: u64) {
         let kept = {
             let mut current = lock(&self.current);
@@ -298,7 +298,7 @@ impl<U: Uplink> CurrentFrame<U> {
             }
         };
         drop(current);
-        // Cancelling wakes the tasks that wait for it: not under our lock.
+        // Cancelling wakes the tasks that wait for it: not under this lock.
         token.cancel();
     }
 
@@ -347,8 +347,8 @@ impl<U: Uplink> CurrentFrame<U> {
         }
     }
 
-    /// Sleeps until a frame of several tasks begins. Both sides write their flag before they read the other's, so
-    /// one of them sees the other.
+    /// Sleeps until a frame of several tasks begins. Both sides write their flag before they read the other's, so at
+    /// least one of them reads the new value.
     fn sleep(&self) {
         // Sequentially consistent on both sides: with weaker orderings both could read the old value of the other's flag, and
         // the flusher would sleep through a whole frame.

@@ -1,6 +1,6 @@
 //! Open files: how many the slots of a pool need, and the process's limit on them.
 //!
-//! Many systems give a process 1,024 and let it ask for far more: a soft limit below a hard one. A pool that needs more
+//! Many systems give a process 1,024 and let it raise that far: a soft limit below a hard one. A pool that needs more
 //! raises the soft limit. Slots get the limit that the program was started with, for what their tasks run may rely on
 //! it (`select` takes descriptors below 1,024 only).
 
@@ -25,7 +25,7 @@ const PER_THREAD: u64 = 5;
 const REST: u64 = 64;
 /// The share of a small limit that the rest gets instead.
 const REST_SHARE: u64 = 8;
-/// What is taken to be open where the system does not tell.
+/// What is taken to be open where the system does not report it.
 const OPEN: u64 = 64;
 
 /// What all pools of this process may need.
@@ -85,7 +85,7 @@ impl Provision {
         self.slots
     }
 
-    /// Why it is fewer slots than were asked for, if it is.
+    /// Why it is fewer slots than were requested, if it is.
     #[must_use]
     pub fn shortfall(&self) -> Option<String> {
         let limit = self.limit.filter(|_| self.slots < self.wanted)?;
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn fewer_slots_are_said_with_the_number_and_the_limit() {
+    fn fewer_slots_are_reported_with_the_number_and_the_limit() {
         let provision = |slots| Provision {
             each: PER_PROCESS,
             slots,

@@ -132,7 +132,7 @@ pub(super) fn start(
 
 type Watched = (Pid, tokio::net::UnixStream, Pipes, DeathWatch);
 
-/// Registers all that tells about a process with the runtime.
+/// Registers the socket, the pipes and the end of a process with the runtime.
 fn watch(child: &mut Child, data: OwnedFd, limits: OutputLimits) -> io::Result<Watched> {
     let gone = || io::Error::from(io::ErrorKind::NotFound);
     let pid = i32::try_from(child.id())
@@ -196,12 +196,12 @@ struct Driver {
     sampler: Option<Interval>,
     /// Where the kernel stops the process, once it was looked at.
     stop: Option<u64>,
-    /// Whether it said that it takes tasks.
+    /// Whether it has reported that it takes tasks.
     ready: bool,
     /// What it took when it was ready, in bytes.
     resting: Option<u64>,
     verdict: Death,
-    /// The slot said that it ends by itself, and which task is to blame.
+    /// The slot has reported that it ends by itself, and which task is the cause.
     confessed: bool,
     kernel_kills: Option<u64>,
     sink: Sink,
@@ -240,8 +240,8 @@ impl Driver {
         self.bury();
     }
 
-    /// What there is to do. The streams come last: whoever prints without end, a child that a dead slot left behind
-    /// too, always has something there.
+    /// What there is to do. The streams come last: a process that prints without end, also a child that an ended slot
+    /// left behind, always has something there.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         // Results first: each may make its slot idle, and an idle slot waits for the next frame.
         if self.reading
@@ -249,8 +249,8 @@ impl Driver {
         {
             return Poll::Ready(Wake::Read(read));
         }
-        // A failed write is no end yet: the process may have written results before it closed its socket. Only the watch over
-        // the process knows its end.
+        // A failed write is no end yet: the process may have written results before it closed its socket. Only the
+        // watch over the process reports its end.
         if self.shared.poll_write(cx).is_ready() {
             return Poll::Ready(Wake::WriteFailed);
         }
@@ -439,7 +439,7 @@ impl Driver {
             });
         }
         state.peak = state.peak.max(resident);
-        // A slot that takes more than its limit before its first task says so itself, with both numbers.
+        // A slot that takes more than its limit before its first task reports that itself, with both numbers.
         let margin = if self.ready { 0 } else { UNREADY };
         let most = limit.saturating_add(margin);
         if resident.is_some_and(|resident| resident > most) && self.verdict.over.is_none() {
@@ -451,7 +451,7 @@ impl Driver {
         }
     }
 
-    /// The process has died and is not reaped: its id is still its own, so its group can be swept.
+    /// The process has ended and is not reaped: its id is still its own, so its group can be swept.
     fn bury(&mut self) {
         // Safe although the process has ended: until `reap` below its id, which names the group, is given to no other
         // process.
@@ -466,7 +466,7 @@ impl Driver {
         let mut state = lock(&self.shared.state);
         state.ended = true;
         state.unsent.clear();
-        // After the rest was read: the results in it tell which task was next, and the note is compared with that.
+        // After the rest was read: by the results in it the next task is found, and the note is compared with that.
         let cell = progress::read(&self.shared.cell, Instant::now());
         // Read after the end: a kill that was sent until then counts, also one that came too late to be the cause.
         self.verdict.killed = state.killed;
@@ -490,7 +490,7 @@ impl Driver {
             started: running.and_then(|running| wall_clock(running.since)),
             pid: u32::try_from(self.shared.pid.as_raw_nonzero().get()).ok(),
             tail,
-            // Without a limit of ours it was looked at when the task was sent, which tells nothing of its end.
+            // Without a limit of ours it was looked at when the task was sent, which is no measure of its end.
             peak_rss: state
                 .peak
                 .filter(|_| !matches!(out_of_memory, Some(OutOfMemory::OfGroup(_)))),

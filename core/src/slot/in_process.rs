@@ -1,7 +1,7 @@
 //! A slot that is a thread of this process: for tests and for containers too small for processes.
 //!
 //! It keeps the contract of [`Slot`](super::Slot) as far as a thread can: a killed async task is dropped, a blocking
-//! one goes on unheard until it returns by itself, and is counted as [`abandoned`].
+//! one goes on without a reader until it returns by itself, and is counted as [`abandoned`].
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -79,7 +79,7 @@ impl ThreadState {
 
 impl Shared {
     fn send(&self, event: SlotEvent) {
-        // A worker that has gone needs no events.
+        // A send fails only where the worker has ended, which needs no events.
         drop(self.events.send((self.id, event)));
     }
 
@@ -206,7 +206,7 @@ impl Handle {
     }
 
     fn command(&self, command: Command) {
-        // The thread has ended only if it said so.
+        // A send fails only where the thread has ended, which its last event has reported.
         drop(self.commands.send(command));
     }
 }

@@ -1,4 +1,5 @@
-//! How much memory a slot's process uses, the stop that the kernel enforces, and whether a death was for want of it.
+//! How much memory a slot's process uses, the stop that the kernel enforces, and whether a process ended for want of
+//! it.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +16,7 @@ const SLACK: u64 = 1 << 30;
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 
-/// Whether this system tells how much memory a process uses: else no limit can be kept.
+/// Whether this system reports how much memory a process uses: else no limit can be kept.
 pub fn memory_is_told() -> bool {
     own_resident().is_some()
 }
@@ -29,13 +30,13 @@ pub(super) struct Usage {
     pub(super) data: u64,
 }
 
-/// What a process takes; `None` where the system does not tell.
+/// What a process takes; `None` where the system does not report it.
 pub(super) fn usage(pid: i32) -> Option<Usage> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     usage_in_pages(&statm, rustix::param::page_size() as u64)
 }
 
-/// Bytes of this process that are resident; `None` where the system does not tell.
+/// Bytes of this process that are resident; `None` where the system does not report them.
 pub(super) fn own_resident() -> Option<u64> {
     let pid = rustix::process::getpid().as_raw_nonzero().get();
     usage(pid).map(|usage| usage.resident)
@@ -52,7 +53,7 @@ fn usage_in_pages(statm: &str, page: u64) -> Option<Usage> {
     })
 }
 
-/// The highest number of resident bytes since the process began; `None` where the system does not tell.
+/// The highest number of resident bytes since the process began; `None` where the system does not report it.
 pub(super) fn peak(pid: i32) -> Option<u64> {
     status_field(
         &fs::read_to_string(format!("/proc/{pid}/status")).ok()?,
@@ -93,7 +94,7 @@ pub(super) fn set_stop(limit: u64) {
 /// Where the kernel stops a process whose `unused` bytes count and are no memory.
 const fn stop_for(limit: u64, unused: u64) -> u64 {
     // A quarter above the limit: the sampler kills at the limit and names it, the kernel only where memory grows faster
-    // than one look in 50 ms sees.
+    // than one look in 50 ms can follow.
     let memory = limit.saturating_add(limit / 4);
     memory.saturating_add(SLACK).saturating_add(unused)
 }
@@ -168,7 +169,7 @@ fn group_limit() -> Option<u64> {
     })
 }
 
-/// `max`, and what the older version says in its place, is no limit.
+/// `max`, and what the older version writes in its place, is no limit.
 fn told_limit(text: &str) -> Option<u64> {
     let limit = text.trim().parse::<u64>().ok()?;
     // Version 1 writes the largest multiple of a page below 2^63 where there is no limit.
@@ -182,7 +183,7 @@ fn told_kills(events: &str) -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// What is known about the memory of a process that died.
+/// What is known about the memory of a process that has ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Death {
     /// The limit for which the sampler killed it.
@@ -191,25 +192,26 @@ pub(super) struct Death {
     pub(super) frame_then: Option<u64>,
     /// The frame that ran when the process died.
     pub(super) frame_now: Option<u64>,
-    /// Its allocator said that it gave up.
+    /// Its allocator reported that it gave up.
     pub(super) allocation_failed: bool,
-    /// We killed it for another reason.
+    /// The worker killed it for another reason.
     pub(super) killed: bool,
     /// The kernel killed for want of memory in this group since the process began.
     pub(super) kernel_killed: bool,
     /// The limit, in bytes.
     pub(super) limit: Option<u64>,
-    /// The highest number of resident bytes that was seen.
+    /// The highest number of resident bytes that was measured.
     pub(super) peak: Option<u64>,
 }
 
 impl Death {
-    /// Whether the sampler killed it for the sake of a frame that had ended by then: what it met is not to blame.
+    /// Whether the sampler killed it for the sake of a frame that had ended by then: the limit that it passed is not
+    /// charged to the present task.
     pub(super) fn is_of_another(&self) -> bool {
         self.over.is_some() && self.frame_then != self.frame_now
     }
 
-    /// What the process met, if it died for want of memory.
+    /// Which limit the process met, if it ended for want of memory.
     pub(super) fn out_of_memory(&self, exit: Exit) -> Option<OutOfMemory> {
         let slots = self.limit.map(OutOfMemory::OfSlot);
         // An allocator of another language aborts without the line of Rust's. Within a tenth of the limit the refusal is the
@@ -239,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_proc_says_is_read() {
+    fn what_proc_holds_is_read() {
         let usage = Usage {
             resident: 1230,
             data: 70,
@@ -279,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn deaths_are_told_apart() {
+    fn deaths_are_distinguished() {
         let abort = Exit::Signal(SIGABRT);
         let kill = Exit::Signal(SIGKILL);
         let plain = Death::default();

@@ -1,8 +1,8 @@
-//! What a process met that died for want of memory, and what to raise.
+//! Which limit a process met that ended for want of memory, and what to raise.
 
 use crate::outcome::Exit;
 
-/// What a slot's process met that died for want of memory.
+/// Which limit a slot's process met that ended for want of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OutOfMemory {
@@ -13,7 +13,7 @@ pub enum OutOfMemory {
     /// The limit of the control group that it is in with its worker, a container's or a pod's: in bytes, where the system reports it.
     /// The kernel killed it.
     OfGroup(Option<u64>),
-    /// Its allocator was refused memory, without a limit of ours.
+    /// Its allocator was refused memory, without a limit of podpool.
     Refused,
 }
 
@@ -29,7 +29,7 @@ impl OutOfMemory {
     }
 
     /// Which limit was met, at which size, and what to raise, as a sentence about the process. `peak` is the highest
-    /// number of resident bytes that was seen.
+    /// number of resident bytes that was measured.
     #[must_use]
     pub fn reason(self, peak: Option<u64>, exit: Exit) -> String {
         let held = peak.map_or_else(String::new, |peak| format!(" (it held {})", size(peak)));

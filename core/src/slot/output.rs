@@ -23,7 +23,7 @@ const UPDATES: Duration = Duration::from_millis(200);
 const LINE_COST: usize = 64;
 
 /// The line that a slot prints to both streams when its loop is reached: what stands before it is no task's, such as
-/// libtest's words. A message on the socket could not tell where in the streams that was.
+/// libtest's lines. A message on the socket could not mark that place in the streams.
 pub(super) const BEGINNING: &str = "\u{1e}podpool: from here on it is tasks that print\u{1e}";
 
 /// Cuts a stream of bytes into lines. A `\r` that no `\n` follows ends an update of a line: the newest of many is given,
@@ -34,7 +34,7 @@ pub(super) struct Lines {
     limit: usize,
     partial: Vec<u8>,
     cut: bool,
-    /// A `\r` came last: what follows says what it was.
+    /// A `\r` came last: the next byte decides whether it ends a line.
     returned: bool,
     /// The open line is written over and over.
     updates: bool,
@@ -172,7 +172,7 @@ impl Lines {
     }
 }
 
-/// Whether nothing of it is seen: spaces, and sequences that erase or colour.
+/// Whether it shows nothing: spaces, and sequences that erase or colour.
 fn is_blank(mut bytes: &[u8]) -> bool {
     while let Some((first, rest)) = bytes.split_first() {
         bytes = match first {
@@ -248,7 +248,7 @@ impl Flood {
         self.lines > 0 && self.room >= self.rate / 4
     }
 
-    /// A sentence that says what was left out since the last one.
+    /// A sentence about what was left out since the last one.
     pub(super) fn report(&mut self) -> Option<String> {
         if self.lines == 0 {
             return None;
@@ -320,7 +320,8 @@ impl FloorBoundary for str {
     }
 }
 
-/// Whether a line on stderr is how Rust's allocator says that it gave up, just before the abort.
+/// Whether a line on stderr is the report of a failed allocation that Rust's default handler prints just before the
+/// abort.
 pub(super) fn says_allocation_failed(stream: Stream, line: &str) -> bool {
     // The text of std's default handler. A task that prints it and aborts is taken for one that ran out of memory.
     // <https://doc.rust-lang.org/std/alloc/fn.handle_alloc_error.html>
@@ -350,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_is_seen_while_it_is_made() {
+    fn progress_is_shown_while_it_is_made() {
         // The return stands behind what is shown, before it, or is cut from its line's end.
         let behind: [(u64, &[u8]); 4] = [(0, b"1%\r"), (1, b"2%\r"), (2, b"3%\r"), (250, b"4%\r")];
         assert_eq!(shown(&behind), ["~1%", "~3%"]);
@@ -417,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_cut_and_says_so() {
+    fn a_long_line_is_cut_and_marked() {
         let long = vec![b'x'; 3 * LINE];
         let seen = feed(&[&long, &long, b"\nshort\n"]);
         assert_eq!(seen.len(), 2);
@@ -435,7 +436,7 @@ mod tests {
         flood.refill(now);
         assert!(
             !flood.admit(1000),
-            "single lines out of context help nobody"
+            "single lines out of context are left out"
         );
         now += Duration::from_millis(400);
         flood.refill(now);

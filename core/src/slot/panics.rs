@@ -1,6 +1,6 @@
-//! What is known of a panic: the hook notes its message and its place, and who catches it looks there.
+//! What is known of a panic: the hook notes its message and its place, and the code that catches it looks there.
 //!
-//! A caught value does not tell whether the hook ran for it: `resume_unwind` throws without. So a note counts for the
+//! A caught value does not show whether the hook ran for it: `resume_unwind` throws without. So a note counts for the
 //! panic with its message only, and only while the task runs that was running then.
 
 use std::any::{Any, TypeId};
@@ -20,7 +20,7 @@ use crate::thrown;
 const NOTES: usize = 16;
 /// Bytes of a message by which a note is known again: more than a failure keeps, so that the cut shows.
 const KNOWN_BY: usize = MESSAGE + 4;
-/// How the standard library says that a panic cannot unwind: it aborts after the hook.
+/// The texts of the standard library for a panic that cannot unwind: it aborts after the hook.
 // Texts of the standard library, which it may change: then the panic is reported as a crash of the process, with its
 // text in the output.
 const CANNOT_UNWIND: [&str; 2] = [
@@ -70,7 +70,7 @@ pub(super) fn install_hook() {
     });
 }
 
-/// Tells `report` of a panic in this thread's task that ends the process.
+/// Passes a panic in this thread's task that ends the process to `report`.
 #[cfg(unix)]
 pub(super) fn report_to(report: impl Fn(Failure, Option<Instant>) + 'static) {
     REPORT.with(|cell| *cell.borrow_mut() = Some(Box::new(report)));
@@ -207,7 +207,7 @@ impl Panics {
             let notes = self.alone.then(|| crate::lock::lock(&NOTES_ELSEWHERE))?;
             let mut places = notes.iter().filter(matches).map(|note| &note.place);
             let first = places.next()?;
-            // The same words from two places: either may be meant.
+            // The same text from two places: either may be meant.
             places.all(|place| place == first).then(|| first.clone())?
         });
         let failure = panicked(thrown::message(&*payload), place.as_deref());
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_tells_its_message_and_its_place() {
+    fn a_panic_has_its_message_and_its_place() {
         install_hook();
         let panics = Panics::of_this_thread(false);
         let message = failed(&panics, unlucky);

@@ -1,7 +1,7 @@
 //! The cell in which a slot notes the task that it is at, so that its worker can read it after a crash.
 //!
-//! It is a file in memory that both processes hold: writing it is one system call of about 200 ns, and it outlives
-//! the slot. A frame of one task is not noted, because the worker knows where it stands.
+//! It is a file in memory that both processes hold: writing it is one system call of about 200 ns, and it outlives the
+//! slot. A frame of one task is not noted, because the worker has the same knowledge from the frame itself.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Runs the tasks of a frame, one after another, and survives what they throw.
+//! Runs the tasks of a frame, one after another, and catches what they throw.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub(super) struct Runner<U> {
     runtime: Option<Runtime>,
     result: Vec<u8>,
     cpu: (Instant, Duration),
-    /// Bytes that the process takes before its first task, where some limit asks for it.
+    /// Bytes that the process takes before its first task, where some limit needs it.
     resting: Option<u64>,
     /// Drops an async task; only threads need it, processes are killed.
     kill: Option<CancellationToken>,
@@ -118,7 +118,7 @@ impl<U: Uplink> Runner<U> {
     /// Runs a frame; `note` gets the index and the start of each task before it begins.
     ///
     /// # Errors
-    /// [`Garbled`] when there are fewer entries than the frame says: it can never be answered.
+    /// [`Garbled`] when there are fewer entries than the frame counts: it can never be answered.
     pub(super) fn run_frame(
         &mut self,
         number: u64,
@@ -346,7 +346,7 @@ async fn until_killed(
     }
 }
 
-/// Puts what the call and its task say into the context.
+/// Puts what the call and its task set into the context.
 fn apply(
     context: &mut TaskContext,
     spec: &TaskSpec,
@@ -399,7 +399,7 @@ fn cpu_time() -> Duration {
     )
 }
 
-/// Not told on this system.
+/// Not reported on this system.
 #[cfg(not(unix))]
 const fn cpu_time() -> Duration {
     Duration::ZERO

@@ -1,4 +1,4 @@
-//! The frames in flight to a slot, sent and not answered yet: which task runs there, seen from the worker.
+//! The frames in flight to a slot, sent and not answered yet: which task runs there, by the worker's record.
 
 use std::collections::VecDeque;
 
@@ -22,7 +22,7 @@ struct SentFrame {
     since: Instant,
 }
 
-/// What the slot's progress cell says.
+/// The content of the slot's progress cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Progress {
     pub(super) frame: u64,

@@ -1,8 +1,8 @@
 //! The sockets between worker and slot, as each system makes them.
 //!
-//! A write to a socket whose other end is closed must fail and not raise SIGPIPE. Linux takes that as a flag of each send, Apple's
-//! systems once for the socket. Elsewhere than on Linux a socket becomes close-on-exec a moment after it is made: a
-//! child that the program starts in that moment may hold it, so a slot also looks whether its worker lives.
+//! A write to a socket whose other end is closed must fail and not raise SIGPIPE. Linux takes that as a flag of each
+//! send, Apple's systems once for the socket. Elsewhere than on Linux a socket becomes close-on-exec a moment after it
+//! is made: a child that the program starts in that moment may hold it, so a slot also looks whether its worker runs.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_local_socket_is_told_from_other_descriptors() {
+    fn a_local_socket_is_distinguished_from_other_descriptors() {
         let (one, other) = pair().unwrap();
         assert!(is_local_socket(&one) && is_local_socket(&other));
         let file = std::fs::File::open("/dev/null").unwrap();

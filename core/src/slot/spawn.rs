@@ -17,7 +17,7 @@ use super::socket::{SEND, pair};
 use super::wire::{self, SetupBody, Type};
 use super::{Program, Setup, StartError, descriptors, progress};
 
-/// What is asked for as a socket's send buffer; the system may give less (`net.core.wmem_max`).
+/// The requested size of a socket's send buffer; the system may give less (`net.core.wmem_max`).
 // A frame of the largest packed size (64 KiB) fits several times, so an idle slot is fed without a turn of the driver.
 // <https://man7.org/linux/man-pages/man7/socket.7.html>
 const SEND_BUFFER: usize = 1 << 20;
@@ -39,7 +39,7 @@ impl Program {
     /// [`test_slots!`](crate::test_slots) the process runs that test alone.
     ///
     /// # Errors
-    /// [`StartError::Refused`] when the system does not tell which executable runs.
+    /// [`StartError::Refused`] when the system does not report which executable runs.
     pub fn this_executable() -> Result<Self, StartError> {
         Ok(Self::Process {
             path: executable().map_err(StartError::refused("the name of the executable"))?,

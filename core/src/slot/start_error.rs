@@ -24,7 +24,7 @@ pub enum StartError {
     Spawn {
         /// The executable.
         path: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The system refused what a slot needs beside its process.
@@ -33,9 +33,9 @@ pub enum StartError {
         remedy(Request::Other, source)
     )]
     Refused {
-        /// What was asked for.
+        /// What was requested.
         what: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Slots that are processes need sockets and process groups of a Unix system.
@@ -66,7 +66,7 @@ impl StartError {
     }
 }
 
-/// Whether an error of the system says that it is short of something for now, and not that it never will.
+/// Whether an error of the system means a shortage for now, and not that the call can never succeed.
 #[must_use]
 pub fn is_shortage(error: &io::Error) -> bool {
     match Reason::of(error) {
@@ -80,7 +80,7 @@ pub fn is_shortage(error: &io::Error) -> bool {
     }
 }
 
-/// Asks the system again while it is short of something, for about five seconds. It blocks the thread.
+/// Repeats a call to the system while it is short of something, for about five seconds. It blocks the thread.
 #[expect(
     clippy::disallowed_methods,
     reason = "the end of a shortage is no event"
@@ -100,7 +100,7 @@ pub(super) fn patiently<T>(mut ask: impl FnMut() -> io::Result<T>) -> io::Result
     }
 }
 
-/// What was asked of the system.
+/// What was requested of the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// To start a program.
@@ -116,7 +116,7 @@ fn remedy(request: Request, error: &io::Error) -> &'static str {
     )
 }
 
-/// What to do about a refusal of the system, by its cause; `None` for a cause that says nothing of it.
+/// What to do about a refusal of the system, by its cause; `None` for a cause without a known remedy.
 #[must_use]
 pub fn advice(request: Request, error: &io::Error) -> Option<&'static str> {
     let advice = match (Reason::of(error), request) {
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_told_from_what_stays() {
+    fn what_may_pass_is_distinguished_from_what_stays() {
         for errno in [
             Errno::MFILE,
             Errno::NFILE,

@@ -26,7 +26,7 @@ const GATHER: Duration = Duration::from_millis(1);
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Stdout {
-    /// Threads of this process that no task started; none where the system does not tell.
+    /// Threads of this process that no task started; none where the system does not report them.
     own: Option<u64>,
     /// Whether others run.
     others: bool,
@@ -47,13 +47,13 @@ impl Stdout {
         }
     }
 
-    /// A body has ended. `long` says that it took the time in which a thread can be started.
+    /// A body has ended. `long` is set where it took the time in which a thread can be started.
     pub(super) fn after_body(&mut self, long: bool, now: Instant) {
         if (long || self.others)
             && let Some(own) = self.own
             && let Some(count) = threads::count()
         {
-            // Threads from before the first task may have ended: then fewer are ours.
+            // Threads from before the first task may have ended: then fewer are the slot's own.
             self.own = Some(own.min(count));
             self.others = count > own;
         }
@@ -93,14 +93,14 @@ impl Stdout {
     }
 }
 
-/// The thread that flushes, and who asks it.
+/// The thread that flushes, and the requests to it.
 #[derive(Debug, Default)]
 struct Flusher {
     asked: Mutex<Asked>,
     changed: Condvar,
 }
 
-/// How many flushes were asked for, and how many of those are done.
+/// How many flushes were requested, and how many of those are done.
 #[derive(Debug, Default)]
 struct Asked {
     asked: u64,
@@ -108,7 +108,7 @@ struct Asked {
 }
 
 impl Flusher {
-    /// Asks for a flush, and waits for it. False when it did not end in time; one that came late already is not waited
+    /// Requests a flush, and waits for it. False when it did not end in time; one that came late already is not waited
     /// for again.
     fn flush_within(&self, patience: Duration) -> bool {
         let mut state = lock(&self.asked);
@@ -125,7 +125,7 @@ impl Flusher {
         waited.is_ok_and(|(_, waited)| !waited.timed_out())
     }
 
-    /// The thread's life.
+    /// The body of the thread.
     fn run(&self, mut flush: impl FnMut()) {
         loop {
             let asked = {
@@ -170,7 +170,7 @@ mod tests {
         // The flush has not ended: no caller waits for it, however long it takes.
         assert!(!flusher.flush_within(LONG));
         free.send(()).unwrap();
-        // What was asked for meanwhile is one flush more.
+        // The requests that came meanwhile are one flush more.
         begins.recv_timeout(LONG).unwrap();
         free.send(()).unwrap();
         let mut state = lock(&flusher.asked);

@@ -1,6 +1,6 @@
 //! How many threads this process has.
 
-/// The number of threads; none where the system does not tell it for a system call.
+/// The number of threads; none where no single system call reports it.
 #[cfg(target_os = "linux")]
 pub(super) fn count() -> Option<u64> {
     use std::os::fd::OwnedFd;
@@ -23,7 +23,7 @@ pub(super) fn count() -> Option<u64> {
     u64::from(links).checked_sub(2).filter(|count| *count > 0)
 }
 
-/// The number of threads; none where the system does not tell it for a system call.
+/// The number of threads; none where no single system call reports it.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn count() -> Option<u64> {
     None

@@ -31,7 +31,7 @@ pub(super) const RESULTS_HEAD: usize = HEAD + 4;
 const TASKS_FIXED: usize = 24;
 /// A longer message is read to where it will lie; shorter ones are copied there from the buffer.
 const SHORT: usize = 16 * 1024;
-/// How much a read into the buffer asks for.
+/// How much a read into the buffer takes at most.
 const READ: usize = 64 * 1024;
 /// The same where a long message is expected.
 // Of the next long message so much at most is read into the shared buffer, and copied from there.
@@ -43,7 +43,7 @@ const GAP: usize = 128;
 /// Room behind it: a MAC.
 const TAIL: usize = 32;
 
-/// What a message says.
+/// The type of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
     /// Down: what the slot needs before its first task; two descriptors come with it.
@@ -66,7 +66,7 @@ pub(super) enum Type {
     Results = 19,
     /// Up: the process ends by itself; what was not answered by then has not begun.
     Ends = 21,
-    /// Up: the first tasks of the frame, as many as the body says, ran or run; the others never will.
+    /// Up: the first tasks of the frame, as many as the body states, ran or run; the others never will.
     Reclaimed = 20,
 }
 

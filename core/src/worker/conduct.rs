@@ -1,4 +1,4 @@
-//! How a worker behaves that lives in a process of its own, and how it leaves.
+//! What a worker in a process of its own does beside the loop, and how it leaves.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,8 +20,8 @@ pub struct Conduct {
     pub idle: Option<Duration>,
     /// Refused for so long, and never served, it leaves.
     pub refusal: Option<Duration>,
-    /// Where nothing that it says is stored within this of its start, and nothing comes, it leaves: it does not reach its
-    /// queues at all.
+    /// Where none of its messages is stored within this of its start, and no message comes, it leaves: it does not
+    /// reach its queues at all.
     pub reach: Option<Duration>,
     /// For how long a queue may refuse everything before the worker ends. Default: 10 minutes.
     pub broker_timeout: Option<Duration>,
@@ -59,13 +59,13 @@ pub enum Left {
     Stopped,
     /// It had no work and no message from the master.
     Idle,
-    /// No queue was reached within [`Conduct::reach`] of its start. What was seen last.
+    /// No queue was reached within [`Conduct::reach`] of its start. The last refusal.
     Unreached(String),
     /// It was ordered to end within a grace; its batches were given back.
     Terminated,
-    /// The queue refused it from the beginning: rights are missing. The queue's words.
+    /// The queue refused it from the beginning: rights are missing. The queue's text.
     Refused(String),
-    /// A queue refused everything for [`Conduct::broker_timeout`]; what ran has ended. Which queue, and its words.
+    /// A queue refused everything for [`Conduct::broker_timeout`]; what ran has ended. Which queue, and its text.
     Unreachable(String),
     /// Its slots do not start; its tasks were given back. Why.
     Unfit(String),
@@ -125,7 +125,7 @@ impl WaitLimits {
         self.pull_from = None;
     }
 
-    /// A message from the master, or work, came: the run goes on.
+    /// The worker received a message from the master, or work: the run goes on.
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;
     }
@@ -136,7 +136,7 @@ impl WaitLimits {
         self.refused_since = None;
     }
 
-    /// The queue refused a pull; says whether that lasts too long.
+    /// The queue refused a pull; returns whether that lasts too long.
     pub(super) fn refused(&mut self, now: Instant) -> bool {
         let since = *self.refused_since.get_or_insert(now);
         // A worker that was never served cannot tell missing rights from an outage, so the time decides.
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_the_master_starts_the_idle_time_again() {
+    fn a_message_of_the_master_starts_the_idle_time_again() {
         let (mut limits, now) = limits();
         assert_eq!(limits.idle_until(), Some(now + 300 * SECOND));
         limits.heard(now + SECOND);

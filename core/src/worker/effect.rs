@@ -1,4 +1,4 @@
-//! What the worker's state asks its loop to do.
+//! What the worker's state requests from its loop.
 
 use bytes::Bytes;
 
@@ -14,7 +14,7 @@ pub enum Effect {
     Start(SlotId),
     /// Give a slot a frame of tasks.
     Run(SlotId, Frame),
-    /// Ask a slot for the tasks of a frame that it has not started.
+    /// Reclaim the tasks of a frame that a slot has not started.
     Reclaim(SlotId, u64),
     /// Cancel the token of a task of a frame in a slot.
     Cancel(SlotId, u64, TaskId, Attempt),
@@ -32,7 +32,7 @@ pub enum Effect {
     Release(LeaseId),
     /// A line that a slot printed, with its task where that is known.
     Output(SlotId, Option<PrintedTask>, Stream, String),
-    /// Send the lines so far: what is published next tells how a task that may have printed them ended.
+    /// Send the lines so far: the message after them reports the end of a task that may have printed them.
     SendLines,
 }
 
@@ -50,7 +50,7 @@ pub struct Outgoing {
 /// Where a worker may publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
-    /// Results and words to the master.
+    /// Results and reports to the master.
     Results,
     /// Tasks that are put back.
     Tasks,
@@ -65,7 +65,7 @@ pub struct Receipt {
     pub tasks: u32,
 }
 
-// A trait, so that the state decides the same in a simulation, where no process exists that could be asked.
+// A trait, so that the state decides the same in a simulation, where no process exists that could be looked at.
 /// What the state may look up about a slot while it decides. A simulation answers from its script.
 pub trait Probe {
     /// The task that a slot runs now, and since when.

@@ -1,11 +1,11 @@
 //! Messages that are not the run's: which a worker removes, and which it leaves to others.
 //!
-//! A worker knows that its key is the run's as soon as the key has opened one message: from then on it removes what
+//! A worker is sure that its key is the run's as soon as the key has opened one message: from then on it removes what
 //! has another MAC. Before, the key may be its own mistake, and what it cannot open may be the run's tasks. It must
-//! remove none of them, and must get past them: a publisher could put any number in front of the first task. So
-//! it keeps what it cannot open leased for a moment and pulls on, more at a time, until a message opens. If none does, it
-//! gives all of it back and pauses, so that a worker with a wrong key keeps the run's tasks from others for a small part
-//! of the time.
+//! remove none of them, and must get past them: a publisher could put any number in front of the first task. So it
+//! keeps what it cannot open leased for a moment and pulls on, more at a time, until a message opens. If none does, it
+//! gives all of it back and pauses, so that a worker with a wrong key keeps the run's tasks from others for a small
+//! part of the time.
 
 use std::mem;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(super) enum Disposition {
     GiveBack,
 }
 
-/// What a worker knows of its key and of foreign messages: pure, fed by the loop.
+/// The state of a worker's key and of foreign messages: pure, fed by the loop.
 #[derive(Debug)]
 pub(super) struct Foreign {
     /// Whether a message was read that this worker's key authenticates: its key is the run's.
@@ -100,7 +100,7 @@ impl Foreign {
         Disposition::Hold
     }
 
-    /// One more is removed; says how many were.
+    /// One more is removed; returns how many were.
     pub(super) fn count(&mut self) -> u64 {
         self.dropped += 1;
         self.dropped
@@ -116,7 +116,8 @@ impl Foreign {
         self.held.len() < HELD && self.paused.is_none_or(|until| now >= until)
     }
 
-    /// How many messages to pull for so many that there is room for. A search doubles what it has seen with each pull.
+    /// How many messages to pull for so many that there is room for. A search doubles the number of its messages with
+    /// each pull.
     pub(super) fn most(&self, room: usize) -> usize {
         // As many as were seen so far: the number doubles with each pull up to `PULL`, so a few pulls pass some hundred
         // forged messages.
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_knows_its_key_removes_and_counts_what_has_another_mac() {
+    fn a_worker_with_a_proven_key_removes_and_counts_what_has_another_mac() {
         let (mut foreign, now) = (keyed(), Instant::now());
         assert_eq!(foreign.trust(), []);
         let error = WireError::Mac;
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_whose_key_has_opened_nothing_holds_and_pulls_on_until_it_is_proved_right() {
+    fn a_worker_whose_key_has_opened_nothing_holds_and_pulls_on_until_its_key_is_proven() {
         let (mut foreign, now) = (keyed(), Instant::now());
         // A message that no key opens belongs to no run.
         let broken = WireError::Truncated;

@@ -22,7 +22,7 @@ const INDIVISIBLE: f64 = 100e-6;
 /// Most bytes in a frame of several tasks; larger payloads go alone, which is faster than packing them.
 const MAX_BYTES: usize = 64 << 10;
 
-/// What a worker knows of a task type that a batch names.
+/// The properties of a task type that a batch names, by the worker's registry.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TaskTypeInfo {
     /// The registry's index.
@@ -142,7 +142,7 @@ pub(super) fn options(entry: &[u8], head: &TaskHead) -> EntryOptions {
     if head.options == 0 {
         return EntryOptions::default();
     }
-    // Options that cannot be read leave the task's own; the slot rejects the task and says why.
+    // Options that cannot be read leave the task's own; the slot rejects the task with the reason.
     codec::decode(&entry[TASK_HEAD..TASK_HEAD + head.options]).unwrap_or_default()
 }
 
@@ -180,7 +180,7 @@ mod tests {
     }];
 
     #[test]
-    fn unknown_kinds_and_long_tasks_go_alone() {
+    fn unknown_task_types_and_long_tasks_go_alone() {
         let body = entries(&[8; 9]);
         let unknown = cut(&body, &KINDS, &Estimates::default(), 100, u32::MAX);
         assert_eq!((unknown.count, unknown.expected), (1, None));
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_timeout_counts_and_a_call_overrides_its_kind() {
+    fn the_shortest_timeout_counts_and_a_call_overrides_its_task_type() {
         let task_types = [TaskTypeInfo {
             timeout: Some(Duration::from_secs(9)),
             ..KINDS[0]

@@ -18,7 +18,7 @@ pub(super) struct Held {
     pub(super) lease: LeaseId,
     /// The task types as the batch names them, to put a part of it back.
     pub(super) task_types: Arc<[TaskType]>,
-    /// The same as this program's registry knows them.
+    /// The same, as this program's registry has them.
     pub(super) known: Arc<[TaskTypeInfo]>,
     /// The same as registry indices, for slots.
     pub(super) indices: Arc<[u32]>,
@@ -29,9 +29,9 @@ pub(super) struct Held {
     /// Whether the lease was lost: it is never acknowledged then.
     // Also true of a lease that the worker gave up itself (`give_up_lease`): both end without an acknowledgement.
     pub(super) lost: bool,
-    /// Whether its task needs a fresh slot to itself, so that a death there is its own.
+    /// Whether its task needs a fresh slot to itself, so that a crash there is charged to it.
     pub(super) alone: bool,
-    /// Whether the worker must run nothing else beside it: another worker may have died of it.
+    /// Whether the worker must run nothing else beside it: it may have ended another worker.
     pub(super) quarantined: bool,
     /// Whether a task of it was given to a slot.
     pub(super) begun: bool,
@@ -50,7 +50,7 @@ pub(super) struct Chunk {
     pub(super) execution: u64,
     pub(super) entries: Bytes,
     pub(super) count: u32,
-    /// Whether they were in a slot that died: they are noted one by one, so that the next death has a name.
+    /// Whether they were in a slot that died: they are noted one by one, so that the next crash is charged to one task.
     pub(super) noted: bool,
     /// Whether they need a fresh slot to themselves.
     pub(super) alone: bool,

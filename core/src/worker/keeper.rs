@@ -27,7 +27,7 @@ use super::lease::Leases;
 const START_WITHIN: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
-/// What the keeper tells its worker.
+/// What the keeper reports to its worker.
 #[derive(Debug)]
 pub(super) enum News {
     /// These leases are lost.
@@ -52,7 +52,7 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the thread. Lost leases are named on `news`, and so is the thread's end, unless it was asked for.
+    /// Starts the thread. Lost leases are named on `news`, and so is the thread's end, unless the worker requested it.
     pub(super) fn start(
         queue: Arc<dyn Queue>,
         news: mpsc::UnboundedSender<News>,
@@ -77,7 +77,7 @@ impl Keeper {
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(kept)) {
                     let reason = panic_text(panic);
                     let reason = format!("the thread that renews leases panicked: {reason}");
-                    // A worker that has gone needs no word.
+                    // A send fails only where the worker has ended, which needs no report.
                     news.send(News::Ended(reason)).ok();
                 }
             })?;
@@ -106,7 +106,7 @@ impl Keeper {
         }
     }
 
-    /// Renews this lease from now on; it was asked for at `since`.
+    /// Renews this lease from now on; the call that took it was sent at `since`.
     pub(super) fn hold(&self, lease: LeaseId, since: Instant) {
         lock(&self.leases).hold(lease, since);
     }
@@ -141,9 +141,9 @@ async fn keep(
         // call to the queue.
         let due = lock(&leases).due(sent);
         if !due.is_empty() {
-            // A queue that does not answer must not keep the lost leases unsaid.
-            // One tick at most: the next round is due then. A call that is dropped may still have renewed its leases,
-            // which is safe: `since` stays at the older time.
+            // A queue that does not answer must not hold up the report of lost leases. One tick at most: the next round
+            // is due then. A call that is dropped may still have renewed its leases, which is safe: `since` stays at
+            // the older time.
             let answers = timeout(tick, queue.extend(&due)).await.unwrap_or_else(|_| {
                 let reason = "no answer to a renewal".to_owned();
                 vec![
@@ -170,7 +170,7 @@ async fn keep(
         // one that took long does not hide the end of another lease.
         lost.extend(lock(&leases).expired(Instant::now()));
         if !lost.is_empty() {
-            // A worker that has ended reads no news.
+            // A send fails only where the worker has ended.
             news.send(News::Lost(lost)).ok();
         }
     }

@@ -33,8 +33,8 @@ impl Leases {
         }
     }
 
-    /// How often [`due`](Self::due) must be asked: with this tick, each lease is renewed when at least a sixth
-    /// and at most a third of it has gone by.
+    /// How often [`due`](Self::due) must be called: with this tick, each lease is renewed when at least a sixth and at
+    /// most a third of it has gone by.
     #[must_use]
     pub fn tick(&self) -> Duration {
         // A first renewal that fails, at a third of the lease at the latest, leaves four more tries before the end.
@@ -42,7 +42,7 @@ impl Leases {
         self.lease / 6
     }
 
-    /// Holds a lease that was asked for at `since`.
+    /// Holds a lease; the call that took it was sent at `since`.
     pub fn hold(&mut self, lease: LeaseId, since: Instant) {
         self.held.insert(
             lease,
@@ -97,7 +97,7 @@ impl Leases {
                 self.held.remove(lease);
                 true
             }
-            // The queue may answer next time; until the lease is over it is ours.
+            // The queue may answer next time; until the lease is over this worker holds it.
             Err(_) => false,
         }
     }

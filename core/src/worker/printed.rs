@@ -29,7 +29,7 @@ const RECENT: usize = 64;
 // Queues elsewhere carry 10 MB in one message; 8 MiB leave room for heads and names.
 const MOST: usize = 8 << 20;
 
-/// Who takes the lines that tasks print.
+/// Receives the lines that tasks print.
 pub type OutputSink = Arc<dyn Fn(OutputLine<'_>) + Send + Sync>;
 
 /// A line that a task printed.
@@ -127,7 +127,8 @@ pub(super) struct Printed {
     refilled: Instant,
 }
 
-// Lines are counted from the worker's start on and never from a message: a lost message is a gap that the master sees.
+// Lines are counted from the worker's start on and never from a message: a lost message is a gap in the counts that the
+// master receives.
 impl Printed {
     pub(super) fn new(now: Instant, limits: OutputLimits) -> Self {
         let rate = usize::try_from(limits.forwarded).unwrap_or(usize::MAX);
@@ -198,7 +199,7 @@ impl Printed {
         self.due
     }
 
-    /// The lines that were gathered, when they are due or `all` is asked for.
+    /// The lines that were gathered, when they are due or `all` is set.
     pub(super) fn take(&mut self, now: Instant, all: bool) -> Option<Gathered> {
         let due = self.due.filter(|due| all || now >= *due)?;
         debug_assert!(

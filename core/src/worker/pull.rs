@@ -14,8 +14,8 @@ const WAIT: Duration = Duration::from_secs(30);
 /// The same at a service. A pull that is given up stays open there, and what it is given then is leased to no worker: so a
 /// worker that leaves waits for its last one.
 const REMOTE_WAIT: Duration = Duration::from_secs(5);
-/// Within this the last pull is answered: services take up to two seconds more than they are asked for, and new leases
-/// may need a call of their own.
+/// Within this the last pull is answered: services take up to two seconds more than the call allows, and new leases may
+/// need a call of their own.
 pub(super) const LAST_PULL: Duration = Duration::from_secs(REMOTE_WAIT.as_secs() + 4);
 /// How long an answer may take beyond that, and that to an acknowledgement or a release.
 // Without a bound a call that is never answered would hold up a worker that leaves: `is_over` waits for all answers.
@@ -81,8 +81,8 @@ pub(super) async fn pulled(
     }
 }
 
-/// Acknowledges, again where the queue had a passing fault. A lost lease needs nothing: the batch comes again,
-/// and the master passes its results over. A queue that does not answer is not asked again either.
+/// Acknowledges, again where the queue had a passing fault. A lost lease needs nothing: the batch comes again, and the
+/// master passes its results over. A queue that does not answer is not called again either.
 pub(super) async fn acknowledge(queue: Arc<dyn Queue>, mut leases: Vec<LeaseId>) {
     for delay in [AGAIN, AGAIN * 5, AGAIN * 25] {
         let Ok(answers) = timeout(ANSWER, queue.ack(&leases)).await else {

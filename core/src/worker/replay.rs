@@ -182,7 +182,7 @@ mod tests {
     proptest! {
         /// Against a map of every task, and whatever is stored again.
         #[test]
-        fn it_holds_what_was_stored_and_nothing_else(
+        fn the_record_holds_what_was_stored_and_nothing_else(
             adds in prop::collection::vec((0u64..6, 0u64..20, 1u32..5, 1u32..3), 0..40),
         ) {
             let mut stored = Stored::default();

@@ -56,7 +56,7 @@ const FINAL_MESSAGES: Duration = Duration::from_secs(5);
 pub struct Queues {
     /// Batches come from here, and are put back here.
     pub tasks: Arc<dyn Queue>,
-    /// Results and words to the master go here.
+    /// Results and reports to the master go here.
     pub results: Arc<dyn Queue>,
     /// The master's state comes from here.
     pub control: Arc<dyn Queue>,
@@ -70,7 +70,7 @@ pub struct Worker {
     pub queues: Queues,
     /// How it starts slots.
     pub launch: Launch,
-    /// What its program knows of tasks.
+    /// The tasks of its program.
     pub lookup: Arc<dyn Lookup + Send + Sync>,
     /// Where the tasks' output goes.
     pub output: OutputSink,
@@ -98,8 +98,7 @@ pub enum Order {
     Drain,
     /// Kill what runs and leave.
     Stop,
-    /// End within this grace: ask what runs to stop, kill it 5 s before the grace is over, and give back what did
-    /// not end.
+    /// End within this grace: cancel what runs, kill it 5 s before the grace is over, and give back what did not end.
     Terminate(Duration),
 }
 
@@ -108,7 +107,8 @@ impl Worker {
     /// queue gives it nothing for too long.
     ///
     /// # Errors
-    /// When the lease keeper's thread cannot be started or has ended, or what the worker says cannot be stored for so long.
+    /// When the lease keeper's thread cannot be started or has ended, or the messages of the worker cannot be stored
+    /// for so long.
     pub async fn run(self, orders: mpsc::UnboundedReceiver<Order>) -> io::Result<Left> {
         let mut orders = orders;
         let (news, keepers_news) = mpsc::unbounded_channel();
@@ -120,7 +120,7 @@ impl Worker {
             order = orders.recv() => return Ok(left_by(order.unwrap_or(Order::Stop))),
         };
         let mut running = RunningWorker::new(self, keeper, keepers_news, orders);
-        // Before the first pull: the master must know this worker's name before a `Started` of it, or its end could be
+        // Before the first pull: the master must have this worker's name before a `Started` of it, or its end could be
         // charged to no task.
         running.say_hello();
         while !running.is_over() {
@@ -144,7 +144,7 @@ struct RunningWorker {
     pull_until: Option<Instant>,
     /// How many batches of that pull are taken in.
     room: usize,
-    /// What a queue answered last where it refused a pull, for people.
+    /// What a queue answered last where it refused a pull, for users.
     last_refusal: Option<String>,
     /// Pulls of tasks that were refused, and pulls of control, in a row.
     refused_pulls: Refusals,
@@ -275,7 +275,7 @@ impl RunningWorker {
             .push(hello.message(&self.worker.settings.mac_key), None);
     }
 
-    /// Whether it was ordered to leave, holds nothing, and everything it said is stored.
+    /// Whether it was ordered to leave, holds nothing, and all its messages are stored.
     fn is_over(&self) -> bool {
         let said = self.state.is_empty()
             && self.results.is_empty()
@@ -421,7 +421,7 @@ impl RunningWorker {
         (remote && needed).then(|| after(Instant::now(), LAST_PULL))
     }
 
-    /// Sends what tasks printed, when it is time or `all` is asked for.
+    /// Sends what tasks printed, when it is time or `all` is set.
     fn send_lines(&mut self, now: Instant, all: bool) {
         let Some(Gathered {
             tasks,
@@ -459,8 +459,8 @@ impl RunningWorker {
         }
     }
 
-    /// Waits for the next thing to happen. The order says what frees the most: slots that report come first, so
-    /// that they are filled before anything else is done.
+    /// Waits for the next thing to happen. The order of the branches is that of what frees the most: slots that report
+    /// come first, so that they are filled before anything else is done.
     async fn wait(&mut self) -> Woken {
         let due = self.due();
         let deadline = self.state.deadline().map_or(due, |at| at.min(due));

@@ -1,4 +1,4 @@
-//! What a worker knows and decides: no IO, no clock, no channel.
+//! The state of a worker and its decisions: no IO, no clock, no channel.
 //!
 //! Every input takes `now` and leaves its [`Effect`]s for the loop. Batches come in at one end; their tasks wait
 //! in chunks, go to slots in frames, and leave as results. A batch is acknowledged when each of its tasks is
@@ -49,7 +49,7 @@ use super::revoked::RevokedSet;
 
 pub use self::intake::Lookup;
 
-/// What a worker needs to know when it starts.
+/// The settings with which a worker starts.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The run.
@@ -62,7 +62,7 @@ pub struct Settings {
     pub slots: u32,
     /// Executions after which a slot is replaced; none by default.
     pub max_tasks_per_slot: Option<u64>,
-    /// From a cancelled token, or from being told to exit, to the kill.
+    /// From a cancelled token, or from the request to exit, to the kill.
     pub grace: Duration,
     /// From the start of a slot until it must be ready, its initializer included.
     pub start_timeout: Duration,
@@ -88,7 +88,7 @@ pub struct WorkerState {
     revoked_since: Vec<TaskRun>,
     /// Envelopes that were acknowledged and not run: their results are stored, or their tasks have ended.
     replays: u64,
-    /// The newest of the messages that tell how this worker is.
+    /// The number of the newest message about the state of this worker.
     sequence: u64,
     empty_pulls: u32,
     epoch: u64,
@@ -192,7 +192,7 @@ impl WorkerState {
         running
     }
 
-    /// The tasks that run for `least` or longer, each as people call it and for how long.
+    /// The tasks that run for `least` or longer, each by its name for users, and for how long.
     #[must_use]
     pub fn long_running(&self, now: Instant, least: Duration) -> Vec<(String, Duration)> {
         let mut long = Vec::new();
@@ -302,7 +302,7 @@ impl WorkerState {
         self.next_quarantined();
     }
 
-    /// The oldest batch that suffers nothing beside it is the next to run so.
+    /// The oldest batch that must run with nothing beside it is the next.
     fn next_quarantined(&mut self) {
         let quarantined = self.batches.iter().filter(|(_, held)| held.quarantined);
         // The lowest number is the oldest batch. All batches are looked at, of which a worker holds few.
@@ -311,13 +311,14 @@ impl WorkerState {
 
     /// Takes in the master's state; older ones are passed over.
     ///
-    /// Returns whether it is news: a master that was superseded, or a message that comes late, says nothing.
+    /// Returns whether it was taken: a message of a master that was superseded, or one that comes late, changes
+    /// nothing.
     pub fn on_control(&mut self, control: &Control, now: Instant) -> bool {
         if (control.epoch, control.sequence) <= (self.epoch, self.control) {
             return false;
         }
-        // A younger master begins its sequence anew, so the epoch counts first. A message of an older master, or one that a
-        // newer message has overtaken, must not bring back what is not revoked any more.
+        // A later master begins its sequence anew, so the epoch counts first. A message of an older master, or one that
+        // a newer message has overtaken, must not bring back what is not revoked any more.
         (self.epoch, self.control) = (control.epoch, control.sequence);
         self.revoked = RevokedSet::new(control);
         self.drop_revoked(now);
@@ -379,7 +380,7 @@ impl WorkerState {
         }
     }
 
-    /// The number of the next message that tells how this worker is: one count for greeting and heartbeats.
+    /// The number of the next message about the state of this worker: one count for greeting and heartbeats.
     pub const fn next_sequence(&mut self) -> u64 {
         self.sequence += 1;
         self.sequence

@@ -30,8 +30,8 @@ pub async fn put_answers_for_each_message(queue: &dyn Queue, promises: Promises)
     assert_eq!(bodies, (0..5).map(numbered).collect::<Vec<_>>());
 }
 
-/// A message over the limit is refused and says why; its companions are stored.
-/// Queues that carry more than 2 GiB are not asked.
+/// A message over the limit is refused with both sizes; the others of the call are stored. Queues that carry more than
+/// 2 GiB are not checked.
 ///
 /// # Panics
 /// When the promise is broken.
@@ -40,7 +40,7 @@ pub async fn oversized_messages_are_refused(queue: &dyn Queue, promises: Promise
     if limit > LARGEST_LIMIT {
         return;
     }
-    // Zeroes that nobody reads cost no memory, even at the largest limit.
+    // Zeroes that are never read cost no memory, even at the largest limit.
     let oversized = Bytes::from(vec![0; limit + 1]);
     let answers = queue.put(vec![numbered(1), oversized, numbered(2)]).await;
     let [first, refused, last] = &answers[..] else {
@@ -68,7 +68,7 @@ pub async fn oversized_messages_are_refused(queue: &dyn Queue, promises: Promise
     );
 }
 
-/// `take` gives at most what it was asked for, and nothing for nothing.
+/// `take` gives at most `max` messages, and none for 0.
 ///
 /// # Panics
 /// When the promise is broken.
@@ -78,7 +78,7 @@ pub async fn take_keeps_to_its_max(queue: &dyn Queue, promises: Promises) {
         Ok(none) => assert!(none.is_empty(), "take(0) gave {}", none.len()),
         Err(error) => panic!("take(0): {error}"),
     }
-    // `take_all` asks for ever less and checks each answer against what it asked for.
+    // `take_all` lowers `max` with each call and checks each answer against it.
     take_all(queue, 3, return_time(queue, promises)).await;
     take_all(queue, 7, return_time(queue, promises)).await;
 }

@@ -1,4 +1,4 @@
-//! Checks of leases: how they end, and that an ended one harms no one.
+//! Checks of leases: how they end, and that an ended one changes nothing for other takers.
 
 use std::slice::from_ref;
 
@@ -32,7 +32,7 @@ pub async fn dropped_deliveries_come_again(queue: &dyn Queue, promises: Promises
     ack(queue, &again.lease).await;
 }
 
-/// A lease that is renewed in time lives as long as anybody likes.
+/// A lease that is renewed in time holds for any time.
 ///
 /// # Panics
 /// When the promise is broken.

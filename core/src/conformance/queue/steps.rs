@@ -1,4 +1,4 @@
-//! The steps that checks are made of: calls that are made again when the queue says that they may be.
+//! The steps that checks are made of: calls that are made again when the queue's error permits it.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ pub(super) async fn take(queue: &dyn Queue, max: usize, wait: Duration) -> Vec<D
             Ok(taken) => {
                 assert!(taken.len() <= max, "take({max}) gave {}", taken.len());
                 if taken.is_empty() {
-                    // A queue that answers early is asked at a bearable pace.
+                    // A queue that answers early is called with a pause in between.
                     sleep(PAUSE.min(wait.saturating_sub(start.elapsed()))).await;
                 }
                 return taken;
@@ -104,7 +104,7 @@ pub(super) async fn take_one(queue: &dyn Queue, wait: Duration) -> Delivery {
     take_all(queue, 1, wait).await.remove(0)
 }
 
-/// Sees that nothing can be taken for a while.
+/// Checks that nothing can be taken for a while.
 pub(super) async fn expect_nothing(queue: &dyn Queue, why: &str, time: Duration) {
     let start = Instant::now();
     loop {
@@ -150,14 +150,14 @@ pub(super) fn only(mut answers: Vec<Result<(), QueueError>>) -> Result<(), Queue
     answers.remove(0)
 }
 
-/// Sees that a live lease was answered so.
+/// Checks that a live lease was answered as live.
 pub(super) fn expect_done(verb: &str, answers: Vec<Result<(), QueueError>>) {
     if let Err(error) = only(answers) {
         panic!("{verb} of a live lease: {error}");
     }
 }
 
-/// Sees that a lost lease was answered so; where leases are best effort, `Ok` is an answer too.
+/// Checks that a lost lease was answered as lost; where leases are best effort, `Ok` is an answer too.
 pub(super) fn expect_lost(
     verb: &str,
     lease: &LeaseId,

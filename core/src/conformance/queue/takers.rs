@@ -284,7 +284,7 @@ impl Seen {
         }))
     }
 
-    /// Counts a delivery, and says which time it is for its message.
+    /// Counts a delivery, and returns which time it is for its message.
     fn record(&self, delivery: &Delivery) -> u32 {
         let number = number(&delivery.body);
         let mut counts = lock(&self.0);

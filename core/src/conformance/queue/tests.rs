@@ -60,7 +60,7 @@ async fn threads_share_the_memory_queue() {
     timeout(CHECK_TIME, check).await.unwrap();
 }
 
-/// A check must refuse a queue with this fault, and say so in these words.
+/// A check must refuse a queue with this fault, with this text.
 async fn refuses(
     check: impl AsyncFnOnce(Arc<dyn Queue>),
     words: &str,

@@ -149,7 +149,7 @@ fn parts_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn a_lost_result_is_told_for_its_task_and_the_others_stay() {
+fn a_lost_result_is_reported_for_its_task_and_the_others_stay() {
     for mac_key in [KEY, MacKey::Absent] {
         let message = results_of(&[40, 500, 60, 700, 50], &mac_key);
         let (reference, shell) = close(
@@ -181,7 +181,7 @@ fn a_lost_result_is_told_for_its_task_and_the_others_stay() {
 }
 
 #[test]
-fn a_batch_and_a_shell_that_lies_are_not_repaired() {
+fn a_batch_and_a_false_shell_are_not_repaired() {
     let lost = [Err("gone".to_owned())];
     let message = batch_of(&[500], &KEY);
     let (reference, shell) = close(

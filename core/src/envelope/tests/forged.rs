@@ -105,7 +105,7 @@ fn a_mac_cannot_stand_for_another_run_direction_task_attempt_or_body() {
     for (one, from) in others.iter().enumerate() {
         for (two, onto) in others.iter().enumerate() {
             let read = Message::read(forge(from, onto), &KEY);
-            // The second was never authenticated as what it says; the others' own MACs are valid.
+            // The second was never authenticated as what it is marked as; the others' own MACs are valid.
             let good = one == two && one != 1;
             assert_eq!(read.is_ok(), good, "the MAC of {one} on {two}: {read:?}");
         }
@@ -114,7 +114,7 @@ fn a_mac_cannot_stand_for_another_run_direction_task_attempt_or_body() {
 }
 
 #[test]
-fn an_unknown_type_and_a_header_that_lies_are_unreadable_with_a_valid_mac() {
+fn an_unknown_type_and_a_false_header_are_unreadable_with_a_valid_mac() {
     let bytes = hello().message(&MacKey::Absent);
     let with = |at: usize, byte: u8| {
         let mut bytes = bytes.to_vec();

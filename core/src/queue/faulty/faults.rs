@@ -1,12 +1,12 @@
-//! Which faults a [`Faulty`](super::Faulty) queue has, and how many it committed.
+//! Which faults a [`Faulty`](super::Faulty) queue has, and how many it caused.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Probabilities from 0 (never) to 1 (always), and the seed that they are rolled from.
 ///
-/// [`Faults::none`] has none of them; set the fields that a test is about. [`Faults::chaos`] has all that a
-/// correct program must bear.
+/// [`Faults::none`] has none of them; set the fields that a test is about. [`Faults::chaos`] has all that a correct
+/// program must withstand.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Faults {
@@ -14,7 +14,7 @@ pub struct Faults {
     pub seed: u64,
     /// A message is stored twice.
     pub duplicate: f64,
-    /// A message is leased but never seen by the taker; it comes again when that lease expires.
+    /// A message is leased but never given to the taker; it comes again when that lease expires.
     pub drop: f64,
     /// A message goes behind all others instead of to the taker; at most once in a `take`.
     pub reorder: f64,
@@ -26,7 +26,7 @@ pub struct Faults {
     pub ignored_ack: f64,
     /// One message of a `put` is refused, the others are not.
     pub partial_put: f64,
-    /// A message is removed for good before the taker sees it. This breaks the contract of a queue.
+    /// A message is removed for good before the taker receives it. This breaks the contract of a queue.
     pub lose: f64,
     /// Failing calls of `put`.
     pub put: CallFaults,
@@ -123,7 +123,7 @@ pub struct FaultCounts {
     pub ignored_acks: u64,
     /// Refused alone, out of a `put` that was carried out.
     pub partial_puts: u64,
-    /// Removed unseen.
+    /// Removed before a taker received it.
     pub lost: u64,
     /// Calls of any verb that were not carried out.
     pub refused: u64,

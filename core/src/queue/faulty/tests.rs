@@ -121,7 +121,7 @@ async fn ignored_acks_are_answered_and_the_message_comes_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn partial_puts_store_exactly_what_they_say() {
+async fn partial_puts_store_exactly_what_they_answer() {
     let queue = faulty(|faults| faults.partial_put = 0.5);
     let answers = put(&queue, &["a", "b", "c", "d", "e", "f", "g", "h"]).await;
     let stored = answers.iter().zip(b"abcdefgh");

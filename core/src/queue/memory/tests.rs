@@ -58,14 +58,14 @@ async fn released_and_expired_messages_go_to_the_front_in_their_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_waiting_taker_sees_an_expiry_that_began_after_it_slept() {
+async fn an_expiry_that_began_after_a_taker_slept_wakes_every_waiting_taker() {
     let queue = queue();
     let mut one = queue.take(1, LONG);
     let mut two = queue.take(1, LONG);
     assert!(poll!(&mut one).is_pending());
     assert!(poll!(&mut two).is_pending());
     put(&queue, &["a"]).await;
-    // The first was told and takes; the second was not told, and only its own timer can wake it.
+    // The first was notified and takes; the second was not, and only its own timer can wake it.
     let start = Instant::now();
     assert_eq!(bodies(&one.await.unwrap()), [b"a"]);
     assert_eq!(bodies(&two.await.unwrap()), [b"a"]);
@@ -77,7 +77,7 @@ async fn every_waiting_taker_sees_an_expiry_that_began_after_it_slept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_taker_dropped_after_it_was_told_tells_the_next() {
+async fn a_taker_dropped_after_its_notification_notifies_the_next() {
     let queue = queue();
     let mut one = queue.take(1, LONG);
     let mut two = queue.take(1, LONG);

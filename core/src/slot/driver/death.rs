@@ -1,4 +1,4 @@
-//! Tells that a process has ended, and leaves its status and its id in place: its group can then be swept safely.
+//! Reports that a process has ended, and leaves its status and its id in place: its group can then be swept safely.
 //!
 //! On Linux a process descriptor (pidfd) becomes readable at the end of the process. Where the kernel has none (before
 //! 5.3, gVisor, valgrind), a sandbox refuses it, or descriptors are short, a thread waits instead, as on other systems.
@@ -42,8 +42,8 @@ impl DeathWatch {
 fn by_descriptor(pid: Pid) -> io::Result<DeathWatch> {
     use rustix::process::{PidfdFlags, pidfd_open};
     use tokio::net::unix::pipe::Receiver;
-    // Without PIDFD_NONBLOCK, which is younger (5.10) than the call (5.3): nothing is read or waited for by it.
-    // No race with another process of this id: the child is not reaped, so its id is its own.
+    // Without PIDFD_NONBLOCK, which came later (5.10) than the call (5.3): nothing is read or waited for by it. No race
+    // with another process of this id: the child is not reaped, so its id is its own.
     // <https://man7.org/linux/man-pages/man2/pidfd_open.2.html>
     let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
     // "Unchecked" registers any descriptor, and this one becomes readable at the end.
@@ -74,7 +74,7 @@ fn by_thread(pid: Pid) -> io::Result<DeathWatch> {
         })?;
     Ok(DeathWatch {
         ended: Box::pin(async move {
-            // The thread ends in no other way than by telling.
+            // The thread ends in no other way than by a send.
             drop(told.await);
         }),
     })
@@ -112,39 +112,39 @@ mod tests {
         (child, pid)
     }
 
-    /// The watch tells the end, and the process is still there to be reaped.
+    /// The watch reports the end, and the process is still there to be reaped.
     async fn tells_the_end(watch: fn(Pid) -> io::Result<DeathWatch>) {
         let (mut child, pid) = sleeper();
         let mut watch = watch(pid).unwrap();
         let mut end = std::pin::pin!(std::future::poll_fn(|cx| watch.poll(cx)));
         let early = tokio::time::timeout(Duration::from_millis(20), end.as_mut()).await;
-        assert!(early.is_err(), "it lives");
+        assert!(early.is_err(), "it runs");
         child.kill().unwrap();
         let told = tokio::time::timeout(Duration::from_secs(10), end).await;
-        assert!(told.is_ok(), "its end was not told");
+        assert!(told.is_ok(), "its end was not reported");
         assert_eq!(child.wait().unwrap().signal(), Some(9), "it was reaped");
     }
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn a_descriptor_tells_the_end() {
+    async fn a_descriptor_reports_the_end() {
         tells_the_end(by_descriptor).await;
     }
 
     #[tokio::test]
-    async fn a_thread_tells_the_end() {
+    async fn a_thread_reports_the_end() {
         tells_the_end(by_thread).await;
     }
 
     #[tokio::test]
-    async fn the_thread_ends_with_a_process_that_somebody_reaps() {
+    async fn the_thread_ends_with_a_process_that_other_code_reaps() {
         let (mut child, pid) = sleeper();
         let mut watch = by_thread(pid).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
         let told = std::future::poll_fn(|cx| watch.poll(cx));
         let told = tokio::time::timeout(Duration::from_secs(10), told).await;
-        assert!(told.is_ok(), "the thread waits for nobody");
+        assert!(told.is_ok(), "the thread does not wait");
         let nobody = by_thread(pid).err().and_then(|error| error.raw_os_error());
         assert_eq!(nobody, Some(Errno::CHILD.raw_os_error()));
     }

@@ -58,7 +58,7 @@ impl Shared {
         // parts.
         if state.unsent.is_empty() {
             let slices = [IoSlice::new(&parts[0]), IoSlice::new(&parts[1])];
-            // A failed write is seen by the driver, as the end of the process.
+            // A failed write is found by the driver, as the end of the process.
             taken = self.socket.try_write_vectored(&slices).unwrap_or(0);
         }
         for mut part in parts {
@@ -159,8 +159,8 @@ impl Handle {
         self.command(&wire::cancel(frame, task, attempt));
     }
 
-    /// Sends on the control socket. It is read all the time and holds thousands of such messages: when it is full,
-    /// the slot does not live any more, or stands still. Then the worker kills it when what it asked for is overdue.
+    /// Sends on the control socket. It is read all the time and holds thousands of such messages: when it is full, the
+    /// slot has ended, or stands still. Then the worker kills it when its request is overdue.
     fn command(&self, message: &[u8]) {
         let flags = SEND | SendFlags::DONTWAIT;
         // Never blocks, for the caller is the worker's loop. A full socket drops the request; `check_requests` finds it

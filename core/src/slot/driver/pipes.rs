@@ -18,7 +18,7 @@ use crate::slot::{OutputLimits, Stream};
 // 16 pages of 4 KiB: one read empties a full pipe. <https://man7.org/linux/man-pages/man7/pipe.7.html>
 const READ: usize = 64 * 1024;
 /// Reads that a drain does at most: what a pipe holds when it begins, where a task has made it as large as Linux lets
-/// it (1 MiB). More comes only from those who still print: a grandchild may do so without end.
+/// it (1 MiB). More comes only from processes that still print: a grandchild may do so without end.
 const DRAIN: usize = (1 << 20) / READ;
 /// A buffer past this many bytes is not kept.
 // Four reads: a flood drains 1 MiB at once, and a buffer of that size for each stream of each slot would stay for ever.
@@ -44,9 +44,9 @@ struct Pipe {
 pub(super) struct Pipes {
     pipes: [Pipe; 2],
     flood: Flood,
-    /// What was left out is to be said.
+    /// What was left out is to be reported.
     report: bool,
-    /// Rings when an update of a line is due.
+    /// Wakes the driver when an update of a line is due.
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
@@ -63,7 +63,7 @@ impl Pipe {
         })
     }
 
-    /// Reads once, whatever the runtime knows. False when there is nothing now.
+    /// Reads once, whatever the runtime has registered. False when there is nothing now.
     fn read(&mut self) -> bool {
         if !self.open {
             return false;
@@ -86,7 +86,7 @@ impl Pipe {
         }
     }
 
-    /// Reads once when the runtime knows that there is something.
+    /// Reads once when the runtime has registered that there is something.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.open {
             return Poll::Pending;
@@ -143,7 +143,7 @@ impl Pipes {
     /// Reads once from whichever has something; ready when there is something to publish.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let [stdout, stderr] = &mut self.pipes;
-        // Both are asked, so that both wake the task.
+        // Both are polled, so that both wake the task.
         match (stdout.poll_read(cx), stderr.poll_read(cx)) {
             (Poll::Pending, Poll::Pending) => Poll::Pending,
             _ => Poll::Ready(()),
@@ -168,7 +168,7 @@ impl Pipes {
         Poll::Ready(())
     }
 
-    /// Reads what is there now, whatever the runtime knows of it.
+    /// Reads what is there now, whatever the runtime has registered of it.
     pub(super) fn drain(&mut self) {
         for pipe in &mut self.pipes {
             // Bounded, since this runs inside one turn of the driver, with results waiting behind it.
@@ -185,7 +185,7 @@ impl Pipes {
         self.pipes.iter().any(|pipe| pipe.begun)
     }
 
-    /// Ends the lines that are open and says what was left out: the frame that printed them has ended.
+    /// Ends the lines that are open and reports what was left out: the frame that printed them has ended.
     pub(super) fn finish_lines(&mut self) {
         for pipe in &mut self.pipes {
             pipe.finish = true;
@@ -245,7 +245,7 @@ pub(super) enum LineClass {
     LeftOut,
     /// It was printed before the slot's loop was reached.
     Before,
-    /// No task printed it: it says how many were left out.
+    /// No task printed it: it reports how many were left out.
     Ours,
 }
 

@@ -11,11 +11,11 @@ use super::super::printed::OutputLine;
 use super::super::pull::{acknowledge, release};
 use super::RunningWorker;
 
-// In the order in which the state asked: an acknowledgement never overtakes the message that it depends on, for that one
-// is confirmed before the state asks for it.
+// In the order of the state: an acknowledgement never overtakes the message that it depends on, for that one is
+// confirmed before the state requests the acknowledgement.
 impl RunningWorker {
-    /// Carries the state's effects out, and those that they have themselves: a slot that cannot be started asks for
-    /// another at once.
+    /// Carries the state's effects out, and those that they have themselves: a slot that cannot be started has another
+    /// one started at once.
     pub(super) fn carry_out(&mut self, now: Instant) {
         let mut effects = std::mem::take(&mut self.effects);
         let (mut acks, mut releases) = (Vec::new(), Vec::new());
@@ -79,13 +79,14 @@ impl RunningWorker {
                     self.printed.push(now, task.as_ref(), stream, &line);
                 }
             }
-            // In a flood each message says how many lines are missing: they stay few, and the master waits a little.
+            // In a flood each message holds the number of lines that are missing: they stay few, and the master waits a
+            // little.
             Effect::SendLines => self.send_lines(now, self.printed.is_whole()),
         }
     }
 
     pub(super) fn with(&self, id: SlotId, order: impl FnOnce(&Slot)) {
-        // A slot that ended meanwhile has said so: its tasks wait again by then.
+        // A slot that ended meanwhile has sent `Exited`: its tasks wait again by then.
         if let Some(slot) = self.slots.0.get(&id) {
             order(slot);
         }

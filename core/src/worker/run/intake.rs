@@ -158,7 +158,7 @@ impl RunningWorker {
         self.release(held);
     }
 
-    /// The queue is asked again later, or given up: what runs ends, then the worker leaves.
+    /// The queue is pulled again later, or given up: what runs ends, then the worker leaves.
     fn on_refused_pull(&mut self, now: Instant, error: &QueueError) {
         // A worker that leaves pulls no more: nothing is to be tried again.
         if self.left.is_some() {

@@ -42,8 +42,8 @@ impl RunningWorker {
         self.answers.push(Box::pin(acknowledge_once(queue, leases)));
     }
 
-    /// The control queue is asked again later. A worker that cannot read control for so long leaves: it would neither
-    /// learn of cancellations nor of the run's end.
+    /// The control queue is pulled again later. A worker that cannot read control for so long leaves: it would receive
+    /// neither cancellations nor the run's end.
     fn on_refused_control(&mut self, now: Instant, error: &QueueError) {
         self.last_refusal = Some(error.to_string());
         let timeout = self.broker_timeout;
@@ -54,11 +54,11 @@ impl RunningWorker {
             self.leave(Left::Unreachable(reason));
         }
         let queue = self.worker.queues.control.clone();
-        // A worker that has given up still listens, slowly: an order to abort may come while what runs ends.
+        // A worker that has given up still pulls control, slowly: an order to abort may come while what runs ends.
         self.control = later(listen(queue, 64), pause.unwrap_or(FINAL_MESSAGES));
     }
 
-    /// The master's word. One of another run, or an older one, says nothing.
+    /// A control message. One of another run, or an older one, changes nothing.
     pub(super) fn on_control(&mut self, now: Instant, control: &Control) {
         let me = self.worker.settings.worker;
         if control.run != self.worker.settings.run || !self.state.on_control(control, now) {
@@ -98,7 +98,7 @@ impl RunningWorker {
                 // Half of the grace at most: what the pull brings must still be released within it.
                 self.pull_until = self.pull_until.map(|at| at.min(after(now, grace / 2)));
                 self.state.terminate();
-                // A short grace is halved between the tasks and the last words.
+                // A short grace is halved between the tasks and the last messages.
                 self.kill_at = Some(after(now, grace - FINAL_MESSAGES.min(grace / 2)));
             }
         }

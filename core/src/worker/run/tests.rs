@@ -269,7 +269,7 @@ fn distant_queues() -> Queues {
     }
 }
 
-/// A worker is told to leave, and ends. A message is put before, so that the answer to a pull is on its way, or
+/// A worker is ordered to leave, and ends. A message is put before, so that the answer to a pull is on its way, or
 /// afterwards. How many there are for others then, and how long it took.
 async fn leaves_a_pull(order: Order, outlives: bool, before: bool) -> (usize, Duration) {
     let queues = distant_queues();
@@ -297,7 +297,7 @@ async fn leaves_a_pull(order: Order, outlives: bool, before: bool) -> (usize, Du
 async fn what_a_last_pull_brings_is_given_back_at_once() {
     for (order, outlives) in [(Order::Drain, false), (Order::Stop, true)] {
         let (left, took) = leaves_a_pull(order, outlives, true).await;
-        assert_eq!(left, 1, "{order:?}: leased by nobody");
+        assert_eq!(left, 1, "{order:?}: leased by no worker");
         assert!(took < 2 * DISTANCE, "{took:?}");
     }
 }
@@ -316,8 +316,8 @@ async fn no_pull_is_left_open_where_others_use_the_queue() {
     assert!(took < DISTANCE, "the queue goes with its run: {took:?}");
 }
 
-/// A queue that nobody reaches: what is put there is refused at once, and a pull is never answered, which looks like an
-/// empty queue. One that is there and forbids everything says so of both.
+/// A queue that no call reaches: what is put there is refused at once, and a pull is never answered, which looks like
+/// an empty queue. One that is there and forbids everything answers both so.
 #[derive(Debug)]
 struct Nowhere {
     denied: bool,
@@ -365,7 +365,7 @@ impl Queue for Nowhere {
     }
 }
 
-/// How such a worker leaves, and when, though nobody gives it an order.
+/// How such a worker leaves, and when, without an order.
 async fn leaves(queues: Queues, conduct: Conduct) -> (Left, Duration) {
     let worker = Worker {
         conduct,
@@ -387,7 +387,7 @@ fn nowhere() -> Queues {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_reaches_no_queue_leaves_within_its_time_and_says_what_it_saw() {
+async fn a_worker_that_reaches_no_queue_leaves_within_its_time_and_reports_the_last_refusal() {
     let conduct = Conduct {
         reach: Some(Duration::from_secs(50)),
         idle: Some(Duration::from_secs(300)),

@@ -19,7 +19,8 @@ use super::super::replay::BatchId;
 use super::WorkerState;
 use super::replay::Arrival;
 
-/// What the worker's program knows of a task type that a batch names; the failure says why it cannot run it.
+/// What the worker's program has registered of a task type that a batch names; the failure holds the reason why it
+/// cannot run it.
 pub trait Lookup {
     /// Looks a task type up by name and fingerprint.
     ///
@@ -310,7 +311,7 @@ impl WorkerState {
     }
 }
 
-/// Seconds of work of a batch below which its results are the first that is said of it.
+/// Seconds of work of a batch below which its results are the first report of it.
 // The bound below which a second frame may wait in a slot as well (`SHORT`, 10 ms). A `Started` for every short batch
 // would double the messages to the master.
 const SOON: f64 = 0.01;

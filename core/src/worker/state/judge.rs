@@ -39,8 +39,8 @@ impl WorkerState {
         }
     }
 
-    /// The task that ran when its slot died is reported; those before it, whose results were lost, and those
-    /// after it wait again without blame.
+    /// The task that ran when its slot died is reported; those before it, whose results were lost, and those after it
+    /// wait again, uncharged.
     fn judge_running(
         &mut self,
         now: Instant,
@@ -70,7 +70,7 @@ impl WorkerState {
             return;
         };
         if failure.cause == Cause::Interrupted {
-            // The message that comes back by lease is the retry; the report only tells why.
+            // The message that comes back by lease is the retry; the report only holds the reason.
             self.give_up_lease(frame.execution);
         }
         if failure.cause != Cause::Interrupted

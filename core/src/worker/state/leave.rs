@@ -32,8 +32,8 @@ impl WorkerState {
         self.waiting = 0;
     }
 
-    /// Drains, and asks what runs to stop. What ends by itself from here on is reported as it ended; what fails
-    /// was interrupted, and comes back by its batch, which is given back now rather than a lease later.
+    /// Drains, and cancels what runs. What ends by itself from here on is reported as it ended; what fails was
+    /// interrupted, and comes back by its batch, which is given back now rather than a lease later.
     pub fn terminate(&mut self) {
         self.terminating = true;
         self.drain();
@@ -71,14 +71,14 @@ impl WorkerState {
         }
     }
 
-    /// Asks the tasks of an execution whose lease was lost to stop.
+    /// Cancels the tasks of an execution whose lease was lost.
     pub(super) fn cancel_execution(&mut self, execution: u64, now: Instant) {
         self.cancel_where(now, |state, frame, head| {
             frame == execution && state.is_told_to_stop(frame, head)
         });
     }
 
-    /// Asks the revoked tasks that run to stop.
+    /// Cancels the revoked tasks that run.
     pub(super) fn cancel_revoked(&mut self, now: Instant) {
         self.cancel_where(now, |state, _, head| {
             state.revoked.contains(head.task, head.attempt)
@@ -94,7 +94,7 @@ impl WorkerState {
         lost || self.revoked.contains(head.task, head.attempt)
     }
 
-    /// Cancels the tasks in slots that match, and asks for those of their frames that have not begun.
+    /// Cancels the tasks in slots that match, and reclaims those of their frames that have not begun.
     fn cancel_where(&mut self, now: Instant, matches: impl Fn(&Self, u64, &TaskHead) -> bool) {
         // Collected first: the match reads the whole state, and the requests below change the slots. A cancellation
         // moves no slot or frame, so the places stay valid.

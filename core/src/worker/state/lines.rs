@@ -1,4 +1,4 @@
-//! Slots print: whose line it is, and what must follow it.
+//! Slots print: which task a line belongs to, and what must follow it.
 
 use std::collections::HashMap;
 

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn revoked_ones_are_acknowledged_without_a_word() {
+    fn revoked_tasks_are_acknowledged_without_a_result() {
         let mut state = worker();
         let revoked = Revoked {
             first: TaskId(6),

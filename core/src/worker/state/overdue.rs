@@ -1,7 +1,7 @@
-//! Slots that were asked for something and do not do it: to be ready, to give tasks back, to exit, to die.
+//! Slots that received a request and do not carry it out: to be ready, to give tasks back, to exit, to end by a kill.
 //!
 //! Each request has a deadline and a next step. A start that takes too long is killed and counts as failed; a slot that
-//! was told to exit is killed after the grace; a process that does not end after its kill is given up.
+//! was requested to exit is killed after the grace; a process that does not end after its kill is given up.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use super::super::effect::{Effect, Probe};
 use super::WorkerState;
 use super::slots::{Ended, GIVES_BACK, KillReason, Phase, Request, SlotState};
 
-/// A slot that was told to exit keeps its place for so long: most exit within a few milliseconds, and memory that is
-/// about to be free is not taken twice. Later another may start beside it.
+/// A slot that was requested to exit keeps its place for so long: most exit within a few milliseconds, and memory that
+/// is about to be free is not taken twice. Later another may start beside it.
 // At a tenth a slow exit under load would start a second process beside the first; at ten times the worker would run
 // with one slot less for seconds after each replacement.
 const EXITS: Duration = Duration::from_millis(500);
@@ -26,11 +26,11 @@ const EXITS: Duration = Duration::from_millis(500);
 // Freeing many GiB takes the kernel seconds. At double the tasks of a process that never ends are judged later; at half
 // a large one would be given up while it ends.
 const DIES: Duration = Duration::from_secs(10);
-/// The signal that a process which was given up is taken to have died of.
+/// The signal that a process which was given up is taken to have ended by.
 const SIGKILL: i32 = 9;
 
 impl SlotState {
-    /// Sets the deadline of a request; one that is past what the clock can say is never due.
+    /// Sets the deadline of a request; one that is past the range of the clock is never due.
     pub(super) fn ask(&mut self, request: Request, now: Instant, time: Duration) {
         // `checked_add` and not `after`: a grace or start timeout of `Duration::MAX` means without end, and must give
         // no deadline at all.
@@ -51,7 +51,7 @@ impl SlotState {
 }
 
 impl WorkerState {
-    /// Tells a slot to exit that has nothing to do, and gives it the grace to do so.
+    /// Requests a slot that has nothing to do to exit, and gives it the grace to do so.
     pub(super) fn let_exit(&mut self, at: usize, now: Instant) {
         if self.slots[at].phase == Phase::Leaving {
             return;
@@ -109,7 +109,7 @@ impl WorkerState {
         self.slots.iter().filter_map(due).min()
     }
 
-    /// Takes the next step with each slot that did not do what it was asked for.
+    /// Takes the next step with each slot that did not carry out its request.
     pub(super) fn check_requests(&mut self, now: Instant, probe: &dyn Probe) {
         let mut freed = false;
         // Backwards: one that is given up goes.
@@ -134,7 +134,7 @@ impl WorkerState {
                     );
                     self.kill(at, KillReason::NoExit, now);
                 }
-                // What it was asked for has ended meanwhile.
+                // The tasks that were to come back have ended meanwhile.
                 Request::GiveBack if !slot.is_reclaiming() => {}
                 Request::GiveBack => {
                     let slot = slot.id.0;

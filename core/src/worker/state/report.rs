@@ -15,7 +15,7 @@ use super::slots::{Ended, KillReason, Phase};
 use super::startups::{self, Next, StartupFailure};
 
 impl WorkerState {
-    /// Takes in what a slot says.
+    /// Takes in an event of a slot.
     pub fn on_slot(&mut self, now: Instant, id: SlotId, event: SlotEvent, probe: &dyn Probe) {
         match event {
             SlotEvent::Ready => self.on_ready(id),
@@ -104,8 +104,8 @@ impl WorkerState {
         self.on_startup_failure(now, startup_failure(id, &failure), failure);
     }
 
-    /// A slot died before it was ready. What the system refuses may pass, and the slots that live go on; an
-    /// initializer that fails says the same in every slot.
+    /// A slot died before it was ready. What the system refuses may pass, and the slots that are alive go on; an
+    /// initializer that fails does so in every slot.
     fn on_startup_failure(&mut self, now: Instant, why: StartupFailure, failure: Failure) {
         let alive = self.has_living_slot();
         let (have, of) = (self.slots.len(), self.settings.slots);
@@ -261,7 +261,7 @@ impl WorkerState {
     }
 }
 
-/// Why a slot was never ready, by what it said or how it ended.
+/// Why a slot was never ready, by its report or by how it ended.
 fn startup_failure(id: SlotId, failure: &Failure) -> StartupFailure {
     match (failure.cause, failure.exit) {
         (Cause::Broken, Some(Exit::Code(EXIT_SHORTAGE))) => StartupFailure::Short(id),
@@ -271,8 +271,8 @@ fn startup_failure(id: SlotId, failure: &Failure) -> StartupFailure {
     }
 }
 
-/// Adds what the worker knows to the failures among some results. An execution whose lease was lost was told to
-/// stop: what it says then is no failure of the task.
+/// Adds the last lines and the peak of memory to the failures among some results. An execution whose lease was lost was
+/// cancelled: a failure after that is none of the task.
 fn complete(entries: &Bytes, lost: bool, tail: &[String], peak_rss: Option<u64>) -> Body {
     let mut completed = Body::default();
     let mut rest = entries.clone();

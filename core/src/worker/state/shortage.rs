@@ -1,7 +1,7 @@
 //! A shortage of the system: slots that cannot be started for want of descriptors, processes or memory.
 //!
-//! A shortage may pass, so starts are tried again with growing delays. It is final only when for a minute no slot
-//! lived or was starting.
+//! A shortage may pass, so starts are tried again with growing delays. It is final only when for a minute no slot was
+//! alive or starting.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const FIRST_DELAY: Duration = Duration::from_millis(50);
 /// Longest such delay: what was held by something short-lived is there again by then.
 // A twelfth of `FINAL`: a dozen tries within the minute after which the worker gives up.
 const LAST_DELAY: Duration = Duration::from_secs(5);
-/// How long nothing may live or start before the shortage counts as final.
+/// How long no slot may be alive or starting before the shortage counts as final.
 const FINAL: Duration = Duration::from_secs(60);
 /// A warning is repeated after this.
 // A shortage that comes and goes must not fill the log; one that lasts is in it every ten minutes.
@@ -29,7 +29,7 @@ pub(super) enum Shortfall {
     /// Another is tried after this.
     After {
         delay: Duration,
-        /// Whether it is to be said: it is new.
+        /// Whether it is to be logged: it is new.
         say: bool,
     },
     /// It has lasted too long.
@@ -43,13 +43,13 @@ pub(super) struct Shortage {
     failed: Option<SlotId>,
     delays: u32,
     due: Option<Instant>,
-    /// Since when nothing lives or starts, and when that was looked at last.
+    /// Since when no slot is alive or starting, and when that was looked at last.
     nobody: Option<(Instant, Instant)>,
     said: Option<Instant>,
 }
 
 impl Shortage {
-    /// Slot `id` could not be started. `alive` says whether another lives or is starting.
+    /// Slot `id` could not be started. `alive` is true where another is alive or is starting.
     pub(super) fn failed(&mut self, now: Instant, id: SlotId, alive: bool) -> Shortfall {
         // The newest one: slots have growing numbers, and only one that was started after every failure proves that the
         // shortage is over.
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_slot_that_was_started_later_ends_it() {
+    fn only_a_slot_that_was_started_later_ends_a_shortage() {
         let now = Instant::now();
         let mut shortage = Shortage::default();
         shortage.failed(now, SlotId(5), true);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_final_only_after_a_minute_with_nobody() {
+    fn a_shortage_is_final_only_after_a_minute_without_a_slot() {
         let start = Instant::now();
         let mut shortage = Shortage::default();
         let failed = |shortage: &mut Shortage, seconds: u64, alive: bool| {

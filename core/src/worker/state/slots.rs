@@ -1,4 +1,4 @@
-//! What the worker knows of each slot.
+//! What the worker records of each slot.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,8 +21,8 @@ const SHORT: Duration = Duration::from_millis(10);
 // As many tasks as the largest frame holds (`MAX_TASKS`): one whole frame without a line.
 const QUIET: u64 = 256;
 
-/// A slot answers within a moment when it is asked for the tasks that have not begun, whatever its task does: a thread
-/// for that alone reads the question. A minute without an answer tells that its process stands still.
+/// A slot answers a request for the tasks that have not begun within a moment, whatever its task does: a thread for
+/// that alone reads the request. A minute without an answer means that its process stands still.
 // A machine that swaps, or a process under a debugger for a moment, may need seconds. At half such a slot loses its
 // work; at double the tasks behind it wait two minutes.
 pub(super) const GIVES_BACK: Duration = Duration::from_secs(60);
@@ -31,11 +31,11 @@ pub(super) const GIVES_BACK: Duration = Duration::from_secs(60);
 pub(super) enum Phase {
     Starting,
     Ready,
-    /// Told to exit or killed: it gets nothing more.
+    /// Requested to exit, or killed: it gets nothing more.
     Leaving,
 }
 
-/// What a slot was asked for and has not done.
+/// A request that a slot has not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Request {
     /// To be ready.
@@ -44,7 +44,7 @@ pub(super) enum Request {
     GiveBack,
     /// To exit.
     Exit,
-    /// To die: it was killed.
+    /// To end: it was killed.
     Die,
 }
 
@@ -53,15 +53,15 @@ pub(super) enum Request {
 pub(super) enum KillReason {
     /// The task outlived its timeout.
     TimedOut(TaskId, Duration),
-    /// The task was asked to stop and did not end within the grace.
+    /// The task was cancelled and did not end within the grace.
     Cancelled,
     /// The worker leaves, or its lease is lost.
     Interrupted,
     /// It was not ready within the start timeout.
     NeverReady,
-    /// It was told to exit and did not within the grace.
+    /// It was requested to exit and did not within the grace.
     NoExit,
-    /// It did not answer when it was asked for tasks.
+    /// It did not answer a request for tasks.
     NoAnswer,
 }
 
@@ -87,8 +87,7 @@ pub(super) struct SlotState {
     /// How many tasks had ended in it when it printed last.
     pub(super) printed: Option<u64>,
     pub(super) kill_reason: Option<KillReason>,
-    /// What it was asked for last, and until when it has time. `None` when it was asked for nothing, or has time
-    /// without end.
+    /// Its last request, and until when it has time. `None` without a request, or with time without end.
     pub(super) asked: Option<(Request, Instant)>,
     /// Whether no other slot may start in its place.
     pub(super) holds_place: bool,
@@ -108,14 +107,14 @@ pub(super) struct InFlight {
     pub(super) done: u32,
     pub(super) expected: Option<Duration>,
     pub(super) timeout: Option<Duration>,
-    /// When its running task began, as far as the worker knows; `None` while it waits behind another.
+    /// When its running task began, as far as the worker has received reports; `None` while it waits behind another.
     pub(super) since: Option<Instant>,
     /// When its timeout is looked at next, where that was found to be later than its shortest timeout.
     pub(super) look: Option<Instant>,
     pub(super) reclaiming: bool,
     /// Whether the slot notes each task when it begins.
     pub(super) noted: bool,
-    /// When the grace ends of those of its tasks that were asked to stop.
+    /// When the grace ends of those of its tasks that were cancelled.
     pub(super) stop_by: Option<Instant>,
 }
 
@@ -136,7 +135,7 @@ impl super::WorkerState {
         self.slots.iter().filter(|slot| slot.holds_place).count()
     }
 
-    /// How many slots may start beside those that are there. Slots that were told to exit and take long give their
+    /// How many slots may start beside those that are there. Slots that were requested to exit and take long give their
     /// places up, but their processes are there: no more of them than there are places.
     pub(super) fn free_places(&self) -> usize {
         let places = self.settings.slots as usize;
@@ -164,7 +163,7 @@ impl SlotState {
     }
 
     /// A frame has ended. If it was the first, the next one runs: its time, and the grace of those in it that were
-    /// asked to stop, count from now.
+    /// cancelled, count from now.
     pub(super) fn end_frame(&mut self, place: usize, now: Instant, grace: Duration) {
         self.frames.remove(place);
         if place == 0
@@ -176,7 +175,7 @@ impl SlotState {
         }
     }
 
-    /// Whether it is on its way: another will be ready, or a place free, without further asking.
+    /// Whether it is on its way: another will be ready, or a place free, without another request.
     pub(super) fn is_changing(&self) -> bool {
         // Slots that gave their place up do not count: the place is free already.
         self.phase != Phase::Ready && self.holds_place
@@ -190,7 +189,7 @@ impl SlotState {
         self.phase == Phase::Ready && !self.frames.is_empty()
     }
 
-    /// Whether it was asked for tasks and has not answered.
+    /// Whether it has not answered a request for tasks.
     pub(super) fn is_reclaiming(&self) -> bool {
         self.frames.iter().any(|frame| frame.reclaiming)
     }

@@ -11,7 +11,7 @@ use crate::slot::SlotId;
 use super::shortage::{Shortage, Shortfall};
 use super::slots::Ended;
 
-/// Slots that may die in a row before any was ready; then the pool is broken, unless others live or are starting.
+/// Slots that may die in a row before any was ready; then the pool is broken, unless others are alive or starting.
 // One death may be chance (a kill, a full disk for a moment), a third in a row hardly. With more, a program that can
 // never start takes longer to be reported.
 const MOST_IN_A_ROW: u32 = 3;
@@ -40,7 +40,7 @@ pub(super) enum Next {
     AtOnce,
     /// The living slots go on; another is tried after this.
     After(Duration),
-    /// The same, and it was said before.
+    /// The same, and it was logged before.
     Quietly(Duration),
     /// Nothing will start.
     Never,
@@ -74,7 +74,7 @@ impl Startups {
         };
     }
 
-    /// A slot was never ready. `alive` says whether another is, or is starting.
+    /// A slot was never ready. `alive` is true where another is ready, or is starting.
     pub(super) fn failed(&mut self, now: Instant, why: StartupFailure, alive: bool) -> Next {
         if let StartupFailure::Short(id) = why {
             return match self.shortage.failed(now, id, alive) {
@@ -86,7 +86,7 @@ impl Startups {
         self.failing_startups += 1;
         self.refused += u32::from(why == StartupFailure::Refused);
         if why == StartupFailure::Late && !self.proven {
-            // Each try takes a whole start timeout, and nothing says that the next one would end otherwise.
+            // Each try takes a whole start timeout, and there is no reason to expect another end of the next one.
             self.failing_startups = self.failing_startups.max(MOST_IN_A_ROW);
         }
         if self.refused >= MOST_IN_A_ROW || (self.failing_startups >= MOST_IN_A_ROW && !alive) {
@@ -122,8 +122,8 @@ impl Startups {
         dues.into_iter().flatten().min()
     }
 
-    /// Whether slots that are missing cannot be had at present. Once the delay is over the worker wants work for one more:
-    /// only with that a start is tried.
+    /// Whether slots that are missing cannot be had at present. Once the delay is over the worker takes work for one
+    /// more slot: only with work a start is tried.
     pub(super) const fn are_held_up(&self) -> bool {
         self.due.is_some() || self.shortage.due().is_some()
     }
@@ -143,7 +143,7 @@ const SHOWN_LINES: usize = 5;
 /// Characters of each.
 const SHOWN_LINE: usize = 300;
 
-/// Why a slot was never ready, in words: how it ended, or that it was `late` by this timeout, what it printed last,
+/// Why a slot was never ready, as a text: how it ended, or that it was `late` by this timeout, what it printed last,
 /// and what to do.
 pub(super) fn reason(ended: Ended, late: Option<Duration>) -> Failure {
     let exit = ended.exit;
@@ -204,7 +204,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn three_deaths_in_a_row_end_it_only_where_nobody_lives() {
+    fn three_failed_starts_in_a_row_are_final_only_without_a_slot_that_is_alive() {
         let now = Instant::now();
         for (alive, end) in [(false, Next::Never), (true, Next::After(SECOND))] {
             let mut startups = Startups::default();
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_start_ends_it_where_none_was_ever_ready() {
+    fn a_late_start_is_final_where_no_slot_was_ever_ready() {
         let now = Instant::now();
         let mut startups = Startups::default();
         let late = startups.failed(now, StartupFailure::Late, true);
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn an_initializer_that_fails_three_times_ends_it_whoever_lives() {
+    fn an_initializer_that_fails_three_times_is_final_whatever_slots_are_alive() {
         let now = Instant::now();
         let mut startups = Startups::default();
         startups.failed(now, StartupFailure::Refused, true);
@@ -333,7 +333,7 @@ mod tests {
             let together = startups.failed(now, StartupFailure::Died, true);
             assert_eq!(together, delay, "those that die together are one try");
             assert_eq!(startups.room(now, 0, true), 0);
-            assert_eq!(startups.room(now, 0, false), 1, "nobody else would work");
+            assert_eq!(startups.room(now, 0, false), 1, "no other slot would work");
             now = startups.due().unwrap();
             assert!(startups.is_due(now) && !startups.is_due(now));
             assert_eq!(

@@ -52,7 +52,7 @@ impl Lookup for Known {
     }
 }
 
-/// What slots would say they run.
+/// What slots would report that they run.
 #[derive(Default)]
 struct Script(HashMap<SlotId, Running>);
 
@@ -88,9 +88,9 @@ struct Bed {
     started: u32,
     /// How many of the next slots die before they are ready.
     failing_startups: u32,
-    /// Whether those say that the initializer failed.
+    /// Whether those report that the initializer failed.
     refuses: bool,
-    /// Whether slots do nothing that they are asked for.
+    /// Whether slots ignore every request.
     deaf: bool,
     /// The number of the batch that came last.
     newest: u64,
@@ -248,7 +248,7 @@ impl Bed {
         self.settle();
     }
 
-    /// What the slot was at, as a real one would say: the only task that is left of its first frame.
+    /// What the slot was at, as a real one would report: the only task that is left of its first frame.
     fn flight(&self, id: SlotId) -> Option<Running> {
         let slot = self.state.slots.iter().find(|slot| slot.id == id)?;
         let frame = slot.frames.front().filter(|frame| frame.left() == 1)?;
@@ -313,7 +313,7 @@ impl Bed {
 const S0: SlotId = SlotId(0);
 const S1: SlotId = SlotId(1);
 
-/// A bed whose slots know how long `fast` takes: frames may be large.
+/// A bed that has measured `fast`: frames may be large.
 fn warm(slots: u32) -> Bed {
     let mut bed = bed(slots);
     for slot in 0..slots {
@@ -373,7 +373,7 @@ async fn a_long_task_holds_no_other_behind_it() {
         [(0, 1), (1, 1)],
         "unknown task types go one by one"
     );
-    assert_eq!(bed.state.wants(), 0, "nobody is free and something waits");
+    assert_eq!(bed.state.wants(), 0, "no slot is free and something waits");
 }
 
 #[tokio::test(start_paused = true)]
@@ -421,7 +421,7 @@ fn revoke(bed: &mut Bed, first: u64, last: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unknown_kinds_are_rejected_and_acknowledged() {
+async fn unknown_task_types_are_rejected_and_acknowledged() {
     let mut bed = bed(1);
     bed.batch("a", "nobody", 0, 2, false);
     assert_eq!(bed.causes(), [(0, Cause::Rejected), (1, Cause::Rejected)]);
@@ -430,7 +430,7 @@ async fn unknown_kinds_are_rejected_and_acknowledged() {
     assert_eq!(bed.started, 0);
 }
 
-/// A slot says that its first task was cancelled.
+/// A slot reports that its first task was cancelled.
 fn cancelled(bed: &mut Bed, id: SlotId) {
     let frame = bed.frames.get_mut(&id).unwrap().pop_front().unwrap();
     let head = task_head(&frame.entries).unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! What time brings: timeouts, graces, tasks that wait too long, work that a free slot can take over.
+//! What is due by time: timeouts, graces, tasks that wait too long, work that a free slot can take over.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -118,7 +118,7 @@ impl WorkerState {
         self.slots[at].frames[0].look = Some(again);
     }
 
-    /// Kills a slot whose running task was asked to stop and did not.
+    /// Kills a slot whose running task was cancelled and did not end.
     fn check_grace(&mut self, at: usize, now: Instant, probe: &dyn Probe) {
         let slot = &self.slots[at];
         let Some(frame) = slot.frames.front() else {
@@ -135,12 +135,12 @@ impl WorkerState {
         if head.is_some_and(|head| self.is_told_to_stop(frame.execution, &head)) {
             self.kill(at, KillReason::Cancelled, now);
         } else {
-            // Those that were asked have ended, or never began.
+            // The cancelled tasks have ended, or never began.
             self.slots[at].frames[0].stop_by = None;
         }
     }
 
-    /// Asks a slot that is busy with one task for those behind it.
+    /// Reclaims the tasks behind the one with which a slot is busy.
     fn steal(&mut self, at: usize, now: Instant, reclaim_after: Duration) {
         let slot = &mut self.slots[at];
         if slot.kill_reason.is_some() || steal_at(slot, reclaim_after).is_none_or(|due| now < due) {
@@ -232,8 +232,8 @@ impl WorkerState {
         let batch = Batch {
             run: self.settings.run.clone(),
             epoch: held.id.epoch(),
-            // The number stays, so that a worker which has the results of these tasks knows them; the master publishes under a
-            // new number what must run once more.
+            // The number stays, so that a worker which has the results of these tasks does not run them again; the
+            // master publishes under a new number what must run once more.
             number: held.id.number(),
             alone: held.alone,
             task_types: held.task_types.to_vec(),
@@ -270,7 +270,7 @@ fn look_at(frame: &InFlight, since: Instant, shortest: Duration) -> Instant {
     frame.look.unwrap_or_else(|| after(since, shortest))
 }
 
-/// When the unstarted tasks of a slot may be asked back.
+/// When the unstarted tasks of a slot may be reclaimed.
 fn steal_at(slot: &SlotState, reclaim_after: Duration) -> Option<Instant> {
     let front = slot.frames.front()?;
     let unstarted = slot.left() > 1 && slot.phase == Phase::Ready;

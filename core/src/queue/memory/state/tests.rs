@@ -174,7 +174,7 @@ fn an_emptied_backlog_gives_its_memory_back() {
 }
 
 #[test]
-fn a_free_place_is_nobodys_lease() {
+fn a_free_place_is_no_lease() {
     let mut state = QueueState::new(LEASE, 1);
     let now = Instant::now();
     state.put(Bytes::new());
@@ -210,8 +210,8 @@ async fn after_a_gap_leases_can_be_renewed_before_they_end() {
         .into_iter()
         .map(|(_, body)| body)
         .collect();
-    assert_eq!(again, ["b"], "what nobody renewed comes again");
-    // Nobody renews any more, and nobody calls: once is enough.
+    assert_eq!(again, ["b"], "what was not renewed comes again");
+    // No taker renews any more, and no call comes: leases are spared once.
     for _ in 0..2 {
         now += LEASE;
         state.note_call(now);

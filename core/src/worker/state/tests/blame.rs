@@ -1,4 +1,4 @@
-//! Who is to blame when a slot ends, and who is not.
+//! Which task is charged when a slot ends, and which is not.
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn at(bed: &Bed, frame: u64, index: u32) -> Running {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kill_that_meets_the_next_task_is_not_its_fault() {
+async fn a_kill_that_meets_the_next_task_is_not_charged_to_it() {
     let mut bed = bed(1);
     let frame = noted_frame(&mut bed);
     let late = at(&bed, frame, 0);
@@ -38,7 +38,7 @@ async fn a_kill_that_meets_the_next_task_is_not_its_fault() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frame_that_never_reached_its_slot_is_not_to_blame() {
+async fn a_frame_that_never_reached_its_slot_is_not_charged() {
     for out_of_memory in [false, true] {
         let mut bed = bed(1);
         bed.batch("a", "fast", 0, 1, false);
@@ -96,7 +96,7 @@ async fn every_revoked_task_of_a_frame_is_cancelled_and_the_grace_is_for_the_one
     let late = SlotEvent::Reclaimed { frame, kept: 2 };
     bed.state.on_slot(bed.now, S0, late, &bed.script);
     bed.settle();
-    // Task 0 is meant by nobody, however long it takes.
+    // No revocation names task 0, however long it takes.
     bed.state.slots[0].frames[0].timeout = None;
     bed.now += GRACE;
     bed.tick();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_line_bears_the_name_and_the_key_of_its_task_and_goes_before_its_failure() {
+fn a_line_has_the_name_and_the_key_of_its_task_and_goes_before_its_failure() {
     let mut bed = bed(1);
     let options = codec::encode(&EntryOptions {
         key: Some("BTC".into()),

@@ -1,8 +1,8 @@
-//! Slots that do not do what they are asked for.
+//! Slots that do not carry out a request.
 
 use super::*;
 
-/// How long a slot that was told to exit keeps its place.
+/// How long a slot that was requested to exit keeps its place.
 const PLACE: Duration = Duration::from_millis(500);
 
 /// Goes from deadline to deadline until the slot is killed. Gives how long that took.
@@ -27,7 +27,7 @@ async fn a_slot_that_does_not_exit_is_killed_after_the_grace() {
     assert_eq!(bed.kills, [S0], "once");
     bed.exit(S0, Exit::Signal(9), None);
     assert!(bed.state.has_no_slots());
-    assert_eq!(bed.causes(), [], "no task is to blame");
+    assert_eq!(bed.causes(), [], "no task is charged");
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,7 +144,7 @@ async fn time_without_end_is_no_deadline() {
     assert_eq!(bed.state.deadline(), None);
 }
 
-/// A slot with task 0, which takes long, and task 1 behind it, for which it was just asked.
+/// A slot with task 0, which takes long, and task 1 behind it, which was just requested back.
 fn asked_back() -> Bed {
     let mut bed = warm(1);
     bed.batch("a", "fast", 0, 1, false);
@@ -177,7 +177,7 @@ async fn a_slot_that_does_not_give_tasks_back_is_killed_and_they_run_elsewhere()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slot_whose_tasks_have_ended_owes_no_answer() {
+async fn a_slot_whose_tasks_have_ended_needs_no_answer() {
     let mut bed = asked_back();
     bed.done(S0, 1, SECOND);
     bed.done(S0, 1, SECOND);
@@ -210,7 +210,7 @@ async fn a_slot_that_was_killed_by_what_watches_it_is_given_up_too() {
 
 /// Its last message was on its way when it was killed.
 #[tokio::test(start_paused = true)]
-async fn a_late_start_that_says_why_counts_once() {
+async fn a_late_start_that_reports_its_reason_counts_once() {
     let mut bed = bed(1);
     bed.batch("a", "fast", 0, 1, false);
     bed.done(S0, 1, SECOND);
@@ -230,7 +230,7 @@ async fn a_late_start_that_says_why_counts_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kill_keeps_its_deadline_whatever_the_slot_says_afterwards() {
+async fn a_kill_keeps_its_deadline_whatever_the_slot_reports_afterwards() {
     for says in [
         SlotEvent::Ready,
         SlotEvent::SetupFailed(Failure::new(Cause::Failed, "no licence")),

@@ -36,7 +36,7 @@ async fn a_batch_that_waits_behind_a_long_task_is_given_back_and_not_taken_again
     bed.tick();
     assert_eq!(bed.releases, ["c"]);
     assert_eq!(bed.state.wants(), 0, "c would be taken again");
-    let (slot, frame) = bed.reclaims.pop().expect("b is asked back from the slot");
+    let (slot, frame) = bed.reclaims.pop().expect("b is reclaimed from the slot");
     let reclaimed = SlotEvent::Reclaimed { frame, kept: 0 };
     bed.state.on_slot(bed.now, slot, reclaimed, &bed.script);
     bed.settle();

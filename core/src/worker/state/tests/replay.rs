@@ -65,7 +65,7 @@ async fn only_the_rest_of_a_batch_runs_again() {
     let first: Vec<_> = bed.results.iter().map(|result| result.task.0).collect();
     assert_eq!(first, [0]);
     bed.lose("a");
-    // Its slot dies of the next one: the others wait, and their batch is gone.
+    // The next task ends its slot: the others wait, and their batch is gone.
     bed.exit(S0, Exit::Signal(9), None);
     bed.confirm();
     bed.again("b", "fast", 0, 4);

@@ -39,7 +39,7 @@ impl Bed {
     }
 }
 
-/// A bed with one slot that lives and holds task 0.
+/// A bed with one slot that is alive and holds task 0.
 fn bed_with_one(slots: u32) -> Bed {
     let mut bed = bed(slots);
     bed.batch("a", "fast", 0, 1, false);
@@ -48,7 +48,7 @@ fn bed_with_one(slots: u32) -> Bed {
 }
 
 #[tokio::test(start_paused = true)]
-async fn three_slots_that_fail_to_start_break_the_worker_and_every_task_is_told() {
+async fn three_slots_that_fail_to_start_break_the_worker_and_every_task_is_answered() {
     let mut bed = bed(1);
     bed.failing_startups = 3;
     bed.batch("a", "fast", 0, 1, false);
@@ -74,10 +74,11 @@ async fn two_slots_that_fail_to_start_are_not_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn beside_a_living_slot_those_that_fail_to_start_are_tried_again_with_growing_delays() {
+async fn beside_a_slot_that_is_alive_those_that_fail_to_start_are_tried_again_with_growing_delays()
+{
     let mut bed = bed_with_one(3);
     bed.batch("b", "fast", 1, 2, false);
-    assert_eq!(bed.started, 5, "three died, and one that was on its way");
+    assert_eq!(bed.started, 5, "three ended, and one that was on its way");
     assert_eq!(bed.state.wants(), 0, "slots that do not start are not free");
     let mut waited = Vec::new();
     let mut since = bed.now;
@@ -98,7 +99,7 @@ async fn beside_a_living_slot_those_that_fail_to_start_are_tried_again_with_grow
     assert_eq!(waited, [1, 2, 4, 8, 16]);
     assert_eq!(bed.causes(), []);
     bed.done(S0, 1, SECOND);
-    assert_eq!(bed.busy(), [(0, 1)], "the living slot goes on");
+    assert_eq!(bed.busy(), [(0, 1)], "the slot that is alive goes on");
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +116,7 @@ async fn a_slot_that_starts_at_last_ends_the_delays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn once_the_last_slot_has_died_too_the_worker_breaks_without_a_delay() {
+async fn once_the_last_slot_has_ended_too_the_worker_breaks_without_a_delay() {
     let mut bed = bed_with_one(2);
     bed.batch("b", "fast", 1, 1, false);
     assert_eq!(bed.causes(), []);
@@ -126,7 +127,7 @@ async fn once_the_last_slot_has_died_too_the_worker_breaks_without_a_delay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_initializer_that_fails_three_times_breaks_the_worker_whoever_lives() {
+async fn an_initializer_that_fails_three_times_breaks_the_worker_whatever_slots_are_alive() {
     let mut bed = bed_with_one(2);
     bed.refuses = true;
     bed.batch("b", "fast", 1, 1, false);
@@ -166,7 +167,7 @@ fn refused(errno: Errno) -> StartError {
 }
 
 impl Bed {
-    /// The slots that the state asks for now.
+    /// The slots that the state starts now.
     fn starts(&mut self) -> Vec<SlotId> {
         let mut effects = Vec::new();
         self.state.take_effects(&mut effects);
@@ -191,7 +192,7 @@ impl Bed {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shortage_while_nothing_lives_loses_no_task_and_is_final_after_a_minute() {
+async fn a_shortage_without_a_slot_loses_no_task_and_is_final_after_a_minute() {
     let mut bed = bed(4);
     let mut body = Vec::new();
     for task in 0..4 {
@@ -269,7 +270,7 @@ async fn slots_that_are_starting_are_alive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slot_that_says_that_the_system_is_short_is_tried_again() {
+async fn a_slot_that_reports_a_shortage_of_the_system_is_tried_again() {
     let mut bed = bed(1);
     let mut body = Vec::new();
     put_task(&mut body, TaskId(0), Attempt::FIRST, 0, &[], &[]).unwrap();
@@ -303,7 +304,8 @@ async fn a_batch_does_not_wait_for_slots_that_cannot_start() {
     assert!(bed.now - began <= 3 * SECOND, "{:?}", bed.now - began);
 }
 
-/// Its work was given back meanwhile: with the end of the delay the worker wants some again, and tries a start with it.
+/// Its work was given back meanwhile: with the end of the delay the worker pulls again, and tries a start with the
+/// work.
 #[tokio::test(start_paused = true)]
 async fn a_shortage_that_lasts_longer_than_work_waits_ends_too() {
     let mut bed = bed(2);

@@ -42,7 +42,7 @@ async fn a_result_after_a_lost_lease_counts_and_a_failure_is_an_interruption() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn revoked_attempts_are_dropped_and_told_of_and_running_ones_are_stopped() {
+async fn revoked_attempts_are_dropped_and_reported_and_running_ones_are_stopped() {
     let mut bed = bed(1);
     bed.batch("a", "fast", 0, 3, false);
     revoke(&mut bed, 0, 1);

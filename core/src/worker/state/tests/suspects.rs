@@ -1,9 +1,9 @@
-//! Slots that die: who is a suspect, and how a suspect runs.
+//! Slots that end: which task is a suspect, and how a suspect runs.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_in_a_used_slot_makes_a_suspect_and_blames_no_other() {
+async fn a_crash_in_a_used_slot_makes_a_suspect_and_charges_no_other() {
     let mut bed = warm(1);
     bed.batch("a", "fast", 0, 10, false);
     bed.exit(S0, Exit::Signal(6), None);
@@ -29,7 +29,7 @@ async fn a_crash_in_a_used_slot_makes_a_suspect_and_blames_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_of_the_first_task_of_a_fresh_slot_is_its_own() {
+async fn a_crash_of_the_first_task_of_a_fresh_slot_is_charged_to_it() {
     let mut bed = bed(1);
     bed.batch("a", "fast", 0, 1, false);
     bed.exit(S0, Exit::Signal(11), None);

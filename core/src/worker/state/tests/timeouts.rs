@@ -13,7 +13,7 @@ async fn a_task_that_outlives_its_timeout_is_killed_and_named() {
     assert_eq!(bed.kills, [S0]);
     bed.now += SECOND;
     bed.tick();
-    assert_eq!(bed.kills, [S0], "said once");
+    assert_eq!(bed.kills, [S0], "one kill");
     bed.exit(S0, Exit::Signal(9), None);
     assert_eq!(bed.causes(), [(0, Cause::TimedOut)]);
 }
