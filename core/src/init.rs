@@ -188,7 +188,7 @@ fn begin(setup: Option<impl FnOnce()>) -> Role {
         }
         return Role::Master;
     }
-    // Set before any code of the user's: a `setup` that asks for the role gets the true one.
+    // Set before any code of the user's: a `setup` that reads the role gets the true one.
     let role = *ROLE.get_or_init(|| assigned.role());
     #[cfg(unix)]
     let socket = if let Assigned::Slot(limit) = assigned {
@@ -324,7 +324,7 @@ fn wake_at_workers_end() -> bool {
     set_parent_process_death_signal(Some(Signal::CONT)).is_ok()
 }
 
-/// Only Linux has such a signal. Elsewhere a stopped group is continued when its parent dies.
+/// Only Linux has such a signal. Elsewhere a stopped group is continued when its parent ends.
 #[cfg(all(unix, not(target_os = "linux")))]
 const fn wake_at_workers_end() -> bool {
     false

@@ -22,7 +22,7 @@ pub enum Cause {
     Panicked,
     /// The attempt outlived its timeout; its slot was killed.
     TimedOut,
-    /// The slot died: a signal, an abort, an exit.
+    /// The slot ended: a signal, an abort, an exit.
     Crashed,
     /// The slot passed its memory limit, or could not allocate below it.
     OutOfMemory,
@@ -30,7 +30,7 @@ pub enum Cause {
     Suspect,
     /// The worker or its lease went away: the attempt comes back by itself, nothing is charged.
     Interrupted,
-    /// The worker's program does not have the task, knows another shape, or cannot read the arguments.
+    /// The worker's program does not have the task, has another shape, or cannot read the arguments.
     Rejected,
     /// The task was cancelled while it ran.
     Cancelled,

@@ -137,8 +137,8 @@ impl Registry {
         for spec in self.iter() {
             match spec.fingerprint() {
                 Ok(fingerprint) => {
-                    // The length first, so that two names and one long name are told apart. A fingerprint has a fixed
-                    // length.
+                    // The length first, so that two names and one long name are distinguished. A fingerprint has a
+                    // fixed length.
                     hasher.update(&(spec.name.len() as u64).to_le_bytes());
                     hasher.update(spec.name.as_bytes());
                     hasher.update(&fingerprint.0);

@@ -160,7 +160,8 @@ fn reported(policy: &Policy, spent: &mut Spent, failure: &Failure, jitter: f32) 
         Cause::Crashed => {
             spent.losses_in_row = 0;
             spent.crashes += 1;
-            // The charge is the price: should it die again among others, it is a suspect first, so that none of them pays.
+            // The charge suffices: if the task crashes again among others, it is a suspect first, so that none of the
+            // others is charged.
             Decision::within(spent.crashes, policy.crashes, Decision::AT_ONCE)
         }
         Cause::OutOfMemory => {

@@ -145,7 +145,7 @@ pub struct Frame {
     pub entries: Bytes,
     /// How many tasks there are.
     pub count: u32,
-    /// Whether the slot notes each task before it begins, so that its worker knows which one runs, and since when,
+    /// Whether the slot notes each task before it begins, so that its worker can read which one runs, and since when,
     /// also after a crash. It costs a system call a task; the task of a frame of one is known without.
     pub noted: bool,
     /// Bytes that the slot's process may have resident while it is at this frame: looked at every 50 ms, beside the

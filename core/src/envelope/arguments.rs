@@ -158,8 +158,8 @@ impl Draft {
 
     fn finish(mut self) -> Arguments {
         Arguments(if self.long {
-            // What grew by doubling may hold twice what it needs.
-            // A quarter of waste is left: the arguments live until the task ends, but a shrink copies them.
+            // What grew by doubling may hold twice what it needs. A quarter of waste is left: the arguments stay in
+            // memory until the task ends, but a shrink copies them.
             if self.bytes.capacity() > self.bytes.len() / 4 * 5 {
                 self.bytes.shrink_to(self.bytes.len() + TAIL);
             }

@@ -116,8 +116,8 @@ impl<Q: Queue> Faulty<Q> {
             CallFault::Sound => call().await,
             CallFault::Refused => fail_all(leases.len(), "the call was refused"),
             CallFault::Unanswered => {
-                // Carried out before the error is given: the caller cannot tell the two apart, as with a connection
-                // that breaks after the request.
+                // Carried out before the error is given: for the caller both look alike, as with a connection that
+                // breaks after the request.
                 call().await;
                 fail_all(leases.len(), "the answer was lost")
             }

@@ -1,4 +1,4 @@
-//! What a trace has learnt: positions, the formats that were asked for at each, and the named types.
+//! The result of a trace so far: positions, the formats that were requested at each, and the named types.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ pub(super) type SlotId = usize;
 // longer array, by another crate, would be as many positions with one answer.
 const MAX_POSITIONS: usize = 64;
 
-/// What was asked for, without what is inside.
+/// The kind of value that a type requested, without its inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Head {
     Leaf(&'static str),
@@ -46,7 +46,7 @@ pub(super) struct Choice {
     pub(super) pass: u32,
 }
 
-/// One format that was asked for at a position, and the positions inside it.
+/// One format that a type requested at a position, and the positions inside it.
 #[derive(Debug)]
 pub(super) struct Format {
     pub(super) head: Head,
@@ -88,8 +88,8 @@ pub(super) enum Body {
 /// What makes two containers the same type: the visitor, what it announces, and whether that is an enum.
 type Key = (&'static str, &'static str, Head, bool);
 
-/// Everything learnt. Positions hold several formats when a type reads by what it read before
-/// (an adjacently tagged enum does).
+/// All results of the passes. Positions hold several formats when a type reads by what it read before (an adjacently
+/// tagged enum does).
 #[derive(Debug, Default)]
 pub(super) struct Model {
     slots: Vec<Vec<Format>>,
@@ -147,7 +147,7 @@ impl Model {
         head: Head,
         variants: Option<&'static [&'static str]>,
     ) -> usize {
-        // The visitor's type tells two types of one name apart; the fields do, where one visitor serves several.
+        // The visitor's type distinguishes two types of one name; the fields do, where one visitor serves several.
         let key = (visitor, name, head, variants.is_some());
         if let Some(known) = self.keys.get(&key) {
             return *known;
@@ -199,7 +199,7 @@ impl Model {
             .sum()
     }
 
-    /// Grows with everything that is learnt.
+    /// Grows with each new result of a pass.
     pub(super) fn size(&self) -> usize {
         self.slots.len() + self.slots.iter().map(Vec::len).sum::<usize>() + self.built()
     }

@@ -31,8 +31,8 @@ impl Row<'_> {
             Head::Fields(fields) => fields.get(part).copied().unwrap_or_default(),
             _ => "",
         };
-        // The elements of a sequence, and of an array, share the last position.
-        // At least one position is there: a row without parts asks for none (`next == len`).
+        // The elements of a sequence, and of an array, share the last position. At least one position is there: a row
+        // without parts gives none (`next == len`).
         let slot = format.inside[part.min(format.inside.len() - 1)];
         self.tracer.place.push((label, type_name::<T::Value>()));
         let value = seed.deserialize(Probe {

@@ -1,4 +1,4 @@
-//! A deserializer without data: it notes what a type asks for and answers with samples.
+//! A deserializer without data: it notes what a type requests and answers with samples.
 //!
 //! It answers in the way of the codec: structs and tuples as sequences, variants by number, nothing self-describing,
 //! not human-readable. So a type takes the road here that it takes when a call is decoded.

@@ -115,7 +115,7 @@ impl<T> Search<T> {
         !self.tracer.explored || self.tracer.idle > MAX_IDLE
     }
 
-    /// Something new was learnt: earlier refusals are past.
+    /// A pass had a new result: earlier refusals are past.
     fn advance(&mut self) {
         self.refusal = None;
         self.furthest = 0;

@@ -1,4 +1,4 @@
-//! The state of a trace: what was asked so far, which samples were given, and why a pass stopped.
+//! The state of a trace: what types requested so far, which samples were given, and why a pass stopped.
 
 use std::any::type_name;
 use std::fmt;
@@ -46,7 +46,7 @@ pub(super) struct Point {
 /// Why another sample does not help a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Obstacle {
-    /// The type asks for this, which needs a self-describing encoding.
+    /// The type requests this, which needs a self-describing encoding.
     SelfDescribing(&'static str),
     /// The value nests beyond the limit; other variants may end it.
     TooDeep,
@@ -70,7 +70,7 @@ pub(super) struct Tracer {
     /// Whether this pass looked into something for the sake of a variant.
     pub(super) explored: bool,
     pub(super) steps: u64,
-    /// Passes in a row that went through and learnt nothing: they make this one look elsewhere.
+    /// Passes in a row that went through without a new result: they make this one look elsewhere.
     pub(super) idle: u32,
     pub(super) depth: u32,
     /// Turns the wheel of variants that are all under way.
@@ -78,10 +78,10 @@ pub(super) struct Tracer {
 }
 
 impl Tracer {
-    /// Forgets the last pass, keeps what was learnt.
+    /// Clears the state of the last pass, and keeps the model.
     pub(super) fn begin_pass(&mut self, type_name: &'static str) {
         self.pass += 1;
-        // The model stays: what one pass learnt about a type is where the next one need not look.
+        // The model stays: the next pass need not look where an earlier one has a result.
         self.trail.clear();
         self.place.clear();
         self.place.push(("", type_name));
@@ -189,7 +189,7 @@ impl Probe<'_> {
         Ok(self.tracer.choose(self.slot, format, false, samples))
     }
 
-    /// A value with parts that may be left out: looks inside once a pass, and only while something is to be learnt.
+    /// A value with parts that may be left out: looks inside once a pass, and only while a new result is possible.
     /// Gives the format's index, the sample's index, and whether the inside is left out.
     pub(super) fn optional(
         &mut self,

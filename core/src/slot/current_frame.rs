@@ -23,7 +23,8 @@ use super::wire::RESULTS_HEAD;
 // waits 6 ms at most, for the flusher looks every 3 ms.
 const FLUSH_AFTER: Duration = Duration::from_millis(3);
 /// Results past this many bytes are sent before the frame ends.
-// A quarter of what is asked for as the socket's buffer (1 MiB): such a message goes out without a wait for the reader.
+// A quarter of the requested size of the socket's buffer (1 MiB): such a message goes out without a wait for the
+// reader.
 const AT_ONCE: usize = 256 * 1024;
 /// A buffer past this many bytes is not kept for the next results.
 const KEPT: usize = 4 << 20;

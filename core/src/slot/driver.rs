@@ -490,7 +490,7 @@ impl Driver {
             started: running.and_then(|running| wall_clock(running.since)),
             pid: u32::try_from(self.shared.pid.as_raw_nonzero().get()).ok(),
             tail,
-            // Without a limit of ours it was looked at when the task was sent, which is no measure of its end.
+            // Without a limit of podpool it was looked at when the task was sent, which is no measure of its end.
             peak_rss: state
                 .peak
                 .filter(|_| !matches!(out_of_memory, Some(OutOfMemory::OfGroup(_)))),
@@ -499,7 +499,7 @@ impl Driver {
         });
     }
 
-    /// Reads what the process wrote before it died. A grandchild may hold the socket, so its end may never come.
+    /// Reads what the process wrote before its end. A grandchild may hold the socket, so its end may never come.
     fn read_the_rest(&mut self) {
         while self.reading {
             match self.reader.try_read_buf(&mut self.inbox.room()) {

@@ -190,7 +190,7 @@ pub(super) struct Death {
     pub(super) over: Option<OutOfMemory>,
     /// The frame that ran when the sampler did.
     pub(super) frame_then: Option<u64>,
-    /// The frame that ran when the process died.
+    /// The frame that ran when the process ended.
     pub(super) frame_now: Option<u64>,
     /// Its allocator reported that it gave up.
     pub(super) allocation_failed: bool,

@@ -139,7 +139,7 @@ impl WaitLimits {
     /// The queue refused a pull; returns whether that lasts too long.
     pub(super) fn refused(&mut self, now: Instant) -> bool {
         let since = *self.refused_since.get_or_insert(now);
-        // A worker that was never served cannot tell missing rights from an outage, so the time decides.
+        // Before the first answer missing rights and an outage look alike, so the time decides.
         !self.served && self.refusal.is_some_and(|most| now >= after(since, most))
     }
 

@@ -50,7 +50,8 @@ pub(super) struct Chunk {
     pub(super) execution: u64,
     pub(super) entries: Bytes,
     pub(super) count: u32,
-    /// Whether they were in a slot that died: they are noted one by one, so that the next crash is charged to one task.
+    /// Whether they were in a slot that crashed: they are noted one by one, so that the next crash is charged to one
+    /// task.
     pub(super) noted: bool,
     /// Whether they need a fresh slot to themselves.
     pub(super) alone: bool,

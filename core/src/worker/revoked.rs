@@ -34,7 +34,7 @@ impl RevokedSet {
     /// Whether this attempt must not run.
     #[must_use]
     pub fn contains(&self, task: TaskId, attempt: Attempt) -> bool {
-        // One look-up in a sorted map, O(log n): this is asked for each task of a batch that touches the set.
+        // One look-up in a sorted map, O(log n): this runs for each task of a batch that touches the set.
         let below = self.ranges.range(..=task.0).next_back();
         self.has_ended(task)
             || below.is_some_and(|(_, (last, newest))| task.0 <= *last && attempt <= *newest)

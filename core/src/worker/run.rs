@@ -103,7 +103,7 @@ pub enum Order {
 }
 
 impl Worker {
-    /// Runs until it was ordered to leave, the master's state says that the run is over, its slots do not start, or a
+    /// Runs until it was ordered to leave, the master's state is `Ended` or `Aborted`, its slots do not start, or a
     /// queue gives it nothing for too long.
     ///
     /// # Errors

@@ -99,7 +99,7 @@ pub struct WorkerState {
     own_suspects: VecDeque<(TaskId, Attempt)>,
     /// Whether nothing more is taken.
     draining: bool,
-    /// Whether what runs was asked to stop because this worker must end.
+    /// Whether what runs was cancelled because this worker must end.
     terminating: bool,
     startups: Startups,
     /// What must not run again when it is delivered again.

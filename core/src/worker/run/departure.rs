@@ -79,8 +79,8 @@ impl RunningWorker {
         }
     }
 
-    /// A worker that leaves for want of its queues waits for no answer: once nothing runs any more, its last messages have
-    /// some seconds, and none where no message was ever stored.
+    /// A worker that leaves because of its queues waits for no answer: once nothing runs any more, its last messages
+    /// have some seconds, and none where no message was ever stored.
     fn end_silence(&mut self, now: Instant) {
         let Some(left) = self
             .left

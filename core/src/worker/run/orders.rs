@@ -93,7 +93,7 @@ impl RunningWorker {
                 self.silent_at.get_or_insert(now + FINAL_MESSAGES);
             }
             Order::Terminate(grace) => {
-                // First: `leave` drains, and asks about the pull that is under way, before the grace bounds both.
+                // First: `leave` drains and sets `pull_until`, which the grace then bounds.
                 self.leave(Left::Terminated);
                 // Half of the grace at most: what the pull brings must still be released within it.
                 self.pull_until = self.pull_until.map(|at| at.min(after(now, grace / 2)));

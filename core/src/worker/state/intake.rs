@@ -166,7 +166,7 @@ impl WorkerState {
         self.batches.insert(execution, held);
     }
 
-    /// A task that this worker itself made a suspect, as a slot died, needs a fresh slot and no more: whatever else
+    /// A task that this worker itself made a suspect, as a slot crashed, needs a fresh slot and no more: whatever else
     /// runs here is in other processes.
     fn release_own_suspects(&mut self, execution: u64, runs: &[TaskRun]) {
         // All of them must be this worker's own. A suspect of another worker may have ended that whole worker, so

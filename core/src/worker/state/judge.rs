@@ -1,4 +1,4 @@
-//! A slot has died: which of its tasks is charged, and which run again.
+//! A slot has ended: which of its tasks is charged, and which run again.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl WorkerState {
         }
     }
 
-    /// The task that ran when its slot died is reported; those before it, whose results were lost, and those after it
+    /// The task that ran when its slot ended is reported; those before it, whose results were lost, and those after it
     /// wait again, uncharged.
     fn judge_running(
         &mut self,
@@ -84,7 +84,8 @@ impl WorkerState {
             // The master publishes a suspect as the next attempt, alone.
             self.suspect(head.task, head.attempt.next());
         }
-        // Those before it have run, but their results died with the slot: they run twice, as at-least-once permits.
+        // Those before it have run, but their results were lost with the slot: they run twice, as at-least-once
+        // permits.
         let mut others = frame.entries[..start].to_vec();
         others.extend_from_slice(&frame.entries[start + head.length..]);
         if !others.is_empty() {
@@ -131,8 +132,8 @@ impl WorkerState {
     }
 }
 
-/// What ran in the slot's first frame when it died, if that is known. A frame that never reached the slot has
-/// nothing that ran.
+/// What ran in the slot's first frame at its end, if that is known. A frame that never reached the slot has nothing
+/// that ran.
 fn running_in(frame: &InFlight, running: Option<Running>) -> Option<Running> {
     running.filter(|running| {
         running.frame == frame.number && (frame.done..frame.count).contains(&running.index)
@@ -169,7 +170,7 @@ fn verdict(
     }
 }
 
-/// A slot died by itself.
+/// A slot ended by itself.
 fn death(proven: bool, ended: &Ended) -> Failure {
     let exit = ended.exit;
     let (cause, message) = match ended.out_of_memory {
@@ -179,7 +180,7 @@ fn death(proven: bool, ended: &Ended) -> Failure {
     charge(proven, cause, message)
 }
 
-/// A task is charged only where no other can have done it, not even by what it left behind.
+/// A task is charged only where no other can be the cause, not even by what it left behind.
 fn charge(proven: bool, cause: Cause, message: String) -> Failure {
     if proven {
         Failure::new(cause, message)

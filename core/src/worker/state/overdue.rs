@@ -65,7 +65,7 @@ impl WorkerState {
         let time = self.exit_time();
         let slot = &mut self.slots[at];
         slot.phase = Phase::Leaving;
-        // The deadline of the kill stays: an exit that is asked for later must not give a killed process more time.
+        // The deadline of the kill stays: an exit that is requested later must not give a killed process more time.
         if slot.is_dying() {
             return;
         }

@@ -83,7 +83,8 @@ impl WorkerState {
         {
             slot.phase = Phase::Ready;
             slot.asked = None;
-            // Only now: a slot that dies in its set-up would otherwise clear the count of failed starts that it belongs to.
+            // Only now: a slot that ends in its set-up would otherwise clear the count of failed starts that it belongs
+            // to.
             self.startups.succeeded(id);
         }
     }
@@ -104,7 +105,7 @@ impl WorkerState {
         self.on_startup_failure(now, startup_failure(id, &failure), failure);
     }
 
-    /// A slot died before it was ready. What the system refuses may pass, and the slots that are alive go on; an
+    /// A slot ended before it was ready. What the system refuses may pass, and the slots that are alive go on; an
     /// initializer that fails does so in every slot.
     fn on_startup_failure(&mut self, now: Instant, why: StartupFailure, failure: Failure) {
         let alive = self.has_living_slot();

@@ -13,7 +13,7 @@ use super::WorkerState;
 const MESSAGE_OVERHEAD: usize = 1024;
 
 impl WorkerState {
-    /// Sends results of an execution to the master, in as many messages as the queue's limit asks for.
+    /// Sends results of an execution to the master, in as many messages as the queue's limit requires.
     pub(super) fn publish_results(&mut self, execution: u64, entries: Body, count: u32) {
         // The MAC, the prefix and the header come on top of the entries; a queue counts all of it.
         let most = self.settings.message_bytes.saturating_sub(MESSAGE_OVERHEAD);

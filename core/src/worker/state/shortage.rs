@@ -12,7 +12,7 @@ use crate::slot::SlotId;
 
 /// Delay before the next start; each is twice the one before.
 // A process or descriptor that was just freed is there again within milliseconds, so the first try comes soon; doubling
-// keeps a long shortage from being asked about all the time.
+// keeps the tries rare in a long shortage.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 /// Longest such delay: what was held by something short-lived is there again by then.
 // A twelfth of `FINAL`: a dozen tries within the minute after which the worker gives up.

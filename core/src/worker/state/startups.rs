@@ -1,4 +1,4 @@
-//! Slots that die before they are ready: when to try again, and when nothing will ever start here.
+//! Slots that end before they are ready: when to try again, and when no slot will ever start here.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::slot::SlotId;
 use super::shortage::{Shortage, Shortfall};
 use super::slots::Ended;
 
-/// Slots that may die in a row before any was ready; then the pool is broken, unless others are alive or starting.
+/// Slots that may end in a row before any was ready; then the pool is broken, unless others are alive or starting.
 // One death may be chance (a kill, a full disk for a moment), a third in a row hardly. With more, a program that can
 // never start takes longer to be reported.
 const MOST_IN_A_ROW: u32 = 3;
-/// Delay before a slot is tried beside living ones, once so many died.
+/// Delay before a slot is tried beside those that are alive, once so many ended.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 /// Longest such delay; each is twice the one before.
 const LAST_DELAY: Duration = Duration::from_secs(30);
@@ -23,7 +23,7 @@ const LAST_DELAY: Duration = Duration::from_secs(30);
 /// Why a slot was never ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StartupFailure {
-    /// Its process did not start or died: that may pass.
+    /// Its process did not start or crashed: that may pass.
     Died,
     /// The initializer failed: it will fail in the next slot too.
     Refused,
@@ -38,7 +38,7 @@ pub(super) enum StartupFailure {
 pub(super) enum Next {
     /// Another may start at once.
     AtOnce,
-    /// The living slots go on; another is tried after this.
+    /// The slots that are alive go on; another is tried after this.
     After(Duration),
     /// The same, and it was logged before.
     Quietly(Duration),
@@ -46,7 +46,7 @@ pub(super) enum Next {
     Never,
 }
 
-/// The slots that died in a row before any was ready.
+/// The slots that ended in a row before any was ready.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Startups {
     failing_startups: u32,
@@ -95,7 +95,7 @@ impl Startups {
         if self.failing_startups < MOST_IN_A_ROW {
             return Next::AtOnce;
         }
-        // Slots that were started together and died together are one try.
+        // Slots that were started together and ended together are one try.
         let due = self.due.filter(|due| *due > now).unwrap_or_else(|| {
             let delay = FIRST_DELAY.saturating_mul(2_u32.saturating_pow(self.delays));
             self.delays += 1;
@@ -105,13 +105,13 @@ impl Startups {
         Next::After(due - now)
     }
 
-    /// How many slots may start now, beside `starting` ones. Without a living slot nothing is gained by waiting.
+    /// How many slots may start now, beside `starting` ones. Without a slot that is alive nothing is gained by waiting.
     pub(super) fn room(&self, now: Instant, starting: usize, alive: bool) -> usize {
         let room = self.shortage.room(now, starting);
         if self.failing_startups < MOST_IN_A_ROW {
             return room;
         }
-        // Without a living slot nothing runs at all, so no delay is kept.
+        // Without a slot that is alive nothing runs at all, so no delay is kept.
         let waits = alive && self.due.is_some_and(|due| due > now);
         room.min(usize::from(starting == 0 && !waits))
     }
@@ -131,8 +131,8 @@ impl Startups {
     /// A delay is over. True once.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         let died = self.due.take_if(|due| *due <= now).is_some();
-        // Both are asked in any case (`died` is computed above): a deadline that stays set would wake the loop at once
-        // for ever.
+        // Both deadlines are taken in any case (`died` is computed above): a deadline that stays set would wake the
+        // loop at once for ever.
         self.shortage.is_due(now) || died
     }
 }

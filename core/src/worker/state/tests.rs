@@ -86,7 +86,7 @@ struct Bed {
     put_back_entries: Vec<Bytes>,
     unconfirmed: Vec<Receipt>,
     started: u32,
-    /// How many of the next slots die before they are ready.
+    /// How many of the next slots end before they are ready.
     failing_startups: u32,
     /// Whether those report that the initializer failed.
     refuses: bool,

@@ -45,7 +45,7 @@ async fn a_frame_that_never_reached_its_slot_is_not_charged() {
         bed.done(S0, 1, SECOND);
         bed.results.clear();
         bed.batch("b", "fast", 1, 1, false);
-        // It was dying when the worker gave it the next.
+        // The slot was ending when the worker gave it the next frame.
         bed.end(S0, Exit::Signal(9), None, out_of_memory);
         assert_eq!(bed.causes(), []);
         assert_eq!(bed.busy(), [(1, 1)], "it runs in another slot");

@@ -1,4 +1,4 @@
-//! Slots that die before they are ready.
+//! Slots that end before they are ready.
 
 use rustix::io::Errno;
 
@@ -7,7 +7,7 @@ use crate::slot::{EXIT_SHORTAGE, StartError};
 use crate::worker::state::slots::Phase;
 
 impl Bed {
-    /// A slot is ready, or dies before.
+    /// A slot is ready, or ends before.
     pub(super) fn start_up(&mut self, id: SlotId) {
         if self.failing_startups == 0 {
             let ready = SlotEvent::Ready;
