@@ -40,7 +40,7 @@ pub(crate) trait BlockingTalk: Read + Write {}
 impl<T: Read + Write> BlockingTalk for T {}
 
 impl Address {
-    /// A connection to it.
+    /// A connection to the address.
     pub(crate) async fn connect(&self) -> io::Result<Box<dyn Talk>> {
         Ok(match self {
             Self::Path(path) => Box::new(tokio::net::UnixStream::connect(path).await?),
@@ -57,10 +57,11 @@ impl Address {
     }
 }
 
-/// Sends all of `words` to a host, ends the sentence, and reads a number as the answer.
+/// Sends all of `words` to a host, closes the sending side, and reads a number (big-endian, 32 bits) as the answer.
 pub(crate) fn ask(host: &str, words: &[u8]) -> io::Result<u32> {
     let mut stream = TcpStream::connect(host)?;
     stream.write_all(words)?;
+    // The host reads until the end of the stream, so the answer comes only after this half is closed.
     stream.shutdown(Shutdown::Write)?;
     let mut answer = [0; 4];
     stream.read_exact(&mut answer)?;

@@ -25,10 +25,10 @@ use place::Place;
 /// A lease that is short enough for a test to outlive.
 pub const SHORT_LEASE: Duration = Duration::from_millis(300);
 
-/// From asking a task to stop to killing its slot, in every bed.
+/// The time from a request to stop until the kill of the slot, in every bed.
 pub const GRACE: Duration = Duration::from_millis(200);
 
-/// What a row may ask of a back-end. A bed that lacks it skips the row, and prints that.
+/// What a row may need of a back-end. A bed that lacks the need skips the row, and prints that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// A slot is a process: a crash hits one task only, a blocking task can be killed.
@@ -43,7 +43,7 @@ pub enum Need {
 }
 
 impl Need {
-    /// The need in words, to follow "it needs".
+    /// The need as a text that follows "it needs".
     #[must_use]
     pub const fn phrase(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ impl Need {
     }
 }
 
-/// How a pool is built for a suite, and what can be asked of it.
+/// How a pool is built for a suite, and what the pool's back-end can do.
 #[derive(Clone, Debug)]
 pub struct Bed {
     name: String,
@@ -133,7 +133,7 @@ impl Bed {
         }
     }
 
-    /// How much more time than in memory everything may take here.
+    /// The factor by which every step may take longer here than in memory.
     #[must_use]
     pub const fn patience(&self) -> u32 {
         self.place.patience()
@@ -173,7 +173,7 @@ impl Bed {
     /// A closed gate that this bed's tasks reach.
     ///
     /// # Panics
-    /// When it cannot be made.
+    /// When the gate cannot be made.
     #[must_use]
     pub fn gate(&self) -> Gate {
         self.place.host().map_or_else(Gate::new, Gate::at)
@@ -182,13 +182,13 @@ impl Bed {
     /// An empty journal that this bed's tasks reach.
     ///
     /// # Panics
-    /// When it cannot be made.
+    /// When the journal cannot be made.
     #[must_use]
     pub fn journal(&self) -> Journal {
         self.place.host().map_or_else(Journal::new, Journal::at)
     }
 
-    /// So many tasks, or a fiftieth of them where each message may take its time.
+    /// So many tasks, or a fiftieth of that number where faults delay and repeat messages.
     #[must_use]
     pub const fn many(&self, tasks: u64) -> u64 {
         match &self.faults {
@@ -197,7 +197,7 @@ impl Bed {
         }
     }
 
-    /// So many bytes, or a fiftieth of them where each message may be sent many times.
+    /// So many bytes, or a fiftieth of that number where each message may be sent many times.
     #[must_use]
     pub const fn bytes(&self, bytes: u64) -> u64 {
         match &self.faults {
@@ -206,7 +206,7 @@ impl Bed {
         }
     }
 
-    /// Slots enough for so many tasks to run side by side, even if some of them are delivered twice.
+    /// Slots enough for so many tasks to run side by side, even if some of the tasks are delivered twice.
     #[must_use]
     pub const fn room_for(&self, tasks: usize) -> usize {
         match &self.faults {
@@ -223,7 +223,7 @@ impl Bed {
     /// A pool with so many slots, and the news of its master.
     ///
     /// # Panics
-    /// When it cannot be built.
+    /// When the pool cannot be built.
     pub async fn pool_with_news(&self, slots: usize) -> (PodPoolExecutor, News) {
         let (reporter, news) = news::channel();
         (built(self.build_with(slots, Some(reporter))).await, news)
@@ -247,10 +247,11 @@ impl Bed {
         builder.decorate_queues(decorate)
     }
 
-    /// A run's id that no other run has, with this word in front. What the run leaves elsewhere is cleared away.
+    /// A run's id that no other run has, with this word in front. What the run leaves elsewhere is removed by
+    /// [`clear`](Self::clear).
     ///
     /// # Panics
-    /// When the word is no name.
+    /// When the word is no valid name of a run.
     #[must_use]
     pub fn run_called(&self, word: &str) -> RunId {
         let run = RunId::of(&RunName::new(word).unwrap());
@@ -264,10 +265,10 @@ impl Bed {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes what the suite made for the runs of a row, and sees that nothing is left of them.
+    /// Removes what the suite made for the runs of a row, and checks that nothing is left of these runs.
     ///
     /// # Errors
-    /// What is left.
+    /// The names of what is left.
     pub async fn clear(&self) -> Result<(), String> {
         let runs = std::mem::take(&mut *self.runs());
         for run in runs {
@@ -279,7 +280,7 @@ impl Bed {
     /// A pool with so many slots.
     ///
     /// # Panics
-    /// When it cannot be built.
+    /// When the pool cannot be built.
     pub async fn pool(&self, slots: usize) -> PodPoolExecutor {
         built(self.builder(slots)).await
     }
@@ -288,7 +289,7 @@ impl Bed {
 /// The pool that a builder describes.
 ///
 /// # Panics
-/// When it cannot be built.
+/// When the pool cannot be built.
 pub async fn built(builder: Builder) -> PodPoolExecutor {
     match builder.build().await {
         Ok(pool) => pool,
@@ -296,10 +297,10 @@ pub async fn built(builder: Builder) -> PodPoolExecutor {
     }
 }
 
-/// Lets the pool run one more task, as it must whatever happened to others.
+/// Runs one more task in the pool. A pool must run new tasks whatever happened to earlier ones.
 ///
 /// # Panics
-/// When it gives no result in time, or another one.
+/// When the task has no result in time, or a wrong one.
 pub async fn goes_on(pool: &PodPoolExecutor) {
     let result = within("another task", pool.submit(tasks::echo(4))).await;
     assert_eq!(result.unwrap(), 4);
@@ -307,8 +308,8 @@ pub async fn goes_on(pool: &PodPoolExecutor) {
 
 type Decorator = Arc<dyn Fn(&str, Arc<dyn Queue>) -> Arc<dyn Queue> + Send + Sync>;
 
-/// Gives each queue faults of its own, so that one queue's luck does not follow from another's; whoever listens
-/// does so on the master's side of them.
+/// Gives each queue faults of its own, so that the faults of one queue do not follow from those of another. The
+/// reporter stands on the master's side of the faults: a message that the faults drop is no news.
 fn decorator(faults: Option<Faults>, reporter: Option<Reporter>) -> Decorator {
     Arc::new(move |name, queue| {
         let queue = match &faults {
@@ -327,7 +328,8 @@ fn faulty(name: &str, queue: Arc<dyn Queue>, mut faults: Faults) -> Arc<dyn Queu
         .bytes()
         .fold(faults.seed, |seed, byte| seed * 31 + u64::from(byte));
     if name == "control" {
-        // What is lost here is sent again after ten seconds at the earliest; a lost batch is what republishing is for.
+        // A lost control message is sent again after 10 s at the earliest, half of a step's limit. Lost batches and
+        // results are covered by republishing, after three leases of 300 ms.
         faults.lose = 0.0;
     }
     Arc::new(Faulty::new(Tap::new(queue), faults))

@@ -19,7 +19,7 @@ impl Wake for Unpark {
 /// Drives a future to its end on this thread, without a runtime.
 ///
 /// # Panics
-/// When it has not ended within `limit`; `what` names it.
+/// When the future has not ended within `limit`; `what` names the future.
 pub fn block_on<F: Future>(what: &str, limit: Duration, future: F) -> F::Output {
     let start = Instant::now();
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -29,6 +29,7 @@ pub fn block_on<F: Future>(what: &str, limit: Duration, future: F) -> F::Output 
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }
+        // A wake-up between the poll and the park is not lost: `unpark` leaves a token, and the park returns at once.
         let left = limit.saturating_sub(start.elapsed());
         assert!(!left.is_zero(), "{what} was not there within {limit:?}");
         thread::park_timeout(left);

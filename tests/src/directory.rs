@@ -1,7 +1,8 @@
-//! A broker made of files: each run is a directory, each queue of it another, each message a file.
+//! A broker made of files: each run is a directory, each queue of a run a directory in it, each message a file.
 //!
-//! It proves the seam: podpool knows nothing of it, its workers are processes, and what they know of it is the run's
-//! descriptor. It is meant for one machine, whose clock all processes share.
+//! The broker shows that podpool's trait for brokers suffices: podpool names nothing of this broker, its workers are
+//! processes, and these find the run by the run's descriptor alone. The broker is meant for one machine, whose clock all
+//! processes share.
 
 mod broker;
 mod files;
@@ -19,8 +20,8 @@ pub use self::broker::DirectoryBroker;
 pub use self::opener::{DirectoryOpener, TAG};
 pub use self::queue::DirectoryQueue;
 
-/// The arguments with which a test program becomes a worker: it runs the test `podpool_worker` alone, which calls
-/// [`serve_worker`].
+/// The arguments with which a test program becomes a worker: the program runs the test `podpool_worker` alone, which
+/// calls [`serve_worker`].
 pub const WORKER_ARGUMENTS: [&str; 4] = [
     "podpool_worker",
     "--exact",
@@ -28,13 +29,13 @@ pub const WORKER_ARGUMENTS: [&str; 4] = [
     "--test-threads=1",
 ];
 
-/// Where the test programs of this machine keep their runs. Each run has an id that nobody else has.
+/// Where the test programs of this machine keep their runs. No two runs have one id, so programs may run side by side.
 #[must_use]
 pub fn root() -> PathBuf {
     std::env::temp_dir().join("podpool-tests-directory")
 }
 
-/// Lives as a worker over this broker, where this process was started as one.
+/// Serves as a worker over this broker, where this process was started as a worker. Returns at once elsewhere.
 pub fn serve_worker() {
     openers::register(TAG, Arc::new(DirectoryOpener));
     podpool::testing::serve_worker();

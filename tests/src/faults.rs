@@ -1,4 +1,5 @@
-//! What the tests of faults and misuse share: tasks that go wrong, programs to talk to, and a look at processes.
+//! What the tests of faults and misuse share: tasks that go wrong, programs that are controlled by lines, and a view of
+//! the system's processes.
 
 pub mod processes;
 pub mod reshaped;
@@ -24,13 +25,14 @@ pub fn describe(slots: usize) -> Builder {
 /// Ends a pool whose tasks have all ended.
 ///
 /// # Panics
-/// When it does not end in time, or reports that it broke.
+/// When the pool does not end in time, or reports that it broke.
 pub async fn end(pool: PodPoolExecutor) {
     let ended = within("the end of the pool", pool.shutdown()).await;
     assert_eq!(ended, Ok(()));
 }
 
-/// A program of these tests that runs as a process of its own and is talked to by lines. It is killed with its owner.
+/// A program of these tests that runs as a process of its own and is controlled by lines on its standard input. The
+/// process is killed when this value is dropped.
 #[derive(Debug)]
 pub struct Program {
     child: Child,
@@ -40,10 +42,10 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts the executable at `path`. It needs a tokio runtime.
+    /// Starts the executable at `path`. Needs a tokio runtime.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// When the executable cannot be started.
     #[must_use]
     pub fn start(path: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(path);
@@ -58,7 +60,7 @@ impl Program {
         };
         let (pid, ears, mouth) = (child.id(), child.stdin.take(), child.stdout.take());
         let (Some(pid), Some(ears), Some(mouth)) = (pid, ears, mouth) else {
-            panic!("{} cannot be talked to", path.display());
+            panic!("{} has no process id, standard input or output", path.display());
         };
         let lines = BufReader::new(mouth).lines();
         Self {
@@ -69,40 +71,40 @@ impl Program {
         }
     }
 
-    /// Its process id.
+    /// The program's process id.
     #[must_use]
     pub const fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// What follows `word` on the next line, which must begin with it.
+    /// What follows `word` on the next line of output, which must begin with `word`.
     ///
     /// # Panics
-    /// When the line is another, or none comes in time.
+    /// When the line begins otherwise, or no line comes in time.
     pub async fn hear(&mut self, word: &str) -> String {
         match within("a line of the program", self.lines.next_line()).await {
             Ok(Some(line)) => match line.strip_prefix(word) {
                 Some(rest) => rest.trim().to_owned(),
-                None => panic!("expected {word:?}, heard {line:?}"),
+                None => panic!("expected {word:?}, read {line:?}"),
             },
-            other => panic!("expected {word:?}, heard {other:?}"),
+            other => panic!("expected {word:?}, read {other:?}"),
         }
     }
 
-    /// Says a line to it.
+    /// Sends a line to the program's standard input.
     ///
     /// # Panics
-    /// When it does not listen any more.
+    /// When the program has closed its input.
     pub async fn say(&mut self, word: &str) {
         let line = format!("{word}\n");
         let told = self.ears.write_all(line.as_bytes()).await;
-        assert!(told.is_ok(), "nobody hears {word:?}: {told:?}");
+        assert!(told.is_ok(), "{word:?} cannot be sent: {told:?}");
     }
 
-    /// Waits for its end.
+    /// Waits for the program's end.
     ///
     /// # Panics
-    /// When it does not end in time.
+    /// When the program does not end in time.
     pub async fn wait(&mut self) -> ExitStatus {
         match within("the end of the program", self.child.wait()).await {
             Ok(status) => status,

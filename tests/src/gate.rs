@@ -1,4 +1,5 @@
-//! A gate: a meeting for tasks that may run more than once. Each name is announced once, and passes once for all.
+//! A gate: a meeting for tasks that may run more than once. Each name is announced once; after its release every
+//! execution with that name passes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,10 +11,11 @@ use crate::address::Address;
 use crate::limits::within;
 use crate::meeting::{self, Meeting};
 
-/// Where tasks wait until the test lets them go. When it is dropped, all go, and later ones do not wait.
+/// Where tasks wait until the test releases them. When the gate is dropped, all waiting tasks are released, and later
+/// tasks do not wait.
 ///
-/// A task may run more than once. Executions with the name of one that was let go pass without stopping; those that
-/// come while it waits wait with it, unseen.
+/// A task may run more than once. Executions with a name that was released pass without a wait. Executions that come
+/// while another one of the same name waits are not announced, and are released together with that one.
 #[derive(Debug)]
 pub struct Gate {
     address: Address,
@@ -22,7 +24,7 @@ pub struct Gate {
     porter: JoinHandle<()>,
 }
 
-/// Who waits and who may pass.
+/// The executions that wait, by name, and the names that may pass.
 #[derive(Debug, Default)]
 struct Book {
     waiting: HashMap<u32, Vec<meeting::Guest>>,
@@ -30,7 +32,7 @@ struct Book {
 }
 
 impl Gate {
-    /// A closed gate on this machine. It needs a tokio runtime.
+    /// A closed gate on this machine. Needs a tokio runtime.
     ///
     /// # Panics
     /// When its socket cannot be made.
@@ -39,7 +41,7 @@ impl Gate {
         Self::of(Meeting::new())
     }
 
-    /// A closed gate that pods reach under this host. It needs a tokio runtime.
+    /// A closed gate that pods reach under this host. Needs a tokio runtime.
     ///
     /// # Panics
     /// When its socket cannot be made.
@@ -67,10 +69,10 @@ impl Gate {
         self.address.clone()
     }
 
-    /// The next task that comes to the gate.
+    /// The next task that arrives at the gate.
     ///
     /// # Panics
-    /// When none comes in time.
+    /// When no task arrives in time.
     pub async fn arrival(&self) -> Guest {
         let next = async { self.arrivals.lock().await.recv().await };
         match within("a task at the gate", next).await {
@@ -82,10 +84,10 @@ impl Gate {
         }
     }
 
-    /// Lets the next so many tasks go as they come.
+    /// Releases the next so many tasks, each when it arrives.
     ///
     /// # Panics
-    /// When they do not come in time.
+    /// When the tasks do not arrive in time.
     pub async fn pass(&self, tasks: usize) {
         for _ in 0..tasks {
             drop(self.arrival().await);
@@ -110,24 +112,25 @@ fn open(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
     book.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes tasks in, and announces each name once.
+/// Accepts executions, and announces each name once.
 async fn receive(meeting: Meeting, book: Arc<Mutex<Book>>, announce: UnboundedSender<u32>) {
     while let Ok(guest) = meeting.accept().await {
         let name = guest.name;
         let mut book = open(&book);
+        // The guest is dropped, which closes its stream: the execution ends as if the meeting were over.
         if book.passed.contains(&name) {
             continue;
         }
         let guests = book.waiting.entry(name).or_default();
         guests.push(guest);
         if guests.len() == 1 {
-            // Nobody listens any more when the test ends.
+            // The receiver is gone when the test ends.
             announce.send(name).ok();
         }
     }
 }
 
-/// A task that waits at a gate. When it is dropped, the task goes.
+/// A task that waits at a gate. When this value is dropped, the task is released.
 #[derive(Debug)]
 pub struct Guest {
     /// The name that the task gave.
@@ -136,20 +139,20 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Lets the task go.
+    /// Releases the task.
     pub fn let_go(self) {}
 
-    /// Waits until the task is there no more, in any execution: its future was dropped, or its process killed.
+    /// Waits until no execution of the task is left: its future was dropped, or its process killed.
     ///
     /// # Panics
-    /// When it is still there after a while.
+    /// When an execution is still there at the limit of a step.
     pub async fn vanished(self) {
         for guest in self.open() {
             guest.vanished().await;
         }
     }
 
-    /// Lets later executions of the task pass. Those that wait go when they are dropped.
+    /// Lets later executions of the task pass. The waiting ones, which are returned, are released when they are dropped.
     fn open(&self) -> Vec<meeting::Guest> {
         let mut book = open(&self.book);
         book.passed.insert(self.name);

@@ -38,7 +38,7 @@ impl Journal {
         Self(Book::File(Scratch::new()))
     }
 
-    /// An empty journal that pods reach: at a port of this host. It needs a tokio runtime.
+    /// An empty journal that pods reach at a port of this host. Needs a tokio runtime.
     ///
     /// # Panics
     /// When there is no such port.
@@ -55,7 +55,7 @@ impl Journal {
         })
     }
 
-    /// Its address, for tasks.
+    /// The journal's address, for tasks.
     #[must_use]
     pub fn address(&self) -> Address {
         match &self.0 {
@@ -107,7 +107,7 @@ impl Drop for Journal {
     }
 }
 
-/// What a file holds; one that was not written to yet holds nothing.
+/// The text of a file; empty where no task has made the file yet.
 fn read(path: &Path) -> io::Result<String> {
     match std::fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
@@ -115,10 +115,10 @@ fn read(path: &Path) -> io::Result<String> {
     }
 }
 
-/// Takes lines down, one connection after another.
+/// Records lines, one connection after another.
 async fn keep(listener: TcpListener, text: Arc<Mutex<String>>) {
     while let Ok((stream, _)) = listener.accept().await {
-        // A task that was killed on its way wrote nothing.
+        // A task whose process was killed during the connection has sent no whole line.
         take_down(stream, &text).await.ok();
     }
 }
@@ -138,7 +138,7 @@ fn count(text: &str) -> u32 {
     u32::try_from(text.lines().count()).unwrap_or(u32::MAX)
 }
 
-/// Appends a line in one write, so that lines of several processes do not mix, and returns how many there are now.
+/// Appends a line in one write, so that lines of several processes do not mix, and returns the number of lines.
 ///
 /// # Errors
 /// When the file cannot be written or read, or the port does not answer.

@@ -1,4 +1,4 @@
-//! A fleet on the cluster that KUBECONFIG names, and what its tests see of it.
+//! A fleet on the cluster that `KUBECONFIG` names, and what the fleet's tests see of the cluster.
 //!
 //! Without a cluster a test prints that and passes, except where `CI=true`. `PODPOOL_TEST_LOAD_IMAGE` is a command that
 //! puts a program on the nodes as an image: `TAG ENTRYPOINT SOURCE=DESTINATION…`.
@@ -13,13 +13,13 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// Nothing on a sound cluster takes longer.
+/// The longest wait for one event; on a sound cluster no event takes so long.
 pub const BOUND: Duration = Duration::from_secs(90);
 
 /// The image of `fleet-pod`.
 pub const IMAGE: &str = "localhost/podpool-fleet-pod:test";
 
-/// Puts the program on the nodes, once. False if there is no cluster to test with.
+/// Loads the program onto the nodes, once. False if there is no cluster to test with.
 ///
 /// # Panics
 /// If the image cannot be loaded, or a cluster is missing where `CI=true`.

@@ -14,7 +14,7 @@ use crate::pods::Pods;
 #[cfg(feature = "pubsub")]
 use crate::pubsub::emulator;
 
-/// How long the directory of a run may stay when its pool is gone, and how often it is looked at.
+/// How long the directory of a run may stay after the end of its pool, and the interval between two checks.
 const REMOVED: Duration = Duration::from_secs(40);
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -66,7 +66,7 @@ impl Place {
         matches!(self, Self::Process | Self::InProcess)
     }
 
-    /// This machine's address as tasks see it, where they are elsewhere.
+    /// This machine's address as pods reach it; `None` where tasks run on this machine.
     pub(super) fn host(&self) -> Option<&str> {
         match self {
             #[cfg(feature = "kubernetes")]
@@ -92,7 +92,7 @@ impl Place {
         }
     }
 
-    /// Removes what the suite made for a run, and sees that nothing is left of it.
+    /// Removes what the suite made for a run, and checks that nothing is left of the run.
     pub(super) async fn clear(&self, run: &RunId) -> Result<(), String> {
         match self {
             Self::Process | Self::InProcess => Ok(()),
@@ -114,7 +114,7 @@ impl Place {
     }
 }
 
-/// Two workers where the slots can be shared out evenly.
+/// Two workers where the number of slots is even, else one: rows then also run over several workers.
 fn over_a_directory(slots: usize) -> Builder {
     let workers = if slots > 0 && slots.is_multiple_of(2) {
         2
@@ -130,7 +130,7 @@ fn over_a_directory(slots: usize) -> Builder {
         .worker_arguments(directory::WORKER_ARGUMENTS)
 }
 
-/// A pool that was dropped removes its run by itself.
+/// Waits for the removal of a run's directory: a pool that was dropped removes its run in the background.
 async fn until_removed(run: &Path) -> Result<(), String> {
     let end = Instant::now() + REMOVED;
     while run.exists() {

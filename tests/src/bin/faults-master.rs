@@ -1,4 +1,4 @@
-//! A master that tests kill, or whose executable they replace. It ends when its input is closed.
+//! A master that tests kill, or whose executable the tests replace. The program ends when its input is closed.
 #![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use std::io::BufRead;
@@ -29,7 +29,7 @@ fn keep_busy(pool: &PodPoolExecutor, meeting: PathBuf) {
     hear();
 }
 
-/// A first task in a slot; then, after a word, one in a slot that must be started anew.
+/// A first task in a slot; then, after a line of input, a second task in a slot that must be started anew.
 async fn outlive_the_file(pool: &PodPoolExecutor) {
     let first = pool.submit(process()).await.expect("a slot");
     println!("slot {first}");
@@ -40,6 +40,6 @@ async fn outlive_the_file(pool: &PodPoolExecutor) {
 
 fn hear() {
     let mut line = String::new();
-    // The end of the input is an answer too.
+    // The end of the input ends the wait too: a test that fails closes the input, and the program exits.
     std::io::stdin().lock().read_line(&mut line).ok();
 }

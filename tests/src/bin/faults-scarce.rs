@@ -12,7 +12,7 @@ use podpool_tests::faults::tasks::{abort_once, echo};
 use podpool_tests::faults::{built, describe, end, within};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Takes its time; returns its process and that one's soft limit on open files.
+/// Sleeps; returns the id of its process and the process's soft limit on open files.
 #[podpool::task]
 #[expect(
     clippy::disallowed_methods,
@@ -60,7 +60,7 @@ fn number<T: std::str::FromStr>(text: &str) -> T {
     number.unwrap_or_else(|| panic!("{text:?} is no number"))
 }
 
-/// Tasks, one of which takes its slot along.
+/// Tasks, one of which aborts its slot at the first attempt.
 async fn run_with_a_crash() {
     let pool = built(describe(2)).await;
     let futures: Vec<_> = (0..50).map(|n| pool.submit(echo(n))).collect();
@@ -74,16 +74,18 @@ async fn run_with_a_crash() {
     println!("all ran");
 }
 
-/// The program has no descriptor to give for 300 ms, while slots are to be started.
+/// The program has no free descriptor for 300 ms, while slots are to be started.
 async fn moment() {
     let pool = built(describe(4)).await;
     limit(256, 256);
+    // Opens files until the limit of 256 is reached. The limit is low so that the loop is short; the pool's own
+    // descriptors are open already, and each new slot would need sockets and pipes.
     let mut held = Vec::new();
     while let Ok(file) = File::open("/dev/null") {
         held.push(file);
     }
     let mut futures: Vec<_> = (0..40).map(|n| pool.submit(echo(n))).collect();
-    // The time is what is tested; that nothing ran within it shows that no slot could be started.
+    // No event marks a slot that cannot be started, so a time stands here: a slot starts in much less than 300 ms.
     let early = tokio::time::timeout(Duration::from_millis(300), &mut futures[0]).await;
     assert!(early.is_err(), "it ran without a descriptor: {early:?}");
     drop(held);
@@ -94,7 +96,7 @@ async fn moment() {
     println!("all ran");
 }
 
-/// As many tasks as make each slot work, and their results.
+/// Three naps for each slot, so that every slot that can start runs at least one.
 async fn limited(slots: usize) {
     tracing_subscriber::fmt()
         .with_writer(std::io::stdout)
@@ -126,7 +128,7 @@ async fn in_process(slots: usize) {
     println!("all ran");
 }
 
-/// Takes its time on its slot's runtime.
+/// Sleeps on its slot's runtime, so that every slot is used at once.
 #[podpool::task]
 async fn later(n: u64) -> u64 {
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -151,7 +153,7 @@ mod denied {
     use nix::libc;
     use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
-    /// Refuses `calls` to this thread and all that it starts.
+    /// Refuses `calls` to this thread and to every thread and process that the thread starts.
     pub(crate) fn install(errno: u32, calls: &str) {
         let rules: BTreeMap<_, _> = calls
             .split(',')

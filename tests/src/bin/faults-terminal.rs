@@ -17,7 +17,7 @@ fn reads_the_terminal() -> Result<Option<i32>, std::io::Error> {
     }
 }
 
-/// The process group of the slot and its session.
+/// The process id of the slot, its process group and its session.
 #[podpool::task]
 fn group() -> (u32, i32, i32) {
     let number = |pid: rustix::process::Pid| pid.as_raw_nonzero().get();
@@ -31,7 +31,8 @@ fn group() -> (u32, i32, i32) {
 #[podpool::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if std::env::args().nth(1).as_deref() == Some("take") {
-        // A session of its own can take the terminal; another program then has it from its start.
+        // Only the leader of a session can take a terminal. `exec` keeps session and terminal, so the program that
+        // is started here has a controlling terminal before its first instruction, as a program of a shell has.
         rustix::process::setsid()?;
         rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
         return Err(Command::new(std::env::current_exe()?).exec().into());

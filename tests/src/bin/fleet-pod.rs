@@ -1,5 +1,5 @@
-//! A worker that does what `FLEET_POD` says, for tests of the fleet: `exit:CODE`, `hang`, `eat`. It writes
-//! `FLEET_POD_WORDS` where the cluster finds it after its end, prints `FLEET_POD_SAYS`, and leaves on SIGTERM as workers do.
+//! A worker whose behaviour `FLEET_POD` sets, for tests of the fleet: `exit:CODE`, `hang`, `eat`. The worker writes
+//! `FLEET_POD_WORDS` as its termination message, prints `FLEET_POD_SAYS`, and exits on SIGTERM as workers do.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ async fn main() {
     if let Ok(words) = env::var("FLEET_POD_WORDS") {
         fs::write("/dev/termination-log", words).unwrap();
     }
-    // A worker needs these: without them it must not look as if all were well.
+    // A real worker needs these files and variables. Where the fleet forgets one, this program must fail too.
     for file in ["descriptor", "key"] {
         fs::metadata(format!("/etc/podpool/run/{file}")).unwrap();
     }
@@ -44,10 +44,11 @@ async fn main() {
 
 async fn wait_for_sigterm() {
     signal(SignalKind::terminate()).unwrap().recv().await;
+    // 128 + 15: the exit code that a shell shows for a process that SIGTERM ended.
     process::exit(143);
 }
 
-/// Touches memory until the limit ends it.
+/// Allocates and writes memory until the container's limit ends the process; 8,000 MiB at most.
 fn eat() {
     let mut all: Vec<Vec<u8>> = Vec::new();
     loop {

@@ -45,7 +45,7 @@ async fn main() {
     }
 }
 
-/// Results, failures, panics, cancels and lost processes, round after round in one pool: every future ends as it must,
+/// Results, failures, panics, cancels and lost processes, round after round in one pool: every future ends as expected,
 /// and memory and descriptors do not grow.
 async fn soak(time: Duration) {
     let pool = built(describe(2)).await;
@@ -54,6 +54,7 @@ async fn soak(time: Duration) {
     while began.elapsed() < time {
         one_of_everything(&pool).await;
         rounds += 1;
+        // The first tenth warms up: allocators, buffers and slots reach their working size before the first reading.
         if first.is_none() && began.elapsed() >= time / 10 {
             first = Some((resident(), descriptors()));
         }
@@ -91,7 +92,7 @@ async fn one_of_everything(pool: &PodPoolExecutor) {
     within("the crashed one", crashed).await.unwrap();
 }
 
-/// A slot that has shown by a result that it runs is killed, again and again: no result is lost or another's.
+/// All slots are killed again and again while results come: no result is lost, and none is that of another task.
 async fn kill_slots(time: Duration) {
     let pool = built(describe(3)).await;
     let began = Instant::now();
@@ -114,6 +115,7 @@ async fn kill_slots(time: Duration) {
             match future.await {
                 Ok((n, slot)) => {
                     assert_eq!(Some(&n), expected.get(&id));
+                    // Results of slots that were killed earlier may still arrive; those of new slots show progress.
                     calm += usize::from(!killed.contains(&slot));
                 }
                 Err(error) => {
@@ -121,6 +123,8 @@ async fn kill_slots(time: Duration) {
                     crashed += 1;
                 }
             }
+            // 500 results between two kills leave time for the retries of a round: a task that loses its slot too often
+            // ends as `Crashed`, which the arm above accepts.
             if calm >= 500 {
                 calm = 0;
                 let slots = children(std::process::id()).into_iter();
@@ -137,7 +141,7 @@ async fn kill_slots(time: Duration) {
     end(pool).await;
 }
 
-/// Masters that are killed while they work: their slots end too.
+/// Masters that are killed while their tasks run: the slots of a killed master end too.
 async fn kill_masters(times: u64) {
     for time in 1..=times {
         let began = Instant::now();
@@ -153,6 +157,7 @@ async fn kill_masters(times: u64) {
             .map(|line| line.parse().unwrap())
             .collect();
         assert_eq!(slots.len(), 2, "the master ended before its slots began");
+        // The descriptors are opened before the kill: afterwards a process id might be that of another process.
         let slots: Vec<_> = slots.into_iter().filter_map(Watched::find).collect();
         master.kill().unwrap();
         master.wait().unwrap();
@@ -164,7 +169,7 @@ async fn kill_masters(times: u64) {
     }
 }
 
-/// A master with two busy slots, whose process ids it prints.
+/// A master with two busy slots. The process ids of the slots are printed.
 async fn be_killed() {
     let pool = built(describe(2)).await;
     let gate = podpool_tests::gate::Gate::new();
@@ -180,7 +185,7 @@ async fn be_killed() {
     join_all(held).await;
 }
 
-/// The queue's server cannot be reached for a while, in the middle of a run: the run continues when it is back.
+/// The queue's server cannot be reached for a while, in the middle of a run: the run continues after the outage.
 async fn outage(time: Duration) {
     let server = std::env::var(HOST).expect("PUBSUB_EMULATOR_HOST names the server");
     let relay = Relay::open(server).await;
@@ -199,7 +204,7 @@ async fn outage(time: Duration) {
     assert_eq!(heard.as_deref(), Some("under way"));
     relay.close().await;
     println!("the queue is gone for {} s", time.as_secs());
-    // The length of the outage is what this run is about.
+    // The sleep is the outage: its length is the argument of this run.
     tokio::time::sleep(time).await;
     relay.reopen().await;
     let back = Instant::now();

@@ -1,6 +1,6 @@
-//! A program that is built to abort at a panic: a task that panics is reported, once, and the next one runs.
+//! A program that is built to abort at a panic: a task that panics is reported once, and the next task runs.
 //!
-//! `.ci/run` builds it so; built otherwise it prints that and does the same.
+//! `.ci/run` builds the program with `panic = "abort"`. Built otherwise, the program prints that and does the same.
 #![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use podpool::TaskErrorKind;

@@ -1,4 +1,4 @@
-//! A program with arguments that it requires; its slots have none.
+//! A program that requires arguments. Its slots are started without arguments, and must not parse any.
 #![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use clap::Parser;

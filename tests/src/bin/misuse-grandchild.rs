@@ -1,4 +1,4 @@
-//! A program that a task starts: it inherits the slot's environment, and must be an ordinary program all the same.
+//! A program that a task starts: the program inherits the slot's environment, and must run as an ordinary master.
 #![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use podpool_tests::faults::tasks::{echo, run_program};
@@ -21,7 +21,7 @@ async fn main() {
             .await;
         println!(
             "heard {}",
-            heard.expect("what the grandchild said").trim_end()
+            heard.expect("the grandchild's output").trim_end()
         );
     }
     end(pool).await;

@@ -1,4 +1,4 @@
-//! A program that builds its pool before it calls `init()`, which a slot must not survive.
+//! A program that builds a pool of processes before the call of `init()`: `build()` must fail, in master and slot.
 #![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use podpool::{Isolation, PodPoolExecutor};

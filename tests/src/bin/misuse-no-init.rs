@@ -1,4 +1,4 @@
-//! A program that forgot `init()`: it builds a pool of processes all the same, and prints the outcome.
+//! A program without `init()`: the program builds a pool of processes all the same, and prints the outcome.
 #![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use podpool::PodPoolExecutor;

@@ -1,5 +1,5 @@
-//! A master that runs in a pod, and its workers: tasks that nap until they are ended. With `NAPPING_POD=deaf` the
-//! master ignores SIGTERM.
+//! A master that runs in a pod, and its workers: tasks that sleep until the tasks are ended. With `NAPPING_POD=deaf`
+//! the master ignores SIGTERM.
 
 use std::time::Duration;
 

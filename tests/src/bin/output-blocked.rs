@@ -1,5 +1,5 @@
-//! A program whose streams, sink or subscriber do not take what they are given. Its part is its first argument; what
-//! went well is printed on standard error, one word a line.
+//! A program whose streams, sink or subscriber block. The first argument chooses the part; each step that ends is
+//! reported on standard error, one line a step.
 
 #![expect(
     clippy::exit,
@@ -16,7 +16,7 @@ use podpool::prelude::*;
 use podpool::{Builder, OutputSink};
 use tracing_subscriber::filter::LevelFilter;
 
-/// So long at most may anything take.
+/// The longest time that one step may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Prints so many lines of about so many bytes to both streams.
@@ -29,7 +29,7 @@ fn chatty(lines: u32, bytes: usize) -> u32 {
     lines
 }
 
-/// As `println!` and `eprintln!` do it.
+/// Writes as `println!` and `eprintln!` do, without their panic where a stream is closed.
 fn write_both(text: &str) {
     io::stdout().write_all(text.as_bytes()).ok();
     io::stderr().write_all(text.as_bytes()).ok();
@@ -71,14 +71,15 @@ async fn within<T>(what: &str, step: impl Future<Output = T>) -> T {
             value
         }
         Err(_) => {
-            // Not by `panic!`: a stream may be what hangs.
+            // Not by `panic!`: its hook writes to standard error, which may be the stream that hangs.
             writeln!(io::stderr(), "HANGS: {what}").ok();
             std::process::exit(99)
         }
     }
 }
 
-/// The lock is a temporary that exists until the end of the statement, across the await.
+/// The program holds the lock of a stream across an await of a task that prints. The executor must not wait for that
+/// lock, or the task's result would never come.
 async fn hold_the_lock<S: Lockable>(stream: fn() -> S, builder: Builder) {
     let pool = builder.build().await.expect("a pool");
     for n in 1..4 {
@@ -94,7 +95,7 @@ async fn hold_the_lock<S: Lockable>(stream: fn() -> S, builder: Builder) {
     within("shutdown", pool.shutdown()).await.expect("no fault");
 }
 
-/// What has a lock that others wait for.
+/// A stream with a lock for which every other writer of the process waits.
 trait Lockable {
     fn locked(self) -> Box<dyn Write>;
 }
@@ -111,12 +112,14 @@ impl Lockable for io::Stderr {
     }
 }
 
-/// No task prints, but the subscriber writes to standard output what the executor and its lease keeper say.
+/// No task prints, but the subscriber writes events of the executor and of its lease keeper to standard output, whose
+/// lock the program holds.
 async fn hold_what_the_subscriber_needs() {
     tracing_subscriber::fmt()
         .with_max_level(LevelFilter::DEBUG)
         .with_writer(io::stdout)
         .init();
+    // A lease of 300 ms makes the lease keeper renew, and log, while the task of 300 ms runs.
     let builder = describe().lease(Duration::from_millis(300));
     let pool = builder.build().await.expect("a pool");
     for n in 0..3 {
@@ -131,8 +134,10 @@ async fn hold_what_the_subscriber_needs() {
     within("shutdown", pool.shutdown()).await.expect("no fault");
 }
 
-/// Nobody reads standard output.
+/// The test does not read standard output: the pipe is full after 64 KiB (man7.org/linux/man-pages/man7/pipe.7.html).
 async fn clogged() {
+    // The tasks print 800 lines of 1,000 bytes to each stream: more than pipe and output buffer hold together, so
+    // lines must be dropped while tasks continue.
     let builder = describe().output_buffer(256 << 10);
     let pool = builder.build().await.expect("a pool");
     let flood = [200, 200, 200, 200].map(|lines| pool.submit(chatty(lines, 1_000)));
@@ -156,7 +161,7 @@ static OFFERED: AtomicUsize = AtomicUsize::new(0);
 /// A sink with a fault, or one that calls the pool.
 fn faulty(kind: &str) -> OutputSink {
     let (sender, receiver) = mpsc::sync_channel::<String>(1);
-    // A receiver that exists and receives nothing.
+    // The receiver exists and never receives: the first line fills the channel, the second one blocks the sink.
     let receiver = Mutex::new(receiver);
     let kind = kind.to_owned();
     Arc::new(move |line| {
@@ -179,7 +184,8 @@ fn faulty(kind: &str) -> OutputSink {
     })
 }
 
-/// What waits for the sink waits for itself here, and must not.
+/// A shutdown waits until the sink has taken all lines. Here the sink itself waits for the shutdown, so that neither
+/// would end if that wait had no limit.
 fn end_from_the_sink(pool: &PodPoolExecutor) {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let ended = runtime.expect("a runtime").block_on(pool.shutdown());
@@ -205,7 +211,7 @@ async fn sink(kind: &str) {
     writeln!(io::stderr(), "offered {offered}").ok();
 }
 
-/// Nothing is wrong: no line is lost, whichever way the program ends.
+/// The streams take everything: no line is lost, whichever way the program ends.
 async fn ordinary(end: &str) {
     let pool = describe().max_workers(1).build().await;
     let pool = pool.expect("a pool");

@@ -1,4 +1,4 @@
-//! A master with an environment of its own: it submits three tasks, and prints what became of them.
+//! A master with an environment of its own: the program submits three tasks, and prints how each of them ended.
 
 #![expect(clippy::print_stdout, reason = "the program prints its output")]
 

@@ -1,4 +1,4 @@
-//! A worker whose `echo` takes more than the master's: nothing of its run may run here.
+//! A worker whose `echo` has one argument more than the master's: no task of the master's run may run in this worker.
 
 /// The suite's task by name, with another shape.
 #[podpool::task(name = "podpool_tests::tasks::echo")]

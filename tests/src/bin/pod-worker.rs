@@ -1,4 +1,4 @@
-//! What the pods of whole pools run: a worker that knows the suite's tasks.
+//! What the pods of whole pools run: a worker in which the suite's tasks are linked.
 
 use podpool_tests as _;
 

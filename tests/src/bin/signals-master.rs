@@ -1,5 +1,5 @@
-//! A program with pools, to which tests send signals. It does what lines on its input say, one after another, and says
-//! so when it has; what comes by itself it says when it comes.
+//! A program with pools, to which tests send signals. The program carries out the lines of its input one after another,
+//! and prints `did LINE` after each. The ends of tasks and signals are printed when they come.
 #![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use std::collections::HashMap;
@@ -37,15 +37,17 @@ async fn main() {
             }
             ["end"] => return,
             ["drop", name] => drop(pools.remove(name)),
-            // The program's own handler.
+            // The program's own handler of SIGINT.
             ["listen"] => listen(),
-            // Handlers for signals that no test sends.
+            // Handlers for signals that no test sends, and a child process, which tokio may await by SIGCHLD. podpool
+            // must not take them for a handler of SIGINT.
             ["listen-otherwise"] => {
                 drop(signal(SignalKind::child()).expect("a handler"));
                 drop(signal(SignalKind::hangup()).expect("a handler"));
                 let status = Command::new("true").status().await;
                 assert!(status.is_ok_and(|status| status.success()));
             }
+            // Two actions for one signal, so that a count of all actions is not mistaken for a handler of SIGINT.
             ["listen-otherwise-twice"] => {
                 for _ in 0..2 {
                     let idle = Arc::new(AtomicBool::new(false));
@@ -64,14 +66,15 @@ fn lines() -> UnboundedReceiver<String> {
     let (lines, received) = unbounded_channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
-            // Nobody listens any more when the program ends.
+            // The receiver is gone when the program ends.
             lines.send(line).ok();
         }
     });
     received
 }
 
-/// One task that runs until it is let go, and one that waits behind it. Their ends are printed.
+/// One task that runs until its test releases the task, and a second one that waits for the only slot. Their ends are
+/// printed.
 fn work(pool: &PodPoolExecutor, name: &str, meeting: &str) {
     let runs = pool.submit(meet(meeting.into(), 1));
     let waits = pool.submit(echo(2));

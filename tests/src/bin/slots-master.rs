@@ -1,5 +1,5 @@
-//! A master whose slots do not become ready, or which is stopped. The first argument says which; what became of its
-//! tasks is printed.
+//! A master whose slots do not become ready, or which is stopped. The first argument chooses the part; the ends of the
+//! tasks are printed.
 #![expect(clippy::print_stdout, reason = "the program prints its output")]
 #![expect(clippy::print_stderr, reason = "so does a slot that ends early")]
 
@@ -37,7 +37,8 @@ fn main() {
     });
 }
 
-/// The part that a master was given: its slots do not get its arguments.
+/// The part that a master was started with. Slots are started without the master's arguments, so a slot reads the
+/// command line of its parent.
 fn part_of(master: u32) -> String {
     let arguments = std::fs::read_to_string(format!("/proc/{master}/cmdline"));
     let arguments = arguments.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A look at processes: whose children there are, when one has ended, and how much memory one needed.
+//! A view of the system's processes: the children of a process, the end of a process, and the peak of its memory.
 
 use std::fs;
 use std::time::Duration;
@@ -6,17 +6,18 @@ use std::time::Duration;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tokio::net::unix::pipe::Receiver;
 
-/// A process that is watched, so that its end is seen and its number is not mistaken for a later one's.
+/// A process that is watched by a pidfd: its end is seen, and its process id is not mistaken for that of a later process
+/// (man7.org/linux/man-pages/man2/pidfd_open.2.html).
 #[derive(Debug)]
 pub struct Watched {
-    /// Its number.
+    /// The process id.
     pub pid: u32,
-    /// Nothing is read from it: it becomes readable at the end.
+    /// The pidfd. Nothing is read from it: a pidfd becomes readable when its process ends.
     descriptor: Receiver,
 }
 
 impl Watched {
-    /// Watches a process that runs, or has not been waited for. It needs a tokio runtime.
+    /// Watches a process that runs, or has not been waited for. Needs a tokio runtime.
     ///
     /// # Panics
     /// When there is no such process.
@@ -28,7 +29,7 @@ impl Watched {
         }
     }
 
-    /// The same; `None` when there is no such process.
+    /// As [`new`](Self::new), but `None` when there is no such process.
     #[must_use]
     pub fn find(pid: u32) -> Option<Self> {
         let descriptor = pidfd_open(number(pid)?, PidfdFlags::NONBLOCK).ok()?;
@@ -74,6 +75,7 @@ fn living_parent(pid: u32) -> Option<u32> {
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
+    // A zombie has ended, though its entry stays until its parent has waited for it.
     (state != "Z").then_some(parent)
 }
 
@@ -88,6 +90,6 @@ pub fn peak_memory() -> u64 {
     let kib = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok());
     match kib {
         Some(kib) => kib << 10,
-        None => panic!("the system does not tell this process's memory"),
+        None => panic!("the system does not report this process's memory"),
     }
 }

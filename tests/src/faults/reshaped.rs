@@ -1,4 +1,4 @@
-//! A queue whose batches come from a master with other types: every task's fingerprint is another one.
+//! A queue whose batches seem to come from a master with other types: the fingerprint of one task is changed.
 
 use std::sync::Arc;
 

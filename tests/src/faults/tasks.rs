@@ -1,4 +1,4 @@
-//! The tasks that go wrong, and the ones beside them that must not notice.
+//! The tasks that go wrong, and the tasks beside them that must not be affected.
 
 use std::hint::black_box;
 use std::io::Write;
@@ -17,7 +17,7 @@ pub fn echo(n: u64) -> u64 {
     n
 }
 
-/// Works for a tenth of a millisecond; gives its argument back, and the process that it ran in.
+/// Works for a tenth of a millisecond; returns its argument, and the id of the process that the task ran in.
 #[podpool::task]
 pub fn echo_with_process(n: u64) -> (u64, u32) {
     let begun = std::time::Instant::now();
@@ -27,20 +27,20 @@ pub fn echo_with_process(n: u64) -> (u64, u32) {
     (n, std::process::id())
 }
 
-/// The process that it runs in.
+/// The id of the process that the task runs in.
 #[podpool::task]
 pub fn process() -> u32 {
     std::process::id()
 }
 
-/// Waits at a meeting with its thread blocked, deaf to cancellation, and gives its name back.
+/// Waits at a meeting with its thread blocked, so that no cancellation ends the task; returns its name.
 #[podpool::task]
 pub fn meet(meeting: PathBuf, name: u32) -> std::io::Result<u32> {
     meet_at(meeting, name)?;
     Ok(name)
 }
 
-/// Like [`meet`]; may take a second.
+/// Like [`meet`], with a timeout of one second.
 #[podpool::task(timeout = "1s")]
 pub fn meet_briefly(meeting: PathBuf, name: u32) -> std::io::Result<u32> {
     meet_at(meeting, name)?;
@@ -65,7 +65,7 @@ pub fn abort_once(ctx: &TaskContext) -> u32 {
     ctx.attempt().0
 }
 
-/// Needs a stack without end.
+/// Recurses until the stack overflows.
 #[podpool::task]
 pub fn overflow(n: u64) -> u64 {
     deeper(n)
@@ -83,7 +83,7 @@ fn deeper(n: u64) -> u64 {
 /// Most that [`devour`] takes when nothing stops it, so that a broken limit does not end the machine.
 const ENOUGH: usize = 1536;
 
-/// Takes memory until it is stopped; gives the MiB that it got when nothing stops it.
+/// Takes memory until the process is killed; returns the number of MiB taken when nothing stops the task.
 #[podpool::task]
 pub fn devour() -> usize {
     let mut taken = Vec::new();
@@ -93,7 +93,7 @@ pub fn devour() -> usize {
     taken.len()
 }
 
-/// Asks for more at once than any machine has.
+/// Requests 16 TiB in one allocation, more than any machine of these tests has.
 #[podpool::task]
 pub fn devour_at_once() -> usize {
     black_box(vec![7_u8; 1 << 44]).len()
@@ -123,7 +123,7 @@ pub fn print_one_line(mebibytes: usize) -> std::io::Result<usize> {
     Ok(mebibytes)
 }
 
-/// Closes its process's descriptors from `first` up to 255.
+/// Closes its process's descriptors from `first` up to `last`.
 #[podpool::task]
 pub fn close_descriptors(first: i32, last: i32) -> i32 {
     for descriptor in first..=last {
@@ -133,13 +133,13 @@ pub fn close_descriptors(first: i32, last: i32) -> i32 {
     first
 }
 
-/// Becomes another program, which neither answers nor ends.
+/// Replaces its process by another program, which neither answers nor ends.
 #[podpool::task]
 pub fn become_another_program() -> std::io::Result<()> {
     Err(Command::new("sleep").arg("600").exec())
 }
 
-/// Starts a program that outlives the task and holds its standard output; gives its process id.
+/// Starts a program that outlives the task and holds the task's standard output open; returns its process id.
 #[podpool::task]
 pub fn leave_a_child() -> std::io::Result<u32> {
     Ok(Command::new("sleep").arg("600").spawn()?.id())
@@ -152,7 +152,7 @@ pub fn leave_a_child_and_meet(meeting: PathBuf) -> std::io::Result<()> {
     meet_at(meeting, child.id())
 }
 
-/// Runs a program, which inherits the slot's environment, and gives what it wrote to its standard output.
+/// Runs a program, which inherits the slot's environment; returns what the program wrote to its standard output.
 #[podpool::task]
 pub fn run_program(program: PathBuf, arguments: Vec<String>) -> std::io::Result<String> {
     let ran = Command::new(program)
@@ -162,7 +162,7 @@ pub fn run_program(program: PathBuf, arguments: Vec<String>) -> std::io::Result<
     Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
 }
 
-/// An initializer that fails always.
+/// An initializer that always fails.
 #[podpool::task]
 pub fn refuse() -> Result<(), String> {
     Err("the licence has expired".to_owned())
@@ -180,7 +180,7 @@ pub fn meet_at_start(meeting: PathBuf) -> std::io::Result<()> {
     meet_at(meeting, 0)
 }
 
-/// Takes so many MiB, and holds them at a meeting, under the name 1.
+/// Takes so many MiB, and keeps them while it waits at a meeting under the name 1.
 #[podpool::task]
 pub fn hoard(meeting: PathBuf, mebibytes: usize) -> std::io::Result<usize> {
     let taken = black_box(vec![7_u8; mebibytes << 20]);
@@ -188,12 +188,12 @@ pub fn hoard(meeting: PathBuf, mebibytes: usize) -> std::io::Result<usize> {
     Ok(taken.len() >> 20)
 }
 
-/// Starts so many threads with stacks of so many bytes, and lets them end when all are there.
+/// Starts so many threads with stacks of so many bytes, and lets the threads end when all have started.
 #[podpool::task]
 pub fn gather_threads(threads: usize, stack: usize) -> std::io::Result<usize> {
     let door = std::sync::RwLock::new(());
     std::thread::scope(|scope| {
-        // Opened at an error too.
+        // The guard is dropped at an error too; else the threads that started would wait for ever, and the scope too.
         let closed = door.write();
         for _ in 0..threads {
             let thread = std::thread::Builder::new().stack_size(stack);
@@ -204,13 +204,13 @@ pub fn gather_threads(threads: usize, stack: usize) -> std::io::Result<usize> {
     })
 }
 
-/// May take less than any process does.
+/// Has a memory limit below what any process takes.
 #[podpool::task(memory = "1MiB")]
 pub fn too_modest() -> u32 {
     1
 }
 
-/// Like [`hoard`]; may take 64 MiB.
+/// Like [`hoard`], with a memory limit of 64 MiB.
 #[podpool::task(memory = "64MiB")]
 pub fn hoard_within_limit(meeting: PathBuf, mebibytes: usize) -> std::io::Result<usize> {
     let taken = black_box(vec![7_u8; mebibytes << 20]);
@@ -218,8 +218,8 @@ pub fn hoard_within_limit(meeting: PathBuf, mebibytes: usize) -> std::io::Result
     Ok(taken.len() >> 20)
 }
 
-/// Leaves a blocking call behind in the slot's runtime, as a look-up of a name does that gets no answer. Its thread
-/// waits at a meeting under this name.
+/// Leaves a blocking call behind in the slot's runtime, as a look-up of a name without an answer does. The call's
+/// thread waits at a meeting under this name.
 #[podpool::task]
 pub async fn leave_blocking(meeting: PathBuf, name: u32) -> u32 {
     let (arrived, arrival) = std::sync::mpsc::channel();
@@ -227,7 +227,7 @@ pub async fn leave_blocking(meeting: PathBuf, name: u32) -> u32 {
         arrived.send(()).ok();
         meet_at(meeting, name).ok();
     });
-    // One that has not begun would be dropped.
+    // A blocking call that has not begun would be dropped with the runtime, and nothing would be left behind.
     arrival.recv().ok();
     std::process::id()
 }
@@ -239,7 +239,8 @@ pub fn load_for_ever(meeting: PathBuf) -> std::io::Result<()> {
     meet_at(meeting, 0)
 }
 
-/// Aborts at its first attempt, and leaves a child behind that prints without end and is in no group of the slot's.
+/// Aborts at its first attempt, and leaves a child behind that prints without end. The child is in a process group of
+/// its own, so the kill of the slot's group does not reach the child.
 #[podpool::task]
 pub fn leave_a_printer_and_abort(ctx: &TaskContext) -> std::io::Result<u32> {
     if ctx.attempt().0 == 1 {
@@ -249,14 +250,14 @@ pub fn leave_a_printer_and_abort(ctx: &TaskContext) -> std::io::Result<u32> {
     Ok(ctx.attempt().0)
 }
 
-/// Writes that it began to a journal, then waits at a meeting.
+/// Writes its name to a journal, then waits at a meeting.
 #[podpool::task]
 pub fn note_and_meet(journal: PathBuf, meeting: PathBuf, name: u32) -> std::io::Result<u32> {
     let mut journal = std::fs::File::options()
         .append(true)
         .create(true)
         .open(journal)?;
-    // In one piece: other slots write to it too.
+    // In one write: other slots append to the same file, and lines must not mix.
     journal.write_all(format!("{name}\n").as_bytes())?;
     meet_at(meeting, name)?;
     Ok(name)
