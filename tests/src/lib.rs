@@ -1,4 +1,4 @@
-//! The executor's suite: what every back-end promises, written once and stamped out for each of them.
+//! The executor's suite: what every back-end promises, written once and made into tests for each of them.
 //!
 //! A row is an async function over a [`Bed`](bed::Bed), which says how to build the pool and what the back-end can
 //! do. [`executor_suite!`] turns the rows into tests. A row that needs what a bed lacks prints so and passes.

@@ -10,7 +10,8 @@ pub const ROW_LIMIT: Duration = Duration::from_secs(30);
 /// Longest time that a row waits for one thing, where everything is in memory.
 pub const STEP_LIMIT: Duration = Duration::from_secs(20);
 
-/// How much more time the beds of this program may take; its tests all run on the same ones.
+/// The factor by which the beds of this program may take longer. One value suffices: all tests of a program run on the
+/// same beds.
 static PATIENCE: AtomicU32 = AtomicU32::new(1);
 
 /// Longest time of a row.
@@ -28,7 +29,7 @@ pub fn step_limit() -> Duration {
 /// Waits for a step of a row.
 ///
 /// # Panics
-/// When it takes too long; `what` names it.
+/// When the step takes too long; `what` names the step.
 pub async fn within<F: Future>(what: &str, step: F) -> F::Output {
     let limit = step_limit();
     match tokio::time::timeout(limit, step).await {
@@ -37,7 +38,7 @@ pub async fn within<F: Future>(what: &str, step: F) -> F::Output {
     }
 }
 
-/// Allows steps and rows so many times as long as where everything is in memory. The largest factor counts.
+/// Multiplies the limits of steps and rows by `patience`. The largest factor counts.
 pub(crate) fn allow(patience: u32) {
     PATIENCE.fetch_max(patience, Ordering::Relaxed);
 }

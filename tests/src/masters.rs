@@ -1,5 +1,5 @@
-//! Masters that run in the cluster themselves: an image made of `runner-image/Dockerfile`, and what
-//! `runner-image/manifests` says, in a namespace and a Pub/Sub project that no other test uses.
+//! Masters that run in the cluster themselves: an image made of `runner-image/Dockerfile`, and the objects of
+//! `runner-image/manifests`, in a namespace and a Pub/Sub project that no other test uses.
 //!
 //! Beside what [`pods`](crate::pods) needs: `kubectl`, and `PODPOOL_TEST_BUILD_IMAGE`, a command that builds a
 //! directory's Dockerfile and brings the image to the nodes (`TAG DIRECTORY [options of the build]`).
@@ -35,9 +35,9 @@ use crate::kubernetes::bed::runs;
 use crate::pods::needed;
 use crate::scratch::Scratch;
 
-/// Nothing on a sound cluster takes longer.
+/// The longest wait for one event; on a sound cluster no event takes so long.
 const BOUND: Duration = Duration::from_secs(120);
-/// From 1970 to a time when every deadline is over.
+/// From 1970 to a time after every deadline: the year 2286.
 const FAR: Duration = Duration::from_secs(10_000_000_000);
 
 const RUNNER_IMAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../runner-image");
@@ -61,10 +61,10 @@ impl std::fmt::Debug for Masters {
 }
 
 impl Masters {
-    /// Builds the image of `program`; `None` if there is nothing to build or to run it with.
+    /// Builds the image of `program`; `None` if the tools to build or to run the image are missing.
     ///
     /// # Panics
-    /// If it cannot be built, or something is missing where `CI=true`.
+    /// If the image cannot be built, or a tool is missing where `CI=true`.
     pub async fn find(program: &str, image: &str) -> Option<Self> {
         let build = needed("PODPOOL_TEST_BUILD_IMAGE")?;
         needed("KUBECONFIG")?;
@@ -166,7 +166,7 @@ spec:
         )
     }
 
-    /// Runs kubectl in the namespace; gives what it printed.
+    /// Runs kubectl in the namespace; returns its standard output.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         let mut kubectl = Command::new("kubectl");
         let done = kubectl.args(["--namespace", &self.name]).args(arguments);
@@ -176,11 +176,11 @@ spec:
         String::from_utf8_lossy(&done.stdout).into_owned()
     }
 
-    /// Follows what the master prints until its Job has ended well; gives it.
+    /// Follows what the master prints until its Job has succeeded; returns that output.
     pub async fn output(&self, job: &str) -> String {
         let began = Instant::now();
         let Ok(log) = timeout(BOUND, self.follow(job)).await else {
-            panic!("{job} says nothing more: {}", self.log(job).await);
+            panic!("{job} prints nothing more: {}", self.log(job).await);
         };
         let ended = |job: Option<&Job>| {
             let conditions = job.and_then(|job| job.status.as_ref()?.conditions.as_ref());
@@ -198,7 +198,7 @@ spec:
         log
     }
 
-    /// From the first line on: of a pod that has ended, a node may have forgotten them.
+    /// Reads the log from the first line on while the pod runs: a node may delete the log of a pod that has ended.
     async fn follow(&self, job: &str) -> String {
         let of_job = format!("batch.kubernetes.io/job-name={job}");
         let begun = |pod: &Pod| {
@@ -219,7 +219,7 @@ spec:
         log
     }
 
-    /// Waits for a pod with these labels that is as wanted.
+    /// Waits for a pod with these labels for which `wanted` holds.
     async fn first(&self, labels: &str, wanted: impl Fn(&Pod) -> bool) -> Pod {
         let of_these = watcher::Config::default().labels(labels);
         let mut news = pin!(watcher(self.api::<Pod>(), of_these));
@@ -247,7 +247,7 @@ spec:
         found.items.into_iter().next().expect("the Job has a pod")
     }
 
-    /// Waits until a worker runs; gives the Jobs of the workers.
+    /// Waits until a worker runs; returns the Jobs of the workers.
     pub async fn workers(&self, job: &str) -> Vec<Job> {
         let began = Instant::now();
         if timeout(BOUND, self.first(&managed(), runs)).await.is_err() {
@@ -267,7 +267,7 @@ spec:
         self.kubectl(&["delete", "job", job, "--wait=false"]);
         self.gone(&pod).await;
         println!("the master has gone after {:?}", began.elapsed());
-        // Nobody makes any more now.
+        // The master has ended, so no process makes further Jobs, and the lists are complete.
         let of_fleet = ListParams::default().labels(&managed());
         for job in self.api::<Job>().list(&of_fleet).await.unwrap() {
             self.gone(&job).await;
@@ -297,7 +297,8 @@ spec:
         }
     }
 
-    /// Names of what a run made in the cluster and that is still there, by the library's own garbage collection.
+    /// Names of the objects that a run made in the cluster and that still exist, found by the library's own garbage
+    /// collection and by lists of pods and Secrets.
     pub async fn left_in_cluster(&self) -> Vec<String> {
         let all = Garbage::PastDeadline(i64::MAX);
         let mut left = gc(&self.cluster, &all).await.unwrap();
@@ -344,7 +345,8 @@ fn managed() -> String {
     format!("{}={}", MANAGED_BY.0, MANAGED_BY.1)
 }
 
-/// Tests of one program share its image; one build at a time leaves the others a core.
+/// Builds an image once in a program: its tests share the image. The lock is held during a build, so that builds do
+/// not run at once and take all cores.
 fn build_once(build: &str, image: &str, program: &str, dir: &Path) {
     static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,8 +1,8 @@
-//! A place where tasks wait, in whatever process they run, until the test lets them go: no test sleeps to see
+//! A place where tasks wait, in whatever process they run, until the test releases them: no test sleeps to see
 //! whether a task has begun.
 //!
-//! A task connects to a socket and sends its name and its process; the test sees it come, lets it go or kills its
-//! process, and sees it vanish.
+//! A task connects to a socket and sends its name and its process id. The test receives the connection, then releases
+//! the task or kills its process, and sees the end of the connection.
 
 use std::io;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ impl Listener {
     }
 }
 
-/// A listener at a port of its own of this host.
+/// A listener at a free port of this host.
 ///
 /// # Errors
 /// When the host is not this machine's.
@@ -50,7 +50,7 @@ pub(crate) fn listen(host: &str) -> io::Result<TcpListener> {
 }
 
 impl Meeting {
-    /// A new place. It needs a tokio runtime.
+    /// A new place. Needs a tokio runtime.
     ///
     /// # Panics
     /// When its socket cannot be made.
@@ -66,11 +66,10 @@ impl Meeting {
         }
     }
 
-    /// A place that pods reach: a port of this machine under the name or address that they know. It needs a tokio
-    /// runtime.
+    /// A place that pods reach: a port of this machine under the name or address `host`. Needs a tokio runtime.
     ///
     /// # Panics
-    /// When it cannot be made.
+    /// When the place cannot be made.
     #[must_use]
     pub fn at(host: &str) -> Self {
         match listen(host) {
@@ -82,13 +81,13 @@ impl Meeting {
         }
     }
 
-    /// Its path, for tasks of this machine.
+    /// The path of the socket, for tasks of this machine.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.scratch.path().join("meeting")
     }
 
-    /// Its address, for tasks.
+    /// The address, for tasks.
     ///
     /// # Panics
     /// When its port cannot be read.
@@ -100,21 +99,21 @@ impl Meeting {
         }
     }
 
-    /// The next task that comes.
+    /// The next task that arrives.
     ///
     /// # Panics
-    /// When none comes in time.
+    /// When no task arrives in time.
     pub async fn guest(&self) -> Guest {
         match within("a task to meet", self.accept()).await {
             Ok(guest) => guest,
-            Err(error) => panic!("the meeting broke up: {error}"),
+            Err(error) => panic!("the meeting accepts no connection: {error}"),
         }
     }
 
-    /// The next so many tasks, by name.
+    /// The next so many tasks, sorted by name.
     ///
     /// # Panics
-    /// When they do not come in time.
+    /// When the tasks do not arrive in time.
     pub async fn guests(&self, count: usize) -> Vec<Guest> {
         let mut guests = Vec::new();
         for _ in 0..count {
@@ -124,11 +123,11 @@ impl Meeting {
         guests
     }
 
-    /// The next task that comes, without a limit.
+    /// The next task that arrives, without a limit: the caller sets one.
     pub(crate) async fn accept(&self) -> io::Result<Guest> {
         loop {
             let mut stream = self.listener.accept().await?;
-            // A task that was killed on its way is no guest.
+            // A connection that ends before the greeting is complete: the task's process was killed meanwhile.
             if let Ok(name) = stream.read_u32().await
                 && let Ok(pid) = stream.read_u32().await
             {
@@ -144,12 +143,12 @@ impl Default for Meeting {
     }
 }
 
-/// A task that waits. When it is dropped, the task continues, and learns that the meeting is over.
+/// A task that waits. When this value is dropped, the task continues with an error: the meeting is over.
 #[derive(Debug)]
 pub struct Guest {
-    /// The name that it gave.
+    /// The name that the task gave.
     pub name: u32,
-    /// Its process.
+    /// The task's process id.
     pub pid: u32,
     stream: Box<dyn Talk>,
 }
@@ -157,31 +156,31 @@ pub struct Guest {
 impl Guest {
     /// Lets the task continue.
     pub async fn let_go(mut self) {
-        // A task whose process was killed does not read it.
+        // A task whose process was killed does not read the byte; that is no error of the test.
         self.stream.write_u8(1).await.ok();
     }
 
-    /// Kills its process, and waits until it is gone.
+    /// Kills the task's process, and waits until its connection has ended.
     ///
     /// # Panics
-    /// When there is no such process, or it does not go.
+    /// When there is no such process, or the connection does not end.
     pub async fn kill(self) {
         let killed = signal(self.pid, Signal::KILL);
         assert!(killed, "process {} cannot be killed", self.pid);
         self.vanished().await;
     }
 
-    /// Waits until the task is there no more: its future was dropped, or its process killed.
+    /// Waits for the end of the task's connection: its future was dropped, or its process killed.
     ///
     /// # Panics
-    /// When it is still there after a while.
+    /// When the connection is still open at the limit of a step.
     pub async fn vanished(mut self) {
         let left = within("the end of a task", self.stream.read_u8()).await;
-        assert!(left.is_err(), "the task talks instead of going");
+        assert!(left.is_err(), "the task sent a byte instead of ending");
     }
 }
 
-/// What a task sends when it comes.
+/// What a task sends when it arrives: its name in the high half, its process id in the low half.
 fn greeting(name: u32) -> [u8; 8] {
     let words = u64::from(name) << 32 | u64::from(std::process::id());
     words.to_be_bytes()
@@ -197,7 +196,7 @@ pub async fn wait_at(meeting: &Address, name: u32) -> io::Result<()> {
     stream.read_u8().await.map(drop)
 }
 
-/// The same, blocking the thread.
+/// As [`wait_at`], blocking the thread.
 ///
 /// # Errors
 /// As [`wait_at`].

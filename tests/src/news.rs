@@ -1,5 +1,5 @@
-//! What the master learns of its tasks. A state has no callback of its own: a test looks at it again whenever the
-//! master has read its results' queue.
+//! Changes of tasks' states as the master records them. A state has no callback of its own: a test checks the state
+//! again whenever the master has read messages of its results' queue.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use tokio::sync::watch;
 use crate::limits::within;
 use crate::tap::Tap;
 
-/// Tells when the master has read messages of its workers.
+/// Is notified when the master has read messages of its workers.
 #[derive(Debug)]
 pub struct News(watch::Receiver<()>);
 
-/// What makes the news: it listens at the results' queue.
+/// The sender of the news: it is notified by acknowledgements on the results' queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Reporter(Arc<watch::Sender<()>>);
 
@@ -23,21 +23,22 @@ pub(crate) fn channel() -> (Reporter, News) {
 }
 
 impl Reporter {
-    /// Listens at the queue of this name, if it is the one that brings news.
+    /// Watches the queue of this name where it is the results' queue; returns any other queue as it is.
     pub(crate) fn listen(&self, name: &str, queue: Arc<dyn Queue>) -> Arc<dyn Queue> {
         if name != "results" {
             return queue;
         }
+        // The master acknowledges messages after their effects, so a state that is read after the notice is current.
         let sender = Arc::clone(&self.0);
         Arc::new(Tap::new(queue).on_ack(move || sender.send_replace(())))
     }
 }
 
 impl News {
-    /// Waits until `told` says that what the test waits for is known; it is asked at once, and at every news.
+    /// Waits until `told` returns true. `told` is called at once, and after every notice.
     ///
     /// # Panics
-    /// When it does not become known in time, or the master ends; `what` names it.
+    /// When `told` does not return true in time, or the master ends; `what` names the awaited state.
     pub async fn until(&mut self, what: &str, mut told: impl FnMut() -> bool) {
         let wait = async {
             while !told() {

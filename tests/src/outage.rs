@@ -1,4 +1,4 @@
-//! A relay in front of a server: while it is closed the server cannot be reached, and what was connected is cut off.
+//! A relay in front of a server: while the relay is closed the server cannot be reached, and all connections are cut.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ pub const HOST: &str = "PUBSUB_EMULATOR_HOST";
 pub struct Relay {
     server: String,
     address: SocketAddr,
-    /// The relay's own task, and through it every connection; none while closed.
+    /// The relay's accept loop, which owns every connection; empty while the relay is closed.
     open: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl Relay {
-    /// Relays to the server at `server`, `HOST:PORT`. It needs a tokio runtime.
+    /// Relays to the server at `server`, `HOST:PORT`. Needs a tokio runtime.
     ///
     /// # Panics
-    /// When no port can be had.
+    /// When no port is free.
     pub async fn open(server: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let relay = Self {
@@ -36,13 +36,13 @@ impl Relay {
         relay
     }
 
-    /// Where it listens, `HOST:PORT`.
+    /// Where the relay listens, `HOST:PORT`.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// Cuts every connection off, and refuses new ones.
+    /// Cuts every connection, and refuses new ones. `shutdown` waits until the accept loop and its connections are gone.
     pub async fn close(&self) {
         self.open.lock().await.shutdown().await;
     }
@@ -59,16 +59,17 @@ impl Relay {
     async fn serve(&self, listener: TcpListener) {
         let server = self.server.clone();
         self.open.lock().await.spawn(async move {
-            // Dropped with this task, and so are the connections.
+            // The set is dropped with this task, and a dropped set aborts its connections.
             let mut connections = JoinSet::new();
             while let Ok((mut client, _)) = listener.accept().await {
                 let server = server.clone();
                 connections.spawn(async move {
                     if let Ok(mut server) = TcpStream::connect(server).await {
-                        // Either end may break off.
+                        // An error here means that client or server has closed the connection; the other one sees it.
                         copy_bidirectional(&mut client, &mut server).await.ok();
                     }
                 });
+                // Results of ended connections are taken out, or the set would grow for the whole run.
                 while connections.try_join_next().is_some() {}
             }
         });

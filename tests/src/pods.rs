@@ -1,10 +1,10 @@
-//! Whole pools on a cluster: what their tests need of it.
+//! Whole pools on a cluster: what the tests of such pools need of the cluster.
 //!
-//! The cluster is the one that `KUBECONFIG` names, the queue Google's emulator at `PUBSUB_EMULATOR_HOST`. Three
-//! variables say how to reach the machinery: `PODPOOL_TEST_LOAD_IMAGE`, a command that puts a program on the nodes as
-//! an image (`TAG ENTRYPOINT SOURCE=DESTINATION…`), `PODPOOL_TEST_HOST`, this machine's address as pods see it, and
-//! `PODPOOL_TEST_KILL_NODE`, a command that ends the node it is given. If one is missing, a test prints that and passes,
-//! except where `CI=true`.
+//! The cluster is the one that `KUBECONFIG` names, the queue is Google's emulator at `PUBSUB_EMULATOR_HOST`. Three more
+//! variables are read: `PODPOOL_TEST_LOAD_IMAGE`, a command that loads a program onto the nodes as an image
+//! (`TAG ENTRYPOINT SOURCE=DESTINATION…`), `PODPOOL_TEST_HOST`, this machine's address as pods see it, and
+//! `PODPOOL_TEST_KILL_NODE`, a command that ends the node that its argument names. If a variable is missing, a test
+//! prints that and passes, except where `CI=true`.
 
 pub mod desk;
 pub mod forgery;
@@ -77,10 +77,10 @@ impl Pods {
         &self.image
     }
 
-    /// Puts another program on the nodes; gives its image.
+    /// Loads another program onto the nodes; returns its image.
     ///
     /// # Panics
-    /// If it cannot be loaded.
+    /// If the program cannot be loaded.
     #[must_use]
     pub fn load(&self, name: &str, program: &str) -> String {
         let image = format!("localhost/podpool-{name}:test");
@@ -105,7 +105,7 @@ impl Pods {
     }
 }
 
-/// Several test programs run at once, and each has a build of its own.
+/// The tag of this test program's image. Several test programs run at once, and each needs an image of its own build.
 fn tag_of_test() -> String {
     let program = env::current_exe().unwrap_or_default();
     let stem = program.file_stem().unwrap_or_default().to_string_lossy();
@@ -113,10 +113,10 @@ fn tag_of_test() -> String {
     format!("localhost/podpool-{name}:test")
 }
 
-/// Puts a program and its libraries on the nodes.
+/// Loads a program and its libraries onto the nodes.
 ///
 /// # Panics
-/// If it cannot be loaded.
+/// If the program cannot be loaded.
 pub fn load_image(load: &str, tag: &str, program: &str, entrypoint: &str) {
     let loaded = Command::new(load)
         .args([tag, entrypoint, &format!("{program}={entrypoint}")])

@@ -1,4 +1,4 @@
-//! What the suites of Pub/Sub need: an emulator to talk to, a run's queues on it, and a server that refuses.
+//! What the suites of Pub/Sub need: an emulator, a run's queues on the emulator, and a server that refuses calls.
 
 pub mod emulator;
 pub mod left;

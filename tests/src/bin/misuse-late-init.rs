@@ -1,4 +1,4 @@
-//! A program that builds a pool of processes before the call of `init()`: `build()` must fail, in master and slot.
+//! A program that builds a pool of processes before its call of `init()`: that `build()` must fail.
 #![expect(clippy::print_stdout, reason = "the program prints its output")]
 
 use podpool::{Isolation, PodPoolExecutor};

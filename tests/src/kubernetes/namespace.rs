@@ -31,7 +31,7 @@ impl std::fmt::Debug for Own {
 }
 
 impl Own {
-    /// Makes one.
+    /// Makes a namespace, and waits until pods can be made in it.
     pub async fn new() -> Self {
         let name = format!("podpool-test-{}", WorkerId::random());
         let cluster = Cluster::with_config(config().await, Some(&name))
@@ -49,7 +49,7 @@ impl Own {
         all.create(&PostParams::default(), &namespace)
             .await
             .unwrap();
-        // Pods are refused until its own account is there.
+        // The cluster refuses pods until the namespace's default service account exists; a controller makes it later.
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &name);
         let there = await_condition(accounts, "default", |account: Option<&ServiceAccount>| {
             account.is_some()
@@ -96,8 +96,8 @@ impl Own {
         bindings.delete("podpool-master", &params).await.unwrap();
     }
 
-    /// What a program is given as its `KUBECONFIG` that has the rights of a service account of the namespace: none,
-    /// where it was granted none.
+    /// The text of a kubeconfig with the rights of a service account of the namespace: none, where the account was
+    /// granted none.
     #[must_use]
     pub fn kubeconfig(&self, account: &str) -> String {
         let path = PathBuf::from(std::env::var_os("KUBECONFIG").unwrap());
@@ -106,11 +106,11 @@ impl Own {
             let user = user.auth_info.get_or_insert_default();
             user.impersonate = Some(format!("system:serviceaccount:{}:{account}", self.name));
         }
-        // JSON is YAML too.
+        // A kubeconfig is read as YAML, and JSON is valid YAML.
         serde_json::to_string(&file).unwrap()
     }
 
-    /// Allows no more than so many pods.
+    /// Allows no more than so many pods. Returns when the quota is in force: it is once its use was counted.
     pub async fn quota(&self, pods: u32) {
         let quota: ResourceQuota = serde_json::from_value(json!({
             "metadata": {"name": "small"},
@@ -127,7 +127,7 @@ impl Own {
         timeout(BOUND, counted).await.unwrap().unwrap();
     }
 
-    /// Lets more pods be, or fewer.
+    /// Changes the quota to so many pods.
     pub async fn change_quota(&self, pods: u32) {
         let quotas: Api<ResourceQuota> = Api::namespaced(self.client.clone(), &self.name);
         let change = Patch::Merge(json!({"spec": {"hard": {"pods": pods.to_string()}}}));
@@ -137,7 +137,7 @@ impl Own {
             .unwrap();
     }
 
-    /// Begins to remove it.
+    /// Requests the removal of the namespace, without a wait.
     pub async fn begin_removal(&self) {
         let all: Api<Namespace> = Api::all(self.client.clone());
         all.delete(&self.name, &DeleteParams::default())
@@ -145,7 +145,7 @@ impl Own {
             .unwrap();
     }
 
-    /// Waits until it is gone.
+    /// Waits until the namespace is gone.
     pub async fn until_gone(&self) {
         let all: Api<Namespace> = Api::all(self.client.clone());
         let gone = await_condition(all, &self.name, |found: Option<&Namespace>| found.is_none());
@@ -155,7 +155,7 @@ impl Own {
             .unwrap();
     }
 
-    /// Removes it.
+    /// Removes the namespace at the end of a test, without a wait.
     pub async fn remove(self) {
         self.begin_removal().await;
     }

@@ -1,4 +1,4 @@
-//! The notices that a program gives.
+//! The notices that a program prints.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -23,8 +23,8 @@ pub struct Notices {
 }
 
 impl Notices {
-    /// Gathers from now on, once in a program. A subscriber of one thread would not do: whether an event is of interest is
-    /// remembered for all threads, and others may be the first to ask.
+    /// Records notices from now on, once in a program. A subscriber of one thread would not suffice: tracing caches for
+    /// all threads whether any subscriber takes an event, and another thread may emit the event first.
     ///
     /// # Panics
     /// If the program has a subscriber.
@@ -46,13 +46,14 @@ impl Notices {
         notices
     }
 
-    /// Waits for a line with these words; gives when it came.
+    /// Waits for a line that contains `words`; returns the time of that line, counted from [`listen`](Self::listen).
     ///
     /// # Panics
-    /// If none comes.
+    /// If no such line comes.
     pub async fn until(&self, words: &str) -> Duration {
         let found = async {
             loop {
+                // Before the look at the lines: `notify_one` keeps a permit, so a line that comes in between wakes this.
                 let news = self.news.notified();
                 let found = |(_, line): &&(Duration, String)| line.contains(words);
                 if let Some((at, _)) = self.lines.lock().unwrap().iter().find(found) {
@@ -62,7 +63,7 @@ impl Notices {
             }
         };
         let found = timeout(BOUND, found).await;
-        found.unwrap_or_else(|_| panic!("nobody told of {words:?}: {:?}", self.lines()))
+        found.unwrap_or_else(|_| panic!("no notice has {words:?}: {:?}", self.lines()))
     }
 
     /// All lines, with their times.

@@ -38,13 +38,13 @@ impl Sight {
         }
     }
 
-    /// Follows the pods until they are as wanted; gives them.
+    /// Follows the pods until `wanted` holds; returns the pods.
     pub async fn until(&mut self, wanted: impl Fn(&[Pod]) -> bool) -> Vec<Pod> {
         let found = timeout(BOUND, self.until_ever(wanted)).await;
         found.unwrap_or_else(|_| panic!("the pods never were as wanted: {:#?}", self.pods))
     }
 
-    /// The same, however long it takes.
+    /// As [`until`](Self::until), without a limit: the caller sets one.
     pub async fn until_ever(&mut self, wanted: impl Fn(&[Pod]) -> bool) -> Vec<Pod> {
         loop {
             let pods: Vec<Pod> = self.pods.values().cloned().collect();

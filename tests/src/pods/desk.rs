@@ -1,4 +1,4 @@
-//! Where tasks in pods call: a test sees that they run, and lets them go.
+//! A desk to which tasks in pods connect: a test sees that the tasks run, and releases them.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use tokio::time::timeout;
 
 use super::Pods;
 
-/// The longest that a task takes to come: its pod may have to start first, and a lost message to come again.
+/// The longest time until a task connects: its pod may have to start first, and a lost message to be delivered again.
 pub const BOUND: Duration = Duration::from_secs(90);
 
-/// What a task sends that was asked to stop.
+/// What a task sends when its cancellation token is set.
 pub(super) const CANCELLED: u8 = 2;
-/// What a task receives that may end.
+/// What a task receives when it is released.
 const GO: u8 = 1;
 
-/// A port of this machine at which tasks call. It closes when it is dropped, and then keeps nobody.
+/// A port of this machine to which tasks connect. The port closes when this value is dropped; no task waits afterwards.
 #[derive(Debug)]
 pub struct Desk {
     address: String,
@@ -28,7 +28,7 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Opens one that pods reach.
+    /// Opens a desk that pods reach.
     ///
     /// # Panics
     /// If there is no free port.
@@ -38,7 +38,7 @@ impl Desk {
         let (tell, callers) = unbounded_channel();
         let porter = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                // A task whose process ended on its way is no caller.
+                // A connection without a whole greeting: the task's process ended meanwhile.
                 if let Ok(words) = stream.read_u64().await {
                     let name = (words >> 32) as u32;
                     let attempt = (words & u64::from(u32::MAX)) as u32;
@@ -47,7 +47,7 @@ impl Desk {
                         attempt,
                         stream,
                     };
-                    // Nobody listens any more when the test ends.
+                    // The receiver is gone when the test ends.
                     tell.send(caller).ok();
                 }
             }
@@ -59,16 +59,16 @@ impl Desk {
         }
     }
 
-    /// Its address, for tasks.
+    /// The desk's address, for tasks.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.clone()
     }
 
-    /// The next task that calls.
+    /// The next task that connects.
     ///
     /// # Panics
-    /// If none does within [`BOUND`].
+    /// If no task connects within [`BOUND`].
     pub async fn caller(&self) -> Caller {
         let next = async { self.callers.lock().await.recv().await };
         match timeout(BOUND, next).await {
@@ -78,7 +78,7 @@ impl Desk {
         }
     }
 
-    /// A task that has called already.
+    /// A task that has connected already; `None` at once where there is none.
     pub async fn has_caller(&self) -> Option<Caller> {
         self.callers.lock().await.try_recv().ok()
     }
@@ -90,31 +90,31 @@ impl Drop for Desk {
     }
 }
 
-/// A task that waits at a desk. When it is dropped the task goes.
+/// A task that waits at a desk. When this value is dropped the task is released.
 #[derive(Debug)]
 pub struct Caller {
-    /// The name that it gave.
+    /// The name that the task gave.
     pub name: u32,
-    /// Its attempt.
+    /// The attempt.
     pub attempt: u32,
     stream: TcpStream,
 }
 
 impl Caller {
-    /// Lets it go.
+    /// Releases the task.
     pub async fn let_go(mut self) {
-        // A task whose process was killed does not read it.
+        // A task whose process was killed does not read the byte; that is no error of the test.
         self.stream.write_u8(GO).await.ok();
     }
 
-    /// Waits until it reports that it was asked to stop.
+    /// Waits until the task reports its cancellation.
     ///
     /// # Panics
-    /// If it does not within [`BOUND`], or goes without a word.
+    /// If the task does not report within [`BOUND`], or its connection ends without a report.
     pub async fn is_cancelled(mut self) {
         match timeout(BOUND, self.stream.read_u8()).await {
             Ok(Ok(CANCELLED)) => {}
-            Ok(other) => panic!("task {} went without a word: {other:?}", self.name),
+            Ok(other) => panic!("task {} reported no cancellation: {other:?}", self.name),
             Err(_) => panic!("task {} was not cancelled within {BOUND:?}", self.name),
         }
     }

@@ -1,4 +1,4 @@
-//! Runs whose name and key a test knows: it can read, lose and forge their messages, and take them over.
+//! Runs whose name and key a test chooses: the test can read, drop and forge the run's messages, and take the run over.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use crate::tap::Tap;
 /// A run.
 #[derive(Clone, Debug)]
 pub struct KnownRun {
-    /// Its name.
+    /// The run's id.
     pub run: RunId,
     key: [u8; 32],
 }
@@ -32,7 +32,7 @@ impl Default for KnownRun {
 }
 
 impl KnownRun {
-    /// The key that authenticates its messages.
+    /// The key that authenticates the run's messages.
     #[must_use]
     pub const fn authenticate(&self) -> MacKey {
         MacKey::Keyed(self.key)
@@ -44,7 +44,7 @@ impl KnownRun {
         builder.succeed(self.run.clone(), self.key, epoch)
     }
 
-    /// Its topics and subscriptions.
+    /// The names of the run's topics and subscriptions.
     ///
     /// # Panics
     /// Never: the prefix is the default one.
@@ -53,7 +53,7 @@ impl KnownRun {
         RunNames::own("podpool", &self.run).unwrap()
     }
 
-    /// One of its queues, from outside.
+    /// One of the run's queues, opened beside master and workers.
     ///
     /// # Panics
     /// Without an emulator.
@@ -64,7 +64,7 @@ impl KnownRun {
     }
 }
 
-/// Reads what a master sends to its workers, and loses the first messages that a test names.
+/// Records the control messages that a master sends to its workers, and drops the first ones that a test chooses.
 #[derive(Clone, Debug)]
 pub struct Overheard {
     mac_key: MacKey,
@@ -74,13 +74,13 @@ pub struct Overheard {
 }
 
 impl Overheard {
-    /// Loses nothing.
+    /// Drops no message.
     #[must_use]
     pub fn new(run: &KnownRun) -> Self {
         Self::losing(run, 0, |_| false)
     }
 
-    /// Loses the first so many of the messages that are meant.
+    /// Drops the first so many of the messages for which `is_meant` holds.
     #[must_use]
     pub fn losing(run: &KnownRun, messages: usize, is_meant: fn(&Control) -> bool) -> Self {
         Self {
@@ -91,7 +91,7 @@ impl Overheard {
         }
     }
 
-    /// A pool that is overheard.
+    /// The pool of `builder`, with its control messages recorded.
     pub fn beside(&self, builder: Builder) -> Builder {
         let overheard = self.clone();
         builder.decorate_queues(Arc::new(move |name, queue| {
@@ -105,16 +105,16 @@ impl Overheard {
         }))
     }
 
-    /// Waits until all that was sent is as wanted.
+    /// Waits until `wanted` holds for all control messages so far.
     ///
     /// # Panics
-    /// If it never is; `what` names it.
+    /// If `wanted` does not hold within [`BOUND`]; `what` names the awaited message.
     pub async fn until(&self, what: &str, mut wanted: impl FnMut(&[Control]) -> bool) {
         let mut told = self.told.subscribe();
         let heard = told.wait_for(|told| wanted(told));
         assert!(
             timeout(BOUND, heard).await.is_ok(),
-            "{what} was not told within {BOUND:?}"
+            "{what} was not sent within {BOUND:?}"
         );
     }
 
@@ -130,6 +130,7 @@ impl Overheard {
         let Ok(Message::Control(control)) = Message::read(message.clone(), &self.mac_key) else {
             return false;
         };
+        // At zero `checked_sub` gives `None`, `fetch_update` fails, and the message is passed on.
         let left = |left: usize| left.checked_sub(1);
         let lost = (self.is_meant)(&control)
             && self

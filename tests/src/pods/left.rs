@@ -1,4 +1,4 @@
-//! What a run leaves behind: nothing.
+//! Checks that a run leaves nothing behind.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -16,10 +16,10 @@ use crate::pubsub::left::left as left_in_pubsub;
 
 /// Longest time in which a run that has ended is removed: pods get a grace.
 const LIMIT: Duration = Duration::from_secs(60);
-/// From one look to the next. The emulator emits no event when a topic is gone, so there is none to wait for.
+/// From one check to the next. The emulator sends no event when a topic is gone, so there is none to wait for.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Waits until nothing is left of a run, or fails with what is.
+/// Waits until nothing is left of a run, or fails with the names of what is left.
 ///
 /// # Errors
 /// The names of what is left after a while, of whatever kind.
@@ -30,7 +30,7 @@ pub async fn until_nothing_is_left(run: &RunId) -> Result<(), Vec<String>> {
     let cluster = Cluster::connect(None).await.unwrap();
     let end = Instant::now() + LIMIT;
     loop {
-        // The topics go last, when the fleet has ended.
+        // Topics are removed last, after the end of the fleet. While one is left the cluster need not be queried.
         let mut left = left_in_pubsub(run).await;
         if left.is_empty() {
             left = on_cluster(&cluster, run).await;
@@ -66,12 +66,12 @@ fn named<K: Resource>(kind: &str, objects: &[K]) -> Vec<String> {
 /// worker's process on this machine. What is left is removed all the same.
 ///
 /// # Panics
-/// If something is.
+/// If something is left.
 pub async fn nothing_is_left(run: &RunId) {
     nothing_is_left_in(&Cluster::connect(None).await.unwrap(), run).await;
 }
 
-/// The same for a run in another namespace.
+/// As [`nothing_is_left`], for a run in another namespace.
 ///
 /// # Panics
 /// If something is left.
@@ -94,7 +94,7 @@ pub async fn nothing_is_left_in(cluster: &Cluster, run: &RunId) {
 async fn collect(run: &RunId) -> Collected {
     let connection = Connection::builder().open().unwrap();
     let admin = Admin::new(&connection).await.unwrap();
-    // What is asked for by its run is found whatever the time.
+    // A search by run ignores deadlines, so the time does not matter.
     let which = Which::Run(run.clone());
     admin.collect(SystemTime::UNIX_EPOCH, &which).await.unwrap()
 }
@@ -102,7 +102,7 @@ async fn collect(run: &RunId) -> Collected {
 /// Checks that a payload store holds nothing of a run.
 ///
 /// # Panics
-/// If it does.
+/// If the store holds something of the run.
 #[cfg(feature = "payload")]
 pub async fn nothing_is_stored(url: &str, run: &RunId) {
     use podpool::payload::PayloadStore;
@@ -113,7 +113,8 @@ pub async fn nothing_is_stored(url: &str, run: &RunId) {
     assert_eq!(usage, podpool::payload::Usage::default(), "run {run}");
 }
 
-/// Processes of this machine with the name of one of the run's pods: the nodes of a test cluster may be here.
+/// Processes of this machine with the name of one of the run's pods in their environment: nodes of a test cluster may be
+/// processes of this machine.
 fn processes(run: &RunId) -> Vec<u32> {
     let pod = format!("PODPOOL_POD=pp-{run}-");
     let is_worker = |pid: &u32| {

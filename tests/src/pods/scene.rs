@@ -1,4 +1,4 @@
-//! A pool with its pods in sight: what becomes of each of them, by the test's clock, and what can be done to them.
+//! A pool whose pods are watched: the life of each pod by the test's clock, and functions that delete or evict pods.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,10 +20,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{timeout, timeout_at};
 
-/// Nothing on a sound cluster takes longer, if the machine is busy too.
+/// The longest wait for one event; on a sound cluster no event takes so long, even on a busy machine.
 pub const BOUND: Duration = Duration::from_secs(120);
 
-/// A pool, and what is seen of it.
+/// A pool, and what the test's own watch has recorded of its pods.
 pub struct Scene {
     /// The pool.
     pub pool: PodPoolExecutor,
@@ -51,18 +51,18 @@ pub struct Life {
     pub node: String,
     /// When it began to run.
     pub running: Option<Instant>,
-    /// When it was seen that it is lost or leaves: deleted, ended, or on a node that fell silent.
+    /// When the pod's loss or departure was seen: deleted, ended, or on a node that fell silent.
     pub over: Option<Instant>,
     /// Its exit code.
     pub exit: Option<i32>,
     /// The reason of its end.
     pub reason: Option<String>,
-    /// When it was no more.
+    /// When the pod was removed from the cluster.
     pub removed: Option<Instant>,
 }
 
 impl Life {
-    /// Whether it runs and is not being deleted.
+    /// Whether the pod runs and is not being deleted.
     #[must_use]
     pub const fn is_well(&self) -> bool {
         self.running.is_some() && self.over.is_none()
@@ -88,6 +88,8 @@ impl Life {
             let mut all = conditions.into_iter().flatten();
             all.any(|one| one.type_ == kind && one.status == value)
         };
+        // The node controller sets `Ready` of a pod on a silent node to false, while the containers' condition stays as
+        // the node's kubelet has last reported it.
         let silent = is("Ready", "False") && is("ContainersReady", "True");
         if self.exit.is_some() || pod.metadata.deletion_timestamp.is_some() || silent {
             self.over.get_or_insert(now);
@@ -96,10 +98,10 @@ impl Life {
 }
 
 impl Scene {
-    /// Builds the pool, and watches its pods from before the first.
+    /// Builds the pool, and watches its pods from before the first one.
     ///
     /// # Panics
-    /// If it cannot be built.
+    /// If the pool cannot be built.
     pub async fn open(builder: Builder) -> Self {
         let began = Instant::now();
         let pool = timeout(BOUND, builder.build()).await;
@@ -119,7 +121,7 @@ impl Scene {
         }
     }
 
-    /// What is known of the pods now.
+    /// What is recorded of the pods so far.
     #[must_use]
     pub fn lives(&self) -> Lives {
         self.lives.lock().unwrap().clone()
@@ -133,13 +135,14 @@ impl Scene {
         well.map(|(name, _)| name).collect()
     }
 
-    /// Waits until the pods are as wanted.
+    /// Waits until `wanted` holds for the pods.
     ///
     /// # Panics
-    /// If they never are.
+    /// If `wanted` does not hold within [`BOUND`].
     pub async fn until(&mut self, what: &str, wanted: impl Fn(&Lives) -> bool) -> Lives {
         let end = tokio::time::Instant::now() + BOUND;
         loop {
+            // Before the look: a change after it is then still unseen, and `changed` returns at once.
             self.news.mark_unchanged();
             let lives = self.lives();
             if wanted(&lives) {
@@ -159,7 +162,7 @@ impl Scene {
         self.until(&format!("{count} running pods"), well).await
     }
 
-    /// Deletes a pod; with what grace, in seconds, if not its own. One that has gone meanwhile is fine.
+    /// Deletes a pod, with this grace in seconds where it is not the pod's own. A pod that is gone already is no error.
     ///
     /// # Panics
     /// If the cluster refuses.
@@ -201,6 +204,7 @@ impl Scene {
     #[must_use]
     pub fn replacements(&self, workers: usize) -> Vec<Duration> {
         let lives = self.lives();
+        // A surplus pod is drained and exits with 0; it was no loss, and replaced none.
         let counted = || lives.values().filter(|life| life.exit != Some(0));
         let mut losses: Vec<_> = counted()
             .filter(|life| life.running.is_some())
@@ -236,10 +240,10 @@ impl Scene {
         }
     }
 
-    /// Shuts the pool down, and proves that nothing is left of its run.
+    /// Shuts the pool down, and checks that nothing is left of its run.
     ///
     /// # Panics
-    /// If something is.
+    /// If something is left.
     #[expect(clippy::print_stdout, reason = "timings are worth knowing")]
     pub async fn close(self) {
         let worked = self.began.elapsed();
@@ -251,8 +255,8 @@ impl Scene {
         self.nothing_is_left().await;
     }
 
-    /// Shuts the pool down where a node is gone: its pods cannot end, and the cluster keeps their names, which is nothing
-    /// that the run left. They are removed by hand here; nothing else is left.
+    /// Shuts the pool down where a node is gone: the node's pods cannot end, and the cluster keeps their names, which
+    /// the run cannot change. Those pods are removed here without a grace; nothing else may be left.
     ///
     /// # Panics
     /// If the shutdown fails, or something is left.
@@ -297,12 +301,12 @@ impl Scene {
     }
 }
 
-/// Writes down what becomes of a run's pods.
+/// Records the lives of a run's pods.
 async fn follow(cluster: Cluster, run: RunId, lives: Arc<Mutex<Lives>>, tell: watch::Sender<()>) {
     let of_run = Config::default().labels(&format!("{RUN_LABEL}={run}"));
     let mut news = watcher(cluster.pods(), of_run).default_backoff().boxed();
     while let Some(event) = news.next().await {
-        // A watch that was cut is taken up again.
+        // After an error the watcher lists and watches again, with a back-off.
         let Ok(event) = event else { continue };
         {
             let mut lives = lives.lock().unwrap();

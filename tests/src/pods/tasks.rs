@@ -6,8 +6,8 @@ use tokio::net::TcpStream;
 
 use super::desk::CANCELLED;
 
-/// Says its name and its attempt at a desk, and waits there until it is let go or cancelled. A desk that is closed
-/// keeps nobody.
+/// Sends its name and its attempt to a desk, and waits there until the task is released or cancelled. Where the desk is
+/// closed the task ends at once.
 #[podpool::task]
 pub async fn call_at(ctx: &TaskContext, desk: String, name: u32) -> u32 {
     let Ok(mut stream) = TcpStream::connect(&desk).await else {
@@ -25,13 +25,13 @@ pub async fn call_at(ctx: &TaskContext, desk: String, name: u32) -> u32 {
     name
 }
 
-/// Gives a text back in capitals.
+/// Returns a text in capitals.
 #[podpool::task]
 pub fn shout(text: String) -> String {
     text.to_ascii_uppercase()
 }
 
-/// Gives a text of so many bytes.
+/// Returns a text of so many bytes.
 #[podpool::task]
 pub fn lengthy(bytes: usize) -> String {
     "x".repeat(bytes)

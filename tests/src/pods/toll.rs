@@ -1,4 +1,4 @@
-//! What became of many tasks: each resolves once, with the right value, and its attempts show what happened and where.
+//! The ends of many tasks: each task resolves once, with the right value, and its attempts show what happened and where.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
@@ -30,7 +30,7 @@ pub struct Ended {
     pub ran: Ran,
     /// What was before.
     pub attempts: Vec<AttemptReport>,
-    /// When the master knew.
+    /// When the master called the task's callback.
     pub at: Instant,
 }
 
@@ -46,7 +46,7 @@ impl Toll {
             let (settled, tell, count) = (settled.clone(), tell.clone(), count.clone());
             future.on_done(move |_| {
                 settled[n].fetch_add(1, Ordering::Relaxed);
-                // A test that failed does not listen.
+                // The receiver is gone when the test has failed.
                 tell.send((n, Instant::now())).ok();
                 count.send_modify(|ended| *ended += 1);
             });
@@ -59,10 +59,10 @@ impl Toll {
         }
     }
 
-    /// Waits until so many have ended.
+    /// Waits until so many tasks have ended.
     ///
     /// # Panics
-    /// If they take longer than all may.
+    /// If they take longer than all tasks may take.
     pub async fn until(&self, enough: usize) {
         let mut ended = self.ended.clone();
         let wait = timeout(BOUND, ended.wait_for(|ended| *ended >= enough));
@@ -73,17 +73,17 @@ impl Toll {
         );
     }
 
-    /// How many have not ended.
+    /// How many tasks have not ended.
     #[must_use]
     pub fn open(&self) -> usize {
         let open = self.futures.iter().filter(|future| !future.is_done());
         open.count()
     }
 
-    /// Waits for all: each must give its own number, and be settled once.
+    /// Waits for all tasks: each must return its own number, and be settled once.
     ///
     /// # Panics
-    /// If one does not, or the time is over.
+    /// If a task does not, or the time is over.
     pub async fn end(self) -> Vec<Ended> {
         let handles: Vec<_> = self.futures.iter().map(TaskFuture::handle).collect();
         let all = futures_util::future::join_all(self.futures);
@@ -93,7 +93,7 @@ impl Toll {
         };
         let mut at = vec![None; results.len()];
         for _ in 0..results.len() {
-            // Callbacks run on a thread of their own, a little later.
+            // Callbacks run on a thread of their own, so a future may resolve a little before its callback has run.
             let told = self.times.recv_timeout(BOUND);
             let (n, time) = told.expect("a task was settled without its callback");
             at[n] = Some(time);

@@ -1,6 +1,7 @@
 //! A desk in the test's process where tasks report that they run, and wait until they are released.
 //!
-//! A test learns when an execution begins and when it is gone, all by its own clock, wherever the execution is.
+//! A test records when an execution begins and when its process is gone by the test's own clock, wherever the
+//! execution is.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -14,10 +15,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Nothing on a sound cluster takes longer: a lease, a replacement and its start on a busy machine.
+/// The longest wait for one event. The slowest one on a sound cluster is a lease, a replacement and its start on a busy
+/// machine.
 const BOUND: Duration = Duration::from_secs(90);
 
-/// Where tasks come to.
+/// The desk to which tasks connect.
 #[derive(Debug)]
 pub struct Desk {
     address: String,
@@ -30,20 +32,20 @@ pub struct Desk {
 pub struct Visit {
     /// The number that the test gave it.
     pub n: u64,
-    /// Its pod.
+    /// The task's pod.
     pub worker: String,
-    /// Its pod's node.
+    /// The pod's node.
     pub node: String,
-    /// When it came.
+    /// When the task's greeting was read.
     pub at: Instant,
     line: tokio::io::BufReader<tokio::net::TcpStream>,
 }
 
 impl Desk {
-    /// Opens one at a port of its own of this address.
+    /// Opens a desk at a free port, which pods reach under the address `host`.
     ///
     /// # Panics
-    /// If the system gives none.
+    /// If there is no free port.
     pub async fn open(host: &str) -> Self {
         let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -52,7 +54,7 @@ impl Desk {
             while let Ok((line, _)) = listener.accept().await {
                 let tell = tell.clone();
                 tokio::spawn(async move {
-                    // A task that was killed on its way in is none.
+                    // `None`: the task's process was killed before its greeting was complete.
                     if let Some(visit) = receive(line).await {
                         tell.send(visit).ok();
                     }
@@ -66,7 +68,7 @@ impl Desk {
         }
     }
 
-    /// What tasks must know.
+    /// The desk's address, for tasks.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.clone()
@@ -75,14 +77,14 @@ impl Desk {
     /// The next task that runs.
     ///
     /// # Panics
-    /// If none comes.
+    /// If no task comes within the bound.
     pub async fn next(&mut self) -> Visit {
         let next = timeout(BOUND, self.visits.recv()).await;
         let next = next.unwrap_or_else(|_| panic!("no task came within {BOUND:?}"));
         next.unwrap()
     }
 
-    /// The next ones, by number.
+    /// The next `count` tasks, sorted by number.
     pub async fn gather(&mut self, count: usize) -> Vec<Visit> {
         let mut all = Vec::with_capacity(count);
         while all.len() < count {
@@ -102,14 +104,14 @@ impl Drop for Desk {
 impl Visit {
     /// Lets the task run to its end.
     pub async fn let_go(mut self) {
-        // One that was killed meanwhile receives nothing.
+        // A task whose process was killed meanwhile receives nothing; that is no error of the test.
         self.line.get_mut().write_all(b"go\n").await.ok();
     }
 
-    /// Waits until its process is gone.
+    /// Waits until the task's process is gone; returns the time of that.
     ///
     /// # Panics
-    /// If it stays.
+    /// If the process stays.
     pub async fn gone(mut self) -> Instant {
         let mut rest = [0];
         let read = timeout(BOUND, self.line.read(&mut rest)).await;
@@ -136,7 +138,7 @@ async fn receive(line: tokio::net::TcpStream) -> Option<Visit> {
     })
 }
 
-/// Says at the desk that a task runs, and blocks its thread until it is let go.
+/// Reports at the desk that a task runs, and blocks its thread until the task is released.
 pub(super) fn wait(ctx: &TaskContext, desk: &str, n: u64) -> anyhow::Result<()> {
     let mut line = TcpStream::connect(desk).context("the desk is closed")?;
     writeln!(line, "{n} {} {}", ctx.worker(), ctx.node()).context("the desk hears nothing")?;

@@ -32,21 +32,21 @@ impl Ran {
     }
 }
 
-/// Takes a while.
+/// Sleeps for `time`.
 #[podpool::task]
 pub async fn toil(ctx: &TaskContext, n: u64, time: Duration) -> Ran {
     tokio::time::sleep(time).await;
     Ran::here(ctx, n)
 }
 
-/// Waits at a desk with its thread blocked, deaf to any request to stop.
+/// Waits at a desk with its thread blocked, so that no request stops the task.
 #[podpool::task]
 pub fn visit(ctx: &TaskContext, desk: String, n: u64) -> anyhow::Result<Ran> {
     visits::wait(ctx, &desk, n)?;
     Ok(Ran::here(ctx, n))
 }
 
-/// Takes a while with its thread blocked, deaf to any request to stop.
+/// Sleeps with its thread blocked, so that no request stops the task.
 #[podpool::task]
 pub fn toil_deaf(ctx: &TaskContext, n: u64, time: Duration) -> Ran {
     sleep_deaf(time);
@@ -58,10 +58,10 @@ fn sleep_deaf(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// Waits at a desk, then takes memory until its container has no more, and the kernel ends it.
+/// Waits at a desk, then takes memory until the container's limit is reached, and the kernel ends the container.
 ///
 /// In control groups of version 2 the whole container ends. In those of version 1 the kernel chooses one process: the
-/// memory here is a file's, which is no process's own, and so it chooses the worker, which offers itself first.
+/// memory here is a file's, which counts for no process, and process 1, the worker, has the highest score.
 #[podpool::task]
 pub fn take_all_memory(ctx: &TaskContext, desk: String, n: u64) -> anyhow::Result<Ran> {
     visits::wait(ctx, &desk, n)?;

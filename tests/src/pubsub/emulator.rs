@@ -1,4 +1,4 @@
-//! The emulator that `PUBSUB_EMULATOR_HOST` names, and runs on it that no other test knows of.
+//! The emulator that `PUBSUB_EMULATOR_HOST` names, and runs on it that no other test uses.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -11,13 +11,14 @@ use podpool_core::queue::Queue;
 
 const HOST: &str = "PUBSUB_EMULATOR_HOST";
 
-/// When all runs begin: a test that collects sets the time itself.
+/// When all runs begin. A test that collects garbage passes the time itself, so no test depends on the clock.
 const CREATED: SystemTime = SystemTime::UNIX_EPOCH;
 
 /// The shortest lease that Pub/Sub gives.
 pub const LEASE: Duration = Duration::from_secs(10);
 
-/// Whether there is an emulator. If there is none, prints that, and fails where `CI=true`: a green run hides nothing.
+/// Whether there is an emulator. If there is none, prints that, and fails where `CI=true`, so that no test of a CI run is
+/// left out unseen.
 #[must_use]
 pub fn is_there() -> bool {
     if std::env::var(HOST).is_ok() {
@@ -37,9 +38,9 @@ fn say(what: &str) {
 /// A run in a project of its own.
 #[derive(Debug)]
 pub struct Ground {
-    /// To the project.
+    /// A connection to the project.
     pub connection: Connection,
-    /// Of the project.
+    /// The administration of the project.
     pub admin: Admin,
     /// The run's names.
     pub names: RunNames,
@@ -48,7 +49,7 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Nothing is created yet.
+    /// A project with a new name; no topic is created yet.
     pub async fn new() -> Self {
         let run = RunId::random();
         let project = format!("test-{run}");
@@ -66,7 +67,7 @@ impl Ground {
         }
     }
 
-    /// Makes the run's topics and subscriptions, with this ack deadline.
+    /// Makes the run's topics and subscriptions, with `lease` as their acknowledgement deadline.
     pub async fn create(&self, lease: Duration) {
         let created = self.admin.create(&self.names, &self.labels, lease);
         created.await.unwrap();
@@ -85,7 +86,7 @@ impl Ground {
         Arc::new(ground.queue(&ground.names.tasks(), Some(LEASE)))
     }
 
-    /// Deletes a topic and nothing with it, as another program would.
+    /// Deletes a topic alone, by a request that podpool's own administration does not see.
     pub fn delete_topic(&self, name: &str) {
         self.delete("topics", name);
     }
@@ -100,17 +101,17 @@ impl Ground {
     }
 }
 
-/// Deletes one of a project's `topics` or `subscriptions` and nothing with it, as somebody else would.
+/// Deletes one of a project's `topics` or `subscriptions` alone, by a request of REST, as another program would.
 ///
 /// # Panics
-/// When there is none of this name.
+/// When there is no object of this name.
 pub fn delete(project: &str, kind: &str, name: &str) {
     let host = std::env::var(HOST).unwrap();
     let mut socket = TcpStream::connect(&host).unwrap();
     let path = format!("/v1/projects/{project}/{kind}/{name}");
     let request = format!("DELETE {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).unwrap();
-    // The emulator keeps the connection open: the status is all that can be waited for.
+    // The emulator keeps the connection open, so a read to the end would hang: the status line alone is awaited.
     socket.set_read_timeout(Some(LEASE)).unwrap();
     let mut answer = [0; 12];
     socket.read_exact(&mut answer).unwrap();

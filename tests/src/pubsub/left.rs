@@ -1,4 +1,4 @@
-//! What of a run is left on the emulator, seen without touching it.
+//! What is left of a run on the emulator, found by lists alone: nothing is removed.
 
 use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::publisher_client::PublisherClient;
 use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::subscriber_client::SubscriberClient;
@@ -9,7 +9,7 @@ use podpool::RunId;
 use podpool::pubsub::Connection;
 use tonic::transport::{Channel, Endpoint};
 
-/// The most that a listing gives at once.
+/// The most entries of one page of a list.
 const PAGE: i32 = 1_000;
 
 /// The names of a run's topics and subscriptions, in the project that connections have by default.
