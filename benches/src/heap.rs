@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cargo_says_where_the_program_lies() {
+    fn cargo_reports_the_path_of_the_program() {
         let artifact = r#"{"reason":"compiler-artifact","target":{"name":"pending-heap","kind":["bin"]},"executable":"/t/release/pending-heap"}"#;
         assert_eq!(
             executable(artifact).unwrap(),

@@ -25,7 +25,7 @@ fn bounded(work: impl FnOnce() + Send + 'static) {
 }
 
 #[test]
-fn every_answer_is_its_own_far_past_the_window() {
+fn every_answer_has_its_own_payload_far_past_the_window() {
     bounded(|| {
         let mut pool = BarePool::start(Path::new(PROGRAM), 2, 4).unwrap();
         let futures: Vec<_> = (0..5_000u32)

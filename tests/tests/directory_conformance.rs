@@ -46,7 +46,7 @@ async fn the_queue_of_files_keeps_its_promises() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_faults_it_still_delivers() {
+async fn a_queue_of_files_with_faults_still_delivers() {
     let scratch = Scratch::new();
     let faulty = async || {
         let faults = Faults::chaos(1);

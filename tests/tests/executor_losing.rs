@@ -4,7 +4,7 @@ podpool::test_slots!();
 
 mod losing {
     podpool_tests::rows! { podpool_tests::seeds::losing(5); storm;
-        what_the_queue_loses_is_published_again();
+        lost_messages_are_published_again();
     }
 }
 

@@ -94,7 +94,7 @@ async fn without_descriptors_of_processes_a_thread_waits_for_each_slot() {
 }
 
 #[tokio::test]
-async fn what_a_sandbox_refuses_beside_it_is_done_in_another_way() {
+async fn system_calls_that_a_sandbox_refuses_are_replaced() {
     let calls = "pidfd_open,memfd_create,prctl,setsockopt,getsockopt";
     for errno in [Errno::NOSYS, Errno::PERM] {
         all_run(&["denied", &errno.raw_os_error().to_string(), calls]).await;
@@ -102,7 +102,7 @@ async fn what_a_sandbox_refuses_beside_it_is_done_in_another_way() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_without_is_named_with_its_own_advice() {
+async fn a_system_call_without_a_replacement_is_named_with_advice() {
     let errno = Errno::PERM.raw_os_error().to_string();
     let (good, text) = scarce(&["denied", &errno, "socketpair"]).await;
     assert!(!good, "{text}");
@@ -119,7 +119,7 @@ async fn a_moment_without_descriptors_loses_no_task() {
 }
 
 #[tokio::test]
-async fn the_soft_limit_is_raised_for_the_slots_and_is_theirs_as_it_was() {
+async fn the_soft_limit_is_raised_and_slots_get_the_programs_own_limit() {
     let (good, text) = scarce(&["limit", "64", "4096", "24"]).await;
     let told = "master Some(4096), slots {Some(64)}, processes";
     assert!(good && text.contains(told), "{text}");

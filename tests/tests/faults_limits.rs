@@ -126,7 +126,7 @@ async fn an_initializer_that_ends_its_process_breaks_the_pool() {
 }
 
 #[tokio::test]
-async fn beside_a_living_slot_others_may_die_at_their_start_and_the_pool_goes_on() {
+async fn beside_a_running_slot_others_may_fail_to_start_and_the_pool_continues() {
     let startups = Meeting::new();
     let pool = built(describe(2).initializer(meet_at_start(startups.path()))).await;
     let meeting = Meeting::new();

@@ -20,7 +20,7 @@ podpool::test_slots!();
 const LEASE: Duration = Duration::from_secs(1);
 
 #[tokio::test]
-async fn what_a_task_left_behind_does_not_hold_the_pool_back() {
+async fn a_blocking_call_that_a_task_left_behind_does_not_delay_the_pool() {
     let pool = built(describe(1)).await;
     let meeting = Meeting::new();
     let slot = within("a task", pool.submit(leave_blocking(meeting.path(), 1))).await;
@@ -46,7 +46,7 @@ async fn a_worn_slot_that_does_not_exit_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_stopped_idle_slot_does_not_hold_the_pool_back() {
+async fn a_stopped_idle_slot_does_not_delay_the_pool() {
     let pool = built(describe(1)).await;
     let pid = within("a task", pool.submit(process()))
         .await
@@ -118,7 +118,7 @@ async fn a_slot_that_ends_before_it_is_ready_is_quoted() {
 }
 
 #[tokio::test]
-async fn a_death_is_noticed_at_once_however_much_is_printed_by_what_is_left() {
+async fn the_end_of_a_slot_is_noticed_at_once_while_its_child_prints() {
     let pool = built(describe(1)).await;
     let begun = Instant::now();
     let attempt = within(
@@ -137,7 +137,7 @@ async fn a_death_is_noticed_at_once_however_much_is_printed_by_what_is_left() {
 }
 
 #[tokio::test]
-async fn what_ended_while_its_master_was_stopped_does_not_run_again() {
+async fn tasks_that_ended_while_the_master_was_stopped_do_not_run_again() {
     let (meeting, scratch) = (Meeting::new(), Scratch::new());
     let journal = scratch.path().join("journal");
     let address = meeting.path().display().to_string();

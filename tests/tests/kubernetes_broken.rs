@@ -46,7 +46,7 @@ async fn exit_78_breaks_the_fleet_with_the_workers_message() {
 }
 
 #[tokio::test]
-async fn workers_that_die_at_once_break_the_fleet_with_the_end_of_their_log() {
+async fn workers_that_exit_at_once_break_the_fleet_with_the_end_of_their_log() {
     if !ready(PROGRAM) {
         return;
     }
@@ -168,7 +168,7 @@ async fn a_missing_service_account_is_named() {
 }
 
 #[tokio::test]
-async fn a_master_without_rights_learns_which() {
+async fn the_rights_that_a_master_lacks_are_named() {
     if !ready(PROGRAM) {
         return;
     }

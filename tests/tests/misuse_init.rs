@@ -18,7 +18,7 @@ async fn init_inside_a_test_starts_no_process_and_names_what_to_write() {
 }
 
 #[tokio::test]
-async fn threads_need_neither() {
+async fn slots_that_are_threads_need_no_init() {
     let describe = PodPoolExecutor::builder().max_workers(1);
     let pool = describe.isolation(Isolation::InProcess).build().await;
     let pool = pool.expect("threads are no processes");

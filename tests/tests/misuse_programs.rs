@@ -39,14 +39,14 @@ async fn a_forgotten_init_starts_no_process_and_names_the_ways() {
 }
 
 #[tokio::test]
-async fn a_pool_before_init_ends_in_a_broken_pool_and_no_crowd() {
+async fn a_pool_before_init_ends_in_a_broken_pool_and_starts_no_chain_of_processes() {
     let output = run(env!("CARGO_BIN_EXE_misuse-late-init"), &[], None).await;
     // The output of the slots goes to the master's, which ended before they did.
     assert_eq!(said(&output).last(), Some(&"PoolBroken"), "{output:?}");
 }
 
 #[tokio::test]
-async fn slots_do_not_trip_over_required_arguments() {
+async fn slots_start_without_the_programs_required_arguments() {
     let output = run(
         env!("CARGO_BIN_EXE_misuse-clap"),
         &["10", "--count", "100"],

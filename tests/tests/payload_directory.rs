@@ -50,7 +50,7 @@ fn payload(task: u8, size: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn large_arguments_and_results_go_through_it_and_nothing_stays() {
+async fn large_arguments_and_results_go_through_a_directory_and_nothing_stays() {
     for (isolation, tasks) in [(Isolation::Process, 20), (Isolation::InProcess, 3)] {
         let directory = directory();
         let store = describe(2)

@@ -66,7 +66,7 @@ async fn a_run_is_made_twice_and_deleted_whole() {
 }
 
 #[tokio::test]
-async fn what_another_run_made_is_not_taken_over() {
+async fn topics_of_another_run_are_not_taken_over() {
     if !is_there() {
         return;
     }
@@ -115,7 +115,7 @@ async fn a_topic_that_vanished_is_made_again_with_its_subscription() {
 }
 
 #[tokio::test]
-async fn what_vanished_is_made_again_and_what_is_there_is_left_alone() {
+async fn vanished_queues_are_made_again_and_existing_ones_are_kept() {
     if !is_there() {
         return;
     }
@@ -153,7 +153,7 @@ async fn what_vanished_is_made_again_and_what_is_there_is_left_alone() {
 }
 
 #[tokio::test]
-async fn what_carries_another_run_s_label_is_not_deleted() {
+async fn queues_with_another_runs_label_are_not_deleted() {
     if !is_there() {
         return;
     }
@@ -237,7 +237,7 @@ async fn every_worker_receives_control() {
 }
 
 #[tokio::test]
-async fn only_what_is_past_its_deadline_is_collected() {
+async fn only_queues_past_their_deadline_are_collected() {
     if !is_there() {
         return;
     }

@@ -162,7 +162,7 @@ async fn a_workers_report_reaches_its_own_master_and_is_removed() {
 }
 
 #[tokio::test]
-async fn a_purge_removes_whatever_was_left() {
+async fn a_purge_removes_all_messages() {
     if !is_there() {
         return;
     }

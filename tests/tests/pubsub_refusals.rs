@@ -89,7 +89,7 @@ async fn missing_credentials_name_where_to_put_them() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_is_gone() {
+async fn missing_queues_are_reported_as_gone() {
     let gone = |error: &QueueError| matches!(error, QueueError::Gone { .. });
     let words = ["create it or leave the names to podpool"];
     all_say(Code::NotFound, gone, &words).await;
@@ -102,7 +102,7 @@ async fn a_spent_quota_may_be_tried_again() {
 }
 
 #[tokio::test]
-async fn passing_trouble_may_be_tried_again() {
+async fn temporary_errors_may_be_tried_again() {
     for code in [Code::Unavailable, Code::Internal, Code::Aborted] {
         all_say(code, QueueError::is_transient, &[]).await;
     }
@@ -130,7 +130,7 @@ async fn after_a_spent_quota_the_same_call_succeeds() {
 }
 
 #[tokio::test]
-async fn an_address_that_does_not_answer_is_passing_trouble() {
+async fn an_address_that_does_not_answer_is_a_temporary_error() {
     let server = Refusing::always(Code::Internal, "").await;
     let connection = server.connection();
     drop(server);
@@ -143,7 +143,7 @@ async fn an_address_that_does_not_answer_is_passing_trouble() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_not_spoken_to_in_the_clear() {
+async fn no_call_goes_in_the_clear_to_a_server_without_tls() {
     let server = Refusing::always(Code::Internal, "").await;
     let address = server.connection().endpoint().replace("http:", "https:");
     let connection = Connection::builder()
@@ -175,7 +175,7 @@ fn stored(messages: usize) -> Said {
 }
 
 #[tokio::test]
-async fn one_bad_message_does_not_condemn_its_batch() {
+async fn one_bad_message_does_not_fail_its_batch() {
     let server = Refusing::start(|heard: &Heard| {
         let messages = PublishRequest::decode(heard.body.clone()).unwrap().messages;
         if messages.iter().any(|message| message.data == "bad") {

@@ -113,7 +113,7 @@ async fn a_deleted_subscription_is_found_by_the_next_pull() {
 }
 
 #[tokio::test]
-async fn what_a_worker_finds_gone_it_reports_to_its_master() {
+async fn a_worker_reports_what_is_gone_to_its_master() {
     if !is_there() {
         return;
     }

@@ -87,7 +87,7 @@ impl Master {
 }
 
 #[tokio::test]
-async fn each_pool_counts_its_own() {
+async fn each_pool_counts_its_own_signals() {
     let mut master = Master::start();
     for _ in 0..3 {
         master.tell("build a hears").await;
@@ -213,7 +213,7 @@ async fn handlers_of_other_signals_change_nothing() {
 
 /// Else the program seems to hang until what runs has ended.
 #[tokio::test]
-async fn the_first_one_causes_a_notice() {
+async fn the_first_signal_causes_a_notice() {
     interrupts_are_handled();
     let mut program = Command::new(PROGRAM);
     program
@@ -243,7 +243,7 @@ async fn the_first_one_causes_a_notice() {
 
 /// A second handler for another signal looks like one for this signal.
 #[tokio::test]
-async fn a_wrong_guess_does_not_outlive_a_user_who_insists() {
+async fn repeated_signals_override_a_wrong_guess() {
     let mut master = Master::start();
     master.tell("build a hears").await;
     master.tell("listen-otherwise-twice").await;
@@ -266,7 +266,7 @@ async fn a_wrong_guess_does_not_outlive_a_user_who_insists() {
 }
 
 #[tokio::test]
-async fn a_program_that_ignores_it_goes_on_ignoring_it() {
+async fn a_program_that_ignores_ctrl_c_continues_to_ignore_it() {
     let script = r#"trap "" INT; exec "$0""#;
     let program = Program::start(Path::new("sh"), &["-c", script, PROGRAM]);
     let mut master = Master::started(program);
@@ -283,7 +283,7 @@ async fn a_program_that_ignores_it_goes_on_ignoring_it() {
 
 /// So that a CronJob does not look successful.
 #[tokio::test]
-async fn an_interrupted_run_reports_it_and_its_program_exits_as_one() {
+async fn an_interrupted_run_reports_the_signal_and_its_program_exits_by_it() {
     let mut master = Master::start();
     master.tell("build a hears").await;
     let guest = master.work("a").await;

@@ -138,7 +138,7 @@ fn no_file_has_a_meaningless_name() {
 }
 
 #[test]
-fn nothing_is_put_off() {
+fn no_work_is_postponed() {
     refuse("nothing is put off or ignored", puts_off);
 }
 

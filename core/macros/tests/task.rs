@@ -249,7 +249,7 @@ fn options_reach_the_specification() {
 }
 
 #[test]
-fn a_specification_says_where_its_function_is() {
+fn a_specification_has_the_place_of_its_function() {
     let spec = spec(add(1, 2));
     assert_eq!(spec.name, "task::add");
     let source = include_str!("task.rs");

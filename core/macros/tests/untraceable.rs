@@ -20,7 +20,7 @@ fn versioned(value: serde_json::Value) {
 }
 
 #[test]
-fn they_are_named_together() {
+fn untraceable_types_are_named_together() {
     let registry = Registry::global().expect("no duplicates");
     let error = registry.trace().expect_err("two have no shape").to_string();
     assert!(error.contains("task untraceable::one: "), "{error}");
@@ -39,7 +39,7 @@ fn run<T: serde::de::DeserializeOwned>(make: impl Fn() -> Call<T>) -> (&'static 
 
 /// A trace is what a pool needs, not a call: only a pool refuses them.
 #[test]
-fn the_calls_are_made_all_the_same() {
+fn calls_with_untraceable_types_are_made() {
     // What describes itself alone cannot be decoded from the compact encoding, whatever its version.
     assert_eq!(run(|| one(().into())), ("untraceable::one", None));
     assert_eq!(run(|| two(1)), ("untraceable::two", None));

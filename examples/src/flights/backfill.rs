@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_store_did_not_give_may_come_with_another_try() {
+    fn a_failed_read_of_a_store_may_be_tried_again() {
         let fetch = InputError::Fetch {
             name: "s3://b/in".to_owned(),
             file: "flights.csv".to_owned(),

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_ranges_are_one_line() {
+    fn the_error_of_a_bad_range_is_one_line() {
         let error = |from, to| Days::parse(from, to).unwrap_err().to_string();
         assert_eq!(
             error("2013-02-30", "2013-03-01"),

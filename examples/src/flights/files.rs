@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_bucket_lacks_is_missed_when_it_is_read() {
+    async fn a_missing_object_is_reported_when_it_is_read() {
         let files = fetched(&bucket(&[("flights.csv", "a\n")]).await).await;
         assert!(files.rows("flights").is_ok());
         assert_eq!(

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn no_day_is_a_summary_too() {
+    fn an_empty_list_of_days_has_a_summary() {
         assert_eq!(
             String::from_utf8(Summary::default().json().unwrap()).unwrap(),
             "{\"arr_delay_sum\":0,\"cancelled\":0,\"carriers\":{},\"days\":0,\"distance\":0,\"rows\":0}\n"

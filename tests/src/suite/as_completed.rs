@@ -10,7 +10,7 @@ use crate::run::within;
 use crate::tasks;
 
 /// None is left out, none comes twice, and each is done when it comes.
-pub async fn each_comes_once(bed: Bed) {
+pub async fn each_future_comes_once(bed: Bed) {
     let pool = bed.pool(3).await;
     let futures: Vec<_> = (0..300).map(|n| pool.submit(tasks::echo(n))).collect();
     let mut completed = as_completed(futures);
@@ -25,7 +25,7 @@ pub async fn each_comes_once(bed: Bed) {
 }
 
 /// Those that have ended come before those that end later.
-pub async fn what_is_done_comes_first(bed: Bed) {
+pub async fn done_futures_come_first(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
     let held = pool.submit(tasks::echo_behind(gate.address(), 1));
@@ -44,7 +44,7 @@ pub async fn what_is_done_comes_first(bed: Bed) {
 }
 
 /// Later ones come in the order in which they end, not in which they were given.
-pub async fn they_come_as_they_end(bed: Bed) {
+pub async fn futures_come_in_the_order_of_their_ends(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(bed.room_for(3)).await;
     let futures: Vec<_> = (0..3)
@@ -66,7 +66,7 @@ pub async fn they_come_as_they_end(bed: Bed) {
 }
 
 /// Failed and cancelled futures come like any other.
-pub async fn failed_and_cancelled_ones_come_too(bed: Bed) {
+pub async fn failed_and_cancelled_futures_come_too(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
     let held = pool.submit(tasks::hold(gate.address(), 0));
@@ -90,7 +90,7 @@ pub async fn failed_and_cancelled_ones_come_too(bed: Bed) {
 }
 
 /// The timeout reports how many are left, once; the rest can be waited for.
-pub async fn a_timeout_counts_what_is_left_and_cancels_nothing(bed: Bed) {
+pub async fn a_timeout_counts_the_rest_and_cancels_nothing(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
     let done = pool.submit(tasks::echo(7));
@@ -157,7 +157,7 @@ pub async fn futures_of_two_pools_mix(bed: Bed) {
 }
 
 /// Dropping it leaves the tasks alone.
-pub async fn dropping_it_cancels_nothing(bed: Bed) {
+pub async fn dropping_as_completed_cancels_nothing(bed: Bed) {
     let gate = bed.gate();
     let journal = bed.journal();
     let pool = bed.pool(1).await;

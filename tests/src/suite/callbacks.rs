@@ -18,7 +18,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// In order, and off the caller's thread.
-pub async fn they_run_in_order(bed: Bed) {
+pub async fn callbacks_run_in_order(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
     let held = pool.submit(tasks::hold(gate.address(), 0));
@@ -43,7 +43,7 @@ pub async fn they_run_in_order(bed: Bed) {
 }
 
 /// At once when the task has ended.
-pub async fn a_late_one_runs_at_once(bed: Bed) {
+pub async fn a_late_callback_runs_at_once(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut future = pool.submit(tasks::echo(1));
     future.result(step_limit()).await.unwrap().unwrap();
@@ -53,7 +53,7 @@ pub async fn a_late_one_runs_at_once(bed: Bed) {
 }
 
 /// A panic affects no other task.
-pub async fn a_panic_stops_no_other(bed: Bed) {
+pub async fn a_panic_stops_no_other_callback(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut future = pool.submit(tasks::echo(1));
     let (send, receive) = channel();
@@ -87,7 +87,7 @@ pub async fn failures_and_cancels_are_reported(bed: Bed) {
 }
 
 /// A callback may use the pool: it submits the next task.
-pub async fn one_may_submit_the_next(bed: Bed) {
+pub async fn a_callback_may_submit_the_next_task(bed: Bed) {
     let pool = bed.pool(1).await;
     let (send, receive) = channel();
     let next = pool.clone();
@@ -100,7 +100,7 @@ pub async fn one_may_submit_the_next(bed: Bed) {
 }
 
 /// One may shut the pool down and wait for it; those behind it run afterwards.
-pub async fn one_may_shut_down_and_wait(bed: Bed) {
+pub async fn a_callback_may_shut_down_and_wait(bed: Bed) {
     for behavior in [ShutdownBehavior::WaitForTasks, ShutdownBehavior::Abort] {
         let pool = bed.pool(1).await;
         let (send, receive) = channel();
@@ -122,7 +122,7 @@ pub async fn one_may_shut_down_and_wait(bed: Bed) {
 }
 
 /// One may wait for other tasks, whose callbacks then run behind it.
-pub async fn one_may_wait_for_other_futures(bed: Bed) {
+pub async fn a_callback_may_wait_for_other_futures(bed: Bed) {
     let pool = bed.pool(2).await;
     let (send, receive) = channel();
     let mut first = pool.submit(tasks::echo(0));
@@ -149,7 +149,7 @@ pub async fn one_may_wait_for_other_futures(bed: Bed) {
 }
 
 /// One may hold the last handle of the pool and drop it.
-pub async fn one_may_drop_the_pool(bed: Bed) {
+pub async fn a_callback_may_drop_the_pool(bed: Bed) {
     let pool = bed.pool(1).await;
     let (send, receive) = channel();
     let mut future = pool.submit(tasks::echo(1));

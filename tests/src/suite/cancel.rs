@@ -81,7 +81,7 @@ pub async fn a_blocking_task_holds_nothing_up(bed: Bed) {
 }
 
 /// A task that heeds its token ends on its own, and its slot keeps running.
-pub async fn a_task_can_heed_its_token(bed: Bed) {
+pub async fn a_task_can_observe_its_token(bed: Bed) {
     let gate = bed.gate();
     let journal = bed.journal();
     let pool = bed.pool(1).await;
@@ -141,7 +141,7 @@ pub async fn a_second_cancel_changes_nothing(bed: Bed) {
 }
 
 /// Cancelling needs no await.
-pub async fn the_request_goes_out_unawaited(bed: Bed) {
+pub async fn a_cancel_needs_no_await(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
     let held = pool.submit(tasks::hold(gate.address(), 0));

@@ -40,7 +40,7 @@ pub async fn a_future_can_abort_on_drop(bed: Bed) {
 }
 
 /// A future that ended is dropped like any other.
-pub async fn abort_on_drop_spares_what_is_done(bed: Bed) {
+pub async fn abort_on_drop_keeps_a_done_task(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut future = pool.submit(tasks::echo(1)).abort_on_drop();
     let handle = future.handle();

@@ -109,7 +109,7 @@ pub async fn an_error_can_be_cloned(bed: Bed) {
 }
 
 /// The last lines that a task printed travel with its error.
-pub async fn what_was_printed_comes_along(bed: Bed) {
+pub async fn printed_lines_come_with_the_error(bed: Bed) {
     let pool = bed.pool(1).await;
     let error = within("the failure", pool.submit(tasks::print_and_fail(3)))
         .await

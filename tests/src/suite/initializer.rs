@@ -10,7 +10,7 @@ use crate::run::within;
 use crate::tasks;
 
 /// Once in each slot.
-pub async fn it_runs_once_in_each_slot(bed: Bed) {
+pub async fn an_initializer_runs_once_in_each_slot(bed: Bed) {
     let gate = bed.gate();
     let journal = bed.journal();
     let pool = built(bed.builder(2).initializer(tasks::set_up(journal.address()))).await;
@@ -29,7 +29,7 @@ pub async fn it_runs_once_in_each_slot(bed: Bed) {
 }
 
 /// Before the first task of a slot, whatever the queue does.
-pub async fn it_runs_before_the_first_task(bed: Bed) {
+pub async fn an_initializer_runs_before_the_first_task(bed: Bed) {
     let journal = bed.journal();
     let pool = built(bed.builder(2).initializer(tasks::set_up(journal.address()))).await;
     let counts: Vec<_> = (0..20)
@@ -59,7 +59,7 @@ pub async fn slots_start_lazily(bed: Bed) {
 }
 
 /// A failure in one slot is passing: the next one works.
-pub async fn one_failure_is_borne(bed: Bed) {
+pub async fn one_failure_is_tolerated(bed: Bed) {
     let journal = bed.journal();
     let call = tasks::set_up_at_second_try(journal.address());
     let pool = built(bed.builder(1).initializer(call)).await;

@@ -26,7 +26,7 @@ pub async fn results_come_in_order(bed: Bed) {
 }
 
 /// Many more inputs than a window.
-pub async fn it_goes_far_beyond_its_window(bed: Bed) {
+pub async fn a_map_goes_far_beyond_its_window(bed: Bed) {
     let count = bed.many(50_000);
     let pool = bed.pool(2).await;
     let mut results = pool.map(0..count, tasks::echo);
@@ -116,7 +116,7 @@ pub async fn a_panicking_function_surfaces(bed: Bed) {
 }
 
 /// An error comes at its position; after it comes the end.
-pub async fn an_error_comes_at_its_position_and_ends_it(bed: Bed) {
+pub async fn an_error_comes_at_its_position_and_ends_the_map(bed: Bed) {
     let pool = bed.pool(2).await;
     let mut results = pool.map(0..100, |n| tasks::flaky(if n == 7 { 9 } else { 0 }));
     for n in 0..7 {
@@ -160,7 +160,7 @@ pub async fn an_error_cancels_the_rest(bed: Bed) {
 }
 
 /// So does dropping the map.
-pub async fn dropping_it_cancels_the_rest(bed: Bed) {
+pub async fn dropping_the_map_cancels_the_rest(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
     let mut results = pool.map(0..100, |n| tasks::hold(gate.address(), n));
@@ -254,7 +254,7 @@ pub async fn without_order_the_finished_come_first(bed: Bed) {
 }
 
 /// The timeout runs from the call of `map`, is reported once, and cancels the rest.
-pub async fn its_timeout_cancels_the_rest(bed: Bed) {
+pub async fn the_timeout_cancels_the_rest(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
     // A slot is ready: the time is the task's.
@@ -275,7 +275,7 @@ pub async fn its_timeout_cancels_the_rest(bed: Bed) {
 }
 
 /// A timeout that is over before the first poll: it counts from the call.
-pub async fn its_timeout_counts_from_the_call(bed: Bed) {
+pub async fn the_timeout_counts_from_the_call(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
     let mut results = pool
@@ -307,7 +307,7 @@ pub async fn a_stream_of_inputs_works(bed: Bed) {
 }
 
 /// It owns a handle of the pool: the caller's may go.
-pub async fn it_keeps_its_pool(bed: Bed) {
+pub async fn a_map_keeps_its_pool(bed: Bed) {
     let pool = bed.pool(2).await;
     let mut results = pool.map(0..50, tasks::echo);
     drop(pool);
@@ -320,7 +320,7 @@ pub async fn it_keeps_its_pool(bed: Bed) {
 }
 
 /// On a pool that was shut down, the first result is `ShutDown`.
-pub async fn after_a_shutdown_it_ends_with_that_error(bed: Bed) {
+pub async fn after_a_shutdown_a_map_ends_with_that_error(bed: Bed) {
     let pool = bed.pool(1).await;
     within("the shutdown", pool.shutdown()).await.unwrap();
     let mut results = pool.map(0..3, tasks::echo);
@@ -333,7 +333,7 @@ pub async fn after_a_shutdown_it_ends_with_that_error(bed: Bed) {
 }
 
 /// Endless inputs and errors that are yielded: what is permanent ends it, once.
-pub async fn a_shutdown_ends_an_endless_one(bed: Bed) {
+pub async fn a_shutdown_ends_an_endless_map(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut results = pool.map(0.., tasks::echo).return_exceptions();
     let ends = pool.clone();
@@ -364,7 +364,7 @@ pub async fn a_shutdown_ends_an_endless_one(bed: Bed) {
 }
 
 /// A map that always has a result ready looks at its timeout too.
-pub async fn its_timeout_ends_an_endless_one(bed: Bed) {
+pub async fn the_timeout_ends_an_endless_map(bed: Bed) {
     let pool = bed.pool(2).await;
     let mut results = pool.map(0.., tasks::echo).timeout(bed.soon());
     let over = Instant::now() + step_limit();

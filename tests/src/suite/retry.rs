@@ -47,7 +47,7 @@ pub async fn the_budget_ends(bed: Bed) {
 }
 
 /// By default nothing is tried again.
-pub async fn the_default_is_none(bed: Bed) {
+pub async fn no_retry_is_the_default(bed: Bed) {
     let pool = bed.pool(1).await;
     let error = within("the failure", pool.submit(tasks::flaky(1)))
         .await
@@ -56,7 +56,7 @@ pub async fn the_default_is_none(bed: Bed) {
 }
 
 /// The call's word goes before the builder's, and the builder's before the attribute's.
-pub async fn the_call_goes_before_the_builder_before_the_task(bed: Bed) {
+pub async fn the_call_overrides_the_builder_and_the_builder_the_task(bed: Bed) {
     let pool = built(bed.builder(1).retries(1)).await;
     let by_builder = within("the builder's", pool.submit(tasks::flaky_twice(9))).await;
     assert_eq!(failures(&by_builder.unwrap_err()), 2);
@@ -74,7 +74,7 @@ pub async fn panics_are_tried_again(bed: Bed) {
 }
 
 /// What is marked as permanent is not tried again.
-pub async fn a_permanent_error_ends_it(bed: Bed) {
+pub async fn a_permanent_error_ends_the_retries(bed: Bed) {
     let pool = bed.pool(1).await;
     let error = within("the failure", pool.submit(tasks::hopeless()))
         .await
@@ -85,7 +85,7 @@ pub async fn a_permanent_error_ends_it(bed: Bed) {
 }
 
 /// The task's own judgement of its error counts.
-pub async fn the_task_may_judge_its_error(bed: Bed) {
+pub async fn the_task_may_classify_its_error(bed: Bed) {
     let pool = bed.pool(1).await;
     let lasting = within("the lasting one", pool.submit(tasks::picky(false))).await;
     assert_eq!(failures(&lasting.unwrap_err()), 1);
@@ -94,7 +94,7 @@ pub async fn the_task_may_judge_its_error(bed: Bed) {
 }
 
 /// While one task waits for its next attempt, others run; a delay of ten minutes delays no other task.
-pub async fn others_run_meanwhile(bed: Bed) {
+pub async fn other_tasks_run_meanwhile(bed: Bed) {
     let pool = bed.pool(1).await;
     let patient = pool.submit(tasks::patient());
     let others: Vec<_> = (0..50).map(|n| pool.submit(tasks::echo(n))).collect();

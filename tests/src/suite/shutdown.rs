@@ -8,7 +8,7 @@ use crate::run::within;
 use crate::tasks;
 
 /// What was submitted is run, and its results stay with the futures.
-pub async fn it_waits_for_all(bed: Bed) {
+pub async fn a_shutdown_waits_for_all_tasks(bed: Bed) {
     let pool = bed.pool(2).await;
     let futures: Vec<_> = (0..300).map(|n| pool.submit(tasks::echo(n))).collect();
     within("the shutdown", pool.shutdown()).await.unwrap();
@@ -19,7 +19,7 @@ pub async fn it_waits_for_all(bed: Bed) {
 }
 
 /// Retries belong to what is waited for.
-pub async fn it_waits_for_retries(bed: Bed) {
+pub async fn a_shutdown_waits_for_retries(bed: Bed) {
     let pool = bed.pool(1).await;
     let future = pool.submit(tasks::flaky(2).retries(2));
     within("the shutdown", pool.shutdown()).await.unwrap();
@@ -33,7 +33,7 @@ pub async fn an_idle_pool_ends_at_once(bed: Bed) {
 }
 
 /// Again, and again, by clones, at the same time.
-pub async fn it_may_be_repeated(bed: Bed) {
+pub async fn a_shutdown_may_be_repeated(bed: Bed) {
     let pool = bed.pool(1).await;
     let future = pool.submit(tasks::echo(1));
     let clones: Vec<_> = (0..3).map(|_| pool.clone()).collect();
@@ -52,7 +52,7 @@ pub async fn it_may_be_repeated(bed: Bed) {
 }
 
 /// Later submissions resolve to `ShutDown`.
-pub async fn later_submissions_resolve_to_it(bed: Bed) {
+pub async fn later_submissions_resolve_to_shut_down(bed: Bed) {
     let pool = bed.pool(1).await;
     let clone = pool.clone();
     within("the shutdown", pool.shutdown()).await.unwrap();
@@ -64,7 +64,7 @@ pub async fn later_submissions_resolve_to_it(bed: Bed) {
 }
 
 /// Submissions are refused from the first call on, though the pool still works.
-pub async fn submissions_are_refused_while_it_waits(bed: Bed) {
+pub async fn submissions_are_refused_during_a_shutdown(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
     let held = pool.submit(tasks::hold(gate.address(), 0));

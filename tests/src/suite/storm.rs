@@ -97,7 +97,7 @@ pub async fn every_future_ends_once_and_right(bed: Bed) {
 }
 
 /// Two hundred, for queues that lose messages: each loss costs three leases.
-pub async fn what_the_queue_loses_is_published_again(bed: Bed) {
+pub async fn lost_messages_are_published_again(bed: Bed) {
     storm(&bed, 200).await;
 }
 

@@ -46,7 +46,7 @@ pub async fn a_large_argument_comes_back_whole(bed: Bed) {
 }
 
 /// Without any runtime on the submitting thread.
-pub async fn it_works_outside_any_runtime(bed: Bed) {
+pub async fn submitting_works_outside_any_runtime(bed: Bed) {
     let pool = bed.pool(1).await;
     let (send, receive) = tokio::sync::oneshot::channel();
     thread::spawn(move || {
@@ -59,7 +59,7 @@ pub async fn it_works_outside_any_runtime(bed: Bed) {
 }
 
 /// The pool's own thread does the work, so a runtime that is blocked holds nothing up.
-pub async fn it_works_inside_a_blocked_runtime(bed: Bed) {
+pub async fn submitting_works_inside_a_blocked_runtime(bed: Bed) {
     let pool = bed.pool(1).await;
     let (send, receive) = tokio::sync::oneshot::channel();
     thread::spawn(move || {
@@ -284,7 +284,7 @@ pub async fn clones_are_one_pool(bed: Bed) {
 
 /// A result or an argument that is nested so deep that following it would overflow the stack is an error of its task,
 /// and nothing else notices.
-pub async fn what_is_nested_too_deep_is_rejected(bed: Bed) {
+pub async fn values_nested_too_deep_are_rejected(bed: Bed) {
     let pool = bed.pool(1).await;
     let deep = within("a deep result", pool.submit(tasks::nest_deep(500))).await;
     assert_eq!(deep.unwrap().depth(), 500);

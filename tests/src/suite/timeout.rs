@@ -84,7 +84,7 @@ pub async fn each_attempt_has_its_own_time(bed: Bed) {
 }
 
 /// What shares the batch, and what runs in other slots, ends well.
-pub async fn others_are_left_alone(bed: Bed) {
+pub async fn other_tasks_are_not_affected(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(2).await;
     let warm: Vec<_> = (0..20)
@@ -106,7 +106,7 @@ pub async fn others_are_left_alone(bed: Bed) {
 }
 
 /// `result` gives up waiting, and only that.
-pub async fn waiting_in_vain_never_cancels(bed: Bed) {
+pub async fn giving_up_a_wait_never_cancels(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
     let mut held = pool.submit(tasks::hold(gate.address(), 4));

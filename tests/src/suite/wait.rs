@@ -67,7 +67,7 @@ pub async fn first_exception_returns_at_a_failure(bed: Bed) {
 }
 
 /// `FirstException`: a cancelled future has not failed.
-pub async fn first_exception_ignores_a_cancelled_one(bed: Bed) {
+pub async fn first_exception_ignores_a_cancelled_future(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
     let held = pool.submit(tasks::hold(gate.address(), 1));
@@ -88,7 +88,7 @@ pub async fn first_exception_ignores_a_cancelled_one(bed: Bed) {
 }
 
 /// `FirstException`: without a failure it is `All`.
-pub async fn first_exception_without_one_is_all(bed: Bed) {
+pub async fn first_exception_without_a_failure_is_all(bed: Bed) {
     let pool = bed.pool(2).await;
     let futures: Vec<_> = (0..20).map(|n| pool.submit(tasks::echo(n))).collect();
     let waited = within("all", wait(futures, ReturnWhen::FirstException, None)).await;
@@ -114,7 +114,7 @@ pub async fn a_timeout_returns_and_cancels_nothing(bed: Bed) {
 }
 
 /// A timeout of nothing looks once.
-pub async fn a_timeout_of_zero_only_looks(bed: Bed) {
+pub async fn a_timeout_of_zero_checks_once(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
     let held = pool.submit(tasks::hold(gate.address(), 1));
@@ -142,7 +142,7 @@ pub async fn an_empty_wait_returns_at_once(bed: Bed) {
 }
 
 /// What has ended before counts at once.
-pub async fn what_is_done_counts_at_once(bed: Bed) {
+pub async fn a_done_future_counts_at_once(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
     let quick = pool.submit(tasks::echo(1));
