@@ -1,8 +1,8 @@
 //! A broker made of files: each run is a directory, each queue of a run a directory in it, each message a file.
 //!
 //! The broker shows that podpool's trait for brokers suffices: podpool names nothing of this broker, its workers are
-//! processes, and these find the run by the run's descriptor alone. The broker is meant for one machine, whose clock all
-//! processes share.
+//! processes, and these find the run by the run's descriptor alone. The broker is meant for one machine, whose clock
+//! all processes share.
 
 mod broker;
 mod files;

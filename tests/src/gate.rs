@@ -152,7 +152,7 @@ impl Guest {
         }
     }
 
-    /// Lets later executions of the task pass. The waiting ones, which are returned, are released when they are dropped.
+    /// Lets later executions of the task pass. The waiting ones are returned, and are released when they are dropped.
     fn open(&self) -> Vec<meeting::Guest> {
         let mut book = open(&self.book);
         book.passed.insert(self.name);

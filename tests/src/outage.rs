@@ -42,7 +42,7 @@ impl Relay {
         self.address.to_string()
     }
 
-    /// Cuts every connection, and refuses new ones. `shutdown` waits until the accept loop and its connections are gone.
+    /// Cuts every connection, and refuses new ones. Returns when the accept loop has ended, so the port is free again.
     pub async fn close(&self) {
         self.open.lock().await.shutdown().await;
     }

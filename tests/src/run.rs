@@ -1,4 +1,4 @@
-//! Running a row: bounded in time, and named when it hangs.
+//! Running a row with a limit in time; a row that hangs is named.
 
 use std::any::Any;
 use std::future::Future;
@@ -14,13 +14,14 @@ use crate::bed::{Bed, Need};
 use crate::limits::allow;
 pub use crate::limits::{row_limit, step_limit, within};
 
-/// Longest time in which what a row left elsewhere is removed.
+/// Longest time until the run of a row is removed where its queues are not in memory.
 const CLEAR_LIMIT: Duration = Duration::from_secs(90);
 
-/// Runs a row on each bed that has what it needs: all beds at once, on one thread.
+/// Runs a row on each bed that has what the row needs: all beds at once, on one thread.
 ///
 /// # Panics
-/// When the row fails on a bed, has not ended after [`row_limit`], or leaves something behind; the message names row and beds.
+/// When the row fails on a bed, has not ended after [`row_limit`], or leaves something behind; the message names row
+/// and beds.
 pub fn run<R, F>(name: &'static str, beds: Vec<Bed>, needs: &[Need], row: R)
 where
     R: Fn(Bed) -> F + Send + 'static,
@@ -39,10 +40,10 @@ where
             Duration::ZERO
         };
     let (ended, end) = channel();
-    // A thread of its own, because a row that blocks must not keep its own clock from being read.
+    // A thread of its own: a row that blocks its thread would also block a timeout on that thread.
     let work = move || {
         let failures = catch_unwind(AssertUnwindSafe(|| drive(name, beds, row)));
-        // The test may have given up on it.
+        // The receiver is gone where the limit has passed.
         ended.send(failures).ok();
     };
     if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(work) {
@@ -103,6 +104,7 @@ where
     };
     runtime.block_on(async {
         let runs = beds.into_iter().map(|bed| {
+            // A panic on one bed must not stop the others, or the runs that the others made would stay.
             let row = AssertUnwindSafe(row(bed.clone())).catch_unwind();
             let row = tokio::time::timeout(row_limit(), row);
             async move {
@@ -125,5 +127,5 @@ where
 fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("it panicked without words")
+        .unwrap_or("it panicked with a value that is no text")
 }

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A directory that is removed with its owner.
+/// A directory that is removed when this value is dropped.
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
 
@@ -12,7 +12,7 @@ impl Scratch {
     /// A new directory.
     ///
     /// # Panics
-    /// When it cannot be made.
+    /// When the directory cannot be made.
     #[must_use]
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -22,14 +22,15 @@ impl Scratch {
             let path = std::env::temp_dir().join(name);
             match std::fs::create_dir(&path) {
                 Ok(()) => return Self(path),
-                // A program that was killed left it, and had the same id.
+                // An earlier program with the same process id was killed and left the directory: the next number is
+                // tried.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => panic!("{} cannot be made: {error}", path.display()),
             }
         }
     }
 
-    /// Its path.
+    /// The path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0

@@ -4,7 +4,7 @@ use podpool_core::queue::faulty::Faults;
 
 use crate::bed::Bed;
 
-/// How many seeds the faulty suite runs with.
+/// The number of seeds of the faulty suite.
 pub const SEEDS: u64 = 20;
 
 /// In-process slots over queues with every fault but losing messages, one bed for each seed.
@@ -21,11 +21,13 @@ pub fn chaotic_processes(seeds: u64) -> Vec<Bed> {
     (1..=seeds).map(bed).collect()
 }
 
-/// In-process slots over queues that lose messages too, which only publishing them again can repair.
+/// In-process slots over queues that lose messages too: a lost message comes only when it is published again.
 #[must_use]
 pub fn losing(seeds: u64) -> Vec<Bed> {
     let bed = |seed| {
         let mut faults = Faults::chaos(seed);
+        // One message in twenty: in a storm of 200 tasks some are lost with every seed, and each loss costs three leases
+        // until its batch is published again.
         faults.lose = 0.05;
         Bed::in_process().with_faults(faults)
     };

@@ -1,4 +1,4 @@
-//! Which attempts count: an execution that was interrupted is reported, and is no failure.
+//! The attempts that count as failures: an execution that was interrupted is reported, and is no failure.
 
 use podpool::{AttemptReport, Cause, TaskError};
 

@@ -1,4 +1,4 @@
-//! The rows, by topic, and the macro that stamps them out.
+//! The rows, by topic, and the macro that makes tests of them.
 
 pub mod as_completed;
 pub mod callbacks;
@@ -16,7 +16,7 @@ pub mod wait;
 
 /// Makes a test of every row: one module for each topic. The argument gives the beds that a row runs on.
 ///
-/// After a row stands what it needs of a bed, as [`Need`](crate::bed::Need) names it.
+/// The parentheses after a row hold what the row needs of a bed, as [`Need`](crate::bed::Need) names the needs.
 #[macro_export]
 macro_rules! executor_suite {
     ($beds:expr) => {

@@ -1,4 +1,4 @@
-//! A queue that a test listens at, or whose messages it changes.
+//! A queue whose messages a test observes, changes or drops.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 /// Whether a message is lost.
 type Loses = Box<dyn Fn(&Bytes) -> bool + Send + Sync>;
 
-/// Passes everything on, and does what it is configured to do.
+/// Passes all calls on to a queue, with the changes that were configured.
 pub struct Tap {
     queue: Arc<dyn Queue>,
     change: Option<Box<dyn Fn(Bytes) -> Bytes + Send + Sync>>,
@@ -20,7 +20,7 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// Over a queue, with nothing to do yet.
+    /// Over a queue, without any change yet.
     #[must_use]
     pub fn new(queue: Arc<dyn Queue>) -> Self {
         Self {
@@ -74,6 +74,7 @@ impl Queue for Tap {
         let kept = messages.into_iter().zip(&lost);
         let kept = kept.filter_map(|(message, lost)| (!lost).then_some(message));
         let mut answers = self.queue.put(kept.collect()).await.into_iter();
+        // One answer for each message, in their order: the inner queue has answered for the kept ones alone.
         let answer = |lost| {
             if lost {
                 Ok(())

@@ -17,7 +17,7 @@ pub fn echo(n: u64) -> u64 {
     n
 }
 
-/// The same, async.
+/// As [`echo`], async.
 #[podpool::task]
 pub async fn echo_async(n: u64) -> u64 {
     n
@@ -43,7 +43,7 @@ pub async fn slow(n: u64, time: Duration) -> u64 {
 /// Waits at a gate, and gives its name back.
 #[podpool::task]
 pub async fn hold(gate: Address, name: u32) -> u32 {
-    // An open gate refuses no task.
+    // An error means that the gate is open or gone: the task then continues, and returns its result.
     wait_at(&gate, name).await.ok();
     name
 }
@@ -62,7 +62,7 @@ pub async fn hold_and_fail(gate: Address, name: u32) -> anyhow::Result<u32> {
     anyhow::bail!("task {name} was told to fail")
 }
 
-/// Waits at a gate until it is cancelled, and writes down that it saw so.
+/// Waits at a gate until the task is cancelled, and writes the cancellation to a journal.
 #[podpool::task]
 pub async fn hold_until_cancelled(ctx: &TaskContext, gate: Address, journal: Address) -> u32 {
     tokio::select! {
@@ -89,7 +89,7 @@ pub fn flaky(ctx: &TaskContext, failures: u32) -> anyhow::Result<u32> {
     Ok(attempt)
 }
 
-/// The same with retries of its own.
+/// As [`flaky`], with retries of its own.
 #[podpool::task(retries = 2, backoff = "10ms..20ms")]
 pub fn flaky_twice(ctx: &TaskContext, failures: u32) -> anyhow::Result<u32> {
     let attempt = ctx.attempt().0;
@@ -97,7 +97,8 @@ pub fn flaky_twice(ctx: &TaskContext, failures: u32) -> anyhow::Result<u32> {
     Ok(attempt)
 }
 
-/// Fails with this many bytes of words, and as many of a cause; or panics with them, without a line on standard error.
+/// Fails with a text of this many bytes, and a cause as long; or panics with that text, without a line on standard
+/// error.
 #[podpool::task(retries = 2, backoff = "10ms..20ms")]
 pub fn speak_at_length(bytes: usize, panics: bool) -> anyhow::Result<()> {
     let words = "x".repeat(bytes);
@@ -297,7 +298,7 @@ pub fn killed(ctx: &TaskContext, kills: u32) -> u32 {
     ctx.attempt().0
 }
 
-/// Needs a stack without end.
+/// Recurses so many times, with a frame of at least 4 KiB each.
 #[podpool::task]
 pub fn overflowing(depth: u64) -> u64 {
     fn deeper(depth: u64) -> u64 {
@@ -311,7 +312,7 @@ pub fn overflowing(depth: u64) -> u64 {
     deeper(depth)
 }
 
-/// Takes memory without end.
+/// Takes memory until the process is killed; 4 GiB at most, so that a broken limit does not exhaust the machine.
 #[podpool::task]
 pub fn greedy() -> usize {
     let mut taken: Vec<Vec<u8>> = Vec::new();
@@ -394,8 +395,8 @@ pub async fn slow_at_first(ctx: &TaskContext, time: Duration) -> u32 {
     ctx.attempt().0
 }
 
-// Thousands of attempts fail in a storm. With RUST_BACKTRACE=1 anyhow and the hook of panics would take the stack of
-// each, which costs more than the storm itself. So neither is asked.
+// Thousands of attempts fail in a storm. With RUST_BACKTRACE=1 anyhow and the panic hook would capture the stack of
+// each, which takes longer than the storm itself. So the errors are texts, and the panics skip the hook.
 
 /// Fails until its attempt is above `failures`, then gives `n` and the attempt, added.
 #[podpool::task(backoff = "5ms..20ms")]
@@ -443,7 +444,7 @@ impl Nested {
 }
 
 impl Drop for Nested {
-    /// One by one: what is tried is encoding and decoding, not the drop.
+    /// Drops level after level in a loop: a recursive drop would overflow the stack, and only the codec is tested.
     fn drop(&mut self) {
         let Self::Around(first) = self else { return };
         let mut next = std::mem::replace(&mut **first, Self::Core);

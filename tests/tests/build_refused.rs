@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 /// Within this time a wrong address is reported.
 const SOON: Duration = Duration::from_secs(5);
-/// The same for a server that accepts a connection and sends nothing.
+/// Within this time a server is reported that accepts a connection and sends nothing.
 const MUTE: Duration = Duration::from_secs(10);
 /// What a busy machine may add.
 const SLACK: Duration = Duration::from_secs(3);
@@ -147,7 +147,7 @@ async fn a_cluster_that_refuses_is_named_with_its_variable() {
 
 #[tokio::test]
 async fn a_cluster_that_does_not_answer_is_named_with_its_variable() {
-    // Connections are accepted by the system, and are not read.
+    // The kernel accepts connections into the backlog; the test never accepts or reads them.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = listener.local_addr().unwrap().to_string();
     let (said, took) = refused(&server, &[("PODPOOL_PROJECT", "demo")]).await;

@@ -16,7 +16,7 @@ use podpool_tests::directory::{DirectoryBroker, DirectoryOpener, DirectoryQueue}
 use podpool_tests::scratch::Scratch;
 use tokio::time::timeout;
 
-/// Long enough for a busy machine, short enough to wait for.
+/// Long enough that a busy machine renews in time, short enough that a check can wait for its end.
 const LEASE: Duration = Duration::from_secs(2);
 /// Messages in the checks that count them.
 const MANY: u32 = 2_000;

@@ -57,7 +57,7 @@ impl Switch {
         }
     }
 
-    /// Waits for the end of the time in which the queue works, and refuses or panics.
+    /// Waits until the queue is switched from working to a fault, then returns a refusal or panics.
     async fn fault(&self, call: Call) -> QueueError {
         if call != self.call {
             return std::future::pending().await;
@@ -87,6 +87,7 @@ impl Queue for Faulty {
         let count = messages.len();
         tokio::select! {
             biased;
+            // `biased`, here and below: once the switch is set the fault must win over a call that could succeed too.
             error = self.1.fault(Call::Put) => vec![Err(error); count],
             stored = self.0.put(messages) => stored,
         }
@@ -144,7 +145,7 @@ async fn pool(switch: &Switch, broker_timeout: Duration) -> PodPoolExecutor {
     pool
 }
 
-/// Submits until the pool reports that it is broken: what ran before that is well.
+/// Submits until the pool reports that it is broken: tasks that end before that have their results.
 async fn broken(pool: &PodPoolExecutor) -> String {
     let submit = async {
         loop {
@@ -202,7 +203,7 @@ async fn a_worker_that_panics_at_work_breaks_the_pool_with_its_message() {
     .await;
 }
 
-/// The worker holds a lease and does nothing else: only the keeper's thread is at the queue.
+/// The worker holds a lease and has nothing else to do: the next call that finds the fault is the keeper's renewal.
 #[tokio::test]
 async fn a_lease_keeper_that_panics_breaks_the_pool_with_its_message() {
     let switch = Switch::new("tasks", Call::Extend);
@@ -248,8 +249,9 @@ async fn a_queue_that_refuses_everything_breaks_the_pool_within_its_time() {
         let pool = pool(&switch, Duration::from_millis(700)).await;
         switch.mood.send_replace(Mood::Refuses);
         says(&pool, &[reason, "permission lost"]).await;
+        // The pauses between refused calls grow, so few calls fit into 700 ms; a loop without pauses makes thousands.
         let refused = switch.refused.load(Ordering::Relaxed);
-        assert!(refused < 30, "{queue} {call:?}: asked {refused} times");
+        assert!(refused < 30, "{queue} {call:?}: called {refused} times");
     }
 }
 
@@ -277,7 +279,8 @@ async fn a_shutdown_needs_no_control_queue() {
     within("the shutdown", pool.shutdown()).await.unwrap();
 }
 
-/// The worker's last message cannot be stored, and is not waited for after an abort.
+/// The worker's last message cannot be stored, and an abort does not wait for it. Without the wait for the first
+/// refusal the abort could come before the worker has a result to store.
 #[tokio::test]
 async fn an_abort_does_not_wait_for_results_that_cannot_be_stored() {
     let switch = Switch::new("results", Call::Put);

@@ -1,5 +1,5 @@
-//! The executor's suite over a broker made of files: worker processes of this test's own executable, which know of the
-//! broker what the run's descriptor says.
+//! The executor's suite over a broker made of files: worker processes of this test's own executable, which find the
+//! broker by the run's descriptor alone.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use rustix::process::{Signal, getppid, kill_process};
 
 podpool::test_slots!();
 
-/// What worker processes run alone.
+/// The only test that a worker process runs: the process serves as a worker. Elsewhere the test returns at once.
 #[test]
 fn podpool_worker() {
     podpool_tests::directory::serve_worker();
@@ -20,7 +20,7 @@ fn podpool_worker() {
 
 podpool_tests::executor_suite!(vec![podpool_tests::bed::Bed::directory()]);
 
-/// Kills the worker process that it runs in, the first time that this file is not there.
+/// Kills the worker process that the task runs in, unless the file `marker` exists: the first execution alone kills.
 #[podpool::task]
 async fn kill_the_worker_once(marker: PathBuf) -> u32 {
     if File::create_new(marker).is_ok() {
@@ -46,7 +46,7 @@ async fn kill_one(bed: Bed) {
     }
     let killed = within("the task of the killed worker", killing).await;
     assert_eq!(killed.expect("another worker does it"), 7);
-    assert!(scratch.path().join("killed").exists(), "nobody was killed");
+    assert!(scratch.path().join("killed").exists(), "no worker was killed");
     within("the end", pool.shutdown())
         .await
         .expect("a clean end");
@@ -57,7 +57,7 @@ fn a_killed_worker_is_replaced_and_its_task_is_done() {
     podpool_tests::run::run("a_killed_worker", vec![Bed::directory()], &[], kill_one);
 }
 
-/// The queues of a run are deleted while it lives; what was in them is published again.
+/// The queues of a run are deleted while a task runs; the messages that were in them are published again.
 async fn delete_its_queues(bed: Bed) {
     let pool = bed.pool(2).await;
     let gate = bed.gate();

@@ -32,7 +32,7 @@ async fn value<T: serde::de::DeserializeOwned + 'static>(what: &str, future: Tas
     within(what, future).await.unwrap()
 }
 
-/// The sink is the program's: a child that it forks must not hand lines over again.
+/// A sink may fork. The child has a copy of the thread that calls the sink, and must not pass lines on again.
 #[tokio::test]
 async fn a_child_that_a_sink_forks_ends() {
     let (tell, told) = mpsc::channel();
@@ -57,7 +57,8 @@ fn end_of(child: i32) -> Option<i32> {
     ended.unwrap().unwrap().1.terminating_signal()
 }
 
-/// Forks if `n` asks for it; the child comes back with another value. The parent waits for its end.
+/// Forks where `n % every` is 3; the child returns another value, and podpool must kill the child before that value is
+/// sent. The parent waits for the child's end.
 fn forked(n: u64, every: u64) -> u64 {
     if n % every != 3 {
         return n;
@@ -102,7 +103,7 @@ async fn a_child_that_a_task_forks_never_answers_for_it() {
     for n in 0..8 {
         assert_eq!(value("a task alone", pool.submit(forks(n, 4))).await, n);
     }
-    // Packed, with what was measured to be short.
+    // The first tasks were measured as short, so these are packed: a child then holds the rest of a frame too.
     let mut futures = Vec::new();
     for n in 0..300 {
         futures.push((n, pool.submit(forks(n, 50))));
@@ -142,7 +143,7 @@ async fn a_child_that_a_callback_or_a_thread_forks_ends() {
     end(pool).await;
 }
 
-/// Panics when it is dropped, and what it throws does so too.
+/// Panics when it is dropped, with a payload that panics when that payload is dropped, and so on.
 struct Bomb(u32);
 
 impl Drop for Bomb {
@@ -218,7 +219,7 @@ extern "C" fn cannot_unwind(n: u64) -> u64 {
     n
 }
 
-/// Called from C, say: a panic aborts the process.
+/// A panic that would leave an `extern "C"` function aborts the process, as it would below a callback from C.
 #[podpool::task]
 fn aborts_by_a_panic(n: u64) -> u64 {
     cannot_unwind(n)
@@ -387,7 +388,7 @@ async fn a_lock_that_a_thread_keeps_holds_no_result_back() {
             n
         );
     }
-    // A wait for each would take 20 s.
+    // A wait of 100 ms for the lock before each of the 200 results would take 20 s.
     assert!(began.elapsed() < Duration::from_secs(10));
     end(pool).await;
 }

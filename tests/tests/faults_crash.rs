@@ -1,4 +1,4 @@
-//! Slots that die: by a signal from outside, by an abort, by a stack without end.
+//! Slots that end unexpectedly: by a signal from outside, by an abort, by a stack overflow.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ async fn a_task_that_always_aborts_crashed() {
         .await
         .expect_err("a crash");
     assert_eq!(error.kind(), TaskErrorKind::Crashed, "{error}");
-    // Its own attempt and the crash budget of two.
+    // The first attempt and the crash budget of two. The slot is fresh, so the first abort is charged at once.
     assert_eq!(error.attempts().len(), 3, "{error}");
     assert!(
         error
@@ -107,7 +107,7 @@ async fn a_task_that_overflows_its_stack_crashed_with_the_reason() {
 #[tokio::test]
 async fn one_abort_among_400_packed_tasks_fails_one_task() {
     let pool = built(describe(2)).await;
-    // A measured kind is packed.
+    // Only a task type that was measured is packed. One at a time: a first batch of many would be unmeasured.
     for n in 0..64 {
         assert_eq!(
             within("a first task", pool.submit(abort_if(n, 1000)))
@@ -129,7 +129,7 @@ async fn one_abort_among_400_packed_tasks_fails_one_task() {
     end(pool).await;
 }
 
-/// Its sockets close on exec, so the slot counts as dead, although its process runs.
+/// The slot's sockets close on `exec`, so the slot counts as ended, although its process still runs.
 #[tokio::test]
 async fn a_task_that_becomes_another_program_crashed() {
     let pool = built(describe(1)).await;
@@ -154,6 +154,7 @@ async fn crashes_do_not_keep_a_pool_from_ending() {
     let ended = within("the end of the pool", pool.shutdown()).await;
     assert_eq!(ended, Ok(()));
     for future in futures {
+        // A zero timeout polls once: after a shutdown every future must have ended already.
         let error = tokio::time::timeout(Duration::ZERO, future)
             .await
             .expect("it has ended");

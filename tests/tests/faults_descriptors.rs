@@ -1,5 +1,5 @@
-//! Tasks that close what is not theirs, and tasks that leave children behind; descriptors and system calls that the
-//! system refuses.
+//! Tasks that close descriptors of their slot, and tasks that leave children behind; descriptors and system calls that
+//! the system refuses.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -25,7 +25,7 @@ async fn a_task_that_closes_every_descriptor_crashed_alone() {
         pool.submit(close_descriptors(0, 255)),
     )
     .await;
-    let error = error.expect_err("nobody can hear of its result");
+    let error = error.expect_err("its slot cannot send the result");
     assert_eq!(error.kind(), TaskErrorKind::Crashed, "{error}");
     goes_on(&pool).await;
     other.let_go().await;
@@ -58,6 +58,7 @@ async fn a_child_that_a_task_leaves_delays_nothing_and_ends_with_the_pool() {
     let child = Watched::new(child);
     goes_on(&pool).await;
     assert!(
+        // The child shares the slot's process group, which is killed with the slot and not with the task.
         !child.ends_within(Duration::ZERO).await,
         "the child of a task ended before its slot"
     );
@@ -68,7 +69,7 @@ async fn a_child_that_a_task_leaves_delays_nothing_and_ends_with_the_pool() {
     );
 }
 
-/// What a program prints to which the system refuses something.
+/// Runs `faults-scarce` with these arguments; returns whether it succeeded, and what it printed on both streams.
 async fn scarce(arguments: &[&str]) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_faults-scarce"));
     command
@@ -121,9 +122,10 @@ async fn a_moment_without_descriptors_loses_no_task() {
 #[tokio::test]
 async fn the_soft_limit_is_raised_and_slots_get_the_programs_own_limit() {
     let (good, text) = scarce(&["limit", "64", "4096", "24"]).await;
+    // 24 slots need more than 64 descriptors: the master's soft limit is raised to the hard one, and slots get the 64.
     let told = "master Some(4096), slots {Some(64)}, processes";
     assert!(good && text.contains(told), "{text}");
-    // Where it is high enough nothing changes.
+    // Where the soft limit suffices, neither limit changes.
     let (good, text) = scarce(&["limit", "1024", "4096", "2"]).await;
     assert!(
         good && text.contains("master Some(1024), slots {Some(1024)}"),

@@ -1,4 +1,4 @@
-//! Tasks that are stopped: by their timeout, by a cancel that they ignore; and slots that cannot begin.
+//! Tasks that are stopped by their timeout or by a cancel that the task ignores, and slots whose start fails.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn a_timeout_kills_the_slot_of_its_task_and_no_other() {
     assert_eq!(attempt.pid, Some(guest.pid), "{error}");
     let ran = attempt.started.and_then(|started| started.elapsed().ok());
     assert!(ran.is_some_and(|ran| ran < LIMIT), "{attempt:?}");
-    // It was looked at before it was killed.
+    // The peak of memory is read before the kill: afterwards the process has none.
     assert!(
         attempt.peak_rss.is_some_and(|bytes| bytes > 1 << 20),
         "{error}"
@@ -71,7 +71,7 @@ async fn a_cancel_that_the_task_ignores_kills_its_slot_after_the_grace() {
     assert_eq!(error.kind(), TaskErrorKind::Cancelled, "{error}");
     assert!(
         slot.ends_within(Duration::from_secs(5)).await,
-        "the slot lives after the grace"
+        "the slot still runs after the grace"
     );
     guest.vanished().await;
     other.let_go().await;
@@ -107,7 +107,7 @@ async fn a_failing_initializer_breaks_the_pool_and_every_future_has_the_reason()
     );
     let ended = within("the end of the pool", pool.shutdown()).await;
     let Err(ShutdownError::Broken { reason }) = ended else {
-        panic!("it did not say that it broke: {ended:?}");
+        panic!("the shutdown did not report a broken pool: {ended:?}");
     };
     assert!(reason.contains("the licence has expired"), "{reason}");
     let again = within("a second shutdown", pool.shutdown()).await;
@@ -136,13 +136,14 @@ async fn beside_a_running_slot_others_may_fail_to_start_and_the_pool_continues()
     living.let_go().await;
     let held = meeting.guest().await;
     let waiting = pool.submit(process());
+    // Three failed starts in a row break a pool, unless a slot is alive: the first one is, and holds its task.
     for _ in 0..3 {
         startups.guest().await.kill().await;
     }
     held.let_go().await;
     assert_eq!(within("the first task", first).await.expect("a result"), 1);
     let ran = within("the task that waited", waiting).await;
-    assert_eq!(ran.expect("a result"), pid, "the living slot took it");
+    assert_eq!(ran.expect("a result"), pid, "the running slot took the task");
     // A second slot is tried again while there is work for it.
     let again = pool.submit(meet(meeting.path(), 2));
     let held = meeting.guest().await;

@@ -1,4 +1,4 @@
-//! The executable is built again while the program runs: its slots continue with the old one.
+//! The executable file is replaced or removed while the program runs: new slots run the old executable.
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +9,9 @@ use podpool_tests::faults::{LIMIT, Program};
 use podpool_tests::scratch::Scratch;
 use rustix::process::Signal;
 
-/// Copies the master and starts the copy. One at a time: a process that is forked while another copy is written holds
-/// that file open for a moment, and what is open for writing cannot be started.
+/// Copies the master and starts the copy, one at a time: a process that another thread forks during the copy holds the
+/// file open for writing until its `exec`, and `exec` of such a file fails with ETXTBSY
+/// (man7.org/linux/man-pages/man2/execve.2.html).
 fn start_copy(executable: &Path) -> Program {
     static ONE: Mutex<()> = Mutex::new(());
     let _turn = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -18,7 +19,7 @@ fn start_copy(executable: &Path) -> Program {
     Program::start(executable, &["replaced"])
 }
 
-/// Starts a copy of the master, lets `replace` have its file, and has it start a slot after that.
+/// Starts a copy of the master, calls `replace` with the copy's path, and makes the master start another slot.
 async fn slots_start_after(replace: impl FnOnce(&Path)) {
     let directory = Scratch::new();
     let executable = directory.path().join("program");

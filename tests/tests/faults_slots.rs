@@ -1,4 +1,4 @@
-//! Slots that do not do what they are asked for: to be ready, to exit, to die unheard; and a master that is stopped.
+//! Slots that do not become ready or do not exit, a slot whose end is hidden by output, and a master that is stopped.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ async fn a_blocking_call_that_a_task_left_behind_does_not_delay_the_pool() {
     let pool = built(describe(1)).await;
     let meeting = Meeting::new();
     let slot = within("a task", pool.submit(leave_blocking(meeting.path(), 1))).await;
-    let slot = Watched::new(slot.expect("its result does not wait for what it left"));
+    let slot = Watched::new(slot.expect("the result does not wait for the blocking call"));
     let guest = meeting.guest().await;
     end(pool).await;
     assert!(slot.ends_within(LIMIT).await);
@@ -52,6 +52,7 @@ async fn a_stopped_idle_slot_does_not_delay_the_pool() {
         .await
         .expect("a slot");
     let slot = Watched::new(pid);
+    // A stopped process neither reads the request to exit nor ends by it: only the kill after the grace ends the slot.
     assert!(signal(pid, Signal::STOP));
     end(pool).await;
     assert!(slot.ends_within(LIMIT).await);
@@ -88,7 +89,7 @@ async fn an_initializer_that_does_not_end_breaks_the_pool_and_shows_what_it_prin
     meeting.guest().await.vanished().await;
 }
 
-/// The words of a program's pool that no slot is ready for.
+/// The error of a pool in the program `slots-master`, whose slots never become ready.
 async fn broken(part: &str) -> String {
     let executable = Path::new(env!("CARGO_BIN_EXE_slots-master"));
     let mut master = Program::start(executable, &[part]);
@@ -127,7 +128,7 @@ async fn the_end_of_a_slot_is_noticed_at_once_while_its_child_prints() {
     )
     .await;
     assert_eq!(attempt.expect("a result"), 2);
-    // It takes some 50 ms where nothing else runs.
+    // Some 50 ms on an idle machine. A worker that waited for the end of the pipe would wait as long as the child runs.
     assert!(
         begun.elapsed() < Duration::from_secs(5),
         "{:?}",
@@ -150,7 +151,7 @@ async fn tasks_that_ended_while_the_master_was_stopped_do_not_run_again() {
     for guest in guests {
         guest.let_go().await;
     }
-    // What is waited for is that the leases are over.
+    // No event can come from a stopped process: the sleep lasts until the leases of the two running tasks are over.
     tokio::time::sleep(3 * LEASE).await;
     assert!(signal(master.pid(), Signal::CONT));
     for guest in meeting.guests(2).await {

@@ -12,11 +12,11 @@ use rustix::process::Signal;
 podpool::test_slots!();
 
 const TASKS: u64 = 10_000;
-/// Results of slots that were not killed yet, between one killing and the next.
+/// Results of slots that were not killed yet, between one kill of all slots and the next.
 const CALM: usize = 200;
 
-/// Each slot is killed once it has shown by a result that it runs: a pool whose slots never get so far is broken by
-/// contract.
+/// Slots are killed only after results have shown that they run: a pool whose slots end before they are ready, three in
+/// a row, is broken by contract.
 #[tokio::test]
 async fn ten_thousand_tasks_resolve_while_every_slot_is_killed_in_a_loop() {
     let pool = built(describe(2)).await;
@@ -56,7 +56,7 @@ async fn ten_thousand_tasks_resolve_while_every_slot_is_killed_in_a_loop() {
         "{} slots were killed: that is no storm",
         killed.len()
     );
-    // Three deaths of one task need three killings that hit it.
+    // A task crashes after three charged attempts, so each crashed task needs three slots that were killed.
     assert!(
         crashed <= killed.len() / 3,
         "{crashed} tasks crashed by {} killings",

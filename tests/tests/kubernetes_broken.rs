@@ -16,7 +16,7 @@ use tokio::time::{interval, timeout};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_fleet-pod");
 
-/// Breaks a fleet of such workers; gives its reason and the time it took.
+/// Breaks a fleet of such workers; returns its reason and the time from the first need until then.
 async fn broken(spec: WorkerSpec) -> (String, Duration) {
     let mut bed = Bed::start(spec, 2).await;
     let began = Instant::now();
@@ -50,7 +50,7 @@ async fn workers_that_exit_at_once_break_the_fleet_with_the_end_of_their_log() {
     if !ready(PROGRAM) {
         return;
     }
-    // The order cannot be read: it panics.
+    // `fleet-pod` panics on an exit code that is no number: the exit code of a panic is 101.
     let (reason, _) = broken(spec("exit:never")).await;
     says(
         &reason,
@@ -73,6 +73,7 @@ async fn programs_that_end_with_0_before_they_greet_break_the_fleet() {
         &["exit code 0", "before it greeted", "podpool::init()"],
     );
     assert!(took < Duration::from_secs(25), "{took:?}");
+    // An exit with 0 is no failure for a Job, so nothing but the missing greeting stops the fleet from making cohorts.
     let cohorts = bed.asked.prepared.lock().unwrap().len();
     assert!(cohorts <= 3, "{cohorts} cohorts");
     bed.stop().await;
@@ -177,7 +178,7 @@ async fn the_rights_that_a_master_lacks_are_named() {
     let mut bed = Bed::start_as(master, own.cluster.clone(), spec("hang"), 1);
     bed.needed(1);
     let reason = bed.broken().await;
-    // It may do neither; whichever is refused first is reported.
+    // The master may use neither. Which of the two is refused first is a race, and that one is reported.
     let what = ["jobs", "pods"]
         .into_iter()
         .find(|what| reason.contains(what));
@@ -208,7 +209,7 @@ async fn a_master_that_may_not_make_secrets_leaves_no_job() {
     own.remove().await;
 }
 
-/// What a master with all rights that it needs may do.
+/// The rules of a Role with all rights that a master needs, and no more.
 fn enough() -> serde_json::Value {
     json!([
         {"apiGroups": ["batch"], "resources": ["jobs"],
@@ -218,7 +219,8 @@ fn enough() -> serde_json::Value {
     ])
 }
 
-/// The API honours a Role for a moment after it was taken away.
+/// Waits until the API denies the master: its authorizer applies a removed RoleBinding a moment later. There is no event
+/// to wait for, so the right is tried every 100 ms.
 async fn master_is_denied(master: &Cluster) {
     let mut pause = interval(Duration::from_millis(100));
     let denied = async {
@@ -226,7 +228,7 @@ async fn master_is_denied(master: &Cluster) {
             pause.tick().await;
         }
     };
-    timeout(BOUND, denied).await.expect("it keeps its rights");
+    timeout(BOUND, denied).await.expect("the master keeps its rights");
 }
 
 #[tokio::test]
@@ -278,7 +280,7 @@ async fn a_namespace_that_is_removed_is_reported_as_such_and_goes_although_its_m
     let began = Instant::now();
     own.begin_removal().await;
     let reason = bed.broken().await;
-    // Or its Jobs go before another one is asked for.
+    // Two reports are possible: the refusal of a new Job, or the deletion of the present ones. Both name the namespace.
     says(&reason, &["namespace"]);
     assert!(!reason.contains("grant"), "{reason}");
     own.until_gone().await;

@@ -71,7 +71,8 @@ async fn a_deleted_pod_is_lost_and_another_runs_within_ten_seconds() {
     let gone = bed.gone().await;
     assert_eq!((&*gone.worker, gone.end), (&*victim, End::Lost));
     println!("{}", gone.reason);
-    // The controller's own replacement comes later, and is surplus.
+    // Two replacements come: the fleet's top-up cohort at once, and that of the Job's own controller after a back-off.
+    // The later one is a worker too many.
     match bed.event().await {
         FleetEvent::Surplus(name) => assert!(name.starts_with(&format!("pp-{}-c0-", bed.run))),
         other => panic!("a worker should be surplus, not {other:?}"),
@@ -117,7 +118,7 @@ async fn few_rights_are_enough_and_the_strictest_pod_rules_are_kept() {
         return;
     }
     let own = Own::new().await;
-    // No events: diagnoses are poorer, and nothing else.
+    // Without the right to list events only the diagnoses have less detail.
     let master = own
         .master(json!([
             {"apiGroups": ["batch"], "resources": ["jobs"],
@@ -129,7 +130,7 @@ async fn few_rights_are_enough_and_the_strictest_pod_rules_are_kept() {
     let mut bed = Bed::start_as(master, own.cluster.clone(), spec("hang"), 2);
     bed.needed(1);
     bed.running(1).await;
-    // A second cohort shares the Secret, which the master may not read.
+    // The second cohort adds itself to the owners of the Secret by a patch: the master has no right to read the Secret.
     bed.needed(2);
     bed.running(2).await;
     assert_eq!(*bed.asked.prepared.lock().unwrap(), [(0, 1), (1, 1)]);
@@ -265,7 +266,7 @@ async fn another_master_of_the_same_run_is_refused() {
     other.needed(10);
     let reason = other.broken().await;
     assert!(reason.contains("another master"), "{reason}");
-    // The first one's workers are none of its business.
+    // The refused master must leave the workers of the first master alone.
     other.end_beside_another().await;
     assert_eq!(bed.jobs().await.len(), 1);
     bed.running(1).await;

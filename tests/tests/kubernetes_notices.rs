@@ -1,4 +1,4 @@
-//! The notices of a fleet, on a real cluster. One test: its program has one subscriber.
+//! The notices of a fleet, on a real cluster. One test in this file, because a program has one global subscriber.
 
 #![cfg(feature = "kubernetes")]
 

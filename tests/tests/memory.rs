@@ -1,4 +1,4 @@
-//! Tasks that take memory without end: only they fail, and the error gives the reason.
+//! Tasks that take memory without end: only these tasks fail, and the error gives the reason.
 
 use podpool::{BuildError, TaskErrorKind};
 use podpool_tests::faults::meeting::Meeting;
@@ -68,7 +68,7 @@ async fn a_task_over_its_own_limit_is_out_of_memory_and_another_without_one_is_n
     let meeting = Meeting::new();
     let mut beside = pool.submit(hoard(meeting.path(), 160));
     let other = meeting.guest().await;
-    // Nobody lets it go: it ends by its limit or not at all.
+    // The test never releases this task: only its memory limit can end it. The limit is checked every 50 ms.
     let nowhere = Meeting::new();
     let greedy = pool.submit(hoard_within_limit(nowhere.path(), 160));
     let error = within("the limit", greedy).await.expect_err("no memory");
@@ -96,6 +96,7 @@ async fn a_task_over_its_own_limit_is_out_of_memory_and_another_without_one_is_n
 #[tokio::test]
 async fn stacks_of_sleeping_threads_are_no_memory() {
     let pool = built(describe(1).memory(64 * MIB)).await;
+    // 64 stacks of 8 MiB are 512 MiB of address space, far above the limit; only touched pages count as memory.
     for stack in [2 << 20, 8 << 20] {
         let threads = within("the threads", pool.submit(gather_threads(64, stack))).await;
         assert_eq!(threads.expect("a result"), 64);
@@ -124,7 +125,7 @@ async fn a_limit_that_no_slot_can_keep_is_refused_by_name() {
         "{said}"
     );
     let ended = within("the end of the pool", pool.shutdown()).await;
-    assert!(ended.is_err(), "it did not say that it broke");
+    assert!(ended.is_err(), "the shutdown reported no broken pool");
 }
 
 #[tokio::test]

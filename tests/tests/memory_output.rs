@@ -1,4 +1,4 @@
-//! Tasks that print more than anybody reads. The tests have their process for themselves: its memory is measured.
+//! Tasks that print more than the sink takes. One test in this program, because the memory of the process is measured.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,8 @@ use podpool_tests::faults::{built, describe, end, within};
 podpool::test_slots!();
 
 const MIB: usize = 1 << 20;
-/// What the master may need beside what it had, while 100 MiB go through it.
+/// The largest growth of the master's peak memory while 200 MiB go through it: the output buffer of 8 MiB and the
+/// buffers of the pipes, with a margin.
 const BOUND: u64 = 24 << 20;
 
 #[tokio::test]
@@ -32,6 +33,7 @@ async fn a_hundred_mebibytes_of_output_need_little_memory_and_the_results_arrive
             .expect("a result"),
         5
     );
+    // After a first task: the start of slots and threads is no part of the growth.
     let before = peak_memory();
     let lines = within("the lines", pool.submit(print_lines(100))).await;
     assert_eq!(lines.expect("a result"), 100);
@@ -41,10 +43,10 @@ async fn a_hundred_mebibytes_of_output_need_little_memory_and_the_results_arrive
     let grown = peak_memory() - before;
     assert!(grown < BOUND, "the master grew by {} KiB", grown >> 10);
     let heard = heard.load(Ordering::Relaxed);
-    assert!(heard >= MIB, "only {heard} bytes were heard");
+    assert!(heard >= MIB, "the sink received only {heard} bytes");
     let gaps = gaps.load(Ordering::Relaxed);
     assert!(
         gaps > 0,
-        "{heard} bytes were heard, and nobody said that others were left out"
+        "the sink received {heard} bytes, and no line marks a gap"
     );
 }

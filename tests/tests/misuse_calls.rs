@@ -1,4 +1,4 @@
-//! Calls from odd places, and tasks that the worker must refuse.
+//! Calls outside a runtime or in a blocked one, and tasks that the worker must refuse.
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -19,11 +19,11 @@ fn runtime() -> tokio::runtime::Runtime {
         .expect("a runtime")
 }
 
-/// Blocks this thread until the task has ended, without polling anything on it.
+/// Blocks this thread until the task has ended, without a poll on this thread.
 fn block_until_done<T>(future: &TaskFuture<T>) {
     let (done, ended) = channel();
     future.on_done(move |handle| {
-        // The test may have given up.
+        // The receiver is gone where the test has reached its limit.
         done.send(handle.state()).ok();
     });
     assert_eq!(ended.recv_timeout(LIMIT), Ok(TaskState::Done));
@@ -63,7 +63,7 @@ async fn tasks_run_in_other_processes_of_a_libtest_program() {
 
 #[tokio::test]
 async fn a_batch_of_another_shape_is_rejected_and_others_run() {
-    // What the master learns of its tasks' names it learns from the registry.
+    // The name as the registry has it: the batches that the tap changes carry the same text.
     let name = Registry::global()
         .expect("sound tasks")
         .find("podpool_tests::faults::tasks::echo");
@@ -104,7 +104,7 @@ async fn no_workers_are_refused() {
     assert!(refused.is_err_and(|error| error.to_string().contains("max_workers")));
 }
 
-/// Every duration of the builder without an end: nothing overflows, and the pool ends.
+/// Each duration of the builder is `Duration::MAX`: no sum of moments overflows, and the pool ends.
 #[tokio::test]
 async fn durations_without_an_end_are_taken() {
     for isolation in [Isolation::Process, Isolation::InProcess] {

@@ -4,7 +4,7 @@ use podpool::{BuildError, Isolation, PodPoolExecutor, Role};
 use podpool_tests::faults::tasks::echo;
 use podpool_tests::faults::{end, within};
 
-// Without `test_slots!()`, which is what the error asks for.
+// This file must not have `test_slots!()`: the error under test names that macro as what is missing.
 
 #[tokio::test]
 async fn init_inside_a_test_starts_no_process_and_names_what_to_write() {

@@ -1,4 +1,4 @@
-//! Whole programs that use the library wrongly, or in ways that slots must not trip over.
+//! Whole programs that use the library wrongly, or in ways that a slot must tolerate.
 
 use std::process::Output;
 
@@ -25,7 +25,7 @@ fn said(output: &Output) -> Vec<&str> {
 async fn a_forgotten_init_starts_no_process_and_names_the_ways() {
     let output = run(env!("CARGO_BIN_EXE_misuse-no-init"), &[], None).await;
     let [first, message] = said(&output)[..] else {
-        panic!("one process says two lines: {output:?}");
+        panic!("one process prints two lines: {output:?}");
     };
     assert_eq!(first, "main");
     for way in [
@@ -41,7 +41,7 @@ async fn a_forgotten_init_starts_no_process_and_names_the_ways() {
 #[tokio::test]
 async fn a_pool_before_init_ends_in_a_broken_pool_and_starts_no_chain_of_processes() {
     let output = run(env!("CARGO_BIN_EXE_misuse-late-init"), &[], None).await;
-    // The output of the slots goes to the master's, which ended before they did.
+    // Slots write to the master's standard output, and the master may end before its slots have written.
     assert_eq!(said(&output).last(), Some(&"PoolBroken"), "{output:?}");
 }
 

@@ -1,4 +1,4 @@
-//! What is left of a master that is killed: nothing.
+//! No process is left of a master that is killed.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use rustix::process::Signal;
 /// How long a child of a killed master may run.
 const SOON: Duration = Duration::from_secs(2);
 
-/// A slot that is stopped must be woken to read that its master is gone.
+/// Ends a busy master by a signal; its three slots and a grandchild must end soon. With `stop` one slot is stopped
+/// before: it must be woken to read the end of its control socket.
 async fn nothing_is_left_after(fate: Signal, stop: bool) {
     let meeting = Meeting::new();
     let address = meeting.path().display().to_string();
@@ -30,6 +31,7 @@ async fn nothing_is_left_after(fate: Signal, stop: bool) {
             .iter()
             .all(|guest| left.iter().any(|slot| slot.pid == guest.pid))
     );
+    // All processes are watched before the master ends: afterwards their ids could belong to other processes.
     left.push(Watched::new(grandchild));
     if stop {
         assert!(signal(guests[0].pid, Signal::STOP));

@@ -7,7 +7,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// So long at most does a program take.
+/// The longest time of one program: its own limit for one step is 10 s, and it has several short ones.
 const LIMIT: Duration = Duration::from_secs(25);
 
 fn start(part: &[&str]) -> Child {
@@ -37,7 +37,7 @@ async fn run(part: &[&str]) -> (String, String) {
     (stdout, stderr)
 }
 
-/// What a program prints on its standard error until it ends, well.
+/// What a program prints on its standard error until it exits with success.
 async fn errors_of(program: &mut Child) -> String {
     let mut stderr = program.stderr.take().expect("its stderr");
     let mut said = String::new();
@@ -69,7 +69,7 @@ async fn a_program_may_hold_a_streams_lock_while_it_waits_for_a_task_that_prints
 async fn a_program_may_hold_what_its_subscriber_waits_for() {
     let (stdout, _) = run(&["subscriber"]).await;
     assert_eq!(count(&stdout, "result "), 3, "{stdout}");
-    // What the executor's thread reported is there all the same.
+    // Events of the executor's thread are buffered while the program holds the lock, and are written later.
     assert!(count(&stdout, "a batch was taken") > 0, "{stdout}");
     assert!(count(&stdout, "the executor ends") > 0, "{stdout}");
 }
@@ -77,7 +77,7 @@ async fn a_program_may_hold_what_its_subscriber_waits_for() {
 #[tokio::test]
 async fn a_stdout_that_is_not_read_delays_nothing_and_the_loss_is_reported() {
     let mut program = start(&["clogged"]);
-    // Its standard output stays open and unread.
+    // The pipe of standard output stays open and unread: a closed one would give the program errors instead of a block.
     let said = errors_of(&mut program).await;
     let own: String = said
         .lines()
@@ -88,7 +88,7 @@ async fn a_stdout_that_is_not_read_delays_nothing_and_the_loss_is_reported() {
     assert!(count(&said, "not written after 2 s: ") > 0, "{own}");
 }
 
-/// 200 KB/s of about 1.7 MB.
+/// The reader takes 20,000 bytes every 100 ms, 200 KB/s; the tasks print about 0.8 MB to each stream.
 #[tokio::test]
 async fn a_reader_that_is_slow_holds_up_nothing() {
     let mut program = start(&["clogged"]);
@@ -116,7 +116,7 @@ async fn a_sink_that_panics_loses_its_lines_and_nothing_else() {
         ),
         1
     );
-    // All lines of both streams were offered.
+    // 1 + 2 + 3 + 4 lines to each of two streams: the sink was called for all of them.
     assert_eq!(count(&stderr, "offered 20"), 1, "{stderr}");
 }
 
@@ -125,8 +125,8 @@ async fn a_sink_that_never_returns_holds_up_nothing() {
     for kind in ["block", "channel"] {
         let (_, stderr) = run(&["sink", kind]).await;
         assert_eq!(count(&stderr, "done: "), 6, "{kind}: {stderr}");
-        // The shutdown says it, and the end of `main` once more. One line went into the channel; the count is exact only
-        // where no other was handed over together with it.
+        // The shutdown reports the lines that are not written, and the end of `main` reports them again. With a channel
+        // one line was taken; whether the count has it depends on the lines that were passed together with it.
         let said = |waiting| {
             count(
                 &stderr,
@@ -155,7 +155,7 @@ async fn an_ordinary_program_loses_no_line() {
             let numbers = text.lines().filter_map(|line| line.split_once("] line "));
             let numbers = numbers.map(|(_, rest)| rest.split(' ').next().unwrap_or_default());
             let numbers: Vec<_> = numbers.collect();
-            // One slot ran them, one after the other.
+            // One slot ran the tasks one after the other, so each task's 500 lines stand together and in order.
             let task: Vec<_> = (0..500).map(|n| n.to_string()).collect();
             assert!(
                 numbers.chunks(500).all(|chunk| chunk == task),

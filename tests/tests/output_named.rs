@@ -1,4 +1,4 @@
-//! Which task a line belongs to: the task that a line names has printed it, or it names none.
+//! The task of a printed line: a line names the task that has printed it, or no task.
 
 use std::sync::{Arc, Mutex};
 use std::thread::sleep;
@@ -9,7 +9,7 @@ use podpool_tests::faults::{built, describe, end, within};
 
 podpool::test_slots!();
 
-/// Prints its number, takes a while, and fails if the number ends with 7.
+/// Prints its number, sleeps, and fails if the number ends with 7.
 #[podpool::task]
 #[expect(
     clippy::print_stdout,
@@ -25,7 +25,7 @@ fn says(n: u64, micros: u64) -> Result<u64, String> {
     }
 }
 
-/// Lines, each with the number of the task that it names.
+/// Lines, each with the number of the task that the line names.
 type Lines = Arc<Mutex<Vec<(Option<u64>, String)>>>;
 
 fn sink(lines: &Lines) -> OutputSink {
@@ -37,7 +37,8 @@ fn sink(lines: &Lines) -> OutputSink {
     })
 }
 
-/// Runs 200 tasks of so many microseconds, with keys or without. How many lines named their task; the others named none.
+/// Runs 200 tasks of so many microseconds, with keys or without. Returns how many lines named their task; the others
+/// named none.
 async fn named(micros: u64, keys: bool) -> usize {
     let lines = Lines::default();
     let pool = built(describe(2).output(sink(&lines))).await;

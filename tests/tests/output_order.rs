@@ -1,4 +1,4 @@
-//! What a task printed is taken before its end is reported, and carries the task's key.
+//! Lines of a task are written before its end is reported, and carry the task's key.
 
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::sleep;
@@ -21,20 +21,20 @@ fn panics(n: u64) -> u64 {
     panic!("no luck with {n}");
 }
 
-/// Waits to be cancelled.
+/// Runs until the task is cancelled.
 #[podpool::task]
 async fn waits() -> u64 {
     std::future::pending().await
 }
 
-/// All that was reported, in order.
+/// Everything that was reported, in order.
 type Told = Arc<Mutex<Vec<String>>>;
 
 fn tell(told: &Told, what: String) {
     told.lock().expect("a lock").push(what);
 }
 
-/// Takes its time for the first line of each attempt.
+/// A sink that is slow with the first line of each attempt.
 #[expect(
     clippy::disallowed_methods,
     reason = "a sink that takes its time is what the test is about"
@@ -84,7 +84,7 @@ async fn a_sink_that_takes_nothing_is_waited_for_once() {
     let (let_go, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
     let sink: OutputSink = Arc::new(move |_| {
-        // Until the test lets go.
+        // Blocks until the test releases the sink.
         held.lock().expect("a lock").recv().ok();
     });
     let pool = built(describe(1).output(sink)).await;

@@ -1,4 +1,4 @@
-//! Arguments and results that go through a directory: all come whole, nothing stays, and what is lost is reported.
+//! Arguments and results that go through a directory: all arrive whole, no file stays, and lost ones are reported.
 
 use std::fmt;
 use std::fs;
@@ -123,8 +123,8 @@ async fn an_abort_leaves_nothing_either() {
     assert!(files(directory.path()).is_empty());
 }
 
-/// What becomes of a task whose large payload vanishes from the directory before it is read: that of batches, or
-/// that of results.
+/// The end of a task whose large payload is removed from the directory before the payload is read: the payload of
+/// batches, or that of results.
 async fn robbed(queue: &'static str, arguments: Vec<u8>) -> TaskError {
     let directory = directory();
     let path = directory.path().to_owned();
@@ -180,7 +180,7 @@ async fn a_store_that_cannot_be_used_is_refused_at_build() {
     );
 }
 
-/// Empties the directory whenever a reference to something in it passes.
+/// Empties the directory whenever a message with a reference passes: the payload is then gone before its reader comes.
 struct Thief {
     inner: Arc<dyn Queue>,
     directory: PathBuf,
@@ -224,7 +224,7 @@ impl Queue for Thief {
     }
 }
 
-/// Waits until so many payloads lie in a directory. A store emits no events.
+/// Waits until so many payloads lie in a directory. A store sends no event, so the directory is read again and again.
 async fn stored(directory: &TempDir, payloads: usize) {
     let look = async {
         while files(directory.path()).len() < payloads {

@@ -15,7 +15,7 @@ use tokio::net::unix::pipe;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
-/// Nothing here takes longer.
+/// The longest wait for one event of these tests.
 const LIMIT: Duration = Duration::from_secs(20);
 /// What a busy machine may add.
 const SLACK: Duration = Duration::from_secs(4);
@@ -35,7 +35,7 @@ async fn sigterm_is_handled_before_the_run_is_read() {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    // The pipe opens when the worker reads its key: it has begun, and knows no run yet.
+    // A named pipe opens for writing only when a reader opens it: the worker has begun, and is reading its key.
     let open = async {
         loop {
             match pipe::OpenOptions::new().open_sender(&key) {
@@ -50,8 +50,8 @@ async fn sigterm_is_handled_before_the_run_is_read() {
     drop(sender);
     let ended = timeout(LIMIT, worker.wait_with_output()).await;
     let ended = ended.expect("it hangs").unwrap();
-    // As the first process of a container, where signals have no default action, it would run until it is killed.
-    assert_eq!(ended.status.signal(), None, "SIGTERM was not heard");
+    // Process 1 of a container has no default action for signals, so without a handler it would run until SIGKILL.
+    assert_eq!(ended.status.signal(), None, "SIGTERM was not handled");
     assert_eq!(ended.status.code(), Some(78));
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(said.contains("the run's key has 0 bytes"), "{said}");
@@ -98,7 +98,7 @@ async fn a_worker_that_never_reaches_pubsub_ends_within_its_start_timeout_with_t
     let dir = Scratch::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let emulator = listener.local_addr().unwrap().to_string();
-    // Nobody listens there any more.
+    // The port has no listener any more, so connections are refused.
     drop(listener);
     let (start_timeout, idle) = (Duration::from_secs(6), Duration::from_secs(300));
     write_run(dir.path(), &emulator, start_timeout, idle);

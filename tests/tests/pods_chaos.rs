@@ -13,7 +13,7 @@ use tokio::time::interval;
 
 podpool::test_slots!();
 
-/// One after the other: how long replacements take is measured.
+/// The tests of this file run one after the other, because they measure how long replacements take.
 static QUIET: Mutex<()> = Mutex::const_new(());
 
 /// From the loss of a pod to the start of another.
@@ -23,7 +23,7 @@ fn pods() -> Option<Pods> {
     Pods::find(env!("CARGO_BIN_EXE_pod-worker"))
 }
 
-/// Some of them deaf: those are lost where a pod goes without grace.
+/// Some tasks block their thread: such tasks are lost where a pod is deleted without a grace.
 fn submit_some_deaf(scene: &Scene, count: u64, time: Duration) -> Vec<TaskFuture<Ran>> {
     let submit = |n: u64| {
         let deaf = n.is_multiple_of(25);
@@ -64,7 +64,7 @@ async fn pods_deleted_every_second_for_a_minute_cost_no_task() {
             continue;
         }
         let victim = &well[next(&mut seed) as usize % well.len()];
-        // Half of them go as a node under pressure takes them: without a word.
+        // Half of the pods are deleted without a grace, as on a node that runs out of memory.
         let grace = next(&mut seed).is_multiple_of(2).then_some(0);
         scene.delete(victim, grace).await;
         deleted += 1;
@@ -77,7 +77,7 @@ async fn pods_deleted_every_second_for_a_minute_cost_no_task() {
     replaced.sort_unstable();
     println!("{told} executions lost, replaced after {replaced:.1?}");
     assert!(deleted >= 40 && told > 0);
-    // Cohorts are opened five seconds apart, and this is the time of the slowest of sixty.
+    // Top-up cohorts are opened at most every 5 s, and this is the time of the slowest of sixty replacements.
     assert!(replaced.iter().all(|time| *time <= 2 * REPLACED));
     scene.close().await;
 }
@@ -91,7 +91,7 @@ async fn an_evicted_pod_and_all_deleted_at_once_are_replaced_within_seconds() {
     let submit = |n| scene.pool.submit(toil(n, Duration::from_millis(200)));
     let toll = Toll::new((0..400).map(submit).collect());
     scene.until_well(workers).await;
-    // From now on a pod is hardly ever between two tasks.
+    // From here on a pod almost always has a task, so a loss of a pod loses a task too.
     toll.until(16).await;
     let evicted = scene.well().swap_remove(0);
     scene.evict(&evicted).await;
@@ -134,7 +134,7 @@ async fn a_pod_that_is_stopped_gives_its_task_back_before_its_grace_ends() {
     let (first, second) = (submit(0), submit(1));
     let mut both = desk.gather(2).await;
     let (other, deaf) = (both.pop().unwrap(), both.pop().unwrap());
-    // The other pod has a hand free from here on.
+    // From here on the other pod has a free slot, which can take the returned task.
     let free = other.worker.clone();
     other.let_go().await;
     assert_eq!(second.await.unwrap().worker, free);
@@ -155,7 +155,7 @@ async fn a_pod_that_is_stopped_gives_its_task_back_before_its_grace_ends() {
         "it was counted as a failure"
     );
     let [attempt] = &handle.attempts()[..] else {
-        panic!("one loss should be told: {:?}", handle.attempts());
+        panic!("one loss should be reported: {:?}", handle.attempts());
     };
     println!("{attempt}: {}", attempt.message);
     assert_eq!(attempt.cause, Cause::Interrupted);

@@ -1,5 +1,5 @@
-//! What the master sends to pods: cancellations reach those that start later, lost messages are replaced, and a younger
-//! master is obeyed.
+//! Control messages to pods: cancellations reach pods that start later, lost messages are replaced, and pods follow the
+//! master with the higher epoch.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -31,7 +31,7 @@ async fn within<F: Future>(what: &str, step: F) -> F::Output {
     }
 }
 
-/// Waits for the first Job of a run: what was submitted before is published by then, and no pod runs yet.
+/// Waits for the first Job of a run: earlier submits are published by then, and no pod runs yet.
 async fn first_job(run: &RunId) {
     let jobs = Cluster::connect(None).await.unwrap().jobs();
     let name = job_name(run, 0);
@@ -59,7 +59,8 @@ async fn a_pod_that_starts_after_a_cancel_does_not_run_the_task() {
     assert_eq!(caller.name, 9, "a cancelled task ran");
     caller.let_go().await;
     assert_eq!(within("the last task", wanted).await.unwrap(), 9);
-    // All tasks before the last one have ended: they are named by that, and the list is empty.
+    // All tasks before the last one have ended: control names them by the number below which all have ended, so its list
+    // of revoked attempts is empty.
     let acknowledged = |told: &[podpool::core::envelope::Control]| {
         let last = told.last();
         last.is_some_and(|told| told.ended_below.0 >= 3 && told.revoked.is_empty())
@@ -104,7 +105,8 @@ async fn a_second_master_ends_the_first_with_superseded_and_goes_on() {
     let callers = (desk.caller().await, desk.caller().await);
     let began = Instant::now();
     let second = known.builder(&pods, 2, 2).build().await.unwrap();
-    // As a ledger would have it, the second master's tasks are the first one's: whichever execution ends them.
+    // Both masters number their tasks from 0, so the second master's tasks have the numbers of the first one's: the end
+    // of either execution ends them.
     let taken_over = submit(&second);
     for future in lost {
         let error = within("a superseded task", future).await.unwrap_err();
@@ -116,7 +118,7 @@ async fn a_second_master_ends_the_first_with_superseded_and_goes_on() {
     assert_eq!(shutdown, Err(ShutdownError::Superseded { epoch: 2 }));
     callers.0.let_go().await;
     callers.1.let_go().await;
-    // Those that call again continue.
+    // Tasks that connect a second time are released too.
     drop(desk);
     for (name, future) in [1, 2].into_iter().zip(taken_over) {
         assert_eq!(within("a task taken over", future).await.unwrap(), name);

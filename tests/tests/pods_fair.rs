@@ -1,4 +1,4 @@
-//! Pods of different speed: each takes what it can do, and none holds what it cannot start soon.
+//! Pods of different speed: each pod takes the tasks that it can run soon, and holds no others.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ const PODS: usize = 4;
 /// Tasks behind the first ones: many for each pod that continues, so that pods take more than one at a time.
 const TASKS: u64 = 3 * 20;
 
-/// One pod stands still with its task. The others go in step: each round ends only when every one of them has a task at
-/// the desk. So a pod that keeps what it cannot start, or takes the work of another, blocks a round without end.
+/// One pod stands still with its task. The others run in rounds: a round ends only when each of them has a task at the
+/// desk. So a pod that keeps tasks which it cannot start leaves another pod without one, and its round never ends.
 #[tokio::test]
 async fn a_pod_that_stands_still_holds_nothing_but_its_own_task() {
     let Some(pods) = Pods::find(env!("CARGO_BIN_EXE_pod-worker")) else {

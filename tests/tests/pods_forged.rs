@@ -1,4 +1,4 @@
-//! Messages that are not the run's, on its topics: they are dropped and counted, and no task suffers.
+//! Messages of another key on a run's topics: these messages are dropped and counted, and no task fails.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -92,7 +92,7 @@ async fn pod_dropped(run: &RunId, count: u64) {
     let found = pods.list(&of_run).await.unwrap().items;
     assert_eq!(found.len(), 1, "the worker went on");
     let name = found[0].metadata.name.as_deref().unwrap();
-    // A task may come from a container of which the cluster does not know yet that it runs.
+    // A task may connect before the cluster's status shows its container as running, and until then there is no log.
     let runs = await_condition(pods.clone(), name, is_pod_running());
     runs.await.unwrap();
     let params = LogParams {
@@ -141,7 +141,7 @@ async fn descriptor(run: &RunId) -> Vec<u8> {
     secret.data.unwrap().remove("descriptor").unwrap().0
 }
 
-/// The same under another key, as an outsider would make it who knows the format.
+/// The descriptor under another key, as a program would make it that has the format and not the key.
 fn authenticated_again(descriptor: &[u8]) -> Vec<u8> {
     let text = std::str::from_utf8(descriptor).unwrap();
     let lines: Vec<_> = text.splitn(3, '\n').collect();

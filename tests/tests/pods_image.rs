@@ -6,7 +6,7 @@ use podpool_tests::masters::Masters;
 const HELLO: &str = env!("CARGO_BIN_EXE_hello-pod");
 const NAPPING: &str = env!("CARGO_BIN_EXE_napping-pod");
 
-/// A CronJob that begins nothing by itself, with a master that ignores SIGTERM and is killed soon after it.
+/// A suspended CronJob, whose master ignores SIGTERM and is killed soon after that signal.
 const DEAF: [&str; 2] = [
     r"apiVersion: batch/v1
 kind: CronJob
@@ -24,7 +24,7 @@ metadata: {name: podpool-settings, namespace: podpool}
 data: {NAPPING_POD: deaf}",
 ];
 
-/// Begins it.
+/// Starts a Job of the CronJob.
 const BY_HAND: [&str; 5] = [
     "create",
     "job",
@@ -82,7 +82,8 @@ async fn the_workers_of_a_master_that_is_killed_go_with_its_job() {
     }
     masters.delete("by-hand").await;
     assert_eq!(masters.left_in_cluster().await, Vec::<String>::new());
-    // It may have had no time for its topics: they are found by their label, and then they are gone.
+    // A killed master may leave topics. The collection finds them by their label and deletes them, so that a second
+    // one finds none.
     drop(masters.left_in_pubsub().await);
     assert_eq!(masters.left_in_pubsub().await, Vec::<String>::new());
     masters.remove().await;

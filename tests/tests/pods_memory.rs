@@ -52,7 +52,7 @@ async fn a_task_that_kills_its_container_alone_is_charged() {
     let mut scene = Scene::open(pods.builder(1).worker_memory(96 << 20)).await;
     let hog = scene.pool.submit(take_all_memory(desk.address(), 0));
     let innocent = scene.pool.submit(toil(1, Duration::ZERO));
-    // Once, and once more: one retry at the same size.
+    // The first attempt and the one retry at the same size.
     for _ in 0..2 {
         desk.next().await.let_go().await;
     }
@@ -82,7 +82,8 @@ async fn of_four_busy_slots_only_the_one_that_takes_all_memory_fails() {
     for visit in others_there {
         visit.gone().await;
     }
-    // From here on each of the four runs with nothing beside it, the hog once more after its first charge.
+    // The four tasks are suspects now, and each runs alone in its worker. The one that takes all memory runs once more
+    // after its first charge.
     let others = tokio::spawn(futures_util::future::join_all(others));
     let mut hogs = 1;
     let mut hog = hog;

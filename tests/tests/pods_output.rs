@@ -1,4 +1,4 @@
-//! What tasks print in pods: lines and the ends of their tasks, and a worker whose own streams are not read.
+//! Lines that tasks print in pods: their order with the ends of tasks, and a worker whose own streams are not read.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -34,7 +34,7 @@ async fn within<F: Future>(what: &str, step: F) -> F::Output {
     }
 }
 
-/// Puts what the pods of a run mount into a directory.
+/// Writes the files that the pods of a run mount into a directory.
 async fn put_run(run: &RunId, dir: &Path) {
     let secrets = Cluster::connect(None).await.unwrap().secrets();
     let secret = secrets.get(&secret_name(run)).await.unwrap();
@@ -66,7 +66,7 @@ async fn a_worker_whose_streams_are_not_read_runs_its_tasks_and_ends() {
     let desk = Desk::open(&pods).await;
     let known = KnownRun::default();
     let pool = known.builder(&pods, 1, 1).build().await.unwrap();
-    // The only pod is busy, so that the tasks run in the worker here.
+    // The only pod is busy, so the tasks run in the worker of this machine.
     let held = pool.submit(call_at(desk.address(), 1));
     let caller = desk.caller().await;
     let dir = tempfile::tempdir().unwrap();
@@ -88,7 +88,7 @@ async fn a_worker_whose_streams_are_not_read_runs_its_tasks_and_ends() {
     nothing_is_left(&known.run).await;
 }
 
-/// Tasks that panic, at a time when the master has forgotten those before.
+/// Tasks that panic one after another: the master has removed the earlier ones from its table by then.
 const PANICS: u32 = 10;
 
 #[tokio::test]

@@ -64,7 +64,7 @@ fn text(task: usize, bytes: usize) -> String {
     text
 }
 
-/// Sends texts there and back; each must arrive whole.
+/// Sends texts to pods, which return them; each text must arrive whole.
 async fn there_and_back(pool: &podpool::PodPoolExecutor, tasks: usize, bytes: usize) {
     let began = Instant::now();
     let futures: Vec<_> = (0..tasks)
@@ -84,7 +84,7 @@ async fn small_and_large_payloads_arrive_whole_and_nothing_stays() {
     let Some((url, builder)) = stored(&pods, 3) else {
         return;
     };
-    // A worker holds arguments and result of a task some times over: encoded, on their way, and in its slot.
+    // A worker has several copies of a task's arguments and result in memory: encoded, in transfer, and in its slot.
     let pool = builder.worker_memory(1 << 30).build().await.unwrap();
     there_and_back(&pool, 300, 50_000).await;
     there_and_back(&pool, 20, 30 * MB).await;

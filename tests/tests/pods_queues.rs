@@ -1,4 +1,4 @@
-//! A run's queues while its pods work: they vanish, another run uses them, another run has the same name.
+//! Changes to a run's queues while its pods work: queues vanish, another run uses them, another run has the same name.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -54,7 +54,7 @@ async fn queues_that_vanish_are_made_again_and_nothing_is_lost() {
     let began = Instant::now();
     callers.0.let_go().await;
     callers.1.let_go().await;
-    // Those that run again are not kept.
+    // Executions of tasks that run a second time are released at once.
     drop(desk);
     for (name, future) in (1..).zip(held) {
         assert_eq!(within("a task that ran", future).await.unwrap(), name);
@@ -170,8 +170,8 @@ impl Administered {
     }
 }
 
-/// A pool is refused, or ends, because an older run has its names; returns which. It may run tasks before it meets a
-/// message of the other.
+/// Waits until a pool is refused, or ends, because an older run has its names; returns which. The pool may run tasks
+/// before it receives a message of the other run.
 async fn gives_way(built: Result<PodPoolExecutor, BuildError>) -> RunId {
     let pool = match built {
         Err(BuildError::NamesInUse { by }) => return by,
@@ -242,13 +242,13 @@ async fn runs_follow_each_other_on_given_names() {
     let (desk, given) = (Desk::open(&pods).await, Administered::make().await);
     for name in 1..=3 {
         let pool = given.pool(&pods).await;
-        // It occupies the worker: those behind it are cancelled in the subscription.
+        // This task occupies the worker, so the tasks behind it are cancelled while they are in the subscription.
         let busy = pool.submit(call_at(desk.address(), name));
         let caller = desk.caller().await;
         let behind: Vec<_> = (0..5).map(|n| pool.submit(echo(n))).collect();
         let prints = pool.submit(print_and_fail(50));
         caller.let_go().await;
-        // Its lines are gathered, and follow its end.
+        // A worker sends lines every 250 ms, so the lines of a task may follow its end.
         let error = within("a task that prints", prints).await.unwrap_err();
         assert_eq!(error.kind(), TaskErrorKind::Failed, "{error}");
         within("a task", busy).await.unwrap();
@@ -289,7 +289,7 @@ async fn two_runs_of_one_name_that_begin_together_share_nothing_in_one_namespace
     nothing_is_left(goes_on.run_id()).await;
 }
 
-/// Without control only a task proves to a worker that its key is the run's.
+/// Without control only a task can show a worker that its key is that of the run.
 #[tokio::test]
 async fn forged_messages_before_the_first_task_starve_no_worker_without_control() {
     let Some(pods) = pods() else { return };

@@ -1,5 +1,5 @@
-//! Pools whose workers cannot start: every pending future, or `build()`, has the reason within its bound, and nothing
-//! is left.
+//! Pools whose workers cannot start: every pending future, or `build()`, has the reason within its bound, and no object
+//! of the run is left.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 #![expect(clippy::print_stdout, reason = "how long things took is worth knowing")]
@@ -34,7 +34,7 @@ fn impatient(pods: &Pods) -> Builder {
     pods.builder(2).start_timeout(START).schedule_timeout(START)
 }
 
-/// Builds a pool that cannot work; returns the one reason that all its futures and its shutdown have.
+/// Builds a pool whose workers cannot work; returns the reason, the same for all its futures and its shutdown.
 async fn refused(builder: Builder) -> String {
     let pool = builder.build().await.unwrap();
     let run = pool.run_id().clone();
@@ -90,7 +90,7 @@ async fn an_image_whose_task_has_another_shape_is_refused_by_the_tasks_name() {
     );
 }
 
-/// Nobody listens at that port of a pod.
+/// An address in a pod at whose port no program listens.
 const NOWHERE: &str = "127.0.0.1:1";
 
 #[tokio::test]

@@ -161,7 +161,7 @@ async fn queues_with_another_runs_label_are_not_deleted() {
         let ground = Ground::new().await;
         ground.create(LEASE).await;
         let Ground { admin, names, .. } = &ground;
-        // A prefix and a run that give the same names together.
+        // Another prefix and another run, whose joined names are the same text: only the labels tell the runs apart.
         let other = RunId::random();
         let left = admin.delete_run(names, &other).await;
         assert_eq!(left.deleted, Vec::<String>::new());

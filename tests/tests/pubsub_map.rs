@@ -14,10 +14,10 @@ podpool::test_slots!();
 
 const TASKS: u64 = 1500;
 
-/// What four slots near by have enough of, with tasks of a millisecond: 50 ms of work.
+/// The window that suffices for four slots without a queue between, with tasks of 1 ms: 50 ms of work.
 const NEAR: u64 = 64;
 
-/// A round trip takes many times as long as a task, so slots would wait for calls.
+/// A round trip takes many times as long as a task, so with that window slots would wait for calls.
 #[test]
 fn the_window_of_map_grows_with_the_way_to_the_slots() {
     let beds = Vec::from_iter(Bed::pubsub());

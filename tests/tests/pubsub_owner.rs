@@ -24,7 +24,7 @@ fn owner(run: &str, seconds: u64) -> Owner {
     Owner::new(RunId::new(run).unwrap(), created)
 }
 
-/// A run's end of the tasks' queue, and what it meets there.
+/// A run's side of the tasks' queue, and the messages of other runs that it receives there.
 fn end_of(ground: &Ground, own: Owner) -> (PubSubQueue, UnboundedReceiver<Owner>) {
     let (met, told) = unbounded_channel();
     let queue = ground.queue(&ground.names.tasks(), Some(LEASE));
@@ -111,7 +111,7 @@ async fn an_older_runs_last_results_come_without_a_leases_stall_beside_a_younger
             took < LEASE / 2,
             "some were leased to the younger: {took:?}"
         );
-        // The younger pulled beside it, and knows by that.
+        // The younger run has pulled a message of the older one, and has found the conflict by that.
         if let Ok(other) = met.try_recv() {
             assert_eq!(other, owner("older", 1));
         }
@@ -174,7 +174,7 @@ async fn a_purge_removes_all_messages() {
         for queue in [&tasks, &results] {
             put(queue, "left behind").await;
         }
-        // One that is leased is gone too.
+        // A message that is leased is removed too.
         assert_eq!(tasks.take(1, LEASE).await.unwrap().len(), 1);
         #[expect(
             clippy::disallowed_methods,

@@ -157,7 +157,7 @@ async fn no_call_goes_in_the_clear_to_a_server_without_tls() {
     for (verb, error) in timeout(LIMIT, refusals(&queue)).await.unwrap() {
         assert!(error.is_transient(), "{verb}: {error:?}");
     }
-    assert!(server.heard().is_empty(), "nothing was said");
+    assert!(server.heard().is_empty(), "a call was sent");
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ async fn a_confirmation_of_too_few_confirms_nothing() {
 #[tokio::test]
 async fn a_refused_lease_is_lost_and_the_others_are_not() {
     let server = Refusing::start(|heard: &Heard| {
-        // A name travels as it is.
+        // The name is sent as it was given, without a check on this side.
         if heard.body.windows(5).any(|part| part == b"stale") {
             Said::No(Code::InvalidArgument, "PERMANENT_FAILURE_INVALID_ACK_ID")
         } else {
@@ -252,7 +252,7 @@ async fn admin_refusals(connection: &Connection) -> Vec<(&'static str, AdminErro
     ];
     let left = admin.delete_run(&names, &run).await;
     assert_eq!(left.deleted, Vec::<String>::new());
-    // Whose it is must be read before it is deleted.
+    // The label with the owner must be read before an object is deleted.
     let reading = |(_, error)| ("read", error);
     let failed = left
         .failed
@@ -333,7 +333,7 @@ async fn names_that_were_not_created_are_missing() {
         error.to_string(),
         "topic podpool-nightly-tasks of project demo does not exist: create it, or leave the names to podpool"
     );
-    // What is gone already is deleted.
+    // An object that is gone already counts as deleted.
     let left = timeout(LIMIT, admin.delete_run(&names, &run))
         .await
         .unwrap();
@@ -346,10 +346,10 @@ async fn nobody() -> String {
     format!("http://{}", listener.local_addr().unwrap())
 }
 
-/// The error of a connection that is not reached, soon.
+/// The error of a connection whose service is not reached, within the time in which a start must report that.
 async fn not_reached(connection: &Connection) -> ConnectError {
     let reached = timeout(SOON, connection.reach()).await;
-    reached.expect("it hangs").expect_err("nobody is there")
+    reached.expect("it hangs").expect_err("no service is there")
 }
 
 fn at(endpoint: &str) -> Connection {
@@ -401,7 +401,7 @@ async fn a_service_that_answers_is_reached_whatever_it_answers() {
         let server = Refusing::always(code, "no").await;
         let reached = timeout(LIMIT, server.connection().reach()).await;
         reached.unwrap().unwrap();
-        assert_eq!(server.heard().len(), 1, "{code:?}: it is asked once");
+        assert_eq!(server.heard().len(), 1, "{code:?}: one call is sent");
     }
 }
 

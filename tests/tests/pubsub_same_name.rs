@@ -1,4 +1,4 @@
-//! Two runs of one name that begin in the same moment, on an emulator: each runs to its end, whatever becomes of the other.
+//! Two runs of one name that begin in the same moment, on an emulator: each runs to its end, independent of the other.
 
 #![cfg(feature = "pubsub")]
 

@@ -1,5 +1,5 @@
-//! Topics and subscriptions of a run that are deleted by hand: who notices, how soon, and that they are made again. On
-//! an emulator.
+//! Topics and subscriptions of a run that another program deletes: which call finds that, how soon, and that they are
+//! made again. On an emulator.
 
 #![cfg(feature = "pubsub")]
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
@@ -14,7 +14,7 @@ use podpool_tests::pubsub::emulator::{Ground, LEASE, is_there};
 use tokio::time::{Instant, timeout};
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// Within this a call finds out that its topic or subscription is gone, and it is there again.
+/// Within this time a call finds that its topic or subscription is gone, and that one is made again.
 const SOON: Duration = Duration::from_secs(5);
 
 async fn bounded(test: impl Future<Output = ()>) {
@@ -32,11 +32,11 @@ fn message(text: &'static str) -> Vec<Bytes> {
     vec![Bytes::from_static(text.as_bytes())]
 }
 
-/// Waits until calls report that this is gone, and makes it again.
+/// Waits until calls report that the topic or subscription is gone, and makes it again.
 async fn is_repaired(ground: &Ground, signs: &Signs, kind: &str, name: &str) {
     let told = timeout(SOON, signs.vanished()).await;
     let path = format!("projects/{}/{kind}/{name}", ground.connection.project());
-    let told = Vec::from_iter(told.expect("no call told it"));
+    let told = Vec::from_iter(told.expect("no call reported it"));
     assert_eq!(told, [path], "each once, however many calls were refused");
     let restored = ground.admin.restore(&ground.names, &ground.labels, LEASE);
     let restored = restored.await.unwrap();

@@ -1,5 +1,5 @@
-//! Ctrl-C: each pool counts its own, a program's own handler is called too, and without a pool the signal does what it
-//! does in any program. Real processes and real signals.
+//! Ctrl-C: each pool counts its own signals, a program's own handler is called too, and without a pool the signal has
+//! its default action. Real processes and real signals.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -25,8 +25,9 @@ struct Master {
     meeting: Meeting,
 }
 
-/// Gives programs that are started from here an interrupt that is not ignored, also where this one ignores it: what is
-/// caught here has its default action there.
+/// Lets programs that are started from here receive SIGINT, also where this process was started with SIGINT ignored:
+/// `exec` resets a caught signal to its default action and keeps an ignored one ignored.
+/// <https://man7.org/linux/man-pages/man2/execve.2.html>
 fn interrupts_are_handled() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -78,7 +79,7 @@ impl Master {
         within("the end of the program", self.program.wait()).await
     }
 
-    /// It ends at the next Ctrl-C as a program without a handler does.
+    /// Checks that the next Ctrl-C ends the program as it ends a program without a handler.
     async fn dies_of_the_next(&mut self) {
         self.interrupt();
         let status = self.end().await;
@@ -110,7 +111,7 @@ async fn two_pools_at_once_both_take_their_steps() {
     master.hear(&["a waits: Cancelled"]).await;
     master.tell("build b hears").await;
     let second = master.work("b").await;
-    // The second for a, the first for b.
+    // This signal is the second one for pool a, and the first one for pool b, which was built later.
     master.interrupt();
     master
         .hear(&["a runs: ShutDown", "b waits: Cancelled"])
@@ -127,7 +128,7 @@ async fn a_pool_that_was_dropped_takes_no_signal_from_another() {
     master.tell("build b hears").await;
     let first = master.work("a").await;
     let second = master.work("b").await;
-    // Its futures end on another thread: their lines may come first.
+    // The futures resolve on another thread, so their lines may come before that of the shutdown.
     master.program.say("drop a").await;
     master
         .hear(&["a runs: ShutDown", "a waits: ShutDown", "did drop a"])
@@ -211,7 +212,7 @@ async fn handlers_of_other_signals_change_nothing() {
     master.dies_of_the_next().await;
 }
 
-/// Else the program seems to hang until what runs has ended.
+/// Without the notice the program would seem to hang until its running tasks have ended.
 #[tokio::test]
 async fn the_first_signal_causes_a_notice() {
     interrupts_are_handled();
@@ -253,7 +254,7 @@ async fn repeated_signals_override_a_wrong_guess() {
         loop {
             master.interrupt();
             sent += 1;
-            // Two that are pending at once are one.
+            // A second signal that comes while the first is pending is merged with it, so each one is awaited.
             let ended = tokio::time::timeout(Duration::from_millis(200), master.program.wait());
             if let Ok(status) = ended.await {
                 break (sent, status);
@@ -281,7 +282,7 @@ async fn a_program_that_ignores_ctrl_c_continues_to_ignore_it() {
     master.tell("shutdown a").await;
 }
 
-/// So that a CronJob does not look successful.
+/// The exit code must show the interruption; a CronJob would otherwise count as successful.
 #[tokio::test]
 async fn an_interrupted_run_reports_the_signal_and_its_program_exits_by_it() {
     let mut master = Master::start();
@@ -296,7 +297,7 @@ async fn an_interrupted_run_reports_the_signal_and_its_program_exits_by_it() {
     master.hear(&[interrupted, "did how a"]).await;
     master.program.say("end").await;
     assert_eq!(master.end().await.code(), Some(130));
-    // One that was not interrupted exits with what its main returned.
+    // A program that was not interrupted exits with the result of its `main`.
     let mut master = Master::start();
     master.tell("build a hears").await;
     master.tell("shutdown a").await;

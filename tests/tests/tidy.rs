@@ -1,4 +1,4 @@
-//! The house rules that a machine can keep.
+//! The rules of this repository that a program can check.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Most lines of a file, its tests apart.
+/// The largest number of lines of a file, without its tests.
 const LINES: usize = 600;
 
 /// Crates that core must not know: back-ends, their clients, and the command line.
@@ -196,7 +196,7 @@ fn good_files() -> Vec<Judged> {
     good.into()
 }
 
-/// A rule that refuses no bad file is no rule.
+/// Each rule must refuse its bad files: a rule whose pattern matches nothing would pass unnoticed.
 #[test]
 fn the_rules_refuse_bad_files_and_no_others() {
     for (rule, path, text) in bad_files() {
@@ -319,7 +319,7 @@ fn every_variable_is_known_and_the_readme_has_those_that_users_set() {
         .filter(|line| line.starts_with("| `PODPOOL_"));
     let listed = rows.filter_map(|row| row.split('`').nth(1));
     for name in listed {
-        assert!(users.iter().any(|user| user == name), "nobody reads {name}");
+        assert!(users.iter().any(|user| user == name), "no code reads {name}");
     }
     for (path, text) in sources() {
         let library = path.starts_with("executor/src") || path.starts_with("core/src");

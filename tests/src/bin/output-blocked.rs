@@ -137,7 +137,7 @@ async fn hold_what_the_subscriber_needs() {
 /// The test does not read standard output: the pipe is full after 64 KiB (man7.org/linux/man-pages/man7/pipe.7.html).
 async fn clogged() {
     // The tasks print 800 lines of 1,000 bytes to each stream: more than pipe and output buffer hold together, so
-    // lines must be dropped while tasks continue.
+    // lines must be dropped where the pipe is not read, and tasks continue.
     let builder = describe().output_buffer(256 << 10);
     let pool = builder.build().await.expect("a pool");
     let flood = [200, 200, 200, 200].map(|lines| pool.submit(chatty(lines, 1_000)));

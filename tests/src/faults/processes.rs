@@ -6,8 +6,8 @@ use std::time::Duration;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tokio::net::unix::pipe::Receiver;
 
-/// A process that is watched by a pidfd: its end is seen, and its process id is not mistaken for that of a later process
-/// (man7.org/linux/man-pages/man2/pidfd_open.2.html).
+/// A process that is watched by a pidfd: its end is seen, and its process id is not mistaken for that of a later one.
+/// <https://man7.org/linux/man-pages/man2/pidfd_open.2.html>
 #[derive(Debug)]
 pub struct Watched {
     /// The process id.

@@ -53,7 +53,7 @@ impl Notices {
     pub async fn until(&self, words: &str) -> Duration {
         let found = async {
             loop {
-                // Before the look at the lines: `notify_one` keeps a permit, so a line that comes in between wakes this.
+                // `notify_one` keeps a permit, so a line that comes between the look and the await is not missed.
                 let news = self.news.notified();
                 let found = |(_, line): &&(Duration, String)| line.contains(words);
                 if let Some((at, _)) = self.lines.lock().unwrap().iter().find(found) {

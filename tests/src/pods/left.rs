@@ -113,8 +113,8 @@ pub async fn nothing_is_stored(url: &str, run: &RunId) {
     assert_eq!(usage, podpool::payload::Usage::default(), "run {run}");
 }
 
-/// Processes of this machine with the name of one of the run's pods in their environment: nodes of a test cluster may be
-/// processes of this machine.
+/// Processes of this machine with the name of one of the run's pods in their environment: nodes of a test cluster may
+/// be processes of this machine.
 fn processes(run: &RunId) -> Vec<u32> {
     let pod = format!("PODPOOL_POD=pp-{run}-");
     let is_worker = |pid: &u32| {

@@ -1,4 +1,4 @@
-//! The ends of many tasks: each task resolves once, with the right value, and its attempts show what happened and where.
+//! The ends of many tasks: each task resolves once, with its own value, and its attempts show causes and workers.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};

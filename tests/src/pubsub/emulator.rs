@@ -17,8 +17,8 @@ const CREATED: SystemTime = SystemTime::UNIX_EPOCH;
 /// The shortest lease that Pub/Sub gives.
 pub const LEASE: Duration = Duration::from_secs(10);
 
-/// Whether there is an emulator. If there is none, prints that, and fails where `CI=true`, so that no test of a CI run is
-/// left out unseen.
+/// Whether there is an emulator. If there is none, prints that, and fails where `CI=true`, so that no test of a CI run
+/// is left out unseen.
 #[must_use]
 pub fn is_there() -> bool {
     if std::env::var(HOST).is_ok() {

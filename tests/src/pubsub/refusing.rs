@@ -18,14 +18,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tonic::Code;
 
-/// What the server answers a call.
+/// The server's answer to a call.
 #[derive(Clone, Debug)]
 pub enum Said {
     /// A refusal.
     No(Code, &'static str),
     /// Success, with this message: encoded for gRPC, JSON for REST.
     Yes(Bytes),
-    /// Nothing, ever.
+    /// No answer at all: the call hangs until its caller gives up.
     Silence,
 }
 
@@ -112,7 +112,7 @@ async fn accept(listener: TcpListener, script: Script, heard: Arc<Mutex<Vec<Hear
 async fn serve(socket: TcpStream, script: Script, heard: Arc<Mutex<Vec<Heard>>>) {
     let service = service_fn(move |request| answer(request, script.clone(), heard.clone()));
     let server = auto::Builder::new(TokioExecutor::new());
-    // A client that goes away is no concern of the server.
+    // An error here means that the client has closed the connection, which every client of a test does at its end.
     server
         .serve_connection(TokioIo::new(socket), service)
         .await
@@ -132,6 +132,7 @@ async fn answer(
     let heard = if grpc {
         Heard {
             call: head.uri.path().to_owned(),
+            // A frame of gRPC begins with one byte of flags and four of length.
             body: body.slice(5..),
         }
     } else {

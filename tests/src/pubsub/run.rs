@@ -10,7 +10,7 @@ use podpool_core::queue::Queue;
 
 use super::emulator::LEASE;
 
-/// How long topics may stay that a killed test leaves behind.
+/// The age at which topics that a killed test left behind may be collected.
 const DEADLINE: Duration = Duration::from_secs(3_600);
 
 /// Topics and subscriptions of one run. They stay until they are deleted.
@@ -21,13 +21,13 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// Makes them, while the calling thread waits.
+    /// Makes the topics and subscriptions, while the calling thread waits.
     ///
     /// # Panics
     /// When they cannot be made.
     #[must_use]
     pub fn make(run: &RunId) -> Self {
-        // A thread of its own: the caller's runtime may be running.
+        // A thread of its own: `block_on` panics on a thread that runs a runtime, and the caller's thread may.
         let run = run.clone();
         let made = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread();
@@ -67,7 +67,8 @@ impl Topics {
         let (names, deadline) = match name {
             "tasks" => (self.names.tasks(), Some(LEASE)),
             "results" => (self.names.results(), Some(LEASE)),
-            // Dispatcher and worker share it: the one puts, the other takes.
+            // Dispatcher and worker share this queue: the dispatcher puts to the topic, the worker takes from the
+            // subscription of worker 0.
             "control" => {
                 let mut control = self.names.control().unwrap();
                 control.subscription = self.names.control_of(0, 0).unwrap().subscription;

@@ -9,7 +9,7 @@ use crate::bed::Bed;
 use crate::run::within;
 use crate::tasks;
 
-/// None is left out, none comes twice, and each is done when it comes.
+/// No future is left out, none comes twice, and each is done when it comes.
 pub async fn each_future_comes_once(bed: Bed) {
     let pool = bed.pool(3).await;
     let futures: Vec<_> = (0..300).map(|n| pool.submit(tasks::echo(n))).collect();
@@ -24,7 +24,7 @@ pub async fn each_future_comes_once(bed: Bed) {
     assert_eq!(completed.remaining(), 0);
 }
 
-/// Those that have ended come before those that end later.
+/// Futures that have ended come before those that end later.
 pub async fn done_futures_come_first(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
@@ -43,7 +43,7 @@ pub async fn done_futures_come_first(bed: Bed) {
     assert!(completed.next().await.is_none());
 }
 
-/// Later ones come in the order in which they end, not in which they were given.
+/// Futures that end later come in the order of their ends, not in the order of the input.
 pub async fn futures_come_in_the_order_of_their_ends(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(bed.room_for(3)).await;
@@ -55,6 +55,7 @@ pub async fn futures_come_in_the_order_of_their_ends(bed: Bed) {
         gate.arrival().await,
         gate.arrival().await,
     ];
+    // Three slots start in any order, so the tasks arrive in any order.
     guests.sort_by_key(|guest| guest.name);
     let mut completed = as_completed(futures);
     let [zero, one, two] = guests;
@@ -73,6 +74,7 @@ pub async fn failed_and_cancelled_futures_come_too(bed: Bed) {
     let guest = gate.arrival().await;
     let failing = pool.submit(tasks::flaky(9));
     let cancelled = pool.submit(tasks::flaky(0));
+    // The only slot is held, so the cancel comes before the task could run.
     within("the cancel", cancelled.cancel()).await;
     guest.let_go();
     let mut completed = as_completed([held, failing, cancelled]);
@@ -118,7 +120,7 @@ pub async fn a_timeout_counts_the_rest_and_cancels_nothing(bed: Bed) {
     assert_eq!(second.await.unwrap(), 8);
 }
 
-/// One more can be added while the others come, and after the last.
+/// A future can be added after the last one has come; the iteration then continues.
 pub async fn a_future_can_be_added(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut completed = as_completed([pool.submit(tasks::echo(1))]);
@@ -131,7 +133,7 @@ pub async fn a_future_can_be_added(bed: Bed) {
     assert!(completed.next().await.is_none());
 }
 
-/// Nothing in, nothing out.
+/// Without futures the end comes at once.
 pub async fn an_empty_input_ends_at_once(bed: Bed) {
     let _pool = bed.pool(1).await;
     assert!(
@@ -156,7 +158,7 @@ pub async fn futures_of_two_pools_mix(bed: Bed) {
     assert_eq!(seen, (0..50).collect());
 }
 
-/// Dropping it leaves the tasks alone.
+/// Dropping the value of `as_completed` cancels no task.
 pub async fn dropping_as_completed_cancels_nothing(bed: Bed) {
     let gate = bed.gate();
     let journal = bed.journal();

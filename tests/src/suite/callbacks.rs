@@ -9,7 +9,7 @@ use crate::bed::{Bed, goes_on};
 use crate::run::{step_limit, within};
 use crate::tasks;
 
-/// Waits on the callbacks' thread, as programs do.
+/// Waits on the callbacks' thread, as a callback of a program may. The thread has no runtime, so one is made here.
 fn block_on<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -17,7 +17,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     runtime.unwrap().block_on(future)
 }
 
-/// In order, and off the caller's thread.
+/// Callbacks run in the order in which they were added, on another thread than the caller's.
 pub async fn callbacks_run_in_order(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
@@ -34,7 +34,7 @@ pub async fn callbacks_run_in_order(bed: Bed) {
     guest.let_go();
     within("the task", held).await.unwrap();
     within("the shutdown", pool.shutdown()).await.unwrap();
-    // A shutdown waits for the callbacks: they are all there.
+    // A shutdown waits for the callbacks, so `try_recv` finds all of them without a wait.
     for expected in 0..20 {
         let (n, state, on) = receive.try_recv().unwrap();
         assert_eq!((n, state), (expected, TaskState::Done));
@@ -42,7 +42,7 @@ pub async fn callbacks_run_in_order(bed: Bed) {
     }
 }
 
-/// At once when the task has ended.
+/// A callback that is added after the task's end runs at once.
 pub async fn a_late_callback_runs_at_once(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut future = pool.submit(tasks::echo(1));
@@ -52,7 +52,7 @@ pub async fn a_late_callback_runs_at_once(bed: Bed) {
     assert!(receive.recv_timeout(step_limit()).unwrap());
 }
 
-/// A panic affects no other task.
+/// A callback that panics affects neither the next callback nor another task.
 pub async fn a_panic_stops_no_other_callback(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut future = pool.submit(tasks::echo(1));
@@ -64,7 +64,7 @@ pub async fn a_panic_stops_no_other_callback(bed: Bed) {
     goes_on(&pool).await;
 }
 
-/// Failed and cancelled tasks have them too.
+/// Callbacks of failed and cancelled tasks run too.
 pub async fn failures_and_cancels_are_reported(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
@@ -99,7 +99,7 @@ pub async fn a_callback_may_submit_the_next_task(bed: Bed) {
     assert_eq!(receive.recv_timeout(step_limit()).unwrap(), TaskState::Done);
 }
 
-/// One may shut the pool down and wait for it; those behind it run afterwards.
+/// A callback may shut the pool down and wait for the end; the callbacks behind it run afterwards.
 pub async fn a_callback_may_shut_down_and_wait(bed: Bed) {
     for behavior in [ShutdownBehavior::WaitForTasks, ShutdownBehavior::Abort] {
         let pool = bed.pool(1).await;
@@ -112,7 +112,7 @@ pub async fn a_callback_may_shut_down_and_wait(bed: Bed) {
         });
         future.on_done(move |_| send.send("the next one".to_owned()).unwrap());
         future.result(step_limit()).await.unwrap().unwrap();
-        // Another shutdown waits for all callbacks, as ever.
+        // A shutdown from outside a callback waits for all callbacks, the one that waits for a shutdown included.
         within("the program's own shutdown", pool.shutdown())
             .await
             .unwrap();
@@ -121,7 +121,7 @@ pub async fn a_callback_may_shut_down_and_wait(bed: Bed) {
     }
 }
 
-/// One may wait for other tasks, whose callbacks then run behind it.
+/// A callback may wait for other tasks, whose callbacks then run behind it: there is one thread for all callbacks.
 pub async fn a_callback_may_wait_for_other_futures(bed: Bed) {
     let pool = bed.pool(2).await;
     let (send, receive) = channel();
@@ -139,7 +139,8 @@ pub async fn a_callback_may_wait_for_other_futures(bed: Bed) {
         send.send("all are done").unwrap();
     });
     first.result(step_limit()).await.unwrap().unwrap();
-    // A shutdown that comes first refuses them, and waits for no callback that is added later.
+    // A shutdown before this message would refuse the tasks that the callback submits, and would not wait for callbacks
+    // that are added after its call.
     let submitted = receive.recv_timeout(step_limit()).unwrap();
     assert_eq!(submitted, "all are submitted");
     within("the shutdown", pool.shutdown()).await.unwrap();
@@ -148,7 +149,7 @@ pub async fn a_callback_may_wait_for_other_futures(bed: Bed) {
     assert_eq!(said[1..], ["a callback of another"; 5]);
 }
 
-/// One may hold the last handle of the pool and drop it.
+/// A callback may hold the last handle of the pool and drop that handle.
 pub async fn a_callback_may_drop_the_pool(bed: Bed) {
     let pool = bed.pool(1).await;
     let (send, receive) = channel();

@@ -1,4 +1,4 @@
-//! Dropping: futures, maps and pools may go at any time, and nothing hangs for it.
+//! Dropping: futures, maps and pools may be dropped at any time, and no wait hangs because of that.
 
 use std::time::Instant;
 
@@ -26,7 +26,7 @@ pub async fn dropping_a_future_does_not_cancel(bed: Bed) {
     assert_eq!(journal.distinct(), expected);
 }
 
-/// It can be asked to.
+/// With `abort_on_drop` the drop of a future cancels its task.
 pub async fn a_future_can_abort_on_drop(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
@@ -39,7 +39,7 @@ pub async fn a_future_can_abort_on_drop(bed: Bed) {
     within("the shutdown", pool.shutdown()).await.unwrap();
 }
 
-/// A future that ended is dropped like any other.
+/// The drop of a future whose task has ended changes nothing, with `abort_on_drop` too.
 pub async fn abort_on_drop_keeps_a_done_task(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut future = pool.submit(tasks::echo(1)).abort_on_drop();
@@ -53,7 +53,7 @@ pub async fn abort_on_drop_keeps_a_done_task(bed: Bed) {
     assert_eq!(handle.state(), podpool::TaskState::Done);
 }
 
-/// A pool that goes without a shutdown does not block, ends its tasks, and resolves their futures.
+/// A pool that is dropped without a shutdown does not block, ends its tasks, and resolves their futures.
 pub async fn dropping_a_pool_ends_its_tasks(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
@@ -63,6 +63,7 @@ pub async fn dropping_a_pool_ends_its_tasks(bed: Bed) {
     let guests = [gate.arrival().await, gate.arrival().await];
     let before = Instant::now();
     drop(pool);
+    // A drop sends one message to the executor's thread. A drop that waited for the held tasks would never return.
     assert!(
         before.elapsed().as_millis() < 1_000,
         "dropping took {:?}",
@@ -96,7 +97,7 @@ pub async fn a_result_outlives_its_pool(bed: Bed) {
     assert_eq!(within("the result", future).await.unwrap(), 9);
 }
 
-/// Waiting for a result may be given up and taken up again.
+/// A future that was polled in vain several times still resolves.
 pub async fn an_await_may_be_dropped(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;

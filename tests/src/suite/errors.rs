@@ -10,7 +10,7 @@ use crate::run::within;
 use crate::story::failed;
 use crate::tasks;
 
-/// The task's own words, and their causes.
+/// An error has the text of the task's own error, and the texts of its causes.
 pub async fn a_failure_keeps_its_chain(bed: Bed) {
     let pool = bed.pool(1).await;
     let future = pool.submit(tasks::chained().key("2013-05-01"));
@@ -32,7 +32,8 @@ pub async fn a_failure_keeps_its_chain(bed: Bed) {
     assert_eq!(attempt.cause, Cause::Failed);
     match attempt.worker.as_deref() {
         Some(worker) => assert!(bed.is_worker(worker), "{worker}"),
-        // Where the order is not kept, a failure may come before its worker's greeting, which has the name.
+        // Where the queue does not keep the order, a failure may arrive before its worker's greeting, which has the
+        // worker's name.
         None => assert!(!bed.has(Need::Order)),
     }
 }
@@ -59,7 +60,7 @@ pub async fn a_panic_carries_its_message(bed: Bed) {
     goes_on(&pool).await;
 }
 
-/// What cannot be encoded is never sent.
+/// Arguments that cannot be encoded are never sent.
 pub async fn bad_arguments_are_rejected(bed: Bed) {
     let pool = bed.pool(1).await;
     let future = pool.submit(tasks::take_stubborn(tasks::Stubborn(-1)));
@@ -135,7 +136,8 @@ pub async fn an_abort_is_contained(bed: Bed) {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), TaskErrorKind::Crashed);
-    // Its own attempt and the budget of two; where another task had run before it in its slot, it was a suspect first.
+    // The first attempt and the crash budget of two. Where another task had run in the slot before, the first abort
+    // made the task a suspect, which is reported and not charged; so the charged attempts are counted alone.
     let story = failed(error.attempts());
     let charged = story
         .iter()
@@ -152,7 +154,7 @@ pub async fn an_abort_is_contained(bed: Bed) {
     assert_eq!(within("the other task", other).await.unwrap(), 1);
 }
 
-/// A crash has a budget of its own: twice it is tried again.
+/// A crash has a budget of its own: a task is tried again twice.
 pub async fn a_crash_is_tried_again(bed: Bed) {
     let pool = bed.pool(1).await;
     assert_eq!(
@@ -171,7 +173,7 @@ pub async fn a_crash_is_tried_again(bed: Bed) {
     assert_eq!(crashes.count(), 3, "{error:?}");
 }
 
-/// A process that exits is a crash with its code.
+/// The exit of a process is a crash with its exit code.
 pub async fn an_exit_is_a_crash(bed: Bed) {
     let pool = bed.pool(1).await;
     let error = within("the exit", pool.submit(tasks::exiting(7)))
@@ -185,7 +187,7 @@ pub async fn an_exit_is_a_crash(bed: Bed) {
     assert_eq!(error.kind(), TaskErrorKind::Crashed, "no code is a result");
 }
 
-/// So is a stack that overflows.
+/// A stack that overflows is a crash.
 pub async fn a_stack_overflow_is_a_crash(bed: Bed) {
     let pool = bed.pool(1).await;
     let error = within("the overflow", pool.submit(tasks::overflowing(1 << 40)))
@@ -200,14 +202,14 @@ pub async fn a_stack_overflow_is_a_crash(bed: Bed) {
     );
 }
 
-/// A slot that is killed from outside: its task runs again, others do not notice.
+/// A slot that is killed: its task runs again, and other tasks are not affected.
 pub async fn a_killed_slot_is_replaced(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(2).await;
     let other = pool.submit(tasks::hold(gate.address(), 1));
     let guest = gate.arrival().await;
     let mut killed = pool.submit(tasks::killed(1));
-    // The other task runs on while the task runs again.
+    // The gate is still closed here: the other task must run on while the killed one runs again.
     let result = killed.result(crate::run::step_limit()).await.unwrap();
     assert_eq!(result.unwrap(), 2);
     let attempts = killed.attempts();
@@ -222,6 +224,7 @@ pub async fn a_killed_slot_is_replaced(bed: Bed) {
 /// One abort among packed tasks: exactly that one fails.
 pub async fn one_abort_among_many_is_one_failure(bed: Bed) {
     let pool = bed.pool(2).await;
+    // Only measured task types are packed, and only in a frame of several tasks is it unknown which one aborted.
     let warm: Vec<_> = (0..50).map(|_| pool.submit(tasks::aborting(0))).collect();
     within("the warm-up", join_all(warm)).await;
     let call = |n: u32| tasks::aborting(if n == 200 { 99 } else { 0 });
@@ -235,7 +238,7 @@ pub async fn one_abort_among_many_is_one_failure(bed: Bed) {
     }
 }
 
-/// Memory without end meets the limit, and only its own task is hit.
+/// A task that takes memory without end is stopped at the limit, and no other task is affected.
 pub async fn memory_without_end_is_stopped(bed: Bed) {
     let gate = bed.gate();
     let pool = built(bed.builder(2).memory(128 << 20)).await;
@@ -258,7 +261,7 @@ pub async fn a_pool_inside_a_task_is_refused(bed: Bed) {
     assert_eq!(answer, "NestedPool");
 }
 
-/// A failed task's state shows it, and its error can be had again.
+/// A failed task's state is `Failed`, and its error can be read again.
 pub async fn a_failed_state_is_reported(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut future = pool.submit(tasks::flaky(9));

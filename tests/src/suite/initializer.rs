@@ -9,7 +9,7 @@ use crate::bed::{Bed, built};
 use crate::run::within;
 use crate::tasks;
 
-/// Once in each slot.
+/// The initializer runs once in each slot.
 pub async fn an_initializer_runs_once_in_each_slot(bed: Bed) {
     let gate = bed.gate();
     let journal = bed.journal();
@@ -17,7 +17,8 @@ pub async fn an_initializer_runs_once_in_each_slot(bed: Bed) {
     let held: Vec<_> = (0..2)
         .map(|n| pool.submit(tasks::hold(gate.address(), n)))
         .collect();
-    // Both are there before one goes: a slot that got free would take the other's task while its slot still starts.
+    // Both tasks have arrived before one is released: a slot that got free would take the other task, and the second
+    // slot might never start.
     drop([gate.arrival().await, gate.arrival().await]);
     within("both slots", try_join_all(held)).await.unwrap();
     let counts: Vec<_> = (0..100)
@@ -28,7 +29,7 @@ pub async fn an_initializer_runs_once_in_each_slot(bed: Bed) {
     assert_eq!(journal.lines(), ["set up"; 2]);
 }
 
-/// Before the first task of a slot, whatever the queue does.
+/// The initializer runs before the first task of a slot, with queues that misbehave too.
 pub async fn an_initializer_runs_before_the_first_task(bed: Bed) {
     let journal = bed.journal();
     let pool = built(bed.builder(2).initializer(tasks::set_up(journal.address()))).await;
@@ -58,7 +59,7 @@ pub async fn slots_start_lazily(bed: Bed) {
     );
 }
 
-/// A failure in one slot is passing: the next one works.
+/// A failure in one slot is not final: the next slot works.
 pub async fn one_failure_is_tolerated(bed: Bed) {
     let journal = bed.journal();
     let call = tasks::set_up_at_second_try(journal.address());
@@ -97,7 +98,7 @@ pub async fn three_failures_break_the_pool(bed: Bed) {
     }
 }
 
-/// A panic is a failure.
+/// A panic of the initializer counts as a failure.
 pub async fn a_panic_breaks_the_pool_too(bed: Bed) {
     let pool = built(bed.builder(1).initializer(tasks::panic_at_set_up())).await;
     let error = within("the result", pool.submit(tasks::echo(1)))
@@ -134,5 +135,6 @@ pub async fn recycled_slots_are_set_up_again(bed: Bed) {
     assert_eq!(pids.len(), 4, "20 tasks, 5 for each process");
     let count = within("a count", pool.submit(tasks::count_set_ups())).await;
     assert_eq!(count.unwrap(), 1);
+    // Four slots for the 20 tasks, and a fifth one for the last count.
     assert_eq!(journal.lines().len(), 5);
 }

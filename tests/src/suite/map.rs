@@ -1,4 +1,4 @@
-//! `map`: in order, lazily, with an end that is always the caller's to choose.
+//! `map`: in order, lazily, and with an end that the caller chooses.
 
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
@@ -12,7 +12,7 @@ use crate::bed::{Bed, goes_on};
 use crate::run::{step_limit, within};
 use crate::tasks;
 
-/// Results come in the order of the inputs, however they end.
+/// Results come in the order of the inputs, whatever the order in which the tasks end.
 pub async fn results_come_in_order(bed: Bed) {
     let pool = bed.pool(4).await;
     let times = (0..100).map(|n| (n, Duration::from_millis(n % 4)));
@@ -63,7 +63,7 @@ pub async fn inputs_are_taken_lazily(bed: Bed) {
     let count = taken.clone();
     let inputs = (0_u64..).inspect(move |_| count.set(count.get() + 1));
     let mut results = pool.map(inputs, tasks::echo).window(3);
-    assert_eq!(taken.get(), 0, "inputs were taken before anybody asked");
+    assert_eq!(taken.get(), 0, "inputs were taken before the first poll");
     for delivered in 1..=50 {
         within("the next", results.next()).await.unwrap().unwrap();
         assert!(
@@ -94,7 +94,7 @@ pub async fn a_panicking_input_surfaces(bed: Bed) {
     goes_on(&pool).await;
 }
 
-/// So does the panic of the function that makes the calls.
+/// The panic of the function that makes the calls goes to the caller too.
 pub async fn a_panicking_function_surfaces(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut results = pool.map(0..10, |n: u64| {
@@ -150,6 +150,7 @@ pub async fn an_error_cancels_the_rest(bed: Bed) {
         assert!(error.message().contains("task 0"), "{error}");
         assert!(results.next().await.is_none());
     };
+    // The first task fails only after another one runs: that running task must then be stopped.
     let arrive = async {
         let guest = holding.arrival().await;
         failing.pass(1).await;
@@ -159,7 +160,7 @@ pub async fn an_error_cancels_the_rest(bed: Bed) {
     guest.vanished().await;
 }
 
-/// So does dropping the map.
+/// Dropping the map cancels the rest too.
 pub async fn dropping_the_map_cancels_the_rest(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
@@ -172,7 +173,7 @@ pub async fn dropping_the_map_cancels_the_rest(bed: Bed) {
     for guest in guests {
         guest.vanished().await;
     }
-    // Nothing of the hundred is left: the gate is closed, and the shutdown waits for all that is pending.
+    // The gate is closed and the shutdown waits for all pending tasks, so it ends only if none of the hundred is left.
     within("the shutdown", pool.shutdown()).await.unwrap();
 }
 
@@ -188,7 +189,7 @@ pub async fn errors_can_be_returned(bed: Bed) {
     }
 }
 
-/// So many errors are borne; the next one ends it.
+/// So many errors are tolerated; the next one ends the map.
 pub async fn failures_can_be_bounded(bed: Bed) {
     let pool = bed.pool(1).await;
     let fails = |n: &u32| n % 2 == 1;
@@ -205,7 +206,7 @@ pub async fn failures_can_be_bounded(bed: Bed) {
     assert_eq!(results.failures(), 3);
 }
 
-/// A share of errors is borne, judged from the 20th result on.
+/// A share of errors is tolerated; the share is checked from the 20th result on.
 pub async fn a_share_of_failures_can_be_bounded(bed: Bed) {
     let pool = bed.pool(1).await;
     let results = pool
@@ -220,13 +221,14 @@ pub async fn a_share_of_failures_can_be_bounded(bed: Bed) {
     assert_eq!(all.len(), 20, "the share is judged at the 20th result");
 }
 
-/// Without order, what has ended comes, though an earlier one has not.
+/// Without order a result comes although an earlier task has not ended.
 pub async fn without_order_the_finished_come_first(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
     let mut results = pool
         .map(0..20_u32, |n| match n {
             0 => tasks::hold(gate.address(), n),
+            // There is no socket at this path: the task does not wait. All calls of a map have one task type.
             _ => tasks::hold("nowhere".into(), n),
         })
         .unordered();
@@ -257,7 +259,7 @@ pub async fn without_order_the_finished_come_first(bed: Bed) {
 pub async fn the_timeout_cancels_the_rest(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
-    // A slot is ready: the time is the task's.
+    // After this a slot is ready, so the timeout of `soon` is not spent on its start.
     goes_on(&pool).await;
     let mut results = pool
         .map(0..5, |n| tasks::hold(gate.address(), n))
@@ -306,7 +308,7 @@ pub async fn a_stream_of_inputs_works(bed: Bed) {
     assert!(within("the end", results.next()).await.is_none());
 }
 
-/// It owns a handle of the pool: the caller's may go.
+/// A map owns a handle of the pool: the caller may drop its own.
 pub async fn a_map_keeps_its_pool(bed: Bed) {
     let pool = bed.pool(2).await;
     let mut results = pool.map(0..50, tasks::echo);
@@ -332,7 +334,7 @@ pub async fn after_a_shutdown_a_map_ends_with_that_error(bed: Bed) {
     assert!(results.next().await.is_none());
 }
 
-/// Endless inputs and errors that are yielded: what is permanent ends it, once.
+/// With endless inputs and errors that are yielded, the first permanent error ends the map, and comes once.
 pub async fn a_shutdown_ends_an_endless_map(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut results = pool.map(0.., tasks::echo).return_exceptions();
@@ -363,13 +365,14 @@ pub async fn a_shutdown_ends_an_endless_map(bed: Bed) {
         .unwrap();
 }
 
-/// A map that always has a result ready looks at its timeout too.
+/// A map that always has a result ready checks its timeout too.
 pub async fn the_timeout_ends_an_endless_map(bed: Bed) {
     let pool = bed.pool(2).await;
     let mut results = pool.map(0.., tasks::echo).timeout(bed.soon());
     let over = Instant::now() + step_limit();
     let error = loop {
         match within("the next", results.next()).await.unwrap() {
+            // Every wait is short here, so the limit of a step alone would not end a map that ignores its timeout.
             Ok(_) => assert!(Instant::now() < over, "it goes on"),
             Err(error) => break error,
         }

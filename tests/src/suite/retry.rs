@@ -10,7 +10,7 @@ use crate::run::within;
 use crate::story::{failed, failures};
 use crate::tasks;
 
-/// A later attempt's result is the result, and the failures are on record.
+/// The result of a later attempt is the result, and the failures are recorded.
 pub async fn a_later_attempt_gives_the_result(bed: Bed) {
     let pool = bed.pool(1).await;
     let mut future = pool.submit(tasks::flaky_twice(2));
@@ -41,6 +41,7 @@ pub async fn the_budget_ends(bed: Bed) {
     assert_eq!(error.kind(), TaskErrorKind::Failed);
     assert_eq!(failures(&error), 3);
     assert!(error.message().contains("attempt 3"), "{error}");
+    // A queue with faults may add interrupted attempts, which the text counts and the budget does not.
     if error.attempts().len() == 3 {
         assert!(error.to_string().contains("after 3 attempts"), "{error}");
     }
@@ -55,7 +56,7 @@ pub async fn no_retry_is_the_default(bed: Bed) {
     assert_eq!(failures(&error), 1);
 }
 
-/// The call's word goes before the builder's, and the builder's before the attribute's.
+/// The setting of the call overrides that of the builder, which overrides that of the attribute.
 pub async fn the_call_overrides_the_builder_and_the_builder_the_task(bed: Bed) {
     let pool = built(bed.builder(1).retries(1)).await;
     let by_builder = within("the builder's", pool.submit(tasks::flaky_twice(9))).await;
@@ -73,7 +74,7 @@ pub async fn panics_are_tried_again(bed: Bed) {
     assert_eq!(within("the result", future).await.unwrap(), 3);
 }
 
-/// What is marked as permanent is not tried again.
+/// An error that is marked as permanent is not tried again.
 pub async fn a_permanent_error_ends_the_retries(bed: Bed) {
     let pool = bed.pool(1).await;
     let error = within("the failure", pool.submit(tasks::hopeless()))
@@ -109,6 +110,7 @@ pub async fn the_delay_is_kept(bed: Bed) {
     let future = pool.submit(tasks::after_a_delay());
     assert_eq!(within("the result", future).await.unwrap(), 2);
     let took = before.elapsed();
+    // The backoff is 300 ms, of which jitter takes half at most.
     assert!(
         took >= Duration::from_millis(150),
         "it was tried again after {took:?}"

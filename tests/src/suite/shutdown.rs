@@ -7,7 +7,7 @@ use crate::bed::Bed;
 use crate::run::within;
 use crate::tasks;
 
-/// What was submitted is run, and its results stay with the futures.
+/// Submitted tasks run to their ends, and the results stay in the futures.
 pub async fn a_shutdown_waits_for_all_tasks(bed: Bed) {
     let pool = bed.pool(2).await;
     let futures: Vec<_> = (0..300).map(|n| pool.submit(tasks::echo(n))).collect();
@@ -18,7 +18,7 @@ pub async fn a_shutdown_waits_for_all_tasks(bed: Bed) {
     assert_eq!(results, (0..300).collect::<Vec<_>>());
 }
 
-/// Retries belong to what is waited for.
+/// A shutdown waits for retries too.
 pub async fn a_shutdown_waits_for_retries(bed: Bed) {
     let pool = bed.pool(1).await;
     let future = pool.submit(tasks::flaky(2).retries(2));
@@ -26,13 +26,13 @@ pub async fn a_shutdown_waits_for_retries(bed: Bed) {
     assert_eq!(within("the result", future).await.unwrap(), 3);
 }
 
-/// A pool that never did anything.
+/// A pool that never had a task.
 pub async fn an_idle_pool_ends_at_once(bed: Bed) {
     let pool = bed.pool(4).await;
     within("the shutdown", pool.shutdown()).await.unwrap();
 }
 
-/// Again, and again, by clones, at the same time.
+/// A shutdown may be repeated, and called by several clones at the same time.
 pub async fn a_shutdown_may_be_repeated(bed: Bed) {
     let pool = bed.pool(1).await;
     let future = pool.submit(tasks::echo(1));
@@ -71,7 +71,7 @@ pub async fn submissions_are_refused_during_a_shutdown(bed: Bed) {
     let guest = gate.arrival().await;
     let shutdown = pool.shutdown();
     let rest = async {
-        // The other future of the join was polled first: the pool is closing.
+        // `join!` has polled the shutdown first, so the pool is closing when this submit is called.
         let late = pool.submit(tasks::echo(1)).await;
         assert_eq!(late.unwrap_err().kind(), TaskErrorKind::ShutDown);
         assert!(!held.is_done());
@@ -82,7 +82,7 @@ pub async fn submissions_are_refused_during_a_shutdown(bed: Bed) {
     assert_eq!(within("the result", held).await.unwrap(), 0);
 }
 
-/// What has not begun is cancelled, what runs ends by itself.
+/// Tasks that have not begun are cancelled, and the running task ends by itself.
 pub async fn pending_tasks_can_be_cancelled(bed: Bed) {
     let gate = bed.gate();
     let journal = bed.journal();
@@ -104,8 +104,8 @@ pub async fn pending_tasks_can_be_cancelled(bed: Bed) {
     let (ended, ()) = within("the shutdown", async { tokio::join!(shutdown, rest) }).await;
     ended.unwrap();
     assert_eq!(within("the running one", held).await.unwrap(), 5);
-    // Four of a kind may be out while nothing is known of their time. The word that they are cancelled races with
-    // the slot that gets free: those four may run, and no other.
+    // 4 × slots of an unmeasured task type may be out. The control message with their cancellation races with the slot
+    // that gets free: those four may run, and no other.
     let ran = journal.distinct();
     assert!(
         ran.iter()
@@ -143,6 +143,7 @@ pub async fn a_harsher_call_overrides(bed: Bed) {
     let guest = gate.arrival().await;
     let first = pool.shutdown();
     let second = async {
+        // `join!` has polled the first shutdown already, and the held task keeps it waiting.
         assert!(!held.is_done());
         pool.shutdown_with(ShutdownBehavior::Abort).await
     };
@@ -173,7 +174,7 @@ pub async fn a_milder_call_changes_nothing(bed: Bed) {
     drop(guest);
 }
 
-/// A shutdown continues when it is not awaited any more.
+/// A shutdown continues after its future was dropped: the first poll has sent the request.
 pub async fn a_dropped_shutdown_goes_on(bed: Bed) {
     let pool = bed.pool(1).await;
     let futures: Vec<_> = (0..20).map(|n| pool.submit(tasks::echo(n))).collect();

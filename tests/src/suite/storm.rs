@@ -1,4 +1,4 @@
-//! The storm: many tasks of every kind over whatever queue, and each future ends once and right.
+//! The storm: many tasks of every kind over any queue, and each future ends once, with the expected end.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::run::row_limit;
 use crate::story::failures;
 use crate::tasks;
 
-/// How long a storm may last; queues that lose messages need leases to run out.
+/// The longest time of a storm, less than a row's limit, so that the storm reports the tasks that have not ended.
 fn storm_limit() -> Duration {
     row_limit() * 5 / 6
 }
@@ -87,7 +87,7 @@ async fn storm(bed: &Bed, count: u64) {
     assert_eq!(
         (told.len(), distinct.len()),
         (count as usize, count as usize),
-        "ends told"
+        "callbacks and distinct tasks"
     );
 }
 
@@ -96,7 +96,7 @@ pub async fn every_future_ends_once_and_right(bed: Bed) {
     storm(&bed, 1_000).await;
 }
 
-/// Two hundred, for queues that lose messages: each loss costs three leases.
+/// Two hundred tasks, for queues that lose messages: each loss costs three leases.
 pub async fn lost_messages_are_published_again(bed: Bed) {
     storm(&bed, 200).await;
 }
@@ -115,7 +115,7 @@ pub async fn a_map_keeps_its_order(bed: Bed) {
     assert!(over.is_ok(), "the map was not done in time");
 }
 
-/// Slots that die meanwhile: nothing is lost, and no other task is blamed.
+/// Slots that are killed meanwhile: no task is lost, and no other task is charged.
 pub async fn slots_die_in_the_storm(bed: Bed) {
     let pool = bed.pool(3).await;
     let call = |n: u32| match n % 25 {

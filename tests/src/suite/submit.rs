@@ -1,4 +1,4 @@
-//! Submitting: what goes in comes out, from wherever it is submitted.
+//! Submitting: each task returns its own result, from whatever thread or runtime the task is submitted.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::channel;
@@ -51,7 +51,7 @@ pub async fn submitting_works_outside_any_runtime(bed: Bed) {
     let (send, receive) = tokio::sync::oneshot::channel();
     thread::spawn(move || {
         let future = pool.submit(tasks::echo(5));
-        // The row has given up if the receiver is gone.
+        // The receiver is gone where the row has reached its limit.
         send.send(block_on("a result", step_limit(), future)).ok();
     });
     let result = within("a thread without a runtime", receive).await.unwrap();
@@ -70,6 +70,7 @@ pub async fn submitting_works_inside_a_blocked_runtime(bed: Bed) {
             let future = pool.submit(tasks::echo_async(6));
             let (done, told) = channel();
             future.on_done(move |_| done.send(()).unwrap());
+            // This blocks the only thread of the runtime until the task has ended.
             told.recv_timeout(step_limit()).unwrap();
             future.await
         });
@@ -106,7 +107,7 @@ pub async fn many_threads_submit_at_once(bed: Bed) {
     assert_eq!(ids, (0..THREADS * each).collect());
 }
 
-/// Many more than any window or gate.
+/// Many more tasks than any window or limit of tasks that are out.
 pub async fn a_hundred_thousand_tasks(bed: Bed) {
     let count = bed.many(100_000);
     let pool = bed.pool(2).await;
@@ -116,7 +117,7 @@ pub async fn a_hundred_thousand_tasks(bed: Bed) {
     }
 }
 
-/// What waits goes out by priority, then by age.
+/// Waiting tasks are published by priority, then by age.
 pub async fn higher_priorities_go_first(bed: Bed) {
     let gate = bed.gate();
     let journal = bed.journal();
@@ -140,7 +141,8 @@ pub async fn higher_priorities_go_first(bed: Bed) {
     }
     let last_high = lines.iter().position(|line| line == "high 39").unwrap();
     let lows = last_high + 1 - 40;
-    // What was published before the first of high priority was there: four for the slot, and a batch's worth.
+    // Tasks of low priority that were published before the first one of high priority came: 4 × slots of an unmeasured
+    // type, and as many again, for the order of submits and publications is a race.
     assert!(lows <= 8, "{lows} of low priority went first: {lines:?}");
 }
 
@@ -154,7 +156,7 @@ pub async fn a_future_reports_its_state(bed: Bed) {
     let running = TaskState::Running {
         attempt: Attempt::FIRST,
     };
-    // The word that it started travels behind the task itself.
+    // The worker's `Started` may arrive after the task is at the gate, so the state is awaited.
     let told = || first.state() == running;
     news.until("the state to be running", told).await;
     assert_eq!(second.state(), TaskState::Pending);
@@ -182,7 +184,8 @@ pub async fn a_task_sees_its_context(bed: Bed) {
     let mut plain = within("the plain call", plain).await.unwrap();
     let mut named = within("the named call", named).await.unwrap();
     if !bed.has(Need::Order) {
-        // What was held back on its way may come with a lease that is lost: then its token is cancelled from the start.
+        // A batch that the queue delayed may arrive with a lease that is lost already: then the token of its task is
+        // cancelled from the start.
         (plain.cancelled, named.cancelled) = (false, false);
     }
     let expected = tasks::Seen {
@@ -282,14 +285,15 @@ pub async fn clones_are_one_pool(bed: Bed) {
     );
 }
 
-/// A result or an argument that is nested so deep that following it would overflow the stack is an error of its task,
-/// and nothing else notices.
+/// A result or an argument whose nesting would overflow the stack is an error of its task, and no other task is
+/// affected.
 pub async fn values_nested_too_deep_are_rejected(bed: Bed) {
     let pool = bed.pool(1).await;
     let deep = within("a deep result", pool.submit(tasks::nest_deep(500))).await;
     assert_eq!(deep.unwrap().depth(), 500);
     let back = pool.submit(tasks::depth_of(tasks::Nested::new(500)));
     assert_eq!(within("a deep argument", back).await.unwrap(), 500);
+    // The bound on the stack is 1 MiB: both depths are far above it, the second by any size of a frame.
     for depth in [20_000, 300_000] {
         let grown = within("the result", pool.submit(tasks::nest_deep(depth))).await;
         let taken = pool.submit(tasks::depth_of(tasks::Nested::new(depth)));

@@ -1,4 +1,4 @@
-//! Timeouts: one attempt's time, without queueing; and the time of a wait, which is independent of it.
+//! Timeouts: the time of one attempt, without its time in a queue; and the independent limit of a wait.
 
 use std::time::Duration;
 
@@ -56,6 +56,7 @@ pub async fn queueing_does_not_count(bed: Bed) {
     let queued: Vec<_> = (0..5)
         .map(|n| pool.submit(tasks::echo_async(n).timeout(4 * bed.short())))
         .collect();
+    // Longer than the timeout of the queued tasks: if their time in the queue counted, all of them would be timed out.
     let waited = held.result(5 * bed.short()).await;
     assert!(waited.is_err(), "it went through the gate: {waited:?}");
     guest.let_go();
@@ -68,7 +69,7 @@ pub async fn queueing_does_not_count(bed: Bed) {
 /// Each attempt has its own time.
 pub async fn each_attempt_has_its_own_time(bed: Bed) {
     let pool = bed.pool(1).await;
-    // The last one is quick, but a busy machine may keep even that waiting.
+    // The third attempt returns at once, but a busy machine may delay even that: hence four times the short time.
     let call = tasks::slow_at_first(Duration::from_secs(60))
         .timeout(4 * bed.short())
         .retries(2);
@@ -83,7 +84,7 @@ pub async fn each_attempt_has_its_own_time(bed: Bed) {
     assert_eq!(causes, [Cause::TimedOut; 2]);
 }
 
-/// What shares the batch, and what runs in other slots, ends well.
+/// Tasks of the same batch, and tasks in other slots, return their results.
 pub async fn other_tasks_are_not_affected(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(2).await;
@@ -105,7 +106,7 @@ pub async fn other_tasks_are_not_affected(bed: Bed) {
     }
 }
 
-/// `result` gives up waiting, and only that.
+/// A timeout of `result` ends the wait, and cancels no task.
 pub async fn giving_up_a_wait_never_cancels(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
@@ -132,7 +133,7 @@ pub async fn a_quick_task_is_never_stopped(bed: Bed) {
     assert_eq!(results, (0..500).collect::<Vec<_>>());
 }
 
-/// `Duration::MAX` is no timeout, for the task and for the wait, and other tasks are not affected.
+/// `Duration::MAX` is no timeout, neither for the task nor for the wait. A sum of moments would overflow here.
 pub async fn a_timeout_without_end_is_none(bed: Bed) {
     let pool = bed.pool(2).await;
     let beside = pool.submit(tasks::echo(1));
@@ -145,7 +146,7 @@ pub async fn a_timeout_without_end_is_none(bed: Bed) {
     goes_on(&pool).await;
 }
 
-/// A task that may take no time at all is refused before it is published, by the name of what is wrong.
+/// A task with a timeout of zero is rejected before it is published, and the message names the timeout.
 pub async fn a_timeout_of_zero_is_rejected(bed: Bed) {
     let pool = bed.pool(1).await;
     let none = pool.submit(tasks::echo(1).timeout(Duration::ZERO));

@@ -22,7 +22,7 @@ pub async fn all_waits_for_the_last(bed: Bed) {
     }
 }
 
-/// `FirstCompleted`: one end is enough, whatever it is.
+/// `FirstCompleted`: the first end is enough, whether it is a result or an error.
 pub async fn first_completed_returns_at_the_first(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
@@ -113,7 +113,7 @@ pub async fn a_timeout_returns_and_cancels_nothing(bed: Bed) {
     }
 }
 
-/// A timeout of nothing looks once.
+/// A timeout of zero checks the futures once.
 pub async fn a_timeout_of_zero_checks_once(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
@@ -157,7 +157,7 @@ pub async fn a_done_future_counts_at_once(bed: Bed) {
     drop(guest);
 }
 
-/// A shutdown ends the wait of those who wait.
+/// An abort ends every wait for a task of the pool.
 pub async fn an_abort_ends_every_wait(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(1).await;
