@@ -1,4 +1,4 @@
-//! What the scoreboard is asked for.
+//! The command line of the scoreboard.
 
 use anyhow::{Context, bail};
 
@@ -13,7 +13,7 @@ Prints a row for each local budget: measured, reference of the same run, ratio, 
   --references   the references alone
 ";
 
-/// What to do.
+/// The command that the arguments choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
     /// Print the help.
@@ -22,7 +22,7 @@ pub enum Ask {
     List,
     /// Measure and print rows.
     Board(Board),
-    /// Run one case in this process and print its number: how the scoreboard calls itself.
+    /// Run one case in this process and print its number: the scoreboard starts itself with this command.
     Case(OneCase),
 }
 
@@ -42,11 +42,11 @@ pub struct Board {
 /// One case in this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OneCase {
-    /// Its name.
+    /// The case's name.
     pub name: String,
-    /// Its size.
+    /// The case's size.
     pub n: u64,
-    /// Whether the process keeps to one core.
+    /// Whether the process is pinned to one core.
     pub pin: bool,
 }
 

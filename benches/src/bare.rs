@@ -63,7 +63,7 @@ struct LaneState {
     waiting: VecDeque<Job>,
     in_flight: VecDeque<Arc<Reply>>,
     writer_sleeps: bool,
-    /// No more work will come, by the pool's end or the child's.
+    /// No more work will come, because the pool or the child has ended.
     closed: bool,
 }
 
@@ -89,7 +89,7 @@ struct ReplyState {
 #[derive(Debug, Clone, Copy)]
 struct ChildGone;
 
-/// The answer to one frame, now or later.
+/// The answer to one frame, as a future that a caller blocks on.
 #[derive(Debug)]
 #[must_use = "an answer that is not awaited is not measured"]
 pub struct BareFuture(Arc<Reply>);
@@ -107,7 +107,7 @@ impl BarePool {
         Ok(Self { lanes, next: 0 })
     }
 
-    /// Gives `payload` to the next child in turn. Never blocks on a pipe.
+    /// Queues `payload` for the next child in turn. Never blocks on a pipe: the child's writer thread does.
     pub fn submit(&mut self, payload: Vec<u8>) -> BareFuture {
         let reply = Arc::new(Reply::default());
         let job = Job {
@@ -115,7 +115,7 @@ impl BarePool {
             reply: Arc::clone(&reply),
         };
         let lane = self.next;
-        // In turn and not to the idlest: choosing would cost a lock, and the frames are equal.
+        // In turn and not to the idlest child: the choice would cost a lock of each child, and the frames are equal.
         self.next = (lane + 1) % self.lanes.len();
         self.lanes[lane].shared.give(job);
         BareFuture(reply)
@@ -205,7 +205,7 @@ impl Shared {
         self.wake_writer(state);
     }
 
-    /// Wakes the writer if it sleeps; a wake-up is a system call, whether anybody waits or not.
+    /// Wakes the writer if it sleeps. A wake-up is a system call even where no thread waits, hence the check.
     fn wake_writer(&self, mut state: MutexGuard<'_, LaneState>) {
         if std::mem::take(&mut state.writer_sleeps) {
             drop(state);
@@ -257,7 +257,7 @@ impl Shared {
         let mut replies = Vec::with_capacity(self.window);
         while let Ok(Some(answer)) = read_frame(&mut pipe, Vec::new()) {
             answers.push(answer);
-            // What came in the same read is handed over together.
+            // Answers of one read are passed on together, under one lock.
             if answers.len() < self.window && holds_frame(pipe.buffer()) {
                 continue;
             }
@@ -271,21 +271,21 @@ impl Shared {
 
     fn take_replies(&self, count: usize, replies: &mut Vec<Arc<Reply>>) {
         let mut state = lock(&self.state);
-        // A child that answers more than it was asked is broken; its surplus answers are dropped.
+        // A child that sends more answers than it received frames is broken; its surplus answers are dropped.
         let count = count.min(state.in_flight.len());
         replies.extend(state.in_flight.drain(..count));
-        // A writer that sleeps for want of work has no use for room.
+        // A writer that sleeps because there is no work is not woken for room in the window.
         if !state.waiting.is_empty() {
             self.wake_writer(state);
         }
     }
 
-    /// The child is gone: nothing that was given to it will be answered.
+    /// Records that the child is gone: no frame that was queued for the child will be answered.
     fn abandon(&self) {
         let mut state = lock(&self.state);
         state.closed = true;
         let in_flight = std::mem::take(&mut state.in_flight);
-        // What waits would never be written: the pipe is broken.
+        // Waiting frames would never be written, because the pipe is broken.
         let waiting = std::mem::take(&mut state.waiting);
         self.wake_writer(state);
         let waiting = waiting.into_iter().map(|job| job.reply);
@@ -306,7 +306,7 @@ impl Reply {
     }
 }
 
-/// No invariant spans a panic here: every critical section is a few moves.
+/// The lock, past a panic too: every critical section only moves values, so no panic leaves one half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

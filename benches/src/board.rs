@@ -22,7 +22,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// How it is written behind a number.
+    /// The unit's text behind a number.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -72,7 +72,7 @@ pub enum Budget {
 }
 
 impl Budget {
-    /// Whether it is met; `None` when there is nothing to meet or nothing to judge by.
+    /// Whether the budget is met; `None` where there is no budget or no value to compare.
     #[must_use]
     pub fn met(self, measured: f64, ratio: Option<f64>) -> Option<bool> {
         match self {
@@ -115,15 +115,15 @@ pub struct Row {
     pub measured: Option<f64>,
     /// Unit of `measured` and of the reference's value.
     pub unit: &'static str,
-    /// What it is compared with, if anything.
+    /// The reference of the comparison, if there is one.
     pub reference: Option<Reference>,
     /// Median of the rounds' measured / reference.
     pub ratio: Option<f64>,
-    /// The budget in words.
+    /// The budget as a text.
     pub budget: String,
     /// Whether the budget is met; absent when the row informs or could not be judged.
     pub met: Option<bool>,
-    /// Rounds that the medians are of.
+    /// The number of rounds of which the medians are taken.
     pub rounds: usize,
     /// Why something is absent.
     pub note: Option<String>,

@@ -29,7 +29,7 @@ pub const WARM_UP_TRIPS: u64 = 200;
 /// One thing to measure, in one process, once.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
-    /// What `--case` calls it.
+    /// The name that `--case` takes.
     pub name: &'static str,
     /// Measures with a size, whose meaning is the case's: mostly a number of tasks.
     pub run: fn(u64) -> anyhow::Result<f64>,
@@ -51,7 +51,7 @@ pub fn time_apart(program: &Path, arguments: &[OsString]) -> anyhow::Result<f64>
 /// The program cannot be started, fails, takes longer than three minutes, or prints something else.
 pub fn run_apart(program: &Path, arguments: &[OsString]) -> anyhow::Result<f64> {
     let what = || format!("{} {arguments:?}", program.display());
-    // A process for each measurement: heap, threads and caches of one case do not influence the next.
+    // One process for each measurement: heap, threads and caches of one case do not influence the next.
     let child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -62,7 +62,7 @@ pub fn run_apart(program: &Path, arguments: &[OsString]) -> anyhow::Result<f64> 
     let stdout = child.0.stdout.take().context("a case without its pipe")?;
     let lines = Lines::read(stdout);
     let answer = lines.next(DEADLINE).with_context(what)?;
-    // The number is out, so what is left is the end of its pool.
+    // After the number only the end of the case's pool is awaited.
     lines.end(DEADLINE).with_context(what)?;
     let status = child.0.wait().with_context(what)?;
     if !status.success() {
@@ -73,12 +73,13 @@ pub fn run_apart(program: &Path, arguments: &[OsString]) -> anyhow::Result<f64> 
         .with_context(|| format!("{} printed {answer:?}", what()))
 }
 
-/// A case that is not waited for is not left behind either; its own children end with it.
+/// The process of a case. A drop kills the process, so an error leaves no case behind; the case's own children end with
+/// the process.
 struct KilledOnDrop(Child);
 
 impl Drop for KilledOnDrop {
     fn drop(&mut self) {
-        // Both fail when it has ended, which is what they are for.
+        // An error here means that the process has ended already, which is what the calls are for.
         drop(self.0.kill());
         drop(self.0.wait());
     }

@@ -32,7 +32,7 @@ pub fn program() -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
-/// Builds it as `this` was built. The current directory stays: settings of cargo may be relative to it.
+/// Builds the program as `this` was built. The current directory stays: settings of cargo may be relative to it.
 fn build(cargo: &OsStr, package: &Path, this: &Path) -> anyhow::Result<PathBuf> {
     let profile = if cfg!(debug_assertions) {
         "dev"
@@ -50,7 +50,7 @@ fn build(cargo: &OsStr, package: &Path, this: &Path) -> anyhow::Result<PathBuf> 
         .arg(package.join("Cargo.toml"))
         .stderr(Stdio::inherit());
     if let Some(target) = target_directory(this) {
-        // What was built for this program is built already there.
+        // The same target directory, so that dependencies which are built already are not built again.
         command.arg("--target-dir").arg(target);
     }
     let output = command.output().context("cargo cannot be started")?;
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn a_target_directory_is_known_by_its_mark() {
         let this = std::env::current_exe().unwrap();
-        // A test lies one directory deeper than a program.
+        // The executable of a test is in `deps`, one directory deeper than a program.
         let target = target_directory(this.parent().unwrap()).unwrap();
         assert!(this.starts_with(target));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The scoreboard's rooms: references to measure against, the harness, and the rows.
+//! The parts of the scoreboard: references to measure against, the harness, and the rows.
 //!
 //! Every number is taken in a process of its own, so that no case inherits another's heap, threads or warm caches,
 //! and the references run in the same rounds as what is measured. Nothing here is for users of podpool.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-/// What the rounds gave.
+/// The medians of the rounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Paired {
     /// Median of the measured side.
@@ -38,7 +38,7 @@ pub fn pairs<S>(
             ours.push(measured(sides)?);
         }
     }
-    // The ratio of each round, and not of the medians, which may be of rounds minutes apart.
+    // The median of the rounds' ratios, not the ratio of the medians, which may come from rounds minutes apart.
     let ratios = ours.iter().zip(&theirs).map(|(our, their)| our / their);
     Ok(Paired {
         ratio: median(ratios.collect()),
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn the_order_turns_every_round_and_ratios_are_taken_by_round() {
-        // The machine slows down by a tenth of its speed a run; both sides feel it.
+        // The simulated machine becomes slower by a tenth of its speed with each run, for both sides alike.
         let mut log = Vec::new();
         let run = |name: char, value: f64| {
             move |log: &mut Vec<char>| {

@@ -11,7 +11,7 @@ use crate::case::{CHILDREN, Case, HEAVY, WARM_UP, WARM_UP_TRIPS};
 use crate::measure::{median_micros, rate};
 use crate::memory::peak_resident;
 
-/// Tasks of the row that Lithops publishes, and slots that divide them.
+/// The number of tasks of the row that Lithops publishes, and a number of slots that divides it.
 const NAPS: u64 = 225;
 const NAP_SLOTS: u32 = 25;
 
@@ -93,6 +93,7 @@ async fn cancel(n: u64) -> anyhow::Result<f64> {
             _ => pool.submit(small(i.to_le_bytes())).handle(),
         })
         .collect();
+    // The newest first is the worst order for a queue that is searched from its front.
     let start = Instant::now();
     let cancels: Vec<_> = waiting
         .iter()
@@ -103,13 +104,14 @@ async fn cancel(n: u64) -> anyhow::Result<f64> {
         cancel.await;
     }
     let speed = rate(n, start.elapsed());
+    // With a free slot tasks would have run before their cancels, and the rate would count those as cancelled.
     if held.iter().any(|future| future.is_done()) {
         bail!("a slot was not held");
     }
     Ok(speed)
 }
 
-/// Greets, as the example `hello` does.
+/// Returns a greeting, as the task of the example `hello` does.
 #[podpool::task]
 pub fn greet(name: String) -> String {
     format!("hello {name}, from process {}", std::process::id())
@@ -133,7 +135,7 @@ async fn hello(n: u64) -> anyhow::Result<f64> {
     Ok(n as f64)
 }
 
-/// Keeps its slot without end.
+/// Occupies its slot for ever.
 #[podpool::task]
 pub async fn hold() {
     std::future::pending::<()>().await;
@@ -182,7 +184,7 @@ async fn burst_through(pool: &PodPoolExecutor, n: u64) -> anyhow::Result<Duratio
     for i in 0..n {
         futures.push(pool.submit(echo(i)));
     }
-    // Before the results are awaited: this is the time that submitting takes while the slots run.
+    // The clock stops before the results are awaited: the time of the submits alone is measured, while the slots run.
     let submitted = start.elapsed();
     for (i, future) in (0..n).zip(futures) {
         if future.await? != i {
@@ -266,7 +268,7 @@ async fn load(n: u64) -> anyhow::Result<f64> {
     load_through(n, |payload| echo_bytes(payload.into()), Bytes::as_ref).await
 }
 
-/// The same with plain vectors in and out, which costs a copy of the answer more.
+/// As `load`, with plain vectors in and out, which costs one more copy of the answer.
 async fn load_vec(n: u64) -> anyhow::Result<f64> {
     load_through(n, echo_vec, Vec::as_slice).await
 }

@@ -1,4 +1,4 @@
-//! The reference that users know: Python's `ProcessPoolExecutor`, when `python3` is on the path.
+//! The reference from CPython: `ProcessPoolExecutor`, where `python3` is on the path.
 
 use std::io::Write;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -11,7 +11,7 @@ use crate::case::Lines;
 /// Longest time of one command, start included.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Longest time that it takes to end.
+/// Longest time until the Python program has ended.
 const END: Duration = Duration::from_secs(10);
 
 /// What the Python program can measure; each is a function of `ppe.py`.
@@ -31,7 +31,7 @@ pub enum Measure {
 #[derive(Debug)]
 pub struct Ppe {
     child: Child,
-    /// Taken only by the end.
+    /// `None` only once the drop has closed it.
     commands: Option<ChildStdin>,
     answers: Lines,
 }
@@ -84,7 +84,7 @@ impl Ppe {
 
 impl Drop for Ppe {
     fn drop(&mut self) {
-        // The end of its input ends it and its workers; killed, it would leave them behind.
+        // The end of its input ends the program and its workers. A kill would leave the workers behind.
         self.commands = None;
         if self.answers.end(END).is_err() {
             drop(self.child.kill());

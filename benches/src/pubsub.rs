@@ -1,7 +1,7 @@
 //! The Pub/Sub path: a pool whose queues are topics, against a bare loop that moves the same messages.
 //!
-//! Both need an emulator (`PUBSUB_EMULATOR_HOST`). The worker of the pool is a local one, so that a row tells what
-//! podpool adds to the queue, and nothing of a cluster. The rows of `map` have workers in processes of their own.
+//! Both need an emulator (`PUBSUB_EMULATOR_HOST`). The worker of the pool is a local one, so that a row shows the cost
+//! that podpool adds to the queue, without that of a cluster. The rows of `map` have workers in processes of their own.
 
 mod map;
 pub mod workers;
@@ -33,7 +33,7 @@ const RESULTS: usize = 64;
 /// How long one pull waits.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// What the names of topics begin with.
+/// The prefix of the topics' names.
 const PREFIX: &str = "bench";
 
 /// The cases of the Pub/Sub path.
@@ -192,8 +192,8 @@ async fn submit_all(
     Ok(())
 }
 
-/// Messages per second of a loop without a pool: a task goes out, consumers take `at_once` of them at a time and send results,
-/// the master takes the results. No `Started` goes with them, as podpool leaves it out for short tasks.
+/// Messages per second of a loop without a pool: a task is published, consumers take `at_once` of them at a time and
+/// send results, the master takes the results. There is no `Started`, as podpool sends none for short tasks.
 async fn bare(n: u64, at_once: usize) -> anyhow::Result<f64> {
     let topics = Topics::make(1).await?;
     let (tasks, results) = (topics.queue("tasks")?, topics.queue("results")?);
@@ -224,7 +224,7 @@ async fn move_all(tasks: &PubSubQueue, results: &PubSubQueue, n: u64) -> anyhow:
     sent.and(received)
 }
 
-/// Consumers that answer at once.
+/// Consumers that answer each message of a take at once.
 async fn serve(
     tasks: Arc<PubSubQueue>,
     results: Arc<PubSubQueue>,

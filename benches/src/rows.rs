@@ -1,4 +1,4 @@
-//! The rows: what is measured, against what, and what it must reach.
+//! The rows: the measured case, its reference, and the budget.
 
 mod bench;
 #[cfg(feature = "pubsub")]
@@ -14,7 +14,7 @@ pub use bench::Bench;
 const BARE: &str = "bare pool";
 const PPE: &str = "ProcessPoolExecutor";
 
-/// A size for a verdict, and one for a look.
+/// The size of a full measurement, and that of a `--quick` one.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
     full: u64,
@@ -28,7 +28,7 @@ enum Source {
     Case(&'static str, Size),
     /// The whole process of a case, in milliseconds.
     Process(&'static str, Size),
-    /// The same, with every thread and child of it on one core.
+    /// The whole process of a case, in milliseconds, with all of its threads and children on one core.
     Pinned(&'static str, Size),
     /// The program that counts live heap.
     Heap(Size),
@@ -265,7 +265,7 @@ pub fn plans() -> Vec<Plan> {
     plans
 }
 
-/// The plans that were asked for, in the table's order.
+/// The plans of the given names, in the table's order.
 ///
 /// # Errors
 /// A name that no row has.

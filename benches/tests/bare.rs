@@ -13,10 +13,10 @@ fn bounded(work: impl FnOnce() + Send + 'static) {
     let (done, wait) = channel();
     let worker = std::thread::spawn(move || {
         work();
-        // The test is gone only when it has failed already.
+        // The receiver is gone only where the test has failed already.
         let _gone = done.send(());
     });
-    // A panic drops the sender, which is no time-out.
+    // A panic of the thread drops the sender, and the receive then fails at once and not by the time-out.
     let ended = wait.recv_timeout(Duration::from_secs(10));
     assert_ne!(ended, Err(RecvTimeoutError::Timeout), "the pool hangs");
     if let Err(panic) = worker.join() {
@@ -54,7 +54,7 @@ fn payloads_larger_than_a_pipe_pass_among_small_and_empty_ones() {
 #[test]
 fn a_child_that_ends_fails_its_futures() {
     bounded(|| {
-        // `true` reads nothing and ends.
+        // The program `true` exits at once, without a read of its input.
         let mut pool = BarePool::start(Path::new("true"), 1, 4).unwrap();
         for _ in 0..10 {
             let error = pool.submit(vec![1]).wait().unwrap_err().to_string();

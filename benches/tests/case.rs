@@ -1,4 +1,4 @@
-//! A case prints one number in a process of its own; whatever else it does is an error that names it.
+//! A case prints one number in a process of its own. Any other output or end is an error that names the case.
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -1,3 +1,3 @@
-//! What podpool's examples are made of: the part of each that can be tested without a pool.
+//! The part of each of podpool's examples that can be tested without a pool.
 
 pub mod flights;

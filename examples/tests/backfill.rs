@@ -19,7 +19,7 @@ fn workshop() -> &'static Workshop {
     &WORKSHOP
 }
 
-/// An empty directory that stays after the test, for those who want to look.
+/// An empty directory that stays after the test, so that a developer can read the files.
 fn empty(name: &str) -> String {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     if dir.exists() {
@@ -28,7 +28,7 @@ fn empty(name: &str) -> String {
     dir.display().to_string()
 }
 
-/// What the program does, without a pool.
+/// Runs the steps of the program without a pool.
 async fn run(from: &str, to: &str, out: &str) -> Summary {
     let mut summary = Summary::default();
     for day in Days::parse(from, to).unwrap().iter() {

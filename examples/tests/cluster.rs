@@ -40,7 +40,7 @@ const WORKERS: usize = 10;
 const BOUND: Duration = Duration::from_secs(240);
 /// From one look at the pods to the next.
 const LOOK: Duration = Duration::from_millis(100);
-/// What a worker needs of this machine's environment beside the addresses.
+/// The variables of this machine's environment that a worker needs beside the addresses.
 const PASSED_ON: [&str; 4] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -121,7 +121,7 @@ fn flights() -> std::path::PathBuf {
     program
 }
 
-/// What is below a URL, by name.
+/// The objects below a URL, by name.
 async fn below(url: &str) -> Files {
     let settings = env::vars().filter(|(name, _)| name.starts_with("AWS_"));
     let (store, prefix) = parse_url_opts(&Url::parse(url).unwrap(), settings).unwrap();
@@ -168,7 +168,7 @@ fn on_cluster(program: &Path, secret: &str, url: &str, emulator: &str) -> Child 
         .unwrap()
 }
 
-/// What was seen of a run from outside.
+/// The observations of a run by the test's own watch.
 #[derive(Debug, Default)]
 struct Seen {
     run: Option<RunId>,

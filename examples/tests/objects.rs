@@ -2,7 +2,7 @@
 //!
 //! The tests that need an S3 server take it from the environment: `AWS_ENDPOINT`, `AWS_ACCESS_KEY_ID` and
 //! `AWS_SECRET_ACCESS_KEY`, and `AWS_ALLOW_HTTP=true` where it speaks plain HTTP. They use the bucket `test-bucket`.
-//! What a server must do wrong, a small one of this file does.
+//! Refusals come from a small server in `objects/refusing.rs`.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 #![expect(clippy::print_stdout, reason = "a test that is left out is said")]
@@ -102,7 +102,7 @@ fn succeeded(output: &Output) {
     assert!(output.status.success(), "{}", errors(output));
 }
 
-/// What is below one prefix of the server's bucket.
+/// The objects below one prefix of the server's bucket.
 struct Below {
     url: String,
     store: Arc<dyn ObjectStore>,
@@ -114,7 +114,7 @@ impl Below {
     fn new(test: &str) -> Self {
         let number = std::process::id();
         let url = format!("s3://test-bucket/flights-{number}/{test}");
-        // The test's own client needs a provider too; another test may have installed it.
+        // The test's own client needs a provider of TLS too. The call fails where another test has installed one.
         rustls::crypto::ring::default_provider()
             .install_default()
             .ok();

@@ -60,7 +60,10 @@ impl Program {
         };
         let (pid, ears, mouth) = (child.id(), child.stdin.take(), child.stdout.take());
         let (Some(pid), Some(ears), Some(mouth)) = (pid, ears, mouth) else {
-            panic!("{} has no process id, standard input or output", path.display());
+            panic!(
+                "{} has no process id, standard input or output",
+                path.display()
+            );
         };
         let lines = BufReader::new(mouth).lines();
         Self {

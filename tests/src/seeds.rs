@@ -26,8 +26,8 @@ pub fn chaotic_processes(seeds: u64) -> Vec<Bed> {
 pub fn losing(seeds: u64) -> Vec<Bed> {
     let bed = |seed| {
         let mut faults = Faults::chaos(seed);
-        // One message in twenty: in a storm of 200 tasks some are lost with every seed, and each loss costs three leases
-        // until its batch is published again.
+        // One message in twenty: in a storm of 200 tasks some are lost, and each loss costs three leases until its
+        // batch is published again.
         faults.lose = 0.05;
         Bed::in_process().with_faults(faults)
     };

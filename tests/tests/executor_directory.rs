@@ -46,7 +46,10 @@ async fn kill_one(bed: Bed) {
     }
     let killed = within("the task of the killed worker", killing).await;
     assert_eq!(killed.expect("another worker does it"), 7);
-    assert!(scratch.path().join("killed").exists(), "no worker was killed");
+    assert!(
+        scratch.path().join("killed").exists(),
+        "no worker was killed"
+    );
     within("the end", pool.shutdown())
         .await
         .expect("a clean end");

@@ -143,7 +143,11 @@ async fn beside_a_running_slot_others_may_fail_to_start_and_the_pool_continues()
     held.let_go().await;
     assert_eq!(within("the first task", first).await.expect("a result"), 1);
     let ran = within("the task that waited", waiting).await;
-    assert_eq!(ran.expect("a result"), pid, "the running slot took the task");
+    assert_eq!(
+        ran.expect("a result"),
+        pid,
+        "the running slot took the task"
+    );
     // A second slot is tried again while there is work for it.
     let again = pool.submit(meet(meeting.path(), 2));
     let held = meeting.guest().await;

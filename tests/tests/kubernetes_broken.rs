@@ -219,8 +219,8 @@ fn enough() -> serde_json::Value {
     ])
 }
 
-/// Waits until the API denies the master: its authorizer applies a removed RoleBinding a moment later. There is no event
-/// to wait for, so the right is tried every 100 ms.
+/// Waits until the API denies the master: its authorizer applies a removed RoleBinding a moment later. There is no
+/// event to wait for, so the right is tried every 100 ms.
 async fn master_is_denied(master: &Cluster) {
     let mut pause = interval(Duration::from_millis(100));
     let denied = async {
@@ -228,7 +228,9 @@ async fn master_is_denied(master: &Cluster) {
             pause.tick().await;
         }
     };
-    timeout(BOUND, denied).await.expect("the master keeps its rights");
+    timeout(BOUND, denied)
+        .await
+        .expect("the master keeps its rights");
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ async fn a_forgotten_init_starts_no_process_and_names_the_ways() {
 #[tokio::test]
 async fn a_pool_before_init_ends_in_a_broken_pool_and_starts_no_chain_of_processes() {
     let output = run(env!("CARGO_BIN_EXE_misuse-late-init"), &[], None).await;
-    // Slots write to the master's standard output, and the master may end before its slots have written.
+    // The slots' lines go to the master's standard output too; the master's own line about the task comes last.
     assert_eq!(said(&output).last(), Some(&"PoolBroken"), "{output:?}");
 }
 

@@ -44,9 +44,10 @@ async fn sigterm_is_handled_before_the_run_is_read() {
             }
         }
     };
-    let sender = timeout(LIMIT, open).await.expect("it reads no key");
+    let sender = timeout(LIMIT, open).await.expect("the worker reads no key");
     let pid = Pid::from_raw(i32::try_from(worker.id().unwrap()).unwrap()).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
+    // The end of the pipe gives the worker an empty key, so it goes on to the next step after the signal.
     drop(sender);
     let ended = timeout(LIMIT, worker.wait_with_output()).await;
     let ended = ended.expect("it hangs").unwrap();

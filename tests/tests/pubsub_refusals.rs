@@ -212,7 +212,7 @@ async fn a_confirmation_of_too_few_confirms_nothing() {
 #[tokio::test]
 async fn a_refused_lease_is_lost_and_the_others_are_not() {
     let server = Refusing::start(|heard: &Heard| {
-        // The name is sent as it was given, without a check on this side.
+        // A lease's name is in the encoded request as plain bytes, so a search of the body finds it.
         if heard.body.windows(5).any(|part| part == b"stale") {
             Said::No(Code::InvalidArgument, "PERMANENT_FAILURE_INVALID_ACK_ID")
         } else {

@@ -242,7 +242,7 @@ async fn the_first_signal_causes_a_notice() {
     assert_eq!(line, "podpool: interrupted: no task runs");
 }
 
-/// A second handler for another signal looks like one for this signal.
+/// A second handler for another signal looks to podpool like a handler for this signal.
 #[tokio::test]
 async fn repeated_signals_override_a_wrong_guess() {
     let mut master = Master::start();
@@ -254,7 +254,7 @@ async fn repeated_signals_override_a_wrong_guess() {
         loop {
             master.interrupt();
             sent += 1;
-            // A second signal that comes while the first is pending is merged with it, so each one is awaited.
+            // Two signals that are pending at once are merged into one, so 200 ms lie between two of them.
             let ended = tokio::time::timeout(Duration::from_millis(200), master.program.wait());
             if let Ok(status) = ended.await {
                 break (sent, status);
@@ -263,6 +263,7 @@ async fn repeated_signals_override_a_wrong_guess() {
     };
     let (sent, status) = within("the end of the program", insist).await;
     assert_eq!(status.signal(), Some(Signal::INT.as_raw()), "{status:?}");
+    // Fewer signals are left to the program's supposed handler.
     assert!(sent >= 5, "{sent} were enough");
 }
 

@@ -319,7 +319,10 @@ fn every_variable_is_known_and_the_readme_has_those_that_users_set() {
         .filter(|line| line.starts_with("| `PODPOOL_"));
     let listed = rows.filter_map(|row| row.split('`').nth(1));
     for name in listed {
-        assert!(users.iter().any(|user| user == name), "no code reads {name}");
+        assert!(
+            users.iter().any(|user| user == name),
+            "no code reads {name}"
+        );
     }
     for (path, text) in sources() {
         let library = path.starts_with("executor/src") || path.starts_with("core/src");

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 
-/// What a pipe holds by default on Linux; larger payloads pass the buffers by.
+/// The capacity of a pipe on Linux by default (pipe(7)); larger payloads are not copied to the buffers.
 pub(super) const PIPE_BUFFER: usize = 64 * 1024;
 
 const HEADER: usize = 4;
@@ -31,7 +31,7 @@ pub(super) fn read_frame(pipe: &mut impl Read, mut buffer: Vec<u8>) -> io::Resul
     Ok(Some(buffer))
 }
 
-/// Whether a whole frame lies in `buffered`, so that reading it asks nothing of the kernel.
+/// Whether a whole frame is in `buffered`, so that a read of the frame needs no system call.
 pub(super) fn holds_frame(buffered: &[u8]) -> bool {
     buffered
         .split_first_chunk::<HEADER>()
@@ -40,7 +40,7 @@ pub(super) fn holds_frame(buffered: &[u8]) -> bool {
 
 /// Answers every frame of standard input with its own bytes; answers that are ready together leave together.
 pub(super) fn serve() -> io::Result<()> {
-    // Not `io::stdout()` itself: it looks for line ends in what it is given.
+    // Not `io::stdout()` itself: its `LineWriter` searches every payload for line ends.
     let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let mut input = BufReader::with_capacity(PIPE_BUFFER, input);

@@ -24,7 +24,7 @@ const PAYLOAD: usize = 8;
 const NOISE: usize = 64 * 1024;
 const STILL: Duration = Duration::from_millis(300);
 
-/// Longest wait for that, in steps of [`STILL`]: a minute.
+/// Longest wait until the count stands still, in steps of [`STILL`]: a minute.
 const STEPS: u32 = 200;
 
 fn main() -> ExitCode {
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to be done when standard error is closed too.
+            // There is no other stream for the error where standard error is closed too.
             drop(writeln!(std::io::stderr(), "pending-heap: {error:#}"));
             ExitCode::FAILURE
         }
@@ -50,7 +50,7 @@ fn run() -> anyhow::Result<()> {
 async fn pending(n: usize) -> anyhow::Result<f64> {
     let pool = pool(CHILDREN as u32).await?;
     let held: Vec<_> = (0..CHILDREN).map(|_| pool.submit(hold())).collect();
-    // The handles' own room is there before the count begins.
+    // The vector of the caller's handles is allocated before the count begins, so that it is not counted.
     let mut futures = Vec::with_capacity(n);
     let before = settled().await?;
     for i in 0..n {
@@ -64,7 +64,7 @@ async fn pending(n: usize) -> anyhow::Result<f64> {
     {
         bail!("task {ended} is not pending");
     }
-    // Dropping the pool kills the slots; what it gives back is no longer counted.
+    // The drop of the pool kills the slots; memory that is freed by the drop is no longer counted.
     Ok((after as f64 - before as f64) / n as f64 - PAYLOAD as f64)
 }
 

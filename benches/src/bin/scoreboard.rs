@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
         Err(error) => {
-            // Nothing is left to be done when standard error is closed too.
+            // There is no other stream for the error where standard error is closed too.
             drop(writeln!(std::io::stderr(), "scoreboard: {error:#}"));
             ExitCode::FAILURE
         }

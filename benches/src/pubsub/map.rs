@@ -19,7 +19,7 @@ const WORKERS: u32 = 4;
 /// Tasks of another type that run before the clock does: the workers are up, and of the tasks that are measured nothing
 /// is known yet.
 const WARM_UP: u64 = 64;
-/// A thread wakes about so much later than it is asked to.
+/// A thread wakes about so much later than the end of its sleep.
 // The kernel rounds a sleep up by its timer slack of 50 µs and the time to schedule the thread.
 // <https://man7.org/linux/man-pages/man2/PR_SET_TIMERSLACK.2const.html>
 const SLEEPS_LATE: Duration = Duration::from_micros(80);
@@ -69,7 +69,7 @@ pub(super) const CASES: [Case; 9] = [
     },
 ];
 
-/// Keeps its slot for so long: it sleeps, and looks at the clock for the last part.
+/// Occupies its slot for so long: sleeps, and spins on the clock for the last part.
 #[podpool::task]
 #[expect(
     clippy::disallowed_methods,
@@ -93,7 +93,7 @@ struct Fleet {
 
 impl Fleet {
     async fn start() -> anyhow::Result<Self> {
-        // The first control subscription is the master's own worker's, which gets no task.
+        // The first control subscription is that of the master's own worker, which gets no task.
         let topics = Topics::make(WORKERS + 1).await?;
         let tasks: Arc<dyn Queue> = Arc::new(PutOnly(topics.queue("tasks")?));
         let queues: [(_, Arc<dyn Queue>); 3] = [

@@ -1,4 +1,4 @@
-//! Workers of the Pub/Sub path in processes of their own: what pods are, without a cluster.
+//! Workers of the Pub/Sub path in processes of their own: they stand for pods, without a cluster.
 //!
 //! A worker is this program with a variable that names its run and its number. It ends with the run, with its standard
 //! input, or with its parent.
@@ -107,7 +107,7 @@ async fn serve(run: RunId, index: u32) -> anyhow::Result<()> {
 fn stop_with_stdin() -> mpsc::UnboundedReceiver<Order> {
     let (orders, receiver) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
-        // Whatever ends the read, the parent is gone.
+        // The end of the input and an error of the read both mean that the parent has ended.
         drop(std::io::stdin().read_to_end(&mut Vec::new()));
         orders.send(Order::Stop).ok();
     });
@@ -158,14 +158,14 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         for child in &mut self.0 {
-            // Both fail when it has ended, which is what they are for.
+            // An error here means that the process has ended already, which is what the calls are for.
             drop(child.kill());
             drop(child.wait());
         }
     }
 }
 
-/// The tasks' queue of a master whose tasks run elsewhere: its own worker gets nothing.
+/// The tasks' queue of a master whose tasks run in other processes: its own worker receives no message.
 #[derive(Debug)]
 pub(super) struct PutOnly(pub(super) Arc<PubSubQueue>);
 

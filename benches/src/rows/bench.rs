@@ -22,7 +22,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// For sizes of a verdict, or `quick` ones.
+    /// For full sizes, or `quick` ones.
     ///
     /// # Errors
     /// The path of this program is unknown.
@@ -35,7 +35,7 @@ impl Bench {
         })
     }
 
-    /// Measures a row. What fails is absent from it, and its note gives the reason.
+    /// Measures a row. A value whose measurement fails is absent, and the row's note gives the reason.
     pub fn row(&mut self, plan: &Plan) -> Row {
         let mut row = Row::new(plan.name, plan.what, plan.unit, plan.budget);
         row.rounds = self.rounds(plan);
@@ -133,7 +133,7 @@ impl Bench {
         }
     }
 
-    /// Starts Python on first use; a failure is remembered, so that it is not waited for twice.
+    /// Starts Python on first use. A failure is kept, so that only one row waits for a start that fails.
     fn ppe(&mut self) -> anyhow::Result<&mut Ppe> {
         let start = || Ppe::start().map_err(|error| format!("{error:#}"));
         match self.ppe.get_or_insert_with(start) {

@@ -1,4 +1,4 @@
-//! What stands in the parentheses of an attribute.
+//! The options in the parentheses of an attribute.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -8,7 +8,7 @@ use syn::{Error, Ident, Lit, LitBool, LitStr, Path, Result, Token, parse_quote};
 
 use crate::units;
 
-/// Longest name or version, in bytes: it travels with every program's description.
+/// Longest name or version, in bytes: both are part of every program's description.
 const MAX_TEXT: usize = 256;
 
 /// The options of `#[task]`.
@@ -152,7 +152,7 @@ fn flag(input: ParseStream<'_>) -> Result<bool> {
     Ok(true)
 }
 
-/// A name or a version: it is shown in one line of a terminal.
+/// A name or a version. Both are shown in one line of a terminal, so control characters are refused.
 fn text(key: &Ident, input: ParseStream<'_>) -> Result<LitStr> {
     let literal: LitStr = value(key, input)?;
     let text = literal.value();

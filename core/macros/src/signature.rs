@@ -16,7 +16,7 @@ pub(crate) struct Argument {
     pub(crate) ty: Type,
 }
 
-/// What a task returns.
+/// The return type of a task.
 pub(crate) enum Returned {
     /// The output itself.
     Output(Box<Type>),
@@ -210,7 +210,7 @@ fn first_type(arguments: &PathArguments) -> Option<Type> {
     })
 }
 
-/// Refuses what is not an owned type that has a name.
+/// Refuses every type that is not an owned type with a name.
 struct Owned<'r> {
     what: &'static str,
     refused: &'r mut Refused,

@@ -100,7 +100,7 @@ impl Parts {
         }
     }
 
-    /// Says at the type itself what a type lacks.
+    /// Puts the error about a missing trait at the type itself.
     fn checks(&self) -> TokenStream {
         let private = self.private();
         let arguments = self

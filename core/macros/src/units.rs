@@ -28,7 +28,7 @@ const SIZES: &[(&str, u64)] = &[
 /// Milliseconds of a duration such as `10m` or `1h30m`.
 ///
 /// # Errors
-/// A sentence that says what a duration looks like.
+/// A sentence with the format of a duration.
 pub(crate) fn duration(text: &str) -> Result<u64, String> {
     let parts = sum(text, DURATIONS).filter(|millis| *millis > 0);
     parts.ok_or_else(|| {
@@ -39,7 +39,7 @@ pub(crate) fn duration(text: &str) -> Result<u64, String> {
 /// Milliseconds of two durations, such as `1s..60s`.
 ///
 /// # Errors
-/// A sentence that says what a range looks like, or that it runs backwards.
+/// A sentence with the format of a range, or about a range that runs backwards.
 pub(crate) fn durations(text: &str) -> Result<(u64, u64), String> {
     let Some((initial, longest)) = text.split_once("..") else {
         return Err(format!(
@@ -58,7 +58,7 @@ pub(crate) fn durations(text: &str) -> Result<(u64, u64), String> {
 /// Bytes of a size such as `512MiB`.
 ///
 /// # Errors
-/// A sentence that says what a size looks like.
+/// A sentence with the format of a size.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let parts = sum(text, SIZES).filter(|bytes| *bytes > 0);
     parts.ok_or_else(|| {

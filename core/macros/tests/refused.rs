@@ -1,4 +1,4 @@
-//! What the attributes refuse, and in which words: `tests/refused/*.stderr` hold them.
+//! The errors of what the attributes refuse: `tests/refused/*.stderr` hold the expected texts.
 //!
 //! `rustc` compiles each file by itself, with the libraries that cargo built for this very test: no dependency is
 //! built twice. `PODPOOL_REFUSED=write cargo test -p podpool-macros --test refused` writes the answers down anew.
@@ -54,7 +54,7 @@ fn workspace() -> PathBuf {
     manifest().join("../..")
 }
 
-/// Compiles a file, and compares what is said with what was written down.
+/// Compiles a file, and compares the compiler's output with the expected text.
 async fn judge(name: &str) {
     let said = compile(name).await;
     let path = manifest().join(format!("tests/refused/{name}.stderr"));
@@ -64,7 +64,7 @@ async fn judge(name: &str) {
     let expected = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         said == expected,
-        "tests/refused/{name}.rs is refused in other words than written down:\n{}",
+        "tests/refused/{name}.rs is refused with another text than expected:\n{}",
         difference(&expected, &said)
     );
 }
@@ -80,7 +80,7 @@ fn difference(expected: &str, said: &str) -> String {
     missing + &without(said, expected, '+') + "\nall that was said:\n" + said
 }
 
-/// Everything that the compiler says about a file, as a person sees it, without what differs between machines.
+/// All messages of the compiler about a file, as shown on a terminal, without the parts that differ between machines.
 async fn compile(name: &str) -> String {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("refused-{name}.rmeta"));
     let libraries = libraries();

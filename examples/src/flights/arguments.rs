@@ -1,4 +1,4 @@
-//! The command line, and the plan that it becomes once everything in it was checked.
+//! The command line, and the plan that is made of the command line after all checks.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -49,7 +49,7 @@ pub enum BackendName {
     Kubernetes,
 }
 
-/// What is to be done, checked.
+/// The checked plan of a backfill.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The days.

@@ -25,7 +25,7 @@ pub enum BackfillError {
     /// The input can't be read; no file was written. Where a store didn't give a file, it is worth another try.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// The result could not be written; it is worth another try.
+    /// The result could not be written; another try may succeed.
     #[error(transparent)]
     Out(#[from] OutError),
     /// The file could not be made; none was written.
@@ -47,7 +47,7 @@ impl BackfillError {
     }
 }
 
-/// What a process keeps from day to day: the input that it has read, and the output that it has opened.
+/// The values that a slot keeps from day to day: the input that was read, and the output that was opened.
 #[derive(Debug, Default)]
 pub struct Workshop {
     inputs: Kept<String, Result<Arc<Input>, Fault>>,
@@ -80,7 +80,7 @@ async fn read(name: &str) -> Result<Result<Arc<Input>, Fault>, BackfillError> {
         Err(InputError::Fault(fault)) => return Ok(Err(fault)),
         Err(error) => return Err(error.into()),
     };
-    // It takes a good part of a second, too long for a thread that serves others.
+    // Reading takes a good part of a second, too long for a thread of the runtime, which would run nothing else.
     Ok(spawn_blocking(move || Input::load(&files).map(Arc::new)).await?)
 }
 

@@ -36,7 +36,7 @@ impl Day {
     /// Fields are quoted only where CSV needs it, lines end in `\n`, missing means are empty.
     ///
     /// # Errors
-    /// None that is known: it is written to memory.
+    /// No error is known: the file is written to memory.
     pub fn csv(&self, airlines: &Airlines) -> csv::Result<Vec<u8>> {
         let mut csv = csv::Writer::from_writer(Vec::with_capacity(64 * (self.0.len() + 2)));
         csv.write_record(HEADER)?;
@@ -55,7 +55,7 @@ impl Day {
         csv.into_inner().map_err(|error| error.into_error().into())
     }
 
-    /// What the master folds.
+    /// The summary that the master folds.
     #[must_use]
     pub fn summary(&self) -> DaySummary {
         let carriers = self.0.iter().map(|(carrier, totals)| {

@@ -17,9 +17,9 @@ pub enum BadRange {
     /// Not a day of the calendar.
     #[error("{option} {given:?} is not a date such as 2013-01-31")]
     Date {
-        /// The option that it was given for.
+        /// The option that the value was given for.
         option: &'static str,
-        /// What was given.
+        /// The value that was given.
         given: String,
     },
     /// The last day is before the first.
@@ -36,7 +36,7 @@ impl Days {
     /// A range from two dates such as `2013-01-31`.
     ///
     /// # Errors
-    /// Either is no date, or they are in the wrong order.
+    /// One of the values is no date, or the values are in the wrong order.
     pub fn parse(from: &str, to: &str) -> Result<Self, BadRange> {
         let date = |option, given: &str| {
             given.parse::<Date>().map_err(|_| BadRange::Date {

@@ -1,4 +1,4 @@
-//! What is wrong with the input, where, and which days it fails.
+//! Faults of the input: their place, their reason, and the days that fail by them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-/// A place in the input and what is wrong there, as `file:line: reason`.
+/// A place in the input and the fault at that place, as `file:line: reason`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     file: Arc<Path>,
@@ -100,7 +100,7 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    /// What fails a day, if anything does.
+    /// The fault that fails a day, if there is one.
     pub(crate) fn of(&self, day: Date) -> Option<&Found> {
         self.by_day.get(&day).or(self.every_day.as_ref())
     }
@@ -124,7 +124,7 @@ impl Faults {
     }
 }
 
-/// Says to which day each row of one file belongs, and files its faults there.
+/// Assigns each row of one file to a day, and records the row's faults for that day.
 #[derive(Debug)]
 pub(crate) struct Ascription<'a> {
     faults: &'a mut Faults,
@@ -141,7 +141,7 @@ impl<'a> Ascription<'a> {
         }
     }
 
-    /// Takes note of the date of the next row, where it is readable.
+    /// Records the date of the next row, where that date is readable.
     pub(crate) fn dated(&mut self, date: Option<Date>) {
         let Some(date) = date else { return };
         self.last = Some(date);

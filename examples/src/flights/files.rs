@@ -56,7 +56,7 @@ pub enum InputError {
         /// The store's error.
         error: Error,
     },
-    /// A file is missing, or isn't what it should be.
+    /// A file is missing, or has other contents than expected.
     #[error(transparent)]
     Fault(#[from] Fault),
 }

@@ -64,7 +64,7 @@ impl Input {
         Airlines::load(files)
     }
 
-    /// The totals of a day; `None` when it has no flights.
+    /// The totals of a day; `None` for a day without flights.
     ///
     /// # Errors
     /// The day has bad rows: the first, and how many more.

@@ -39,7 +39,7 @@ impl Progress {
         bar.inc(1);
     }
 
-    /// Takes the bar away, to make room for what comes.
+    /// Removes the bar before other lines are printed.
     pub fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -19,7 +19,7 @@ const HEADINGS: [&str; 7] = [
 /// How many columns, from the left, are text.
 const TEXT_COLUMNS: usize = 2;
 
-/// A table of the carriers, busiest first, and a line of what was done where.
+/// A table of the carriers, busiest first, and a line with the number of days and the place of the files.
 #[must_use]
 pub fn table(
     summary: &Summary,

@@ -259,13 +259,13 @@ impl Splitter {
         let (_, _, written, ended) =
             self.reader
                 .read_record(line, &mut self.fields, &mut self.ends);
-        // The line's end is fed apart: after an open quote it doesn't end the record.
+        // The line's end is fed separately: after an open quote the reader takes a line's end as part of the field.
         let (result, _, _, last) =
             self.reader
                 .read_record(b"\n", &mut self.fields[written..], &mut self.ends[ended..]);
         let closed = result == ReadRecordResult::Record;
         if !closed {
-            // What follows the open quote counts as one field, so that what is before it can be read.
+            // The text after the open quote counts as one field, so that the fields before that quote can be read.
             self.ends[ended] = written;
         }
         self.count = ended + if closed { last } else { 1 };

@@ -1,4 +1,4 @@
-//! Where files are, by the name that a person gives: a directory, or a bucket by its URL.
+//! The place of files, by the name that a user gives: a directory, or a bucket by its URL.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ const SETTINGS: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
 /// Most characters of a store's words that an error shows.
 const SHOWN: usize = 400;
 
-/// What a name stands for.
+/// The place that a name stands for.
 #[derive(Debug)]
 pub(crate) enum Location {
     /// A directory of this machine.
@@ -25,7 +25,7 @@ pub(crate) enum Location {
 }
 
 impl Location {
-    /// Whatever has no `://` is a directory, and so is a file URL. No network is asked.
+    /// A name without `://` is a directory, and so is a file URL. No network is used.
     ///
     /// # Errors
     /// Why it is neither, with the feature to build with where a URL's store isn't compiled in.
@@ -38,7 +38,7 @@ impl Location {
             "file" => url.to_file_path().map(Self::Directory).map_err(|()| {
                 "a file URL names a directory of this machine, as file:///dir".to_owned()
             }),
-            // Every slot would have a memory of its own, and take it along when it ends.
+            // Every slot is a process with a memory store of its own, which is lost when the slot ends.
             "memory" => Err("slots share no memory; give a directory or a bucket".to_owned()),
             _ => Store::bucket(&url).map(Self::Bucket),
         }

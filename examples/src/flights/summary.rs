@@ -1,4 +1,4 @@
-//! What a day's task returns, and what the master makes of all of them.
+//! The summary that a day's task returns, and the total that the master folds from all summaries.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -61,7 +61,7 @@ impl Summary {
     /// `summary.json`: one line, keys sorted at every level.
     ///
     /// # Errors
-    /// None that is known: it is written to memory, and holds nothing but whole numbers.
+    /// No error is known: the summary is written to memory, and holds only whole numbers.
     pub fn json(&self) -> serde_json::Result<Vec<u8>> {
         let mut bytes = serde_json::to_vec(&Document::from(self))?;
         bytes.push(b'\n');

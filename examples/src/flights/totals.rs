@@ -17,7 +17,7 @@ pub struct Totals {
     pub wind: Mean,
 }
 
-/// One flight, as far as it is added up.
+/// The values of one flight that are added up.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Flight {
     pub(crate) cancelled: bool,
@@ -117,7 +117,7 @@ mod tests {
             mean.add(Some(value));
         }
         assert_eq!(mean.text(), "0.667");
-        // 1/16 = 0.0625 lies exactly between two: the even one is written, as Python does.
+        // 1/16 = 0.0625 is exactly between two numbers of three decimals: the even one is written, as Python does.
         let tie = Mean {
             sum: 1.0,
             count: 16,

@@ -62,7 +62,7 @@ impl Weather {
         }
     }
 
-    /// The wind speed at an airport at an hour, where it is known.
+    /// The wind speed at an airport at an hour; `None` where the file has no value.
     #[must_use]
     pub fn wind(&self, origin: &str, time: Timestamp) -> Option<f64> {
         self.0.get(origin)?.get(&time).copied()

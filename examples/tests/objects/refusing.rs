@@ -24,7 +24,7 @@ struct Shared {
 }
 
 impl Refusing {
-    /// `refuse` is told how often, this time included, `watched` was asked for.
+    /// `refuse` receives the number of requests for `watched`, this one included.
     pub(crate) fn new(
         objects: Vec<(PathBuf, &'static str)>,
         watched: &'static str,
@@ -52,7 +52,7 @@ impl Refusing {
         &self.endpoint
     }
 
-    /// How often the watched object was asked for.
+    /// The number of requests for the watched object.
     pub(crate) fn asked(&self) -> usize {
         self.shared.asked.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! What the reading makes of good and bad rows.
+//! Totals and faults that come of good and bad rows.
 
 use super::*;
 use flate2::Compression;
@@ -66,7 +66,7 @@ fn csv(input: &Input, day: i8) -> String {
     text.split_once('\n').unwrap().1.to_owned()
 }
 
-/// What fails a day, without the directory's name.
+/// The fault that fails a day, without the directory's name.
 fn reason(input: &Input, day: i8) -> String {
     let found = input.day(date(2013, 1, day)).unwrap_err().to_string();
     found[found.rfind('/').unwrap() + 1..].to_owned()
