@@ -113,7 +113,7 @@ fn reason(error: &TaskError) -> String {
     }
 }
 
-/// One line on standard error; that it can't be written is no reason to stop.
+/// One line on standard error. A line that can't be written is no reason to stop.
 fn complain(line: &str) {
     drop(writeln!(io::stderr(), "{line}"));
 }

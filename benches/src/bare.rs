@@ -50,7 +50,7 @@ struct Lane {
     child: Child,
 }
 
-/// What the caller and the two threads of a child share.
+/// The state that the caller and the two threads of a child share.
 #[derive(Debug)]
 struct Shared {
     state: Mutex<LaneState>,

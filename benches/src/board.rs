@@ -1,8 +1,8 @@
-//! What a row contains, and how rows are printed.
+//! The contents of a row, and how rows are printed.
 
 use serde::Serialize;
 
-/// What a number counts.
+/// The unit of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Tasks per second.
@@ -56,7 +56,7 @@ impl Unit {
     }
 }
 
-/// What a row must reach.
+/// The budget that a row must reach.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Budget {
     /// Measured / reference, at least.
@@ -95,12 +95,12 @@ impl Budget {
     }
 }
 
-/// What the measured value is compared with.
+/// The reference that the measured value is compared with.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Reference {
-    /// Its name.
+    /// The name of the reference.
     pub name: &'static str,
-    /// Its median, in the row's unit; absent when it could not be had.
+    /// The reference's median, in the row's unit; absent when it could not be measured.
     pub value: Option<f64>,
 }
 

@@ -13,7 +13,7 @@ const NAME: &str = "pending-heap";
 /// lies beside this one.
 ///
 /// # Errors
-/// It cannot be built, or is not there.
+/// The program cannot be built, or is missing.
 pub fn program() -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe().context("the path of this program is unknown")?;
     if let (Some(cargo), Some(package)) = (

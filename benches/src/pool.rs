@@ -117,7 +117,7 @@ pub fn greet(name: String) -> String {
     format!("hello {name}, from process {}", std::process::id())
 }
 
-/// What the example `hello` does, for `n` names. What is measured is the whole process, from outside.
+/// The work of the example `hello`, for `n` names. The scoreboard measures the whole process from outside.
 async fn hello(n: u64) -> anyhow::Result<f64> {
     let pool = PodPoolExecutor::builder()
         .max_workers(CHILDREN)
@@ -150,7 +150,7 @@ pub fn small(payload: [u8; 8]) {
 /// Blocks this thread on `work`, as a program's main thread does.
 ///
 /// # Errors
-/// Those of `work`, or a runtime that cannot be built.
+/// The errors of `work`, or of a runtime that cannot be built.
 pub fn on_a_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     // Timers for the cases that wait; without them parking is a futex, as in the reference.

@@ -14,7 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// Longest time until the Python program has ended.
 const END: Duration = Duration::from_secs(10);
 
-/// What the Python program can measure; each is a function of `ppe.py`.
+/// The measurements of the Python program; each is a function of `ppe.py`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
     /// Tasks per second, submitted one by one.

@@ -41,7 +41,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
     CASES.into_iter().chain(map::CASES)
 }
 
-/// Those of a worker beside its master.
+/// The cases of a worker beside its master.
 const CASES: [Case; 4] = [
     Case {
         name: "pubsub-single",

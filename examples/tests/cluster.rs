@@ -36,7 +36,7 @@ const TABLES: [&str; 3] = ["flights.csv.gz", "weather.csv.gz", "airlines.csv"];
 const FILES: usize = 366;
 const IMAGE: &str = "localhost/podpool-flights:cluster-test";
 const WORKERS: usize = 10;
-/// Nothing on a sound cluster takes longer.
+/// The longest wait for one step; on a sound cluster no step takes so long.
 const BOUND: Duration = Duration::from_secs(240);
 /// From one look at the pods to the next.
 const LOOK: Duration = Duration::from_millis(100);
@@ -50,7 +50,7 @@ const PASSED_ON: [&str; 4] = [
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// What the test is given.
+/// The settings of the test, from its environment.
 struct Ground {
     load: String,
     host: String,
@@ -221,7 +221,7 @@ async fn nothing_is_left(cluster: &Cluster, run: &RunId, secret: &str) {
     let connection = Connection::builder().open().unwrap();
     let admin = Admin::new(&connection).await.unwrap();
     let which = Which::Run(run.clone());
-    // What belongs to the run is taken at any time.
+    // Garbage of a named run is collected whatever its deadline.
     let any = SystemTime::UNIX_EPOCH;
     let found = admin.collect(any, &which).await.unwrap();
     assert!(

@@ -34,7 +34,7 @@ pub(crate) trait Talk: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug {
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug> Talk for T {}
 
-/// The same for a thread that blocks.
+/// As [`Talk`], for a thread that blocks.
 pub(crate) trait BlockingTalk: Read + Write {}
 
 impl<T: Read + Write> BlockingTalk for T {}
@@ -48,7 +48,7 @@ impl Address {
         })
     }
 
-    /// The same, blocking the thread.
+    /// As [`connect`](Self::connect), blocking the thread.
     pub(crate) fn connect_blocking(&self) -> io::Result<Box<dyn BlockingTalk>> {
         Ok(match self {
             Self::Path(path) => Box::new(UnixStream::connect(path)?),

@@ -1,4 +1,4 @@
-//! What a suite runs on: how to build the pool, and what its back-end can do.
+//! The bed that a suite runs on: how to build the pool, and what the pool's back-end can do.
 
 mod place;
 

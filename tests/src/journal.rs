@@ -13,7 +13,7 @@ use crate::address::{Address, ask};
 use crate::meeting::listen;
 use crate::scratch::Scratch;
 
-/// What tasks write to and a test reads.
+/// A record that tasks write to and a test reads.
 #[derive(Debug)]
 pub struct Journal(Book);
 

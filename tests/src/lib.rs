@@ -1,6 +1,6 @@
 //! The executor's suite: what every back-end promises, written once and made into tests for each of them.
 //!
-//! A row is an async function over a [`Bed`](bed::Bed), which says how to build the pool and what the back-end can
+//! A row is an async function over a [`Bed`](bed::Bed), which states how to build the pool and what the back-end can
 //! do. [`executor_suite!`] turns the rows into tests. A row that needs what a bed lacks prints so and passes.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]

@@ -314,7 +314,7 @@ spec:
         left
     }
 
-    /// The same of Pub/Sub. What is found is deleted.
+    /// Names of the topics and subscriptions that a run has left in Pub/Sub. The search deletes them.
     pub async fn left_in_pubsub(&self) -> Vec<String> {
         let collected = self
             .admin

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 const SOON: Duration = Duration::from_secs(5);
 /// Within this time a server is reported that accepts a connection and sends nothing.
 const MUTE: Duration = Duration::from_secs(10);
-/// What a busy machine may add.
+/// The time that a busy machine may add.
 const SLACK: Duration = Duration::from_secs(3);
 
 /// An address without a listener.

@@ -30,7 +30,7 @@ enum Call {
     Extend,
 }
 
-/// What the queue does from now on.
+/// The behaviour of the queue from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mood {
     Well,

@@ -17,9 +17,9 @@ use tokio::time::{sleep, timeout};
 
 /// The longest wait for one event of these tests.
 const LIMIT: Duration = Duration::from_secs(20);
-/// What a busy machine may add.
+/// The time that a busy machine may add.
 const SLACK: Duration = Duration::from_secs(4);
-/// From one try to open the pipe to the next.
+/// From one try to open the pipe to the next: an open without a reader fails at once and gives no event to wait for.
 const PAUSE: Duration = Duration::from_millis(10);
 
 #[tokio::test]

@@ -17,7 +17,7 @@ const PODS: usize = 4;
 const TASKS: u64 = 3 * 20;
 
 /// One pod stands still with its task. The others run in rounds: a round ends only when each of them has a task at the
-/// desk. So a pod that keeps tasks which it cannot start leaves another pod without one, and its round never ends.
+/// desk. So a pod that keeps tasks which it cannot start leaves another pod without a task, and the round never ends.
 #[tokio::test]
 async fn a_pod_that_stands_still_holds_nothing_but_its_own_task() {
     let Some(pods) = Pods::find(env!("CARGO_BIN_EXE_pod-worker")) else {

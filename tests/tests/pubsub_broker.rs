@@ -11,7 +11,7 @@ use podpool::pubsub::{PubSubBroker, PubSubOpener, RunNames};
 use podpool_core::conformance::broker::{Subject, all};
 use podpool_tests::pubsub::emulator;
 
-/// What the emulator may take on a busy machine.
+/// The longest time that the emulator may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -89,7 +89,7 @@ fn is_test(path: &Path) -> bool {
 }
 
 fn says_nothing_of_itself(path: &Path, text: &str) -> Option<String> {
-    // What a compile-fail test compiles is shown as a user would write it.
+    // A program of a compile-fail test is written as a user would write it, so the rule does not apply there.
     let shown = path.components().any(|part| part.as_os_str() == "ui");
     (!text.starts_with("//!") && !shown).then(|| text.lines().next().unwrap_or("").to_owned())
 }
@@ -408,7 +408,8 @@ fn every_row_of_the_suite_is_run() {
     assert!(found > 100, "only {found} rows were found");
 }
 
-/// Runs a piece of bash with functions of `.ci/run`, `scratch` being an empty directory; gives whether it succeeded, and its output, errors last.
+/// Runs a script of bash with functions of `.ci/run`, `scratch` being an empty directory; returns whether the script
+/// succeeded, and its output, errors last.
 fn with_ci_functions(names: &[&str], script: &str) -> (bool, String) {
     let source = read(&root().join(".ci/run"));
     let mut text =

@@ -12,7 +12,7 @@ use crate::heap;
 use crate::measure::{Paired, median, pairs};
 use crate::ppe::Ppe;
 
-/// What the sources need: this program's path, and the other programs once they were needed.
+/// The programs of the sources: this program's path, and the other programs once a row has needed them.
 #[derive(Debug)]
 pub struct Bench {
     program: PathBuf,

@@ -154,7 +154,7 @@ fn rendered(line: &str) -> Option<String> {
     (!spans.is_empty()).then(|| message["rendered"].as_str().map(ToOwned::to_owned))?
 }
 
-/// What becomes of the source lines that follow an arrow.
+/// How the source lines that follow an arrow are treated.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// The file that is refused: shown with its numbers.
@@ -226,7 +226,7 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// What a place is, and how it is written on every machine.
+/// The kinds of a place, and the text of each that is the same on every machine.
 fn settle(path: &str) -> (Place, String) {
     let file = path.split(':').next().unwrap_or(path);
     if let Some(own) = path.strip_prefix("core/macros/tests/") {

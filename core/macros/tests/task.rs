@@ -1,4 +1,4 @@
-//! What `#[task]` writes, seen from a crate that forbids unsafe code and denies warnings.
+//! The code that `#[task]` writes, in a crate that forbids unsafe code and denies warnings.
 #![forbid(unsafe_code)]
 #![deny(warnings, missing_docs, clippy::pedantic)]
 

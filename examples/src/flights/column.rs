@@ -130,7 +130,7 @@ impl DateColumns {
         Date::new(year, month, day).ok()
     }
 
-    /// What is wrong with a date that can't be read.
+    /// The fault of a date that can't be read.
     pub(crate) fn unreadable(&self, row: &Row<'_>) -> String {
         let [year, month, day] = [self.year, self.month, self.day].map(|column| {
             let bytes = column.bytes(row);

@@ -74,7 +74,7 @@ impl Weather {
     }
 }
 
-/// What is kept of a row.
+/// The values of a row that are kept.
 struct Hour<'a> {
     origin: &'a str,
     time: Option<Timestamp>,

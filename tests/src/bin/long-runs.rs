@@ -22,7 +22,7 @@ use rustix::process::Signal;
 
 /// Tasks of one round of a loop.
 const ROUND: u64 = 20_000;
-/// What a soak may add to the memory of its first tenth, in KiB.
+/// The largest growth of a soak's memory after its first tenth, in KiB.
 const GROWTH: u64 = 16 * 1024;
 /// How long slots may outlive their master.
 const FOLLOW: Duration = Duration::from_secs(10);

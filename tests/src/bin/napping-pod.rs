@@ -11,6 +11,7 @@ const NAP: Duration = Duration::from_secs(3_600);
 #[podpool::main]
 async fn main() -> anyhow::Result<()> {
     let mut builder = PodPoolExecutor::builder().max_workers(2);
+    // Process 1 of a container has no default action for SIGTERM, so without podpool's handler the signal is ignored.
     if std::env::var("NAPPING_POD").as_deref() == Ok("deaf") {
         builder = builder.signals(false);
     }

@@ -44,7 +44,7 @@ impl fmt::Debug for Scene {
 /// Pods by name.
 pub type Lives = BTreeMap<String, Life>;
 
-/// What became of a pod.
+/// The life of a pod, as the test's watch has seen it.
 #[derive(Clone, Debug, Default)]
 pub struct Life {
     /// Its node.

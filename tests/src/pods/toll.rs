@@ -26,9 +26,9 @@ pub struct Toll {
 /// A task that has ended well.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// Where.
+    /// The execution that gave the result.
     pub ran: Ran,
-    /// What was before.
+    /// The attempts before that execution.
     pub attempts: Vec<AttemptReport>,
     /// When the master called the task's callback.
     pub at: Instant,

@@ -141,7 +141,7 @@ pub async fn an_empty_wait_returns_at_once(bed: Bed) {
     }
 }
 
-/// What has ended before counts at once.
+/// A future that has ended before the wait counts at once.
 pub async fn a_done_future_counts_at_once(bed: Bed) {
     let gate = bed.gate();
     let pool = bed.pool(bed.room_for(2)).await;
