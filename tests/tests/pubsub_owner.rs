@@ -111,7 +111,8 @@ async fn an_older_runs_last_results_come_without_a_leases_stall_beside_a_younger
             took < LEASE / 2,
             "some were leased to the younger: {took:?}"
         );
-        // The younger run has pulled a message of the older one, and has found the conflict by that.
+        // The younger run pulls in a loop beside the older one, so whether it was given one of the older run's messages
+        // is a race. If it was, the message names the older run.
         if let Ok(other) = met.try_recv() {
             assert_eq!(other, owner("older", 1));
         }
