@@ -24,7 +24,8 @@ use error::chain;
 
 pub use error::{Ask, ClusterError, Refused};
 
-// / The longest that one request may take. Longer than a healthy API server takes under load.
+/// The longest that one request may take.
+// Longer than a healthy API server takes under load.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// An API server that works answers a small request within this time.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -33,8 +34,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 const REACH: Duration = Duration::from_secs(10);
 // Two attempts and their pauses fit into `REACH`.
 const CONNECT: Duration = Duration::from_secs(4);
-// / How many lines of a log are read, and how long that may take. Enough for a panic message with its place; `kubectl
-// logs` shows the rest.
+/// How many lines of a log are read, and how long that may take.
+// Enough for a panic message with its place; `kubectl logs` shows the rest.
 const LINES: i64 = 20;
 const LOG: Duration = Duration::from_secs(5);
 /// Pauses between the tries of a request that did not get through.
@@ -72,14 +73,16 @@ impl Cluster {
         let home = config.default_namespace.clone();
         let cluster = Self::with_config(config, namespace).await;
         let mut cluster = cluster.map_err(|error| error.advised(inside))?;
-        // An owner has to be in the namespace of what it owns; the cluster would delete objects of an owner elsewhere.
+        // An owner has to be in the namespace of the objects that it owns: the garbage collector takes an owner in
+        // another namespace for absent, and would delete the Jobs.
+        // <https://kubernetes.io/docs/concepts/overview/working-with-objects/owners-dependents/>
         if inside && cluster.namespace == home {
             cluster.owner = cluster.find_owner().await;
         }
         Ok(cluster)
     }
 
-    /// Speaks with the cluster of this configuration.
+    /// Calls the cluster of this configuration once.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -103,6 +106,8 @@ impl Cluster {
             url,
             owner: None,
         };
+        // The version needs no right of its own, so this request shows whether the cluster is reached, and nothing else.
+        // Two tries with `CONNECT` and the first pause take 8.2 s; the timeout cuts the third try off.
         let asked = cluster.call(Ask("get", "version"), || cluster.client.apiserver_version());
         let version = timeout(REACH, asked).await.unwrap_or_else(|_| {
             let url = &cluster.url;
@@ -183,6 +188,9 @@ impl Cluster {
 
     /// Sends a request, again if it does not get through. Requests must be such that a second one does no harm.
     ///
+    /// A request that timed out may have been carried out. So a creation that is repeated may be answered with `Exists`,
+    /// and a deletion with `NotFound`: the callers accept both.
+    ///
     /// # Errors
     /// The last failure, with the API's own message.
     pub async fn call<T, F>(&self, ask: Ask, request: impl Fn() -> F) -> Result<T, ClusterError>
@@ -193,7 +201,8 @@ impl Cluster {
         loop {
             let failure = match timeout(TIMEOUT, request()).await {
                 Ok(Ok(answer)) => return Ok(answer),
-                // The API has answered. A repetition would be answered in the same way.
+                // The API has answered. A repetition would mostly be answered in the same way, and the callers repeat
+                // what may pass after longer pauses.
                 Ok(Err(kube::Error::Api(status))) => return Err(self.refused(ask, &status)),
                 Ok(Err(error)) => chain(&error),
                 Err(_) => format!("no answer within {TIMEOUT:?}"),
@@ -206,6 +215,7 @@ impl Cluster {
                 )));
             };
             debug!(?ask, failure, "asking the cluster again");
+            // The sum over three tries is 46.2 s: a caller that cannot wait so long has a timeout of its own.
             sleep(*pause).await;
         }
     }
@@ -239,9 +249,11 @@ impl Cluster {
         }
     }
 
-    /// The Job or pod of the master, so that its workers are deleted with it. Without the right to read it, they are
-    /// not.
+    /// The Job or pod of the master, so that its workers are deleted with it. Without the right to read its pod, the
+    /// workers have no owner.
     async fn find_owner(&self) -> Option<OwnerReference> {
+        // A pod's host name is the pod's name by default, unless it is longer than 63 characters or the pod sets another.
+        // <https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-s-hostname-and-subdomain-fields>
         let name = env::var("PODPOOL_POD").or_else(|_| env::var("HOSTNAME"));
         let name = name.ok()?;
         let pods = self.pods();
@@ -256,10 +268,14 @@ impl Cluster {
             })
             .ok()?;
         let owners = pod.metadata.owner_references.unwrap_or_default();
+        // The Job rather than its pod: the Job may replace the master's pod, and the workers are to outlast one pod.
         let job = owners.into_iter().find(|owner| owner.kind == "Job");
         let reference = |owner: OwnerReference| OwnerReference {
             // The reference is for deletion only: the owner's controller must not count our Jobs as its own.
             controller: None,
+            // To set this, the master would need the right to update the owner's finalizers where the admission plugin
+            // `OwnerReferencesPermissionEnforcement` is on.
+            // <https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/>
             block_owner_deletion: None,
             ..owner
         };
@@ -275,9 +291,11 @@ impl Cluster {
     }
 }
 
-/// The configuration, and whether it is that of the pod we are in. A kubeconfig that an image happens to hold must
-/// not win over the cluster that runs it; one that `KUBECONFIG` names must.
+/// The configuration, and whether it is that of the pod in which this process runs. A kubeconfig that an image happens to
+/// hold must not take precedence over the cluster that runs the image; a kubeconfig that `KUBECONFIG` names must.
 async fn configuration() -> Result<(Config, bool), ClusterError> {
+    // The kubelet sets this variable in every container.
+    // <https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>
     let inside = env::var_os("KUBERNETES_SERVICE_HOST").is_some();
     let lost = |error: &dyn std::error::Error| {
         ClusterError::passing(format!(
@@ -306,7 +324,7 @@ mod tests {
         let config = Config::new(address.parse().unwrap());
         let began = Instant::now();
         let reached = Cluster::with_config(config, Some("default")).await;
-        let error = reached.expect_err("nobody is there").advised(false);
+        let error = reached.expect_err("nothing listens there").advised(false);
         (error.to_string(), began.elapsed())
     }
 
@@ -324,7 +342,7 @@ mod tests {
 
     /// On a paused clock, which advances while nothing else happens.
     #[tokio::test(start_paused = true)]
-    async fn an_api_that_does_not_answer_is_given_up_within_ten_seconds() {
+    async fn an_api_that_does_not_answer_is_an_error_within_ten_seconds() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (said, took) = not_reached(&address).await;

@@ -39,6 +39,9 @@ pub use notices::Notice;
 
 /// Time to wait for the status of a failed worker's pod after its Job has failed: the watches of Jobs and pods are not
 /// ordered, and the pod's termination message is more precise than the Job's condition.
+// A resource version orders the changes of one kind of object, not those of two kinds.
+// <https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>
+// The kubelet reported the exit before the Job controller could act on it, so the pod's event is on its way already.
 const WORDS: Duration = Duration::from_secs(2);
 
 /// Bounds of a fleet.
@@ -59,9 +62,9 @@ pub struct Limits {
 pub struct PodName {
     /// Its name.
     pub name: Arc<str>,
-    /// Its cohort, and whose tasks that runs.
+    /// Number of its cohort.
     pub cohort: u32,
-    /// The class.
+    /// The class of the tasks that it runs.
     pub class: ClassId,
     /// Its index in the cohort.
     pub index: u32,
@@ -88,16 +91,18 @@ pub struct Cohorts {
     pods: HashMap<Arc<str>, Pod>,
     greetings: Greetings,
     /// Pods whose end was reported. They may be listed again until their Job is deleted.
+    // An ended pod stays as an object until its Job is deleted, so the map is bounded by the pods of the run.
     gone: HashMap<Arc<str>, Remains>,
     /// Cohorts that could not be completed: later events of their Jobs are ignored.
     refusals: HashSet<u32>,
+    // Never decreases: a number that is used twice would name two Jobs, and two sets of control subscriptions, alike.
     next: u32,
     opening: bool,
     opened_at: Option<Instant>,
     /// Since when supply is below wanted, and whether because of a loss.
     short: Option<Instant>,
     losing: bool,
-    /// Failed attempts in a row: since when, how many, the last reason.
+    /// Failed attempts to open a cohort in a row: since when, how many, the last reason.
     refused: Option<(Instant, u32, String)>,
     /// No cohort is opened before this time.
     not_before: Option<Instant>,
@@ -167,6 +172,8 @@ impl Cohorts {
     pub fn on_opened(&mut self, now: Instant) {
         self.opening = false;
         self.refused = None;
+        // The reason was withheld because of an earlier cohort. If the new cohort fails for the same reason, its own
+        // Job or pod reports that reason again.
         self.withheld = None;
         self.settle(now);
     }
@@ -179,6 +186,7 @@ impl Cohorts {
         if let Some(refused) = self.cohorts.remove(&cohort) {
             self.effects.push(Effect::Retire(refused.named(cohort)));
         }
+        // The time of the first refusal is kept, so that the schedule timeout covers all attempts in a row together.
         let (since, times) = match self.refused {
             Some((since, times, _)) => (since, times + 1),
             None => (now, 1),
@@ -228,7 +236,8 @@ impl Cohorts {
         if self.broken {
             return None;
         }
-        // While a cohort is being created, or none may be, the time since which supply is short wakes nothing.
+        // While a cohort is being created, or none may be, the time since which supply is short wakes nothing. That time
+        // may pass meanwhile, and a deadline in the past would make the loop turn without a pause.
         let opens = !self.opening && self.over.is_none() && self.greetings.failure().is_none();
         let open = self.short.filter(|_| opens);
         let open = open.map(|since| self.open_at(since));
@@ -251,6 +260,9 @@ impl Cohorts {
     /// Number of pods that still exist, ended or not, in the cohorts that `of` selects, on nodes that can remove them.
     #[must_use]
     pub fn objects_left(&self, of: impl Fn(u32) -> bool) -> usize {
+        // A deleted pod stays as an object until the kubelet of its node has confirmed that its containers have ended,
+        // so a pod on a silent node would be waited for in vain.
+        // <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination>
         let pods = self.pods.values();
         let pods = pods.filter(|pod| !pod.life.is_on_silent_node() && of(pod.cohort));
         let gone = self.gone.values();
@@ -258,7 +270,8 @@ impl Cohorts {
         pods.count() + gone.count()
     }
 
-    /// Their names, and whether a node can be expected to remove them.
+    /// Names of the pods that still exist in the cohorts that `of` selects, and whether the node of each can be expected
+    /// to remove the pod.
     pub fn names_left(&self, of: impl Fn(u32) -> bool) -> impl Iterator<Item = (&Arc<str>, bool)> {
         let pods = self.pods.iter();
         let pods = pods.map(|(name, pod)| (name, pod.cohort, pod.life.is_reachable()));
@@ -284,6 +297,7 @@ impl Cohorts {
         self.note_untaken(now);
         self.note_ungreeted(now);
         self.judge(now);
+        // A broken fleet opens nothing and issues no notice: dispatch reports the reason of the break itself.
         if self.broken {
             return;
         }
@@ -298,6 +312,7 @@ impl Cohorts {
     }
 
     /// Retires the queues of finished cohorts that have no pod left.
+    // Costs cohorts × pods at worst, but only a cohort that has finished and is not retired yet looks at the pods.
     fn retire_ended(&mut self) {
         for (number, cohort) in &mut self.cohorts {
             // A pod that still runs needs its control subscription until it has ended.

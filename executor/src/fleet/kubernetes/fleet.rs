@@ -53,12 +53,12 @@ pub struct Fleet {
     pub secret: RunSecret,
     /// Where they run.
     pub cluster: Cluster,
-    /// Who makes their queues.
+    /// Makes and removes the queues of the cohorts.
     pub cohorts: Arc<dyn CohortQueues>,
 }
 
-/// Runs a fleet until it receives an order to end, and removes what it created. Orders that nobody can send any more
-/// are a [`FleetOrder::Stop`].
+/// Runs a fleet until it receives an order to end, and removes what it created. A closed channel of orders is a
+/// [`FleetOrder::Stop`].
 pub async fn run(
     fleet: Fleet,
     mut orders: UnboundedReceiver<FleetOrder>,
@@ -93,14 +93,18 @@ struct Work {
     watches: Watches,
     events: UnboundedSender<FleetEvent>,
     opening: Option<Opening>,
-    /// A watch was cut off at this time: does the cluster answer?
+    /// A watch was cut off at this time, and this request shows whether the cluster answers.
     probe: Option<(Instant, Probe)>,
+    /// Removals of the queues of ended cohorts.
+    // Tasks of their own, so that a slow service does not delay the loop. A `JoinSet` that is dropped aborts its tasks,
+    // so the end of the fleet waits for them.
     retiring: JoinSet<()>,
     /// Logs that are read, each with its pod.
     quoting: JoinSet<(Arc<str>, Result<String, String>)>,
     /// The uid of the Secret that this fleet made.
     secret: Option<String>,
     /// Something may exist on the cluster.
+    // Errs on the safe side: a request without an answer may have been carried out, and a needless removal only lists.
     touched: bool,
 }
 
@@ -136,7 +140,7 @@ impl Work {
     /// Runs until an order to end; true if workers may exit without being stopped.
     async fn serve(&mut self, orders: &mut UnboundedReceiver<FleetOrder>) -> Ending {
         loop {
-            // Effects first: an order that was handled in the last turn may have asked for a cohort.
+            // Effects first: an order that was handled in the last turn may have requested a cohort.
             self.perform();
             let deadline = self.state.deadline(Instant::now());
             let tick = async {
@@ -147,6 +151,8 @@ impl Work {
             };
             // Not `biased`: each branch only records a fact, and `settle` decides from all of them, so their order does
             // not matter. A random order keeps a busy watch from starving the orders.
+            // Every branch may be cancelled without a loss: the channel and the watches keep their events, and the opening
+            // and the probe are boxed futures that continue in the next turn.
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(FleetOrder::Needed { class, unfinished, .. }) => {
@@ -160,7 +166,7 @@ impl Work {
                     }
                     Some(FleetOrder::End) => return Ending::Gentle,
                     Some(FleetOrder::Abandon) => return Ending::Abandoned,
-                    // A dispatcher that is gone without an order has broken: its workers have no master.
+                    // A dispatcher that ended without an order has panicked: its workers have no master.
                     Some(_) | None => return Ending::AtOnce,
                 },
                 opened = opened(&mut self.opening) => self.on_opened(opened),
@@ -198,6 +204,7 @@ impl Work {
             return self.state.on_answered(now);
         };
         self.state.on_unanswered(now, since, reason);
+        // The time of the first failure goes along with each further probe, so that the notices count the whole outage.
         let opener = self.opener.clone();
         let probe = async move {
             sleep(ASK_AGAIN).await;
@@ -217,7 +224,7 @@ impl Work {
             }
             Err(refusal) => {
                 debug!(cohort, reason = refusal.reason, "a cohort was not opened");
-                // A refusal that may pass, a timeout for one, does not prove that nothing was created.
+                // A refusal that may pass, for example a timeout, does not prove that nothing was created.
                 self.touched |= !refusal.lasting;
                 self.state.on_refused(now, cohort, refusal);
             }
@@ -258,7 +265,7 @@ impl Work {
                 );
             }
         });
-        // Those that have ended are taken out, so that a long run does not gather them.
+        // Removals that have ended are taken out, so that their results do not accumulate in a long run.
         while self.retiring.try_join_next().is_some() {}
     }
 }

@@ -18,16 +18,20 @@ impl Cohorts {
         if self.wanted() == 0 {
             self.greetings.forget_failure();
         }
+        // Without unended tasks no reason breaks the pool. A reason that lasts is found again with the next task.
         if self.broken || self.wanted() == 0 {
             return;
         }
         let alive = self.alive();
+        // The order is that of certainty: first reasons that no time can remove, then fatal ones whose time has come,
+        // then early ends, and last the timeouts of starts.
         // Nothing can start any more; running workers are waited for, because they can finish the work.
         if let Some(reason) = self.over.clone().filter(|_| !alive) {
             return self.give_up(reason);
         }
         if let Some((_, reason)) = self.fatal.take_if(|(at, _)| *at <= now) {
             if alive {
+                // Another cohort would fail in the same way, so the next attempt waits for the longest pause.
                 self.not_before = Some(after(now, super::supply::LONGEST_PAUSE));
                 self.withhold(reason);
             } else {
@@ -36,14 +40,15 @@ impl Cohorts {
             return;
         }
         if let Some(reason) = self.early_ends_for_long(now) {
-            // Other pods that run or are starting would end like those before them.
+            // Other pods that run or are starting would end in the same way as the pods before them.
             return self.give_up(reason);
         }
         if alive {
             return;
         }
         if self.withheld.take().is_some() {
-            // The pause protected the workers that ran. None does now, so a cohort is requested at once.
+            // The pause avoided useless cohorts while other workers ran. No worker runs now, so a cohort is requested at
+            // once: it either works or gives the reason for the break.
             self.not_before = None;
         }
         if !self.may_still_start(now)

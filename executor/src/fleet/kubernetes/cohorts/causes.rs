@@ -11,7 +11,7 @@ pub(super) const DEATHS: u32 = 3;
 
 /// One trouble, or a start that may become one.
 pub(super) struct Cause<'a> {
-    /// When it has lasted too long; never for what is held.
+    /// When it has lasted too long; none for a pod or Job that is held.
     pub(super) end: Option<Instant>,
     /// Whether it may pass without intervention until then.
     pub(super) may_pass: bool,
@@ -27,7 +27,7 @@ enum Source<'a> {
 }
 
 impl<'a> Cause<'a> {
-    /// What does not pass without intervention, and has lasted too long at this time.
+    /// Trouble that does not pass without intervention, and has lasted too long at this time.
     const fn lasting(end: Instant, source: Source<'a>) -> Self {
         Self {
             end: Some(end),
@@ -73,6 +73,8 @@ impl Cohorts {
     fn pod_causes(&self) -> impl Iterator<Item = Cause<'_>> {
         self.pods.iter().filter_map(|(name, pod)| {
             let trouble = pod.life.trouble()?;
+            // Trouble with a patience does not pass by itself: it only counts when its time is over, and postpones
+            // nothing. A start without trouble postpones the end until the schedule timeout.
             Some(Cause {
                 end: trouble.end(&self.limits),
                 may_pass: trouble.patience.is_none() && self.greetings.counts(trouble.since),
@@ -90,12 +92,14 @@ impl Cohorts {
         })
     }
 
-    /// While a worker that has greeted exists, the image and the queue work, so early ends of others break nothing.
+    /// While a worker that has greeted exists, the image and the queue work, so early ends of others do not break the
+    /// pool.
     fn early_end_cause(&self) -> Option<Cause<'_>> {
         let ends = self
             .early_ends
             .as_ref()
             .filter(|_| !self.anyone_greeted())?;
+        // A time in the past: the cause takes effect as soon as no other start may succeed.
         let at = if ends.deaths >= DEATHS {
             ends.since
         } else {
@@ -104,8 +108,9 @@ impl Cohorts {
         Some(Cause::lasting(at, Source::EarlyEnds(&ends.reason)))
     }
 
-    /// The reason if workers have ended one after the other for the whole schedule timeout and none has greeted. Others
-    /// that are starting are not waited for any more.
+    /// The reason if workers have ended one after the other for the whole schedule timeout and none has greeted. Other
+    /// workers that are starting are not waited for any more.
+    // Without this bound a fleet whose cohorts overlap would never give up: some pod would always be starting.
     pub(super) fn early_ends_for_long(&self, now: Instant) -> Option<String> {
         let ends = self
             .early_ends

@@ -10,13 +10,15 @@ use super::trouble::Trouble;
 /// One Job.
 #[derive(Debug)]
 pub(super) struct Cohort {
-    /// Whose tasks its workers run.
+    /// The class of the tasks that its workers run.
     pub(super) class: ClassId,
     pub(super) size: u32,
     pub(super) since: Instant,
     /// Its Job was reported.
     pub(super) listed: bool,
     /// Indexes that had a pod: a later pod of the same index is a replacement.
+    // An index stays after its pod is lost, so `unseen` does not count the replacement that the controller may create
+    // minutes later: the top-up cohort covers it.
     pub(super) seen: HashSet<u32>,
     /// It was requested by this master, and not by an earlier one.
     pub(super) ours: bool,
@@ -42,7 +44,7 @@ impl Cohort {
         }
     }
 
-    /// The cohort of this number, as the makers of queues and Jobs know it.
+    /// The cohort of this number, in the form in which its queues and its Job are created.
     pub(super) const fn named(&self, number: u32) -> broker::Cohort {
         broker::Cohort {
             number,
@@ -67,6 +69,7 @@ impl Cohort {
 
     /// Number of workers for which no pod was reported yet.
     pub(super) fn unseen(&self) -> u32 {
+        // A Job that has failed or was deleted creates no further pod.
         if self.finished {
             return 0;
         }

@@ -1,4 +1,4 @@
-//! What the fleet's decisions ask of its loop.
+//! The effects that the fleet's loop carries out for its state.
 
 use std::sync::Arc;
 

@@ -23,6 +23,7 @@ use super::{Cohorts, Effect, Notice};
 #[derive(Debug, Default)]
 pub(super) struct Greetings {
     /// Workers from which dispatch has received a message, whether their pods were reported here or not.
+    // An entry whose pod is never reported stays until the end of the run; there is one such entry for each pod at most.
     heard: HashSet<Arc<str>>,
     /// A worker of this fleet has greeted.
     any: bool,
@@ -47,6 +48,8 @@ impl Greetings {
     pub(super) fn heard(&mut self, name: Arc<str>) {
         self.ungreeted.remove(&name);
         self.heard.insert(name);
+        // `any` stays true for good, while `heard` loses the workers that end: that one worker has reached its queue once
+        // proves that image and queue can work.
         self.any = true;
         self.failed = None;
     }
@@ -121,8 +124,10 @@ impl Cohorts {
         };
         let cohort = self.cohorts.get(&pod.cohort);
         let ours = cohort.is_some_and(|cohort| cohort.ours);
-        // A surplus pod is told to drain at its greeting and may exit without one.
+        // A surplus pod may exit without a greeting: it is requested to drain as soon as it reads its control queue.
         let waits = ours && !pod.life.is_surplus() && !self.greetings.heard.contains(name);
+        // A pod that stops running loses its entry, and gets a whole start timeout when it runs again: while its node is
+        // silent, its worker may be unable to reach the queue.
         if waits && pod.life.is_running() {
             let ungreeted = self.greetings.ungreeted.entry(name.clone());
             ungreeted.or_insert(Ungreeted {
@@ -142,7 +147,7 @@ impl Cohorts {
         self.greetings.has(name) || cohort.is_some_and(|cohort| !cohort.ours)
     }
 
-    /// Requests the logs of pods whose time is over. They are no supply until they greet after all.
+    /// Requests the logs of pods whose time is over. Such pods are no supply until they greet after all.
     pub(super) fn note_ungreeted(&mut self, now: Instant) {
         let start = self.limits.start;
         for (name, ungreeted) in &mut self.greetings.ungreeted {
@@ -159,6 +164,7 @@ impl Cohorts {
 
     /// The end of a pod's log, or why it cannot be read.
     pub fn on_log(&mut self, now: Instant, name: &Arc<str>, log: Result<String, String>) {
+        // The worker may have greeted, or the pod may have ended, while its log was read: then there is no failure.
         let ungreeted = self.greetings.ungreeted.get_mut(name);
         let asked = ungreeted.and_then(|ungreeted| {
             ungreeted.log_read = true;
@@ -196,6 +202,8 @@ impl Cohorts {
         }
     }
 
+    // `at` is the time at which the start failed and not the time at which the log was read: pods whose start began in
+    // between are replacements, and `counts` must not wait for them.
     fn start_failed(&mut self, at: Instant, reason: String) {
         // The image and the queue work for others, so this is a problem of one worker.
         if self.greetings.any {

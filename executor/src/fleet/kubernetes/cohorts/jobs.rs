@@ -19,6 +19,7 @@ impl Cohorts {
             class,
             size,
         } = job;
+        // The watch may report a Job of a refused cohort between its creation and its deletion by the opener.
         if self.refusals.contains(&cohort) {
             return;
         }
@@ -26,7 +27,8 @@ impl Cohorts {
         let known = self.cohort(now, cohort, class);
         known.size = size;
         known.listed = true;
-        // A finished Job does not become unfinished; late events of the watch must not revive it.
+        // A finished Job does not become unfinished: an event that was recorded before must not reset the flag. The flag
+        // may be ahead of the watch, because a pod's fatal exit code sets it too.
         if known.finished {
             return self.settle(now);
         }
@@ -40,6 +42,7 @@ impl Cohorts {
         match verdict {
             JobVerdict::Going | JobVerdict::Held | JobVerdict::Done => {}
             JobVerdict::Refused(message) => {
+                // `WORDS` later, so that the pod's own message can replace this one: see `pod_gone`.
                 let reason =
                     format!("a worker failed for a reason that holds for all workers: {message}");
                 self.fatal(after(now, WORDS), reason);
@@ -58,7 +61,8 @@ impl Cohorts {
 
     /// A Job of the run was deleted.
     pub fn on_job_removed(&mut self, now: Instant, cohort: u32) {
-        // The opener deletes a Job that it cannot complete, so that deletion is not one by hand.
+        // The opener deletes a Job that it cannot complete, so that deletion is not one by hand. Only one cohort is opened
+        // at a time, and its number is the last that was given out.
         let ours = self.opening && cohort + 1 == self.next;
         let Some(known) = self.cohorts.get_mut(&cohort).filter(|_| !ours) else {
             return;
@@ -66,6 +70,7 @@ impl Cohorts {
         let by_hand = !known.finished;
         known.finished = true;
         known.listed = false;
+        // While another Job goes on, its workers do the work, and the deletion of one Job is a loss of its workers only.
         if by_hand && self.cohorts.values().all(|cohort| cohort.finished) {
             let reason = "the run's Jobs were deleted, by hand or with their namespace; restart the run if that was unintended";
             self.fatal(now, reason.to_owned());
@@ -79,6 +84,7 @@ impl Cohorts {
         let missing: Vec<u32> = self
             .cohorts
             .iter()
+            // A cohort that is being opened is in the table before its Job exists, so only reported Jobs can be missing.
             .filter(|(number, cohort)| cohort.listed && !listed.contains(number))
             .map(|(number, _)| *number)
             .collect();
@@ -90,6 +96,8 @@ impl Cohorts {
     /// The cluster warns about a Job.
     pub fn on_job_note(&mut self, now: Instant, cohort: u32, reason: &str, message: &str) {
         let verdict = judge_job_note(reason, message);
+        // A Job that waits for a quota shows it in no condition: the event `FailedCreate` is the only sign. The trouble
+        // stays until the pods exist, because `unseen` is zero from then on.
         if let Some(Verdict::CannotStart { reason, patience }) = verdict
             && let Some(known) = self.cohorts.get_mut(&cohort)
         {

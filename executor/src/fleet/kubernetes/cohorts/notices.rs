@@ -14,11 +14,11 @@ use tokio::time::Instant;
 
 use moves::{Move, Moves};
 
-// / Time that tasks wait for workers before the first notice. Pods of a cached image start within this time, so a
-// healthy start causes no line.
+/// Time that tasks wait for workers before the first notice. Pods of a cached image start within this time, so a
+/// healthy start causes no line.
 const PATIENCE: Duration = Duration::from_secs(5);
-// / While other workers run, slow starts are not reported before this time. A pull of an image often takes longer than
-// `PATIENCE`. While others work, that alone is not worth a line.
+/// While other workers run, slow starts are not reported before this time. A pull of an image often takes longer than
+/// [`PATIENCE`]. While other workers run tasks, that alone is not worth a line.
 const SLOW: Duration = Duration::from_secs(15);
 /// Shortest time between two lines of a kind.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -88,7 +88,7 @@ pub(super) struct Notices {
     silence: Option<Silence>,
 }
 
-/// The cluster does not answer.
+/// A time in which the cluster does not answer.
 #[derive(Debug)]
 struct Silence {
     since: Instant,
@@ -101,7 +101,7 @@ impl Notices {
     pub(super) fn is_due(&mut self, now: Instant, wanted: u32, ready: u32) -> bool {
         self.wake = None;
         if wanted == 0 {
-            // No task waits for the missing workers.
+            // No task waits for the missing workers, so the next shortage starts with a whole `PATIENCE` again.
             self.short = None;
             self.issued = None;
             return false;
@@ -151,7 +151,7 @@ impl Notices {
         // The order of the map of pods is random.
         kinds.sort();
         let issued = Some((ready == 0, kinds));
-        // Only another kind of trouble is news. Numbers change with every pod, and would make a line each.
+        // Only another kind of trouble is worth a line. Numbers change with every pod, and would cause a line each.
         if self.issued == issued {
             return None;
         }
@@ -160,7 +160,7 @@ impl Notices {
         Some(Notice::trouble(line(now, view, &reasons)))
     }
 
-    /// A worker is lost without having been told to leave.
+    /// A worker is lost that was not requested to drain.
     pub(super) fn lost(&mut self, now: Instant, name: Arc<str>, node: Option<&str>, reason: &str) {
         self.moves.push(now, Move::lost(name, node, reason));
     }
@@ -183,6 +183,7 @@ impl Notices {
     /// The cluster has not answered since `since`.
     pub(super) fn unanswered(&mut self, since: Instant, reason: String) {
         match &mut self.silence {
+            // The time of the first failure stays, and with it whether the silence was reported.
             Some(silence) => silence.reason = reason,
             None => {
                 self.silence = Some(Silence {

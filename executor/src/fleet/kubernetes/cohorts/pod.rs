@@ -14,6 +14,7 @@ use super::trouble::Trouble;
 /// How long a node may take to acknowledge a pod. A node that works does so within one or two seconds, before it pulls
 /// the image: the kubelet then sets `startTime`.
 /// <https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#PodStatus>
+// Far less than the 40 s after which the cluster notices a lost node, and several times the delay of a healthy node.
 pub(super) const TAKEN: Duration = Duration::from_secs(15);
 
 /// A pod that has not ended.
@@ -40,7 +41,7 @@ pub(super) enum Phase {
     Starting { trouble: Trouble, taking: Taking },
     /// Its program runs.
     Running,
-    /// Its program ran when the cluster last heard from the node.
+    /// Its program ran when the node last reported to the cluster.
     NodeSilent,
     /// It is being deleted. `untaken`: its node had not begun with it in time.
     Leaving { untaken: bool },
@@ -68,20 +69,21 @@ enum EarlierSilence {
 /// Whether dispatch receives messages of the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Contact {
-    /// It does, or the time in which it should has not passed.
+    /// Dispatch receives messages, or the time in which it should receive one has not passed.
     Expected,
-    /// It does not, whatever the cluster reports of the pod.
+    /// Dispatch receives no message, whatever the cluster reports of the pod.
     Missed,
 }
 
 /// Whether the worker is to stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    /// It is to stay.
+    /// The worker is to stay.
     Kept,
-    /// It is to stay, and a notice has reported it as lost.
+    /// The worker is to stay, and a notice has reported it as lost.
     ReportedLost,
-    /// It was told to leave, because enough others run. Final.
+    /// The worker was requested to drain, because enough others run. Final.
+    // Final, because dispatch sends the request to drain, and a worker that drains takes no batch any more.
     Surplus,
 }
 
@@ -98,7 +100,7 @@ pub(super) enum Report {
     Missed,
     /// Dispatch received a message from its worker.
     Heard,
-    /// Its worker is told to leave.
+    /// Its worker is requested to drain.
     Dismissed,
     /// A notice reports it as lost.
     LossTold,
@@ -148,7 +150,8 @@ impl Life {
     fn after(mut self, now: Instant, report: Report) -> Self {
         match (report, self.standing) {
             (Report::Status(verdict), _) => {
-                // Noted when the silence ends, so that the phase and the history cannot contradict each other.
+                // Noted when the silence ends, so that the phase and the history cannot contradict each other. The
+                // history is kept for good: a pod that was cut off may report an exit code which the cut has caused.
                 if self.phase == Phase::NodeSilent && verdict != Verdict::Silent {
                     self.silence = EarlierSilence::Once;
                 }
@@ -163,7 +166,7 @@ impl Life {
                 self.phase.take();
             }
             (Report::Dismissed, _) => self.standing = Standing::Surplus,
-            // A surplus worker is meant to go, so neither its loss nor its return is news.
+            // A surplus worker is meant to go, so neither its loss nor its return is reported.
             (Report::LossTold, Standing::Kept) => self.standing = Standing::ReportedLost,
             (Report::ReturnTold, Standing::ReportedLost) => self.standing = Standing::Kept,
             (Report::LossTold | Report::ReturnTold, _) => {}
@@ -211,6 +214,8 @@ impl Life {
 
     /// Whether it runs or is expected to, for dispatch too, and is to stay.
     pub(super) const fn supplies(&self) -> bool {
+        // A pod that starts counts even while it is in trouble: another pod would meet the same trouble. The causes
+        // and their timeouts end the fleet instead.
         let comes = matches!(self.phase, Phase::Starting { .. } | Phase::Running);
         comes && !self.is_untaken() && !self.is_missed() && !self.is_surplus()
     }
@@ -221,6 +226,7 @@ impl Life {
     }
 
     /// Whether its node may be silent now: only a report that the pod runs proves that a node which was silent is back.
+    // A deletion in between proves nothing: the API server records it without an answer of the node.
     pub(super) const fn is_on_silent_node(&self) -> bool {
         self.was_on_silent_node() && !self.is_running()
     }
@@ -232,7 +238,8 @@ impl Life {
         !self.is_missed() && !self.is_untaken() && !self.is_on_silent_node()
     }
 
-    /// Whether its program runs, on a node that answers. One that has not begun is not waited for: it goes with its Job.
+    /// Whether its program runs, on a node that answers. A pod that has not begun is not waited for: it is deleted with
+    /// its Job.
     pub(super) const fn may_leave(&self) -> bool {
         matches!(self.phase, Phase::Running | Phase::Leaving { .. }) && !self.is_on_silent_node()
     }
@@ -283,7 +290,8 @@ impl Phase {
             }
             Verdict::Running => Self::Running,
             Verdict::Silent => Self::NodeSilent,
-            // A deletion proves nothing about the node. An ended pod is removed from the table, and does not come here.
+            // A deletion proves nothing about the node: a pod that no node has taken stays untaken while it is deleted.
+            // An ended pod is removed from the table, so this function is not called for it.
             Verdict::Leaving | Verdict::Gone(_) => Self::Leaving {
                 untaken: self.is_untaken(),
             },
@@ -302,6 +310,8 @@ impl Phase {
     /// The time counts from the first status that shows the node.
     const fn taking_when_assigned(&self, now: Instant) -> Taking {
         match self {
+            // Only a status that shows progress, or a message of its worker, ends the state: another status without a
+            // start time must not give the same node another 15 s.
             phase if phase.is_untaken() => Taking::Overdue,
             Self::Starting {
                 taking: Taking::Assigned { since },
@@ -312,6 +322,8 @@ impl Phase {
     }
 
     fn warn(&mut self, now: Instant, patience: Patience, reason: String) {
+        // Warnings and statuses come through two watches that are not ordered: a warning about the start may arrive when
+        // the pod already runs, and is of no use then.
         if let Self::Starting { trouble, .. } = self {
             let newer = Trouble::new(now, Some(patience), reason).by_warning();
             *trouble = trouble.clone().renewed(newer);
@@ -327,7 +339,7 @@ impl Phase {
         }
     }
 
-    /// The worker runs, whatever the status says: so its node has begun with it.
+    /// The worker runs, whatever the status shows: so its node has begun with it.
     const fn take(&mut self) {
         match self {
             Self::Starting { taking, .. } => *taking = Taking::NotExpected,

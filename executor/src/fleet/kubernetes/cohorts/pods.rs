@@ -29,13 +29,16 @@ impl Cohorts {
 
     /// A status of a pod was read.
     pub fn on_pod(&mut self, now: Instant, pod: PodName, verdict: Verdict) {
-        // Its end was reported; a list that was read before may still show it as running.
+        // Its end was reported; a list that was read before may still show it as running. No pod gets the name again:
+        // the Job controller appends random characters to the name of every pod.
         if self.gone.contains_key(&pod.name) {
             return;
         }
+        // The pod may be reported before its Job, because the two watches are not ordered.
         self.next = self.next.max(pod.cohort.saturating_add(1));
         // The second pod of an index is one that the Job controller created for a lost one. It is surplus if a top-up
-        // cohort was faster.
+        // cohort was faster: the controller waits 10 s, then 20 s and so on, a top-up cohort mostly 1 s to 5 s.
+        // <https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-backoff-failure-policy>
         let replacement = !self
             .cohort(now, pod.cohort, pod.class)
             .seen
@@ -46,6 +49,7 @@ impl Cohorts {
         } else {
             let name = pod.name.clone();
             let returned = self.move_pod(now, pod, verdict);
+            // After the status is applied, because the time for the greeting counts from the first `Running`.
             self.note_greeting(now, &name);
             if returned || (fresh && replacement) {
                 self.leave_if_too_many(now, name);
@@ -57,14 +61,18 @@ impl Cohorts {
     /// A pod was deleted, and this was its last status.
     pub fn on_pod_removed(&mut self, now: Instant, pod: PodName, verdict: Verdict) {
         let name = pod.name.clone();
+        // `on_pod` enters the pod in `gone` and reports its end once. Its object is deleted, so no later list can show
+        // it, and the entry is removed again.
         self.on_pod(now, pod, verdict);
         self.gone.remove(&name);
         self.retire_ended();
     }
 
     /// All pods were listed again: those that are missing were deleted.
+    // A watch whose resource version is too old is answered with 410 and restarts with a list; the deletions in between
+    // are not reported. <https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes>
     pub fn on_listed(&mut self, now: Instant, listed: &HashSet<Arc<str>>) {
-        // Their objects are deleted, so nothing of them can be listed again.
+        // The objects that are not listed are deleted, so no later list shows them.
         self.gone.retain(|name, _| listed.contains(name));
         let missing: Vec<Arc<str>> = self
             .pods
@@ -74,6 +82,7 @@ impl Cohorts {
             .collect();
         for name in missing {
             self.notify_loss(now, &name, REMOVED);
+            // The last status is unknown, and with it the exit code and the running list: no task is charged.
             let gone = Gone {
                 end: End::Lost,
                 reason: REMOVED.to_owned(),
@@ -184,20 +193,22 @@ impl Cohorts {
 
     /// A node that does not start its pod counts as lost: the pod is no supply until the node starts it.
     pub(super) fn note_untaken(&mut self, now: Instant) {
-        // Most pods are not due, and a report copies the life of its pod.
+        // Most pods are not due, and a report clones the life of its pod.
         let due = |pod: &&mut Pod| pod.life.overdue_at().is_some_and(|at| now >= at);
         for pod in self.pods.values_mut().filter(due) {
             self.losing |= pod.apply(now, Report::Time);
         }
     }
 
-    /// Whose tasks the worker in a pod runs.
+    /// The class of the tasks that the worker in a pod runs.
     fn class_of(&self, pod: &str) -> Option<ClassId> {
         let pod = self.pods.get(pod)?;
         self.cohorts.get(&pod.cohort).map(|cohort| cohort.class)
     }
 
-    /// A pod that starts when enough others run is told to leave.
+    /// A pod that starts when enough others run is requested to drain.
+    // Called only for pods that were replaced or are replacements. A fall of the wanted number alone makes no pod surplus:
+    // idle workers end with the run.
     fn leave_if_too_many(&mut self, now: Instant, name: Arc<str>) {
         let Some(class) = self.class_of(&name) else {
             return;
@@ -214,11 +225,12 @@ impl Cohorts {
     }
 
     fn pod_gone(&mut self, now: Instant, pod: PodName, gone: Gone) {
+        // Read before the pod and its greeting are removed below.
         let greeted = self.has_greeted(&pod.name);
         if gone.end != End::Left || !greeted {
             self.notify_loss(now, &pod.name, &gone.reason);
         }
-        // The notice above needs the pod, the verdicts below need what was known of it.
+        // The notice above needs the pod in the table, the verdicts below need its last state.
         let known = self.pods.remove(&pod.name);
         let ungreeted = self.greetings.ended(now, &pod.name);
         let surplus = known.as_ref().is_some_and(|known| known.life.is_surplus());
@@ -229,6 +241,8 @@ impl Cohorts {
             .insert(pod.name.clone(), Remains { cohort, reachable });
         self.losing = true;
         if gone.fatal {
+            // The failure policy ends the whole Job at such an exit code. The condition of the Job that reports it may
+            // arrive later than the pod.
             if let Some(cohort) = self.cohorts.get_mut(&pod.cohort) {
                 cohort.finished = true;
             }
@@ -252,11 +266,13 @@ impl Cohorts {
     /// Counts workers that end before they have worked. If the termination message lists a running task, that task may
     /// have caused the end. A pod that never greeted counts whatever its exit code: its image may hold another program.
     fn count_early_end(&mut self, now: Instant, gone: &Gone, surplus: bool, greeted: bool) {
+        // The worker has received a task, or has run for a minute: its image and its queue work.
         if !gone.running.is_empty() || (greeted && !gone.brief) {
             self.early_ends = None;
             return;
         }
         let left = gone.end == End::Left;
+        // Ends without a fault of the program: a drained worker, a deleted or disrupted pod, a normal exit.
         if surplus || !gone.by_itself || (greeted && left) {
             return;
         }
@@ -266,6 +282,8 @@ impl Cohorts {
             deaths: 0,
             reason: String::new(),
         });
+        // An exit code of 75 is no death: the worker reports that it did not reach its queue, and the schedule timeout
+        // bounds such ends. The reason is kept nevertheless.
         early_ends.deaths += u32::from(died);
         early_ends.reason = if left {
             format!(

@@ -11,14 +11,17 @@ use super::{Cohorts, Effect};
 use crate::fleet::shares::shares;
 
 /// Time after a loss before a cohort replaces it, so that the losses of one node share a cohort.
-// A node takes several pods with it, and their deletions arrive within some hundred milliseconds of each other.
+// The pods of a lost node are lost together, and their deletions arrive within some hundred milliseconds of each other.
 const GATHER_LOSSES: Duration = Duration::from_secs(1);
 /// Time after a submission before a cohort is opened, so that the first cohort has the right size.
 // A program that submits in a loop reaches the number that it needs within this time; a longer pause would delay the
 // first task.
 const GATHER_WORK: Duration = Duration::from_millis(200);
-// / Shortest time between two cohorts: each costs a Job, its control subscriptions and its pods' scheduling. It also
-// bounds the rate at which a broken image creates Jobs.
+/// Shortest time between two cohorts: each costs a Job, its control subscriptions and its pods' scheduling. It also
+/// bounds the rate at which a broken image creates Jobs.
+// Shorter than the first back-off of the Job controller, which is 10 s, so a top-up cohort mostly comes before the
+// controller's replacement.
+// <https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-backoff-failure-policy>
 const INTERVAL: Duration = Duration::from_secs(5);
 /// Longest pause after cohorts whose workers did no work.
 // Long enough to be no load on the API server, short enough that a raised quota is used within a minute.
@@ -29,6 +32,7 @@ impl Cohorts {
     pub(super) fn want(&mut self, class: ClassId, unfinished: usize) -> bool {
         let slots = self.limits.slots.max(1) as usize;
         let useful = u32::try_from(unfinished.div_ceil(slots)).unwrap_or(u32::MAX);
+        // The shares are computed again only when the number of useful workers changes: most ends of tasks change none.
         if self.useful.insert(class, useful) == Some(useful) {
             return false;
         }
@@ -61,6 +65,8 @@ impl Cohorts {
     }
 
     fn supply_where(&self, of: impl Fn(ClassId) -> bool) -> u32 {
+        // `on_pod` enters the cohort of each pod, and only a refused cohort is removed. A pod that is left of one counts
+        // for every class, rather than cause a second cohort.
         let of_class = |cohort: &u32| self.cohorts.get(cohort).is_none_or(|it| of(it.class));
         let pods = self.pods.values().filter(|pod| pod.life.supplies());
         let pods = pods.filter(|pod| of_class(&pod.cohort)).count();
@@ -89,6 +95,7 @@ impl Cohorts {
             return;
         }
         let Some((class, missing)) = self.most_missing() else {
+            // The shortage is over without a cohort: a lost worker has returned, or fewer workers are wanted.
             self.short = None;
             self.losing = false;
             return;
@@ -118,13 +125,14 @@ impl Cohorts {
         } else {
             GATHER_WORK
         };
-        // Two early deaths may be an accident; each further one doubles the pause.
+        // Two early deaths may be an accident; each further one doubles the pause: 5 s, 10 s, 20 s, 40 s, 60 s.
         let deaths = self
             .early_ends
             .as_ref()
             .map_or(0, |early_ends| early_ends.deaths);
         let interval = pause_from(INTERVAL, deaths.saturating_sub(2));
         let after_last = self.opened_at.map(|last| after(last, interval));
+        // All three must have passed: the gathering, the pause after the last cohort, and the pause after a refusal.
         [Some(after(since, gather)), after_last, self.not_before]
             .into_iter()
             .flatten()

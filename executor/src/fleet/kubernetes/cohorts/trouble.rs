@@ -10,7 +10,7 @@ use super::{Limits, patience};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
     pub(super) since: Instant,
-    /// None while nothing is wrong except the time it takes.
+    /// None while nothing is wrong except that the start takes time.
     pub(super) patience: Option<Patience>,
     /// Empty while nothing is wrong.
     pub(super) reason: String,
@@ -23,6 +23,8 @@ enum Source {
     /// In the status, which shows it as long as it lasts.
     Status,
     /// In a warning, which is not repeated; the status does not show it.
+    // Events are best-effort by their API: the cluster may aggregate, drop or delete them.
+    // <https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/>
     Warning,
 }
 
@@ -63,7 +65,7 @@ impl Trouble {
     /// cannot extend it.
     pub(super) fn renewed(self, newer: Self) -> Self {
         // The reason is not compared: a node alternates between ErrImagePull and ImagePullBackOff for one missing
-        // image.
+        // image. <https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff>
         if self.patience == newer.patience {
             Self {
                 reason: newer.reason,
@@ -74,7 +76,7 @@ impl Trouble {
         }
     }
 
-    /// When it has lasted too long; never for a pod that is held.
+    /// When it has lasted too long; none for a pod that is held.
     pub(super) fn end(&self, limits: &Limits) -> Option<Instant> {
         match self.patience {
             Some(kind) => Some(after(self.since, patience(limits, kind))),

@@ -14,7 +14,8 @@ impl Cohorts {
     /// Issues the notices that are due.
     pub(super) fn notify(&mut self, now: Instant) {
         let (wanted, ready) = (self.wanted(), self.ready());
-        // The log takes up to 5 s to read. A line before that would lack the reason and be repeated with it.
+        // The log takes up to 5 s to read. A line before that would lack the reason, and a second line with the reason
+        // would follow.
         let due = !self.greetings.are_read() && self.notices.is_due(now, wanted, ready);
         let news = if due {
             let view = self.view(wanted, ready);
@@ -41,6 +42,8 @@ impl Cohorts {
     pub(super) fn view(&self, wanted: u32, ready: u32) -> View {
         let mut reasons = Reasons::default();
         let early_ends = self.early_ends.as_ref().filter(|_| !self.anyone_greeted());
+        // The steps below count a missing worker once: as a pod, as a pod that its Job has not created yet, or as a
+        // worker for which no cohort was opened yet.
         for (name, pod) in &self.pods {
             if let Some(trouble) = pod.life.trouble() {
                 reasons.pod(pod, trouble);
@@ -61,6 +64,7 @@ impl Cohorts {
         let missing = wanted.saturating_sub(self.supply());
         let refused = self.refused.as_ref().map(|(_, _, reason)| &**reason);
         let failed = self.greetings.failure().map(|(_, reason)| reason);
+        // The most certain reason first: a fatal one, then a failed start, then a refusal that may pass.
         let reason = self.withheld.as_deref().or(failed).or(refused);
         match (missing, reason, early_ends) {
             (0, _, _) => {}

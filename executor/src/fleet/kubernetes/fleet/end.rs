@@ -19,13 +19,15 @@ use super::super::job;
 use super::open::Opener;
 use super::{Work, list, remove, watch};
 
-// / How long workers may take to leave by themselves at the end of a run. At the end of a run no worker has anything to
-// run. The order reaches it at once, or with the next control message, 10 s later at most.
+/// How long workers may take to leave by themselves at the end of a run.
+// At the end of a run no worker has a task to run. The request to end reaches a worker at once, or with the next control
+// message, 10 s later at most.
 const LEAVE: Duration = Duration::from_secs(10);
 /// How long a cohort that is being opened may hold up the end.
 // Twice the longest request, which is repeated; a Job that is created after the end would have no owner to remove it.
 const OPENING: Duration = Duration::from_secs(30);
 /// Longest wait for the removal of queues.
+// Control subscriptions that are left have the run's deadline as a label, and `podpool::gc` removes them.
 const RETIRE: Duration = Duration::from_secs(30);
 /// Longest wait for the removal of pods; never less than their grace.
 // The kubelet reports a killed container within seconds; the grace of the pods comes on top of this.
@@ -37,9 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Pods that take longer are reported; most end sooner. Less than [`LEAVE`].
 const LONG: Duration = Duration::from_secs(7);
 
-/// Which cohorts' Jobs are removed: their pods will go.
+/// The cohorts whose Jobs are removed: the cluster deletes their pods.
 enum Removed {
-    /// All but these.
+    /// All except these.
     AllBut(HashSet<u32>),
     Nothing,
 }
@@ -61,13 +63,18 @@ impl Removed {
 }
 
 impl Work {
-    /// Removes what was made. Says what is left.
+    /// Removes what was made. Returns what is left, a line for each.
+    // The order: first the cohort that is being opened, so that its Job exists before the Jobs are listed; then workers
+    // exit by themselves; then Jobs and Secret are deleted; then the pods are awaited; last the queues are removed, which
+    // workers need until they have ended.
     pub(super) async fn end(&mut self, wait: bool) -> Vec<String> {
         self.touched |= self.opening.is_some() || self.state.names_left(|_| true).next().is_some();
         let mut notice_at = Some(after(Instant::now(), LONG));
         if let Some(opening) = self.opening.take() {
             let opened = timeout(OPENING, opening);
             let waits = "the shutdown waits for a Job that is being created: the cluster or Pub/Sub has not answered so far";
+            // The future is dropped after the timeout. Its request may be carried out nevertheless: the Job then ends by
+            // its deadline, or `podpool::gc` removes it.
             if let Ok(opened) = or_report(waits, opened).await {
                 self.on_opened(opened);
             }
@@ -136,7 +143,7 @@ impl Work {
         leftovers
     }
 
-    /// Waits for the pods of removed Jobs. Says which have not gone.
+    /// Waits for the pods of removed Jobs. Returns a line about those that still exist.
     async fn wait_for_pods(
         &mut self,
         removed: &Removed,
@@ -171,10 +178,13 @@ impl Work {
         })
     }
 
-    /// Waits until no pod is left of those cohorts, or the time is over. Says how many are left.
+    /// Waits until no pod is left of those cohorts, or the time is over. Returns how many are left.
     ///
     /// The watch may not have reported pods that were created a moment ago, so a list has to confirm that nothing is
     /// left.
+    // Also the Job controller may create a pod in the moment in which its Job is deleted; the garbage collector deletes
+    // that pod, because its owner is absent. A list without a resource version is read from the newest state.
+    // <https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list>
     async fn wait_until_gone(
         &mut self,
         end: Instant,
@@ -194,7 +204,7 @@ impl Work {
             }
             match self.list_pods().await {
                 Ok(()) if self.state.objects_left(&of) == 0 => return 0,
-                // There are no news: it is looked again.
+                // Pods may not be watched, so no event reports their removal: they are listed again.
                 Ok(()) if self.watches.is_denied() => sleep(LOOK_AGAIN).await,
                 Ok(()) => {}
                 Err(error) => {
@@ -207,7 +217,7 @@ impl Work {
         }
     }
 
-    /// Tells the state which pods there are.
+    /// Passes a list of the run's pods to the state, as the watch would.
     async fn list_pods(&mut self) -> Result<(), ClusterError> {
         let opener = self.opener.clone();
         let selector = job::run_selector(&opener.fleet.run);
@@ -220,9 +230,9 @@ impl Work {
         Ok(())
     }
 
-    /// Follows the news until nothing is left of what is counted, the time is over, or there are no news. Tells once,
-    /// at the time that it is given for that, what is so of the pods and what comes when the time is over. Gives how much
-    /// is left.
+    /// Applies the cluster's events until `left` counts nothing, the time is over, or pods may not be watched. Issues one
+    /// notice, at `notice_at`, with the number of pods that are left and what follows when the time is over (`next`).
+    /// Returns the number that is left.
     async fn wait_for(
         &mut self,
         end: Instant,
@@ -246,7 +256,8 @@ impl Work {
                 Err(_) => break,
             }
         }
-        // Effects that `Cohorts` requests from now on come too late.
+        // The run ends, so a cohort is not opened and a loss not reported any more. Only the removal of queues is carried
+        // out: a cohort that is marked as retired is not among the `unretired`.
         let late = self.state.take_effects().into_iter();
         for effect in late {
             if let super::Effect::Retire(cohort) = effect {
@@ -261,7 +272,8 @@ impl Work {
 async fn remove_objects(opener: &Opener, secret: Option<String>) -> Deleted {
     let (cluster, run) = (opener.cluster(), &opener.fleet.run);
     let (removed, refusal) = remove_jobs(opener).await;
-    // After one request without an answer a second one would only take its full timeout again.
+    // After one request without an answer a second one would only take its full timeout again. The Secret is deleted with
+    // the last Job that owns it in any case; its own deletion is for Jobs that may not be deleted.
     let silent = refusal
         .as_ref()
         .is_some_and(|(error, _)| error.kind == Refused::Passing);
@@ -284,6 +296,7 @@ async fn remove_jobs(opener: &Opener) -> (Removed, Option<(ClusterError, String)
         }
     };
     let ours = found.into_iter();
+    // Another master of the run may have Jobs with the same labels; the annotation with the Secret's hash separates them.
     let mut ours = ours.filter(|job| opener.is_ours(&job.metadata));
     let (mut kept, mut refusal, mut deleted) = (Vec::new(), None, 0);
     for found in ours.by_ref() {
@@ -309,7 +322,7 @@ async fn remove_jobs(opener: &Opener) -> (Removed, Option<(ClusterError, String)
     (removed, refusal.map(|error| (error, what)))
 }
 
-/// Issues this notice, once, if the work takes longer than a user waits without wondering.
+/// Does the work, and issues this notice once if the work takes longer than [`PATIENCE`].
 async fn or_report<T>(waits: &str, work: impl Future<Output = T>) -> T {
     pin!(work);
     if let Ok(done) = timeout(PATIENCE, &mut work).await {

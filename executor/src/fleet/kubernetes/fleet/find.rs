@@ -10,7 +10,7 @@ use super::super::client::{Cluster, ClusterError, Refused};
 use super::super::job::{self, DEADLINE_ANNOTATION, MANAGED_BY, NAME_LABEL, RUN_LABEL};
 use super::list::{list_jobs, list_pods, list_secrets};
 
-/// What [`gc`](super::gc) removes. It never guesses.
+/// The runs whose objects [`gc`](super::gc) removes. Only labels and annotations of podpool select an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Garbage {
     /// This run, whether it has ended or not.
@@ -49,7 +49,7 @@ pub(crate) struct Found {
     pub(crate) run_name: Option<RunName>,
     /// The end of the run in seconds since 1970. Only Jobs have it, as an annotation.
     pub(crate) deadline: Option<i64>,
-    /// The cluster deletes it with its owner.
+    /// The object has an owner, so the cluster deletes the object with it.
     pub(crate) owned: bool,
 }
 
@@ -93,6 +93,7 @@ pub(crate) async fn find(cluster: &Cluster, garbage: &Garbage) -> Result<Vec<Fou
             .filter_map(move |meta| Found::read(kind, meta));
         found.collect::<Vec<_>>()
     };
+    // Three lists, which are no common snapshot: an object that is created in between is found by the next call.
     let jobs = list_jobs(cluster, &selector).await?;
     let jobs = read(
         Kind::Job,
@@ -108,7 +109,7 @@ pub(crate) async fn find(cluster: &Cluster, garbage: &Garbage) -> Result<Vec<Fou
     Ok(chosen(found, garbage))
 }
 
-/// Those that may be removed: of runs past their deadline everything with the run's label.
+/// The objects that may be removed: of runs past their deadline everything with the run's label.
 fn chosen(mut found: Vec<Found>, garbage: &Garbage) -> Vec<Found> {
     if let Garbage::PastDeadline(now) = garbage {
         let is_over = |found: &&Found| found.deadline.is_some_and(|deadline| deadline <= *now);
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn by_deadline_only_runs_are_chosen_whose_jobs_have_passed_it() {
+    fn a_selection_by_deadline_chooses_only_runs_whose_jobs_have_passed_it() {
         let all = vec![
             found(Kind::Secret, "over", None),
             found(Kind::Secret, "lives", None),
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_run_made_is_not_read() {
+    fn objects_without_a_run_label_are_not_read() {
         let meta = |run: Option<&str>| ObjectMeta {
             name: Some("pp-x".to_owned()),
             uid: Some("uid".to_owned()),

@@ -8,6 +8,8 @@ use kube::api::ListParams;
 use super::super::client::{Ask, Cluster, ClusterError};
 
 /// The Jobs that a selector finds.
+// In one request without a limit, so the list is one consistent snapshot, however many objects there are.
+// <https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks>
 pub(super) async fn list_jobs(cluster: &Cluster, selector: &str) -> Result<Vec<Job>, ClusterError> {
     let jobs = cluster.jobs();
     let params = ListParams::default().labels(selector);
@@ -27,7 +29,9 @@ pub(super) async fn list_pods(cluster: &Cluster, selector: &str) -> Result<Vec<P
     Ok(found.items)
 }
 
-/// What is known of Secrets that a selector finds, without their contents.
+/// The metadata of the Secrets that a selector finds, without their contents.
+// Asks for `PartialObjectMetadata`, so that no key of a run is transferred. The right to list Secrets is needed all the
+// same. <https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches>
 pub(super) async fn list_secrets(
     cluster: &Cluster,
     selector: &str,

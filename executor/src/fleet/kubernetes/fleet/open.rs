@@ -19,6 +19,7 @@ use super::watch::{another_master, has_ended};
 use super::{Fleet, remove};
 
 /// The longest that the queues of a cohort may take.
+// Each worker of the cohort has a control subscription, so a large cohort needs many calls.
 const PREPARE: Duration = Duration::from_secs(60);
 
 /// What opening a cohort needs of the fleet.
@@ -26,8 +27,9 @@ const PREPARE: Duration = Duration::from_secs(60);
 pub(super) struct Opener {
     pub(super) fleet: Fleet,
     pub(super) fingerprint: String,
-    /// The end of the run, on our clock and on everybody's.
+    /// The end of the run by this process's monotonic clock.
     pub(super) ends: Instant,
+    /// The end of the run in seconds since 1970.
     pub(super) deadline: i64,
 }
 
@@ -39,7 +41,7 @@ pub(super) struct Opened {
 }
 
 impl Opener {
-    /// Makes the cohort. `secret` says whether the Secret exists already.
+    /// Makes the cohort. `secret` is true where this fleet has made the Secret already.
     pub(super) async fn open(&self, cohort: Cohort, secret: bool) -> Result<Opened, OpenError> {
         let Cohort { number, size, .. } = cohort;
         // The queues first: a pod that starts before its control subscription exists would fail its first pull.
@@ -60,12 +62,13 @@ impl Opener {
         // Job that owns it.
         let job = self.job(cohort, !secret).await?;
         let name = job::job_name(&self.fleet.run, number);
+        // The API sets a uid on every object, so the default is never used.
         let uid = job.metadata.uid.clone().unwrap_or_default();
         let ready = self.ready(&name, &uid, secret).await;
         let secret = match ready {
             Ok(secret) => secret,
             Err(error) => {
-                // It would stay suspended, or its pods without their Secret.
+                // The Job would stay suspended, or its pods would wait for their Secret.
                 if let Err(error) = remove::job(self.cluster(), &name, &uid).await {
                     warn!(%error, job = name, "a Job that could not be completed was not removed");
                 }
@@ -76,8 +79,12 @@ impl Opener {
         Ok(Opened { secret })
     }
 
-    /// Makes the Job, or finds it made: by a request whose answer was lost, or by the run's master before.
+    /// Makes the Job, or takes over an existing one: a request whose answer was lost has made it, or an earlier master of
+    /// the run.
     async fn job(&self, cohort: Cohort, suspended: bool) -> Result<Job, OpenError> {
+        // `activeDeadlineSeconds` counts from the start of each Job, so a later cohort gets the rest of the run's time.
+        // Resuming a suspended Job resets that start.
+        // <https://kubernetes.io/docs/concepts/workloads/controllers/job/#suspending-a-job>
         let lasts = self.ends.saturating_duration_since(Instant::now());
         let wish = job::job(
             self.spec(),
@@ -115,13 +122,13 @@ impl Opener {
             .call(Ask("get", "jobs"), || jobs.get(&name))
             .await;
         let found = found.map_err(|error| OpenError {
-            // It was there a moment ago: it may be on its way out.
+            // `NotFound` is not lasting here: the Job existed a moment ago, so its deletion was under way.
             lasting: error.kind == Refused::Forbidden,
             ..error.refusal()
         })?;
         let ours = self.is_ours(&found.metadata);
         if has_ended(&found) && !(ours && found.metadata.deletion_timestamp.is_none()) {
-            // The next cohort has another number, and so another name.
+            // Not lasting: the next cohort has another number, and so another name.
             return Err(OpenError {
                 lasting: false,
                 over: false,
@@ -156,14 +163,15 @@ impl Opener {
         let owner = job::owned_by_job(name, uid);
         let secret = if secret {
             match self.share_secret(&owner).await {
-                // The Jobs that owned it have ended and went, and it with them.
+                // All Jobs that owned the Secret were deleted, and the garbage collector has deleted the Secret with the
+                // last of them.
                 Err(error) if error.kind == Refused::NotFound => self.make_secret(owner).await?,
                 shared => shared?,
             }
         } else {
             self.make_secret(owner).await?
         };
-        // A request that repeats one: to set `suspend` to false twice changes nothing.
+        // Also where the Job was created unsuspended: to set `suspend` to false twice changes nothing.
         self.resume(name).await?;
         Ok(secret)
     }
@@ -179,7 +187,7 @@ impl Opener {
             })
             .await;
         match made {
-            // A leftover, or our own: what it holds becomes ours, and its owners are added to.
+            // A leftover, or made by a request whose answer was lost: the patch replaces its data and adds the owner.
             Err(error) if error.kind == Refused::Exists => self.patch_secret(json!(secret)).await,
             made => made.map(uid),
         }
@@ -190,7 +198,9 @@ impl Opener {
             .await
     }
 
-    /// Strategic: owners are merged by their uid, so that no right to read the Secret is needed.
+    /// A strategic merge patch: it merges owners by their uid, so that no right to read the Secret is needed.
+    // A JSON merge patch would replace the list, and the Secret would be deleted with the newest Job alone.
+    // <https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/>
     async fn patch_secret(&self, change: serde_json::Value) -> Result<String, ClusterError> {
         let name = job::secret_name(&self.fleet.run);
         let secrets = self.cluster().secrets();

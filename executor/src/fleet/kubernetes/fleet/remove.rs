@@ -5,7 +5,7 @@ use kube::api::{DeleteParams, Preconditions};
 use super::super::client::{Ask, Cluster, ClusterError, Refused};
 use super::find::{self, Found, Garbage, Kind};
 
-/// Removes Jobs, and with them their pods and Secrets. Says which.
+/// Removes Jobs, and with them their pods and Secrets. Returns which objects were removed, as `kind/name`.
 ///
 /// # Errors
 /// The first refusal; what was removed before it stays removed.
@@ -19,7 +19,8 @@ pub async fn gc(cluster: &Cluster, garbage: &Garbage) -> Result<Vec<String>, Clu
     Ok(removed)
 }
 
-/// Deletes what was found, and nothing else of its name. False for pods that go with their Job, which are left to it.
+/// Deletes what was found, and nothing else of its name. False for pods that have an owner: the cluster deletes them with
+/// their Job.
 pub(crate) async fn delete(cluster: &Cluster, found: &Found) -> Result<bool, ClusterError> {
     let Found { name, uid, .. } = found;
     match found.kind {
@@ -39,6 +40,9 @@ pub(crate) async fn delete(cluster: &Cluster, found: &Found) -> Result<bool, Clu
 /// Deletes this Job, and no later one of the same name; its pods follow. No Job is no failure.
 pub(super) async fn job(cluster: &Cluster, name: &str, uid: &str) -> Result<(), ClusterError> {
     let jobs = cluster.jobs();
+    // In the background: the Job is gone at once, and the garbage collector then deletes its pods. Through the API a Job
+    // without a policy would orphan its pods. In the foreground the Job would stay until its last pod has ended.
+    // <https://kubernetes.io/docs/concepts/architecture/garbage-collection/#cascading-deletion>
     let params = only(DeleteParams::background(), uid);
     let delete = || jobs.delete(name, &params);
     gone(cluster.call(Ask("delete", "jobs"), delete).await)
@@ -52,6 +56,8 @@ pub(super) async fn secret(cluster: &Cluster, name: &str, uid: &str) -> Result<(
     gone(cluster.call(Ask("delete", "secrets"), delete).await)
 }
 
+// The API compares the uid within the deletion, so there is no race with a new object of the same name. A different uid
+// is answered with 409. <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#uids>
 fn only(params: DeleteParams, uid: &str) -> DeleteParams {
     params.preconditions(Preconditions {
         uid: Some(uid.to_owned()),
@@ -59,7 +65,7 @@ fn only(params: DeleteParams, uid: &str) -> DeleteParams {
     })
 }
 
-/// What is not there, or is another object by now, is gone.
+/// An object that is not there, or whose name another object has by now, counts as removed.
 fn gone<T>(deleted: Result<T, ClusterError>) -> Result<(), ClusterError> {
     match deleted {
         Err(error) if matches!(error.kind, Refused::NotFound | Refused::Another) => Ok(()),

@@ -28,7 +28,7 @@ pub(super) struct Watches {
     run: RunId,
     pods: Events<Pod>,
     jobs: Events<Job>,
-    /// None when events may not be read: diagnoses are poorer then.
+    /// None when events may not be read: the reasons of failed starts are less precise then.
     notes: Option<Events<Note>>,
     pods_listed: HashSet<Arc<str>>,
     jobs_listed: HashSet<u32>,
@@ -50,8 +50,11 @@ pub(super) enum ClusterEvent {
 impl Watches {
     pub(super) fn new(cluster: &Cluster, run: &RunId) -> Self {
         let of_run = || Config::default().labels(&job::run_selector(run));
-        // Events of a namespace cannot be selected by the run: their labels are not ours. Warnings are few.
+        // Events cannot be selected by the run, because they do not get the labels of the object that they are about.
+        // So all warnings of the namespace are read; `type` is a field by which events can be selected.
         let warnings = Config::default().fields("type=Warning");
+        // `watcher` never ends: after an error it restarts, with a list where the API requires one. `default_backoff`
+        // delays each restart, up to 30 s. <https://docs.rs/kube/latest/kube/runtime/fn.watcher.html>
         Self {
             run: run.clone(),
             pods: watcher(cluster.pods(), of_run()).default_backoff().boxed(),
@@ -81,7 +84,8 @@ impl Watches {
                 None => None,
             }
         };
-        // The watches never end by themselves; one that did would leave its place to the others.
+        // The watches never end by themselves; if one did, its pattern would not match and the others would continue.
+        // Not `biased`: with an order, a long list of pods would delay the Jobs and warnings behind it.
         tokio::select! {
             Some(news) = self.pods.next() => ClusterEvent::Pod(news),
             Some(news) = self.jobs.next() => ClusterEvent::Job(news),
@@ -134,9 +138,10 @@ impl Watches {
         state: &mut Cohorts,
     ) {
         match event {
-            // Another master's workers, of a run with the same name, do nothing for us.
+            // Pods with the same run label but another Secret belong to another master, and are no workers of this one.
             Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod)
                 if !is_ours(&pod.metadata) => {}
+            // A watch that breaks in the middle of a list starts again with `Init`, so a half list never counts.
             Event::Init => self.pods_listed.clear(),
             Event::InitDone => {
                 self.denied = false;
@@ -151,6 +156,9 @@ impl Watches {
             Event::Apply(pod) => {
                 seen_pod(now, &pod, state);
             }
+            // The event holds the last state of the object. A pod of a Job has a finalizer of the Job controller until
+            // its end is counted, so a pod that ended regularly shows its exit code here, also where no event before did.
+            // <https://kubernetes.io/docs/concepts/workloads/controllers/job/#job-tracking-with-finalizers>
             Event::Delete(pod) => {
                 let Some(name) = pod_name(&pod) else { return };
                 let context = Context {
@@ -203,7 +211,7 @@ impl Watches {
         }
     }
 
-    /// Events have no labels: ours are known by the name of what they are about.
+    /// Events have no labels: those of this run are found by the name of the object that they are about.
     fn note(&self, now: Instant, note: &Note, state: &mut Cohorts) {
         let about = &note.involved_object;
         let (Some(kind), Some(name)) = (about.kind.as_deref(), about.name.as_deref()) else {
@@ -211,7 +219,8 @@ impl Watches {
         };
         let reason = note.reason.as_deref().unwrap_or_default();
         let message = note.message.as_deref().unwrap_or_default();
-        // Names of Jobs and pods of a run begin with `pp-RUN-c`.
+        // Names of Jobs and pods of a run begin with `pp-RUN-c`. The state ignores names that it does not contain, so a
+        // run whose id begins in the same way causes no harm.
         let prefix = job::job_name(&self.run, 0);
         let Some(rest) = name.strip_prefix(prefix.trim_end_matches('0')) else {
             return;
@@ -235,7 +244,7 @@ pub(super) fn has_ended(job: &Job) -> bool {
     !goes_on || job.metadata.deletion_timestamp.is_some()
 }
 
-/// A run has one master: what to do about the other.
+/// The message about another master of the run: a run has one master.
 pub(super) fn another_master(job: &Job, run: &RunId) -> String {
     let name = job.metadata.name.as_deref().unwrap_or_default();
     format!(
@@ -254,6 +263,7 @@ fn denied(
     state: &mut Cohorts,
 ) -> bool {
     match status(error) {
+        // 404: the namespace does not exist. All other errors, 410 and 429 among them, pass.
         Some(status) if status.is_forbidden() || status.is_not_found() => {
             let reason = cluster.refused(ask, status).to_string();
             state.on_denied(now, reason);

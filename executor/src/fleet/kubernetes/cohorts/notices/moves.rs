@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{INTERVAL, Notice, kind};
 
 /// Time after a loss before its notice, so that the pods of one lost node share a line.
-// As the fleet gathers losses for one cohort, so that the line and the cohort agree.
+// The same as the time for which the fleet gathers losses for one cohort, so that the line and the cohort agree.
 const GATHER: Duration = Duration::from_secs(1);
 /// Most names of workers in a line.
 const NAMES: usize = 3;
@@ -43,6 +43,8 @@ impl Move {
 
 impl Moves {
     pub(super) fn push(&mut self, now: Instant, one: Move) {
+        // The first move starts the time; later moves join it and do not extend it, or a steady loss of workers would
+        // never be reported.
         self.first.get_or_insert(now);
         self.all.push(one);
     }
@@ -59,6 +61,7 @@ impl Moves {
         }
         self.first = None;
         self.last = Some(now);
+        // A map in order of its keys, so that the same moves give the same lines.
         let mut lost: BTreeMap<(Option<String>, String), Vec<Move>> = BTreeMap::new();
         let mut back = Vec::new();
         for one in self.all.drain(..) {
