@@ -1,4 +1,4 @@
-//! Fleets, which start workers, one folder or file each, behind one trait: the master's own process, worker processes
+//! The back-ends that start workers, one folder or file each, behind one trait: the master's own process, worker processes
 //! of this machine, a Kubernetes cluster.
 
 #[cfg(feature = "kubernetes")]
@@ -22,21 +22,23 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use crate::error::BuildError;
 use crate::worker::settings::WorkerSettings;
 
-/// A fleet of one run, before it is reached.
+/// A fleet of one run that was not reached yet.
 #[async_trait]
 pub(crate) trait Fleet: Send {
     /// Checks that workers could be started. Nothing is made.
     ///
     /// # Errors
-    /// [`BuildError`]: the place that is not reached, and what to set.
+    /// [`BuildError`]: the service that is not reached, and the setting to correct.
     async fn reach(self: Box<Self>) -> Result<Box<dyn ReachedFleet>, BuildError>;
 }
 
-/// A fleet of one run, which starts its workers.
+/// A fleet of one run that was reached.
 #[async_trait]
 pub(crate) trait ReachedFleet: Send {
-    /// Starts workers as orders request them, until the order to end; then removes what it made, and sends
+    /// Starts workers as orders require them, until the order to end; then removes what it made, and sends
     /// [`FleetEvent::Ended`] as its last event. A closed channel of orders is a [`FleetOrder::Stop`].
+    // Both channels are unbounded: orders and events are few, and neither side may wait for the other, or a slow cluster
+    // would stop dispatch.
     async fn run(
         self: Box<Self>,
         run: FleetRun,
@@ -45,7 +47,7 @@ pub(crate) trait ReachedFleet: Send {
     );
 }
 
-/// The run, as its fleet receives it.
+/// The facts of a run that its fleet needs.
 #[cfg_attr(
     not(unix),
     expect(dead_code, reason = "only Unix systems start worker processes")
@@ -56,7 +58,7 @@ pub(crate) struct FleetRun {
     pub(crate) worker: WorkerSettings,
     /// The master's queues, for a worker in its process.
     pub(crate) queues: Queues,
-    /// The receiver of the lines of a worker in the master's process.
+    /// Where the lines of a worker in the master's process go.
     pub(crate) output: OutputSink,
     /// For how long a queue may refuse everything to a worker in the master's process.
     pub(crate) broker_timeout: Option<Duration>,

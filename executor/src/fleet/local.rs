@@ -21,7 +21,7 @@ use crate::worker::settings::{Site, WorkerSettings};
 /// A worker in this process.
 pub(crate) struct LocalFleet {
     program: Program,
-    /// What the system was asked for, for as long as the worker lives.
+    /// The descriptors and processes that the worker may use, reserved until the worker has ended.
     provision: Provision,
 }
 
@@ -65,8 +65,8 @@ impl Fleet for LocalFleet {
 
 #[async_trait]
 impl ReachedFleet for LocalFleet {
-    /// However the worker ends, the dispatcher is told, and why if nobody asked for it: whether it was asked for is the
-    /// dispatcher's to know.
+    /// However the worker ends, the dispatcher is notified, with a reason if the worker ended by itself. The dispatcher
+    /// decides whether an end was requested.
     async fn run(
         self: Box<Self>,
         run: FleetRun,
@@ -75,6 +75,7 @@ impl ReachedFleet for LocalFleet {
     ) {
         let Self { program, provision } = *self;
         let left = caught("the local worker", run_worker(worker(run, program), orders)).await;
+        // Only now: slots that still end hold their descriptors until the worker has returned.
         drop(provision);
         // The dispatcher may have ended before.
         if let Some(reason) = reason(left) {
@@ -85,7 +86,7 @@ impl ReachedFleet for LocalFleet {
     }
 }
 
-/// The worker's life; the fleet's orders become its own.
+/// Runs the worker until it ends, and translates the fleet's orders into the worker's.
 async fn run_worker(
     worker: Result<Worker, String>,
     mut fleet_orders: UnboundedReceiver<FleetOrder>,
@@ -93,14 +94,16 @@ async fn run_worker(
     let worker = worker.map_err(io::Error::other)?;
     let (orders, worker_orders) = mpsc::unbounded_channel();
     let mut running = pin!(worker.run(worker_orders));
+    // Once the channel of orders is closed, its `recv` returns None at once: without `open` the loop would never pause.
     let mut open = true;
     loop {
+        // Not `biased`: the worker is polled often, and an order that waits for one turn is not late.
         tokio::select! {
             left = &mut running => return left,
             order = fleet_orders.recv(), if open => match order {
                 Some(FleetOrder::Needed { .. } | FleetOrder::Silent(_) | FleetOrder::Heard(_)) => {}
-                // The control queue says it too, and may be the one that refuses everything. A worker that has left
-                // needs no orders.
+                // The control queue carries the end of the run too, but that queue may be the one that refuses every
+                // call. A worker that has left needs no orders.
                 Some(FleetOrder::End) => {
                     orders.send(Order::Drain).ok();
                 }
@@ -113,7 +116,7 @@ async fn run_worker(
     }
 }
 
-/// Why the worker ended by itself, if it says so.
+/// Why the worker ended by itself; none for an end that was requested.
 fn reason(left: Result<io::Result<Left>, String>) -> Option<String> {
     match left {
         Ok(Ok(
@@ -128,7 +131,7 @@ fn reason(left: Result<io::Result<Left>, String>) -> Option<String> {
     }
 }
 
-/// The worker, or why this program cannot be one.
+/// The worker, or why this program cannot run one.
 fn worker(run: FleetRun, program: Program) -> Result<Worker, String> {
     run.worker.worker(Site {
         run: run.run,
@@ -147,7 +150,7 @@ fn worker(run: FleetRun, program: Program) -> Result<Worker, String> {
     })
 }
 
-/// Refuses a limit that nobody can keep.
+/// Refuses a memory limit on a system that does not report the memory of a process.
 #[cfg(unix)]
 fn check_memory(worker: &WorkerSettings) -> Result<(), BuildError> {
     if let Some(memory) = worker.memory
@@ -172,7 +175,7 @@ fn this_program() -> Result<Program, BuildError> {
     })
 }
 
-/// What this system cannot do.
+/// The error of a system without slots as processes.
 #[cfg(not(unix))]
 fn this_program() -> Result<Program, BuildError> {
     Err(BuildError::Setting {

@@ -1,6 +1,6 @@
 //! Worker processes of this machine: this program's own executable, started in the worker's role, one for each cohort.
 //!
-//! What a pod finds in its Secret a process finds in a directory that its user alone may read.
+//! The files that a pod has in its Secret are in a directory that only the user of the processes may read.
 
 mod directory;
 
@@ -32,7 +32,7 @@ use super::{Fleet, FleetRun, ReachedFleet};
 use crate::error::BuildError;
 use crate::worker::pod::{CLASS, COHORT, INDEX, NODE, POD, RUN_DIR};
 
-/// Exit codes of a worker that says why it cannot work: another one would say the same.
+/// Exit codes of a worker that reports why it cannot work. Another worker would report the same.
 const FATAL: [i32; 4] = [64, 65, 77, 78];
 /// Workers in a row that ended by themselves with an error before no other is started.
 const FAILURES: u32 = 3;
@@ -40,7 +40,7 @@ const FAILURES: u32 = 3;
 const QUEUES: Duration = Duration::from_secs(30);
 /// How long workers may take to leave by themselves once the run is over.
 const LEAVE: Duration = Duration::from_secs(30);
-/// The same where the run is aborted: control reaches them within moments.
+/// The same where the run is aborted: the control message reaches the workers within moments.
 const LEAVE_AT_ONCE: Duration = Duration::from_secs(2);
 /// How long a killed process may take to end.
 const KILLED: Duration = Duration::from_secs(10);
@@ -92,14 +92,14 @@ struct Work {
     fleet: ProcessFleet,
     run: FleetRun,
     events: UnboundedSender<FleetEvent>,
-    /// Made with the first worker, and removed with this.
+    /// Made with the first worker, and removed when this value is dropped.
     directory: Option<RunDirectory>,
     /// Workers that each class could use, and what it gets of them.
     useful: BTreeMap<ClassId, u32>,
     wanted: BTreeMap<ClassId, u32>,
     /// Workers that were started: each is a cohort of its own.
     opened: u32,
-    /// Those that run, by the number of their cohort.
+    /// Workers that run, by the number of their cohort.
     living: BTreeMap<u32, Living>,
     processes: JoinSet<(u32, io::Result<ExitStatus>)>,
     /// Ends all processes.
@@ -117,10 +117,12 @@ struct Living {
 }
 
 impl Work {
-    /// Works until it is told to end; tells what is left.
+    /// Runs until an order to end; returns what is left, a line for each.
     async fn serve(&mut self, mut orders: UnboundedReceiver<FleetOrder>) -> Vec<String> {
         loop {
+            // Orders wait while a worker's queues are made, for `QUEUES` at most with each worker.
             self.fill().await;
+            // `join_next` of an empty set gives None: the pattern does not match, and the loop waits for orders alone.
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(FleetOrder::Needed { class, unfinished, .. }) => {
@@ -128,7 +130,8 @@ impl Work {
                     }
                     Some(FleetOrder::Silent(_) | FleetOrder::Heard(_)) => {}
                     Some(FleetOrder::End) => return self.end(LEAVE).await,
-                    // Another master cannot have this process's children: they end with it in any case.
+                    // Also for `Abandon`: another master cannot take over child processes of this one, which end with it
+                    // in any case.
                     Some(_) | None => return self.end(LEAVE_AT_ONCE).await,
                 },
                 Some(ended) = self.processes.join_next() => {
@@ -148,6 +151,7 @@ impl Work {
     }
 
     /// Starts workers until as many of each class run as are wanted.
+    // A failed start is repeated at once, which `FAILURES` bounds.
     async fn fill(&mut self) {
         while !self.broken
             && let Some(class) = self.missing()
@@ -158,8 +162,8 @@ impl Work {
         }
     }
 
-    /// A class of which fewer workers run than are wanted, while there is room for one more. Workers are not stopped for
-    /// another class: they leave when the run ends.
+    /// A class of which fewer workers run than are wanted, while there is room for one more. No worker is stopped for
+    /// another class: workers exit when the run ends.
     fn missing(&self) -> Option<ClassId> {
         let of = |class: ClassId| {
             let living = self.living.values();
@@ -188,6 +192,8 @@ impl Work {
         match self.start(cohort, &name) {
             Ok(child) => {
                 let kill = self.kill.clone();
+                // The task owns the child. A `JoinSet` that is dropped aborts its tasks, and `kill_on_drop` then kills
+                // the child, so no process outlives the fleet, even after a panic.
                 let attend = async move { (cohort.number, attend(child, kill).await) };
                 self.processes.spawn(attend);
                 self.living.insert(cohort.number, Living { cohort, name });
@@ -225,7 +231,8 @@ impl Work {
             .env(INDEX, "0")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            // Ctrl-C is for the master.
+            // A terminal sends SIGINT to its foreground process group, and Ctrl-C is for the master alone.
+            // <https://man7.org/linux/man-pages/man4/tty_ioctl.4.html>
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -250,7 +257,7 @@ impl Work {
             Some(0) => self.failures = 0,
             Some(code) if FATAL.contains(&code) => self.give_up(&said),
             Some(_) => self.fail(&said),
-            // Somebody killed it.
+            // A signal from outside has ended the worker: that is no failure of the program.
             None => {}
         }
     }
@@ -287,7 +294,7 @@ impl Work {
     async fn end(&mut self, patience: Duration) -> Vec<String> {
         if timeout(patience, self.all_end()).await.is_err() {
             self.kill.cancel();
-            // A process that cannot be killed waits for the system.
+            // A process in an uninterruptible system call ends only when that call returns.
             timeout(KILLED, self.all_end()).await.ok();
         }
         let left = std::mem::take(&mut self.living);
@@ -298,6 +305,8 @@ impl Work {
             .collect()
     }
 
+    // May be cancelled between two processes: each one that has ended is taken out of `living` before its queues are
+    // retired, and the next call continues with the others.
     async fn all_end(&mut self) {
         while let Some(ended) = self.processes.join_next().await {
             if let Ok((number, _)) = ended
@@ -314,7 +323,7 @@ impl Work {
     }
 }
 
-/// Waits for a process, and ends it when it is told to.
+/// Waits for a process, and kills it when `kill` is cancelled.
 async fn attend(mut child: Child, kill: CancellationToken) -> io::Result<ExitStatus> {
     tokio::select! {
         status = child.wait() => return status,
@@ -324,7 +333,7 @@ async fn attend(mut child: Child, kill: CancellationToken) -> io::Result<ExitSta
     child.wait().await
 }
 
-/// Whom the end of a process can be blamed on, and what was seen.
+/// What the end of a process is charged to, and what was seen.
 fn judge(status: &io::Result<ExitStatus>) -> (End, String) {
     let status = match status {
         Ok(status) => status,
@@ -332,10 +341,10 @@ fn judge(status: &io::Result<ExitStatus>) -> (End, String) {
     };
     match (status.code(), status.signal()) {
         (Some(0), _) => (End::Left, "it left".to_owned()),
-        // It had no slots or no queues, or was told to go: its tasks did nothing.
+        // The worker had no slots or no queues, or received SIGTERM: its tasks did not cause the end.
         (Some(code @ (75 | 83 | 143)), _) => (End::Lost, format!("exit code {code}")),
         (Some(code), _) => (End::Died(Exit::Code(code)), format!("exit code {code}")),
-        // A worker runs no code of a task: the signal was sent to the worker.
+        // A worker runs no code of a task, because slots are processes of their own: the signal came from outside.
         (None, Some(signal)) => (End::Lost, format!("signal {signal}")),
         (None, None) => (End::Lost, status.to_string()),
     }
@@ -346,7 +355,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_exit_of_its_own_is_blamed_on_what_ran() {
+    fn only_an_exit_of_its_own_is_charged_to_the_running_tasks() {
         let exited = |code: i32| judge(&Ok(ExitStatus::from_raw(code << 8))).0;
         assert!(matches!(exited(0), End::Left));
         assert!(matches!(exited(75), End::Lost));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use podpool_core::broker::ClassId;
 
-/// How many workers each class gets, of `most` in all, where `useful` says how many each could use. Each class with work
+/// How many workers each class gets, of `most` in all, where `useful` holds how many each could use. Each class with work
 /// gets one, the lowest classes first where there are more classes than workers; each further worker goes to the class that
 /// lacks most.
 pub(crate) fn shares(useful: &BTreeMap<ClassId, u32>, most: u32) -> BTreeMap<ClassId, u32> {
@@ -19,8 +19,10 @@ pub(crate) fn shares(useful: &BTreeMap<ClassId, u32>, most: u32) -> BTreeMap<Cla
         shares.insert(*class, first);
         left -= first;
     }
-    // More is useful than there is, so some class lacks a worker as long as one is left.
+    // More is useful than there is, so some class lacks a worker as long as one is left. The loop therefore takes `left`
+    // turns, each over all classes; both numbers are small.
     while left > 0 {
+        // No underflow: a class that lacks nothing is not the maximum while another class lacks something.
         let lacks = |(class, share): &(&ClassId, &mut u32)| useful[class] - **share;
         let Some((_, share)) = shares.iter_mut().max_by_key(lacks) else {
             break;
@@ -51,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn each_class_with_work_gets_one_and_the_rest_goes_where_most_is_lacking() {
+    fn each_class_with_work_gets_one_worker_and_the_class_that_lacks_most_gets_the_next() {
         assert_eq!(shared(&[2, 3], 10), [2, 3], "there is enough");
         assert_eq!(shared(&[100, 1, 0], 10), [9, 1, 0]);
         assert_eq!(shared(&[100, 100], 10), [5, 5]);

@@ -252,8 +252,8 @@ impl Cluster {
     /// The Job or pod of the master, so that its workers are deleted with it. Without the right to read its pod, the
     /// workers have no owner.
     async fn find_owner(&self) -> Option<OwnerReference> {
-        // A pod's host name is the pod's name by default, unless it is longer than 63 characters or the pod sets another.
-        // <https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-s-hostname-and-subdomain-fields>
+        // A pod's host name is the pod's name by default; a pod that sets another one needs `PODPOOL_POD`.
+        // <https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>
         let name = env::var("PODPOOL_POD").or_else(|_| env::var("HOSTNAME"));
         let name = name.ok()?;
         let pods = self.pods();

@@ -1,7 +1,7 @@
 //! From a pod's status to a verdict: whether it starts, runs or cannot start and why, or how it ended.
 //!
-//! Pure. A task is blamed only with proof: a pod that was deleted, disrupted, or on a node that had fallen silent
-//! counts as lost, whatever its exit code.
+//! Pure. A task is charged only with proof: a pod that was deleted, disrupted, or on a node that was silent counts as
+//! lost, whatever its exit code.
 
 mod end;
 mod job;
@@ -28,18 +28,18 @@ pub enum Verdict {
     Running,
     /// Its worker ran when the node last reported.
     Silent,
-    /// It is being deleted and its worker still runs: it takes nothing more.
+    /// It is being deleted and its worker still runs: the worker takes no batch any more.
     Leaving,
     /// Held by a scheduling gate or a suspended Job, which may be released at any time.
     Waiting {
-        /// By what, for the user.
+        /// The cause, for the user.
         word: String,
     },
     /// It cannot start as things are.
     CannotStart {
         /// Why, and what to do.
         reason: String,
-        /// How long this may pass by itself.
+        /// How long the trouble is accepted, because it may pass by itself.
         patience: Patience,
     },
     /// Its worker has ended.
@@ -58,7 +58,7 @@ pub enum Patience {
 /// A worker's end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gone {
-    /// What the end means for blame.
+    /// What the end can be charged to.
     pub end: End,
     /// What was observed, for the user.
     pub reason: String,
@@ -68,7 +68,7 @@ pub struct Gone {
     pub at: Option<SystemTime>,
     /// The executions that its termination message lists as running.
     pub running: Vec<(ExecutionId, TaskId, Attempt)>,
-    /// Its exit code says that no worker of this run can do its work.
+    /// Its exit code means that no worker of this run can do its work.
     pub fatal: bool,
     /// It ended within a minute of its start, by its node's clock.
     pub brief: bool,
@@ -94,7 +94,7 @@ impl Gone {
 /// What the verdict needs beside the status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Context {
-    /// Its node fell silent at some time while the worker ran.
+    /// Its node was silent at some time while the worker ran.
     pub silent: bool,
     /// The pod was deleted: this is its last status.
     pub removed: bool,
@@ -104,6 +104,7 @@ pub struct Context {
 #[must_use]
 pub fn judge_pod(pod: &Pod, context: Context) -> Verdict {
     let view = View::of(pod, context);
+    // The end first: a deleted pod whose container has ended is gone, although it still has a deletion timestamp.
     if let Some(gone) = end::gone(&view) {
         return Verdict::Gone(Box::new(gone));
     }
@@ -118,7 +119,8 @@ pub fn judge_pod(pod: &Pod, context: Context) -> Verdict {
         return waiting::judge(&view);
     }
     // The node controller changes only the pod's `Ready`; the kubelet would have changed `ContainersReady` too. So this
-    // combination proves that the node is silent.
+    // combination proves that the node is silent. The container's state stays as the kubelet last reported it.
+    // <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-conditions>
     let unheard = view.is("Ready", "False") && view.is("ContainersReady", "True");
     if unheard {
         Verdict::Silent
@@ -127,7 +129,7 @@ pub fn judge_pod(pod: &Pod, context: Context) -> Verdict {
     }
 }
 
-/// The parts of a pod that verdicts look at.
+/// The parts of a pod from which verdicts follow.
 struct View<'a> {
     pod: &'a Pod,
     container: Option<&'a ContainerStatus>,
@@ -140,6 +142,7 @@ impl<'a> View<'a> {
             .status
             .as_ref()
             .and_then(|status| status.container_statuses.as_ref())
+            // By name: an admission webhook of the cluster may add containers of its own.
             .and_then(|all| all.iter().find(|one| one.name == super::job::CONTAINER));
         Self {
             pod,

@@ -166,7 +166,7 @@ impl Work {
                     }
                     Some(FleetOrder::End) => return Ending::Gentle,
                     Some(FleetOrder::Abandon) => return Ending::Abandoned,
-                    // A dispatcher that ended without an order has panicked: its workers have no master.
+                    // A dispatcher that ended without an order has failed: its workers have no master.
                     Some(_) | None => return Ending::AtOnce,
                 },
                 opened = opened(&mut self.opening) => self.on_opened(opened),

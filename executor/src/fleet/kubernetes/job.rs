@@ -41,23 +41,26 @@ pub const RUN_DIR: &str = "/etc/podpool/run";
 
 /// Exit codes of a worker that cannot do its work, before its first pull: usage, wire or shape, permission, settings.
 /// Another pod of the same Job would fail in the same way, so the Job ends.
+// The numbers are those of `sysexits.h`, which interpreters and shells do not use on their own. In ascending order and
+// without duplicates, as the API requires.
 pub const FATAL_EXITS: [i32; 4] = [64, 65, 77, 78];
 /// Exit codes of a worker that exited for a temporary reason: it could not reach the queue, is to be replaced, or
 /// received SIGTERM.
 pub const PASSING_EXITS: [i32; 3] = [75, 83, 143];
 
-/// Failures of pods that a Job bears: all of them. The master polices crash loops itself; a run without a master must
-/// not end by bad luck.
+/// Failures of pods that a Job tolerates: all of them. The master itself limits crash loops; a run without a master must
+/// not end because some pods were lost.
 ///
 /// Not `backoffLimitPerIndex`: with it the controller keeps its finalizer on a failed pod until another pod of the same
 /// index exists, and a namespace that is being removed refuses every new pod, so it would never go.
 /// <https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/controller/job/job_controller.go>, `canRemoveFinalizer`.
 const BACKOFF_LIMIT: i32 = i32::MAX;
 /// How long Kubernetes keeps an ended Job that was not removed.
-// An hour for looking at it; the cluster then removes what a killed master left.
+// An hour in which a person can look at it; the cluster then removes what a killed master left.
+// <https://kubernetes.io/docs/concepts/workloads/controllers/ttlafterfinished/>
 const TTL: i32 = 3_600;
 
-/// What the workers of a run find in [`RUN_DIR`]: the run's identity, and the key of its MACs.
+/// The files that workers of a run read in [`RUN_DIR`]: the run's identity, and the key of its MACs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RunSecret {
     /// The run's description, in the form that workers read.
@@ -75,13 +78,14 @@ impl fmt::Debug for RunSecret {
 }
 
 impl RunSecret {
-    /// A name for these bytes that gives none of them away.
+    /// A hash of these bytes that reveals none of them.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut hash = blake3::Hasher::new_derive_key("podpool 2026 name of a run's secret");
         // The length separates key and descriptor: no two pairs have the same bytes.
         hash.update(&(self.key.len() as u64).to_le_bytes());
         hash.update(&self.key).update(&self.descriptor);
+        // 128 bits: enough that two masters never share a fingerprint, and short enough to read in an annotation.
         hash.finalize().to_hex()[..32].to_owned()
     }
 }
@@ -93,7 +97,7 @@ pub struct Cohort<'a> {
     pub run: &'a RunId,
     /// Its number within the run, from 0.
     pub number: u32,
-    /// Whose tasks its workers run.
+    /// The class of the tasks that its workers run.
     pub class: ClassId,
     /// How many workers it has; it never changes.
     pub size: u32,
@@ -143,6 +147,7 @@ pub fn job(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Job {
     }
     let ours = (SECRET_ANNOTATION.to_owned(), cohort.secret.to_owned());
     let deadline = (DEADLINE_ANNOTATION.to_owned(), cohort.deadline.to_string());
+    // Pods need the annotation too: the watch of pods decides by it whether a pod is a worker of this master.
     let of_pods = BTreeMap::from([ours.clone()]);
     let annotations = BTreeMap::from([deadline, ours]);
     Job {
@@ -167,6 +172,8 @@ pub fn job(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Job {
             pod_replacement_policy: Some("Failed".to_owned()),
             pod_failure_policy: Some(failure_policy()),
             ttl_seconds_after_finished: Some(TTL),
+            // Ends the Job also without a master: the controller kills its pods, and marks it with `DeadlineExceeded`.
+            // <https://kubernetes.io/docs/concepts/workloads/controllers/job/#job-termination-and-cleanup>
             active_deadline_seconds: Some(seconds(cohort.lasts)),
             suspend: Some(cohort.suspended),
             template: PodTemplateSpec {
@@ -211,7 +218,7 @@ pub fn secret(
     }
 }
 
-/// The reference that lets the cluster delete an object with this Job.
+/// The reference that makes the cluster delete an object after this Job, and after all its other owners.
 #[must_use]
 pub fn owned_by_job(name: &str, uid: &str) -> OwnerReference {
     OwnerReference {
@@ -223,7 +230,7 @@ pub fn owned_by_job(name: &str, uid: &str) -> OwnerReference {
     }
 }
 
-/// The users' labels, and ours, which win.
+/// The users' labels, and those of the fleet, which take precedence.
 fn labels(spec: &WorkerSpec, run: &RunId, cohort: Option<u32>) -> BTreeMap<String, String> {
     let mut labels = spec.labels.clone();
     labels.insert(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned());
@@ -234,8 +241,11 @@ fn labels(spec: &WorkerSpec, run: &RunId, cohort: Option<u32>) -> BTreeMap<Strin
     labels
 }
 
-/// The first rule that fits counts. A disruption comes first: a worker that is evicted while it says why it cannot
-/// start must not end the Job of all others.
+/// The policy for failed pods. The first rule that matches counts. A disruption comes first: a worker that is evicted while
+/// it reports why it cannot start must not end the Job of all others.
+// `Ignore` does not count the failure, and the controller replaces the pod. Other exit codes match no rule: they count
+// against `BACKOFF_LIMIT`, which is never reached.
+// <https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-failure-policy>
 fn failure_policy() -> PodFailurePolicy {
     let on_exit = |action: &str, values: &[i32]| PodFailurePolicyRule {
         action: action.to_owned(),

@@ -1,7 +1,7 @@
-//! What a worker wrote down before it went: the pod's termination message.
+//! The termination message of a pod, read.
 //!
 //! A worker keeps its running list there, as `{"running":[["00000000deadbeef",7,41,1],…]}` (worker, execution, task,
-//! attempt), so that a kill leaves proof. Any other text is for people: an error, or the end of its log.
+//! attempt), so that a kill leaves proof. Any other text is for people: an error, or the end of the pod's log.
 
 use podpool_core::id::{Attempt, ExecutionId, TaskId, WorkerId};
 use serde::Deserialize;
@@ -9,13 +9,14 @@ use serde::Deserialize;
 /// Longest text that is kept of a log, in bytes.
 const TEXT: usize = 700;
 
-/// What a node writes when there is neither a termination message nor a log: paths of its own, of no use to the user.
+/// The beginning of the text that a node writes when there is neither a termination message nor a log. The rest is paths
+/// of the node, of no use to the user.
 const NOTHING: &str = "Error on reading termination";
 
 /// A termination message, read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LastWords {
-    /// What was running.
+    /// The executions that were running.
     pub running: Vec<(ExecutionId, TaskId, Attempt)>,
     /// The text for people; empty if there is none.
     pub text: String,
@@ -26,7 +27,9 @@ pub struct LastWords {
 struct Row(String, u64, u64, u32);
 
 impl LastWords {
-    /// Reads a message. What cannot be read is left out: the worker may have been killed in the middle of a write.
+    /// Reads a message. Rows that cannot be read are left out: the worker may have been killed in the middle of a write.
+    // Not a parser of JSON: such a parser would refuse a list that is cut short as a whole. A task could print a text of
+    // this form to the log, which stands in for a missing message; dispatch counts rows of the pod's own worker alone.
     #[must_use]
     pub fn read(message: &str) -> Self {
         let message = message.trim();
@@ -45,7 +48,8 @@ impl LastWords {
         };
         let rows = list.trim_start_matches([' ', ':', '\n']);
         let rows = rows.strip_prefix('[').unwrap_or_default();
-        // Each row ends with a bracket; the list's own end and what follows it are no rows.
+        // Each row ends with a bracket. `map_while` stops at the list's own end, so that the rest of an older and longer
+        // list behind it is not read.
         let running = rows
             .split(']')
             .map_while(|row| row.trim_start_matches([',', ' ', '\n']).strip_prefix('['))
@@ -71,6 +75,7 @@ fn execution(Row(worker, number, task, attempt): Row) -> Option<(ExecutionId, Ta
 /// The end of a text, whole lines if there is room, on one line.
 fn tail(text: &str) -> String {
     let mut from = text.len().saturating_sub(TEXT);
+    // Three steps at most, because a character has four bytes at most, and the length is a boundary.
     while !text.is_char_boundary(from) {
         from += 1;
     }
@@ -122,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_for_people_and_its_end_counts() {
+    fn other_text_is_kept_for_people_from_its_end() {
         assert_eq!(
             LastWords::read("no such topic\ngrant it\n").text,
             "no such topic | grant it"

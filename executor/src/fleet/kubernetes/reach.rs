@@ -14,9 +14,9 @@ use crate::fleet::{Fleet, FleetRun, ReachedFleet};
 
 /// Workers as pods of a cluster.
 pub(crate) struct ClusterFleet {
-    /// What they are; [`WorkerSpec::check`] has passed.
+    /// The workers' settings; [`WorkerSpec::check`] has passed.
     pub(crate) spec: WorkerSpec,
-    /// Most of them at a time.
+    /// Most workers at a time.
     pub(crate) max_workers: u32,
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 pub use self::units::{parse_bytes, parse_cores, parse_duration};
 
 /// Longest time a run may last: queues keep messages no longer.
+// Pub/Sub keeps a message for 31 days at most. <https://cloud.google.com/pubsub/docs/replay-overview>
 pub const MAX_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What users may set for their workers. What is not set comes from the environment, then from the defaults.
@@ -190,6 +191,7 @@ impl WorkerSpec {
         Ok(self)
     }
 
+    /// Labels that the program sets take precedence over the environment, each key by itself.
     fn labels_from(&mut self, env: &Environment<'_>) -> Result<(), SpecError> {
         const NAME: &str = "PODPOOL_LABELS";
         for pair in (env.0)(NAME).iter().flat_map(|list| list.split(',')) {
@@ -203,7 +205,7 @@ impl WorkerSpec {
         Ok(())
     }
 
-    /// What the program sets takes precedence over its environment.
+    /// Variables that the program sets take precedence over its environment, each name by itself.
     fn variables_from(&mut self, env: &Environment<'_>) -> Result<(), SpecError> {
         const NAME: &str = "PODPOOL_WORKER_ENV";
         let Some(list) = (env.0)(NAME) else {
@@ -261,6 +263,7 @@ impl WorkerSpec {
     /// How long image and settings may be refused, and a slot may take to be ready.
     #[must_use]
     pub fn start_time(&self) -> Duration {
+        // Bounded by the longest run: a longer time has no effect.
         let time = self.start_timeout.unwrap_or(Duration::from_secs(60));
         time.min(MAX_DEADLINE)
     }

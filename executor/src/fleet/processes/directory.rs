@@ -1,4 +1,4 @@
-//! The run directory of worker processes: what a pod's Secret is.
+//! The run directory of worker processes, which has the files of a pod's Secret.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use podpool_core::id::RunId;
 
 use crate::fleet::RunFiles;
 
-/// A directory with `descriptor` and `key`, which this user alone may read. It is removed with its owner.
+/// A directory with `descriptor` and `key`, which this user alone may read. It is removed when this value is dropped.
 #[derive(Debug)]
 pub(super) struct RunDirectory(PathBuf);
 
@@ -17,7 +17,11 @@ impl RunDirectory {
     /// Makes it, below the system's directory of temporary files. No other run has this run's id.
     pub(super) fn make(run: &RunId, files: &RunFiles) -> io::Result<Self> {
         let path = std::env::temp_dir().join(format!("podpool-run-{run}"));
+        // `create` fails where the path exists, so no other user can prepare the directory, also not as a symbolic link.
+        // The mode is set with the creation: the directory is never open to others.
+        // <https://man7.org/linux/man-pages/man2/mkdir.2.html>
         DirBuilder::new().mode(0o700).create(&path)?;
+        // From here on a failure drops `made`, which removes the directory.
         let made = Self(path);
         made.write("descriptor", &files.descriptor)?;
         made.write("key", &files.key)?;
@@ -50,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_its_users_alone_and_goes_with_its_owner() {
+    fn the_directory_is_private_and_removed_on_drop() {
         let files = RunFiles {
             descriptor: b"it".to_vec(),
             key: [7; 32],

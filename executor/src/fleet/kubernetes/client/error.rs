@@ -38,10 +38,11 @@ pub enum Refused {
 }
 
 impl ClusterError {
-    /// The same as the fleet judges it.
+    /// The same in the form in which the fleet decides about it.
     #[must_use]
     pub fn refusal(self) -> OpenError {
         OpenError {
+            // `Unauthorized` is not lasting: a token expires, and a credential program or the kubelet renews it.
             lasting: matches!(
                 self.kind,
                 Refused::Forbidden | Refused::NotFound | Refused::Invalid | Refused::Ending
@@ -77,6 +78,7 @@ impl ClusterError {
 }
 
 /// An error with its causes, each once.
+// Some error types repeat the text of their source in their own: such a cause would appear twice.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! The client with its credentials, which a program may have to give.
+//! The client with its credentials, which a separate program may provide.
 
 use std::thread;
 
@@ -22,13 +22,15 @@ pub(super) async fn client(config: Config) -> Result<Client, String> {
     let started = thread::Builder::new()
         .name("podpool-login".to_owned())
         .spawn(move || {
+            // The client spawns a task for its requests, which must run on the executor's runtime.
             let _here = runtime.enter();
-            // The receiver is gone if the client comes too late.
+            // The receiver is dropped if the client is ready after the timeout.
             done.send(Client::try_from(config)).ok();
         });
     started.map_err(|error| format!("no thread can be started: {error}"))?;
     let failed =
         |what: &str| format!("the credential program of the kubeconfig, {program:?}, {what}");
+    // A thread cannot be stopped: after the timeout the thread stays until its program ends, and blocks no exit.
     match timeout(REACH, client).await {
         Ok(Ok(client)) => made(client).map_err(|error| failed(&format!("failed: {error}"))),
         Ok(Err(_)) => Err(failed("made podpool panic")),
@@ -61,7 +63,7 @@ mod tests {
 
     /// On a paused clock, which advances while nothing else happens.
     #[tokio::test(start_paused = true)]
-    async fn a_program_that_does_not_end_is_given_up_by_its_name() {
+    async fn a_program_that_does_not_end_is_an_error_with_its_name() {
         let said = refused(config("sleep", &["3"])).await;
         assert!(
             said.contains("\"sleep\"") && said.contains("did not end"),

@@ -14,7 +14,8 @@ pub(super) fn judge(ask: Ask, namespace: &str, status: &Status) -> (Refused, Str
     (kind, advice(kind, ask, namespace, status))
 }
 
-/// The order matters: a refusal by quota or by a webhook is a 403 as well, which is no question of rights.
+/// The order matters: a refusal by quota or by a webhook is a 403 as well, although no right is missing. Both 409s have the
+/// code in common, and differ in their reason.
 fn kind(status: &Status) -> Refused {
     match status {
         status if status.is_already_exists() => Refused::Exists,
@@ -56,6 +57,8 @@ fn advice(kind: Refused, Ask(verb, resource): Ask, namespace: &str, status: &Sta
     }
 }
 
+// The API has no code of its own for a quota or an admission webhook: only the message distinguishes them from missing
+// rights. <https://kubernetes.io/docs/concepts/policy/resource-quotas/>
 fn is_by_quota(status: &Status) -> bool {
     status.message.contains("exceeded quota")
 }
@@ -87,7 +90,7 @@ mod tests {
 
     /// Recorded from Kubernetes 1.34.
     #[test]
-    fn a_namespace_that_is_removed_asks_for_no_rights() {
+    fn a_removed_namespace_is_no_missing_right() {
         let message = "jobs.batch \"pp-a-c0\" is forbidden: unable to create new content in namespace etl because it is being terminated";
         for cause in [None, Some(TERMINATING)] {
             let (kind, advice) = judged(403, "Forbidden", message, cause);
@@ -101,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn only_missing_rights_ask_for_rights() {
+    fn only_missing_rights_lead_to_advice_about_rights() {
         let message = "jobs.batch is forbidden: User \"x\" cannot create resource \"jobs\"";
         let (kind, advice) = judged(403, "Forbidden", message, None);
         assert_eq!(kind, Refused::Forbidden);

@@ -11,10 +11,11 @@ use super::super::last_words::LastWords;
 use super::{Gone, View, waiting};
 
 /// A worker that ends this soon after its start counts as an early end.
+// Longer than a program needs to load, reach its queue and greet; the default start timeout has the same length.
 const BRIEF: Duration = Duration::from_secs(60);
 /// The exit code of a worker that could not reach its queue, or whose slots do not start: another node may be better.
 const TEMPORARY: i32 = 75;
-/// Exit codes of workers that exit for a reason of their own, without having been told to.
+/// Exit codes with which a worker exits on its own decision.
 const LEAVES: [i32; 4] = [0, TEMPORARY, 83, 143];
 /// Container runtimes report a signal as 128 plus its number, as shells do.
 const BY_SIGNAL: i32 = 128;
@@ -25,11 +26,12 @@ pub(super) fn gone(view: &View<'_>) -> Option<Gone> {
     if let Some(ended) = state.and_then(|state| state.terminated.as_ref()) {
         return Some(terminated(view, ended));
     }
-    // No container ever ran, or none is known: the node rejected the pod, or the pod was deleted.
+    // No container has ever run, or its state is not known: the node rejected the pod, or the pod was deleted.
     let phase = view.phase();
     let over = phase == "Failed" || phase == "Succeeded" || view.context.removed;
     // The end of a container on a silent node is never reported, and the deletion proves that the cluster has given the
-    // pod up.
+    // pod up: by default it deletes the pods of a node 300 s after the node became unreachable.
+    // <https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-based-evictions>
     let given_up = view.context.silent && view.pod.metadata.deletion_timestamp.is_some();
     (over || given_up).then(|| Gone {
         end: End::Lost,
@@ -55,7 +57,7 @@ fn terminated(view: &View<'_>, ended: &ContainerStateTerminated) -> Gone {
         .finished_at
         .as_ref()
         .map(|time| SystemTime::from(time.0));
-    // An exit code of a worker's own counts only without a disruption: a pod that is evicted also exits with 143.
+    // A worker's own exit code counts only without a disruption: a pod that is evicted also exits with 143.
     let by_itself = match end {
         End::Died(_) | End::OutOfMemory(_) => true,
         _ => LEAVES.contains(&ended.exit_code) && loss(view).is_none(),
@@ -72,7 +74,8 @@ fn terminated(view: &View<'_>, ended: &ContainerStateTerminated) -> Gone {
     }
 }
 
-/// Both times are of one node's clock. A container that never started has none to compare.
+/// Whether the container ran for less than [`BRIEF`]. Both times are of one node's clock. A container that never started
+/// has no time to compare, and counts as brief.
 fn brief(ended: &ContainerStateTerminated) -> bool {
     match (&ended.started_at, &ended.finished_at) {
         (Some(start), Some(end)) if start.0.as_second() > 0 => {
@@ -86,8 +89,9 @@ fn judge(view: &View<'_>, ended: &ContainerStateTerminated) -> (End, String) {
     let code = ended.exit_code;
     let word = ended.reason.as_deref().unwrap_or_default();
     let out_of_memory = word == "OOMKilled";
-    // A kernel that kills a child of the worker marks the container OOMKilled, although the worker itself may exit with
-    // 0.
+    // If the kernel kills a child of the worker alone, the container is marked OOMKilled although the worker may exit with
+    // 0. With cgroup v2 the kubelet makes the kernel kill all processes together, unless `singleProcessOOMKill` is set.
+    // <https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/>
     if code == 0 && !out_of_memory {
         return (End::Left, "it left (exit code 0)".to_owned());
     }
@@ -107,10 +111,10 @@ fn judge(view: &View<'_>, ended: &ContainerStateTerminated) -> (End, String) {
     by_code(word, code, ended.message.as_deref().unwrap_or_default())
 }
 
-/// The end of a container by the reason that its node gives, and its exit code.
+/// The end of a container by the reason that its node reports, and its exit code.
 fn by_code(word: &str, code: i32, message: &str) -> (End, String) {
     match (word, code) {
-        // The reason that a node gives for containers whose state it has lost.
+        // The reasons that a node reports for containers whose state it has lost.
         ("ContainerStatusUnknown" | "Unknown", _) => (
             End::Lost,
             format!("its node lost track of it ({word}, {})", exit(code)),
@@ -140,6 +144,7 @@ fn by_code(word: &str, code: i32, message: &str) -> (End, String) {
 
 /// Why the pod is lost rather than dead, if it is.
 fn loss(view: &View<'_>) -> Option<String> {
+    // The condition is set before the pod is deleted or its containers are killed, so it is in the last status too.
     if let Some(target) = view.condition("DisruptionTarget")
         && target.status == "True"
     {
@@ -160,7 +165,9 @@ fn loss(view: &View<'_>) -> Option<String> {
     let message = status.and_then(|status| status.message.as_deref());
     let message = message.unwrap_or_default();
     match reason {
-        // A node evicts a pod that used more disk than its limit: that is the pod's own fault, not a loss.
+        // A node evicts a pod that used more disk than its limit: the pod's own tasks are the cause, so it is no loss.
+        // An eviction by pressure on the node may have any pod as its victim.
+        // <https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/>
         Some("Evicted") if message.contains("exceeds") => None,
         Some("Evicted") => Some(format!("evicted: {message}")),
         Some("NodeLost") => Some("its node is gone".to_owned()),

@@ -20,6 +20,8 @@ pub enum JobVerdict {
 }
 
 /// Judges a Job. Interim conditions count: the final ones are set only when every pod has ended.
+// Since Kubernetes 1.31 `Failed` and `Complete` follow `FailureTarget` and `SuccessCriteriaMet`, up to the pods' grace later.
+// <https://kubernetes.io/docs/concepts/workloads/controllers/job/>
 #[must_use]
 pub fn judge_job(job: &Job) -> JobVerdict {
     let conditions = job
@@ -32,6 +34,7 @@ pub fn judge_job(job: &Job) -> JobVerdict {
             .iter()
             .find(|condition| condition.status == "True" && kinds.contains(&&*condition.type_))
     };
+    // Before the suspension: a failed Job keeps its `suspend` field.
     if let Some(failed) = holds(["FailureTarget", "Failed"]) {
         let reason = failed.reason.as_deref().unwrap_or("no reason");
         let message = failed.message.as_deref().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Pods that do not run yet: what they wait for, and whether it may pass.
+//! Pods that do not run yet: the cause, and whether it may pass.
 
 use k8s_openapi::api::core::v1::PodCondition;
 
@@ -24,10 +24,11 @@ pub(super) fn judge(view: &View<'_>) -> Verdict {
     )
 }
 
-/// What the scheduler's condition says of a pod that has no node.
+/// The verdict on a pod that has no node, by the scheduler's condition.
 fn unscheduled(condition: &PodCondition) -> Verdict {
     let message = condition.message.as_deref().unwrap_or_default();
     match condition.reason.as_deref() {
+        // <https://kubernetes.io/docs/concepts/scheduling-eviction/pod-scheduling-readiness/>
         Some("SchedulingGated") => Verdict::Waiting {
             word: format!("held by a scheduling gate: {message}"),
         },
@@ -53,7 +54,7 @@ fn without_container(view: &View<'_>) -> Verdict {
     }
 }
 
-/// What nodes have too little of, by the scheduler's message.
+/// The resource that nodes lack, by the scheduler's message.
 fn lacking(message: &str) -> &'static str {
     let cpu = message.contains("Insufficient cpu");
     match (cpu, message.contains("Insufficient memory")) {
@@ -64,7 +65,8 @@ fn lacking(message: &str) -> &'static str {
     }
 }
 
-/// The reasons that a node gives for a waiting container.
+/// The verdict by the reason that a node reports for a waiting container.
+// The API does not fix these reasons: they are the kubelet's own words, so an unknown one counts as a start.
 fn by_word(word: &str, message: &str, image: &str) -> Verdict {
     match word {
         "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {
@@ -80,6 +82,8 @@ fn by_word(word: &str, message: &str, image: &str) -> Verdict {
                 "image {image:?} is not on the node and its pull policy is Never ({message}); load it, or change pull_policy"
             ),
         ),
+        // A Secret, a key or a variable is missing, or the image runs as root. The kubelet tries again, so the container
+        // starts once the object exists.
         "CreateContainerConfigError" => cannot(
             Patience::Start,
             format!(
@@ -99,7 +103,8 @@ fn by_word(word: &str, message: &str, image: &str) -> Verdict {
 }
 
 fn pull(message: &str, image: &str) -> Verdict {
-    // Runtimes and registries write these words in their own spelling; there is no code for them in the status.
+    // Each runtime and registry spells these words in its own way; the status has no code for them. Passing causes are
+    // tested first, because a text such as `403` may be part of a digest in any message.
     let lower = message.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let passing = has(&[

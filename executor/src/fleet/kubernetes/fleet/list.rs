@@ -31,7 +31,7 @@ pub(super) async fn list_pods(cluster: &Cluster, selector: &str) -> Result<Vec<P
 
 /// The metadata of the Secrets that a selector finds, without their contents.
 // Asks for `PartialObjectMetadata`, so that no key of a run is transferred. The right to list Secrets is needed all the
-// same. <https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches>
+// same. <https://kubernetes.io/docs/reference/using-api/api-concepts/>
 pub(super) async fn list_secrets(
     cluster: &Cluster,
     selector: &str,

@@ -31,11 +31,14 @@ pub(super) fn pod(spec: &WorkerSpec, cohort: &Cohort<'_>) -> PodSpec {
         // identifies a worker. <https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-failure-policy>
         restart_policy: Some("Never".to_owned()),
         termination_grace_period_seconds: Some(seconds(spec.grace_time())),
-        // Without this every service of the namespace adds several variables to the environment.
+        // Without this every service of the namespace adds several variables to the environment, and a namespace with many
+        // services delays the start.
         enable_service_links: Some(false),
         automount_service_account_token: Some(false),
         service_account_name: spec.service_account.clone(),
         image_pull_secrets: Some(pull).filter(|pull| !pull.is_empty()),
+        // The restricted standard requires each of these fields; without them an enforcing namespace refuses the pod.
+        // <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             run_as_user: Some(USER),
@@ -80,14 +83,17 @@ fn container(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Container {
             }),
             ..SecurityContext::default()
         }),
-        // If the worker wrote no message, as when its program is another one, the end of the log takes its place.
+        // If the worker wrote no message, as when its program is another one, the end of the log takes its place: 80 lines
+        // or 2,048 bytes at most, and only after an exit code other than 0.
+        // <https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         ..Container::default()
     }
 }
 
-/// The memory limit is the request: a worker that takes more than it asked for dies alone, not with its node. There
-/// is no CPU limit: idle cores may be used.
+/// The memory limit is the request: a worker that uses more than its request is killed alone, before its node runs out of
+/// memory. There is no CPU limit: idle cores may be used.
+/// <https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/>
 fn resources(spec: &WorkerSpec) -> ResourceRequirements {
     let memory = || ("memory".to_owned(), Quantity(bytes(spec.memory_bytes())));
     let cpu = (
@@ -110,7 +116,7 @@ fn bytes(bytes: u64) -> String {
     }
 }
 
-/// The fleet's variables come last: of two variables with one name the last one counts.
+/// The variables of the container. Those of the fleet come last: of two variables with one name the last one counts.
 fn env(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Vec<EnvVar> {
     let plain = |name: &str, value: &str| EnvVar {
         name: name.to_owned(),
@@ -152,6 +158,7 @@ fn volumes(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Vec<Volume> {
             secret_name: Some(secret),
             items,
             optional: Some(false),
+            // Until the Secret exists, the kubelet does not start the container and tries again.
             // The worker is not root, and the files of a Secret belong to root.
             default_mode: Some(0o444),
         }),
@@ -183,7 +190,8 @@ fn mounts(spec: &WorkerSpec) -> Vec<VolumeMount> {
     };
     let files = spec.secret_files.iter().enumerate();
     let files = files.map(|(number, SecretFile { key, path, .. })| VolumeMount {
-        // A file, not a directory that would hide what the image has beside it.
+        // A file, not a directory that would hide what the image has beside it. Such a mount does not receive later
+        // changes of the Secret. <https://kubernetes.io/docs/concepts/storage/volumes/#using-subpath>
         sub_path: Some(key.clone()),
         ..mount(&file_volume(number), path, true)
     });

@@ -1,4 +1,4 @@
-//! What cannot be used, found before anything is made.
+//! Settings that cannot be used, found before anything is made.
 
 use std::time::Duration;
 
@@ -108,8 +108,8 @@ impl WorkerSpec {
     }
 
     fn check_times(&self) -> Result<(), SpecError> {
-        // A grace of 6 s leaves 1 s for tasks, because what has not ended 5 s before the SIGKILL is stopped. Pub/Sub
-        // keeps queues for 31 days, so a run may last 30.
+        // A grace of 6 s leaves 1 s for tasks, because a task that has not ended 5 s before the SIGKILL is stopped.
+        // Pub/Sub keeps queues for 31 days, so a run may last 30.
         let bounds = [
             ("worker_grace", self.grace, 6, Some(3600)),
             (
@@ -191,6 +191,8 @@ fn check_label(key: &str, value: &str) -> Result<(), SpecError> {
 }
 
 fn check_variable(name: &str, value: &str) -> Result<(), SpecError> {
+    // The characters that every version of Kubernetes accepts in the name of a variable.
+    // <https://kubernetes.io/docs/tasks/inject-data-application/define-environment-variable-container/>
     let sound = !name.is_empty()
         && !name.as_bytes()[0].is_ascii_digit()
         && name
@@ -223,6 +225,7 @@ fn check_secret_file(file: &SecretFile) -> Result<(), SpecError> {
             "this is no name of a secret",
         ));
     }
+    // The key becomes the name of a file in the volume. <https://kubernetes.io/docs/concepts/configuration/secret/>
     let key = file.key.as_bytes();
     let sound_key = !key.is_empty()
         && key.len() <= 253

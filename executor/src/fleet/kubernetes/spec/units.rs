@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// More cores than any node has: whoever sets that meant thousandths.
+/// More cores than any node has: the user meant thousandths.
 pub(super) const MOST_MILLICORES: u64 = 1_000_000;
 
 /// Reads cores as thousandths: `2`, `1.5`, `500m`. A thousand cores and more are refused.
@@ -76,7 +76,7 @@ fn decimal(text: &str, unit: u64) -> Option<u64> {
     let whole: u64 = whole.parse().ok()?;
     let scale = 10_u64.pow(u32::try_from(part.len()).ok()?);
     let part: u64 = part.parse().ok()?;
-    // The fraction of a large unit first in 128 bits: Ti times 999 fits, its square would not.
+    // In 128 bits, so that no product can overflow. The division rounds down, so that an amount never exceeds its text.
     let fraction = u128::from(part) * u128::from(unit) / u128::from(scale);
     whole
         .checked_mul(unit)?
