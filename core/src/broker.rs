@@ -1,7 +1,7 @@
-//! What carries a run's messages: all that a [`Queue`] is not.
+//! The broker that carries a run's messages: everything beside the [`Queue`] itself.
 //!
-//! A [`Broker`] makes a run's queues or checks given ones, makes again what vanishes, describes them to workers in other
-//! processes, and finds what killed runs left. No back-end is named here. A new one implements [`Broker`] and
+//! A [`Broker`] makes a run's queues or checks given ones, makes vanished queues again, describes them to workers in other
+//! processes, and finds the queues that killed runs left. No back-end is named here. A new one implements [`Broker`] and
 //! [`RunQueues`], has its workers' side [registered](openers::register) under a tag, and passes
 //! `conformance::broker`.
 
@@ -22,14 +22,14 @@ use crate::queue::Queue;
 
 pub use self::leftovers::{Leftover, LeftoverError, Which};
 
-/// Which tasks need the same resources. Each class has a queue of tasks of its own; results and control are the run's.
+/// A class: tasks that need the same resources. Each class has a queue of tasks of its own; results and control are the run's.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
 pub struct ClassId(pub u32);
 
 impl ClassId {
-    /// The class of tasks that ask for nothing special. Every run has it.
+    /// The class of tasks without special requirements. Every run has it.
     pub const DEFAULT: Self = Self(0);
 }
 
@@ -41,13 +41,13 @@ impl fmt::Display for ClassId {
 
 /// Makes, finds and removes the queues of runs.
 ///
-/// Calls need a tokio runtime with IO and time. Queues that it opens may keep to that runtime.
+/// Calls need a tokio runtime with IO and time. Queues that a broker opens may be bound to that runtime.
 #[async_trait]
 pub trait Broker: fmt::Debug + Send + Sync + 'static {
-    /// What its queues can carry.
+    /// The limits of its queues.
     fn limits(&self) -> BrokerLimits;
 
-    /// Checks the settings without a call to the service: what is wrong is told before anything else is started.
+    /// Checks the settings without a call to the service, so that a wrong one is reported before anything else is started.
     ///
     /// # Errors
     /// [`BrokerError`], which names the setting.
@@ -71,14 +71,14 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
         now: SystemTime,
     ) -> Result<Vec<Leftover>, LeftoverError>;
 
-    /// Removes one of them. What is gone already counts as removed.
+    /// Removes one of them. A leftover that does not exist any more counts as removed.
     ///
     /// # Errors
     /// Why it is still there.
     async fn remove(&self, leftover: &Leftover) -> Result<(), String>;
 }
 
-/// What a broker can do, whatever the run.
+/// The limits of a broker, for every run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BrokerLimits {
@@ -86,7 +86,7 @@ pub struct BrokerLimits {
     pub message_bytes: usize,
     /// Shortest and longest lease that it gives.
     pub leases: (Duration, Duration),
-    /// The lease of a run that asks for none.
+    /// The lease of a run without a setting for it.
     pub default_lease: Duration,
     /// Whether it makes a queue for each class. Else there is [`ClassId::DEFAULT`] alone.
     pub classes: bool,
@@ -119,20 +119,22 @@ impl BrokerLimits {
     }
 }
 
-/// A run, as its broker knows it.
+/// The facts of a run that its broker needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunFacts {
     /// The run. It is part of every name that the broker makes for it.
     pub run: RunId,
-    /// What people call it.
+    /// Its name, for people.
     pub name: Option<RunName>,
     /// When it began, by its master's clock.
     pub created: SystemTime,
     /// When everything of the run may be deleted.
+    // By the same clock as `created`, and read by the clock of whoever runs `gc`: a run lasts days, so a difference of
+    // minutes between the clocks does no harm.
     pub deadline: SystemTime,
     /// How long tasks and control are leased. Within [`BrokerLimits::leases`].
     pub lease: Duration,
-    /// Which master of the run this is. From the second on, what the first one made is the run's to remove.
+    /// The epoch: the number of this master of the run, from 1. A later master also removes what the first one made.
     pub epoch: u64,
     /// The classes of its tasks; [`ClassId::DEFAULT`] is among them.
     pub classes: Vec<ClassId>,
@@ -150,18 +152,20 @@ pub trait RunQueues: CohortQueues {
     /// Control: what the master puts reaches every worker.
     fn control(&self) -> Arc<dyn Queue>;
 
-    /// What workers must know to open the queues.
+    /// What workers read to open the queues.
     fn description(&self) -> Description;
 
-    /// Whether the queues are there for other runs when this one has ended.
+    /// Whether the queues exist for other runs when this one has ended.
     fn outlive(&self) -> bool;
 
-    /// Looks after the queues until it is stopped: reports what becomes of them, and makes again what vanishes. What it has
-    /// begun to make is made whole first. Called once.
+    /// Watches the queues until it is stopped: reports their changes, and makes vanished queues again. It completes queues
+    /// that it has begun to make before it returns. Called once.
+    // `stopped` is a token rather than a drop of the future: a drop in the middle of a creation would leave queues that
+    // are made halfway, and that `remove` may not see yet.
     async fn watch(&self, events: UnboundedSender<BrokerEvent>, stopped: CancellationToken);
 
-    /// Removes what was made for the run, and returns what is left, a line for each. Called at its end, when the watch
-    /// any more.
+    /// Removes what was made for the run, and returns what is left, a line for each. Called at the end of the run, when the
+    /// watch has returned.
     async fn remove(&self) -> Vec<String>;
 }
 
@@ -171,15 +175,15 @@ pub trait RunQueues: CohortQueues {
 pub struct Description {
     /// The name under which an [opener](openers) is registered.
     pub tag: String,
-    /// What the opener reads. It has its own version, or changes its tag.
+    /// The text that the opener reads. It has a version of its own, or another version has another tag.
     pub body: String,
 }
 
-/// What a broker reports of a run's queues.
+/// An event that a broker reports about a run's queues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BrokerEvent {
-    /// A queue had vanished and was made again: whatever was in the queues may be lost.
+    /// A queue had vanished and was made again: the messages in the queues may be lost.
     Restored,
     /// Another run uses the same queues, or left messages there, and it is the older one: this run must end.
     NamesInUse {
@@ -195,7 +199,7 @@ pub enum BrokerEvent {
 pub struct Cohort {
     /// Its number, unique in the run: no two cohorts share one, whatever their classes.
     pub number: u32,
-    /// Whose tasks its workers run.
+    /// The class of the tasks that its workers run.
     pub class: ClassId,
     /// How many workers it has; their indexes are below it.
     pub size: u32,
@@ -211,10 +215,11 @@ pub trait CohortQueues: fmt::Debug + Send + Sync {
     /// Why the queues cannot be made; the caller tries again later, for another cohort.
     async fn prepare(&self, cohort: Cohort) -> Result<(), String>;
 
-    /// Removes them. May be called for a cohort that was never prepared.
+    /// Removes them. May be called more than once, and for a cohort that was never prepared.
     ///
     /// # Errors
     /// Why something is left.
+    // A cohort whose `prepare` failed halfway is retired too, and a master retires cohorts of an earlier master.
     async fn retire(&self, cohort: Cohort) -> Result<(), String>;
 }
 

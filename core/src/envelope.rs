@@ -1,10 +1,10 @@
-//! Messages: batches of tasks, results, and what master and workers tell each other.
+//! Messages: batches of tasks, results, and the other messages between master and workers.
 //!
 //! ```text
 //! version u8 | type u8 | MAC u8 | 0 u8 | header length u32 | header … | body … | MAC (32 bytes, or none)
 //! ```
-//! The header is a value of the codec; the body holds [entries](entry). The MAC covers all before it, and the
-//! header names the run, so that no message can stand for one of another type, run or attempt.
+//! The header is a value of the codec; the body holds [entries](entry). The MAC covers everything before it, and the
+//! header names the run, so that no message is accepted as one of another type, run or attempt.
 
 mod arguments;
 pub mod entry;
@@ -31,9 +31,11 @@ pub use self::message::{Body, Message, WireError};
 pub use self::reference::Reference;
 
 /// The version of the wire format; the first byte of every message.
+// To be raised with each change of a header below: bincode has no field names, so an older reader would misread the bytes.
 pub const VERSION: u8 = 5;
 
 /// Most bytes of a [`Control`] message: each worker reads one at every change and every few seconds.
+// Each worker has a subscription of its own, so with 1,000 workers one message of this size is about 64 MB of traffic.
 pub const CONTROL_BYTES: usize = 64 << 10;
 
 /// A task as a batch names it: an entry holds the index of its task type.
@@ -52,8 +54,9 @@ pub struct Batch {
     pub run: RunId,
     /// The master's epoch.
     pub epoch: u64,
-    /// Its number among the batches of this epoch. A redelivery keeps it, and so does what is put back of it; what is
-    /// published again has a new one. A worker does not run again what it has the stored result of, under one number.
+    /// Its number among the batches of this epoch. A redelivery keeps the number, and so does a batch of put-back tasks;
+    /// tasks that are published again have a new number. Under one number a worker does not run a task again whose result
+    /// it has stored.
     pub number: u64,
     /// Whether it must run alone, in a fresh slot: its task is a suspect.
     pub alone: bool,
@@ -63,7 +66,7 @@ pub struct Batch {
     pub count: u32,
 }
 
-/// What a call overrides, with its entry.
+/// The options that a call overrides, in its entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryOptions {
     /// The call's key.
@@ -77,13 +80,14 @@ pub struct EntryOptions {
 pub struct Results {
     /// The run.
     pub run: RunId,
-    /// Which execution they come from.
+    /// The execution that produced them.
     pub execution: ExecutionId,
     /// The highest epoch that the worker has seen.
     pub epoch: u64,
     /// How many entries follow.
     pub count: u32,
-    /// How many lines the worker's slots had printed by then: [`Printed::through`] tells when the master has them.
+    /// How many lines the worker's slots had printed by then. The master has received all of them when
+    /// [`Printed::through`] has reached this number.
     pub lines: u64,
 }
 
@@ -121,7 +125,7 @@ impl TaskRun {
     }
 }
 
-/// A batch was taken: sent before its first task starts.
+/// A worker has taken a batch. Sent before its first task starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started {
     /// The run.
@@ -153,7 +157,8 @@ pub struct Hello {
     pub build: String,
     /// The highest epoch that it has seen.
     pub epoch: u64,
-    /// Grows with each [`Hello`] and [`Alive`] of this worker, from 1: an older one that comes later is passed over.
+    /// Grows with each [`Hello`] and [`Alive`] of this worker, from 1: the master ignores one that is not newer than the
+    /// newest, because queues may deliver in any order and more than once.
     pub sequence: u64,
 }
 
@@ -186,15 +191,15 @@ pub struct Alive {
 /// The state of the run, as the master sends it to the workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunState {
-    /// Tasks come.
+    /// Tasks are submitted.
     Open,
-    /// No new tasks are submitted; those there are go on.
+    /// No new tasks are submitted; the present ones continue.
     Closing,
-    /// The master has gone and will come back.
+    /// The run has no master for a time.
     Detached,
-    /// Every future is resolved: workers leave.
+    /// Every future is resolved: workers exit.
     Ended,
-    /// Everything stops at once.
+    /// Workers stop their slots and exit at once.
     Aborted,
 }
 
@@ -215,19 +220,20 @@ pub struct Revoked {
 pub struct Control {
     /// The run.
     pub run: RunId,
-    /// The master's epoch: a younger master has a higher one.
+    /// The master's epoch: a later master has a higher one.
     pub epoch: u64,
-    /// Grows with each change; workers keep the highest.
+    /// Grows with each change; workers keep the state with the highest number, and ignore older ones that arrive later.
     pub sequence: u64,
-    /// What the run is doing.
+    /// The state of the run.
     pub state: RunState,
     /// All tasks with lower numbers have ended: no attempt at them needs to run.
     pub ended_below: TaskId,
     /// Attempts that must not run, or not any more.
     pub revoked: Vec<Revoked>,
-    /// Workers that must end what they run and leave.
+    /// Workers that must finish their running tasks and exit.
     pub drain: Vec<WorkerId>,
     /// Workers whose greeting was read within the last minute: they may pull.
+    // A worker waits 10 s for its own id here, so within a minute several control messages can carry it.
     pub greeted: Vec<WorkerId>,
 }
 
@@ -246,11 +252,13 @@ pub struct Printed {
     pub lines: Vec<PrintedLine>,
     /// Lines before these that were left out, because more was printed than may be sent.
     pub left_out: u64,
-    /// How many lines the worker's slots had printed with these, from its start on: those left out count too.
+    /// How many lines the worker's slots had printed with these, since the worker's start: lines that were left out count
+    /// too, or a failure would wait for lines that are never sent.
     pub through: u64,
 }
 
-/// A task that printed a line. The master may have forgotten it when the line comes.
+/// A task that printed a line. The master may have removed the task from its table before the line arrives, so the name and
+/// the key travel with the line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrintedTask {
     /// The task.

@@ -1,7 +1,7 @@
-//! What starts workers, as the dispatcher knows it: orders go to a fleet, events come back.
+//! The fleet that starts workers, as the dispatcher sees it: the dispatcher sends orders, the fleet sends events.
 //!
-//! A fleet knows its workers by name (a pod's); the dispatcher learns the same names from the workers' greetings.
-//! No back-end is named here: the local worker and the pods of a cluster are fleets alike.
+//! A fleet identifies its workers by name (a pod's); the dispatcher reads the same names in the workers' greetings.
+//! No back-end is named here: the local worker and the pods of a cluster are both fleets.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,7 +10,7 @@ use crate::broker::ClassId;
 use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::outcome::Exit;
 
-/// What a fleet is asked to do.
+/// An order to a fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FleetOrder {
@@ -24,37 +24,37 @@ pub enum FleetOrder {
         /// Whether no more tasks will be submitted.
         closing: bool,
     },
-    /// No heartbeat of a worker came for a lease: it does not count as a worker until one comes.
+    /// Dispatch has received no heartbeat of a worker for a lease. The worker does not count until dispatch receives one.
     Silent(Arc<str>),
-    /// A heartbeat or greeting of a worker came.
+    /// Dispatch has received a greeting of a worker, or a heartbeat after a silence.
     Heard(Arc<str>),
-    /// Every future is resolved: remove everything that was made for the run, then say
+    /// Every future is resolved: remove everything that was made for the run, then send
     /// [`FleetEvent::Ended`].
     End,
-    /// The same, without waiting for workers to leave by themselves.
+    /// The same, without waiting for workers to exit by themselves.
     Stop,
-    /// Another master has taken the run over: leave everything to it, and say [`FleetEvent::Ended`].
+    /// Another master has taken the run over: leave everything to that master, and send [`FleetEvent::Ended`].
     Abandon,
 }
 
-/// What a fleet reports.
+/// An event that a fleet reports.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum FleetEvent {
-    /// A worker is gone.
+    /// A worker is gone. Reported once for each worker.
     Gone(Departure),
     /// A worker is surplus: it should be drained when it greets.
     Surplus(Arc<str>),
     /// No worker can start, and none is alive: every pending future ends with this reason.
     Broken(String),
-    /// Nothing is left of the fleet. `leftovers` says what could not be removed, and how to.
+    /// Nothing is left of the fleet but the `leftovers`: what could not be removed, and how to remove it. The last event.
     Ended {
         /// One line for each thing left behind.
         leftovers: Vec<String>,
     },
 }
 
-/// How a worker went.
+/// The end of a worker.
 #[derive(Clone, Debug)]
 pub struct Departure {
     /// The worker's name.
@@ -63,25 +63,27 @@ pub struct Departure {
     pub node: Option<Arc<str>>,
     /// What is known of its end.
     pub end: End,
-    /// What its fleet saw, for people: `OOMKilled, exit code 137`, `evicted: the node was low on memory`.
+    /// What its fleet observed, for people: `OOMKilled, exit code 137`, `evicted: the node was low on memory`.
     pub reason: String,
-    /// When, by the fleet's clock; for people only.
+    /// When, by the clock of the worker's host; for people only.
+    // Never compared with a time of this process: no decision compares the clocks of two machines.
     pub at: Option<SystemTime>,
-    /// What its termination message lists as running; empty when nothing was found. It counts for executions of this
-    /// worker alone.
+    /// The tasks that its termination message lists as running; empty when there is no list. Only executions of this worker
+    /// count.
+    // The list has no MAC, so a pod could otherwise charge tasks that other workers run.
     pub running: Vec<(ExecutionId, TaskId, Attempt)>,
 }
 
-/// What a worker's end can be charged to.
+/// The kind of a worker's end, which decides whether a task is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum End {
-    /// It left as it was ordered to.
+    /// It exited as it was ordered to.
     Left,
     /// It was lost: deleted, evicted, pre-empted, silent, its node gone, stopped by a signal from outside. No task
     /// is charged.
     Lost,
-    /// It died of what it did, on a healthy node.
+    /// It crashed or was killed on a healthy node, so a task that it ran may be the cause.
     Died(Exit),
     /// Its container passed the memory limit, with this limit in bytes if it is known.
     OutOfMemory(Option<u64>),

@@ -1,22 +1,22 @@
-//! What runs left in a broker whose masters were killed.
+//! The queues that are left in a broker of runs whose masters were killed.
 
 use std::time::SystemTime;
 
 use crate::id::{RunId, RunName};
 
-/// What may be deleted. Only what podpool labelled is ever looked at.
+/// A selection of what may be deleted. Only objects with podpool's labels are considered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// What is past the deadline on its label.
+    /// Objects that are past the deadline on their label.
     PastDeadline,
-    /// Whatever belongs to this run, however young.
+    /// Objects of this run, at any age.
     Run(RunId),
-    /// Whatever belongs to runs of this name, however young.
+    /// Objects of runs with this name, at any age.
     Named(RunName),
 }
 
 impl Which {
-    /// Whether something of this run may be deleted, by what its labels say. What says no deadline is not past it.
+    /// Whether an object of this run may be deleted, by its labels. An object without a deadline is never past it.
     #[must_use]
     pub fn takes(
         &self,
@@ -26,6 +26,7 @@ impl Which {
         now: SystemTime,
     ) -> bool {
         match self {
+            // An object without a readable deadline stays: a missing deletion costs less than a wrong one.
             Self::PastDeadline => deadline.is_some_and(|deadline| deadline < now),
             Self::Run(wanted) => run == wanted,
             Self::Named(wanted) => name == Some(wanted),
@@ -33,18 +34,18 @@ impl Which {
     }
 }
 
-/// One thing of a run that is still there.
+/// One object of a run that still exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leftover {
     /// What it is, for people: `topic podpool-nightly-5c0x-tasks of project P`.
     pub what: String,
-    /// What the broker knows it by.
+    /// The identifier that the broker uses to remove it.
     pub id: String,
     /// The run that made it.
     pub run: RunId,
-    /// What people call that run, where it has a name and the thing says so.
+    /// The name of that run, where it has one and the object's labels contain it.
     pub run_name: Option<RunName>,
-    /// The end of the run, where the thing says it.
+    /// The end of the run, where the object's labels contain it.
     pub deadline: Option<SystemTime>,
 }
 
@@ -54,7 +55,7 @@ pub struct Leftover {
 pub struct LeftoverError {
     /// The service, or its part.
     pub place: String,
-    /// What it said, and what to do.
+    /// The service's message, and what to do.
     pub reason: String,
 }
 
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_asked_for_is_taken() {
+    fn a_selection_takes_nothing_else() {
         let (run, other) = (RunId::new("a").unwrap(), RunId::new("b").unwrap());
         let (name, now) = (
             RunName::new("nightly").unwrap(),

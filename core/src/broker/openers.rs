@@ -11,7 +11,7 @@ use super::{ClassId, Description};
 use crate::lock::lock;
 use crate::queue::Queue;
 
-/// The workers' side of a broker.
+/// The workers' side of a broker, which opens the queues of a run.
 #[async_trait]
 pub trait Opener: fmt::Debug + Send + Sync + 'static {
     /// Opens the queues of a run for one worker. Nothing is made, and the service may not be reached yet. Called inside a
@@ -22,14 +22,14 @@ pub trait Opener: fmt::Debug + Send + Sync + 'static {
     async fn open(&self, body: &str, seat: &Seat) -> Result<WorkerQueues, String>;
 }
 
-/// Which worker opens the queues.
+/// The worker that opens the queues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seat {
     /// The class whose tasks it runs.
     pub class: ClassId,
-    /// The number of its cohort, and its own there; None where it is not known: such a worker gets no control.
+    /// The number of its cohort, and its index there; None where they are unknown: such a worker receives no control.
     pub place: Option<(u32, u32)>,
-    /// How long it leases what it takes.
+    /// How long it leases the messages that it takes.
     pub lease: Duration,
 }
 
@@ -38,11 +38,11 @@ pub struct Seat {
 pub struct WorkerQueues {
     /// The tasks of its class: it takes them, and puts some back.
     pub tasks: Arc<dyn Queue>,
-    /// Where it puts results.
+    /// The results of the run: it puts them.
     pub results: Arc<dyn Queue>,
-    /// Where it takes control, its own.
+    /// The control messages for this worker alone: it takes them.
     pub control: Arc<dyn Queue>,
-    /// Whether the tasks' queue is there for other runs too.
+    /// Whether the tasks' queue outlives the run.
     pub outlive: bool,
     /// What a person can do where the queues are never reached.
     pub advice: String,
@@ -53,8 +53,8 @@ type Openers = BTreeMap<String, Arc<dyn Opener>>;
 /// All openers of this program.
 static OPENERS: Mutex<Openers> = Mutex::new(BTreeMap::new());
 
-/// Registers the opener of descriptions with this tag. To be called before the program's `init()`; what was registered under
-/// the same tag before is replaced.
+/// Registers the opener of descriptions with this tag. To be called before the program's `init()`, because a worker never
+/// returns from it. An opener that was registered under the same tag before is replaced.
 pub fn register(tag: impl Into<String>, opener: Arc<dyn Opener>) {
     openers().insert(tag.into(), opener);
 }
@@ -62,7 +62,7 @@ pub fn register(tag: impl Into<String>, opener: Arc<dyn Opener>) {
 /// The opener of a description.
 ///
 /// # Errors
-/// A sentence that names the tag, and the tags that this program knows.
+/// A sentence that names the tag, and the tags that are registered in this program.
 pub fn find(description: &Description) -> Result<Arc<dyn Opener>, String> {
     let openers = openers();
     openers.get(&description.tag).cloned().ok_or_else(|| {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_tag_finds_its_opener_and_an_unknown_one_is_named() {
+    async fn the_tag_selects_the_opener_and_an_unknown_tag_is_named() {
         register("nobody", Arc::new(Nobody));
         let described = |tag: &str| Description {
             tag: tag.to_owned(),

@@ -1,7 +1,7 @@
-//! What every [`Broker`] promises, as checks.
+//! The promises of every [`Broker`], as checks.
 //!
-//! [`all`] runs every check on a [`Subject`], each with a run of its own. What a broker can do it says itself by its
-//! [limits](Broker::limits). Each check is bounded in time.
+//! [`all`] runs every check on a [`Subject`], each with a run of its own. The [limits](Broker::limits) of a broker decide
+//! which of its abilities are checked. Each check is bounded in time.
 
 mod queues;
 mod runs;
@@ -39,9 +39,9 @@ pub struct Subject {
     pub broker: Arc<dyn Broker>,
     /// The workers' side.
     pub opener: Arc<dyn Opener>,
-    /// Deletes queues from outside; None where that cannot be.
+    /// Deletes queues from outside; None where that is impossible.
     pub vanish: Option<Vanish>,
-    /// The longest that a message may take, or the repair of what vanished.
+    /// The longest time that a message may take, or the repair of vanished queues.
     pub patience: Duration,
 }
 
@@ -93,8 +93,9 @@ pub async fn all(subject: &Subject) {
     );
 }
 
-/// Ends a check that hangs.
+/// Fails a check that does not end.
 async fn bounded(name: &str, subject: &Subject, check: impl Future<Output = ()>) {
+    // A check waits for `patience` at several places, and fails there by itself with a more precise message.
     let limit = CHECK_TIME + subject.patience * 4;
     if timeout(limit, check).await.is_err() {
         panic!(

@@ -18,20 +18,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::lock::lock;
 
-/// Largest message: what an entry's length can say.
+/// Largest message: the length of an entry is a `u32`.
 const MESSAGE_BYTES: usize = u32::MAX as usize;
 /// Shortest lease: a worker must be able to renew it.
 const SHORTEST_LEASE: Duration = Duration::from_millis(1);
 /// How long a lease lasts by default: it only matters when this process is suspended.
+// The worker shares the process with the queue, so a lease cannot outlast its holder.
 const LEASE: Duration = Duration::from_secs(60);
-/// What its descriptions are called. No other process can open them.
+/// The tag of its descriptions. No other process can open them.
 const TAG: &str = "memory";
 
-/// Queues in this process's memory. They go with the run; nothing is ever left over.
+/// Queues in this process's memory. They are dropped with the run; nothing is ever left over.
 ///
 /// Clones share their runs. It is its own [`Opener`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MemoryBroker {
+    // Weak: the run owns its queues, and their memory is free as soon as the run is dropped. An entry of a dropped run
+    // stays; it is an id and a pointer.
     runs: Arc<Mutex<HashMap<RunId, Weak<MemoryRun>>>>,
 }
 
@@ -82,6 +85,8 @@ impl Broker for MemoryBroker {
 impl MemoryRun {
     fn new(run: &RunFacts) -> Self {
         let limits = QueueLimits::new(MESSAGE_BYTES, run.lease);
+        // The worker's lease keeper is a thread of this process: where that thread was stopped together with the queue, a
+        // lease must not end before it could renew.
         let make = |name: &str| -> Arc<dyn Queue> {
             Arc::new(MemoryQueue::new(name, limits).with_renewing_takers())
         };

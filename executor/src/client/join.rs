@@ -25,7 +25,7 @@ use crate::master::mailbox::{Inbox, Mailbox};
 use crate::master::measured::Measured;
 use crate::master::settings::RunSettings;
 
-/// A run, described and checked, and what carries its messages and starts its workers.
+/// A run, described and checked, with the broker that carries its messages and the fleet that starts its workers.
 pub(crate) struct Run {
     pub(crate) settings: RunSettings,
     pub(crate) broker: Arc<dyn Broker>,
@@ -34,17 +34,17 @@ pub(crate) struct Run {
     pub(crate) workers: u32,
     /// The URL of the store of large payloads.
     pub(crate) payload_store: Option<String>,
-    /// What workers in other processes read; None for one in this process.
+    /// The settings for workers in other processes; None for a worker in this process.
     pub(crate) elsewhere: Option<Elsewhere>,
 }
 
-/// What is different where workers are other processes.
+/// The settings of a run whose workers are other processes.
 pub(crate) struct Elsewhere {
     /// The key of the run's MACs.
     pub(crate) key: [u8; 32],
     /// Which master of the run this is.
     pub(crate) epoch: u64,
-    /// After so long everything of the run may be deleted.
+    /// The time after which everything of the run may be deleted.
     pub(crate) lasts: Duration,
     /// From SIGTERM to SIGKILL of a worker.
     pub(crate) termination: Duration,
@@ -69,13 +69,16 @@ pub(crate) async fn start(run: Run) -> Result<Handle, BuildError> {
     let home = Home::prepare(&run.settings, run.slots())?;
     let (mailbox, heard) = (home.mailbox(), run.settings.signals);
     let elsewhere = run.elsewhere.is_some();
+    // Before the thread starts: the end of `main` then waits for the removal, however early it comes. The guard is dropped
+    // on the executor's thread, after `live` has removed the run.
     let present = elsewhere.then(|| at_exit::begin(&mailbox));
     let (ready, prepared) = oneshot::channel();
     let handle = home.start(move |inbox, measured| async move {
         live(run, ready, inbox, measured).await;
         drop(present);
     })?;
-    // Before anything is made: a signal in between is the dispatcher's first command, and the run is removed.
+    // The thread may make something already. A signal in between is a command in the mailbox, which `live` or the
+    // dispatcher reads first, so the run is removed.
     if heard {
         hear(&mailbox, elsewhere)?;
     }
@@ -86,7 +89,7 @@ pub(crate) async fn start(run: Run) -> Result<Handle, BuildError> {
     Ok(handle)
 }
 
-/// Subscribes the run to signals. On one machine SIGTERM is not needed: slots end with their master.
+/// Subscribes the run to signals. On one machine SIGTERM is not needed: slots exit with their master.
 fn hear(mailbox: &Arc<Mailbox>, elsewhere: bool) -> Result<(), BuildError> {
     signals::watch(mailbox).map_err(failed("start the thread that hears Ctrl-C"))?;
     if elsewhere {
@@ -96,7 +99,7 @@ fn hear(mailbox: &Arc<Mailbox>, elsewhere: bool) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// The life of the executor's thread.
+/// Prepares the run and runs it, on the executor's thread, until its end.
 async fn live(
     run: Run,
     ready: oneshot::Sender<Result<(), BuildError>>,
@@ -105,10 +108,12 @@ async fn live(
 ) {
     let elsewhere = run.elsewhere.is_some();
     let mut preparing = pin!(prepare::prepare(run));
+    // The future is pinned outside, so that a command cancels nothing: it is awaited to its end in both branches. To drop
+    // it would leave queues that were made halfway. Not `biased`: both orders give the same result.
     let prepared = tokio::select! {
         prepared = &mut preparing => prepared,
         () = inbox.commanded() => {
-            // What it makes is made whole, so that it can be removed whole.
+            // The run is made completely, so that it can be removed completely.
             if elsewhere && inbox.signal().is_some() {
                 notice::trouble("interrupted while the run is made; it is removed as soon as it is");
             }
@@ -124,7 +129,8 @@ async fn live(
         }
     };
     if ready.send(Ok(())).is_err() {
-        // There is no handle: what was made is removed. What stays has a deadline, and `gc::remove` removes it.
+        // The caller has dropped the future of `build()`, so there is no handle: the queues are removed. A queue that
+        // cannot be removed has a deadline as a label, and `gc::remove` removes it.
         prepared.unmake().await;
         return;
     }

@@ -21,7 +21,7 @@ use crate::worker::settings::{Site, WorkerSettings};
 /// A worker in this process.
 pub(crate) struct LocalFleet {
     program: Program,
-    /// The descriptors and processes that the worker may use, reserved until the worker has ended.
+    /// The descriptors of the worker's slots, which count against the limit until this is dropped.
     provision: Provision,
 }
 
@@ -75,7 +75,7 @@ impl ReachedFleet for LocalFleet {
     ) {
         let Self { program, provision } = *self;
         let left = caught("the local worker", run_worker(worker(run, program), orders)).await;
-        // Only now: slots that still end hold their descriptors until the worker has returned.
+        // Only now: slots hold their descriptors until the worker has ended.
         drop(provision);
         // The dispatcher may have ended before.
         if let Some(reason) = reason(left) {

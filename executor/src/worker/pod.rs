@@ -1,8 +1,8 @@
-//! A worker in a process of its own: what a pod runs.
+//! A worker in a process of its own, as a pod runs it.
 //!
-//! It takes nothing before it has verified the run's descriptor. Its exit code is a word to Kubernetes: 0 it was
-//! drained or the run is over, 65 another shape or wire, 75 try again, 77 rights are missing, 78 it is set up wrongly,
-//! 143 it was told to end.
+//! The worker takes no batch before it has verified the run's descriptor. Its exit code is read by the failure policy of
+//! its Job: 0 it was drained or the run is over, 65 another shape or wire, 75 try again, 77 rights are missing, 78 it is
+//! set up wrongly, 143 it received SIGTERM.
 
 mod last_words;
 
@@ -45,9 +45,10 @@ pub(crate) const CLASS: &str = "PODPOOL_CLASS";
 /// <https://kubernetes.io/docs/concepts/workloads/controllers/job/#completion-mode>
 pub(crate) const INDEX: &str = "JOB_COMPLETION_INDEX";
 
-/// How long the first pull waits for the master to have heard the greeting.
+/// How long the first pull waits for the control message that acknowledges the greeting.
+// The master sends control every 10 s at the latest, also where a change of it was lost.
 const GREETING: Duration = Duration::from_secs(10);
-/// How long a worker that was never served is refused before it leaves.
+/// How long the queues may refuse a worker that has never reached them, before the worker exits.
 const REFUSAL: Duration = Duration::from_secs(60);
 
 /// Why a worker cannot work, with its exit code.
@@ -69,7 +70,7 @@ impl Refusal {
     }
 }
 
-/// Lives as a worker if this process is one, and never returns then.
+/// Runs the worker if this process is one, and never returns then.
 pub(crate) fn live_if(role: Role) -> Role {
     if role == Role::Worker {
         live()
@@ -77,9 +78,9 @@ pub(crate) fn live_if(role: Role) -> Role {
     role
 }
 
-/// Lives as a worker, and ends the process with its exit code.
+/// Runs the worker, and ends the process with the worker's exit code.
 pub(crate) fn live() -> ! {
-    // A runtime may be running here already, in which nothing may block.
+    // On a thread of its own: the caller may be inside a runtime already, and `block_on` panics there.
     let lived = std::thread::spawn(|| {
         let mut last_words = LastWords::open();
         // The pod's streams are pipes, whose reader may stop.
@@ -88,9 +89,11 @@ pub(crate) fn live() -> ! {
         let ended = reporting.and_then(|reporting| {
             reporting.within(variables::tell_unknown);
             let ended = reporting.within(|| work(&mut last_words, &reporting));
+            // Before the exit, which would cut off lines that still wait in the buffers.
             reporting.written().wait_here();
             ended
         });
+        // The sentence replaces the running list: the worker has ended what it ran, and no task is charged.
         if let Err(refusal) = &ended {
             last_words.say(&refusal.reason);
             write_elsewhere(&refusal.reason);
@@ -106,17 +109,19 @@ fn exit(code: i32) -> ! {
     std::process::exit(code)
 }
 
-/// Works until the worker leaves; returns its exit code.
+/// Runs the worker until it exits; returns its exit code.
 fn work(last_words: &mut LastWords, reporting: &Reporting) -> Result<i32, Refusal> {
     let runtime = reporting
         .runtime()
         .map_err(|error| Refusal::new(75, format!("the runtime cannot start: {error}")))?;
+    // Before everything that may take time: see there.
     let terminate = hear_sigterm(&runtime)?;
     let (descriptor, key) = read_run(&run_dir()?)?;
     check(&descriptor)?;
     let (left, advice) =
         runtime.block_on(run(&descriptor, key, terminate, last_words, reporting))?;
-    // What waits in the runtime is a pull that nobody needs.
+    // Only a pull may still be under way in the runtime, and its result is not needed. To drop the runtime would wait for
+    // its blocking threads.
     runtime.shutdown_background();
     info!(?left, "the worker leaves");
     match left {
@@ -129,14 +134,16 @@ fn work(last_words: &mut LastWords, reporting: &Reporting) -> Result<i32, Refusa
             Err(Refusal::new(75, reason))
         }
         _ => {
+            // With exit code 0 the list would only be misleading: nothing runs any more.
             last_words.clear();
             Ok(0)
         }
     }
 }
 
-/// Hears SIGTERM from here on. The first process of a container ignores what it does not hear: a pod that is deleted
-/// before that stays for its whole grace. What comes before somebody listens is kept.
+/// Receives SIGTERM from here on. The first process of a container ignores a signal without a handler: a pod that is
+/// deleted before that stays for its whole grace. A signal that arrives before `recv` is called is kept.
+/// <https://man7.org/linux/man-pages/man7/pid_namespaces.7.html>
 fn hear_sigterm(runtime: &Runtime) -> Result<Signal, Refusal> {
     let _entered = runtime.enter();
     signal(SignalKind::terminate())
@@ -198,7 +205,7 @@ fn check(descriptor: &Descriptor) -> Result<(), Refusal> {
     ))
 }
 
-/// Runs the worker; tells why it left, and what a person can do where it never reached its queues.
+/// Runs the worker; returns why it exited, and what a person can do where the worker never reached its queues.
 async fn run(
     descriptor: &Descriptor,
     key: [u8; 32],
@@ -214,7 +221,7 @@ async fn run(
     let (orders, orders_rx) = mpsc::unbounded_channel();
     let grace = descriptor.termination;
     let listener = tokio::spawn(async move {
-        // The channel is kept open: a worker without anybody to give orders stops.
+        // The task owns the sender and keeps the channel open: a worker whose channel of orders is closed stops.
         while terminate.recv().await.is_some() {
             info!("SIGTERM: what runs is asked to stop, the rest is given back");
             orders.send(Order::Terminate(grace)).ok();
@@ -236,16 +243,19 @@ async fn run(
         warn!("{shortfall}");
     }
     let left = worker.run(orders_rx).await;
+    // Only now: to abort the task drops the sender.
     listener.abort();
     let left = left.map_err(|error| Refusal::new(75, format!("the worker cannot run: {error}")))?;
     Ok((left, advice))
 }
 
-/// Opens the run's queues as whoever described them does.
+/// Opens the run's queues with the opener of their description.
 async fn open(descriptor: &Descriptor) -> Result<WorkerQueues, Refusal> {
     register_openers();
     let seat = Seat {
         class: class(),
+        // Kubernetes sets the index in each pod of an indexed Job; a replacement has the index of the pod before, and so
+        // takes over its control subscription.
         place: number(COHORT).zip(number(INDEX)),
         lease: descriptor.lease,
     };
@@ -300,20 +310,23 @@ fn number(variable: &str) -> Option<u32> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// A file that cannot be read is another build for who requires the same.
+/// The build of this program. A file that cannot be read gives an empty text, which equals no build: a master that requires
+/// the same build refuses the worker.
 #[cfg(feature = "kubernetes")]
 fn build() -> String {
     build_id::of_this_program().unwrap_or_default()
 }
 
-/// Without the feature nobody compares builds.
+/// Without the feature no master compares builds.
 #[cfg(not(feature = "kubernetes"))]
 const fn build() -> String {
     String::new()
 }
 
-/// How long a worker looks for its queues. The master gives a worker up that has not greeted within the start timeout; by
-/// then the worker's own reason is with the cluster, which takes a second or two for it, and is shown.
+/// How long a worker tries to reach its queues: five sixths of the start timeout. The master counts a worker that has not
+/// greeted within the start timeout as failed. By then the cluster shows the worker's own reason, which takes a second or
+/// two from the exit.
+// At least 2 s are left for that, but never more than half of a short timeout.
 fn reach(start_timeout: Duration) -> Duration {
     let told = (start_timeout / 6).max(Duration::from_secs(2));
     start_timeout - told.min(start_timeout / 2)

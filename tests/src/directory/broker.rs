@@ -1,4 +1,4 @@
-//! The broker of files itself: runs come, go, and are found again.
+//! The broker of files: it makes runs, finds them again and removes them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,24 +28,25 @@ pub struct DirectoryBroker {
 }
 
 impl DirectoryBroker {
-    /// Keeps runs in this directory, which is made with the first of them.
+    /// A broker with its runs in this directory, which is made with the first run.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
-    /// Where a run is kept.
+    /// The directory of a run.
     #[must_use]
     pub fn path_of(&self, run: &RunId) -> PathBuf {
         self.root.join(run.as_str())
     }
 
-    /// Deletes a run's queues as somebody else would, all of them at once, whoever writes there.
+    /// Deletes a run's queues from outside, all of them at once, also while another process writes there.
     ///
     /// # Panics
-    /// When they are not there.
+    /// When they do not exist.
     pub fn vanish(&self, run: &RunId) {
         let path = self.path_of(run);
+        // Renamed first: a rename is one step, while a removal file by file would race with writers.
         let gone = path.with_extension("gone");
         std::fs::rename(&path, &gone).unwrap();
         std::fs::remove_dir_all(gone).unwrap();
@@ -92,7 +93,7 @@ impl Broker for DirectoryBroker {
         match made {
             Ok(made) => Ok(Arc::new(made)),
             Err(error) => {
-                // What is left has a deadline, if it was written.
+                // A directory that cannot be removed has a deadline, if that was written.
                 layout.remove().ok();
                 Err(BrokerError::Failed {
                     what: format!("make the directory of run {}", run.run),

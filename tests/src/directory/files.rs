@@ -1,5 +1,5 @@
-//! The files of a queue: a message is written elsewhere and renamed to where it can be taken; whoever takes it renames it
-//! again. The file system lets one of several win.
+//! The files of a queue: a message is written in one directory and renamed into another, from which it can be taken; a taker
+//! renames it again. Of several takers the file system lets one succeed.
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
@@ -11,9 +11,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-/// Where messages are written, where they can be taken, and where they are leased.
+/// The directories of messages that are written, that can be taken, and that are leased.
+// All three are in one directory, because a rename is atomic only within one file system.
+// <https://man7.org/linux/man-pages/man2/rename.2.html>
 const PARTS: [&str; 3] = ["writing", "ready", "leased"];
-/// What stands between a message's name and what makes a lease of it unique.
+/// The separator between a message's name and the unique part of its lease.
 const LEASE: char = '~';
 
 /// The directory of one queue.
@@ -29,7 +31,7 @@ impl Files {
         &self.0
     }
 
-    /// Makes what is missing of it.
+    /// Makes the directories that are missing.
     pub(super) fn make(&self) -> io::Result<()> {
         PARTS
             .iter()
@@ -54,9 +56,9 @@ impl Files {
         Ok(names)
     }
 
-    /// Leases a message by its name; None where another taker was first. The lease ends when its file says, by the time at
-    /// which that was changed: so it can be renewed without another name. That time is set before the file is a lease, or
-    /// somebody could take the lease for one that is over.
+    /// Leases a message by its name; None where another taker was first. The time of modification of the file is the end of
+    /// the lease, so that a lease can be renewed without a new name. That time is set before the file is a lease, or another
+    /// process could take the lease for one that is over.
     pub(super) fn lease(&self, name: &str, time: Duration) -> io::Result<Option<(String, Bytes)>> {
         let ready = self.ready().join(name);
         let opened = OpenOptions::new().read(true).write(true).open(&ready);
@@ -93,7 +95,8 @@ impl Files {
         Ok(present(given)?.is_some())
     }
 
-    /// Gives back what is leased for too long.
+    /// Gives back messages whose leases are over.
+    // Two processes may find the same lease: one rename succeeds, and the other finds no file, which is no error.
     pub(super) fn give_back_expired(&self) -> io::Result<()> {
         for lease in names(&self.0.join(PARTS[2]))? {
             let ends = fs::metadata(self.leased(&lease)).and_then(|file| file.modified());
@@ -125,7 +128,7 @@ pub(super) fn names(directory: &Path) -> io::Result<Vec<String>> {
         .collect()
 }
 
-/// None for what is not there.
+/// None where the file does not exist.
 pub(super) fn present<T>(answer: io::Result<T>) -> io::Result<Option<T>> {
     match answer {
         Ok(it) => Ok(Some(it)),
@@ -134,7 +137,7 @@ pub(super) fn present<T>(answer: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// A name that no other process of this machine gives, and that sorts by the time of its making.
+/// A name that is unique on this machine, and that sorts by the time at which it was made.
 fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let since = now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -16,14 +16,15 @@ use super::silence::Silence;
 /// The tag of descriptions. Their body is the path of the run's directory.
 pub const TAG: &str = "directory-1";
 
-/// Opens what a [`DirectoryBroker`](super::DirectoryBroker) described.
+/// Opens the runs that a [`DirectoryBroker`](super::DirectoryBroker) has described.
 #[derive(Clone, Copy, Debug)]
 pub struct DirectoryOpener;
 
 #[async_trait]
 impl Opener for DirectoryOpener {
     async fn open(&self, body: &str, seat: &Seat) -> Result<WorkerQueues, String> {
-        // Whether it is there is not asked: what vanished is made again, and a worker may start meanwhile.
+        // The path is checked, and not whether the directory exists: vanished queues are made again, and a worker may
+        // start meanwhile.
         let path = Path::new(body);
         if !path.is_absolute() || RunId::new(&last(path)).is_err() {
             return Err(format!("{body:?} is no run's directory"));

@@ -1,4 +1,4 @@
-//! A directory as podpool's queue. Takers look every few milliseconds: nothing tells them of a new file.
+//! A directory as podpool's queue. Takers read the directory every few milliseconds: no notification of a new file is used.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,12 +16,13 @@ use super::files::{Files, last, names};
 
 /// Largest message.
 pub(super) const MESSAGE_BYTES: usize = 64 << 20;
-/// From one look to the next while nothing is there.
+/// The pause between two looks while the queue is empty.
 const LOOK: Duration = Duration::from_millis(5);
-/// How often it is looked for leases that are over.
+/// The pause between two looks for leases that are over.
+// A quarter of the shortest lease of the broker, and ten looks at the queue: a look reads the metadata of every lease.
 const EXPIRED: Duration = Duration::from_millis(50);
 
-/// Where messages are put.
+/// The queues into which messages are put.
 #[derive(Debug)]
 enum Target {
     /// In this queue.
@@ -33,16 +34,16 @@ enum Target {
 /// A queue of files.
 pub struct DirectoryQueue {
     target: Target,
-    /// Where messages are taken; None for a queue that is only put to.
+    /// The files from which messages are taken; None for a queue that is only put to.
     source: Option<Files>,
     limits: QueueLimits,
     seen: Mutex<Seen>,
 }
 
-/// What was seen in the directory last.
+/// The result of the last look at the directory.
 #[derive(Default)]
 struct Seen {
-    /// Messages that nobody had taken.
+    /// Messages that no taker had leased.
     waiting: VecDeque<String>,
     /// When leases were looked at.
     leases: Option<Instant>,
@@ -64,7 +65,7 @@ impl DirectoryQueue {
     /// Makes the directory of the queue.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn make(&self) -> io::Result<()> {
         self.source.as_ref().map_or(Ok(()), Files::make)
     }
@@ -120,8 +121,10 @@ impl DirectoryQueue {
         put.map_err(|error| self.failed(&error))
     }
 
-    /// Takes what is there.
+    /// Takes the messages that can be taken now, `max` at most.
     fn take_now(&self, files: &Files, max: usize) -> io::Result<Vec<Delivery>> {
+        // The names of the last look are used up first: to list and sort the directory for each message would make the
+        // cost of a queue quadratic. A name that another taker has leased meanwhile is skipped.
         let mut seen = self.seen();
         let mut taken = Vec::new();
         let mut looked = false;
@@ -169,7 +172,7 @@ impl Seen {
     }
 }
 
-/// A queue that goes meanwhile needs no message any more.
+/// Puts a message into each queue of a directory. A queue that is removed meanwhile needs no message any more.
 fn put_to_each(directory: &std::path::Path, body: &[u8]) -> io::Result<()> {
     for name in names(directory)? {
         let files = Files::new(directory.join(name));

@@ -21,14 +21,14 @@ use super::files::Files;
 use super::opener::TAG;
 use super::queue::DirectoryQueue;
 
-/// The file that says what the run is called and when it is over.
+/// The file with the deadline and the name of the run.
 const ABOUT: &str = "about";
-/// From one look at the directories to the next.
+/// The pause between two looks at the directories.
 const LOOK: Duration = Duration::from_millis(200);
-/// Tries to remove a directory in which somebody still writes.
+/// Tries to remove a directory in which another process still writes.
 const TRIES: u32 = 5;
 
-/// Where a run's queues are.
+/// The paths of a run's queues.
 #[derive(Clone, Debug)]
 pub(super) struct Layout(PathBuf);
 
@@ -57,7 +57,7 @@ impl Layout {
         self.control().join(format!("{cohort}-{index}"))
     }
 
-    /// Writes what the run is called and when it is over, in seconds since 1970.
+    /// Writes the deadline of the run, in seconds since 1970, and its name.
     fn describe(&self, facts: &RunFacts) -> io::Result<()> {
         let deadline = facts
             .deadline
@@ -68,7 +68,7 @@ impl Layout {
         fs::write(self.0.join(ABOUT), about)
     }
 
-    /// Reads that; None for what is no run's directory.
+    /// Reads the name and the deadline; None for a directory that is not of a run.
     pub(super) fn about(&self) -> Option<(Option<RunName>, Option<SystemTime>)> {
         let about = fs::read_to_string(self.0.join(ABOUT)).ok()?;
         let (deadline, name) = about.split_once('\n')?;
@@ -77,7 +77,7 @@ impl Layout {
         Some((RunName::new(name).ok(), deadline))
     }
 
-    /// Removes all of it; a message may be written meanwhile.
+    /// Removes the whole directory. A message that is written meanwhile makes it not empty, and the removal is tried again.
     pub(super) fn remove(&self) -> io::Result<()> {
         let mut tries = 0;
         loop {
@@ -176,7 +176,7 @@ impl RunQueues for DirectoryRun {
 
     async fn watch(&self, events: UnboundedSender<BrokerEvent>, stopped: CancellationToken) {
         while timeout(LOOK, stopped.cancelled()).await.is_err() {
-            // What cannot be made now is tried again with the next look.
+            // A directory that cannot be made now is tried again with the next look.
             if !self.is_whole() && self.make_all().is_ok() {
                 // The dispatcher may have ended before.
                 events.send(BrokerEvent::Restored).ok();
@@ -195,6 +195,7 @@ impl RunQueues for DirectoryRun {
 #[async_trait]
 impl CohortQueues for DirectoryRun {
     async fn prepare(&self, cohort: Cohort) -> Result<(), String> {
+        // Entered before the directories exist: `watch` may then make them first, and report a loss that is none.
         self.cohorts().insert(cohort.number, cohort.size);
         let mut places =
             (0..cohort.size).map(|index| self.layout.control_of((cohort.number, index)));

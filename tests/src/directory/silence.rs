@@ -1,4 +1,4 @@
-//! The control of a worker that has no place: nothing comes.
+//! The control queue of a worker that has no place: it is always empty.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 
 use super::queue::MESSAGE_BYTES;
 
-/// Takes everything, and gives nothing. Leases last so long.
+/// A queue that accepts every message and delivers none. The duration is its lease.
 #[derive(Debug)]
 pub(super) struct Silence(pub(super) Duration);
 

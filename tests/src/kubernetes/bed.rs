@@ -1,4 +1,4 @@
-//! A fleet under test: its orders, its news, its queues, and the proof that nothing is left of it.
+//! A fleet under test: its orders, its events, its queues, and the proof that nothing is left of it.
 
 #![expect(
     clippy::print_stdout,
@@ -28,12 +28,12 @@ use tokio::time::timeout;
 use super::sight::Sight;
 use super::{BOUND, IMAGE};
 
-/// What was asked for each cohort's queues.
+/// The calls for the queues of each cohort.
 #[derive(Debug, Default)]
 pub struct Asked {
     /// Cohorts and sizes, in order.
     pub prepared: Mutex<Vec<(u32, u32)>>,
-    /// The same.
+    /// Cohorts and sizes whose queues were removed, in order.
     pub retired: Mutex<Vec<(u32, u32)>>,
 }
 
@@ -72,7 +72,7 @@ pub struct Bed {
     events: mpsc::UnboundedReceiver<FleetEvent>,
 }
 
-/// Small workers that do this.
+/// Small workers whose program carries out this order.
 pub fn spec(order: &str) -> WorkerSpec {
     WorkerSpec {
         pull_policy: Some(PullPolicy::Never),
@@ -86,7 +86,7 @@ pub fn spec(order: &str) -> WorkerSpec {
     }
 }
 
-/// The same, with these last words.
+/// The same, with this termination message.
 pub fn spec_with_words(order: &str, words: &str) -> WorkerSpec {
     let mut spec = spec(order);
     spec.env
@@ -164,7 +164,7 @@ impl Bed {
         }
     }
 
-    /// So many tasks have not ended.
+    /// Sends the number of tasks that have not ended.
     pub fn needed(&self, unfinished: usize) {
         let order = FleetOrder::Needed {
             class: ClassId::DEFAULT,
@@ -174,15 +174,15 @@ impl Bed {
         self.orders.send(order).unwrap();
     }
 
-    /// The next news.
+    /// The next event.
     pub async fn event(&mut self) -> FleetEvent {
         let event = timeout(BOUND, self.events.recv()).await;
         event
-            .expect("the fleet says nothing")
+            .expect("the fleet sends no event")
             .expect("the fleet is gone")
     }
 
-    /// The next news, which must be of a worker's end.
+    /// The next event, which must be the end of a worker.
     pub async fn gone(&mut self) -> Departure {
         match self.event().await {
             FleetEvent::Gone(departure) => departure,
@@ -190,7 +190,7 @@ impl Bed {
         }
     }
 
-    /// The reason why the fleet gave up; workers' ends before it are passed over.
+    /// The reason why the fleet gave up; ends of workers before it are ignored.
     pub async fn broken(&mut self) -> String {
         let began = Instant::now();
         loop {
@@ -215,7 +215,7 @@ impl Bed {
         self.finish(FleetOrder::Stop).await;
     }
 
-    /// The master dies, and nothing is removed. Another with the same run and key is given.
+    /// Kills the master, so that nothing is removed, and starts another one with the same run and key.
     pub async fn succeed(self, spec: WorkerSpec, max_workers: u32) -> Self {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());
@@ -230,7 +230,7 @@ impl Bed {
         )
     }
 
-    /// The master is killed, and nothing is removed.
+    /// Kills the master, so that nothing is removed.
     pub async fn kill(self) {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());
@@ -242,14 +242,14 @@ impl Bed {
         self.leftovers().await
     }
 
-    /// Nobody gives orders any more; checks that nothing is left all the same.
+    /// Closes the channel of orders, and checks that nothing is left all the same.
     pub async fn abandon(mut self) {
         self.orders = mpsc::unbounded_channel().0;
         self.await_end().await;
         self.nothing_is_left().await;
     }
 
-    /// Stops it where what is left belongs to another master.
+    /// Stops it where the remaining objects belong to another master.
     pub async fn end_beside_another(mut self) {
         self.ended(FleetOrder::Stop).await;
     }
@@ -262,7 +262,7 @@ impl Bed {
             list.sort_unstable();
             list
         };
-        // Those of a master before are retired too, and were not prepared here.
+        // The cohorts of an earlier master are retired too, and were not prepared here.
         let retired = sorted(&self.asked.retired);
         for cohort in sorted(&self.asked.prepared) {
             assert!(
@@ -319,7 +319,7 @@ impl Bed {
         self.cluster.jobs().list(&of_run).await.unwrap().items
     }
 
-    /// Waits until so many workers run, and gives them.
+    /// Waits until so many workers run, and returns their pods.
     pub async fn running(&mut self, workers: usize) -> Vec<Pod> {
         self.sight
             .until(|pods| pods.iter().filter(|pod| runs(pod)).count() >= workers)
@@ -330,7 +330,8 @@ impl Bed {
     }
 }
 
-/// Reports of each running pod that its worker was heard, as dispatch does, while the fleet takes orders.
+/// Sends `Heard` for each running pod, as dispatch does after a greeting, while the fleet takes orders.
+// A weak sender, so that this task does not keep the channel of orders open: `abandon` tests the closed channel.
 async fn greet(mut sight: Sight, orders: mpsc::WeakUnboundedSender<FleetOrder>) {
     let mut heard: BTreeSet<String> = BTreeSet::new();
     loop {

@@ -16,17 +16,17 @@ use super::known::KnownRun;
 /// A key that is not the run's.
 pub const WRONG: [u8; 32] = [8; 32];
 
-/// Higher than any real one: a master or worker that believed it would stop.
+/// Higher than any real epoch: a master or worker that accepted it would stop.
 const EPOCH: u64 = 99;
 
-/// Puts messages on the run's three topics; gives how many its worker can drop, and how many its master.
+/// Puts messages on the run's three topics; returns how many its worker must drop, and how many its master.
 ///
 /// # Panics
-/// If one cannot be put.
+/// If a message cannot be put.
 pub async fn forge(known: &KnownRun) -> (u64, u64) {
     let (names, run, good) = (known.names(), &known.run, known.authenticate());
     let stranger = RunId::random();
-    // With a valid MAC, and not what belongs there: replayed from elsewhere.
+    // With a valid MAC, but of another type or run: as if an observer had replayed them on the wrong topic.
     let mut tasks = spoilt(&batch, known);
     tasks.extend([batch(&stranger, &good), control(run, &good)]);
     let mut controls = spoilt(&control, known);
@@ -47,7 +47,8 @@ async fn put(known: &KnownRun, names: &QueueNames, messages: Vec<Bytes>) -> u64 
     count
 }
 
-/// No message at all, and one with a wrong MAC, with none, and changed under its own.
+/// Bytes that are no message, a message with a wrong MAC, one without a MAC, and one that was changed after its MAC was
+/// computed.
 fn spoilt(message: &dyn Fn(&RunId, &MacKey) -> Bytes, known: &KnownRun) -> Vec<Bytes> {
     let run = &known.run;
     let mut changed = message(run, &known.authenticate()).to_vec();

@@ -1,4 +1,4 @@
-//! What travels on the queues that a broker makes.
+//! Checks of the messages on the queues that a broker makes.
 
 use tokio::time::timeout;
 
@@ -9,7 +9,7 @@ use crate::broker::{BrokerEvent, ClassId};
 /// A class that no other check uses.
 const OTHER: ClassId = ClassId(7);
 
-/// What the master puts reaches a worker, and what that one answers reaches the master.
+/// A task that the master puts reaches a worker, and a result that the worker puts reaches the master.
 ///
 /// # Panics
 /// When it does not.
@@ -19,7 +19,7 @@ pub async fn tasks_and_results_arrive(subject: &Subject) {
     let worker = run.worker(subject, ClassId::DEFAULT, Some((0, 0))).await;
     put(&*run.tasks(ClassId::DEFAULT), &["a", "b"], patience).await;
     expect(&*worker.tasks, &["a", "b"], patience).await;
-    // A worker puts back what it does not begin.
+    // A worker puts back tasks that it does not begin.
     put(&*worker.tasks, &["c"], patience).await;
     expect(&*worker.tasks, &["c"], patience).await;
     put(&*worker.results, &["done"], patience).await;
@@ -29,8 +29,8 @@ pub async fn tasks_and_results_arrive(subject: &Subject) {
     run.end().await;
 }
 
-/// Control reaches each worker of each cohort, and one that comes to a worker is not another's. A worker that has no
-/// place gets no control, and works.
+/// Control reaches each worker of each cohort, and a message that one worker takes stays available for the others. A worker
+/// without a place receives no control, and works.
 ///
 /// # Panics
 /// When it does not reach a worker.
@@ -57,11 +57,11 @@ pub async fn control_reaches_every_worker(subject: &Subject) {
     run.end().await;
 }
 
-/// Tasks of a class come to its workers alone. A broker that makes no classes refuses a run that has some, and leaves
-/// nothing of it.
+/// Tasks of a class reach only workers of that class. A broker without classes refuses a run with several, and leaves
+/// nothing of the run.
 ///
 /// # Panics
-/// When they do not.
+/// When a task reaches a worker of another class, or such a run is opened.
 pub async fn each_class_has_its_queue(subject: &Subject) {
     let mut facts = facts(subject);
     facts.classes.push(OTHER);
@@ -103,10 +103,10 @@ pub async fn each_class_has_its_queue(subject: &Subject) {
     run.end().await;
 }
 
-/// What is deleted from outside is made again, and the broker reports that messages may be lost.
+/// Queues that are deleted from outside are made again, and the broker reports that messages may be lost.
 ///
 /// # Panics
-/// When it stays away.
+/// When they stay away.
 pub async fn what_vanished_is_made_again(subject: &Subject) {
     let Some(vanish) = &subject.vanish else {
         return;
@@ -118,9 +118,9 @@ pub async fn what_vanished_is_made_again(subject: &Subject) {
     put(&*tasks, &["before"], patience).await;
     expect(&*worker.tasks, &["before"], patience).await;
     vanish(run.facts.run.clone()).await;
-    // A worker that starts meanwhile opens what will be there again.
+    // A worker that starts meanwhile opens queues that do not exist at that time.
     run.worker(subject, ClassId::DEFAULT, Some((0, 0))).await;
-    // A call that finds something gone may be what the broker learns it by.
+    // Some brokers notice only by a refused call that a queue is gone. This message may be lost with the old queue.
     put(&*tasks, &["after"], patience).await;
     let told = timeout(patience, run.events.recv()).await;
     assert_eq!(told, Ok(Some(BrokerEvent::Restored)), "the master is told");

@@ -1,4 +1,4 @@
-//! How runs come and go in a broker, and what is found of them.
+//! Checks of the beginning and the end of runs in a broker, and of the leftovers that are found.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use super::steps::{Opened, expect, expect_nothing, facts, left_of, name, put};
 use crate::broker::openers::Seat;
 use crate::broker::{ClassId, Cohort, Which};
 
-/// What a message must hold at least: a full batch, and what stands around it.
+/// The least size of a message: a full batch, and the parts around it.
+// A batch has 1 MiB of entries at most; its head and its MAC are far below 64 KiB.
 const LEAST_MESSAGE: usize = (1 << 20) + (64 << 10);
 
 /// Limits fit each other, podpool's messages, and the queues.
@@ -32,10 +33,10 @@ pub async fn limits_are_sound(subject: &Subject) {
     run.end().await;
 }
 
-/// A lease that the broker does not give is an error that names the setting, and nothing is left of the run.
+/// A lease outside of the broker's limits is an error that names the setting, and nothing is left of the run.
 ///
 /// # Panics
-/// When it is given.
+/// When the run is opened.
 pub async fn a_lease_out_of_bounds_is_refused(subject: &Subject) {
     let (shortest, _) = subject.broker.limits().leases;
     let mut facts = facts(subject);
@@ -50,7 +51,7 @@ pub async fn a_lease_out_of_bounds_is_refused(subject: &Subject) {
 /// A worker refuses a description that it cannot read.
 ///
 /// # Panics
-/// When it opens something.
+/// When the description is accepted.
 pub async fn nonsense_is_not_opened(subject: &Subject) {
     let seat = Seat {
         class: ClassId::DEFAULT,
@@ -66,10 +67,10 @@ pub async fn nonsense_is_not_opened(subject: &Subject) {
     }
 }
 
-/// The queues of a cohort can go before its run, more than once, and although they never were there.
+/// The queues of a cohort can be removed before its run ends, more than once, and also if they were never made.
 ///
 /// # Panics
-/// When they cannot.
+/// When they cannot be removed.
 pub async fn a_cohort_may_be_retired_twice(subject: &Subject) {
     let run = Opened::new(subject).await;
     run.prepare(5, 2).await;
@@ -82,7 +83,7 @@ pub async fn a_cohort_may_be_retired_twice(subject: &Subject) {
         let retired = run.queues.retire(cohort).await;
         assert_eq!(retired, Ok(()), "cohort {number}");
     }
-    // What remains still works.
+    // The run's own queues still work.
     put(&*run.queues.control(), &["closing"], subject.patience).await;
     run.end().await;
 }
@@ -107,8 +108,8 @@ pub async fn runs_share_nothing(subject: &Subject) {
     other.end().await;
 }
 
-/// What a killed master leaves is found by its run, by its name, and once its deadline is over; nothing else is. It can be
-/// removed in the order in which it is found. A broker of one process leaves nothing.
+/// The objects that a killed master leaves are found by the run, by its name, and once its deadline is over; nothing else is
+/// found. They can be removed in the order in which they are found. A broker of one process leaves nothing.
 ///
 /// # Panics
 /// When something is not found, or stays.
@@ -152,6 +153,7 @@ pub async fn what_is_left_is_found(subject: &Subject) {
         let expected = if found { left.len() } else { 0 };
         assert_eq!(own, expected, "{which:?} at {seconds} s of the deadline");
     }
+    // Twice: two calls of `gc` may remove the same object, and the second must not fail.
     for leftover in left.iter().chain(&left) {
         assert_eq!(
             subject.broker.remove(leftover).await,
@@ -162,7 +164,7 @@ pub async fn what_is_left_is_found(subject: &Subject) {
     assert_eq!(left_of(subject, &facts.run).await, []);
 }
 
-/// What a run made is gone when it has ended: its cohorts' queues too.
+/// Everything that a run made is removed when it has ended: the queues of its cohorts too.
 ///
 /// # Panics
 /// When something is left.

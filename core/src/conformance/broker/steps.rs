@@ -1,4 +1,4 @@
-//! The steps that checks of brokers are made of.
+//! The steps of the checks of brokers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use crate::broker::{BrokerEvent, ClassId, Cohort, Leftover, RunFacts, RunQueues,
 use crate::id::{RunId, RunName};
 use crate::queue::Queue;
 
-/// What people call the runs of the checks.
+/// The name of the runs of the checks.
 const NAME: &str = "conformance";
-/// From one call that may be made again to the next.
+/// The pause before a call is repeated.
 const PAUSE: Duration = Duration::from_millis(20);
 /// The longest that one call waits for messages.
 const WAIT: Duration = Duration::from_millis(500);
@@ -36,7 +36,7 @@ pub(super) fn name() -> RunName {
     }
 }
 
-/// A run of its own, with the broker's own lease and the default class.
+/// A new run, with the broker's default lease and the default class.
 pub(super) fn facts(subject: &Subject) -> RunFacts {
     let created = UNIX_EPOCH + Duration::from_secs(CREATED);
     RunFacts {
@@ -157,7 +157,7 @@ pub(super) async fn put(queue: &dyn Queue, bodies: &[&'static str], patience: Du
     }
 }
 
-/// Takes until all of these have come, in any order and however often; what else comes is a failure.
+/// Takes until all of these messages were delivered, in any order and however often. Any other message is a failure.
 pub(super) async fn expect(queue: &dyn Queue, bodies: &[&'static str], patience: Duration) {
     let start = Instant::now();
     let wanted: BTreeSet<_> = bodies.iter().map(|body| body.as_bytes()).collect();
@@ -181,7 +181,7 @@ pub(super) async fn expect(queue: &dyn Queue, bodies: &[&'static str], patience:
     }
 }
 
-/// Sees that nothing comes for a moment.
+/// Checks that nothing is delivered for [`WAIT`].
 pub(super) async fn expect_nothing(queue: &dyn Queue, why: &str) {
     let taken = queue.take(MOST, WAIT).await;
     if let Ok(taken) = taken {
@@ -189,7 +189,7 @@ pub(super) async fn expect_nothing(queue: &dyn Queue, why: &str) {
     }
 }
 
-/// What is left of a run, as its broker finds it.
+/// The leftovers of a run, as its broker finds them.
 pub(super) async fn left_of(subject: &Subject, run: &RunId) -> Vec<Leftover> {
     let which = Which::Run(run.clone());
     match subject.broker.leftovers(&which, UNIX_EPOCH).await {

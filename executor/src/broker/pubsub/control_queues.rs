@@ -1,4 +1,4 @@
-//! The queues that come and go with the fleet's cohorts, and with the run.
+//! The queues that are made and removed with the fleet's cohorts, and with the run.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,13 +21,15 @@ pub(crate) struct ControlQueues {
     admin: Admin,
     names: RunNames,
     labels: RunLabels,
-    /// What is the run's to delete.
+    /// The objects that the run has made and may delete.
     made: Made,
     lease: Duration,
     signs: Signs,
     /// The cohorts that have subscriptions, and how many each.
     live: Mutex<BTreeMap<u32, u32>>,
-    /// Something had vanished, and not all of it is made again.
+    /// A topic or subscription had vanished, and not all of them are made again.
+    // `Relaxed` is enough: only the guard's task reads and writes it. It outlives one repair, because a repair that fails
+    // halfway must report the loss when a later one completes it.
     incomplete: AtomicBool,
 }
 
@@ -52,8 +54,8 @@ impl ControlQueues {
         }
     }
 
-    /// Tells what it made, also where it fails later. Tasks and results are lost once everything is there again, however
-    /// many calls that takes.
+    /// Enters into `made` what it made, also where it fails later. `lost` is set once everything exists again, however many
+    /// calls that takes: only then can the lost tasks be published again.
     async fn repair_into(&self, made: &mut Vec<String>, lost: &mut bool) -> Result<(), Failed> {
         let (names, labels) = (&self.names, &self.labels);
         let vanished = self.admin.has_vanished(names).await.map_err(Failed::Look)?;
@@ -69,7 +71,8 @@ impl ControlQueues {
         }
         self.repair_control(made).await?;
         if incomplete {
-            // What was made may not be seen at once.
+            // A subscription that was just made may not be visible to every call at once. Without this check the master
+            // would publish everything again to queues that still refuse.
             self.admin.check(names).await.map_err(Failed::Look)?;
             self.incomplete.store(false, Ordering::Relaxed);
             *lost = true;
@@ -77,8 +80,10 @@ impl ControlQueues {
         Ok(())
     }
 
-    /// Control subscriptions that vanished lost nothing: the next heartbeat brings the whole state.
+    /// A control subscription that vanished has lost nothing: the next control message carries the whole state.
     async fn repair_control(&self, made: &mut Vec<String>) -> Result<(), Failed> {
+        // A copy, so that the lock is not held across a call. A cohort that is retired meanwhile may get its subscriptions
+        // again; they have the run's labels, and the run's end deletes them.
         let live = self.live().clone();
         let missing = self.admin.missing_control(&self.names, &live).await;
         for (cohort, size) in missing.map_err(Failed::Look)? {
@@ -90,7 +95,7 @@ impl ControlQueues {
             match &making.made[..] {
                 [] => {}
                 [path] => made.push(spoken(path)),
-                // All workers of a cohort lose theirs together; a line for each would say no more.
+                // All workers of a cohort lose their subscriptions together; a line for each would add nothing.
                 [first, rest @ ..] => {
                     let (first, more) = (spoken(first), rest.len());
                     made.push(format!("{first}, with {more} more of its cohort,"));
@@ -105,7 +110,7 @@ impl ControlQueues {
         lock(&self.live)
     }
 
-    /// Deletes what the run made in Pub/Sub; says what is left.
+    /// Deletes what the run made in Pub/Sub; returns what is left, a line for each.
     pub(crate) async fn delete_run(&self) -> Vec<String> {
         told(&self.admin.delete_made(&self.names, &self.made).await)
     }
@@ -140,6 +145,7 @@ impl CohortQueues for ControlQueues {
             .create_control(&self.names, &self.labels, self.lease, number, size)
             .await
             .map_err(chain)?;
+        // Only after they exist: the guard would take subscriptions that are still being made for vanished ones.
         self.live().insert(number, size);
         self.signs.expect_workers();
         Ok(())
@@ -147,6 +153,7 @@ impl CohortQueues for ControlQueues {
 
     async fn retire(&self, cohort: Cohort) -> Result<(), String> {
         let Cohort { number, size, .. } = cohort;
+        // Before the deletion, or the guard would make the subscriptions again.
         self.live().remove(&number);
         let collected = self
             .admin

@@ -1,5 +1,5 @@
-//! The queues of one run in Pub/Sub, as its master has them. On an administrator's names another run may be there: nothing
-//! is published before it was looked for.
+//! The queues of one run in Pub/Sub, as its master has them. On an administrator's names another run may be active: its
+//! messages are looked for before anything is published.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,7 @@ use crate::broker::silent::SilentQueue;
 use crate::error::start::chain;
 use crate::lock::lock;
 
-/// How long what was made may take to go again where the rest could not be made.
+/// How long the removal of what was made may take where the rest could not be made.
 const UNMAKE: Duration = Duration::from_secs(10);
 
 /// The own ack deadlines of the subscriptions of tasks and results.
@@ -46,9 +46,10 @@ pub(super) struct PubSubRun {
     description: Description,
     signs: Signs,
     lease: Duration,
-    /// The run as its messages name it, and other runs that are met. Taken by the watch.
+    /// The run as its messages name it, and other runs whose messages were read. Taken by the watch.
     met: Mutex<Option<(Owner, UnboundedReceiver<Owner>)>>,
-    /// The queues were watched to the end, and no other run was met.
+    /// The queues were watched to the end, and no message of another run was read.
+    // False at first and written once, at the end of the watch: a watch that fails leaves it false, which removes less.
     alone: AtomicBool,
 }
 
@@ -68,7 +69,7 @@ impl PubSubRun {
         run: &RunFacts,
     ) -> Result<Self, BrokerError> {
         let labels = labels(run);
-        // A master that took a run over has what the first one made.
+        // A later master of the run also owns what the first one made, which has an older time of creation on its labels.
         let made = Made {
             run: run.run.clone(),
             created: (run.epoch == 1).then_some(run.created),
@@ -87,7 +88,7 @@ impl PubSubRun {
         match way.join(emulator).await {
             Ok(joined) => Ok(joined.into_run(Arc::new(cohorts), way)),
             Err(error) => {
-                // What stays has a deadline.
+                // An object that cannot be deleted has a deadline as a label.
                 cohorts.delete_run().await;
                 Err(error)
             }
@@ -95,7 +96,7 @@ impl PubSubRun {
     }
 }
 
-/// Makes the run's topics and subscriptions, or sees that given ones can be used.
+/// Makes the run's topics and subscriptions, or checks that given ones can be used.
 async fn prepare(
     admin: &Admin,
     names: &RunNames,
@@ -114,7 +115,7 @@ async fn prepare(
         });
     }
     if let Err(error) = admin.create(names, labels, lease).await {
-        // A service that has gone meanwhile does not hold the error up; what stays has a deadline.
+        // A service that does not answer any more must not delay the error; an object that stays has a deadline.
         let deleting = admin.delete_made(names, made);
         timeout(UNMAKE, deleting).await.ok();
         let what = format!("make the topics of run {}", labels.run);
@@ -145,7 +146,7 @@ struct Way {
     own: Owner,
 }
 
-/// What is opened of a run.
+/// The opened queues of a run.
 struct Joined {
     queues: Queues,
     given: Option<PubSubQueue>,
@@ -154,7 +155,7 @@ struct Joined {
 }
 
 impl Way {
-    /// Opens the queues, where no older run is met on given names.
+    /// Opens the queues, where no older run uses the given names.
     async fn join(&self, emulator: Option<String>) -> Result<Joined, BrokerError> {
         let (tell, met) = mpsc::unbounded_channel();
         let ownership = Some(Ownership::new(self.own.clone(), tell));
@@ -168,6 +169,8 @@ impl Way {
             let lease = (self.lease, Some(self.deadlines.tasks));
             let tasks = side(self.queue(&self.names.tasks(), lease)?);
             let results = side(self.results()?);
+            // Both, because each queue alone may be empty. Of two runs that begin in the same moment both may find
+            // nothing here; the watch then finds the other's messages.
             tokio::join!(look(&tasks), look(&results));
             if let Some(older) = ownership.older() {
                 let by = older.run().clone();
@@ -199,7 +202,8 @@ impl Way {
         })
     }
 
-    /// The queue of results is leased as its subscription leases: the lease that users choose is for their tasks.
+    /// The queue of results uses the ack deadline of its subscription as its lease: the lease that users choose is for their
+    /// tasks.
     fn results(&self) -> Result<PubSubQueue, BrokerError> {
         let lease = self.deadlines.results;
         self.queue(&self.names.results(), (lease, Some(lease)))
@@ -257,6 +261,7 @@ impl RunQueues for PubSubRun {
     }
 
     async fn watch(&self, events: UnboundedSender<BrokerEvent>, stopped: CancellationToken) {
+        // A second call has no receiver any more, and only waits: the trait states that there is one call.
         let Some(met) = lock(&self.met).take() else {
             return stopped.cancelled().await;
         };
@@ -267,8 +272,8 @@ impl RunQueues for PubSubRun {
     }
 
     async fn remove(&self) -> Vec<String> {
-        // Beside another run nothing is looked for: what is the other's would be leased meanwhile. A guard that did not end
-        // as it should may have met one.
+        // Beside another run no message is pulled: the other run's messages would be leased meanwhile. A guard that did
+        // not end in order may have read a message of another run.
         if let Some(given) = &self.given
             && self.alone.load(Ordering::Relaxed)
         {

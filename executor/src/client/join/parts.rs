@@ -1,5 +1,5 @@
-//! What runs beside the dispatcher: the fleet, and the guard of the run's queues. What ends without an order
-//! breaks the pool at once, whether or not a task is pending.
+//! The parts that run beside the dispatcher: the fleet, and the guard of the run's queues. A part that ends without an
+//! order breaks the pool at once, whether or not a task is pending.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::master::dispatch::FleetHandle;
 
 /// The fleet's loop, by name.
 const FLEET: &str = "the fleet's loop";
-/// Who looks after the queues, by name, and how long that may take to end: what it has begun to make it completes.
+/// The guard of the queues, by name, and how long it may take to end: it completes the queues that it has begun to make.
 const GUARD: &str = "the guard of the run's queues";
 const GUARD_ENDS: Duration = Duration::from_secs(60);
 
@@ -34,6 +34,7 @@ pub(super) fn start(
     let (events_tx, events) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         let work = attend(fleet, run, queues, orders_rx, (&events_tx, &broker));
+        // `Ended` is sent after a panic too: the dispatcher waits for it, and `shutdown` would never return.
         let ended = caught("the fleet's supervision", work).await;
         let leftovers = ended.unwrap_or_else(|reason| {
             events_tx.send(FleetEvent::Broken(reason.clone())).ok();
@@ -50,7 +51,7 @@ type Tell<'a> = (
     &'a mpsc::UnboundedSender<BrokerEvent>,
 );
 
-/// Runs until the fleet has ended; tells what is left.
+/// Runs until the fleet has ended; returns what is left, a line for each.
 async fn attend(
     fleet: Box<dyn ReachedFleet>,
     run: FleetRun,
@@ -77,13 +78,14 @@ async fn attend(
         mut leftovers,
         abandoned,
     } = parts.attend(orders, events, broker).await;
+    // Last: workers need their queues until they have ended, and the guard would make a removed queue again.
     if !abandoned {
         leftovers.extend(queues.remove().await);
     }
     leftovers
 }
 
-/// What runs, and how it is reached.
+/// The parts that run, and the channels to them.
 struct Parts {
     run: RunId,
     guard: JoinHandle<Result<(), String>>,
@@ -93,16 +95,16 @@ struct Parts {
     events: mpsc::UnboundedReceiver<FleetEvent>,
 }
 
-/// How it ended.
+/// How the parts ended.
 #[derive(Debug)]
 struct End {
     leftovers: Vec<String>,
-    /// Another master has the run: what was made is left to it.
+    /// Another master has the run, and the queues are left to that master.
     abandoned: bool,
 }
 
 impl Parts {
-    /// Hands orders to the fleet and its events on, until it has ended; then ends the guard.
+    /// Forwards orders to the fleet and the fleet's events to the dispatcher, until the fleet has ended; then ends the guard.
     async fn attend(
         mut self,
         mut orders: mpsc::UnboundedReceiver<FleetOrder>,
@@ -113,16 +115,19 @@ impl Parts {
         let tell = |event| drop(events.send(event));
         let (mut open, mut abandoned, mut guarded) = (true, false, true);
         let mut leftovers = loop {
+            // Not `biased`: events of one channel keep their order in any case, and those of two channels have none.
             tokio::select! {
                 order = orders.recv(), if open => {
                     open = order.is_some();
                     abandoned |= order == Some(FleetOrder::Abandon);
-                    // A fleet that has ended needs no orders.
+                    // A closed channel becomes `Stop`, once: `open` disables the branch. A fleet that has ended needs no
+                    // orders.
                     self.orders.send(order.unwrap_or(FleetOrder::Stop)).ok();
                 }
                 event = self.events.recv() => match event {
                     Some(FleetEvent::Ended { leftovers }) => break leftovers,
                     Some(event) => tell(event),
+                    // The fleet has dropped its sender without `Ended`: it has panicked, or returned too early.
                     None => {
                         let reason = why(FLEET, self.fleet.await);
                         tell(FleetEvent::Broken(reason.clone()));
@@ -132,12 +137,13 @@ impl Parts {
                 },
                 ended = &mut self.guard, if guarded => {
                     guarded = false;
-                    // The same holds here.
+                    // The dispatcher may have ended before.
                     broker.send(BrokerEvent::Broken(why(GUARD, ended))).ok();
                 }
             }
         };
         self.stop_guard.cancel();
+        // A `JoinHandle` that has given its result must not be awaited again: that panics.
         if guarded {
             leftovers.extend(last_of(self.guard).await);
         }
@@ -148,7 +154,7 @@ impl Parts {
     }
 }
 
-/// Waits for the guard. What is wrong with its end.
+/// Waits for the guard. Returns what is wrong with its end.
 async fn last_of(guard: JoinHandle<Result<(), String>>) -> Option<String> {
     match timeout(GUARD_ENDS, guard).await {
         Ok(Ok(Ok(()))) => None,
@@ -184,7 +190,7 @@ mod tests {
         mpsc::UnboundedSender<FleetEvent>,
     );
 
-    /// A guard that ends when it is told to, beside a fleet.
+    /// A fleet beside this guard.
     fn rig<F>(fleet: impl FnOnce(Fleet) -> F, guard: JoinHandle<Result<(), String>>) -> Rig
     where
         F: Future<Output = ()> + Send + 'static,
@@ -238,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_loop_that_panics_breaks_the_pool_with_its_words() {
+    async fn a_loop_that_panics_breaks_the_pool_with_its_message() {
         let fleet = |_| async { panic!("no cohort {}", 7) };
         let mut rig = rig(fleet, calm());
         let reason = broken(&mut rig).await;
@@ -246,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_guard_that_ends_breaks_the_pool_and_the_fleet_is_told_to_stop() {
+    async fn a_guard_that_ends_breaks_the_pool_and_the_fleet_receives_stop() {
         let fleet = |(mut orders, events): Fleet| async move {
             assert_eq!(orders.recv().await, Some(FleetOrder::Stop));
             let leftovers = Vec::new();

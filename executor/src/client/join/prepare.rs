@@ -1,5 +1,5 @@
-//! What the executor's thread makes before the first task is submitted, and what runs there then: the fleet, the guard of the
-//! queues, and the dispatcher.
+//! The preparation of a run on the executor's thread before the first task is submitted, and its parts that run there
+//! afterwards: the fleet, the guard of the queues, and the dispatcher.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -29,11 +29,11 @@ const CONTROL_PAUSE: Duration = Duration::from_millis(20);
 const CONTROL_PAUSE_ELSEWHERE: Duration = Duration::from_millis(200);
 /// Batches for each slot that may be out in memory: enough to keep slots busy, few enough to reorder and to cancel.
 const BATCHES_FOR_EACH_SLOT: usize = 4;
-/// Bytes of arguments that may be out in memory; those of short ones are a second copy beside the table's.
+/// Bytes of arguments that may be out in memory; the bytes of short arguments are a second copy beside the table's.
 const BYTES_OUT: usize = 64 << 20;
-/// The same across a network, where more is on its way.
+/// The same across a network, where more bytes are on their way.
 const BYTES_OUT_FAR: usize = 256 << 20;
-/// How long what a worker in this process needs may be kept: its queues go with the process in any case.
+/// How long the queues of a worker in this process may be kept. They are removed with the process in any case.
 const LASTS: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// A run whose parts are all there.
@@ -45,15 +45,17 @@ pub(super) struct Prepared {
     fleet: Box<dyn ReachedFleet>,
     opened: Arc<dyn RunQueues>,
     queues: MasterQueues,
-    /// Those of a worker in this process.
+    /// The queues of a worker in this process.
     local: Queues,
     payloads: Payloads,
     files: Option<RunFiles>,
 }
 
-/// Reaches whatever the run needs, and makes its queues. What fails first is the error, and nothing is left then.
+/// Reaches the services that the run needs, and makes its queues. The first failure is the error, and nothing is left then.
 pub(super) async fn prepare(run: Run) -> Result<Prepared, BuildError> {
     let slots = run.slots();
+    // In this order, so that each error comes before anything is made: settings first, which need no service, then the
+    // cluster, then the payload store. Only `open` makes something, and it removes what it made where it fails.
     run.broker.check().await?;
     let fleet = run.fleet.reach().await?;
     let (settings, store) = (run.settings, run.payload_store);
@@ -75,7 +77,7 @@ pub(super) async fn prepare(run: Run) -> Result<Prepared, BuildError> {
     let (local, queues, files) = match joined {
         Ok(joined) => joined,
         Err(error) => {
-            // What stays has a deadline.
+            // A queue that cannot be removed has a deadline as a label: the error of the preparation matters more.
             opened.remove().await;
             return Err(error);
         }
@@ -156,7 +158,7 @@ fn local(queues: &MasterQueues) -> Result<Queues, BuildError> {
     })
 }
 
-/// What workers in other processes read.
+/// The files that workers in other processes read.
 fn describe(
     settings: &RunSettings,
     elsewhere: &Elsewhere,
@@ -187,7 +189,7 @@ fn describe(
 }
 
 impl Prepared {
-    /// Removes what was made, where nothing will use it.
+    /// Removes the queues, where no worker will use them.
     pub(super) async fn unmake(self) {
         self.opened.remove().await;
     }
@@ -242,7 +244,8 @@ impl Prepared {
             classes: self.queues.tasks.keys().copied().collect(),
             slots: self.slots,
             message_bytes: limits.message_bytes,
-            // A worker far from its queue pulls many at a time, or waits for each.
+            // A worker across a network pulls many batches at a time, or waits a round trip for each. How many workers
+            // there will be is not known, so no number bounds the batches that are out.
             batches_out: match limits.remote {
                 true => usize::MAX,
                 false => BATCHES_FOR_EACH_SLOT * self.slots,

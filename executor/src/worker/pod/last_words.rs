@@ -1,7 +1,7 @@
 //! The termination message of a pod: the file that Kubernetes reads when its container has ended.
 //!
-//! While the worker runs the file has the list of running tasks, which stays after a kill; at most 4,096 bytes are read
-//! from it.
+//! While the worker runs, the file holds the list of running tasks, so that a kill leaves proof. At most 4,096 bytes are
+//! read from it.
 //! <https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>
 
 use std::fs::{File, OpenOptions};
@@ -12,9 +12,9 @@ use podpool_core::id::{Attempt, ExecutionId, TaskId};
 use podpool_core::worker::conduct::RunningSink;
 use tracing::warn;
 
-/// The file that Kubernetes reads.
+/// The file that Kubernetes reads by default.
 const PATH: &str = "/dev/termination-log";
-/// Most bytes that it reads.
+/// The bytes that Kubernetes reads at most.
 const MOST: usize = 4096;
 
 /// The file, if there is one: outside a pod nothing is written.
@@ -23,11 +23,12 @@ pub(super) struct LastWords(Option<Arc<File>>);
 
 impl LastWords {
     pub(super) fn open() -> Self {
+        // Without `create`: the kubelet mounts the file into the container, and elsewhere no such file is wanted.
         let file = OpenOptions::new().write(true).open(PATH);
         Self(file.ok().map(Arc::new))
     }
 
-    /// Writes a sentence, in place of the list.
+    /// Writes a sentence for people, cut to what Kubernetes reads.
     pub(super) fn say(&self, reason: &str) {
         let end = (0..=MOST.min(reason.len()))
             .rev()
@@ -39,7 +40,7 @@ impl LastWords {
         self.write(b"");
     }
 
-    /// Writes the list of running tasks at each change.
+    /// Writes the list of running tasks there, whenever the list changes.
     pub(super) fn running_sink(&self) -> RunningSink {
         let words = self.clone();
         Box::new(move |running| words.write(list(running).as_bytes()))
@@ -49,8 +50,9 @@ impl LastWords {
         let Some(file) = &self.0 else {
             return;
         };
-        // Written before it is cut: a kill between the two leaves the end of the old text after the new one, and never
-        // an empty file, which would name no task.
+        // In place, because the file is a mount and cannot be replaced by a rename. Written first and cut afterwards: a
+        // kill in between leaves the new list with the rest of an older one behind it, which the master can read. In the
+        // other order it could leave an empty file, and no proof.
         let written = file
             .write_all_at(bytes, 0)
             .and_then(|()| file.set_len(bytes.len() as u64));
@@ -60,15 +62,14 @@ impl LastWords {
     }
 }
 
-/// `{"running":[["00000000deadbeef",7,41,1]]}`: worker, execution, task, attempt. Tasks that do not fit are left out:
-/// the list has several then in any case.
+/// `{"running":[["00000000deadbeef",7,41,1]]}`: worker, execution, task, attempt. Rows that do not fit are left out: with so
+/// many rows all tasks are suspects and none is charged.
 fn list(running: &[(ExecutionId, TaskId, Attempt)]) -> String {
     let mut list = String::from("{\"running\":[");
     for (execution, task, attempt) in running {
         let comma = if list.ends_with('[') { "" } else { "," };
         let (worker, number) = (execution.worker, execution.number);
         let row = format!("{comma}[\"{worker}\",{number},{},{attempt}]", task.0);
-        // Two bytes for the end of the list.
         if list.len() + row.len() + 2 > MOST {
             break;
         }

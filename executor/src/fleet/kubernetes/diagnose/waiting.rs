@@ -104,7 +104,7 @@ fn by_word(word: &str, message: &str, image: &str) -> Verdict {
 
 fn pull(message: &str, image: &str) -> Verdict {
     // Each runtime and registry spells these words in its own way; the status has no code for them. Passing causes are
-    // tested first, because a text such as `403` may be part of a digest in any message.
+    // tested first: to wait too long for an image that is denied costs less than to give up where a pull may succeed.
     let lower = message.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let passing = has(&[
