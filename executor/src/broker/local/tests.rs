@@ -1,4 +1,4 @@
-//! The brokers' suite over memory, and over brokers that are broken on purpose, which it must refuse.
+//! The brokers' suite over memory, and over brokers with deliberate faults, which the suite must refuse.
 
 use std::panic::AssertUnwindSafe;
 
@@ -11,7 +11,7 @@ use podpool_core::conformance::broker::{
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn memory_keeps_every_guarantee() {
+async fn memory_keeps_every_promise() {
     let broker = MemoryBroker::default();
     all(&Subject::new(Arc::new(broker.clone()), Arc::new(broker))).await;
 }
@@ -19,11 +19,11 @@ async fn memory_keeps_every_guarantee() {
 /// The fault of a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// It claims to be open to other processes, and never finds their leftovers.
+    /// Its limits state that other processes can open its queues, but it never lists leftovers.
     Forgets,
-    /// It gives another lease than was requested.
+    /// Its queues have another lease than the run requires.
     Leases,
-    /// Its workers open a run of their own.
+    /// Its workers open another run's queues.
     Strays,
 }
 
@@ -90,7 +90,7 @@ impl Opener for Broken {
     }
 }
 
-/// A check must refuse a broker with this fault, and its message has these words.
+/// Runs a check, which must fail on a broker with this fault with a message that contains `words`.
 async fn refuses<F: Future<Output = ()>>(
     fault: Fault,
     words: &str,

@@ -16,14 +16,14 @@ mod pods;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A state, its clock, and what it did.
+/// A state, its clock, and its effects.
 struct World {
     state: Cohorts,
     start: Instant,
     now: Instant,
     /// Effects with the time in milliseconds since the start.
     log: Vec<(u128, Effect)>,
-    /// Workers that have greeted: each does when it first runs.
+    /// Workers that have greeted: each worker greets when it first runs.
     greeted: HashSet<String>,
     /// The class of the pods that are reported next.
     class: ClassId,
@@ -61,7 +61,7 @@ impl World {
         Self::running_of(workers, workers)
     }
 
-    /// The same, where more may come.
+    /// The same, with a higher bound on the number of workers.
     fn running_of(workers: u32, max_workers: u32) -> Self {
         let mut world = Self::new(max_workers);
         world.needed(if workers == max_workers {
@@ -91,7 +91,7 @@ impl World {
         self.note();
     }
 
-    /// Lets time pass as the loop would: it wakes at every deadline, and only then.
+    /// Advances the clock as the loop would: the loop wakes at every deadline, and only then.
     fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         let mut wakes = 0;
@@ -119,7 +119,7 @@ impl World {
         }
     }
 
-    /// A pod that is seen, and says nothing.
+    /// Reports a pod whose worker sends no message.
     fn seen(&mut self, name: &str, cohort: u32, index: u32, verdict: Verdict) {
         let pod = PodName {
             name: name.into(),
@@ -140,7 +140,7 @@ impl World {
         opens.collect()
     }
 
-    /// When the last cohort was asked for, in milliseconds.
+    /// When the last cohort was requested, in milliseconds.
     fn last_open(&self) -> u128 {
         let open = |(_, effect): &&(u128, Effect)| matches!(effect, Effect::Open(_));
         self.log.iter().rfind(open).unwrap().0
@@ -169,7 +169,7 @@ impl World {
         gone.collect()
     }
 
-    /// How often something of trouble was told with these words.
+    /// The number of notices of trouble that contain these words.
     fn notices_with(&self, words: &str) -> usize {
         let told = |(_, effect): &&(u128, Effect)| matches!(effect, Effect::Notify(notice) if notice.trouble && notice.text.contains(words));
         self.log.iter().filter(told).count()

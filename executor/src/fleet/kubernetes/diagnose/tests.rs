@@ -1,4 +1,4 @@
-//! Every row of the table, from the status that a cluster sends.
+//! Every verdict, from the status that a cluster sends.
 
 #![expect(
     clippy::needless_pass_by_value,
@@ -75,7 +75,7 @@ fn stuck(verdict: Verdict) -> (String, Patience) {
 }
 
 #[test]
-fn a_pod_on_its_way_is_starting() {
+fn a_pod_that_is_set_up_is_starting() {
     assert_eq!(judge(json!({})), Verdict::Starting);
     assert_eq!(judge(json!({"phase": "Pending"})), Verdict::Starting);
     assert_eq!(waiting("ContainerCreating", ""), Verdict::Starting);
@@ -94,7 +94,7 @@ fn a_pod_is_assigned_until_its_node_takes_it() {
 }
 
 #[test]
-fn a_running_container_runs_until_its_node_falls_silent() {
+fn a_running_container_runs_until_its_node_becomes_silent() {
     let status = |ready: &str, containers_ready: &str| {
         json!({
             "phase": "Running",
@@ -123,7 +123,7 @@ fn a_running_container_runs_until_its_node_falls_silent() {
 }
 
 #[test]
-fn unschedulable_waits_for_the_schedule_timeout_and_a_gate_for_ever() {
+fn an_unschedulable_pod_waits_for_the_schedule_timeout_and_a_gated_one_without_end() {
     let scheduled = |reason: &str, message: &str| {
         judge(json!({
             "phase": "Pending",
@@ -146,7 +146,7 @@ fn unschedulable_waits_for_the_schedule_timeout_and_a_gate_for_ever() {
 }
 
 #[test]
-fn an_image_that_cannot_be_pulled_names_what_to_correct() {
+fn the_reason_of_a_failed_pull_names_the_setting_to_correct() {
     for (message, patience, advice) in [
         (
             "pull access denied, repository does not exist",
@@ -233,7 +233,7 @@ fn warnings_show_what_a_status_does_not_contain() {
 }
 
 #[test]
-fn a_jobs_first_signs_count() {
+fn interim_conditions_of_a_job_count() {
     let job = |kind: &str, reason: &str| -> JobVerdict {
         let job: Job = serde_json::from_value(json!({
             "metadata": {},

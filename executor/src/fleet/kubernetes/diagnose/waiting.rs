@@ -66,7 +66,7 @@ fn lacking(message: &str) -> &'static str {
 }
 
 /// The verdict by the reason that a node reports for a waiting container.
-// The API does not fix these reasons: they are the kubelet's own words, so an unknown one counts as a start.
+// The API does not define these reasons: the kubelet chooses them, so an unknown one counts as a start.
 fn by_word(word: &str, message: &str, image: &str) -> Verdict {
     match word {
         "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {

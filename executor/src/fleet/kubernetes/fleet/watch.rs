@@ -39,7 +39,7 @@ pub(super) struct Watches {
 /// One event of the cluster.
 #[expect(
     clippy::large_enum_variant,
-    reason = "it lives for one turn of the loop"
+    reason = "it exists for one turn of the loop"
 )]
 pub(super) enum ClusterEvent {
     Pod(Result<Event<Pod>, watcher::Error>),

@@ -1,4 +1,4 @@
-//! The objects as they are sent, compared with what is checked in. `PODPOOL_BLESS=1` writes them anew.
+//! The objects as they are sent, compared with the files that are checked in. `PODPOOL_BLESS=1` writes the files again.
 
 use std::fs;
 use std::path::Path;
@@ -64,7 +64,7 @@ fn same(name: &str, object: &impl Serialize) {
 }
 
 #[test]
-fn a_job_with_everything_is_as_it_was() {
+fn a_job_with_every_setting_equals_its_file() {
     let run = run();
     let owner = OwnerReference {
         uid: "6f1c".to_owned(),
@@ -78,7 +78,7 @@ fn a_job_with_everything_is_as_it_was() {
 }
 
 #[test]
-fn a_job_of_an_image_alone_is_as_it_was() {
+fn a_job_of_an_image_alone_equals_its_file() {
     let run = run();
     same(
         "job-plain.json",
@@ -87,7 +87,7 @@ fn a_job_of_an_image_alone_is_as_it_was() {
 }
 
 #[test]
-fn a_secret_is_as_it_was() {
+fn a_secret_equals_its_file() {
     let content = RunSecret {
         descriptor: b"descriptor".to_vec(),
         key: b"key".to_vec(),
@@ -100,7 +100,7 @@ fn a_secret_is_as_it_was() {
 }
 
 #[test]
-fn a_disruption_is_asked_for_before_exit_codes_and_codes_are_sorted() {
+fn the_rule_for_disruptions_comes_before_exit_codes_and_codes_are_sorted() {
     let rules = failure_policy().rules;
     assert!(rules[0].on_pod_conditions.is_some());
     let codes: Vec<&[i32]> = rules

@@ -1,4 +1,4 @@
-//! Settings: what is refused and by which name, and who wins.
+//! Settings: which values are refused and by which name, and which source takes precedence.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn an_image_is_all_that_is_needed() {
 }
 
 #[test]
-fn the_program_wins_over_the_environment_and_the_environment_over_the_default() {
+fn the_program_precedes_the_environment_and_the_environment_the_default() {
     let environment = |name: &str| {
         Some(
             match name {
@@ -164,7 +164,7 @@ fn names_sizes_and_times_are_checked_by_name() {
 }
 
 #[test]
-fn every_refused_time_is_named_and_never_is_accepted() {
+fn every_refused_time_is_named_and_an_unlimited_one_is_accepted() {
     for zero in [
         (|s| s.idle_timeout = Some(Duration::ZERO)) as fn(&mut WorkerSpec),
         |s| s.start_timeout = Some(Duration::ZERO),
@@ -194,7 +194,7 @@ fn every_refused_time_is_named_and_never_is_accepted() {
 }
 
 #[test]
-fn variables_and_files_cannot_displace_what_the_fleet_gives() {
+fn variables_and_files_cannot_replace_those_of_the_fleet() {
     let env = |name: &str| with(|spec| spec.env = vec![(name.to_owned(), "v".to_owned())]);
     assert_eq!(env("AWS_REGION").check(), Ok(()));
     for name in ["PODPOOL_ROLE", "", "1ST", "A=B"] {

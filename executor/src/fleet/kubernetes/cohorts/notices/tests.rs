@@ -1,4 +1,4 @@
-//! What is told, and when, on a virtual clock.
+//! Which notices are issued, and when, on a virtual clock.
 
 use super::*;
 
@@ -34,7 +34,7 @@ impl Recorder {
         self.lines.extend(all.map(|notice| (at, notice)));
     }
 
-    /// Lets time pass as the fleet would: it looks when the notices ask for it, and at the end.
+    /// Advances the clock as the fleet would: the notices are examined at each deadline, and at the end.
     fn wait(&mut self, time: Duration, view: &View) {
         let end = self.now + time;
         while let Some(at) = self.notices.deadline(self.now).filter(|at| *at <= end) {
@@ -82,7 +82,7 @@ fn a_healthy_start_of_some_seconds_causes_no_notice() {
 }
 
 #[test]
-fn trouble_is_one_line_after_five_seconds_and_its_end_is_another() {
+fn trouble_causes_one_notice_after_five_seconds_and_its_end_another() {
     let mut told = Recorder::new();
     let mut wrong = view(0, 10, &[(10, IMAGE)]);
     wrong.gives_up = Some(told.now + 57 * SECOND);
@@ -101,7 +101,7 @@ fn trouble_is_one_line_after_five_seconds_and_its_end_is_another() {
 }
 
 #[test]
-fn numbers_and_details_that_change_are_no_news_and_another_kind_of_trouble_is() {
+fn only_another_kind_of_trouble_causes_another_notice() {
     let mut told = Recorder::new();
     told.look(&view(3, 10, &[(7, CPU)]));
     told.wait(20 * SECOND, &view(3, 10, &[(7, CPU)]));
@@ -124,7 +124,7 @@ fn numbers_and_details_that_change_are_no_news_and_another_kind_of_trouble_is() 
 }
 
 #[test]
-fn a_slow_start_is_reported_soon_where_no_worker_runs_and_late_where_some_do() {
+fn a_slow_start_is_reported_soon_where_no_worker_runs_and_late_where_some_run() {
     let mut told = Recorder::new();
     told.look(&view(0, 4, &[(4, SLOW_START)]));
     told.wait(30 * SECOND, &view(0, 4, &[(4, SLOW_START)]));
@@ -142,7 +142,7 @@ fn a_slow_start_is_reported_soon_where_no_worker_runs_and_late_where_some_do() {
 }
 
 #[test]
-fn trouble_that_comes_and_goes_is_at_most_a_line_in_five_seconds() {
+fn alternating_trouble_causes_at_most_one_notice_in_five_seconds() {
     let mut told = Recorder::new();
     for turn in 0..600 {
         let view = match turn % 3 {
@@ -161,12 +161,12 @@ fn trouble_that_comes_and_goes_is_at_most_a_line_in_five_seconds() {
 }
 
 #[test]
-fn work_that_ends_before_its_workers_came_causes_no_notice() {
+fn tasks_that_end_before_their_workers_start_cause_no_notice() {
     let mut told = Recorder::new();
     told.look(&view(0, 10, &[(10, CPU)]));
     told.wait(20 * SECOND, &view(0, 10, &[(10, CPU)]));
     told.wait(20 * SECOND, &view(0, 0, &[]));
-    // Other work, later: it is told again.
+    // Other tasks, later: the trouble is reported again.
     told.look(&view(0, 10, &[(10, CPU)]));
     told.wait(20 * SECOND, &view(0, 10, &[(10, CPU)]));
     let times: Vec<u64> = told.lines.iter().map(|(at, _)| *at).collect();
@@ -174,7 +174,7 @@ fn work_that_ends_before_its_workers_came_causes_no_notice() {
 }
 
 #[test]
-fn workers_lost_in_one_second_are_one_line_for_each_reason_and_node() {
+fn workers_lost_in_one_second_share_a_notice_for_each_reason_and_node() {
     let mut told = Recorder::new();
     let fine = view(5, 5, &[]);
     for (at, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
@@ -206,7 +206,7 @@ fn workers_lost_in_one_second_are_one_line_for_each_reason_and_node() {
 }
 
 #[test]
-fn a_cluster_that_is_silent_for_a_moment_is_not_reported_and_one_that_stays_so_is_with_its_end() {
+fn only_a_cluster_that_stays_silent_is_reported_and_so_is_its_next_answer() {
     let mut told = Recorder::new();
     let fine = view(5, 5, &[]);
     let refused = || "connection refused".to_owned();

@@ -4,7 +4,7 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Every phase, with what distinguishes its transitions.
+/// Every phase, in each form that has transitions of its own.
 const PHASES: [&str; 10] = [
     "starting",
     "held",
@@ -18,8 +18,7 @@ const PHASES: [&str; 10] = [
     "leaving untaken",
 ];
 
-/// What each report makes of each of [`PHASES`], in their order. `=`: it stays as it is, with the time since which it
-/// is so.
+/// The phase after each report in each of [`PHASES`], in their order. `=`: the phase does not change, nor does its time.
 const TRANSITIONS: [(&str, [&str; 10]); 12] = [
     (
         "Starting",
@@ -162,7 +161,7 @@ fn report(name: &str) -> Report {
     }
 }
 
-/// A life in this phase, otherwise as it begins.
+/// A life in this phase, and in its first state otherwise.
 fn life(phase: Phase, now: Instant) -> Life {
     Life {
         phase,
@@ -170,7 +169,7 @@ fn life(phase: Phase, now: Instant) -> Life {
     }
 }
 
-/// The same phase, with every time in it taken away.
+/// The same phase, without its times.
 fn timeless(mut phase: Phase, now: Instant) -> Phase {
     if let Phase::Starting { trouble, taking } = &mut phase {
         trouble.since = now;
@@ -201,7 +200,7 @@ fn every_report_changes_every_phase_as_the_table_states() {
 }
 
 #[test]
-fn a_longer_time_of_the_same_trouble_is_one_time() {
+fn the_time_of_one_kind_of_trouble_does_not_restart() {
     let start = Instant::now();
     let now = start + SECOND;
     let since = |before: &str, name: &str| {
@@ -257,7 +256,7 @@ fn contact_changes_with_messages_alone() {
 }
 
 #[test]
-fn a_silence_is_remembered_and_believed_to_be_over_only_while_the_pod_runs() {
+fn a_silence_is_recorded_and_counts_as_over_only_while_the_pod_runs() {
     let now = Instant::now();
     for (name, _) in TRANSITIONS {
         let running = life(Phase::Running, now).after(now, report(name));
@@ -272,7 +271,7 @@ fn a_silence_is_remembered_and_believed_to_be_over_only_while_the_pod_runs() {
 }
 
 #[test]
-fn supply_is_what_starts_or_runs_has_contact_and_is_to_stay() {
+fn pods_that_start_or_run_have_contact_and_are_to_stay_are_supply() {
     let now = Instant::now();
     let supplies = [
         true, true, true, true, true, false, true, false, false, false,
@@ -289,7 +288,7 @@ fn supply_is_what_starts_or_runs_has_contact_and_is_to_stay() {
 }
 
 #[test]
-fn apply_returns_when_a_pod_stops_being_supply() {
+fn apply_returns_true_when_a_pod_stops_being_supply() {
     let now = Instant::now();
     let mut pod = Pod::new(now, 0);
     assert!(!pod.apply(now, report("Running")));

@@ -15,10 +15,10 @@ fn early_losses_do_not_break_the_fleet() {
 }
 
 #[test]
-fn workers_that_give_up_at_once_break_the_fleet_in_the_end() {
+fn workers_that_exit_at_once_for_a_passing_reason_break_the_fleet_in_the_end() {
     let mut world = World::running(1);
     for cohort in 0..200 {
-        // Exit code 75: it could not reach its queue, which may pass.
+        // Exit code 75: the worker could not reach its queue, which may pass.
         let Verdict::Gone(mut gone) = gone(End::Lost, true) else {
             unreachable!("made above")
         };
@@ -35,7 +35,7 @@ fn workers_that_give_up_at_once_break_the_fleet_in_the_end() {
 }
 
 #[test]
-fn an_image_that_is_not_there_breaks_the_fleet_after_the_start_timeout() {
+fn a_missing_image_breaks_the_fleet_after_the_start_timeout() {
     let mut world = World::new(2);
     world.needed(10);
     world.wait(SECOND);
@@ -43,7 +43,7 @@ fn an_image_that_is_not_there_breaks_the_fleet_after_the_start_timeout() {
     world.pod(0, 0, stuck(Patience::Start));
     world.wait(10 * SECOND);
     world.pod(0, 1, stuck(Patience::Start));
-    // The words change, the trouble does not.
+    // The text of the reason changes, the kind of trouble does not.
     world.pod(0, 0, stuck(Patience::Start));
     world.wait(120 * SECOND);
     let (at, reason) = world.broken().unwrap();
@@ -53,7 +53,7 @@ fn an_image_that_is_not_there_breaks_the_fleet_after_the_start_timeout() {
 }
 
 #[test]
-fn while_a_worker_runs_what_cannot_start_is_a_warning() {
+fn while_a_worker_runs_a_pod_that_cannot_start_causes_a_warning() {
     let mut world = World::running_of(1, 2);
     world.needed(10);
     world.wait(10 * SECOND);
@@ -64,20 +64,20 @@ fn while_a_worker_runs_what_cannot_start_is_a_warning() {
         (world.broken(), world.notices_with("cannot pull")),
         (None, 1)
     );
-    // The last one alive goes; the time was over before.
+    // The last running worker ends; the start timeout was over before.
     world.pod(0, 0, gone(End::Lost, false));
     assert!(world.broken().is_some());
 }
 
 #[test]
-fn unschedulable_has_the_longer_time_and_a_new_trouble_has_its_own() {
+fn an_unschedulable_pod_has_the_longer_timeout_and_new_trouble_has_its_own() {
     let mut world = World::new(1);
     world.needed(1);
     world.wait(SECOND);
     world.state.on_opened(world.now);
     world.pod(0, 0, stuck(Patience::Schedule));
     world.wait(200 * SECOND);
-    // A node was added; then the image is missing.
+    // A node was added; now the image is missing.
     world.pod(0, 0, Verdict::Starting);
     world.wait(290 * SECOND);
     assert_eq!(world.broken(), None);
@@ -111,7 +111,7 @@ fn a_pod_that_is_never_set_up_breaks_the_fleet_and_a_gate_does_not() {
 }
 
 #[test]
-fn a_mount_that_fails_is_known_by_its_warning_alone() {
+fn a_failed_mount_is_read_from_its_warning_alone() {
     let mut world = World::new(1);
     world.needed(1);
     world.wait(SECOND);
@@ -121,14 +121,14 @@ fn a_mount_that_fails_is_known_by_its_warning_alone() {
     world
         .state
         .on_pod_note(world.now, "c0-0", "FailedMount", message);
-    // The status keeps silent about it.
+    // The status does not show the failure.
     world.pod(0, 0, Verdict::Starting);
     world.wait(60 * SECOND);
     assert!(world.broken().unwrap().1.contains("\"db\" not found"));
 }
 
 #[test]
-fn three_early_deaths_in_a_row_break_the_fleet() {
+fn three_early_ends_in_a_row_break_the_fleet() {
     let mut world = World::new(1);
     world.needed(1);
     for cohort in 0..3 {
@@ -146,7 +146,7 @@ fn three_early_deaths_in_a_row_break_the_fleet() {
 }
 
 #[test]
-fn a_death_at_work_is_no_early_death() {
+fn a_crash_with_a_running_task_is_no_early_end() {
     let mut world = World::running(1);
     for cohort in 0..6 {
         let Verdict::Gone(mut gone) = died() else {
@@ -180,7 +180,7 @@ fn a_worker_whose_exit_code_holds_for_all_breaks_the_fleet_at_once_with_its_mess
 }
 
 #[test]
-fn nothing_breaks_while_nothing_is_needed() {
+fn the_fleet_does_not_break_while_no_worker_is_wanted() {
     let mut world = World::new(1);
     world.state.on_denied(world.now, "no rights".to_owned());
     world.wait(600 * SECOND);

@@ -11,7 +11,7 @@ fn left() -> Verdict {
 }
 
 #[test]
-fn programs_that_end_with_0_before_they_greet_break_the_fleet_as_early_deaths_do() {
+fn programs_that_exit_with_0_before_the_greeting_break_the_fleet() {
     let mut world = World::new(10);
     world.needed(1_000);
     world.wait(SECOND);
@@ -22,7 +22,7 @@ fn programs_that_end_with_0_before_they_greet_break_the_fleet_as_early_deaths_do
     for index in 0..10 {
         world.pod(0, index, left());
     }
-    let (at, reason) = world.broken().expect("ten workers are enough");
+    let (at, reason) = world.broken().expect("ten early ends are enough");
     assert_eq!(at, 1_000);
     for part in ["exit code 0", "before it greeted", "podpool::init()"] {
         assert!(reason.contains(part), "{part:?} is not in {reason:?}");
@@ -31,16 +31,16 @@ fn programs_that_end_with_0_before_they_greet_break_the_fleet_as_early_deaths_do
     assert_eq!(world.opens(), [(0, 10)]);
 }
 
-/// Ten workers never end in one moment: some are always on their way.
+/// Ten workers never end in one moment: some are always starting.
 #[test]
-fn cohorts_without_end_are_none_although_some_worker_is_always_starting() {
+fn early_ends_break_the_fleet_although_some_worker_is_always_starting() {
     let mut world = World::new(10);
     world.needed(1_000);
     world.wait(SECOND);
     world.state.on_opened(world.now);
     let mut pods = 0;
     for turn in 0.. {
-        assert!(turn < 1_000, "it is never over");
+        assert!(turn < 1_000, "the fleet does not break");
         world.seen(&format!("late-{}", turn + 1), 0, 0, Verdict::Running);
         world.named(&format!("late-{turn}"), 0, 0, left());
         pods += 1;
@@ -55,7 +55,7 @@ fn cohorts_without_end_are_none_although_some_worker_is_always_starting() {
 }
 
 #[test]
-fn a_worker_that_greeted_may_leave_with_0_as_often_as_it_likes() {
+fn workers_that_have_greeted_may_exit_with_0_any_number_of_times() {
     let mut world = World::running(1);
     for cohort in 0..10 {
         world.pod(cohort, 0, left());
@@ -67,7 +67,7 @@ fn a_worker_that_greeted_may_leave_with_0_as_often_as_it_likes() {
 }
 
 #[test]
-fn a_greeting_may_come_before_its_pod_is_seen() {
+fn a_worker_may_greet_before_its_pod_is_reported() {
     let mut world = World::new(1);
     world.needed(1);
     world.wait(SECOND);
@@ -80,7 +80,7 @@ fn a_greeting_may_come_before_its_pod_is_seen() {
 }
 
 #[test]
-fn an_early_death_an_hour_ago_does_not_break_the_fleet_when_its_worker_is_lost() {
+fn an_early_end_an_hour_ago_does_not_break_the_fleet_when_a_worker_is_lost() {
     for loss in [Verdict::Silent, Verdict::Leaving, gone(End::Lost, false)] {
         let mut world = World::running(2);
         world.pod(0, 1, died());
@@ -97,7 +97,7 @@ fn an_early_death_an_hour_ago_does_not_break_the_fleet_when_its_worker_is_lost()
 }
 
 #[test]
-fn after_an_early_end_the_line_counts_and_promises_no_time() {
+fn after_an_early_end_the_notice_counts_and_names_no_time() {
     let mut world = World::new(1);
     world.needed(1);
     world.wait(SECOND);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A world whose first workers run and have said nothing.
+/// A world whose first workers run and have not greeted.
 fn ungreeted(workers: u32) -> World {
     let mut world = World::new(workers);
     world.needed(1_000);
@@ -30,7 +30,7 @@ fn gave_up() -> Verdict {
 }
 
 impl World {
-    /// The pods whose logs were asked for.
+    /// The pods whose logs were requested.
     fn quotes(&self) -> Vec<&str> {
         let quotes = self.log.iter().filter_map(|(_, effect)| match effect {
             Effect::ReadLog(pod) => Some(&**pod),
@@ -53,7 +53,7 @@ fn a_pod_that_runs_and_does_not_greet_has_failed_to_start_and_its_last_lines_are
     assert_eq!(world.quotes(), [""; 0]);
     world.wait(2 * SECOND);
     assert_eq!(world.quotes(), ["c0-0"]);
-    assert_eq!(world.broken(), None, "its lines come first");
+    assert_eq!(world.broken(), None, "its log is read first");
     assert_eq!(
         world.notices_with("not created yet"),
         0,
@@ -86,13 +86,13 @@ fn a_log_that_cannot_be_read_or_is_empty_is_reported_as_such() {
 }
 
 #[test]
-fn workers_that_look_for_their_queue_in_vain_break_the_fleet_when_the_last_of_them_gives_up() {
+fn workers_that_do_not_reach_their_queue_break_the_fleet_when_the_last_one_exits() {
     let mut world = ungreeted(3);
     world.wait(50 * SECOND);
     world.seen("c0-0", 0, 0, gave_up());
     world.wait(SECOND);
     world.seen("c0-1", 0, 1, gave_up());
-    // What comes in their place is not waited for, and no more is asked for.
+    // Replacements are not waited for, and no further cohort is requested.
     world.wait(SECOND);
     world.seen("again", 0, 0, Verdict::Starting);
     world.wait(SECOND);
@@ -106,7 +106,7 @@ fn workers_that_look_for_their_queue_in_vain_break_the_fleet_when_the_last_of_th
 }
 
 #[test]
-fn one_that_greets_after_all_saves_the_fleet_and_the_others_are_replaced() {
+fn a_late_greeting_keeps_the_fleet_unbroken_and_the_other_workers_are_replaced() {
     let mut world = ungreeted(2);
     world.wait(50 * SECOND);
     world.seen("c0-0", 0, 0, gave_up());
@@ -117,7 +117,7 @@ fn one_that_greets_after_all_saves_the_fleet_and_the_others_are_replaced() {
 }
 
 #[test]
-fn where_workers_have_greeted_one_that_does_not_is_a_warning_and_is_replaced() {
+fn where_workers_have_greeted_one_without_a_greeting_causes_a_warning_and_is_replaced() {
     let mut world = ungreeted(2);
     world.state.on_heard(world.now, "c0-0".into());
     world.wait(62 * SECOND);
@@ -126,7 +126,7 @@ fn where_workers_have_greeted_one_that_does_not_is_a_warning_and_is_replaced() {
     world.log_read("c0-1", Ok("x"));
     let told = world.notices_with("has not greeted within");
     assert_eq!((told, world.broken()), (1, None));
-    // It is surplus when it greets after its place was taken.
+    // The worker is surplus when it greets after another one has replaced it.
     world.named("c1-0", 1, 0, Verdict::Running);
     world.state.on_heard(world.now, "c0-1".into());
     world.note();
@@ -134,7 +134,7 @@ fn where_workers_have_greeted_one_that_does_not_is_a_warning_and_is_replaced() {
 }
 
 #[test]
-fn a_greeting_may_come_before_its_pod_is_seen() {
+fn a_greeting_may_arrive_before_its_pod_is_reported() {
     let mut world = World::new(1);
     world.needed(1_000);
     world.wait(SECOND);
@@ -146,7 +146,7 @@ fn a_greeting_may_come_before_its_pod_is_seen() {
 }
 
 #[test]
-fn workers_of_a_master_before_have_greeted_that_one() {
+fn workers_of_an_earlier_master_count_as_having_greeted() {
     let mut world = World::new(1);
     world.needed(1_000);
     let going = JobVerdict::Going;
@@ -167,7 +167,7 @@ fn an_early_end_for_another_passing_reason_is_tried_again() {
 }
 
 #[test]
-fn a_failure_is_forgotten_when_no_worker_is_needed() {
+fn a_failed_start_does_not_count_any_more_when_no_worker_is_wanted() {
     let mut world = ungreeted(2);
     world.wait(50 * SECOND);
     world.seen("c0-0", 0, 0, gave_up());

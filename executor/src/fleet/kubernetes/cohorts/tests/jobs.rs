@@ -1,4 +1,4 @@
-//! What becomes of the fleet when its Jobs are refused, held, deleted or over.
+//! The fleet's decisions when its Jobs are refused, held, deleted or past their deadline.
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn a_job_without_pods_breaks_the_fleet_with_its_warning() {
 }
 
 #[test]
-fn a_job_that_is_held_has_all_the_time() {
+fn no_timeout_applies_to_a_job_that_is_held() {
     let mut world = World::new(1);
     world.needed(1);
     world.wait(SECOND);
@@ -47,7 +47,7 @@ fn a_job_that_is_held_has_all_the_time() {
 }
 
 #[test]
-fn a_refused_job_waits_a_little_for_its_workers_message() {
+fn a_failed_job_waits_two_seconds_for_its_workers_message() {
     let refused = JobVerdict::Refused("Container worker failed with exit code 78".to_owned());
     let mut world = World::running(1);
     world.state.on_job(world.now, cohort(0, 1), &refused);
@@ -64,7 +64,7 @@ fn a_refused_job_waits_a_little_for_its_workers_message() {
 }
 
 #[test]
-fn a_denied_job_breaks_the_fleet_and_an_unreachable_cluster_has_time() {
+fn a_denied_job_breaks_the_fleet_at_once_and_an_unreachable_cluster_after_the_schedule_timeout() {
     let refusal = |lasting| OpenError {
         lasting,
         over: false,
@@ -83,7 +83,7 @@ fn a_denied_job_breaks_the_fleet_and_an_unreachable_cluster_has_time() {
     let mut tries = 0;
     while world.broken().is_none() {
         tries += 1;
-        assert!(tries < 20, "it is never over");
+        assert!(tries < 20, "the fleet does not break");
         let (cohort, _) = *world.opens().last().unwrap();
         world.state.on_refused(world.now, cohort, refusal(false));
         world.note();
@@ -94,7 +94,7 @@ fn a_denied_job_breaks_the_fleet_and_an_unreachable_cluster_has_time() {
 }
 
 #[test]
-fn jobs_that_are_deleted_by_hand_end_the_run_and_an_ended_one_may_go() {
+fn jobs_that_are_deleted_by_hand_end_the_run_and_an_ended_one_may_be_deleted() {
     let mut world = World::running(1);
     world
         .state
@@ -111,7 +111,7 @@ fn jobs_that_are_deleted_by_hand_end_the_run_and_an_ended_one_may_go() {
     world.state.on_job_removed(world.now, 0);
     world.wait(10 * SECOND);
     assert_eq!(world.broken(), None);
-    // There is work, so others come.
+    // Tasks have not ended, so another cohort is opened.
     assert_eq!(world.opens(), [(1, 1)]);
     let retired =
         |effect: &Effect| matches!(effect, Effect::Retire(retired) if *retired == cohort(0, 1));
@@ -133,7 +133,7 @@ fn a_job_that_could_not_be_completed_is_not_one_deleted_by_hand() {
         reason: "cannot create secrets".to_owned(),
     };
     world.state.on_refused(world.now, 0, refusal);
-    // The watch may be late.
+    // The event of the watch may arrive later.
     world
         .state
         .on_job(world.now, cohort(0, 1), &JobVerdict::Going);

@@ -14,7 +14,7 @@ impl World {
 }
 
 #[test]
-fn an_image_that_is_not_there_is_reported_in_seconds_with_the_time_that_is_left() {
+fn a_missing_image_is_reported_after_some_seconds_with_the_time_that_is_left() {
     let mut world = World::new(2);
     world.needed(10);
     world.wait(SECOND);
@@ -37,7 +37,7 @@ fn an_image_that_is_not_there_is_reported_in_seconds_with_the_time_that_is_left(
 }
 
 #[test]
-fn a_quota_is_reported_in_seconds_once_and_so_is_its_end_and_running_workers_continue() {
+fn a_quota_and_its_end_are_reported_once_each_and_running_workers_continue() {
     let mut world = World::new(6);
     world.needed(1_000);
     world.wait(SECOND);
@@ -116,11 +116,15 @@ fn a_healthy_run_causes_no_notice() {
     }
     world.wait(600 * SECOND);
     assert_eq!(world.notices(), []);
-    assert_eq!(world.state.deadline(world.now), None, "an idle pool sleeps");
+    assert_eq!(
+        world.state.deadline(world.now),
+        None,
+        "an idle fleet has no deadline"
+    );
 }
 
 #[test]
-fn a_lost_node_is_one_line_and_later_reports_of_it_are_none() {
+fn a_lost_node_causes_one_notice_and_later_reports_of_it_none() {
     let mut world = World::running(3);
     world.wait(60 * SECOND);
     for index in 0..2 {
@@ -143,7 +147,7 @@ fn a_lost_node_is_one_line_and_later_reports_of_it_are_none() {
 }
 
 #[test]
-fn what_is_refused_beside_running_workers_is_reported_and_retried_at_once_when_they_are_gone() {
+fn a_refusal_beside_running_workers_is_reported_and_retried_at_once_when_they_are_gone() {
     let mut world = World::running_of(2, 4);
     world.needed(1_000);
     world.wait(10 * SECOND);
@@ -187,7 +191,7 @@ fn a_namespace_that_is_removed_breaks_the_fleet_when_its_last_worker_is_gone_and
     world.pod(0, 0, Verdict::Leaving);
     world.pod(0, 1, Verdict::Leaving);
     world.wait(20 * SECOND);
-    assert_eq!(world.broken(), None, "they may end what they run");
+    assert_eq!(world.broken(), None, "they may finish their tasks");
     world.pod(0, 0, gone(End::Lost, false));
     let at = (world.now - world.start).as_millis();
     world.pod(0, 1, gone(End::Lost, false));
@@ -198,7 +202,7 @@ fn a_namespace_that_is_removed_breaks_the_fleet_when_its_last_worker_is_gone_and
 }
 
 #[test]
-fn missed_workers_and_nothing_that_can_be_started_are_the_end() {
+fn missed_workers_break_the_fleet_when_no_other_worker_can_start() {
     let mut world = World::running(2);
     world.wait(60 * SECOND);
     for index in 0..2 {

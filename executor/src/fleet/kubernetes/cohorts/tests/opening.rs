@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_first_cohort_waits_a_little_so_that_it_fits() {
+fn the_first_cohort_waits_for_further_submissions() {
     let mut world = World::new(10);
     for unfinished in 1..=7 {
         world.needed(unfinished);
@@ -18,7 +18,7 @@ fn the_first_cohort_waits_a_little_so_that_it_fits() {
 }
 
 #[test]
-fn no_more_than_max_workers_are_asked_for() {
+fn no_more_than_max_workers_are_requested() {
     let mut world = World::new(3);
     world.needed(1_000_000);
     world.wait(60 * SECOND);
@@ -72,7 +72,7 @@ fn every_kind_of_loss_waits_for_others() {
 }
 
 #[test]
-fn top_ups_are_sized_by_what_is_left_to_do() {
+fn top_ups_are_sized_by_the_unended_tasks() {
     let mut world = World::running(10);
     world.wait(60 * SECOND);
     world.needed(5);
@@ -80,7 +80,7 @@ fn top_ups_are_sized_by_what_is_left_to_do() {
         world.pod(0, index, gone(End::Lost, false));
     }
     world.wait(10 * SECOND);
-    // Three workers for five tasks, and one of them lives.
+    // Three workers for five tasks, and one of the three still runs.
     assert_eq!(world.opens(), [(1, 2)]);
     world.needed(0);
     world.state.on_opened(world.now);
@@ -90,7 +90,7 @@ fn top_ups_are_sized_by_what_is_left_to_do() {
 }
 
 #[test]
-fn a_refused_cohort_beside_a_living_one_is_a_warning_and_a_pause() {
+fn a_refused_cohort_beside_a_running_one_causes_a_warning_and_a_pause() {
     let mut world = World::running_of(1, 2);
     world.needed(10);
     world.wait(10 * SECOND);
@@ -107,7 +107,7 @@ fn a_refused_cohort_beside_a_living_one_is_a_warning_and_a_pause() {
 }
 
 #[test]
-fn cohorts_of_an_earlier_master_are_taken_in() {
+fn cohorts_of_an_earlier_master_are_adopted() {
     let mut world = World::new(4);
     world
         .state
@@ -143,7 +143,7 @@ fn each_class_with_work_gets_a_cohort_of_its_own_within_the_total() {
     world.class = large;
     world.pod(1, 0, Verdict::Running);
     world.wait(10 * SECOND);
-    assert_eq!(opens_of(&world).len(), 2, "both have what they get");
+    assert_eq!(opens_of(&world).len(), 2, "both have their share");
     // A lost worker is replaced in its own class.
     world.pod(1, 0, gone(End::Lost, false));
     world.wait(10 * SECOND);

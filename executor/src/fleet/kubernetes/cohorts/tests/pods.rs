@@ -1,9 +1,9 @@
-//! Pods that come, go, fall silent and return.
+//! Pods that start, end, become silent and return.
 
 use super::*;
 
 #[test]
-fn a_pod_that_its_node_does_not_take_is_replaced_and_one_too_many_if_it_comes_after_all() {
+fn a_pod_that_its_node_does_not_take_is_replaced_and_surplus_if_it_starts_after_all() {
     let mut world = World::running(2);
     world.wait(60 * SECOND);
     world.pod(0, 0, gone(End::Lost, false));
@@ -35,7 +35,7 @@ fn a_pod_that_greets_has_been_started_whatever_its_status() {
     world.state.on_heard(world.now, "again".into());
     world.wait(60 * SECOND);
     assert_eq!(world.opens(), [], "it works");
-    assert_eq!(world.surplus(), [""; 0], "and is wanted");
+    assert_eq!(world.surplus(), [""; 0], "and it is wanted");
 }
 
 #[test]
@@ -56,12 +56,16 @@ fn a_silent_node_is_not_expected_to_remove_its_pods() {
             .each_ref()
             .map(|(name, reachable)| (name, *reachable))
     );
-    assert_eq!(world.state.pods_left(), 0, "nobody would tell of their end");
+    assert_eq!(
+        world.state.pods_left(),
+        0,
+        "their end would not be reported"
+    );
     assert_eq!(world.state.objects_left(|_| true), 1);
 }
 
 #[test]
-fn a_pod_that_has_not_begun_is_not_expected_to_leave_by_itself() {
+fn a_pod_that_has_not_begun_is_not_expected_to_exit_by_itself() {
     let mut world = World::running(2);
     world.wait(60 * SECOND);
     world.pod(0, 0, gone(End::Lost, false));
@@ -79,7 +83,7 @@ fn a_pod_is_reported_gone_once_however_often_it_is_listed() {
         world.pod(0, 1, gone(End::Lost, false));
     }
     assert_eq!(world.departures().len(), 1);
-    // Its list is read anew: it is still there, and the other is not.
+    // The pods are listed again: the ended pod still exists, and the other one does not.
     let listed = HashSet::from(["c0-1".into()]);
     world.state.on_listed(world.now, &listed);
     world.note();
@@ -89,7 +93,7 @@ fn a_pod_is_reported_gone_once_however_often_it_is_listed() {
 }
 
 #[test]
-fn what_the_controller_replaces_after_the_top_up_is_told_to_leave() {
+fn a_replacement_by_the_controller_after_the_top_up_is_drained() {
     let mut world = World::running(2);
     world.wait(60 * SECOND);
     world.pod(0, 0, gone(End::Lost, false));
@@ -100,7 +104,7 @@ fn what_the_controller_replaces_after_the_top_up_is_told_to_leave() {
     world.named("c0-0-again", 0, 0, Verdict::Starting);
     world.named("c0-0-again", 0, 0, Verdict::Running);
     assert_eq!(world.surplus(), ["c0-0-again"]);
-    // It leaves as it was told, and nobody comes for it.
+    // It exits as requested, and no worker replaces it.
     world.named("c0-0-again", 0, 0, gone(End::Left, true));
     world.wait(60 * SECOND);
     assert_eq!(world.opens(), [(1, 1)]);
@@ -108,7 +112,7 @@ fn what_the_controller_replaces_after_the_top_up_is_told_to_leave() {
 }
 
 #[test]
-fn a_replacement_that_comes_before_the_top_up_takes_its_place() {
+fn a_replacement_that_starts_before_the_top_up_makes_the_top_up_needless() {
     let mut world = World::running(2);
     world.wait(60 * SECOND);
     world.pod(0, 0, gone(End::Lost, false));
@@ -119,7 +123,7 @@ fn a_replacement_that_comes_before_the_top_up_takes_its_place() {
 }
 
 #[test]
-fn a_worker_that_comes_back_from_a_silent_node_may_be_one_too_many() {
+fn a_worker_that_returns_from_a_silent_node_may_be_surplus() {
     let mut world = World::running(2);
     world.wait(60 * SECOND);
     world.pod(0, 0, Verdict::Silent);
@@ -133,14 +137,14 @@ fn a_worker_that_comes_back_from_a_silent_node_may_be_one_too_many() {
 }
 
 #[test]
-fn a_missed_worker_is_replaced_and_leaves_if_its_messages_return() {
+fn a_missed_worker_is_replaced_and_drained_if_its_messages_return() {
     let mut world = World::running(3);
     world.state.on_silence(world.now, &"c0-1".into());
     world.state.on_silence(world.now, &"nobody".into());
     world.note();
     world.wait(10 * SECOND);
     assert_eq!(world.opens(), [(1, 1)]);
-    // Its node says that all is well.
+    // Its node reports that the pod runs.
     world.pod(0, 1, Verdict::Running);
     world.state.on_opened(world.now);
     world.pod(1, 0, Verdict::Running);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn out_of_memory_is_known_by_its_reason_whatever_the_exit_code() {
+fn out_of_memory_is_read_from_the_reason_whatever_the_exit_code() {
     for code in [137, 0] {
         let gone = failed("OOMKilled", code);
         assert_eq!(gone.end, End::OutOfMemory(Some(64 << 20)));
@@ -73,7 +73,7 @@ fn a_disrupted_or_deleted_pod_is_lost_whatever_its_exit_code() {
 }
 
 #[test]
-fn a_node_that_evicts_turns_away_or_forgets_loses_the_worker() {
+fn a_worker_that_its_node_evicts_rejects_or_loses_is_lost() {
     for (reason, message, words) in [
         (
             "Evicted",
