@@ -1,8 +1,8 @@
 //! The broker that carries a run's messages: everything beside the [`Queue`] itself.
 //!
-//! A [`Broker`] makes a run's queues or checks given ones, makes vanished queues again, describes them to workers in other
-//! processes, and finds the queues that killed runs left. No back-end is named here. A new one implements [`Broker`] and
-//! [`RunQueues`], has its workers' side [registered](openers::register) under a tag, and passes
+//! A [`Broker`] makes a run's queues or checks given ones, makes vanished queues again, describes them to workers in
+//! other processes, and finds the queues that killed runs left. No back-end is named here. A new one implements
+//! [`Broker`] and [`RunQueues`], has its workers' side [registered](openers::register) under a tag, and passes
 //! `conformance::broker`.
 
 pub mod leftovers;
@@ -22,7 +22,8 @@ use crate::queue::Queue;
 
 pub use self::leftovers::{Leftover, LeftoverError, Which};
 
-/// A class: tasks that need the same resources. Each class has a queue of tasks of its own; results and control are the run's.
+/// A class: tasks that need the same resources. Each class has a queue of tasks of its own; results and control are the
+/// run's.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
@@ -47,14 +48,15 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// The limits of its queues.
     fn limits(&self) -> BrokerLimits;
 
-    /// Checks the settings without a call to the service, so that a wrong one is reported before anything else is started.
+    /// Checks the settings without a call to the service, so that a wrong one is reported before anything else is
+    /// started.
     ///
     /// # Errors
     /// [`BrokerError`], which names the setting.
     async fn check(&self) -> Result<(), BrokerError>;
 
-    /// Makes the queues of a run, or checks that given ones can be used, and opens the master's side of them. Dropping the
-    /// future may leave something behind; an error leaves nothing that can be removed within some seconds.
+    /// Makes the queues of a run, or checks that given ones can be used, and opens the master's side of them. Dropping
+    /// the future may leave something behind; an error leaves nothing that can be removed within some seconds.
     ///
     /// # Errors
     /// [`BrokerError`]: the service is not reached or refuses, a setting is wrong, or another run has the queues.
@@ -158,14 +160,14 @@ pub trait RunQueues: CohortQueues {
     /// Whether the queues exist for other runs when this one has ended.
     fn outlive(&self) -> bool;
 
-    /// Watches the queues until it is stopped: reports their changes, and makes vanished queues again. It completes queues
-    /// that it has begun to make before it returns. Called once.
+    /// Watches the queues until it is stopped: reports their changes, and makes vanished queues again. It completes
+    /// queues that it has begun to make before it returns. Called once.
     // `stopped` is a token rather than a drop of the future: a drop in the middle of a creation would leave queues that
     // are made halfway, and that `remove` may not see yet.
     async fn watch(&self, events: UnboundedSender<BrokerEvent>, stopped: CancellationToken);
 
-    /// Removes what was made for the run, and returns what is left, a line for each. Called at the end of the run, when the
-    /// watch has returned.
+    /// Removes what was made for the run, and returns what is left, a line for each. Called at the end of the run, when
+    /// the watch has returned.
     async fn remove(&self) -> Vec<String>;
 }
 

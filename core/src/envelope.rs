@@ -31,7 +31,8 @@ pub use self::message::{Body, Message, WireError};
 pub use self::reference::Reference;
 
 /// The version of the wire format; the first byte of every message.
-// To be raised with each change of a header below: bincode has no field names, so an older reader would misread the bytes.
+// To be raised with each change of a header below: bincode has no field names, so an older reader would misread the
+// bytes.
 pub const VERSION: u8 = 5;
 
 /// Most bytes of a [`Control`] message: each worker reads one at every change and every few seconds.
@@ -54,9 +55,9 @@ pub struct Batch {
     pub run: RunId,
     /// The master's epoch.
     pub epoch: u64,
-    /// Its number among the batches of this epoch. A redelivery keeps the number, and so does a batch of put-back tasks;
-    /// tasks that are published again have a new number. Under one number a worker does not run a task again whose result
-    /// it has stored.
+    /// Its number among the batches of this epoch. A redelivery keeps the number, and so does a batch of put-back
+    /// tasks; tasks that are published again have a new number. Under one number a worker does not run a task again
+    /// whose result it has stored.
     pub number: u64,
     /// Whether it must run alone, in a fresh slot: its task is a suspect.
     pub alone: bool,
@@ -157,8 +158,8 @@ pub struct Hello {
     pub build: String,
     /// The highest epoch that it has seen.
     pub epoch: u64,
-    /// Grows with each [`Hello`] and [`Alive`] of this worker, from 1: the master ignores one that is not newer than the
-    /// newest, because queues may deliver in any order and more than once.
+    /// Grows with each [`Hello`] and [`Alive`] of this worker, from 1: the master ignores one that is not newer than
+    /// the newest, because queues may deliver in any order and more than once.
     pub sequence: u64,
 }
 
@@ -179,8 +180,8 @@ pub struct Alive {
     pub empty_pulls: u32,
     /// Envelopes of revoked attempts that it acknowledged since the last heartbeat.
     pub revoked: Vec<TaskRun>,
-    /// Envelopes since its start that it acknowledged without running them, because the result was stored or the task had
-    /// ended.
+    /// Envelopes since its start that it acknowledged without running them, because the result was stored or the task
+    /// had ended.
     pub replays: u64,
     /// The highest epoch that it has seen.
     pub epoch: u64,
@@ -252,13 +253,13 @@ pub struct Printed {
     pub lines: Vec<PrintedLine>,
     /// Lines before these that were left out, because more was printed than may be sent.
     pub left_out: u64,
-    /// How many lines the worker's slots had printed with these, since the worker's start: lines that were left out count
-    /// too, or a failure would wait for lines that are never sent.
+    /// How many lines the worker's slots had printed with these, since the worker's start: lines that were left out
+    /// count too, or a failure would wait for lines that are never sent.
     pub through: u64,
 }
 
-/// A task that printed a line. The master may have removed the task from its table before the line arrives, so the name and
-/// the key travel with the line.
+/// A task that printed a line. The master may have removed the task from its table before the line arrives, so the name
+/// and the key travel with the line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrintedTask {
     /// The task.

@@ -24,7 +24,8 @@ pub enum FleetOrder {
         /// Whether no more tasks will be submitted.
         closing: bool,
     },
-    /// Dispatch has received no heartbeat of a worker for a lease. The worker does not count until dispatch receives one.
+    /// Dispatch has received no heartbeat of a worker for a lease. The worker does not count until dispatch receives
+    /// one.
     Silent(Arc<str>),
     /// Dispatch has received a greeting of a worker, or a heartbeat after a silence.
     Heard(Arc<str>),
@@ -47,7 +48,8 @@ pub enum FleetEvent {
     Surplus(Arc<str>),
     /// No worker can start, and none is alive: every pending future ends with this reason.
     Broken(String),
-    /// Nothing is left of the fleet but the `leftovers`: what could not be removed, and how to remove it. The last event.
+    /// Nothing is left of the fleet but the `leftovers`: what could not be removed, and how to remove it. The last
+    /// event.
     Ended {
         /// One line for each thing left behind.
         leftovers: Vec<String>,
@@ -68,8 +70,8 @@ pub struct Departure {
     /// When, by the clock of the worker's host; for people only.
     // Never compared with a time of this process: no decision compares the clocks of two machines.
     pub at: Option<SystemTime>,
-    /// The tasks that its termination message lists as running; empty when there is no list. Only executions of this worker
-    /// count.
+    /// The tasks that its termination message lists as running; empty when there is no list. Only executions of this
+    /// worker count.
     // The list has no MAC, so a pod could otherwise charge tasks that other workers run.
     pub running: Vec<(ExecutionId, TaskId, Attempt)>,
 }

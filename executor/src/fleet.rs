@@ -1,5 +1,5 @@
-//! The back-ends that start workers, one folder or file each, behind one trait: the master's own process, worker processes
-//! of this machine, a Kubernetes cluster.
+//! The back-ends that start workers, one folder or file each, behind one trait: the master's own process, worker
+//! processes of this machine, a Kubernetes cluster.
 
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
@@ -37,8 +37,8 @@ pub(crate) trait Fleet: Send {
 pub(crate) trait ReachedFleet: Send {
     /// Starts workers as orders require them, until the order to end; then removes what it made, and sends
     /// [`FleetEvent::Ended`] as its last event. A closed channel of orders is a [`FleetOrder::Stop`].
-    // Both channels are unbounded: orders and events are few, and neither side may wait for the other, or a slow cluster
-    // would stop dispatch.
+    // Both channels are unbounded: orders and events are few, and neither side may wait for the other, or a slow
+    // cluster would stop dispatch.
     async fn run(
         self: Box<Self>,
         run: FleetRun,

@@ -14,8 +14,8 @@ use crate::queue::Queue;
 /// The workers' side of a broker, which opens the queues of a run.
 #[async_trait]
 pub trait Opener: fmt::Debug + Send + Sync + 'static {
-    /// Opens the queues of a run for one worker. Nothing is made, and the service may not be reached yet. Called inside a
-    /// tokio runtime with IO and time, in which the queues are used.
+    /// Opens the queues of a run for one worker. Nothing is made, and the service may not be reached yet. Called inside
+    /// a tokio runtime with IO and time, in which the queues are used.
     ///
     /// # Errors
     /// A sentence: the description cannot be read, or means another release.
@@ -53,8 +53,8 @@ type Openers = BTreeMap<String, Arc<dyn Opener>>;
 /// All openers of this program.
 static OPENERS: Mutex<Openers> = Mutex::new(BTreeMap::new());
 
-/// Registers the opener of descriptions with this tag. To be called before the program's `init()`, because a worker never
-/// returns from it. An opener that was registered under the same tag before is replaced.
+/// Registers the opener of descriptions with this tag. To be called before the program's `init()`, because a worker
+/// never returns from it. An opener that was registered under the same tag before is replaced.
 pub fn register(tag: impl Into<String>, opener: Arc<dyn Opener>) {
     openers().insert(tag.into(), opener);
 }

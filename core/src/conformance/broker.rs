@@ -1,7 +1,7 @@
 //! The promises of every [`Broker`], as checks.
 //!
-//! [`all`] runs every check on a [`Subject`], each with a run of its own. The [limits](Broker::limits) of a broker decide
-//! which of its abilities are checked. Each check is bounded in time.
+//! [`all`] runs every check on a [`Subject`], each with a run of its own. The [limits](Broker::limits) of a broker
+//! decide which of its abilities are checked. Each check is bounded in time.
 
 mod queues;
 mod runs;

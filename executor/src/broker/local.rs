@@ -85,8 +85,8 @@ impl Broker for MemoryBroker {
 impl MemoryRun {
     fn new(run: &RunFacts) -> Self {
         let limits = QueueLimits::new(MESSAGE_BYTES, run.lease);
-        // The worker's lease keeper is a thread of this process: where that thread was stopped together with the queue, a
-        // lease must not end before it could renew.
+        // The worker's lease keeper is a thread of this process: where that thread was stopped together with the queue,
+        // a lease must not end before it could renew.
         let make = |name: &str| -> Arc<dyn Queue> {
             Arc::new(MemoryQueue::new(name, limits).with_renewing_takers())
         };

@@ -69,8 +69,8 @@ pub(crate) async fn start(run: Run) -> Result<Handle, BuildError> {
     let home = Home::prepare(&run.settings, run.slots())?;
     let (mailbox, heard) = (home.mailbox(), run.settings.signals);
     let elsewhere = run.elsewhere.is_some();
-    // Before the thread starts: the end of `main` then waits for the removal, however early it comes. The guard is dropped
-    // on the executor's thread, after `live` has removed the run.
+    // Before the thread starts: the end of `main` then waits for the removal, however early it comes. The guard is
+    // dropped on the executor's thread, after `live` has removed the run.
     let present = elsewhere.then(|| at_exit::begin(&mailbox));
     let (ready, prepared) = oneshot::channel();
     let handle = home.start(move |inbox, measured| async move {
@@ -108,8 +108,8 @@ async fn live(
 ) {
     let elsewhere = run.elsewhere.is_some();
     let mut preparing = pin!(prepare::prepare(run));
-    // The future is pinned outside, so that a command cancels nothing: it is awaited to its end in both branches. To drop
-    // it would leave queues that were made halfway. Not `biased`: both orders give the same result.
+    // The future is pinned outside, so that a command cancels nothing: it is awaited to its end in both branches. To
+    // drop it would leave queues that were made halfway. Not `biased`: both orders give the same result.
     let prepared = tokio::select! {
         prepared = &mut preparing => prepared,
         () = inbox.commanded() => {

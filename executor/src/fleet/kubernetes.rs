@@ -2,8 +2,8 @@
 //!
 //! A fleet is a list of *cohorts*, each a Job that is never resized. A Job's own replacements of lost pods come after a
 //! back-off that grows with every loss, so the fleet opens a small top-up cohort instead, and a replacement that the
-//! controller creates later is drained. Pure: `job` (spec to objects), `diagnose` (pod to verdict), `cohorts` (what to open
-//! and which events and notices follow). `client` calls the API, `fleet` is the loop between them.
+//! controller creates later is drained. Pure: `job` (spec to objects), `diagnose` (pod to verdict), `cohorts` (what to
+//! open and which events and notices follow). `client` calls the API, `fleet` is the loop between them.
 
 pub mod client;
 pub mod cohorts;

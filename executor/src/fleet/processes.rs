@@ -130,8 +130,8 @@ impl Work {
                     }
                     Some(FleetOrder::Silent(_) | FleetOrder::Heard(_)) => {}
                     Some(FleetOrder::End) => return self.end(LEAVE).await,
-                    // Also for `Abandon`: another master cannot take over child processes of this one, which end with it
-                    // in any case.
+                    // Also for `Abandon`: another master cannot take over child processes of this one, which end with
+                    // it in any case.
                     Some(_) | None => return self.end(LEAVE_AT_ONCE).await,
                 },
                 Some(ended) = self.processes.join_next() => {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use podpool_core::broker::ClassId;
 
-/// How many workers each class gets, of `most` in all, where `useful` holds how many each could use. Each class with work
-/// gets one, the lowest classes first where there are more classes than workers; each further worker goes to the class that
-/// lacks most.
+/// How many workers each class gets, of `most` in all, where `useful` holds how many each could use. Each class with
+/// work gets one, the lowest classes first where there are more classes than workers; each further worker goes to the
+/// class that lacks most.
 pub(crate) fn shares(useful: &BTreeMap<ClassId, u32>, most: u32) -> BTreeMap<ClassId, u32> {
     let total: u64 = useful.values().map(|workers| u64::from(*workers)).sum();
     if total <= u64::from(most) {
@@ -19,8 +19,8 @@ pub(crate) fn shares(useful: &BTreeMap<ClassId, u32>, most: u32) -> BTreeMap<Cla
         shares.insert(*class, first);
         left -= first;
     }
-    // More is useful than there is, so some class lacks a worker as long as one is left. The loop therefore takes `left`
-    // turns, each over all classes; both numbers are small.
+    // More is useful than there is, so some class lacks a worker as long as one is left. The loop therefore takes
+    // `left` turns, each over all classes; both numbers are small.
     while left > 0 {
         // No underflow: a class that lacks nothing is not the maximum while another class lacks something.
         let lacks = |(class, share): &(&ClassId, &mut u32)| useful[class] - **share;

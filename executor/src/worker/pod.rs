@@ -1,8 +1,8 @@
 //! A worker in a process of its own, as a pod runs it.
 //!
-//! The worker takes no batch before it has verified the run's descriptor. Its exit code is read by the failure policy of
-//! its Job: 0 it was drained or the run is over, 65 another shape or wire, 75 try again, 77 rights are missing, 78 it is
-//! set up wrongly, 143 it received SIGTERM.
+//! The worker takes no batch before it has verified the run's descriptor. Its exit code is read by the failure policy
+//! of its Job: 0 it was drained or the run is over, 65 another shape or wire, 75 try again, 77 rights are missing, 78
+//! it is set up wrongly, 143 it received SIGTERM.
 
 mod last_words;
 
@@ -120,8 +120,8 @@ fn work(last_words: &mut LastWords, reporting: &Reporting) -> Result<i32, Refusa
     check(&descriptor)?;
     let (left, advice) =
         runtime.block_on(run(&descriptor, key, terminate, last_words, reporting))?;
-    // Only a pull may still be under way in the runtime, and its result is not needed. To drop the runtime would wait for
-    // its blocking threads.
+    // Only a pull may still be under way in the runtime, and its result is not needed. To drop the runtime would wait
+    // for its blocking threads.
     runtime.shutdown_background();
     info!(?left, "the worker leaves");
     match left {
@@ -254,8 +254,8 @@ async fn open(descriptor: &Descriptor) -> Result<WorkerQueues, Refusal> {
     register_openers();
     let seat = Seat {
         class: class(),
-        // Kubernetes sets the index in each pod of an indexed Job; a replacement has the index of the pod before, and so
-        // takes over its control subscription.
+        // Kubernetes sets the index in each pod of an indexed Job; a replacement has the index of the pod before, and
+        // so takes over its control subscription.
         place: number(COHORT).zip(number(INDEX)),
         lease: descriptor.lease,
     };
@@ -310,8 +310,8 @@ fn number(variable: &str) -> Option<u32> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// The build of this program. A file that cannot be read gives an empty text, which equals no build: a master that requires
-/// the same build refuses the worker.
+/// The build of this program. A file that cannot be read gives an empty text, which equals no build: a master that
+/// requires the same build refuses the worker.
 #[cfg(feature = "kubernetes")]
 fn build() -> String {
     build_id::of_this_program().unwrap_or_default()
@@ -323,9 +323,9 @@ const fn build() -> String {
     String::new()
 }
 
-/// How long a worker tries to reach its queues: five sixths of the start timeout. The master counts a worker that has not
-/// greeted within the start timeout as failed. By then the cluster shows the worker's own reason, which takes a second or
-/// two from the exit.
+/// How long a worker tries to reach its queues: five sixths of the start timeout. The master counts a worker that has
+/// not greeted within the start timeout as failed. By then the cluster shows the worker's own reason, which takes a
+/// second or two from the exit.
 // At least 2 s are left for that, but never more than half of a short timeout.
 fn reach(start_timeout: Duration) -> Duration {
     let told = (start_timeout / 6).max(Duration::from_secs(2));

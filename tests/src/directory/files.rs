@@ -1,5 +1,5 @@
-//! The files of a queue: a message is written in one directory and renamed into another, from which it can be taken; a taker
-//! renames it again. Of several takers the file system lets one succeed.
+//! The files of a queue: a message is written in one directory and renamed into another, from which it can be taken; a
+//! taker renames it again. Of several takers the file system lets one succeed.
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
@@ -56,9 +56,9 @@ impl Files {
         Ok(names)
     }
 
-    /// Leases a message by its name; None where another taker was first. The time of modification of the file is the end of
-    /// the lease, so that a lease can be renewed without a new name. That time is set before the file is a lease, or another
-    /// process could take the lease for one that is over.
+    /// Leases a message by its name; None where another taker was first. The time of modification of the file is the
+    /// end of the lease, so that a lease can be renewed without a new name. That time is set before the file is a
+    /// lease, or another process could take the lease for one that is over.
     pub(super) fn lease(&self, name: &str, time: Duration) -> io::Result<Option<(String, Bytes)>> {
         let ready = self.ready().join(name);
         let opened = OpenOptions::new().read(true).write(true).open(&ready);

@@ -1,4 +1,5 @@
-//! A directory as podpool's queue. Takers read the directory every few milliseconds: no notification of a new file is used.
+//! A directory as podpool's queue. Takers read the directory every few milliseconds: no notification of a new file is
+//! used.
 
 use std::collections::VecDeque;
 use std::fmt;

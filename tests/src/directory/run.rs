@@ -77,7 +77,8 @@ impl Layout {
         Some((RunName::new(name).ok(), deadline))
     }
 
-    /// Removes the whole directory. A message that is written meanwhile makes it not empty, and the removal is tried again.
+    /// Removes the whole directory. A message that is written meanwhile makes it not empty, and the removal is tried
+    /// again.
     pub(super) fn remove(&self) -> io::Result<()> {
         let mut tries = 0;
         loop {

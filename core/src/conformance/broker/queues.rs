@@ -29,8 +29,8 @@ pub async fn tasks_and_results_arrive(subject: &Subject) {
     run.end().await;
 }
 
-/// Control reaches each worker of each cohort, and a message that one worker takes stays available for the others. A worker
-/// without a place receives no control, and works.
+/// Control reaches each worker of each cohort, and a message that one worker takes stays available for the others. A
+/// worker without a place receives no control, and works.
 ///
 /// # Panics
 /// When it does not reach a worker.

@@ -108,8 +108,8 @@ pub async fn runs_share_nothing(subject: &Subject) {
     other.end().await;
 }
 
-/// The objects that a killed master leaves are found by the run, by its name, and once its deadline is over; nothing else is
-/// found. They can be removed in the order in which they are found. A broker of one process leaves nothing.
+/// The objects that a killed master leaves are found by the run, by its name, and once its deadline is over; nothing
+/// else is found. They can be removed in the order in which they are found. A broker of one process leaves nothing.
 ///
 /// # Panics
 /// When something is not found, or stays.

@@ -28,8 +28,8 @@ pub(crate) struct ControlQueues {
     /// The cohorts that have subscriptions, and how many each.
     live: Mutex<BTreeMap<u32, u32>>,
     /// A topic or subscription had vanished, and not all of them are made again.
-    // `Relaxed` is enough: only the guard's task reads and writes it. It outlives one repair, because a repair that fails
-    // halfway must report the loss when a later one completes it.
+    // `Relaxed` is enough: only the guard's task reads and writes it. It outlives one repair, because a repair that
+    // fails halfway must report the loss when a later one completes it.
     incomplete: AtomicBool,
 }
 
@@ -54,8 +54,8 @@ impl ControlQueues {
         }
     }
 
-    /// Enters into `made` what it made, also where it fails later. `lost` is set once everything exists again, however many
-    /// calls that takes: only then can the lost tasks be published again.
+    /// Enters into `made` what it made, also where it fails later. `lost` is set once everything exists again, however
+    /// many calls that takes: only then can the lost tasks be published again.
     async fn repair_into(&self, made: &mut Vec<String>, lost: &mut bool) -> Result<(), Failed> {
         let (names, labels) = (&self.names, &self.labels);
         let vanished = self.admin.has_vanished(names).await.map_err(Failed::Look)?;
@@ -82,8 +82,8 @@ impl ControlQueues {
 
     /// A control subscription that vanished has lost nothing: the next control message carries the whole state.
     async fn repair_control(&self, made: &mut Vec<String>) -> Result<(), Failed> {
-        // A copy, so that the lock is not held across a call. A cohort that is retired meanwhile may get its subscriptions
-        // again; they have the run's labels, and the run's end deletes them.
+        // A copy, so that the lock is not held across a call. A cohort that is retired meanwhile may get its
+        // subscriptions again; they have the run's labels, and the run's end deletes them.
         let live = self.live().clone();
         let missing = self.admin.missing_control(&self.names, &live).await;
         for (cohort, size) in missing.map_err(Failed::Look)? {

@@ -69,7 +69,8 @@ impl PubSubRun {
         run: &RunFacts,
     ) -> Result<Self, BrokerError> {
         let labels = labels(run);
-        // A later master of the run also owns what the first one made, which has an older time of creation on its labels.
+        // A later master of the run also owns what the first one made, which has an older time of creation on its
+        // labels.
         let made = Made {
             run: run.run.clone(),
             created: (run.epoch == 1).then_some(run.created),
@@ -202,8 +203,8 @@ impl Way {
         })
     }
 
-    /// The queue of results uses the ack deadline of its subscription as its lease: the lease that users choose is for their
-    /// tasks.
+    /// The queue of results uses the ack deadline of its subscription as its lease: the lease that users choose is for
+    /// their tasks.
     fn results(&self) -> Result<PubSubQueue, BrokerError> {
         let lease = self.deadlines.results;
         self.queue(&self.names.results(), (lease, Some(lease)))

@@ -19,7 +19,8 @@ use crate::master::dispatch::FleetHandle;
 
 /// The fleet's loop, by name.
 const FLEET: &str = "the fleet's loop";
-/// The guard of the queues, by name, and how long it may take to end: it completes the queues that it has begun to make.
+/// The guard of the queues, by name, and how long it may take to end: it completes the queues that it has begun to
+/// make.
 const GUARD: &str = "the guard of the run's queues";
 const GUARD_ENDS: Duration = Duration::from_secs(60);
 
@@ -104,7 +105,8 @@ struct End {
 }
 
 impl Parts {
-    /// Forwards orders to the fleet and the fleet's events to the dispatcher, until the fleet has ended; then ends the guard.
+    /// Forwards orders to the fleet and the fleet's events to the dispatcher, until the fleet has ended; then ends the
+    /// guard.
     async fn attend(
         mut self,
         mut orders: mpsc::UnboundedReceiver<FleetOrder>,
@@ -120,8 +122,8 @@ impl Parts {
                 order = orders.recv(), if open => {
                     open = order.is_some();
                     abandoned |= order == Some(FleetOrder::Abandon);
-                    // A closed channel becomes `Stop`, once: `open` disables the branch. A fleet that has ended needs no
-                    // orders.
+                    // A closed channel becomes `Stop`, once: `open` disables the branch. A fleet that has ended needs
+                    // no orders.
                     self.orders.send(order.unwrap_or(FleetOrder::Stop)).ok();
                 }
                 event = self.events.recv() => match event {

@@ -51,7 +51,8 @@ pub(super) struct Prepared {
     files: Option<RunFiles>,
 }
 
-/// Reaches the services that the run needs, and makes its queues. The first failure is the error, and nothing is left then.
+/// Reaches the services that the run needs, and makes its queues. The first failure is the error, and nothing is left
+/// then.
 pub(super) async fn prepare(run: Run) -> Result<Prepared, BuildError> {
     let slots = run.slots();
     // In this order, so that each error comes before anything is made: settings first, which need no service, then the

@@ -106,8 +106,8 @@ impl Cluster {
             url,
             owner: None,
         };
-        // The version needs no right of its own, so this request shows whether the cluster is reached, and nothing else.
-        // Two tries with `CONNECT` and the first pause take 8.2 s; the timeout cuts the third try off.
+        // The version needs no right of its own, so this request shows whether the cluster is reached, and nothing
+        // else. Two tries with `CONNECT` and the first pause take 8.2 s; the timeout cuts the third try off.
         let asked = cluster.call(Ask("get", "version"), || cluster.client.apiserver_version());
         let version = timeout(REACH, asked).await.unwrap_or_else(|_| {
             let url = &cluster.url;
@@ -188,8 +188,8 @@ impl Cluster {
 
     /// Sends a request, again if it does not get through. Requests must be such that a second one does no harm.
     ///
-    /// A request that timed out may have been carried out. So a creation that is repeated may be answered with `Exists`,
-    /// and a deletion with `NotFound`: the callers accept both.
+    /// A request that timed out may have been carried out. So a creation that is repeated may be answered with
+    /// `Exists`, and a deletion with `NotFound`: the callers accept both.
     ///
     /// # Errors
     /// The last failure, with the API's own message.
@@ -291,8 +291,8 @@ impl Cluster {
     }
 }
 
-/// The configuration, and whether it is that of the pod in which this process runs. A kubeconfig that an image happens to
-/// hold must not take precedence over the cluster that runs the image; a kubeconfig that `KUBECONFIG` names must.
+/// The configuration, and whether it is that of the pod in which this process runs. A kubeconfig that an image happens
+/// to hold must not take precedence over the cluster that runs the image; a kubeconfig that `KUBECONFIG` names must.
 async fn configuration() -> Result<(Config, bool), ClusterError> {
     // The kubelet sets this variable in every container.
     // <https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>

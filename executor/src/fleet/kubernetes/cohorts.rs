@@ -236,8 +236,8 @@ impl Cohorts {
         if self.broken {
             return None;
         }
-        // While a cohort is being created, or none may be, the time since which supply is short wakes nothing. That time
-        // may pass meanwhile, and a deadline in the past would make the loop turn without a pause.
+        // While a cohort is being created, or none may be, the time since which supply is short wakes nothing. That
+        // time may pass meanwhile, and a deadline in the past would make the loop turn without a pause.
         let opens = !self.opening && self.over.is_none() && self.greetings.failure().is_none();
         let open = self.short.filter(|_| opens);
         let open = open.map(|since| self.open_at(since));
@@ -270,8 +270,8 @@ impl Cohorts {
         pods.count() + gone.count()
     }
 
-    /// Names of the pods that still exist in the cohorts that `of` selects, and whether the node of each can be expected
-    /// to remove the pod.
+    /// Names of the pods that still exist in the cohorts that `of` selects, and whether the node of each can be
+    /// expected to remove the pod.
     pub fn names_left(&self, of: impl Fn(u32) -> bool) -> impl Iterator<Item = (&Arc<str>, bool)> {
         let pods = self.pods.iter();
         let pods = pods.map(|(name, pod)| (name, pod.cohort, pod.life.is_reachable()));

@@ -150,9 +150,9 @@ impl Work {
                 }
             };
             // Not `biased`: each branch only records a fact, and `settle` decides from all of them, so their order does
-            // not matter. A random order keeps a busy watch from starving the orders.
-            // Every branch may be cancelled without a loss: the channel and the watches keep their events, and the opening
-            // and the probe are boxed futures that continue in the next turn.
+            // not matter. A random order keeps a busy watch from starving the orders. Every branch may be cancelled
+            // without a loss: the channel and the watches keep their events, and the opening and the probe are boxed
+            // futures that continue in the next turn.
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(FleetOrder::Needed { class, unfinished, .. }) => {

@@ -48,8 +48,8 @@ pub const FATAL_EXITS: [i32; 4] = [64, 65, 77, 78];
 /// received SIGTERM.
 pub const PASSING_EXITS: [i32; 3] = [75, 83, 143];
 
-/// Failures of pods that a Job tolerates: all of them. The master itself limits crash loops; a run without a master must
-/// not end because some pods were lost.
+/// Failures of pods that a Job tolerates: all of them. The master itself limits crash loops; a run without a master
+/// must not end because some pods were lost.
 ///
 /// Not `backoffLimitPerIndex`: with it the controller keeps its finalizer on a failed pod until another pod of the same
 /// index exists, and a namespace that is being removed refuses every new pod, so it would never go.
@@ -241,8 +241,8 @@ fn labels(spec: &WorkerSpec, run: &RunId, cohort: Option<u32>) -> BTreeMap<Strin
     labels
 }
 
-/// The policy for failed pods. The first rule that matches counts. A disruption comes first: a worker that is evicted while
-/// it reports why it cannot start must not end the Job of all others.
+/// The policy for failed pods. The first rule that matches counts. A disruption comes first: a worker that is evicted
+/// while it reports why it cannot start must not end the Job of all others.
 // `Ignore` does not count the failure, and the controller replaces the pod. Other exit codes match no rule: they count
 // against `BACKOFF_LIMIT`, which is never reached.
 // <https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-failure-policy>

@@ -9,8 +9,8 @@ use serde::Deserialize;
 /// Longest text that is kept of a log, in bytes.
 const TEXT: usize = 700;
 
-/// The beginning of the text that a node writes when there is neither a termination message nor a log. The rest is paths
-/// of the node, of no use to the user.
+/// The beginning of the text that a node writes when there is neither a termination message nor a log. The rest is
+/// paths of the node, of no use to the user.
 const NOTHING: &str = "Error on reading termination";
 
 /// A termination message, read.
@@ -27,9 +27,11 @@ pub struct LastWords {
 struct Row(String, u64, u64, u32);
 
 impl LastWords {
-    /// Reads a message. Rows that cannot be read are left out: the worker may have been killed in the middle of a write.
-    // Not a parser of JSON: such a parser would refuse a list that is cut short as a whole. A task could print a text of
-    // this form to the log, which stands in for a missing message; dispatch counts rows of the pod's own worker alone.
+    /// Reads a message. Rows that cannot be read are left out: the worker may have been killed in the middle of a
+    /// write.
+    // Not a parser of JSON: such a parser would refuse a list that is cut short as a whole. A task could print a text
+    // of this form to the log, which stands in for a missing message; dispatch counts rows of the pod's own worker
+    // alone.
     #[must_use]
     pub fn read(message: &str) -> Self {
         let message = message.trim();
@@ -48,8 +50,8 @@ impl LastWords {
         };
         let rows = list.trim_start_matches([' ', ':', '\n']);
         let rows = rows.strip_prefix('[').unwrap_or_default();
-        // Each row ends with a bracket. `map_while` stops at the list's own end, so that the rest of an older and longer
-        // list behind it is not read.
+        // Each row ends with a bracket. `map_while` stops at the list's own end, so that the rest of an older and
+        // longer list behind it is not read.
         let running = rows
             .split(']')
             .map_while(|row| row.trim_start_matches([',', ' ', '\n']).strip_prefix('['))

@@ -55,9 +55,8 @@ pub struct WorkerSpec {
     pub deadline: Option<Duration>,
     /// A worker without work and without a master leaves after this. Default 5 min; `PODPOOL_IDLE_TIMEOUT`.
     pub idle_timeout: Option<Duration>,
-    /// How long an image or a setting may be refused before the pool breaks, and how long a worker may take to greet and
-    /// a slot to be ready.
-    /// Default 60 s; `PODPOOL_START_TIMEOUT`.
+    /// How long an image or a setting may be refused before the pool breaks, and how long a worker may take to greet
+    /// and a slot to be ready. Default 60 s; `PODPOOL_START_TIMEOUT`.
     pub start_timeout: Option<Duration>,
     /// How long workers may wait for a node, a quota or a slow start before the pool breaks. Default 5 min;
     /// `PODPOOL_SCHEDULE_TIMEOUT`.

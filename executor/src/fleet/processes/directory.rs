@@ -17,8 +17,8 @@ impl RunDirectory {
     /// Makes it, below the system's directory of temporary files. No other run has this run's id.
     pub(super) fn make(run: &RunId, files: &RunFiles) -> io::Result<Self> {
         let path = std::env::temp_dir().join(format!("podpool-run-{run}"));
-        // `create` fails where the path exists, so no other user can prepare the directory, also not as a symbolic link.
-        // The mode is set with the creation: the directory is never open to others.
+        // `create` fails where the path exists, so no other user can prepare the directory, also not as a symbolic
+        // link. The mode is set with the creation: the directory is never open to others.
         // <https://man7.org/linux/man-pages/man2/mkdir.2.html>
         DirBuilder::new().mode(0o700).create(&path)?;
         // From here on a failure drops `made`, which removes the directory.

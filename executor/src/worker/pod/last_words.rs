@@ -1,7 +1,7 @@
 //! The termination message of a pod: the file that Kubernetes reads when its container has ended.
 //!
-//! While the worker runs, the file holds the list of running tasks, so that a kill leaves proof. At most 4,096 bytes are
-//! read from it.
+//! While the worker runs, the file holds the list of running tasks, so that a kill leaves proof. At most 4,096 bytes
+//! are read from it.
 //! <https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>
 
 use std::fs::{File, OpenOptions};
@@ -51,8 +51,8 @@ impl LastWords {
             return;
         };
         // In place, because the file is a mount and cannot be replaced by a rename. Written first and cut afterwards: a
-        // kill in between leaves the new list with the rest of an older one behind it, which the master can read. In the
-        // other order it could leave an empty file, and no proof.
+        // kill in between leaves the new list with the rest of an older one behind it, which the master can read. In
+        // the other order it could leave an empty file, and no proof.
         let written = file
             .write_all_at(bytes, 0)
             .and_then(|()| file.set_len(bytes.len() as u64));
@@ -62,8 +62,8 @@ impl LastWords {
     }
 }
 
-/// `{"running":[["00000000deadbeef",7,41,1]]}`: worker, execution, task, attempt. Rows that do not fit are left out: with so
-/// many rows all tasks are suspects and none is charged.
+/// `{"running":[["00000000deadbeef",7,41,1]]}`: worker, execution, task, attempt. Rows that do not fit are left out:
+/// with so many rows all tasks are suspects and none is charged.
 fn list(running: &[(ExecutionId, TaskId, Attempt)]) -> String {
     let mut list = String::from("{\"running\":[");
     for (execution, task, attempt) in running {

@@ -14,8 +14,8 @@ pub(super) fn judge(ask: Ask, namespace: &str, status: &Status) -> (Refused, Str
     (kind, advice(kind, ask, namespace, status))
 }
 
-/// The order matters: a refusal by quota or by a webhook is a 403 as well, although no right is missing. Both 409s have the
-/// code in common, and differ in their reason.
+/// The order matters: a refusal by quota or by a webhook is a 403 as well, although no right is missing. Both 409s have
+/// the code in common, and differ in their reason.
 fn kind(status: &Status) -> Refused {
     match status {
         status if status.is_already_exists() => Refused::Exists,

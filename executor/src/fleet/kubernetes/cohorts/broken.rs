@@ -47,8 +47,8 @@ impl Cohorts {
             return;
         }
         if self.withheld.take().is_some() {
-            // The pause avoided useless cohorts while other workers ran. No worker runs now, so a cohort is requested at
-            // once: it either works or gives the reason for the break.
+            // The pause avoided useless cohorts while other workers ran. No worker runs now, so a cohort is requested
+            // at once: it either works or gives the reason for the break.
             self.not_before = None;
         }
         if !self.may_still_start(now)

@@ -23,7 +23,8 @@ use super::{Cohorts, Effect, Notice};
 #[derive(Debug, Default)]
 pub(super) struct Greetings {
     /// Workers from which dispatch has received a message, whether their pods were reported here or not.
-    // An entry whose pod is never reported stays until the end of the run; there is one such entry for each pod at most.
+    // An entry whose pod is never reported stays until the end of the run; there is one such entry for each pod at
+    // most.
     heard: HashSet<Arc<str>>,
     /// A worker of this fleet has greeted.
     any: bool,
@@ -48,8 +49,8 @@ impl Greetings {
     pub(super) fn heard(&mut self, name: Arc<str>) {
         self.ungreeted.remove(&name);
         self.heard.insert(name);
-        // `any` stays true for good, while `heard` loses the workers that end: that one worker has reached its queue once
-        // proves that image and queue can work.
+        // `any` stays true for good, while `heard` loses the workers that end: that one worker has reached its queue
+        // once proves that image and queue can work.
         self.any = true;
         self.failed = None;
     }
@@ -126,8 +127,8 @@ impl Cohorts {
         let ours = cohort.is_some_and(|cohort| cohort.ours);
         // A surplus pod may exit without a greeting: it is requested to drain as soon as it reads its control queue.
         let waits = ours && !pod.life.is_surplus() && !self.greetings.heard.contains(name);
-        // A pod that stops running loses its entry, and gets a whole start timeout when it runs again: while its node is
-        // silent, its worker may be unable to reach the queue.
+        // A pod that stops running loses its entry, and gets a whole start timeout when it runs again: while its node
+        // is silent, its worker may be unable to reach the queue.
         if waits && pod.life.is_running() {
             let ungreeted = self.greetings.ungreeted.entry(name.clone());
             ungreeted.or_insert(Ungreeted {

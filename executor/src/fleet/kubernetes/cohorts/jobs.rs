@@ -27,8 +27,8 @@ impl Cohorts {
         let known = self.cohort(now, cohort, class);
         known.size = size;
         known.listed = true;
-        // A finished Job does not become unfinished: an event that was recorded before must not reset the flag. The flag
-        // may be ahead of the watch, because a pod's fatal exit code sets it too.
+        // A finished Job does not become unfinished: an event that was recorded before must not reset the flag. The
+        // flag may be ahead of the watch, because a pod's fatal exit code sets it too.
         if known.finished {
             return self.settle(now);
         }
@@ -61,8 +61,8 @@ impl Cohorts {
 
     /// A Job of the run was deleted.
     pub fn on_job_removed(&mut self, now: Instant, cohort: u32) {
-        // The opener deletes a Job that it cannot complete, so that deletion is not one by hand. Only one cohort is opened
-        // at a time, and its number is the last that was given out.
+        // The opener deletes a Job that it cannot complete, so that deletion is not one by hand. Only one cohort is
+        // opened at a time, and its number is the last that was given out.
         let ours = self.opening && cohort + 1 == self.next;
         let Some(known) = self.cohorts.get_mut(&cohort).filter(|_| !ours) else {
             return;
@@ -70,7 +70,8 @@ impl Cohorts {
         let by_hand = !known.finished;
         known.finished = true;
         known.listed = false;
-        // While another Job goes on, its workers do the work, and the deletion of one Job is a loss of its workers only.
+        // While another Job goes on, its workers do the work, and the deletion of one Job is a loss of its workers
+        // only.
         if by_hand && self.cohorts.values().all(|cohort| cohort.finished) {
             let reason = "the run's Jobs were deleted, by hand or with their namespace; restart the run if that was unintended";
             self.fatal(now, reason.to_owned());
@@ -84,7 +85,8 @@ impl Cohorts {
         let missing: Vec<u32> = self
             .cohorts
             .iter()
-            // A cohort that is being opened is in the table before its Job exists, so only reported Jobs can be missing.
+            // A cohort that is being opened is in the table before its Job exists, so only reported Jobs can be
+            // missing.
             .filter(|(number, cohort)| cohort.listed && !listed.contains(number))
             .map(|(number, _)| *number)
             .collect();

@@ -322,8 +322,8 @@ impl Phase {
     }
 
     fn warn(&mut self, now: Instant, patience: Patience, reason: String) {
-        // Warnings and statuses come through two watches that are not ordered: a warning about the start may arrive when
-        // the pod already runs, and is of no use then.
+        // Warnings and statuses come through two watches that are not ordered: a warning about the start may arrive
+        // when the pod already runs, and is of no use then.
         if let Self::Starting { trouble, .. } = self {
             let newer = Trouble::new(now, Some(patience), reason).by_warning();
             *trouble = trouble.clone().renewed(newer);

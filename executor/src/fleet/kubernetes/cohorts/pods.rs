@@ -207,8 +207,8 @@ impl Cohorts {
     }
 
     /// A pod that starts when enough others run is requested to drain.
-    // Called only for pods that were replaced or are replacements. A fall of the wanted number alone makes no pod surplus:
-    // idle workers end with the run.
+    // Called only for pods that were replaced or are replacements. A fall of the wanted number alone makes no pod
+    // surplus: idle workers end with the run.
     fn leave_if_too_many(&mut self, now: Instant, name: Arc<str>) {
         let Some(class) = self.class_of(&name) else {
             return;

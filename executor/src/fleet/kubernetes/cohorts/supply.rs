@@ -65,8 +65,8 @@ impl Cohorts {
     }
 
     fn supply_where(&self, of: impl Fn(ClassId) -> bool) -> u32 {
-        // `on_pod` enters the cohort of each pod, and only a refused cohort is removed. A pod that is left of one counts
-        // for every class, rather than cause a second cohort.
+        // `on_pod` enters the cohort of each pod, and only a refused cohort is removed. A pod that is left of one
+        // counts for every class, rather than cause a second cohort.
         let of_class = |cohort: &u32| self.cohorts.get(cohort).is_none_or(|it| of(it.class));
         let pods = self.pods.values().filter(|pod| pod.life.supplies());
         let pods = pods.filter(|pod| of_class(&pod.cohort)).count();

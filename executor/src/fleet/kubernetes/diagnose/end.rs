@@ -74,8 +74,8 @@ fn terminated(view: &View<'_>, ended: &ContainerStateTerminated) -> Gone {
     }
 }
 
-/// Whether the container ran for less than [`BRIEF`]. Both times are of one node's clock. A container that never started
-/// has no time to compare, and counts as brief.
+/// Whether the container ran for less than [`BRIEF`]. Both times are of one node's clock. A container that never
+/// started has no time to compare, and counts as brief.
 fn brief(ended: &ContainerStateTerminated) -> bool {
     match (&ended.started_at, &ended.finished_at) {
         (Some(start), Some(end)) if start.0.as_second() > 0 => {
@@ -89,8 +89,9 @@ fn judge(view: &View<'_>, ended: &ContainerStateTerminated) -> (End, String) {
     let code = ended.exit_code;
     let word = ended.reason.as_deref().unwrap_or_default();
     let out_of_memory = word == "OOMKilled";
-    // If the kernel kills a child of the worker alone, the container is marked OOMKilled although the worker may exit with
-    // 0. With cgroup v2 the kubelet makes the kernel kill all processes together, unless `singleProcessOOMKill` is set.
+    // If the kernel kills a child of the worker alone, the container is marked OOMKilled although the worker may exit
+    // with 0. With cgroup v2 the kubelet makes the kernel kill all processes together, unless `singleProcessOOMKill` is
+    // set.
     // <https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/>
     if code == 0 && !out_of_memory {
         return (End::Left, "it left (exit code 0)".to_owned());

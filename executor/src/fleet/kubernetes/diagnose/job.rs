@@ -20,7 +20,8 @@ pub enum JobVerdict {
 }
 
 /// Judges a Job. Interim conditions count: the final ones are set only when every pod has ended.
-// Since Kubernetes 1.31 `Failed` and `Complete` follow `FailureTarget` and `SuccessCriteriaMet`, up to the pods' grace later.
+// Since Kubernetes 1.31 `Failed` and `Complete` follow `FailureTarget` and `SuccessCriteriaMet`, up to the pods' grace
+// later.
 // <https://kubernetes.io/docs/concepts/workloads/controllers/job/>
 #[must_use]
 pub fn judge_job(job: &Job) -> JobVerdict {

@@ -82,8 +82,8 @@ fn by_word(word: &str, message: &str, image: &str) -> Verdict {
                 "image {image:?} is not on the node and its pull policy is Never ({message}); load it, or change pull_policy"
             ),
         ),
-        // A Secret, a key or a variable is missing, or the image runs as root. The kubelet tries again, so the container
-        // starts once the object exists.
+        // A Secret, a key or a variable is missing, or the image runs as root. The kubelet tries again, so the
+        // container starts once the object exists.
         "CreateContainerConfigError" => cannot(
             Patience::Start,
             format!(

@@ -20,8 +20,8 @@ use super::open::Opener;
 use super::{Work, list, remove, watch};
 
 /// How long workers may take to leave by themselves at the end of a run.
-// At the end of a run no worker has a task to run. The request to end reaches a worker at once, or with the next control
-// message, 10 s later at most.
+// At the end of a run no worker has a task to run. The request to end reaches a worker at once, or with the next
+// control message, 10 s later at most.
 const LEAVE: Duration = Duration::from_secs(10);
 /// How long a cohort that is being opened may hold up the end.
 // Twice the longest request, which is repeated; a Job that is created after the end would have no owner to remove it.
@@ -65,16 +65,16 @@ impl Removed {
 impl Work {
     /// Removes what was made. Returns what is left, a line for each.
     // The order: first the cohort that is being opened, so that its Job exists before the Jobs are listed; then workers
-    // exit by themselves; then Jobs and Secret are deleted; then the pods are awaited; last the queues are removed, which
-    // workers need until they have ended.
+    // exit by themselves; then Jobs and Secret are deleted; then the pods are awaited; last the queues are removed,
+    // which workers need until they have ended.
     pub(super) async fn end(&mut self, wait: bool) -> Vec<String> {
         self.touched |= self.opening.is_some() || self.state.names_left(|_| true).next().is_some();
         let mut notice_at = Some(after(Instant::now(), LONG));
         if let Some(opening) = self.opening.take() {
             let opened = timeout(OPENING, opening);
             let waits = "the shutdown waits for a Job that is being created: the cluster or Pub/Sub has not answered so far";
-            // The future is dropped after the timeout. Its request may be carried out nevertheless: the Job then ends by
-            // its deadline, or `podpool::gc` removes it.
+            // The future is dropped after the timeout. Its request may be carried out nevertheless: the Job then ends
+            // by its deadline, or `podpool::gc` removes it.
             if let Ok(opened) = or_report(waits, opened).await {
                 self.on_opened(opened);
             }
@@ -230,9 +230,9 @@ impl Work {
         Ok(())
     }
 
-    /// Applies the cluster's events until `left` counts nothing, the time is over, or pods may not be watched. Issues one
-    /// notice, at `notice_at`, with the number of pods that are left and what follows when the time is over (`next`).
-    /// Returns the number that is left.
+    /// Applies the cluster's events until `left` counts nothing, the time is over, or pods may not be watched. Issues
+    /// one notice, at `notice_at`, with the number of pods that are left and what follows when the time is over
+    /// (`next`). Returns the number that is left.
     async fn wait_for(
         &mut self,
         end: Instant,
@@ -256,8 +256,8 @@ impl Work {
                 Err(_) => break,
             }
         }
-        // The run ends, so a cohort is not opened and a loss not reported any more. Only the removal of queues is carried
-        // out: a cohort that is marked as retired is not among the `unretired`.
+        // The run ends, so a cohort is not opened and a loss not reported any more. Only the removal of queues is
+        // carried out: a cohort that is marked as retired is not among the `unretired`.
         let late = self.state.take_effects().into_iter();
         for effect in late {
             if let super::Effect::Retire(cohort) = effect {
@@ -272,8 +272,8 @@ impl Work {
 async fn remove_objects(opener: &Opener, secret: Option<String>) -> Deleted {
     let (cluster, run) = (opener.cluster(), &opener.fleet.run);
     let (removed, refusal) = remove_jobs(opener).await;
-    // After one request without an answer a second one would only take its full timeout again. The Secret is deleted with
-    // the last Job that owns it in any case; its own deletion is for Jobs that may not be deleted.
+    // After one request without an answer a second one would only take its full timeout again. The Secret is deleted
+    // with the last Job that owns it in any case; its own deletion is for Jobs that may not be deleted.
     let silent = refusal
         .as_ref()
         .is_some_and(|(error, _)| error.kind == Refused::Passing);
@@ -296,7 +296,8 @@ async fn remove_jobs(opener: &Opener) -> (Removed, Option<(ClusterError, String)
         }
     };
     let ours = found.into_iter();
-    // Another master of the run may have Jobs with the same labels; the annotation with the Secret's hash separates them.
+    // Another master of the run may have Jobs with the same labels; the annotation with the Secret's hash separates
+    // them.
     let mut ours = ours.filter(|job| opener.is_ours(&job.metadata));
     let (mut kept, mut refusal, mut deleted) = (Vec::new(), None, 0);
     for found in ours.by_ref() {

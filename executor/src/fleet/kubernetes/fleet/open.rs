@@ -79,8 +79,8 @@ impl Opener {
         Ok(Opened { secret })
     }
 
-    /// Makes the Job, or takes over an existing one: a request whose answer was lost has made it, or an earlier master of
-    /// the run.
+    /// Makes the Job, or takes over an existing one: a request whose answer was lost has made it, or an earlier master
+    /// of the run.
     async fn job(&self, cohort: Cohort, suspended: bool) -> Result<Job, OpenError> {
         // `activeDeadlineSeconds` counts from the start of each Job, so a later cohort gets the rest of the run's time.
         // Resuming a suspended Job resets that start.
@@ -163,8 +163,8 @@ impl Opener {
         let owner = job::owned_by_job(name, uid);
         let secret = if secret {
             match self.share_secret(&owner).await {
-                // All Jobs that owned the Secret were deleted, and the garbage collector has deleted the Secret with the
-                // last of them.
+                // All Jobs that owned the Secret were deleted, and the garbage collector has deleted the Secret with
+                // the last of them.
                 Err(error) if error.kind == Refused::NotFound => self.make_secret(owner).await?,
                 shared => shared?,
             }

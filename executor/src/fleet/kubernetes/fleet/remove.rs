@@ -19,8 +19,8 @@ pub async fn gc(cluster: &Cluster, garbage: &Garbage) -> Result<Vec<String>, Clu
     Ok(removed)
 }
 
-/// Deletes what was found, and nothing else of its name. False for pods that have an owner: the cluster deletes them with
-/// their Job.
+/// Deletes what was found, and nothing else of its name. False for pods that have an owner: the cluster deletes them
+/// with their Job.
 pub(crate) async fn delete(cluster: &Cluster, found: &Found) -> Result<bool, ClusterError> {
     let Found { name, uid, .. } = found;
     match found.kind {
@@ -40,8 +40,8 @@ pub(crate) async fn delete(cluster: &Cluster, found: &Found) -> Result<bool, Clu
 /// Deletes this Job, and no later one of the same name; its pods follow. No Job is no failure.
 pub(super) async fn job(cluster: &Cluster, name: &str, uid: &str) -> Result<(), ClusterError> {
     let jobs = cluster.jobs();
-    // In the background: the Job is gone at once, and the garbage collector then deletes its pods. Through the API a Job
-    // without a policy would orphan its pods. In the foreground the Job would stay until its last pod has ended.
+    // In the background: the Job is gone at once, and the garbage collector then deletes its pods. Through the API a
+    // Job without a policy would orphan its pods. In the foreground the Job would stay until its last pod has ended.
     // <https://kubernetes.io/docs/concepts/architecture/garbage-collection/#cascading-deletion>
     let params = only(DeleteParams::background(), uid);
     let delete = || jobs.delete(name, &params);

@@ -157,7 +157,8 @@ impl Watches {
                 seen_pod(now, &pod, state);
             }
             // The event holds the last state of the object. A pod of a Job has a finalizer of the Job controller until
-            // its end is counted, so a pod that ended regularly shows its exit code here, also where no event before did.
+            // its end is counted, so a pod that ended regularly shows its exit code here, also where no event before
+            // did.
             // <https://kubernetes.io/docs/concepts/workloads/controllers/job/#job-tracking-with-finalizers>
             Event::Delete(pod) => {
                 let Some(name) = pod_name(&pod) else { return };

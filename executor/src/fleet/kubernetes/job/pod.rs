@@ -31,8 +31,8 @@ pub(super) fn pod(spec: &WorkerSpec, cohort: &Cohort<'_>) -> PodSpec {
         // identifies a worker. <https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-failure-policy>
         restart_policy: Some("Never".to_owned()),
         termination_grace_period_seconds: Some(seconds(spec.grace_time())),
-        // Without this every service of the namespace adds several variables to the environment, and a namespace with many
-        // services delays the start.
+        // Without this every service of the namespace adds several variables to the environment, and a namespace with
+        // many services delays the start.
         enable_service_links: Some(false),
         automount_service_account_token: Some(false),
         service_account_name: spec.service_account.clone(),
@@ -83,16 +83,16 @@ fn container(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Container {
             }),
             ..SecurityContext::default()
         }),
-        // If the worker wrote no message, as when its program is another one, the end of the log takes its place: 80 lines
-        // or 2,048 bytes at most, and only after an exit code other than 0.
+        // If the worker wrote no message, as when its program is another one, the end of the log takes its place: 80
+        // lines or 2,048 bytes at most, and only after an exit code other than 0.
         // <https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         ..Container::default()
     }
 }
 
-/// The memory limit is the request: a worker that uses more than its request is killed alone, before its node runs out of
-/// memory. There is no CPU limit: idle cores may be used.
+/// The memory limit is the request: a worker that uses more than its request is killed alone, before its node runs out
+/// of memory. There is no CPU limit: idle cores may be used.
 /// <https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/>
 fn resources(spec: &WorkerSpec) -> ResourceRequirements {
     let memory = || ("memory".to_owned(), Quantity(bytes(spec.memory_bytes())));

@@ -18,7 +18,8 @@ const PHASES: [&str; 10] = [
     "leaving untaken",
 ];
 
-/// The phase after each report in each of [`PHASES`], in their order. `=`: the phase does not change, nor does its time.
+/// The phase after each report in each of [`PHASES`], in their order. `=`: the phase does not change, nor does its
+/// time.
 const TRANSITIONS: [(&str, [&str; 10]); 12] = [
     (
         "Starting",
