@@ -131,7 +131,7 @@ pub struct RunFacts {
     /// When it began, by its master's clock.
     pub created: SystemTime,
     /// When everything of the run may be deleted.
-    // By the same clock as `created`, and read by the clock of whoever runs `gc`: a run lasts days, so a difference of
+    // By the same clock as `created`, and read by the clock of the caller of `gc`: a run lasts days, so a difference of
     // minutes between the clocks does no harm.
     pub deadline: SystemTime,
     /// How long tasks and control are leased. Within [`BrokerLimits::leases`].

@@ -51,6 +51,7 @@ pub struct WorkerQueues {
 type Openers = BTreeMap<String, Arc<dyn Opener>>;
 
 /// All openers of this program.
+// Global, because a worker finds its opener inside `init()`, to which a program passes nothing.
 static OPENERS: Mutex<Openers> = Mutex::new(BTreeMap::new());
 
 /// Registers the opener of descriptions with this tag. To be called before the program's `init()`, because a worker
@@ -64,6 +65,7 @@ pub fn register(tag: impl Into<String>, opener: Arc<dyn Opener>) {
 /// # Errors
 /// A sentence that names the tag, and the tags that are registered in this program.
 pub fn find(description: &Description) -> Result<Arc<dyn Opener>, String> {
+    // The lock is released at the return: `open` runs on the clone, and may take long.
     let openers = openers();
     openers.get(&description.tag).cloned().ok_or_else(|| {
         let known: Vec<_> = openers.keys().map(String::as_str).collect();

@@ -26,7 +26,7 @@ pub(crate) struct LocalFleet {
 }
 
 impl LocalFleet {
-    /// A worker whose slots are child processes. Sets how many there is room for.
+    /// A worker whose slots are child processes. Sets the number of slots that the limits of this system allow.
     ///
     /// # Errors
     /// [`BuildError`]: this program's executable is not found, or its system cannot keep a memory limit or start slots.
@@ -41,7 +41,7 @@ impl LocalFleet {
         ))
     }
 
-    /// A worker whose slots are threads of this process. Sets how many there is room for.
+    /// A worker whose slots are threads of this process. Sets the number of slots that the limits of this system allow.
     pub(crate) fn of_threads(worker: &mut WorkerSettings) -> Self {
         let provision = Provision::of_threads(worker.slots);
         Self::provided(worker, Program::InProcess, provision)

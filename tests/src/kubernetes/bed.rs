@@ -218,6 +218,7 @@ impl Bed {
     /// Kills the master, so that nothing is removed, and starts another one with the same run and key.
     pub async fn succeed(self, spec: WorkerSpec, max_workers: u32) -> Self {
         self.task.abort();
+        // Awaited, so that no request of the old master is under way when the new one begins.
         assert!(self.task.await.unwrap_err().is_cancelled());
         let cluster = self.cluster;
         Self::start_run(

@@ -25,6 +25,8 @@ const WAIT: Duration = Duration::from_millis(500);
 /// Messages of one call.
 const MOST: usize = 100;
 /// When the runs of the checks began, in seconds since 1970, and how long they last.
+// Fixed and in whole seconds: labels of a broker may have no fraction. The runs are past their deadline by any real
+// clock.
 const CREATED: u64 = 1_700_000_000;
 const LASTS: u64 = 3_600;
 
@@ -73,6 +75,7 @@ impl Opened {
         let (tell, events) = unbounded_channel();
         let stop = CancellationToken::new();
         let (watched, stopped) = (queues.clone(), stop.clone());
+        // Beside the check, as in a master: a broker may repair its queues only while it is watched.
         let watching = tokio::spawn(async move { watched.watch(tell, stopped).await });
         Self {
             facts,
@@ -131,6 +134,7 @@ impl Opened {
     /// Stops watching, and removes the run.
     pub(super) async fn end(self) {
         assert!(!self.watching.is_finished(), "watching ended unasked");
+        // The watch must have returned before the removal, or it would make a removed queue again.
         self.stop.cancel();
         let watched = timeout(self.patience, self.watching).await;
         assert!(
@@ -147,6 +151,8 @@ pub(super) async fn put(queue: &dyn Queue, bodies: &[&'static str], patience: Du
     let start = Instant::now();
     for body in bodies {
         loop {
+            // One message for each call, so that a repeated call repeats one message only. A message that was stored
+            // although its answer is an error arrives twice, which `expect` accepts.
             let answers = queue.put(vec![Bytes::from_static(body.as_bytes())]).await;
             let Some(Err(error)) = answers.into_iter().next() else {
                 break;
@@ -171,6 +177,7 @@ pub(super) async fn expect(queue: &dyn Queue, bodies: &[&'static str], patience:
             sleep(PAUSE).await;
             continue;
         };
+        // Acknowledged at the end of each turn, or a slow broker would deliver the messages again to the next check.
         let leases: Vec<_> = taken.iter().map(|one| one.lease.clone()).collect();
         for delivery in taken {
             let known = wanted.get(&delivery.body[..]);

@@ -52,7 +52,7 @@ pub const PASSING_EXITS: [i32; 3] = [75, 83, 143];
 /// must not end because some pods were lost.
 ///
 /// Not `backoffLimitPerIndex`: with it the controller keeps its finalizer on a failed pod until another pod of the same
-/// index exists, and a namespace that is being removed refuses every new pod, so it would never go.
+/// index exists, and a namespace that is being removed refuses every new pod, so its removal would never end.
 /// <https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/controller/job/job_controller.go>, `canRemoveFinalizer`.
 const BACKOFF_LIMIT: i32 = i32::MAX;
 /// How long Kubernetes keeps an ended Job that was not removed.

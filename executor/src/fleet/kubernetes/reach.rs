@@ -51,6 +51,7 @@ impl ReachedFleet for ReachedCluster {
             descriptor: files.descriptor,
             key: files.key.to_vec(),
         });
+        // `client/join` describes every run whose workers are other processes, so this is an error of the program.
         let Some(secret) = secret else {
             // The dispatcher may have ended before.
             let reason = "pods cannot open the queues of this run".to_owned();

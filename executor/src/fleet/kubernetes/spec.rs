@@ -1,7 +1,7 @@
-//! What users may set for their workers: image, size, rights, times.
+//! The settings of users for their workers: image, size, rights, times.
 //!
-//! A setting of the program wins over the environment, the environment over the default. Everything is checked before
-//! anything is made on a cluster, and an error names the setting.
+//! A setting of the program precedes the environment, the environment precedes the default. Everything is checked
+//! before anything is made on a cluster, and an error names the setting.
 
 mod check;
 mod units;
@@ -16,7 +16,8 @@ pub use self::units::{parse_bytes, parse_cores, parse_duration};
 // Pub/Sub keeps a message for 31 days at most. <https://cloud.google.com/pubsub/docs/replay-overview>
 pub const MAX_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What users may set for their workers. What is not set comes from the environment, then from the defaults.
+/// The settings of users for their workers. The environment, and then the defaults, fill the settings that are left
+/// out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkerSpec {
     /// The workers' image, which holds this very program. Needed; `PODPOOL_IMAGE`.
@@ -137,8 +138,8 @@ impl WorkerSpec {
         }
     }
 
-    /// The same with what was left out filled from variables, which `variable` looks up by name. An empty variable
-    /// counts as none.
+    /// The same, with the settings that were left out read from variables, which `variable` returns by name. An empty
+    /// variable counts as none.
     ///
     /// # Errors
     /// [`SpecError`], with the variable's name, when one cannot be read.

@@ -54,7 +54,7 @@ impl ClusterError {
 }
 
 impl ClusterError {
-    /// The same with what to look at where the cluster was not reached.
+    /// The same with advice where the cluster was not reached.
     pub(super) fn advised(self, inside: bool) -> Self {
         let advice = match (self.kind, inside) {
             (Refused::Passing, true) => "this is the cluster that this pod runs in",

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use super::{REACH, chain};
 
-/// The client. A kubeconfig may name a program that gives the credentials: `kube` waits for that program wherever it is
-/// called, and without an end, so the program has a thread of its own.
+/// The client. A kubeconfig may name a program that prints the credentials: `kube` waits for that program wherever it
+/// is called, and without an end, so the program has a thread of its own.
 pub(super) async fn client(config: Config) -> Result<Client, String> {
     let made = |client: Result<Client, kube::Error>| client.map_err(|error| chain(&error));
     let Some(login) = config.auth_info.exec.as_ref() else {

@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// [`PATIENCE`]. While other workers run tasks, that alone is not worth a line.
 const SLOW: Duration = Duration::from_secs(15);
 /// Shortest time between two lines of a kind.
+// The notices of the fleet and those about moves are two kinds: a lost worker is reported without regard to the former.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// One line for the user.
@@ -106,6 +107,8 @@ impl Notices {
             self.issued = None;
             return false;
         }
+        // The end of trouble waits for `INTERVAL` too: where workers fail and restart in turn, the lines would
+        // alternate with each of them.
         let rested = self.last.map(|last| after(last, INTERVAL));
         let due = if ready >= wanted {
             self.short = None;
@@ -220,6 +223,7 @@ impl Notices {
 
     /// When a line may be due if nothing happens before.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+        // Times that have passed are left out: `notify` runs after every change, and has handled them already.
         let silence = self.silence.as_ref().filter(|silence| !silence.reported);
         let silence = silence.map(|silence| after(silence.since, PATIENCE));
         let all = [self.wake, silence, self.moves.deadline()];

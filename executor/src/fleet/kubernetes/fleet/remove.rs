@@ -65,7 +65,7 @@ fn only(params: DeleteParams, uid: &str) -> DeleteParams {
     })
 }
 
-/// An object that is not there, or whose name another object has by now, counts as removed.
+/// An object that does not exist, or whose name another object has by now, counts as removed.
 fn gone<T>(deleted: Result<T, ClusterError>) -> Result<(), ClusterError> {
     match deleted {
         Err(error) if matches!(error.kind, Refused::NotFound | Refused::Another) => Ok(()),

@@ -19,7 +19,7 @@ fn ungreeted(workers: u32) -> World {
     world
 }
 
-/// A worker that could not do its work: exit code 75.
+/// The end of a worker that could not do its work: exit code 75.
 fn gave_up() -> Verdict {
     let Verdict::Gone(mut gone) = gone(End::Lost, true) else {
         unreachable!("made above")
