@@ -8,6 +8,7 @@ mod batches;
 mod classes;
 mod effect;
 mod ending;
+mod failed;
 #[cfg(test)]
 mod fake;
 mod history;

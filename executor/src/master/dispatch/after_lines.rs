@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::report::outlet::Position;
 
-use super::state::Failed;
+use super::failed::Failed;
 
 /// How long lines of another worker are waited for. They are sent before the failure; a queue may change the order.
 // Several pulls of a queue across a network, where messages that were stored one after the other come apart. At half an

@@ -67,6 +67,8 @@ impl RunningDispatch {
     fn on_refused_pull(&mut self, now: Instant, error: &QueueError) {
         let jitter = self.state.jitter();
         let pause = self.outages.refused(now, error, jitter);
+        // Heartbeats wait in the queue: a worker must not count as missed because they cannot be read.
+        self.state.set_caught_up(false);
         if let Err(reason) = &pause {
             self.state.break_pool(now, reason);
         }
@@ -108,15 +110,20 @@ mod tests {
     use std::future::poll_fn;
     use std::sync::Mutex;
     use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
+    use async_trait::async_trait;
+    use podpool_core::broker::ClassId;
     use podpool_core::envelope::entry::{put_done, put_failed};
-    use podpool_core::envelope::{MacKey, Printed, PrintedLine, Results};
+    use podpool_core::envelope::{Alive, Hello, MacKey, Printed, PrintedLine, Results};
     use podpool_core::fleet::{FleetEvent, FleetOrder};
     use podpool_core::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
     use podpool_core::outcome::{Cause, Failure};
+    use podpool_core::queue::QueueLimits;
     use podpool_core::queue::memory::MemoryQueue;
     use podpool_core::task::{Body, TaskOptions, TaskSpec};
     use podpool_core::worker::Queues;
+    use tokio::sync::mpsc::UnboundedReceiver;
     use tokio::sync::oneshot;
 
     use super::super::Dispatch;
@@ -299,5 +306,108 @@ mod tests {
             assert_eq!(*lock(&shown), ["the last"]);
         };
         tokio::join!(dispatch.run(), master);
+    }
+
+    /// It gives nothing while it is down.
+    #[derive(Debug)]
+    struct Outage {
+        queue: MemoryQueue,
+        down: AtomicBool,
+    }
+
+    #[async_trait]
+    impl Queue for Outage {
+        async fn put(&self, messages: Vec<bytes::Bytes>) -> Vec<Result<(), QueueError>> {
+            self.queue.put(messages).await
+        }
+
+        async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+            if self.down.load(Ordering::Relaxed) {
+                return Err(QueueError::Unavailable {
+                    queue: "results".to_owned(),
+                    reason: "down".to_owned(),
+                });
+            }
+            self.queue.take(max, wait).await
+        }
+
+        async fn extend(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+            self.queue.extend(leases).await
+        }
+
+        async fn ack(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+            self.queue.ack(leases).await
+        }
+
+        async fn release(&self, leases: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+            self.queue.release(leases).await
+        }
+
+        fn limits(&self) -> QueueLimits {
+            self.queue.limits()
+        }
+    }
+
+    fn heartbeat(sequence: u64) -> bytes::Bytes {
+        let alive = Alive {
+            run: run(),
+            worker: WORKER,
+            held: Vec::new(),
+            running: 0,
+            free: 1,
+            empty_pulls: 0,
+            revoked: Vec::new(),
+            replays: 0,
+            epoch: 1,
+            sequence,
+        };
+        alive.message(&MacKey::Absent)
+    }
+
+    /// Heartbeats wait in the queue while it cannot be read: the worker is missed only when they could have been read.
+    #[tokio::test(start_paused = true)]
+    async fn no_worker_is_missed_while_results_cannot_be_pulled() {
+        const SILENCE: Duration = Duration::from_secs(60);
+        let results = Arc::new(Outage {
+            queue: MemoryQueue::local("results"),
+            down: AtomicBool::new(false),
+        });
+        let mut queues = queues();
+        queues.results = results.clone();
+        let (_mailbox, _fleet, mut orders, mut dispatch) = idle(queues);
+        dispatch.settings.silence = Some(SILENCE);
+        let running = tokio::spawn(dispatch.run());
+        let missed = |orders: &mut UnboundedReceiver<FleetOrder>| {
+            let all: Vec<_> = std::iter::from_fn(|| orders.try_recv().ok()).collect();
+            let missed = |order: &FleetOrder| matches!(order, FleetOrder::Silent(_));
+            all.iter().any(missed)
+        };
+        results.put(vec![hello(), heartbeat(2)]).await;
+        sleep(Duration::from_secs(1)).await;
+        results.down.store(true, Ordering::Relaxed);
+        sleep(4 * SILENCE).await;
+        assert!(!missed(&mut orders), "its heartbeats cannot be read");
+        results.put(vec![heartbeat(3)]).await;
+        results.down.store(false, Ordering::Relaxed);
+        sleep(SILENCE / 2).await;
+        assert!(!missed(&mut orders), "one was read");
+        sleep(2 * SILENCE).await;
+        assert!(missed(&mut orders), "none came though all were read");
+        running.abort();
+    }
+
+    fn hello() -> bytes::Bytes {
+        let hello = Hello {
+            run: run(),
+            worker: WORKER,
+            name: "pod-7".into(),
+            node: "node".into(),
+            class: ClassId::DEFAULT,
+            slots: 1,
+            build: String::new(),
+            epoch: 1,
+            sequence: 1,
+        };
+        hello.message(&MacKey::Absent)
     }
 }

@@ -40,7 +40,6 @@ use crate::master::owners::{Ended, Owners};
 use crate::report::outlet::Position;
 
 use self::builds::Builds;
-pub(crate) use self::judge::Failed;
 pub(crate) use self::life::Life;
 use self::workers::Worker;
 use super::after_lines::AfterLines;

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use podpool_core::id::{Attempt, ExecutionId, TaskId};
+use podpool_core::id::{Attempt, TaskId};
 use podpool_core::instant;
 use podpool_core::outcome::{Cause, Failure};
 use podpool_core::retry::{Blame, Decision, Ended, Policy, decide};
@@ -12,20 +12,11 @@ use tracing::debug;
 
 use crate::error::{AttemptReport, Subject, TaskError};
 
+use super::super::failed::Failed;
 use super::super::history::History;
 use super::super::notices::brief;
 use super::super::table::{Entry, Phase};
 use super::MasterState;
-
-/// A failure as a worker reported it.
-#[derive(Debug)]
-pub(crate) struct Failed {
-    pub(crate) task: TaskId,
-    pub(crate) attempt: Attempt,
-    pub(crate) execution: ExecutionId,
-    pub(crate) elapsed: Duration,
-    pub(crate) failure: Failure,
-}
 
 /// Which attempt failed, and why.
 fn failed_attempt(subject: &Subject, attempt: Attempt, failure: &Failure) -> String {

@@ -59,6 +59,8 @@ impl MasterState {
                 self.drain.retain(|drained| drained != id);
             }
         }
+        // It may go before it greets: its name would stay for the rest of the run.
+        self.surplus.retain(|surplus| surplus != name);
         self.pace.recount_slots();
         (ids, holds)
     }

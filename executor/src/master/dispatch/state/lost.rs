@@ -6,7 +6,8 @@ use podpool_core::envelope::Reference;
 use podpool_core::envelope::reference::{Content, rejected};
 use tokio::time::Instant;
 
-use super::{Failed, MasterState};
+use super::super::failed::Failed;
+use super::MasterState;
 
 /// Why the results cannot be had, where this program has no store.
 const NO_STORE: &str =

@@ -28,7 +28,7 @@ impl MasterState {
         // any message, and this master must stop before it settles a task.
         let origin = message.as_ref().ok().and_then(Message::origin);
         if let Some((run, epoch)) = origin
-            && !self.is_ours(&run.clone(), epoch)
+            && !self.is_ours(run, epoch)
         {
             return;
         }
@@ -118,22 +118,25 @@ impl MasterState {
         // replaces the list.
         worker.holds.extend_from_slice(&started.tasks);
         for run in &started.tasks {
-            let Some(entry) = self.table.get_mut(run.first) else {
-                continue;
-            };
-            // Without a comparison of attempts: the start of an older one postpones a republish of the newest, and
-            // loses nothing. The tasks of one run came in one batch, so that one of them suffices.
-            if entry.phase == Phase::Published
-                && let Some(batch) = self.batches.get_mut(entry.batch)
-            {
-                batch.news = now;
-            }
+            // The tasks of one run came in one batch, so one that has not ended suffices to find it. Any of them may have
+            // ended: by a cancel, or by the result of another attempt.
+            let mut found = false;
             for task in run.tasks() {
+                let Some(entry) = self.table.get_mut(task) else {
+                    continue;
+                };
+                // Without a comparison of attempts: the start of an older one postpones a republish of the newest, and
+                // loses nothing.
+                if !found
+                    && entry.phase == Phase::Published
+                    && let Some(batch) = self.batches.get_mut(entry.batch)
+                {
+                    batch.news = now;
+                    found = true;
+                }
                 // The newest attempt alone: a late `Started` of a failed one would show a task as running between
                 // attempts, and a shutdown that cancels what has not begun would leave it.
-                if let Some(entry) = self.table.get_mut(task)
-                    && entry.attempt == run.attempt
-                {
+                if entry.attempt == run.attempt {
                     entry.set_running();
                 }
             }

@@ -12,7 +12,8 @@ use tracing::warn;
 
 use crate::master::cell::{INLINE, Output};
 
-use super::{Failed, MasterState, Phase};
+use super::super::failed::Failed;
+use super::{MasterState, Phase};
 
 /// Outputs below this are copied out of the message they came in, so that one kept result does not keep the
 /// message of thousands.

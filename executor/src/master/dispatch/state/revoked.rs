@@ -97,10 +97,13 @@ impl RevokedList {
         }
     }
 
-    /// A worker acknowledged these envelopes without running them: they need no range.
+    /// A worker acknowledged these envelopes without running them. Those that were the only ones of their attempt need no
+    /// range.
     pub(super) fn acknowledged(&mut self, runs: &[TaskRun]) {
-        for task in runs.iter().flat_map(|run| run.tasks()) {
-            self.remove(task);
+        for run in runs {
+            for task in run.tasks() {
+                self.ended(task, run.attempt);
+            }
         }
     }
 
@@ -188,6 +191,22 @@ mod tests {
         assert_eq!(list(&revoked), [(3, 4, 1), (7, 9, 1)]);
         revoked.add(TaskId(8), Attempt(2), false);
         assert_eq!(list(&revoked), [(3, 4, 1), (7, 7, 1), (8, 8, 2), (9, 9, 1)]);
+    }
+
+    #[test]
+    fn an_acknowledged_envelope_proves_nothing_about_other_envelopes_of_its_task() {
+        let mut revoked = RevokedList::default();
+        revoked.add(TaskId(0), Attempt(2), false);
+        revoked.add(TaskId(5), Attempt(1), true);
+        let run = |task, attempt| TaskRun {
+            first: TaskId(task),
+            count: 1,
+            attempt: Attempt(attempt),
+        };
+        revoked.acknowledged(&[run(0, 1), run(5, 1)]);
+        assert_eq!(list(&revoked), [(0, 0, 2), (5, 5, 1)]);
+        revoked.acknowledged(&[run(0, 2)]);
+        assert_eq!(list(&revoked), [(5, 5, 1)]);
     }
 
     #[test]

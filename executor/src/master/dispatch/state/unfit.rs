@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::super::failed::Failed;
+use super::MasterState;
 use super::life::Breach;
 use super::workers::{Slots, Worker};
-use super::{Failed, MasterState};
 
 /// A worker whose slots do not start reports it within this time, unless its start timeout is longer.
 // A pod's default start timeout. At half, slow workers would count as working before they could report; at double a
