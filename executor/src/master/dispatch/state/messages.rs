@@ -118,26 +118,22 @@ impl MasterState {
         // replaces the list.
         worker.holds.extend_from_slice(&started.tasks);
         for run in &started.tasks {
-            // The tasks of one run came in one batch, so one that has not ended suffices to find it. Any of them may have
-            // ended: by a cancel, or by the result of another attempt.
-            let mut found = false;
+            // Each for itself: any of them may have ended, by a cancel or by the result of another envelope, and a part of
+            // the batch may have been put back.
             for task in run.tasks() {
                 let Some(entry) = self.table.get_mut(task) else {
                     continue;
                 };
-                // Without a comparison of attempts: the start of an older one postpones a republish of the newest, and
-                // loses nothing.
-                if !found
-                    && entry.phase == Phase::Published
+                // The newest attempt alone: a late `Started` of a failed one would show a task as running between
+                // attempts, and a shutdown that cancels what has not begun would leave it.
+                if entry.attempt != run.attempt {
+                    continue;
+                }
+                entry.set_running();
+                if entry.phase == Phase::Published
                     && let Some(batch) = self.batches.get_mut(entry.batch)
                 {
                     batch.news = now;
-                    found = true;
-                }
-                // The newest attempt alone: a late `Started` of a failed one would show a task as running between
-                // attempts, and a shutdown that cancels what has not begun would leave it.
-                if entry.attempt == run.attempt {
-                    entry.set_running();
                 }
             }
         }

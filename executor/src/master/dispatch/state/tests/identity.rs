@@ -194,20 +194,6 @@ async fn a_batch_has_a_number_of_its_own_and_so_has_one_that_is_published_again(
     assert_eq!(numbers, expected);
 }
 
-/// A cancel that a worker has not received yet ends a task in the middle of a run.
-#[tokio::test(start_paused = true)]
-async fn a_start_whose_first_task_has_ended_counts_for_the_others() {
-    let mut bed = bed();
-    bed.submit_many(&PLAIN, 3);
-    bed.batches();
-    bed.cancel(TaskId(0));
-    bed.started(0, 3, 1);
-    for task in [1, 2] {
-        let state = bed.state_of(task);
-        assert!(matches!(state, TaskState::Running { .. }), "{state:?}");
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_surplus_worker_that_goes_before_it_greets_is_forgotten() {
     let mut bed = bed();

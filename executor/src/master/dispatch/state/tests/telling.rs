@@ -90,6 +90,19 @@ async fn started_counts_for_the_newest_attempt_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_that_starts_shows_its_tasks_though_the_first_has_ended() {
+    let mut bed = bed();
+    bed.submit_many(&STUBBORN, 3);
+    bed.batches();
+    bed.done(&[(0, 1)], Duration::ZERO);
+    bed.started(0, 3, 1);
+    let attempt = Attempt(1);
+    assert_eq!(bed.state_of(1), TaskState::Running { attempt });
+    bed.shut_down(ShutdownBehavior::CancelPending);
+    assert_eq!(bed.state.unfinished(), 2, "what has begun goes on");
+}
+
+#[tokio::test(start_paused = true)]
 async fn abort_ends_every_task() {
     let mut bed = bed();
     bed.submit_many(&STUBBORN, 20);
