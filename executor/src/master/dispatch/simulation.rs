@@ -8,12 +8,14 @@
 //! One seed gives one trace, byte for byte, in every process. `SIMULATION_SEEDS` is how many seeds are run,
 //! `SIMULATION_SEED` runs one of them and prints its trace.
 
+mod duties;
 mod end;
 mod events;
 mod fleet;
 mod queue;
 mod script;
 mod slots;
+mod strangers;
 mod trace;
 mod verdict;
 mod worker;
@@ -39,7 +41,8 @@ fn setting(name: &str) -> Option<u64> {
 
 /// Runs a world to its end. A panic of a state, or of what plays its surroundings, is a failure like any other.
 fn outcome(world: &mut World) -> Result<(), String> {
-    catch_unwind(AssertUnwindSafe(|| world.run())).unwrap_or_else(|panic| Err(panic_text(panic)))
+    catch_unwind(AssertUnwindSafe(|| world.run()))
+        .unwrap_or_else(|panic| Err(panic_text(panic).replace('\n', ";")))
 }
 
 /// Runs a seed; its failure comes with its trace.

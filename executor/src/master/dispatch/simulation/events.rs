@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use podpool_core::envelope::Control;
@@ -13,6 +15,7 @@ use podpool_core::worker::effect::Receipt;
 use tokio::time::Instant;
 
 use super::slots::Step;
+use super::strangers::Report;
 
 /// One thing that happens. Where it touches a worker, it names the worker's life: what was meant for an earlier one is
 /// dropped.
@@ -32,6 +35,13 @@ pub(super) enum Event {
     Submit,
     Cancel(TaskId),
     Die(usize),
+    /// What a worker sends reaches the master only after this time.
+    Mute(usize, Duration),
+    /// A worker reports how an attempt ended.
+    Report(Report),
+    /// A greeting of a worker that is not there for long.
+    Greet(Bytes),
+    Surplus(Arc<str>),
     Gone(Departure),
     FleetEnded,
     /// The queues are made again, empty.
@@ -50,6 +60,7 @@ impl Event {
             | Self::Keep(number, _)
             | Self::Said(number, ..)
             | Self::Step(number, ..)
+            | Self::Mute(number, _)
             | Self::Die(number) => Some(*number),
             _ => None,
         }
@@ -61,6 +72,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ToMaster(message) => write!(f, "to the master: {} bytes", message.len()),
+            Self::Greet(message) => write!(f, "a greeting: {} bytes", message.len()),
             Self::Replay(message) => write!(f, "replayed: {} bytes", message.len()),
             Self::ToWorker(number, control) => {
                 write!(f, "to worker {number}: control {}", control.sequence)

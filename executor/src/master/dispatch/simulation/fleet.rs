@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use podpool_core::fleet::FleetOrder;
+use podpool_core::fleet::{End, FleetOrder};
+use podpool_core::outcome::Exit;
 
 use super::events::Event;
 use super::worker::Worker;
@@ -11,15 +12,20 @@ use super::world::{LEASE, World};
 impl World {
     /// A worker is gone, with all it knew; its leases run out.
     pub(super) fn die(&mut self, number: usize) {
-        let died = self.rng.u8(..3) == 0;
+        let end = match self.rng.u8(..6) {
+            0 => End::Died(Exit::Signal(11)),
+            1 => End::OutOfMemory(None),
+            _ => End::Lost,
+        };
         let reported = self.chance(70);
         let gone = &self.workers[number];
-        let (life, departure) = (gone.life + 1, gone.departure(died));
-        if died
-            && reported
-            && let Some(task) = gone.only_task()
-        {
-            *self.blamed.entry(task.0).or_default() += 1;
+        let (life, departure) = (gone.life + 1, gone.departure(end));
+        if reported && let Some(task) = gone.only_task() {
+            match end {
+                End::Died(_) => *self.blamed.entry(task.0).or_default() += 1,
+                End::OutOfMemory(_) => _ = self.framed.insert(task.0),
+                _ => {}
+            }
         }
         self.workers[number] = Worker::new(number, life);
         if reported {

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use podpool_core::envelope::entry::{next_task, put_done, put_failed, task_head};
 use podpool_core::id::{Attempt, TaskId};
 use podpool_core::outcome::{Cause, Exit, Failure};
-use podpool_core::slot::{Frame, Running, SlotEvent, SlotId};
+use podpool_core::slot::{Frame, Running, SlotEvent, SlotId, Stream};
 use podpool_core::worker::effect::Probe;
 use tokio::time::Instant;
 
@@ -258,6 +258,12 @@ impl Slot {
     }
 
     fn finish(&mut self, cause: Option<Cause>, now: Instant, rng: &mut Rng) {
+        if rng.u8(..8) == 0 {
+            self.said.push(SlotEvent::Output {
+                stream: Stream::Stdout,
+                line: String::new(),
+            });
+        }
         let frame = &mut self.frames[0];
         let head = task_head(&frame.entries).unwrap().unwrap();
         let since = self.running.take().expect("it runs").since;

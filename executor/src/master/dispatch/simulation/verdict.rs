@@ -66,6 +66,9 @@ impl World {
                 self.cancelled.contains(&(number as u64)) || self.end.cuts_tasks_off()
             }
             Some(TaskErrorKind::PoolBroken | TaskErrorKind::ShutDown) => self.end.cuts_tasks_off(),
+            Some(TaskErrorKind::OutOfMemory | TaskErrorKind::WorkerLost) => {
+                self.framed.contains(&(number as u64))
+            }
             // Three workers in a row ended because of it.
             Some(TaskErrorKind::Crashed) => self.blamed.get(&(number as u64)) >= Some(&3),
             _ => false,

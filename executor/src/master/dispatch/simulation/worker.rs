@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use podpool_core::broker::ClassId;
-use podpool_core::envelope::{Control, Hello, MacKey, TaskType};
+use podpool_core::envelope::{Control, Hello, MacKey, Printed, TaskType};
 use podpool_core::fleet::{Departure, End as WorkerEnd};
 use podpool_core::id::{ExecutionId, RunId, TaskId, WorkerId};
-use podpool_core::outcome::{Exit, Failure};
+use podpool_core::outcome::Failure;
 use podpool_core::queue::LeaseId;
 use podpool_core::worker::frame::TaskTypeInfo;
 use podpool_core::worker::state::Lookup;
 use podpool_core::worker::{Settings as WorkerSettings, WorkerState};
+use tokio::time::Instant;
 
 use super::slots::Slots;
 use super::world::GRACE;
@@ -29,6 +31,10 @@ pub(super) struct Worker {
     pub(super) beats: u32,
     /// Whether its greeting was answered.
     pub(super) greeted: bool,
+    /// Until then what it sends is on its way.
+    pub(super) muted: Option<Instant>,
+    /// Lines that its slots printed.
+    pub(super) lines: u64,
 }
 
 /// What a worker knows of the one task type.
@@ -70,6 +76,8 @@ impl Worker {
             life,
             beats: 0,
             greeted: false,
+            muted: None,
+            lines: 0,
         }
     }
 
@@ -87,13 +95,27 @@ impl Worker {
         }
     }
 
+    /// The message of its lines; their texts do not matter.
+    pub(super) fn printed(&self) -> Bytes {
+        let printed = Printed {
+            run: run_id(),
+            worker: self.id,
+            epoch: self.state.epoch(),
+            tasks: Vec::new(),
+            lines: Vec::new(),
+            left_out: 0,
+            through: self.lines,
+        };
+        printed.message(&MacKey::Absent)
+    }
+
     /// Whether the master has heard its greeting.
     pub(super) fn note(&mut self, control: &Control) {
         self.greeted |= control.greeted.contains(&self.id);
     }
 
-    /// How its fleet sees its end: `died` of what it did, or lost.
-    pub(super) fn departure(&self, died: bool) -> Departure {
+    /// How its fleet sees its end.
+    pub(super) fn departure(&self, end: WorkerEnd) -> Departure {
         let running = self.slots.running_tasks().into_iter();
         let execution = ExecutionId {
             worker: self.id,
@@ -102,10 +124,7 @@ impl Worker {
         Departure {
             worker: self.name.as_str().into(),
             node: None,
-            end: match died {
-                true => WorkerEnd::Died(Exit::Signal(11)),
-                false => WorkerEnd::Lost,
-            },
+            end,
             reason: "as the test wants it".to_owned(),
             at: None,
             running: running

@@ -21,6 +21,7 @@ use crate::report::outlet::Position;
 
 use super::super::effect::Effect;
 use super::super::state::{MasterState, Settings};
+use super::duties::Duties;
 use super::end::End;
 use super::events::{Event, Events};
 use super::queue::TaskQueue;
@@ -32,7 +33,7 @@ pub(super) const TASKS: u64 = 200;
 const WORKERS: usize = 3;
 pub(super) const LEASE: Duration = Duration::from_secs(5);
 pub(super) const GRACE: Duration = Duration::from_secs(1);
-const EPOCH: u64 = 3;
+pub(super) const EPOCH: u64 = 3;
 /// Most virtual time that a run may take.
 const LIMIT: Duration = Duration::from_secs(3600);
 /// Events after which a run goes round in circles.
@@ -42,17 +43,23 @@ const QUIET: Duration = Duration::from_secs(100);
 /// Messages that may be replayed.
 const REMEMBERED: usize = 64;
 
-static TASK: TaskSpec = TaskSpec {
-    name: "simulation::task",
-    version: None,
-    file: file!(),
-    line: line!(),
-    options: TaskOptions::DEFAULT.backoff_ms(100, 1000),
-    body: Body::Sync(|_, _, _| Ok(())),
-    shape: || Ok(podpool_core::shape::Shape(String::new())),
-    traced: OnceLock::new(),
-    index: OnceLock::new(),
-};
+/// The task types: most tasks; those of which none ever returns a result, which are never measured; and those that
+/// travel by themselves.
+static TASKS_BY_TYPE: [TaskSpec; 3] = [task(true), task(true), task(false)];
+
+const fn task(pack: bool) -> TaskSpec {
+    TaskSpec {
+        name: "simulation::task",
+        version: None,
+        file: file!(),
+        line: line!(),
+        options: TaskOptions::DEFAULT.backoff_ms(100, 1000).pack(pack),
+        body: Body::Sync(|_, _, _| Ok(())),
+        shape: || Ok(podpool_core::shape::Shape(String::new())),
+        traced: OnceLock::new(),
+        index: OnceLock::new(),
+    }
+}
 
 /// How often things go wrong, in per cent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,12 +79,17 @@ pub(super) struct World {
     faults: Faults,
     events: Events,
     pub(super) master: MasterState,
+    pub(super) duties: Duties,
     pub(super) end: End,
     pub(super) scripts: Vec<Script>,
     pub(super) cells: Vec<Arc<Cell>>,
     pub(super) cancelled: BTreeSet<u64>,
     /// How often a worker died by what its only task did.
     pub(super) blamed: BTreeMap<u64, usize>,
+    /// Tasks of which workers reported what their scripts do not do.
+    pub(super) framed: BTreeSet<u64>,
+    /// Workers that sent one message and no more.
+    pub(super) strangers: u64,
     queue: TaskQueue,
     pub(super) workers: Vec<Worker>,
     finish_on_lost_lease: bool,
@@ -87,7 +99,9 @@ pub(super) struct World {
     batches: Vec<Bytes>,
 }
 
-fn settings(seed: u64) -> Settings {
+fn settings(rng: &mut Rng) -> Settings {
+    let seed = rng.u64(..);
+    let few = rng.u8(..3) == 0;
     Settings {
         run: run_id(),
         mac_key: MacKey::Absent,
@@ -95,8 +109,8 @@ fn settings(seed: u64) -> Settings {
         classes: vec![ClassId::DEFAULT],
         slots: WORKERS * SLOTS as usize,
         message_bytes: 1 << 20,
-        batches_out: 50,
-        bytes_out: 1 << 20,
+        batches_out: if few { 8 } else { 50 },
+        bytes_out: if rng.u8(..3) == 0 { 600 } else { 1 << 20 },
         lease: LEASE,
         retries: None,
         epoch: EPOCH,
@@ -105,7 +119,7 @@ fn settings(seed: u64) -> Settings {
         same_build: false,
         remote: true,
         workers: WORKERS,
-        elsewhere: false,
+        elsewhere: rng.bool(),
         control_pause: Duration::from_millis(200),
         results_outlive: false,
     }
@@ -113,10 +127,13 @@ fn settings(seed: u64) -> Settings {
 
 impl World {
     pub(super) fn new(seed: u64, keep: bool) -> Self {
-        TASK.index.get_or_init(|| 0);
+        for (number, spec) in (0..).zip(&TASKS_BY_TYPE) {
+            spec.index.get_or_init(|| number);
+        }
         let mut rng = Rng::with_seed(seed);
         let harsh = rng.u8(1..4);
         let now = Instant::now();
+        let settings = settings(&mut rng);
         let mut world = Self {
             start: now,
             now,
@@ -129,12 +146,15 @@ impl World {
                 replayed: harsh,
             },
             events: Events::default(),
-            master: MasterState::new(settings(rng.u64(..)), now),
+            duties: Duties::new(settings.clone(), now),
+            master: MasterState::new(settings, now),
             end: End::random(&mut rng),
             scripts: Vec::new(),
             cells: Vec::new(),
             cancelled: BTreeSet::new(),
             blamed: BTreeMap::new(),
+            framed: BTreeSet::new(),
+            strangers: 0,
             queue: TaskQueue::default(),
             workers: (0..WORKERS).map(|number| Worker::new(number, 0)).collect(),
             finish_on_lost_lease: rng.bool(),
@@ -166,6 +186,12 @@ impl World {
         if self.chance(15) {
             self.within(15_000, Event::Restored);
         }
+        if self.chance(20) {
+            let number = self.rng.usize(..WORKERS);
+            let time = Duration::from_millis(self.rng.u64(1_000..9_000));
+            self.within(15_000, Event::Mute(number, time));
+        }
+        self.plan_strangers();
         if self.end != End::Late {
             // When all is submitted: what comes later is refused by the mailbox, which is not here.
             let after = Duration::from_millis(8_000 + self.rng.u64(..8_000));
@@ -174,7 +200,7 @@ impl World {
     }
 
     /// At some time in so many milliseconds.
-    fn within(&mut self, millis: u64, event: Event) {
+    pub(super) fn within(&mut self, millis: u64, event: Event) {
         let after = Duration::from_millis(self.rng.u64(..millis));
         self.at(after, event);
     }
@@ -197,8 +223,10 @@ impl World {
         let tick = ticks.chain([self.master.deadline()]).flatten().min();
         let next = [tick, self.events.next_at()].into_iter().flatten().min();
         self.now = next.expect("heartbeats never end").max(self.now);
+        self.duties.begin(self.now);
         self.master.on_lines(self.now, Position::default());
         self.master.on_tick(self.now);
+        self.carry_out_master(Duties::ticked);
         for Worker { state, slots, .. } in &mut self.workers {
             if state.deadline().is_some_and(|at| at <= self.now) {
                 state.on_tick(self.now, slots);
@@ -215,7 +243,8 @@ impl World {
             self.handle(event);
         }
         self.master.conclude(self.now);
-        self.carry_out_master();
+        self.carry_out_master(Duties::concluded);
+        self.duties.check_numbers(&mut self.master);
         touched.for_each(|number| self.carry_out(number));
     }
 
@@ -223,7 +252,10 @@ impl World {
         let now = self.now;
         match event {
             Event::ToMaster(message) => self.tell_master(message),
-            Event::Stored(batch) => self.master.on_stored(now, batch),
+            Event::Stored(batch) => {
+                self.duties.stored(batch);
+                self.master.on_stored(now, batch);
+            }
             Event::Replay(batch) => self.queue.put(batch, now),
             Event::ToWorker(number, control) => {
                 let worker = &mut self.workers[number];
@@ -252,17 +284,30 @@ impl World {
             Event::Cancel(task) => {
                 if (task.0 as usize) < self.cells.len() {
                     self.cancelled.insert(task.0);
+                    self.duties.cancelled(task);
                     self.master.cancel(task);
                 }
             }
             Event::Die(number) => self.die(number),
-            Event::Gone(departure) => self.master.on_fleet(now, FleetEvent::Gone(departure)),
+            Event::Mute(number, time) => self.workers[number].muted = Some(now + time),
+            Event::Report(report) => self.report(report),
+            Event::Greet(hello) => self.tell_master(hello),
+            Event::Surplus(name) => {
+                self.duties.surplus(name.clone());
+                self.master.on_fleet(now, FleetEvent::Surplus(name));
+            }
+            Event::Gone(departure) => {
+                self.duties.departed(&departure);
+                self.master.on_fleet(now, FleetEvent::Gone(departure));
+            }
             Event::FleetEnded => {
+                self.duties.fleet_ended();
                 let leftovers = Vec::new();
                 self.master.on_fleet(now, FleetEvent::Ended { leftovers });
             }
             Event::Restored => {
                 self.queue.clear();
+                self.duties.broker(&BrokerEvent::Restored);
                 self.master.on_broker(now, BrokerEvent::Restored);
             }
             Event::End => self.begin_end(),
@@ -274,12 +319,15 @@ impl World {
         if self.end == End::Superseded {
             let mut hello = self.workers[0].hello();
             hello.epoch = EPOCH + 1;
-            self.master
-                .on_message(self.now, hello.message(&MacKey::Absent));
+            self.tell_master(hello.message(&MacKey::Absent));
         }
         if let Some(event) = self.end.broker_event() {
+            self.duties.broker(&event);
             self.master.on_broker(self.now, event);
+            // What was on its way from the mailbox ends at once.
+            self.submit();
         }
+        self.duties.shut_down(self.end.behavior());
         self.master.shut_down(self.end.behavior());
     }
 
@@ -290,27 +338,41 @@ impl World {
 
     fn submit(&mut self) {
         let script = Script::random(&mut self.rng);
-        let cell = Arc::new(Cell::new(&TASK));
-        cell.set_id(TaskId(self.cells.len() as u64));
+        let number = self.cells.len() as u64;
+        let task_type = match script.end() {
+            Some(_) if self.chance(70) => 1,
+            _ => 2 * usize::from(self.chance(10)),
+        };
+        let spec = &TASKS_BY_TYPE[task_type];
+        let cell = Arc::new(Cell::new(spec));
+        cell.set_id(TaskId(number));
+        let retries = 1 + self.rng.u32(..3);
         let mut options = CallOptions::default();
-        options.retries = Some(2);
+        options.retries = Some(retries);
         options.timeout = Some(Duration::from_secs(1));
         options.priority = self.rng.i32(-1..2);
+        let spec_ = (options.priority, task_type as u32, retries);
+        self.duties.submitted(number, spec_);
         self.scripts.push(script);
         self.cells.push(cell.clone());
         self.master.submit(Submission {
             cell: CellGuard::new(cell),
-            spec: &TASK,
+            spec,
             arguments: vec![script as u8].into(),
             options: Some(Box::new(options)),
         });
     }
 
     /// Mostly everything was read: silence counts then.
-    fn tell_master(&mut self, message: Bytes) {
+    pub(super) fn tell_master(&mut self, message: Bytes) {
         let caught_up = self.chance(90);
+        let read = Message::read(message.clone(), &MacKey::Absent).expect("it is the run's");
+        self.duties.heard(&read, caught_up);
         self.master.set_caught_up(caught_up);
         self.master.on_message(self.now, message);
+        if matches!(read, Message::Alive(_)) {
+            self.duties.check_cells(&self.cells);
+        }
     }
 
     fn tell_workers(&mut self, control: &Control) {
@@ -323,9 +385,10 @@ impl World {
     }
 
     /// Everything that the master has decided.
-    fn carry_out_master(&mut self) {
+    fn carry_out_master(&mut self, check: fn(&mut Duties, &[Effect])) {
         let mut effects = Vec::new();
         self.master.take_effects(&mut effects);
+        check(&mut self.duties, &effects);
         for effect in effects {
             let at = self.now - self.start;
             match effect {
@@ -445,15 +508,19 @@ impl World {
         }
         if worker.beats.is_multiple_of(2) {
             messages.push(worker.state.alive().message(&MacKey::Absent));
+            messages.push(worker.printed());
         }
         messages
             .iter()
-            .for_each(|message| self.send_result(message));
+            .for_each(|message| self.send_result(number, message));
     }
 
-    fn send_result(&mut self, message: &Bytes) {
+    /// What a worker sends whose network is cut comes when the network is there again.
+    fn send_result(&mut self, number: usize, message: &Bytes) {
+        let muted = self.workers[number].muted;
+        let cut = muted.map_or(Duration::ZERO, |until| until.duration_since(self.now));
         for _ in 0..self.copies() {
-            let after = self.soon();
+            let after = cut + self.soon();
             self.at(after, Event::ToMaster(message.clone()));
         }
         if let Some(old) = self.replay(|world| &mut world.heard, message) {
@@ -506,7 +573,7 @@ impl World {
                     self.at(after, Event::Confirmed(number, life, receipt));
                 }
                 match out.to {
-                    Topic::Results => self.send_result(&out.message),
+                    Topic::Results => self.send_result(number, &out.message),
                     Topic::Tasks => self.put(&out.message),
                 }
             }
@@ -520,7 +587,11 @@ impl World {
                 assert!(worker.leases.remove(&lease), "released twice, or lost");
                 self.queue.expire(&lease);
             }
-            WorkerEffect::Output(..) | WorkerEffect::SendLines => {}
+            WorkerEffect::Output(..) => worker.lines += 1,
+            WorkerEffect::SendLines => {
+                let printed = worker.printed();
+                self.send_result(number, &printed);
+            }
         }
     }
 
@@ -532,7 +603,7 @@ impl World {
             if self.master.is_over() {
                 return self.check(EPOCH);
             }
-            let submitted = self.cells.len() as u64 == TASKS;
+            let submitted = self.cells.len() as u64 >= TASKS;
             if submitted && self.master.unfinished() == 0 && quiet.is_none() {
                 self.faults = Faults::default();
                 quiet = Some(self.now + QUIET);
