@@ -31,6 +31,8 @@ use podpool_core::panics::panic_text;
 use self::end::End;
 use self::world::World;
 
+/// Failures after which no more seeds are run.
+const ENOUGH: u64 = 4;
 /// Seeds of an ordinary test run. CI runs more.
 const SEEDS: u64 = 200;
 
@@ -65,13 +67,15 @@ fn run(seed: u64) -> Result<u64, String> {
     }
 }
 
-/// Runs so many seeds, on every processor. The failures, in no order.
+/// Runs so many seeds, on every processor, until enough fail. The failures, in no order.
 fn failures(seeds: u64) -> Vec<String> {
-    let next = AtomicU64::new(0);
+    let (next, failed) = (AtomicU64::new(0), AtomicU64::new(0));
     let work = || {
         let mine = iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
-        let mine = mine.take_while(|seed| *seed < seeds);
-        mine.filter_map(|seed| run(seed).err()).collect::<Vec<_>>()
+        let go_on = |seed: &u64| *seed < seeds && failed.load(Ordering::Relaxed) < ENOUGH;
+        let failures = mine.take_while(go_on).filter_map(|seed| run(seed).err());
+        let count = |_: &String| _ = failed.fetch_add(1, Ordering::Relaxed);
+        failures.inspect(count).collect::<Vec<_>>()
     };
     thread::scope(|scope| {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);

@@ -220,21 +220,25 @@ impl World {
     /// Does what is next.
     fn step(&mut self) {
         let ticks = self.workers.iter().map(|worker| worker.state.deadline());
-        let tick = ticks.chain([self.master.deadline()]).flatten().min();
+        let ticks: Vec<_> = ticks.collect();
+        let due = ticks.iter().copied().chain([self.master.deadline()]);
+        let tick = due.flatten().min();
         let next = [tick, self.events.next_at()].into_iter().flatten().min();
         self.now = next.expect("heartbeats never end").max(self.now);
         self.duties.begin(self.now);
         self.master.on_lines(self.now, Position::default());
         self.master.on_tick(self.now);
         self.carry_out_master(Duties::ticked);
-        for Worker { state, slots, .. } in &mut self.workers {
-            if state.deadline().is_some_and(|at| at <= self.now) {
+        for (Worker { state, slots, .. }, tick) in self.workers.iter_mut().zip(ticks) {
+            if tick.is_some_and(|at| at <= self.now) {
                 state.on_tick(self.now, slots);
             }
         }
         // A tick touches any worker, an event one at most.
         let mut touched = 0..WORKERS;
+        let mut to_master = true;
         if let Some(event) = self.events.pop(self.now) {
+            to_master = event.worker().is_none();
             if tick.is_none_or(|tick| tick > self.now) {
                 touched = event.worker().map_or(0..0, |number| number..number + 1);
             }
@@ -244,7 +248,9 @@ impl World {
         }
         self.master.conclude(self.now);
         self.carry_out_master(Duties::concluded);
-        self.duties.check_numbers(&mut self.master);
+        if to_master {
+            self.duties.check_numbers(&mut self.master);
+        }
         touched.for_each(|number| self.carry_out(number));
     }
 
@@ -470,7 +476,7 @@ impl World {
         if wanted > 0 && taken.is_empty() {
             worker.state.on_empty_pull();
         }
-        let again = Duration::from_millis(if taken.is_empty() { 150 } else { 5 });
+        let again = Duration::from_millis(if taken.is_empty() { 200 } else { 5 });
         for (lease, body) in taken {
             let Ok(Message::Batch(batch, entries)) = Message::read(body, &MacKey::Absent) else {
                 panic!("not a batch");
