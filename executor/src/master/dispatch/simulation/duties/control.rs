@@ -25,6 +25,13 @@ pub(super) struct Named {
     since: Instant,
 }
 
+impl Named {
+    /// Whether no other envelope than one of this attempt can be in the queue.
+    const fn is_only(&self, attempt: u32) -> bool {
+        self.attempt == attempt && !self.copies
+    }
+}
+
 /// The newest control message.
 #[derive(Debug)]
 pub(super) struct Last {
@@ -65,17 +72,23 @@ impl Duties {
         self.owed.get_or_insert(self.now);
     }
 
-    /// A worker acknowledged envelopes without running them.
+    /// A worker acknowledged envelopes without running them. Where an envelope was the only one of its attempt, it needs no
+    /// naming.
     pub(super) fn acknowledged(&mut self, alive: &Alive) {
-        for task in alive.revoked.iter().flat_map(|run| run.tasks()) {
-            self.revoked.remove(&task.0);
+        for run in &alive.revoked {
+            for task in run.tasks() {
+                let known = self.revoked.get(&task.0);
+                if known.is_some_and(|named| named.is_only(run.attempt.0)) {
+                    self.revoked.remove(&task.0);
+                }
+            }
         }
     }
 
     /// A revoked attempt ran all the same. Where its envelope was the only one, it needs no naming.
     pub(super) fn ran_though_revoked(&mut self, task: u64, attempt: u32) {
-        let only = |named: &Named| named.attempt == attempt && !named.copies;
-        if self.revoked.get(&task).is_some_and(only) {
+        let known = self.revoked.get(&task);
+        if known.is_some_and(|named| named.is_only(attempt)) {
             self.revoked.remove(&task);
             self.changed();
         }
