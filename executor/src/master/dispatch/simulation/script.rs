@@ -16,10 +16,12 @@ pub(super) enum Script {
     Crashes,
     HangsOnce,
     Hangs,
+    /// Longer than a batch may be without news.
+    Long,
 }
 
 impl Script {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Quick,
         Self::Slow,
         Self::FailsOnce,
@@ -28,14 +30,16 @@ impl Script {
         Self::Crashes,
         Self::HangsOnce,
         Self::Hangs,
+        Self::Long,
     ];
 
     /// Mostly harmless.
     pub(super) fn random(rng: &mut Rng) -> Self {
-        if rng.u8(..10) < 8 {
-            return Self::ALL[rng.usize(..2)];
+        match rng.u16(..1000) {
+            0 => Self::Long,
+            1..800 => Self::ALL[rng.usize(..2)],
+            _ => Self::ALL[rng.usize(..Self::ALL.len() - 1)],
         }
-        Self::ALL[rng.usize(..Self::ALL.len())]
     }
 
     pub(super) fn of(arguments: &[u8]) -> Self {
@@ -45,9 +49,12 @@ impl Script {
     /// How its task ends when nobody cancels it; `None` is a result.
     pub(super) const fn end(self) -> Option<TaskErrorKind> {
         match self {
-            Self::Quick | Self::Slow | Self::FailsOnce | Self::CrashesOnce | Self::HangsOnce => {
-                None
-            }
+            Self::Quick
+            | Self::Slow
+            | Self::FailsOnce
+            | Self::CrashesOnce
+            | Self::HangsOnce
+            | Self::Long => None,
             Self::Fails => Some(TaskErrorKind::Failed),
             Self::Crashes => Some(TaskErrorKind::Crashed),
             Self::Hangs => Some(TaskErrorKind::TimedOut),

@@ -224,6 +224,7 @@ impl Slot {
         let first = entry.attempt == Attempt::FIRST;
         let millis = match Script::of(&entry.payload) {
             Script::Slow => rng.u64(20..400),
+            Script::Long => rng.u64(18_000..30_000),
             Script::Hangs => return None,
             Script::HangsOnce if first => return None,
             _ => rng.u64(1..4),

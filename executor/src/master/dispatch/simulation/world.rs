@@ -355,7 +355,8 @@ impl World {
         let retries = 1 + self.rng.u32(..3);
         let mut options = CallOptions::default();
         options.retries = Some(retries);
-        options.timeout = Some(Duration::from_secs(1));
+        let seconds = if script == Script::Long { 60 } else { 1 };
+        options.timeout = Some(Duration::from_secs(seconds));
         options.priority = self.rng.i32(-1..2);
         let spec_ = (options.priority, task_type as u32, retries);
         self.duties.submitted(number, spec_);
