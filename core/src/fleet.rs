@@ -26,9 +26,9 @@ pub enum FleetOrder {
     },
     /// Dispatch has received no heartbeat of a worker for a lease. The worker does not count until dispatch receives
     /// one.
-    Silent(Arc<str>),
+    Missed(Arc<str>),
     /// Dispatch has received a greeting of a worker, or a heartbeat after a silence.
-    Heard(Arc<str>),
+    Present(Arc<str>),
     /// Every future is resolved: remove everything that was made for the run, then send
     /// [`FleetEvent::Ended`].
     End,

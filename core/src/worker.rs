@@ -6,7 +6,6 @@
 pub mod conduct;
 pub mod effect;
 pub mod estimate;
-mod foreign;
 pub mod frame;
 mod held;
 mod keeper;
@@ -19,6 +18,7 @@ mod replay;
 pub mod revoked;
 pub mod run;
 pub mod state;
+mod unauthenticated;
 
 pub use self::conduct::{Conduct, Left};
 pub use self::kept::KeptLine;

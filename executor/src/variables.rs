@@ -51,7 +51,7 @@ const KNOWN: &[&str] = &[
 const ALIKE: f64 = 0.7;
 
 /// Emits a notice, once, for each variable of this process that is not read.
-pub(crate) fn tell_unknown() {
+pub(crate) fn report_unknown() {
     // Once for the process, and not for each executor: the environment is the same for all of them.
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {
@@ -66,7 +66,7 @@ pub(crate) fn tell_unknown() {
 }
 
 /// Emits a notice if settings of a cluster are present but no back-end was chosen, so that tasks run on this machine.
-pub(crate) fn tell_unused() {
+pub(crate) fn report_unused() {
     if std::env::var_os("PODPOOL_IMAGE").is_some_and(|image| !image.is_empty()) {
         trouble(
             "PODPOOL_IMAGE is set, but no back-end is chosen, so tasks run on this machine; PODPOOL_BACKEND=kubernetes sends them to pods, PODPOOL_BACKEND=local silences this notice",

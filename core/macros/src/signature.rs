@@ -99,7 +99,7 @@ fn refuse_qualifiers(signature: &Signature, refused: &mut Refused) {
     if let Some(token) = signature.unsafety {
         refused.add(
             token,
-            "a task cannot be `unsafe`: whoever submits it cannot uphold what it asks for",
+            "a task cannot be `unsafe`: its caller cannot uphold its safety contract",
         );
     }
     if let Some(abi) = &signature.abi {

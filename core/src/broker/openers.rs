@@ -19,12 +19,12 @@ pub trait Opener: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// A sentence: the description cannot be read, or means another release.
-    async fn open(&self, body: &str, seat: &Seat) -> Result<WorkerQueues, String>;
+    async fn open(&self, body: &str, worker_facts: &WorkerFacts) -> Result<WorkerQueues, String>;
 }
 
 /// The worker that opens the queues.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seat {
+pub struct WorkerFacts {
     /// The class whose tasks it runs.
     pub class: ClassId,
     /// The number of its cohort, and its index there; None where they are unknown: such a worker receives no control.
@@ -89,7 +89,7 @@ mod tests {
 
     #[async_trait]
     impl Opener for Nobody {
-        async fn open(&self, body: &str, _: &Seat) -> Result<WorkerQueues, String> {
+        async fn open(&self, body: &str, _: &WorkerFacts) -> Result<WorkerQueues, String> {
             Err(format!("{body} is not opened"))
         }
     }
@@ -101,13 +101,13 @@ mod tests {
             tag: tag.to_owned(),
             body: "it".to_owned(),
         };
-        let seat = Seat {
+        let worker_facts = WorkerFacts {
             class: ClassId::DEFAULT,
             place: None,
             lease: Duration::from_secs(1),
         };
         let opener = find(&described("nobody")).unwrap();
-        let said = opener.open("it", &seat).await.unwrap_err();
+        let said = opener.open("it", &worker_facts).await.unwrap_err();
         assert_eq!(said, "it is not opened");
         let said = find(&described("unknown")).unwrap_err();
         assert!(

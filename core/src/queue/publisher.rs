@@ -22,7 +22,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 const CALL: Duration = Duration::from_secs(300);
 
 /// A message on its way.
-struct Letter<R> {
+struct Unsent<R> {
     message: Bytes,
     /// What its arrival settles.
     receipt: Option<R>,
@@ -32,12 +32,12 @@ struct Letter<R> {
 }
 
 /// Receipts of what is stored, what must be sent again, and the last refusal.
-type Sent<R> = (Vec<R>, Vec<Letter<R>>, Option<QueueError>);
+type Sent<R> = (Vec<R>, Vec<Unsent<R>>, Option<QueueError>);
 
 /// Sends to one queue. A receipt `R` comes back for each message once it is stored.
 pub struct Publisher<R> {
     queue: Arc<dyn Queue>,
-    waiting: Vec<Letter<R>>,
+    waiting: Vec<Unsent<R>>,
     sending: Option<BoxFuture<'static, Sent<R>>>,
     /// When the call under way was made; a pause after a refusal included.
     sent: Instant,
@@ -88,7 +88,7 @@ impl<R: Send + 'static> Publisher<R> {
 
     /// Adds a message to those that are sent.
     pub fn push(&mut self, message: Bytes, receipt: Option<R>) {
-        self.waiting.push(Letter {
+        self.waiting.push(Unsent {
             message,
             receipt,
             refused: 0,
@@ -106,8 +106,8 @@ impl<R: Send + 'static> Publisher<R> {
     /// Dropping the future loses nothing: the call under way goes on with the next call.
     pub async fn next(&mut self) -> Vec<R> {
         if self.sending.is_none() && !self.waiting.is_empty() {
-            let letters = std::mem::take(&mut self.waiting);
-            self.sending = Some(Box::pin(send(self.queue.clone(), letters)));
+            let items = std::mem::take(&mut self.waiting);
+            self.sending = Some(Box::pin(send(self.queue.clone(), items)));
             // Also where a pause comes before the call: `unanswered` measures how long a message waits, not how long
             // the service takes.
             self.sent = Instant::now();
@@ -119,8 +119,8 @@ impl<R: Send + 'static> Publisher<R> {
         };
         let (receipts, mut again, refusal) = sending.await;
         self.sending = None;
-        self.say(refusal.as_ref(), again.len());
-        let since = again.iter().filter_map(|letter| letter.since).min();
+        self.log_outcome(refusal.as_ref(), again.len());
+        let since = again.iter().filter_map(|item| item.since).min();
         // The oldest message that is refused decides since when: others may pass beside it (`given_up`).
         self.failing = since.zip(refusal);
         if !again.is_empty() {
@@ -132,7 +132,7 @@ impl<R: Send + 'static> Publisher<R> {
     }
 
     /// Logs what became of a call, in one line however many messages it has.
-    fn say(&mut self, refusal: Option<&QueueError>, messages: usize) {
+    fn log_outcome(&mut self, refusal: Option<&QueueError>, messages: usize) {
         let now = Instant::now();
         match refusal {
             Some(error) if self.outage.refused(now, error) => {
@@ -157,42 +157,35 @@ impl<R> fmt::Debug for Publisher<R> {
     }
 }
 
-async fn send<R>(queue: Arc<dyn Queue>, letters: Vec<Letter<R>>) -> Sent<R> {
+async fn send<R>(queue: Arc<dyn Queue>, items: Vec<Unsent<R>>) -> Sent<R> {
     // One pause for the whole call, by the message that was refused most often: a single call is under way at any time.
-    let refused = letters
-        .iter()
-        .map(|letter| letter.refused)
-        .max()
-        .unwrap_or(0);
+    let refused = items.iter().map(|item| item.refused).max().unwrap_or(0);
     if let Some(times) = refused.checked_sub(1) {
         // Inside the call, so that what is pushed meanwhile waits for the same pause, and a queue in trouble is not
         // called more often the more there is to send.
         sleep(pause(FIRST, LONGEST, times, fastrand::f32())).await;
     }
     let began = Instant::now();
-    let messages = letters
-        .iter()
-        .map(|letter| letter.message.clone())
-        .collect();
+    let messages = items.iter().map(|item| item.message.clone()).collect();
     let answers = match timeout(CALL, queue.put(messages)).await {
         Ok(answers) => answers,
         // The messages may be stored all the same: they are sent again, and readers pass doubles over.
-        Err(_) => vec![Err(unanswered(&*queue)); letters.len()],
+        Err(_) => vec![Err(unanswered(&*queue)); items.len()],
     };
     let (mut receipts, mut again, mut refusal) = (Vec::new(), Vec::new(), None);
-    for (letter, answer) in letters.into_iter().zip(answers) {
+    for (item, answer) in items.into_iter().zip(answers) {
         match answer {
             // A queue that gives fewer answers than messages would lose the rest here; the conformance suite refuses
             // such a queue.
-            Ok(()) => receipts.extend(letter.receipt),
+            Ok(()) => receipts.extend(item.receipt),
             Err(error) => {
                 refusal = Some(error);
-                again.push(Letter {
+                again.push(Unsent {
                     // For each message, not for the queue: one that is refused for ever must be found beside others
                     // that pass.
-                    refused: letter.refused.saturating_add(1),
-                    since: letter.since.or(Some(began)),
-                    ..letter
+                    refused: item.refused.saturating_add(1),
+                    since: item.since.or(Some(began)),
+                    ..item
                 });
             }
         }

@@ -17,7 +17,7 @@ const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 
 /// Whether this system reports how much memory a process uses: else no limit can be kept.
-pub fn memory_is_told() -> bool {
+pub fn memory_is_readable() -> bool {
     own_resident().is_some()
 }
 
@@ -133,7 +133,7 @@ pub(super) fn kernel_kills() -> Option<u64> {
     let counts = kill_counts(&group);
     counts
         .iter()
-        .find_map(|path| told_kills(&fs::read_to_string(path).ok()?))
+        .find_map(|path| read_kills(&fs::read_to_string(path).ok()?))
 }
 
 /// Where the kernel counts, by a process's `cgroup` file. A container may see its group at the root of the mount while
@@ -165,18 +165,18 @@ fn group_limit() -> Option<u64> {
         } else {
             "memory.limit_in_bytes"
         };
-        told_limit(&fs::read_to_string(path.with_file_name(name)).ok()?)
+        read_limit(&fs::read_to_string(path.with_file_name(name)).ok()?)
     })
 }
 
 /// `max`, and what the older version writes in its place, is no limit.
-fn told_limit(text: &str) -> Option<u64> {
+fn read_limit(text: &str) -> Option<u64> {
     let limit = text.trim().parse::<u64>().ok()?;
     // Version 1 writes the largest multiple of a page below 2^63 where there is no limit.
     (limit < 1 << 60).then_some(limit)
 }
 
-fn told_kills(events: &str) -> Option<u64> {
+fn read_kills(events: &str) -> Option<u64> {
     let line = events
         .lines()
         .find_map(|line| line.strip_prefix("oom_kill "))?;
@@ -270,14 +270,14 @@ mod tests {
         assert_eq!(older, [group, root]);
         assert_eq!(kill_counts("5:cpu:/x\n"), Vec::<String>::new());
         assert_eq!(
-            told_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"),
+            read_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"),
             Some(3)
         );
-        assert_eq!(told_kills("oom 4\noom_kill 2\noom_group_kill 1\n"), Some(2));
-        assert_eq!(told_kills("under_oom 0\n"), None);
-        assert_eq!(told_limit("536870912\n"), Some(512 << 20));
-        assert_eq!(told_limit("max\n"), None);
-        assert_eq!(told_limit("9223372036854771712\n"), None);
+        assert_eq!(read_kills("oom 4\noom_kill 2\noom_group_kill 1\n"), Some(2));
+        assert_eq!(read_kills("under_oom 0\n"), None);
+        assert_eq!(read_limit("536870912\n"), Some(512 << 20));
+        assert_eq!(read_limit("max\n"), None);
+        assert_eq!(read_limit("9223372036854771712\n"), None);
     }
 
     #[test]

@@ -126,7 +126,7 @@ fn report() {
     let Ok(Some(began)) = BEGAN.try_with(Cell::get) else {
         return;
     };
-    let Ok(failure) = NOTES_HERE.try_with(|notes| last_words(&notes.borrow())) else {
+    let Ok(failure) = NOTES_HERE.try_with(|notes| failure_of(&notes.borrow())) else {
         return;
     };
     // Taken out, so that a panic within does not come back here.
@@ -137,7 +137,7 @@ fn report() {
 }
 
 /// The failure of a task whose panic ends the process. What the library adds about the abort is not the panic itself.
-fn last_words(notes: &[Note]) -> Failure {
+fn failure_of(notes: &[Note]) -> Failure {
     let text = |note: &Note| note.text.clone().unwrap_or_default();
     let adds = |note: &&Note| note.text.as_deref().is_some_and(cannot_unwind);
     let added = notes.last().filter(adds).map(text);
@@ -304,10 +304,10 @@ mod tests {
             place: Some(place.to_owned()),
         };
         let mut notes = vec![note("early", "a.rs:1:1"), note("late", "b.rs:2:2")];
-        assert_eq!(last_words(&notes).message, "late, at b.rs:2:2");
+        assert_eq!(failure_of(&notes).message, "late, at b.rs:2:2");
         notes.push(note(CANNOT_UNWIND[1], "core.rs:3:3"));
         assert_eq!(
-            last_words(&notes).message,
+            failure_of(&notes).message,
             "late, at b.rs:2:2 (panic in a function that cannot unwind)"
         );
     }

@@ -73,7 +73,7 @@ pub enum Left {
 
 impl Left {
     /// Whether the queues are the reason, so that they may not store its last messages either.
-    pub(super) const fn is_for_want_of_queues(&self) -> bool {
+    pub(super) const fn lacks_queues(&self) -> bool {
         matches!(
             self,
             Self::Idle | Self::Unreached(_) | Self::Refused(_) | Self::Unreachable(_)

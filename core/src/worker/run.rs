@@ -30,11 +30,11 @@ use crate::slot::{Launch, Running, Slot, SlotEvent, SlotId};
 
 use super::conduct::{Conduct, Left, WaitLimits};
 use super::effect::{Effect, Probe, Receipt};
-use super::foreign::Foreign;
 use super::keeper::{Keeper, News};
 use super::printed::{Gathered, OutputSink, Printed};
 use super::pull::{LAST_PULL, Pull, listen, pulled};
 use super::state::{Lookup, Settings, WorkerState};
+use super::unauthenticated::Unauthenticated;
 
 /// Most slot events taken in at once.
 // Bounds one step of the loop: with one task a frame these are 256 results, a few hundred µs of work, before timers are
@@ -122,7 +122,7 @@ impl Worker {
         let mut running = RunningWorker::new(self, keeper, keepers_news, orders);
         // Before the first pull: the master must have this worker's name before a `Started` of it, or its end could be
         // charged to no task.
-        running.say_hello();
+        running.send_hello();
         while !running.is_over() {
             running.step().await?;
         }
@@ -166,7 +166,7 @@ struct RunningWorker {
     kill_at: Option<Instant>,
     limits: WaitLimits,
     printed: Printed,
-    foreign: Foreign,
+    unauthenticated: Unauthenticated,
     /// What was last written down as running.
     noted: Vec<(ExecutionId, TaskId, Attempt)>,
     effects: Vec<Effect>,
@@ -250,7 +250,7 @@ impl RunningWorker {
             kill_at: None,
             limits: WaitLimits::new(&worker.conduct, Instant::now()),
             printed: Printed::new(Instant::now(), worker.launch.output),
-            foreign: Foreign::new(&worker.settings.mac_key, lease),
+            unauthenticated: Unauthenticated::new(&worker.settings.mac_key, lease),
             noted: Vec::new(),
             effects: Vec::new(),
             slot_events: Vec::new(),
@@ -258,7 +258,7 @@ impl RunningWorker {
         }
     }
 
-    fn say_hello(&mut self) {
+    fn send_hello(&mut self) {
         let place = &self.worker.launch.setup.place;
         let hello = Hello {
             run: self.worker.settings.run.clone(),
@@ -388,7 +388,7 @@ impl RunningWorker {
             self.pull_until.filter(|at| *at > Instant::now()),
             self.limits.pull_from(),
             self.printed.due(),
-            self.foreign.due(Instant::now()),
+            self.unauthenticated.due(Instant::now()),
         ];
         let soonest = others.into_iter().flatten().min();
         soonest.map_or(self.heartbeat, |at| at.min(self.heartbeat))
@@ -405,7 +405,7 @@ impl RunningWorker {
             self.left = Some(left);
         }
         self.state.drain();
-        let held = self.foreign.give_back();
+        let held = self.unauthenticated.give_back();
         self.release(held);
     }
 

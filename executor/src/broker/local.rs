@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use podpool_core::broker::openers::{Opener, Seat, WorkerQueues};
+use podpool_core::broker::openers::{Opener, WorkerFacts, WorkerQueues};
 use podpool_core::broker::{
     Broker, BrokerError, BrokerEvent, BrokerLimits, ClassId, Cohort, CohortQueues, Description,
     Leftover, LeftoverError, RunFacts, RunQueues, Which,
@@ -147,13 +147,13 @@ impl CohortQueues for MemoryRun {
 
 #[async_trait]
 impl Opener for MemoryBroker {
-    async fn open(&self, body: &str, seat: &Seat) -> Result<WorkerQueues, String> {
+    async fn open(&self, body: &str, worker_facts: &WorkerFacts) -> Result<WorkerQueues, String> {
         let run = RunId::new(body).map_err(|error| error.to_string())?;
         let opened = lock(&self.runs).get(&run).and_then(Weak::upgrade);
         let opened = opened.ok_or_else(|| format!("run {run} has no queues in this process"))?;
-        let tasks = opened.tasks(seat.class);
+        let tasks = opened.tasks(worker_facts.class);
         Ok(WorkerQueues {
-            tasks: tasks.ok_or_else(|| format!("run {run} has no class {}", seat.class))?,
+            tasks: tasks.ok_or_else(|| format!("run {run} has no class {}", worker_facts.class))?,
             results: opened.results(),
             control: opened.control(),
             outlive: false,

@@ -343,7 +343,7 @@ impl Builder {
         let isolation = self.isolation;
         let mut settings = self.into_local()?;
         if !chosen {
-            settings.reporting.within(variables::tell_unused);
+            settings.reporting.within(variables::report_unused);
         }
         let fleet = match isolation {
             Isolation::Process => LocalFleet::of_processes(&mut settings.worker)?,
@@ -485,7 +485,7 @@ fn reporting(
     let reporting = Reporting::begin(notices, sink, buffer).map_err(failed)?;
     // Within the reporting: these notices go where the user's setting sends them, and `build()` waits for no
     // subscriber.
-    reporting.within(variables::tell_unknown);
+    reporting.within(variables::report_unknown);
     Ok(reporting)
 }
 

@@ -91,10 +91,10 @@ pub(crate) async fn start(run: Run) -> Result<Handle, BuildError> {
 
 /// Subscribes the run to signals. On one machine SIGTERM is not needed: slots exit with their master.
 fn hear(mailbox: &Arc<Mailbox>, elsewhere: bool) -> Result<(), BuildError> {
-    signals::watch(mailbox).map_err(failed("start the thread that hears Ctrl-C"))?;
+    signals::watch(mailbox).map_err(failed("start the thread that handles Ctrl-C"))?;
     if elsewhere {
         signals::watch_termination(mailbox)
-            .map_err(failed("start the thread that hears SIGTERM"))?;
+            .map_err(failed("start the thread that handles SIGTERM"))?;
     }
     Ok(())
 }

@@ -10,6 +10,6 @@ pub mod cohorts;
 pub mod diagnose;
 pub mod fleet;
 pub mod job;
-pub mod last_words;
 pub(crate) mod reach;
 pub mod spec;
+pub mod termination_message;

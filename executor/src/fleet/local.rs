@@ -101,7 +101,7 @@ async fn run_worker(
         tokio::select! {
             left = &mut running => return left,
             order = fleet_orders.recv(), if open => match order {
-                Some(FleetOrder::Needed { .. } | FleetOrder::Silent(_) | FleetOrder::Heard(_)) => {}
+                Some(FleetOrder::Needed { .. } | FleetOrder::Missed(_) | FleetOrder::Present(_)) => {}
                 // The control queue carries the end of the run too, but that queue may be the one that refuses every
                 // call. A worker that has left needs no orders.
                 Some(FleetOrder::End) => {
@@ -154,7 +154,7 @@ fn worker(run: FleetRun, program: Program) -> Result<Worker, String> {
 #[cfg(unix)]
 fn check_memory(worker: &WorkerSettings) -> Result<(), BuildError> {
     if let Some(memory) = worker.memory
-        && !podpool_core::slot::memory_is_told()
+        && !podpool_core::slot::memory_is_readable()
     {
         return Err(BuildError::Setting {
             name: "memory".to_owned(),

@@ -76,7 +76,7 @@ impl ReachedFleet for ProcessFleet {
             useful: BTreeMap::new(),
             wanted: BTreeMap::new(),
             opened: 0,
-            living: BTreeMap::new(),
+            running: BTreeMap::new(),
             processes: JoinSet::new(),
             kill: CancellationToken::new(),
             failures: 0,
@@ -100,7 +100,7 @@ struct Work {
     /// Workers that were started: each is a cohort of its own.
     opened: u32,
     /// Workers that run, by the number of their cohort.
-    living: BTreeMap<u32, Living>,
+    running: BTreeMap<u32, RunningWorker>,
     processes: JoinSet<(u32, io::Result<ExitStatus>)>,
     /// Ends all processes.
     kill: CancellationToken,
@@ -111,7 +111,7 @@ struct Work {
 }
 
 /// A worker that runs.
-struct Living {
+struct RunningWorker {
     cohort: Cohort,
     name: Arc<str>,
 }
@@ -128,7 +128,7 @@ impl Work {
                     Some(FleetOrder::Needed { class, unfinished, .. }) => {
                         self.want(class, unfinished);
                     }
-                    Some(FleetOrder::Silent(_) | FleetOrder::Heard(_)) => {}
+                    Some(FleetOrder::Missed(_) | FleetOrder::Present(_)) => {}
                     Some(FleetOrder::End) => return self.end(LEAVE).await,
                     // Also for `Abandon`: another master cannot take over child processes of this one, which end with
                     // it in any case.
@@ -166,10 +166,10 @@ impl Work {
     /// another class: workers exit when the run ends.
     fn missing(&self) -> Option<ClassId> {
         let of = |class: ClassId| {
-            let living = self.living.values();
-            living.filter(|it| it.cohort.class == class).count() as u64
+            let running = self.running.values();
+            running.filter(|it| it.cohort.class == class).count() as u64
         };
-        let room = (self.living.len() as u64) < u64::from(self.fleet.max_workers);
+        let room = (self.running.len() as u64) < u64::from(self.fleet.max_workers);
         let mut wanted = self.wanted.iter().filter(|_| room);
         wanted
             .find(|(class, wanted)| of(**class) < u64::from(**wanted))
@@ -196,7 +196,8 @@ impl Work {
                 // the child, so no process outlives the fleet, even after a panic.
                 let attend = async move { (cohort.number, attend(child, kill).await) };
                 self.processes.spawn(attend);
-                self.living.insert(cohort.number, Living { cohort, name });
+                self.running
+                    .insert(cohort.number, RunningWorker { cohort, name });
                 Ok(())
             }
             Err(error) => {
@@ -239,12 +240,12 @@ impl Work {
     }
 
     async fn on_end(&mut self, cohort: u32, status: io::Result<ExitStatus>) {
-        let Some(Living { cohort, name }) = self.living.remove(&cohort) else {
+        let Some(RunningWorker { cohort, name }) = self.running.remove(&cohort) else {
             return;
         };
         self.retire(cohort).await;
         let (end, reason) = judge(&status);
-        self.tell(FleetEvent::Gone(Departure {
+        self.send(FleetEvent::Gone(Departure {
             worker: name.clone(),
             node: Some(hostname()),
             end,
@@ -272,7 +273,7 @@ impl Work {
 
     fn give_up(&mut self, reason: &str) {
         self.broken = true;
-        self.tell(FleetEvent::Broken(reason.to_owned()));
+        self.send(FleetEvent::Broken(reason.to_owned()));
     }
 
     async fn retire(&self, cohort: Cohort) {
@@ -297,27 +298,27 @@ impl Work {
             // A process in an uninterruptible system call ends only when that call returns.
             timeout(KILLED, self.all_end()).await.ok();
         }
-        let left = std::mem::take(&mut self.living);
+        let left = std::mem::take(&mut self.running);
         left.into_values()
-            .map(|Living { name, .. }| {
+            .map(|RunningWorker { name, .. }| {
                 format!("process {name} of run {} does not end", self.run.run)
             })
             .collect()
     }
 
-    // May be cancelled between two processes: each one that has ended is taken out of `living` before its queues are
+    // May be cancelled between two processes: each one that has ended is taken out of `running` before its queues are
     // retired, and the next call continues with the others.
     async fn all_end(&mut self) {
         while let Some(ended) = self.processes.join_next().await {
             if let Ok((number, _)) = ended
-                && let Some(Living { cohort, .. }) = self.living.remove(&number)
+                && let Some(RunningWorker { cohort, .. }) = self.running.remove(&number)
             {
                 self.retire(cohort).await;
             }
         }
     }
 
-    fn tell(&self, event: FleetEvent) {
+    fn send(&self, event: FleetEvent) {
         // The dispatcher may have ended before.
         self.events.send(event).ok();
     }

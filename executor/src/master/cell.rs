@@ -372,10 +372,7 @@ impl Wakers {
     /// here.
     pub(crate) fn wake(&mut self) {
         for waker in self.0.drain(..) {
-            contained(
-                "whoever waits for a future panicked when it was woken",
-                || waker.wake(),
-            );
+            contained("a waker of a future panicked", || waker.wake());
         }
     }
 }

@@ -207,7 +207,7 @@ impl RunningDispatch {
         self.carry_out();
         if !self.state.life().is_ending() {
             // Once the run ends no task waits for a queue.
-            self.outages.tell(now, &self.tasks, &self.control);
+            self.outages.report(now, &self.tasks, &self.control);
         }
         // Once for a turn: a waiter runs on another thread at once, and would be woken again for each result of a
         // message.
@@ -358,7 +358,7 @@ impl RunningDispatch {
         self.state.take_effects(&mut effects);
         for effect in effects.drain(..) {
             match effect {
-                Effect::Settle(ended) => ended.tell(&mut self.wakers),
+                Effect::Settle(ended) => ended.notify(&mut self.wakers),
                 Effect::Publish {
                     class,
                     batch,

@@ -96,7 +96,7 @@ impl From<CellGuard> for Owners {
 impl Ended {
     /// Notifies every owner. Their waiters are added to `wakers`.
     // Progress is passed on by a call where it is decided, since nothing has to be stored before; the end is an effect.
-    pub(crate) fn tell(self, wakers: &mut Wakers) {
+    pub(crate) fn notify(self, wakers: &mut Wakers) {
         let Self { owners, outcome } = self;
         if let Owners::One(Owner::Future(cell)) = &owners {
             // Nearly every task: the result is moved. Several owners get copies, which share long results.
@@ -143,7 +143,7 @@ mod tests {
             owners.pending();
             assert!(cells.iter().all(|cell| cell.state() == TaskState::Pending));
             let outcome = Ok(Output::EMPTY);
-            Ended { owners, outcome }.tell(&mut Wakers::default());
+            Ended { owners, outcome }.notify(&mut Wakers::default());
             assert!(cells.iter().all(|cell| cell.state() == TaskState::Done));
         }
     }

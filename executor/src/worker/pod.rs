@@ -4,14 +4,14 @@
 //! of its Job: 0 it was drained or the run is over, 65 another shape or wire, 75 try again, 77 rights are missing, 78
 //! it is set up wrongly, 143 it received SIGTERM.
 
-mod last_words;
+mod termination_message;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use podpool_core::broker::ClassId;
-use podpool_core::broker::openers::{self, Seat, WorkerQueues};
+use podpool_core::broker::openers::{self, WorkerFacts, WorkerQueues};
 use podpool_core::envelope::{MacKey, VERSION};
 use podpool_core::init::Role;
 use podpool_core::registry::Registry;
@@ -32,7 +32,7 @@ use crate::worker::build_id;
 use crate::worker::descriptor::Descriptor;
 use crate::worker::settings::Site;
 
-use self::last_words::LastWords;
+use self::termination_message::TerminationMessage;
 
 /// Where the run's secret is mounted.
 pub(crate) const RUN_DIR: &str = "PODPOOL_RUN_DIR";
@@ -52,12 +52,12 @@ const GREETING: Duration = Duration::from_secs(10);
 const REFUSAL: Duration = Duration::from_secs(60);
 
 /// Why a worker cannot work, with its exit code.
-struct Refusal {
+struct Exit {
     code: i32,
     reason: String,
 }
 
-impl Refusal {
+impl Exit {
     fn new(code: i32, reason: impl Display) -> Self {
         Self {
             code,
@@ -71,7 +71,7 @@ impl Refusal {
 }
 
 /// Runs the worker if this process is one, and never returns then.
-pub(crate) fn live_if(role: Role) -> Role {
+pub(crate) fn run_if(role: Role) -> Role {
     if role == Role::Worker {
         live()
     }
@@ -82,20 +82,20 @@ pub(crate) fn live_if(role: Role) -> Role {
 pub(crate) fn live() -> ! {
     // On a thread of its own: the caller may be inside a runtime already, and `block_on` panics there.
     let lived = std::thread::spawn(|| {
-        let mut last_words = LastWords::open();
+        let mut termination_message = TerminationMessage::open();
         // The pod's streams are pipes, whose reader may stop.
         let reporting = Reporting::begin(Notices::Auto, None, None);
-        let reporting = reporting.map_err(|error| Refusal::new(75, error));
+        let reporting = reporting.map_err(|error| Exit::new(75, error));
         let ended = reporting.and_then(|reporting| {
-            reporting.within(variables::tell_unknown);
-            let ended = reporting.within(|| work(&mut last_words, &reporting));
+            reporting.within(variables::report_unknown);
+            let ended = reporting.within(|| work(&mut termination_message, &reporting));
             // Before the exit, which would cut off lines that still wait in the buffers.
             reporting.written().wait_here();
             ended
         });
         // The sentence replaces the running list: the worker has ended what it ran, and no task is charged.
         if let Err(refusal) = &ended {
-            last_words.say(&refusal.reason);
+            termination_message.say(&refusal.reason);
             write_elsewhere(&refusal.reason);
         }
         ended.unwrap_or_else(|refusal| refusal.code)
@@ -110,32 +110,37 @@ fn exit(code: i32) -> ! {
 }
 
 /// Runs the worker until it exits; returns its exit code.
-fn work(last_words: &mut LastWords, reporting: &Reporting) -> Result<i32, Refusal> {
+fn work(termination_message: &mut TerminationMessage, reporting: &Reporting) -> Result<i32, Exit> {
     let runtime = reporting
         .runtime()
-        .map_err(|error| Refusal::new(75, format!("the runtime cannot start: {error}")))?;
+        .map_err(|error| Exit::new(75, format!("the runtime cannot start: {error}")))?;
     // Before everything that may take time: see there.
-    let terminate = hear_sigterm(&runtime)?;
+    let terminate = handle_sigterm(&runtime)?;
     let (descriptor, key) = read_run(&run_dir()?)?;
     check(&descriptor)?;
-    let (left, advice) =
-        runtime.block_on(run(&descriptor, key, terminate, last_words, reporting))?;
+    let (left, advice) = runtime.block_on(run(
+        &descriptor,
+        key,
+        terminate,
+        termination_message,
+        reporting,
+    ))?;
     // Only a pull may still be under way in the runtime, and its result is not needed. To drop the runtime would wait
     // for its blocking threads.
     runtime.shutdown_background();
     info!(?left, "the worker leaves");
     match left {
         Left::Terminated => Ok(143),
-        Left::Refused(reason) => Err(Refusal::new(77, reason)),
-        Left::Unreachable(reason) => Err(Refusal::new(75, reason)),
-        Left::Unreached(reason) => Err(Refusal::new(75, format!("{reason}; {advice}"))),
+        Left::Refused(reason) => Err(Exit::new(77, reason)),
+        Left::Unreachable(reason) => Err(Exit::new(75, reason)),
+        Left::Unreached(reason) => Err(Exit::new(75, format!("{reason}; {advice}"))),
         Left::Unfit(reason) => {
             let reason = format!("its slots do not start: {reason}");
-            Err(Refusal::new(75, reason))
+            Err(Exit::new(75, reason))
         }
         _ => {
             // With exit code 0 the list would only be misleading: nothing runs any more.
-            last_words.clear();
+            termination_message.clear();
             Ok(0)
         }
     }
@@ -144,15 +149,15 @@ fn work(last_words: &mut LastWords, reporting: &Reporting) -> Result<i32, Refusa
 /// Receives SIGTERM from here on. The first process of a container ignores a signal without a handler: a pod that is
 /// deleted before that stays for its whole grace. A signal that arrives before `recv` is called is kept.
 /// <https://man7.org/linux/man-pages/man7/pid_namespaces.7.html>
-fn hear_sigterm(runtime: &Runtime) -> Result<Signal, Refusal> {
+fn handle_sigterm(runtime: &Runtime) -> Result<Signal, Exit> {
     let _entered = runtime.enter();
     signal(SignalKind::terminate())
-        .map_err(|error| Refusal::new(75, format!("SIGTERM cannot be heard: {error}")))
+        .map_err(|error| Exit::new(75, format!("SIGTERM cannot be handled: {error}")))
 }
 
-fn run_dir() -> Result<PathBuf, Refusal> {
+fn run_dir() -> Result<PathBuf, Exit> {
     let missing = || {
-        Refusal::setup(format!(
+        Exit::setup(format!(
             "{RUN_DIR} is not set: a worker is started by its master's fleet"
         ))
     };
@@ -161,42 +166,41 @@ fn run_dir() -> Result<PathBuf, Refusal> {
         .ok_or_else(missing)
 }
 
-fn read_run(dir: &Path) -> Result<(Descriptor, [u8; 32]), Refusal> {
+fn read_run(dir: &Path) -> Result<(Descriptor, [u8; 32]), Exit> {
     let read = |name: &str| {
         let path = dir.join(name);
         std::fs::read(&path)
-            .map_err(|error| Refusal::setup(format!("{} cannot be read: {error}", path.display())))
+            .map_err(|error| Exit::setup(format!("{} cannot be read: {error}", path.display())))
     };
     let key = <[u8; 32]>::try_from(read("key")?).map_err(|key| {
-        Refusal::setup(format!(
+        Exit::setup(format!(
             "the run's key has {} bytes instead of 32",
             key.len()
         ))
     })?;
-    let descriptor = Descriptor::open(&read("descriptor")?, &key).map_err(|error| {
-        Refusal::new(65, format!("the run's descriptor cannot be used: {error}"))
-    })?;
+    let descriptor = Descriptor::open(&read("descriptor")?, &key)
+        .map_err(|error| Exit::new(65, format!("the run's descriptor cannot be used: {error}")))?;
     Ok((descriptor, key))
 }
 
 /// Whether this program is the master's.
-fn check(descriptor: &Descriptor) -> Result<(), Refusal> {
+fn check(descriptor: &Descriptor) -> Result<(), Exit> {
     if descriptor.wire != VERSION {
-        return Err(Refusal::new(
+        return Err(Exit::new(
             65,
             format!(
-                "the master speaks wire version {}, this worker {VERSION}; build both from the same release",
+                "the master uses wire version {}, this worker {VERSION}; build both from the same release",
                 descriptor.wire
             ),
         ));
     }
-    let registry = Registry::global().map_err(Refusal::setup)?;
-    registry.trace().map_err(Refusal::setup)?;
+    let registry = Registry::global().map_err(Exit::setup)?;
+    registry.trace().map_err(Exit::setup)?;
     let reshaped = descriptor.reshaped(&Descriptor::known_tasks());
     if reshaped.is_empty() {
         return Ok(());
     }
-    Err(Refusal::new(
+    Err(Exit::new(
         65,
         format!(
             "task {} has another shape in this image than in the master; build both from the same source",
@@ -210,20 +214,22 @@ async fn run(
     descriptor: &Descriptor,
     key: [u8; 32],
     mut terminate: Signal,
-    last_words: &mut LastWords,
+    termination_message: &mut TerminationMessage,
     reporting: &Reporting,
-) -> Result<(Left, String), Refusal> {
+) -> Result<(Left, String), Exit> {
     let store = descriptor.payload_store.as_deref();
     let payloads = Payloads::open(store, &descriptor.run)
         .await
-        .map_err(Refusal::setup)?;
+        .map_err(Exit::setup)?;
     let opened = open(descriptor).await?;
     let (orders, orders_rx) = mpsc::unbounded_channel();
     let grace = descriptor.termination;
     let listener = tokio::spawn(async move {
         // The task owns the sender and keeps the channel open: a worker whose channel of orders is closed stops.
         while terminate.recv().await.is_some() {
-            info!("SIGTERM: what runs is asked to stop, the rest is given back");
+            info!(
+                "SIGTERM: running tasks are requested to stop, the others are returned to the queue"
+            );
             orders.send(Order::Terminate(grace)).ok();
         }
     });
@@ -232,11 +238,11 @@ async fn run(
         descriptor,
         key,
         (opened, &payloads),
-        last_words,
+        termination_message,
         reporting.sink(),
     )?;
     let worker = descriptor.worker.worker(site);
-    let mut worker = worker.map_err(|reason| Refusal::new(65, reason))?;
+    let mut worker = worker.map_err(|reason| Exit::new(65, reason))?;
     let provision = Provision::of_processes(worker.settings.slots);
     worker.settings.slots = provision.slots();
     if let Some(shortfall) = provision.shortfall() {
@@ -245,39 +251,39 @@ async fn run(
     let left = worker.run(orders_rx).await;
     // Only now: to abort the task drops the sender.
     listener.abort();
-    let left = left.map_err(|error| Refusal::new(75, format!("the worker cannot run: {error}")))?;
+    let left = left.map_err(|error| Exit::new(75, format!("the worker cannot run: {error}")))?;
     Ok((left, advice))
 }
 
 /// Opens the run's queues with the opener of their description.
-async fn open(descriptor: &Descriptor) -> Result<WorkerQueues, Refusal> {
+async fn open(descriptor: &Descriptor) -> Result<WorkerQueues, Exit> {
     register_openers();
-    let seat = Seat {
+    let worker_facts = WorkerFacts {
         class: class(),
         // Kubernetes sets the index in each pod of an indexed Job; a replacement has the index of the pod before, and
         // so takes over its control subscription.
         place: number(COHORT).zip(number(INDEX)),
         lease: descriptor.lease,
     };
-    let opener = openers::find(&descriptor.queues).map_err(Refusal::setup)?;
-    let opened = opener.open(&descriptor.queues.body, &seat).await;
-    opened.map_err(Refusal::setup)
+    let opener = openers::find(&descriptor.queues).map_err(Exit::setup)?;
+    let opened = opener.open(&descriptor.queues.body, &worker_facts).await;
+    opened.map_err(Exit::setup)
 }
 
 fn site(
     descriptor: &Descriptor,
     key: [u8; 32],
     (opened, payloads): (WorkerQueues, &Payloads),
-    last_words: &LastWords,
+    termination_message: &TerminationMessage,
     output: OutputSink,
-) -> Result<Site, Refusal> {
+) -> Result<Site, Exit> {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let mac_key = MacKey::Keyed(key);
     Ok(Site {
         run: descriptor.run.clone(),
         worker: variable(POD).into(),
         node: variable(NODE).into(),
-        program: Program::this_executable().map_err(|error| Refusal::new(75, error))?,
+        program: Program::this_executable().map_err(|error| Exit::new(75, error))?,
         queues: Queues {
             tasks: payloads.wrap(opened.tasks, mac_key.clone()),
             results: payloads.wrap(opened.results, mac_key.clone()),
@@ -293,7 +299,7 @@ fn site(
             refusal: Some(REFUSAL),
             reach: Some(reach(descriptor.worker.start_timeout)),
             broker_timeout: None,
-            running: Some(last_words.running_sink()),
+            running: Some(termination_message.running_sink()),
             forward_output: true,
             queue_outlives: opened.outlive,
         },

@@ -19,7 +19,7 @@ pub fn init_with(setup: impl FnOnce()) -> Role {
 
 #[cfg(unix)]
 fn live(role: Role) -> Role {
-    crate::worker::pod::live_if(role)
+    crate::worker::pod::run_if(role)
 }
 
 /// On a system that cannot run worker processes the program reports that and exits: its `main` must not run in its

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use podpool_core::broker::openers::{Opener, Seat, WorkerQueues};
+use podpool_core::broker::openers::{Opener, WorkerFacts, WorkerQueues};
 use podpool_core::id::RunId;
 use podpool_core::queue::Queue;
 
@@ -22,7 +22,7 @@ pub struct DirectoryOpener;
 
 #[async_trait]
 impl Opener for DirectoryOpener {
-    async fn open(&self, body: &str, seat: &Seat) -> Result<WorkerQueues, String> {
+    async fn open(&self, body: &str, worker_facts: &WorkerFacts) -> Result<WorkerQueues, String> {
         // The path is checked, and not whether the directory exists: vanished queues are made again, and a worker may
         // start meanwhile.
         let path = Path::new(body);
@@ -30,13 +30,14 @@ impl Opener for DirectoryOpener {
             return Err(format!("{body:?} is no run's directory"));
         }
         let layout = Layout::new(body);
-        let open = |path| -> Arc<dyn Queue> { Arc::new(DirectoryQueue::new(path, seat.lease)) };
-        let control: Arc<dyn Queue> = match seat.place {
+        let open =
+            |path| -> Arc<dyn Queue> { Arc::new(DirectoryQueue::new(path, worker_facts.lease)) };
+        let control: Arc<dyn Queue> = match worker_facts.place {
             Some(place) => open(layout.control_of(place)),
-            None => Arc::new(Silence(seat.lease)),
+            None => Arc::new(Silence(worker_facts.lease)),
         };
         Ok(WorkerQueues {
-            tasks: open(layout.tasks(seat.class)),
+            tasks: open(layout.tasks(worker_facts.class)),
             results: open(layout.results()),
             control,
             outlive: false,

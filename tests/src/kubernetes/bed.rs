@@ -345,7 +345,7 @@ async fn greet(mut sight: Sight, orders: mpsc::WeakUnboundedSender<FleetOrder>) 
         let fresh: Vec<_> = fresh.into_iter().map(ResourceExt::name_any).collect();
         for name in fresh {
             // A fleet that has ended takes no orders.
-            orders.send(FleetOrder::Heard(name.as_str().into())).ok();
+            orders.send(FleetOrder::Present(name.as_str().into())).ok();
             heard.insert(name);
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Subject;
 use super::steps::{Opened, expect, expect_nothing, facts, left_of, name, put};
-use crate::broker::openers::Seat;
+use crate::broker::openers::WorkerFacts;
 use crate::broker::{ClassId, Cohort, Which};
 
 /// The least size of a message: a full batch, and the parts around it.
@@ -53,13 +53,13 @@ pub async fn a_lease_out_of_bounds_is_refused(subject: &Subject) {
 /// # Panics
 /// When the description is accepted.
 pub async fn nonsense_is_not_opened(subject: &Subject) {
-    let seat = Seat {
+    let worker_facts = WorkerFacts {
         class: ClassId::DEFAULT,
         place: Some((0, 0)),
         lease: subject.broker.limits().default_lease,
     };
     for body in ["", "{}", "No Such Run"] {
-        let opened = subject.opener.open(body, &seat).await;
+        let opened = subject.opener.open(body, &worker_facts).await;
         let Err(reason) = opened else {
             panic!("{body:?} was opened");
         };

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Subject;
-use crate::broker::openers::{Seat, WorkerQueues};
+use crate::broker::openers::{WorkerFacts, WorkerQueues};
 use crate::broker::{BrokerEvent, ClassId, Cohort, Leftover, RunFacts, RunQueues, Which};
 use crate::id::{RunId, RunName};
 use crate::queue::Queue;
@@ -102,15 +102,15 @@ impl Opened {
         class: ClassId,
         place: Option<(u32, u32)>,
     ) -> WorkerQueues {
-        let seat = Seat {
+        let worker_facts = WorkerFacts {
             class,
             place,
             lease: self.facts.lease,
         };
         let described = self.queues.description();
-        match subject.opener.open(&described.body, &seat).await {
+        match subject.opener.open(&described.body, &worker_facts).await {
             Ok(queues) => queues,
-            Err(reason) => panic!("a worker cannot open the queues at {seat:?}: {reason}"),
+            Err(reason) => panic!("a worker cannot open the queues at {worker_facts:?}: {reason}"),
         }
     }
 

@@ -214,7 +214,7 @@ impl Pipes {
                     return;
                 }
                 if flood.recovered() {
-                    say_left_out(flood, &mut give);
+                    report_left_out(flood, &mut give);
                 }
                 let class = if flood.admit(line.len()) {
                     if update {
@@ -229,7 +229,7 @@ impl Pipes {
             });
         }
         if std::mem::take(report) {
-            say_left_out(flood, &mut give);
+            report_left_out(flood, &mut give);
         }
     }
 }
@@ -249,7 +249,7 @@ pub(super) enum LineClass {
     Ours,
 }
 
-fn say_left_out(flood: &mut Flood, give: &mut impl FnMut(Stream, Cow<'_, str>, LineClass)) {
+fn report_left_out(flood: &mut Flood, give: &mut impl FnMut(Stream, Cow<'_, str>, LineClass)) {
     if let Some(report) = flood.report() {
         give(Stream::Stderr, report.into(), LineClass::Ours);
     }

@@ -82,11 +82,7 @@ impl RunningWorker {
     /// A worker that leaves because of its queues waits for no answer: once nothing runs any more, its last messages
     /// have some seconds, and none where no message was ever stored.
     fn end_silence(&mut self, now: Instant) {
-        let Some(left) = self
-            .left
-            .as_ref()
-            .filter(|left| left.is_for_want_of_queues())
-        else {
+        let Some(left) = self.left.as_ref().filter(|left| left.lacks_queues()) else {
             return;
         };
         let limits = if matches!(left, Left::Unreached(_)) {

@@ -11,8 +11,8 @@ use crate::instant::after;
 use crate::queue::{Delivery, QueueError};
 
 use super::super::conduct::Left;
-use super::super::foreign::Disposition;
 use super::super::pull::{later, pull};
+use super::super::unauthenticated::Disposition;
 use super::RunningWorker;
 use super::departure::is_denied;
 
@@ -20,11 +20,11 @@ impl RunningWorker {
     pub(super) fn start_pull(&mut self) {
         let wanted = self.state.wants();
         let now = Instant::now();
-        let ready = self.limits.may_pull(now) && self.foreign.may_pull(now);
+        let ready = self.limits.may_pull(now) && self.unauthenticated.may_pull(now);
         // One pull at a time: two would bring batches for the same room.
         if self.pull.is_none() && wanted > 0 && self.left.is_none() && ready {
             self.room = wanted;
-            let most = self.foreign.most(wanted);
+            let most = self.unauthenticated.most(wanted);
             self.pull_sent = now;
             self.pull = Some(pull(self.worker.queues.tasks.clone(), most));
         }
@@ -103,7 +103,10 @@ impl RunningWorker {
                     .on_batch(now, lease.clone(), &batch, entries, lookup)
                 {
                     Ok(()) => return true,
-                    Err(error) => (error.to_string(), Disposition::Drop(self.foreign.count())),
+                    Err(error) => (
+                        error.to_string(),
+                        Disposition::Drop(self.unauthenticated.count()),
+                    ),
                 }
             }
             Ok(Message::Reference(lost, _))
@@ -115,9 +118,12 @@ impl RunningWorker {
             }
             Ok(_) => {
                 let problem = "it is no batch of this run".to_owned();
-                (problem, Disposition::Drop(self.foreign.count()))
+                (problem, Disposition::Drop(self.unauthenticated.count()))
             }
-            Err(error) => (error.to_string(), self.foreign.unread(now, &lease, &error)),
+            Err(error) => (
+                error.to_string(),
+                self.unauthenticated.unread(now, &lease, &error),
+            ),
         };
         match disposition {
             Disposition::Drop(dropped) => {
@@ -134,9 +140,9 @@ impl RunningWorker {
 
     /// This worker's key is the run's. What was held has another MAC, and is removed.
     pub(super) fn trust(&mut self) {
-        let held = self.foreign.trust();
+        let held = self.unauthenticated.trust();
         if !held.is_empty() {
-            let dropped = self.foreign.dropped();
+            let dropped = self.unauthenticated.dropped();
             warn!(
                 messages = held.len(),
                 dropped, "messages with another MAC on the tasks' queue were dropped"
@@ -147,7 +153,7 @@ impl RunningWorker {
 
     /// Gives back what was held for too long.
     pub(super) fn end_search(&mut self, now: Instant) {
-        let Some((held, pause)) = self.foreign.search_ended(now) else {
+        let Some((held, pause)) = self.unauthenticated.search_ended(now) else {
             return;
         };
         warn!(

@@ -29,7 +29,7 @@ impl RunningWorker {
             let Ok(Message::Control(control)) = Message::read(body, &self.worker.settings.mac_key)
             else {
                 warn!(
-                    dropped = self.foreign.count(),
+                    dropped = self.unauthenticated.count(),
                     "a message on the control queue was dropped: it is not the master's"
                 );
                 continue;

@@ -121,7 +121,7 @@ impl WorkerState {
         // Where the results come so soon, the start needs no message. Before the tasks wait for slots: `Started` is
         // pushed first, so it is sent before the first result, or in the same call.
         if !runs.is_empty() && worth > SOON {
-            self.say_started(execution, runs);
+            self.send_started(execution, runs);
         }
         self.wait_for_slot(execution, kept.0, kept.1, now);
         // A batch without a task is in safety at once.
@@ -281,7 +281,7 @@ impl WorkerState {
         longest * f64::from(count)
     }
 
-    fn say_started(&mut self, execution: u64, tasks: Vec<TaskRun>) {
+    fn send_started(&mut self, execution: u64, tasks: Vec<TaskRun>) {
         let started = Started {
             run: self.settings.run.clone(),
             execution: self.execution_id(execution),

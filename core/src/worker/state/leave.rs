@@ -74,7 +74,7 @@ impl WorkerState {
     /// Cancels the tasks of an execution whose lease was lost.
     pub(super) fn cancel_execution(&mut self, execution: u64, now: Instant) {
         self.cancel_where(now, |state, frame, head| {
-            frame == execution && state.is_told_to_stop(frame, head)
+            frame == execution && state.must_stop(frame, head)
         });
     }
 
@@ -86,7 +86,7 @@ impl WorkerState {
     }
 
     /// Whether a task must stop: it is revoked, or its lease is lost and it did not opt to finish.
-    pub(super) fn is_told_to_stop(&self, execution: u64, head: &TaskHead) -> bool {
+    pub(super) fn must_stop(&self, execution: u64, head: &TaskHead) -> bool {
         let lost = self.batches.get(&execution).is_none_or(|held| {
             let task_type = held.known.get(usize::from(head.task_type));
             held.lost && task_type.is_none_or(|task_type| !task_type.finish_on_lost_lease)

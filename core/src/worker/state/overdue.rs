@@ -38,7 +38,7 @@ impl SlotState {
     }
 
     /// The same for a kill; one that is under way is not given more time.
-    fn ask_to_die(&mut self, now: Instant) {
+    fn request_exit(&mut self, now: Instant) {
         if !self.is_dying() {
             self.ask(Request::Die, now, DIES);
         }
@@ -84,7 +84,7 @@ impl WorkerState {
         // the first.
         slot.kill_reason.get_or_insert(kill_reason);
         slot.phase = Phase::Leaving;
-        slot.ask_to_die(now);
+        slot.request_exit(now);
         self.effects.push(Effect::Kill(slot.id));
     }
 
@@ -97,7 +97,7 @@ impl WorkerState {
         if slot.phase == Phase::Ready {
             slot.phase = Phase::Leaving;
         }
-        slot.ask_to_die(now);
+        slot.request_exit(now);
     }
 
     /// When the next slot is overdue, or gives its place up.
@@ -130,7 +130,7 @@ impl WorkerState {
                     let (slot, time) = (slot.id.0, self.exit_time());
                     warn!(
                         slot,
-                        "a slot was told to exit and did not within {time:?}; the slot is killed. The cause lies in what a task left behind: a spawn_blocking that has not returned, a handler that runs at exit, a stopped process. Results are not affected"
+                        "a slot was ordered to exit and has not exited within {time:?}; the slot is killed. The cause lies in what a task left behind: a spawn_blocking that has not returned, a handler that runs at exit, a stopped process. Results are not affected"
                     );
                     self.kill(at, KillReason::NoExit, now);
                 }
@@ -140,7 +140,7 @@ impl WorkerState {
                     let slot = slot.id.0;
                     warn!(
                         slot,
-                        "a slot was asked for the tasks behind a long one and has not answered within {GIVES_BACK:?}; the slot is killed, and its tasks run elsewhere. Look for a process that was stopped (SIGSTOP, a debugger)"
+                        "a slot was requested to return the tasks behind a long one and has not answered within {GIVES_BACK:?}; the slot is killed, and its tasks run elsewhere. Look for a process that was stopped (SIGSTOP, a debugger)"
                     );
                     self.kill(at, KillReason::NoAnswer, now);
                 }

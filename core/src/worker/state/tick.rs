@@ -132,7 +132,7 @@ impl WorkerState {
         let running = running_or_front(frame, since, probe.running(slot.id));
         let start = entry_offset(&frame.entries, running.index - frame.done);
         let head = task_head(&frame.entries[start..]).ok().flatten();
-        if head.is_some_and(|head| self.is_told_to_stop(frame.execution, &head)) {
+        if head.is_some_and(|head| self.must_stop(frame.execution, &head)) {
             self.kill(at, KillReason::Cancelled, now);
         } else {
             // The cancelled tasks have ended, or never began.

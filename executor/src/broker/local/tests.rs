@@ -66,22 +66,22 @@ impl Broker for Broken {
 
 #[async_trait]
 impl Opener for Broken {
-    async fn open(&self, body: &str, seat: &Seat) -> Result<WorkerQueues, String> {
+    async fn open(&self, body: &str, worker_facts: &WorkerFacts) -> Result<WorkerQueues, String> {
         if self.fault != Fault::Strays {
-            return Opener::open(&self.memory, body, seat).await;
+            return Opener::open(&self.memory, body, worker_facts).await;
         }
         let facts = RunFacts {
             run: RunId::random(),
             name: None,
             created: SystemTime::UNIX_EPOCH,
             deadline: SystemTime::UNIX_EPOCH,
-            lease: seat.lease,
+            lease: worker_facts.lease,
             epoch: 1,
-            classes: vec![seat.class],
+            classes: vec![worker_facts.class],
         };
         let stray = MemoryRun::new(&facts);
         Ok(WorkerQueues {
-            tasks: stray.tasks(seat.class).ok_or("no class")?,
+            tasks: stray.tasks(worker_facts.class).ok_or("no class")?,
             results: stray.results(),
             control: stray.control(),
             outlive: false,

@@ -5,7 +5,7 @@ use podpool_core::queue::QueueError;
 
 /// Longest part of a store's own message that is repeated, in characters.
 // Clouds answer with pages of XML; the code and the reason are at their beginning.
-const WORDS: usize = 400;
+const MAX_CHARS: usize = 400;
 
 /// Why a payload store cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -64,10 +64,10 @@ impl Fault {
         match error {
             Error::NotFound { .. } => Self::Missing,
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
-                Self::Denied(words(error))
+                Self::Denied(describe(error))
             }
             // Every other error counts as transient: callers try again for a bounded time, whatever its cause is.
-            _ => Self::Passing(words(error)),
+            _ => Self::Passing(describe(error)),
         }
     }
 
@@ -99,9 +99,9 @@ impl Fault {
 }
 
 /// The store's own message, cut to a readable length.
-fn words(error: &Error) -> String {
+fn describe(error: &Error) -> String {
     let mut words = error.to_string();
-    if let Some((end, _)) = words.char_indices().nth(WORDS) {
+    if let Some((end, _)) = words.char_indices().nth(MAX_CHARS) {
         words.truncate(end);
         words.push('…');
     }

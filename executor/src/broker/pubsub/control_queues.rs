@@ -112,7 +112,7 @@ impl ControlQueues {
 
     /// Deletes what the run made in Pub/Sub; returns what is left, a line for each.
     pub(crate) async fn delete_run(&self) -> Vec<String> {
-        told(&self.admin.delete_made(&self.names, &self.made).await)
+        failures(&self.admin.delete_made(&self.names, &self.made).await)
     }
 }
 
@@ -159,7 +159,7 @@ impl CohortQueues for ControlQueues {
             .admin
             .delete_made_control(&self.names, &self.made, number, size)
             .await;
-        match told(&collected) {
+        match failures(&collected) {
             left if left.is_empty() => Ok(()),
             left => Err(left.join("; ")),
         }
@@ -172,7 +172,7 @@ fn failed(making: Making) -> Result<(), Failed> {
         .map_or(Ok(()), |error| Err(Failed::Make(error)))
 }
 
-fn told(collected: &Collected) -> Vec<String> {
+fn failures(collected: &Collected) -> Vec<String> {
     let failed = collected.failed.iter();
     failed
         .map(|(name, error)| format!("{name}: {error}"))

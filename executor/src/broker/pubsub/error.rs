@@ -41,7 +41,7 @@ pub enum ConnectError {
         advice: &'static str,
     },
     /// This machine refuses something.
-    #[error("cannot start the thread that speaks to pub/sub: {0}")]
+    #[error("cannot start the thread that calls Pub/Sub: {0}")]
     Thread(#[from] std::io::Error),
 }
 
@@ -172,7 +172,7 @@ impl Refusal {
         let makes = code == Code::NotFound && action == "create";
         let reason = if makes {
             format!(
-                "its project or its topic does not exist; look at PODPOOL_PROJECT and GOOGLE_CLOUD_PROJECT; Pub/Sub said: {}",
+                "its project or its topic does not exist; look at PODPOOL_PROJECT and GOOGLE_CLOUD_PROJECT; Pub/Sub answered: {}",
                 self.message
             )
         } else {
@@ -207,7 +207,7 @@ impl Refusal {
     pub(super) fn vanished(&self, path: &str) -> QueueError {
         QueueError::Vanished {
             queue: spoken(path),
-            reason: format!("Pub/Sub said: {}", self.said()),
+            reason: format!("Pub/Sub answered: {}", self.said()),
         }
     }
 
@@ -222,14 +222,14 @@ impl Refusal {
         let said = self.said();
         match self.code {
             Code::PermissionDenied => format!(
-                "the account that calls needs {}; Pub/Sub said: {said}",
+                "the account that calls needs {}; Pub/Sub answered: {said}",
                 role.grant()
             ),
             Code::Unauthenticated => format!(
-                "its credentials were not accepted: set GOOGLE_APPLICATION_CREDENTIALS to a key file, or give the pod's service account a workload identity; Pub/Sub said: {said}"
+                "its credentials were not accepted: set GOOGLE_APPLICATION_CREDENTIALS to a key file, or give the pod's service account a workload identity; Pub/Sub answered: {said}"
             ),
             Code::NotFound => {
-                format!("create it or leave the names to podpool; Pub/Sub said: {said}")
+                format!("create it or leave the names to podpool; Pub/Sub answered: {said}")
             }
             Code::ResourceExhausted => format!("a quota is exhausted: {said}"),
             Code::DeadlineExceeded => format!("no answer in time: {said}"),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use podpool_core::broker::openers::{Opener, Seat, WorkerQueues};
+use podpool_core::broker::openers::{Opener, WorkerFacts, WorkerQueues};
 use podpool_core::broker::{BrokerError, ClassId, Description};
 use podpool_core::queue::Queue;
 use serde::{Deserialize, Serialize};
@@ -67,26 +67,33 @@ pub struct PubSubOpener;
 
 #[async_trait]
 impl Opener for PubSubOpener {
-    async fn open(&self, body: &str, seat: &Seat) -> Result<WorkerQueues, String> {
+    async fn open(&self, body: &str, worker_facts: &WorkerFacts) -> Result<WorkerQueues, String> {
         let body: Body = serde_json::from_str(body).map_err(|error| {
             format!("the description of the run's topics cannot be read: {error}")
         })?;
-        if seat.class != ClassId::DEFAULT {
-            return Err(format!("the run has no topic for class {}", seat.class));
+        if worker_facts.class != ClassId::DEFAULT {
+            return Err(format!(
+                "the run has no topic for class {}",
+                worker_facts.class
+            ));
         }
         let connection = way::connection(&body.project, body.emulator.as_deref());
         let connection = connection.map_err(|error| error.to_string())?;
-        body.open(&connection, seat)
+        body.open(&connection, worker_facts)
     }
 }
 
 impl Body {
-    fn open(self, connection: &Connection, seat: &Seat) -> Result<WorkerQueues, String> {
+    fn open(
+        self,
+        connection: &Connection,
+        worker_facts: &WorkerFacts,
+    ) -> Result<WorkerQueues, String> {
         let (tell, met) = mpsc::unbounded_channel();
         let ownership = self.owner.clone().map(|own| Ownership::new(own, tell));
         let signs = Signs::default();
         let queue = |names: QueueNames, deadline| {
-            PubSubQueue::new(connection, &names, seat.lease, deadline)
+            PubSubQueue::new(connection, &names, worker_facts.lease, deadline)
                 .map_err(|error| error.to_string())
         };
         let side = |queue: PubSubQueue| {
@@ -99,7 +106,7 @@ impl Body {
         // results.
         let tasks = side(queue(self.names.tasks(), Some(self.ack_deadline))?);
         let results = side(queue(self.names.results(), None)?);
-        let control = self.control(connection, seat, &signs)?;
+        let control = self.control(connection, worker_facts, &signs)?;
         // Both reports run until the worker's runtime ends: their queue of results holds a sender of `met`, and clones
         // of `signs`, so neither channel closes before. Detached, because no call of the worker may wait for a report.
         if ownership.is_some() {
@@ -131,17 +138,17 @@ impl Body {
     fn control(
         &self,
         connection: &Connection,
-        seat: &Seat,
+        worker_facts: &WorkerFacts,
         signs: &Signs,
     ) -> Result<Arc<dyn Queue>, String> {
-        let named = seat
+        let named = worker_facts
             .place
             .and_then(|(cohort, index)| self.names.control_of(cohort, index));
         let Some(names) = named else {
-            warn!("no control subscription: cancellations and the run's end are not heard here");
-            return Ok(Arc::new(SilentQueue::new(seat.lease)));
+            warn!("no control subscription: cancellations and the run's end are not received here");
+            return Ok(Arc::new(SilentQueue::new(worker_facts.lease)));
         };
-        let queue = PubSubQueue::new(connection, &names, seat.lease, None);
+        let queue = PubSubQueue::new(connection, &names, worker_facts.lease, None);
         let queue = queue.map_err(|error| error.to_string())?;
         Ok(Arc::new(self.repaired(queue, signs)))
     }
@@ -169,12 +176,12 @@ mod tests {
 
     #[tokio::test]
     async fn an_unreadable_description_is_refused_with_a_reason() {
-        let seat = Seat {
+        let worker_facts = WorkerFacts {
             class: ClassId::DEFAULT,
             place: None,
             lease: Duration::from_secs(60),
         };
-        let said = PubSubOpener.open("{}", &seat).await.unwrap_err();
+        let said = PubSubOpener.open("{}", &worker_facts).await.unwrap_err();
         assert!(said.contains("project"), "{said}");
     }
 }

@@ -99,7 +99,7 @@ fn judge(settings: &Settings, answer: Result<(), Status>) -> Result<(), ConnectE
     let reason = if late {
         format!("it is connected, and gives no answer within {ANSWER:?}")
     } else if cut {
-        format!("what listens there does not speak gRPC ({message})")
+        format!("the server there does not use gRPC ({message})")
     } else if code == Code::Unimplemented {
         format!("what answers there is not Pub/Sub ({message})")
     } else if code == Code::Unauthenticated {

@@ -50,7 +50,7 @@ pub(crate) async fn sweep(tasks: &dyn Queue) {
             };
             debug!(
                 batches = batches.len(),
-                "removing batches that nobody needs"
+                "removing batches that no worker needs"
             );
             let leases: Vec<_> = batches.into_iter().map(|batch| batch.lease).collect();
             // Refusals are dropped: such a message is delivered again, to this loop or to the next run.

@@ -70,7 +70,7 @@ pub(super) fn for_workers(
 /// The error where the master's own address is of no use to pods.
 fn needed(own: String) -> BrokerError {
     let reason = format!(
-        "in a pod this address means the pod itself; say where pods find the emulator, as host:port, with {OPTION} or {VARIABLE}"
+        "in a pod this address means the pod itself; set where pods find the emulator, as host:port, with {OPTION} or {VARIABLE}"
     );
     setting(EMULATOR, own, reason)
 }

@@ -169,7 +169,7 @@ async fn last_of(guard: JoinHandle<Result<(), String>>) -> Option<String> {
 fn why<T>(what: &str, ended: Result<Result<T, String>, JoinError>) -> String {
     match ended {
         Ok(Err(panicked)) => panicked,
-        Ok(Ok(_)) | Err(_) => format!("{what} ended although nobody asked it to"),
+        Ok(Ok(_)) | Err(_) => format!("{what} ended without an order"),
     }
 }
 
@@ -236,7 +236,7 @@ mod tests {
     async fn a_loop_that_ends_while_idle_breaks_the_pool_at_once() {
         let mut rig = rig(|_| async {}, calm());
         let reason = broken(&mut rig).await;
-        assert_eq!(reason, "the fleet's loop ended although nobody asked it to");
+        assert_eq!(reason, "the fleet's loop ended without an order");
         let end = rig.attended.await.unwrap();
         assert!(
             end.leftovers[0]

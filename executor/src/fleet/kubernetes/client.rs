@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::job::CONTAINER;
-use super::last_words::LastWords;
+use super::termination_message::TerminationMessage;
 use error::chain;
 
 pub use error::{Ask, ClusterError, Refused};
@@ -173,7 +173,7 @@ impl Cluster {
         let pods = self.pods();
         let asked = self.call(Ask("get", "pods/log"), || pods.logs(pod, &params));
         match timeout(LOG, asked).await {
-            Ok(Ok(log)) => Ok(LastWords::read(&log).text),
+            Ok(Ok(log)) => Ok(TerminationMessage::read(&log).text),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no answer within {LOG:?}")),
         }

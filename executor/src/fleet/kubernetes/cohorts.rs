@@ -42,7 +42,7 @@ pub use notices::Notice;
 // A resource version orders the changes of one kind of object, not those of two kinds.
 // <https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>
 // The kubelet reported the exit before the Job controller could act on it, so the pod's event is on its way already.
-const WORDS: Duration = Duration::from_secs(2);
+const STATUS_DELAY: Duration = Duration::from_secs(2);
 
 /// Bounds of a fleet.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +74,7 @@ pub struct PodName {
 
 /// A pod that has ended and still exists.
 #[derive(Clone, Copy, Debug)]
-struct Remains {
+struct EndedPod {
     cohort: u32,
     /// Whether its node can be expected to remove it.
     reachable: bool,
@@ -92,7 +92,7 @@ pub struct Cohorts {
     greetings: Greetings,
     /// Pods whose end was reported. They may be listed again until their Job is deleted.
     // An ended pod stays as an object until its Job is deleted, so the map is bounded by the pods of the run.
-    gone: HashMap<Arc<str>, Remains>,
+    gone: HashMap<Arc<str>, EndedPod>,
     /// Cohorts that could not be completed: later events of their Jobs are ignored.
     refusals: HashSet<u32>,
     // Never decreases: a number that is used twice would name two Jobs, and two sets of control subscriptions, alike.

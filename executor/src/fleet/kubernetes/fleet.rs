@@ -158,11 +158,11 @@ impl Work {
                     Some(FleetOrder::Needed { class, unfinished, .. }) => {
                         self.state.on_needed(Instant::now(), class, unfinished);
                     }
-                    Some(FleetOrder::Silent(worker)) => {
-                        self.state.on_silence(Instant::now(), &worker);
+                    Some(FleetOrder::Missed(worker)) => {
+                        self.state.on_missed(Instant::now(), &worker);
                     }
-                    Some(FleetOrder::Heard(worker)) => {
-                        self.state.on_heard(Instant::now(), worker);
+                    Some(FleetOrder::Present(worker)) => {
+                        self.state.on_present(Instant::now(), worker);
                     }
                     Some(FleetOrder::End) => return Ending::Gentle,
                     Some(FleetOrder::Abandon) => return Ending::Abandoned,

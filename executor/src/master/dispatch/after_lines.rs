@@ -71,7 +71,7 @@ impl AfterLines {
     }
 
     /// A worker reports that its slots have printed so many lines.
-    pub(super) fn told(&mut self, worker: WorkerId, lines: u64) {
+    pub(super) fn expect_lines(&mut self, worker: WorkerId, lines: u64) {
         // The maximum, here and below: the queue may deliver an older message after a newer one.
         if lines > 0 {
             let worker = self.workers.entry(worker).or_default();
@@ -223,13 +223,13 @@ mod tests {
         let now = Instant::now();
         let mut after = AfterLines::default();
         assert!(after.may_end(now), "nothing is printed elsewhere");
-        after.told(WORKER, 3);
+        after.expect_lines(WORKER, 3);
         after.came(WORKER, 2);
         assert!(!after.may_end(now));
         assert_eq!(after.deadline(), Some(now + COME));
         after.came(WORKER, 3);
         assert!(after.may_end(now));
-        after.told(WORKER, 4);
+        after.expect_lines(WORKER, 4);
         assert!(!after.may_end(now));
         assert!(after.may_end(now + COME));
         assert_eq!(after.deadline(), None);

@@ -43,7 +43,7 @@ impl RunningDispatch {
         }));
         if let Err(again) = settled {
             let reason = panic_text(again);
-            error!(reason, "and not every task could be told");
+            error!(reason, "and not every task could be settled");
         }
         // A fleet that has ended by itself needs no orders. Not by an effect: the state may have panicked before it
         // left one.

@@ -133,7 +133,7 @@ impl<'a> Refusing<'a> {
     }
 
     /// When a notice is due.
-    fn told_at(&self) -> Instant {
+    fn due_at(&self) -> Instant {
         after(self.since, self.patience)
     }
 }
@@ -149,7 +149,7 @@ pub(super) struct QueueTrouble {
 
 /// A line about a queue.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum QueueNotice {
     Trouble(String),
     Relief(String),
 }
@@ -169,10 +169,10 @@ impl QueueTrouble {
         now: Instant,
         refusing: Option<&Refusing<'_>>,
         timeout: Duration,
-    ) -> Option<Said> {
+    ) -> Option<QueueNotice> {
         // A call that was just made may be answered soon. This also ends an outage: a new call under way is no refusal,
         // even if the queue was refusing before it.
-        let refusing = refusing.filter(|refusing| refusing.told_at() <= now);
+        let refusing = refusing.filter(|refusing| refusing.due_at() <= now);
         match (refusing, self.told) {
             (Some(Refusing { since, reason, .. }), None) => {
                 self.told = Some(*since);
@@ -185,7 +185,7 @@ impl QueueTrouble {
                         seconds(timeout.saturating_sub(lasted))
                     ),
                 };
-                Some(Said::Trouble(format!(
+                Some(QueueNotice::Trouble(format!(
                     "{} {} for {}: {reason}; it is tried again{end}",
                     self.queue,
                     self.what,
@@ -195,7 +195,7 @@ impl QueueTrouble {
             (None, Some(since)) => {
                 self.told = None;
                 let lasted = now.saturating_duration_since(since);
-                Some(Said::Relief(format!(
+                Some(QueueNotice::Relief(format!(
                     "{} answers again after {}",
                     self.queue,
                     seconds(lasted)
@@ -210,7 +210,7 @@ impl QueueTrouble {
     // itself.
     pub(super) fn deadline(&self, refusing: Option<&Refusing<'_>>) -> Option<Instant> {
         let refusing = refusing.filter(|_| self.told.is_none())?;
-        Some(refusing.told_at())
+        Some(refusing.due_at())
     }
 }
 
@@ -277,12 +277,12 @@ mod tests {
         assert_eq!(queue.look(start + SECOND, refusing, timeout), None);
         let told = queue.look(start + 6 * SECOND, refusing, timeout).unwrap();
         let expected = "the tasks' queue takes nothing for 6 s: connection refused; it is tried again, and given up in 594 s";
-        assert_eq!(told, Said::Trouble(expected.to_owned()));
+        assert_eq!(told, QueueNotice::Trouble(expected.to_owned()));
         assert_eq!(queue.deadline(refusing), None);
         assert_eq!(queue.look(start + 30 * SECOND, refusing, timeout), None);
         let expected = "the tasks' queue answers again after 42 s";
         let ended = queue.look(start + 42 * SECOND, None, timeout).unwrap();
-        assert_eq!(ended, Said::Relief(expected.to_owned()));
+        assert_eq!(ended, QueueNotice::Relief(expected.to_owned()));
         assert_eq!(queue.look(start + 43 * SECOND, None, timeout), None);
     }
 
@@ -331,13 +331,13 @@ mod tests {
         assert_eq!(queue.look(sent + 9 * SECOND, waits.as_ref(), timeout), None);
         let told = queue.look(sent + 10 * SECOND, waits.as_ref(), timeout);
         let expected = "the control queue takes nothing for 10 s: it has not answered so far; it is tried again, and given up in 590 s";
-        assert_eq!(told, Some(Said::Trouble(expected.to_owned())));
+        assert_eq!(told, Some(QueueNotice::Trouble(expected.to_owned())));
         // The queue answered meanwhile, and the next message is under way.
         let reason = String::new();
         let next = Refusing::of_pulls((sent + 12 * SECOND, &reason));
         let told = queue.look(sent + 13 * SECOND, Some(&next), timeout);
         let expected = "the control queue answers again after 13 s";
-        assert_eq!(told, Some(Said::Relief(expected.to_owned())));
+        assert_eq!(told, Some(QueueNotice::Relief(expected.to_owned())));
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use podpool_core::queue::refusals::Refusals;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::notices::{QueueTrouble, Refusing, Said};
+use super::notices::{QueueNotice, QueueTrouble, Refusing};
 use super::task_queues::{self, TaskQueues};
 
 /// The refusals of the queues of a run.
@@ -91,13 +91,13 @@ impl Outages {
 
     /// Issues notices about queues that refuse, and about queues that answer again.
     // Not by effects: the publishers belong to the loop, and the state has no queue.
-    pub(super) fn tell(&mut self, now: Instant, tasks: &TaskQueues, control: &Publisher<()>) {
+    pub(super) fn report(&mut self, now: Instant, tasks: &TaskQueues, control: &Publisher<()>) {
         let pulls = self.pulls.since().zip(self.refusal.as_ref());
         let refusing = refusing(tasks, pulls, control);
         for (trouble, refusing) in self.troubles.iter_mut().zip(refusing) {
             match trouble.look(now, refusing.as_ref(), self.timeout) {
-                Some(Said::Trouble(text)) => notice::trouble(text),
-                Some(Said::Relief(text)) => notice::relief(text),
+                Some(QueueNotice::Trouble(text)) => notice::trouble(text),
+                Some(QueueNotice::Relief(text)) => notice::relief(text),
                 None => {}
             }
         }

@@ -43,7 +43,7 @@ impl RunningDispatch {
             self.carry_out();
         }
         // Once for a pull, after the messages: readers need one pace, and not each step to it.
-        self.state.tell_measured(&self.measured);
+        self.state.report_measured(&self.measured);
         self.answer(leases);
     }
 
@@ -379,7 +379,7 @@ mod tests {
         let running = tokio::spawn(dispatch.run());
         let missed = |orders: &mut UnboundedReceiver<FleetOrder>| {
             let all: Vec<_> = std::iter::from_fn(|| orders.try_recv().ok()).collect();
-            let missed = |order: &FleetOrder| matches!(order, FleetOrder::Silent(_));
+            let missed = |order: &FleetOrder| matches!(order, FleetOrder::Missed(_));
             all.iter().any(missed)
         };
         results.put(vec![hello(), heartbeat(2)]).await;

@@ -8,6 +8,7 @@
 //! One seed gives one trace, byte for byte, in every process. `SIMULATION_SEEDS` is how many seeds are run,
 //! `SIMULATION_SEED` runs one of them and prints its trace.
 
+mod calls;
 mod duties;
 mod end;
 mod events;

@@ -4,6 +4,7 @@
 //! settings. Submissions come in, batches go out, results end tasks. Every task that has not ended stands in the table;
 //! dropping the state settles each of them, so that no path leaves a future waiting.
 
+mod announce;
 mod builds;
 mod cancel;
 mod intake;
@@ -17,7 +18,6 @@ mod publish;
 mod republish;
 mod results;
 mod revoked;
-mod tell;
 #[cfg(test)]
 mod tests;
 mod unfit;
@@ -112,7 +112,7 @@ pub(crate) struct MasterState {
     /// In order, so that one seed gives one trace.
     workers: BTreeMap<WorkerId, Worker>,
     revoked: revoked::RevokedList,
-    told: tell::Told,
+    announced: announce::Announced,
     run_state: RunState,
     republish_at: Option<Instant>,
     /// When the master next examines whether revoked attempts can still be in the queue; never while there are none.
@@ -153,7 +153,7 @@ impl MasterState {
             delayed: BinaryHeap::new(),
             workers: BTreeMap::new(),
             revoked: revoked::RevokedList::default(),
-            told: tell::Told::new(now),
+            announced: announce::Announced::new(now),
             run_state: RunState::Open,
             republish_at: None,
             revoked_at: None,
@@ -264,7 +264,7 @@ impl MasterState {
 
     /// When [`on_tick`](Self::on_tick) and [`conclude`](Self::conclude) must be called next, whatever happens.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let due = [self.work_deadline(), self.tell_deadline()];
+        let due = [self.work_deadline(), self.announce_deadline()];
         due.into_iter().flatten().min()
     }
 
@@ -274,7 +274,7 @@ impl MasterState {
     fn work_deadline(&self) -> Option<Instant> {
         let delayed = self.delayed.peek().map(|Reverse((at, _))| *at);
         // Without the filter a deadline that has passed would wake the loop without a pause until the queue is read.
-        let silence = self.silence_deadline().filter(|_| self.caught_up);
+        let silence = self.missed_deadline().filter(|_| self.caught_up);
         let due = [
             delayed,
             self.republish_at,
@@ -297,7 +297,7 @@ impl MasterState {
         }
         self.republish_silent(now);
         self.forget_revoked(now);
-        self.check_silence(now);
+        self.check_missed(now);
         self.retries.on_tick(now);
     }
 
@@ -306,8 +306,8 @@ impl MasterState {
         self.publish(now);
         let lines = self.retries.take();
         self.effects.extend(lines.into_iter().map(Effect::Notice));
-        self.tell_workers(now);
-        self.tell_fleet(now);
+        self.announce_to_workers(now);
+        self.announce_to_fleet(now);
     }
 
     /// Judges the failures whose lines are shown: so many lines were put for the program's streams, and taken by them.

@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// Reports the runs that are met to the master, by the queue of results.
 pub(super) async fn report(mut met: mpsc::UnboundedReceiver<Owner>, results: Arc<PubSubQueue>) {
-    let mut told = Told::default();
+    let mut told = Reported::default();
     while let Some(other) = met.recv().await {
         let now = Instant::now();
         // The channel has one entry for each message of another run; most of them are dropped here.
@@ -29,13 +29,13 @@ pub(super) async fn report(mut met: mpsc::UnboundedReceiver<Owner>, results: Arc
         }
         match results.report(&other).await {
             Ok(()) => {
-                warn!(run = %other.run(), "messages of another run are left alone; the master is told");
+                warn!(run = %other.run(), "messages of another run are left in place; the master is notified");
                 told.note(other.run().clone(), now);
             }
             // Not noted: the next message of that run is the next try. A queue of results that refuses calls is
             // reported by the worker itself.
             Err(error) => {
-                warn!(%error, run = %other.run(), "the master could not be told of another run")
+                warn!(%error, run = %other.run(), "the master could not be notified of another run")
             }
         }
     }
@@ -43,9 +43,9 @@ pub(super) async fn report(mut met: mpsc::UnboundedReceiver<Owner>, results: Arc
 
 /// When each run was reported to the master.
 #[derive(Debug, Default)]
-struct Told(HashMap<RunId, Instant>);
+struct Reported(HashMap<RunId, Instant>);
 
-impl Told {
+impl Reported {
     fn is_due(&self, run: &RunId, now: Instant) -> bool {
         self.0.get(run).is_none_or(|at| now >= after(*at, PAUSE))
     }
@@ -62,7 +62,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_run_is_reported_once_in_each_pause() {
         let (a, b) = (RunId::new("a").unwrap(), RunId::new("b").unwrap());
-        let (start, mut told) = (Instant::now(), Told::default());
+        let (start, mut told) = (Instant::now(), Reported::default());
         assert!(told.is_due(&a, start));
         told.note(a.clone(), start);
         assert!(!told.is_due(&a, start + PAUSE / 2));

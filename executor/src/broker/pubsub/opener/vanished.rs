@@ -27,8 +27,8 @@ pub(super) async fn report(signs: Signs, results: Arc<PubSubQueue>) {
                 continue;
             }
             match results.report_vanished(&path).await {
-                Ok(()) => warn!("{path} was deleted; the master is told, and makes it again"),
-                Err(error) => debug!(%error, path, "the master was not told of what is gone"),
+                Ok(()) => warn!("{path} was deleted; the master is notified, and makes it again"),
+                Err(error) => debug!(%error, path, "the master was not notified of what is gone"),
             }
             // After a failure too. Where the topic of results is gone, the failed report is itself a sign of that
             // topic: without this entry the loop would report it again at once, and never sleep.

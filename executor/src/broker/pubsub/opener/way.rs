@@ -24,7 +24,7 @@ pub(super) fn connection(
 pub(super) fn advice(emulator: Option<&str>) -> String {
     match own_emulator().as_deref().or(emulator) {
         Some(host) => format!(
-            "it calls the emulator at {host}: look whether that address is there for pods and NetworkPolicies let them reach it, or say where pods find the emulator with PubSubOptions::worker_emulator_host or PODPOOL_WORKER_EMULATOR_HOST"
+            "it calls the emulator at {host}: look whether that address is there for pods and NetworkPolicies let them reach it, or set where pods find the emulator with PubSubOptions::worker_emulator_host or PODPOOL_WORKER_EMULATOR_HOST"
         ),
         None => "it calls Google's service: give the workers an identity with service_account or PODPOOL_SERVICE_ACCOUNT, and look whether NetworkPolicies let pods reach pubsub.googleapis.com and the metadata server".to_owned(),
     }

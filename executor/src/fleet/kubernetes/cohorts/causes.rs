@@ -95,10 +95,7 @@ impl Cohorts {
     /// While a worker that has greeted exists, the image and the queue work, so early ends of others do not break the
     /// pool.
     fn early_end_cause(&self) -> Option<Cause<'_>> {
-        let ends = self
-            .early_ends
-            .as_ref()
-            .filter(|_| !self.anyone_greeted())?;
+        let ends = self.early_ends.as_ref().filter(|_| !self.any_greeted())?;
         // A time in the past: the cause takes effect as soon as no other start may succeed.
         let at = if ends.deaths >= DEATHS {
             ends.since
@@ -112,16 +109,13 @@ impl Cohorts {
     /// workers that are starting are not waited for any more.
     // Without this bound a fleet whose cohorts overlap would never give up: some pod would always be starting.
     pub(super) fn early_ends_for_long(&self, now: Instant) -> Option<String> {
-        let ends = self
-            .early_ends
-            .as_ref()
-            .filter(|_| !self.anyone_greeted())?;
+        let ends = self.early_ends.as_ref().filter(|_| !self.any_greeted())?;
         let end = after(ends.since, self.limits.schedule);
         let cause = Cause::lasting(end, Source::EarlyEnds(&ends.reason));
         (now >= end).then(|| cause.reason())
     }
 
-    pub(super) fn anyone_greeted(&self) -> bool {
+    pub(super) fn any_greeted(&self) -> bool {
         self.pods.keys().any(|name| self.has_greeted(name))
     }
 
@@ -132,14 +126,14 @@ impl Cohorts {
             .early_ends
             .as_ref()
             .is_some_and(|early_ends| early_ends.deaths > 0);
-        if self.opening || (early && !self.anyone_greeted()) {
+        if self.opening || (early && !self.any_greeted()) {
             return None;
         }
         if self.alive() {
             // Pods that run and have not greeted decide, if no worker has greeted and no other pod is starting.
             // They run, so no start timeout of a pod applies to them; only the missing greeting does.
             let last = self.greetings.last_due(self.limits.start);
-            return last.filter(|_| !self.anyone_greeted() && self.causes().next().is_none());
+            return last.filter(|_| !self.any_greeted() && self.causes().next().is_none());
         }
         let first = self.causes().filter_map(|cause| cause.end).min()?;
         let passing = self.causes().filter(|cause| cause.may_pass);

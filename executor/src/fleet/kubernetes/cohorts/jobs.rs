@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::super::diagnose::{JobVerdict, Verdict, judge_job_note};
 use super::trouble::Trouble;
-use super::{Cohorts, Effect, Notice, WORDS};
+use super::{Cohorts, Effect, Notice, STATUS_DELAY};
 
 impl Cohorts {
     /// A Job of the run was reported. A Job that this master did not request is of an earlier master of the run, and is
@@ -42,10 +42,10 @@ impl Cohorts {
         match verdict {
             JobVerdict::Going | JobVerdict::Held | JobVerdict::Done => {}
             JobVerdict::Refused(message) => {
-                // `WORDS` later, so that the pod's own message can replace this one: see `pod_gone`.
+                // `STATUS_DELAY` later, so that the pod's own message can replace this one: see `pod_gone`.
                 let reason =
                     format!("a worker failed for a reason that holds for all workers: {message}");
-                self.fatal(after(now, WORDS), reason);
+                self.fatal(after(now, STATUS_DELAY), reason);
             }
             JobVerdict::Overdue => {
                 let reason = "the run's deadline has passed and its workers were stopped; set a later one with run_deadline";

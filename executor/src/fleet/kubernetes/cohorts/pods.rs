@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::super::diagnose::{Context, Gone, Verdict, judge_pod_note};
 use super::pod::{Phase, Pod, Report};
-use super::{Cohorts, EarlyEnds, PodName, Remains};
+use super::{Cohorts, EarlyEnds, EndedPod, PodName};
 
 /// The reason of a pod's end that is known only by a new list, which does not show it.
 const REMOVED: &str = "it was removed while the cluster did not answer";
@@ -116,7 +116,7 @@ impl Cohorts {
     /// of missing heartbeats by default:
     /// <https://kubernetes.io/docs/reference/command-line-tools-reference/kube-controller-manager/>,
     /// `--node-monitor-grace-period`).
-    pub fn on_silence(&mut self, now: Instant, name: &Arc<str>) {
+    pub fn on_missed(&mut self, now: Instant, name: &Arc<str>) {
         let Some(pod) = self.pods.get_mut(name) else {
             return;
         };
@@ -131,7 +131,7 @@ impl Cohorts {
 
     /// Dispatch received a message from the worker, the first or the first after a silence: another worker may have
     /// replaced it by now.
-    pub fn on_heard(&mut self, now: Instant, name: Arc<str>) {
+    pub fn on_present(&mut self, now: Instant, name: Arc<str>) {
         if !self.gone.contains_key(&name) {
             // Its pod may be seen later: the queue and the watch of the cluster are not ordered.
             self.greetings.heard(name.clone());
@@ -238,7 +238,7 @@ impl Cohorts {
         let reachable = known.is_none_or(|known| !known.life.is_on_silent_node());
         let cohort = pod.cohort;
         self.gone
-            .insert(pod.name.clone(), Remains { cohort, reachable });
+            .insert(pod.name.clone(), EndedPod { cohort, reachable });
         self.losing = true;
         if gone.fatal {
             // The failure policy ends the whole Job at such an exit code. The condition of the Job that reports it may

@@ -114,7 +114,7 @@ impl World {
         let greets = verdict == Verdict::Running && self.greeted.insert(name.to_owned());
         self.seen(name, cohort, index, verdict);
         if greets {
-            self.state.on_heard(self.now, name.into());
+            self.state.on_present(self.now, name.into());
             self.note();
         }
     }

@@ -41,7 +41,7 @@ impl Cohorts {
     /// The state of the fleet for notices.
     pub(super) fn view(&self, wanted: u32, ready: u32) -> View {
         let mut reasons = Reasons::default();
-        let early_ends = self.early_ends.as_ref().filter(|_| !self.anyone_greeted());
+        let early_ends = self.early_ends.as_ref().filter(|_| !self.any_greeted());
         // The steps below count a missing worker once: as a pod, as a pod that its Job has not created yet, or as a
         // worker for which no cohort was opened yet.
         for (name, pod) in &self.pods {

@@ -7,7 +7,7 @@ use podpool_core::fleet::End;
 use podpool_core::outcome::Exit;
 
 use super::super::job::FATAL_EXITS;
-use super::super::last_words::LastWords;
+use super::super::termination_message::TerminationMessage;
 use super::{Gone, View, waiting};
 
 /// A worker that ends this soon after its start counts as an early end.
@@ -46,7 +46,7 @@ pub(super) fn gone(view: &View<'_>) -> Option<Gone> {
 }
 
 fn terminated(view: &View<'_>, ended: &ContainerStateTerminated) -> Gone {
-    let words = LastWords::read(ended.message.as_deref().unwrap_or_default());
+    let words = TerminationMessage::read(ended.message.as_deref().unwrap_or_default());
     let (end, what) = judge(view, ended);
     let message = if words.text.is_empty() {
         String::new()

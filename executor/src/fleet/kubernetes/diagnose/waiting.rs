@@ -17,7 +17,7 @@ pub(super) fn judge(view: &View<'_>) -> Verdict {
         return without_container(view);
     };
     let image = view.container.map(|container| container.image.as_str());
-    by_word(
+    by_reason(
         waiting.reason.as_deref().unwrap_or_default(),
         waiting.message.as_deref().unwrap_or_default(),
         image.unwrap_or_default(),
@@ -67,7 +67,7 @@ fn lacking(message: &str) -> &'static str {
 
 /// The verdict by the reason that a node reports for a waiting container.
 // The API does not define these reasons: the kubelet chooses them, so an unknown one counts as a start.
-fn by_word(word: &str, message: &str, image: &str) -> Verdict {
+fn by_reason(word: &str, message: &str, image: &str) -> Verdict {
     match word {
         "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {
             pull(message, image)

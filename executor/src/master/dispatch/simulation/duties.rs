@@ -159,7 +159,7 @@ impl Duties {
         assert_eq!(master.left_out(), (self.late, 0), "late results");
         let replays: u64 = self.workers.values().map(|worker| worker.replays).sum();
         assert_eq!(master.replays(), replays, "heartbeats behind newer ones");
-        master.tell_measured(&self.pace);
+        master.report_measured(&self.pace);
         assert_eq!(self.pace.pace().slots, self.fit_slots(), "slots there");
         let waiting = self.pending.iter().map(|task| self.task(*task));
         let most = waiting.clone().filter(|task| task.may_wait(self.now));

@@ -2,10 +2,13 @@
 
 use fastrand::Rng;
 use podpool_core::broker::BrokerEvent;
+use podpool_core::envelope::MacKey;
 use podpool_core::id::RunId;
 
 use crate::error::ShutdownError;
 use crate::master::command::ShutdownBehavior;
+
+use super::world::{EPOCH, World};
 
 /// What ends a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,5 +83,24 @@ impl End {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+impl World {
+    /// What ends the run comes, and it is shut down.
+    pub(super) fn begin_end(&mut self) {
+        if self.end == End::Superseded {
+            let mut hello = self.workers[0].hello();
+            hello.epoch = EPOCH + 1;
+            self.tell_master(hello.message(&MacKey::Absent));
+        }
+        if let Some(event) = self.end.broker_event() {
+            self.duties.broker(&event);
+            self.master.on_broker(self.now, event);
+            // What was on its way from the mailbox ends at once.
+            self.submit();
+        }
+        self.duties.shut_down(self.end.behavior());
+        self.master.shut_down(self.end.behavior());
     }
 }

@@ -1,8 +1,10 @@
 //! The fleet of the simulation: workers die, and it reports that or does not; the run's end is an order to it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use podpool_core::fleet::{End, FleetOrder};
+use podpool_core::broker::BrokerEvent;
+use podpool_core::fleet::{Departure, End, FleetEvent, FleetOrder};
 use podpool_core::outcome::Exit;
 
 use super::events::Event;
@@ -49,5 +51,29 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    pub(super) fn report_surplus(&mut self, name: Arc<str>) {
+        self.duties.surplus(name.clone());
+        self.master.on_fleet(self.now, FleetEvent::Surplus(name));
+    }
+
+    pub(super) fn report_departure(&mut self, departure: Departure) {
+        self.duties.departed(&departure);
+        self.master.on_fleet(self.now, FleetEvent::Gone(departure));
+    }
+
+    pub(super) fn end_fleet(&mut self) {
+        self.duties.fleet_ended();
+        let leftovers = Vec::new();
+        self.master
+            .on_fleet(self.now, FleetEvent::Ended { leftovers });
+    }
+
+    /// The queues were lost and made again: they are empty.
+    pub(super) fn restore_queues(&mut self) {
+        self.queue.clear();
+        self.duties.broker(&BrokerEvent::Restored);
+        self.master.on_broker(self.now, BrokerEvent::Restored);
     }
 }

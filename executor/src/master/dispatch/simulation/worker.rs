@@ -1,6 +1,7 @@
 //! A worker of the simulation: its state, its slots, its leases.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 use podpool_core::broker::ClassId;
@@ -15,8 +16,9 @@ use podpool_core::worker::{Settings as WorkerSettings, WorkerState};
 use tokio::time::Instant;
 
 use super::slots::Slots;
-use super::world::GRACE;
 
+/// How long a slot may take to start, or to end a cancelled task.
+const GRACE: Duration = Duration::from_secs(1);
 /// Slots of each worker.
 pub(super) const SLOTS: u32 = 2;
 

@@ -6,17 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use podpool_core::broker::BrokerEvent;
 use podpool_core::broker::ClassId;
 use podpool_core::envelope::{Control, MacKey, Message};
-use podpool_core::fleet::FleetEvent;
 use podpool_core::id::TaskId;
-use podpool_core::task::{Body, CallOptions, TaskOptions, TaskSpec};
+use podpool_core::task::{Body, TaskOptions, TaskSpec};
 use podpool_core::worker::effect::{Effect as WorkerEffect, Topic};
 use tokio::time::Instant;
 
-use crate::master::cell::{Cell, CellGuard, Wakers};
-use crate::master::mailbox::Submission;
+use crate::master::cell::{Cell, Wakers};
 use crate::report::outlet::Position;
 
 use super::super::effect::Effect;
@@ -32,7 +29,6 @@ use super::worker::{Knows, SLOTS, Worker, run_id};
 pub(super) const TASKS: u64 = 200;
 const WORKERS: usize = 3;
 pub(super) const LEASE: Duration = Duration::from_secs(5);
-pub(super) const GRACE: Duration = Duration::from_secs(1);
 pub(super) const EPOCH: u64 = 3;
 /// Most virtual time that a run may take.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -45,7 +41,7 @@ const REMEMBERED: usize = 64;
 
 /// The task types: most tasks; those of which none ever returns a result, which are never measured; and those that
 /// travel by themselves.
-static TASKS_BY_TYPE: [TaskSpec; 3] = [task(true), task(true), task(false)];
+pub(super) static TASKS_BY_TYPE: [TaskSpec; 3] = [task(true), task(true), task(false)];
 
 const fn task(pack: bool) -> TaskSpec {
     TaskSpec {
@@ -90,7 +86,7 @@ pub(super) struct World {
     pub(super) framed: BTreeSet<u64>,
     /// Workers that sent one message and no more.
     pub(super) strangers: u64,
-    queue: TaskQueue,
+    pub(super) queue: TaskQueue,
     pub(super) workers: Vec<Worker>,
     finish_on_lost_lease: bool,
     pub(super) abandoned: bool,
@@ -287,87 +283,22 @@ impl World {
                 }
             }
             Event::Submit => self.submit(),
-            Event::Cancel(task) => {
-                if (task.0 as usize) < self.cells.len() {
-                    self.cancelled.insert(task.0);
-                    self.duties.cancelled(task);
-                    self.master.cancel(task);
-                }
-            }
+            Event::Cancel(task) => self.cancel(task),
             Event::Die(number) => self.die(number),
             Event::Mute(number, time) => self.workers[number].muted = Some(now + time),
             Event::Report(report) => self.report(report),
             Event::Greet(hello) => self.tell_master(hello),
-            Event::Surplus(name) => {
-                self.duties.surplus(name.clone());
-                self.master.on_fleet(now, FleetEvent::Surplus(name));
-            }
-            Event::Gone(departure) => {
-                self.duties.departed(&departure);
-                self.master.on_fleet(now, FleetEvent::Gone(departure));
-            }
-            Event::FleetEnded => {
-                self.duties.fleet_ended();
-                let leftovers = Vec::new();
-                self.master.on_fleet(now, FleetEvent::Ended { leftovers });
-            }
-            Event::Restored => {
-                self.queue.clear();
-                self.duties.broker(&BrokerEvent::Restored);
-                self.master.on_broker(now, BrokerEvent::Restored);
-            }
+            Event::Surplus(name) => self.report_surplus(name),
+            Event::Gone(departure) => self.report_departure(departure),
+            Event::FleetEnded => self.end_fleet(),
+            Event::Restored => self.restore_queues(),
             Event::End => self.begin_end(),
         }
-    }
-
-    /// What ends the run comes, and it is shut down.
-    fn begin_end(&mut self) {
-        if self.end == End::Superseded {
-            let mut hello = self.workers[0].hello();
-            hello.epoch = EPOCH + 1;
-            self.tell_master(hello.message(&MacKey::Absent));
-        }
-        if let Some(event) = self.end.broker_event() {
-            self.duties.broker(&event);
-            self.master.on_broker(self.now, event);
-            // What was on its way from the mailbox ends at once.
-            self.submit();
-        }
-        self.duties.shut_down(self.end.behavior());
-        self.master.shut_down(self.end.behavior());
     }
 
     fn worker(&mut self, number: usize, life: u64) -> Option<&mut Worker> {
         let worker = &mut self.workers[number];
         (worker.life == life).then_some(worker)
-    }
-
-    fn submit(&mut self) {
-        let script = Script::random(&mut self.rng);
-        let number = self.cells.len() as u64;
-        let task_type = match script.end() {
-            Some(_) if self.chance(70) => 1,
-            _ => 2 * usize::from(self.chance(10)),
-        };
-        let spec = &TASKS_BY_TYPE[task_type];
-        let cell = Arc::new(Cell::new(spec));
-        cell.set_id(TaskId(number));
-        let retries = 1 + self.rng.u32(..3);
-        let mut options = CallOptions::default();
-        options.retries = Some(retries);
-        let seconds = if script == Script::Long { 60 } else { 1 };
-        options.timeout = Some(Duration::from_secs(seconds));
-        options.priority = self.rng.i32(-1..2);
-        let spec_ = (options.priority, task_type as u32, retries);
-        self.duties.submitted(number, spec_);
-        self.scripts.push(script);
-        self.cells.push(cell.clone());
-        self.master.submit(Submission {
-            cell: CellGuard::new(cell),
-            spec,
-            arguments: vec![script as u8].into(),
-            options: Some(Box::new(options)),
-        });
     }
 
     /// Mostly everything was read: silence counts then.
@@ -382,7 +313,7 @@ impl World {
         }
     }
 
-    fn tell_workers(&mut self, control: &Control) {
+    fn announce_to_workers(&mut self, control: &Control) {
         for number in 0..WORKERS {
             if !self.chance(self.faults.lost) {
                 let after = self.soon();
@@ -402,7 +333,7 @@ impl World {
                 Effect::Settle(ended) => {
                     let outcome = ended.outcome.as_ref().map_err(|error| error.kind());
                     self.trace.note(at, format_args!("settled: {outcome:?}"));
-                    ended.tell(&mut Wakers::default());
+                    ended.notify(&mut Wakers::default());
                 }
                 Effect::Publish { batch, message, .. } => {
                     self.trace
@@ -417,7 +348,7 @@ impl World {
                         panic!("not a control message");
                     };
                     self.trace.note(at, format_args!("{control:?}"));
-                    self.tell_workers(&control);
+                    self.announce_to_workers(&control);
                 }
                 Effect::Fleet(order) => {
                     self.trace.note(at, format_args!("{order:?}"));

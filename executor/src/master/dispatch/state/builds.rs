@@ -10,7 +10,7 @@ const KNOWN: usize = 16;
 /// The builds that were reported.
 #[derive(Debug, Default)]
 pub(super) struct Builds {
-    told: BTreeSet<String>,
+    reported: BTreeSet<String>,
 }
 
 impl Builds {
@@ -30,14 +30,14 @@ impl Builds {
         if own != other && !required {
             return None;
         }
-        if self.told.len() >= KNOWN || !self.told.insert(worker.to_owned()) {
+        if self.reported.len() >= KNOWN || !self.reported.insert(worker.to_owned()) {
             return None;
         }
         let what =
             format!("worker {name} runs another build than the master ({worker}, not {master})");
         Some(if required {
             format!(
-                "{what}, and `require_same_build` was asked for: no task is run there; build the image from this program's file, and start again"
+                "{what}, and `require_same_build` is set: no task is run there; build the image from this program's file, and start again"
             )
         } else {
             format!(
@@ -64,9 +64,15 @@ mod tests {
         let mut builds = Builds::default();
         assert_eq!(builds.meet(OURS, "a", OURS, false), None);
         assert_eq!(builds.meet(OURS, "a", OTHER, false), None);
-        let told = builds.meet(OURS, "a", STALE, false).unwrap();
-        assert!(told.starts_with("worker a runs another build"), "{told}");
-        assert!(told.contains(STALE) && told.contains(OURS), "{told}");
+        let reported = builds.meet(OURS, "a", STALE, false).unwrap();
+        assert!(
+            reported.starts_with("worker a runs another build"),
+            "{reported}"
+        );
+        assert!(
+            reported.contains(STALE) && reported.contains(OURS),
+            "{reported}"
+        );
         assert_eq!(
             builds.meet(OURS, "b", STALE, false),
             None,
@@ -80,8 +86,8 @@ mod tests {
         let mut builds = Builds::default();
         assert_eq!(builds.meet(OURS, "a", OURS, true), None);
         for other in [STALE, OTHER, ""] {
-            let told = builds.meet(OURS, "a", other, true).unwrap();
-            assert!(told.contains("no task is run there"), "{told}");
+            let reported = builds.meet(OURS, "a", other, true).unwrap();
+            assert!(reported.contains("no task is run there"), "{reported}");
         }
     }
 }

@@ -136,7 +136,7 @@ impl MasterState {
     /// The same, up to an attempt of which more than one envelope may be in the queue (`copies`).
     pub(super) fn revoke_attempts(&mut self, task: TaskId, attempt: Attempt, copies: bool) {
         self.revoked.add(task, attempt, copies);
-        self.told.changed();
+        self.announced.changed();
     }
 }
 

@@ -92,13 +92,13 @@ impl MasterState {
             Decision::Retry { after, .. } if unfit => self.retry(now, failed.task, after),
             Decision::Retry { after, alone } => {
                 entry.alone = alone;
-                self.tell_retry(now, failed, after);
+                self.report_retry(now, failed, after);
                 self.retry(now, failed.task, after);
             }
         }
     }
 
-    fn tell_retry(&mut self, now: Instant, failed: &Failed, after: Duration) {
+    fn report_retry(&mut self, now: Instant, failed: &Failed, after: Duration) {
         let Failed {
             task,
             attempt,

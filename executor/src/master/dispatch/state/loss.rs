@@ -66,7 +66,7 @@ impl MasterState {
     }
 
     /// Takes workers for lost that sent nothing for so long, although every message was read.
-    pub(super) fn check_silence(&mut self, now: Instant) {
+    pub(super) fn check_missed(&mut self, now: Instant) {
         // While results are behind, the heartbeat that is missed may be among them.
         let Some(silence) = self.settings.silence.filter(|_| self.caught_up) else {
             return;
@@ -77,11 +77,11 @@ impl MasterState {
         let lost = self.workers.iter().filter(|(_, worker)| silent(worker));
         let lost: Vec<WorkerId> = lost.map(|(id, _)| *id).collect();
         for id in lost {
-            self.on_silence(now, id, silence);
+            self.on_missed(now, id, silence);
         }
     }
 
-    fn on_silence(&mut self, now: Instant, id: WorkerId, silence: Duration) {
+    fn on_missed(&mut self, now: Instant, id: WorkerId, silence: Duration) {
         let name = self.worker_name(id);
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
@@ -91,14 +91,14 @@ impl MasterState {
         self.pace.recount_slots();
         // Orders name a worker by its name: one whose greeting was lost cannot be reported.
         if let Some(name) = known {
-            self.order(FleetOrder::Silent(name));
+            self.order(FleetOrder::Missed(name));
         }
-        warn!(worker = %name, "a worker was not heard for {silence:?}; what it had comes back by its lease");
+        warn!(worker = %name, "no message came from a worker for {silence:?}; its tasks come back when their leases end");
         let departure = Departure {
             worker: name,
             node,
             end: End::Lost,
-            reason: format!("it was not heard for {silence:?}"),
+            reason: format!("no message came from it for {silence:?}"),
             at: None,
             running: Vec::new(),
         };
@@ -109,7 +109,7 @@ impl MasterState {
     }
 
     /// When the next worker's silence becomes a loss.
-    pub(super) fn silence_deadline(&self) -> Option<Instant> {
+    pub(super) fn missed_deadline(&self) -> Option<Instant> {
         let silence = self.settings.silence?;
         let here = self.workers.values().filter(|it| it.liveness.is_here());
         here.map(|worker| after(worker.heard, silence)).min()

@@ -75,7 +75,8 @@ impl MasterState {
         } else {
             0
         };
-        self.after_lines.told(results.execution.worker, lines);
+        self.after_lines
+            .expect_lines(results.execution.worker, lines);
         // Before the results are read: `Done` takes its task out of the table, and an earlier failure would then count
         // as late and be missing from the task's attempts.
         self.judge_earlier(now, entries);
@@ -155,7 +156,7 @@ impl MasterState {
             class: hello.class,
             slots: hello.slots,
         });
-        self.order(FleetOrder::Heard(name.clone()));
+        self.order(FleetOrder::Present(name.clone()));
         self.pace.recount_slots();
         // The fleet may have named it as surplus before it greeted: control names workers by number, which comes only
         // now.
@@ -164,7 +165,7 @@ impl MasterState {
             self.drain.push(hello.worker);
         }
         // The answer to a greeting is the state.
-        self.told.changed();
+        self.announced.changed();
         self.compare_builds(now, &name, &hello.build);
     }
 
@@ -201,7 +202,7 @@ impl MasterState {
         if returned {
             self.pace.recount_slots();
             if let Some(name) = name {
-                self.order(FleetOrder::Heard(name));
+                self.order(FleetOrder::Present(name));
             }
         }
     }
@@ -217,7 +218,7 @@ impl MasterState {
             FleetEvent::Ended { leftovers } => {
                 if !self.life.fleet_ended(leftovers) {
                     // Whether tasks are pending or not: later ones would wait for ever.
-                    self.break_pool(now, "the workers ended although nobody asked them to");
+                    self.break_pool(now, "the workers ended without an order");
                 }
             }
             other => debug!(?other, "the fleet reported something new"),
@@ -252,7 +253,7 @@ impl MasterState {
 
     pub(super) fn drain_worker(&mut self, id: WorkerId) {
         self.drain.push(id);
-        self.told.changed();
+        self.announced.changed();
     }
 
     /// Whether the last pull of results left nothing behind: only then does a worker's silence prove something.
@@ -266,7 +267,7 @@ impl MasterState {
         // Many messages may have the higher epoch: only the first of them counts.
         if self.life.breach(Breach::Superseded(epoch), &reason) {
             self.order(FleetOrder::Abandon);
-            // In this call and not at the end of the turn: `tell_fleet` would send a broken run's fleet the order to
+            // In this call and not at the end of the turn: `announce_to_fleet` would send a broken run's fleet the order to
             // stop, and so remove the workers of the other master.
             self.life.end_fleet();
             self.close(Closed::Broken(reason.as_str().into()));

@@ -91,7 +91,7 @@ impl MasterState {
     }
 
     /// Writes what changed since the last call.
-    pub(crate) fn tell_measured(&mut self, measured: &Measured) {
+    pub(crate) fn report_measured(&mut self, measured: &Measured) {
         for (class, task_type) in self.pace.task_types.drain(..) {
             let class = self.classes.get(class);
             if let Some(seconds) = class.and_then(|class| class.outbox.seconds(task_type)) {

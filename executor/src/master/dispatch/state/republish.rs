@@ -62,7 +62,7 @@ impl MasterState {
             }
             warn!(
                 tasks = batch.left,
-                "nothing was heard of a batch; it is published again"
+                "no worker has reported a batch; it is published again"
             );
             self.repeat(now, number);
         }
@@ -127,7 +127,7 @@ impl MasterState {
         let held = before.map(|before| self.held(before)).unwrap_or_default();
         let look = |task| held.contains(&task);
         if self.revoked.look(before.is_some(), look) {
-            self.told.changed();
+            self.announced.changed();
         }
     }
 

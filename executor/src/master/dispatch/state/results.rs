@@ -137,7 +137,7 @@ impl MasterState {
         // The attempt ran before its worker received that it is revoked. Its envelope will not come again, and control
         // becomes shorter.
         if self.revoked.ended(id, attempt) {
-            self.told.changed();
+            self.announced.changed();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The master's decisions: the test plays workers and queues.
 
+mod announcing;
 mod classes;
 mod cost;
 mod failures;
@@ -8,7 +9,6 @@ mod loss;
 mod pace;
 mod publish;
 mod republish;
-mod telling;
 mod unfit;
 
 use std::sync::OnceLock;
@@ -203,7 +203,7 @@ impl Bed {
         self.state.take_effects(&mut effects);
         for effect in effects {
             match effect {
-                Effect::Settle(ended) => ended.tell(&mut Wakers::default()),
+                Effect::Settle(ended) => ended.notify(&mut Wakers::default()),
                 Effect::Publish { batch, message, .. } => self.published.push((batch, message)),
                 Effect::Control(message) => self.controls.push(read_control(message)),
                 Effect::Fleet(order) => self.orders.push(order),
@@ -402,7 +402,7 @@ impl Bed {
 
     /// The control message that is due now, if there is one.
     fn told(&mut self) -> Option<Control> {
-        self.state.tell_workers(self.now);
+        self.state.announce_to_workers(self.now);
         self.apply();
         self.controls.pop()
     }

@@ -152,9 +152,10 @@ fn a_crash_with_a_running_task_is_no_early_end() {
         let Verdict::Gone(mut gone) = died() else {
             unreachable!("made above")
         };
-        gone.running =
-            super::super::super::last_words::LastWords::read(r#"{"running":[["a",1,2,1]]}"#)
-                .running;
+        gone.running = super::super::super::termination_message::TerminationMessage::read(
+            r#"{"running":[["a",1,2,1]]}"#,
+        )
+        .running;
         world.pod(cohort, 0, Verdict::Gone(gone));
         world.wait(10 * SECOND);
         world.state.on_opened(world.now);

@@ -72,7 +72,7 @@ fn a_worker_may_greet_before_its_pod_is_reported() {
     world.needed(1);
     world.wait(SECOND);
     world.state.on_opened(world.now);
-    world.state.on_heard(world.now, "c0-0".into());
+    world.state.on_present(world.now, "c0-0".into());
     for _ in 0..3 {
         world.pod(0, 0, left());
     }

@@ -110,7 +110,7 @@ fn a_late_greeting_keeps_the_fleet_unbroken_and_the_other_workers_are_replaced()
     let mut world = ungreeted(2);
     world.wait(50 * SECOND);
     world.seen("c0-0", 0, 0, gave_up());
-    world.state.on_heard(world.now, "c0-1".into());
+    world.state.on_present(world.now, "c0-1".into());
     world.wait(100 * SECOND);
     assert_eq!(world.broken(), None);
     assert_eq!(world.opens(), [(1, 1)]);
@@ -119,7 +119,7 @@ fn a_late_greeting_keeps_the_fleet_unbroken_and_the_other_workers_are_replaced()
 #[test]
 fn where_workers_have_greeted_one_without_a_greeting_causes_a_warning_and_is_replaced() {
     let mut world = ungreeted(2);
-    world.state.on_heard(world.now, "c0-0".into());
+    world.state.on_present(world.now, "c0-0".into());
     world.wait(62 * SECOND);
     assert_eq!(world.quotes(), ["c0-1"]);
     assert_eq!(world.opens(), [(1, 1)]);
@@ -128,7 +128,7 @@ fn where_workers_have_greeted_one_without_a_greeting_causes_a_warning_and_is_rep
     assert_eq!((told, world.broken()), (1, None));
     // The worker is surplus when it greets after another one has replaced it.
     world.named("c1-0", 1, 0, Verdict::Running);
-    world.state.on_heard(world.now, "c0-1".into());
+    world.state.on_present(world.now, "c0-1".into());
     world.note();
     assert_eq!(world.surplus(), ["c0-1"]);
 }
@@ -139,7 +139,7 @@ fn a_greeting_may_arrive_before_its_pod_is_reported() {
     world.needed(1_000);
     world.wait(SECOND);
     world.state.on_opened(world.now);
-    world.state.on_heard(world.now, "c0-0".into());
+    world.state.on_present(world.now, "c0-0".into());
     world.seen("c0-0", 0, 0, Verdict::Running);
     world.wait(100 * SECOND);
     assert_eq!((world.quotes(), world.broken()), (vec![], None));

@@ -207,7 +207,7 @@ fn missed_workers_break_the_fleet_when_no_other_worker_can_start() {
     world.wait(60 * SECOND);
     for index in 0..2 {
         let name = format!("c0-{index}");
-        world.state.on_silence(world.now, &name.into());
+        world.state.on_missed(world.now, &name.into());
     }
     world.wait(2 * SECOND);
     let refusal = OpenError {

@@ -32,7 +32,7 @@ fn a_pod_that_greets_has_been_started_whatever_its_status() {
     world.wait(60 * SECOND);
     world.pod(0, 0, gone(End::Lost, false));
     world.named("again", 0, 0, Verdict::Assigned);
-    world.state.on_heard(world.now, "again".into());
+    world.state.on_present(world.now, "again".into());
     world.wait(60 * SECOND);
     assert_eq!(world.opens(), [], "it works");
     assert_eq!(world.surplus(), [""; 0], "and it is wanted");
@@ -139,8 +139,8 @@ fn a_worker_that_returns_from_a_silent_node_may_be_surplus() {
 #[test]
 fn a_missed_worker_is_replaced_and_drained_if_its_messages_return() {
     let mut world = World::running(3);
-    world.state.on_silence(world.now, &"c0-1".into());
-    world.state.on_silence(world.now, &"nobody".into());
+    world.state.on_missed(world.now, &"c0-1".into());
+    world.state.on_missed(world.now, &"nobody".into());
     world.note();
     world.wait(10 * SECOND);
     assert_eq!(world.opens(), [(1, 1)]);
@@ -149,7 +149,7 @@ fn a_missed_worker_is_replaced_and_drained_if_its_messages_return() {
     world.state.on_opened(world.now);
     world.pod(1, 0, Verdict::Running);
     assert_eq!(world.surplus(), Vec::<String>::new());
-    world.state.on_heard(world.now, "c0-1".into());
+    world.state.on_present(world.now, "c0-1".into());
     world.note();
     assert_eq!(world.surplus(), ["c0-1"]);
     world.wait(60 * SECOND);

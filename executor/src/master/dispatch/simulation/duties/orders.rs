@@ -31,8 +31,8 @@ impl From<&FleetOrder> for Order {
                 closing,
                 ..
             } => Self::Needed(*unfinished, *closing),
-            FleetOrder::Silent(name) => Self::Silent(name.clone()),
-            FleetOrder::Heard(name) => Self::Heard(name.clone()),
+            FleetOrder::Missed(name) => Self::Silent(name.clone()),
+            FleetOrder::Present(name) => Self::Heard(name.clone()),
             FleetOrder::End => Self::End,
             FleetOrder::Stop => Self::Stop,
             FleetOrder::Abandon => Self::Abandon,

@@ -89,7 +89,7 @@ impl Bed {
 
     /// What the fleet is sent, by class.
     fn needed(&mut self) -> Vec<(u32, usize)> {
-        self.state.tell_fleet(self.now);
+        self.state.announce_to_fleet(self.now);
         self.apply();
         let orders = std::mem::take(&mut self.orders);
         let needed = |order| match order {

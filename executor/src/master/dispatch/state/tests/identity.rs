@@ -68,7 +68,7 @@ async fn a_lost_worker_is_not_brought_back_by_an_old_heartbeat() {
     assert_eq!(bed.held(), [] as [u64; 0]);
     assert_eq!(std::mem::take(&mut bed.orders), []);
     bed.alive(1, 0, 0, vec![run(0, 1, 1)]);
-    let heard = FleetOrder::Heard("pod-1".into());
+    let heard = FleetOrder::Present("pod-1".into());
     assert_eq!(std::mem::take(&mut bed.orders), [heard]);
 }
 
@@ -78,7 +78,7 @@ async fn a_greeting_counts_once_even_behind_a_heartbeat() {
     bed.sequence = 1;
     bed.alive(1, 1, 0, vec![]);
     bed.sequence = 0;
-    let heard = FleetOrder::Heard("pod-1".into());
+    let heard = FleetOrder::Present("pod-1".into());
     bed.hello();
     assert_eq!(std::mem::take(&mut bed.orders), [heard], "the name is new");
     bed.told();

@@ -139,7 +139,7 @@ async fn a_silent_worker_is_lost_once_and_a_heartbeat_brings_it_back() {
     let mut bed = silent();
     bed.published();
     bed.hello();
-    let heard = FleetOrder::Heard("pod-1".into());
+    let heard = FleetOrder::Present("pod-1".into());
     assert_eq!(
         std::mem::take(&mut bed.orders),
         std::slice::from_ref(&heard)
@@ -153,7 +153,7 @@ async fn a_silent_worker_is_lost_once_and_a_heartbeat_brings_it_back() {
     assert_eq!(bed.cells[0].attempts().len(), 1);
     bed.pass(SILENCE);
     assert_eq!(bed.cells[0].attempts().len(), 1, "it is lost once");
-    let silent = FleetOrder::Silent("pod-1".into());
+    let silent = FleetOrder::Missed("pod-1".into());
     assert_eq!(std::mem::take(&mut bed.orders), [silent]);
     bed.alive(1, 0, 0, vec![run(0, 1, 1)]);
     bed.alive(1, 0, 0, vec![run(0, 1, 1)]);

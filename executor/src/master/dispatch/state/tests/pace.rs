@@ -10,7 +10,7 @@ const MS: Duration = Duration::from_millis(1);
 impl Bed {
     fn measured(&mut self) -> Pace {
         let measured = Measured::new(3);
-        self.state.tell_measured(&measured);
+        self.state.report_measured(&measured);
         measured.pace()
     }
 }
@@ -22,11 +22,11 @@ async fn means_that_changed_are_written_once() {
     bed.batches();
     let measured = Measured::new(3);
     bed.done(&[(0, 1)], 8 * MS);
-    bed.state.tell_measured(&measured);
+    bed.state.report_measured(&measured);
     assert_eq!(measured.get(0), Some(8 * MS));
     assert_eq!(measured.get(1), None);
     measured.set(0, 1.0);
-    bed.state.tell_measured(&measured);
+    bed.state.report_measured(&measured);
     assert_eq!(measured.get(0), Some(Duration::from_secs(1)));
 }
 

@@ -19,7 +19,7 @@ const GREETED: Duration = Duration::from_secs(60);
 
 /// What was sent last, and when more may be sent.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Announced {
     /// Whether the newest state was not sent yet.
     changed: bool,
     /// The number of the newest control message.
@@ -30,7 +30,7 @@ pub(super) struct Told {
     control_after: Instant,
 }
 
-impl Told {
+impl Announced {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             // Workers that start wait for the first message.
@@ -49,13 +49,13 @@ impl Told {
 
 impl MasterState {
     /// When control must be sent.
-    pub(super) fn tell_deadline(&self) -> Option<Instant> {
-        let Told {
+    pub(super) fn announce_deadline(&self) -> Option<Instant> {
+        let Announced {
             changed,
             heartbeat,
             control_after,
             ..
-        } = self.told;
+        } = self.announced;
         Some(if changed {
             control_after.min(heartbeat)
         } else {
@@ -68,35 +68,35 @@ impl MasterState {
     }
 
     /// Sends the run's state to the workers: at once when it changed, else every ten seconds.
-    pub(super) fn tell_workers(&mut self, now: Instant) {
+    pub(super) fn announce_to_workers(&mut self, now: Instant) {
         // Computed from the table in every turn and not noted where a task ends: no path to the end can miss it.
         let run_state = self.life.run_state(self.unfinished());
         if let Some(state) = run_state.filter(|state| *state != self.run_state) {
             self.run_state = state;
-            self.told.changed();
+            self.announced.changed();
             // Workers wait for the new state, and it changes three times at most.
-            self.told.control_after = now;
+            self.announced.control_after = now;
         }
         if self.life.is_ending() {
             // The last message is the state above; after it no worker listens.
-            self.told.heartbeat = after(now, HEARTBEAT);
+            self.announced.heartbeat = after(now, HEARTBEAT);
         }
-        let due = now >= self.told.heartbeat;
+        let due = now >= self.announced.heartbeat;
         // A burst of cancels is one message, not one each.
-        let changed = self.told.changed && now >= self.told.control_after;
+        let changed = self.announced.changed && now >= self.announced.control_after;
         if due || changed {
             self.send_control(now);
         }
     }
 
     fn send_control(&mut self, now: Instant) {
-        let told = &mut self.told;
-        told.changed = false;
-        told.sequence += 1;
-        told.control_after = after(now, self.settings.control_pause);
+        let announced = &mut self.announced;
+        announced.changed = false;
+        announced.sequence += 1;
+        announced.control_after = after(now, self.settings.control_pause);
         // Moved when it is due and not by each change: the heartbeat also repeats a change whose message was lost.
-        if now >= told.heartbeat {
-            told.heartbeat = after(now, HEARTBEAT);
+        if now >= announced.heartbeat {
+            announced.heartbeat = after(now, HEARTBEAT);
         }
         // Here alone and not at each end: the message carries both, the number and the ranges above it, of one moment.
         self.revoked.forget_below(self.table.ended_below());
@@ -110,7 +110,7 @@ impl MasterState {
         Control {
             run: self.settings.run.clone(),
             epoch: self.settings.epoch,
-            sequence: self.told.sequence,
+            sequence: self.announced.sequence,
             state: self.run_state,
             ended_below: self.table.ended_below(),
             revoked: self.revoked.to_vec(),
@@ -127,7 +127,7 @@ impl MasterState {
     }
 
     /// Sends the fleet the number of unfinished tasks, and the order to end.
-    pub(super) fn tell_fleet(&mut self, now: Instant) {
+    pub(super) fn announce_to_fleet(&mut self, now: Instant) {
         // `Stop` and not `End`: what the workers of a broken run still do is of no use.
         if self.life.broken().is_some() && !self.life.is_ending() {
             self.life.end_fleet();
@@ -143,14 +143,14 @@ impl MasterState {
             self.order(FleetOrder::End);
         }
         if !over && !self.life.is_ending() {
-            self.tell_needed(closing);
+            self.order_needed(closing);
         }
     }
 
     /// Sends the fleet what has changed of each class. Above the number of slots a change is none for the fleet.
     // So a run of a million tasks sends orders while its last tasks end, as many as there are slots, and not one for
     // each task.
-    fn tell_needed(&mut self, closing: bool) {
+    fn order_needed(&mut self, closing: bool) {
         let slots = self.settings.slots;
         for place in 0..self.classes.len() {
             let id = self.classes.at(place);

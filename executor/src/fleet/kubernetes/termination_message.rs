@@ -15,7 +15,7 @@ const NOTHING: &str = "Error on reading termination";
 
 /// A termination message, read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LastWords {
+pub struct TerminationMessage {
     /// The executions that were running.
     pub running: Vec<(ExecutionId, TaskId, Attempt)>,
     /// The text for people; empty if there is none.
@@ -26,7 +26,7 @@ pub struct LastWords {
 #[derive(Deserialize)]
 struct Row(String, u64, u64, u32);
 
-impl LastWords {
+impl TerminationMessage {
     /// Reads a message. Rows that cannot be read are left out: the worker may have been killed in the middle of a
     /// write.
     // Not a parser of JSON: such a parser would refuse a list that is cut short as a whole. A task could print a text
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_running_list_is_read() {
-        let words = LastWords::read(
+        let words = TerminationMessage::read(
             r#"{"running":[["00000000deadbeef",7,41,1],["00000000deadbeef",8,42,3]]}"#,
         );
         assert_eq!(
@@ -114,32 +114,37 @@ mod tests {
         );
         assert_eq!(words.text, "");
         assert_eq!(
-            LastWords::read(r#"{ "running" : [] }"#),
-            LastWords::default()
+            TerminationMessage::read(r#"{ "running" : [] }"#),
+            TerminationMessage::default()
         );
     }
 
     #[test]
     fn a_list_that_was_cut_keeps_its_whole_rows() {
-        let words = LastWords::read(r#"{"running":[["00000000deadbeef",7,41,1],["00000000deadbe"#);
-        assert_eq!(words.running, [row(0xdead_beef, 7, 41, 1)]);
         let words =
-            LastWords::read(r#"{"running":[["no hex",7,41,1],["a",1,2,3]],"x":[["b",1,2,3]]}"#);
+            TerminationMessage::read(r#"{"running":[["00000000deadbeef",7,41,1],["00000000deadbe"#);
+        assert_eq!(words.running, [row(0xdead_beef, 7, 41, 1)]);
+        let words = TerminationMessage::read(
+            r#"{"running":[["no hex",7,41,1],["a",1,2,3]],"x":[["b",1,2,3]]}"#,
+        );
         assert_eq!(words.running, [row(10, 1, 2, 3)]);
     }
 
     #[test]
     fn other_text_is_kept_for_people_from_its_end() {
         assert_eq!(
-            LastWords::read("no such topic\ngrant it\n").text,
+            TerminationMessage::read("no such topic\ngrant it\n").text,
             "no such topic | grant it"
         );
         let long = format!("{}\nthe last line ü", "x".repeat(3_000));
-        assert_eq!(LastWords::read(&long).text, "the last line ü");
+        assert_eq!(TerminationMessage::read(&long).text, "the last line ü");
         let wide = "ü".repeat(3_000);
-        assert!(LastWords::read(&wide).text.len() <= TEXT);
-        assert_eq!(LastWords::read("").text, "");
+        assert!(TerminationMessage::read(&wide).text.len() <= TEXT);
+        assert_eq!(TerminationMessage::read("").text, "");
         let node = "Error on reading termination message from logs: failed to try resolving";
-        assert_eq!(LastWords::read(node), LastWords::default());
+        assert_eq!(
+            TerminationMessage::read(node),
+            TerminationMessage::default()
+        );
     }
 }

@@ -19,9 +19,9 @@ const MOST: usize = 4096;
 
 /// The file, if there is one: outside a pod nothing is written.
 #[derive(Clone, Debug)]
-pub(super) struct LastWords(Option<Arc<File>>);
+pub(super) struct TerminationMessage(Option<Arc<File>>);
 
-impl LastWords {
+impl TerminationMessage {
     pub(super) fn open() -> Self {
         // Without `create`: the kubelet mounts the file into the container, and elsewhere no such file is wanted.
         let file = OpenOptions::new().write(true).open(PATH);

@@ -42,7 +42,7 @@ pub(super) enum Disposition {
 
 /// The state of a worker's key and of foreign messages: pure, fed by the loop.
 #[derive(Debug)]
-pub(super) struct Foreign {
+pub(super) struct Unauthenticated {
     /// Whether a message was read that this worker's key authenticates: its key is the run's.
     trusted: bool,
     dropped: u64,
@@ -56,7 +56,7 @@ pub(super) struct Foreign {
     paused: Option<Instant>,
 }
 
-impl Foreign {
+impl Unauthenticated {
     /// Within one process there is no key to be wrong about. `lease` is that of the tasks' queue, in which a search ends.
     pub(super) fn new(mac_key: &MacKey, lease: Duration) -> Self {
         Self {
@@ -153,8 +153,8 @@ mod tests {
 
     const LEASE: Duration = Duration::from_secs(60);
 
-    fn keyed() -> Foreign {
-        Foreign::new(&MacKey::Keyed([7; 32]), LEASE)
+    fn keyed() -> Unauthenticated {
+        Unauthenticated::new(&MacKey::Keyed([7; 32]), LEASE)
     }
 
     fn lease(number: usize) -> LeaseId {
@@ -173,7 +173,7 @@ mod tests {
             Disposition::Drop(2)
         );
         assert_eq!(foreign.count(), 3);
-        let mut local = Foreign::new(&MacKey::Absent, LEASE);
+        let mut local = Unauthenticated::new(&MacKey::Absent, LEASE);
         assert_eq!(local.unread(now, &lease(1), &error), Disposition::Drop(1));
     }
 
@@ -240,7 +240,7 @@ mod tests {
         let one_more = foreign.unread(now, &lease(HELD), &WireError::Mac);
         assert_eq!(one_more, Disposition::GiveBack);
         assert_eq!(foreign.give_back().len(), HELD);
-        let mut short = Foreign::new(&MacKey::Keyed([7; 32]), Duration::from_secs(1));
+        let mut short = Unauthenticated::new(&MacKey::Keyed([7; 32]), Duration::from_secs(1));
         short.unread(now, &lease(1), &WireError::Mac);
         assert_eq!(short.due(now), Some(now + Duration::from_millis(500)));
     }
