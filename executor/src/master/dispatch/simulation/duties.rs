@@ -5,7 +5,9 @@
 //! receives. Where the master may choose (the jitter of a delay, the time of a look), the model has bounds.
 
 mod batches;
+mod budgets;
 mod control;
+mod failures;
 mod orders;
 mod tasks;
 mod workers;
@@ -27,9 +29,10 @@ use crate::master::owners::{Ended, Owner, Owners};
 
 use self::batches::Batch;
 use self::control::Named;
+use self::failures::{Held, Lines};
 use self::orders::Order;
 use self::tasks::Task;
-use self::workers::{Held, Lines, Worker};
+use self::workers::Worker;
 use super::super::effect::Effect;
 use super::super::state::{MasterState, Settings};
 

@@ -79,14 +79,14 @@ impl Duties {
     fn published_first(&mut self, number: u32, head: &Head, tasks: &[(u64, u32)], bytes: usize) {
         assert!(!self.is_full(), "more is out than may be");
         self.check_order(tasks[0].0, head.alone);
-        for (number_, attempt) in tasks {
-            let task = self.task(*number_);
+        for (id, attempt) in tasks {
+            let task = self.task(*id);
             let waits = task.may_wait(self.now) && task.attempt == *attempt;
             assert!(
                 waits,
-                "task {number_} does not wait: attempt {attempt}, {task:?}"
+                "task {id} does not wait: attempt {attempt}, {task:?}"
             );
-            assert_eq!(head.alone, task.alone, "whether task {number_} runs alone");
+            assert_eq!(head.alone, task.alone, "whether task {id} runs alone");
         }
         let single = head.alone || !self.is_measured(tasks[0].0);
         assert!(!single || tasks.len() == 1, "a task travels beside others");
@@ -109,7 +109,7 @@ impl Duties {
 
     /// Suspects go first, then the highest priority; in a task type retries go before new tasks, and older tasks first.
     fn check_order(&self, first: u64, alone: bool) {
-        let (first_, now) = (self.task(first), self.now);
+        let (head, now) = (self.task(first), self.now);
         let rank = |number: u64, task: &Task| (-task.priority, task.attempt == 1, number);
         for number in self.pending.iter().copied() {
             let task = self.task(number);
@@ -119,8 +119,8 @@ impl Duties {
             let before = match (task.alone, alone) {
                 (true, true) => number < first,
                 (own, other) if own != other => own,
-                _ if task.task_type == first_.task_type => rank(number, task) < rank(first, first_),
-                _ => task.priority > first_.priority && self.is_measured(number),
+                _ if task.task_type == head.task_type => rank(number, task) < rank(first, head),
+                _ => task.priority > head.priority && self.is_measured(number),
             };
             assert!(!before, "task {number} is passed by task {first}");
         }

@@ -11,14 +11,8 @@ use crate::error::TaskErrorKind;
 
 use super::Duties;
 
-/// Crashes, and ends of workers, after which a task still runs again.
-const CRASHES: u32 = 2;
-/// Times out of memory after which a task still runs again.
-const OUT_OF_MEMORY: u32 = 1;
 /// Losses in a row after which a task runs alone.
 const ALONE_AFTER: u32 = 5;
-/// The loss that ends a task.
-const LAST_LOSS: u32 = 100;
 /// A delay is rounded to less than this.
 const ROUNDING: Duration = Duration::from_millis(1);
 
@@ -40,19 +34,19 @@ type Report = (u32, Cause, Option<Arc<str>>);
 pub(super) struct Task {
     pub(super) priority: i32,
     pub(super) task_type: u32,
-    retries: u32,
+    pub(super) retries: u32,
     phase: Phase,
     pub(super) attempt: u32,
     pub(super) alone: bool,
     /// More than one envelope of it may be in the queue.
     pub(super) repeated: bool,
     pub(super) running: bool,
-    failures: u32,
-    crashes: u32,
-    workers: u32,
-    out_of_memory: u32,
-    losses: u32,
-    losses_in_row: u32,
+    pub(super) failures: u32,
+    pub(super) crashes: u32,
+    pub(super) workers: u32,
+    pub(super) out_of_memory: u32,
+    pub(super) losses: u32,
+    pub(super) losses_in_row: u32,
     last: Option<Report>,
 }
 
@@ -284,36 +278,5 @@ impl Duties {
             Duration::ZERO => Phase::Waiting,
             to => Phase::Delayed(now + from, now + to),
         };
-    }
-}
-
-impl Task {
-    /// Spends the budget of a cause; false when it was spent.
-    const fn spend(&mut self, cause: Cause) -> bool {
-        if !matches!(cause, Cause::Broken) {
-            self.losses_in_row = 0;
-        }
-        let (spent, budget) = match cause {
-            Cause::Failed | Cause::Panicked | Cause::TimedOut => (&mut self.failures, self.retries),
-            Cause::Crashed => (&mut self.crashes, CRASHES),
-            Cause::OutOfMemory => (&mut self.out_of_memory, OUT_OF_MEMORY),
-            Cause::Broken => (&mut self.losses, LAST_LOSS - 1),
-            Cause::Suspect => return true,
-            _ => return false,
-        };
-        *spent += 1;
-        *spent <= budget
-    }
-
-    /// The same for a loss, by the budget that its blame names.
-    fn spend_loss(&mut self, blame: Blame, cause: Cause) -> bool {
-        let (spent, budget) = match (blame, cause) {
-            (Blame::None, _) => return self.losses < LAST_LOSS,
-            (Blame::Suspect, _) => return true,
-            (Blame::Charged, Cause::OutOfMemory) => (&mut self.out_of_memory, OUT_OF_MEMORY),
-            (Blame::Charged, _) => (&mut self.workers, CRASHES),
-        };
-        *spent += 1;
-        *spent <= budget
     }
 }
