@@ -150,8 +150,12 @@ impl Duties {
         let (now, long) = (self.now, self.settings.lease * NAMED);
         self.revoked.retain(|task, known| {
             let here = named.contains_key(task);
-            let free = now > known.since + long;
-            assert!(here || free, "the revoked task {task} is not named");
+            let free = now >= known.since + long;
+            assert!(
+                here || free,
+                "the revoked task {task} is not named after {:?}",
+                now - known.since
+            );
             here
         });
     }
