@@ -212,7 +212,8 @@ impl Duties {
 
     /// Before a heartbeat changes what is known: what the workers had until now.
     pub(super) fn look_at_batches(&mut self) {
-        let held = self.held_after(self.now - self.settings.lease);
+        let Some(before) = self.before() else { return };
+        let held = self.held_after(before);
         for batch in self.batches.values_mut() {
             if batch.left.iter().any(|(task, _)| held.contains(task)) {
                 batch.had = self.now;
