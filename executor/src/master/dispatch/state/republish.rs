@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::super::classes::Class;
 use super::super::effect::Effect;
+use super::super::table::{Entry, Phase};
 use super::MasterState;
 use super::workers::Worker;
 
@@ -50,13 +51,13 @@ impl MasterState {
                 // The workers of its class may all be busy, and the batch waits in its queue.
                 continue;
             }
-            // One task of it suffices: a worker that has a part of a batch has received the message.
-            if batch
-                .tasks
-                .iter()
-                .flat_map(|run| run.tasks())
-                .any(|task| held.contains(&task))
-            {
+            // One task of it suffices: a worker that has a part of a batch has received the message. A task that has left it
+            // may be held as part of another batch, for long.
+            let in_it =
+                |entry: &mut Entry| entry.phase == Phase::Published && entry.batch == number;
+            let tasks = batch.tasks.iter().flat_map(|run| run.tasks());
+            let mut held = tasks.filter(|task| held.contains(task));
+            if held.any(|task| self.table.get_mut(task).is_some_and(in_it)) {
                 batch.news = now;
                 continue;
             }

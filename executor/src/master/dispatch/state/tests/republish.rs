@@ -44,6 +44,22 @@ async fn a_lost_batch_is_published_again_while_workers_pull_in_vain() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lost_batch_is_not_held_by_a_task_that_has_left_it() {
+    let mut bed = bed();
+    bed.submit_many(&PLAIN, 1);
+    bed.batches();
+    bed.done(&[(0, 1)], Duration::from_millis(1));
+    bed.submit_many(&PLAIN, 8 * SLOTS);
+    let first = packed(&[(1, 1), (2, 1)]);
+    assert_eq!(bed.batches()[0], first);
+    bed.fail(1, 1, Cause::Crashed);
+    assert!(bed.batches().contains(&packed(&[(1, 2)])));
+    let republished = starve(&mut bed, &[run(1, 1, 2)]);
+    assert!(republished.contains(&packed(&[(2, 1)])), "{republished:?}");
+    assert!(!republished.contains(&packed(&[(1, 2)])), "a worker has it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_the_queues_were_lost_everything_that_is_out_is_published_again() {
     let mut bed = bed();
     bed.submit_many(&PLAIN, 3);
