@@ -92,7 +92,7 @@ fn failures(seeds: u64) -> Vec<String> {
 fn every_task_ends_once_as_its_script_says_and_nothing_stays_held() {
     if let Some(seed) = setting("SIMULATION_SEED") {
         let mut world = World::new(seed, true);
-        let outcome = world.run();
+        let outcome = outcome(&mut world);
         world
             .trace
             .lines()
