@@ -3,6 +3,7 @@
 //! A fresh block costs a page fault for every 4 KiB, which is more than copying into it. Allocators keep freed memory
 //! by thread, and large payloads are allocated by one thread and freed by another; so a few blocks are kept here,
 //! whichever thread frees them.
+// Paid for by the scoreboard's row `bytes`: 0.8 to 1.0 of a bare pool's rate with these blocks, 0.6 to 0.7 without.
 
 use std::mem;
 use std::sync::Mutex;

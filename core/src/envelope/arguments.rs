@@ -64,6 +64,7 @@ impl Arguments {
     /// The entries of a batch of this task alone, which take the memory of long arguments. `None` for short ones,
     /// for those that were sent before, and for options that find no room: these are copied with
     /// [`put_task`](super::entry::put_task). Who got a body must [take the arguments back](Self::take_back).
+    // Paid for by the scoreboard's row `bytes`: 0.7 to 1.0 of a bare pool's rate with lending, 0.5 to 0.6 with a copy.
     pub fn lend(
         &mut self,
         task: TaskId,
