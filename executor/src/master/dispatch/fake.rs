@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use podpool_core::broker::ClassId;
 use podpool_core::envelope::MacKey;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::RunId;
+use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 use podpool_core::worker::Queues;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -65,4 +68,35 @@ pub(super) fn idle(
         broker_timeout: Duration::from_secs(600),
     };
     (mailbox, fleet, ordered, dispatch)
+}
+
+/// A queue that takes what is put, and does not answer.
+#[derive(Debug)]
+pub(super) struct Mute;
+
+#[async_trait]
+impl Queue for Mute {
+    async fn put(&self, _: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
+        std::future::pending().await
+    }
+
+    async fn take(&self, _: usize, _: Duration) -> Result<Vec<Delivery>, QueueError> {
+        std::future::pending().await
+    }
+
+    async fn extend(&self, _: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        Vec::new()
+    }
+
+    async fn ack(&self, _: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        Vec::new()
+    }
+
+    async fn release(&self, _: &[LeaseId]) -> Vec<Result<(), QueueError>> {
+        Vec::new()
+    }
+
+    fn limits(&self) -> QueueLimits {
+        QueueLimits::new(1 << 20, Duration::from_secs(60))
+    }
 }

@@ -82,43 +82,11 @@ pub(super) fn name(class: ClassId) -> String {
 
 #[cfg(test)]
 mod tests {
-    use async_trait::async_trait;
     use futures_util::FutureExt;
     use podpool_core::queue::memory::MemoryQueue;
-    use podpool_core::queue::{Delivery, LeaseId, QueueError, QueueLimits};
 
+    use super::super::fake::Mute;
     use super::*;
-
-    /// It does not answer.
-    #[derive(Debug)]
-    struct Mute;
-
-    #[async_trait]
-    impl Queue for Mute {
-        async fn put(&self, _: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
-            std::future::pending().await
-        }
-
-        async fn take(&self, _: usize, _: Duration) -> Result<Vec<Delivery>, QueueError> {
-            std::future::pending().await
-        }
-
-        async fn extend(&self, _: &[LeaseId]) -> Vec<Result<(), QueueError>> {
-            Vec::new()
-        }
-
-        async fn ack(&self, _: &[LeaseId]) -> Vec<Result<(), QueueError>> {
-            Vec::new()
-        }
-
-        async fn release(&self, _: &[LeaseId]) -> Vec<Result<(), QueueError>> {
-            Vec::new()
-        }
-
-        fn limits(&self) -> QueueLimits {
-            QueueLimits::new(1 << 20, Duration::from_secs(60))
-        }
-    }
 
     #[tokio::test(start_paused = true)]
     async fn each_class_has_its_queue_and_one_that_does_not_answer_holds_up_no_other() {

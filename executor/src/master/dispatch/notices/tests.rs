@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
+use podpool_core::queue::QueueLimits;
 use podpool_core::queue::memory::MemoryQueue;
-use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 use podpool_core::worker::Queues;
 
 use super::super::RunningDispatch;
-use super::super::fake::idle;
+use super::super::fake::{Mute, idle};
 use super::*;
 use crate::master::command::ShutdownBehavior;
 
@@ -62,37 +61,6 @@ fn a_queue_is_reported_after_some_seconds_of_refusals_and_when_it_answers() {
     let ended = queue.look(start + 42 * SECOND, None, timeout).unwrap();
     assert_eq!(ended, QueueNotice::Relief(expected.to_owned()));
     assert_eq!(queue.look(start + 43 * SECOND, None, timeout), None);
-}
-
-/// Takes what is put, and never answers.
-#[derive(Debug)]
-struct Mute;
-
-#[async_trait]
-impl Queue for Mute {
-    async fn put(&self, _: Vec<Bytes>) -> Vec<Result<(), QueueError>> {
-        std::future::pending().await
-    }
-
-    async fn take(&self, _: usize, _: Duration) -> Result<Vec<Delivery>, QueueError> {
-        std::future::pending().await
-    }
-
-    async fn extend(&self, _: &[LeaseId]) -> Vec<Result<(), QueueError>> {
-        std::future::pending().await
-    }
-
-    async fn ack(&self, _: &[LeaseId]) -> Vec<Result<(), QueueError>> {
-        std::future::pending().await
-    }
-
-    async fn release(&self, _: &[LeaseId]) -> Vec<Result<(), QueueError>> {
-        std::future::pending().await
-    }
-
-    fn limits(&self) -> QueueLimits {
-        QueueLimits::new(1 << 20, SECOND)
-    }
 }
 
 #[tokio::test(start_paused = true)]
