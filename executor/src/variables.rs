@@ -43,6 +43,7 @@ const KNOWN: &[&str] = &[
     "ROLE",
     "RUN_DIR",
     "SLOTS",
+    "TERMINATION_MESSAGE",
 ];
 
 /// How alike two names must be, of 1, for one to be meant by the other.

@@ -30,7 +30,7 @@ use super::local::hostname;
 use super::shares::shares;
 use super::{Fleet, FleetRun, ReachedFleet};
 use crate::error::BuildError;
-use crate::worker::pod::{CLASS, COHORT, INDEX, NODE, POD, RUN_DIR};
+use crate::worker::pod::{CLASS, COHORT, INDEX, NODE, POD, RUN_DIR, TERMINATION_MESSAGE};
 
 /// Exit codes of a worker that reports why it cannot work. Another worker would report the same.
 const FATAL: [i32; 4] = [64, 65, 77, 78];
@@ -230,6 +230,7 @@ impl Work {
             .env(COHORT, cohort.number.to_string())
             .env(CLASS, cohort.class.to_string())
             .env(INDEX, "0")
+            .env(TERMINATION_MESSAGE, directory.termination_message(name))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             // A terminal sends SIGINT to its foreground process group, and Ctrl-C is for the master alone.
@@ -244,7 +245,12 @@ impl Work {
             return;
         };
         self.retire(cohort).await;
-        let (end, reason) = judge(&status);
+        let (end, seen) = judge(&status);
+        let directory = self.directory.as_ref();
+        let reason = match directory.and_then(|it| it.take_reason(&name)) {
+            Some(written) => format!("{written} ({seen})"),
+            None => seen,
+        };
         self.send(FleetEvent::Gone(Departure {
             worker: name.clone(),
             node: Some(hostname()),

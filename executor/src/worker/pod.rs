@@ -41,6 +41,8 @@ pub(crate) const POD: &str = "PODPOOL_POD";
 pub(crate) const NODE: &str = "PODPOOL_NODE";
 pub(crate) const COHORT: &str = "PODPOOL_COHORT";
 pub(crate) const CLASS: &str = "PODPOOL_CLASS";
+/// The file into which a worker process writes why it ended. A pod's container has one of its own.
+pub(crate) const TERMINATION_MESSAGE: &str = "PODPOOL_TERMINATION_MESSAGE";
 /// The pod's index in its Job; Kubernetes sets it.
 /// <https://kubernetes.io/docs/concepts/workloads/controllers/job/#completion-mode>
 pub(crate) const INDEX: &str = "JOB_COMPLETION_INDEX";
@@ -299,7 +301,7 @@ fn site(
             refusal: Some(REFUSAL),
             reach: Some(reach(descriptor.worker.start_timeout)),
             broker_timeout: None,
-            running: Some(termination_message.running_sink()),
+            running: termination_message.running_sink(),
             forward_output: true,
             queue_outlives: opened.outlive,
         },

@@ -37,6 +37,21 @@ impl RunDirectory {
     pub(super) fn path(&self) -> &Path {
         &self.0
     }
+
+    /// The file into which this worker writes why it ends.
+    pub(super) fn termination_message(&self, worker: &str) -> PathBuf {
+        self.0.join(format!("{worker}.end"))
+    }
+
+    /// The reason that this worker wrote when it ended. None where it wrote nothing, as after a kill, or at a second call.
+    pub(super) fn take_reason(&self, worker: &str) -> Option<String> {
+        let path = self.termination_message(worker);
+        let written = fs::read(&path).ok()?;
+        // A pool may start thousands of workers one after another. What cannot be removed goes with the directory.
+        fs::remove_file(&path).ok();
+        let reason = String::from_utf8_lossy(&written).trim().to_owned();
+        (!reason.is_empty()).then_some(reason)
+    }
 }
 
 impl Drop for RunDirectory {
@@ -67,5 +82,20 @@ mod tests {
         assert_eq!(fs::read(path.join("key")).unwrap(), [7; 32]);
         drop(made);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_reason_of_a_worker_is_read_once() {
+        let files = RunFiles {
+            descriptor: Vec::new(),
+            key: [7; 32],
+        };
+        let made = RunDirectory::make(&RunId::random(), &files).unwrap();
+        assert_eq!(made.take_reason("worker-0"), None);
+        fs::write(made.termination_message("worker-0"), "no licence\n").unwrap();
+        fs::write(made.termination_message("worker-1"), "").unwrap();
+        assert_eq!(made.take_reason("worker-0").as_deref(), Some("no licence"));
+        assert_eq!(made.take_reason("worker-0"), None);
+        assert_eq!(made.take_reason("worker-1"), None);
     }
 }

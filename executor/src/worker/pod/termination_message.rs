@@ -1,4 +1,5 @@
-//! The termination message of a pod: the file that Kubernetes reads when its container has ended.
+//! The termination message of a pod: the file that Kubernetes reads when its container has ended. A worker process
+//! writes why it ended into a file that its fleet reads.
 //!
 //! While the worker runs, the file holds the list of running tasks, so that a kill leaves proof. At most 4,096 bytes
 //! are read from it.
@@ -12,20 +13,37 @@ use podpool_core::id::{Attempt, ExecutionId, TaskId};
 use podpool_core::worker::conduct::RunningSink;
 use tracing::warn;
 
+use super::TERMINATION_MESSAGE;
+
 /// The file that Kubernetes reads by default.
 const PATH: &str = "/dev/termination-log";
 /// The bytes that Kubernetes reads at most.
 const MOST: usize = 4096;
 
-/// The file, if there is one: outside a pod nothing is written.
+/// The file, if there is one. Outside a pod only a fleet of processes names one.
 #[derive(Clone, Debug)]
-pub(super) struct TerminationMessage(Option<Arc<File>>);
+pub(super) struct TerminationMessage {
+    file: Option<Arc<File>>,
+    /// Whether the list of running tasks is written too.
+    with_running: bool,
+}
 
 impl TerminationMessage {
     pub(super) fn open() -> Self {
+        let mut options = OpenOptions::new();
         // Without `create`: the kubelet mounts the file into the container, and elsewhere no such file is wanted.
-        let file = OpenOptions::new().write(true).open(PATH);
-        Self(file.ok().map(Arc::new))
+        options.write(true);
+        let named = std::env::var_os(TERMINATION_MESSAGE);
+        let file = match &named {
+            Some(path) => options.create(true).open(path),
+            None => options.open(PATH),
+        };
+        Self {
+            file: file.ok().map(Arc::new),
+            // A fleet of processes sees the end of a process itself, and charges no signal to a task. The list would
+            // cost a write for each task.
+            with_running: named.is_none(),
+        }
     }
 
     /// Writes a sentence for people, cut to what Kubernetes reads.
@@ -41,13 +59,17 @@ impl TerminationMessage {
     }
 
     /// Writes the list of running tasks there, whenever the list changes.
-    pub(super) fn running_sink(&self) -> RunningSink {
-        let words = self.clone();
-        Box::new(move |running| words.write(list(running).as_bytes()))
+    pub(super) fn running_sink(&self) -> Option<RunningSink> {
+        let message = self.clone();
+        self.with_running.then(|| {
+            let sink: RunningSink =
+                Box::new(move |running| message.write(list(running).as_bytes()));
+            sink
+        })
     }
 
     fn write(&self, bytes: &[u8]) {
-        let Some(file) = &self.0 else {
+        let Some(file) = &self.file else {
             return;
         };
         // In place, because the file is a mount and cannot be replaced by a rename. Written first and cut afterwards: a
@@ -57,7 +79,7 @@ impl TerminationMessage {
             .write_all_at(bytes, 0)
             .and_then(|()| file.set_len(bytes.len() as u64));
         if let Err(error) = written {
-            warn!(%error, "{PATH} cannot be written: a kill will leave no list of what ran");
+            warn!(%error, "the termination message cannot be written: the master will not read why this worker ended");
         }
     }
 }
