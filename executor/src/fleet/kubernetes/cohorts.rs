@@ -97,6 +97,8 @@ pub struct Cohorts {
     refusals: HashSet<u32>,
     // Never decreases: a number that is used twice would name two Jobs, and two sets of control subscriptions, alike.
     next: u32,
+    /// Whether the run's Jobs were listed once.
+    jobs_known: bool,
     opening: bool,
     opened_at: Option<Instant>,
     /// Since when supply is below wanted, and whether because of a loss.
@@ -143,6 +145,7 @@ impl Cohorts {
             gone: HashMap::new(),
             refusals: HashSet::new(),
             next: 0,
+            jobs_known: false,
             opening: false,
             opened_at: None,
             short: None,

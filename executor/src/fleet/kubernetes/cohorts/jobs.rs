@@ -93,6 +93,9 @@ impl Cohorts {
         for cohort in missing {
             self.on_job_removed(now, cohort);
         }
+        // An earlier master's Jobs are counted now, so a cohort for the rest may be opened.
+        self.jobs_known = true;
+        self.settle(now);
     }
 
     /// The cluster warns about a Job.

@@ -17,6 +17,10 @@ const GATHER_LOSSES: Duration = Duration::from_secs(1);
 // A program that submits in a loop reaches the number that it needs within this time; a longer pause would delay the
 // first task.
 const GATHER_WORK: Duration = Duration::from_millis(200);
+/// Longest time that the first cohort waits for the first list of the run's Jobs, which may be those of an earlier master.
+// A cluster that answers lists within 200 ms. One that does not answer refuses the cohort too, and from then on the
+// schedule timeout counts.
+const FIRST_LIST: Duration = Duration::from_secs(5);
 /// Shortest time between two cohorts: each costs a Job, its control subscriptions and its pods' scheduling. It also
 /// bounds the rate at which a broken image creates Jobs.
 // Shorter than the first back-off of the Job controller, which is 10 s, so a top-up cohort mostly comes before the
@@ -120,10 +124,10 @@ impl Cohorts {
 
     /// When a cohort may be opened for workers that are missing since `since`.
     pub(super) fn open_at(&self, since: Instant) -> Instant {
-        let gather = if self.losing {
-            GATHER_LOSSES
-        } else {
-            GATHER_WORK
+        let gather = match (self.jobs_known, self.losing) {
+            (false, _) => FIRST_LIST,
+            (true, true) => GATHER_LOSSES,
+            (true, false) => GATHER_WORK,
         };
         // Two early deaths may be an accident; each further one doubles the pause: 5 s, 10 s, 20 s, 40 s, 60 s.
         let deaths = self

@@ -39,7 +39,15 @@ fn cohort(number: u32, size: u32) -> broker::Cohort {
 }
 
 impl World {
+    /// A world whose cluster has listed the run's Jobs: there are none.
     fn new(max_workers: u32) -> Self {
+        let mut world = Self::unlisted(max_workers);
+        world.state.on_jobs_listed(world.now, &HashSet::new());
+        world
+    }
+
+    /// A world whose cluster has listed nothing yet.
+    fn unlisted(max_workers: u32) -> Self {
         let start = Instant::now();
         Self {
             state: Cohorts::new(Limits {

@@ -17,6 +17,32 @@ fn the_first_cohort_waits_for_further_submissions() {
     assert_eq!(World::new(10).state.deadline(Instant::now()), None);
 }
 
+/// The run may have an earlier master's Jobs.
+#[test]
+fn the_first_cohort_waits_for_the_list_of_jobs() {
+    let mut world = World::unlisted(10);
+    world.needed(8);
+    world.wait(2 * SECOND);
+    assert_eq!(world.opens(), []);
+    world
+        .state
+        .on_job(world.now, cohort(3, 2), &JobVerdict::Going);
+    world.state.on_jobs_listed(world.now, &HashSet::from([3]));
+    world.note();
+    // Two of the four workers are there.
+    assert_eq!(world.opens(), [(4, 2)]);
+}
+
+/// A cluster that lists nothing refuses a cohort too, and the refusals count.
+#[test]
+fn the_first_cohort_does_not_wait_for_ever() {
+    let mut world = World::unlisted(10);
+    world.needed(8);
+    world.wait(60 * SECOND);
+    assert_eq!(world.opens(), [(0, 4)]);
+    assert_eq!(world.last_open(), 5_000);
+}
+
 #[test]
 fn no_more_than_max_workers_are_requested() {
     let mut world = World::new(3);
