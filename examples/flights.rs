@@ -105,11 +105,11 @@ async fn fold(
     (summary, failed)
 }
 
-/// The task's own message if it failed; otherwise the first line of podpool's error.
+/// The task's own message if it failed; otherwise podpool's error, which is one line.
 fn reason(error: &TaskError) -> String {
     match error.kind() {
         TaskErrorKind::Failed => error.message().to_owned(),
-        _ => error.to_string().lines().next().unwrap_or("").to_owned(),
+        _ => error.to_string(),
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod leftovers;
 pub mod openers;
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -226,7 +227,7 @@ pub trait CohortQueues: fmt::Debug + Send + Sync {
 }
 
 /// Why a run's queues could not be opened. Nothing of the run was started.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokerError {
     /// A setting cannot be used.
@@ -246,11 +247,12 @@ pub enum BrokerError {
         by: RunId,
     },
     /// The service is not reached, or refuses something.
-    #[error("cannot {what}: {reason}")]
+    #[error("cannot {what}")]
     Failed {
         /// What was tried, to follow "cannot".
         what: String,
         /// What was seen, and what to do.
-        reason: String,
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
     },
 }

@@ -9,6 +9,7 @@ pub mod codec;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod envelope;
+pub mod error;
 pub mod fleet;
 #[doc(hidden)]
 pub mod forked;

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cancellation::Cancellation;
 use crate::codec::{self, CodecError};
 use crate::envelope::Arguments;
+use crate::error::TaskError;
 use crate::id::{Attempt, ExecutionId, RunId, TaskId};
 use crate::outcome::Failure;
 use crate::shape::{Fingerprint, Shape, ShapeError};
@@ -285,17 +286,34 @@ impl<T: DeserializeOwned> Call<T> {
     /// Runs the body in this process, without executor, retries or timeout: for unit tests of a task.
     ///
     /// # Errors
-    /// The task's own [`Failure`]; arguments or output that cannot be encoded count as one.
-    pub async fn run_here(self) -> Result<T, Failure> {
-        let arguments = self.arguments.map_err(|error| Failure::codec(&error))?;
-        let context = TaskContext::here(self.options.as_deref());
-        let mut output = Vec::new();
-        match self.spec.body {
-            Body::Sync(body) => body(&context, &arguments, &mut output)?,
-            Body::Async(body) => body(&context, &arguments, &mut output).await?,
-        }
-        codec::decode(&output).map_err(|error| Failure::codec(&error))
+    /// [`TaskError`], as the future of a submitted call has it, with the one attempt:
+    /// [`Failed`](crate::error::TaskErrorKind::Failed) where the task returned an error, and
+    /// [`Rejected`](crate::error::TaskErrorKind::Rejected) where arguments or output cannot be encoded.
+    ///
+    /// # Panics
+    /// Where the body panics, with its panic.
+    pub async fn run_here(self) -> Result<T, TaskError> {
+        let options = self.options.as_deref();
+        let key = options.and_then(|options| options.key.clone());
+        let context = TaskContext::here(options);
+        let ran = run_body(self.spec.body, &context, self.arguments).await;
+        ran.map_err(|failure| TaskError::of_one(self.spec.name, key, failure))
     }
+}
+
+/// Runs a body with these arguments, and decodes what it returns.
+async fn run_body<T: DeserializeOwned>(
+    body: Body,
+    context: &TaskContext,
+    arguments: Result<Arguments, CodecError>,
+) -> Result<T, Failure> {
+    let arguments = arguments.map_err(|error| Failure::codec(&error))?;
+    let mut output = Vec::new();
+    match body {
+        Body::Sync(body) => body(context, &arguments, &mut output)?,
+        Body::Async(body) => body(context, &arguments, &mut output).await?,
+    }
+    codec::decode(&output).map_err(|error| Failure::codec(&error))
 }
 
 impl<T> fmt::Debug for Call<T> {

@@ -1,9 +1,11 @@
 //! The side of the program: the executor and its options, futures, maps, waits, callbacks, signals, errors.
 
 pub(crate) mod at_exit;
+pub mod blocking;
 pub(crate) mod builder;
 pub(crate) mod executor;
 pub(crate) mod future;
+pub(crate) mod gather;
 #[cfg(feature = "kubernetes")]
 pub mod gc;
 pub(crate) mod join;

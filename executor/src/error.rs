@@ -1,23 +1,24 @@
 //! Errors, classified by what the caller can do about them.
 
-mod attempt;
 pub(crate) mod leftover;
 pub(crate) mod start;
-mod task;
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use podpool_core::id::RunId;
 use podpool_core::slot::{Request, advice};
 
-pub use self::attempt::AttemptReport;
-pub(crate) use self::task::Subject;
-pub use self::task::{TaskError, TaskErrorKind};
+pub(crate) use podpool_core::error::Subject;
+pub use podpool_core::error::{AttemptReport, TaskError, TaskErrorKind};
 
 /// Why an executor could not be built. Nothing was started.
-#[derive(Debug, thiserror::Error)]
+///
+/// `{}` is the message, and [`source`](Error::source) its cause. `{:?}` is the message with all causes, in one line: what
+/// is shown where `main` returns the error.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// `init()` did not run, so a child process would run `main` again instead of tasks.
@@ -76,14 +77,21 @@ pub enum BuildError {
         by: RunId,
     },
     /// The operating system or a service refused something that the executor needs.
-    #[error("cannot {what}{}", remedy(source))]
+    #[error("cannot {what}{}", remedy(&**source))]
     Start {
         /// The step that failed, such as "start the executor's thread".
         what: String,
-        /// The answer of the system or the service.
+        /// The answer of the system or the service; its own sources follow it.
         #[source]
-        source: io::Error,
+        source: Box<dyn Error + Send + Sync>,
     },
+}
+
+// A program whose `main` returns `Box<dyn Error>` shows its users this text and no other.
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&start::chain(self))
+    }
 }
 
 fn names_in_use(by: &RunId) -> String {
@@ -94,8 +102,9 @@ fn names_in_use(by: &RunId) -> String {
 
 /// The advice about a refusal of the system, as the rest of a sentence.
 // The source is not repeated here: it is the error's `source`, which reports print after the message.
-fn remedy(source: &io::Error) -> String {
-    let advice = advice(Request::Other, source);
+fn remedy(source: &(dyn Error + 'static)) -> String {
+    let refused = source.downcast_ref::<io::Error>();
+    let advice = refused.and_then(|refused| advice(Request::Other, refused));
     advice.map_or_else(String::new, |advice| format!("; {advice}"))
 }
 
@@ -202,14 +211,22 @@ mod tests {
 
     #[test]
     fn a_refusal_of_the_system_comes_with_advice() {
-        let start = |source| BuildError::Start {
-            what: "start the executor's thread".to_owned(),
-            source,
-        };
+        let start = |source: io::Error| start::failed("start the executor's thread")(source);
         let text = start(io::Error::from_raw_os_error(24)).to_string();
         assert!(text.contains("ulimit -n"), "{text}");
         let text = start(io::Error::other("x")).to_string();
         assert_eq!(text, "cannot start the executor's thread");
+    }
+
+    #[test]
+    fn what_main_shows_has_the_message_and_its_causes() {
+        let source = BuildError::Registry("two tasks of one name".into());
+        let error: BuildError = start::failed("prepare the run")(source);
+        assert_eq!(error.to_string(), "cannot prepare the run");
+        assert_eq!(
+            format!("{error:?}"),
+            "cannot prepare the run: the tasks of this program cannot be used: two tasks of one name"
+        );
     }
 
     #[test]

@@ -70,12 +70,14 @@ pub use podpool_macros::{main, task};
 pub use self::broker::payload;
 #[cfg(feature = "pubsub")]
 pub use self::broker::pubsub;
+pub use self::client::blocking;
 pub use self::client::builder::{Backend, Builder, Isolation, PubSubOptions};
 pub use self::client::executor::PodPoolExecutor;
 pub use self::client::future::{Cancel, TaskFuture, TaskHandle};
+pub use self::client::gather::{Gather, GatherAll, gather};
 #[cfg(feature = "kubernetes")]
 pub use self::client::gc;
-pub use self::client::map::Map;
+pub use self::client::map::{KeyedMap, Map};
 pub use self::client::wait::{
     AsCompleted, AsCompletedWithin, ReturnWhen, Wait, as_completed, wait,
 };

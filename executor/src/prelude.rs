@@ -2,5 +2,5 @@
 
 pub use crate::{
     Call, CancelOutcome, Isolation, PodPoolExecutor, ReturnWhen, ShutdownBehavior, TaskContext,
-    TaskError, TaskErrorKind, TaskFuture, as_completed, wait,
+    TaskError, TaskErrorKind, TaskFuture, as_completed, gather, wait,
 };

@@ -5,6 +5,7 @@ pub mod callbacks;
 pub mod cancel;
 pub mod drop;
 pub mod errors;
+pub mod gather;
 pub mod initializer;
 pub mod map;
 pub mod retry;
@@ -41,6 +42,7 @@ macro_rules! executor_suite {
         }
         $crate::rows! { $beds; map;
             results_come_in_order();
+            keys_come_with_results();
             a_map_goes_far_beyond_its_window();
             an_empty_input_ends_at_once();
             an_endless_input_works();
@@ -61,6 +63,10 @@ macro_rules! executor_suite {
             after_a_shutdown_a_map_ends_with_that_error();
             a_shutdown_ends_an_endless_map();
             the_timeout_ends_an_endless_map();
+        }
+        $crate::rows! { $beds; gather;
+            results_are_gathered_in_order();
+            a_failure_is_returned_before_the_others_end();
         }
         $crate::rows! { $beds; wait;
             all_waits_for_the_last();

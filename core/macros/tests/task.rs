@@ -5,7 +5,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use podpool_core::outcome::{Cause, Failure};
+use podpool_core::error::AttemptReport;
+use podpool_core::outcome::Cause;
 use podpool_core::permanent;
 use podpool_core::registry::Registry;
 use podpool_core::task::{Call, TaskContext, TaskSpec};
@@ -164,9 +165,11 @@ mod inner {
     }
 }
 
-fn run<T: DeserializeOwned>(call: Call<T>) -> Result<T, Failure> {
+/// Runs a call here. Of its error it gives the report of the one attempt.
+fn run<T: DeserializeOwned>(call: Call<T>) -> Result<T, Box<AttemptReport>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
-    runtime.expect("a runtime").block_on(call.run_here())
+    let ran = runtime.expect("a runtime").block_on(call.run_here());
+    ran.map_err(|error| Box::new(error.attempts()[0].clone()))
 }
 
 fn spec<T>(call: Call<T>) -> &'static TaskSpec {

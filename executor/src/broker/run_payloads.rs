@@ -6,10 +6,15 @@ use podpool_core::envelope::MacKey;
 use podpool_core::id::RunId;
 use podpool_core::queue::Queue;
 
+#[cfg(feature = "payload")]
+use crate::error::start::failed;
 use crate::error::{BuildError, ShutdownError};
 
 /// The environment variable that names the store.
 const VARIABLE: &str = "PODPOOL_PAYLOAD_STORE";
+/// What `build()` does with the store.
+#[cfg(feature = "payload")]
+const LOOK: &str = "look at the payload store";
 
 /// The URL of the store, from the builder or else from the environment.
 pub(crate) fn asked_for(builder: Option<String>) -> Option<String> {
@@ -72,10 +77,6 @@ impl Payloads {
 /// caller's may be any or none.
 #[cfg(feature = "payload")]
 async fn check(url: String, run: RunId) -> Result<(), BuildError> {
-    let failed = |source| BuildError::Start {
-        what: "look at the payload store".to_owned(),
-        source,
-    };
     // The answer crosses by a channel, so that `build()` awaits it without blocking the caller's runtime.
     let (done, checked) = tokio::sync::oneshot::channel();
     // The caller of `build()` may hold a lock that its subscriber waits for.
@@ -94,10 +95,10 @@ async fn check(url: String, run: RunId) -> Result<(), BuildError> {
         // The receiver is dropped if the future of `build()` is: the check ends by its own times, and its answer is
         // dropped.
         .spawn(move || done.send(events.within(look)).ok())
-        .map_err(failed)?;
+        .map_err(failed(LOOK))?;
     let ended = |_| std::io::Error::other("its thread panicked");
     let looked = checked.await.map_err(ended).and_then(|looked| looked);
-    looked.map_err(failed)?.map_err(refused)
+    looked.map_err(failed(LOOK))?.map_err(refused)
 }
 
 #[cfg(feature = "payload")]
@@ -113,10 +114,7 @@ fn refused(error: crate::broker::payload::PayloadError) -> BuildError {
             value: url,
             reason,
         },
-        error => BuildError::Start {
-            what: "use the payload store".to_owned(),
-            source: std::io::Error::other(error),
-        },
+        error => failed("use the payload store")(error),
     }
 }
 

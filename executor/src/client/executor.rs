@@ -11,7 +11,7 @@ use podpool_core::task::{Call, TaskSpec};
 use tokio::sync::oneshot;
 
 use crate::client::future::TaskFuture;
-use crate::client::map::{Map, Submit};
+use crate::client::map::{KeyedMap, Map, Submit};
 use crate::error::ShutdownError;
 use crate::master::command::{Command, ShutdownBehavior};
 use crate::master::handle::Handle;
@@ -53,6 +53,41 @@ impl PodPoolExecutor {
         F: FnMut(I::Item) -> Call<T>,
     {
         Map::new(Box::new(self.clone()), stream::iter(inputs), call)
+    }
+
+    /// Like [`map`](Self::map), for pairs of a key and an input: each call is given its
+    /// [key](podpool_core::task::Call::key), and each result comes with it.
+    ///
+    /// ```no_run
+    /// # use podpool::prelude::*;
+    /// # #[podpool::task] fn clean(rows: Vec<f64>) -> f64 { rows.iter().sum() }
+    /// # async fn totals(pool: PodPoolExecutor) -> Result<(), TaskError> {
+    /// let inputs = [("BTC", vec![1.0, 2.0]), ("ETH", vec![3.0])];
+    /// let mut totals = pool.map_keyed(inputs, clean);
+    /// while let Some(total) = totals.next().await {
+    ///     let (asset, total) = total?;
+    ///     println!("{asset}: {total}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    // `use<…>`: what the map keeps of its arguments is in its type, and it borrows nothing of the pool.
+    #[expect(
+        clippy::type_complexity,
+        reason = "a closure has no name, and the type of a map contains it"
+    )]
+    pub fn map_keyed<I, K, V, T, F>(
+        &self,
+        pairs: I,
+        mut call: F,
+    ) -> KeyedMap<Iter<I::IntoIter>, impl FnMut((K, V)) -> Call<T> + use<I, K, V, T, F>, T>
+    where
+        I: IntoIterator<Item = (K, V)>,
+        K: Into<Arc<str>>,
+        F: FnMut(V) -> Call<T>,
+    {
+        self.map(pairs, move |(key, input)| call(input).key(key))
+            .keyed()
     }
 
     /// Like [`map`](Self::map), for inputs that come as a stream.

@@ -18,9 +18,10 @@ use tokio::sync::oneshot;
 
 use crate::client::{at_exit, signals};
 use crate::error::BuildError;
+use crate::error::start::failed;
 use crate::fleet::Fleet;
 use crate::master::handle::Handle;
-use crate::master::home::{Home, failed};
+use crate::master::home::Home;
 use crate::master::mailbox::{Inbox, Mailbox};
 use crate::master::measured::Measured;
 use crate::master::settings::RunSettings;

@@ -1,6 +1,7 @@
 //! `map`: many calls of one task, in order, with no more of them under way than it takes to keep the slots busy.
 
 mod in_flight;
+mod keyed;
 mod tolerance;
 mod window;
 
@@ -24,9 +25,14 @@ use crate::master::command::Command;
 use crate::master::mailbox::Mailbox;
 use crate::master::measured::Pace;
 
-use self::in_flight::{InFlight, Weighed};
+use self::in_flight::{Ended, InFlight};
 use self::tolerance::Tolerance;
 use self::window::{Seen, Window};
+
+pub use self::keyed::KeyedMap;
+
+/// A result with its key, where keys are asked for and the call has one.
+type Keyed<T> = Result<(Option<Arc<str>>, T), TaskError>;
 
 /// The part of a pool that a map uses.
 pub(crate) trait Submit: Send + Sync {
@@ -105,7 +111,7 @@ impl<S, F, T> Map<S, F, T> {
     pub fn unordered(mut self) -> Self {
         // Calls under way stay in their order: a replacement here would lose their futures.
         if self.in_flight.len() == 0 {
-            self.in_flight = InFlight::unordered();
+            self.in_flight.unorder();
         }
         self
     }
@@ -143,6 +149,12 @@ impl<S, F, T> Map<S, F, T> {
     pub fn max_failures_percent(mut self, percent: f64) -> Self {
         self.tolerance = Tolerance::Percent(percent);
         self
+    }
+
+    /// Yields each result with the key of its call.
+    pub fn keyed(mut self) -> KeyedMap<S, F, T> {
+        self.in_flight.give_keys();
+        KeyedMap { map: self }
     }
 
     /// How many errors were yielded so far.
@@ -194,7 +206,7 @@ impl<S, F, T> Map<S, F, T> {
             Some(future) => future.cell().subject(),
             None => Subject {
                 task: self.task.map_or("of a map", |task| task.name),
-                id: Subject::NO_ID,
+                id: None,
                 key: None,
             },
         };
@@ -217,6 +229,12 @@ where
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, TaskError>>> {
+        let next = ready!(self.poll_keyed(cx));
+        Poll::Ready(next.map(|result| result.map(|(_, output)| output)))
+    }
+
+    /// The next result, with its key where [`keyed`](Self::keyed) asked for it.
+    fn poll_keyed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Keyed<T>>> {
         // Before anything else: a map that always has a result ready would never look at its deadline.
         // `next` after the deadline of a finished map is the end, and not a timeout.
         if self.deadline.is_over() {
@@ -229,9 +247,9 @@ where
         // the caller is busy with the next result.
         self.refill(cx);
         match self.poll_result(cx) {
-            Poll::Ready(Some((result, bytes))) => {
+            Poll::Ready(Some(Ended { result, bytes, key })) => {
                 self.deliver(&result, bytes);
-                Poll::Ready(Some(result))
+                Poll::Ready(Some(result.map(|output| (key, output))))
             }
             Poll::Ready(None) if self.inputs.is_none() => Poll::Ready(self.take_last().map(Err)),
             // Neither an input nor a result is ready.
@@ -241,14 +259,16 @@ where
 
     /// The next result to yield, with its bytes; none when no call is under way. Where there is no order, the errors of
     /// a pool that takes nothing any more are gathered into one, for calls made before still have their results.
-    fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Weighed<T>>> {
+    fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended<T>>> {
         loop {
             match ready!(self.in_flight.poll_next(cx)) {
-                Some((Err(error), _)) if self.may_wait_with(&error) => {
+                Some(Ended {
+                    result: Err(error), ..
+                }) if self.may_wait_with(&error) => {
                     self.inputs = None;
                     self.last.get_or_insert(error);
                 }
-                result => return Poll::Ready(result),
+                ended => return Poll::Ready(ended),
             }
         }
     }
@@ -269,7 +289,7 @@ where
         matches!(Pin::new(&mut inputs).poll_next(cx), Poll::Ready(None))
     }
 
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, TaskError>>> {
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Option<Keyed<T>>> {
         ready!(Pin::new(&mut self.deadline).poll(cx));
         let error = self.timed_out();
         self.failures += 1;

@@ -1,17 +1,20 @@
 //! Errors of the parts that `build()` starts, as errors of `build()`.
 
-use std::io;
+use std::error::Error;
 
 use podpool_core::broker::BrokerError;
 
 use super::BuildError;
 
-/// The error of a step that failed, with its reason as text.
-pub(crate) fn refused(what: impl Into<String>) -> impl FnOnce(String) -> BuildError {
+/// The error of a step that failed: what the system or a service refused, or a reason as text.
+pub(crate) fn failed<E>(what: impl Into<String>) -> impl FnOnce(E) -> BuildError
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
     let what = what.into();
-    move |reason| BuildError::Start {
+    move |source| BuildError::Start {
         what,
-        source: io::Error::other(reason),
+        source: source.into(),
     }
 }
 
@@ -28,8 +31,8 @@ impl From<BrokerError> for BuildError {
                 reason,
             },
             BrokerError::NamesInUse { by } => Self::NamesInUse { by },
-            BrokerError::Failed { what, reason } => refused(what)(reason),
-            other => refused("open the run's queues")(other.to_string()),
+            BrokerError::Failed { what, source } => failed(what)(source),
+            other => failed("open the run's queues")(other),
         }
     }
 }

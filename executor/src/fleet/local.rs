@@ -16,6 +16,8 @@ use tracing::warn;
 
 use super::{Fleet, FleetRun, ReachedFleet};
 use crate::error::BuildError;
+#[cfg(unix)]
+use crate::error::start::failed;
 use crate::worker::settings::{Site, WorkerSettings};
 
 /// A worker in this process.
@@ -169,10 +171,7 @@ fn check_memory(worker: &WorkerSettings) -> Result<(), BuildError> {
 
 #[cfg(unix)]
 fn this_program() -> Result<Program, BuildError> {
-    Program::this_executable().map_err(|error| BuildError::Start {
-        what: "find the program's own executable".to_owned(),
-        source: io::Error::other(error),
-    })
+    Program::this_executable().map_err(failed("find the program's own executable"))
 }
 
 /// The error of a system without slots as processes.

@@ -116,13 +116,17 @@ impl Cell {
         self.spec.name
     }
 
+    pub(crate) fn key(&self) -> Option<Arc<str>> {
+        let rare = &lock(&self.state).rare;
+        rare.as_ref().and_then(|rare| rare.key.clone())
+    }
+
     /// The task, for an error.
     pub(crate) fn subject(&self) -> Subject {
-        let rare = &lock(&self.state).rare;
         Subject {
             task: self.task(),
-            id: self.id(),
-            key: rare.as_ref().and_then(|rare| rare.key.clone()),
+            id: Some(self.id()),
+            key: self.key(),
         }
     }
 

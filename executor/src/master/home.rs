@@ -1,7 +1,6 @@
 //! The place of an executor: a thread with a runtime of its own, and the mailbox by which handles reach it.
 
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::thread;
 
@@ -10,6 +9,7 @@ use podpool_core::unstarted::Unstarted;
 
 use crate::deadline::start_thread;
 use crate::error::BuildError;
+use crate::error::start::failed;
 use crate::master::handle::Handle;
 use crate::master::mailbox::{Inbox, Mailbox};
 use crate::master::measured::Measured;
@@ -83,12 +83,6 @@ impl Home {
             .map_err(failed("start the executor's thread"))?;
         Ok(handle)
     }
-}
-
-/// What the system refused, as an error of `build()`.
-pub(crate) fn failed(what: &str) -> impl FnOnce(io::Error) -> BuildError {
-    let what = what.to_owned();
-    move |source| BuildError::Start { what, source }
 }
 
 #[cfg(test)]

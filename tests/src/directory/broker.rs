@@ -97,7 +97,7 @@ impl Broker for DirectoryBroker {
                 layout.remove().ok();
                 Err(BrokerError::Failed {
                     what: format!("make the directory of run {}", run.run),
-                    reason: error.to_string(),
+                    source: error.into(),
                 })
             }
         }

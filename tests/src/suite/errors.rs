@@ -18,7 +18,7 @@ pub async fn a_failure_keeps_its_chain(bed: Bed) {
     let error = within("the failure", future).await.unwrap_err();
     assert_eq!(error.kind(), TaskErrorKind::Failed);
     assert_eq!(error.message(), "the day failed");
-    assert_eq!((error.id(), error.key()), (id, Some("2013-05-01")));
+    assert_eq!((error.id(), error.key()), (Some(id), Some("2013-05-01")));
     assert!(
         error.task().ends_with("::tasks::chained"),
         "{}",
@@ -121,8 +121,8 @@ pub async fn printed_lines_come_with_the_error(bed: Bed) {
         "{output:?}"
     );
     assert!(
-        error.to_string().contains("the last lines it printed"),
-        "{error}"
+        error.report().contains("the last lines it printed"),
+        "{error:#}"
     );
 }
 

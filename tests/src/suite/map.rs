@@ -25,6 +25,34 @@ pub async fn results_come_in_order(bed: Bed) {
     assert!(results.next().await.is_none(), "the end is the end");
 }
 
+/// The key of each pair is its call's, and comes with the result; of a failure it is in the error.
+pub async fn keys_come_with_results(bed: Bed) {
+    let pool = bed.pool(4).await;
+    let pairs = (0..50).map(|n| (format!("k{n}"), n));
+    let mut results = pool.map_keyed(pairs, tasks::echo);
+    for n in 0..50 {
+        let (key, result) = within("the next", results.next()).await.unwrap().unwrap();
+        assert_eq!((&*key, result), (&*format!("k{n}"), n));
+    }
+    assert!(within("the end", results.next()).await.is_none());
+    let pairs = [("a", 0), ("b", 1), ("c", 0)];
+    let mut results = pool
+        .map_keyed(pairs, tasks::flaky)
+        .unordered()
+        .return_exceptions();
+    let mut seen = Vec::new();
+    while let Some(result) = within("the next", results.next()).await {
+        seen.push(match result {
+            Ok((key, _)) => (key.to_string(), true),
+            Err(error) => (error.key().unwrap_or_default().to_owned(), false),
+        });
+    }
+    seen.sort();
+    let all = [("a", true), ("b", false), ("c", true)];
+    assert_eq!(seen, all.map(|(key, passed)| (key.to_owned(), passed)));
+    assert_eq!(results.failures(), 1);
+}
+
 /// Many more inputs than a window.
 pub async fn a_map_goes_far_beyond_its_window(bed: Bed) {
     let count = bed.many(50_000);

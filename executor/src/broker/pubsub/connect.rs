@@ -1,23 +1,20 @@
 //! The way to Pub/Sub: it is reached before anything is made.
 
+use std::error::Error;
+
 use podpool_core::broker::BrokerError;
 
 use super::{Admin, Connection, ConnectionBuilder};
-use crate::error::start::chain;
 
 /// The connection that carries a run's messages, and the client that makes its topics.
 pub(super) async fn connect(project: Option<&str>) -> Result<(Connection, Admin), BrokerError> {
     let connection = to_project(project)
         .open()
-        .map_err(chain)
         .map_err(failed("connect to Pub/Sub"))?;
     let reached = connection.reach().await;
-    reached
-        .map_err(chain)
-        .map_err(failed("connect to Pub/Sub"))?;
+    reached.map_err(failed("connect to Pub/Sub"))?;
     let admin = Admin::new(&connection)
         .await
-        .map_err(chain)
         .map_err(failed("administer Pub/Sub"))?;
     Ok((connection, admin))
 }
@@ -32,7 +29,13 @@ pub(super) fn to_project(project: Option<&str>) -> ConnectionBuilder {
 }
 
 /// A step that failed, as an error of the broker.
-pub(super) fn failed(what: impl Into<String>) -> impl FnOnce(String) -> BrokerError {
+pub(super) fn failed<E>(what: impl Into<String>) -> impl FnOnce(E) -> BrokerError
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
     let what = what.into();
-    move |reason| BrokerError::Failed { what, reason }
+    move |source| BrokerError::Failed {
+        what,
+        source: source.into(),
+    }
 }

@@ -52,9 +52,7 @@ pub(super) fn describe(
         owner,
         ack_deadline,
     });
-    let body = body
-        .map_err(|error| error.to_string())
-        .map_err(failed("describe the run's topics to its workers"))?;
+    let body = body.map_err(failed("describe the run's topics to its workers"))?;
     Ok(Description {
         tag: TAG.to_owned(),
         body,

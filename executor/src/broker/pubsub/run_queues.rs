@@ -23,7 +23,6 @@ use super::opener::describe;
 use super::sweep::{look, sweep};
 use super::{Admin, Connection, Owner, Ownership, PubSubQueue, RunLabels, Signs};
 use crate::broker::silent::SilentQueue;
-use crate::error::start::chain;
 use crate::lock::lock;
 
 /// How long the removal of what was made may take where the rest could not be made.
@@ -107,9 +106,7 @@ async fn prepare(
 ) -> Result<AckDeadlines, BrokerError> {
     if !names.are_own() {
         let fitness = admin.check(names).await;
-        let fitness = fitness
-            .map_err(chain)
-            .map_err(failed("use the given topics and subscriptions"))?;
+        let fitness = fitness.map_err(failed("use the given topics and subscriptions"))?;
         return Ok(AckDeadlines {
             tasks: fitness.tasks_ack_deadline,
             results: fitness.results_ack_deadline,
@@ -120,7 +117,7 @@ async fn prepare(
         let deleting = admin.delete_made(names, made);
         timeout(UNMAKE, deleting).await.ok();
         let what = format!("make the topics of run {}", labels.run);
-        return Err(failed(what)(chain(error)));
+        return Err(failed(what)(error));
     }
     Ok(AckDeadlines {
         tasks: lease,

@@ -9,11 +9,11 @@ use crate::broker::pubsub::{GivenNames, PubSubBroker, check_lease};
 use crate::broker::run_payloads::asked_for;
 use crate::client::join::{self, Elsewhere, Run};
 use crate::error::BuildError;
+use crate::error::start::failed;
 use crate::fleet::kubernetes::job::NAME_LABEL;
 use crate::fleet::kubernetes::reach::ClusterFleet;
 use crate::fleet::kubernetes::spec::{PullPolicy, SecretFile, SpecError, WorkerSpec};
 use crate::master::handle::Handle;
-use crate::master::home::failed;
 use crate::worker::build_id;
 
 use super::run_key::fresh_key;

@@ -158,7 +158,7 @@ pub(crate) fn report(message: &str) -> AttemptReport {
 pub(crate) fn error(kind: TaskErrorKind) -> TaskError {
     let subject = Subject {
         task: "tests::echo",
-        id: Subject::NO_ID,
+        id: None,
         key: None,
     };
     TaskError::new(kind, subject, "as the test wants it")

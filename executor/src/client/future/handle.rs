@@ -40,6 +40,12 @@ impl TaskHandle {
         self.cell.task()
     }
 
+    /// The key that the call was given.
+    #[must_use]
+    pub fn key(&self) -> Option<Arc<str>> {
+        self.cell.key()
+    }
+
     /// The state of the task.
     #[must_use]
     pub fn state(&self) -> TaskState {

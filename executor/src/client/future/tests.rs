@@ -188,7 +188,7 @@ fn arguments_that_cannot_be_encoded_are_rejected_and_numbered() {
     let error = block_on(future).unwrap_err();
     assert_eq!(
         (error.kind(), error.id()),
-        (TaskErrorKind::Rejected, TaskId(0))
+        (TaskErrorKind::Rejected, Some(TaskId(0)))
     );
     assert!(error.message().contains("stubborn"), "{error}");
 }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::broker::run_payloads::Payloads;
 use crate::error::BuildError;
-use crate::error::start::{chain, refused};
+use crate::error::start::failed;
 use crate::fleet::{FleetRun, ReachedFleet, RunFiles};
 use crate::master::dispatch::{self, Dispatch, MasterQueues};
 use crate::master::mailbox::Inbox;
@@ -132,7 +132,7 @@ fn queues(
     let wrap = |queue: Arc<dyn Queue>| payloads.wrap(queue, mac_key(elsewhere));
     let tasks_of = |class: &ClassId| -> Result<_, BuildError> {
         let tasks = opened.tasks(*class).ok_or_else(|| {
-            refused("open the run's queues")(format!("there is none for tasks of class {class}"))
+            failed("open the run's queues")(format!("there is none for tasks of class {class}"))
         })?;
         Ok((*class, wrap(settings.decorated("tasks", tasks))))
     };
@@ -150,7 +150,7 @@ fn queues(
 /// The queues of a worker in this process, which runs tasks of the default class.
 fn local(queues: &MasterQueues) -> Result<Queues, BuildError> {
     let tasks = queues.tasks.get(&ClassId::DEFAULT).ok_or_else(|| {
-        refused("open the run's queues")("there is none for tasks of the default class".to_owned())
+        failed("open the run's queues")("there is none for tasks of the default class".to_owned())
     })?;
     Ok(Queues {
         tasks: tasks.clone(),
@@ -181,8 +181,7 @@ fn describe(
     };
     let descriptor = descriptor
         .authenticate(&elsewhere.key)
-        .map_err(chain)
-        .map_err(refused("describe the run to its workers"))?;
+        .map_err(failed("describe the run to its workers"))?;
     Ok(RunFiles {
         descriptor,
         key: elsewhere.key,

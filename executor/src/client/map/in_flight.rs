@@ -12,14 +12,23 @@ use crate::client::wait::Set;
 use crate::error::TaskError;
 use crate::master::cell::Cell;
 
-/// A result, with the bytes that it takes while it is encoded.
-pub(super) type Weighed<T> = (Result<T, TaskError>, usize);
+/// A call that has ended.
+#[derive(Debug)]
+pub(super) struct Ended<T> {
+    pub(super) result: Result<T, TaskError>,
+    /// The bytes that the result takes while it is encoded.
+    pub(super) bytes: usize,
+    /// Its key, where keys are asked for.
+    pub(super) key: Option<Arc<str>>,
+}
 
 /// Calls under way, with the bytes of their arguments.
 #[derive(Debug)]
 pub(super) struct InFlight<T> {
     calls: Calls<T>,
     bytes: usize,
+    /// Whether the keys of the calls come with their results.
+    with_keys: bool,
 }
 
 #[derive(Debug)]
@@ -33,14 +42,18 @@ impl<T> InFlight<T> {
         Self {
             calls: Calls::Ordered(VecDeque::new()),
             bytes: 0,
+            with_keys: false,
         }
     }
 
-    pub(super) fn unordered() -> Self {
-        Self {
-            calls: Calls::Unordered(Set::default()),
-            bytes: 0,
-        }
+    /// Gives the calls up in the order of their ends. For a map that has made none.
+    pub(super) fn unorder(&mut self) {
+        self.calls = Calls::Unordered(Set::default());
+    }
+
+    /// Gives the key of each call with its result.
+    pub(super) const fn give_keys(&mut self) {
+        self.with_keys = true;
     }
 
     pub(super) const fn is_ordered(&self) -> bool {
@@ -87,20 +100,21 @@ impl<T> InFlight<T> {
 }
 
 impl<T: DeserializeOwned + 'static> InFlight<T> {
-    /// The next result; none when no call is under way.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Weighed<T>>> {
+    /// The next call that has ended; none when no call is under way.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended<T>>> {
+        let with_keys = self.with_keys;
         let (future, bytes) = match &mut self.calls {
             Calls::Ordered(calls) => {
                 let Some((future, bytes)) = calls.front_mut() else {
                     return Poll::Ready(None);
                 };
                 // Only the oldest is polled: results come in order, and one waker is enough.
-                let result = ready!(future.poll_weighed(cx));
+                let ended = ready!(poll_call(future, with_keys, cx));
                 // After `ready!`: a pending call still has its arguments. Each number was added once by `push`, so
                 // neither subtraction wraps.
                 self.bytes -= *bytes;
                 calls.pop_front();
-                return Poll::Ready(Some(result));
+                return Poll::Ready(Some(ended));
             }
             Calls::Unordered(calls) => match ready!(calls.poll_next(cx)) {
                 Some(call) => call,
@@ -109,6 +123,20 @@ impl<T: DeserializeOwned + 'static> InFlight<T> {
         };
         self.bytes -= bytes;
         // The set yields only ended futures, so this poll is ready; a pending one would lose its call here.
-        future.poll_weighed(cx).map(Some)
+        poll_call(&future, with_keys, cx).map(Some)
     }
+}
+
+fn poll_call<T: DeserializeOwned + 'static>(
+    future: &TaskFuture<T>,
+    with_key: bool,
+    cx: &Context<'_>,
+) -> Poll<Ended<T>> {
+    let poll = future.poll_weighed(cx);
+    poll.map(|(result, bytes)| Ended {
+        result,
+        bytes,
+        // Reading a key takes the cell's lock once more, so a map that does not ask for keys reads none.
+        key: with_key.then(|| future.key()).flatten(),
+    })
 }

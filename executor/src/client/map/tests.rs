@@ -6,6 +6,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::thread::JoinHandle;
 
+use podpool_core::id::TaskId;
+
 use super::*;
 use crate::client::future::fake::{Fake, block_on, echo};
 use crate::master::command::ShutdownBehavior;
@@ -145,7 +147,10 @@ fn an_error_comes_at_its_position_and_cancels_the_rest() {
     fake.finish(0);
     assert_eq!(poll(&mut map).flatten().unwrap().unwrap(), 0);
     let error = poll(&mut map).flatten().unwrap().unwrap_err();
-    assert_eq!((error.kind(), error.id().0), (TaskErrorKind::Failed, 1));
+    assert_eq!(
+        (error.kind(), error.id()),
+        (TaskErrorKind::Failed, Some(TaskId(1)))
+    );
     assert_eq!(fake.cancelled(), [2, 3, 4]);
     assert!(poll(&mut map).unwrap().is_none());
     assert_eq!(map.failures(), 1);

@@ -9,7 +9,7 @@ use super::fleet;
 use super::job::RunSecret;
 use super::spec::WorkerSpec;
 use crate::error::BuildError;
-use crate::error::start::{chain, refused};
+use crate::error::start::failed;
 use crate::fleet::{Fleet, FleetRun, ReachedFleet};
 
 /// Workers as pods of a cluster.
@@ -30,8 +30,7 @@ impl Fleet for ClusterFleet {
     async fn reach(self: Box<Self>) -> Result<Box<dyn ReachedFleet>, BuildError> {
         let cluster = Cluster::connect(self.spec.namespace.as_deref())
             .await
-            .map_err(chain)
-            .map_err(refused("reach the Kubernetes cluster"))?;
+            .map_err(failed("reach the Kubernetes cluster"))?;
         Ok(Box::new(ReachedCluster {
             fleet: *self,
             cluster,

@@ -71,7 +71,7 @@ impl Entry {
             .and_then(|options| options.key.clone());
         Subject {
             task: self.spec.name,
-            id,
+            id: Some(id),
             key,
         }
     }

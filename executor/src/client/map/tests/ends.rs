@@ -7,10 +7,7 @@ fn a_timeout_ends_the_whole_whatever_is_done() {
     let mut fake = Fake::new();
     let mut none = map(&fake, 1, 0..10).timeout(Duration::ZERO);
     let error = poll(&mut none).flatten().unwrap().unwrap_err();
-    assert_eq!(
-        (error.kind(), error.id()),
-        (TaskErrorKind::TimedOut, Subject::NO_ID)
-    );
+    assert_eq!((error.kind(), error.id()), (TaskErrorKind::TimedOut, None));
     assert!(poll(&mut none).unwrap().is_none());
 
     let mut late = map(&fake, 1, 0..10)
@@ -22,7 +19,10 @@ fn a_timeout_ends_the_whole_whatever_is_done() {
     fake.finish(1);
     late.deadline = Deadline::after(Duration::ZERO);
     let error = poll(&mut late).flatten().unwrap().unwrap_err();
-    assert_eq!((error.kind(), error.id().0), (TaskErrorKind::TimedOut, 1));
+    assert_eq!(
+        (error.kind(), error.id()),
+        (TaskErrorKind::TimedOut, Some(TaskId(1)))
+    );
     assert!(poll(&mut late).unwrap().is_none());
     assert_eq!(fake.cancelled(), [1, 2, 3]);
 }

@@ -1,18 +1,21 @@
 //! Why a task has no result: a kind to act on, and a report of each attempt.
 
 use std::error::Error;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use podpool_core::id::TaskId;
-use podpool_core::key::ShownKey;
-use podpool_core::outcome::Cause;
-
 use super::AttemptReport;
+use crate::id::{Attempt, TaskId};
+use crate::key::ShownKey;
+use crate::outcome::{Cause, Failure};
 
-/// Most lines of the task's output that an error prints; its report holds all that were kept.
-// With the failure, the attempt and the advice an error stays within a screen of 24 lines.
+/// Most lines of the task's output that a report shows; its attempts hold all that were kept.
+// With the failure, the attempt and the advice a report stays within a screen of 24 lines.
 const LINES_SHOWN: usize = 10;
+
+/// Most characters of a message in an error's one line; the whole is in its report.
+// Holds the message of a failed `assert_eq!`, and the lines that a slot printed before its start failed.
+const LINE: usize = 1_000;
 
 /// Why a task has no result, by what the caller can do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,7 +46,9 @@ pub enum TaskErrorKind {
 
 impl TaskErrorKind {
     /// Whether every later call fails in the same way: the executor accepts no more tasks.
-    pub(crate) const fn is_permanent(self) -> bool {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn is_permanent(self) -> bool {
         matches!(self, Self::ShutDown | Self::PoolBroken)
     }
 
@@ -73,7 +78,9 @@ impl TaskErrorKind {
             Self::Crashed => {
                 "run the task in this process with `run_here()` to find where it crashes"
             }
-            Self::OutOfMemory => "allow more `memory`, or make the task hold less data at once",
+            Self::OutOfMemory => {
+                "allow more memory where the message names the limit, or make the task hold less data at once"
+            }
             Self::WorkerLost => "resubmit the task, on workers that are not preempted",
             Self::Cancelled => "resubmit the task if its result is still wanted",
             Self::Rejected => {
@@ -82,6 +89,13 @@ impl TaskErrorKind {
             Self::ShutDown => "submit the task to another executor",
             Self::PoolBroken => "fix the reason, build a new executor, and resubmit the task",
         }
+    }
+}
+
+/// The failure, as a phrase to follow the task's name: `timed out`, `crashed its process`.
+impl fmt::Display for TaskErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.phrase())
     }
 }
 
@@ -103,23 +117,26 @@ impl From<Cause> for TaskErrorKind {
 }
 
 /// The task that an error is about.
+#[doc(hidden)]
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Subject {
-    pub(crate) task: &'static str,
-    pub(crate) id: TaskId,
-    pub(crate) key: Option<Arc<str>>,
-}
-
-impl Subject {
-    /// The number in an error of a map that was waiting for its inputs, with no task under way.
-    pub(crate) const NO_ID: TaskId = TaskId(u64::MAX);
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a part of podpool, and not of its users' API"
+)]
+pub struct Subject {
+    /// Its name: `crate::module::function`.
+    pub task: &'static str,
+    /// Its number; none where it was not submitted.
+    pub id: Option<TaskId>,
+    /// The key that the call was given.
+    pub key: Option<Arc<str>>,
 }
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "task {}", self.task)?;
-        if self.id != Self::NO_ID {
-            write!(f, " {}", self.id)?;
+        if let Some(id) = self.id {
+            write!(f, " {id}")?;
         }
         match &self.key {
             Some(key) => write!(f, " (key {})", ShownKey(key)),
@@ -130,8 +147,20 @@ impl fmt::Display for Subject {
 
 /// Why a task has no result. It is one pointer wide and cheap to clone.
 ///
-/// Its text has the failure, the task, the number of attempts, the last lines that the task printed, and what to do
-/// next. [`source`](Error::source) gives the causes of the task's own error.
+/// `{}` is one line: the task, the failure, the number of attempts, and the message, whose lines are joined by ` | ` and
+/// cut at 1,000 characters. `{:#}` and [`report`](Self::report) give everything: the whole message, the causes, where the last attempt ran, the last lines
+/// that the task printed, and what to do next. [`source`](Error::source) gives the causes of the task's own error.
+///
+/// ```
+/// # use podpool_core::error::{TaskError, TaskErrorKind};
+/// fn show(error: &TaskError) {
+///     eprintln!("{error}");
+///     if error.kind() == TaskErrorKind::Crashed {
+///         eprintln!("{}", error.report());
+///     }
+/// }
+/// # let _ = show;
+/// ```
 #[derive(Clone)]
 // Behind one pointer: a `Result` of a small output stays small, and a future that is awaited again clones no reports.
 pub struct TaskError(Arc<Inner>);
@@ -146,12 +175,14 @@ struct Inner {
 
 impl TaskError {
     /// An error with a sentence of its own.
-    pub(crate) fn new(kind: TaskErrorKind, subject: Subject, message: impl Into<Arc<str>>) -> Self {
+    #[doc(hidden)]
+    pub fn new(kind: TaskErrorKind, subject: Subject, message: impl Into<Arc<str>>) -> Self {
         Self::with_attempts(kind, subject, message, Vec::new())
     }
 
     /// An error with a sentence of its own, after attempts.
-    pub(crate) fn with_attempts(
+    #[doc(hidden)]
+    pub fn with_attempts(
         kind: TaskErrorKind,
         subject: Subject,
         message: impl Into<Arc<str>>,
@@ -169,7 +200,9 @@ impl TaskError {
     }
 
     /// The error of a task whose budget is spent, with the cause of its last attempt.
-    pub(crate) fn of_attempts(subject: Subject, attempts: Vec<AttemptReport>) -> Self {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn of_attempts(subject: Subject, attempts: Vec<AttemptReport>) -> Self {
         let (kind, message) = match attempts.last() {
             Some(last) => (last.cause.into(), last.message.clone()),
             None => (
@@ -178,6 +211,16 @@ impl TaskError {
             ),
         };
         Self::with_attempts(kind, subject, message, attempts)
+    }
+
+    /// The error of an attempt that ran without an executor.
+    pub(crate) fn of_one(task: &'static str, key: Option<Arc<str>>, failure: Failure) -> Self {
+        let subject = Subject {
+            task,
+            id: None,
+            key,
+        };
+        Self::of_attempts(subject, vec![AttemptReport::new(Attempt::FIRST, failure)])
     }
 
     /// The kind of the failure, to act on.
@@ -192,9 +235,10 @@ impl TaskError {
         self.0.subject.task
     }
 
-    /// The task's number in its run; the highest number when a map's timeout ended while no task was under way.
+    /// The task's number in its run; none where no task was under way when a map's timeout ended, and where the call
+    /// was run without an executor.
     #[must_use]
-    pub fn id(&self) -> TaskId {
+    pub fn id(&self) -> Option<TaskId> {
         self.0.subject.id
     }
 
@@ -216,26 +260,75 @@ impl TaskError {
     pub fn attempts(&self) -> &[AttemptReport] {
         &self.0.attempts
     }
-}
 
-impl fmt::Display for TaskError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// All that is known, in several lines: what `{:#}` writes.
+    #[must_use]
+    pub fn report(&self) -> String {
+        format!("{self:#}")
+    }
+
+    /// The task, the failure, and the number of attempts.
+    fn write_head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { kind, subject, .. } = &*self.0;
         write!(f, "{subject} {}", kind.phrase())?;
         match AttemptReport::count(&self.0.attempts) {
-            (0, _) => {}
-            (1, _) => f.write_str(" after 1 attempt")?,
-            (attempts, true) => write!(f, " after {attempts} attempts")?,
-            (attempts, false) => write!(f, " after {attempts} attempts or more")?,
+            (0, _) => Ok(()),
+            (1, _) => f.write_str(" after 1 attempt"),
+            (attempts, true) => write!(f, " after {attempts} attempts"),
+            (attempts, false) => write!(f, " after {attempts} attempts or more"),
         }
+    }
+
+    /// The message, the causes, the last attempt with its lines, and what to do next.
+    fn write_rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.0.message.is_empty() {
             write!(f, ": {}", self.0.message)?;
         }
         if let Some(last) = self.0.attempts.last() {
+            last.chain
+                .iter()
+                .try_for_each(|cause| write!(f, "\n  caused by: {cause}"))?;
             write!(f, "\n  {last}")?;
             write_output(f, &last.output)?;
         }
-        write!(f, "\n  {}", kind.advice())
+        write!(f, "\n  {}", self.0.kind.advice())
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_head(f)?;
+        if f.alternate() {
+            return self.write_rest(f);
+        }
+        match self.0.message.trim() {
+            "" => Ok(()),
+            message => write!(f, ": {}", OneLine(message)),
+        }
+    }
+}
+
+/// A text of several lines as one, cut at [`LINE`] characters.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shown, rest) = match self.0.char_indices().nth(LINE) {
+            Some((end, _)) => (&self.0[..end], " …"),
+            None => (self.0, ""),
+        };
+        // A carriage return would overwrite the start of the line on a terminal.
+        let lines = shown.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']);
+        let lines = lines.map(str::trim).filter(|line| !line.is_empty());
+        for (at, line) in lines.enumerate() {
+            f.write_str(if at > 0 { " | " } else { "" })?;
+            line.chars().try_for_each(|char| match char {
+                '\t' => f.write_char(char),
+                char if char.is_control() => write!(f, "{}", char.escape_default()),
+                char => f.write_char(char),
+            })?;
+        }
+        f.write_str(rest)
     }
 }
 

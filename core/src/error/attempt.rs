@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use podpool_core::id::{Attempt, ExecutionId};
-use podpool_core::outcome::{Cause, Exit, Failure, Ran, cut, cut_all};
+use crate::id::{Attempt, ExecutionId};
+use crate::outcome::{Cause, Exit, Failure, Ran, cut, cut_all};
 
 /// Most bytes of a message, of causes and of lines that are kept of an attempt before the last.
 const EARLIER: usize = 4 << 10;
@@ -35,6 +35,9 @@ pub struct AttemptReport {
     pub elapsed: Option<Duration>,
     /// Why there is no result.
     pub cause: Cause,
+    /// Whether another attempt may succeed: false for an error that [`permanent`](crate::permanent()) or `retry_on` marks
+    /// as final, and for what is rejected.
+    pub retryable: bool,
     /// The event in one sentence; the task's own message if it failed or panicked. Message, causes and lines are
     /// cut to 64 KiB in all, for attempts before the last to 4 KiB each, and marked where they are cut.
     pub message: String,
@@ -54,7 +57,9 @@ pub struct AttemptReport {
 
 impl AttemptReport {
     /// The report of a failure, before anything is known of where it happened.
-    pub(crate) fn new(attempt: Attempt, failure: Failure) -> Self {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn new(attempt: Attempt, failure: Failure) -> Self {
         let Ran { started, pid, cpu } = failure.ran.map(|ran| *ran).unwrap_or_default();
         Self {
             attempt,
@@ -65,6 +70,7 @@ impl AttemptReport {
             started,
             elapsed: None,
             cause: failure.cause,
+            retryable: failure.retryable,
             message: failure.message,
             chain: failure.chain,
             exit: failure.exit,
@@ -76,7 +82,8 @@ impl AttemptReport {
 
     /// Adds an attempt to the earlier ones. A task may have many: the report of the attempt before it is shortened, and
     /// those in the middle are not kept.
-    pub(crate) fn keep(attempts: &mut Vec<Self>, story: Self) {
+    #[doc(hidden)]
+    pub fn keep(attempts: &mut Vec<Self>, story: Self) {
         if let Some(before) = attempts.last_mut() {
             before.shorten();
         }
@@ -90,7 +97,9 @@ impl AttemptReport {
 
     /// How many attempts these are, with those that were not kept, and whether that is exact: executions that were lost
     /// share an attempt's number, so the newest number may be less than the count.
-    pub(crate) fn count(attempts: &[Self]) -> (usize, bool) {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn count(attempts: &[Self]) -> (usize, bool) {
         let kept = attempts.len();
         let newest = attempts.last().filter(|_| kept >= KEPT);
         let number = newest.and_then(|newest| usize::try_from(newest.attempt.0).ok());
