@@ -11,10 +11,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use podpool::core::queue::{Delivery, LeaseId, Queue, QueueError};
+use podpool::RunId;
+use podpool::options::{Isolation, LocalOptions};
 use podpool::prelude::*;
 use podpool::pubsub::{Admin, Connection, PubSubQueue, QueueNames, RunLabels, RunNames};
-use podpool::{Isolation, RunId};
+use podpool::testing::Builder as _;
+use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError};
 
 use crate::case::{CHILDREN, Case};
 use crate::measure::rate;
@@ -161,7 +163,7 @@ async fn through_pool(n: u64, call: fn(u64) -> Call<u64>) -> anyhow::Result<f64>
     ];
     let pool = PodPoolExecutor::builder()
         .max_workers(CHILDREN)
-        .isolation(Isolation::Process)
+        .local(LocalOptions::default().isolation(Isolation::Process))
         .lease(LEASE)
         .decorate_queues(Arc::new(move |name, queue| {
             let ours = queues.iter().find(|(own, _)| *own == name);

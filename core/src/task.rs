@@ -408,8 +408,8 @@ impl TaskContext {
 
     /// When the attempt will be ended by its timeout.
     #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
+    pub fn deadline(&self) -> Option<std::time::Instant> {
+        self.deadline.map(Instant::into_std)
     }
 
     /// The name of the worker: a pod's name on a cluster, `local` on a laptop.

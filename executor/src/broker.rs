@@ -1,6 +1,7 @@
 //! Brokers, one folder or file each, behind core's trait: this process's memory, and Pub/Sub. The store of large
 //! payloads is beside them.
 
+pub(crate) mod given_names;
 pub(crate) mod local;
 #[cfg(feature = "payload")]
 pub mod payload;

@@ -10,6 +10,7 @@ pub(crate) mod gather;
 pub mod gc;
 pub(crate) mod join;
 pub(crate) mod map;
+pub(crate) mod options;
 pub(crate) mod signals;
 pub(crate) mod wait;
 

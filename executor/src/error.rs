@@ -13,6 +13,7 @@ use podpool_core::slot::{Request, advice};
 
 pub(crate) use podpool_core::error::Subject;
 pub use podpool_core::error::{AttemptReport, TaskError, TaskErrorKind};
+pub use podpool_core::outcome::{Cause, Exit};
 
 /// Why an executor could not be built. Nothing was started.
 ///
@@ -25,13 +26,13 @@ pub enum BuildError {
     #[error(
         "podpool is not initialised, so no process was started; put `#[podpool::main]` on main, or call \
          `podpool::init()` as its first line; in a file of `#[test]`s write `podpool::test_slots!()` once, outside of any \
-         function (`init()` does not help there), or use `Isolation::InProcess`"
+         function (`init()` does not help there), or set `LocalOptions::isolation` to `Isolation::InProcess`"
     )]
     NotInitialised,
     /// `init()` was called inside a `#[test]`, so a child process would run the other tests again instead of tasks.
     #[error(
         "podpool::init() was called inside a #[test], where it has no effect, so no process was started; write \
-         `podpool::test_slots!()` once in the test file, outside of any function, or use `Isolation::InProcess`"
+         `podpool::test_slots!()` once in the test file, outside of any function, or set `LocalOptions::isolation` to `Isolation::InProcess`"
     )]
     InitInTest,
     /// A task tried to build an executor of its own.
@@ -58,7 +59,7 @@ pub enum BuildError {
     /// A setting that cannot be used.
     #[error("{name} cannot be {value:?}: {reason}")]
     Setting {
-        /// The builder's method or the environment's variable.
+        /// The method of the builder or of an options' struct, with its variable if it has one; or the variable.
         name: String,
         /// The value that was set.
         value: String,

@@ -8,6 +8,11 @@ pub(crate) mod local;
 pub(crate) mod processes;
 #[cfg(any(unix, feature = "kubernetes"))]
 mod shares;
+#[cfg_attr(
+    not(feature = "kubernetes"),
+    expect(unreachable_pub, reason = "the feature makes them public")
+)]
+pub(crate) mod worker_spec;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -21,8 +21,19 @@
 //! }
 //! ```
 //!
+//! Programs without `async` use [`blocking`].
+//!
 //! A task may run more than once (a lost worker, a lost acknowledgement); it ends, and its future resolves, exactly
 //! once.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `kubernetes` | workers as pods of a Kubernetes cluster, with Pub/Sub as their queue |
+//! | `pubsub` | Google Cloud Pub/Sub alone, for programs that administer its topics |
+//! | `payload` | a directory for arguments and results that no message carries |
+//! | `payload-gcs`, `payload-s3`, `payload-azure` | the same in a cloud's object store |
 //!
 //! # Events
 //!
@@ -30,7 +41,7 @@
 //! else to the program's; a thread for this alone passes them on, so the subscriber may block. Only `register_callsite`
 //! is called on any thread, as for every subscriber, and must not wait.
 //!
-//! Events with the target `podpool::notice` are [`Notices`]: one line for each change that the user should see. Without
+//! Events with the target `podpool::notice` are [`Notices`](options::Notices): one line for each change that the user should see. Without
 //! a subscriber they are on standard error.
 //!
 //! A program that has a [`log`] logger and no subscriber gets notices as records, and other events too where some crate
@@ -41,7 +52,6 @@
 mod broker;
 mod client;
 mod deadline;
-mod error;
 mod fleet;
 mod lock;
 mod master;
@@ -49,6 +59,9 @@ mod report;
 mod variables;
 mod worker;
 
+pub mod error;
+pub mod future;
+pub mod options;
 pub mod prelude;
 #[cfg(unix)]
 pub mod testing;
@@ -56,13 +69,10 @@ pub mod testing;
 #[doc(hidden)]
 pub mod __private;
 
-pub use podpool_core as core;
 pub use podpool_core::id::{Attempt, RunId, RunName, TaskId};
 pub use podpool_core::init::{Role, is_initialised, role};
 pub use podpool_core::metrics;
-pub use podpool_core::outcome::{Cause, Exit, Failure};
 pub use podpool_core::task::{Call, TaskContext};
-pub use podpool_core::worker::{OutputLine, OutputSink};
 pub use podpool_core::{permanent, test_slots};
 pub use podpool_macros::{main, task};
 
@@ -71,27 +81,17 @@ pub use self::broker::payload;
 #[cfg(feature = "pubsub")]
 pub use self::broker::pubsub;
 pub use self::client::blocking;
-pub use self::client::builder::{Backend, Builder, Isolation, PubSubOptions};
+pub use self::client::builder::{Backend, Builder};
 pub use self::client::executor::PodPoolExecutor;
-pub use self::client::future::{Cancel, TaskFuture, TaskHandle};
-pub use self::client::gather::{Gather, GatherAll, gather};
+pub use self::client::future::{TaskFuture, TaskHandle};
+pub use self::client::gather::gather;
 #[cfg(feature = "kubernetes")]
 pub use self::client::gc;
-pub use self::client::map::{KeyedMap, Map};
-pub use self::client::wait::{
-    AsCompleted, AsCompletedWithin, ReturnWhen, Wait, as_completed, wait,
-};
-pub use self::error::{
-    AttemptReport, BuildError, NotDone, ShutdownError, TaskError, TaskErrorKind, Unfinished,
-};
+pub use self::client::wait::{ReturnWhen, as_completed, wait};
+pub use self::error::{TaskError, TaskErrorKind};
 #[cfg(feature = "kubernetes")]
 #[doc(hidden)]
 pub use self::fleet::kubernetes;
-#[cfg(feature = "kubernetes")]
-pub use self::fleet::kubernetes::spec::PullPolicy;
 pub use self::master::cell::TaskState;
 pub use self::master::command::{CancelOutcome, ShutdownBehavior};
-#[doc(hidden)]
-pub use self::master::settings::QueueDecorator;
-pub use self::report::notices::Notices;
 pub use self::worker::roles::{init, init_with};

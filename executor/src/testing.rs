@@ -5,8 +5,8 @@
 //! use std::sync::Arc;
 //!
 //! use podpool::PodPoolExecutor;
-//! use podpool::core::broker::Broker;
-//! use podpool::core::broker::openers::{self, Opener};
+//! use podpool_core::broker::Broker;
+//! use podpool_core::broker::openers::{self, Opener};
 //! use podpool::testing::Builder as _;
 //!
 //! # fn parts() -> (Arc<dyn Broker>, Arc<dyn Opener>) { panic!("a broker of your own") }
@@ -25,11 +25,15 @@
 
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::time::Duration;
 
 use podpool_core::broker::Broker;
+use podpool_core::id::RunId;
 use podpool_core::init::{Role, role};
 
-/// Settings of a pool over a broker that the program brings.
+pub use crate::master::settings::QueueDecorator;
+
+/// Settings of pools in tests: a broker that the program provides, and faults.
 pub trait Builder: Sized {
     /// The broker that carries the run's messages. Workers are processes of this executable, at most
     /// [`max_workers`](crate::Builder::max_workers) of them, 1 by default. It counts on this machine, and not where the
@@ -48,6 +52,23 @@ pub trait Builder: Sized {
     where
         I: IntoIterator,
         I::Item: Into<OsString>;
+
+    /// Gives the run this id in place of a fresh one, for tests that need the id before.
+    #[must_use]
+    fn exact_run_id(self, id: RunId) -> Self;
+
+    /// Wraps the queues on the master's side, each by its name: `tasks`, `results`, `control`.
+    #[must_use]
+    fn decorate_queues(self, decorator: QueueDecorator) -> Self;
+
+    /// For how long a queue may refuse everything before the pool is broken. Default: 10 minutes.
+    #[must_use]
+    fn broker_timeout(self, timeout: Duration) -> Self;
+
+    /// Takes a run over from an older master, with that master's key and a higher epoch. Counts on a cluster.
+    #[cfg(feature = "kubernetes")]
+    #[must_use]
+    fn succeed(self, run: RunId, key: [u8; 32], epoch: u64) -> Self;
 }
 
 impl Builder for crate::Builder {
@@ -67,6 +88,27 @@ impl Builder for crate::Builder {
         I::Item: Into<OsString>,
     {
         self.injected().arguments = arguments.into_iter().map(Into::into).collect();
+        self
+    }
+
+    fn exact_run_id(mut self, id: RunId) -> Self {
+        self.hooks().run_id = Some(id);
+        self
+    }
+
+    fn decorate_queues(mut self, decorator: QueueDecorator) -> Self {
+        self.hooks().decorator = Some(decorator);
+        self
+    }
+
+    fn broker_timeout(mut self, timeout: Duration) -> Self {
+        self.hooks().broker_timeout = Some(timeout);
+        self
+    }
+
+    #[cfg(feature = "kubernetes")]
+    fn succeed(mut self, run: RunId, key: [u8; 32], epoch: u64) -> Self {
+        self.hooks().succession = Some((run, key, epoch));
         self
     }
 }

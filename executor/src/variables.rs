@@ -89,6 +89,13 @@ fn unknown(name: &str) -> Option<String> {
     })
 }
 
+/// Whether a variable of this whole name is read.
+#[cfg(all(test, feature = "kubernetes"))]
+pub(crate) fn is_known(name: &str) -> bool {
+    let own = name.strip_prefix(PREFIX);
+    own.is_some_and(|own| KNOWN.contains(&own))
+}
+
 /// The known name that is most like this one.
 fn nearest(own: &str) -> Option<&'static str> {
     let own = own.to_ascii_uppercase();

@@ -5,7 +5,9 @@ mod place;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use podpool::{Builder, PodPoolExecutor, RunId, RunName};
+use podpool::testing::Builder as _;
+use podpool::{Builder, PodPoolExecutor, RunId};
+use podpool_core::id::RunName;
 use podpool_core::queue::Queue;
 use podpool_core::queue::faulty::{Faults, Faulty};
 
@@ -232,7 +234,7 @@ impl Bed {
     fn build_with(&self, slots: usize, reporter: Option<Reporter>) -> Builder {
         let run = self.run_called("suite");
         let builder = self.place.builder(slots).exact_run_id(run.clone());
-        let builder = builder.grace(GRACE).output(Arc::new(|_| {}));
+        let builder = builder.grace(GRACE).output(|_| {});
         let builder = match &self.faults {
             None => builder,
             Some(_) => builder.lease(SHORT_LEASE),

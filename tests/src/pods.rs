@@ -21,7 +21,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use podpool::kubernetes::spec::PullPolicy;
+use podpool::options::{KubernetesOptions, PullPolicy};
 use podpool::{Backend, Builder, PodPoolExecutor};
 
 /// The lease on this cluster: the shortest that Pub/Sub gives.
@@ -93,15 +93,21 @@ impl Pods {
         PodPoolExecutor::builder()
             .backend(Backend::Kubernetes)
             .max_workers(workers)
-            .image(&self.image)
-            .pull_policy(PullPolicy::Never)
-            .worker_cpu(50)
-            .worker_memory(256 << 20)
-            .worker_env("PUBSUB_EMULATOR_HOST", self.emulator())
+            .kubernetes(self.options())
             .lease(LEASE)
             .start_timeout(Duration::from_secs(30))
-            .schedule_timeout(Duration::from_secs(40))
             .signals(false)
+    }
+
+    /// The options of these workers.
+    pub fn options(&self) -> KubernetesOptions {
+        KubernetesOptions::default()
+            .image(&self.image)
+            .pull_policy(PullPolicy::Never)
+            .cpu(50)
+            .memory(256 << 20)
+            .env("PUBSUB_EMULATOR_HOST", self.emulator())
+            .schedule_timeout(Duration::from_secs(40))
     }
 }
 

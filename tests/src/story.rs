@@ -1,6 +1,7 @@
 //! The attempts that count as failures: an execution that was interrupted is reported, and is no failure.
 
-use podpool::{AttemptReport, Cause, TaskError};
+use podpool::TaskError;
+use podpool::error::{AttemptReport, Cause};
 
 /// The reports of attempts that failed by themselves, oldest first.
 #[must_use]

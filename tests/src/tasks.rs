@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use podpool::{BuildError, PodPoolExecutor, TaskContext};
+use podpool::error::BuildError;
+use podpool::{PodPoolExecutor, TaskContext};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::address::Address;

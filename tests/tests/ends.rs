@@ -13,7 +13,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use podpool::{Isolation, PodPoolExecutor, ShutdownBehavior, ShutdownError, TaskErrorKind};
+use podpool::error::ShutdownError;
+use podpool::options::{Isolation, LocalOptions};
+use podpool::testing::Builder as _;
+use podpool::{PodPoolExecutor, ShutdownBehavior, TaskErrorKind};
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 use podpool_tests::bed::SHORT_LEASE;
 use podpool_tests::run::within;
@@ -127,7 +130,7 @@ async fn pool(switch: &Switch, broker_timeout: Duration) -> PodPoolExecutor {
     let switched = switch.clone();
     let pool = PodPoolExecutor::builder()
         .max_workers(1)
-        .isolation(Isolation::InProcess)
+        .local(LocalOptions::default().isolation(Isolation::InProcess))
         .lease(SHORT_LEASE)
         .broker_timeout(broker_timeout)
         .decorate_queues(Arc::new(move |name, queue| {

@@ -17,7 +17,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fork::{Fork, fork};
-use podpool::{Isolation, PodPoolExecutor, TaskErrorKind, TaskFuture};
+use podpool::options::{Isolation, LocalOptions};
+use podpool::{PodPoolExecutor, TaskErrorKind, TaskFuture};
 use podpool_tests::bed::Bed;
 use podpool_tests::faults::{built, describe, end, within};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
@@ -36,11 +37,11 @@ async fn value<T: serde::de::DeserializeOwned + 'static>(what: &str, future: Tas
 #[tokio::test]
 async fn a_child_that_a_sink_forks_ends() {
     let (tell, told) = mpsc::channel();
-    let sink: podpool::OutputSink = Arc::new(move |line| {
+    let sink = move |line: podpool::options::OutputLine<'_>| {
         if let Fork::Parent(child) = fork().unwrap() {
             tell.send((line.line.to_owned(), end_of(child))).unwrap();
         }
-    });
+    };
     let pool = built(describe(1).output(sink)).await;
     for n in 0..5 {
         value("a task", pool.submit(prints_much(n))).await;
@@ -118,7 +119,7 @@ async fn a_child_that_a_task_forks_never_answers_for_it() {
 
 #[tokio::test]
 async fn a_child_that_a_callback_or_a_thread_forks_ends() {
-    let builder = describe(1).isolation(Isolation::InProcess);
+    let builder = describe(1).local(LocalOptions::default().isolation(Isolation::InProcess));
     let pool = built(builder).await;
     assert_eq!(value("a task", pool.submit(forks(3, 4))).await, 3);
     let (tell, told) = mpsc::channel();
@@ -302,10 +303,10 @@ fn prints_much(lines: usize) -> u64 {
 async fn heard(builder: podpool::Builder) -> (PodPoolExecutor, mpsc::Receiver<String>) {
     let (tell, lines) = mpsc::channel();
     let tell = Mutex::new(tell);
-    let sink = move |line: podpool::OutputLine<'_>| {
+    let sink = move |line: podpool::options::OutputLine<'_>| {
         tell.lock().unwrap().send(line.line.to_owned()).unwrap();
     };
-    (built(builder.output(Arc::new(sink))).await, lines)
+    (built(builder.output(sink)).await, lines)
 }
 
 #[tokio::test]

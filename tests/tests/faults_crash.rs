@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use podpool::{Cause, Exit, TaskErrorKind};
+use podpool::TaskErrorKind;
+use podpool::error::{Cause, Exit};
 use podpool_tests::faults::meeting::Meeting;
 use podpool_tests::faults::tasks::{
     abort_if, abort_once, become_another_program, echo, meet, overflow,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use podpool::{CancelOutcome, Exit, ShutdownError, TaskErrorKind};
+use podpool::error::{Exit, ShutdownError};
+use podpool::{CancelOutcome, TaskErrorKind};
 use podpool_tests::faults::meeting::Meeting;
 use podpool_tests::faults::processes::Watched;
 use podpool_tests::faults::tasks::{

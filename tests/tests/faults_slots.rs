@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use podpool::{Isolation, TaskErrorKind};
+use podpool::TaskErrorKind;
+use podpool::options::{Isolation, LocalOptions};
 use podpool_core::slot::abandoned;
 use podpool_tests::faults::meeting::Meeting;
 use podpool_tests::faults::processes::{Watched, signal};
@@ -60,7 +61,8 @@ async fn a_stopped_idle_slot_does_not_delay_the_pool() {
 
 #[tokio::test]
 async fn a_thread_that_does_not_end_is_abandoned_and_counted() {
-    let pool = built(describe(1).isolation(Isolation::InProcess)).await;
+    let pool =
+        built(describe(1).local(LocalOptions::default().isolation(Isolation::InProcess))).await;
     let meeting = Meeting::new();
     let left = pool.submit(leave_blocking(meeting.path(), 1));
     within("a task", left).await.expect("a result");

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use kube::api::DeleteParams;
-use podpool::core::fleet::{End, FleetEvent};
-use podpool::core::id::{Attempt, ExecutionId, TaskId, WorkerId};
-use podpool::core::outcome::Exit;
 use podpool::kubernetes::fleet::{Garbage, gc};
+use podpool_core::fleet::{End, FleetEvent};
+use podpool_core::id::{Attempt, ExecutionId, TaskId, WorkerId};
+use podpool_core::outcome::Exit;
 use podpool_tests::kubernetes::bed::{Bed, runs, spec, spec_with_words};
 use podpool_tests::kubernetes::namespace::Own;
 use podpool_tests::kubernetes::ready;

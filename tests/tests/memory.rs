@@ -1,6 +1,7 @@
 //! Tasks that take memory without end: only these tasks fail, and the error gives the reason.
 
-use podpool::{BuildError, TaskErrorKind};
+use podpool::TaskErrorKind;
+use podpool::error::BuildError;
 use podpool_tests::faults::meeting::Meeting;
 use podpool_tests::faults::tasks::{
     devour, devour_at_once, echo, gather_threads, hoard, hoard_within_limit, meet, too_modest,
@@ -13,7 +14,7 @@ const MIB: u64 = 1 << 20;
 
 #[tokio::test]
 async fn a_task_without_end_of_memory_is_out_of_memory() {
-    let pool = built(describe(1).memory(64 * MIB)).await;
+    let pool = built(describe(1).slot_memory(64 * MIB)).await;
     let error = within("the limit", pool.submit(devour()))
         .await
         .expect_err("no memory");
@@ -31,7 +32,7 @@ async fn a_task_without_end_of_memory_is_out_of_memory() {
 
 #[tokio::test]
 async fn an_allocation_that_no_machine_can_give_is_out_of_memory() {
-    let pool = built(describe(1).memory(64 * MIB)).await;
+    let pool = built(describe(1).slot_memory(64 * MIB)).await;
     let error = within("the limit", pool.submit(devour_at_once()))
         .await
         .expect_err("no memory");
@@ -41,7 +42,7 @@ async fn an_allocation_that_no_machine_can_give_is_out_of_memory() {
 
 #[tokio::test]
 async fn among_four_busy_slots_only_the_greedy_task_fails() {
-    let pool = built(describe(4).memory(64 * MIB)).await;
+    let pool = built(describe(4).slot_memory(64 * MIB)).await;
     let meeting = Meeting::new();
     let mut busy: Vec<_> = (1..=3)
         .map(|name| pool.submit(meet(meeting.path(), name)))
@@ -95,7 +96,7 @@ async fn a_task_over_its_own_limit_is_out_of_memory_and_another_without_one_is_n
 
 #[tokio::test]
 async fn stacks_of_sleeping_threads_are_no_memory() {
-    let pool = built(describe(1).memory(64 * MIB)).await;
+    let pool = built(describe(1).slot_memory(64 * MIB)).await;
     // 64 stacks of 8 MiB are 512 MiB of address space, far above the limit; only touched pages count as memory.
     for stack in [2 << 20, 8 << 20] {
         let threads = within("the threads", pool.submit(gather_threads(64, stack))).await;
@@ -107,14 +108,14 @@ async fn stacks_of_sleeping_threads_are_no_memory() {
 #[tokio::test]
 async fn a_limit_that_no_slot_can_keep_is_refused_by_name() {
     for bytes in [0, 1, MIB - 1] {
-        let refused = describe(1).memory(bytes).build().await;
+        let refused = describe(1).slot_memory(bytes).build().await;
         let error = refused.expect_err("nothing is as small");
         assert!(
-            matches!(&error, BuildError::Setting { name, .. } if name == "memory"),
+            matches!(&error, BuildError::Setting { name, .. } if name == "slot_memory"),
             "{error}"
         );
     }
-    let pool = built(describe(1).memory(MIB)).await;
+    let pool = built(describe(1).slot_memory(MIB)).await;
     let error = within("the refusal", pool.submit(echo(1)))
         .await
         .expect_err("an idle slot takes more");
@@ -151,7 +152,7 @@ async fn a_task_whose_own_limit_no_slot_can_keep_is_rejected_with_both_numbers()
 
 #[tokio::test]
 async fn a_limit_without_end_is_none() {
-    let pool = built(describe(1).memory(u64::MAX)).await;
+    let pool = built(describe(1).slot_memory(u64::MAX)).await;
     assert_eq!(
         within("a task", pool.submit(echo(5)))
             .await

@@ -19,13 +19,13 @@ async fn a_hundred_mebibytes_of_output_need_little_memory_and_the_results_arrive
     let heard = Arc::new(AtomicUsize::new(0));
     let gaps = Arc::new(AtomicUsize::new(0));
     let (count, count_gaps) = (heard.clone(), gaps.clone());
-    let builder = describe(1).output(Arc::new(move |line| {
+    let builder = describe(1).output(move |line| {
         count.fetch_add(line.line.len(), Ordering::Relaxed);
         count_gaps.fetch_add(
             usize::from(line.line.contains("were left out here")),
             Ordering::Relaxed,
         );
-    }));
+    });
     let pool = built(builder).await;
     assert_eq!(
         within("a first task", pool.submit(echo(5)))

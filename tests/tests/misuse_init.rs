@@ -1,6 +1,8 @@
 //! `init()` inside a test: no slot may run the other tests again.
 
-use podpool::{BuildError, Isolation, PodPoolExecutor, Role};
+use podpool::error::BuildError;
+use podpool::options::{Isolation, LocalOptions};
+use podpool::{PodPoolExecutor, Role};
 use podpool_tests::faults::tasks::echo;
 use podpool_tests::faults::{end, within};
 
@@ -20,7 +22,10 @@ async fn init_inside_a_test_starts_no_process_and_names_what_to_write() {
 #[tokio::test]
 async fn slots_that_are_threads_need_no_init() {
     let describe = PodPoolExecutor::builder().max_workers(1);
-    let pool = describe.isolation(Isolation::InProcess).build().await;
+    let pool = describe
+        .local(LocalOptions::default().isolation(Isolation::InProcess))
+        .build()
+        .await;
     let pool = pool.expect("threads are no processes");
     assert_eq!(
         within("a task", pool.submit(echo(3)))

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
 
-use podpool::OutputSink;
+use podpool::options::OutputLine;
 use podpool_tests::faults::{built, describe, end, within};
 
 podpool::test_slots!();
@@ -28,13 +28,13 @@ fn says(n: u64, micros: u64) -> Result<u64, String> {
 /// Lines, each with the number of the task that the line names.
 type Lines = Arc<Mutex<Vec<(Option<u64>, String)>>>;
 
-fn sink(lines: &Lines) -> OutputSink {
+fn sink(lines: &Lines) -> impl Fn(OutputLine<'_>) + Send + Sync + 'static + use<> {
     let lines = lines.clone();
-    Arc::new(move |line| {
+    move |line: OutputLine<'_>| {
         let task = line.task.map(|(task, _)| task.0);
         let mut lines = lines.lock().expect("a lock");
         lines.push((task, line.line.to_owned()));
-    })
+    }
 }
 
 /// Runs 200 tasks of so many microseconds, with keys or without. Returns how many lines named their task; the others

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use podpool::{Notices, OutputSink, TaskErrorKind};
+use podpool::TaskErrorKind;
+use podpool::options::{Notices, OutputLine};
 use podpool_tests::faults::{built, describe, end, within};
 
 podpool::test_slots!();
@@ -39,15 +40,15 @@ fn tell(told: &Told, what: String) {
     clippy::disallowed_methods,
     reason = "a sink that takes its time is what the test is about"
 )]
-fn slow(told: &Told) -> OutputSink {
+fn slow(told: &Told) -> impl Fn(OutputLine<'_>) + Send + Sync + 'static + use<> {
     let told = told.clone();
-    Arc::new(move |line| {
+    move |line: OutputLine<'_>| {
         if line.line.starts_with("number") {
             sleep(Duration::from_millis(20));
         }
         let key = line.key.unwrap_or("no key");
         tell(&told, format!("{key}: {}", line.line));
-    })
+    }
 }
 
 #[tokio::test]
@@ -83,10 +84,10 @@ async fn the_lines_of_a_panic_come_before_its_notice_and_its_error() {
 async fn a_sink_that_takes_nothing_is_waited_for_once() {
     let (let_go, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
-    let sink: OutputSink = Arc::new(move |_| {
+    let sink = move |_: OutputLine<'_>| {
         // Blocks until the test releases the sink.
         held.lock().expect("a lock").recv().ok();
-    });
+    };
     let pool = built(describe(1).output(sink)).await;
     let began = Instant::now();
     for n in 0..30 {

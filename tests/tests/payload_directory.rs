@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use podpool::{BuildError, Isolation, PodPoolExecutor, ShutdownBehavior, TaskError, TaskErrorKind};
+use podpool::error::BuildError;
+use podpool::options::{Isolation, LocalOptions};
+use podpool::testing::Builder as _;
+use podpool::{PodPoolExecutor, ShutdownBehavior, TaskError, TaskErrorKind};
 use podpool_core::envelope::Reference;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 use podpool_tests::faults::{built, describe, end, within};
@@ -54,7 +57,7 @@ async fn large_arguments_and_results_go_through_a_directory_and_nothing_stays() 
     for (isolation, tasks) in [(Isolation::Process, 20), (Isolation::InProcess, 3)] {
         let directory = directory();
         let store = describe(2)
-            .isolation(isolation)
+            .local(LocalOptions::default().isolation(isolation))
             .payload_store(url(&directory));
         let pool = built(store).await;
         let futures: Vec<_> = (0..tasks)

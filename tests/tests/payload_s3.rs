@@ -1,7 +1,7 @@
 //! Payloads in a bucket of an S3 server: that of `AWS_ENDPOINT`, with the bucket `test-bucket` in it.
 
-use podpool::core::id::RunId;
 use podpool::payload::PayloadStore;
+use podpool_core::id::RunId;
 use podpool_tests::faults::{built, describe, end, within};
 use podpool_tests::tasks::reverse;
 

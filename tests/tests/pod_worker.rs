@@ -6,8 +6,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use podpool::RunId;
-use podpool::core::envelope::VERSION;
 use podpool::pubsub::{RunNames, TAG};
+use podpool_core::envelope::VERSION;
 use podpool_tests::scratch::Scratch;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use podpool::{Cause, TaskFuture};
+use podpool::TaskFuture;
+use podpool::error::Cause;
 use podpool_tests::pods::Pods;
 use podpool_tests::pods::scene::{Lives, Scene};
 use podpool_tests::pods::toll::{Toll, only_losses};
@@ -50,8 +51,9 @@ async fn pods_deleted_every_second_for_a_minute_cost_no_task() {
     let Some(pods) = pods() else { return };
     let _quiet = QUIET.lock().await;
     let workers = 6;
-    let builder = pods.builder(workers).slots_per_worker(2);
-    let mut scene = Scene::open(builder.worker_grace(Duration::from_secs(10))).await;
+    let options = pods.options().slots_per_worker(2);
+    let options = options.grace(Duration::from_secs(10));
+    let mut scene = Scene::open(pods.builder(workers).kubernetes(options)).await;
     let toll = Toll::new(submit_some_deaf(&scene, 2_000, Duration::from_millis(200)));
     scene.until_well(workers).await;
     let mut seed = 0x9e37_79b9_7f4a_7c15;
@@ -128,7 +130,8 @@ async fn a_pod_that_is_stopped_gives_its_task_back_before_its_grace_ends() {
     let _quiet = QUIET.lock().await;
     let (lease, grace) = (Duration::from_secs(60), Duration::from_secs(15));
     let mut desk = Desk::open(pods.host()).await;
-    let builder = pods.builder(2).lease(lease).worker_grace(grace).retries(0);
+    let options = pods.options().grace(grace);
+    let builder = pods.builder(2).lease(lease).kubernetes(options).retries(0);
     let mut scene = Scene::open(builder).await;
     let submit = |n| scene.pool.submit(visit(desk.address(), n));
     let (first, second) = (submit(0), submit(1));

@@ -7,9 +7,10 @@ use std::future::Future;
 use std::time::Instant;
 
 use kube::runtime::wait::await_condition;
+use podpool::error::ShutdownError;
 use podpool::kubernetes::client::Cluster;
 use podpool::kubernetes::job::job_name;
-use podpool::{CancelOutcome, RunId, ShutdownError, TaskErrorKind};
+use podpool::{CancelOutcome, RunId, TaskErrorKind};
 use podpool_tests::pods::Pods;
 use podpool_tests::pods::desk::{BOUND, Desk};
 use podpool_tests::pods::known::{KnownRun, Overheard};
@@ -62,7 +63,7 @@ async fn a_pod_that_starts_after_a_cancel_does_not_run_the_task() {
     assert_eq!(within("the last task", wanted).await.unwrap(), 9);
     // All tasks before the last one have ended: control names them by the number below which all have ended, so its
     // list of revoked attempts is empty.
-    let acknowledged = |told: &[podpool::core::envelope::Control]| {
+    let acknowledged = |told: &[podpool_core::envelope::Control]| {
         let last = told.last();
         last.is_some_and(|told| told.ended_below.0 >= 3 && told.revoked.is_empty())
     };

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use podpool::{AttemptReport, Cause, TaskError, TaskErrorKind};
+use podpool::error::{AttemptReport, Cause};
+use podpool::{TaskError, TaskErrorKind};
 use podpool_tests::pods::Pods;
 use podpool_tests::pods::scene::{Lives, Scene};
 use podpool_tests::pods::visits::Desk;
@@ -49,7 +50,8 @@ fn tell(error: &TaskError) {
 async fn a_task_that_kills_its_container_alone_is_charged() {
     let Some(pods) = pods() else { return };
     let mut desk = Desk::open(pods.host()).await;
-    let mut scene = Scene::open(pods.builder(1).worker_memory(96 << 20)).await;
+    let options = pods.options().memory(96 << 20);
+    let mut scene = Scene::open(pods.builder(1).kubernetes(options)).await;
     let hog = scene.pool.submit(take_all_memory(desk.address(), 0));
     let innocent = scene.pool.submit(toil(1, Duration::ZERO));
     // The first attempt and the one retry at the same size.
@@ -70,8 +72,8 @@ async fn a_task_that_kills_its_container_alone_is_charged() {
 async fn of_four_busy_slots_only_the_one_that_takes_all_memory_fails() {
     let Some(pods) = pods() else { return };
     let mut desk = Desk::open(pods.host()).await;
-    let builder = pods.builder(1).slots_per_worker(4);
-    let mut scene = Scene::open(builder.worker_memory(128 << 20)).await;
+    let options = pods.options().slots_per_worker(4).memory(128 << 20);
+    let mut scene = Scene::open(pods.builder(1).kubernetes(options)).await;
     let hog = scene.pool.submit(take_all_memory(desk.address(), 0));
     let others: Vec<_> = (1..4)
         .map(|n| scene.pool.submit(visit(desk.address(), n)))

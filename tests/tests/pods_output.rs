@@ -99,11 +99,11 @@ async fn the_lines_of_a_panic_come_before_its_error_and_bear_its_key() {
     let known = KnownRun::default();
     let told = Arc::<Mutex<Vec<String>>>::default();
     let keep = told.clone();
-    let builder = known.builder(&pods, 1, 1).output(Arc::new(move |line| {
+    let builder = known.builder(&pods, 1, 1).output(move |line| {
         let (name, key) = (line.name.unwrap_or("?"), line.key.unwrap_or("?"));
         let text = format!("{name} {key}: {}", line.line);
         keep.lock().unwrap().push(text);
-    }));
+    });
     let pool = builder.build().await.unwrap();
     for n in 0..PANICS {
         let call = panicking(1).key(format!("key {n}"));

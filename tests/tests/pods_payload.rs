@@ -10,8 +10,8 @@ use std::env;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use podpool::core::id::RunId;
 use podpool::{Builder, TaskErrorKind};
+use podpool_core::id::RunId;
 use podpool_tests::pods::Pods;
 use podpool_tests::pods::left::{nothing_is_left, nothing_is_stored};
 use podpool_tests::pods::tasks::{lengthy, shout};
@@ -34,7 +34,7 @@ async fn within<F: Future>(what: &str, step: F) -> F::Output {
 }
 
 /// A place of its own in the bucket, and a pool that keeps its payloads there; `None` where there is no server.
-fn stored(pods: &Pods, workers: usize) -> Option<(String, Builder)> {
+fn stored(pods: &Pods, workers: usize, memory: u64) -> Option<(String, Builder)> {
     let Ok(endpoint) = env::var("AWS_ENDPOINT") else {
         let ci = env::var("CI").is_ok_and(|ci| ci == "true");
         assert!(!ci, "AWS_ENDPOINT is not set, and CI leaves nothing out");
@@ -43,17 +43,18 @@ fn stored(pods: &Pods, workers: usize) -> Option<(String, Builder)> {
     };
     let url = format!("s3://test-bucket/pods-{}", RunId::random());
     let endpoint = endpoint.replace("127.0.0.1", pods.host());
-    let mut builder = pods.builder(workers).payload_store(&url);
-    builder = builder.worker_env("AWS_ENDPOINT", endpoint);
+    let options = pods.options().memory(memory);
+    let mut options = options.env("AWS_ENDPOINT", endpoint);
     for name in [
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
         "AWS_REGION",
         "AWS_ALLOW_HTTP",
     ] {
-        builder = builder.worker_env(name, env::var(name).unwrap_or_default());
+        options = options.env(name, env::var(name).unwrap_or_default());
     }
-    Some((url, builder))
+    let builder = pods.builder(workers).payload_store(&url);
+    Some((url, builder.kubernetes(options)))
 }
 
 /// So many bytes that no other task has.
@@ -81,11 +82,11 @@ async fn there_and_back(pool: &podpool::PodPoolExecutor, tasks: usize, bytes: us
 #[tokio::test]
 async fn small_and_large_payloads_arrive_whole_and_nothing_stays() {
     let Some(pods) = pods() else { return };
-    let Some((url, builder)) = stored(&pods, 3) else {
+    // A worker has several copies of a task's arguments and result in memory: encoded, in transfer, and in its slot.
+    let Some((url, builder)) = stored(&pods, 3, 1 << 30) else {
         return;
     };
-    // A worker has several copies of a task's arguments and result in memory: encoded, in transfer, and in its slot.
-    let pool = builder.worker_memory(1 << 30).build().await.unwrap();
+    let pool = builder.build().await.unwrap();
     there_and_back(&pool, 300, 50_000).await;
     there_and_back(&pool, 20, 30 * MB).await;
     within("the shutdown", pool.shutdown()).await.unwrap();
@@ -96,12 +97,8 @@ async fn small_and_large_payloads_arrive_whole_and_nothing_stays() {
 #[tokio::test]
 async fn without_a_store_what_no_message_carries_is_rejected_with_the_settings_name() {
     let Some(pods) = pods() else { return };
-    let pool = pods
-        .builder(1)
-        .worker_memory(1 << 29)
-        .build()
-        .await
-        .unwrap();
+    let options = pods.options().memory(1 << 29);
+    let pool = pods.builder(1).kubernetes(options).build().await.unwrap();
     let argument = pool.submit(shout(text(0, 30 * MB)));
     let result = pool.submit(lengthy(30 * MB));
     for (what, future) in [("arguments", argument), ("result", result)] {

@@ -6,17 +6,16 @@ use std::future::Future;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use podpool::core::envelope::{Batch, MacKey};
-use podpool::core::queue::Queue;
+use podpool::error::{BuildError, ShutdownError};
 use podpool::kubernetes::client::Cluster;
 use podpool::kubernetes::job::{NAME_LABEL, job_name};
+use podpool::options::PubSubOptions;
 use podpool::pubsub::{
     Admin, Connection, ControlNames, GivenNames, Owner, Ownership, PubSubQueue, RunLabels, RunNames,
 };
-use podpool::{
-    BuildError, CancelOutcome, PodPoolExecutor, RunId, ShutdownBehavior, ShutdownError,
-    TaskErrorKind,
-};
+use podpool::{CancelOutcome, PodPoolExecutor, RunId, ShutdownBehavior, TaskErrorKind};
+use podpool_core::envelope::{Batch, MacKey};
+use podpool_core::queue::Queue;
 use podpool_tests::pods::desk::{BOUND, Desk};
 use podpool_tests::pods::known::KnownRun;
 use podpool_tests::pods::left::nothing_is_left;
@@ -140,7 +139,10 @@ impl Administered {
 
     async fn build(&self, pods: &Pods) -> Result<PodPoolExecutor, BuildError> {
         // Runs of one name are distinguished by their ids.
-        let builder = pods.builder(1).run("nightly").names(self.given());
+        let builder = pods
+            .builder(1)
+            .run("nightly")
+            .pubsub(PubSubOptions::default().names(self.given()));
         builder.build().await
     }
 
@@ -310,7 +312,12 @@ async fn forged_messages_before_the_first_task_starve_no_worker_without_control(
         control: None,
         ..given.given()
     };
-    let pool = pods.builder(1).names(names).build().await.unwrap();
+    let pool = pods
+        .builder(1)
+        .pubsub(PubSubOptions::default().names(names))
+        .build()
+        .await
+        .unwrap();
     let began = Instant::now();
     let first = within("the first task", pool.submit(echo(4))).await;
     assert_eq!(first.unwrap(), 4);

@@ -8,9 +8,11 @@ use std::error::Error;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use podpool::core::id::RunId;
-use podpool::pubsub::GivenNames;
-use podpool::{Builder, ShutdownError, TaskErrorKind};
+use podpool::error::ShutdownError;
+use podpool::options::{GivenNames, KubernetesOptions, PubSubOptions};
+use podpool::testing::Builder as _;
+use podpool::{Builder, TaskErrorKind};
+use podpool_core::id::RunId;
 use podpool_tests::kubernetes::namespace::Own;
 use podpool_tests::pods::Pods;
 use podpool_tests::pods::desk::BOUND;
@@ -31,7 +33,15 @@ fn pods() -> Option<Pods> {
 }
 
 fn impatient(pods: &Pods) -> Builder {
-    pods.builder(2).start_timeout(START).schedule_timeout(START)
+    impatient_with(pods, |options| options)
+}
+
+fn impatient_with(
+    pods: &Pods,
+    change: impl FnOnce(KubernetesOptions) -> KubernetesOptions,
+) -> Builder {
+    let options = change(pods.options().schedule_timeout(START));
+    pods.builder(2).start_timeout(START).kubernetes(options)
 }
 
 /// Builds a pool whose workers cannot work; returns the reason, the same for all its futures and its shutdown.
@@ -75,7 +85,7 @@ fn says(reason: &str, words: &[&str]) {
 async fn an_image_that_does_not_exist_is_named() {
     let Some(pods) = pods() else { return };
     let absent = "localhost/podpool-absent:1";
-    let reason = refused(impatient(&pods).image(absent)).await;
+    let reason = refused(impatient_with(&pods, |options| options.image(absent))).await;
     says(&reason, &[absent, "pull_policy"]);
 }
 
@@ -83,7 +93,7 @@ async fn an_image_that_does_not_exist_is_named() {
 async fn an_image_whose_task_has_another_shape_is_refused_by_the_tasks_name() {
     let Some(pods) = pods() else { return };
     let image = pods.load("pod-reshaped", env!("CARGO_BIN_EXE_pod-reshaped"));
-    let reason = refused(impatient(&pods).image(image)).await;
+    let reason = refused(impatient_with(&pods, |options| options.image(image))).await;
     says(
         &reason,
         &["podpool_tests::tasks::echo", "another shape", "same source"],
@@ -96,9 +106,10 @@ const NOWHERE: &str = "127.0.0.1:1";
 #[tokio::test]
 async fn workers_that_do_not_reach_the_queue_report_it_within_the_start_timeout() {
     let Some(pods) = pods() else { return };
-    let builder = impatient(&pods).start_timeout(2 * START);
-    let builder = builder.worker_env("PUBSUB_EMULATOR_HOST", NOWHERE);
-    let reason = refused(builder).await;
+    let builder = impatient_with(&pods, |options| {
+        options.env("PUBSUB_EMULATOR_HOST", NOWHERE)
+    });
+    let reason = refused(builder.start_timeout(2 * START)).await;
     says(
         &reason,
         &[
@@ -113,14 +124,17 @@ async fn workers_that_do_not_reach_the_queue_report_it_within_the_start_timeout(
 #[tokio::test]
 async fn more_memory_than_any_node_has_is_reported_as_such() {
     let Some(pods) = pods() else { return };
-    let reason = refused(impatient(&pods).worker_memory(1 << 50)).await;
+    let reason = refused(impatient_with(&pods, |options| options.memory(1 << 50))).await;
     says(&reason, &["Insufficient memory", "ask for less"]);
 }
 
 #[tokio::test]
 async fn a_missing_secret_is_named() {
     let Some(pods) = pods() else { return };
-    let reason = refused(impatient(&pods).env_from_secret("podpool-absent")).await;
+    let reason = refused(impatient_with(&pods, |options| {
+        options.env_from_secret("podpool-absent")
+    }))
+    .await;
     says(&reason, &["podpool-absent", "PODPOOL_ENV_FROM_SECRETS"]);
 }
 
@@ -136,7 +150,8 @@ async fn names_that_do_not_exist_are_an_error_of_build() {
         results_subscription: named("results"),
         control: None,
     };
-    let builder = impatient(&pods).exact_run_id(run.clone()).names(names);
+    let options = PubSubOptions::default().names(names);
+    let builder = impatient(&pods).exact_run_id(run.clone()).pubsub(options);
     let built = timeout(BOUND, builder.build()).await.expect("build hangs");
     let error = built.expect_err("there are no such topics");
     let cause = error.source().unwrap().to_string();

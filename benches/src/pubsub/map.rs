@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use podpool::core::queue::Queue;
 use podpool::prelude::*;
+use podpool::testing::Builder as _;
+use podpool_core::queue::Queue;
 
 use super::workers::{PutOnly, Workers};
 use super::{LEASE, Topics, on_a_runtime};

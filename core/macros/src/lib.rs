@@ -23,7 +23,7 @@ mod units;
 /// | `retry_on = path` | `fn(&E) -> bool`: whether another attempt makes sense | always |
 /// | `backoff = "1s..60s"` | the first and the longest delay between attempts | `"1s..60s"` |
 /// | `timeout = "10m"` | longest time of one attempt (`ms`, `s`, `m`, `h`, `d`, or `1h30m`) | none |
-/// | `memory = "512MiB"` | bytes that the slot's process may have resident while it runs the task, a multiple or a plain number; looked at every 50 ms, and past it the slot is killed. `Builder::memory` limits every slot, with a stop by the kernel behind it | no limit |
+/// | `memory = "512MiB"` | bytes that the slot's process may have resident while it runs the task, a multiple or a plain number; looked at every 50 ms, and past it the slot is killed. `Builder::slot_memory` limits every slot, with a stop by the kernel behind it | no limit |
 /// | `pack = false` | whether several calls may travel in one batch | `true` |
 /// | `finish_on_lost_lease` | whether an execution goes on when its lease is lost | `false` |
 /// | `name = "…"` | the task's name | `crate::module::function` |

@@ -39,13 +39,13 @@ impl OutOfMemory {
                 size(limit)
             ),
             Self::OfSlot(limit) => format!(
-                "its process passed the limit `Builder::memory` of {}{held}: {exit}; raise it, or hold less at once",
+                "its process passed the limit `Builder::slot_memory` of {}{held}: {exit}; raise it, or hold less at once",
                 size(limit)
             ),
             Self::OfGroup(limit) => {
                 let limit = limit.map_or_else(String::new, |limit| format!(" of {}", size(limit)));
                 format!(
-                    "the kernel killed its process at the memory limit{limit} of its worker's container: {exit}; on a cluster raise `Builder::worker_memory` (PODPOOL_MEMORY), let a worker run fewer tasks at a time, or hold less at once"
+                    "the kernel killed its process at the memory limit{limit} of its worker's container: {exit}; on a cluster raise `KubernetesOptions::memory` (PODPOOL_MEMORY), let a worker run fewer tasks at a time, or hold less at once"
                 )
             }
             Self::Refused => format!(
@@ -74,7 +74,7 @@ mod tests {
         );
         let reason = OutOfMemory::OfSlot(1 << 30).reason(None, kill);
         assert!(
-            reason.contains("`Builder::memory` of 1024 MiB: "),
+            reason.contains("`Builder::slot_memory` of 1024 MiB: "),
             "{reason}"
         );
         let reason = OutOfMemory::OfGroup(Some(2 << 30)).reason(None, kill);

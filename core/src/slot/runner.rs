@@ -370,7 +370,7 @@ fn apply(
 pub(super) fn too_low(whose: &str, limit: u64, resting: Option<u64>) -> Option<Failure> {
     let resting = resting.filter(|resting| *resting >= limit)?;
     let message = format!(
-        "{whose} memory limit of {limit} bytes is not more than the {resting} bytes that an idle slot of this program takes; give `memory` that much and what the tasks need"
+        "{whose} memory limit of {limit} bytes is not more than the {resting} bytes that an idle slot of this program takes; allow that much and what the tasks need"
     );
     Some(Failure {
         retryable: false,

@@ -1,7 +1,7 @@
 //! Payloads that are too large for messages: they are in an object store, and messages refer to them.
 //!
 //! A payload over [`OVER`] bytes is stored as `<prefix>/podpool/<run>/<hash>`, once however often it is sent, and
-//! is kept until the run ends. [`queue`] cuts messages and assembles them again, so that neither dispatch nor
+//! is kept until the run ends. `queue` cuts messages and assembles them again, so that neither dispatch nor
 //! workers depend on it; slots get neither the store nor its credentials.
 
 mod error;

@@ -36,10 +36,11 @@ pub use self::broker::PubSubBroker;
 pub use self::connection::{Connection, ConnectionBuilder};
 pub use self::error::{AdminError, ConnectError};
 pub use self::labels::RunLabels;
-pub use self::names::{ControlNames, GivenNames, InvalidNames, QueueNames, RunNames};
+pub use self::names::{InvalidNames, QueueNames, RunNames};
 pub use self::opener::{PubSubOpener, TAG};
 pub use self::owner::{Owner, Ownership};
 #[cfg(feature = "kubernetes")]
 pub(crate) use self::queue::check_lease;
 pub use self::queue::{InvalidLease, PubSubQueue};
 pub use self::signs::Signs;
+pub use crate::broker::given_names::{ControlNames, GivenNames};

@@ -33,11 +33,11 @@ mod iter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{self, Iter};
 use podpool_core::id::RunId;
 use podpool_core::task::Call;
 
 use crate::client::builder::Builder;
+use crate::client::map::Inputs;
 use crate::client::{executor, gather, wait as waits};
 use crate::error::{BuildError, ShutdownError, TaskError};
 use crate::master::command::ShutdownBehavior;
@@ -72,12 +72,12 @@ impl PodPoolExecutor {
 
     /// Calls `call` for each input; the iterator yields the results in the order of the inputs. See
     /// [`PodPoolExecutor::map`](crate::PodPoolExecutor::map).
-    pub fn map<I, T, F>(&self, inputs: I, call: F) -> Map<Iter<I::IntoIter>, F, T>
+    pub fn map<I, T, F>(&self, inputs: I, call: F) -> Map<Inputs<I::IntoIter>, F, T>
     where
         I: IntoIterator,
         F: FnMut(I::Item) -> Call<T>,
     {
-        Map::new(self.0.map_stream(stream::iter(inputs), call))
+        Map::new(self.0.map(inputs, call))
     }
 
     /// Like [`map`](Self::map), for pairs of a key and an input; the iterator yields each result with its key. See
@@ -90,7 +90,7 @@ impl PodPoolExecutor {
         &self,
         pairs: I,
         call: F,
-    ) -> KeyedMap<Iter<I::IntoIter>, impl FnMut((K, V)) -> Call<T> + use<I, K, V, T, F>, T>
+    ) -> KeyedMap<Inputs<I::IntoIter>, impl FnMut((K, V)) -> Call<T> + use<I, K, V, T, F>, T>
     where
         I: IntoIterator<Item = (K, V)>,
         K: Into<Arc<str>>,
@@ -184,4 +184,14 @@ where
 {
     let futures = futures.into_iter().map(TaskFuture::into_async);
     pollster::block_on(gather::gather(futures))
+}
+
+/// Blocks until all tasks have ended, and gives each result in the order of the futures. See
+/// [`Gather::return_exceptions`](crate::future::Gather::return_exceptions).
+pub fn gather_all<T>(futures: impl IntoIterator<Item = TaskFuture<T>>) -> Vec<Result<T, TaskError>>
+where
+    T: serde::de::DeserializeOwned + 'static,
+{
+    let futures = futures.into_iter().map(TaskFuture::into_async);
+    pollster::block_on(gather::gather(futures).return_exceptions())
 }

@@ -4,7 +4,6 @@
 mod injected;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
-mod pubsub;
 #[cfg(unix)]
 mod run_key;
 
@@ -20,12 +19,13 @@ use podpool_core::init::{BuildRefused, may_build};
 use podpool_core::registry::Registry;
 use podpool_core::slot::OutputLimits;
 use podpool_core::task::Call;
-use podpool_core::worker::OutputSink;
+use podpool_core::worker::{OutputLine, OutputSink};
 
 use crate::broker::local::MemoryBroker;
 use crate::broker::run_payloads::asked_for;
 use crate::client::executor::PodPoolExecutor;
 use crate::client::join::{self, Run};
+use crate::client::options::{Isolation, KubernetesOptions, LocalOptions, PubSubOptions};
 use crate::error::BuildError;
 use crate::error::start::failed;
 use crate::fleet::local::LocalFleet;
@@ -36,17 +36,12 @@ use crate::report::reporting::Reporting;
 use crate::variables;
 use crate::worker::settings::WorkerSettings;
 
-pub use self::pubsub::PubSubOptions;
-
 /// The environment variable that names the back-end.
 const BACKEND: &str = "PODPOOL_BACKEND";
 /// The bytes at which a line may be cut.
 const LINE_BYTES: RangeInclusive<usize> = 64..=1 << 20;
 /// Least bytes a second that a slot may print.
 const LEAST_RATE: u64 = 1 << 10;
-/// Bytes a second that a worker on a cluster may send: a message must carry four seconds of it.
-// 8 MiB at 2 MiB a second; Pub/Sub carries messages of 10 MB. At double it would not.
-const FORWARDED: RangeInclusive<u64> = 1 << 10..=2 << 20;
 /// From asking a task to stop to killing its process.
 const GRACE: Duration = Duration::from_secs(5);
 /// Smallest memory limit: every process is larger.
@@ -57,19 +52,6 @@ const SMALLEST_MEMORY: u64 = 1 << 20;
 const SHORTEST_LEASE: Duration = Duration::from_millis(1);
 /// From a slot's start until it is ready, on this machine.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Where tasks run on this machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Isolation {
-    /// In child processes of the same executable, so that a crash, a limit or a kill hits one task only.
-    #[default]
-    Process,
-    /// In threads of this process: for tests and tiny containers. A timeout or a cancel drops an async task and
-    /// abandons a blocking one; a crash takes the program along, and there is neither memory limit nor capture of
-    /// output.
-    InProcess,
-}
 
 /// The back-end that starts workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,12 +70,10 @@ pub enum Backend {
 pub struct Builder {
     max_workers: Option<usize>,
     max_tasks_per_slot: Option<u64>,
-    isolation: Isolation,
     backend: Option<Backend>,
     run: Option<String>,
-    run_id: Option<RunId>,
     retries: Option<u32>,
-    memory: Option<u64>,
+    slot_memory: Option<u64>,
     grace: Option<Duration>,
     start_timeout: Option<Duration>,
     lease: Option<Duration>,
@@ -104,19 +84,36 @@ pub struct Builder {
     leave_signals: bool,
     notices: Notices,
     payload_store: Option<String>,
-    decorator: Option<QueueDecorator>,
-    broker_timeout: Option<Duration>,
+    local: LocalOptions,
     pubsub: PubSubOptions,
+    kubernetes: KubernetesOptions,
+    hooks: Hooks,
     #[cfg(unix)]
     injected: injected::Injected,
+}
+
+/// What tests replace in a run, by the module `testing`.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    /// The run's id, in place of a fresh one.
+    pub(crate) run_id: Option<RunId>,
+    /// Wraps the queues on the master's side.
+    pub(crate) decorator: Option<QueueDecorator>,
+    /// For how long a queue may refuse everything before the pool is broken.
+    pub(crate) broker_timeout: Option<Duration>,
+    /// An older master, whose run is taken over: the run, its key, and the new epoch.
     #[cfg(feature = "kubernetes")]
-    cluster: kubernetes::ClusterSettings,
+    pub(crate) succession: Option<(RunId, [u8; 32], u64)>,
 }
 
 type Initializer = Box<dyn FnOnce() -> Result<(String, Vec<u8>), String> + Send>;
 
 impl Builder {
-    /// How many tasks run at once. Default: as many as the machine has processors.
+    /// Most workers at a time. On this machine that is the number of child processes, each with one slot, and the default
+    /// is the number of processors. On a cluster a worker is a pod with
+    /// [`slots_per_worker`](KubernetesOptions::slots_per_worker) slots, and the default is 10. A slot runs one task at a
+    /// time, so [`slots`](PodPoolExecutor::slots), which is workers × slots of each, is how many tasks run at once.
+    /// `build()` refuses 0.
     ///
     /// A slot that is a process takes six descriptors of this process. Where they are more than its soft limit on open
     /// files, `build()` raises that to the hard limit for the whole process; slots get the limit that it had. Slots for
@@ -129,12 +126,6 @@ impl Builder {
     /// Replaces a slot's process after so many executions, as `max_tasks_per_child` does. Default: never.
     pub const fn max_tasks_per_slot(mut self, tasks: u64) -> Self {
         self.max_tasks_per_slot = Some(tasks);
-        self
-    }
-
-    /// Where tasks run on this machine. Default: child processes.
-    pub const fn isolation(mut self, isolation: Isolation) -> Self {
-        self.isolation = isolation;
         self
     }
 
@@ -158,12 +149,12 @@ impl Builder {
         self
     }
 
-    /// Bytes of memory that each slot's process may use. It is sampled every 50 ms, and the kernel refuses
+    /// Bytes of memory that each slot's process may use, wherever it runs. It is sampled every 50 ms, and the kernel refuses
     /// allocations far past it; either way the task is out of memory. A task's own `memory` may lower it while that
     /// task runs. It must be more than an idle slot takes, some MiB: else `build()` refuses it, or the pool is broken
     /// with both numbers in the reason. Default: no limit.
-    pub const fn memory(mut self, bytes: u64) -> Self {
-        self.memory = Some(bytes);
+    pub const fn slot_memory(mut self, bytes: u64) -> Self {
+        self.slot_memory = Some(bytes);
         self
     }
 
@@ -225,8 +216,8 @@ impl Builder {
     /// 200 ms at the longest, and not at all after such a wait timed out, until the sink has taken all lines. Lines of
     /// a pod may be overtaken on their way; a failure waits 1 s more for them. Lines of a worker that is lost may come
     /// later, and so may lines of a task that succeeds: a result waits for no line.
-    pub fn output(mut self, sink: OutputSink) -> Self {
-        self.output = Some(sink);
+    pub fn output(mut self, sink: impl Fn(OutputLine<'_>) + Send + Sync + 'static) -> Self {
+        self.output = Some(Arc::new(sink));
         self
     }
 
@@ -264,7 +255,7 @@ impl Builder {
     /// Whether this pool reacts to signals. Default: it does. The first Ctrl-C from `build()` on cancels tasks that
     /// have not begun, with a notice; the second ends everything, and so does SIGTERM where workers are on a cluster:
     /// the run is removed, `main` goes on. A shutdown of the pool then returns
-    /// [`Interrupted`](crate::ShutdownError::Interrupted), and a program with [`main`](macro@crate::main) exits with
+    /// [`Interrupted`](crate::error::ShutdownError::Interrupted), and a program with [`main`](macro@crate::main) exits with
     /// 130, or 143 for SIGTERM, where `main` returns without an error. A handler that the program installed itself (by
     /// tokio, signal-hook or the system's call) is called besides. Once the last pool that reacts has ended, a signal
     /// has the effect of that handler, else its default action.
@@ -287,25 +278,29 @@ impl Builder {
         self
     }
 
-    /// Gives the run this id in place of a fresh one, for tests that need the id before.
-    #[doc(hidden)]
-    pub fn exact_run_id(mut self, id: RunId) -> Self {
-        self.run_id = Some(id);
+    /// Options of this machine. They count where the back-end is this machine; `build()` refuses those that a cluster
+    /// cannot honour. A second call replaces them.
+    pub const fn local(mut self, options: LocalOptions) -> Self {
+        self.local = options;
         self
     }
 
-    /// Wraps the queues on the master's side, for tests with faults.
-    #[doc(hidden)]
-    pub fn decorate_queues(mut self, decorator: QueueDecorator) -> Self {
-        self.decorator = Some(decorator);
+    /// Options of Pub/Sub. They count where workers are on a cluster. A second call replaces them.
+    pub fn pubsub(mut self, options: PubSubOptions) -> Self {
+        self.pubsub = options;
         self
     }
 
-    /// For how long a queue may refuse everything before the pool is broken, for tests. Default: 10 minutes.
-    #[doc(hidden)]
-    pub const fn broker_timeout(mut self, timeout: Duration) -> Self {
-        self.broker_timeout = Some(timeout);
+    /// Options of workers on a Kubernetes cluster. They count where the back-end is a cluster, and compile with and
+    /// without the feature `kubernetes`. A second call replaces them.
+    pub fn kubernetes(mut self, options: KubernetesOptions) -> Self {
+        self.kubernetes = options;
         self
+    }
+
+    #[cfg(unix)]
+    pub(crate) const fn hooks(&mut self) -> &mut Hooks {
+        &mut self.hooks
     }
 
     /// Starts the executor.
@@ -314,13 +309,22 @@ impl Builder {
     /// [`BuildError`]; nothing was started then.
     pub async fn build(self) -> Result<PodPoolExecutor, BuildError> {
         let backend = self.chosen_backend()?;
-        if let Some(bytes) = self.memory.filter(|bytes| *bytes < SMALLEST_MEMORY) {
+        if let Some(bytes) = self.slot_memory.filter(|bytes| *bytes < SMALLEST_MEMORY) {
             let reason =
                 "no process is as small; use 1048576 (1 MiB) or more, in bytes, or leave it out";
-            return Err(setting("memory", bytes, reason));
+            return Err(setting("slot_memory", bytes, reason));
+        }
+        let isolation = self.local.isolation;
+        if backend != Backend::Local && isolation == Isolation::InProcess {
+            let reason = "on a cluster each slot is a process; leave it out, or use the back-end of this machine";
+            return Err(setting("LocalOptions::isolation", "InProcess", reason));
+        }
+        if let (Isolation::InProcess, Some(bytes)) = (isolation, self.slot_memory) {
+            let reason = "threads of this process share its memory, so no limit can be kept; leave it out, or use Isolation::Process";
+            return Err(setting("slot_memory", bytes, reason));
         }
         // Before everything that starts a process or a thread: in a slot, or without `init()`, nothing may be started.
-        check_role(self.isolation)?;
+        check_role(isolation)?;
         let registry = Registry::global().map_err(|error| BuildError::Registry(Box::new(error)))?;
         registry
             .trace()
@@ -340,7 +344,7 @@ impl Builder {
         let payload_store = asked_for(self.payload_store.take());
         // Read before `into_local` consumes the builder. An empty variable counts as a choice: it selects this machine.
         let chosen = self.backend.is_some() || std::env::var_os(BACKEND).is_some();
-        let isolation = self.isolation;
+        let isolation = self.local.isolation;
         let mut settings = self.into_local()?;
         if !chosen {
             settings.reporting.within(variables::report_unused);
@@ -366,21 +370,22 @@ impl Builder {
         reason = "the back-end that is not compiled in would wait"
     )]
     async fn start_on_cluster(self) -> Result<Handle, BuildError> {
-        let backend = "kubernetes";
-        Err(BuildError::FeatureMissing {
-            backend: backend.to_owned(),
-            feature: backend,
-        })
+        Err(feature_missing())
     }
 
+    /// The back-end, which is compiled in.
     fn chosen_backend(&self) -> Result<Backend, BuildError> {
-        if let Some(backend) = self.backend {
-            return Ok(backend);
-        }
-        match std::env::var(BACKEND).ok().as_deref() {
-            None | Some("" | "local") => Ok(Backend::Local),
-            Some("kubernetes") => Ok(Backend::Kubernetes),
-            Some(other) => Err(BuildError::UnknownBackend(other.to_owned())),
+        let variable = std::env::var(BACKEND).ok();
+        let backend = match (self.backend, variable.as_deref()) {
+            (Some(backend), _) => backend,
+            (None, None | Some("" | "local")) => Backend::Local,
+            (None, Some("kubernetes")) => Backend::Kubernetes,
+            (None, Some(other)) => return Err(BuildError::UnknownBackend(other.to_owned())),
+        };
+        // First, before the options of that back-end are checked: no other setting would help.
+        match backend {
+            Backend::Kubernetes if cfg!(not(feature = "kubernetes")) => Err(feature_missing()),
+            backend => Ok(backend),
         }
     }
 
@@ -409,13 +414,13 @@ impl Builder {
             name,
             retries: self.retries,
             lease: self.lease,
-            broker_timeout: self.broker_timeout,
+            broker_timeout: self.hooks.broker_timeout,
             signals: !self.leave_signals,
-            decorator: self.decorator,
+            decorator: self.hooks.decorator,
             worker: WorkerSettings {
                 slots,
                 max_tasks_per_slot: self.max_tasks_per_slot,
-                memory: self.memory,
+                memory: self.slot_memory,
                 output,
                 grace: self.grace.unwrap_or(GRACE),
                 start_timeout,
@@ -456,10 +461,6 @@ impl Builder {
             let reason = "a slot may print 1,024 bytes a second at least; to show nothing, give `output` a sink that does nothing";
             return Err(setting("output_rate", limits.rate, reason));
         }
-        if !FORWARDED.contains(&limits.forwarded) {
-            let reason = "a worker sends 1 KiB to 2 MiB a second";
-            return Err(setting("worker_output_rate", limits.forwarded, reason));
-        }
         Ok(limits)
     }
 
@@ -470,8 +471,16 @@ impl Builder {
     }
 
     fn run_id(&self, name: Option<&RunName>) -> RunId {
-        let given = self.run_id.clone();
+        let given = self.hooks.run_id.clone();
         given.unwrap_or_else(|| name.map_or_else(RunId::random, RunId::of))
+    }
+}
+
+fn feature_missing() -> BuildError {
+    let backend = "kubernetes";
+    BuildError::FeatureMissing {
+        backend: backend.to_owned(),
+        feature: backend,
     }
 }
 
@@ -507,10 +516,11 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("max_workers", &self.max_workers)
-            .field("isolation", &self.isolation)
             .field("backend", &self.backend)
             .field("run", &self.run)
+            .field("local", &self.local)
             .field("pubsub", &self.pubsub)
+            .field("kubernetes", &self.kubernetes)
             .finish_non_exhaustive()
     }
 }

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::Stream;
-use futures_util::stream::{self, Iter};
 use podpool_core::id::{RunId, RunName};
 use podpool_core::task::{Call, TaskSpec};
 use tokio::sync::oneshot;
 
 use crate::client::future::TaskFuture;
-use crate::client::map::{KeyedMap, Map, Submit};
+use crate::client::map::{Inputs, KeyedMap, Map, Submit};
 use crate::error::ShutdownError;
 use crate::master::command::{Command, ShutdownBehavior};
 use crate::master::handle::Handle;
@@ -47,12 +46,16 @@ impl PodPoolExecutor {
     ///
     /// Inputs are taken only while the map is polled, and no more than its window allows, so they may be endless. An
     /// error is yielded at its position and cancels the rest; so does dropping the map. See [`Map`] for its options.
-    pub fn map<I, T, F>(&self, inputs: I, call: F) -> Map<Iter<I::IntoIter>, F, T>
+    pub fn map<I, T, F>(&self, inputs: I, call: F) -> Map<Inputs<I::IntoIter>, F, T>
     where
         I: IntoIterator,
         F: FnMut(I::Item) -> Call<T>,
     {
-        Map::new(Box::new(self.clone()), stream::iter(inputs), call)
+        Map::new(
+            Box::new(self.clone()),
+            Inputs::new(inputs.into_iter()),
+            call,
+        )
     }
 
     /// Like [`map`](Self::map), for pairs of a key and an input: each call is given its
@@ -80,7 +83,7 @@ impl PodPoolExecutor {
         &self,
         pairs: I,
         mut call: F,
-    ) -> KeyedMap<Iter<I::IntoIter>, impl FnMut((K, V)) -> Call<T> + use<I, K, V, T, F>, T>
+    ) -> KeyedMap<Inputs<I::IntoIter>, impl FnMut((K, V)) -> Call<T> + use<I, K, V, T, F>, T>
     where
         I: IntoIterator<Item = (K, V)>,
         K: Into<Arc<str>>,

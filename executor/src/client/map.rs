@@ -1,6 +1,7 @@
 //! `map`: many calls of one task, in order, with no more of them under way than it takes to keep the slots busy.
 
 mod in_flight;
+mod inputs;
 mod keyed;
 mod tolerance;
 mod window;
@@ -29,6 +30,7 @@ use self::in_flight::{Ended, InFlight};
 use self::tolerance::Tolerance;
 use self::window::{Seen, Window};
 
+pub use self::inputs::Inputs;
 pub use self::keyed::KeyedMap;
 
 /// A result with its key, where keys are asked for and the call has one.

@@ -37,6 +37,7 @@ pub enum ReturnWhen {
 
 /// The futures of a [`wait`], each list in the order in which they were given.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Wait<T> {
     /// Futures that have ended: awaiting them returns at once.
     pub done: Vec<TaskFuture<T>>,

@@ -159,7 +159,7 @@ fn check_memory(worker: &WorkerSettings) -> Result<(), BuildError> {
         && !podpool_core::slot::memory_is_readable()
     {
         return Err(BuildError::Setting {
-            name: "memory".to_owned(),
+            name: "slot_memory".to_owned(),
             value: memory.to_string(),
             reason: "this system does not tell how much memory a process uses (/proc cannot be read), so no limit can \
                      be kept; leave it out"
@@ -178,7 +178,7 @@ fn this_program() -> Result<Program, BuildError> {
 #[cfg(not(unix))]
 fn this_program() -> Result<Program, BuildError> {
     Err(BuildError::Setting {
-        name: "isolation".to_owned(),
+        name: "LocalOptions::isolation".to_owned(),
         value: "Process".to_owned(),
         reason: podpool_core::slot::StartError::NoProcesses.to_string(),
     })

@@ -10,6 +10,10 @@ use crate::report::reporting::Reporting;
 use crate::worker::settings::WorkerSettings;
 
 /// Wraps a queue, for tests with faults; its argument is the queue's name.
+#[cfg_attr(
+    not(unix),
+    expect(unreachable_pub, reason = "the module `testing` makes it public")
+)]
 pub type QueueDecorator = Arc<dyn Fn(&str, Arc<dyn Queue>) -> Arc<dyn Queue> + Send + Sync>;
 
 /// A run, as its executor was described: what every back-end receives.

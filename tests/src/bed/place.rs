@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use podpool::options::{Isolation, LocalOptions};
 use podpool::testing::Builder as _;
-use podpool::{Builder, Isolation, PodPoolExecutor, RunId};
+use podpool::{Builder, PodPoolExecutor, RunId};
 use tokio::time::{Instant, sleep};
 
 use crate::directory::{self, DirectoryBroker};
@@ -79,7 +80,9 @@ impl Place {
     pub(super) fn builder(&self, slots: usize) -> Builder {
         let here = |isolation| {
             let builder = PodPoolExecutor::builder().max_workers(slots);
-            builder.isolation(isolation).signals(false)
+            builder
+                .local(LocalOptions::default().isolation(isolation))
+                .signals(false)
         };
         match self {
             Self::Process => here(Isolation::Process),

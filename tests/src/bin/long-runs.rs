@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use podpool::testing::Builder as _;
 use podpool::{PodPoolExecutor, RunId, TaskErrorKind};
 use podpool_tests::bed::built;
 use podpool_tests::faults::processes::{Watched, children, signal};

@@ -1,14 +1,15 @@
 //! A program that builds a pool of processes before its call of `init()`: that `build()` must fail.
 #![expect(clippy::print_stdout, reason = "the program prints its output")]
 
-use podpool::{Isolation, PodPoolExecutor};
+use podpool::PodPoolExecutor;
+use podpool::options::{Isolation, LocalOptions};
 use podpool_tests::faults::tasks::echo;
 
 #[tokio::main]
 async fn main() {
     println!("main");
     let early = PodPoolExecutor::builder()
-        .isolation(Isolation::Process)
+        .local(LocalOptions::default().isolation(Isolation::Process))
         .build()
         .await;
     assert!(early.is_err(), "it was built without init()");

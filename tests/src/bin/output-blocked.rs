@@ -9,11 +9,12 @@
 use std::future::{Future, pending};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
+use std::sync::{Condvar, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
+use podpool::Builder;
+use podpool::options::OutputLine;
 use podpool::prelude::*;
-use podpool::{Builder, OutputSink};
 use tracing_subscriber::filter::LevelFilter;
 
 /// The longest time that one step may take.
@@ -159,12 +160,12 @@ static POOL: OnceLock<PodPoolExecutor> = OnceLock::new();
 static OFFERED: AtomicUsize = AtomicUsize::new(0);
 
 /// A sink with a fault, or one that calls the pool.
-fn faulty(kind: &str) -> OutputSink {
+fn faulty(kind: &str) -> impl Fn(OutputLine<'_>) + Send + Sync + 'static + use<> {
     let (sender, receiver) = mpsc::sync_channel::<String>(1);
     // The receiver exists and never receives: the first line fills the channel, the second one blocks the sink.
     let receiver = Mutex::new(receiver);
     let kind = kind.to_owned();
-    Arc::new(move |line| {
+    move |line: OutputLine<'_>| {
         OFFERED.fetch_add(1, Ordering::Relaxed);
         match kind.as_str() {
             "panic" => panic!("my sink has a bug: {}", line.line),
@@ -181,7 +182,7 @@ fn faulty(kind: &str) -> OutputSink {
             "shutdown" => drop(POOL.get().map(end_from_the_sink)),
             other => panic!("unknown sink {other:?}"),
         }
-    })
+    }
 }
 
 /// A shutdown waits until the sink has taken all lines. Here the sink itself waits for the shutdown, so that neither

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use podpool::{PodPoolExecutor, ShutdownError, TaskError};
+use podpool::error::ShutdownError;
+use podpool::{PodPoolExecutor, TaskError};
 use podpool_tests::faults::built;
 use podpool_tests::faults::tasks::{echo, meet};
 use tokio::process::Command;

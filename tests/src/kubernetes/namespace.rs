@@ -8,8 +8,8 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, Config};
-use podpool::core::id::WorkerId;
 use podpool::kubernetes::client::Cluster;
+use podpool_core::id::WorkerId;
 use serde_json::json;
 use tokio::time::timeout;
 

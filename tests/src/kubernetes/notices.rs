@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use podpool::core::notice::NOTICE;
+use podpool_core::notice::NOTICE;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tracing_subscriber::filter::{LevelFilter, Targets};

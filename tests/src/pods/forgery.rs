@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use podpool::RunId;
-use podpool::core::broker::ClassId;
-use podpool::core::envelope::entry::put_done;
-use podpool::core::envelope::{Alive, Batch, Control, Hello, MacKey, Results, RunState};
-use podpool::core::id::{Attempt, ExecutionId, TaskId, WorkerId};
-use podpool::core::queue::Queue;
 use podpool::pubsub::QueueNames;
+use podpool_core::broker::ClassId;
+use podpool_core::envelope::entry::put_done;
+use podpool_core::envelope::{Alive, Batch, Control, Hello, MacKey, Results, RunState};
+use podpool_core::id::{Attempt, ExecutionId, TaskId, WorkerId};
+use podpool_core::queue::Queue;
 
 use super::known::KnownRun;
 

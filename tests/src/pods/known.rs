@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use podpool::core::envelope::{Control, MacKey, Message};
 use podpool::pubsub::{Connection, PubSubQueue, QueueNames, RunNames};
+use podpool::testing::Builder as _;
 use podpool::{Builder, RunId};
+use podpool_core::envelope::{Control, MacKey, Message};
 use tokio::sync::watch;
 use tokio::time::timeout;
 

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use podpool::{AttemptReport, Cause, TaskFuture};
+use podpool::TaskFuture;
+use podpool::error::{AttemptReport, Cause};
 use tokio::sync::watch;
 use tokio::time::timeout;
 

@@ -3,7 +3,8 @@
 use std::error::Error;
 
 use futures_util::future::join_all;
-use podpool::{Cause, Exit, TaskErrorKind, TaskState};
+use podpool::error::{Cause, Exit};
+use podpool::{TaskErrorKind, TaskState};
 
 use crate::bed::{Bed, Need, built, goes_on};
 use crate::run::within;
@@ -241,7 +242,7 @@ pub async fn one_abort_among_many_is_one_failure(bed: Bed) {
 /// A task that takes memory without end is stopped at the limit, and no other task is affected.
 pub async fn memory_without_end_is_stopped(bed: Bed) {
     let gate = bed.gate();
-    let pool = built(bed.builder(2).memory(128 << 20)).await;
+    let pool = built(bed.builder(2).slot_memory(128 << 20)).await;
     let other = pool.submit(tasks::hold(gate.address(), 1));
     let guest = gate.arrival().await;
     let error = within("the limit", pool.submit(tasks::greedy()))

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::{join_all, try_join_all};
-use podpool::{ShutdownError, TaskErrorKind};
+use podpool::TaskErrorKind;
+use podpool::error::ShutdownError;
 
 use crate::bed::{Bed, built};
 use crate::run::within;

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
-use podpool::{Cause, TaskErrorKind};
+use podpool::TaskErrorKind;
+use podpool::error::Cause;
 
 use crate::bed::{Bed, built};
 use crate::run::within;
@@ -141,7 +142,7 @@ pub async fn messages_of_any_length_are_cut_and_retried(bed: Bed) {
         assert_eq!(failures(&error), 3);
         assert!(error.message().starts_with("xxx"));
         assert!(error.message().contains("… (cut: "));
-        let told = |attempt: &podpool::AttemptReport| {
+        let told = |attempt: &podpool::error::AttemptReport| {
             let texts = attempt.chain.iter().chain(&attempt.output);
             attempt.message.len() + texts.map(String::len).sum::<usize>()
         };

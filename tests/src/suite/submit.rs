@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use podpool::{Attempt, BuildError, PodPoolExecutor, TaskErrorKind, TaskState};
+use podpool::error::BuildError;
+use podpool::{Attempt, PodPoolExecutor, TaskErrorKind, TaskState};
 
 use crate::bed::{Bed, Need, built, goes_on};
 use crate::block::block_on;

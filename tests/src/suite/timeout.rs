@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
-use podpool::{Cause, TaskErrorKind, TaskState};
+use podpool::error::Cause;
+use podpool::{TaskErrorKind, TaskState};
 
 use crate::bed::{Bed, goes_on};
 use crate::run::within;

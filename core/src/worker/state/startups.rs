@@ -173,7 +173,7 @@ pub(super) fn reason(ended: Ended, late: Option<Duration>) -> Failure {
     let (what, advice) = match ended.peak_rss.filter(|_| ended.out_of_memory.is_some()) {
         Some(peak) => (
             format!("a slot passed its memory limit before it was ready, at {peak} bytes ({exit})"),
-            "give `memory` more than an idle slot takes",
+            "give `Builder::slot_memory` more than an idle slot takes",
         ),
         None => (what, advice),
     };

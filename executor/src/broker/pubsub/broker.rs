@@ -12,11 +12,12 @@ use tokio::sync::OnceCell;
 
 use super::admin::Labelled;
 use super::connect::{connect, failed, to_project};
-use super::names::{GivenNames, RunNames, spoken};
+use super::names::{RunNames, spoken};
 use super::queue::{LEASES, MESSAGE_BYTES, check_lease};
 use super::run_queues::PubSubRun;
 use super::worker_emulator::{WorkerEmulator, for_workers};
 use super::{Admin, AdminError};
+use crate::broker::given_names::GivenNames;
 use crate::error::start::chain;
 
 /// The default prefix of the names of topics and subscriptions.
@@ -84,13 +85,17 @@ impl PubSubBroker {
 
     /// The names of a run's topics and subscriptions.
     fn names_of(&self, run: &RunId) -> Result<RunNames, BrokerError> {
-        let names = match &self.given {
-            Some(given) => RunNames::given(given.clone()),
-            None => RunNames::own(self.prefix.as_deref().unwrap_or(PREFIX), run),
+        let prefix = self.prefix.as_deref().unwrap_or(PREFIX);
+        let (option, names) = match &self.given {
+            Some(given) => ("names", RunNames::given(given.clone())),
+            None => ("prefix", RunNames::own(prefix, run)),
         };
         names.map_err(|error| BrokerError::Setting {
-            name: "names".to_owned(),
-            value: "the topics".to_owned(),
+            name: format!("PubSubOptions::{option}"),
+            value: match option {
+                "prefix" => prefix.to_owned(),
+                _ => "the given topics".to_owned(),
+            },
             reason: error.to_string(),
         })
     }
@@ -200,7 +205,10 @@ mod tests {
     async fn an_invalid_prefix_is_named_without_a_call_to_the_service() {
         let broker = PubSubBroker::new().prefix("Goog");
         let said = broker.check().await.unwrap_err().to_string();
-        assert!(said.contains("names") && said.contains("Goog"), "{said}");
+        assert!(
+            said.contains("PubSubOptions::prefix") && said.contains("Goog"),
+            "{said}"
+        );
         PubSubBroker::new().check().await.unwrap();
     }
 

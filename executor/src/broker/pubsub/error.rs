@@ -14,7 +14,7 @@ use super::names::spoken;
 pub enum ConnectError {
     /// No setting names a project.
     #[error(
-        "no project for pub/sub: give one to the builder, set PODPOOL_PROJECT or GOOGLE_CLOUD_PROJECT, or PUBSUB_EMULATOR_HOST to use an emulator"
+        "no project for pub/sub: set PubSubOptions::project, PODPOOL_PROJECT or GOOGLE_CLOUD_PROJECT, or PUBSUB_EMULATOR_HOST to use an emulator"
     )]
     NoProject,
     /// The text is no address.

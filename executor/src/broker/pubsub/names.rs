@@ -3,6 +3,8 @@
 use podpool_core::id::RunId;
 use serde::{Deserialize, Serialize};
 
+use crate::broker::given_names::{ControlNames, GivenNames};
+
 /// Longest name that Pub/Sub accepts, in bytes.
 const LONGEST: usize = 255;
 /// Longest prefix: a run's name and a worker's numbers follow it.
@@ -28,30 +30,6 @@ impl QueueNames {
             subscription: Some(subscription.into()),
         }
     }
-}
-
-/// The control topic, and how its subscriptions are called: `<subscriptions>-<cohort>-<index>`, one for each worker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ControlNames {
-    /// The topic.
-    pub topic: String,
-    /// The prefix of the subscriptions' names, without the `-` after it.
-    pub subscriptions: String,
-}
-
-/// Names that an administrator made: podpool deletes none of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GivenNames {
-    /// Tasks are put here.
-    pub tasks_topic: String,
-    /// Workers take them here.
-    pub tasks_subscription: String,
-    /// Workers put results here.
-    pub results_topic: String,
-    /// The master takes them here.
-    pub results_subscription: String,
-    /// None: workers receive no cancellations, and detect the end of the run by other means.
-    pub control: Option<ControlNames>,
 }
 
 /// The names of all topics and subscriptions of a run.

@@ -12,11 +12,11 @@ use super::TaskFuture;
 use crate::client::{map, wait};
 use crate::error::{TaskError, Unfinished};
 
-/// The results of many calls of one task, in the order of the inputs: [`Map`](crate::Map) as an iterator.
+/// The results of many calls of one task, in the order of the inputs: [`Map`](crate::future::Map) as an iterator.
 #[must_use = "it submits and yields only while it is iterated"]
 pub struct Map<S, F, T>(map::Map<S, F, T>);
 
-/// Results with the keys of their calls: [`KeyedMap`](crate::KeyedMap) as an iterator.
+/// Results with the keys of their calls: [`KeyedMap`](crate::future::KeyedMap) as an iterator.
 #[must_use = "it submits and yields only while it is iterated"]
 pub struct KeyedMap<S, F, T>(map::KeyedMap<S, F, T>);
 
@@ -28,32 +28,32 @@ macro_rules! options {
                 Self(map)
             }
 
-            /// As [`Map::window`](crate::Map::window).
+            /// As [`Map::window`](crate::future::Map::window).
             pub fn window(self, calls: usize) -> Self {
                 Self(self.0.window(calls))
             }
 
-            /// As [`Map::unordered`](crate::Map::unordered).
+            /// As [`Map::unordered`](crate::future::Map::unordered).
             pub fn unordered(self) -> Self {
                 Self(self.0.unordered())
             }
 
-            /// As [`Map::timeout`](crate::Map::timeout).
+            /// As [`Map::timeout`](crate::future::Map::timeout).
             pub fn timeout(self, timeout: Duration) -> Self {
                 Self(self.0.timeout(timeout))
             }
 
-            /// As [`Map::return_exceptions`](crate::Map::return_exceptions).
+            /// As [`Map::return_exceptions`](crate::future::Map::return_exceptions).
             pub fn return_exceptions(self) -> Self {
                 Self(self.0.return_exceptions())
             }
 
-            /// As [`Map::max_failures`](crate::Map::max_failures).
+            /// As [`Map::max_failures`](crate::future::Map::max_failures).
             pub fn max_failures(self, failures: usize) -> Self {
                 Self(self.0.max_failures(failures))
             }
 
-            /// As [`Map::max_failures_percent`](crate::Map::max_failures_percent).
+            /// As [`Map::max_failures_percent`](crate::future::Map::max_failures_percent).
             pub fn max_failures_percent(self, percent: f64) -> Self {
                 Self(self.0.max_failures_percent(percent))
             }
@@ -109,7 +109,7 @@ where
     }
 }
 
-/// Futures in the order in which they end: [`AsCompleted`](crate::AsCompleted) as an iterator.
+/// Futures in the order in which they end: [`AsCompleted`](crate::future::AsCompleted) as an iterator.
 #[must_use = "it yields futures only while it is iterated"]
 #[derive(Debug)]
 pub struct AsCompleted<T>(wait::AsCompleted<T>);

@@ -73,7 +73,7 @@ impl Lines {
 
 fn left_out(lines: u64) -> PrintedLine {
     let text = format!(
-        "podpool: {lines} lines were left out here: a worker prints more than it may send; they stand in its own log, and Builder::worker_output_rate allows more"
+        "podpool: {lines} lines were left out here: a worker prints more than it may send; they stand in its own log, and KubernetesOptions::output_rate allows more"
     );
     PrintedLine {
         task: None,

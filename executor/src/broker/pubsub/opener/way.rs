@@ -26,7 +26,7 @@ pub(super) fn advice(emulator: Option<&str>) -> String {
         Some(host) => format!(
             "it calls the emulator at {host}: look whether that address is there for pods and NetworkPolicies let them reach it, or set where pods find the emulator with PubSubOptions::worker_emulator_host or PODPOOL_WORKER_EMULATOR_HOST"
         ),
-        None => "it calls Google's service: give the workers an identity with service_account or PODPOOL_SERVICE_ACCOUNT, and look whether NetworkPolicies let pods reach pubsub.googleapis.com and the metadata server".to_owned(),
+        None => "it calls Google's service: give the workers an identity with KubernetesOptions::service_account or PODPOOL_SERVICE_ACCOUNT, and look whether NetworkPolicies let pods reach pubsub.googleapis.com and the metadata server".to_owned(),
     }
 }
 

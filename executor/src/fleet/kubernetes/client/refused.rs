@@ -50,7 +50,7 @@ fn advice(kind: Refused, Ask(verb, resource): Ask, namespace: &str, status: &Sta
             "the cluster does not accept these credentials; renew those in the kubeconfig".to_owned()
         }
         Refused::NotFound => format!(
-            "check that namespace {namespace} exists; PODPOOL_NAMESPACE or Builder::namespace sets it, else the kubeconfig"
+            "check that namespace {namespace} exists; PODPOOL_NAMESPACE or KubernetesOptions::namespace sets it, else the kubeconfig"
         ),
         Refused::Invalid => "correct the setting".to_owned(),
         Refused::Exists | Refused::Another | Refused::Passing => String::new(),

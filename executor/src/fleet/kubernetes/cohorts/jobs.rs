@@ -48,7 +48,7 @@ impl Cohorts {
                 self.fatal(after(now, STATUS_DELAY), reason);
             }
             JobVerdict::Overdue => {
-                let reason = "the run's deadline has passed and its workers were stopped; set a later one with run_deadline";
+                let reason = "the run's deadline has passed and its workers were stopped; set a later one with KubernetesOptions::run_deadline";
                 self.fatal(now, reason.to_owned());
             }
             JobVerdict::Failed(message) => {

@@ -35,7 +35,7 @@ fn unscheduled(condition: &PodCondition) -> Verdict {
         Some("Unschedulable") => cannot(
             Patience::Schedule,
             format!(
-                "no node has {} for a worker ({message}); ask for less with worker_cpu (PODPOOL_CPU) and worker_memory (PODPOOL_MEMORY), or add nodes",
+                "no node has {} for a worker ({message}); ask for less with KubernetesOptions::cpu (PODPOOL_CPU) and memory (PODPOOL_MEMORY), or add nodes",
                 lacking(message)
             ),
         ),
@@ -79,7 +79,7 @@ fn by_reason(word: &str, message: &str, image: &str) -> Verdict {
         "ErrImageNeverPull" => cannot(
             Patience::Start,
             format!(
-                "image {image:?} is not on the node and its pull policy is Never ({message}); load it, or change pull_policy"
+                "image {image:?} is not on the node and its pull policy is Never ({message}); load it, or change KubernetesOptions::pull_policy"
             ),
         ),
         // A Secret, a key or a variable is missing, or the image runs as root. The kubelet tries again, so the
@@ -87,7 +87,7 @@ fn by_reason(word: &str, message: &str, image: &str) -> Verdict {
         "CreateContainerConfigError" => cannot(
             Patience::Start,
             format!(
-                "the settings of a worker cannot be read: {message}; create what is missing, or correct env_from_secret (PODPOOL_ENV_FROM_SECRETS), secret_file or image"
+                "the settings of a worker cannot be read: {message}; create what is missing, or correct KubernetesOptions::env_from_secret (PODPOOL_ENV_FROM_SECRETS), secret_file or image"
             ),
         ),
         "CreateContainerError" | "RunContainerError" | "PostStartHookError" => cannot(
@@ -122,7 +122,7 @@ fn pull(message: &str, image: &str) -> Verdict {
     } else if has(&["unauthorized", "denied", "forbidden", "401", "403"]) {
         (
             Patience::Start,
-            "allow the nodes to pull it, or set a secret with pull_secret",
+            "allow the nodes to pull it, or set a secret with KubernetesOptions::pull_secret",
         )
     } else {
         (Patience::Start, "correct image, or push it")
@@ -155,7 +155,7 @@ pub fn judge_pod_note(reason: &str, message: &str) -> Option<Verdict> {
         _ => return None,
     };
     let advice = match patience {
-        Patience::Start => "; create what is missing, or correct secret_file",
+        Patience::Start => "; create what is missing, or correct KubernetesOptions::secret_file",
         Patience::Schedule => "",
     };
     Some(cannot(
@@ -181,7 +181,10 @@ pub fn judge_job_note(reason: &str, message: &str) -> Option<Verdict> {
     }
     let (patience, advice) =
         if message.contains("service account") || message.contains("serviceaccount") {
-            (Patience::Start, "create it, or correct service_account")
+            (
+                Patience::Start,
+                "create it, or correct KubernetesOptions::service_account",
+            )
         } else {
             (
                 Patience::Start,

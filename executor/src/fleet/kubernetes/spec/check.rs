@@ -57,11 +57,11 @@ impl WorkerSpec {
         let account = self
             .service_account
             .iter()
-            .map(|name| ("service account", name, 253));
+            .map(|name| ("service_account", name, 253));
         let pull = self
             .pull_secrets
             .iter()
-            .map(|name| ("pull secret", name, 253));
+            .map(|name| ("pull_secret", name, 253));
         let env = self
             .env_from_secrets
             .iter()
@@ -111,7 +111,7 @@ impl WorkerSpec {
         // A grace of 6 s leaves 1 s for tasks, because a task that has not ended 5 s before the SIGKILL is stopped.
         // Pub/Sub keeps queues for 31 days, so a run may last 30.
         let bounds = [
-            ("worker_grace", self.grace, 6, Some(3600)),
+            ("grace", self.grace, 6, Some(3600)),
             (
                 "run_deadline",
                 self.deadline,

@@ -143,16 +143,16 @@ fn names_sizes_and_times_are_checked_by_name() {
     type Change = fn(&mut WorkerSpec);
     let cases: [(&str, Change); 11] = [
         ("namespace", |s| s.namespace = Some("Team".to_owned())),
-        ("service account", |s| {
+        ("service_account", |s| {
             s.service_account = Some("a b".to_owned());
         }),
-        ("pull secret", |s| s.pull_secrets = vec!["-x".to_owned()]),
+        ("pull_secret", |s| s.pull_secrets = vec!["-x".to_owned()]),
         ("cpu", |s| s.cpu = Some(0)),
         ("cpu", |s| s.cpu = Some(u64::MAX)),
         ("memory", |s| s.memory = Some(4)),
         ("memory", |s| s.memory = Some(u64::MAX)),
         ("slots_per_worker", |s| s.slots_per_worker = Some(0)),
-        ("worker_grace", |s| s.grace = Some(Duration::from_secs(1))),
+        ("grace", |s| s.grace = Some(Duration::from_secs(1))),
         ("run_deadline", |s| {
             s.deadline = Some(MAX_DEADLINE + Duration::from_secs(1));
         }),
@@ -177,7 +177,7 @@ fn every_refused_time_is_named_and_an_unlimited_one_is_accepted() {
             "idle_timeout",
             "start_timeout",
             "schedule_timeout",
-            "worker_grace",
+            "grace",
             "run_deadline",
         ];
         assert!(names.contains(&setting.as_str()), "{setting}");

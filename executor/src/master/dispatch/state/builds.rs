@@ -37,11 +37,11 @@ impl Builds {
             format!("worker {name} runs another build than the master ({worker}, not {master})");
         Some(if required {
             format!(
-                "{what}, and `require_same_build` is set: no task is run there; build the image from this program's file, and start again"
+                "{what}, and `KubernetesOptions::require_same_build` is set: no task is run there; build the image from this program's file, and start again"
             )
         } else {
             format!(
-                "{what}: its tasks run the code of its image; if that is older, build the image again, or ask for `require_same_build`"
+                "{what}: its tasks run the code of its image; if that is older, build the image again, or ask for `KubernetesOptions::require_same_build`"
             )
         })
     }

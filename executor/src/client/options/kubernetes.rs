@@ -1,0 +1,162 @@
+//! Options of workers on a Kubernetes cluster.
+
+use std::time::Duration;
+
+use crate::fleet::worker_spec::{PullPolicy, SecretFile, WorkerSpec};
+
+/// Options of workers on a Kubernetes cluster. Most have a variable, which counts where the program does not call the
+/// method; `build()` checks all before it makes anything, and an error names the option.
+///
+/// ```
+/// use podpool::PodPoolExecutor;
+/// use podpool::options::KubernetesOptions;
+///
+/// let workers = KubernetesOptions::default()
+///     .image("registry.example/team/backfill:1.4")
+///     .cpu(2_000)
+///     .memory(4 << 30)
+///     .env("RUST_LOG", "info");
+/// let pool = PodPoolExecutor::builder().max_workers(40).kubernetes(workers);
+/// # drop(pool);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "options have no effect until `Builder::kubernetes` is given them"]
+pub struct KubernetesOptions {
+    pub(crate) spec: WorkerSpec,
+    pub(crate) output_rate: Option<u64>,
+    pub(crate) same_build: bool,
+}
+
+impl KubernetesOptions {
+    /// The workers' image, which holds this very program. Needed; or `PODPOOL_IMAGE`.
+    pub fn image(mut self, image: impl Into<String>) -> Self {
+        self.spec.image = Some(image.into());
+        self
+    }
+
+    /// When nodes pull the image. Default: the cluster's own (`IfNotPresent`, or `Always` for the tag `latest`); or
+    /// `PODPOOL_PULL_POLICY`. <https://kubernetes.io/docs/concepts/containers/images/#image-pull-policy>
+    pub const fn pull_policy(mut self, policy: PullPolicy) -> Self {
+        self.spec.pull_policy = Some(policy);
+        self
+    }
+
+    /// A secret with which nodes pull the image; may be called more than once. Or `PODPOOL_PULL_SECRETS`, with commas.
+    pub fn pull_secret(mut self, name: impl Into<String>) -> Self {
+        self.spec.pull_secrets.push(name.into());
+        self
+    }
+
+    /// The namespace of everything that is made. Default: the kubeconfig's, or the master's own; or
+    /// `PODPOOL_NAMESPACE`.
+    pub fn namespace(mut self, name: impl Into<String>) -> Self {
+        self.spec.namespace = Some(name.into());
+        self
+    }
+
+    /// The workers' service account, for the cloud's identity. Default: the namespace's; or
+    /// `PODPOOL_SERVICE_ACCOUNT`.
+    pub fn service_account(mut self, name: impl Into<String>) -> Self {
+        self.spec.service_account = Some(name.into());
+        self
+    }
+
+    /// CPU that a worker requests, in thousandths of a core, from 1; there is no limit. Default: 1,000; or
+    /// `PODPOOL_CPU`, such as `2` or `500m`.
+    pub const fn cpu(mut self, millicores: u64) -> Self {
+        self.spec.cpu = Some(millicores);
+        self
+    }
+
+    /// Memory of a worker, its request and its limit, in bytes, from 16 MiB. All its slots share it; the limit of each
+    /// slot is [`slot_memory`](crate::Builder::slot_memory). Default: 2 GiB; or `PODPOOL_MEMORY`, such as `4Gi`.
+    pub const fn memory(mut self, bytes: u64) -> Self {
+        self.spec.memory = Some(bytes);
+        self
+    }
+
+    /// Tasks that a worker runs at a time, from 1 to 1,024. Default: 1; or `PODPOOL_SLOTS_PER_WORKER`.
+    pub const fn slots_per_worker(mut self, slots: u32) -> Self {
+        self.spec.slots_per_worker = Some(slots);
+        self
+    }
+
+    /// Bytes a second of printed lines that one worker sends to the master, all its slots together; four times as
+    /// much goes at once after a silence. Lines above the rate are in the pod's own log, and a line reports how many
+    /// they were. Default: 64 KiB. From 1 KiB to 2 MiB; `build()` refuses anything else.
+    pub const fn output_rate(mut self, bytes: u64) -> Self {
+        self.output_rate = Some(bytes);
+        self
+    }
+
+    /// A variable of the workers; or `PODPOOL_WORKER_ENV`, as `NAME=value,NAME=value`. The master's own environment
+    /// does not go to them.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.spec.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// A secret of the namespace whose every key becomes a variable of the workers; or `PODPOOL_ENV_FROM_SECRETS`, with
+    /// commas.
+    pub fn env_from_secret(mut self, name: impl Into<String>) -> Self {
+        self.spec.env_from_secrets.push(name.into());
+        self
+    }
+
+    /// A key of a secret, as a file of the workers at this absolute path.
+    pub fn secret_file(
+        mut self,
+        secret: impl Into<String>,
+        key: impl Into<String>,
+        path: impl Into<String>,
+    ) -> Self {
+        self.spec.secret_files.push(SecretFile {
+            secret: secret.into(),
+            key: key.into(),
+            path: path.into(),
+        });
+        self
+    }
+
+    /// A label for Jobs and pods; or `PODPOOL_LABELS`, as `key=value,key=value`.
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.spec.labels.insert(key.into(), value.into());
+        self
+    }
+
+    /// From a worker's SIGTERM to its SIGKILL, from 6 s to an hour. Default: 30 s; or `PODPOOL_GRACE`.
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.spec.grace = Some(grace);
+        self
+    }
+
+    /// How long the run may last; then everything of it may be removed. From a minute to 30 days. Default: 7 days; or
+    /// `PODPOOL_RUN_DEADLINE`.
+    pub const fn run_deadline(mut self, deadline: Duration) -> Self {
+        self.spec.deadline = Some(deadline);
+        self
+    }
+
+    /// A worker without work and without a master leaves after this, 10 s at least. Default: 5 min; or
+    /// `PODPOOL_IDLE_TIMEOUT`. `Duration::MAX`: not before the run ends.
+    pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.spec.idle_timeout = Some(timeout);
+        self
+    }
+
+    /// How long workers may wait for a node or a quota before the pool breaks, 1 s at least. Default: 5 min; or
+    /// `PODPOOL_SCHEDULE_TIMEOUT`. `Duration::MAX`: until the run's deadline.
+    pub const fn schedule_timeout(mut self, timeout: Duration) -> Self {
+        self.spec.schedule_timeout = Some(timeout);
+        self
+    }
+
+    /// Refuses workers whose program is another build than this one: the pool breaks at the first message of
+    /// such a worker, before it runs a task. Default: another build of the same target is a notice. A build is known by the GNU build-id note of its
+    /// file, or by a hash of the file; so the image must hold this very file, and not one that was built again from the
+    /// same source.
+    pub const fn require_same_build(mut self) -> Self {
+        self.same_build = true;
+        self
+    }
+}

@@ -1,0 +1,6 @@
+//! The types that `map`, `as_completed`, `wait`, `gather` and `cancel` return. Programs seldom name them.
+
+pub use crate::client::future::Cancel;
+pub use crate::client::gather::{Gather, GatherAll};
+pub use crate::client::map::{Inputs, KeyedMap, Map};
+pub use crate::client::wait::{AsCompleted, AsCompletedWithin, Wait};

@@ -1,0 +1,118 @@
+//! Options of every place in one program, which compiles with and without the features.
+
+use std::time::Duration;
+
+use podpool::error::BuildError;
+use podpool::options::{
+    ControlNames, GivenNames, Isolation, KubernetesOptions, LocalOptions, Notices, PubSubOptions,
+    PullPolicy,
+};
+use podpool::{Backend, Builder};
+use podpool_tests::faults::tasks::echo;
+use podpool_tests::faults::{built, describe, end, within};
+
+podpool::test_slots!();
+
+/// A pool on which every option is set.
+fn all() -> Builder {
+    let minute = Duration::from_secs(60);
+    let kubernetes = KubernetesOptions::default()
+        .image("registry.example/team/backfill:1.4")
+        .pull_policy(PullPolicy::IfNotPresent)
+        .pull_secret("registry")
+        .namespace("prices")
+        .service_account("worker")
+        .cpu(500)
+        .memory(1 << 30)
+        .slots_per_worker(2)
+        .output_rate(1 << 16)
+        .env("RUST_LOG", "info")
+        .env_from_secret("prices")
+        .secret_file("prices", "token", "/secrets/token")
+        .label("team", "data")
+        .grace(minute)
+        .run_deadline(60 * minute)
+        .idle_timeout(5 * minute)
+        .schedule_timeout(5 * minute)
+        .require_same_build();
+    let control = ControlNames {
+        topic: "control".to_owned(),
+        subscriptions: "control".to_owned(),
+    };
+    let pubsub = PubSubOptions::default()
+        .project("demo")
+        .prefix("etl")
+        .worker_emulator_host("10.0.0.1:8085")
+        .names(GivenNames {
+            tasks_topic: "tasks".to_owned(),
+            tasks_subscription: "tasks".to_owned(),
+            results_topic: "results".to_owned(),
+            results_subscription: "results".to_owned(),
+            control: Some(control),
+        });
+    describe(2)
+        .kubernetes(kubernetes)
+        .pubsub(pubsub)
+        .local(LocalOptions::default().isolation(Isolation::Process))
+        .max_tasks_per_slot(100)
+        .slot_memory(1 << 30)
+        .grace(Duration::from_secs(1))
+        .start_timeout(minute)
+        .lease(minute)
+        .retries(1)
+        .run("nightly")
+        .notices(Notices::Off)
+        .output(|_| {})
+        .output_buffer(1 << 20)
+        .output_line_bytes(1 << 10)
+        .output_rate(1 << 20)
+        .signals(false)
+}
+
+#[tokio::test]
+async fn options_of_other_places_have_no_effect_here() {
+    let pool = built(all()).await;
+    assert_eq!(pool.slots(), 2, "of this machine, where a worker has one");
+    assert_eq!(within("a task", pool.submit(echo(7))).await.unwrap(), 7);
+    end(pool).await;
+}
+
+#[tokio::test]
+async fn threads_on_a_cluster_are_refused_by_the_options_name() {
+    let threads = LocalOptions::default().isolation(Isolation::InProcess);
+    let refused = all().backend(Backend::Kubernetes).local(threads).build();
+    let error = within("the refusal", refused).await.unwrap_err();
+    if cfg!(feature = "kubernetes") {
+        assert!(
+            matches!(&error, BuildError::Setting { name, .. } if name == "LocalOptions::isolation"),
+            "{error}"
+        );
+    } else {
+        let missing = matches!(error, BuildError::FeatureMissing { .. });
+        assert!(missing, "nothing else would help: {error}");
+    }
+}
+
+/// Where the cluster is compiled in, each option is checked before anything is reached.
+#[cfg(feature = "kubernetes")]
+#[tokio::test]
+async fn an_option_that_cannot_be_used_is_named() {
+    type Change = fn(KubernetesOptions) -> KubernetesOptions;
+    let changes: [(&str, Change); 5] = [
+        ("image", |options| options.image("a b")),
+        ("cpu", |options| options.cpu(0)),
+        ("memory", |options| options.memory(1)),
+        ("grace", |options| options.grace(Duration::from_secs(1))),
+        ("env", |options| options.env("PODPOOL_CPU", "1")),
+    ];
+    for (option, change) in changes {
+        let options = change(KubernetesOptions::default().image("backfill:1"));
+        let builder = describe(1).backend(Backend::Kubernetes).kubernetes(options);
+        let error = within("the refusal", builder.build()).await.unwrap_err();
+        let expected = format!("KubernetesOptions::{option}");
+        assert!(
+            matches!(&error, BuildError::Setting { name, .. } if name.starts_with(&expected)),
+            "{error}"
+        );
+    }
+}
