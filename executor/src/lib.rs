@@ -21,7 +21,8 @@
 //! }
 //! ```
 //!
-//! Programs without `async` use [`blocking`].
+//! Who knows Python's `concurrent.futures` finds its calls in [`from_thread_pool_executor`]. Programs without
+//! `async` use [`blocking`].
 //!
 //! A task may run more than once (a lost worker, a lost acknowledgement); it ends, and its future resolves, exactly
 //! once.
@@ -49,6 +50,8 @@
 //! for a task. A logger that writes to standard output does, while the program holds the lock of standard output and
 //! waits for a future.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod broker;
 mod client;
 mod deadline;
@@ -65,6 +68,9 @@ pub mod options;
 pub mod prelude;
 #[cfg(unix)]
 pub mod testing;
+
+#[doc = include_str!("../docs/from-thread-pool-executor.md")]
+pub mod from_thread_pool_executor {}
 
 #[doc(hidden)]
 pub mod __private;
