@@ -4,7 +4,9 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use podpool_tests::bed::Bed;
+use podpool::TaskErrorKind;
+use podpool::testing::Builder as _;
+use podpool_tests::bed::{Bed, built};
 use podpool_tests::directory::DirectoryBroker;
 use podpool_tests::run::within;
 use podpool_tests::scratch::Scratch;
@@ -19,6 +21,35 @@ fn podpool_worker() {
 }
 
 podpool_tests::executor_suite!(vec![podpool_tests::bed::Bed::directory()]);
+
+/// The only test of a worker process whose program does not know the broker.
+#[test]
+fn podpool_worker_without_the_broker() {
+    podpool::testing::serve_worker();
+}
+
+/// The process reports nothing by the queues: the reason comes by its file alone.
+async fn end_for_a_reason(bed: Bed) {
+    let builder = bed.builder(2).worker_arguments([
+        "podpool_worker_without_the_broker",
+        "--exact",
+        "--nocapture",
+    ]);
+    let pool = built(builder).await;
+    let error = within("the error", pool.submit(podpool_tests::tasks::echo(1))).await;
+    let error = error.expect_err("no worker can open the queues");
+    assert_eq!(error.kind(), TaskErrorKind::PoolBroken, "{error}");
+    for part in ["worker-0", "directory-1", "(exit code 78)"] {
+        assert!(error.message().contains(part), "{part}: {error}");
+    }
+    let ended = within("the end", pool.shutdown()).await;
+    assert!(ended.is_err_and(|error| error.to_string().contains("exit code 78")));
+}
+
+#[test]
+fn a_pool_whose_workers_end_has_the_reason_that_they_wrote() {
+    podpool_tests::run::run("a_reason", vec![Bed::directory()], &[], end_for_a_reason);
+}
 
 /// Kills the worker process that the task runs in, unless the file `marker` exists: the first execution alone kills.
 #[podpool::task]

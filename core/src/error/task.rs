@@ -148,8 +148,9 @@ impl fmt::Display for Subject {
 /// Why a task has no result. It is one pointer wide and cheap to clone.
 ///
 /// `{}` is one line: the task, the failure, the number of attempts, and the message, whose lines are joined by ` | ` and
-/// cut at 1,000 characters. `{:#}` and [`report`](Self::report) give everything: the whole message, the causes, where the last attempt ran, the last lines
-/// that the task printed, and what to do next. [`source`](Error::source) gives the causes of the task's own error.
+/// cut at 1,000 characters. `{:#}` and [`report`](Self::report) give everything: the whole message, the causes, where the
+/// last attempt ran, the last lines that the task printed, and what to do next. [`source`](Error::source) gives the causes
+/// of the task's own error.
 ///
 /// ```
 /// # use podpool_core::error::{TaskError, TaskErrorKind};
