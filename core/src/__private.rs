@@ -14,9 +14,11 @@ pub use std::sync::OnceLock;
 pub use std::vec::Vec;
 
 pub use crate::codec::{Lent, Owned};
+pub use crate::json::JsonCodec;
 pub use crate::outcome::Failure;
 pub use crate::registry::TASKS;
 pub use crate::shape::trace as shape;
+pub use crate::signature::{Parameter, Signature};
 pub use crate::task::{Body, BodyFuture, Call, TaskContext, TaskOptions, TaskSpec};
 
 use crate::{codec, permanent};

@@ -46,6 +46,13 @@ pub enum FleetEvent {
     Gone(Departure),
     /// A worker is surplus: it should be drained when it greets.
     Surplus(Arc<str>),
+    /// How many workers run or are starting has changed, or the reason why others do not run. For people.
+    Supply {
+        /// Workers that run or are starting.
+        workers: u32,
+        /// Why fewer run than are wanted; none where nothing is missing.
+        reason: Option<Arc<str>>,
+    },
     /// No worker can start, and none is alive: every pending future ends with this reason.
     Broken(String),
     /// Nothing is left of the fleet but the `leftovers`: what could not be removed, and how to remove it. The last

@@ -4,7 +4,7 @@
 
 mod blocks;
 pub mod broker;
-mod cancellation;
+pub mod cancellation;
 pub mod codec;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -17,6 +17,7 @@ pub mod id;
 pub mod inherited;
 pub mod init;
 pub mod instant;
+pub mod json;
 pub mod key;
 #[doc(hidden)]
 pub mod lock;
@@ -30,6 +31,7 @@ pub mod registry;
 pub mod retry;
 mod role;
 pub mod shape;
+pub mod signature;
 pub mod slot;
 pub mod task;
 #[doc(hidden)]

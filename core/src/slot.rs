@@ -353,6 +353,16 @@ impl Slot {
         }
     }
 
+    /// The bytes that the process has resident now; `None` in this process, and where the system does not report them.
+    #[must_use]
+    pub fn resident(&self) -> Option<u64> {
+        match &self.kind {
+            #[cfg(unix)]
+            Kind::Process(slot) => slot.resident(),
+            Kind::Thread(_) => None,
+        }
+    }
+
     /// The process; `None` in this process, and once it has ended.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {

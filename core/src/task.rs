@@ -12,15 +12,16 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::cancellation::Cancellation;
 use crate::codec::{self, CodecError};
 use crate::envelope::Arguments;
 use crate::error::TaskError;
 use crate::id::{Attempt, ExecutionId, RunId, TaskId};
+use crate::json::{self, Json, JsonError};
 use crate::outcome::Failure;
 use crate::shape::{Fingerprint, Shape, ShapeError};
+use crate::signature::Signature;
 
 /// A future that a task's body returns.
 pub type BodyFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
@@ -88,7 +89,10 @@ pub struct TaskOptions {
     /// Bytes that the slot's whole process may have resident while it runs the task: looked at every 50 ms, and past it
     /// the slot is killed, `OutOfMemory`. Default: no limit. A jump in between is missed; the kernel's stop is set by
     /// the executor's own limit, for every slot. A task whose limit is not more than an idle slot takes is rejected.
-    /// Not for slots that are threads.
+    /// Slots that are threads have no limit.
+    ///
+    /// On one machine it is also the task's share of what the running tasks have together, by default the machine's
+    /// memory: the task waits until so many bytes are free. A task that declares nothing takes none of it.
     pub memory: Option<u64>,
     /// Whether several calls may travel in one batch. Default: true.
     pub pack: bool,
@@ -168,6 +172,8 @@ pub struct TaskSpec {
     pub file: &'static str,
     /// Line of the function.
     pub line: u32,
+    /// Documentation, parameters, and the way from and to JSON.
+    pub signature: Signature,
     /// What holds for every call.
     pub options: TaskOptions,
     /// The erased function.
@@ -202,11 +208,17 @@ pub struct CallOptions {
     pub retries: Option<u32>,
     /// Longest time of one attempt. `Duration::MAX`: none. Not zero.
     pub timeout: Option<Duration>,
+    /// Bytes that the slot's process may have resident meanwhile. Not zero.
+    pub memory: Option<u64>,
     /// Higher goes first; 0 by default.
     pub priority: i32,
 }
 
 /// A task with its arguments, ready to be submitted. Calling a `#[task]` function makes one; nothing runs yet.
+///
+/// Its methods set what counts for this call alone, in place of the task's attribute: `clean(day).key("2013-01-01")
+/// .retries(3).timeout(Duration::from_secs(600)).priority(1)`. The last call of a method counts. In a unit test
+/// `clean(day).run_here().await` runs the body without a pool.
 #[must_use = "a call runs only when it is submitted"]
 pub struct Call<T> {
     spec: &'static TaskSpec,
@@ -261,6 +273,14 @@ impl<T> Call<T> {
         self
     }
 
+    /// Bytes that the slot's process may have resident while it runs this call, in place of the task's
+    /// [`memory`](TaskOptions::memory). On one machine the tasks that run share its memory by what they declare: a call
+    /// waits until its bytes are free. With zero the task is rejected, and with more than the machine's tasks share.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.options_mut().memory = Some(bytes);
+        self
+    }
+
     /// Higher priorities are published first; the default is 0.
     pub fn priority(mut self, priority: i32) -> Self {
         self.options_mut().priority = priority;
@@ -282,7 +302,26 @@ impl<T> Call<T> {
     }
 }
 
-impl<T: DeserializeOwned> Call<T> {
+impl Call<Json> {
+    /// Encodes arguments that are given as JSON: an object with the names of the parameters, or an array in their order.
+    ///
+    /// # Errors
+    /// [`JsonError`], which names the parameter.
+    #[doc(hidden)]
+    pub fn from_json(spec: &'static TaskSpec, arguments: &str) -> Result<Self, JsonError> {
+        let Signature {
+            parameters, json, ..
+        } = &spec.signature;
+        Ok(Self {
+            spec,
+            arguments: Ok(json.arguments_from(parameters, arguments)?),
+            options: None,
+            output: PhantomData,
+        })
+    }
+}
+
+impl<T: DeserializeOwned + 'static> Call<T> {
     /// Runs the body in this process, without executor, retries or timeout: for unit tests of a task.
     ///
     /// # Errors
@@ -296,24 +335,26 @@ impl<T: DeserializeOwned> Call<T> {
         let options = self.options.as_deref();
         let key = options.and_then(|options| options.key.clone());
         let context = TaskContext::here(options);
-        let ran = run_body(self.spec.body, &context, self.arguments).await;
+        let ran = run_body(self.spec, &context, self.arguments).await;
         ran.map_err(|failure| TaskError::of_one(self.spec.name, key, failure))
     }
 }
 
 /// Runs a body with these arguments, and decodes what it returns.
-async fn run_body<T: DeserializeOwned>(
-    body: Body,
+async fn run_body<T: DeserializeOwned + 'static>(
+    spec: &TaskSpec,
     context: &TaskContext,
     arguments: Result<Arguments, CodecError>,
 ) -> Result<T, Failure> {
     let arguments = arguments.map_err(|error| Failure::codec(&error))?;
     let mut output = Vec::new();
-    match body {
+    match spec.body {
         Body::Sync(body) => body(context, &arguments, &mut output)?,
         Body::Async(body) => body(context, &arguments, &mut output).await?,
     }
-    codec::decode(&output).map_err(|error| Failure::codec(&error))
+    let json = &spec.signature.json;
+    json::decode_output(json, &output, || codec::decode(&output))
+        .map_err(|error| Failure::codec(&error))
 }
 
 impl<T> fmt::Debug for Call<T> {
@@ -372,7 +413,7 @@ impl TaskContext {
             },
             key: options.and_then(|options| options.key.clone()),
             deadline: None,
-            cancellation: Cancellation::default(),
+            cancellation: Cancellation::new(),
         }
     }
 
@@ -432,12 +473,12 @@ impl TaskContext {
 
     /// Resolves when the task is cancelled.
     pub async fn cancelled(&self) {
-        self.cancellation.token().cancelled().await;
+        self.cancellation.cancelled().await;
     }
 
-    /// The token itself, for code that takes one.
+    /// The same, for a thread or a future that the task starts.
     #[must_use]
-    pub fn cancellation(&self) -> &CancellationToken {
-        self.cancellation.token()
+    pub fn cancellation(&self) -> Cancellation {
+        self.cancellation.clone()
     }
 }

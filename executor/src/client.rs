@@ -3,6 +3,7 @@
 pub(crate) mod at_exit;
 pub mod blocking;
 pub(crate) mod builder;
+pub(crate) mod events;
 pub(crate) mod executor;
 pub(crate) mod future;
 pub(crate) mod gather;

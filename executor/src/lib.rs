@@ -63,9 +63,12 @@ mod variables;
 mod worker;
 
 pub mod error;
+pub mod events;
 pub mod future;
+pub mod json;
 pub mod options;
 pub mod prelude;
+pub mod stats;
 #[cfg(unix)]
 pub mod testing;
 

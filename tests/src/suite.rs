@@ -8,6 +8,7 @@ pub mod errors;
 pub mod gather;
 pub mod initializer;
 pub mod map;
+pub mod observe;
 pub mod retry;
 pub mod shutdown;
 pub mod storm;
@@ -67,6 +68,12 @@ macro_rules! executor_suite {
         $crate::rows! { $beds; gather;
             results_are_gathered_in_order();
             a_failure_is_returned_before_the_others_end();
+        }
+        $crate::rows! { $beds; observe;
+            statistics_count_every_task();
+            statistics_show_what_runs();
+            events_report_each_task_once();
+            a_subscriber_that_does_not_read_holds_nothing_up();
         }
         $crate::rows! { $beds; wait;
             all_waits_for_the_last();

@@ -67,7 +67,7 @@ pub async fn hold_and_fail(gate: Address, name: u32) -> anyhow::Result<u32> {
 #[podpool::task]
 pub async fn hold_until_cancelled(ctx: &TaskContext, gate: Address, journal: Address) -> u32 {
     tokio::select! {
-        () = ctx.cancellation().cancelled() => {
+        () = ctx.cancelled() => {
             note(&journal, "cancelled").ok();
         }
         _ = wait_at(&gate, 0) => {}

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use podpool::blocking::{self, PodPoolExecutor, ReturnWhen, as_completed, gather, wait};
+use podpool::events::{Event, EventKind};
 use podpool::{CancelOutcome, ShutdownBehavior, TaskErrorKind, TaskState};
 use podpool_tests::faults::meeting::Meeting;
 use podpool_tests::faults::tasks::{abort_at_start, echo, meet};
@@ -34,6 +35,7 @@ fn pool(slots: usize) -> PodPoolExecutor {
 fn calls_maps_and_waits_give_their_results() {
     bounded(|| {
         let pool = pool(2);
+        let events = pool.events();
         let mut future = pool.submit(echo(7).key("seven"));
         assert_eq!(future.key().as_deref(), Some("seven"));
         assert_eq!(future.result().unwrap(), 7);
@@ -56,6 +58,13 @@ fn calls_maps_and_waits_give_their_results() {
         ended.sort_unstable();
         assert_eq!(ended, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
         pool.shutdown().unwrap();
+        let stats = pool.stats();
+        assert_eq!(
+            (stats.done, stats.ended()),
+            (stats.submitted, stats.submitted)
+        );
+        let done = |event: &Event| matches!(event.kind, EventKind::Ended { .. });
+        assert_eq!(events.filter(done).count() as u64, stats.done);
         let late = pool.submit(echo(1)).result().unwrap_err();
         assert_eq!(late.kind(), TaskErrorKind::ShutDown);
     });

@@ -35,21 +35,14 @@ fn all() -> Builder {
         .idle_timeout(5 * minute)
         .schedule_timeout(5 * minute)
         .require_same_build();
-    let control = ControlNames {
-        topic: "control".to_owned(),
-        subscriptions: "control".to_owned(),
-    };
     let pubsub = PubSubOptions::default()
         .project("demo")
         .prefix("etl")
         .worker_emulator_host("10.0.0.1:8085")
-        .names(GivenNames {
-            tasks_topic: "tasks".to_owned(),
-            tasks_subscription: "tasks".to_owned(),
-            results_topic: "results".to_owned(),
-            results_subscription: "results".to_owned(),
-            control: Some(control),
-        });
+        .names(
+            GivenNames::new(("tasks", "tasks"), ("results", "results"))
+                .control(ControlNames::new("control", "control")),
+        );
     describe(2)
         .kubernetes(kubernetes)
         .pubsub(pubsub)

@@ -121,16 +121,11 @@ impl Administered {
     fn given(&self) -> GivenNames {
         let (tasks, results) = (self.made.tasks(), self.made.results());
         let control = self.made.control().unwrap().topic.unwrap();
-        GivenNames {
-            tasks_topic: tasks.topic.unwrap(),
-            tasks_subscription: tasks.subscription.unwrap(),
-            results_topic: results.topic.unwrap(),
-            results_subscription: results.subscription.unwrap(),
-            control: Some(ControlNames {
-                subscriptions: control.clone(),
-                topic: control,
-            }),
-        }
+        GivenNames::new(
+            (tasks.topic.unwrap(), tasks.subscription.unwrap()),
+            (results.topic.unwrap(), results.subscription.unwrap()),
+        )
+        .control(ControlNames::new(control.clone(), control))
     }
 
     async fn pool(&self, pods: &Pods) -> PodPoolExecutor {
@@ -308,10 +303,8 @@ async fn forged_messages_before_the_first_task_starve_no_worker_without_control(
     let queue = PubSubQueue::new(&given.connection, &given.made.tasks(), LEASE, None).unwrap();
     let put = queue.put(vec![forged; 500]).await;
     put.into_iter().collect::<Result<(), _>>().unwrap();
-    let names = GivenNames {
-        control: None,
-        ..given.given()
-    };
+    let mut names = given.given();
+    names.control = None;
     let pool = pods
         .builder(1)
         .pubsub(PubSubOptions::default().names(names))

@@ -143,13 +143,10 @@ async fn names_that_do_not_exist_are_an_error_of_build() {
     let Some(pods) = pods() else { return };
     let run = RunId::random();
     let named = |what: &str| format!("administered-{run}-{what}");
-    let names = GivenNames {
-        tasks_topic: named("tasks"),
-        tasks_subscription: named("tasks"),
-        results_topic: named("results"),
-        results_subscription: named("results"),
-        control: None,
-    };
+    let names = GivenNames::new(
+        (named("tasks"), named("tasks")),
+        (named("results"), named("results")),
+    );
     let options = PubSubOptions::default().names(names);
     let builder = impatient(&pods).exact_run_id(run.clone()).pubsub(options);
     let built = timeout(BOUND, builder.build()).await.expect("build hangs");

@@ -173,13 +173,10 @@ async fn queues_with_another_runs_label_are_not_deleted() {
 
 fn given(ground: &Ground) -> GivenNames {
     let (tasks, results) = (ground.names.tasks(), ground.names.results());
-    GivenNames {
-        tasks_topic: tasks.topic.unwrap(),
-        tasks_subscription: tasks.subscription.unwrap(),
-        results_topic: results.topic.unwrap(),
-        results_subscription: results.subscription.unwrap(),
-        control: None,
-    }
+    GivenNames::new(
+        (tasks.topic.unwrap(), tasks.subscription.unwrap()),
+        (results.topic.unwrap(), results.subscription.unwrap()),
+    )
 }
 
 #[tokio::test]

@@ -79,6 +79,7 @@ async fn serve(run: RunId, index: u32) -> anyhow::Result<()> {
             grace: GRACE,
             start_timeout: START,
             message_bytes: queues.results.limits().message_bytes,
+            shared_memory: None,
         },
         launch: Launch {
             program: Program::this_executable()?,

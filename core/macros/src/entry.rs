@@ -15,6 +15,8 @@ pub(crate) fn expand(attribute: TokenStream, item: &TokenStream) -> TokenStream 
     let written = syn::parse2(attribute).and_then(|options| write(&options, &function));
     written.unwrap_or_else(|error| {
         let mut plain = function;
+        // Without its attributes too: one of them may expand to an error about the empty function.
+        plain.attrs.clear();
         plain.sig.asyncness = None;
         plain.sig.inputs.clear();
         plain.sig.generics = syn::Generics::default();
@@ -41,6 +43,15 @@ fn write(options: &MainOptions, function: &ItemFn) -> Result<TokenStream> {
     }
     if let Some(token) = signature.constness {
         return Err(Error::new_spanned(token, "`main` cannot be `const`"));
+    }
+    // Attributes below this one are expanded after it, on a function that is not async any more.
+    let runtime = |attribute: &&syn::Attribute| {
+        let last = attribute.path().segments.last();
+        last.is_some_and(|segment| segment.ident == "main")
+    };
+    if let Some(attribute) = function.attrs.iter().find(runtime) {
+        let message = "`#[podpool::main]` runs an async `main` on a multi-threaded tokio runtime: leave this attribute out, or write it above `#[podpool::main]` for a runtime of your own";
+        return Err(Error::new_spanned(attribute, message));
     }
     let krate = &options.krate;
     let init = match &options.setup {

@@ -4,6 +4,7 @@
 
 use proc_macro::TokenStream;
 
+mod docs;
 mod entry;
 mod options;
 mod signature;
@@ -41,7 +42,7 @@ pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// Starts a program that uses podpool: calls `podpool::init()` first, then runs the body.
 ///
 /// A worker or a slot never returns from `init()`, so the body is the master's alone. An `async fn main` runs on a
-/// multi-threaded tokio runtime. `setup = path` names a function that runs in master, worker and slot alike;
+/// multi-threaded tokio runtime; for another runtime write its attribute above this one. `setup = path` names a function that runs in master, worker and slot alike;
 /// `crate = path` says where podpool is found.
 ///
 /// The program exits with what `main` returned. Where a signal ended a pool and `main` returned without an error all the

@@ -7,6 +7,8 @@ use syn::{
     ReturnType, Signature, Type, TypeImplTrait, TypeInfer, TypeReference,
 };
 
+use crate::docs;
+
 /// Most arguments of a task: serde's longest tuple.
 const MAX_ARGUMENTS: usize = 16;
 
@@ -14,6 +16,8 @@ const MAX_ARGUMENTS: usize = 16;
 pub(crate) struct Argument {
     pub(crate) name: Ident,
     pub(crate) ty: Type,
+    /// Its documentation.
+    pub(crate) docs: String,
 }
 
 /// The return type of a task.
@@ -145,6 +149,7 @@ fn argument(typed: &PatType, refused: &mut Refused) -> Option<Argument> {
             Some(Argument {
                 name: pattern.ident.clone(),
                 ty: (*typed.ty).clone(),
+                docs: docs::text(&typed.attrs),
             })
         }
         pattern => {

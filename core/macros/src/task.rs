@@ -5,6 +5,7 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Error, Ident, Item, ItemFn, Path, Result, Type};
 
+use crate::docs;
 use crate::options::TaskOptions;
 use crate::signature::{Returned, Task};
 
@@ -117,6 +118,12 @@ impl Parts {
     fn inner(&self) -> TokenStream {
         let mut signature = self.function.sig.clone();
         signature.ident = Ident::new("__podpool_body", signature.ident.span());
+        // The language has no documentation of parameters: it is in the registration.
+        for input in &mut signature.inputs {
+            if let syn::FnArg::Typed(typed) = input {
+                typed.attrs.retain(|attribute| !docs::is_docs(attribute));
+            }
+        }
         let block = &self.function.block;
         quote! {
             // A task's arguments are owned and its asyncness is a choice, so these lints have nothing to say.
@@ -178,6 +185,25 @@ impl Parts {
         }
     }
 
+    /// What the registration keeps of the signature.
+    fn signature(&self) -> TokenStream {
+        let private = self.private();
+        let (types, output) = (self.types(), self.output());
+        let docs = docs::text(&self.function.attrs);
+        let parameters = self.task.arguments.iter().map(|argument| {
+            let name = syn::ext::IdentExt::unraw(&argument.name).to_string();
+            let docs = &argument.docs;
+            quote!(#private::Parameter::new(#name, #docs))
+        });
+        quote! {
+            #private::Signature {
+                docs: #docs,
+                parameters: &[#(#parameters),*],
+                json: #private::JsonCodec::of::<(#(#types,)*), #output>(),
+            }
+        }
+    }
+
     fn spec(&self) -> TokenStream {
         let private = self.private();
         let types = self.types();
@@ -199,6 +225,7 @@ impl Parts {
             Some(_) => quote!(Async),
             None => quote!(Sync),
         };
+        let signature = self.signature();
         // The line is the function's own.
         let line = quote_spanned!(function.span()=> ::core::line!());
         quote! {
@@ -207,6 +234,7 @@ impl Parts {
                 version: #version,
                 file: ::core::file!(),
                 line: #line,
+                signature: #signature,
                 options: #options,
                 body: #private::Body::#body(__podpool_run),
                 shape: #private::shape::<(#(#types,)*), #output>,

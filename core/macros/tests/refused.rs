@@ -40,6 +40,7 @@ refused! {
     bounds;
     main_arguments;
     main_options;
+    main_runtime;
     options;
     signatures;
     types;

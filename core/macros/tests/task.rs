@@ -9,6 +9,7 @@ use podpool_core::error::AttemptReport;
 use podpool_core::outcome::Cause;
 use podpool_core::permanent;
 use podpool_core::registry::Registry;
+use podpool_core::signature::Parameter;
 use podpool_core::task::{Call, TaskContext, TaskSpec};
 use podpool_macros::task;
 use serde::de::DeserializeOwned;
@@ -50,8 +51,14 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 /// Adds; this sentence goes to the constructor.
+///
+/// And to the registration.
 #[task(crate = podpool_core)]
-pub fn add(one: u32, mut other: u32) -> u32 {
+pub fn add(
+    one: u32,
+    /// What is added.
+    mut other: u32,
+) -> u32 {
     other += one;
     other
 }
@@ -166,7 +173,7 @@ mod inner {
 }
 
 /// Runs a call here. Of its error it gives the report of the one attempt.
-fn run<T: DeserializeOwned>(call: Call<T>) -> Result<T, Box<AttemptReport>> {
+fn run<T: DeserializeOwned + 'static>(call: Call<T>) -> Result<T, Box<AttemptReport>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let ran = runtime.expect("a runtime").block_on(call.run_here());
     ran.map_err(|error| Box::new(error.attempts()[0].clone()))
@@ -252,6 +259,53 @@ fn options_reach_the_specification() {
 }
 
 #[test]
+fn a_specification_has_the_names_of_its_parameters_and_the_documentation() {
+    let signature = &spec(add(1, 2)).signature;
+    let expected = "Adds; this sentence goes to the constructor.\n\nAnd to the registration.";
+    assert_eq!(signature.docs, expected);
+    let named = Parameter::new;
+    assert_eq!(
+        signature.parameters,
+        [named("one", ""), named("other", "What is added.")]
+    );
+    let signature = &spec(nothing()).signature;
+    assert_eq!((signature.docs, signature.parameters.len()), ("", 0));
+    let described = spec(described(1)).signature.parameters;
+    assert_eq!(
+        described,
+        [named("type", "")],
+        "the context does not travel"
+    );
+}
+
+#[task(crate = podpool_core)]
+fn described(_: &TaskContext, r#type: u32) -> u32 {
+    r#type
+}
+
+#[test]
+fn a_task_can_be_called_with_json() {
+    let call = |text| Call::from_json(spec(add(1, 2)), text);
+    let run_json = |text| run(call(text).unwrap()).unwrap().into_string();
+    assert_eq!(run_json(r#"{"other": 3, "one": 4}"#), "7");
+    assert_eq!(run_json("[1, 2]"), "3");
+    let error = call(r#"{"one": 4}"#).unwrap_err().to_string();
+    assert_eq!(error, "the argument \"other\" is missing");
+    let spec = spec(describe(Order {
+        symbol: "BTC".into(),
+        kind: Kind::Market(1),
+    }));
+    let text = r#"{"order":{"symbol":"BTC","kind":{"Limit":{"count":2,"price":0.5}}}}"#;
+    let call = Call::from_json(spec, text).unwrap().key("k");
+    let shown = run(call).unwrap();
+    assert_eq!(shown.as_str(), r#""BTC Limit { count: 2, price: 0.5 } k""#);
+    let arguments = Call::from_json(spec, text).unwrap().into_parts().arguments;
+    let json = &spec.signature.json;
+    let shown = json.arguments_to(spec.signature.parameters, &arguments.unwrap());
+    assert_eq!(shown.unwrap(), text);
+}
+
+#[test]
 fn a_specification_has_the_place_of_its_function() {
     let spec = spec(add(1, 2));
     assert_eq!(spec.name, "task::add");
@@ -267,7 +321,7 @@ fn the_registry_holds_every_task_by_name_and_index() {
     let names: Vec<&str> = registry.iter().map(|spec| spec.name).collect();
     assert!(names.is_sorted());
     assert!(names.contains(&"task::inner::outer") && names.contains(&"an/other"));
-    assert_eq!(registry.len(), 11);
+    assert_eq!(registry.len(), 12);
     for (index, name) in (0..).zip(&names) {
         let spec = registry.find(name).expect("known");
         assert_eq!(spec.index.get(), Some(&index));
@@ -277,7 +331,7 @@ fn the_registry_holds_every_task_by_name_and_index() {
         spec(add(1, 2)),
         registry.find("task::add").expect("known")
     ));
-    assert!(registry.get(11).is_none());
+    assert!(registry.get(12).is_none());
     let unknown = registry.find("task::nowhere").unwrap_err().to_string();
     assert!(unknown.contains("use my_tasks as _;"), "{unknown}");
     assert_eq!(registry.digest(), registry.digest());

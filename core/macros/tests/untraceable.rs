@@ -31,7 +31,9 @@ fn untraceable_types_are_named_together() {
 }
 
 /// The name of a call's task and what its body gives here.
-fn run<T: serde::de::DeserializeOwned>(make: impl Fn() -> Call<T>) -> (&'static str, Option<T>) {
+fn run<T: serde::de::DeserializeOwned + 'static>(
+    make: impl Fn() -> Call<T>,
+) -> (&'static str, Option<T>) {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let result = runtime.expect("a runtime").block_on(make().run_here());
     (make().into_parts().spec.name, result.ok())

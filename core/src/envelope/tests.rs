@@ -45,6 +45,7 @@ fn options() -> EntryOptions {
     EntryOptions {
         key: Some("BTC".into()),
         timeout: Some(Duration::from_millis(1500)),
+        memory: Some(1 << 30),
     }
 }
 

@@ -169,7 +169,7 @@ impl<U: Uplink> CurrentFrame<U> {
         let mut token = current
             .task
             .take()
-            .map_or_else(Cancellation::default, |(.., token)| token);
+            .map_or_else(Cancellation::new, |(.., token)| token);
         token.renew();
         current.task = Some((task, attempt, token.clone()));
         Claim::Run(token)

@@ -108,7 +108,7 @@ impl<U: Uplink> Runner<U> {
                 worker: WorkerId(0),
                 number: 0,
             },
-            Cancellation::default(),
+            Cancellation::new(),
         );
         let (_, returned) = self.invoke(spec, &context, arguments, &mut Vec::new(), Instant::now());
         self.before_results();

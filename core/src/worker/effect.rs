@@ -74,4 +74,6 @@ pub trait Probe {
     fn tail(&self, slot: SlotId, frame: u64) -> Vec<String>;
     /// The highest resident set of a slot's process, in bytes.
     fn peak_rss(&self, slot: SlotId) -> Option<u64>;
+    /// What a slot's process has resident now, in bytes.
+    fn resident(&self, slot: SlotId) -> Option<u64>;
 }

@@ -93,7 +93,7 @@ pub fn cut(
         // the next frame.
         let full = seconds + measured.unwrap_or(f64::INFINITY) > WORTH.as_secs_f64()
             || cut.length + head.length > MAX_BYTES;
-        let memory = task_type.and_then(|task_type| task_type.memory);
+        let memory = memory(&entries[cut.length..], &head, task_types);
         // The first entry is taken in any case, however long or large it is: otherwise its chunk would never shrink.
         if cut.count > 0 && (full || memory.is_some()) {
             break;
@@ -135,6 +135,15 @@ pub fn timeout(entry: &[u8], head: &TaskHead, task_types: &[TaskTypeInfo]) -> Op
     });
     // What travelled is not trusted: a timeout past any clock is none.
     timeout.filter(|timeout| *timeout < NEVER)
+}
+
+/// The memory that the task whose entry begins `entry` declares: its call's own, or its task type's.
+#[must_use]
+pub fn memory(entry: &[u8], head: &TaskHead, task_types: &[TaskTypeInfo]) -> Option<u64> {
+    options(entry, head).memory.or_else(|| {
+        let task_type = task_types.get(usize::from(head.task_type));
+        task_type.and_then(|task_type| task_type.memory)
+    })
 }
 
 /// What the call of the task whose entry begins `entry` overrides.

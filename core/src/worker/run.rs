@@ -190,6 +190,10 @@ impl Probe for SlotHandles {
     fn peak_rss(&self, slot: SlotId) -> Option<u64> {
         self.0.get(&slot)?.peak_rss()
     }
+
+    fn resident(&self, slot: SlotId) -> Option<u64> {
+        self.0.get(&slot)?.resident()
+    }
 }
 
 /// Why a worker leaves that is ordered to before it holds anything.

@@ -10,6 +10,7 @@ mod judge;
 mod leave;
 mod lines;
 mod lost;
+mod memory;
 mod overdue;
 mod replay;
 mod report;
@@ -68,6 +69,8 @@ pub struct Settings {
     pub start_timeout: Duration,
     /// Largest message that the results' queue carries, in bytes.
     pub message_bytes: usize,
+    /// Bytes that the tasks which run share by what they declare; none where each slot has memory of its own.
+    pub shared_memory: Option<u64>,
 }
 
 /// The worker.

@@ -41,9 +41,10 @@ use crate::client::map::Inputs;
 use crate::client::{executor, gather, wait as waits};
 use crate::error::{BuildError, ShutdownError, TaskError};
 use crate::master::command::ShutdownBehavior;
+use crate::master::stats::Stats;
 
 pub use self::future::TaskFuture;
-pub use self::iter::{AsCompleted, AsCompletedWithin, KeyedMap, Map};
+pub use self::iter::{AsCompleted, AsCompletedWithin, Events, KeyedMap, Map};
 pub use crate::client::wait::ReturnWhen;
 
 /// Runs tasks on workers, for programs without `async`: [`PodPoolExecutor`](crate::PodPoolExecutor), made by
@@ -114,6 +115,19 @@ impl PodPoolExecutor {
     /// [`ShutdownError`] when the pool broke, or left something behind.
     pub fn shutdown_with(&self, behavior: ShutdownBehavior) -> Result<(), ShutdownError> {
         pollster::block_on(self.0.shutdown_with(behavior))
+    }
+
+    /// How many tasks have ended, run and wait, how fast they end, and what the workers do. See
+    /// [`PodPoolExecutor::stats`](crate::PodPoolExecutor::stats).
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.0.stats()
+    }
+
+    /// What happens from now on, as an iterator that blocks until there is an event. See
+    /// [`PodPoolExecutor::events`](crate::PodPoolExecutor::events).
+    pub fn events(&self) -> Events {
+        Events::new(self.0.events())
     }
 
     /// The name that [`Builder::run`](crate::Builder::run) gave.

@@ -65,6 +65,27 @@ pub enum Backend {
 }
 
 /// Describes an executor; every setting has a default.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use podpool::PodPoolExecutor;
+/// # #[podpool::task] fn connect(database: String) {}
+/// # async fn start() -> Result<(), podpool::error::BuildError> {
+/// let pool = PodPoolExecutor::builder()
+///     .run("nightly")
+///     .max_workers(8)
+///     .retries(2)
+///     .initializer(connect("prices".into()))
+///     .output(|printed| println!("{:?}: {}", printed.key, printed.line))
+///     .build()
+///     .await?;
+/// # drop(pool);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A setting that cannot be used is an error of [`build`](Self::build), with the setting's name; nothing was started
+/// then. Variables of the environment count where the program sets nothing.
 #[must_use = "an executor starts when it is built"]
 #[derive(Default)]
 pub struct Builder {
@@ -345,7 +366,10 @@ impl Builder {
         // Read before `into_local` consumes the builder. An empty variable counts as a choice: it selects this machine.
         let chosen = self.backend.is_some() || std::env::var_os(BACKEND).is_some();
         let isolation = self.local.isolation;
+        let memory = self.local.shared_memory()?;
         let mut settings = self.into_local()?;
+        settings.memory = memory;
+        settings.worker.shared_memory = memory;
         if !chosen {
             settings.reporting.within(variables::report_unused);
         }
@@ -425,7 +449,9 @@ impl Builder {
                 grace: self.grace.unwrap_or(GRACE),
                 start_timeout,
                 initializer: encode(self.initializer)?,
+                shared_memory: None,
             },
+            memory: None,
             reporting: reporting(self.notices, self.output, self.output_buffer)?,
         })
     }

@@ -9,6 +9,7 @@ use podpool_core::id::{RunId, RunName};
 use podpool_core::task::{Call, TaskSpec};
 use tokio::sync::oneshot;
 
+use crate::client::events::Events;
 use crate::client::future::TaskFuture;
 use crate::client::map::{Inputs, KeyedMap, Map, Submit};
 use crate::error::ShutdownError;
@@ -16,6 +17,7 @@ use crate::master::command::{Command, ShutdownBehavior};
 use crate::master::handle::Handle;
 use crate::master::mailbox::{Closed, Mailbox};
 use crate::master::measured::Pace;
+use crate::master::stats::Stats;
 
 /// Runs tasks on workers: `ThreadPoolExecutor`, with pods or child processes for threads.
 ///
@@ -36,6 +38,16 @@ impl PodPoolExecutor {
 
     /// Submits a call; the future resolves to its result. Never blocks, and needs no runtime.
     ///
+    /// ```no_run
+    /// # use podpool::prelude::*;
+    /// # #[podpool::task] fn clean(asset: String) -> usize { asset.len() }
+    /// # async fn one(pool: PodPoolExecutor) -> Result<(), TaskError> {
+    /// let future = pool.submit(clean("BTC".into()).key("BTC").retries(2));
+    /// println!("{}", future.await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// After a shutdown the future resolves to [`ShutDown`](crate::TaskErrorKind::ShutDown), and to
     /// [`Rejected`](crate::TaskErrorKind::Rejected) when the arguments cannot be encoded or are too large.
     pub fn submit<T>(&self, call: Call<T>) -> TaskFuture<T> {
@@ -43,6 +55,18 @@ impl PodPoolExecutor {
     }
 
     /// Calls `call` for each input and yields the results in the order of the inputs.
+    ///
+    /// ```no_run
+    /// # use podpool::prelude::*;
+    /// # #[podpool::task] fn clean(asset: String) -> usize { asset.len() }
+    /// # async fn all(pool: PodPoolExecutor, assets: Vec<String>) -> Result<(), TaskError> {
+    /// let mut sizes = pool.map(assets, clean);
+    /// while let Some(size) = sizes.next().await {
+    ///     println!("{}", size?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// Inputs are taken only while the map is polled, and no more than its window allows, so they may be endless. An
     /// error is yielded at its position and cancels the rest; so does dropping the map. See [`Map`] for its options.
@@ -94,6 +118,20 @@ impl PodPoolExecutor {
     }
 
     /// Like [`map`](Self::map), for inputs that come as a stream.
+    ///
+    /// ```no_run
+    /// # use futures_util::stream;
+    /// # use podpool::prelude::*;
+    /// # #[podpool::task] fn clean(asset: String) -> usize { asset.len() }
+    /// # async fn all(pool: PodPoolExecutor) -> Result<(), TaskError> {
+    /// let assets = stream::iter(["BTC", "ETH"]); // any `Stream`
+    /// let mut sizes = pool.map_stream(assets, |asset| clean(asset.into()));
+    /// while let Some(size) = sizes.next().await {
+    ///     println!("{}", size?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn map_stream<S, T, F>(&self, inputs: S, call: F) -> Map<S, F, T>
     where
         S: Stream,
@@ -115,7 +153,16 @@ impl PodPoolExecutor {
         self.shutdown_with(ShutdownBehavior::WaitForTasks).await
     }
 
-    /// Ends the executor by this `behavior`. A second call may only choose a stricter one.
+    /// Ends the executor by this `behavior`. A second call may only choose a stricter one. Tasks that the behaviour ends
+    /// resolve to `Cancelled` where they had not begun, and with `Abort` to `ShutDown`.
+    ///
+    /// ```no_run
+    /// # use podpool::prelude::*;
+    /// # async fn stop(pool: PodPoolExecutor) -> Result<(), podpool::error::ShutdownError> {
+    /// pool.shutdown_with(ShutdownBehavior::CancelPending).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ShutdownError`] when the pool broke, or left something behind.
@@ -141,6 +188,53 @@ impl PodPoolExecutor {
             Some(signal) => outcome.and(Err(ShutdownError::Interrupted { signal })),
             None => outcome,
         }
+    }
+
+    /// How many tasks have ended, run and wait, how fast they end, and what the workers do. A snapshot: it takes two
+    /// short locks, waits for nothing, and costs the run nothing while nobody asks.
+    ///
+    /// ```no_run
+    /// # use podpool::prelude::*;
+    /// # async fn watch(pool: PodPoolExecutor) {
+    /// let stats = pool.stats();
+    /// println!("{stats}");
+    /// if let Some(oldest) = &stats.oldest
+    ///     && let Some(waits) = &oldest.waits
+    /// {
+    ///     println!("{} {waits}", oldest.task);
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// After the end of the executor it gives the last counts.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.handle.observed.stats(&self.handle.mailbox)
+    }
+
+    /// What happens from now on, one event after the other: tasks that are taken in, begin, fail and are tried again,
+    /// and end; workers that come and go; the end of a pool that breaks. Any number of subscribers may read.
+    ///
+    /// ```no_run
+    /// # use podpool::prelude::*;
+    /// # async fn watch(pool: PodPoolExecutor) {
+    /// use podpool::events::EventKind;
+    ///
+    /// let mut events = pool.events();
+    /// while let Some(event) = events.next().await {
+    ///     match event.kind {
+    ///         EventKind::Ended { task, error: Some(error), .. } => println!("{}: {error}", task.id),
+    ///         EventKind::WorkerWent { worker, reason, .. } => println!("{worker} is gone: {reason}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// The executor waits for no subscriber: see [`Events`] for what becomes of events that are not read. Without a
+    /// subscriber no event is made. The stream does not keep the executor running.
+    pub fn events(&self) -> Events {
+        Events::new(self.handle.observed.hub.subscribe())
     }
 
     /// The name that [`Builder::run`](crate::Builder::run) gave. Other runs may have the same.
@@ -172,11 +266,11 @@ impl Submit for PodPoolExecutor {
     }
 
     fn typical(&self, task: &'static TaskSpec) -> Option<Duration> {
-        self.handle.measured.get(*task.index.get()?)
+        self.handle.observed.measured.get(*task.index.get()?)
     }
 
     fn pace(&self) -> Pace {
-        self.handle.measured.pace()
+        self.handle.observed.measured.pace()
     }
 }
 

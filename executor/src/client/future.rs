@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use podpool_core::envelope::Arguments;
 use podpool_core::id::TaskId;
+use podpool_core::json;
 use podpool_core::task::{Call, CallOptions, CallParts};
 use serde::de::DeserializeOwned;
 
@@ -29,6 +30,24 @@ pub use self::handle::{Cancel, TaskHandle};
 ///
 /// It is the one owner of the result; [`handle`](Self::handle) gives clonable handles to watch and cancel the task.
 /// Dropping it does not cancel the task, and it does not keep the executor running.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use podpool::prelude::*;
+/// # #[podpool::task] fn clean(asset: String) -> usize { asset.len() }
+/// # async fn one(pool: PodPoolExecutor) -> Result<(), TaskError> {
+/// let mut future = pool.submit(clean("BTC".into()));
+/// future.on_done(|task| println!("{} is {:?}", task.id(), task.state()));
+/// match future.result(Duration::from_secs(60)).await {
+///     Ok(size) => println!("{}", size?),
+///     Err(not_done) => {
+///         eprintln!("{not_done}"); // the task goes on, unless it is cancelled
+///         future.cancel().await;
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// Its waker is called on the executor's thread: a waker of the program's own must not block, as no waker may.
 pub struct TaskFuture<T> {
@@ -81,7 +100,7 @@ impl<T> TaskFuture<T> {
         }
     }
 
-    /// A clonable handle to watch and cancel the task.
+    /// A clonable handle to watch and cancel the task, also after this future is dropped.
     #[must_use]
     pub fn handle(&self) -> TaskHandle {
         TaskHandle::new(Arc::clone(&self.cell), Arc::clone(&self.mailbox))
@@ -155,11 +174,15 @@ impl<T> TaskFuture<T> {
 
 /// Why a call cannot run, by its options.
 fn refused(options: Option<&CallOptions>) -> Option<String> {
-    let timeout = options?.timeout?;
-    timeout.is_zero().then(|| {
+    let options = options?;
+    let refusal = if options.timeout.is_some_and(|timeout| timeout.is_zero()) {
         "its timeout is zero, so no attempt can run; set a longer one, or Duration::MAX for none"
-            .to_owned()
-    })
+    } else if options.memory == Some(0) {
+        "its memory is zero, so no attempt can run; declare what it needs, or leave it out"
+    } else {
+        return None;
+    };
+    Some(refusal.to_owned())
 }
 
 impl<T: DeserializeOwned + 'static> TaskFuture<T> {
@@ -197,7 +220,10 @@ impl<T: DeserializeOwned + 'static> TaskFuture<T> {
     }
 
     fn decode(&self, settled: Settled) -> Result<T, TaskError> {
-        settled?.decode().map_err(|error| {
+        let output = settled?;
+        let json = &self.cell.spec().signature.json;
+        let decoded = json::decode_output(json, output.as_slice(), || output.decode());
+        decoded.map_err(|error| {
             let message = format!("the task ran, but its result cannot be decoded: {error}");
             TaskError::new(TaskErrorKind::Rejected, self.subject(), message)
         })

@@ -23,7 +23,7 @@ use crate::fleet::Fleet;
 use crate::master::handle::Handle;
 use crate::master::home::Home;
 use crate::master::mailbox::{Inbox, Mailbox};
-use crate::master::measured::Measured;
+use crate::master::observed::Observed;
 use crate::master::settings::RunSettings;
 
 /// A run, described and checked, with the broker that carries its messages and the fleet that starts its workers.
@@ -74,8 +74,8 @@ pub(crate) async fn start(run: Run) -> Result<Handle, BuildError> {
     // dropped on the executor's thread, after `live` has removed the run.
     let present = elsewhere.then(|| at_exit::begin(&mailbox));
     let (ready, prepared) = oneshot::channel();
-    let handle = home.start(move |inbox, measured| async move {
-        live(run, ready, inbox, measured).await;
+    let handle = home.start(move |inbox, observed| async move {
+        live(run, ready, inbox, observed).await;
         drop(present);
     })?;
     // The thread may make something already. A signal in between is a command in the mailbox, which `live` or the
@@ -105,7 +105,7 @@ async fn live(
     run: Run,
     ready: oneshot::Sender<Result<(), BuildError>>,
     inbox: Inbox,
-    measured: Arc<Measured>,
+    observed: Arc<Observed>,
 ) {
     let elsewhere = run.elsewhere.is_some();
     let mut preparing = pin!(prepare::prepare(run));
@@ -135,5 +135,5 @@ async fn live(
         prepared.unmake().await;
         return;
     }
-    prepared.run(inbox, measured).await;
+    prepared.run(inbox, observed).await;
 }

@@ -45,7 +45,24 @@ pub struct Wait<T> {
     pub not_done: Vec<TaskFuture<T>>,
 }
 
-/// Waits for futures until `when`, or until `timeout` is over; the timeout is no error and cancels nothing.
+/// Waits for futures until `when`, or until `timeout` is over; the timeout is no error and cancels nothing. The futures may
+/// be of several executors. Without a timeout it waits as long as the tasks take.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use podpool::prelude::*;
+/// # async fn first(futures: Vec<TaskFuture<u64>>) -> Result<(), TaskError> {
+/// let minute = Some(Duration::from_secs(60));
+/// let waited = wait(futures, ReturnWhen::FirstCompleted, minute).await;
+/// for future in waited.done {
+///     println!("{}", future.await?); // returns at once
+/// }
+/// for future in waited.not_done {
+///     future.cancel().await;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub async fn wait<T>(
     futures: impl IntoIterator<Item = TaskFuture<T>>,
     when: ReturnWhen,
@@ -123,6 +140,20 @@ impl Tally {
 /// Yields each future once it has ended: those that have ended already first, then in the order of their ends.
 ///
 /// A yielded future is done, so awaiting it returns at once. Dropping the iterator cancels nothing.
+///
+/// ```no_run
+/// # use podpool::prelude::*;
+/// # async fn each(futures: Vec<TaskFuture<u64>>) {
+/// let mut ended = as_completed(futures);
+/// while let Some(future) = ended.next().await {
+///     let (id, key) = (future.id(), future.key());
+///     match future.await {
+///         Ok(n) => println!("{id} {key:?}: {n}"),
+///         Err(error) => eprintln!("{error}"),
+///     }
+/// }
+/// # }
+/// ```
 pub fn as_completed<T>(futures: impl IntoIterator<Item = TaskFuture<T>>) -> AsCompleted<T> {
     let mut set = Set::default();
     futures.into_iter().for_each(|future| set.push(future, ()));

@@ -157,7 +157,9 @@ impl Work {
             && let Some(class) = self.missing()
         {
             if let Err(reason) = self.open(class).await {
-                self.fail(&format!("a worker process cannot be started: {reason}"));
+                let reason = format!("a worker process cannot be started: {reason}");
+                self.report_supply(Some(&reason));
+                self.fail(&reason);
             }
         }
     }
@@ -198,6 +200,7 @@ impl Work {
                 self.processes.spawn(attend);
                 self.running
                     .insert(cohort.number, RunningWorker { cohort, name });
+                self.report_supply(None);
                 Ok(())
             }
             Err(error) => {
@@ -251,6 +254,7 @@ impl Work {
             Some(written) => format!("{written} ({seen})"),
             None => seen,
         };
+        self.report_supply(Some(&reason));
         self.send(FleetEvent::Gone(Departure {
             worker: name.clone(),
             node: Some(hostname()),
@@ -322,6 +326,13 @@ impl Work {
                 self.retire(cohort).await;
             }
         }
+    }
+
+    fn report_supply(&self, reason: Option<&str>) {
+        self.send(FleetEvent::Supply {
+            workers: u32::try_from(self.running.len()).unwrap_or(u32::MAX),
+            reason: reason.map(Into::into),
+        });
     }
 
     fn send(&self, event: FleetEvent) {

@@ -112,6 +112,10 @@ impl Cell {
         TaskId(self.id.load(Ordering::Relaxed))
     }
 
+    pub(crate) const fn spec(&self) -> &'static TaskSpec {
+        self.spec
+    }
+
     pub(crate) fn task(&self) -> &'static str {
         self.spec.name
     }
@@ -234,6 +238,14 @@ impl Cell {
                 TaskState::Cancelled
             }
             Stage::Settled(Err(_)) => TaskState::Failed,
+        }
+    }
+
+    /// Why the task has no result, if it ended so.
+    pub(crate) fn failure(&self) -> Option<TaskError> {
+        match &lock(&self.state).stage {
+            Stage::Settled(Err(error)) => Some(error.clone()),
+            _ => None,
         }
     }
 

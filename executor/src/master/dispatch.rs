@@ -3,6 +3,7 @@
 //! [`MasterState`] decides; the loop passes it every input (submissions, results, reports of fleet and broker) and
 //! carries out its [`Effect`]s. The loop runs on the executor's own thread.
 
+mod admission;
 mod after_lines;
 mod batches;
 mod classes;
@@ -24,6 +25,7 @@ mod state;
 mod table;
 mod task_queues;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +48,9 @@ use crate::broker::run_payloads::Payloads;
 use crate::error::ShutdownError;
 use crate::master::cell::Wakers;
 use crate::master::command::{Command, ShutdownBehavior};
+use crate::master::events::EventKind;
 use crate::master::mailbox::{Closed, Inbox, Submission};
+use crate::master::observed::Observed;
 use crate::report::outlet::Gauge;
 
 use self::effect::Effect;
@@ -74,7 +78,7 @@ pub(crate) struct Dispatch {
     pub(crate) printed: Option<OutputSink>,
     /// The buffer that holds lines which are not shown yet.
     pub(crate) lines: Option<Gauge<KeptLine>>,
-    pub(crate) measured: Arc<crate::master::measured::Measured>,
+    pub(crate) observed: Arc<Observed>,
     /// Deleted at the end.
     pub(crate) payloads: Payloads,
     /// For how long a queue may refuse everything.
@@ -111,7 +115,7 @@ struct RunningDispatch {
     broker: Option<mpsc::UnboundedReceiver<BrokerEvent>>,
     lines: Lines,
     outages: Outages,
-    measured: Arc<crate::master::measured::Measured>,
+    observed: Subscribed,
     payloads: Payloads,
     tasks: TaskQueues,
     control: Publisher<()>,
@@ -122,7 +126,26 @@ struct RunningDispatch {
     /// Callers that wait for the end.
     done: Vec<oneshot::Sender<Result<(), ShutdownError>>>,
     effects: Vec<Effect>,
+    /// What happened in this turn, for subscribers.
+    events: Vec<EventKind>,
     wakers: Wakers,
+}
+
+/// What the loop writes for others. Dropped, it ends the streams of events: whatever ends the loop, no subscriber waits.
+struct Subscribed(Arc<Observed>);
+
+impl Deref for Subscribed {
+    type Target = Observed;
+
+    fn deref(&self) -> &Observed {
+        &self.0
+    }
+}
+
+impl Drop for Subscribed {
+    fn drop(&mut self) {
+        self.0.hub.end();
+    }
 }
 
 /// What woke the loop.
@@ -147,7 +170,7 @@ impl RunningDispatch {
             broker,
             printed,
             lines,
-            measured,
+            observed,
             payloads,
             broker_timeout,
         } = dispatch;
@@ -161,7 +184,7 @@ impl RunningDispatch {
             broker,
             lines: Lines::new(printed, lines),
             outages: Outages::new(broker_timeout, &tasks),
-            measured,
+            observed: Subscribed(observed),
             payloads,
             tasks,
             control: Publisher::new(queues.control.clone()),
@@ -171,6 +194,7 @@ impl RunningDispatch {
             commands: Vec::new(),
             done: Vec::new(),
             effects: Vec::new(),
+            events: Vec::new(),
             wakers: Wakers::default(),
             queues,
         }
@@ -179,6 +203,8 @@ impl RunningDispatch {
     async fn step(&mut self) {
         let woken = self.wait().await;
         let now = Instant::now();
+        self.state
+            .set_subscribed(self.observed.hub.has_subscribers());
         let mail = matches!(woken, Woken::Mail);
         match woken {
             Woken::Results(answer) => self.on_pulled(now, answer),
@@ -209,6 +235,8 @@ impl RunningDispatch {
             // Once the run ends no task waits for a queue.
             self.outages.report(now, &self.tasks, &self.control);
         }
+        // Before the waiters are woken: they read counts that contain what they waited for.
+        self.observe(now);
         // Once for a turn: a waiter runs on another thread at once, and would be woken again for each result of a
         // message.
         self.wakers.wake();
@@ -289,6 +317,9 @@ impl RunningDispatch {
 
     fn drain(&mut self) -> bool {
         let more = self.inbox.drain(&mut self.submissions, &mut self.commands);
+        // After the mailbox: who subscribed before a submission gets its events.
+        self.state
+            .set_subscribed(self.observed.hub.has_subscribers());
         self.take_submissions();
         // A shutdown drains the inbox itself, and so adds to the list that is read here: until no command is left.
         while !self.commands.is_empty() {
@@ -303,7 +334,9 @@ impl RunningDispatch {
         for submission in self.submissions.drain(..) {
             // A task that was rejected or cancelled in the mailbox has ended. Its number stays free, which the table
             // allows.
-            if !submission.cell.is_settled() {
+            if submission.cell.is_settled() {
+                self.state.note_settled(&submission.cell);
+            } else {
                 self.state.submit(submission);
             }
         }
@@ -346,9 +379,19 @@ impl RunningDispatch {
         // and come to a state that has decided about all its tasks.
         self.inbox.close(Closed::ShutDown);
         while self.inbox.drain(&mut self.submissions, &mut self.commands) {}
+        // As in `drain`.
+        let subscribed = self.observed.hub.has_subscribers();
+        self.state.set_subscribed(subscribed);
         self.take_submissions();
         self.state.shut_down(behavior);
         self.carry_out();
+    }
+
+    /// Writes the counts of this turn, and sends its events.
+    fn observe(&mut self, now: Instant) {
+        let refusal = || self.outages.reason(&self.tasks, &self.control);
+        self.state.write_stats(now, &self.observed.board, refusal);
+        self.observed.hub.send(&mut self.events);
     }
 
     /// Carries out what the state has decided, in its order. Waiters of futures are woken later, all together.
@@ -356,6 +399,10 @@ impl RunningDispatch {
         // The two lists are swapped, so that both keep their memory: in a steady state no turn allocates one.
         let mut effects = std::mem::take(&mut self.effects);
         self.state.take_effects(&mut effects);
+        if !effects.is_empty() {
+            // Before a task's owners learn of its end: who has its result finds it counted.
+            self.state.write_counts(&self.observed.board);
+        }
         for effect in effects.drain(..) {
             match effect {
                 Effect::Settle(ended) => ended.notify(&mut self.wakers),
@@ -367,6 +414,7 @@ impl RunningDispatch {
                 Effect::Control(message) => self.control.push(message, None),
                 // A fleet that has ended by itself needs no orders.
                 Effect::Fleet(order) => drop(self.fleet.orders.send(order)),
+                Effect::Event(kind) => self.events.push(*kind),
                 Effect::Notice(line) => notice::trouble(line),
                 Effect::Close(closed) => self.inbox.close(closed),
                 Effect::Show(worker, printed) => self.lines.show(&worker, &printed),

@@ -7,13 +7,13 @@ use tokio::sync::oneshot;
 
 use super::command::{Command, ShutdownBehavior};
 use super::mailbox::{Closed, Mailbox};
-use super::measured::Measured;
+use super::observed::Observed;
 use crate::report::reporting::Written;
 
 /// What all clones share; dropping it stops the executor.
 pub(crate) struct Handle {
     pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) measured: Arc<Measured>,
+    pub(crate) observed: Arc<Observed>,
     pub(crate) run: RunId,
     pub(crate) name: Option<RunName>,
     pub(crate) slots: usize,

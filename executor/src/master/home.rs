@@ -12,7 +12,7 @@ use crate::error::BuildError;
 use crate::error::start::failed;
 use crate::master::handle::Handle;
 use crate::master::mailbox::{Inbox, Mailbox};
-use crate::master::measured::Measured;
+use crate::master::observed::Observed;
 use crate::master::settings::RunSettings;
 use crate::report::reporting::Reporting;
 
@@ -35,7 +35,7 @@ impl Home {
         let tasks = Registry::global().map_or(0, Registry::len);
         let handle = Handle {
             mailbox,
-            measured: Arc::new(Measured::new(tasks)),
+            observed: Arc::new(Observed::new(tasks)),
             run: settings.run.clone(),
             name: settings.name.clone(),
             slots,
@@ -61,7 +61,7 @@ impl Home {
     /// or absent.
     pub(crate) fn start<F>(
         self,
-        life: impl FnOnce(Inbox, Arc<Measured>) -> F + Send + 'static,
+        life: impl FnOnce(Inbox, Arc<Observed>) -> F + Send + 'static,
     ) -> Result<Handle, BuildError>
     where
         F: Future<Output = ()>,
@@ -72,13 +72,13 @@ impl Home {
             runtime,
             reporting,
         } = self;
-        let measured = handle.measured.clone();
+        let observed = handle.observed.clone();
         thread::Builder::new()
             .name("podpool".to_owned())
             .spawn(move || {
                 // `life` is called here and not before: its future need not be `Send`, and its timers need this
                 // runtime.
-                reporting.within(|| runtime.block_on(life(inbox, measured)));
+                reporting.within(|| runtime.block_on(life(inbox, observed)));
             })
             .map_err(failed("start the executor's thread"))?;
         Ok(handle)
@@ -115,7 +115,9 @@ mod tests {
                 grace: Duration::ZERO,
                 start_timeout: Duration::MAX,
                 initializer: None,
+                shared_memory: None,
             },
+            memory: None,
         };
         drop(Home::prepare(&settings, 1).unwrap());
     }

@@ -87,6 +87,8 @@ struct Contents {
     /// Submissions taken, and those of them passed to the executor.
     taken: u64,
     drained: u64,
+    /// Those that could not run, and ended here.
+    rejected: u64,
     closed: Option<Closed>,
     /// The executor's end was dropped.
     gone: bool,
@@ -108,6 +110,17 @@ struct Sleeper {
 enum WakesFor {
     Anything,
     Commands,
+}
+
+/// Tasks that were submitted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Submitted {
+    /// All of them.
+    pub(crate) all: u64,
+    /// Those that could not run, and had ended when they were submitted.
+    pub(crate) rejected: u64,
+    /// The executor has ended: so have all of them.
+    pub(crate) gone: bool,
 }
 
 impl Mailbox {
@@ -134,6 +147,7 @@ impl Mailbox {
         // submissions.
         state.next += 1;
         submission.cell.set_id(id);
+        let was_rejected = rejected.is_some();
         if let Some(reason) = rejected {
             // The future has not been returned to the caller yet, so it has no waker that could run under the lock.
             submission.settle(TaskErrorKind::Rejected, reason);
@@ -152,6 +166,7 @@ impl Mailbox {
             state.tail.reserve_exact(CHUNK);
             state.full.push_back(full);
         }
+        state.rejected += u64::from(was_rejected);
         state.tail.push(submission);
         state.taken += 1;
         // Taken, so that one submission wakes and a thousand after it do not, until the executor sleeps again. One that
@@ -225,6 +240,16 @@ impl Mailbox {
     pub(crate) fn has_ended(&self) -> bool {
         let state = lock(&self.state);
         state.ended || state.gone
+    }
+
+    /// How many tasks were submitted so far.
+    pub(crate) fn submitted(&self) -> Submitted {
+        let state = lock(&self.state);
+        Submitted {
+            all: state.taken,
+            rejected: state.rejected,
+            gone: state.ended || state.gone,
+        }
     }
 
     /// The thread for the callbacks of this executor's futures.

@@ -31,6 +31,8 @@ pub(crate) struct RunSettings {
     pub(crate) reporting: Reporting,
     pub(crate) decorator: Option<QueueDecorator>,
     pub(crate) worker: WorkerSettings,
+    /// Bytes that running tasks share by what they declare; none where workers have memory of their own.
+    pub(crate) memory: Option<u64>,
 }
 
 impl RunSettings {

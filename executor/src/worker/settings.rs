@@ -32,6 +32,9 @@ pub(crate) struct WorkerSettings {
     pub(crate) start_timeout: Duration,
     /// The initializer's task and its encoded arguments.
     pub(crate) initializer: Option<(String, Vec<u8>)>,
+    /// Bytes that its running tasks share by what they declare.
+    #[serde(skip)]
+    pub(crate) shared_memory: Option<u64>,
 }
 
 /// The place of a worker, its run, and its description of itself.
@@ -82,6 +85,7 @@ impl WorkerSettings {
                 grace: self.grace,
                 start_timeout: self.start_timeout,
                 message_bytes: queues.results.limits().message_bytes,
+                shared_memory: self.shared_memory,
             },
             launch: Launch {
                 program,

@@ -262,3 +262,10 @@ pub fn note_and_meet(journal: PathBuf, meeting: PathBuf, name: u32) -> std::io::
     meet_at(meeting, name)?;
     Ok(name)
 }
+
+/// Fills so many MiB and never frees them; returns the id of the process that the task ran in.
+#[podpool::task]
+pub fn leak(mib: usize) -> u32 {
+    std::mem::forget(black_box(vec![1_u8; mib << 20]));
+    std::process::id()
+}

@@ -16,7 +16,7 @@ pub async fn call_at(ctx: &TaskContext, desk: String, name: u32) -> u32 {
     let words = u64::from(name) << 32 | u64::from(ctx.attempt().0);
     if stream.write_u64(words).await.is_ok() {
         tokio::select! {
-            () = ctx.cancellation().cancelled() => {
+            () = ctx.cancelled() => {
                 stream.write_u8(CANCELLED).await.ok();
             }
             _ = stream.read_u8() => {}

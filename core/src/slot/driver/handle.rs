@@ -208,6 +208,14 @@ impl Handle {
         self.shared.look_at_peak(&mut lock(&self.shared.state))
     }
 
+    pub(in crate::slot) fn resident(&self) -> Option<u64> {
+        // Under the lock: after the reaping the id may be another process's.
+        let state = lock(&self.shared.state);
+        let alive = !state.ended;
+        let usage = alive.then(|| memory::usage(self.shared.pid.as_raw_nonzero().get()));
+        usage.flatten().map(|usage| usage.resident)
+    }
+
     pub(in crate::slot) fn pid(&self) -> Option<u32> {
         let ended = lock(&self.shared.state).ended;
         let pid = u32::try_from(self.shared.pid.as_raw_nonzero().get()).ok();

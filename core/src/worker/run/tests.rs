@@ -75,6 +75,7 @@ fn worker(queues: Queues) -> Worker {
             grace: Duration::from_secs(5),
             start_timeout: LEASE,
             message_bytes: 1 << 20,
+            shared_memory: None,
         },
         queues,
         launch: Launch {

@@ -26,7 +26,7 @@ impl WorkerState {
         }
         // Before the others: they could take every idle slot in turn, and a suspect would never get a fresh one.
         let waits = self.fill_alone(now);
-        while let Some(at) = self.pending.iter().position(|chunk| !chunk.alone) {
+        while let Some(at) = self.next_chunk() {
             let Some(slot) = self.choose(waits, now) else {
                 break;
             };
@@ -37,9 +37,18 @@ impl WorkerState {
         self.start_slots(now);
     }
 
+    /// The next chunk whose tasks need no fresh slot.
+    fn next_chunk(&self) -> Option<usize> {
+        let mut chunks = self.pending.iter();
+        chunks.position(|chunk| !chunk.alone && self.fits(chunk))
+    }
+
     /// Gives fresh slots to tasks that need one each. True when one of them waits for a place.
     fn fill_alone(&mut self, now: Instant) -> bool {
         while let Some(at) = self.pending.iter().position(|chunk| chunk.alone) {
+            if !self.fits(&self.pending[at]) {
+                return true;
+            }
             let fresh = |slot: &SlotState| slot.executions == 0 && slot.is_idle();
             let Some(slot) = self.slots.iter().position(fresh) else {
                 if self.taken_places() >= self.settings.slots as usize {
@@ -140,6 +149,7 @@ impl WorkerState {
             done: 0,
             expected,
             timeout,
+            memory,
             since,
             look: None,
             reclaiming: false,
@@ -188,7 +198,7 @@ impl WorkerState {
         let Some(at) = self
             .pending
             .iter()
-            .position(|chunk| Some(chunk.execution) == self.quarantined)
+            .position(|chunk| Some(chunk.execution) == self.quarantined && self.fits(chunk))
         else {
             return;
         };

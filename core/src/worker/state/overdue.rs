@@ -14,6 +14,7 @@ use crate::slot::SlotId;
 
 use super::super::effect::{Effect, Probe};
 use super::WorkerState;
+use super::memory::RETURNS;
 use super::slots::{Ended, GIVES_BACK, KillReason, Phase, Request, SlotState};
 
 /// A slot that was requested to exit keeps its place for so long: most exit within a few milliseconds, and memory that
@@ -62,7 +63,11 @@ impl WorkerState {
 
     /// A slot will exit: from now on it has the grace for that.
     pub(super) fn exits_itself(&mut self, at: usize, now: Instant) {
-        let time = self.exit_time();
+        let kept = self.slots[at].kept > 0;
+        let time = match self.exit_time() {
+            time if kept => time.min(RETURNS),
+            time => time,
+        };
         let slot = &mut self.slots[at];
         slot.phase = Phase::Leaving;
         // The deadline of the kill stays: an exit that is requested later must not give a killed process more time.

@@ -18,7 +18,7 @@ impl WorkerState {
     /// Takes in an event of a slot.
     pub fn on_slot(&mut self, now: Instant, id: SlotId, event: SlotEvent, probe: &dyn Probe) {
         match event {
-            SlotEvent::Ready => self.on_ready(id),
+            SlotEvent::Ready => self.on_ready(id, probe),
             SlotEvent::SetupFailed(failure) => self.on_setup_failed(now, id, failure),
             SlotEvent::Results {
                 frame,
@@ -76,13 +76,16 @@ impl WorkerState {
         self.fill(now);
     }
 
-    fn on_ready(&mut self, id: SlotId) {
-        if let Some(slot) = self.slot_mut(id)
+    fn on_ready(&mut self, id: SlotId, probe: &dyn Probe) {
+        let at = self.slots.iter().position(|slot| slot.id == id);
+        if let Some(at) = at
+            && let slot = &mut self.slots[at]
             && slot.phase == Phase::Starting
             && !slot.is_dying()
         {
             slot.phase = Phase::Ready;
             slot.asked = None;
+            self.note_base(at, probe);
             // Only now: a slot that ends in its set-up would otherwise clear the count of failed starts that it belongs
             // to.
             self.startups.succeeded(id);
@@ -148,6 +151,7 @@ impl WorkerState {
         // Read before the frame may end below. With one task, reclaimed ones aside, the lines of the frame are that
         // task's.
         let (execution, sole) = (frame.execution, (frame.count == 1).then_some(number));
+        let memory = frame.memory;
         frame.done += count;
         // The next task of the frame begins about when the result before it was sent; its timeout counts from here.
         frame.since = Some(now);
@@ -198,17 +202,18 @@ impl WorkerState {
             }
             // With several tasks in a frame, the one that printed is not known.
             // Looked up for failures alone: it locks the slot's state and copies up to 20 lines.
-            let tail = sole.map(|frame| probe.tail(id, frame));
-            let tail = tail.unwrap_or_default();
+            let tail = sole.map_or_else(Vec::new, |frame| probe.tail(id, frame));
             let peak = probe.peak_rss(id);
             let completed = complete(&entries.into_entries(), stopped, &tail, peak);
             self.publish_failures(execution, completed, count);
         }
-        self.recycle(at, now);
+        self.recycle(at, memory, now, probe);
     }
 
-    /// Lets a slot go that has run its share.
-    fn recycle(&mut self, at: usize, now: Instant) {
+    /// Lets a slot go that has run its share, or keeps the memory that its task declared.
+    fn recycle(&mut self, at: usize, declared: Option<u64>, now: Instant, probe: &dyn Probe) {
+        // First: a slot that has run its share may keep memory too.
+        self.return_memory(at, declared, now, probe);
         let slot = &self.slots[at];
         let worn = self
             .settings

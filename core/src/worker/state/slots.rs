@@ -93,6 +93,10 @@ pub(super) struct SlotState {
     pub(super) holds_place: bool,
     /// When it gives its place up although its process has not ended.
     pub(super) place_until: Option<Instant>,
+    /// What it had resident when it was ready, in bytes.
+    pub(super) base: u64,
+    /// Bytes that it keeps of tasks that have ended, until it has ended itself.
+    pub(super) kept: u64,
 }
 
 /// A frame that a slot has.
@@ -107,6 +111,8 @@ pub(super) struct InFlight {
     pub(super) done: u32,
     pub(super) expected: Option<Duration>,
     pub(super) timeout: Option<Duration>,
+    /// What its task declares to need, in bytes; it is the only one then.
+    pub(super) memory: Option<u64>,
     /// When its running task began, as far as the worker has received reports; `None` while it waits behind another.
     pub(super) since: Option<Instant>,
     /// When its timeout is looked at next, where that was found to be later than its shortest timeout.
@@ -159,6 +165,8 @@ impl SlotState {
             asked: None,
             holds_place: true,
             place_until: None,
+            base: 0,
+            kept: 0,
         }
     }
 

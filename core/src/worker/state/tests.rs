@@ -2,6 +2,7 @@
 
 mod blame;
 mod leaving;
+mod memory;
 mod output;
 mod overdue;
 mod put_back;
@@ -54,11 +55,14 @@ impl Lookup for Known {
 
 /// What slots would report that they run.
 #[derive(Default)]
-struct Script(HashMap<SlotId, Running>);
+struct Script {
+    running: HashMap<SlotId, Running>,
+    resident: HashMap<SlotId, u64>,
+}
 
 impl Probe for Script {
     fn running(&self, slot: SlotId) -> Option<Running> {
-        self.0.get(&slot).copied()
+        self.running.get(&slot).copied()
     }
 
     fn tail(&self, _: SlotId, _: u64) -> Vec<String> {
@@ -67,6 +71,10 @@ impl Probe for Script {
 
     fn peak_rss(&self, _: SlotId) -> Option<u64> {
         Some(7)
+    }
+
+    fn resident(&self, slot: SlotId) -> Option<u64> {
+        self.resident.get(&slot).copied()
     }
 }
 
@@ -106,6 +114,7 @@ fn bed(slots: u32) -> Bed {
         grace: GRACE,
         start_timeout: START,
         message_bytes: 1 << 20,
+        shared_memory: Some(5 << 30),
     };
     Bed {
         state: WorkerState::new(settings),

@@ -9,8 +9,9 @@ use podpool_core::task::Call;
 use serde::de::DeserializeOwned;
 
 use super::TaskFuture;
-use crate::client::{map, wait};
+use crate::client::{events, map, wait};
 use crate::error::{TaskError, Unfinished};
+use crate::master::events::Event;
 
 /// The results of many calls of one task, in the order of the inputs: [`Map`](crate::future::Map) as an iterator.
 #[must_use = "it submits and yields only while it is iterated"]
@@ -162,5 +163,24 @@ impl<T> Iterator for AsCompletedWithin<T> {
     fn next(&mut self) -> Option<Self::Item> {
         let next = pollster::block_on(self.0.next())?;
         Some(next.map(TaskFuture::new))
+    }
+}
+
+/// The events of a run: [`Events`](crate::events::Events) as an iterator, which ends when the executor has ended.
+#[must_use = "events are recorded while it is kept, and it gives them when it is iterated"]
+#[derive(Debug)]
+pub struct Events(events::Events);
+
+impl Events {
+    pub(super) const fn new(events: events::Events) -> Self {
+        Self(events)
+    }
+}
+
+impl Iterator for Events {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        pollster::block_on(self.0.next())
     }
 }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use podpool_core::codec;
 use podpool_core::id::Attempt;
+use podpool_core::json::JsonCodec;
 use podpool_core::outcome::{Cause, Failure};
+use podpool_core::signature::{Parameter, Signature};
 use podpool_core::task::{Body, Call, TaskOptions, TaskSpec};
 
 use crate::client::future::TaskFuture;
@@ -28,6 +30,11 @@ pub(crate) static TASK: TaskSpec = TaskSpec {
     version: None,
     file: file!(),
     line: line!(),
+    signature: Signature {
+        parameters: &[Parameter::new("n", "")],
+        json: JsonCodec::of::<(u64,), u64>(),
+        ..Signature::EMPTY
+    },
     options: TaskOptions::DEFAULT,
     body: Body::Sync(|_, arguments, output| {
         output.extend_from_slice(arguments);

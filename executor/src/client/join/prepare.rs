@@ -17,7 +17,7 @@ use crate::error::start::failed;
 use crate::fleet::{FleetRun, ReachedFleet, RunFiles};
 use crate::master::dispatch::{self, Dispatch, MasterQueues};
 use crate::master::mailbox::Inbox;
-use crate::master::measured::Measured;
+use crate::master::observed::Observed;
 use crate::master::settings::RunSettings;
 use crate::worker::descriptor::Descriptor;
 
@@ -195,7 +195,7 @@ impl Prepared {
     }
 
     /// The fleet and the broker beside the dispatcher.
-    pub(super) async fn run(self, inbox: Inbox, measured: Arc<Measured>) {
+    pub(super) async fn run(self, inbox: Inbox, observed: Arc<Observed>) {
         let dispatch_settings = self.dispatch_settings();
         let (broker_tx, broker) = mpsc::unbounded_channel();
         let Self {
@@ -228,7 +228,7 @@ impl Prepared {
             payloads,
             printed: elsewhere.map(|_| settings.reporting.sink()),
             lines: Some(settings.reporting.lines()),
-            measured,
+            observed,
         }
         .run()
         .await;
@@ -263,6 +263,7 @@ impl Prepared {
             build: elsewhere.map_or_else(String::new, |it| it.build.clone()),
             same_build: elsewhere.is_some_and(|it| it.same_build),
             elsewhere: elsewhere.is_some(),
+            memory: self.settings.memory,
             control_pause: match elsewhere {
                 None => CONTROL_PAUSE,
                 Some(_) => CONTROL_PAUSE_ELSEWHERE,

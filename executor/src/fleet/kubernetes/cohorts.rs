@@ -33,6 +33,7 @@ use greeting::Greetings;
 use notices::Notices;
 use pod::Pod;
 use supply::pause;
+use view::ReportedSupply;
 
 pub use effect::{Effect, OpenError};
 pub use notices::Notice;
@@ -119,6 +120,7 @@ pub struct Cohorts {
     over: Option<String>,
     broken: bool,
     notices: Notices,
+    reported: ReportedSupply,
     effects: Vec<Effect>,
 }
 
@@ -158,6 +160,7 @@ impl Cohorts {
             over: None,
             broken: false,
             notices: Notices::default(),
+            reported: ReportedSupply::default(),
             effects: Vec::new(),
         }
     }
@@ -295,6 +298,7 @@ impl Cohorts {
 
     /// Runs after every change: gives up, or opens a cohort for what is missing, and issues notices.
     fn settle(&mut self, now: Instant) {
+        self.reported.changed();
         // The order matters: first the pods that do not count any more, then the verdict on the fleet, then the cohort
         // for what is missing, and the notices last, so that they describe the result.
         self.note_untaken(now);

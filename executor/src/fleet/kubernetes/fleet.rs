@@ -142,6 +142,7 @@ impl Work {
         loop {
             // Effects first: an order that was handled in the last turn may have requested a cohort.
             self.perform();
+            self.report_supply();
             let deadline = self.state.deadline(Instant::now());
             let tick = async {
                 match deadline {
@@ -252,6 +253,13 @@ impl Work {
                     });
                 }
             }
+        }
+    }
+
+    fn report_supply(&mut self) {
+        if let Some(event) = self.state.supply_report() {
+            // The dispatcher may have ended before.
+            self.events.send(event).ok();
         }
     }
 

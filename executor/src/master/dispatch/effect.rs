@@ -7,6 +7,7 @@ use podpool_core::broker::ClassId;
 use podpool_core::envelope::Printed;
 use podpool_core::fleet::FleetOrder;
 
+use crate::master::events::EventKind;
 use crate::master::mailbox::Closed;
 use crate::master::owners::Ended;
 
@@ -29,6 +30,9 @@ pub(crate) enum Effect {
     Control(Bytes),
     /// Send the fleet an order.
     Fleet(FleetOrder),
+    /// Send this to those who subscribed to events.
+    // In a box: most effects are small, and a run without subscribers has none of these.
+    Event(Box<EventKind>),
     /// Show a notice.
     Notice(String),
     /// Take no more tasks, for this reason.

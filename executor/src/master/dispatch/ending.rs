@@ -39,6 +39,7 @@ impl RunningDispatch {
         let settled = catch_unwind(AssertUnwindSafe(|| {
             self.state.break_pool(Instant::now(), reason);
             self.carry_out();
+            self.observe(Instant::now());
             self.wakers.wake();
         }));
         if let Err(again) = settled {
@@ -133,6 +134,7 @@ impl RunningDispatch {
         let replays = self.state.replays();
         debug!(late_results, replays, dropped, "the executor ends");
         self.carry_out();
+        self.observe(Instant::now());
         self.wakers.wake();
         let mut outcome = self.state.life().outcome();
         // After the last results, whose payloads may still be read, and never where another master needs them.
@@ -142,6 +144,7 @@ impl RunningDispatch {
         }
         // Before the answers: a caller whose shutdown has returned must find that the executor has ended.
         self.inbox.end();
+        self.observed.hub.end();
         self.answer_shutdowns(&outcome);
         // Shutdowns that came meanwhile are answered too, then the mailbox closes for good. One call suffices: the
         // mailbox has been closed by the first shutdown and was emptied there, so that only commands can be in it.

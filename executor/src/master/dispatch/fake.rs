@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::{Dispatch, FleetHandle, MasterQueues, Settings};
 use crate::broker::run_payloads::Payloads;
 use crate::master::mailbox::Mailbox;
-use crate::master::measured::Measured;
+use crate::master::observed::Observed;
 
 /// Nothing is submitted. Its mailbox, and the fleet's two ends.
 pub(super) fn idle(
@@ -49,6 +49,7 @@ pub(super) fn idle(
             silence: None,
             build: String::new(),
             same_build: false,
+            memory: None,
             elsewhere: false,
             control_pause: Duration::from_secs(1),
             results_outlive: false,
@@ -63,7 +64,7 @@ pub(super) fn idle(
         broker: None,
         printed: None,
         lines: None,
-        measured: Arc::new(Measured::new(0)),
+        observed: Arc::new(Observed::new(0)),
         payloads: Payloads::default(),
         broker_timeout: Duration::from_secs(600),
     };

@@ -205,6 +205,13 @@ impl QueueTrouble {
         }
     }
 
+    /// What is wrong with it, from the notice about it to its end.
+    pub(super) fn told_reason(&self, refusing: Option<&Refusing<'_>>) -> Option<String> {
+        self.told?;
+        let reason = refusing?.reason;
+        Some(format!("{} {}: {reason}", self.queue, self.what))
+    }
+
     /// When a queue must be looked at.
     // Only until its line: after that the deadline would lie in the past, and the end of the outage wakes the loop by
     // itself.

@@ -89,6 +89,14 @@ impl Outages {
             .min()
     }
 
+    /// Why a queue takes or gives nothing at present.
+    pub(super) fn reason(&self, tasks: &TaskQueues, control: &Publisher<()>) -> Option<String> {
+        let pulls = self.pulls.since().zip(self.refusal.as_ref());
+        let refusing = refusing(tasks, pulls, control);
+        let mut refusing = self.troubles.iter().zip(refusing);
+        refusing.find_map(|(trouble, refusing)| trouble.told_reason(refusing.as_ref()))
+    }
+
     /// Issues notices about queues that refuse, and about queues that answer again.
     // Not by effects: the publishers belong to the loop, and the state has no queue.
     pub(super) fn report(&mut self, now: Instant, tasks: &TaskQueues, control: &Publisher<()>) {

@@ -78,6 +78,8 @@ pub(super) struct Outbox {
     task_types: Vec<TaskTypeState>,
     estimates: Estimates,
     waiting: usize,
+    /// Published tasks of all types that have not ended.
+    published: usize,
     slots: usize,
 }
 
@@ -108,6 +110,7 @@ impl Outbox {
             task_types: Vec::new(),
             estimates: Estimates::default(),
             waiting: 0,
+            published: 0,
             slots,
         }
     }
@@ -116,6 +119,11 @@ impl Outbox {
     // Counted beside the lanes: it is read for each batch, and ranges do not count their numbers.
     pub(super) const fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// How many of its tasks are out.
+    pub(super) const fn published(&self) -> usize {
+        self.published
     }
 
     /// A new task waits.
@@ -178,6 +186,18 @@ impl Outbox {
         }
         match self.best(crowded)? {
             (_, _, task_type, Gate::Open(most)) => Some(Choice::Lane { task_type, most }),
+            (_, _, _, Gate::Closed | Gate::TooSmall) => None,
+        }
+    }
+
+    /// The place among other outboxes of what [`choose`](Self::choose) gives: suspects first, then the highest priority,
+    /// then the oldest task.
+    pub(super) fn place(&self, crowded: bool) -> Option<(bool, Reverse<i32>, TaskId)> {
+        if let Some(id) = self.alone.first() {
+            return Some((false, Reverse(0), TaskId(id)));
+        }
+        match self.best(crowded)? {
+            (priority, id, _, Gate::Open(_)) => Some((true, Reverse(priority), id)),
             (_, _, _, Gate::Closed | Gate::TooSmall) => None,
         }
     }
@@ -253,6 +273,7 @@ impl Outbox {
         }
         // For the gate: `returned` takes it back when the attempt ends, however it ends.
         known.published += 1;
+        self.published += 1;
         self.waiting -= 1;
         Some(id)
     }
@@ -262,6 +283,7 @@ impl Outbox {
         if self.alone.pop_first().is_some() {
             self.waiting -= 1;
             self.task_type(task_type).published += 1;
+            self.published += 1;
         }
     }
 
@@ -278,6 +300,7 @@ impl Outbox {
     pub(super) fn returned(&mut self, task_type: u32) {
         if let Some(known) = self.task_types.get_mut(task_type as usize) {
             known.published = known.published.saturating_sub(1);
+            self.published = self.published.saturating_sub(1);
         }
     }
 

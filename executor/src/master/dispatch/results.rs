@@ -43,7 +43,7 @@ impl RunningDispatch {
             self.carry_out();
         }
         // Once for a pull, after the messages: readers need one pace, and not each step to it.
-        self.state.report_measured(&self.measured);
+        self.state.report_measured(&self.observed.measured);
         self.answer(leases);
     }
 

@@ -17,6 +17,7 @@ mod queue;
 mod script;
 mod slots;
 mod strangers;
+mod subscriber;
 mod trace;
 mod verdict;
 mod worker;

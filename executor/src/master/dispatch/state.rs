@@ -18,6 +18,7 @@ mod publish;
 mod republish;
 mod results;
 mod revoked;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod unfit;
@@ -36,14 +37,16 @@ use podpool_core::instant::after;
 use tokio::time::Instant;
 
 use crate::master::cell::Settled;
-use crate::master::owners::{Ended, Owners};
+use crate::master::owners::Ended;
 use crate::report::outlet::Position;
 
 use self::builds::Builds;
 pub(crate) use self::life::Life;
+use self::tally::Tally;
 use self::workers::Worker;
+use super::admission::Admission;
 use super::after_lines::AfterLines;
-use super::batches::Batches;
+use super::batches::{Batches, Load};
 use super::classes::Classes;
 use super::effect::Effect;
 use super::notices::Retries;
@@ -87,6 +90,8 @@ pub(crate) struct Settings {
     pub(crate) same_build: bool,
     /// Whether the queues are across a network: only then are round trips worth measuring.
     pub(crate) remote: bool,
+    /// Bytes that running tasks share by what they declare; none where workers have memory of their own.
+    pub(crate) memory: Option<u64>,
     /// Whether workers are elsewhere: their lines come as messages, and their removal takes its time.
     pub(crate) elsewhere: bool,
     /// Shortest time between two control messages about changes.
@@ -137,11 +142,17 @@ pub(crate) struct MasterState {
     after_lines: AfterLines,
     /// Notices about attempts that failed and are made again.
     retries: Retries,
+    tally: Tally,
+    /// The memory that running tasks share; none where workers have memory of their own.
+    admission: Option<Admission>,
     effects: Vec<Effect>,
 }
 
 impl MasterState {
     pub(crate) fn new(settings: Settings, now: Instant) -> Self {
+        let tally = Tally::new(&settings);
+        let slots = settings.slots.max(1);
+        let admission = settings.memory.map(|bytes| Admission::new(bytes, slots));
         Self {
             rng: Rng::with_seed(settings.seed),
             life: Life::default(),
@@ -168,6 +179,8 @@ impl MasterState {
             builds: Builds::default(),
             after_lines: AfterLines::default(),
             retries: Retries::default(),
+            tally,
+            admission,
             effects: Vec::new(),
         }
     }
@@ -232,7 +245,9 @@ impl MasterState {
     /// The one place where a task ends.
     // An effect and not a call: a ledger can store the end before the owners receive it, and the state needs no wakers,
     // so that tests and the simulation read an end like any other decision.
-    fn settle(&mut self, owners: Owners, outcome: Settled) {
+    fn settle(&mut self, id: TaskId, entry: Entry, outcome: Settled, elapsed: Option<Duration>) {
+        self.note_end(id, &entry, &outcome, elapsed);
+        let owners = entry.owners;
         self.effects.push(Effect::Settle(Ended { owners, outcome }));
     }
 
@@ -339,13 +354,13 @@ impl MasterState {
     // Only across a network: in memory 4 batches for each slot are out at most, so that a class is full before it is
     // crowded.
     fn is_crowded(&self, class: ClassId) -> bool {
-        self.batches.load(class).batches >= publish::CROWD * self.settings.slots
+        self.load(class).batches >= publish::CROWD * self.settings.slots
     }
 
     /// Whether enough is out of a class: more would only wait in the queue, where it can be neither reordered nor
     /// dequeued.
     fn is_class_full(&self, class: ClassId) -> bool {
-        let load = self.batches.load(class);
+        let load = self.load(class);
         load.batches >= self.settings.batches_out || load.bytes >= self.settings.bytes_out
     }
 
@@ -353,7 +368,23 @@ impl MasterState {
     pub(crate) fn is_full(&self) -> bool {
         self.classes
             .iter()
-            .all(|(class, _)| self.is_class_full(class))
+            .all(|(class, known)| known.is_held() || self.is_class_full(class))
+    }
+
+    /// What is out in the queue of a class.
+    fn load(&self, class: ClassId) -> Load {
+        if self.admission.is_none() || self.classes.len() == 1 {
+            return self.batches.load(class);
+        }
+        // All classes of one machine go to one queue.
+        let loads = self
+            .classes
+            .iter()
+            .map(|(class, _)| self.batches.load(class));
+        loads.fold(Load::default(), |sum, load| Load {
+            batches: sum.batches + load.batches,
+            bytes: sum.bytes + load.bytes,
+        })
     }
 
     /// The next lease from now.

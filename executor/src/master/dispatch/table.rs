@@ -76,16 +76,16 @@ impl Entry {
         }
     }
 
-    /// A worker has begun with its newest attempt.
-    pub(super) fn set_running(&mut self) {
-        self.running = true;
+    /// A worker has begun with its newest attempt. False where that was known.
+    pub(super) fn set_running(&mut self) -> bool {
         self.owners.running(self.attempt);
+        !std::mem::replace(&mut self.running, true)
     }
 
-    /// No worker runs it.
-    pub(super) fn set_pending(&mut self) {
-        self.running = false;
+    /// No worker runs it. Returns whether one ran it before.
+    pub(super) fn set_pending(&mut self) -> bool {
         self.owners.pending();
+        std::mem::replace(&mut self.running, false)
     }
 
     pub(super) fn priority(&self) -> i32 {
@@ -107,6 +107,8 @@ pub(super) struct Table {
     base: u64,
     /// One past the newest number.
     end: u64,
+    /// All tasks below it have ended.
+    oldest: u64,
     live: usize,
 }
 
@@ -176,6 +178,17 @@ impl Table {
         };
         let live = self.chunks[at].entries.iter().position(Option::is_some);
         TaskId(self.base + (at * CHUNK + live.unwrap_or_default()) as u64)
+    }
+
+    /// The oldest task that has not ended.
+    // Looked for in every turn: each number is passed once in the run, because tasks come in the order of their numbers.
+    pub(super) fn oldest(&mut self) -> Option<(TaskId, &Entry)> {
+        self.oldest = self.oldest.max(self.base);
+        while self.oldest < self.end && self.get_mut(TaskId(self.oldest)).is_none() {
+            self.oldest += 1;
+        }
+        let id = TaskId(self.oldest);
+        self.get_mut(id).map(|entry| (id, &*entry))
     }
 
     /// The numbers of all tasks that have not ended, oldest first.

@@ -36,6 +36,7 @@ fn descriptor() -> Descriptor {
             grace: Duration::from_secs(5),
             start_timeout: Duration::from_secs(60),
             initializer: Some(("a::b".to_owned(), vec![0, 255])),
+            shared_memory: None,
         },
         payload_store: None,
         tasks: vec![

@@ -20,6 +20,7 @@ fn worker() -> WorkerState {
         grace: Duration::from_secs(5),
         start_timeout: Duration::from_secs(20),
         message_bytes: 1 << 20,
+        shared_memory: None,
     })
 }
 

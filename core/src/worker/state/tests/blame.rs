@@ -26,7 +26,7 @@ async fn a_kill_that_meets_the_next_task_is_not_charged_to_it() {
     let mut bed = bed(1);
     let frame = noted_frame(&mut bed);
     let late = at(&bed, frame, 0);
-    bed.script.0.insert(S0, late);
+    bed.script.running.insert(S0, late);
     bed.now += SECOND;
     bed.tick();
     assert_eq!(bed.kills, [S0], "for task 0");
@@ -92,7 +92,7 @@ async fn every_revoked_task_of_a_frame_is_cancelled_and_the_grace_is_for_the_one
     assert_eq!(bed.cancels, [TaskId(1), TaskId(2)]);
     assert_eq!(bed.reclaims, [(S0, frame)]);
     let running = at(&bed, frame, 0);
-    bed.script.0.insert(S0, running);
+    bed.script.running.insert(S0, running);
     let late = SlotEvent::Reclaimed { frame, kept: 2 };
     bed.state.on_slot(bed.now, S0, late, &bed.script);
     bed.settle();
@@ -103,7 +103,7 @@ async fn every_revoked_task_of_a_frame_is_cancelled_and_the_grace_is_for_the_one
     assert_eq!(bed.kills, []);
     revoke(&mut bed, 1, 2);
     let running = at(&bed, frame, 1);
-    bed.script.0.insert(S0, running);
+    bed.script.running.insert(S0, running);
     bed.done(S0, 1, SECOND);
     bed.now += GRACE;
     bed.tick();

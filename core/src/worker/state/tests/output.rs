@@ -8,6 +8,7 @@ fn a_line_has_the_name_and_the_key_of_its_task_and_goes_before_its_failure() {
     let options = codec::encode(&EntryOptions {
         key: Some("BTC".into()),
         timeout: None,
+        memory: None,
     })
     .unwrap();
     let mut body = Vec::new();
@@ -54,6 +55,7 @@ fn short_tasks_with_a_key_go_one_by_one_to_a_slot_that_prints() {
     let options = codec::encode(&EntryOptions {
         key: Some("BTC".into()),
         timeout: None,
+        memory: None,
     })
     .unwrap();
     let keyed = |first: u64| {

@@ -125,7 +125,7 @@ async fn a_killed_process_that_does_not_end_is_given_up_with_its_tasks_judged() 
     bed.batch("a", "slow", 0, 1, false);
     assert_eq!(until_killed(&mut bed, S0), SECOND, "its timeout");
     let running = bed.flight(S0).unwrap();
-    bed.script.0.insert(S0, running);
+    bed.script.running.insert(S0, running);
     assert_eq!(bed.wait(), Duration::from_secs(10));
     assert_eq!(bed.causes(), [(0, Cause::TimedOut)]);
     assert!(bed.state.has_no_slots());
@@ -197,7 +197,7 @@ async fn a_slot_that_was_killed_by_what_watches_it_is_given_up_too() {
     let mut bed = bed(1);
     bed.batch("a", "fast", 0, 1, false);
     let running = bed.flight(S0).unwrap();
-    bed.script.0.insert(S0, running);
+    bed.script.running.insert(S0, running);
     bed.state
         .on_slot(bed.now, S0, SlotEvent::Killed, &bed.script);
     bed.settle();

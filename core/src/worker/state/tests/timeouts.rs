@@ -26,7 +26,7 @@ async fn a_timeout_counts_from_the_beginning_of_the_task_that_runs() {
     bed.batch("a", "slow", 0, 8, false);
     let number = bed.frames[&S0][0].number;
     let began = bed.now + SECOND / 2;
-    bed.script.0.insert(
+    bed.script.running.insert(
         S0,
         Running {
             frame: number,
@@ -41,7 +41,7 @@ async fn a_timeout_counts_from_the_beginning_of_the_task_that_runs() {
     bed.now = began + SECOND;
     bed.tick();
     assert_eq!(bed.kills, [S0]);
-    let running = bed.script.0[&S0];
+    let running = bed.script.running[&S0];
     bed.exit(S0, Exit::Signal(9), Some(running));
     assert_eq!(bed.causes(), [(1, Cause::TimedOut)]);
 }
@@ -54,6 +54,7 @@ async fn a_timeout_that_was_looked_at_does_not_keep_the_tasks_behind_it() {
         let own = EntryOptions {
             timeout: Some(Duration::from_secs(seconds)),
             key: None,
+            memory: None,
         };
         let own = codec::encode(&own).unwrap();
         put_task(&mut body, TaskId(n), Attempt::FIRST, 0, &own, &[1]).unwrap();

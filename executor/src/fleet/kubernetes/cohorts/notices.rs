@@ -140,13 +140,10 @@ impl Notices {
         }
         let waits = if ready == 0 { PATIENCE } else { SLOW };
         let long = self.short.is_some_and(|since| now >= after(since, waits));
-        let reasons = view.reasons.iter().filter(|why| !why.slow || long);
-        let mut reasons: Vec<&Reason> = reasons.collect();
+        let reasons = sorted(view.reasons.iter().filter(|why| !why.slow || long));
         if reasons.is_empty() {
             return None;
         }
-        // Trouble before slow starts, and the largest group first: the line may be cut by a terminal.
-        reasons.sort_by_key(|why| (why.slow, std::cmp::Reverse(why.workers)));
         let mut kinds: Vec<String> = reasons
             .iter()
             .map(|why| kind(&why.reason).to_owned())
@@ -233,18 +230,7 @@ impl Notices {
 
 fn line(now: Instant, view: &View, reasons: &[&Reason]) -> String {
     let View { wanted, ready, .. } = view;
-    let alone = reasons.len() == 1 && *ready == 0;
-    let each = reasons.iter().map(|why| match why {
-        why if why.slow => format!("{} {}", why.workers, why.reason),
-        why if alone => why.reason.clone(),
-        why => format!(
-            "{} {}: {}",
-            why.workers,
-            if why.workers == 1 { "waits" } else { "wait" },
-            why.reason
-        ),
-    });
-    let each = each.collect::<Vec<_>>().join("; ");
+    let each = each(*ready, reasons);
     let end = view.gives_up.filter(|at| *at > now).map(|at| {
         let seconds = at.saturating_duration_since(now).as_secs_f64().ceil();
         format!("; giving up in {seconds} s")
@@ -255,6 +241,37 @@ fn line(now: Instant, view: &View, reasons: &[&Reason]) -> String {
     } else {
         format!("{ready} of {wanted} workers run; {each}{end}")
     }
+}
+
+/// The reasons in one line.
+fn each(ready: u32, reasons: &[&Reason]) -> String {
+    let alone = reasons.len() == 1 && ready == 0;
+    let each = reasons.iter().map(|why| match why {
+        why if why.slow => format!("{} {}", why.workers, why.reason),
+        why if alone => why.reason.clone(),
+        why => format!(
+            "{} {}: {}",
+            why.workers,
+            if why.workers == 1 { "waits" } else { "wait" },
+            why.reason
+        ),
+    });
+    each.collect::<Vec<_>>().join("; ")
+}
+
+impl View {
+    /// Why workers do not run, in one line; none where no reason is known.
+    pub(super) fn summary(&self) -> Option<String> {
+        let reasons = sorted(self.reasons.iter());
+        (!reasons.is_empty()).then(|| each(self.ready, &reasons))
+    }
+}
+
+/// Trouble before slow starts, and the largest group first: a line may be cut by a terminal.
+fn sorted<'a>(reasons: impl Iterator<Item = &'a Reason>) -> Vec<&'a Reason> {
+    let mut reasons: Vec<&Reason> = reasons.collect();
+    reasons.sort_by_key(|why| (why.slow, std::cmp::Reverse(why.workers)));
+    reasons
 }
 
 /// The part that reasons of one kind share: the text before the first detail.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use podpool_core::fleet::FleetEvent;
 use tokio::time::Instant;
 
 use super::causes::DEATHS;
@@ -28,6 +29,25 @@ impl Cohorts {
         // Losses come first: they explain the numbers in the line about the fleet.
         let all = moves.into_iter().chain(silence).chain(news);
         self.effects.extend(all.map(Effect::Notify));
+    }
+
+    /// What statistics show of the fleet, if it differs from the last report.
+    // Computed after a change alone, and not in every turn: it visits every pod.
+    pub fn supply_report(&mut self) -> Option<FleetEvent> {
+        if !std::mem::take(&mut self.reported.stale) {
+            return None;
+        }
+        let (wanted, ready) = (self.wanted(), self.ready());
+        let missing = !self.broken && ready < wanted;
+        let reason = missing.then(|| self.view(wanted, ready).summary());
+        let newest = (self.supply(), reason.flatten());
+        if self.reported.last.as_ref() == Some(&newest) {
+            return None;
+        }
+        let (workers, reason) = newest.clone();
+        self.reported.last = Some(newest);
+        let reason = reason.map(Into::into);
+        Some(FleetEvent::Supply { workers, reason })
     }
 
     /// Workers that run and have greeted.
@@ -78,6 +98,20 @@ impl Cohorts {
             reasons: reasons.0.into_values().collect(),
             gives_up: self.gives_up(),
         }
+    }
+}
+
+/// What was reported last.
+#[derive(Debug, Default)]
+pub(super) struct ReportedSupply {
+    stale: bool,
+    last: Option<(u32, Option<String>)>,
+}
+
+impl ReportedSupply {
+    /// Something has changed, perhaps what is reported.
+    pub(super) const fn changed(&mut self) {
+        self.stale = true;
     }
 }
 

@@ -32,6 +32,7 @@ static TASK: TaskSpec = TaskSpec {
     version: None,
     file: file!(),
     line: line!(),
+    signature: podpool_core::signature::Signature::EMPTY,
     options: TaskOptions::DEFAULT,
     body: Body::Sync(|_, _, _| Ok(())),
     shape: || Ok(podpool_core::shape::Shape(String::new())),

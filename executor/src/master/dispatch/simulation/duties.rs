@@ -24,7 +24,8 @@ use tokio::time::Instant;
 use crate::error::TaskErrorKind;
 use crate::master::cell::{Cell, TaskState};
 use crate::master::command::ShutdownBehavior;
-use crate::master::measured::Measured;
+use crate::master::mailbox::Submitted;
+use crate::master::observed::Observed;
 use crate::master::owners::{Ended, Owner, Owners};
 
 use self::batches::Batch;
@@ -77,8 +78,8 @@ pub(super) struct Duties {
     given: Vec<Order>,
     life: orders::Life,
     late: u64,
-    /// The numbers that windows are sized by.
-    pace: Measured,
+    /// The numbers that windows are sized by, and those that statistics show.
+    seen: Observed,
 }
 
 impl Duties {
@@ -111,7 +112,7 @@ impl Duties {
             given: Vec::new(),
             life: orders::Life::default(),
             late: 0,
-            pace: Measured::new(0),
+            seen: Observed::new(0),
         }
     }
 
@@ -162,13 +163,42 @@ impl Duties {
         assert_eq!(master.left_out(), (self.late, 0), "late results");
         let replays: u64 = self.workers.values().map(|worker| worker.replays).sum();
         assert_eq!(master.replays(), replays, "heartbeats behind newer ones");
-        master.report_measured(&self.pace);
-        assert_eq!(self.pace.pace().slots, self.fit_slots(), "slots there");
+        master.report_measured(&self.seen.measured);
+        assert_eq!(
+            self.seen.measured.pace().slots,
+            self.fit_slots(),
+            "slots there"
+        );
+        self.check_stats(master);
         let waiting = self.pending.iter().map(|task| self.task(*task));
         let most = waiting.clone().filter(|task| task.may_wait(self.now));
         let least = waiting.filter(|task| task.waits(self.now));
         let bounds = least.count()..=most.count();
         assert!(bounds.contains(&master.waiting()), "{bounds:?} tasks wait");
+    }
+
+    /// What statistics show at the end of a turn.
+    fn check_stats(&self, master: &mut MasterState) {
+        master.write_stats(self.now, &self.seen.board, || None);
+        let submitted = self.tasks.len() as u64;
+        let stats = self.seen.board.read(self.now, || Submitted {
+            all: submitted,
+            ..Submitted::default()
+        });
+        let unended = self.unended.len() as u64;
+        assert_eq!(stats.ended(), submitted - unended, "tasks that ended");
+        assert_eq!(stats.pending + stats.running, unended, "tasks that did not");
+        let running = self.unended.iter().filter(|it| self.task(**it).running);
+        assert_eq!(stats.running, running.count() as u64, "running tasks");
+        let oldest = self.unended.first();
+        assert_eq!(
+            stats.oldest.as_ref().map(|it| it.task.id.0),
+            oldest.copied()
+        );
+        if let Some(oldest) = &stats.oldest {
+            let running = self.task(oldest.task.id.0).running;
+            assert_eq!(oldest.waits.is_none(), running, "{oldest:?}");
+        }
     }
 
     /// A task's future shows an attempt that a worker has begun, and no other.
@@ -187,7 +217,7 @@ impl Duties {
             Effect::Publish { batch, message, .. } => self.published(*batch, message),
             Effect::Control(message) => self.controlled(message),
             Effect::Fleet(order) => self.given.push(order.into()),
-            Effect::Notice(_) | Effect::Close(_) | Effect::Show(..) => {}
+            Effect::Event(_) | Effect::Notice(_) | Effect::Close(_) | Effect::Show(..) => {}
         }
     }
 

@@ -68,6 +68,10 @@ impl Probe for Slots {
     fn peak_rss(&self, _: SlotId) -> Option<u64> {
         None
     }
+
+    fn resident(&self, _: SlotId) -> Option<u64> {
+        None
+    }
 }
 
 impl Slots {

@@ -38,6 +38,9 @@ impl World {
             return Err(format!("task {number}, {script:?}, has not ended"));
         };
         let end = end.err().map(|error| error.kind());
+        if let Some(subscriber) = &self.subscriber {
+            subscriber.check(number as u64, cell.state())?;
+        }
         if self.is_excused(number, end) {
             return Ok(());
         }

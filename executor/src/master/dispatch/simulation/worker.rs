@@ -68,6 +68,7 @@ impl Worker {
             grace: GRACE,
             start_timeout: GRACE,
             message_bytes: 1 << 20,
+            shared_memory: None,
         };
         Self {
             id,

@@ -23,6 +23,7 @@ use super::end::End;
 use super::events::{Event, Events};
 use super::queue::TaskQueue;
 use super::script::Script;
+use super::subscriber::Subscriber;
 use super::trace::Trace;
 use super::worker::{Knows, SLOTS, Worker, run_id};
 
@@ -49,6 +50,7 @@ const fn task(pack: bool) -> TaskSpec {
         version: None,
         file: file!(),
         line: line!(),
+        signature: podpool_core::signature::Signature::EMPTY,
         options: TaskOptions::DEFAULT.backoff_ms(100, 1000).pack(pack),
         body: Body::Sync(|_, _, _| Ok(())),
         shape: || Ok(podpool_core::shape::Shape(String::new())),
@@ -76,6 +78,8 @@ pub(super) struct World {
     events: Events,
     pub(super) master: MasterState,
     pub(super) duties: Duties,
+    /// Every fourth run has none.
+    pub(super) subscriber: Option<Subscriber>,
     pub(super) end: End,
     pub(super) scripts: Vec<Script>,
     pub(super) cells: Vec<Arc<Cell>>,
@@ -115,6 +119,7 @@ fn settings(rng: &mut Rng) -> Settings {
         same_build: false,
         remote: true,
         workers: WORKERS,
+        memory: None,
         elsewhere: rng.bool(),
         control_pause: Duration::from_millis(200),
         results_outlive: false,
@@ -145,6 +150,7 @@ impl World {
             duties: Duties::new(settings.clone(), now),
             master: MasterState::new(settings, now),
             end: End::random(&mut rng),
+            subscriber: (!seed.is_multiple_of(4)).then(Subscriber::default),
             scripts: Vec::new(),
             cells: Vec::new(),
             cancelled: BTreeSet::new(),
@@ -159,6 +165,7 @@ impl World {
             batches: Vec::new(),
             rng,
         };
+        world.master.set_subscribed(world.subscriber.is_some());
         world.plan();
         world
     }
@@ -354,6 +361,11 @@ impl World {
                     self.trace.note(at, format_args!("{order:?}"));
                     self.order(&order);
                 }
+                Effect::Event(kind) => self
+                    .subscriber
+                    .as_mut()
+                    .expect("a run without a subscriber makes no events")
+                    .event(&kind),
                 Effect::Notice(line) => self.trace.note(at, format_args!("notice: {line}")),
                 Effect::Close(closed) => self.trace.note(at, format_args!("{closed:?}")),
                 Effect::Show(..) => {}

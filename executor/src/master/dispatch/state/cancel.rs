@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::error::{TaskError, TaskErrorKind};
 use crate::master::command::{CancelOutcome, ShutdownBehavior};
+use crate::master::events::EventKind;
 use crate::master::mailbox::Closed;
 
 use super::super::effect::Effect;
@@ -33,7 +34,7 @@ impl MasterState {
         let attempts = History::into_attempts(entry.history.take());
         let kind = TaskErrorKind::Cancelled;
         let error = TaskError::with_attempts(kind, entry.subject(id), "", attempts);
-        self.settle(entry.owners, Err(error));
+        self.settle(id, entry, Err(error), None);
         if published {
             CancelOutcome::Signalled
         } else {
@@ -63,7 +64,7 @@ impl MasterState {
                 let attempts = History::into_attempts(entry.history.take());
                 let kind = TaskErrorKind::ShutDown;
                 let error = TaskError::with_attempts(kind, entry.subject(id), "", attempts);
-                self.settle(entry.owners, Err(error));
+                self.settle(id, entry, Err(error), None);
             }
         }
     }
@@ -117,13 +118,17 @@ impl MasterState {
             if let Some(entry) = self.end(id) {
                 let kind = TaskErrorKind::PoolBroken;
                 let error = TaskError::new(kind, entry.subject(id), reason.clone());
-                self.settle(entry.owners, Err(error));
+                self.settle(id, entry, Err(error), None);
             }
         }
     }
 
     /// No task is taken any more.
     pub(super) fn close(&mut self, closed: Closed) {
+        if let Closed::Broken(reason) = &closed {
+            let reason = reason.clone();
+            self.event(|| EventKind::Broken { reason });
+        }
         self.effects.push(Effect::Close(closed));
     }
 

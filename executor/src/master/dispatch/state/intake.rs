@@ -7,13 +7,28 @@ use podpool_core::outcome::{Cause, Failure};
 use crate::error::{AttemptReport, TaskError, TaskErrorKind};
 use crate::master::mailbox::Submission;
 
+use super::super::admission::{Admission, size};
 use super::super::table::{Entry, Phase};
 use super::MasterState;
 
 impl MasterState {
-    /// A task was submitted. The needs of its type or its call will decide the class, once these can be given.
+    /// A task was submitted. Where running tasks share memory, what it declares is its class.
     pub(crate) fn submit(&mut self, submission: Submission) {
-        self.submit_to(ClassId::DEFAULT, submission);
+        let declared = declared(&submission);
+        let shared = |admission: &Admission| declared <= admission.budget();
+        // One that declares too much is rejected: it makes no class.
+        let class = match self.admission.as_ref().is_some_and(shared) {
+            true => self.class_of(declared),
+            false => ClassId::DEFAULT,
+        };
+        self.submit_to(class, submission);
+    }
+
+    /// The class of tasks that declare so much memory.
+    fn class_of(&mut self, declared: u64) -> ClassId {
+        let admission = self.admission.as_ref();
+        let counts = admission.map_or(0, |admission| admission.rounded(declared));
+        self.classes.of_memory(counts)
     }
 
     /// A task of a class was submitted.
@@ -33,20 +48,25 @@ impl MasterState {
             alone: false,
             repeated: false,
         };
+        self.note_submitted(id, &entry);
         // The mailbox is closed by an effect of the breach, so that submissions made before that still come in.
         if let Some(reason) = self.life.broken() {
             let kind = TaskErrorKind::PoolBroken;
             let error = TaskError::new(kind, entry.subject(id), reason);
-            self.settle(entry.owners, Err(error));
+            self.settle(id, entry, Err(error), None);
             return;
         }
         if let Some(error) = self.too_large(id, &entry) {
-            self.settle(entry.owners, Err(error));
+            self.settle(id, entry, Err(error), None);
+            return;
+        }
+        if let Some(error) = self.too_much_memory(id, &entry) {
+            self.settle(id, entry, Err(error), None);
             return;
         }
         let Some(class) = self.classes.get_mut(entry.class) else {
             let error = no_queue(id, &entry);
-            self.settle(entry.owners, Err(error));
+            self.settle(id, entry, Err(error), None);
             return;
         };
         // Nothing may fail from here on: `end` takes each of these counts back once.
@@ -57,6 +77,33 @@ impl MasterState {
         }
         self.table.insert(id, entry);
     }
+
+    /// A task that declares more than all running tasks share.
+    fn too_much_memory(&self, id: TaskId, entry: &Entry) -> Option<TaskError> {
+        let budget = self.admission.as_ref()?.budget();
+        let options = entry.options.as_ref();
+        let own = options.and_then(|options| options.memory);
+        let memory = own.or(entry.spec.options.memory)?;
+        if memory <= budget {
+            return None;
+        }
+        let (mut declares, mut share) = (size(memory), size(budget));
+        if declares == share {
+            (declares, share) = (format!("{memory} bytes"), format!("{budget} bytes"));
+        }
+        let reason = format!(
+            "it declares {declares} of memory, and the tasks of this machine share {share} (LocalOptions::memory); let it declare less, or give the tasks more"
+        );
+        let kind = TaskErrorKind::Rejected;
+        Some(TaskError::new(kind, entry.subject(id), reason))
+    }
+}
+
+/// Bytes that a task declares; 0 where it declares none.
+fn declared(submission: &Submission) -> u64 {
+    let options = submission.options.as_ref();
+    let own = options.and_then(|options| options.memory);
+    own.or(submission.spec.options.memory).unwrap_or_default()
 }
 
 /// A task of a class for which the run has no queue.

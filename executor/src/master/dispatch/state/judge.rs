@@ -116,6 +116,7 @@ impl MasterState {
 
     /// The next attempt waits for its delay.
     pub(super) fn retry(&mut self, now: Instant, id: TaskId, after: Duration) {
+        self.note_retry(id, after);
         let Some(entry) = self.table.get_mut(id) else {
             return;
         };
@@ -125,10 +126,11 @@ impl MasterState {
         // one's.
         entry.attempt = entry.attempt.next();
         entry.phase = Phase::Delayed;
-        entry.set_pending();
+        let ran = entry.set_pending();
         if let Some(outbox) = self.classes.outbox(class) {
             outbox.returned(task_type);
         }
+        self.tally.stopped(ran);
         // After the phase has changed, and once: the task's batch may end here, and its number go to another batch.
         self.batches.task_left(batch);
         // At once and not by the heap, which is read at the next tick only.
@@ -164,7 +166,7 @@ impl MasterState {
         };
         let attempts = History::into_attempts(entry.history.take());
         let error = TaskError::of_attempts(entry.subject(id), attempts);
-        self.settle(entry.owners, Err(error));
+        self.settle(id, entry, Err(error), None);
     }
 
     fn attempt_report(&self, failed: &Failed) -> AttemptReport {

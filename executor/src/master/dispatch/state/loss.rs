@@ -1,7 +1,6 @@
 //! Workers go: what they had comes back by its lease, and a task is charged only with proof.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use podpool_core::envelope::TaskRun;
@@ -23,7 +22,7 @@ use super::workers::Worker;
 impl MasterState {
     /// A worker is gone, as its fleet reports.
     pub(crate) fn on_departure(&mut self, now: Instant, departure: &Departure) {
-        let (ids, mut holds) = self.leave(&departure.worker);
+        let (ids, mut holds) = self.leave(departure);
         // A termination message is no message of the run, and has no MAC: it counts for that pod's executions alone.
         let own = departure.running.iter();
         let own: Vec<_> = own.filter(|(it, ..)| ids.contains(&it.worker)).collect();
@@ -50,18 +49,25 @@ impl MasterState {
 
     /// Marks the workers by this name as gone. Returns their numbers, and what they held.
     // All by this name: names come from greetings, and nothing in this state makes them unique.
-    fn leave(&mut self, name: &Arc<str>) -> (Vec<WorkerId>, Vec<TaskRun>) {
+    fn leave(&mut self, departure: &Departure) -> (Vec<WorkerId>, Vec<TaskRun>) {
+        let name = &departure.worker;
         let (mut ids, mut holds) = (Vec::new(), Vec::new());
+        let mut was_here = false;
         for (id, worker) in &mut self.workers {
             if worker.name() == Some(name) {
                 ids.push(*id);
+                was_here |= worker.liveness.is_here();
                 holds.append(&mut worker.leave());
                 self.drain.retain(|drained| drained != id);
             }
         }
         // It may go before it greets: its name would stay for the rest of the run.
         self.surplus.retain(|surplus| surplus != name);
-        self.pace.recount_slots();
+        self.recount_workers();
+        // Not where its silence was reported before; one that never greeted has its end alone.
+        if was_here || ids.is_empty() {
+            self.note_departure(departure);
+        }
         (ids, holds)
     }
 
@@ -88,7 +94,7 @@ impl MasterState {
         };
         let holds = worker.leave();
         let (known, node) = (worker.name().cloned(), worker.node().cloned());
-        self.pace.recount_slots();
+        self.recount_workers();
         // Orders name a worker by its name: one whose greeting was lost cannot be reported.
         if let Some(name) = known {
             self.order(FleetOrder::Missed(name));
@@ -102,6 +108,7 @@ impl MasterState {
             at: None,
             running: Vec::new(),
         };
+        self.note_departure(&departure);
         for (task, attempt) in self.still_out(each(&holds)) {
             let report = report(&departure, attempt, Blame::None);
             self.lose(now, task, attempt, Blame::None, &report);
@@ -143,7 +150,7 @@ impl MasterState {
         // The attempt stays out, under the same number: a result that the worker sent before its end still counts, and
         // so does that of the redelivery. Which of both comes is unknown, so that the task's end revokes the other.
         entry.repeated = true;
-        entry.set_pending();
+        let ran = entry.set_pending();
         let policy = policy(entry, retries);
         let fresh = remember(entry, report);
         let ended = Ended::Lost {
@@ -154,12 +161,13 @@ impl MasterState {
         let history = entry.history.get_or_insert_default();
         // A loss has no delay that could be shortened.
         let decision = decide(&policy, &mut history.spent, ended, 0.0);
+        self.tally.stopped(ran);
         // A loss is news: the batch comes again by its lease, and must not be published beside that.
         if let Some(batch) = self.batches.get_mut(entry.batch) {
             batch.news = now;
         }
         match decision {
-            Decision::Wait => {}
+            Decision::Wait => self.note_loss(id, fresh),
             // Revoked first, here and in `isolate`: the message comes again in any case, and would run beside the next
             // attempt or after the end.
             Decision::GiveUp => {

@@ -118,6 +118,7 @@ impl MasterState {
         // Added and not replaced: the message names one batch. A duplicate adds it twice, and the next heartbeat
         // replaces the list.
         worker.holds.extend_from_slice(&started.tasks);
+        let mut begun = Vec::new();
         for run in &started.tasks {
             // Each for itself: any of them may have ended, by a cancel or by the result of another envelope, and a part of
             // the batch may have been put back.
@@ -130,7 +131,9 @@ impl MasterState {
                 if entry.attempt != run.attempt {
                     continue;
                 }
-                entry.set_running();
+                if entry.set_running() {
+                    begun.push((task, entry.attempt));
+                }
                 if entry.phase == Phase::Published
                     && let Some(batch) = self.batches.get_mut(entry.batch)
                 {
@@ -138,6 +141,7 @@ impl MasterState {
                 }
             }
         }
+        self.note_begun(&begun, started.execution.worker);
     }
 
     /// A worker's greeting. Its content stays true, so that the first counts even behind a heartbeat; one of the same
@@ -157,7 +161,8 @@ impl MasterState {
             slots: hello.slots,
         });
         self.order(FleetOrder::Present(name.clone()));
-        self.pace.recount_slots();
+        self.recount_workers();
+        self.note_arrival(hello.worker);
         // The fleet may have named it as surplus before it greeted: control names workers by number, which comes only
         // now.
         if let Some(at) = self.surplus.iter().position(|other| *other == name) {
@@ -200,7 +205,8 @@ impl MasterState {
         let name = worker.name().cloned();
         self.revoked.acknowledged(&alive.revoked);
         if returned {
-            self.pace.recount_slots();
+            self.recount_workers();
+            self.note_arrival(alive.worker);
             if let Some(name) = name {
                 self.order(FleetOrder::Present(name));
             }
@@ -215,6 +221,7 @@ impl MasterState {
             FleetEvent::Gone(departure) => self.on_departure(now, &departure),
             FleetEvent::Surplus(worker) => self.on_surplus(worker),
             FleetEvent::Broken(reason) => self.break_pool(now, &reason),
+            FleetEvent::Supply { workers, reason } => self.tally.set_supply(workers, reason),
             FleetEvent::Ended { leftovers } => {
                 if !self.life.fleet_ended(leftovers) {
                     // Whether tasks are pending or not: later ones would wait for ever.

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::error::{AttemptReport, TaskError};
 
 use super::super::batches::Batch;
+use super::super::classes::Class;
 use super::super::effect::Effect;
 use super::super::outbox::{ALONE_BYTES, Choice, MAX_BYTES};
 use super::super::table::{Entry, Phase};
@@ -31,16 +32,78 @@ const KEY_BYTES: usize = 1024;
 impl MasterState {
     /// Publishes what may go: until nothing waits, or enough is out.
     pub(crate) fn publish(&mut self, now: Instant) {
+        // With one class nothing declares memory.
+        if self.admission.is_some() && self.classes.len() > 1 {
+            while self.publish_admitted(now) {}
+            return;
+        }
         // Each class has a queue and bounds of its own, so their order makes no difference.
         for place in 0..self.classes.len() {
             let class = self.classes.at(place);
             // It ends: each turn takes a task out of the outbox, or finds none that may go.
-            while self.publish_one(now, class) {}
+            while self.publish_one(now, class, usize::MAX) {}
         }
     }
 
-    /// Packs the next batch of a class and sends it on its way; false when nothing may go.
-    fn publish_one(&mut self, now: Instant, class: ClassId) -> bool {
+    /// Publishes the next batch of the classes that share memory; false when nothing may go.
+    fn publish_admitted(&mut self, now: Instant) -> bool {
+        let mut next = Vec::with_capacity(self.classes.len());
+        for (class, known) in self.classes.iter() {
+            let place = known.outbox.place(self.is_crowded(class));
+            next.extend(place.map(|place| (place, class)));
+        }
+        if let Some(admission) = &mut self.admission
+            && let Some(waits) = admission.waiting()
+            && !next.iter().any(|(_, class)| *class == waits)
+        {
+            // What waited was cancelled.
+            admission.end_wait(waits);
+        }
+        next.sort_unstable();
+        let mut taken = false;
+        for (_, class) in next {
+            let most = match taken && self.memory_of(class) > 0 {
+                true => 0,
+                false => self.room_of(now, class),
+            };
+            if let Some(known) = self.classes.get_mut(class) {
+                known.held = most == 0;
+            }
+            if most > 0 && self.publish_one(now, class, most) {
+                return true;
+            }
+            // What becomes free is for this class.
+            let admission = self.admission.as_ref();
+            taken |= admission.is_some_and(|admission| admission.is_next(now, class));
+        }
+        false
+    }
+
+    fn memory_of(&self, class: ClassId) -> u64 {
+        self.classes.get(class).map_or(0, Class::memory)
+    }
+
+    /// How many tasks of a class fit now.
+    fn room_of(&mut self, now: Instant, class: ClassId) -> usize {
+        let memory = self.memory_of(class);
+        let Some(admission) = self.admission.as_mut().filter(|_| memory > 0) else {
+            return usize::MAX;
+        };
+        let classes = self.classes.iter().map(|(_, class)| class);
+        let out: Vec<_> = classes
+            .map(|class| (class.memory(), class.outbox.published()))
+            .collect();
+        let room = admission.room(&out, memory);
+        if room == 0 {
+            admission.wait(now, class);
+        } else {
+            admission.end_wait(class);
+        }
+        room
+    }
+
+    /// Packs the next batch of a class, of no more than `room` tasks, and sends it on its way; false when nothing may go.
+    fn publish_one(&mut self, now: Instant, class: ClassId, room: usize) -> bool {
         if self.is_class_full(class) {
             return false;
         }
@@ -55,6 +118,7 @@ impl MasterState {
         let (task_type, alone) = match choice {
             Choice::Alone(id) => (self.pack_alone(class, id, batch, &mut draft), true),
             Choice::Lane { task_type, most } => {
+                let most = most.min(room);
                 self.pack_lane((class, task_type), most, batch, &mut draft);
                 (task_type, false)
             }
@@ -79,7 +143,7 @@ impl MasterState {
         // look.
         self.republish_at.get_or_insert(next_lease);
         self.effects.push(Effect::Publish {
-            class,
+            class: self.classes.queue_of(class),
             batch,
             message,
         });
@@ -174,7 +238,8 @@ impl MasterState {
                 draft.add(task, entry);
             }
         }
-        Some((class, self.message(task_type, alone, draft)))
+        let queue = self.classes.queue_of(class);
+        Some((queue, self.message(task_type, alone, draft)))
     }
 
     // Each message has a number of its own, and one that is published again has another: workers acknowledge a delivery
@@ -288,6 +353,7 @@ fn encoded_options(entry: &Entry) -> Vec<u8> {
     let options = EntryOptions {
         key: options.key.clone(),
         timeout: options.timeout,
+        memory: options.memory,
     };
     if options == EntryOptions::default() {
         return Vec::new();

@@ -79,7 +79,7 @@ impl MasterState {
     /// Whether a worker of the class with free slots pulled in vain after `before`.
     fn is_idle(&self, class: ClassId, before: Instant) -> bool {
         self.live(before)
-            .filter(|worker| worker.serves(class))
+            .filter(|worker| worker.serves(self.classes.queue_of(class)))
             .any(|worker| worker.liveness.idle().is_some_and(|at| at > before))
     }
 

@@ -128,7 +128,7 @@ impl MasterState {
         } else {
             Output::part(message, output)
         };
-        self.settle(entry.owners, Ok(output));
+        self.settle(id, entry, Ok(output), Some(elapsed));
     }
 
     /// A result changes nothing any more: its task has ended, or another attempt is out.

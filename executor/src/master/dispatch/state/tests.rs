@@ -6,9 +6,11 @@ mod cost;
 mod failures;
 mod identity;
 mod loss;
+mod memory;
 mod pace;
 mod publish;
 mod republish;
+mod tally;
 mod unfit;
 
 use std::sync::OnceLock;
@@ -29,9 +31,9 @@ use podpool_core::task::{Body, CallOptions, TaskOptions, TaskSpec};
 use crate::error::{TaskError, TaskErrorKind};
 use crate::master::cell::{Cell, CellGuard, TaskState, Wakers};
 use crate::master::command::{CancelOutcome, ShutdownBehavior};
+use crate::master::events::EventKind;
 use crate::master::mailbox::Submission;
 
-use super::super::batches::Load;
 use super::super::outbox;
 use super::*;
 
@@ -45,6 +47,7 @@ const fn spec(options: TaskOptions) -> TaskSpec {
         version: None,
         file: file!(),
         line: line!(),
+        signature: podpool_core::signature::Signature::EMPTY,
         options,
         body: Body::Sync(|_, _, _| Ok(())),
         shape: || Ok(podpool_core::shape::Shape(String::new())),
@@ -112,6 +115,7 @@ struct Bed {
     published: Vec<(u32, Bytes)>,
     controls: Vec<Control>,
     orders: Vec<FleetOrder>,
+    events: Vec<EventKind>,
 }
 
 fn settings() -> Settings {
@@ -132,6 +136,7 @@ fn settings() -> Settings {
         same_build: false,
         workers: 1,
         remote: true,
+        memory: None,
         elsewhere: false,
         control_pause: Duration::ZERO,
         results_outlive: false,
@@ -154,6 +159,7 @@ fn bed_with(settings: Settings) -> Bed {
         published: Vec::new(),
         controls: Vec::new(),
         orders: Vec::new(),
+        events: Vec::new(),
     }
 }
 
@@ -207,6 +213,7 @@ impl Bed {
                 Effect::Publish { batch, message, .. } => self.published.push((batch, message)),
                 Effect::Control(message) => self.controls.push(read_control(message)),
                 Effect::Fleet(order) => self.orders.push(order),
+                Effect::Event(kind) => self.events.push(*kind),
                 Effect::Notice(_) | Effect::Close(_) | Effect::Show(..) => {}
             }
         }

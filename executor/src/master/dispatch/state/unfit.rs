@@ -25,7 +25,7 @@ impl MasterState {
         }
         let name = self.worker_name(id);
         let reason = &failed.failure.message;
-        self.pace.recount_slots();
+        self.recount_workers();
         self.unfit.push((id, now));
         if self.has_no_fit_worker(now) {
             // Not by `breach`, which judges the failures that wait: this is called while failures are judged.

@@ -179,8 +179,15 @@ impl MasterState {
     pub(super) fn worker(&mut self, now: Instant, id: WorkerId) -> &mut Worker {
         self.workers.entry(id).or_insert_with(|| {
             self.pace.recount_slots();
+            self.tally.recount_workers();
             Worker::new(now)
         })
+    }
+
+    /// A worker came or went, or its slots do not start.
+    pub(super) fn recount_workers(&mut self) {
+        self.pace.recount_slots();
+        self.tally.recount_workers();
     }
 
     /// A worker's name, or else its number, for notices.

@@ -157,6 +157,7 @@ async fn the_key_and_the_timeout_of_a_call_are_in_its_envelope() {
     let expected = EntryOptions {
         key: Some("BTC".into()),
         timeout: Some(Duration::from_secs(3)),
+        memory: None,
     };
     assert_eq!(codec::decode(&entry.options), Ok(expected));
 }

@@ -1,0 +1,319 @@
+//! What the master counts for people, and the events that it reports to subscribers. No decision depends on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use podpool_core::fleet::Departure;
+use podpool_core::id::{Attempt, TaskId, WorkerId};
+use tokio::time::Instant;
+
+use crate::error::{AttemptReport, TaskError, TaskErrorKind};
+use crate::master::cell::{Cell, Settled, TaskState};
+use crate::master::events::{EventKind, TaskInfo};
+use crate::master::stats::{Board, Counts, Oldest, Waits, Workers};
+
+use super::super::classes::Class;
+use super::super::effect::Effect;
+use super::super::table::{Entry, Phase};
+use super::{MasterState, Settings};
+
+/// Counts, and what is known of the fleet.
+#[derive(Debug)]
+pub(super) struct Tally {
+    counts: Counts,
+    /// Whether a subscriber reads events.
+    subscribed: bool,
+    /// Workers that run or are starting, as the fleet reported.
+    supply: u32,
+    reason: Option<Arc<str>>,
+    /// Workers that are ready, and their slots; `None` when one came or went since they were counted.
+    ready: Option<(u32, usize)>,
+    /// What was written last.
+    workers: Workers,
+    oldest: Option<(TaskId, TaskState, Option<Waits>)>,
+}
+
+impl Tally {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            counts: Counts::default(),
+            subscribed: false,
+            // The worker of this process starts with the run, and its fleet reports no supply.
+            supply: u32::from(!settings.elsewhere),
+            reason: None,
+            ready: None,
+            workers: Workers::default(),
+            oldest: None,
+        }
+    }
+
+    /// Everything is written again.
+    #[cfg(test)]
+    pub(super) fn forget_written(&mut self) {
+        self.workers = Workers::default();
+        self.oldest = None;
+    }
+
+    /// A worker came or went.
+    pub(super) const fn recount_workers(&mut self) {
+        self.ready = None;
+    }
+
+    /// The fleet reported its supply.
+    pub(super) fn set_supply(&mut self, workers: u32, reason: Option<Arc<str>>) {
+        self.supply = workers;
+        self.reason = reason;
+    }
+
+    /// A task runs no longer, if it ran.
+    pub(super) fn stopped(&mut self, ran: bool) {
+        self.counts.running -= u64::from(ran);
+    }
+}
+
+impl MasterState {
+    /// Whether a subscriber reads events. Without one none is made.
+    pub(crate) const fn set_subscribed(&mut self, subscribed: bool) {
+        self.tally.subscribed = subscribed;
+    }
+
+    /// Reports an event, if a subscriber reads events.
+    pub(super) fn event(&mut self, kind: impl FnOnce() -> EventKind) {
+        if self.tally.subscribed {
+            self.effects.push(Effect::Event(Box::new(kind())));
+        }
+    }
+
+    pub(super) fn note_submitted(&mut self, id: TaskId, entry: &Entry) {
+        self.event(|| EventKind::Submitted {
+            task: task_info(id, entry),
+        });
+    }
+
+    /// A task came that had ended before. One that was rejected is counted by the mailbox, where it ended.
+    pub(crate) fn note_settled(&mut self, cell: &Cell) {
+        let (state, error) = (cell.state(), cell.failure());
+        if error.as_ref().map(TaskError::kind) != Some(TaskErrorKind::Rejected) {
+            self.tally.counts.end(state);
+        }
+        let task = || TaskInfo::of(cell.id(), cell.subject());
+        self.event(|| EventKind::Submitted { task: task() });
+        self.event(|| EventKind::Ended {
+            task: task(),
+            state,
+            elapsed: None,
+            error,
+        });
+    }
+
+    /// A task ended.
+    pub(super) fn note_end(
+        &mut self,
+        id: TaskId,
+        entry: &Entry,
+        outcome: &Settled,
+        elapsed: Option<Duration>,
+    ) {
+        let state = match outcome {
+            Ok(_) => TaskState::Done,
+            Err(error) if error.kind() == TaskErrorKind::Cancelled => TaskState::Cancelled,
+            Err(_) => TaskState::Failed,
+        };
+        self.tally.counts.end(state);
+        self.tally.stopped(entry.running);
+        self.event(|| EventKind::Ended {
+            task: task_info(id, entry),
+            state,
+            elapsed,
+            error: outcome.as_ref().err().cloned(),
+        });
+    }
+
+    /// A worker has begun with these attempts.
+    pub(super) fn note_begun(&mut self, begun: &[(TaskId, Attempt)], worker: WorkerId) {
+        self.tally.counts.running += begun.len() as u64;
+        if !self.tally.subscribed {
+            return;
+        }
+        let worker = self.worker_name(worker);
+        for (id, attempt) in begun {
+            if let Some(entry) = self.table.get_mut(*id) {
+                let kind = EventKind::Started {
+                    task: task_info(*id, entry),
+                    attempt: *attempt,
+                    worker: worker.clone(),
+                };
+                self.effects.push(Effect::Event(Box::new(kind)));
+            }
+        }
+    }
+
+    /// An attempt is followed by another one.
+    pub(super) fn note_retry(&mut self, id: TaskId, after: Duration) {
+        self.tally.counts.retried += 1;
+        if let Some((task, attempt)) = self.last_attempt(id) {
+            self.event(|| EventKind::Retried {
+                task,
+                attempt,
+                after,
+            });
+        }
+    }
+
+    /// An execution was lost, and comes again by its lease. A loss that was known before is not counted again.
+    pub(super) fn note_loss(&mut self, id: TaskId, fresh: bool) {
+        if !fresh {
+            return;
+        }
+        self.tally.counts.lost += 1;
+        if let Some((task, attempt)) = self.last_attempt(id) {
+            self.event(|| EventKind::Lost { task, attempt });
+        }
+    }
+
+    /// A task and its last attempt, if a subscriber reads events.
+    fn last_attempt(&mut self, id: TaskId) -> Option<(TaskInfo, AttemptReport)> {
+        if !self.tally.subscribed {
+            return None;
+        }
+        let entry = self.table.get_mut(id)?;
+        let attempt = entry.history.as_ref()?.attempts.last()?.clone();
+        Some((task_info(id, entry), attempt))
+    }
+
+    /// A worker greeted, or came back.
+    pub(super) fn note_arrival(&mut self, id: WorkerId) {
+        let worker = self.workers.get(&id);
+        let Some(greeting) = worker.and_then(|worker| worker.greeting.clone()) else {
+            return;
+        };
+        self.event(|| EventKind::WorkerCame {
+            worker: greeting.name,
+            node: greeting.node,
+            slots: greeting.slots,
+        });
+    }
+
+    /// A worker is gone.
+    pub(super) fn note_departure(&mut self, departure: &Departure) {
+        self.event(|| EventKind::WorkerWent {
+            worker: departure.worker.clone(),
+            node: departure.node.clone(),
+            reason: departure.reason.as_str().into(),
+        });
+    }
+
+    /// Writes the counts alone.
+    pub(crate) fn write_counts(&self, board: &Board) {
+        board.write(|written| written.counts = self.tally.counts);
+    }
+
+    /// Writes the counts for those who ask. `refusal` gives the reason of a queue that refuses.
+    pub(crate) fn write_stats(
+        &mut self,
+        now: Instant,
+        board: &Board,
+        refusal: impl FnOnce() -> Option<String>,
+    ) {
+        let workers = self.workers_now();
+        let oldest = self.oldest_now(refusal);
+        board.write(|written| {
+            written.set_counts(now, self.tally.counts);
+            // Replaced only where something has changed: in a steady run that is a comparison, and no allocation.
+            if let Some(workers) = workers {
+                written.workers = workers;
+            }
+            if let Some(oldest) = oldest {
+                written.oldest = oldest;
+            }
+        });
+    }
+
+    /// The workers, if they differ from what was written.
+    fn workers_now(&mut self) -> Option<Workers> {
+        let (ready, slots) = match self.tally.ready {
+            Some(ready) => ready,
+            None => self.count_ready(),
+        };
+        self.tally.ready = Some((ready, slots));
+        let wanted = self.workers_wanted();
+        let starting = self.tally.supply.saturating_sub(ready);
+        // Nothing is missing: an older reason is over.
+        let reason = self.tally.reason.as_ref().filter(|_| ready < wanted);
+        let last = &self.tally.workers;
+        if (last.wanted, last.starting, last.ready, last.slots) == (wanted, starting, ready, slots)
+            && last.reason.as_ref() == reason
+        {
+            return None;
+        }
+        let workers = Workers {
+            wanted,
+            starting,
+            ready,
+            slots,
+            reason: reason.cloned(),
+        };
+        self.tally.workers = workers.clone();
+        Some(workers)
+    }
+
+    fn count_ready(&self) -> (u32, usize) {
+        let workers = self.workers.values();
+        let ready = workers.filter(|worker| worker.liveness.is_fit());
+        let slots = ready.filter_map(|worker| worker.greeting.as_ref());
+        slots.fold((0, 0), |(workers, slots), greeting| {
+            (workers + 1, slots + greeting.slots as usize)
+        })
+    }
+
+    /// Workers that the unfinished tasks can use.
+    fn workers_wanted(&self) -> u32 {
+        let most = self.settings.workers.max(1);
+        let slots = self.settings.slots.div_ceil(most).max(1);
+        let classes = self.classes.iter();
+        let wanted = classes.map(|(_, class)| class.unfinished.div_ceil(slots));
+        let wanted = wanted.fold(0, usize::saturating_add).min(most);
+        u32::try_from(wanted).unwrap_or(u32::MAX)
+    }
+
+    /// The oldest task, if it differs from what was written.
+    fn oldest_now(&mut self, refusal: impl FnOnce() -> Option<String>) -> Option<Option<Oldest>> {
+        let Some((id, entry)) = self.table.oldest() else {
+            return self.tally.oldest.take().map(|_| None);
+        };
+        let attempt = entry.attempt;
+        let (state, waits) = match (entry.running, entry.phase) {
+            (true, _) => (TaskState::Running { attempt }, None),
+            (false, Phase::Delayed) => (TaskState::Pending, Some(Waits::Retry)),
+            (false, Phase::Waiting | Phase::Published) => {
+                let (class, entry_waits) = (entry.class, entry.phase == Phase::Waiting);
+                let mut workers = self.workers.values();
+                let queue = self.classes.queue_of(class);
+                let ready = workers.any(|it| it.liveness.is_fit() && it.serves(queue));
+                let held = entry_waits && self.classes.get(class).is_some_and(Class::is_held);
+                let waits = match refusal() {
+                    _ if held => Waits::Memory,
+                    Some(reason) => Waits::Queue(reason.into()),
+                    None if ready => Waits::Slot,
+                    None => Waits::Worker,
+                };
+                (TaskState::Pending, Some(waits))
+            }
+        };
+        let newest = Some((id, state, waits));
+        if self.tally.oldest == newest {
+            return None;
+        }
+        self.tally.oldest.clone_from(&newest);
+        let (_, entry) = self.table.oldest()?;
+        let (_, state, waits) = newest?;
+        let task = task_info(id, entry);
+        Some(Some(Oldest { task, state, waits }))
+    }
+}
+
+fn task_info(id: TaskId, entry: &Entry) -> TaskInfo {
+    let options = entry.options.as_ref();
+    let key = options.and_then(|options| options.key.clone());
+    TaskInfo::new(id, entry.spec.name, key)
+}
