@@ -191,7 +191,7 @@ impl PodPoolExecutor {
     }
 
     /// How many tasks have ended, run and wait, how fast they end, and what the workers do. A snapshot: it takes two
-    /// short locks, waits for nothing, and costs the run nothing while nobody asks.
+    /// short locks and waits for nothing. While nobody asks, the run pays one short lock for each message of results.
     ///
     /// ```no_run
     /// # use podpool::prelude::*;
