@@ -32,6 +32,8 @@ pub mod retry;
 mod role;
 pub mod shape;
 pub mod signature;
+#[doc(hidden)]
+pub mod size;
 pub mod slot;
 pub mod task;
 #[doc(hidden)]

@@ -53,7 +53,7 @@ pub use self::descriptors::Provision;
 pub(crate) use self::descriptors::restore;
 pub use self::in_process::abandoned;
 #[cfg(unix)]
-pub use self::memory::memory_is_readable;
+pub use self::memory::{group_memory_limit, memory_is_readable};
 pub use self::out_of_memory::OutOfMemory;
 #[cfg(unix)]
 pub(crate) use self::socket::is_local_socket;

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::id::{Attempt, ExecutionId};
 use crate::outcome::{Cause, Exit, Failure, Ran, cut, cut_all};
+use crate::size::size;
 
 /// Most bytes of a message, of causes and of lines that are kept of an attempt before the last.
 const EARLIER: usize = 4 << 10;
@@ -146,8 +147,7 @@ impl fmt::Display for AttemptReport {
         if let Some(bytes) = self.peak_rss {
             // Memory that a process took after its last sample is not known once it has exited.
             let least = if self.exit.is_some() { "at least " } else { "" };
-            let mebibytes = bytes.div_ceil(1 << 20);
-            write!(f, ", peak memory {least}{mebibytes} MiB")?;
+            write!(f, ", peak memory {least}{}", size(bytes))?;
         }
         if let Some(cpu) = self.cpu {
             write!(f, ", CPU {cpu:.1?}")?;

@@ -154,19 +154,32 @@ fn kill_counts(group: &str) -> Vec<String> {
     unified.into_iter().chain(older).collect()
 }
 
-/// The memory limit of this process's control group, in bytes, if it has one that can be read.
-fn group_limit() -> Option<u64> {
+/// The memory limit of this process's control group, or of a group around it if that is less: in bytes, if there is one
+/// that can be read.
+#[must_use]
+pub fn group_memory_limit() -> Option<u64> {
     let group = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let counts = kill_counts(&group);
-    counts.iter().find_map(|path| {
-        let path = Path::new(path);
-        let name = if path.ends_with("memory.events") {
+    let limit = |path: String| read_limit(&fs::read_to_string(path).ok()?);
+    limit_files(&group).into_iter().filter_map(limit).min()
+}
+
+/// The files that may hold a limit, of a process's group and of all groups around it, by the process's `cgroup` file.
+fn limit_files(group: &str) -> Vec<String> {
+    let root = Path::new("/sys/fs/cgroup");
+    let mut files = Vec::new();
+    for counts in kill_counts(group) {
+        let counts = Path::new(&counts);
+        let name = if counts.ends_with("memory.events") {
             "memory.max"
         } else {
             "memory.limit_in_bytes"
         };
-        read_limit(&fs::read_to_string(path.with_file_name(name)).ok()?)
-    })
+        // The limit of a group bounds all groups in it. <https://docs.kernel.org/admin-guide/cgroup-v2.html>
+        let groups = counts.ancestors().skip(1);
+        let groups = groups.take_while(|group| group.starts_with(root));
+        files.extend(groups.map(|group| group.join(name).display().to_string()));
+    }
+    files
 }
 
 /// `max`, and what the older version writes in its place, is no limit.
@@ -229,7 +242,7 @@ impl Death {
             // The count is that of the whole control group: another process may have been the victim, so a kill of the
             // worker's own goes first.
             Exit::Signal(SIGKILL) if self.kernel_killed && !self.killed => {
-                Some(OutOfMemory::OfGroup(group_limit()))
+                Some(OutOfMemory::OfGroup(group_memory_limit()))
             }
             Exit::Code(_) | Exit::Signal(_) => None,
         }

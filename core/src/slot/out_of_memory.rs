@@ -1,6 +1,7 @@
 //! Which limit a process met that ended for want of memory, and what to raise.
 
 use crate::outcome::Exit;
+use crate::size::size;
 
 /// Which limit a slot's process met that ended for want of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +56,6 @@ impl OutOfMemory {
     }
 }
 
-/// Bytes as whole mebibytes, rounded up.
-fn size(bytes: u64) -> String {
-    format!("{} MiB", bytes.div_ceil(1 << 20))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,16 +65,16 @@ mod tests {
         let kill = Exit::Signal(9);
         let reason = OutOfMemory::OfTask(512 << 20).reason(Some((600 << 20) + 1), kill);
         assert!(
-            reason.contains("`memory` of 512 MiB (it held 601 MiB)"),
+            reason.contains("`memory` of 512 MiB (it held 600.1 MiB)"),
             "{reason}"
         );
         let reason = OutOfMemory::OfSlot(1 << 30).reason(None, kill);
         assert!(
-            reason.contains("`Builder::slot_memory` of 1024 MiB: "),
+            reason.contains("`Builder::slot_memory` of 1 GiB: "),
             "{reason}"
         );
         let reason = OutOfMemory::OfGroup(Some(2 << 30)).reason(None, kill);
-        for part in ["2048 MiB", "PODPOOL_MEMORY", "signal 9"] {
+        for part in ["2 GiB", "PODPOOL_MEMORY", "signal 9"] {
             assert!(reason.contains(part), "{reason}");
         }
         let reason = OutOfMemory::OfGroup(None).reason(None, kill);

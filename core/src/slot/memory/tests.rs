@@ -31,6 +31,13 @@ fn the_kernels_kills_are_found_in_groups_of_either_version() {
     let root = "/sys/fs/cgroup/memory/memory.oom_control";
     assert_eq!(older, [group, root]);
     assert_eq!(kill_counts("5:cpu:/x\n"), Vec::<String>::new());
+    // A limit of a group around this one counts too.
+    let limits = limit_files("0::/pods/a\n");
+    let file = |group: &str| format!("/sys/fs/cgroup{group}/memory.max");
+    assert_eq!(limits, [file("/pods/a"), file("/pods"), file("")]);
+    let limits = limit_files("4:memory:/a\n");
+    let expected = "/sys/fs/cgroup/memory/a/memory.limit_in_bytes";
+    assert_eq!(limits.first().map(String::as_str), Some(expected));
     assert_eq!(
         read_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"),
         Some(3)

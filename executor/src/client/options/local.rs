@@ -64,11 +64,11 @@ impl LocalOptions {
 fn machine_memory() -> Option<u64> {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
-    // First: where the system reports no memory, sysinfo asserts that it does.
     let machine = Some(system.total_memory()).filter(|bytes| *bytes > 0)?;
-    let container = system.cgroup_limits();
-    let container = container.map_or(machine, |limits| limits.total_memory);
-    Some(machine.min(container))
+    // sysinfo reads the limit at the root of the mount alone: not that of a systemd unit, for example.
+    #[cfg(unix)]
+    let machine = podpool_core::slot::group_memory_limit().map_or(machine, |it| it.min(machine));
+    Some(machine)
 }
 
 /// Where tasks run on this machine.

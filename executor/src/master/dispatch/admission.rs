@@ -107,25 +107,6 @@ impl Admission {
     }
 }
 
-/// A number of bytes for people: `5 GiB`, `1.5 GiB`, `300 MiB`, `17 bytes`.
-pub(super) fn size(bytes: u64) -> String {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "one digit behind the point is shown"
-    )]
-    let scaled = |unit: u64| {
-        let shown = format!("{:.1}", bytes as f64 / unit as f64);
-        shown
-            .strip_suffix(".0")
-            .map_or(shown.clone(), str::to_owned)
-    };
-    match bytes {
-        1_073_741_824.. => format!("{} GiB", scaled(1 << 30)),
-        1_048_576.. => format!("{} MiB", scaled(1 << 20)),
-        bytes => format!("{bytes} bytes"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -177,18 +158,6 @@ mod tests {
         assert_eq!(admission.rounded(GIB + 1), GIB + GIB / 8);
         assert_eq!(admission.rounded(5 * GIB - 1), 5 * GIB);
         assert_eq!(Admission::new(u64::MAX, 1).rounded(u64::MAX), u64::MAX);
-    }
-
-    #[test]
-    fn sizes_are_shown_in_their_unit() {
-        for (bytes, shown) in [
-            (17, "17 bytes"),
-            (300 << 20, "300 MiB"),
-            (5 * GIB, "5 GiB"),
-            (GIB + GIB / 2, "1.5 GiB"),
-        ] {
-            assert_eq!(size(bytes), shown);
-        }
     }
 
     proptest! {

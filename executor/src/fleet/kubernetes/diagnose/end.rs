@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use k8s_openapi::api::core::v1::ContainerStateTerminated;
 use podpool_core::fleet::End;
 use podpool_core::outcome::Exit;
+use podpool_core::size::size;
 
 use super::super::job::FATAL_EXITS;
 use super::super::termination_message::TerminationMessage;
@@ -104,7 +105,7 @@ fn judge(view: &View<'_>, ended: &ContainerStateTerminated) -> (End, String) {
     if out_of_memory {
         let limit = memory_limit(view);
         let at = limit.map_or_else(String::new, |bytes| {
-            format!(" at its limit of {} MiB", bytes >> 20)
+            format!(" at its limit of {}", size(bytes))
         });
         let reason = format!("it ran out of memory{at} (OOMKilled, exit code {code})");
         return (End::OutOfMemory(limit), reason);

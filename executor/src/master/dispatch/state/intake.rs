@@ -3,11 +3,12 @@
 use podpool_core::broker::ClassId;
 use podpool_core::id::{Attempt, TaskId};
 use podpool_core::outcome::{Cause, Failure};
+use podpool_core::size::size;
 
 use crate::error::{AttemptReport, TaskError, TaskErrorKind};
 use crate::master::mailbox::Submission;
 
-use super::super::admission::{Admission, size};
+use super::super::admission::Admission;
 use super::super::table::{Entry, Phase};
 use super::MasterState;
 
