@@ -26,6 +26,14 @@ pub enum JsonError {
     /// The program's tasks cannot be used, or it has none of this name.
     #[error(transparent)]
     Tasks(#[from] RegistryError),
+    /// The program has no task of this name.
+    #[error("the program has no task {task:?}{}", meant(.near.as_deref()))]
+    NoTask {
+        /// The name that was given.
+        task: String,
+        /// The name that may be meant.
+        near: Option<String>,
+    },
     /// The text is no JSON, or neither an object nor an array.
     #[error(
         "the arguments are no JSON object and no JSON array: {0}; give an object with the parameters' names, or an array in their order"
@@ -72,6 +80,14 @@ pub enum JsonError {
     /// Bytes that are no such value.
     #[error(transparent)]
     Codec(#[from] CodecError),
+}
+
+/// The name that may be meant, as the end of a sentence.
+fn meant(near: Option<&str>) -> String {
+    near.map_or_else(
+        || "; `json::tasks()` lists those that it has, and a crate that the program never names is not linked: write `use my_tasks as _;`".to_owned(),
+        |near| format!("; is {near:?} meant?"),
+    )
 }
 
 fn parameters(names: &[&str]) -> String {

@@ -31,6 +31,10 @@ use podpool_core::task::{Call, TaskSpec};
 pub use podpool_core::json::{Json, JsonError};
 pub use podpool_core::signature::Parameter;
 
+/// How alike two names must be, of 1, for one to be meant by the other.
+// One wrong letter of four or more; see the same number for variables.
+const ALIKE: f64 = 0.7;
+
 /// A task of this program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -69,5 +73,39 @@ pub fn tasks() -> Result<Vec<Task>, JsonError> {
 /// # Errors
 /// [`JsonError`]: the program has no such task, or the parameter that is missing, unknown or of another type.
 pub fn call(task: &str, arguments: &str) -> Result<Call<Json>, JsonError> {
-    Call::from_json(Registry::global()?.find(task)?, arguments)
+    let registry = Registry::global()?;
+    let Some(index) = registry.index_of(task) else {
+        let names: Vec<_> = registry.iter().map(|spec| spec.name).collect();
+        let near = near(task, &names).map(str::to_owned);
+        let task = task.to_owned();
+        return Err(JsonError::NoTask { task, near });
+    };
+    // Its index is the registry's.
+    let spec = registry.get(index).map_or_else(|| registry.find(task), Ok)?;
+    Call::from_json(spec, arguments)
+}
+
+/// The name that is most like this one, or ends with it.
+fn near<'a>(given: &str, names: &[&'a str]) -> Option<&'a str> {
+    let ends = |name: &&&str| name.rsplit("::").next() == Some(given);
+    if let Some(whole) = names.iter().find(ends) {
+        return Some(whole);
+    }
+    let alike = |name: &str| strsim::normalized_levenshtein(given, name);
+    let nearest = names.iter().max_by(|one, other| alike(one).total_cmp(&alike(other)));
+    nearest.copied().filter(|name| alike(name) >= ALIKE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_may_be_meant_is_found() {
+        let names = ["prices::clean", "prices::load", "weather::clean_hours"];
+        assert_eq!(near("load", &names), Some("prices::load"));
+        assert_eq!(near("prices::claen", &names), Some("prices::clean"));
+        assert_eq!(near("count", &names), None);
+        assert_eq!(near("count", &[]), None);
+    }
 }

@@ -1,6 +1,6 @@
 //! The options in the parentheses of an attribute.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
@@ -20,6 +20,8 @@ pub(crate) struct TaskOptions {
     pub(crate) fallible: bool,
     /// Calls of the setters of `TaskOptions`, such as `.retries(3)`.
     pub(crate) setters: TokenStream,
+    /// What is wrong with some of them; they are left out.
+    pub(crate) wrong: Option<Error>,
 }
 
 impl Parse for TaskOptions {
@@ -31,8 +33,17 @@ impl Parse for TaskOptions {
             retry_on: None,
             fallible: false,
             setters: TokenStream::new(),
+            wrong: None,
         };
-        each_option(input, |key, input| options.read(key, input))?;
+        // Behind a wrong option the others are read too: the constructor is written all the same, so that this is the only
+        // error, and not the first of one for each use of the task.
+        while let Err(error) = each_option(input, |key, input| options.read(key, input)) {
+            match &mut options.wrong {
+                Some(wrong) => wrong.combine(error),
+                None => options.wrong = Some(error),
+            }
+            skip_option(input)?;
+        }
         Ok(options)
     }
 }
@@ -121,6 +132,14 @@ fn each_option(
         }
     }
     Ok(())
+}
+
+/// Goes on behind the next comma.
+fn skip_option(input: ParseStream<'_>) -> Result<()> {
+    while !input.is_empty() && !input.peek(Token![,]) {
+        input.parse::<TokenTree>()?;
+    }
+    input.parse::<Option<Token![,]>>().map(drop)
 }
 
 fn unknown(key: &Ident, known: &str) -> Error {

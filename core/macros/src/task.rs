@@ -9,14 +9,19 @@ use crate::docs;
 use crate::options::TaskOptions;
 use crate::signature::{Returned, Task};
 
-/// Writes a task. On an error the function stays as it is, so that an editor still understands its body.
+/// Writes a task. Where its signature is refused the function stays as it is, so that an editor still understands its
+/// body.
 pub(crate) fn expand(attribute: TokenStream, item: &TokenStream) -> TokenStream {
     read(attribute, item).map_or_else(
         |error| {
             let error = error.to_compile_error();
             quote!(#error #item)
         },
-        |parts| parts.write(),
+        |parts| {
+            let wrong = parts.options.wrong.as_ref().map(Error::to_compile_error);
+            let written = parts.write();
+            quote!(#wrong #written)
+        },
     )
 }
 
@@ -25,14 +30,16 @@ fn read(attribute: TokenStream, item: &TokenStream) -> Result<Parts> {
         Item::Fn(function) => function,
         other => return Err(Error::new_spanned(other, "only a function can be a task")),
     };
-    let options: TaskOptions = syn::parse2(attribute)?;
+    let mut options: TaskOptions = syn::parse2(attribute)?;
     let task = Task::read(&function.sig, options.fallible)?;
     if let (Some(path), Returned::Output(_)) = (&options.retry_on, &task.returned) {
-        return Err(Error::new_spanned(
+        let error = Error::new_spanned(
             path,
             "`retry_on` judges the error of a task, and this one returns no `Result`; \
              if its return type is one by another name, say `fallible`",
-        ));
+        );
+        options.wrong.get_or_insert(error);
+        options.retry_on = None;
     }
     Ok(Parts {
         function,

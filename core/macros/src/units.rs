@@ -36,17 +36,18 @@ pub(crate) fn duration(text: &str) -> Result<u64, String> {
     })
 }
 
-/// Milliseconds of two durations, such as `1s..60s`.
+/// Milliseconds of two durations, such as `1s..60s`, or of one that is both.
 ///
 /// # Errors
 /// A sentence with the format of a range, or about a range that runs backwards.
 pub(crate) fn durations(text: &str) -> Result<(u64, u64), String> {
-    let Some((initial, longest)) = text.split_once("..") else {
-        return Err(format!(
-            "invalid delays {text:?}: write the first and the longest, such as \"1s..60s\""
-        ));
+    let (initial, longest) = text.split_once("..").unwrap_or((text, text));
+    let read = |part: &str| {
+        duration(part.trim()).map_err(|_| {
+            format!("invalid delays {text:?}: write the first and the longest, such as \"1s..60s\", or one for both, such as \"5s\"")
+        })
     };
-    let (initial, longest) = (duration(initial.trim())?, duration(longest.trim())?);
+    let (initial, longest) = (read(initial)?, read(longest)?);
     if initial > longest {
         return Err(format!(
             "invalid delays {text:?}: the first is longer than the longest"
@@ -115,7 +116,8 @@ mod tests {
     fn ranges_are_read() {
         assert_eq!(durations("1s..60s"), Ok((1_000, 60_000)));
         assert_eq!(durations("1s .. 1s"), Ok((1_000, 1_000)));
-        for bad in ["1s", "2s..1s", "..1s", "1s..", "1s..=2s", "1s...2s"] {
+        assert_eq!(durations("100ms"), Ok((100, 100)));
+        for bad in ["", "2s..1s", "..1s", "1s..", "1s..=2s", "1s...2s"] {
             assert!(durations(bad).is_err(), "{bad:?}");
         }
     }

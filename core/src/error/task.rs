@@ -249,10 +249,15 @@ impl TaskError {
         self.0.subject.key.as_deref()
     }
 
-    /// The failure in one sentence; the task's own message for `Failed` and `Panicked`.
+    /// The failure in one sentence; the task's own message for `Failed` and `Panicked`, which may be empty.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.0.message
+        match (self.0.kind, &*self.0.message) {
+            // Written so by `Display` already, in front of where the message would be.
+            (TaskErrorKind::Cancelled, "") => "it was cancelled",
+            (TaskErrorKind::ShutDown, "") => "the executor was shut down before it ended",
+            (_, message) => message,
+        }
     }
 
     /// The attempts that gave no result, oldest first; empty when none began. Of more than 64 the first 16 and the last
@@ -292,7 +297,13 @@ impl TaskError {
             write!(f, "\n  {last}")?;
             write_output(f, &last.output)?;
         }
-        write!(f, "\n  {}", self.0.kind.advice())
+        let last = self.0.attempts.last();
+        let is_final = last.is_some_and(|last| last.cause == Cause::Failed && !last.retryable);
+        let advice = match is_final {
+            true => "the task marked this error as final (`permanent`, or its `retry_on`), so that it was not tried again; fix the cause and resubmit the task",
+            false => self.0.kind.advice(),
+        };
+        write!(f, "\n  {advice}")
     }
 }
 

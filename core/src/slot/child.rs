@@ -19,7 +19,7 @@ use rustix::process::{Signal, getpgrp, getpid, kill_current_process_group, kill_
 use crate::forked::Origin;
 use crate::outcome::{Cause, Exit, Failure, Ran, wall_clock};
 use crate::registry::Registry;
-use crate::task::{Place, TaskSpec};
+use crate::task::Place;
 
 use super::current_frame::{CurrentFrame, Uplink};
 use super::output::BEGINNING;
@@ -144,11 +144,9 @@ impl Child {
             send_failure(&frames, &failure);
             return EXIT_SETUP;
         }
-        let limited = |spec: &TaskSpec| spec.options.memory.is_some();
-        if setup.memory_limit.is_some() || registry.iter().any(limited) {
-            // After the initializer: what it loaded is part of what an idle slot takes.
-            runner.rest(memory::own_resident());
-        }
+        // After the initializer: what it loaded is part of what an idle slot takes. Always, because any call may have a limit
+        // of its own; it is one read of a small file for each process.
+        runner.rest(memory::own_resident());
         if let Some(failure) = setup
             .memory_limit
             .and_then(|limit| too_low("the pool's", limit, runner.resting()))

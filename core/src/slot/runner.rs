@@ -177,13 +177,13 @@ impl<U: Uplink> Runner<U> {
         let done: Result<(), Failure> =
             entry::put_done(&mut result, head.task, head.attempt, |output| {
                 let spec = self.spec(task_type)?;
-                if let Some(limit) = spec.options.memory
+                let (options, arguments) = entry[TASK_HEAD..].split_at(head.options);
+                let limit = apply(&mut context, spec, options, began)?;
+                if let Some(limit) = limit
                     && let Some(failure) = too_low("its", limit, self.resting)
                 {
                     return Err(failure);
                 }
-                let (options, arguments) = entry[TASK_HEAD..].split_at(head.options);
-                apply(&mut context, spec, options, began)?;
                 let before = output.len();
                 let (at, returned) = self.invoke(spec, &context, arguments, output, began);
                 ended = at;
@@ -346,24 +346,25 @@ async fn until_killed(
     }
 }
 
-/// Puts what the call and its task set into the context.
+/// Puts what the call and its task set into the context, and returns the bytes that the slot may have resident meanwhile.
 fn apply(
     context: &mut TaskContext,
     spec: &TaskSpec,
     options: &[u8],
     now: Instant,
-) -> Result<(), Failure> {
-    let mut timeout = spec.options.timeout;
+) -> Result<Option<u64>, Failure> {
+    let (mut timeout, mut memory) = (spec.options.timeout, spec.options.memory);
     if !options.is_empty() {
         let options: EntryOptions =
             codec::decode(options).map_err(|error| Failure::codec(&error))?;
         timeout = options.timeout.or(timeout);
+        memory = options.memory.or(memory);
         context.key = options.key;
     }
     context.deadline = timeout
         .filter(|timeout| *timeout < NEVER)
         .map(|timeout| after(now, timeout));
-    Ok(())
+    Ok(memory)
 }
 
 /// Why nothing can run under a limit: an idle slot takes more by itself. `whose` names the limit.

@@ -10,6 +10,7 @@ mod run_key;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -62,6 +63,28 @@ pub enum Backend {
     Local,
     /// A Kubernetes cluster, with Pub/Sub as its queue. Needs the feature `kubernetes`.
     Kubernetes,
+}
+
+/// As `PODPOOL_BACKEND` names it: `local` or `kubernetes`.
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Local => "local",
+            Self::Kubernetes => "kubernetes",
+        })
+    }
+}
+
+/// Reads a back-end's name, from a command line for example. The error is that of `build()` for a variable with this
+/// text.
+impl FromStr for Backend {
+    type Err = BuildError;
+
+    fn from_str(name: &str) -> Result<Self, BuildError> {
+        let all = [Self::Local, Self::Kubernetes];
+        let named = all.into_iter().find(|backend| backend.to_string() == name);
+        named.ok_or_else(|| BuildError::UnknownBackend(name.to_owned()))
+    }
 }
 
 /// Describes an executor; every setting has a default.
@@ -402,9 +425,8 @@ impl Builder {
         let variable = std::env::var(BACKEND).ok();
         let backend = match (self.backend, variable.as_deref()) {
             (Some(backend), _) => backend,
-            (None, None | Some("" | "local")) => Backend::Local,
-            (None, Some("kubernetes")) => Backend::Kubernetes,
-            (None, Some(other)) => return Err(BuildError::UnknownBackend(other.to_owned())),
+            (None, None | Some("")) => Backend::Local,
+            (None, Some(name)) => name.parse()?,
         };
         // First, before the options of that back-end are checked: no other setting would help.
         match backend {

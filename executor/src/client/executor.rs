@@ -212,7 +212,7 @@ impl PodPoolExecutor {
         self.handle.observed.stats(&self.handle.mailbox)
     }
 
-    /// What happens from now on, one event after the other: tasks that are taken in, begin, fail and are tried again,
+    /// The workers that are there, then what happens from now on, one event after the other: tasks that are taken in, begin, fail and are tried again,
     /// and end; workers that come and go; the end of a pool that breaks. Any number of subscribers may read.
     ///
     /// ```no_run
@@ -232,7 +232,7 @@ impl PodPoolExecutor {
     /// ```
     ///
     /// The executor waits for no subscriber: see [`Events`] for what becomes of events that are not read. Without a
-    /// subscriber no event is made. The stream does not keep the executor running.
+    /// subscriber no event of a task is made. The stream does not keep the executor running.
     pub fn events(&self) -> Events {
         Events::new(self.handle.observed.hub.subscribe())
     }

@@ -82,7 +82,8 @@ pub enum EventKind {
         /// Why there is no result.
         error: Option<TaskError>,
     },
-    /// A worker greeted, or its messages come again after a silence.
+    /// A worker greeted, or its messages come again after a silence. A new subscriber gets it for each worker that is
+    /// there. On this machine there is one worker, `local`, whose slots are the child processes.
     #[non_exhaustive]
     WorkerCame {
         /// Its name: a pod's, or `local`.
@@ -92,7 +93,8 @@ pub enum EventKind {
         /// How many tasks it runs at once.
         slots: u32,
     },
-    /// A worker has ended, or no message has come from it for a lease.
+    /// A worker has ended, or no message has come from it for a lease. Comes for every worker that is there when the
+    /// executor ends.
     #[non_exhaustive]
     WorkerWent {
         /// Its name.
@@ -114,6 +116,12 @@ pub enum EventKind {
         /// How many.
         events: u64,
     },
+}
+
+impl EventKind {
+    pub(crate) const fn is_of_a_worker(&self) -> bool {
+        matches!(self, Self::WorkerCame { .. } | Self::WorkerWent { .. })
+    }
 }
 
 /// A task, as events and statistics name it.
@@ -162,6 +170,8 @@ pub(crate) struct Hub {
 #[derive(Debug, Default)]
 struct Subscribers {
     channels: Vec<Weak<Channel>>,
+    /// The workers that are there, as the events of their arrival.
+    present: Vec<Event>,
     /// No event follows.
     ended: bool,
 }
@@ -180,7 +190,7 @@ struct Waiting {
 }
 
 impl Hub {
-    /// Adds a subscriber, which gets what happens from now on.
+    /// Adds a subscriber. It gets the arrivals of the workers that are there, and what happens from now on.
     pub(crate) fn subscribe(&self) -> Arc<Channel> {
         let channel = Arc::new(Channel::default());
         let mut subscribers = lock(&self.subscribers);
@@ -188,6 +198,8 @@ impl Hub {
             lock(&channel.0).ended = true;
         } else {
             subscribers.channels.push(Arc::downgrade(&channel));
+            // Under the lock: an arrival is either here or in a later `send`, and never in both.
+            channel.push(subscribers.present.iter().cloned());
             // Under the lock, so that `send` does not clear it after. A submission that follows this call is drained
             // under the mailbox's lock, and the executor reads this flag after that.
             self.subscribed.store(true, Ordering::Relaxed);
@@ -206,19 +218,18 @@ impl Hub {
             return;
         }
         let at = now();
-        let events = || {
-            let kinds = kinds.iter().cloned();
-            kinds.map(|kind| Event { at, kind })
-        };
-        for channel in self.channels() {
+        let events = || kinds.iter().cloned().map(|kind| Event { at, kind });
+        let workers = events().filter(|event| event.kind.is_of_a_worker());
+        for channel in self.channels(workers) {
             channel.push(events());
         }
         kinds.clear();
     }
 
     /// The subscribers that are left. Those that have gone are removed.
-    fn channels(&self) -> Vec<Arc<Channel>> {
+    fn channels(&self, workers: impl Iterator<Item = Event>) -> Vec<Arc<Channel>> {
         let mut subscribers = lock(&self.subscribers);
+        workers.for_each(|event| subscribers.note(event));
         subscribers
             .channels
             .retain(|channel| channel.strong_count() > 0);
@@ -232,13 +243,15 @@ impl Hub {
     /// No event follows.
     pub(crate) fn end(&self) {
         // One lock for both: a subscriber that comes in between would get neither.
-        let channels = {
+        let (channels, present) = {
             let mut subscribers = lock(&self.subscribers);
             subscribers.ended = true;
             self.subscribed.store(false, Ordering::Relaxed);
-            std::mem::take(&mut subscribers.channels)
+            let present = std::mem::take(&mut subscribers.present);
+            (std::mem::take(&mut subscribers.channels), present)
         };
         for channel in channels.iter().filter_map(Weak::upgrade) {
+            channel.push(present.iter().filter_map(left_with_the_run));
             channel.end();
         }
     }
@@ -248,6 +261,40 @@ impl Drop for Hub {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+impl Subscribers {
+    /// Keeps who is there.
+    fn note(&mut self, event: Event) {
+        match &event.kind {
+            EventKind::WorkerCame { worker, .. } => {
+                self.leave(worker);
+                self.present.push(event);
+            }
+            EventKind::WorkerWent { worker, .. } => self.leave(worker),
+            _ => {}
+        }
+    }
+
+    fn leave(&mut self, gone: &str) {
+        let is = |event: &Event| matches!(&event.kind, EventKind::WorkerCame { worker, .. } if **worker == *gone);
+        self.present.retain(|event| !is(event));
+    }
+}
+
+/// The end of a worker that was there when the executor ended.
+fn left_with_the_run(came: &Event) -> Option<Event> {
+    let EventKind::WorkerCame { worker, node, .. } = &came.kind else {
+        return None;
+    };
+    Some(Event {
+        at: now(),
+        kind: EventKind::WorkerWent {
+            worker: worker.clone(),
+            node: Some(node.clone()),
+            reason: "the executor ended".into(),
+        },
+    })
 }
 
 impl Channel {
@@ -382,6 +429,41 @@ mod tests {
         assert_eq!(next(&second), Poll::Ready(None));
         assert_eq!(next(&hub.subscribe()), Poll::Ready(None));
         assert!(!hub.has_subscribers());
+    }
+
+    /// The name of the worker that came, or `-NAME` of one that went.
+    fn worker(channel: &Channel) -> Option<String> {
+        match channel.poll(&Context::from_waker(Waker::noop())) {
+            Poll::Ready(Some(event)) => match event.kind {
+                EventKind::WorkerCame { worker, .. } => Some(worker.to_string()),
+                EventKind::WorkerWent { worker, .. } => Some(format!("-{worker}")),
+                other => panic!("{other:?}"),
+            },
+            Poll::Ready(None) | Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn a_subscriber_gets_the_workers_that_are_there_and_their_ends() {
+        let hub = Hub::default();
+        let came = |worker: &str| EventKind::WorkerCame {
+            worker: worker.into(),
+            node: "node".into(),
+            slots: 2,
+        };
+        let went = |worker: &str| EventKind::WorkerWent {
+            worker: worker.into(),
+            node: None,
+            reason: "spot".into(),
+        };
+        hub.send(&mut vec![came("a"), came("b"), broken("before")]);
+        hub.send(&mut vec![went("a"), came("b")]);
+        let channel = hub.subscribe();
+        hub.send(&mut vec![came("c")]);
+        let next = || worker(&channel);
+        assert_eq!((next(), next(), next()), (Some("b".into()), Some("c".into()), None));
+        hub.end();
+        assert_eq!((next(), next(), next()), (Some("-b".into()), Some("-c".into()), None));
     }
 
     #[test]

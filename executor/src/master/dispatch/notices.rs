@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use podpool_core::instant::after;
+use podpool_core::outcome::Cause;
 use podpool_core::queue::publisher::Publisher;
 use tokio::time::Instant;
 
@@ -24,15 +25,23 @@ const SILENCE: Duration = Duration::from_secs(10);
 const MESSAGE: usize = 200;
 
 /// Attempts that failed and whose tasks are tried again.
+// Apart by their causes: one crash must not vanish behind a thousand failures of another kind.
 #[derive(Debug, Default)]
 pub(super) struct Retries {
+    /// In the order in which the causes came.
+    causes: Vec<(Cause, Gathered)>,
+    /// Lines to be printed.
+    lines: Vec<String>,
+}
+
+/// Failures of one cause.
+#[derive(Debug, Default)]
+struct Gathered {
     /// Until then attempts that fail are held.
     until: Option<Instant>,
     /// How many are held, and the text about the first.
     held: u64,
     first: String,
-    /// Lines to be printed.
-    lines: Vec<String>,
 }
 
 impl Retries {
@@ -42,48 +51,72 @@ impl Retries {
     pub(super) fn failed(
         &mut self,
         now: Instant,
+        cause: Cause,
         what: impl FnOnce() -> String,
         next: impl FnOnce() -> String,
     ) {
         // A time that is over must not hold this failure: the loop's tick may come after the message.
         self.on_tick(now);
-        if self.until.is_none() {
+        let at = self.causes.iter().position(|(known, _)| *known == cause);
+        let at = at.unwrap_or_else(|| {
+            self.causes.push((cause, Gathered::default()));
+            self.causes.len() - 1
+        });
+        let (_, gathered) = &mut self.causes[at];
+        if gathered.until.is_none() {
             self.lines.push(what() + &next());
-            self.until = Some(after(now, TOGETHER));
+            gathered.until = Some(after(now, TOGETHER));
             return;
         }
-        if self.held == 0 {
-            self.first = what();
+        if gathered.held == 0 {
+            gathered.first = what();
         }
-        self.held += 1;
+        gathered.held += 1;
     }
 
     /// When held failures are reported.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.until.filter(|_| self.held > 0)
+        let held = self.causes.iter().filter(|(_, gathered)| gathered.held > 0);
+        held.filter_map(|(_, gathered)| gathered.until).min()
     }
 
     pub(super) fn on_tick(&mut self, now: Instant) {
-        if self.until.is_none_or(|until| now < until) {
-            return;
+        for (_, gathered) in &mut self.causes {
+            if gathered.until.is_some_and(|until| now >= until) {
+                self.lines.extend(gathered.line());
+                // While failures go on, each line begins the next time; after a time without any the next failure is a
+                // line at once.
+                gathered.until = (std::mem::take(&mut gathered.held) > 0).then(|| after(now, TOGETHER));
+            }
         }
-        let first = std::mem::take(&mut self.first);
-        // While failures go on, each line begins the next time; after a time without any the next failure is a line at
-        // once.
-        self.until = (self.held > 0).then(|| after(now, TOGETHER));
-        match std::mem::take(&mut self.held) {
-            0 => {}
-            1 => self.lines.push(first),
-            more => self.lines.push(format!(
-                "{first}; {} more attempts failed in the {TOGETHER:?} before this line, and their tasks were tried again",
-                more - 1
-            )),
+    }
+
+    /// The run ends: what is held is reported now.
+    pub(super) fn end(&mut self) {
+        for (_, gathered) in &mut self.causes {
+            self.lines.extend(gathered.line());
+            gathered.held = 0;
         }
     }
 
     /// Lines to be printed now.
     pub(super) fn take(&mut self) -> Vec<String> {
         std::mem::take(&mut self.lines)
+    }
+}
+
+impl Gathered {
+    /// The line about what is held.
+    fn line(&mut self) -> Option<String> {
+        let first = std::mem::take(&mut self.first);
+        match self.held {
+            0 => None,
+            1 => Some(first),
+            more => Some(format!(
+                "{first}; {} more attempts failed like it in the {TOGETHER:?} before this line, and their tasks were tried again",
+                more - 1
+            )),
+        }
     }
 }
 

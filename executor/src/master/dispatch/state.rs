@@ -319,6 +319,9 @@ impl MasterState {
     /// The last thing of every turn: publishes what may go, and sends workers, fleet and users what has changed.
     pub(crate) fn conclude(&mut self, now: Instant) {
         self.publish(now);
+        if self.life.is_ending() {
+            self.retries.end();
+        }
         let lines = self.retries.take();
         self.effects.extend(lines.into_iter().map(Effect::Notice));
         self.announce_to_workers(now);

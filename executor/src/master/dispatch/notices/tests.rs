@@ -20,11 +20,11 @@ fn the_first_failure_is_reported_at_once_and_those_after_it_together() {
     let start = Instant::now();
     let mut retries = Retries::default();
     let soon = || "; again soon".to_owned();
-    retries.failed(start, || "a".to_owned(), soon);
+    retries.failed(start, Cause::Failed, || "a".to_owned(), soon);
     assert_eq!(retries.take(), ["a; again soon"]);
     assert_eq!(retries.deadline(), None, "nothing is held");
     for (n, line) in ["b", "c", "d"].into_iter().enumerate() {
-        retries.failed(start + SECOND * n as u32, || line.to_owned(), soon);
+        retries.failed(start + SECOND * n as u32, Cause::Failed, || line.to_owned(), soon);
     }
     assert_eq!(retries.take(), [""; 0]);
     let until = retries.deadline().unwrap();
@@ -32,14 +32,33 @@ fn the_first_failure_is_reported_at_once_and_those_after_it_together() {
     retries.on_tick(until);
     assert_eq!(
         retries.take(),
-        ["b; 2 more attempts failed in the 5s before this line, and their tasks were tried again"]
+        ["b; 2 more attempts failed like it in the 5s before this line, and their tasks were tried again"]
     );
-    retries.failed(until + SECOND, || "e".to_owned(), soon);
+    retries.failed(until + SECOND, Cause::Failed, || "e".to_owned(), soon);
     retries.on_tick(until + TOGETHER);
     assert_eq!(retries.take(), ["e"]);
     retries.on_tick(until + 2 * TOGETHER);
-    retries.failed(until + 3 * TOGETHER, || "f".to_owned(), soon);
+    retries.failed(until + 3 * TOGETHER, Cause::Failed, || "f".to_owned(), soon);
     assert_eq!(retries.take(), ["f; again soon"], "at once after a pause");
+}
+
+#[test]
+fn each_cause_has_lines_of_its_own_and_the_end_reports_what_is_held() {
+    let start = Instant::now();
+    let mut retries = Retries::default();
+    let soon = || "; again soon".to_owned();
+    for line in ["a", "b", "c"] {
+        retries.failed(start, Cause::Failed, || line.to_owned(), soon);
+    }
+    retries.failed(start, Cause::Crashed, || "crash".to_owned(), soon);
+    assert_eq!(retries.take(), ["a; again soon", "crash; again soon"]);
+    retries.end();
+    let lines = retries.take();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("b; 1 more attempts failed"), "{lines:?}");
+    retries.end();
+    retries.on_tick(start + TOGETHER);
+    assert_eq!(retries.take(), [""; 0], "once");
 }
 
 #[test]

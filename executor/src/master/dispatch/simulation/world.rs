@@ -361,11 +361,10 @@ impl World {
                     self.trace.note(at, format_args!("{order:?}"));
                     self.order(&order);
                 }
-                Effect::Event(kind) => self
-                    .subscriber
-                    .as_mut()
-                    .expect("a run without a subscriber makes no events")
-                    .event(&kind),
+                Effect::Event(kind) => match &mut self.subscriber {
+                    Some(subscriber) => subscriber.event(&kind),
+                    None => assert!(kind.is_of_a_worker(), "no subscriber for {kind:?}"),
+                },
                 Effect::Notice(line) => self.trace.note(at, format_args!("notice: {line}")),
                 Effect::Close(closed) => self.trace.note(at, format_args!("{closed:?}")),
                 Effect::Show(..) => {}

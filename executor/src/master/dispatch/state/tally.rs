@@ -84,6 +84,11 @@ impl MasterState {
         }
     }
 
+    /// Reports an event that a later subscriber may need too.
+    fn always_event(&mut self, kind: EventKind) {
+        self.effects.push(Effect::Event(Box::new(kind)));
+    }
+
     pub(super) fn note_submitted(&mut self, id: TaskId, entry: &Entry) {
         self.event(|| EventKind::Submitted {
             task: task_info(id, entry),
@@ -187,7 +192,7 @@ impl MasterState {
         let Some(greeting) = worker.and_then(|worker| worker.greeting.clone()) else {
             return;
         };
-        self.event(|| EventKind::WorkerCame {
+        self.always_event(EventKind::WorkerCame {
             worker: greeting.name,
             node: greeting.node,
             slots: greeting.slots,
@@ -196,7 +201,7 @@ impl MasterState {
 
     /// A worker is gone.
     pub(super) fn note_departure(&mut self, departure: &Departure) {
-        self.event(|| EventKind::WorkerWent {
+        self.always_event(EventKind::WorkerWent {
             worker: departure.worker.clone(),
             node: departure.node.clone(),
             reason: departure.reason.as_str().into(),
