@@ -105,10 +105,32 @@ pub fn serve_test_slot() {
     }
 }
 
-/// Lets a libtest program start slots: write it once, in any module of the test file.
+/// Lets a libtest program start slots: write it once, in any module of the test file, outside of any function.
 ///
-/// It adds a test, `podpool_slots`, which passes at once; a slot is a process of the test program that runs this
-/// test alone.
+/// It adds a test, `podpool_slots`, which appears in the list of tests and passes at once; a slot is a process of the
+/// test program that runs this test alone. Each program of tests needs its own: the library for its unit tests, and
+/// every file in `tests/`.
+///
+/// ```no_run
+/// # use podpool_core as podpool;
+/// podpool::test_slots!();
+/// ```
+///
+/// With `podpool` a test builds a pool then, as a program does:
+///
+/// ```text
+/// podpool::test_slots!();
+///
+/// #[test]
+/// fn a_pool_squares() {
+///     let pool = podpool::PodPoolExecutor::builder().max_workers(1).build_blocking().unwrap();
+///     assert_eq!(pool.submit(square(7)).result().unwrap(), 49);
+///     pool.shutdown().unwrap();
+/// }
+/// ```
+///
+/// A test of a task's body needs neither pool nor slots: [`Call::run_here`](crate::task::Call::run_here). A pool with
+/// `Isolation::InProcess` needs no slots.
 #[macro_export]
 macro_rules! test_slots {
     () => {

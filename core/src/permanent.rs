@@ -1,4 +1,5 @@
-//! A task's own error on its way to a [`Failure`]: its text, its causes, and whether another attempt makes sense.
+//! Errors that another attempt cannot avoid: a task marks one with [`permanent`], and fails at once, whatever its
+//! `retries` are.
 
 use std::error::Error;
 use std::fmt;
@@ -16,12 +17,21 @@ pub struct Permanent(Mark);
 /// Marks an error as not worth retrying: the task fails at once, whatever its `retries` are.
 ///
 /// ```
+/// # use podpool_core as podpool;
 /// # fn parse(text: &str) -> Result<u32, Box<dyn std::error::Error + Send + Sync>> {
-/// let number = text.parse().map_err(podpool_core::permanent)?;
+/// let number = text.parse().map_err(podpool::permanent)?;
 /// # Ok(number)
 /// # }
 /// # assert!(parse("x").is_err());
 /// ```
+///
+/// The error of the task must be able to carry the mark. Such types are `anyhow::Error`,
+/// `Box<dyn Error + Send + Sync>`, [`Permanent`] itself, and an enum with a variant that holds a `Permanent` as its
+/// source (thiserror's `#[from]`). A `String` or another type without a source cannot: `?` does not compile there. For
+/// an error type of your own without such a variant use the attribute's `retry_on`, which judges each error.
+///
+/// What is marked may be anything that converts into `Box<dyn Error + Send + Sync>`: an error, or a text, as in
+/// `permanent("no such day")`. The mark adds nothing to the message.
 pub fn permanent(error: impl Into<Box<dyn Error + Send + Sync>>) -> Permanent {
     Permanent(Mark(error.into()))
 }

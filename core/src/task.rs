@@ -35,7 +35,7 @@ pub type AsyncBody = for<'a> fn(&'a TaskContext, &'a [u8], &'a mut Vec<u8>) -> B
 /// The erased body of a task: it decodes its arguments, runs, and appends its encoded output.
 #[derive(Clone, Copy)]
 pub enum Body {
-    /// A plain function; it runs on the slot's thread.
+    /// A plain function; it runs on the slot's thread, outside of any runtime.
     Sync(SyncBody),
     /// An async function; the slot's single-threaded runtime drives it.
     Async(AsyncBody),
@@ -50,7 +50,7 @@ impl fmt::Debug for Body {
     }
 }
 
-/// The delays between the attempts at a failing task: exponential, with jitter.
+/// The delays between the attempts at a failing task: exponential, each shortened by a random part of up to one half.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backoff {
     /// Delay before the second attempt. Default: 1 s.
@@ -260,14 +260,18 @@ impl<T> Call<T> {
         self
     }
 
-    /// Allows so many attempts after the first when the task itself fails.
+    /// Allows so many attempts after the first when the task itself fails: by an error, a panic or its timeout.
+    /// Crashes, memory and lost workers have budgets of their own, as [`TaskErrorKind`](crate::error::TaskErrorKind)
+    /// lists.
     pub fn retries(mut self, retries: u32) -> Self {
         self.options_mut().retries = Some(retries);
         self
     }
 
-    /// Bounds the time of one attempt; queueing does not count. `Duration::MAX` lifts the bound of the task's attribute.
-    /// With zero no attempt could do anything: the task is rejected.
+    /// Bounds the time of one attempt; queueing does not count. `Duration::MAX` lifts the bound of the task's
+    /// attribute. With zero no attempt could do anything: the task is rejected. An attempt that exceeds it is stopped
+    /// and counts against `retries`, so the whole task may take longer. A map's own `timeout` bounds all its calls
+    /// together.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options_mut().timeout = Some(timeout);
         self
@@ -276,6 +280,7 @@ impl<T> Call<T> {
     /// Bytes that the slot's process may have resident while it runs this call, in place of the task's
     /// [`memory`](TaskOptions::memory). On one machine the tasks that run share its memory by what they declare: a call
     /// waits until its bytes are free. With zero the task is rejected, and with more than the machine's tasks share.
+    /// The module `podpool::options` has a table of all options on memory.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.options_mut().memory = Some(bytes);
         self
@@ -322,7 +327,19 @@ impl Call<Json> {
 }
 
 impl<T: DeserializeOwned + 'static> Call<T> {
-    /// Runs the body in this process, without executor, retries or timeout: for unit tests of a task.
+    /// Runs the body in this process, without executor, retries, timeout or memory limit: for unit tests of a task. A
+    /// body that uses tokio needs tokio's runtime; others run on any.
+    ///
+    /// ```text
+    /// #[tokio::test]
+    /// async fn seven_squared() {
+    ///     assert_eq!(square(7).run_here().await.unwrap(), 49);
+    /// }
+    /// ```
+    ///
+    /// Arguments and output are encoded and decoded as on the way to a slot. The [`TaskContext`] holds the key that the
+    /// call was given; the worker and the node are called `here`, the task's number is 0, the attempt is the first, the
+    /// run is a random one. It has no deadline, and is never cancelled.
     ///
     /// # Errors
     /// [`TaskError`], as the future of a submitted call has it, with the one attempt:
@@ -447,13 +464,13 @@ impl TaskContext {
         self.key.as_deref()
     }
 
-    /// When the attempt will be ended by its timeout.
+    /// When the attempt will be ended by its timeout; none without one, and in [`run_here`](Call::run_here).
     #[must_use]
     pub fn deadline(&self) -> Option<std::time::Instant> {
         self.deadline.map(Instant::into_std)
     }
 
-    /// The name of the worker: a pod's name on a cluster, `local` on a laptop.
+    /// The name of the worker: a pod's name on a cluster, `local` on a laptop, `here` in [`run_here`](Call::run_here).
     #[must_use]
     pub fn worker(&self) -> &str {
         &self.place.worker

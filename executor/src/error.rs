@@ -136,7 +136,8 @@ pub enum ShutdownError {
     },
     /// A signal ended the run: the first Ctrl-C cancelled tasks that had not begun, a second one or SIGTERM ended
     /// everything. The futures of the cancelled tasks resolve to that. A run that failed in another way reports that
-    /// failure in place of this.
+    /// failure in place of this. [`Builder::signals`](crate::Builder::signals) has an example of a `main` that matches
+    /// it, so that the exit code is 130.
     #[error(
         "the run was interrupted by {}; tasks that had not ended were cancelled",
         signal_name(*.signal)

@@ -81,7 +81,9 @@ pub fn call(task: &str, arguments: &str) -> Result<Call<Json>, JsonError> {
         return Err(JsonError::NoTask { task, near });
     };
     // Its index is the registry's.
-    let spec = registry.get(index).map_or_else(|| registry.find(task), Ok)?;
+    let spec = registry
+        .get(index)
+        .map_or_else(|| registry.find(task), Ok)?;
     Call::from_json(spec, arguments)
 }
 
@@ -92,7 +94,9 @@ fn near<'a>(given: &str, names: &[&'a str]) -> Option<&'a str> {
         return Some(whole);
     }
     let alike = |name: &str| strsim::normalized_levenshtein(given, name);
-    let nearest = names.iter().max_by(|one, other| alike(one).total_cmp(&alike(other)));
+    let nearest = names
+        .iter()
+        .max_by(|one, other| alike(one).total_cmp(&alike(other)));
     nearest.copied().filter(|name| alike(name) >= ALIKE)
 }
 

@@ -21,11 +21,58 @@
 //! }
 //! ```
 //!
-//! Who knows Python's `concurrent.futures` finds its calls in [`from_thread_pool_executor`]. Programs without
-//! `async` use [`blocking`].
-//!
 //! A task may run more than once (a lost worker, a lost acknowledgement); it ends, and its future resolves, exactly
-//! once.
+//! once. Rust 1.91 or newer; a program may be of edition 2021 or 2024, and needs no other crate for the above.
+//!
+//! | I want to … | |
+//! |---|---|
+//! | write a task: types, retries, time-outs, where it runs | [`task`](macro@task) |
+//! | make many calls | [`map`](PodPoolExecutor::map), [`map_keyed`](PodPoolExecutor::map_keyed), [`as_completed`], [`wait`], [`gather`] |
+//! | test | [Testing](#testing) |
+//! | show progress | [`stats`](PodPoolExecutor::stats), [`events`](PodPoolExecutor::events) |
+//! | end on Ctrl-C | [`Builder::signals`] |
+//! | act on errors | [`TaskError`], [`TaskErrorKind`] |
+//! | limit retries | [`task`](macro@task#retries), [`Builder::retries`], [`permanent`](fn@permanent) |
+//! | call tasks by name, with JSON | [`json`] |
+//! | limit memory, or share it | [the table of options](options#memory) |
+//! | run in pods | [`Builder::backend`], [`KubernetesOptions`](options::KubernetesOptions) |
+//! | write a program without `async` | [`blocking`] |
+//! | take what tasks print | [`Builder::output`] |
+//! | read notices, tracing, log | [`Notices`](options::Notices) |
+//! | translate Python's `concurrent.futures` | [`from_thread_pool_executor`] |
+//!
+//! # Testing
+//!
+//! A test of a task's body needs no pool. `run_here` runs the body in the test:
+//!
+//! ```no_run
+//! # use podpool::prelude::*;
+//! # #[podpool::task] fn square(n: u64) -> u64 { n * n }
+//! #[tokio::test]
+//! async fn seven_squared() {
+//!     assert_eq!(square(7).run_here().await.unwrap(), 49);
+//! }
+//! ```
+//!
+//! Its [`TaskContext`] has the key of the call, the first attempt, and `here` as worker and node; [`Call::run_here`]
+//! lists the rest. A test with a pool needs [`test_slots!`] once in its program, outside of any function. This adds a
+//! test `podpool_slots`, which the slots run:
+//!
+//! ```no_run
+//! # use podpool::prelude::*;
+//! # #[podpool::task] fn square(n: u64) -> u64 { n * n }
+//! podpool::test_slots!();
+//!
+//! #[test]
+//! fn a_pool_squares() {
+//!     let pool = PodPoolExecutor::builder().max_workers(1).build_blocking().unwrap();
+//!     assert_eq!(pool.submit(square(7)).result().unwrap(), 49);
+//!     pool.shutdown().unwrap();
+//! }
+//! ```
+//!
+//! With [`Isolation::InProcess`](options::Isolation::InProcess) slots are threads of the test, and `test_slots!` is not
+//! needed.
 //!
 //! # Features
 //!
@@ -35,20 +82,6 @@
 //! | `pubsub` | Google Cloud Pub/Sub alone, for programs that administer its topics |
 //! | `payload` | a directory for arguments and results that no message carries |
 //! | `payload-gcs`, `payload-s3`, `payload-azure` | the same in a cloud's object store |
-//!
-//! # Events
-//!
-//! podpool reports its work as [`tracing`] events. They go to the subscriber that was set where the executor was built,
-//! else to the program's; a thread for this alone passes them on, so the subscriber may block. Only `register_callsite`
-//! is called on any thread, as for every subscriber, and must not wait.
-//!
-//! Events with the target `podpool::notice` are [`Notices`](options::Notices): one line for each change that the user should see. Without
-//! a subscriber they are on standard error.
-//!
-//! A program that has a [`log`] logger and no subscriber gets notices as records, and other events too where some crate
-//! switches on tracing's feature `log`. Those reach the logger on podpool's own threads, so such a logger must not wait
-//! for a task. A logger that writes to standard output does, while the program holds the lock of standard output and
-//! waits for a future.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

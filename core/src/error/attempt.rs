@@ -39,10 +39,11 @@ pub struct AttemptReport {
     /// Whether another attempt may succeed: false for an error that [`permanent`](crate::permanent()) or `retry_on` marks
     /// as final, and for what is rejected.
     pub retryable: bool,
-    /// The event in one sentence; the task's own message if it failed or panicked. Message, causes and lines are
-    /// cut to 64 KiB in all, for attempts before the last to 4 KiB each, and marked where they are cut.
+    /// The event in one sentence; the task's own message if it failed or panicked, without its causes: those are in
+    /// [`chain`](Self::chain). Message, causes and lines are cut to 64 KiB in all, for attempts before the last to 4
+    /// KiB each, and marked where they are cut.
     pub message: String,
-    /// The causes of the task's error, outermost first.
+    /// The causes of the task's error, outermost first: what `anyhow::Context` wrapped, and sources.
     pub chain: Vec<String>,
     /// How the slot's process ended, where it did.
     pub exit: Option<Exit>,

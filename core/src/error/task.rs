@@ -18,27 +18,36 @@ const LINES_SHOWN: usize = 10;
 const LINE: usize = 1_000;
 
 /// Why a task has no result, by what the caller can do about it.
+///
+/// `retries` count errors, panics and timeouts. Crashes, memory and lost workers have budgets of their own, which no
+/// option changes: 2, 1 and 2 more attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TaskErrorKind {
-    /// The task returned an error, as often as its retries allow.
+    /// The task returned an error, as often as its `retries` allow (0 by default); or once, if the error is
+    /// [`permanent`](crate::permanent()) or `retry_on` refuses it.
     Failed,
-    /// The task panicked, as often as its retries allow.
+    /// The task panicked, as often as its `retries` allow.
     Panicked,
-    /// The attempts exceeded their timeout and were stopped; or a map's own timeout is over.
+    /// The attempts exceeded their timeout and were stopped, as often as the task's `retries` allow; or a map's own
+    /// timeout is over.
     TimedOut,
-    /// The task ended its process by a signal or an exit code, as often as its budget allows.
+    /// The task ended its process by a signal or an exit code, and did so again in 2 more attempts. The end of a
+    /// process in which another task may have been the cause is not counted: an attempt alone follows it.
     Crashed,
-    /// The task needed more memory than the largest size it was given.
+    /// The task needed more memory than its limit, its container or its machine gave, and did so again in 1 more
+    /// attempt with the same limit.
     OutOfMemory,
-    /// Its workers were lost repeatedly. It may have run in part.
+    /// Its workers were lost repeatedly: while the task alone ran in them, and again in 2 more attempts; or 100 of its
+    /// executions were lost with workers, whatever the cause. It may have run in part.
     WorkerLost,
     /// It was cancelled. It may have begun; its result, if any, is dropped.
     Cancelled,
     /// It was refused, and a retry would fail in the same way: bad input, an unknown task, another shape, arguments
     /// that are too large, or a result that is: then the task has run.
     Rejected,
-    /// The executor was shut down before the task ended.
+    /// The executor was shut down before the task ended, or before it was submitted. Statistics count the former as
+    /// failed.
     ShutDown,
     /// Workers cannot start, the queue is gone, or the executor's thread ended. It may have run.
     PoolBroken,
@@ -147,10 +156,14 @@ impl fmt::Display for Subject {
 
 /// Why a task has no result. It is one pointer wide and cheap to clone.
 ///
-/// `{}` is one line: the task, the failure, the number of attempts, and the message, whose lines are joined by ` | ` and
-/// cut at 1,000 characters. `{:#}` and [`report`](Self::report) give everything: the whole message, the causes, where the
-/// last attempt ran, the last lines that the task printed, and what to do next. [`source`](Error::source) gives the causes
-/// of the task's own error.
+/// `{}` is one line: the task, the failure, the number of attempts, and the message, whose lines are joined by ` | `
+/// and cut at 1,000 characters. `{:#}` and [`report`](Self::report) give the whole of the last attempt: the message,
+/// the causes, where it ran, the last lines that the task printed, and what to do next. [`attempts`](Self::attempts)
+/// has the earlier attempts too.
+///
+/// `{}` leaves out the causes of the task's own error. What `anyhow::Context` wraps is such a cause: the message is the
+/// outermost context. The causes are in [`source`](Error::source), which `anyhow` and `{:?}` of an `anyhow::Error`
+/// follow, in [`AttemptReport::chain`] and in [`report`](Self::report).
 ///
 /// ```
 /// # use podpool_core::error::{TaskError, TaskErrorKind};
@@ -249,7 +262,8 @@ impl TaskError {
         self.0.subject.key.as_deref()
     }
 
-    /// The failure in one sentence; the task's own message for `Failed` and `Panicked`, which may be empty.
+    /// The failure in one sentence; the task's own message for `Failed` and `Panicked`, which may be empty and is without its
+    /// causes: those are in [`source`](Error::source).
     #[must_use]
     pub fn message(&self) -> &str {
         match (self.0.kind, &*self.0.message) {
@@ -267,7 +281,8 @@ impl TaskError {
         &self.0.attempts
     }
 
-    /// All that is known, in several lines: what `{:#}` writes.
+    /// The failure and the last attempt, in several lines: what `{:#}` writes. The attempts before it are in
+    /// [`attempts`](Self::attempts).
     #[must_use]
     pub fn report(&self) -> String {
         format!("{self:#}")
@@ -300,7 +315,9 @@ impl TaskError {
         let last = self.0.attempts.last();
         let is_final = last.is_some_and(|last| last.cause == Cause::Failed && !last.retryable);
         let advice = match is_final {
-            true => "the task marked this error as final (`permanent`, or its `retry_on`), so that it was not tried again; fix the cause and resubmit the task",
+            true => {
+                "the task marked this error as final (`permanent`, or its `retry_on`), so that it was not tried again; fix the cause and resubmit the task"
+            }
             false => self.0.kind.advice(),
         };
         write!(f, "\n  {advice}")

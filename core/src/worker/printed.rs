@@ -55,6 +55,7 @@ pub struct OutputLine<'a> {
 
 impl<'a> OutputLine<'a> {
     /// A line of a slot of this process.
+    #[doc(hidden)]
     #[must_use]
     pub fn here(
         slot: SlotId,
@@ -71,6 +72,7 @@ impl<'a> OutputLine<'a> {
     }
 
     /// A line that came from another worker.
+    #[doc(hidden)]
     #[must_use]
     pub fn remote(worker: &'a str, task: Option<&'a PrintedTask>, line: &'a PrintedLine) -> Self {
         Self {

@@ -73,6 +73,10 @@ impl PodPoolExecutor {
 
     /// Calls `call` for each input; the iterator yields the results in the order of the inputs. See
     /// [`PodPoolExecutor::map`](crate::PodPoolExecutor::map).
+    ///
+    /// Options, as methods of [`Map`]: [`unordered`](Map::unordered), [`window`](Map::window),
+    /// [`timeout`](Map::timeout), [`return_exceptions`](Map::return_exceptions), [`max_failures`](Map::max_failures),
+    /// [`max_failures_percent`](Map::max_failures_percent), [`keyed`](Map::keyed).
     pub fn map<I, T, F>(&self, inputs: I, call: F) -> Map<Inputs<I::IntoIter>, F, T>
     where
         I: IntoIterator,
@@ -81,7 +85,8 @@ impl PodPoolExecutor {
         Map::new(self.0.map(inputs, call))
     }
 
-    /// Like [`map`](Self::map), for pairs of a key and an input; the iterator yields each result with its key. See
+    /// Like [`map`](Self::map), for pairs of a key and an input; the iterator yields each result with its key, an
+    /// `Arc<str>`, and the key of a failure is [`TaskError::key`]. See
     /// [`PodPoolExecutor::map_keyed`](crate::PodPoolExecutor::map_keyed).
     #[expect(
         clippy::type_complexity,

@@ -153,11 +153,15 @@ pub(crate) struct Hooks {
 type Initializer = Box<dyn FnOnce() -> Result<(String, Vec<u8>), String> + Send>;
 
 impl Builder {
-    /// Most workers at a time. On this machine that is the number of child processes, each with one slot, and the default
-    /// is the number of processors. On a cluster a worker is a pod with
-    /// [`slots_per_worker`](KubernetesOptions::slots_per_worker) slots, and the default is 10. A slot runs one task at a
-    /// time, so [`slots`](PodPoolExecutor::slots), which is workers × slots of each, is how many tasks run at once.
-    /// `build()` refuses 0.
+    /// How many tasks run at a time on this machine, and how many pods a run has on a cluster. `build()` refuses 0.
+    ///
+    /// On this machine there is one worker, called `local`, whatever the number: it is a part of this program, and has
+    /// so many slots. A slot is a child process that runs one task at a time; the default is the number of processors.
+    /// Events and statistics count that one worker. A slot whose process ends is replaced; the worker stays.
+    ///
+    /// On a cluster it is the most workers at a time. A worker is a pod with
+    /// [`slots_per_worker`](KubernetesOptions::slots_per_worker) slots, and the default is 10.
+    /// [`slots`](PodPoolExecutor::slots) is how many tasks run at once in either place.
     ///
     /// A slot that is a process takes six descriptors of this process. Where they are more than its soft limit on open
     /// files, `build()` raises that to the hard limit for the whole process; slots get the limit that it had. Slots for
@@ -188,15 +192,22 @@ impl Builder {
     }
 
     /// Attempts after the first for every task, in place of its attribute's; a call's own `retries` overrides it.
+    ///
+    /// They count errors, panics and timeouts of the task. Other ends have budgets of their own: 2 more attempts after
+    /// a crash, 1 after a lack of memory, 2 where the task's worker ended while the task alone ran in it. Executions
+    /// that are lost for no fault of the task come again, 99 times. Retries wait for the task's `backoff`; attempts by
+    /// the other budgets follow at once, or when the lease of the lost one has ended.
+    /// [`task`](macro@crate::task#retries) has the table.
     pub const fn retries(mut self, retries: u32) -> Self {
         self.retries = Some(retries);
         self
     }
 
-    /// Bytes of memory that each slot's process may use, wherever it runs. It is sampled every 50 ms, and the kernel refuses
-    /// allocations far past it; either way the task is out of memory. A task's own `memory` may lower it while that
-    /// task runs. It must be more than an idle slot takes, some MiB: else `build()` refuses it, or the pool is broken
-    /// with both numbers in the reason. Default: no limit.
+    /// Bytes of memory that each slot's process may use, wherever it runs. It is sampled every 50 ms, and the kernel
+    /// refuses allocations far past it; either way the task is out of memory. A task's own `memory` may lower it while
+    /// that task runs. It must be more than an idle slot takes, some MiB: else `build()` refuses it, or the pool is
+    /// broken with both numbers in the reason. Default: no limit. See the [table](crate::options#memory) of all options
+    /// on memory.
     pub const fn slot_memory(mut self, bytes: u64) -> Self {
         self.slot_memory = Some(bytes);
         self
@@ -265,9 +276,9 @@ impl Builder {
         self
     }
 
-    /// The receiver of notices about changes: workers that do not start and why, attempts that failed, lost workers.
-    /// Default: [`Notices::Auto`], lines on standard error where the program has no tracing subscriber and no logger
-    /// when the pool is built.
+    /// The receiver of notices about changes: workers that do not start and why, attempts that failed (gathered, one
+    /// line in 5 s at most), lost workers. Default: [`Notices::Auto`], lines on standard error where the program has no
+    /// tracing subscriber and no logger when the pool is built.
     pub fn notices(mut self, notices: Notices) -> Self {
         self.notices = notices;
         self
@@ -296,17 +307,7 @@ impl Builder {
         self
     }
 
-    /// Whether this pool reacts to signals. Default: it does. The first Ctrl-C from `build()` on cancels tasks that
-    /// have not begun, with a notice; the second ends everything, and so does SIGTERM where workers are on a cluster:
-    /// the run is removed, `main` goes on. A shutdown of the pool then returns
-    /// [`Interrupted`](crate::error::ShutdownError::Interrupted), and a program with [`main`](macro@crate::main) exits with
-    /// 130, or 143 for SIGTERM, where `main` returns without an error. A handler that the program installed itself (by
-    /// tokio, signal-hook or the system's call) is called besides. Once the last pool that reacts has ended, a signal
-    /// has the effect of that handler, else its default action.
-    ///
-    /// `false` leaves signals to the program from the start; then it is the program that calls
-    /// [`shutdown_with`](PodPoolExecutor::shutdown_with). A program that was started with Ctrl-C ignored, as a script's
-    /// `program &` is, goes on ignoring it (Linux).
+    #[doc = include_str!("../../docs/signals.md")]
     pub const fn signals(mut self, heard: bool) -> Self {
         self.leave_signals = !heard;
         self

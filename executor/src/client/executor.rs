@@ -69,7 +69,11 @@ impl PodPoolExecutor {
     /// ```
     ///
     /// Inputs are taken only while the map is polled, and no more than its window allows, so they may be endless. An
-    /// error is yielded at its position and cancels the rest; so does dropping the map. See [`Map`] for its options.
+    /// error is yielded at its position and cancels the rest; so does dropping the map.
+    ///
+    /// Options, as methods of [`Map`]: [`unordered`](Map::unordered), [`window`](Map::window),
+    /// [`timeout`](Map::timeout), [`return_exceptions`](Map::return_exceptions), [`max_failures`](Map::max_failures),
+    /// [`max_failures_percent`](Map::max_failures_percent), [`keyed`](Map::keyed).
     pub fn map<I, T, F>(&self, inputs: I, call: F) -> Map<Inputs<I::IntoIter>, F, T>
     where
         I: IntoIterator,
@@ -83,19 +87,21 @@ impl PodPoolExecutor {
     }
 
     /// Like [`map`](Self::map), for pairs of a key and an input: each call is given its
-    /// [key](podpool_core::task::Call::key), and each result comes with it.
+    /// [key](podpool_core::task::Call::key), and each result comes with it, as an `Arc<str>`. A failure is a
+    /// [`TaskError`](crate::TaskError) alone: its key is [`TaskError::key`](crate::TaskError::key).
     ///
     /// ```no_run
     /// # use podpool::prelude::*;
     /// # #[podpool::task] fn clean(rows: Vec<f64>) -> f64 { rows.iter().sum() }
-    /// # async fn totals(pool: PodPoolExecutor) -> Result<(), TaskError> {
+    /// # async fn totals(pool: PodPoolExecutor) {
     /// let inputs = [("BTC", vec![1.0, 2.0]), ("ETH", vec![3.0])];
-    /// let mut totals = pool.map_keyed(inputs, clean);
+    /// let mut totals = pool.map_keyed(inputs, clean).return_exceptions();
     /// while let Some(total) = totals.next().await {
-    ///     let (asset, total) = total?;
-    ///     println!("{asset}: {total}");
+    ///     match total {
+    ///         Ok((asset, total)) => println!("{asset}: {total}"),
+    ///         Err(error) => eprintln!("{:?}: {error}", error.key()),
+    ///     }
     /// }
-    /// # Ok(())
     /// # }
     /// ```
     // `use<…>`: what the map keeps of its arguments is in its type, and it borrows nothing of the pool.
@@ -153,8 +159,9 @@ impl PodPoolExecutor {
         self.shutdown_with(ShutdownBehavior::WaitForTasks).await
     }
 
-    /// Ends the executor by this `behavior`. A second call may only choose a stricter one. Tasks that the behaviour ends
-    /// resolve to `Cancelled` where they had not begun, and with `Abort` to `ShutDown`.
+    /// Ends the executor by this `behavior`. A second call may only choose a stricter one. Tasks that `CancelPending`
+    /// ends resolve to `Cancelled`. Tasks that `Abort` ends resolve to `ShutDown`, and count as failed in
+    /// [`Stats`](crate::stats::Stats).
     ///
     /// ```no_run
     /// # use podpool::prelude::*;
@@ -206,13 +213,41 @@ impl PodPoolExecutor {
     /// # }
     /// ```
     ///
-    /// After the end of the executor it gives the last counts.
+    /// A line of progress once a second, beside a map:
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use podpool::prelude::*;
+    /// # #[podpool::task] fn clean(day: u64) -> usize { day as usize }
+    /// # async fn all(pool: PodPoolExecutor) -> Result<(), TaskError> {
+    /// let mut second = tokio::time::interval(Duration::from_secs(1));
+    /// let mut sizes = pool.map(0..365, clean);
+    /// loop {
+    ///     tokio::select! {
+    ///         size = sizes.next() => match size {
+    ///             Some(size) => println!("{}", size?),
+    ///             None => break,
+    ///         },
+    ///         _ = second.tick() => eprintln!("{}", pool.stats()),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// `select!` drops the future of `next` each second; nothing is lost by that. "120 of 365" counts the tasks that
+    /// were submitted so far. A map submits as many as its window allows, so the second number grows during the map:
+    /// for a share of the whole, count the results and compare them with the number of your inputs.
+    ///
+    /// On this machine there is one worker, whose slots are the child processes. After the end of the executor it gives
+    /// the last counts.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.handle.observed.stats(&self.handle.mailbox)
     }
 
-    /// The workers that are there, then what happens from now on, one event after the other: tasks that are taken in, begin, fail and are tried again,
+    /// The workers that are there, then what happens from now on, one event after the other: tasks that are taken in,
+    /// begin, fail and are tried again,
     /// and end; workers that come and go; the end of a pool that breaks. Any number of subscribers may read.
     ///
     /// ```no_run
@@ -230,6 +265,9 @@ impl PodPoolExecutor {
     /// }
     /// # }
     /// ```
+    ///
+    /// On this machine there is one worker, called `local`. Its slots are the child processes; one that dies is no
+    /// `WorkerWent`: its task has a `Retried` or an `Ended`, with the process in the attempt's report.
     ///
     /// The executor waits for no subscriber: see [`Events`] for what becomes of events that are not read. Without a
     /// subscriber no event of a task is made. The stream does not keep the executor running.

@@ -59,7 +59,8 @@ struct Gathering<T> {
 }
 
 impl<T> Gather<T> {
-    /// Gives failures like results, once all tasks have ended.
+    /// Gives failures like results, once all tasks have ended. The list is as long as that of the futures, also where
+    /// the pool ends before the tasks: those are `Cancelled`, `ShutDown` or `PoolBroken`, each in its place.
     pub fn return_exceptions(self) -> GatherAll<T> {
         GatherAll(self.0)
     }

@@ -97,7 +97,9 @@ impl<S, F, T> Map<S, F, T> {
         }
     }
 
-    /// Lets exactly so many calls be submitted and not yet delivered; 0 is taken for 1.
+    /// Lets exactly so many calls be submitted and not yet delivered; 0 is taken for 1. How many of them run at once is
+    /// another number: [`slots`](crate::PodPoolExecutor::slots), which [`max_workers`](crate::Builder::max_workers)
+    /// sets. A window below it leaves slots without work.
     ///
     /// By default a window starts at 4 calls a slot. It doubles while it holds less than 50 ms of measured work, up to
     /// 4,096 calls. Where slots wait for calls that are on the way, on a cluster for instance, it grows to four times
@@ -120,7 +122,8 @@ impl<S, F, T> Map<S, F, T> {
 
     /// Bounds the whole, counted from the call of `map`. When the time is over, the next result is one `TimedOut`, the
     /// other calls are cancelled, and no further result is yielded, not even of calls that have ended. Without it a map
-    /// has no bound.
+    /// has no bound. [`Call::timeout`](crate::Call::timeout) bounds one attempt of one call instead: such a call is
+    /// tried again as often as its `retries` allow, and the map goes on where it endures errors.
     // CPython's `Executor.map` counts from its call too. <https://docs.python.org/3/library/concurrent.futures.html>
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -222,7 +225,8 @@ where
     F: FnMut(S::Item) -> Call<T>,
     T: DeserializeOwned + 'static,
 {
-    /// The next result; none when all were yielded, or after the error that ended it.
+    /// The next result; none when all were yielded, or after the error that ended it. Dropping this future loses
+    /// neither an input nor a result, so it may stand in a `select!`.
     ///
     /// # Panics
     /// When the inputs or the function that makes calls of them panic, with their panic; the rest is cancelled.

@@ -167,7 +167,7 @@ pub struct AsCompleted<T> {
 }
 
 impl<T> AsCompleted<T> {
-    /// The next future that has ended; none when all were yielded.
+    /// The next future that has ended; none when all were yielded. Dropping this future loses none of them.
     pub async fn next(&mut self) -> Option<TaskFuture<T>> {
         poll_fn(|cx| self.poll(cx)).await
     }
@@ -239,7 +239,8 @@ pub struct AsCompletedWithin<T> {
 }
 
 impl<T> AsCompletedWithin<T> {
-    /// The next future that has ended; none when all were yielded or the time is over.
+    /// The next future that has ended; none when all were yielded or the time is over. Dropping this future loses none
+    /// of them.
     ///
     /// # Errors
     /// [`Unfinished`], once, when the time is over. [`into_rest`](Self::into_rest) gives the others back.

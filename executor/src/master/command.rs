@@ -14,9 +14,10 @@ pub enum ShutdownBehavior {
     /// Complete when every submitted task has ended by itself. The default.
     #[default]
     WaitForTasks,
-    /// Cancel what has not begun; complete when the rest has ended.
+    /// Cancel what has not begun; complete when the rest has ended. The cancelled tasks resolve to `Cancelled`.
     CancelPending,
-    /// Cancel everything and stop the workers; complete when they are gone.
+    /// End everything and stop the workers; complete when they are gone. Tasks that have not ended resolve to
+    /// `ShutDown` and count as failed.
     Abort,
 }
 

@@ -94,7 +94,7 @@ pub enum EventKind {
         slots: u32,
     },
     /// A worker has ended, or no message has come from it for a lease. Comes for every worker that is there when the
-    /// executor ends.
+    /// executor ends. A slot that dies is none: see [`Retried`](Self::Retried) and [`Ended`](Self::Ended) of its task.
     #[non_exhaustive]
     WorkerWent {
         /// Its name.
@@ -461,9 +461,15 @@ mod tests {
         let channel = hub.subscribe();
         hub.send(&mut vec![came("c")]);
         let next = || worker(&channel);
-        assert_eq!((next(), next(), next()), (Some("b".into()), Some("c".into()), None));
+        assert_eq!(
+            (next(), next(), next()),
+            (Some("b".into()), Some("c".into()), None)
+        );
         hub.end();
-        assert_eq!((next(), next(), next()), (Some("-b".into()), Some("-c".into()), None));
+        assert_eq!(
+            (next(), next(), next()),
+            (Some("-b".into()), Some("-c".into()), None)
+        );
     }
 
     #[test]

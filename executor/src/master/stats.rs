@@ -25,7 +25,8 @@ const SAMPLE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Tasks that were submitted, with those that were rejected.
+    /// Tasks that were submitted so far, with those that were rejected. A map submits what its window allows, so this
+    /// number grows during the map.
     pub submitted: u64,
     /// Tasks that wait: for a worker, a slot, or their next attempt.
     pub pending: u64,
@@ -35,7 +36,7 @@ pub struct Stats {
     pub running: u64,
     /// Tasks with a result.
     pub done: u64,
-    /// Tasks that ended without a result, but for cancelled ones.
+    /// Tasks that ended without a result, but for cancelled ones: also those that `Abort` or a broken pool ended.
     pub failed: u64,
     /// Tasks that were cancelled.
     pub cancelled: u64,
@@ -74,11 +75,12 @@ impl fmt::Display for Stats {
     }
 }
 
-/// The workers of a run by state.
+/// The workers of a run by state. On this machine there is one, called `local`, and its slots are the child processes;
+/// on a cluster each pod is one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Workers {
-    /// How many the tasks that have not ended can use: `max_workers` at most.
+    /// How many the tasks that have not ended can use: `max_workers` at most on a cluster, 1 at most on this machine.
     pub wanted: u32,
     /// Those that run or are starting, and are not ready: they have not greeted, send no messages, or their slots do not
     /// start.

@@ -8,8 +8,23 @@ use std::sync::Arc;
 ///
 /// A notice is emitted when workers are fewer than wanted, with the reason, when one is lost, when an attempt failed
 /// and the task is tried again, when a queue does not answer, when topics were made again, at the first and second
-/// Ctrl-C, and when such a problem has ended. It is a tracing event too, with the target `podpool::notice`: at
-/// `warn`, and at `info` where a problem ended.
+/// Ctrl-C, and when such a problem has ended.
+///
+/// Failed attempts are gathered: the first is a line at once; those of the next 5 s are one line, with the first of
+/// them and the number of the others. A task that is not tried again is no notice: its future has the error. Where each
+/// failed attempt counts, read [`events`](crate::PodPoolExecutor::events).
+///
+/// # Tracing and log
+///
+/// A notice is a [`tracing`] event with the target `podpool::notice`: at `warn`, and at `info` where a problem ended.
+/// podpool reports the rest of its work as events too. They go to the subscriber that was set where the executor was
+/// built, else to the program's. A thread for this alone passes them on, so the subscriber may block. Only its
+/// `register_callsite` is called on any thread, as for every subscriber, and must not wait.
+///
+/// A program that has a [`log`] logger and no subscriber gets notices as records, and other events where some crate
+/// switches on tracing's feature `log`. Those other records reach the logger on podpool's own threads, so such a logger
+/// must not wait for a task. A logger that writes to standard output does wait, if the program holds the lock of
+/// standard output while it waits for a future.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Notices {

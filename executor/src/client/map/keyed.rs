@@ -20,8 +20,8 @@ type Named<T> = Result<(Arc<str>, T), TaskError>;
 /// A [`Map`] that yields each result with the key of its call; made by [`Map::keyed`] and
 /// [`map_keyed`](crate::PodPoolExecutor::map_keyed). It is a `Stream` too.
 ///
-/// Order, errors, cancellation and options are those of the map. The key of a failure is [`TaskError::key`]. The key of a
-/// call that was given none is empty.
+/// Order, errors, cancellation and options are those of the map. The key of a result is an `Arc<str>`; a call that was
+/// given none has an empty one. The key of a failure is [`TaskError::key`].
 #[must_use = "it submits and yields only while it is polled"]
 pub struct KeyedMap<S, F, T> {
     pub(super) map: Map<S, F, T>,
@@ -77,7 +77,8 @@ where
     F: FnMut(S::Item) -> Call<T>,
     T: DeserializeOwned + 'static,
 {
-    /// The next result with its key; none when all were yielded, or after the error that ended the map.
+    /// The next result with its key; none when all were yielded, or after the error that ended the map. Dropping this
+    /// future loses nothing, as with [`Map::next`].
     ///
     /// # Errors
     /// The task's [`TaskError`].

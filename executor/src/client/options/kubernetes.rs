@@ -69,7 +69,8 @@ impl KubernetesOptions {
     }
 
     /// Memory of a worker, its request and its limit, in bytes, from 16 MiB. All its slots share it; the limit of each
-    /// slot is [`slot_memory`](crate::Builder::slot_memory). Default: 2 GiB; or `PODPOOL_MEMORY`, such as `4Gi`.
+    /// slot is [`slot_memory`](crate::Builder::slot_memory). Default: 2 GiB; or `PODPOOL_MEMORY`, such as `4Gi`. See
+    /// the [table](crate::options#memory) of all options on memory.
     pub const fn memory(mut self, bytes: u64) -> Self {
         self.spec.memory = Some(bytes);
         self

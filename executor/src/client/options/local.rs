@@ -32,11 +32,13 @@ impl LocalOptions {
     /// `Rejected`. A task that declares none takes none. Default: the memory of this machine, or of its container where
     /// that is less; where the system does not report it, nothing is shared. `build()` refuses 0.
     ///
-    /// A task counts for what it declares, rounded up to a sixteenth of the next power of two; of more than 31 sizes at a
-    /// time some count for the next larger one. Tasks that need less may pass one that waits for ten seconds; then none
-    /// may that comes after it, by priority or age. A slot that has grown by more than an eighth of what its task declared,
-    /// and by more than 64 MiB, is replaced when the task has ended, and until its process has ended what it keeps is not
-    /// free.
+    /// A task counts for what it declares, rounded up to a sixteenth of the next power of two; of more than 31 sizes at
+    /// a time some count for the next larger one. Tasks that need less may pass one that waits for ten seconds; then
+    /// none may that comes after it, by priority or age. A slot that has grown by more than an eighth of what its task
+    /// declared, and by more than 64 MiB, is replaced when the task has ended, and until its process has ended what it
+    /// keeps is not free.
+    ///
+    /// It limits no process: see the [table](crate::options#memory) of all options on memory.
     pub const fn memory(mut self, bytes: u64) -> Self {
         self.memory = Some(bytes);
         self
@@ -79,6 +81,7 @@ pub enum Isolation {
     #[default]
     Process,
     /// In threads of this process: for tests and tiny containers. A timeout or a cancel drops an async task and
-    /// abandons a blocking one. A crash ends the whole program, and there is neither memory limit nor capture of output.
+    /// abandons a blocking one. A crash ends the whole program, and there is neither memory limit nor capture of
+    /// output. It needs neither `init()` nor `test_slots!`.
     InProcess,
 }

@@ -86,7 +86,8 @@ impl Retries {
                 self.lines.extend(gathered.line());
                 // While failures go on, each line begins the next time; after a time without any the next failure is a
                 // line at once.
-                gathered.until = (std::mem::take(&mut gathered.held) > 0).then(|| after(now, TOGETHER));
+                gathered.until =
+                    (std::mem::take(&mut gathered.held) > 0).then(|| after(now, TOGETHER));
             }
         }
     }

@@ -24,7 +24,12 @@ fn the_first_failure_is_reported_at_once_and_those_after_it_together() {
     assert_eq!(retries.take(), ["a; again soon"]);
     assert_eq!(retries.deadline(), None, "nothing is held");
     for (n, line) in ["b", "c", "d"].into_iter().enumerate() {
-        retries.failed(start + SECOND * n as u32, Cause::Failed, || line.to_owned(), soon);
+        retries.failed(
+            start + SECOND * n as u32,
+            Cause::Failed,
+            || line.to_owned(),
+            soon,
+        );
     }
     assert_eq!(retries.take(), [""; 0]);
     let until = retries.deadline().unwrap();
@@ -32,7 +37,9 @@ fn the_first_failure_is_reported_at_once_and_those_after_it_together() {
     retries.on_tick(until);
     assert_eq!(
         retries.take(),
-        ["b; 2 more attempts failed like it in the 5s before this line, and their tasks were tried again"]
+        [
+            "b; 2 more attempts failed like it in the 5s before this line, and their tasks were tried again"
+        ]
     );
     retries.failed(until + SECOND, Cause::Failed, || "e".to_owned(), soon);
     retries.on_tick(until + TOGETHER);
@@ -55,7 +62,10 @@ fn each_cause_has_lines_of_its_own_and_the_end_reports_what_is_held() {
     retries.end();
     let lines = retries.take();
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with("b; 1 more attempts failed"), "{lines:?}");
+    assert!(
+        lines[0].starts_with("b; 1 more attempts failed"),
+        "{lines:?}"
+    );
     retries.end();
     retries.on_tick(start + TOGETHER);
     assert_eq!(retries.take(), [""; 0], "once");

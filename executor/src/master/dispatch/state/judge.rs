@@ -111,7 +111,8 @@ impl MasterState {
         };
         let subject = entry.subject(*task);
         let what = || failed_attempt(&subject, *attempt, failure);
-        self.retries.failed(now, failure.cause, what, || again(after));
+        self.retries
+            .failed(now, failure.cause, what, || again(after));
     }
 
     /// The next attempt waits for its delay.
