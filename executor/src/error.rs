@@ -146,12 +146,64 @@ pub enum ShutdownError {
         /// The signal's number: 2 for Ctrl-C, 15 for SIGTERM.
         signal: i32,
     },
+    /// The run reached its [deadline](crate::Builder::deadline); the futures of tasks that had not ended resolved to
+    /// [`RunLimit`](TaskErrorKind::RunLimit).
+    #[non_exhaustive]
+    #[error(
+        "the run has lasted {deadline:?}, its deadline (Builder::deadline), {}; set a later deadline, or give the run more workers",
+        ended_by_it(*unended)
+    )]
+    DeadlinePassed {
+        /// The deadline that was set.
+        deadline: Duration,
+        /// How many tasks had not ended.
+        unended: usize,
+    },
+    /// More tasks failed than [`Builder::fail_run_after`](crate::Builder::fail_run_after) permits; the futures of tasks
+    /// that had not ended resolved to [`RunLimit`](TaskErrorKind::RunLimit).
+    #[non_exhaustive]
+    #[error(
+        "{failed} of the {ended} tasks that ended have failed, and that ends the run (Builder::fail_run_after); fix the cause, or permit more; the last failure: {last}"
+    )]
+    TooManyFailures {
+        /// How many tasks failed for good.
+        failed: u64,
+        /// How many tasks failed or gave a result.
+        ended: u64,
+        /// The last failure: the task, its number and key, and the first line of its message.
+        last: String,
+    },
+    /// Nothing happened in the run for its [timeout](crate::Builder::no_progress_timeout); the futures of tasks that had
+    /// not ended resolved to [`RunLimit`](TaskErrorKind::RunLimit).
+    #[non_exhaustive]
+    #[error(
+        "for {timeout:?} no task started, ended or was tried again, and none is known to run (Builder::no_progress_timeout), {}; {diagnosis}",
+        ended_by_it(*unended)
+    )]
+    NoProgress {
+        /// The timeout that was set.
+        timeout: Duration,
+        /// How many tasks had not ended.
+        unended: usize,
+        /// Why the oldest of them waited, and what the workers did, in the words of
+        /// [`stats`](crate::PodPoolExecutor::stats).
+        diagnosis: String,
+    },
     /// Another master has taken the run over; the futures of this one resolved to `PoolBroken`.
     #[error("another master (epoch {epoch}) has taken over this run and continues its tasks")]
     Superseded {
         /// The other master's epoch.
         epoch: u64,
     },
+}
+
+/// The tasks that a limit ends, as a part of a sentence.
+fn ended_by_it(unended: usize) -> String {
+    match unended {
+        0 => "and every task had ended".to_owned(),
+        1 => "and 1 task that had not ended ends with it".to_owned(),
+        tasks => format!("and {tasks} tasks that had not ended end with it"),
+    }
 }
 
 fn signal_name(signal: i32) -> String {

@@ -40,6 +40,8 @@ pub enum Need {
     Faultless,
     /// The queue gives messages in the order in which it took them, and no more are out than slots can hold.
     Order,
+    /// Workers start within [`Bed::soon`].
+    QuickStart,
     /// The program is built without the feature `kubernetes`.
     NoCluster,
 }
@@ -52,6 +54,7 @@ impl Need {
             Self::Processes => "slots that are processes",
             Self::Faultless => "a queue without faults",
             Self::Order => "a queue that keeps the order",
+            Self::QuickStart => "workers that start soon",
             Self::NoCluster => "a program without the feature kubernetes",
         }
     }
@@ -131,6 +134,7 @@ impl Bed {
             Need::Processes => !matches!(self.place, Place::InProcess),
             Need::Faultless => self.faults.is_none(),
             Need::Order => self.faults.is_none() && self.place.is_in_memory(),
+            Need::QuickStart => self.place.host().is_none(),
             Need::NoCluster => !cfg!(feature = "kubernetes"),
         }
     }

@@ -7,6 +7,7 @@ pub mod drop;
 pub mod errors;
 pub mod gather;
 pub mod initializer;
+pub mod limits;
 pub mod map;
 pub mod observe;
 pub mod retry;
@@ -123,6 +124,14 @@ macro_rules! executor_suite {
             a_harsher_call_overrides();
             a_milder_call_changes_nothing();
             a_dropped_shutdown_goes_on();
+        }
+        $crate::rows! { $beds; limits;
+            the_deadline_ends_the_run();
+            limits_that_are_not_reached_change_nothing();
+            failures_end_the_run();
+            a_run_without_progress_ends();
+            a_task_that_runs_is_progress(QuickStart, Faultless);
+            bad_limits_are_refused();
         }
         $crate::rows! { $beds; initializer;
             an_initializer_runs_once_in_each_slot(Order);

@@ -51,6 +51,9 @@ pub enum TaskErrorKind {
     ShutDown,
     /// Workers cannot start, the queue is gone, or the executor's thread ended. It may have run.
     PoolBroken,
+    /// The run reached a limit that the program had set: its deadline, its number of failures, or its time without
+    /// progress. The message states which. The task may have run.
+    RunLimit,
 }
 
 impl TaskErrorKind {
@@ -58,7 +61,7 @@ impl TaskErrorKind {
     #[doc(hidden)]
     #[must_use]
     pub const fn is_permanent(self) -> bool {
-        matches!(self, Self::ShutDown | Self::PoolBroken)
+        matches!(self, Self::ShutDown | Self::PoolBroken | Self::RunLimit)
     }
 
     /// The failure, as a phrase to follow the task's name.
@@ -74,6 +77,7 @@ impl TaskErrorKind {
             Self::Rejected => "was rejected",
             Self::ShutDown => "did not finish because the executor was shut down",
             Self::PoolBroken => "has no result because the pool is broken",
+            Self::RunLimit => "has no result because its run reached a limit",
         }
     }
 
@@ -97,6 +101,9 @@ impl TaskErrorKind {
             }
             Self::ShutDown => "submit the task to another executor",
             Self::PoolBroken => "fix the reason, build a new executor, and resubmit the task",
+            Self::RunLimit => {
+                "fix what the reason names or raise the limit, build a new executor, and resubmit the task"
+            }
         }
     }
 }

@@ -109,7 +109,7 @@ impl PodPoolExecutor {
     /// [`PodPoolExecutor::shutdown`](crate::PodPoolExecutor::shutdown).
     ///
     /// # Errors
-    /// [`ShutdownError`] when the pool broke, or left something behind.
+    /// [`ShutdownError`] when the pool broke, the run reached a limit, or something is left behind.
     pub fn shutdown(&self) -> Result<(), ShutdownError> {
         pollster::block_on(self.0.shutdown())
     }
@@ -117,7 +117,7 @@ impl PodPoolExecutor {
     /// Ends the executor by this `behavior`. A second call may only choose a stricter one.
     ///
     /// # Errors
-    /// [`ShutdownError`] when the pool broke, or left something behind.
+    /// [`ShutdownError`] when the pool broke, the run reached a limit, or something is left behind.
     pub fn shutdown_with(&self, behavior: ShutdownBehavior) -> Result<(), ShutdownError> {
         pollster::block_on(self.0.shutdown_with(behavior))
     }

@@ -4,6 +4,7 @@
 mod injected;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+mod limits;
 #[cfg(unix)]
 mod run_key;
 
@@ -31,6 +32,7 @@ use crate::error::BuildError;
 use crate::error::start::failed;
 use crate::fleet::local::LocalFleet;
 use crate::master::handle::Handle;
+use crate::master::limits::Limits;
 use crate::master::settings::{QueueDecorator, RunSettings};
 use crate::report::notices::Notices;
 use crate::report::reporting::Reporting;
@@ -117,6 +119,7 @@ pub struct Builder {
     backend: Option<Backend>,
     run: Option<String>,
     retries: Option<u32>,
+    limits: Limits,
     slot_memory: Option<u64>,
     grace: Option<Duration>,
     start_timeout: Option<Duration>,
@@ -359,6 +362,7 @@ impl Builder {
                 "no process is as small; use 1048576 (1 MiB) or more, in bytes, or leave it out";
             return Err(setting("slot_memory", bytes, reason));
         }
+        self.limits.check()?;
         let isolation = self.local.isolation;
         if backend != Backend::Local && isolation == Isolation::InProcess {
             let reason = "on a cluster each slot is a process; leave it out, or use the back-end of this machine";
@@ -460,6 +464,7 @@ impl Builder {
             run,
             name,
             retries: self.retries,
+            limits: self.limits,
             lease: self.lease,
             broker_timeout: self.hooks.broker_timeout,
             signals: !self.leave_signals,

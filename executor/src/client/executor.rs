@@ -48,8 +48,9 @@ impl PodPoolExecutor {
     /// # }
     /// ```
     ///
-    /// After a shutdown the future resolves to [`ShutDown`](crate::TaskErrorKind::ShutDown), and to
-    /// [`Rejected`](crate::TaskErrorKind::Rejected) when the arguments cannot be encoded or are too large.
+    /// After a shutdown the future resolves to [`ShutDown`](crate::TaskErrorKind::ShutDown), after the end of the run by a
+    /// limit to [`RunLimit`](crate::TaskErrorKind::RunLimit), and to [`Rejected`](crate::TaskErrorKind::Rejected) when the
+    /// arguments cannot be encoded or are too large.
     pub fn submit<T>(&self, call: Call<T>) -> TaskFuture<T> {
         TaskFuture::submit(&self.handle.mailbox, call)
     }
@@ -154,7 +155,7 @@ impl PodPoolExecutor {
     /// ended, and the callbacks that are left run afterwards.
     ///
     /// # Errors
-    /// [`ShutdownError`] when the pool broke, or left something behind.
+    /// [`ShutdownError`] when the pool broke, the run reached a limit, or something is left behind.
     pub async fn shutdown(&self) -> Result<(), ShutdownError> {
         self.shutdown_with(ShutdownBehavior::WaitForTasks).await
     }
@@ -172,7 +173,7 @@ impl PodPoolExecutor {
     /// ```
     ///
     /// # Errors
-    /// [`ShutdownError`] when the pool broke, or left something behind.
+    /// [`ShutdownError`] when the pool broke, the run reached a limit, or something is left behind.
     pub async fn shutdown_with(&self, behavior: ShutdownBehavior) -> Result<(), ShutdownError> {
         // Closed before the command is sent: a task submitted after this call must not be run, and one submitted before
         // it is in the mailbox ahead of the command.

@@ -133,9 +133,10 @@ impl<S, F, T> Map<S, F, T> {
 
     /// Yields errors like results, and continues.
     ///
-    /// Errors that every further call would have end the iteration all the same: after a shutdown, or when the pool is
-    /// broken, one [`ShutDown`](TaskErrorKind::ShutDown) or [`PoolBroken`](TaskErrorKind::PoolBroken) is yielded, and
-    /// then nothing more. With [`unordered`](Self::unordered) it comes after the results of the calls that still end by
+    /// Errors that every further call would have end the iteration all the same: after a shutdown, when the pool is
+    /// broken, or when the run has reached a limit, one [`ShutDown`](TaskErrorKind::ShutDown),
+    /// [`PoolBroken`](TaskErrorKind::PoolBroken) or [`RunLimit`](TaskErrorKind::RunLimit) is yielded, and then nothing
+    /// more. With [`unordered`](Self::unordered) it comes after the results of the calls that still end by
     /// themselves.
     pub fn return_exceptions(mut self) -> Self {
         self.tolerance = Tolerance::All;

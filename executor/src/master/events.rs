@@ -110,6 +110,12 @@ pub enum EventKind {
         /// Why.
         reason: Arc<str>,
     },
+    /// The run reached a limit that the program had set: every task that has not ended gets this reason.
+    #[non_exhaustive]
+    RunLimit {
+        /// Which limit, and what was measured.
+        reason: Arc<str>,
+    },
     /// Events were dropped here, because they were not read in time.
     #[non_exhaustive]
     Dropped {

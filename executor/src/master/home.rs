@@ -91,6 +91,7 @@ mod tests {
     use podpool_core::slot::OutputLimits;
     use std::time::Duration;
 
+    use crate::master::limits::Limits;
     use crate::report::notices::Notices;
     use crate::worker::settings::WorkerSettings;
 
@@ -102,6 +103,7 @@ mod tests {
             run: RunId::random(),
             name: None,
             retries: None,
+            limits: Limits::default(),
             lease: None,
             broker_timeout: None,
             signals: false,

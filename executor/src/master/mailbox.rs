@@ -52,6 +52,8 @@ pub(crate) enum Closed {
     ShutDown,
     /// The pool is broken, for this reason.
     Broken(Arc<str>),
+    /// The run reached a limit, by the error of a shutdown.
+    Limit(Arc<ShutdownError>),
 }
 
 impl Closed {
@@ -61,6 +63,7 @@ impl Closed {
             Self::Broken(reason) => {
                 submission.settle(TaskErrorKind::PoolBroken, reason.clone());
             }
+            Self::Limit(error) => submission.settle(TaskErrorKind::RunLimit, error.to_string()),
         }
     }
 }
@@ -216,11 +219,12 @@ impl Mailbox {
         lock(&self.state).signal
     }
 
-    /// Refuses tasks from now on. Commands are still taken. A broken pool stays broken.
+    /// Refuses tasks from now on. Commands are still taken. A broken pool stays broken, and a run that ended by a limit
+    /// stays ended by it.
     pub(crate) fn close(&self, reason: Closed) {
         let mut state = lock(&self.state);
-        // The reason of a broken pool must reach every later caller, even if a shutdown follows.
-        if !matches!(state.closed, Some(Closed::Broken(_))) {
+        // The first reason but a shutdown must reach every later caller, even if a shutdown follows.
+        if matches!(state.closed, None | Some(Closed::ShutDown)) {
             state.closed = Some(reason);
         }
     }
@@ -231,6 +235,7 @@ impl Mailbox {
             Some(Closed::Broken(reason)) => Err(ShutdownError::Broken {
                 reason: reason.as_ref().into(),
             }),
+            Some(Closed::Limit(error)) => Err(ShutdownError::clone(error)),
             Some(Closed::ShutDown) | None => Ok(()),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use podpool_core::id::{RunId, RunName};
 use podpool_core::queue::Queue;
 
+use crate::master::limits::Limits;
 use crate::report::reporting::Reporting;
 use crate::worker::settings::WorkerSettings;
 
@@ -22,6 +23,7 @@ pub(crate) struct RunSettings {
     pub(crate) name: Option<RunName>,
     /// Retries of tasks that set none themselves.
     pub(crate) retries: Option<u32>,
+    pub(crate) limits: Limits,
     /// How long a lease lasts; each back-end has a default.
     pub(crate) lease: Option<Duration>,
     /// For how long a queue may refuse everything.

@@ -256,6 +256,7 @@ impl Prepared {
             },
             lease: limits.lease,
             retries: self.settings.retries,
+            limits: self.settings.limits,
             epoch: elsewhere.map_or(1, |it| it.epoch),
             silence: elsewhere.map(|_| limits.lease),
             workers: self.workers as usize,

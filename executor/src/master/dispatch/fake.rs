@@ -16,6 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{Dispatch, FleetHandle, MasterQueues, Settings};
 use crate::broker::run_payloads::Payloads;
+use crate::master::limits::Limits;
 use crate::master::mailbox::Mailbox;
 use crate::master::observed::Observed;
 
@@ -45,6 +46,7 @@ pub(super) fn idle(
             bytes_out: 1 << 20,
             lease: Duration::from_secs(60),
             retries: None,
+            limits: Limits::default(),
             epoch: 1,
             silence: None,
             build: String::new(),

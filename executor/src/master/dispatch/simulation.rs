@@ -15,6 +15,7 @@ mod events;
 mod fleet;
 mod queue;
 mod script;
+mod settings;
 mod slots;
 mod strangers;
 mod subscriber;
@@ -124,8 +125,12 @@ fn one_seed_gives_one_trace() {
 /// Each way to end is met, and each fault.
 #[test]
 fn the_seeds_reach_every_end() {
-    let ends: Vec<End> = (0..200).map(|seed| World::new(seed, false).end).collect();
+    let worlds: Vec<World> = (0..200).map(|seed| World::new(seed, false)).collect();
     for end in End::ALL {
-        assert!(ends.contains(&end), "{end:?}");
+        let met = worlds.iter().any(|world| world.end == end);
+        assert!(met, "{end:?}");
     }
+    let limits = || worlds.iter().map(|world| world.master.settings().limits);
+    assert!(limits().any(|limits| limits.deadline.is_some()));
+    assert!(limits().any(|limits| limits.failures.is_some()));
 }

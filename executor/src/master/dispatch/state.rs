@@ -10,6 +10,7 @@ mod cancel;
 mod intake;
 mod judge;
 mod life;
+mod limits;
 mod loss;
 mod lost;
 mod messages;
@@ -37,11 +38,13 @@ use podpool_core::instant::after;
 use tokio::time::Instant;
 
 use crate::master::cell::Settled;
+use crate::master::limits::Limits;
 use crate::master::owners::Ended;
 use crate::report::outlet::Position;
 
 use self::builds::Builds;
 pub(crate) use self::life::Life;
+use self::limits::Measures;
 use self::tally::Tally;
 use self::workers::Worker;
 use super::admission::Admission;
@@ -78,6 +81,8 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
     /// Overrides every task's own retries.
     pub(crate) retries: Option<u32>,
+    /// What ends the run before its tasks do.
+    pub(crate) limits: Limits,
     /// The master's epoch: a younger master of the same run has a higher one.
     pub(crate) epoch: u64,
     /// How long no greeting, heartbeat or `Started` of a worker may come until it counts as lost; `None`: for ever.
@@ -107,6 +112,7 @@ pub(crate) struct MasterState {
     settings: Settings,
     rng: Rng,
     life: Life,
+    measures: Measures,
     table: Table,
     classes: Classes,
     batches: Batches,
@@ -156,6 +162,7 @@ impl MasterState {
         Self {
             rng: Rng::with_seed(settings.seed),
             life: Life::default(),
+            measures: Measures::new(&settings.limits, now),
             classes: Classes::new(&settings.classes, settings.slots),
             settings,
             table: Table::default(),
@@ -216,7 +223,7 @@ impl MasterState {
     }
 
     /// Whether the last results are taken when the fleet has ended.
-    pub(crate) const fn takes_last_results(&self) -> bool {
+    pub(crate) fn takes_last_results(&self) -> bool {
         self.settings.results_outlive && !self.life.is_shared()
     }
 
@@ -279,7 +286,11 @@ impl MasterState {
 
     /// When [`on_tick`](Self::on_tick) and [`conclude`](Self::conclude) must be called next, whatever happens.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let due = [self.work_deadline(), self.announce_deadline()];
+        let due = [
+            self.work_deadline(),
+            self.limits_deadline(),
+            self.announce_deadline(),
+        ];
         due.into_iter().flatten().min()
     }
 
@@ -314,10 +325,13 @@ impl MasterState {
         self.forget_revoked(now);
         self.check_missed(now);
         self.retries.on_tick(now);
+        // Last: what ended by now counts, and nothing more is published in this turn.
+        self.check_limits(now);
     }
 
     /// The last thing of every turn: publishes what may go, and sends workers, fleet and users what has changed.
     pub(crate) fn conclude(&mut self, now: Instant) {
+        self.check_limits(now);
         self.publish(now);
         if self.life.is_ending() {
             self.retries.end();

@@ -138,6 +138,24 @@ fn a_closed_mailbox_takes_commands_and_no_tasks() {
 }
 
 #[test]
+fn a_run_that_reached_a_limit_refuses_with_it_whatever_follows() {
+    let (mailbox, inbox) = Mailbox::new();
+    let error = ShutdownError::DeadlinePassed {
+        deadline: Duration::from_secs(3),
+        unended: 2,
+    };
+    inbox.close(Closed::ShutDown);
+    inbox.close(Closed::Limit(Arc::new(error.clone())));
+    inbox.close(Closed::ShutDown);
+    inbox.close(Closed::Broken("no image".into()));
+    let late = block_on(TaskFuture::submit(&mailbox, echo(0))).unwrap_err();
+    assert_eq!(late.kind(), TaskErrorKind::RunLimit);
+    assert_eq!(late.message(), error.to_string());
+    drop(inbox);
+    assert_eq!(mailbox.how_it_ended(), Err(error));
+}
+
+#[test]
 fn submissions_that_a_shutdown_left_in_the_mailbox_are_shut_down() {
     let (mailbox, inbox) = Mailbox::new();
     let left = TaskFuture::submit(&mailbox, echo(0));

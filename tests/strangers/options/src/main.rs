@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use podpool::error::BuildError;
 use podpool::options::{
-    ControlNames, GivenNames, Isolation, KubernetesOptions, LocalOptions, Notices, PubSubOptions,
-    PullPolicy,
+    ControlNames, FailureLimit, GivenNames, Isolation, KubernetesOptions, LocalOptions, Notices,
+    PubSubOptions, PullPolicy,
 };
 use podpool::prelude::*;
 use podpool::{Backend, Builder};
@@ -75,6 +75,9 @@ fn builder() -> Builder {
         .start_timeout(minute)
         .lease(minute)
         .retries(1)
+        .deadline(60 * minute)
+        .fail_run_after(FailureLimit::share(0.5, 10))
+        .no_progress_timeout(10 * minute)
         .run("nightly")
         .initializer(prepare())
         .notices(Notices::Off)

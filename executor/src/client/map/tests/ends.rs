@@ -91,12 +91,20 @@ fn a_map_whose_results_were_all_taken_did_not_time_out() {
 /// An error that no further call can change ends an endless map.
 #[test]
 fn a_closed_pool_ends_every_endless_map_once() {
+    use crate::error::ShutdownError;
     use crate::master::mailbox::Closed;
     let closed = [
         (Closed::ShutDown, TaskErrorKind::ShutDown),
         (
             Closed::Broken("the queue is gone".into()),
             TaskErrorKind::PoolBroken,
+        ),
+        (
+            Closed::Limit(Arc::new(ShutdownError::DeadlinePassed {
+                deadline: Duration::from_secs(1),
+                unended: 0,
+            })),
+            TaskErrorKind::RunLimit,
         ),
     ];
     for (reason, kind) in closed {

@@ -8,6 +8,7 @@ mod batches;
 mod budgets;
 mod control;
 mod failures;
+mod limits;
 mod orders;
 mod tasks;
 mod workers;
@@ -31,6 +32,7 @@ use crate::master::owners::{Ended, Owner, Owners};
 use self::batches::Batch;
 use self::control::Named;
 use self::failures::{Held, Lines};
+use self::limits::Limits;
 use self::orders::Order;
 use self::tasks::Task;
 use self::workers::Worker;
@@ -77,6 +79,7 @@ pub(super) struct Duties {
     orders: Vec<Order>,
     given: Vec<Order>,
     life: orders::Life,
+    limits: Limits,
     late: u64,
     /// The numbers that windows are sized by, and those that statistics show.
     seen: Observed,
@@ -111,6 +114,7 @@ impl Duties {
             orders: Vec::new(),
             given: Vec::new(),
             life: orders::Life::default(),
+            limits: Limits::new(now),
             late: 0,
             seen: Observed::new(0),
         }
@@ -142,6 +146,7 @@ impl Duties {
         let again = |effect: &&Effect| matches!(effect, Effect::Publish { .. });
         effects.iter().filter(again).for_each(|it| self.effect(it));
         self.look_for_silence();
+        self.end_by_limit();
         let others = effects.iter().filter(|effect| !again(effect));
         others.for_each(|effect| self.effect(effect));
         self.check_turn();
@@ -149,6 +154,7 @@ impl Duties {
 
     /// What the master did after the last input of a turn.
     pub(super) fn concluded(&mut self, effects: &[Effect]) {
+        self.end_by_limit();
         self.end_heartbeat();
         self.conclude_orders();
         effects.iter().for_each(|effect| self.effect(effect));
@@ -294,7 +300,7 @@ impl Duties {
         self.judge_all();
         match event {
             BrokerEvent::Restored => self.restored(),
-            _ => self.break_run(),
+            _ => self.break_run(TaskErrorKind::PoolBroken),
         }
     }
 

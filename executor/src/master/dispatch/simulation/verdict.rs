@@ -7,6 +7,7 @@ use podpool_core::outcome::Cause;
 use crate::error::{AttemptReport, TaskErrorKind};
 use crate::master::cell::TaskState;
 
+use super::end::End;
 use super::script::Script;
 use super::world::World;
 
@@ -26,7 +27,14 @@ impl World {
     pub(super) fn check(&self, epoch: u64) -> Result<(), String> {
         let outcome = self.master.life().outcome();
         let expected = self.end.outcome(epoch);
-        if outcome != expected {
+        // Another master, and another run on the same names, outrank a limit.
+        let outranked = matches!(self.end, End::Superseded | End::NamesInUse);
+        if self.duties.ended_by_limit() && !(outranked && outcome == expected) {
+            let error = outcome.as_ref().err();
+            if !error.is_some_and(|error| self.duties.is_outcome(error)) {
+                return Err(format!("the run ended by a limit, and with {outcome:?}"));
+            }
+        } else if outcome != expected {
             return Err(format!("the run ended with {outcome:?}, not {expected:?}"));
         }
         (0..self.cells.len()).try_for_each(|number| self.check_task(number))
@@ -69,6 +77,7 @@ impl World {
                 self.cancelled.contains(&(number as u64)) || self.end.cuts_tasks_off()
             }
             Some(TaskErrorKind::PoolBroken | TaskErrorKind::ShutDown) => self.end.cuts_tasks_off(),
+            Some(TaskErrorKind::RunLimit) => self.duties.ended_by_limit(),
             Some(TaskErrorKind::OutOfMemory | TaskErrorKind::WorkerLost) => {
                 self.framed.contains(&(number as u64))
             }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use podpool_core::broker::ClassId;
 use podpool_core::envelope::{Control, MacKey, Message};
 use podpool_core::id::TaskId;
 use podpool_core::task::{Body, TaskOptions, TaskSpec};
@@ -17,18 +16,19 @@ use crate::master::cell::{Cell, Wakers};
 use crate::report::outlet::Position;
 
 use super::super::effect::Effect;
-use super::super::state::{MasterState, Settings};
+use super::super::state::MasterState;
 use super::duties::Duties;
 use super::end::End;
 use super::events::{Event, Events};
 use super::queue::TaskQueue;
 use super::script::Script;
+use super::settings::settings;
 use super::subscriber::Subscriber;
 use super::trace::Trace;
-use super::worker::{Knows, SLOTS, Worker, run_id};
+use super::worker::{Knows, Worker};
 
 pub(super) const TASKS: u64 = 200;
-const WORKERS: usize = 3;
+pub(super) const WORKERS: usize = 3;
 pub(super) const LEASE: Duration = Duration::from_secs(5);
 pub(super) const EPOCH: u64 = 3;
 /// Most virtual time that a run may take.
@@ -97,33 +97,6 @@ pub(super) struct World {
     /// Messages to the master, and batches, that may come once more.
     heard: Vec<Bytes>,
     batches: Vec<Bytes>,
-}
-
-fn settings(rng: &mut Rng) -> Settings {
-    let seed = rng.u64(..);
-    let few = rng.u8(..3) == 0;
-    Settings {
-        run: run_id(),
-        mac_key: MacKey::Absent,
-        seed,
-        classes: vec![ClassId::DEFAULT],
-        slots: WORKERS * SLOTS as usize,
-        message_bytes: 1 << 20,
-        batches_out: if few { 8 } else { 50 },
-        bytes_out: if rng.u8(..3) == 0 { 600 } else { 1 << 20 },
-        lease: LEASE,
-        retries: None,
-        epoch: EPOCH,
-        silence: Some(LEASE),
-        build: String::new(),
-        same_build: false,
-        remote: true,
-        workers: WORKERS,
-        memory: None,
-        elsewhere: rng.bool(),
-        control_pause: Duration::from_millis(200),
-        results_outlive: false,
-    }
 }
 
 impl World {
@@ -559,7 +532,10 @@ impl World {
             }
             let holds = self.workers.iter().any(|worker| !worker.state.is_empty());
             let clean = quiet.is_some() && !holds && self.queue.is_empty();
-            if clean && self.end == End::Late && !self.master.life().is_ending() {
+            let life = self.master.life();
+            // A run that a limit has ended is shut down when its fleet is gone, if not before.
+            let due = (clean && !life.is_ending()) || life.has_no_fleet();
+            if due && self.end == End::Late {
                 self.begin_end();
             }
             if quiet.is_some_and(|end| self.now > end) {

@@ -49,28 +49,16 @@ impl MasterState {
             ShutdownBehavior::CancelPending => self.cancel_pending(),
             ShutdownBehavior::Abort => {
                 // Without revoking each task: the state `Aborted` stops workers as a whole, in a short message.
-                self.abort();
+                self.end_all(TaskErrorKind::ShutDown, "");
                 self.order(FleetOrder::Stop);
             }
             ShutdownBehavior::WaitForTasks => {}
         }
     }
 
-    /// Ends every task: the executor goes without waiting.
-    fn abort(&mut self) {
-        // Over a copy of the numbers, here and below: each end changes the table.
-        for id in self.table.ids() {
-            if let Some(mut entry) = self.end(id) {
-                let attempts = History::into_attempts(entry.history.take());
-                let kind = TaskErrorKind::ShutDown;
-                let error = TaskError::with_attempts(kind, entry.subject(id), "", attempts);
-                self.settle(id, entry, Err(error), None);
-            }
-        }
-    }
-
     /// Cancels every task that no worker has begun.
     fn cancel_pending(&mut self) {
+        // Over a copy of the numbers, here and below: each end changes the table.
         for id in self.table.ids() {
             // As far as messages have come: a task whose `Started` is on its way, or that belongs to a batch too short
             // for one, counts as not begun. It is revoked, and its worker cancels it.
@@ -95,6 +83,7 @@ impl MasterState {
     /// The same, for one that is found while failures are judged.
     pub(super) fn breach_now(&mut self, breach: Breach, reason: &str) {
         let fresh = self.life.broken().is_none();
+        let (kind, closed) = (breach.kind(), breach.closed(reason));
         // A later breach may have a higher rank, which changes the outcome; every task has ended by the first.
         self.life.breach(breach, reason);
         if !fresh {
@@ -102,22 +91,31 @@ impl MasterState {
         }
         // Where workers are elsewhere their removal takes its time, and a program may show the reason only after it.
         if self.settings.elsewhere {
-            let line = broken(reason, self.unfinished());
+            let what = match kind {
+                TaskErrorKind::RunLimit => "the run ends",
+                _ => "the pool is broken",
+            };
+            let line = broken(what, reason, self.unfinished());
             self.effects.push(Effect::Notice(line));
         }
         // Closed before the tasks end: a waiter of one of them may submit at once, and must be refused with this
         // reason.
-        self.close(Closed::Broken(reason.into()));
-        self.end_all(reason);
+        self.close(closed);
+        self.end_all(kind, reason);
     }
 
     /// Every task ends with this reason. One copy serves all: it may be long, and the tasks many.
-    pub(super) fn end_all(&mut self, reason: &str) {
+    pub(super) fn end_all(&mut self, kind: TaskErrorKind, reason: &str) {
         let reason: Arc<str> = reason.into();
         for id in self.table.ids() {
-            if let Some(entry) = self.end(id) {
-                let kind = TaskErrorKind::PoolBroken;
-                let error = TaskError::new(kind, entry.subject(id), reason.clone());
+            if let Some(mut entry) = self.end(id) {
+                let attempts = match kind {
+                    // Its message is the whole reason.
+                    TaskErrorKind::PoolBroken => Vec::new(),
+                    _ => History::into_attempts(entry.history.take()),
+                };
+                let subject = entry.subject(id);
+                let error = TaskError::with_attempts(kind, subject, reason.clone(), attempts);
                 self.settle(id, entry, Err(error), None);
             }
         }
@@ -125,9 +123,15 @@ impl MasterState {
 
     /// No task is taken any more.
     pub(super) fn close(&mut self, closed: Closed) {
-        if let Closed::Broken(reason) = &closed {
-            let reason = reason.clone();
-            self.event(|| EventKind::Broken { reason });
+        match &closed {
+            Closed::Broken(reason) => {
+                let reason = reason.clone();
+                self.event(|| EventKind::Broken { reason });
+            }
+            Closed::Limit(error) => self.event(|| EventKind::RunLimit {
+                reason: error.to_string().into(),
+            }),
+            Closed::ShutDown => {}
         }
         self.effects.push(Effect::Close(closed));
     }
@@ -145,11 +149,11 @@ impl MasterState {
     }
 }
 
-/// The notice for the user when the pool breaks.
-fn broken(reason: &str, unfinished: usize) -> String {
+/// The notice for the user when the pool breaks, or the run ends by a limit.
+fn broken(what: &str, reason: &str, unfinished: usize) -> String {
     match unfinished {
-        0 => format!("the pool is broken: {reason}"),
-        1 => format!("the pool is broken, and 1 task ends with it: {reason}"),
-        tasks => format!("the pool is broken, and {tasks} tasks end with it: {reason}"),
+        0 => format!("{what}: {reason}"),
+        1 => format!("{what}, and 1 task ends with it: {reason}"),
+        tasks => format!("{what}, and {tasks} tasks end with it: {reason}"),
     }
 }

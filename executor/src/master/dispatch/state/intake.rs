@@ -51,8 +51,7 @@ impl MasterState {
         };
         self.note_submitted(id, &entry);
         // The mailbox is closed by an effect of the breach, so that submissions made before that still come in.
-        if let Some(reason) = self.life.broken() {
-            let kind = TaskErrorKind::PoolBroken;
+        if let Some((kind, reason)) = self.life.error_of_tasks() {
             let error = TaskError::new(kind, entry.subject(id), reason);
             self.settle(id, entry, Err(error), None);
             return;
@@ -71,6 +70,10 @@ impl MasterState {
             return;
         };
         // Nothing may fail from here on: `end` takes each of these counts back once.
+        if self.table.len() == 0 {
+            // The time without progress counts from here.
+            self.measures.moved();
+        }
         class.unfinished += 1;
         class.outbox.push(id, entry.priority(), entry.task_type());
         if !entry.spec.options.pack {

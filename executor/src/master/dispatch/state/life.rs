@@ -1,16 +1,21 @@
 //! The life of a run: open, closing, broken, over. Pure.
 
+use std::sync::Arc;
+
 use podpool_core::envelope::RunState;
 use podpool_core::id::RunId;
 
-use crate::error::ShutdownError;
+use crate::error::{ShutdownError, TaskErrorKind};
 use crate::master::command::ShutdownBehavior;
+use crate::master::mailbox::Closed;
 
 /// Why nothing runs any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Breach {
     /// No worker can start, a queue is gone, or a part of the executor ended.
     Broken,
+    /// A limit that the program had set, by the error of a shutdown.
+    Limit(Arc<ShutdownError>),
     /// An older run has the names that an administrator gave.
     NamesInUse(RunId),
     /// The master of this epoch has taken the run over.
@@ -21,11 +26,36 @@ impl Breach {
     /// A run that is taken over leaves everything to the other master, whatever broke it before.
     const fn rank(&self) -> u8 {
         match self {
-            Self::Broken => 0,
+            Self::Broken | Self::Limit(_) => 0,
             Self::NamesInUse(_) => 1,
             Self::Superseded(_) => 2,
         }
     }
+
+    /// The kind of the errors that tasks end with.
+    pub(super) const fn kind(&self) -> TaskErrorKind {
+        match self {
+            Self::Limit(_) => TaskErrorKind::RunLimit,
+            _ => TaskErrorKind::PoolBroken,
+        }
+    }
+
+    /// Why no task is taken any more.
+    pub(super) fn closed(&self, reason: &str) -> Closed {
+        match self {
+            Self::Limit(error) => Closed::Limit(error.clone()),
+            _ => Closed::Broken(reason.into()),
+        }
+    }
+}
+
+/// The first breach, and the highest since.
+#[derive(Debug)]
+struct Broken {
+    breach: Breach,
+    /// The kind and the reason of tasks' errors, by the first.
+    kind: TaskErrorKind,
+    reason: String,
 }
 
 /// Which orders the fleet has received, and what it has reported.
@@ -47,8 +77,8 @@ pub(crate) struct Life {
     shutdown: Option<ShutdownBehavior>,
     /// Whether what runs is of no use any more.
     aborted: bool,
-    /// Why nothing runs any more, and the reason that tasks' errors have.
-    broken: Option<(Breach, String)>,
+    /// Why nothing runs any more.
+    broken: Option<Broken>,
     fleet: FleetLife,
     leftovers: Vec<String>,
 }
@@ -64,8 +94,14 @@ impl Life {
     pub(super) fn breach(&mut self, breach: Breach, reason: &str) -> bool {
         // A higher rank changes what becomes of queues and fleet. The reason stays, because futures have it already.
         match &mut self.broken {
-            None => self.broken = Some((breach, reason.to_owned())),
-            Some((known, _)) if known.rank() < breach.rank() => *known = breach,
+            None => {
+                self.broken = Some(Broken {
+                    kind: breach.kind(),
+                    breach,
+                    reason: reason.to_owned(),
+                });
+            }
+            Some(known) if known.breach.rank() < breach.rank() => known.breach = breach,
             Some(_) => return false,
         }
         true
@@ -73,7 +109,17 @@ impl Life {
 
     /// Why nothing runs any more, if so: the reason that tasks' errors have.
     pub(crate) fn broken(&self) -> Option<&str> {
-        self.broken.as_ref().map(|(_, reason)| reason.as_str())
+        self.broken.as_ref().map(|broken| broken.reason.as_str())
+    }
+
+    /// The kind and the reason of the errors that tasks end with from now on, if nothing runs any more.
+    pub(super) fn error_of_tasks(&self) -> Option<(TaskErrorKind, &str)> {
+        let broken = self.broken.as_ref()?;
+        Some((broken.kind, &broken.reason))
+    }
+
+    fn breached(&self) -> Option<&Breach> {
+        self.broken.as_ref().map(|broken| &broken.breach)
     }
 
     /// Whether the run was shut down.
@@ -82,15 +128,15 @@ impl Life {
     }
 
     /// Whether another master has the run.
-    pub(crate) const fn is_superseded(&self) -> bool {
-        matches!(self.broken, Some((Breach::Superseded(_), _)))
+    pub(crate) fn is_superseded(&self) -> bool {
+        matches!(self.breached(), Some(Breach::Superseded(_)))
     }
 
     /// Whether another run may read the queues of this run's names.
-    pub(super) const fn is_shared(&self) -> bool {
+    pub(super) fn is_shared(&self) -> bool {
         matches!(
-            self.broken,
-            Some((Breach::NamesInUse(_) | Breach::Superseded(_), _))
+            self.breached(),
+            Some(Breach::NamesInUse(_) | Breach::Superseded(_))
         )
     }
 
@@ -142,12 +188,13 @@ impl Life {
     /// The result of a shutdown.
     pub(crate) fn outcome(&self) -> Result<(), ShutdownError> {
         match &self.broken {
-            Some((Breach::Superseded(epoch), _)) => {
-                Err(ShutdownError::Superseded { epoch: *epoch })
-            }
-            Some((Breach::NamesInUse(by), _)) => Err(ShutdownError::NamesInUse { by: by.clone() }),
-            Some((Breach::Broken, reason)) => Err(ShutdownError::Broken {
-                reason: reason.clone(),
+            Some(broken) => Err(match &broken.breach {
+                Breach::Superseded(epoch) => ShutdownError::Superseded { epoch: *epoch },
+                Breach::NamesInUse(by) => ShutdownError::NamesInUse { by: by.clone() },
+                Breach::Limit(error) => ShutdownError::clone(error),
+                Breach::Broken => ShutdownError::Broken {
+                    reason: broken.reason.clone(),
+                },
             }),
             None if self.leftovers.is_empty() => Ok(()),
             None => Err(ShutdownError::Leftover {

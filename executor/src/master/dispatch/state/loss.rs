@@ -22,6 +22,7 @@ use super::workers::Worker;
 impl MasterState {
     /// A worker is gone, as its fleet reports.
     pub(crate) fn on_departure(&mut self, now: Instant, departure: &Departure) {
+        self.note_ran(|_, worker| worker.name() == Some(&departure.worker));
         let (ids, mut holds) = self.leave(departure);
         // A termination message is no message of the run, and has no MAC: it counts for that pod's executions alone.
         let own = departure.running.iter();
@@ -88,6 +89,7 @@ impl MasterState {
     }
 
     fn on_missed(&mut self, now: Instant, id: WorkerId, silence: Duration) {
+        self.note_ran(|other, _| other == id);
         let name = self.worker_name(id);
         let Some(worker) = self.workers.get_mut(&id) else {
             return;

@@ -12,7 +12,7 @@ use podpool_core::id::{RunId, TaskId, WorkerId};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::error::ShutdownError;
+use crate::error::{ShutdownError, TaskErrorKind};
 use crate::master::mailbox::Closed;
 
 use super::super::effect::Effect;
@@ -115,6 +115,7 @@ impl MasterState {
     pub(crate) fn on_started(&mut self, now: Instant, started: &Started) {
         let worker = self.worker(now, started.execution.worker);
         worker.heard = now;
+        worker.runs = worker.runs.max(1);
         // Added and not replaced: the message names one batch. A duplicate adds it twice, and the next heartbeat
         // replaces the list.
         worker.holds.extend_from_slice(&started.tasks);
@@ -189,10 +190,12 @@ impl MasterState {
     // Acknowledgements in a heartbeat that is lost or overtaken are not repeated: `forget_revoked` removes their
     // ranges.
     pub(crate) fn on_alive(&mut self, now: Instant, alive: Alive) {
-        let worker = self.worker(now, alive.worker);
-        if !worker.is_news(alive.sequence) {
+        if !self.worker(now, alive.worker).is_news(alive.sequence) {
             return;
         }
+        self.note_ran(|id, _| id == alive.worker);
+        let worker = self.worker(now, alive.worker);
+        (worker.reported, worker.runs) = (now, alive.running);
         worker.replays = alive.replays;
         // Read before the beat, which brings the worker back.
         let returned = !worker.liveness.is_here();
@@ -278,7 +281,7 @@ impl MasterState {
             // stop, and so remove the workers of the other master.
             self.life.end_fleet();
             self.close(Closed::Broken(reason.as_str().into()));
-            self.end_all(&reason);
+            self.end_all(TaskErrorKind::PoolBroken, &reason);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use podpool_core::broker::ClassId;
 use podpool_core::fleet::Departure;
 use podpool_core::id::{Attempt, TaskId, WorkerId};
 use tokio::time::Instant;
@@ -98,6 +99,7 @@ impl MasterState {
     /// A task came that had ended before. One that was rejected is counted by the mailbox, where it ended.
     pub(crate) fn note_settled(&mut self, cell: &Cell) {
         let (state, error) = (cell.state(), cell.failure());
+        self.measures.task_ended(error.as_ref());
         if error.as_ref().map(TaskError::kind) != Some(TaskErrorKind::Rejected) {
             self.tally.counts.end(state);
         }
@@ -126,6 +128,7 @@ impl MasterState {
         };
         self.tally.counts.end(state);
         self.tally.stopped(entry.running);
+        self.measures.task_ended(outcome.as_ref().err());
         self.event(|| EventKind::Ended {
             task: task_info(id, entry),
             state,
@@ -137,6 +140,9 @@ impl MasterState {
     /// A worker has begun with these attempts.
     pub(super) fn note_begun(&mut self, begun: &[(TaskId, Attempt)], worker: WorkerId) {
         self.tally.counts.running += begun.len() as u64;
+        if !begun.is_empty() {
+            self.measures.moved();
+        }
         if !self.tally.subscribed {
             return;
         }
@@ -156,6 +162,7 @@ impl MasterState {
     /// An attempt is followed by another one.
     pub(super) fn note_retry(&mut self, id: TaskId, after: Duration) {
         self.tally.counts.retried += 1;
+        self.measures.moved();
         if let Some((task, attempt)) = self.last_attempt(id) {
             self.event(|| EventKind::Retried {
                 task,
@@ -236,6 +243,15 @@ impl MasterState {
 
     /// The workers, if they differ from what was written.
     fn workers_now(&mut self) -> Option<Workers> {
+        let workers = self.count_workers();
+        if workers == self.tally.workers {
+            return None;
+        }
+        self.tally.workers = workers.clone();
+        Some(workers)
+    }
+
+    fn count_workers(&mut self) -> Workers {
         let (ready, slots) = match self.tally.ready {
             Some(ready) => ready,
             None => self.count_ready(),
@@ -245,21 +261,13 @@ impl MasterState {
         let starting = self.tally.supply.saturating_sub(ready);
         // Nothing is missing: an older reason is over.
         let reason = self.tally.reason.as_ref().filter(|_| ready < wanted);
-        let last = &self.tally.workers;
-        if (last.wanted, last.starting, last.ready, last.slots) == (wanted, starting, ready, slots)
-            && last.reason.as_ref() == reason
-        {
-            return None;
-        }
-        let workers = Workers {
+        Workers {
             wanted,
             starting,
             ready,
             slots,
             reason: reason.cloned(),
-        };
-        self.tally.workers = workers.clone();
-        Some(workers)
+        }
     }
 
     fn count_ready(&self) -> (u32, usize) {
@@ -287,23 +295,10 @@ impl MasterState {
             return self.tally.oldest.take().map(|_| None);
         };
         let attempt = entry.attempt;
-        let (state, waits) = match (entry.running, entry.phase) {
-            (true, _) => (TaskState::Running { attempt }, None),
-            (false, Phase::Delayed) => (TaskState::Pending, Some(Waits::Retry)),
-            (false, Phase::Waiting | Phase::Published) => {
-                let (class, entry_waits) = (entry.class, entry.phase == Phase::Waiting);
-                let mut workers = self.workers.values();
-                let queue = self.classes.queue_of(class);
-                let ready = workers.any(|it| it.liveness.is_fit() && it.serves(queue));
-                let held = entry_waits && self.classes.get(class).is_some_and(Class::is_held);
-                let waits = match refusal() {
-                    _ if held => Waits::Memory,
-                    Some(reason) => Waits::Queue(reason.into()),
-                    None if ready => Waits::Slot,
-                    None => Waits::Worker,
-                };
-                (TaskState::Pending, Some(waits))
-            }
+        let place = (entry.class, entry.phase);
+        let (state, waits) = match entry.running {
+            true => (TaskState::Running { attempt }, None),
+            false => (TaskState::Pending, Some(self.waits(place, refusal))),
         };
         let newest = Some((id, state, waits));
         if self.tally.oldest == newest {
@@ -314,6 +309,51 @@ impl MasterState {
         let (_, state, waits) = newest?;
         let task = task_info(id, entry);
         Some(Some(Oldest { task, state, waits }))
+    }
+
+    /// Why a task of this class and phase waits.
+    fn waits(
+        &self,
+        (class, phase): (ClassId, Phase),
+        refusal: impl FnOnce() -> Option<String>,
+    ) -> Waits {
+        if phase == Phase::Delayed {
+            return Waits::Retry;
+        }
+        let mut workers = self.workers.values();
+        let queue = self.classes.queue_of(class);
+        let ready = workers.any(|it| it.liveness.is_fit() && it.serves(queue));
+        let held = phase == Phase::Waiting && self.classes.get(class).is_some_and(Class::is_held);
+        match refusal() {
+            _ if held => Waits::Memory,
+            Some(reason) => Waits::Queue(reason.into()),
+            None if ready => Waits::Slot,
+            None => Waits::Worker,
+        }
+    }
+
+    /// Why the run makes no progress, in the words of statistics.
+    pub(super) fn diagnosis(&mut self) -> String {
+        let workers = self.count_workers();
+        // Whether a queue refuses is known to the loop, which has written it in its last turn.
+        let refusal = match &self.tally.oldest {
+            Some((_, _, Some(Waits::Queue(reason)))) => Some(reason.to_string()),
+            _ => None,
+        };
+        let Some((id, entry)) = self.table.oldest() else {
+            return workers.to_string();
+        };
+        let (task, running) = (task_info(id, entry), entry.running);
+        let place = (entry.class, entry.phase);
+        match running {
+            true => format!(
+                "the oldest, {task}, was reported as begun, and no worker reports that it runs; {workers}"
+            ),
+            false => format!(
+                "the oldest, {task}, {}; {workers}",
+                self.waits(place, || refusal)
+            ),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod classes;
 mod cost;
 mod failures;
 mod identity;
+mod limits;
 mod loss;
 mod memory;
 mod pace;
@@ -130,6 +131,7 @@ fn settings() -> Settings {
         bytes_out: 64 << 20,
         lease: LEASE,
         retries: None,
+        limits: Limits::default(),
         epoch: 1,
         silence: None,
         build: String::new(),

@@ -116,7 +116,11 @@ pub(super) struct Worker {
     /// When its last greeting, heartbeat or `Started` came.
     // By the master's clock at the arrival: no clocks of two machines are compared.
     pub(super) heard: Instant,
+    /// When its last heartbeat came, which names all that it runs; its first message before that.
+    pub(super) reported: Instant,
     pub(super) holds: Vec<TaskRun>,
+    /// How many of them run there, by its newest heartbeat; 1 at least once it has begun a batch since.
+    pub(super) runs: u32,
     /// The newest of its greeting and heartbeats.
     sequence: u64,
     /// Envelopes that it acknowledged and did not run again: the sum since its start, which each heartbeat repeats.
@@ -132,7 +136,9 @@ impl Worker {
                 idle: None,
             },
             heard: now,
+            reported: now,
             holds: Vec::new(),
+            runs: 0,
             sequence: 0,
             replays: 0,
         }
@@ -170,6 +176,7 @@ impl Worker {
     /// It is lost or has left. Returns what it held, once: a second report of its end judges no task again.
     pub(super) fn leave(&mut self) -> Vec<TaskRun> {
         self.liveness.leave();
+        self.runs = 0;
         std::mem::take(&mut self.holds)
     }
 }

@@ -185,7 +185,7 @@ impl Duties {
     fn run_state(&self) -> RunState {
         let life = &self.life;
         match (
-            life.aborted || (life.broken && !life.superseded),
+            life.aborted || (life.broken.is_some() && !life.superseded),
             life.closing,
         ) {
             (true, _) => RunState::Aborted,

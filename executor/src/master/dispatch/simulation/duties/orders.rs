@@ -46,7 +46,8 @@ impl From<&FleetOrder> for Order {
 pub(super) struct Life {
     pub(super) closing: bool,
     pub(super) aborted: bool,
-    pub(super) broken: bool,
+    /// Nothing runs any more: tasks end with this.
+    pub(super) broken: Option<TaskErrorKind>,
     pub(super) superseded: bool,
     /// The fleet was ordered to end, or has ended.
     pub(super) ending: bool,
@@ -57,7 +58,8 @@ impl Duties {
     /// Another master has the run: this one leaves everything to it.
     pub(super) fn supersede(&mut self) {
         if !self.life.superseded {
-            (self.life.superseded, self.life.broken) = (true, true);
+            self.life.superseded = true;
+            self.life.broken.get_or_insert(TaskErrorKind::PoolBroken);
             self.life.ending = true;
             self.orders.push(Order::Abandon);
             self.end_all(TaskErrorKind::PoolBroken);
@@ -65,10 +67,10 @@ impl Duties {
     }
 
     /// Nothing runs any more.
-    pub(super) fn break_run(&mut self) {
-        if !self.life.broken {
-            self.life.broken = true;
-            self.end_all(TaskErrorKind::PoolBroken);
+    pub(super) fn break_run(&mut self, kind: TaskErrorKind) {
+        if self.life.broken.is_none() {
+            self.life.broken = Some(kind);
+            self.end_all(kind);
         }
     }
 
@@ -80,7 +82,7 @@ impl Duties {
 
     /// What the fleet must be ordered at the end of a turn.
     pub(super) fn conclude_orders(&mut self) {
-        if self.life.broken && !self.life.ending {
+        if self.life.broken.is_some() && !self.life.ending {
             self.life.ending = true;
             self.orders.push(Order::Stop);
         }

@@ -121,10 +121,9 @@ impl Duties {
         self.tasks.push(task);
         self.unended.insert(number);
         self.pending.insert(number);
-        if !self.life.broken {
-            self.taken = number + 1;
-        } else {
-            self.end(number, Some(TaskErrorKind::PoolBroken));
+        match self.life.broken {
+            None => self.taken = number + 1,
+            Some(kind) => self.end(number, Some(kind)),
         }
     }
 
@@ -141,6 +140,7 @@ impl Duties {
         self.unended.remove(&number);
         self.pending.remove(&number);
         self.ends.insert(number, kind);
+        self.limits.ended(kind);
         self.leave_batch(number);
         let task = self.task_mut(number);
         task.phase = Phase::Ended;

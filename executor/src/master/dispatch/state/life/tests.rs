@@ -41,6 +41,31 @@ fn the_first_reason_stays_and_another_master_outranks_it() {
 }
 
 #[test]
+fn a_limit_ends_a_run_as_a_breach_does() {
+    let error = ShutdownError::DeadlinePassed {
+        deadline: std::time::Duration::from_secs(1),
+        unended: 0,
+    };
+    let limit = || Breach::Limit(Arc::new(error.clone()));
+    let mut life = Life::default();
+    assert_eq!(life.error_of_tasks(), None);
+    assert!(life.breach(limit(), "the deadline"));
+    assert!(!life.breach(Breach::Broken, "later"));
+    assert_eq!(life.outcome(), Err(error.clone()));
+    assert_eq!(life.run_state(0), Some(RunState::Aborted));
+    let tasks = Some((TaskErrorKind::RunLimit, "the deadline"));
+    assert_eq!(life.error_of_tasks(), tasks);
+    // The master that took the run over has the tasks, and those that ended by the limit keep their error.
+    assert!(life.breach(Breach::Superseded(7), "another master"));
+    assert_eq!(life.error_of_tasks(), tasks);
+    let mut broken = Life::default();
+    assert!(broken.breach(Breach::Broken, "first"));
+    assert!(!broken.breach(limit(), "the deadline"));
+    let tasks = Some((TaskErrorKind::PoolBroken, "first"));
+    assert_eq!(broken.error_of_tasks(), tasks);
+}
+
+#[test]
 fn a_run_is_over_when_it_was_shut_down_and_nothing_is_left() {
     let mut life = Life::default();
     assert!(!life.fleet_ended(Vec::new()), "it had no order to end");

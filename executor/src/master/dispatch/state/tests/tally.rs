@@ -8,7 +8,7 @@ use crate::master::stats::{Board, Stats, Waits};
 use super::*;
 
 impl Bed {
-    fn stats_while(&mut self, refusal: Option<&str>) -> Stats {
+    pub(super) fn stats_while(&mut self, refusal: Option<&str>) -> Stats {
         let board = Board::default();
         // A board of its own: everything is written again.
         self.state.tally.forget_written();
@@ -21,7 +21,7 @@ impl Bed {
         })
     }
 
-    fn stats(&mut self) -> Stats {
+    pub(super) fn stats(&mut self) -> Stats {
         self.stats_while(None)
     }
 
@@ -30,7 +30,7 @@ impl Bed {
     }
 
     /// The events since the last call, in short.
-    fn events(&mut self) -> Vec<String> {
+    pub(super) fn events(&mut self) -> Vec<String> {
         let short = |kind| match kind {
             EventKind::Submitted { task } => format!("submitted {}", task.id.0),
             EventKind::Started {
@@ -68,6 +68,7 @@ impl Bed {
             } => format!("{worker} on {node} came with {slots}"),
             EventKind::WorkerWent { worker, reason, .. } => format!("{worker} went: {reason}"),
             EventKind::Broken { reason } => format!("broken: {reason}"),
+            EventKind::RunLimit { reason } => format!("limit: {reason}"),
             EventKind::Dropped { events } => format!("dropped {events}"),
         };
         std::mem::take(&mut self.events)
@@ -76,7 +77,7 @@ impl Bed {
             .collect()
     }
 
-    fn depart(&mut self, worker: &str) {
+    pub(super) fn depart(&mut self, worker: &str) {
         self.fleet(FleetEvent::Gone(Departure {
             worker: worker.into(),
             node: None,
