@@ -8,12 +8,16 @@ use serde::de::DeserializeOwned;
 
 pub use linkme;
 pub use std::boxed::Box;
+pub use std::fmt::format;
+pub use std::format_args;
+pub use std::option::Option;
 pub use std::option::Option::{None, Some};
 pub use std::result::Result;
 pub use std::sync::OnceLock;
 pub use std::vec::Vec;
 
 pub use crate::codec::{Lent, Owned};
+pub use crate::commit::{output_is_there, output_is_there_blocking};
 pub use crate::json::JsonCodec;
 pub use crate::outcome::Failure;
 pub use crate::registry::TASKS;
@@ -66,6 +70,24 @@ impl<T, E> Fallible for Result<T, E> {
     fn into_result(self) -> Self {
         self
     }
+}
+
+/// What a task with an `output` returns.
+#[diagnostic::on_unimplemented(
+    message = "a task with an `output` returns `()`, and this one returns `{Self}`",
+    note = "where the output exists the task is skipped, and then it has no value to return: return `()`, or name a \
+            function that gives the value with `skip_if`"
+)]
+pub trait Nothing {}
+
+impl Nothing for () {}
+
+/// Does nothing: it compiles only for the type that a task with an `output` returns.
+pub const fn check_nothing<T: Nothing>() {}
+
+/// Notes that the body of a task is left out.
+pub fn mark_skipped(context: &TaskContext) {
+    context.skip.mark();
 }
 
 /// Does nothing: it compiles only for a type that may be an argument.

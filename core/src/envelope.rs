@@ -33,7 +33,7 @@ pub use self::reference::Reference;
 /// The version of the wire format; the first byte of every message.
 // To be raised with each change of a header below: bincode has no field names, so an older reader would misread the
 // bytes.
-pub const VERSION: u8 = 6;
+pub const VERSION: u8 = 7;
 
 /// Most bytes of a [`Control`] message: each worker reads one at every change and every few seconds.
 // Each worker has a subscription of its own, so with 1,000 workers one message of this size is about 64 MB of traffic.
@@ -76,6 +76,8 @@ pub struct EntryOptions {
     pub timeout: Option<Duration>,
     /// The call's memory, in bytes.
     pub memory: Option<u64>,
+    /// Whether the body runs although the task would be skipped.
+    pub force: bool,
 }
 
 /// The head of a message of results.

@@ -6,6 +6,7 @@ mod blocks;
 pub mod broker;
 pub mod cancellation;
 pub mod codec;
+pub mod commit;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod envelope;

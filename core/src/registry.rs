@@ -242,6 +242,7 @@ mod tests {
         for (name, source) in [
             ("PODPOOL_TASKS", include_str!("registry.rs")),
             ("PODPOOL_TEST_SLOTS", include_str!("role.rs")),
+            ("PODPOOL_OUTPUT_STORES", include_str!("commit/stores.rs")),
         ] {
             let declared = format!("pub static {name}_{version}: [");
             assert!(source.contains(&declared), "expected {declared:?}");

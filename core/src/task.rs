@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::cancellation::Cancellation;
 use crate::codec::{self, CodecError};
+use crate::commit::Skip;
 use crate::envelope::Arguments;
 use crate::error::TaskError;
 use crate::id::{Attempt, ExecutionId, RunId, TaskId};
@@ -212,6 +213,8 @@ pub struct CallOptions {
     pub memory: Option<u64>,
     /// Higher goes first; 0 by default.
     pub priority: i32,
+    /// Whether the body runs although the task would be skipped.
+    pub force: bool,
 }
 
 /// A task with its arguments, ready to be submitted. Calling a `#[task]` function makes one; nothing runs yet.
@@ -292,6 +295,14 @@ impl<T> Call<T> {
         self
     }
 
+    /// Runs the body although the task would be skipped: `skip_if` is not asked, and whether the `output` of the task
+    /// exists is not looked at. A body that checks by itself asks [`TaskContext::is_forced`]. A commit replaces nothing
+    /// all the same: who wants a new output removes the old one before.
+    pub fn force(mut self) -> Self {
+        self.options_mut().force = true;
+        self
+    }
+
     fn options_mut(&mut self) -> &mut CallOptions {
         self.options.get_or_insert_default()
     }
@@ -339,7 +350,8 @@ impl<T: DeserializeOwned + 'static> Call<T> {
     ///
     /// Arguments and output are encoded and decoded as on the way to a slot. The [`TaskContext`] holds the key that the
     /// call was given; the worker and the node are called `here`, the task's number is 0, the attempt is the first, the
-    /// run is a random one. It has no deadline, and is never cancelled.
+    /// run is a random one. It has no deadline, and is never cancelled. A task is skipped as in a pool, unless the call is
+    /// [forced](Self::force).
     ///
     /// # Errors
     /// [`TaskError`], as the future of a submitted call has it, with the one attempt:
@@ -410,6 +422,7 @@ pub struct TaskContext {
     pub(crate) key: Option<Arc<str>>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancellation: Cancellation,
+    pub(crate) skip: Skip,
 }
 
 impl TaskContext {
@@ -431,6 +444,7 @@ impl TaskContext {
             key: options.and_then(|options| options.key.clone()),
             deadline: None,
             cancellation: Cancellation::new(),
+            skip: Skip::new(options.is_some_and(|options| options.force)),
         }
     }
 

@@ -1,8 +1,9 @@
 //! Brokers, one folder or file each, behind core's trait: this process's memory, and Pub/Sub. The store of large
-//! payloads is beside them.
+//! payloads and the stores of tasks' outputs are beside them.
 
 pub(crate) mod given_names;
 pub(crate) mod local;
+mod outputs;
 #[cfg(feature = "payload")]
 pub mod payload;
 #[cfg(feature = "pubsub")]

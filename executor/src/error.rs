@@ -11,6 +11,7 @@ use std::time::Duration;
 use podpool_core::id::RunId;
 use podpool_core::slot::{Request, advice};
 
+pub use podpool_core::commit::CommitError;
 pub(crate) use podpool_core::error::Subject;
 pub use podpool_core::error::{AttemptReport, TaskError, TaskErrorKind};
 pub use podpool_core::outcome::{Cause, Exit};

@@ -81,7 +81,7 @@
 //! | `kubernetes` | workers as pods of a Kubernetes cluster, with Pub/Sub as their queue |
 //! | `pubsub` | Google Cloud Pub/Sub alone, for programs that administer its topics |
 //! | `payload` | a directory for arguments and results that no message carries |
-//! | `payload-gcs`, `payload-s3`, `payload-azure` | the same in a cloud's object store |
+//! | `payload-gcs`, `payload-s3`, `payload-azure` | the same in a cloud's object store, and outputs that are committed there |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -111,6 +111,7 @@ pub mod from_thread_pool_executor {}
 #[doc(hidden)]
 pub mod __private;
 
+pub use podpool_core::commit::Committed;
 pub use podpool_core::id::{Attempt, RunId, RunName, TaskId};
 pub use podpool_core::init::{Role, is_initialised, role};
 pub use podpool_core::metrics;

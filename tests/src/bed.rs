@@ -44,6 +44,8 @@ pub enum Need {
     QuickStart,
     /// The program is built without the feature `kubernetes`.
     NoCluster,
+    /// Tasks and the test see the same files.
+    Files,
 }
 
 impl Need {
@@ -56,6 +58,7 @@ impl Need {
             Self::Order => "a queue that keeps the order",
             Self::QuickStart => "workers that start soon",
             Self::NoCluster => "a program without the feature kubernetes",
+            Self::Files => "tasks on the machine of the test",
         }
     }
 }
@@ -136,6 +139,7 @@ impl Bed {
             Need::Order => self.faults.is_none() && self.place.is_in_memory(),
             Need::QuickStart => self.place.host().is_none(),
             Need::NoCluster => !cfg!(feature = "kubernetes"),
+            Need::Files => self.place.host().is_none(),
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod as_completed;
 pub mod callbacks;
 pub mod cancel;
+pub mod commit;
 pub mod drop;
 pub mod errors;
 pub mod gather;
@@ -192,6 +193,11 @@ macro_rules! executor_suite {
             the_delay_is_kept();
             many_fail_at_once();
             messages_of_any_length_are_cut_and_retried();
+        }
+        $crate::rows! { $beds; commit;
+            an_output_is_committed_once(Files);
+            a_task_whose_output_is_there_is_skipped(Files, Faultless);
+            a_function_can_skip_a_task(Faultless);
         }
         $crate::rows! { $beds; timeout;
             a_timeout_without_end_is_none();

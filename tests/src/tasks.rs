@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use podpool::error::BuildError;
-use podpool::{PodPoolExecutor, TaskContext};
+use podpool::error::{BuildError, CommitError};
+use podpool::{Committed, PodPoolExecutor, TaskContext};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::address::Address;
@@ -130,6 +130,37 @@ pub fn panicking(ctx: &TaskContext, panics: u32) -> u32 {
 pub async fn panicking_async() -> u32 {
     tokio::task::yield_now().await;
     panic!("an async body was told to panic")
+}
+
+/// Commits its place as the output `n.txt` of a directory, and returns that place if it has written the output.
+#[podpool::task]
+pub async fn commit_place(
+    ctx: &TaskContext,
+    directory: String,
+    n: u64,
+) -> anyhow::Result<Option<String>> {
+    let place = format!("{} of {n} by {}", "x".repeat(10_000), ctx.execution());
+    let path = format!("{directory}/{n}.txt");
+    let committed = ctx.commit_once(path, place.clone()).await?;
+    Ok((committed == Committed::Written).then_some(place))
+}
+
+/// Commits the number of its attempt as its output.
+#[podpool::task(output = "{directory}/{n}.txt")]
+pub fn write_output(ctx: &TaskContext, directory: String, n: u64) -> Result<(), CommitError> {
+    ctx.commit_once_blocking(ctx.output()?, format!("{n} of {directory}"))?;
+    Ok(())
+}
+
+/// Doubles a number. The double of 0 is known without the body, and stated as 100; 13 ends in a panic before the body.
+#[podpool::task(skip_if = known_double)]
+pub fn double(n: u64) -> u64 {
+    n * 2
+}
+
+fn known_double(n: &u64) -> Option<u64> {
+    assert!(*n != 13, "a function that skips was told to panic");
+    (*n == 0).then_some(100)
 }
 
 /// Fails with two causes under it.

@@ -7,6 +7,7 @@ use proc_macro::TokenStream;
 mod docs;
 mod entry;
 mod options;
+mod output;
 mod signature;
 mod task;
 mod units;
@@ -41,6 +42,8 @@ mod units;
 /// | `backoff = "1s..60s"` | the first and the longest delay between attempts; one time, such as `"5s"`, is both | `"1s..60s"` |
 /// | `timeout = "10m"` | longest time of one attempt (`ms`, `s`, `m`, `h`, `d`, or `1h30m`) | none |
 /// | `memory = "512MiB"` | bytes that the slot's process may have resident while it runs the task, a multiple or a plain number; looked at every 50 ms, and past it the slot is killed. `Builder::slot_memory` limits every slot, with a stop by the kernel behind it | no limit |
+/// | `skip_if = path` | `fn(&A, &B, …) -> Option<T>`, with references to the arguments, and the type of the output: it runs in the slot before the body, and where it gives a value, that is the result and the body does not run | the body runs |
+/// | `output = "out/{day}.csv"` | for a task that returns `()`: where this path or URL exists the body does not run. Names of parameters in braces are replaced as by `format!`; what an argument displays becomes part of the path as it is | none |
 /// | `pack = false` | whether several calls may travel in one batch | `true` |
 /// | `finish_on_lost_lease` | whether an execution goes on when its lease is lost | `false` |
 /// | `name = "…"` | the task's name | `crate::module::function` |
@@ -101,6 +104,12 @@ mod units;
 ///
 /// A crate with tasks needs `podpool` alone; `serde` with the feature `derive` for types of its own in arguments and
 /// outputs; and `tokio` only if its own code names it.
+///
+/// # Skipped tasks
+/// A task with `skip_if` or `output` is skipped where its work is done: `TaskFuture::was_skipped` and the event `Ended`
+/// show that. `Call::force` runs the body in any case, and `TaskContext::is_forced` tells the body. A panic in the
+/// function is a failure of the attempt, as one of the body. `TaskContext::output` is the path for
+/// `TaskContext::commit_once`.
 ///
 /// # Errors
 /// References, `impl Trait`, generics and `self` are refused where they stand.

@@ -6,6 +6,7 @@ use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Ident, Lit, LitBool, LitStr, Path, Result, Token, parse_quote};
 
+use crate::output::OutputPath;
 use crate::units;
 
 /// Longest name or version, in bytes: both are part of every program's description.
@@ -17,6 +18,8 @@ pub(crate) struct TaskOptions {
     pub(crate) name: Option<LitStr>,
     pub(crate) version: Option<LitStr>,
     pub(crate) retry_on: Option<Path>,
+    pub(crate) skip_if: Option<Path>,
+    pub(crate) output: Option<OutputPath>,
     pub(crate) fallible: bool,
     /// Calls of the setters of `TaskOptions`, such as `.retries(3)`.
     pub(crate) setters: TokenStream,
@@ -31,6 +34,8 @@ impl Parse for TaskOptions {
             name: None,
             version: None,
             retry_on: None,
+            skip_if: None,
+            output: None,
             fallible: false,
             setters: TokenStream::new(),
             wrong: None,
@@ -55,6 +60,8 @@ impl TaskOptions {
             "name" => self.name = Some(text(key, input)?),
             "version" => self.version = Some(text(key, input)?),
             "retry_on" => self.retry_on = Some(value(key, input)?),
+            "skip_if" => self.skip_if = Some(value(key, input)?),
+            "output" => self.output = Some(OutputPath::of(value(key, input)?)?),
             "fallible" => self.fallible = flag(input)?,
             "retries" => {
                 let retries = whole::<u32>(&literal(key, input)?, "a whole number, such as 3")?;
@@ -80,7 +87,7 @@ impl TaskOptions {
             _ => {
                 return Err(unknown(
                     key,
-                    "name, version, retries, retry_on, backoff, timeout, memory, pack, finish_on_lost_lease, fallible and crate",
+                    "name, version, retries, retry_on, backoff, timeout, memory, skip_if, output, pack, finish_on_lost_lease, fallible and crate",
                 ));
             }
         }

@@ -7,6 +7,7 @@ use syn::{Error, Ident, Item, ItemFn, Path, Result, Type};
 
 use crate::docs;
 use crate::options::TaskOptions;
+use crate::output::lent;
 use crate::signature::{Returned, Task};
 
 /// Writes a task. Where its signature is refused the function stays as it is, so that an editor still understands its
@@ -41,17 +42,29 @@ fn read(attribute: TokenStream, item: &TokenStream) -> Result<Parts> {
         options.wrong.get_or_insert(error);
         options.retry_on = None;
     }
-    Ok(Parts {
+    if let (Some(_), Some(output)) = (&options.skip_if, &options.output) {
+        return Err(Error::new(
+            output.span(),
+            "`output` and `skip_if` are two ways to skip a task: keep `output` where the task is done when a path \
+             exists, and `skip_if` where a function decides",
+        ));
+    }
+    let mut parts = Parts {
         function,
         options,
         task,
-    })
+        skip: TokenStream::new(),
+    };
+    parts.skip = parts.skip()?;
+    Ok(parts)
 }
 
 struct Parts {
     function: ItemFn,
     options: TaskOptions,
     task: Task,
+    /// Leaves the erased body where the task is skipped.
+    skip: TokenStream,
 }
 
 impl Parts {
@@ -117,8 +130,58 @@ impl Parts {
             .map(|ty| quote_spanned!(ty.span()=> const _: () = #private::check_argument::<#ty>();));
         let output = self.output();
         let span = self.function.sig.output.span();
+        let nothing =
+            self.options.output.as_ref().map(
+                |_| quote_spanned!(span=> const _: () = #private::check_nothing::<#output>();),
+            );
         let output = quote_spanned!(span=> const _: () = #private::check_output::<#output>(););
-        quote!(#(#arguments)* #output)
+        quote!(#(#arguments)* #output #nothing)
+    }
+
+    /// The values of the arguments in the erased body.
+    fn values(&self) -> Vec<Ident> {
+        let arguments = 0..self.task.arguments.len();
+        arguments.map(|i| format_ident!("__argument_{i}")).collect()
+    }
+
+    /// Leaves the erased body where the task is skipped, before its arguments are moved.
+    fn skip(&self) -> Result<TokenStream> {
+        let private = self.private();
+        let values = self.values();
+        if let Some(path) = &self.options.skip_if {
+            let output = self.output();
+            // The call, at the path: a function of another type is reported there.
+            let place = path.span();
+            let lent = values.iter().map(|value| lent(value, place));
+            let asked = quote_spanned!(place=> #path(#(#lent),*));
+            return Ok(quote! {
+                if !__context.is_forced() {
+                    let __skipped: #private::Option<#output> = #asked;
+                    if let #private::Some(__skipped) = __skipped {
+                        #private::mark_skipped(__context);
+                        return #private::encode_output(&__skipped, __output);
+                    }
+                }
+            });
+        }
+        let Some(output) = &self.options.output else {
+            return Ok(TokenStream::new());
+        };
+        let names = self.names().into_iter();
+        let names = names.map(|name| syn::ext::IdentExt::unraw(name).to_string());
+        let parameters: Vec<_> = names.zip(values).collect();
+        let path = output.render(&parameters, &private)?;
+        let is_there = match self.function.sig.asyncness {
+            Some(_) => quote!(#private::output_is_there(__context, __path).await?),
+            None => quote!(#private::output_is_there_blocking(__context, __path)?),
+        };
+        Ok(quote! {
+            let __path = #path;
+            if #is_there {
+                #private::mark_skipped(__context);
+                return #private::encode_output(&(), __output);
+            }
+        })
     }
 
     /// The function as it was written, under another name.
@@ -144,9 +207,7 @@ impl Parts {
     fn run(&self) -> TokenStream {
         let private = self.private();
         let types = self.types();
-        let values: Vec<Ident> = (0..types.len())
-            .map(|i| format_ident!("__argument_{i}"))
-            .collect();
+        let (values, skip) = (self.values(), &self.skip);
         let context = self.task.wants_context.then(|| quote!(__context,));
         let wait = self.function.sig.asyncness.map(|_| quote!(.await));
         let returned = quote!(__podpool_body(#context #(#values),*) #wait);
@@ -160,6 +221,7 @@ impl Parts {
         let steps = quote! {
             let (#(#private::Owned(#values),)*): (#(#private::Owned<#types>,)*) =
                 #private::decode_arguments(__arguments)?;
+            #skip
             #private::encode_output(&#value, __output)
         };
         if wait.is_none() {

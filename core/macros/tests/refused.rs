@@ -43,6 +43,8 @@ refused! {
     main_runtime;
     options;
     signatures;
+    skip_types;
+    skips;
     types;
 }
 

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use podpool_core::commit::{CommitError, Committed};
 use podpool_core::error::AttemptReport;
 use podpool_core::outcome::Cause;
 use podpool_core::permanent;
@@ -162,6 +163,52 @@ fn sixteen(
     )
 }
 
+/// The square of a small number is known without the body.
+#[task(crate = podpool_core, skip_if = known_square)]
+fn square(ctx: &TaskContext, number: u32, unit: String) -> Result<u32, Refused> {
+    assert!(ctx.is_forced() || number > 2, "the body ran for {unit}");
+    number.checked_mul(number).ok_or(Refused(number))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "arguments are lent")]
+fn known_square(number: &u32, unit: &str) -> Option<u32> {
+    assert!(unit != "none", "no unit");
+    (*number <= 2).then(|| number * number)
+}
+
+#[task(crate = podpool_core, skip_if = always_there)]
+async fn never_runs() -> String {
+    tokio::task::yield_now().await;
+    "the body ran".to_owned()
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it always skips")]
+fn always_there() -> Option<String> {
+    Some("it is there".to_owned())
+}
+
+#[task(crate = podpool_core, output = "{directory}/{{{type}}}-{number:>03}.txt")]
+async fn write_file(
+    ctx: &TaskContext,
+    directory: String,
+    number: u32,
+    r#type: String,
+) -> anyhow::Result<()> {
+    anyhow::ensure!(r#type != "bad", "a bad type for {number} in {directory}");
+    ctx.commit_once(ctx.output()?, r#type).await?;
+    Ok(())
+}
+
+#[task(crate = podpool_core, output = "{directory}/marker")]
+fn write_marker(ctx: &TaskContext, directory: String) -> Result<(), CommitError> {
+    let written = ctx.commit_once_blocking(ctx.output()?, directory)?;
+    assert!(
+        written == Committed::Written || ctx.is_forced(),
+        "the body ran"
+    );
+    Ok(())
+}
+
 mod inner {
     use super::task;
 
@@ -246,6 +293,43 @@ fn errors_become_failures() {
 }
 
 #[test]
+fn a_task_whose_work_is_done_is_skipped_unless_its_call_is_forced() {
+    assert_eq!(run(square(2, "m".into())), Ok(4));
+    assert_eq!(run(square(2, "m".into()).force()), Ok(4));
+    assert_eq!(run(square(3, "m".into())), Ok(9));
+    assert!(run(square(1 << 20, "m".into())).is_err());
+    assert_eq!(run(never_runs()), Ok("it is there".to_owned()));
+    assert_eq!(run(never_runs().force()), Ok("the body ran".to_owned()));
+    let panicked = std::panic::catch_unwind(|| run(square(2, "none".into())));
+    assert!(
+        panicked.is_err(),
+        "a panic of the function is one of the body"
+    );
+}
+
+#[test]
+fn a_task_whose_output_exists_is_skipped_unless_its_call_is_forced() {
+    let directory = std::env::temp_dir().join(format!("podpool-macros-{}", std::process::id()));
+    let path = directory.to_str().expect("a path in UTF-8").to_owned();
+    let write = |kind: &str| write_file(path.clone(), 7, kind.to_owned());
+    assert!(run(write("bad")).is_err());
+    assert_eq!(run(write("good")), Ok(()));
+    let found = std::fs::read_to_string(directory.join("{good}-007.txt"));
+    assert_eq!(found.expect("the output"), "good");
+    std::fs::write(directory.join("{bad}-007.txt"), "").expect("a file");
+    assert_eq!(run(write("bad")), Ok(()), "skipped");
+    assert!(run(write("bad").force()).is_err());
+    for call in [
+        write_marker,
+        |path| write_marker(path),
+        |path| write_marker(path).force(),
+    ] {
+        assert_eq!(run(call(path.clone())), Ok(()));
+    }
+    std::fs::remove_dir_all(directory).expect("an end");
+}
+
+#[test]
 fn options_reach_the_specification() {
     let spec = spec(configured(serde_json::Value::Null));
     assert_eq!((spec.name, spec.version), ("an/other", Some("7")));
@@ -321,7 +405,7 @@ fn the_registry_holds_every_task_by_name_and_index() {
     let names: Vec<&str> = registry.iter().map(|spec| spec.name).collect();
     assert!(names.is_sorted());
     assert!(names.contains(&"task::inner::outer") && names.contains(&"an/other"));
-    assert_eq!(registry.len(), 12);
+    assert_eq!(registry.len(), 16);
     for (index, name) in (0..).zip(&names) {
         let spec = registry.find(name).expect("known");
         assert_eq!(spec.index.get(), Some(&index));
@@ -331,7 +415,7 @@ fn the_registry_holds_every_task_by_name_and_index() {
         spec(add(1, 2)),
         registry.find("task::add").expect("known")
     ));
-    assert!(registry.get(12).is_none());
+    assert!(registry.get(16).is_none());
     let unknown = registry.find("task::nowhere").unwrap_err().to_string();
     assert!(unknown.contains("use my_tasks as _;"), "{unknown}");
     assert_eq!(registry.digest(), registry.digest());

@@ -8,6 +8,8 @@
 //! task entry:   payload u32 | task u64 | attempt u32 | task type u16 | options u16 | options … | payload …
 //! result entry: payload u32 | task u64 | attempt u32 | elapsed µs u32 | status u8 | payload …
 //! ```
+//!
+//! A status is 0 for a task that returned, 1 for a failure, 2 for a task that was skipped and has a result.
 
 use std::time::Duration;
 
@@ -27,6 +29,9 @@ pub const RESULT_HEAD: usize = 21;
 
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
+const SKIPPED: u8 = 2;
+/// Where the status is in a result's head.
+const STATUS: usize = 20;
 
 /// One task in a batch or in a slot's frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +130,8 @@ pub struct ResultEntry {
     pub elapsed: Duration,
     /// The encoded output, or the failure.
     pub outcome: Result<Bytes, Failure>,
+    /// Whether the output is that of a task whose body was skipped.
+    pub skipped: bool,
 }
 
 /// Appends the result of a task that returned; `output` writes the encoded output.
@@ -149,6 +156,15 @@ pub fn put_done<E>(
             body.truncate(start);
             Err(error)
         }
+    }
+}
+
+/// Marks a result that [`put_done`] wrote: the task's body was skipped. `entry` begins with it.
+pub fn mark_skipped(entry: &mut [u8]) {
+    if let Some(status) = entry.get_mut(STATUS)
+        && *status == DONE
+    {
+        *status = SKIPPED;
     }
 }
 
@@ -188,7 +204,7 @@ fn close_result(
     head[4..12].copy_from_slice(&task.0.to_le_bytes());
     head[12..16].copy_from_slice(&attempt.0.to_le_bytes());
     head[16..20].copy_from_slice(&elapsed.to_le_bytes());
-    head[20] = status;
+    head[STATUS] = status;
 }
 
 /// Takes the first result entry off `body`; `None` at its end.
@@ -205,13 +221,13 @@ pub fn next_result(body: &mut Bytes) -> Result<Option<ResultEntry>, WireError> {
     let task = TaskId(number_u64(head, 4));
     let attempt = Attempt(number_u32(head, 12));
     let elapsed = Duration::from_micros(u64::from(number_u32(head, 16)));
-    let status = head[20];
+    let status = head[STATUS];
     if body.len() - RESULT_HEAD < payload {
         return Err(WireError::Truncated);
     }
     let payload = body.split_to(RESULT_HEAD + payload).slice(RESULT_HEAD..);
     let outcome = match status {
-        DONE => Ok(payload),
+        DONE | SKIPPED => Ok(payload),
         // Cut here too: what a worker sends is not trusted to be.
         FAILED => Err(codec::decode::<Failure>(&payload)
             .map_err(|e| WireError::Unreadable(e.to_string()))?
@@ -223,6 +239,7 @@ pub fn next_result(body: &mut Bytes) -> Result<Option<ResultEntry>, WireError> {
         attempt,
         elapsed,
         outcome,
+        skipped: status == SKIPPED,
     }))
 }
 
@@ -310,8 +327,10 @@ pub struct ResultHead {
     pub attempt: Attempt,
     /// How long it took.
     pub elapsed: Duration,
-    /// Whether the task returned.
+    /// Whether the task has a result: it returned, or was skipped.
     pub done: bool,
+    /// Whether its body was skipped.
+    pub skipped: bool,
     /// Bytes of the whole entry.
     pub length: usize,
 }
@@ -335,7 +354,8 @@ pub fn result_head(body: &[u8]) -> Result<Option<ResultHead>, WireError> {
         task: TaskId(number_u64(head, 4)),
         attempt: Attempt(number_u32(head, 12)),
         elapsed: Duration::from_micros(u64::from(number_u32(head, 16))),
-        done: head[20] == DONE,
+        done: matches!(head[STATUS], DONE | SKIPPED),
+        skipped: head[STATUS] == SKIPPED,
         length,
     }))
 }

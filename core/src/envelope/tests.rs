@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::entry::{
-    count, next_result, next_task, put_done, put_failed, put_task, result_head, task_head,
+    count, mark_skipped, next_result, next_task, put_done, put_failed, put_task, result_head,
+    task_head,
 };
 use super::*;
 use crate::codec;
@@ -46,6 +47,7 @@ fn options() -> EntryOptions {
         key: Some("BTC".into()),
         timeout: Some(Duration::from_millis(1500)),
         memory: Some(1 << 30),
+        force: true,
     }
 }
 
@@ -323,6 +325,35 @@ fn an_output_that_fails_leaves_nothing_behind() {
         Err("no")
     });
     assert_eq!((refused, &body[..]), (Err("no"), &b"before"[..]));
+}
+
+#[test]
+fn a_skipped_task_has_a_result_and_its_mark_takes_no_byte() {
+    let output = |body: &mut Vec<u8>| {
+        body.extend_from_slice(b"output");
+        Ok::<_, ()>(Duration::ZERO)
+    };
+    let mut body = Vec::new();
+    put_done(&mut body, TaskId(7), Attempt(1), output).unwrap();
+    let plain = body.len();
+    mark_skipped(&mut body);
+    assert_eq!(body.len(), plain);
+    let head = result_head(&body).unwrap().unwrap();
+    assert!(head.done && head.skipped);
+    let entry = next_result(&mut body.into()).unwrap().unwrap();
+    assert_eq!(entry.outcome, Ok(Bytes::from_static(b"output")));
+    assert!(entry.skipped);
+    let mut failed = Vec::new();
+    put_failed(
+        &mut failed,
+        TaskId(7),
+        Attempt(1),
+        Duration::ZERO,
+        &failure(),
+    );
+    let before = failed.clone();
+    mark_skipped(&mut failed);
+    assert_eq!(failed, before, "a failure is not skipped");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cancellation::Cancellation;
 use crate::codec;
+use crate::commit::Skip;
 use crate::envelope::EntryOptions;
 use crate::envelope::entry::{self, MAX_OUTPUT, TASK_HEAD, TaskHead};
 use crate::forked::Origin;
@@ -174,6 +175,7 @@ impl<U: Uplink> Runner<U> {
         let mut ended = began;
         // Taken out, because the closure below borrows `self`; an empty vector stays and allocates nothing.
         let mut result = std::mem::take(&mut self.result);
+        let start = result.len();
         let done: Result<(), Failure> =
             entry::put_done(&mut result, head.task, head.attempt, |output| {
                 let spec = self.spec(task_type)?;
@@ -196,6 +198,8 @@ impl<U: Uplink> Runner<U> {
             // `put_done` has removed what the body had written: the failure stands alone.
             failure.ran = Some(Box::new(self.ran(began, elapsed)));
             entry::put_failed(&mut result, head.task, head.attempt, elapsed, &failure);
+        } else if context.skip.is_skipped() {
+            entry::mark_skipped(&mut result[start..]);
         }
         self.result = result;
         ended
@@ -244,6 +248,7 @@ impl<U: Uplink> Runner<U> {
             key: None,
             deadline: None,
             cancellation,
+            skip: Skip::default(),
         }
     }
 
@@ -360,6 +365,7 @@ fn apply(
         timeout = options.timeout.or(timeout);
         memory = options.memory.or(memory);
         context.key = options.key;
+        context.skip.forced = options.force;
     }
     context.deadline = timeout
         .filter(|timeout| *timeout < NEVER)

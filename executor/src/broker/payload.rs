@@ -6,6 +6,7 @@
 
 mod error;
 mod open;
+pub(super) mod output;
 mod queue;
 mod store;
 #[cfg(test)]

@@ -40,6 +40,8 @@ struct State {
     abandoned: bool,
     /// Dropping the future cancels the task.
     abort: bool,
+    /// The result is that of a task which was skipped.
+    skipped: bool,
     /// What few tasks have.
     // Behind a pointer, because a run may hold millions of cells at a time.
     rare: Option<Box<Rare>>,
@@ -85,6 +87,7 @@ impl Cell {
                 },
                 abandoned: false,
                 abort: false,
+                skipped: false,
                 rare: None,
             }),
         }
@@ -294,6 +297,19 @@ impl Cell {
         let rare = state.rare.get_or_insert_default();
         rare.runner = runner.clone();
         rare.callbacks.push(callback);
+    }
+
+    /// The task was skipped; its result follows.
+    pub(crate) fn set_skipped(&self) {
+        let mut state = lock(&self.state);
+        // A cell that is settled by then has another end.
+        state.skipped |= matches!(state.stage, Stage::Waiting { .. });
+    }
+
+    /// Whether the task has ended with a result, and was skipped.
+    pub(crate) fn was_skipped(&self) -> bool {
+        let state = lock(&self.state);
+        state.skipped && matches!(state.stage, Stage::Settled(Ok(_)))
     }
 
     pub(crate) fn set_abort(&self) {

@@ -79,6 +79,8 @@ pub enum EventKind {
         state: TaskState,
         /// How long the execution took that gave the result; none without a result.
         elapsed: Option<Duration>,
+        /// Whether the task was skipped: its `skip_if` gave the result, or its `output` was there.
+        skipped: bool,
         /// Why there is no result.
         error: Option<TaskError>,
     },

@@ -73,6 +73,11 @@ impl Owners {
         self.futures().for_each(|cell| cell.set_pending());
     }
 
+    /// The result that follows is that of a task which was skipped.
+    pub(crate) fn skipped(&self) {
+        self.futures().for_each(|cell| cell.set_skipped());
+    }
+
     /// An attempt ended without a result.
     pub(crate) fn attempted(&self, report: &AttemptReport) {
         self.futures()

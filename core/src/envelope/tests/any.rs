@@ -64,17 +64,24 @@ fn any_failure() -> impl Strategy<Value = Failure> {
 fn result_entry() -> impl Strategy<Value = ResultEntry> {
     let output = prop::collection::vec(any::<u8>(), 0..300).prop_map(Bytes::from);
     let outcome = prop_oneof![output.prop_map(Ok), any_failure().prop_map(Err)];
-    (any::<u64>(), any::<u32>(), any::<u32>(), outcome).prop_map(
-        |(task, attempt, micros, outcome)| ResultEntry {
+    (
+        any::<u64>(),
+        any::<u32>(),
+        any::<u32>(),
+        outcome,
+        any::<bool>(),
+    )
+        .prop_map(|(task, attempt, micros, outcome, skipped)| ResultEntry {
             task: TaskId(task),
             attempt: Attempt(attempt),
             elapsed: Duration::from_micros(micros.into()),
+            skipped: skipped && outcome.is_ok(),
             outcome,
-        },
-    )
+        })
 }
 
 fn put_result(body: &mut Vec<u8>, entry: &ResultEntry) {
+    let start = body.len();
     match &entry.outcome {
         Ok(output) => put_done(body, entry.task, entry.attempt, |body| {
             body.extend_from_slice(output);
@@ -82,6 +89,9 @@ fn put_result(body: &mut Vec<u8>, entry: &ResultEntry) {
         })
         .unwrap(),
         Err(failure) => put_failed(body, entry.task, entry.attempt, entry.elapsed, failure),
+    }
+    if entry.skipped {
+        mark_skipped(&mut body[start..]);
     }
 }
 
@@ -126,6 +136,7 @@ proptest! {
             let head = result_head(&rest).unwrap().unwrap();
             let before = rest.len();
             prop_assert_eq!((head.task, head.done), (entry.task, entry.outcome.is_ok()));
+            prop_assert_eq!(head.skipped, entry.skipped);
             prop_assert_eq!(next_result(&mut rest).unwrap(), Some(entry));
             prop_assert_eq!(before - rest.len(), head.length);
         }

@@ -108,6 +108,7 @@ fn a_task_with_a_key_goes_alone_where_tasks_print() {
         key: Some("BTC".into()),
         timeout: None,
         memory: None,
+        force: false,
     })
     .unwrap();
     let mut body = Vec::new();
@@ -135,6 +136,7 @@ fn the_shortest_timeout_counts_and_a_call_overrides_its_task_type() {
         timeout: Some(Duration::from_secs(2)),
         key: None,
         memory: None,
+        force: false,
     };
     let own = codec::encode(&own).unwrap();
     put_task(&mut body, TaskId(9), Attempt::FIRST, 0, &own, &[]).unwrap();

@@ -46,6 +46,24 @@ pub enum PayloadError {
     },
 }
 
+impl PayloadError {
+    /// What is wrong, and what to do, for a URL of one object.
+    pub(super) fn remedy(self) -> (String, String) {
+        match self {
+            Self::Url { reason, .. } => {
+                let advice =
+                    "write gs://bucket/object, s3://bucket/object or az://container/object";
+                (reason, advice.to_owned())
+            }
+            Self::FeatureMissing { feature, .. } => (
+                "this object store is not compiled in".to_owned(),
+                format!("add the feature: podpool = {{ features = [\"{feature}\"] }}"),
+            ),
+            Self::Failed { reason, advice, .. } => (reason, advice.to_owned()),
+        }
+    }
+}
+
 /// Why one call to a store failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {

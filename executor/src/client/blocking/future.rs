@@ -83,6 +83,13 @@ impl<T> TaskFuture<T> {
         self.0.is_done()
     }
 
+    /// Whether the task was skipped: it has ended with a result, its `skip_if` gave that result or its `output` was
+    /// there, and its body did not run.
+    #[must_use]
+    pub fn was_skipped(&self) -> bool {
+        self.0.was_skipped()
+    }
+
     /// The attempts so far that gave no result, oldest first.
     #[must_use]
     pub fn attempts(&self) -> Vec<AttemptReport> {

@@ -45,7 +45,7 @@ use crate::report::outlet::Position;
 use self::builds::Builds;
 pub(crate) use self::life::Life;
 use self::limits::Measures;
-use self::tally::Tally;
+use self::tally::{Ran, Tally};
 use self::workers::Worker;
 use super::admission::Admission;
 use super::after_lines::AfterLines;
@@ -252,8 +252,8 @@ impl MasterState {
     /// The one place where a task ends.
     // An effect and not a call: a ledger can store the end before the owners receive it, and the state needs no wakers,
     // so that tests and the simulation read an end like any other decision.
-    fn settle(&mut self, id: TaskId, entry: Entry, outcome: Settled, elapsed: Option<Duration>) {
-        self.note_end(id, &entry, &outcome, elapsed);
+    fn settle(&mut self, id: TaskId, entry: Entry, outcome: Settled, ran: Option<Ran>) {
+        self.note_end(id, &entry, &outcome, ran);
         let owners = entry.owners;
         self.effects.push(Effect::Settle(Ended { owners, outcome }));
     }

@@ -9,6 +9,7 @@ fn a_line_has_the_name_and_the_key_of_its_task_and_goes_before_its_failure() {
         key: Some("BTC".into()),
         timeout: None,
         memory: None,
+        force: false,
     })
     .unwrap();
     let mut body = Vec::new();
@@ -56,6 +57,7 @@ fn short_tasks_with_a_key_go_one_by_one_to_a_slot_that_prints() {
         key: Some("BTC".into()),
         timeout: None,
         memory: None,
+        force: false,
     })
     .unwrap();
     let keyed = |first: u64| {

@@ -55,6 +55,7 @@ async fn a_timeout_that_was_looked_at_does_not_keep_the_tasks_behind_it() {
             timeout: Some(Duration::from_secs(seconds)),
             key: None,
             memory: None,
+            force: false,
         };
         let own = codec::encode(&own).unwrap();
         put_task(&mut body, TaskId(n), Attempt::FIRST, 0, &own, &[1]).unwrap();

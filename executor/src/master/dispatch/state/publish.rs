@@ -354,6 +354,7 @@ fn encoded_options(entry: &Entry) -> Vec<u8> {
         key: options.key.clone(),
         timeout: options.timeout,
         memory: options.memory,
+        force: options.force,
     };
     if options == EntryOptions::default() {
         return Vec::new();

@@ -1,11 +1,11 @@
 //! Results of executions.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use podpool_core::envelope::Results;
 use podpool_core::envelope::WireError;
-use podpool_core::envelope::entry::{RESULT_HEAD, ResultEntry, next_result, result_head};
+use podpool_core::envelope::entry::{
+    RESULT_HEAD, ResultEntry, ResultHead, next_result, result_head,
+};
 use podpool_core::id::{Attempt, ExecutionId, TaskId};
 use tokio::time::Instant;
 use tracing::warn;
@@ -13,6 +13,7 @@ use tracing::warn;
 use crate::master::cell::{INLINE, Output};
 
 use super::super::failed::Failed;
+use super::tally::Ran;
 use super::{MasterState, Phase};
 
 /// Outputs below this are copied out of the message they came in, so that one kept result does not keep the
@@ -59,8 +60,7 @@ impl MasterState {
         while let Some(head) = result_head(&entries[at..])? {
             if head.done {
                 let output = &entries[at + RESULT_HEAD..at + head.length];
-                let result = (head.task, head.attempt, head.elapsed);
-                self.on_done(result, entries, output, copy);
+                self.on_done(&head, entries, output, copy);
             } else {
                 let failed = self.read_failed(results.execution, entries.slice(at..))?;
                 failures.extend(failed);
@@ -98,13 +98,14 @@ impl MasterState {
     /// `Done` of any attempt ends a task.
     // Not of the newest alone: every attempt runs the same function with the same arguments, and to wait for the newest
     // would run the task again for nothing, or lose a result whose worker was taken for lost too early.
-    fn on_done(
-        &mut self,
-        (id, attempt, elapsed): (TaskId, Attempt, Duration),
-        message: &Bytes,
-        output: &[u8],
-        copy: bool,
-    ) {
+    fn on_done(&mut self, result: &ResultHead, message: &Bytes, output: &[u8], copy: bool) {
+        let ResultHead {
+            task: id,
+            attempt,
+            elapsed,
+            skipped,
+            ..
+        } = *result;
         let Some(entry) = self.end(id) else {
             self.on_late(id, attempt);
             return;
@@ -128,7 +129,11 @@ impl MasterState {
         } else {
             Output::part(message, output)
         };
-        self.settle(id, entry, Ok(output), Some(elapsed));
+        if skipped {
+            entry.owners.skipped();
+        }
+        let ran = Ran { elapsed, skipped };
+        self.settle(id, entry, Ok(output), Some(ran));
     }
 
     /// A result changes nothing any more: its task has ended, or another attempt is out.

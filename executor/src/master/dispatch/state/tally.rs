@@ -18,6 +18,15 @@ use super::super::effect::Effect;
 use super::super::table::{Entry, Phase};
 use super::{MasterState, Settings};
 
+/// The execution that gave a result.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ran {
+    /// How long it took.
+    pub(super) elapsed: Duration,
+    /// Whether the body was skipped.
+    pub(super) skipped: bool,
+}
+
 /// Counts, and what is known of the fleet.
 #[derive(Debug)]
 pub(super) struct Tally {
@@ -109,6 +118,7 @@ impl MasterState {
             task: task(),
             state,
             elapsed: None,
+            skipped: false,
             error,
         });
     }
@@ -119,7 +129,7 @@ impl MasterState {
         id: TaskId,
         entry: &Entry,
         outcome: &Settled,
-        elapsed: Option<Duration>,
+        ran: Option<Ran>,
     ) {
         let state = match outcome {
             Ok(_) => TaskState::Done,
@@ -132,7 +142,8 @@ impl MasterState {
         self.event(|| EventKind::Ended {
             task: task_info(id, entry),
             state,
-            elapsed,
+            elapsed: ran.map(|ran| ran.elapsed),
+            skipped: ran.is_some_and(|ran| ran.skipped),
             error: outcome.as_ref().err().cloned(),
         });
     }

@@ -19,7 +19,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use podpool_core::broker::BrokerEvent;
 use podpool_core::codec;
-use podpool_core::envelope::entry::{next_task, put_done, put_failed};
+use podpool_core::envelope::entry::{mark_skipped, next_task, put_done, put_failed};
 use podpool_core::envelope::reference::Content;
 use podpool_core::envelope::{
     Alive, Arguments, Control, EntryOptions, Hello, Message, Reference, Results, Started, TaskRun,

@@ -142,11 +142,12 @@ async fn higher_priorities_are_published_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_key_and_the_timeout_of_a_call_are_in_its_envelope() {
+async fn what_a_call_overrides_is_in_its_envelope() {
     let mut bed = bed();
     let mut options = CallOptions::default();
     options.key = Some("BTC".into());
     options.timeout = Some(Duration::from_secs(3));
+    options.force = true;
     bed.submit_with(&PLAIN, 1, Some(options));
     let message = bed.messages().remove(0);
     let Ok(Message::Batch(_, mut entries)) = Message::read(message, &MacKey::Absent) else {
@@ -158,6 +159,7 @@ async fn the_key_and_the_timeout_of_a_call_are_in_its_envelope() {
         key: Some("BTC".into()),
         timeout: Some(Duration::from_secs(3)),
         memory: None,
+        force: true,
     };
     assert_eq!(codec::decode(&entry.options), Ok(expected));
 }

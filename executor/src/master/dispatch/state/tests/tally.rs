@@ -56,10 +56,12 @@ impl Bed {
                 task,
                 state,
                 elapsed,
+                skipped,
                 error,
             } => {
                 assert_eq!(elapsed.is_some(), error.is_none());
-                format!("ended {} {state:?}", task.id.0)
+                let skipped = if skipped { ", skipped" } else { "" };
+                format!("ended {} {state:?}{skipped}", task.id.0)
             }
             EventKind::WorkerCame {
                 worker,
@@ -146,6 +148,28 @@ async fn workers_are_counted_as_they_come_and_go() {
     let workers = bed.stats().workers;
     assert_eq!((workers.starting, workers.ready, workers.slots), (1, 0, 0));
     assert_eq!(workers.reason, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_was_skipped_is_shown_as_such_once_it_has_ended() {
+    let mut bed = bed();
+    bed.state.set_subscribed(true);
+    bed.submit_many(&STUBBORN, 2);
+    bed.batches();
+    bed.events();
+    assert!(!bed.cells[0].was_skipped());
+    let mut body = Vec::new();
+    for id in 0..2 {
+        let start = body.len();
+        let output = |_: &mut Vec<u8>| Ok::<_, ()>(Duration::ZERO);
+        put_done(&mut body, TaskId(id), Attempt::FIRST, output).unwrap();
+        if id == 0 {
+            mark_skipped(&mut body[start..]);
+        }
+    }
+    bed.results(body, 2);
+    assert_eq!(bed.events(), ["ended 0 Done, skipped", "ended 1 Done"]);
+    assert!(bed.cells[0].was_skipped() && !bed.cells[1].was_skipped());
 }
 
 #[tokio::test(start_paused = true)]
