@@ -54,6 +54,13 @@ async fn run(plan: &Plan) -> anyhow::Result<bool> {
     times.built();
     let (summary, failed) = fold(&pool, plan, &mut times).await;
     pool.shutdown().await?;
+    let stats = pool.stats();
+    if stats.stored > 0 {
+        complain(&format!(
+            "{} of {} days were stored by earlier starts of the run",
+            stats.stored, stats.submitted
+        ));
+    }
     times.shut_down();
     plan.out.put("summary.json", summary.json()?).await?;
     let took = started.elapsed();
@@ -73,7 +80,13 @@ async fn run(plan: &Plan) -> anyhow::Result<bool> {
 }
 
 fn builder(plan: &Plan) -> Builder {
-    let builder = PodPoolExecutor::builder().max_workers(plan.workers);
+    let mut builder = PodPoolExecutor::builder().max_workers(plan.workers);
+    if let Some(run) = &plan.run {
+        builder = builder.run(run);
+    }
+    if let Some(ledger) = &plan.ledger {
+        builder = builder.ledger(ledger);
+    }
     match plan.backend {
         None => builder,
         Some(BackendName::Local) => builder.backend(Backend::Local),
@@ -87,7 +100,10 @@ async fn fold(
     plan: &Plan,
     times: &mut Times,
 ) -> (Summary, Vec<(Date, String)>) {
-    let call = |day| backfill_day(day, plan.input.clone(), plan.out.name().to_owned());
+    let call = |day: Date| {
+        let call = backfill_day(day, plan.input.clone(), plan.out.name().to_owned());
+        call.key(day.to_string())
+    };
     let mut results = pool.map(plan.days.iter(), call).return_exceptions();
     let mut days = plan.days.iter();
     let mut progress = Progress::new(plan.days.count());

@@ -4,4 +4,5 @@
 //! feature `conformance` on in dev-dependencies to call them from the tests of a back-end.
 
 pub mod broker;
+pub mod ledger;
 pub mod queue;

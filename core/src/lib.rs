@@ -20,6 +20,7 @@ pub mod init;
 pub mod instant;
 pub mod json;
 pub mod key;
+pub mod ledger;
 #[doc(hidden)]
 pub mod lock;
 pub mod metrics;

@@ -79,6 +79,40 @@ impl Shape {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether the arguments hold a map: the order of its entries may differ from process to process, and with it their
+    /// encoding. A set is a sequence in the shape, and cannot be told from one.
+    #[must_use]
+    pub fn arguments_have_maps(&self) -> bool {
+        let mut rest = self.as_str();
+        while let Some(at) = rest.find(['"', 'm', '-']) {
+            rest = &rest[at..];
+            if rest.starts_with("map(") {
+                return true;
+            }
+            if rest.starts_with("->") {
+                return false;
+            }
+            // A name in quotes is passed over.
+            rest = match rest.strip_prefix('"') {
+                Some(name) => after_name(name),
+                None => &rest[1..],
+            };
+        }
+        false
+    }
+}
+
+/// What follows the end of a name, which is escaped as `{:?}` does.
+fn after_name(name: &str) -> &str {
+    let mut escaped = false;
+    for (at, char) in name.char_indices() {
+        match char {
+            '"' if !escaped => return &name[at + 1..],
+            _ => escaped = char == '\\' && !escaped,
+        }
+    }
+    ""
 }
 
 /// A type whose shape cannot be traced. The message names the type and states what to do.

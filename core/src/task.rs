@@ -20,6 +20,7 @@ use crate::envelope::Arguments;
 use crate::error::TaskError;
 use crate::id::{Attempt, ExecutionId, RunId, TaskId};
 use crate::json::{self, Json, JsonError};
+use crate::ledger::Identity;
 use crate::outcome::Failure;
 use crate::shape::{Fingerprint, Shape, ShapeError};
 use crate::signature::Signature;
@@ -215,6 +216,9 @@ pub struct CallOptions {
     pub priority: i32,
     /// Whether the body runs although the task would be skipped.
     pub force: bool,
+    /// Which task of the run the call is, where it is submitted again; else that follows from the call. The executor's own.
+    #[doc(hidden)]
+    pub identity: Option<Identity>,
 }
 
 /// A task with its arguments, ready to be submitted. Calling a `#[task]` function makes one; nothing runs yet.

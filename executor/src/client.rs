@@ -1,5 +1,6 @@
 //! The side of the program: the executor and its options, futures, maps, waits, callbacks, signals, errors.
 
+pub(crate) mod again;
 pub(crate) mod at_exit;
 pub mod blocking;
 pub(crate) mod builder;

@@ -9,6 +9,7 @@ use std::io;
 use std::time::Duration;
 
 use podpool_core::id::RunId;
+pub use podpool_core::ledger::LedgerError;
 use podpool_core::slot::{Request, advice};
 
 pub use podpool_core::commit::CommitError;
@@ -70,6 +71,9 @@ pub enum BuildError {
     /// The tasks of this program contradict each other; the source names them.
     #[error("the tasks of this program cannot be used")]
     Registry(#[source] Box<dyn Error + Send + Sync>),
+    /// The run cannot be opened in its ledger: another master has it, or the ledger cannot be read or written.
+    #[error(transparent)]
+    Ledger(Box<LedgerError>),
     /// Topics and subscriptions that an administrator made belong to one run at a time, and another run uses them, or
     /// left messages in them. It was met before this run published a message. One that is met later ends the pool with
     /// [`ShutdownError::NamesInUse`].

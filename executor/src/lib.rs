@@ -80,6 +80,7 @@
 //! |---|---|
 //! | `kubernetes` | workers as pods of a Kubernetes cluster, with Pub/Sub as their queue |
 //! | `pubsub` | Google Cloud Pub/Sub alone, for programs that administer its topics |
+//! | `ledger` | a directory that remembers runs; it compiles SQLite |
 //! | `payload` | a directory for arguments and results that no message carries |
 //! | `payload-gcs`, `payload-s3`, `payload-azure` | the same in a cloud's object store, and outputs that are committed there |
 
@@ -99,6 +100,8 @@ pub mod error;
 pub mod events;
 pub mod future;
 pub mod json;
+#[cfg(feature = "ledger")]
+pub mod ledger;
 pub mod options;
 pub mod prelude;
 pub mod stats;

@@ -7,6 +7,7 @@ pub(crate) mod dispatch;
 pub(crate) mod events;
 pub(crate) mod handle;
 pub(crate) mod home;
+pub(crate) mod ledger;
 pub(crate) mod limits;
 pub(crate) mod mailbox;
 pub(crate) mod measured;

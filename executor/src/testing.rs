@@ -30,6 +30,7 @@ use std::time::Duration;
 use podpool_core::broker::Broker;
 use podpool_core::id::RunId;
 use podpool_core::init::{Role, role};
+use podpool_core::ledger::Ledger;
 
 pub use crate::master::settings::QueueDecorator;
 
@@ -60,6 +61,10 @@ pub trait Builder: Sized {
     /// Wraps the queues on the master's side, each by its name: `tasks`, `results`, `control`.
     #[must_use]
     fn decorate_queues(self, decorator: QueueDecorator) -> Self;
+
+    /// Remembers the run in this ledger, in place of a directory.
+    #[must_use]
+    fn remembered_in(self, ledger: Arc<dyn Ledger>) -> Self;
 
     /// For how long a queue may refuse everything before the pool is broken. Default: 10 minutes.
     #[must_use]
@@ -98,6 +103,11 @@ impl Builder for crate::Builder {
 
     fn decorate_queues(mut self, decorator: QueueDecorator) -> Self {
         self.hooks().decorator = Some(decorator);
+        self
+    }
+
+    fn remembered_in(mut self, ledger: Arc<dyn Ledger>) -> Self {
+        self.hooks().ledger = Some(ledger);
         self
     }
 

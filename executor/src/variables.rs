@@ -20,6 +20,7 @@ const KNOWN: &[&str] = &[
     "IDLE_TIMEOUT",
     "IMAGE",
     "LABELS",
+    "LEDGER",
     "MEMORY",
     "NAMESPACE",
     "PAYLOAD_STORE",

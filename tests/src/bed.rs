@@ -8,6 +8,7 @@ use std::time::Duration;
 use podpool::testing::Builder as _;
 use podpool::{Builder, PodPoolExecutor, RunId};
 use podpool_core::id::RunName;
+use podpool_core::ledger::memory::MemoryLedger;
 use podpool_core::queue::Queue;
 use podpool_core::queue::faulty::{Faults, Faulty};
 
@@ -44,6 +45,8 @@ pub enum Need {
     QuickStart,
     /// The program is built without the feature `kubernetes`.
     NoCluster,
+    /// The queue is this process's memory: it ends with its master.
+    Memory,
     /// Tasks and the test see the same files.
     Files,
 }
@@ -58,6 +61,7 @@ impl Need {
             Self::Order => "a queue that keeps the order",
             Self::QuickStart => "workers that start soon",
             Self::NoCluster => "a program without the feature kubernetes",
+            Self::Memory => "queues in memory",
             Self::Files => "tasks on the machine of the test",
         }
     }
@@ -69,6 +73,8 @@ pub struct Bed {
     name: String,
     place: Place,
     faults: Option<Faults>,
+    /// Whether each run is remembered, in a ledger of its own.
+    remembered: bool,
     /// The runs of which something is left elsewhere until it is removed.
     runs: Arc<Mutex<Vec<RunId>>>,
 }
@@ -79,6 +85,7 @@ impl Bed {
             name: place.name().to_owned(),
             place,
             faults: None,
+            remembered: false,
             runs: Arc::default(),
         }
     }
@@ -116,6 +123,14 @@ impl Bed {
         Some(Self::new(Place::Pods(Pods::find(program)?)))
     }
 
+    /// The same, with each run remembered in a ledger of its own.
+    #[must_use]
+    pub fn with_ledger(mut self) -> Self {
+        self.name = format!("{}, with a ledger", self.name);
+        self.remembered = true;
+        self
+    }
+
     /// The same slots, over queues that misbehave.
     #[must_use]
     pub fn with_faults(mut self, faults: Faults) -> Self {
@@ -139,6 +154,7 @@ impl Bed {
             Need::Order => self.faults.is_none() && self.place.is_in_memory(),
             Need::QuickStart => self.place.host().is_none(),
             Need::NoCluster => !cfg!(feature = "kubernetes"),
+            Need::Memory => self.place.is_in_memory(),
             Need::Files => self.place.host().is_none(),
         }
     }
@@ -242,7 +258,18 @@ impl Bed {
     fn build_with(&self, slots: usize, reporter: Option<Reporter>) -> Builder {
         let run = self.run_called("suite");
         let builder = self.place.builder(slots).exact_run_id(run.clone());
-        let builder = builder.grace(GRACE).output(|_| {});
+        let builder = builder.grace(GRACE);
+        let builder = match self.has(Need::Processes) {
+            true => builder.output(|_| {}),
+            // Threads print on the streams of this process.
+            false => builder,
+        };
+        let builder = match self.remembered {
+            true => builder
+                .run("suite")
+                .remembered_in(Arc::new(MemoryLedger::new())),
+            false => builder,
+        };
         let builder = match &self.faults {
             None => builder,
             Some(_) => builder.lease(SHORT_LEASE),

@@ -8,6 +8,7 @@ pub mod tasks;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
+use podpool::options::Isolation;
 use podpool::{Builder, PodPoolExecutor};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -20,6 +21,14 @@ pub use crate::meeting;
 /// The description of a pool of processes with so many slots. What tasks print is dropped.
 pub fn describe(slots: usize) -> Builder {
     Bed::process().builder(slots)
+}
+
+/// The same with slots of this kind. What threads print is not captured, so nothing is set for it.
+pub fn describe_in(isolation: Isolation, slots: usize) -> Builder {
+    match isolation {
+        Isolation::InProcess => Bed::in_process().builder(slots),
+        _ => describe(slots),
+    }
 }
 
 /// Ends a pool whose tasks have all ended.

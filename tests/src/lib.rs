@@ -25,6 +25,7 @@ pub mod outage;
 pub mod pods;
 #[cfg(feature = "pubsub")]
 pub mod pubsub;
+pub mod refusing;
 pub mod run;
 pub mod scratch;
 pub mod seeds;

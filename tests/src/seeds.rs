@@ -33,3 +33,13 @@ pub fn losing(seeds: u64) -> Vec<Bed> {
     };
     (1..=seeds).map(bed).collect()
 }
+
+/// Slots of each kind with runs that are remembered, some over queues with every fault but losing messages.
+#[must_use]
+pub fn remembered() -> Vec<Bed> {
+    let chaotic = (1..=3).map(|seed| Bed::in_process().with_faults(Faults::chaos(seed)));
+    let beds = [Bed::process(), Bed::in_process()]
+        .into_iter()
+        .chain(chaotic);
+    beds.map(Bed::with_ledger).collect()
+}

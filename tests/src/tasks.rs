@@ -1,6 +1,7 @@
 //! The tasks that the suite runs.
 
 use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -22,6 +23,19 @@ pub fn echo(n: u64) -> u64 {
 #[podpool::task]
 pub async fn echo_async(n: u64) -> u64 {
     n
+}
+
+/// The sum of the counts.
+#[podpool::task]
+pub fn total(counts: BTreeMap<String, u64>) -> u64 {
+    counts.values().sum()
+}
+
+/// As [`total`], of a map without an order.
+#[podpool::task]
+#[expect(clippy::implicit_hasher, reason = "a task is not generic")]
+pub fn total_hashed(counts: HashMap<String, u64>) -> u64 {
+    counts.values().sum()
 }
 
 /// Returns nothing.

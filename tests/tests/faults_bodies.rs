@@ -17,10 +17,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fork::{Fork, fork};
-use podpool::options::{Isolation, LocalOptions};
+use podpool::options::Isolation;
 use podpool::{PodPoolExecutor, TaskErrorKind, TaskFuture};
 use podpool_tests::bed::Bed;
-use podpool_tests::faults::{built, describe, end, within};
+use podpool_tests::faults::{built, describe, describe_in, end, within};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -119,7 +119,7 @@ async fn a_child_that_a_task_forks_never_answers_for_it() {
 
 #[tokio::test]
 async fn a_child_that_a_callback_or_a_thread_forks_ends() {
-    let builder = describe(1).local(LocalOptions::default().isolation(Isolation::InProcess));
+    let builder = describe_in(Isolation::InProcess, 1);
     let pool = built(builder).await;
     assert_eq!(value("a task", pool.submit(forks(3, 4))).await, 3);
     let (tell, told) = mpsc::channel();

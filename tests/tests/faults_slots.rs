@@ -4,14 +4,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use podpool::TaskErrorKind;
-use podpool::options::{Isolation, LocalOptions};
+use podpool::options::Isolation;
 use podpool_core::slot::abandoned;
 use podpool_tests::faults::meeting::Meeting;
 use podpool_tests::faults::processes::{Watched, signal};
 use podpool_tests::faults::tasks::{
     echo, leave_a_printer_and_abort, leave_blocking, load_for_ever, process,
 };
-use podpool_tests::faults::{LIMIT, Program, built, describe, end, within};
+use podpool_tests::faults::{LIMIT, Program, built, describe, describe_in, end, within};
 use podpool_tests::scratch::Scratch;
 use rustix::process::Signal;
 
@@ -61,8 +61,7 @@ async fn a_stopped_idle_slot_does_not_delay_the_pool() {
 
 #[tokio::test]
 async fn a_thread_that_does_not_end_is_abandoned_and_counted() {
-    let pool =
-        built(describe(1).local(LocalOptions::default().isolation(Isolation::InProcess))).await;
+    let pool = built(describe_in(Isolation::InProcess, 1)).await;
     let meeting = Meeting::new();
     let left = pool.submit(leave_blocking(meeting.path(), 1));
     within("a task", left).await.expect("a result");

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use podpool::options::{Isolation, LocalOptions};
+use podpool::options::Isolation;
 use podpool::testing::Builder as _;
 use podpool::{PodPoolExecutor, TaskErrorKind, TaskFuture, TaskState};
 use podpool_core::registry::Registry;
 use podpool_tests::faults::reshaped::reshaped;
 use podpool_tests::faults::tasks::{echo, nest, process};
-use podpool_tests::faults::{LIMIT, built, describe, end, within};
+use podpool_tests::faults::{LIMIT, built, describe, describe_in, end, within};
 
 podpool::test_slots!();
 
@@ -71,9 +71,8 @@ async fn a_batch_of_another_shape_is_rejected_and_others_run() {
         .find("podpool_tests::faults::tasks::echo");
     let name = name.expect("a task").name;
     for isolation in [Isolation::Process, Isolation::InProcess] {
-        let builder = describe(2)
-            .local(LocalOptions::default().isolation(isolation))
-            .decorate_queues(Arc::new(move |queue_name, queue| {
+        let builder =
+            describe_in(isolation, 2).decorate_queues(Arc::new(move |queue_name, queue| {
                 if queue_name == "tasks" {
                     Arc::new(reshaped(queue, name))
                 } else {
@@ -109,7 +108,7 @@ async fn no_workers_are_refused() {
 #[tokio::test]
 async fn durations_without_an_end_are_taken() {
     for isolation in [Isolation::Process, Isolation::InProcess] {
-        let builder = describe(2).local(LocalOptions::default().isolation(isolation));
+        let builder = describe_in(isolation, 2);
         let builder = builder.lease(Duration::MAX).grace(Duration::MAX);
         let pool = built(builder.start_timeout(Duration::MAX)).await;
         let futures: Vec<_> = (0..100).map(|n| pool.submit(echo(n))).collect();

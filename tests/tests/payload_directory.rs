@@ -9,12 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use podpool::error::BuildError;
-use podpool::options::{Isolation, LocalOptions};
+use podpool::options::Isolation;
 use podpool::testing::Builder as _;
 use podpool::{PodPoolExecutor, ShutdownBehavior, TaskError, TaskErrorKind};
 use podpool_core::envelope::Reference;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
-use podpool_tests::faults::{built, describe, end, within};
+use podpool_tests::faults::{built, describe, describe_in, end, within};
 use podpool_tests::gate::Gate;
 use podpool_tests::tasks::{hold, reverse};
 use tempfile::TempDir;
@@ -56,9 +56,7 @@ fn payload(task: u8, size: usize) -> Vec<u8> {
 async fn large_arguments_and_results_go_through_a_directory_and_nothing_stays() {
     for (isolation, tasks) in [(Isolation::Process, 20), (Isolation::InProcess, 3)] {
         let directory = directory();
-        let store = describe(2)
-            .local(LocalOptions::default().isolation(isolation))
-            .payload_store(url(&directory));
+        let store = describe_in(isolation, 2).payload_store(url(&directory));
         let pool = built(store).await;
         let futures: Vec<_> = (0..tasks)
             .map(|task| pool.submit(reverse(payload(task, LARGE))))

@@ -436,3 +436,14 @@ fn a_version_stands_in_for_a_shape() {
     ];
     assert_eq!(others.iter().collect::<HashSet<_>>().len(), others.len());
 }
+
+#[test]
+fn maps_are_found_in_arguments_and_not_in_names_or_outputs() {
+    let has = |text: &str| Shape(text.to_owned()).arguments_have_maps();
+    assert!(has("(u64,map(str,u8))->unit"));
+    assert!(has(r#"(struct "A\"->"{"m":?(map(str,u8))})->unit"#));
+    assert!(!has("(u64,str)->map(str,u8)"));
+    assert!(!has(r#"(struct "map("{"map(\\":u8})->map(str,u8)"#));
+    assert!(!has("(i8)->unit"));
+    assert!(!has(""));
+}

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use clap::{Parser, ValueEnum};
@@ -19,7 +19,7 @@ use super::out::{Out, OutError};
 #[command(name = "flights", version)]
 pub struct Arguments {
     /// Where the files go: a directory, or a URL such as s3://bucket/prefix (with the feature for it);
-    /// pods keep no directory [default: a new directory under ./out, named by the time]
+    /// pods keep no directory [default: a new directory under ./out, named by the time; with --run out/RUN]
     #[arg(long, value_name = "OUT")]
     pub out: Option<String>,
     /// Where flights.csv, weather.csv and airlines.csv are, each plain or .gz: a directory, or a URL as for --out
@@ -38,6 +38,13 @@ pub struct Arguments {
     /// Where the tasks run [default: as PODPOOL_BACKEND says, else local]
     #[arg(long, value_name = "NAME", value_enum)]
     pub backend: Option<BackendName>,
+    /// The name of the run: started again with it, the program does only the days that are missing. Needs a ledger
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<String>,
+    /// Where the run is remembered: a directory; podpool must be built with its feature ledger
+    /// [default: as PODPOOL_LEDGER says]
+    #[arg(long, value_name = "DIR", requires = "run")]
+    pub ledger: Option<PathBuf>,
 }
 
 /// What starts the workers.
@@ -64,6 +71,10 @@ pub struct Plan {
     pub workers: usize,
     /// Where the tasks run, if the command line says.
     pub backend: Option<BackendName>,
+    /// The run's name.
+    pub run: Option<String>,
+    /// Where the run is remembered.
+    pub ledger: Option<PathBuf>,
 }
 
 /// Why nothing was started.
@@ -111,9 +122,11 @@ impl Arguments {
         let input = self.input.unwrap_or_else(default_input);
         let files = Files::find_headers(&input).await?;
         let airlines = Input::check(&files).map_err(InputError::Fault)?;
-        let out = match self.out {
-            Some(name) => name,
-            None => new_directory(Path::new("out"), &Zoned::now())?,
+        let out = match (self.out, &self.run) {
+            (Some(name), _) => name,
+            // The same for every start of the run: the days that are done are there.
+            (None, Some(run)) => Path::new("out").join(run).display().to_string(),
+            (None, None) => new_directory(Path::new("out"), &Zoned::now())?,
         };
         let workers = self.workers.or_else(|| available_parallelism().ok());
         Ok(Plan {
@@ -123,6 +136,8 @@ impl Arguments {
             out: Out::open(&out)?,
             workers: workers.map_or(1, NonZeroUsize::get),
             backend: self.backend,
+            run: self.run,
+            ledger: self.ledger,
         })
     }
 }
@@ -188,6 +203,10 @@ mod tests {
         assert_eq!(given.workers.map(NonZeroUsize::get), Some(3));
         assert_eq!(given.backend, Some(BackendName::Local));
         assert!(Arguments::try_parse_from(["flights", "--workers", "0"]).is_err());
+        let remembered = parse(&["--run", "year-2013", "--ledger", "runs"]);
+        assert_eq!(remembered.run.as_deref(), Some("year-2013"));
+        assert_eq!(remembered.ledger.as_deref(), Some(Path::new("runs")));
+        assert!(Arguments::try_parse_from(["flights", "--ledger", "runs"]).is_err());
     }
 
     #[tokio::test]

@@ -30,16 +30,19 @@
 mod future;
 mod iter;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use podpool_core::id::RunId;
+use podpool_core::json::Json;
 use podpool_core::task::Call;
 
+use crate::client::again::Reprocess;
 use crate::client::builder::Builder;
 use crate::client::map::Inputs;
-use crate::client::{executor, gather, wait as waits};
-use crate::error::{BuildError, ShutdownError, TaskError};
+use crate::client::{executor, future as future_of, gather, wait as waits};
+use crate::error::{BuildError, LedgerError, ShutdownError, TaskError};
 use crate::master::command::ShutdownBehavior;
 use crate::master::stats::Stats;
 
@@ -103,6 +106,39 @@ impl PodPoolExecutor {
         F: FnMut(V) -> Call<T>,
     {
         KeyedMap::new(self.0.map_keyed(pairs, call))
+    }
+
+    /// Submits every task of the run again that failed. See
+    /// [`PodPoolExecutor::retry_failed`](crate::PodPoolExecutor::retry_failed).
+    ///
+    /// # Errors
+    /// [`LedgerError`]: the run has no ledger, or it cannot be read; here and below.
+    pub fn retry_failed(&self) -> Result<Vec<TaskFuture<Json>>, LedgerError> {
+        Self::again(self.0.retry_failed())
+    }
+
+    /// Computes tasks of the run anew. See [`PodPoolExecutor::reprocess`](crate::PodPoolExecutor::reprocess).
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn reprocess(&self, which: Reprocess) -> Result<Vec<TaskFuture<Json>>, LedgerError> {
+        Self::again(self.0.reprocess(which))
+    }
+
+    /// Submits what an earlier master of the run left unended. See
+    /// [`PodPoolExecutor::resume`](crate::PodPoolExecutor::resume).
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn resume(&self) -> Result<Vec<TaskFuture<Json>>, LedgerError> {
+        Self::again(self.0.resume())
+    }
+
+    fn again(
+        submitted: impl Future<Output = Result<Vec<future_of::TaskFuture<Json>>, LedgerError>>,
+    ) -> Result<Vec<TaskFuture<Json>>, LedgerError> {
+        let futures = pollster::block_on(submitted)?;
+        Ok(futures.into_iter().map(TaskFuture::new).collect())
     }
 
     /// Waits for every task, then ends workers and executor. See

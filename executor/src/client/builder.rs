@@ -1,23 +1,26 @@
 //! The settings and the start of an executor. This file alone names all back-ends.
 
+mod backend;
 #[cfg(unix)]
 mod injected;
+mod isolation;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+mod ledger;
 mod limits;
-#[cfg(unix)]
 mod run_key;
 
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
-use std::str::FromStr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use podpool_core::id::{RunId, RunName};
-use podpool_core::init::{BuildRefused, may_build};
+use futures_util::future::select;
+use podpool_core::id::{RunId, RunName, TaskId};
+use podpool_core::ledger::Ledger;
 use podpool_core::registry::Registry;
 use podpool_core::slot::OutputLimits;
 use podpool_core::task::Call;
@@ -28,6 +31,7 @@ use crate::broker::run_payloads::asked_for;
 use crate::client::executor::PodPoolExecutor;
 use crate::client::join::{self, Run};
 use crate::client::options::{Isolation, KubernetesOptions, LocalOptions, PubSubOptions};
+use crate::deadline::Deadline;
 use crate::error::BuildError;
 use crate::error::start::failed;
 use crate::fleet::local::LocalFleet;
@@ -38,6 +42,9 @@ use crate::report::notices::Notices;
 use crate::report::reporting::Reporting;
 use crate::variables;
 use crate::worker::settings::WorkerSettings;
+
+pub use self::backend::Backend;
+use self::isolation::check_role;
 
 /// The environment variable that names the back-end.
 const BACKEND: &str = "PODPOOL_BACKEND";
@@ -53,41 +60,10 @@ const SMALLEST_MEMORY: u64 = 1 << 20;
 /// Shortest lease on this machine.
 // The keeper renews each sixth of a lease, and tokio's timers have a resolution of 1 ms.
 const SHORTEST_LEASE: Duration = Duration::from_millis(1);
+/// How long a run may take to be free again when its executor could not start.
+const FREED: Duration = Duration::from_secs(10);
 /// From a slot's start until it is ready, on this machine.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// The back-end that starts workers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Backend {
-    /// This machine: an in-memory queue and child processes.
-    #[default]
-    Local,
-    /// A Kubernetes cluster, with Pub/Sub as its queue. Needs the feature `kubernetes`.
-    Kubernetes,
-}
-
-/// As `PODPOOL_BACKEND` names it: `local` or `kubernetes`.
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Local => "local",
-            Self::Kubernetes => "kubernetes",
-        })
-    }
-}
-
-/// Reads a back-end's name, from a command line for example. The error is that of `build()` for a variable with this
-/// text.
-impl FromStr for Backend {
-    type Err = BuildError;
-
-    fn from_str(name: &str) -> Result<Self, BuildError> {
-        let all = [Self::Local, Self::Kubernetes];
-        let named = all.into_iter().find(|backend| backend.to_string() == name);
-        named.ok_or_else(|| BuildError::UnknownBackend(name.to_owned()))
-    }
-}
 
 /// Describes an executor; every setting has a default.
 ///
@@ -131,6 +107,8 @@ pub struct Builder {
     leave_signals: bool,
     notices: Notices,
     payload_store: Option<String>,
+    ledger: Option<PathBuf>,
+    take_over: bool,
     local: LocalOptions,
     pubsub: PubSubOptions,
     kubernetes: KubernetesOptions,
@@ -142,6 +120,8 @@ pub struct Builder {
 /// What tests replace in a run, by the module `testing`.
 #[derive(Default)]
 pub(crate) struct Hooks {
+    /// Where the run is remembered, in place of a directory.
+    pub(crate) ledger: Option<Arc<dyn Ledger>>,
     /// The run's id, in place of a fresh one.
     pub(crate) run_id: Option<RunId>,
     /// Wraps the queues on the master's side.
@@ -372,6 +352,9 @@ impl Builder {
             let reason = "threads of this process share its memory, so no limit can be kept; leave it out, or use Isolation::Process";
             return Err(setting("slot_memory", bytes, reason));
         }
+        if isolation == Isolation::InProcess {
+            self.refuse_capture()?;
+        }
         // Before everything that starts a process or a thread: in a slot, or without `init()`, nothing may be started.
         check_role(isolation)?;
         let registry = Registry::global().map_err(|error| BuildError::Registry(Box::new(error)))?;
@@ -395,6 +378,7 @@ impl Builder {
         let chosen = self.backend.is_some() || std::env::var_os(BACKEND).is_some();
         let isolation = self.local.isolation;
         let memory = self.local.shared_memory()?;
+        let wanted = self.wanted_run()?;
         let mut settings = self.into_local()?;
         settings.memory = memory;
         settings.worker.shared_memory = memory;
@@ -405,15 +389,33 @@ impl Builder {
             Isolation::Process => LocalFleet::of_processes(&mut settings.worker)?,
             Isolation::InProcess => LocalFleet::of_threads(&mut settings.worker),
         };
-        join::start(Run {
+        // Last, when every setting has been checked: it makes this process the run's master.
+        let (ledger, freed) = match wanted {
+            Some(wanted) => {
+                let mut run = wanted.open().await?;
+                settings.run = run.run.clone();
+                settings.first_task = TaskId(run.memory.next());
+                settings.ledger = Some(run.ledger.clone());
+                let freed = run.ended.take();
+                (Some(run), freed)
+            }
+            None => (None, None),
+        };
+        let started = join::start(Run {
             settings,
             broker: Arc::new(MemoryBroker::default()),
             fleet: Box::new(fleet),
             workers: 1,
             payload_store,
+            ledger,
             elsewhere: None,
         })
-        .await
+        .await;
+        if let (Err(_), Some(freed)) = (&started, freed) {
+            // So that another try finds the run free.
+            select(freed, Deadline::after(FREED)).await;
+        }
+        started
     }
 
     #[cfg(not(feature = "kubernetes"))]
@@ -480,6 +482,8 @@ impl Builder {
                 shared_memory: None,
             },
             memory: None,
+            first_task: TaskId(0),
+            ledger: None,
             reporting: reporting(self.notices, self.output, self.output_buffer)?,
         })
     }
@@ -576,18 +580,5 @@ impl fmt::Debug for Builder {
             .field("pubsub", &self.pubsub)
             .field("kubernetes", &self.kubernetes)
             .finish_non_exhaustive()
-    }
-}
-
-/// Child processes are started only by a program whose `init()` ran: without it each of them would run `main`
-/// again.
-fn check_role(isolation: Isolation) -> Result<(), BuildError> {
-    match isolation {
-        Isolation::InProcess => Ok(()),
-        Isolation::Process => may_build().map_err(|refused| match refused {
-            BuildRefused::NestedPool => BuildError::NestedPool,
-            BuildRefused::InitInTest => BuildError::InitInTest,
-            _ => BuildError::NotInitialised,
-        }),
     }
 }

@@ -36,6 +36,10 @@ impl PodPoolExecutor {
         }
     }
 
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     /// Submits a call; the future resolves to its result. Never blocks, and needs no runtime.
     ///
     /// ```no_run

@@ -106,7 +106,8 @@ impl<T> TaskFuture<T> {
         TaskHandle::new(Arc::clone(&self.cell), Arc::clone(&self.mailbox))
     }
 
-    /// The task's number in its run.
+    /// The task's number in its run. With a [ledger](crate::Builder::ledger) it may change once, when the executor finds that
+    /// the call is a task that the run has.
     #[must_use]
     pub fn id(&self) -> TaskId {
         self.cell.id()
@@ -134,6 +135,13 @@ impl<T> TaskFuture<T> {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.state().is_done()
+    }
+
+    /// Whether the result was stored before the call, by an earlier start of the run or an equal call with the same key:
+    /// nothing was computed for this future. False until it is done, and without a [ledger](crate::Builder::ledger).
+    #[must_use]
+    pub fn was_stored(&self) -> bool {
+        self.cell.was_stored()
     }
 
     /// Whether the task was skipped: it has ended with a result, its `skip_if` gave that result or its `output` was

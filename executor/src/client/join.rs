@@ -22,6 +22,7 @@ use crate::error::start::failed;
 use crate::fleet::Fleet;
 use crate::master::handle::Handle;
 use crate::master::home::Home;
+use crate::master::ledger::OpenedRun;
 use crate::master::mailbox::{Inbox, Mailbox};
 use crate::master::observed::Observed;
 use crate::master::settings::RunSettings;
@@ -35,6 +36,8 @@ pub(crate) struct Run {
     pub(crate) workers: u32,
     /// The URL of the store of large payloads.
     pub(crate) payload_store: Option<String>,
+    /// The run in its ledger; none without one.
+    pub(crate) ledger: Option<OpenedRun>,
     /// The settings for workers in other processes; None for a worker in this process.
     pub(crate) elsewhere: Option<Elsewhere>,
 }

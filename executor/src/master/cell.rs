@@ -28,7 +28,8 @@ pub(crate) type Settled = Result<Output, TaskError>;
 
 /// What future and executor share. The first to settle it wins; every later settlement changes nothing.
 pub(crate) struct Cell {
-    /// Set once, under the mailbox's lock, before another thread has the cell.
+    /// Set under the mailbox's lock before another thread has the cell. With a ledger set again where the call turns out
+    /// to be a remembered task.
     id: AtomicU64,
     spec: &'static TaskSpec,
     state: Mutex<State>,
@@ -40,6 +41,8 @@ struct State {
     abandoned: bool,
     /// Dropping the future cancels the task.
     abort: bool,
+    /// The result was stored before the call, in a ledger.
+    stored: bool,
     /// The result is that of a task which was skipped.
     skipped: bool,
     /// What few tasks have.
@@ -87,6 +90,7 @@ impl Cell {
                 },
                 abandoned: false,
                 abort: false,
+                stored: false,
                 skipped: false,
                 rare: None,
             }),
@@ -105,7 +109,18 @@ impl Cell {
         cell
     }
 
-    /// Gives the task its number. For the mailbox.
+    /// The result is the stored one of this task.
+    pub(crate) fn set_stored(&self, task: TaskId) {
+        lock(&self.state).stored = true;
+        self.set_id(task);
+    }
+
+    /// Whether the result was stored before the call.
+    pub(crate) fn was_stored(&self) -> bool {
+        lock(&self.state).stored
+    }
+
+    /// Gives the task its number: the mailbox does, and with a ledger dispatch where the call is a remembered task.
     pub(crate) fn set_id(&self, id: TaskId) {
         // The mailbox's lock orders it before every reader of another thread.
         self.id.store(id.0, Ordering::Relaxed);
@@ -359,6 +374,13 @@ pub(crate) struct CellGuard(Arc<Cell>);
 impl CellGuard {
     pub(crate) const fn new(cell: Arc<Cell>) -> Self {
         Self(cell)
+    }
+}
+
+impl CellGuard {
+    /// Whether it holds this cell.
+    pub(crate) fn is(&self, cell: &Arc<Cell>) -> bool {
+        Arc::ptr_eq(&self.0, cell)
     }
 }
 

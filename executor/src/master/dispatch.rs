@@ -7,17 +7,20 @@ mod admission;
 mod after_lines;
 mod batches;
 mod classes;
+mod commits;
 mod effect;
 mod ending;
 mod failed;
 #[cfg(test)]
 mod fake;
 mod history;
+mod ledger;
 mod lines;
 mod notices;
 mod outages;
 mod outbox;
 mod ranges;
+mod remembered;
 mod results;
 #[cfg(test)]
 mod simulation;
@@ -38,7 +41,7 @@ use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::notice;
 use podpool_core::panics::caught;
 use podpool_core::queue::publisher::Publisher;
-use podpool_core::queue::{Delivery, QueueError};
+use podpool_core::queue::{Delivery, LeaseId, QueueError};
 use podpool_core::registry::Registry;
 use podpool_core::worker::{KeptLine, OutputSink};
 use tokio::sync::{mpsc, oneshot};
@@ -49,13 +52,17 @@ use crate::error::ShutdownError;
 use crate::master::cell::Wakers;
 use crate::master::command::{Command, ShutdownBehavior};
 use crate::master::events::EventKind;
+use crate::master::ledger::{Answer, LedgerLink};
 use crate::master::mailbox::{Closed, Inbox, Submission};
 use crate::master::observed::Observed;
+use crate::master::stats::Waits;
 use crate::report::outlet::Gauge;
 
+use self::commits::{Commits, Held};
 use self::effect::Effect;
 use self::lines::Lines;
 use self::outages::Outages;
+pub(crate) use self::remembered::Memory;
 pub(crate) use self::state::{MasterState, Settings};
 pub(crate) use self::task_queues::MasterQueues;
 use self::task_queues::TaskQueues;
@@ -83,6 +90,8 @@ pub(crate) struct Dispatch {
     pub(crate) payloads: Payloads,
     /// For how long a queue may refuse everything.
     pub(crate) broker_timeout: Duration,
+    /// The ledger, and what it remembers of the run; none without one.
+    pub(crate) ledger: Option<(Memory, LedgerLink)>,
 }
 
 /// What starts the workers of this run.
@@ -96,7 +105,7 @@ impl Dispatch {
     /// Runs until the pool is shut down and its fleet has ended.
     pub(crate) async fn run(self) {
         let mut running = RunningDispatch::new(self);
-        while !running.state.is_over() {
+        while !running.is_over() {
             if let Err(reason) = caught("the executor's thread", running.step()).await {
                 return running.fail(&reason).await;
             }
@@ -121,6 +130,9 @@ struct RunningDispatch {
     control: Publisher<()>,
     pull: Pull,
     acks: FuturesUnordered<BoxFuture<'static, ()>>,
+    commits: Commits,
+    /// Messages of results whose failures wait for their lines: with a ledger they are acknowledged after that.
+    unjudged: Vec<LeaseId>,
     submissions: Vec<Submission>,
     commands: Vec<Command>,
     /// Callers that wait for the end.
@@ -157,6 +169,7 @@ enum Woken {
     Stored,
     Fleet(FleetEvent),
     Broker(BrokerEvent),
+    Ledger(Answer),
     Tick,
 }
 
@@ -173,12 +186,20 @@ impl RunningDispatch {
             observed,
             payloads,
             broker_timeout,
+            ledger,
         } = dispatch;
         settings.elsewhere = printed.is_some();
         let outlives = settings.results_outlive;
         let tasks = TaskQueues::new(&queues.tasks);
+        let mut state = MasterState::new(settings, Instant::now());
+        let link = ledger.map(|(memory, link)| {
+            state.remember_run(memory);
+            link
+        });
         Self {
-            state: MasterState::new(settings, Instant::now()),
+            state,
+            commits: Commits::new(link),
+            unjudged: Vec::new(),
             inbox,
             fleet,
             broker,
@@ -200,6 +221,11 @@ impl RunningDispatch {
         }
     }
 
+    /// Shut down, every task ended, the fleet gone, and everything stored.
+    fn is_over(&self) -> bool {
+        self.state.is_over() && self.commits.is_idle()
+    }
+
     async fn step(&mut self) {
         let woken = self.wait().await;
         let now = Instant::now();
@@ -211,11 +237,13 @@ impl RunningDispatch {
             Woken::Fleet(event) => self.state.on_fleet(now, event),
             Woken::Broker(event) => self.state.on_broker(now, event),
             Woken::Sent(batches) => self.on_sent(now, batches),
+            Woken::Ledger(answer) => self.on_ledger(now, answer),
             // What these woke the loop for is taken below, in every turn, whatever woke the loop.
             Woken::Mail | Woken::Stored | Woken::Tick => {}
         }
         // In every turn and not only by the timer: the timer is the last branch of the `select!` and may wait long.
         self.lines.look(now, &mut self.state);
+        self.answer_judged();
         self.state.on_tick(now);
         if mail && self.is_saturated() {
             // A command came. The inbox passes it on only after the submissions that were made before it, so that these
@@ -235,6 +263,7 @@ impl RunningDispatch {
             // Once the run ends no task waits for a queue.
             self.outages.report(now, &self.tasks, &self.control);
         }
+        self.end_of_waiting(now);
         // Before the waiters are woken: they read counts that contain what they waited for.
         self.observe(now);
         // Once for a turn: a waiter runs on another thread at once, and would be woken again for each result of a
@@ -244,11 +273,18 @@ impl RunningDispatch {
 
     /// Waits for the next thing to happen.
     async fn wait(&mut self) -> Woken {
-        let deadline = [self.state.deadline(), self.outage_deadline()];
+        let deadline = [
+            self.state.deadline(),
+            self.outage_deadline(),
+            self.commits.deadline(),
+        ];
         let deadline = deadline.into_iter().flatten().min();
         let saturated = self.is_saturated();
         let (listens, fleet) = (
-            self.state.takes_results(),
+            // What cannot be stored would only be delivered again when its lease ends.
+            self.state.takes_results()
+                && !self.commits.is_full()
+                && self.commits.refusal().is_none(),
             !self.state.life().has_no_fleet(),
         );
         // Every branch may lose and be dropped: the pull and the acknowledgements are kept in `self`, publishers keep
@@ -256,6 +292,8 @@ impl RunningDispatch {
         tokio::select! {
             // In this order, because results free places for what waits, and submissions may come without end.
             biased;
+            // First: what waits for it holds up results, and it answers once for a transaction.
+            answer = self.commits.answer() => Woken::Ledger(answer),
             answer = &mut self.pull, if listens => Woken::Results(answer),
             batches = self.tasks.next() => Woken::Sent(batches),
             _ = self.control.next() => Woken::Stored,
@@ -285,7 +323,7 @@ impl RunningDispatch {
 
     /// Whether more submissions would only wait in the outbox instead of the mailbox.
     fn is_saturated(&self) -> bool {
-        self.state.is_full() && self.state.waiting() >= PLENTY
+        self.commits.is_full() || (self.state.is_full() && self.state.waiting() >= PLENTY)
     }
 
     /// Takes submissions and commands in, and publishes what may go.
@@ -346,17 +384,16 @@ impl RunningDispatch {
         match command {
             Command::Cancel { cell, reply } => {
                 // A command overtakes no submission: a task without an entry in the table has ended.
-                let outcome = self.state.cancel(cell.id());
+                let outcome = self.state.cancel_call(&cell);
                 // Before the reply: the caller that awaits it must find the future settled.
                 self.carry_out();
                 if let Some(reply) = reply {
-                    // The caller may have gone.
-                    reply.send(outcome).ok();
+                    self.do_after_commit(Held::Reply(reply, outcome));
                 }
             }
             Command::CancelMany(cells) => {
                 for cell in cells {
-                    self.state.cancel(cell.id());
+                    self.state.cancel_call(&cell);
                 }
             }
             Command::Interrupt(behavior) => {
@@ -389,7 +426,14 @@ impl RunningDispatch {
 
     /// Writes the counts of this turn, and sends its events.
     fn observe(&mut self, now: Instant) {
-        let refusal = || self.outages.reason(&self.tasks, &self.control);
+        let refusal = || {
+            let of_ledger = self
+                .commits
+                .refusal()
+                .map(|reason| Waits::Ledger(Some(reason.into())));
+            let of_queue = || self.outages.reason(&self.tasks, &self.control);
+            of_ledger.or_else(|| Some(Waits::Queue(of_queue()?.into())))
+        };
         self.state.write_stats(now, &self.observed.board, refusal);
         self.observed.hub.send(&mut self.events);
     }
@@ -405,12 +449,11 @@ impl RunningDispatch {
         }
         for effect in effects.drain(..) {
             match effect {
-                Effect::Settle(ended) => ended.notify(&mut self.wakers),
-                Effect::Publish {
-                    class,
-                    batch,
-                    message,
-                } => self.tasks.push(class, message, batch),
+                Effect::Settle(_) | Effect::Publish { .. } => {
+                    self.do_after_commit(Held::Effect(effect));
+                }
+                Effect::Record(record) => self.commits.record(*record),
+                Effect::Fetch { call, task } => self.commits.fetch(call, task),
                 Effect::Control(message) => self.control.push(message, None),
                 // A fleet that has ended by itself needs no orders.
                 Effect::Fleet(order) => drop(self.fleet.orders.send(order)),
@@ -421,6 +464,7 @@ impl RunningDispatch {
             }
         }
         self.effects = effects;
+        self.commits.send();
     }
 }
 

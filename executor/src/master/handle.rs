@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use podpool_core::id::{RunId, RunName};
+use podpool_core::ledger::Ledger;
 use tokio::sync::oneshot;
 
 use super::command::{Command, ShutdownBehavior};
@@ -17,6 +18,8 @@ pub(crate) struct Handle {
     pub(crate) run: RunId,
     pub(crate) name: Option<RunName>,
     pub(crate) slots: usize,
+    /// Where the run is remembered; none where it is not.
+    pub(crate) ledger: Option<Arc<dyn Ledger>>,
     pub(crate) written: Written,
 }
 

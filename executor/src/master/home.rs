@@ -31,7 +31,7 @@ impl Home {
         // First: a future may wait with a timeout as soon as one exists, and every refusal of the system is an error of
         // `build()`.
         start_thread().map_err(failed("start the thread of the timeouts"))?;
-        let (mailbox, inbox) = Mailbox::new();
+        let (mailbox, inbox) = Mailbox::starting_at(settings.first_task);
         let tasks = Registry::global().map_or(0, Registry::len);
         let handle = Handle {
             mailbox,
@@ -39,6 +39,7 @@ impl Home {
             run: settings.run.clone(),
             name: settings.name.clone(),
             slots,
+            ledger: settings.ledger.clone(),
             written: reporting.written(),
         };
         let runtime = reporting
@@ -87,7 +88,7 @@ impl Home {
 
 #[cfg(test)]
 mod tests {
-    use podpool_core::id::RunId;
+    use podpool_core::id::{RunId, TaskId};
     use podpool_core::slot::OutputLimits;
     use std::time::Duration;
 
@@ -120,6 +121,8 @@ mod tests {
                 shared_memory: None,
             },
             memory: None,
+            first_task: TaskId(0),
+            ledger: None,
         };
         drop(Home::prepare(&settings, 1).unwrap());
     }

@@ -127,9 +127,21 @@ pub(crate) struct Submitted {
 }
 
 impl Mailbox {
-    /// A mailbox and the executor's end of it.
+    /// A mailbox of a fresh run, and the executor's end of it.
+    #[cfg(test)]
     pub(crate) fn new() -> (Arc<Self>, Inbox) {
-        let mailbox = Arc::new(Self::default());
+        Self::starting_at(TaskId(0))
+    }
+
+    /// A mailbox and the executor's end of it. The first task has this number.
+    pub(crate) fn starting_at(next: TaskId) -> (Arc<Self>, Inbox) {
+        let mailbox = Arc::new(Self {
+            state: Mutex::new(Contents {
+                next: next.0,
+                ..Contents::default()
+            }),
+            callbacks: Callbacks::default(),
+        });
         (Arc::clone(&mailbox), Inbox(mailbox))
     }
 

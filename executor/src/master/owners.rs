@@ -3,10 +3,12 @@
 //! A task has owners, none or several: a future of this process is one. An owner is notified of progress at once, and
 //! of the end by [`Ended::tell`], which the dispatcher's loop calls, so that a ledger can store the end before.
 
-use podpool_core::id::Attempt;
+use std::sync::Arc;
 
-use crate::error::AttemptReport;
-use crate::master::cell::{CellGuard, Settled, Wakers};
+use podpool_core::id::{Attempt, TaskId};
+
+use crate::error::{AttemptReport, Subject};
+use crate::master::cell::{Cell, CellGuard, Settled, Wakers};
 
 /// One receiver.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub(crate) struct Several(Vec<Owner>);
 pub(crate) struct Ended {
     pub(crate) owners: Owners,
     pub(crate) outcome: Settled,
+    /// Whether a record of it comes before: then it waits until that is stored.
+    pub(crate) recorded: bool,
 }
 
 impl Owners {
@@ -61,6 +65,44 @@ impl Owners {
 
     fn futures(&self) -> impl Iterator<Item = &CellGuard> {
         self.each().iter().map(|Owner::Future(cell)| cell)
+    }
+
+    /// Takes the future with this cell out of several; none where it is the only owner.
+    pub(crate) fn leave(&mut self, cell: &Arc<Cell>) -> Option<Owner> {
+        let Self::Several(owners) = self else {
+            return None;
+        };
+        let is = |Owner::Future(guard): &Owner| guard.is(cell);
+        let at = owners.0.iter().position(is)?;
+        let left = owners.0.remove(at);
+        if owners.0.len() == 1 {
+            *self = owners.0.pop().map_or(Self::None, Self::One);
+        }
+        Some(left)
+    }
+
+    /// These owners belong to another task from now on, by its number: to `others`.
+    pub(crate) fn join(self, others: &mut Self, task: TaskId) {
+        let joining = match self {
+            Self::None => Vec::new(),
+            Self::One(owner) => vec![owner],
+            Self::Several(owners) => owners.0,
+        };
+        for owner in joining {
+            let Owner::Future(cell) = &owner;
+            cell.set_id(task);
+            others.add(owner);
+        }
+    }
+
+    /// The result is that of an earlier master's task, with this number.
+    pub(crate) fn stored(&self, task: TaskId) {
+        self.futures().for_each(|cell| cell.set_stored(task));
+    }
+
+    /// The task, as errors name it; none without an owner.
+    pub(crate) fn subject(&self) -> Option<Subject> {
+        self.futures().next().map(|cell| cell.subject())
     }
 
     /// An attempt runs.
@@ -102,7 +144,9 @@ impl Ended {
     /// Notifies every owner. Their waiters are added to `wakers`.
     // Progress is passed on by a call where it is decided, since nothing has to be stored before; the end is an effect.
     pub(crate) fn notify(self, wakers: &mut Wakers) {
-        let Self { owners, outcome } = self;
+        let Self {
+            owners, outcome, ..
+        } = self;
         if let Owners::One(Owner::Future(cell)) = &owners {
             // Nearly every task: the result is moved. Several owners get copies, which share long results.
             cell.settle(outcome, wakers);
@@ -116,10 +160,6 @@ impl Ended {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use podpool_core::id::TaskId;
-
     use super::*;
     use crate::client::future::fake::TASK;
     use crate::master::cell::{Cell, Output, TaskState};
@@ -148,7 +188,12 @@ mod tests {
             owners.pending();
             assert!(cells.iter().all(|cell| cell.state() == TaskState::Pending));
             let outcome = Ok(Output::EMPTY);
-            Ended { owners, outcome }.notify(&mut Wakers::default());
+            Ended {
+                owners,
+                outcome,
+                recorded: false,
+            }
+            .notify(&mut Wakers::default());
             assert!(cells.iter().all(|cell| cell.state() == TaskState::Done));
         }
     }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use podpool_core::id::{RunId, RunName};
+use podpool_core::id::{RunId, RunName, TaskId};
+use podpool_core::ledger::Ledger;
 use podpool_core::queue::Queue;
 
 use crate::master::limits::Limits;
@@ -35,6 +36,10 @@ pub(crate) struct RunSettings {
     pub(crate) worker: WorkerSettings,
     /// Bytes that running tasks share by what they declare; none where workers have memory of their own.
     pub(crate) memory: Option<u64>,
+    /// The number of the first task that is submitted.
+    pub(crate) first_task: TaskId,
+    /// Where it is remembered; none where it is not.
+    pub(crate) ledger: Option<Arc<dyn Ledger>>,
 }
 
 impl RunSettings {

@@ -26,7 +26,7 @@ const SAMPLE: Duration = Duration::from_secs(1);
 #[non_exhaustive]
 pub struct Stats {
     /// Tasks that were submitted so far, with those that were rejected. A map submits what its window allows, so this
-    /// number grows during the map.
+    /// number grows during the map. Calls that joined a task of the same run are that task.
     pub submitted: u64,
     /// Tasks that wait: for a worker, a slot, or their next attempt.
     pub pending: u64,
@@ -36,6 +36,8 @@ pub struct Stats {
     pub running: u64,
     /// Tasks with a result.
     pub done: u64,
+    /// Those of them whose results a ledger had: nothing was computed for them.
+    pub stored: u64,
     /// Tasks that ended without a result, but for cancelled ones: also those that `Abort` or a broken pool ended.
     pub failed: u64,
     /// Tasks that were cancelled.
@@ -135,6 +137,8 @@ pub enum Waits {
     Memory,
     /// For the queue: it takes nothing at present, for this reason.
     Queue(Arc<str>),
+    /// For the ledger: its result is stored, and is being read; or nothing can be stored at present, for this reason.
+    Ledger(Option<Arc<str>>),
     /// For its turn: every slot has work before it, or a worker has it and has not reported it as begun.
     Slot,
 }
@@ -146,6 +150,8 @@ impl fmt::Display for Waits {
             Self::Worker => f.write_str("waits for a worker: none is ready"),
             Self::Memory => f.write_str("waits until enough memory is free"),
             Self::Queue(reason) => write!(f, "waits for the queue: {reason}"),
+            Self::Ledger(None) => f.write_str("waits until its stored result is read"),
+            Self::Ledger(Some(reason)) => write!(f, "waits for the ledger: {reason}"),
             Self::Slot => f.write_str("waits for a free slot"),
         }
     }
@@ -155,6 +161,9 @@ impl fmt::Display for Waits {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) done: u64,
+    pub(crate) stored: u64,
+    /// Calls that are tasks of other calls.
+    pub(crate) joined: u64,
     pub(crate) failed: u64,
     pub(crate) cancelled: u64,
     pub(crate) running: u64,
@@ -217,6 +226,7 @@ impl Board {
         } = mailbox();
         let mut counts = written.counts;
         counts.failed += rejected;
+        let submitted = submitted.saturating_sub(counts.joined);
         let left = submitted.saturating_sub(counts.ended());
         // Tasks that were left behind by an executor that has gone were ended with an error.
         let (running, failed) = match gone {
@@ -228,6 +238,7 @@ impl Board {
             pending: if gone { 0 } else { left - running },
             running,
             done: counts.done,
+            stored: counts.stored,
             failed,
             cancelled: counts.cancelled,
             retried: counts.retried,

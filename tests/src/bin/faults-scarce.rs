@@ -8,9 +8,9 @@ use std::fs::File;
 use std::time::Duration;
 
 use podpool::PodPoolExecutor;
-use podpool::options::{Isolation, LocalOptions};
+use podpool::options::Isolation;
 use podpool_tests::faults::tasks::{abort_once, echo};
-use podpool_tests::faults::{built, describe, end, within};
+use podpool_tests::faults::{built, describe, describe_in, end, within};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Sleeps; returns the id of its process and the process's soft limit on open files.
@@ -117,7 +117,7 @@ async fn limited(slots: usize) {
 
 /// Each slot is a thread with a runtime of its own.
 async fn in_process(slots: usize) {
-    let builder = describe(slots).local(LocalOptions::default().isolation(Isolation::InProcess));
+    let builder = describe_in(Isolation::InProcess, slots);
     let pool = built(builder).await;
     let futures: Vec<_> = (0..2 * slots as u64)
         .map(|n| pool.submit(later(n)))

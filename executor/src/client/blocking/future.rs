@@ -83,6 +83,12 @@ impl<T> TaskFuture<T> {
         self.0.is_done()
     }
 
+    /// Whether the result was stored before the call, as [`TaskFuture::was_stored`](future::TaskFuture::was_stored).
+    #[must_use]
+    pub fn was_stored(&self) -> bool {
+        self.0.was_stored()
+    }
+
     /// Whether the task was skipped: it has ended with a result, its `skip_if` gave that result or its `output` was
     /// there, and its body did not run.
     #[must_use]

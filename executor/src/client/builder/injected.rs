@@ -70,6 +70,7 @@ impl Builder {
             }),
             workers,
             payload_store,
+            ledger: None,
             elsewhere: Some(Elsewhere {
                 key: fresh_key()?,
                 epoch: 1,

@@ -47,6 +47,7 @@ impl Builder {
             check_lease(lease)
                 .map_err(|error| setting("lease", format_args!("{lease:?}"), error))?;
         }
+        self.refuse_ledger("a run whose workers are on a cluster is not remembered yet; leave it out, or use the back-end of this machine")?;
         let name = self.run_name()?;
         let (run, key, epoch) = match self.hooks.succession.take() {
             // The key of the older master: its workers verify messages with it, and know no other.
@@ -77,6 +78,7 @@ impl Builder {
             }),
             workers,
             payload_store,
+            ledger: None,
             elsewhere: Some(elsewhere),
         })
         .await

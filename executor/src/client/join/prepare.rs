@@ -16,6 +16,7 @@ use crate::error::BuildError;
 use crate::error::start::failed;
 use crate::fleet::{FleetRun, ReachedFleet, RunFiles};
 use crate::master::dispatch::{self, Dispatch, MasterQueues};
+use crate::master::ledger::OpenedRun;
 use crate::master::mailbox::Inbox;
 use crate::master::observed::Observed;
 use crate::master::settings::RunSettings;
@@ -49,6 +50,7 @@ pub(super) struct Prepared {
     local: Queues,
     payloads: Payloads,
     files: Option<RunFiles>,
+    ledger: Option<OpenedRun>,
 }
 
 /// Reaches the services that the run needs, and makes its queues. The first failure is the error, and nothing is left
@@ -94,6 +96,7 @@ pub(super) async fn prepare(run: Run) -> Result<Prepared, BuildError> {
         local,
         payloads,
         files,
+        ledger: run.ledger,
     })
 }
 
@@ -207,6 +210,7 @@ impl Prepared {
             local,
             payloads,
             files,
+            ledger,
             ..
         } = self;
         let run = FleetRun {
@@ -229,9 +233,17 @@ impl Prepared {
             printed: elsewhere.map(|_| settings.reporting.sink()),
             lines: Some(settings.reporting.lines()),
             observed,
+            ledger: ledger.map(|it| (it.memory, it.link)),
         }
         .run()
         .await;
+    }
+
+    /// Which master of the run this is.
+    fn epoch(&self) -> u64 {
+        let remembered = self.ledger.as_ref().map(|run| run.epoch);
+        let elsewhere = self.elsewhere.as_ref().map(|it| it.epoch);
+        elsewhere.or(remembered).unwrap_or(1)
     }
 
     fn dispatch_settings(&self) -> dispatch::Settings {
@@ -257,7 +269,7 @@ impl Prepared {
             lease: limits.lease,
             retries: self.settings.retries,
             limits: self.settings.limits,
-            epoch: elsewhere.map_or(1, |it| it.epoch),
+            epoch: self.epoch(),
             silence: elsewhere.map(|_| limits.lease),
             workers: self.workers as usize,
             remote: limits.remote,

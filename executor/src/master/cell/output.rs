@@ -52,6 +52,14 @@ impl Output {
         }
     }
 
+    /// The encoded value, shared or copied.
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        match self {
+            Self::Inline { .. } => Bytes::copy_from_slice(self.as_slice()),
+            Self::Shared(bytes) => bytes.clone(),
+        }
+    }
+
     /// The encoded value.
     pub(crate) fn as_slice(&self) -> &[u8] {
         match self {

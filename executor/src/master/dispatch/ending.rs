@@ -37,6 +37,8 @@ impl RunningDispatch {
         // First, and outside of what may panic again: later callers must be refused with this reason in any case.
         self.inbox.close(Closed::Broken(reason.into()));
         let settled = catch_unwind(AssertUnwindSafe(|| {
+            // The loop reads no more answers of the ledger.
+            self.give_up_held(reason);
             self.state.break_pool(Instant::now(), reason);
             self.carry_out();
             self.observe(Instant::now());
@@ -136,6 +138,8 @@ impl RunningDispatch {
         self.carry_out();
         self.observe(Instant::now());
         self.wakers.wake();
+        // First: another master that has the run needs its payloads.
+        self.release_ledger().await;
         let mut outcome = self.state.life().outcome();
         // After the last results, whose payloads may still be read, and never where another master needs them.
         if !self.state.life().is_superseded() {

@@ -69,6 +69,7 @@ pub(super) fn idle(
         observed: Arc::new(Observed::new(0)),
         payloads: Payloads::default(),
         broker_timeout: Duration::from_secs(600),
+        ledger: None,
     };
     (mailbox, fleet, ordered, dispatch)
 }

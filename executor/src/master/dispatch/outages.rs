@@ -43,6 +43,11 @@ impl Outages {
         }
     }
 
+    /// For how long a queue may refuse everything.
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// A pull of results was answered.
     pub(super) fn pulled(&mut self, now: Instant) {
         self.pulls.served(now);

@@ -16,6 +16,7 @@ mod lost;
 mod messages;
 mod pace;
 mod publish;
+mod remember;
 mod republish;
 mod results;
 mod revoked;
@@ -53,6 +54,7 @@ use super::batches::{Batches, Load};
 use super::classes::Classes;
 use super::effect::Effect;
 use super::notices::Retries;
+use super::remembered::Remembered;
 use super::table::{Entry, Phase, Table};
 
 /// Time between two control messages when nothing changes.
@@ -151,6 +153,8 @@ pub(crate) struct MasterState {
     tally: Tally,
     /// The memory that running tasks share; none where workers have memory of their own.
     admission: Option<Admission>,
+    /// The tasks that the run remembers; none without a ledger.
+    remembered: Option<Box<Remembered>>,
     effects: Vec<Effect>,
 }
 
@@ -188,6 +192,7 @@ impl MasterState {
             retries: Retries::default(),
             tally,
             admission,
+            remembered: None,
             effects: Vec::new(),
         }
     }
@@ -254,8 +259,12 @@ impl MasterState {
     // so that tests and the simulation read an end like any other decision.
     fn settle(&mut self, id: TaskId, entry: Entry, outcome: Settled, ran: Option<Ran>) {
         self.note_end(id, &entry, &outcome, ran);
-        let owners = entry.owners;
-        self.effects.push(Effect::Settle(Ended { owners, outcome }));
+        let recorded = self.record_end(id, &outcome, ran);
+        self.effects.push(Effect::Settle(Ended {
+            owners: entry.owners,
+            outcome,
+            recorded,
+        }));
     }
 
     /// Takes a task out of the table: it has ended, and its owners must be notified.
@@ -267,13 +276,16 @@ impl MasterState {
             // The newest attempt is no longer out.
             self.batches.task_left(entry.batch);
         }
-        if let Some(class) = self.classes.get_mut(entry.class) {
+        // A call whose result is stored needs no worker, and its class did not count it.
+        if entry.phase != Phase::Stored
+            && let Some(class) = self.classes.get_mut(entry.class)
+        {
             class.unfinished -= 1;
             // By the phase the task is in one of two counts; a delayed task is in neither.
             match entry.phase {
                 Phase::Published => class.outbox.returned(entry.task_type()),
                 Phase::Waiting => class.outbox.remove(id, entry.priority(), entry.task_type()),
-                Phase::Delayed => {}
+                Phase::Delayed | Phase::Stored => {}
             }
         }
         if entry.repeated {
@@ -351,6 +363,11 @@ impl MasterState {
         for failed in self.after_lines.ready(now, position) {
             self.on_failed(now, &failed);
         }
+    }
+
+    /// Whether a failure is not judged yet.
+    pub(crate) fn holds_failures(&self) -> bool {
+        !self.after_lines.is_empty()
     }
 
     /// Whether a failure waits for lines to be taken.

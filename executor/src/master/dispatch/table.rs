@@ -29,6 +29,8 @@ pub(super) enum Phase {
     Delayed,
     /// In a batch, or beyond.
     Published,
+    /// It has ended before, and its result is being read from the ledger.
+    Stored,
 }
 
 /// A task that has not ended.
@@ -120,6 +122,10 @@ impl Table {
 
     /// Adds the next task. Numbers come in order; a number that is left out stays empty.
     pub(super) fn insert(&mut self, id: TaskId, entry: Entry) {
+        if self.end == 0 {
+            // The numbers of a run that is picked up go on where its last master ended.
+            self.base = id.0 - id.0 % CHUNK as u64;
+        }
         // Not below the base: `drop_ended_chunks` never moves the base past the next number, and numbers only grow.
         let index = self.index(id);
         while self.chunks.len() <= index / CHUNK {

@@ -223,7 +223,12 @@ impl Duties {
             Effect::Publish { batch, message, .. } => self.published(*batch, message),
             Effect::Control(message) => self.controlled(message),
             Effect::Fleet(order) => self.given.push(order.into()),
-            Effect::Event(_) | Effect::Notice(_) | Effect::Close(_) | Effect::Show(..) => {}
+            Effect::Event(_)
+            | Effect::Notice(_)
+            | Effect::Close(_)
+            | Effect::Show(..)
+            | Effect::Record(_)
+            | Effect::Fetch { .. } => {}
         }
     }
 

@@ -340,7 +340,7 @@ impl World {
                 },
                 Effect::Notice(line) => self.trace.note(at, format_args!("notice: {line}")),
                 Effect::Close(closed) => self.trace.note(at, format_args!("{closed:?}")),
-                Effect::Show(..) => {}
+                Effect::Show(..) | Effect::Record(_) | Effect::Fetch { .. } => {}
             }
         }
     }

@@ -7,9 +7,11 @@ use podpool_core::id::{Attempt, TaskId};
 use tokio::time::Instant;
 
 use crate::error::{TaskError, TaskErrorKind};
+use crate::master::cell::Cell;
 use crate::master::command::{CancelOutcome, ShutdownBehavior};
 use crate::master::events::EventKind;
 use crate::master::mailbox::Closed;
+use crate::master::owners::{Ended, Owners};
 
 use super::super::effect::Effect;
 use super::super::history::History;
@@ -42,6 +44,28 @@ impl MasterState {
         }
     }
 
+    /// A call is cancelled: its future is settled at once. A task that other calls have joined goes on for them.
+    pub(crate) fn cancel_call(&mut self, cell: &Arc<Cell>) -> CancelOutcome {
+        let id = cell.id();
+        let Some(entry) = self.table.get_mut(id) else {
+            return CancelOutcome::AlreadyDone;
+        };
+        let Some(owner) = entry.owners.leave(cell) else {
+            return self.cancel(id);
+        };
+        let kind = TaskErrorKind::Cancelled;
+        let error = TaskError::new(kind, entry.subject(id), "");
+        self.tally.left();
+        let mut owners = Owners::default();
+        owners.add(owner);
+        self.effects.push(Effect::Settle(Ended {
+            owners,
+            outcome: Err(error),
+            recorded: false,
+        }));
+        CancelOutcome::Signalled
+    }
+
     /// The run was shut down. A later, harsher behaviour overrides an earlier one.
     pub(crate) fn shut_down(&mut self, behavior: ShutdownBehavior) {
         self.life.shut_down(behavior);
@@ -64,6 +88,8 @@ impl MasterState {
             // for one, counts as not begun. It is revoked, and its worker cancels it.
             let begun = |entry: &mut Entry| entry.phase == Phase::Published && entry.running;
             if !self.table.get_mut(id).is_some_and(begun) {
+                // The program did not ask for it: a later master of the run finds the task unended.
+                self.leave_unended(id);
                 self.cancel(id);
             }
         }

@@ -49,24 +49,16 @@ impl MasterState {
             alone: false,
             repeated: false,
         };
+        if let Some(error) = self.refusal(id, &entry) {
+            self.note_submitted(id, &entry);
+            self.settle(id, entry, Err(error), None);
+            return;
+        }
+        let Some(entry) = self.remember(id, entry) else {
+            return;
+        };
         self.note_submitted(id, &entry);
-        // The mailbox is closed by an effect of the breach, so that submissions made before that still come in.
-        if let Some((kind, reason)) = self.life.error_of_tasks() {
-            let error = TaskError::new(kind, entry.subject(id), reason);
-            self.settle(id, entry, Err(error), None);
-            return;
-        }
-        if let Some(error) = self.too_large(id, &entry) {
-            self.settle(id, entry, Err(error), None);
-            return;
-        }
-        if let Some(error) = self.too_much_memory(id, &entry) {
-            self.settle(id, entry, Err(error), None);
-            return;
-        }
         let Some(class) = self.classes.get_mut(entry.class) else {
-            let error = no_queue(id, &entry);
-            self.settle(id, entry, Err(error), None);
             return;
         };
         // Nothing may fail from here on: `end` takes each of these counts back once.
@@ -80,6 +72,20 @@ impl MasterState {
             class.outbox.set_unpacked(entry.task_type());
         }
         self.table.insert(id, entry);
+    }
+
+    /// Why a task cannot run, if so.
+    fn refusal(&self, id: TaskId, entry: &Entry) -> Option<TaskError> {
+        // The mailbox is closed by an effect of the breach, so that submissions made before that still come in.
+        if let Some((kind, reason)) = self.life.error_of_tasks() {
+            return Some(TaskError::new(kind, entry.subject(id), reason));
+        }
+        let refusal = self.too_large(id, entry);
+        let refusal = refusal.or_else(|| self.too_much_memory(id, entry));
+        refusal.or_else(|| match self.classes.get(entry.class) {
+            Some(_) => None,
+            None => Some(no_queue(id, entry)),
+        })
     }
 
     /// A task that declares more than all running tasks share.

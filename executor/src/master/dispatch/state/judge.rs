@@ -17,6 +17,7 @@ use super::super::history::History;
 use super::super::notices::brief;
 use super::super::table::{Entry, Phase};
 use super::MasterState;
+use super::remember::attempt_record;
 
 /// Which attempt failed, and why.
 fn failed_attempt(subject: &Subject, attempt: Attempt, failure: &Failure) -> String {
@@ -69,6 +70,7 @@ impl MasterState {
     fn judge(&mut self, now: Instant, failed: &Failed, report: AttemptReport) {
         // Drawn for each failure, used or not: the sequence of random numbers depends on the inputs alone.
         let (jitter, retries) = (self.jitter(), self.settings.retries);
+        let remembered = self.remembered.as_deref();
         let Some(entry) = self.table.get_mut(failed.task) else {
             return;
         };
@@ -76,6 +78,8 @@ impl MasterState {
         let history = entry.history.get_or_insert_default();
         // Owners receive the attempt before the end, whose error then carries all attempts.
         entry.owners.attempted(&report);
+        self.effects
+            .extend(attempt_record(remembered, failed.task, &report));
         history.push(report);
         let ended = Ended::Reported(&failed.failure);
         let decision = decide(&policy, &mut history.spent, ended, jitter);

@@ -127,6 +127,11 @@ impl Life {
         self.shutdown.is_some()
     }
 
+    /// Whether nothing that runs is of use any more: the run was aborted, or broke.
+    pub(crate) const fn is_given_up(&self) -> bool {
+        self.aborted || self.broken.is_some()
+    }
+
     /// Whether another master has the run.
     pub(crate) fn is_superseded(&self) -> bool {
         matches!(self.breached(), Some(Breach::Superseded(_)))

@@ -272,7 +272,7 @@ impl MasterState {
     }
 
     /// Another master has taken the run: this one stops, and leaves everything to it.
-    fn supersede(&mut self, epoch: u64) {
+    pub(crate) fn supersede(&mut self, epoch: u64) {
         let reason = superseded(self.settings.epoch, epoch);
         // Many messages may have the higher epoch: only the first of them counts.
         if self.life.breach(Breach::Superseded(epoch), &reason) {

@@ -6,7 +6,7 @@ use podpool_core::envelope::WireError;
 use podpool_core::envelope::entry::{
     RESULT_HEAD, ResultEntry, ResultHead, next_result, result_head,
 };
-use podpool_core::id::{Attempt, ExecutionId, TaskId};
+use podpool_core::id::{Attempt, ExecutionId, TaskId, WorkerId};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -60,7 +60,7 @@ impl MasterState {
         while let Some(head) = result_head(&entries[at..])? {
             if head.done {
                 let output = &entries[at + RESULT_HEAD..at + head.length];
-                self.on_done(&head, entries, output, copy);
+                self.on_done(&head, results.execution.worker, entries, output, copy);
             } else {
                 let failed = self.read_failed(results.execution, entries.slice(at..))?;
                 failures.extend(failed);
@@ -98,7 +98,14 @@ impl MasterState {
     /// `Done` of any attempt ends a task.
     // Not of the newest alone: every attempt runs the same function with the same arguments, and to wait for the newest
     // would run the task again for nothing, or lose a result whose worker was taken for lost too early.
-    fn on_done(&mut self, result: &ResultHead, message: &Bytes, output: &[u8], copy: bool) {
+    fn on_done(
+        &mut self,
+        result: &ResultHead,
+        worker: WorkerId,
+        message: &Bytes,
+        output: &[u8],
+        copy: bool,
+    ) {
         let ResultHead {
             task: id,
             attempt,
@@ -132,7 +139,12 @@ impl MasterState {
         if skipped {
             entry.owners.skipped();
         }
-        let ran = Ran { elapsed, skipped };
+        let ran = Ran {
+            elapsed,
+            skipped,
+            attempt,
+            worker,
+        };
         self.settle(id, entry, Ok(output), Some(ran));
     }
 

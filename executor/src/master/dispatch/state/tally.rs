@@ -25,6 +25,9 @@ pub(super) struct Ran {
     pub(super) elapsed: Duration,
     /// Whether the body was skipped.
     pub(super) skipped: bool,
+    /// The attempt that it was of, and its worker.
+    pub(super) attempt: Attempt,
+    pub(super) worker: WorkerId,
 }
 
 /// Counts, and what is known of the fleet.
@@ -73,6 +76,28 @@ impl Tally {
     pub(super) fn set_supply(&mut self, workers: u32, reason: Option<Arc<str>>) {
         self.supply = workers;
         self.reason = reason;
+    }
+
+    /// A call joined a task that had been submitted.
+    pub(super) const fn joined(&mut self) {
+        self.counts.joined += 1;
+    }
+
+    /// A call that had joined a task was cancelled apart from it.
+    pub(super) const fn left(&mut self) {
+        self.counts.joined -= 1;
+        self.counts.cancelled += 1;
+    }
+
+    /// A result was counted that could not be stored, and is not given out.
+    pub(super) const fn unremembered(&mut self) {
+        self.counts.done -= 1;
+        self.counts.failed += 1;
+    }
+
+    /// A result was stored before the call.
+    pub(super) const fn stored(&mut self) {
+        self.counts.stored += 1;
     }
 
     /// A task runs no longer, if it ran.
@@ -236,7 +261,7 @@ impl MasterState {
         &mut self,
         now: Instant,
         board: &Board,
-        refusal: impl FnOnce() -> Option<String>,
+        refusal: impl FnOnce() -> Option<Waits>,
     ) {
         let workers = self.workers_now();
         let oldest = self.oldest_now(refusal);
@@ -301,7 +326,7 @@ impl MasterState {
     }
 
     /// The oldest task, if it differs from what was written.
-    fn oldest_now(&mut self, refusal: impl FnOnce() -> Option<String>) -> Option<Option<Oldest>> {
+    fn oldest_now(&mut self, refusal: impl FnOnce() -> Option<Waits>) -> Option<Option<Oldest>> {
         let Some((id, entry)) = self.table.oldest() else {
             return self.tally.oldest.take().map(|_| None);
         };
@@ -326,10 +351,12 @@ impl MasterState {
     fn waits(
         &self,
         (class, phase): (ClassId, Phase),
-        refusal: impl FnOnce() -> Option<String>,
+        refusal: impl FnOnce() -> Option<Waits>,
     ) -> Waits {
-        if phase == Phase::Delayed {
-            return Waits::Retry;
+        match phase {
+            Phase::Delayed => return Waits::Retry,
+            Phase::Stored => return Waits::Ledger(None),
+            Phase::Waiting | Phase::Published => {}
         }
         let mut workers = self.workers.values();
         let queue = self.classes.queue_of(class);
@@ -337,7 +364,7 @@ impl MasterState {
         let held = phase == Phase::Waiting && self.classes.get(class).is_some_and(Class::is_held);
         match refusal() {
             _ if held => Waits::Memory,
-            Some(reason) => Waits::Queue(reason.into()),
+            Some(refusal) => refusal,
             None if ready => Waits::Slot,
             None => Waits::Worker,
         }
@@ -348,7 +375,9 @@ impl MasterState {
         let workers = self.count_workers();
         // Whether a queue refuses is known to the loop, which has written it in its last turn.
         let refusal = match &self.tally.oldest {
-            Some((_, _, Some(Waits::Queue(reason)))) => Some(reason.to_string()),
+            Some((_, _, Some(waits @ (Waits::Queue(_) | Waits::Ledger(Some(_)))))) => {
+                Some(waits.clone())
+            }
             _ => None,
         };
         let Some((id, entry)) = self.table.oldest() else {

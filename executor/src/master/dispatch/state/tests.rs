@@ -216,7 +216,11 @@ impl Bed {
                 Effect::Control(message) => self.controls.push(read_control(message)),
                 Effect::Fleet(order) => self.orders.push(order),
                 Effect::Event(kind) => self.events.push(*kind),
-                Effect::Notice(_) | Effect::Close(_) | Effect::Show(..) => {}
+                Effect::Notice(_)
+                | Effect::Close(_)
+                | Effect::Show(..)
+                | Effect::Record(_)
+                | Effect::Fetch { .. } => {}
             }
         }
     }

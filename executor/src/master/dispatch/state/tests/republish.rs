@@ -96,7 +96,7 @@ async fn when_the_queues_were_lost_everything_that_is_out_is_published_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_is_not_republished_before_it_is_stored() {
+async fn a_batch_is_not_republished_before_it_was_stored() {
     let mut bed = bed();
     bed.submit(&PLAIN);
     let number = bed.sent()[0].0;

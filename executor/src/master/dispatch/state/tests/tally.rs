@@ -13,7 +13,9 @@ impl Bed {
         // A board of its own: everything is written again.
         self.state.tally.forget_written();
         let refusal = refusal.map(ToOwned::to_owned);
-        self.state.write_stats(self.now, &board, || refusal);
+        self.state.write_stats(self.now, &board, || {
+            refusal.map(|it| Waits::Queue(it.into()))
+        });
         let submitted = self.cells.len() as u64;
         board.read(self.now, || Submitted {
             all: submitted,

@@ -1,0 +1,204 @@
+//! The suite on ledgers that are broken on purpose: it must refuse each of them, at the check of the broken promise.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::id::{RunId, TaskId};
+use crate::ledger::memory::MemoryLedger;
+use crate::ledger::{
+    AttemptRecord, EndRecord, Fold, Folded, LedgerError, Listed, Opened, Opening, ReadRun, Record,
+    RunLedger, RunRecord, TaskRecord, TypeRecord,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    IgnoresTheHolder,
+    StoresInPart,
+    WritesAlthoughSuperseded,
+    LosesKeys,
+    LosesWorkers,
+    LosesAttempts,
+    ListsTasksBackwards,
+    ListsRunsBackwards,
+    MakesARunAnew,
+    DeletesNothing,
+}
+
+#[derive(Clone, Debug)]
+struct Broken(MemoryLedger, Fault);
+
+#[derive(Debug)]
+struct BrokenRun<R: ?Sized>(Fault, Box<R>);
+
+impl Ledger for Broken {
+    fn open(&self, opening: &Opening) -> Result<Opened, LedgerError> {
+        let mut opening = opening.clone();
+        opening.take_over |= self.1 == Fault::IgnoresTheHolder;
+        if let (Fault::MakesARunAnew, crate::ledger::Which::Named { name, fresh, .. }) =
+            (self.1, &mut opening.which)
+        {
+            *name = crate::id::RunName::new(fresh.as_str()).unwrap();
+        }
+        let opened = self.0.open(&opening)?;
+        Ok(Opened {
+            ledger: Box::new(BrokenRun(self.1, opened.ledger)),
+            ..opened
+        })
+    }
+
+    fn runs(&self) -> Result<Vec<Result<RunRecord, LedgerError>>, LedgerError> {
+        let mut runs = self.0.runs()?;
+        if self.1 == Fault::ListsRunsBackwards {
+            runs.reverse();
+        }
+        Ok(runs)
+    }
+
+    fn read(&self, run: &RunId) -> Result<Box<dyn ReadRun>, LedgerError> {
+        Ok(Box::new(BrokenRun(self.1, self.0.read(run)?)))
+    }
+
+    fn delete(&self, run: &RunId) -> Result<(), LedgerError> {
+        match self.1 {
+            Fault::DeletesNothing => Ok(()),
+            _ => self.0.delete(run),
+        }
+    }
+}
+
+impl<R: ReadRun + ?Sized> ReadRun for BrokenRun<R> {
+    fn run(&mut self) -> Result<RunRecord, LedgerError> {
+        self.1.run()
+    }
+
+    fn types(&mut self) -> Result<Vec<TypeRecord>, LedgerError> {
+        self.1.types()
+    }
+
+    fn tasks(&mut self, each: &mut dyn FnMut(Folded)) -> Result<(), LedgerError> {
+        let mut tasks = Vec::new();
+        self.1.tasks(&mut |task| tasks.push(task))?;
+        if self.0 == Fault::ListsTasksBackwards {
+            tasks.reverse();
+        }
+        tasks.into_iter().for_each(each);
+        Ok(())
+    }
+
+    fn list(&mut self, each: &mut dyn FnMut(Listed)) -> Result<(), LedgerError> {
+        self.1.list(each)
+    }
+
+    fn task(&mut self, task: TaskId) -> Result<Option<TaskRecord>, LedgerError> {
+        self.1.task(task)
+    }
+
+    fn end(&mut self, task: TaskId) -> Result<Option<EndRecord>, LedgerError> {
+        self.1.end(task)
+    }
+
+    fn outputs(&mut self, tasks: &[TaskId]) -> Result<Vec<(TaskId, Bytes)>, LedgerError> {
+        self.1.outputs(tasks)
+    }
+
+    fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
+        self.1.attempts(task)
+    }
+}
+
+impl RunLedger for BrokenRun<dyn RunLedger> {
+    fn append(&mut self, records: &[Record], now: SystemTime) -> Result<(), LedgerError> {
+        match self.0 {
+            Fault::StoresInPart => records
+                .iter()
+                .try_for_each(|record| self.1.append(std::slice::from_ref(record), now)),
+            Fault::WritesAlthoughSuperseded => match self.1.append(records, now) {
+                Err(LedgerError::Superseded { .. }) => Ok(()),
+                other => other,
+            },
+            fault => {
+                let mut records = records.to_vec();
+                for record in &mut records {
+                    match (fault, record) {
+                        (Fault::LosesKeys, Record::Task(it)) => it.options = None,
+                        (Fault::LosesWorkers, Record::End(it)) => it.worker = None,
+                        _ => {}
+                    }
+                }
+                let lost =
+                    |it: &Record| fault == Fault::LosesAttempts && matches!(it, Record::Attempt(_));
+                records.retain(|record| !lost(record));
+                self.1.append(&records, now)
+            }
+        }
+    }
+
+    fn release(&mut self) -> Result<(), LedgerError> {
+        self.1.release()
+    }
+}
+
+fn place(fault: Fault) -> Place {
+    let ledger = Broken(MemoryLedger::new(), fault);
+    Place::new(Arc::new(ledger.clone()), Arc::new(ledger))
+}
+
+#[test]
+fn the_wrapper_without_a_fault_keeps_every_promise() {
+    all(&|| place(Fault::None));
+}
+
+#[test]
+fn broken_ledgers_are_refused() {
+    let broken: [(Fault, Check); 10] = [
+        (Fault::IgnoresTheHolder, a_living_master_holds_its_run),
+        (Fault::StoresInPart, a_failed_transaction_leaves_nothing),
+        (
+            Fault::WritesAlthoughSuperseded,
+            a_run_that_is_taken_over_is_fenced,
+        ),
+        (Fault::LosesKeys, every_field_of_a_task_is_kept),
+        (Fault::LosesWorkers, every_field_of_an_end_is_kept),
+        (Fault::LosesAttempts, every_field_of_an_attempt_is_kept),
+        (
+            Fault::ListsTasksBackwards,
+            tasks_come_in_the_order_of_their_numbers,
+        ),
+        (Fault::ListsRunsBackwards, runs_are_listed_youngest_first),
+        (Fault::MakesARunAnew, of_many_openers_one_wins),
+        (Fault::DeletesNothing, a_deleted_run_is_gone),
+    ];
+    for (fault, check) in broken {
+        let place = place(fault);
+        let passed = catch_unwind(AssertUnwindSafe(|| check(&place)));
+        assert!(passed.is_err(), "a ledger that {fault:?} passed");
+    }
+}
+
+#[test]
+fn the_random_records_are_valid_and_have_all_kinds() {
+    for seed in 0..50 {
+        let records = valid_records(seed, 400);
+        assert_eq!(records, valid_records(seed, 400), "one seed, one sequence");
+        let mut fold = Fold::default();
+        let mut kinds = [0; 4];
+        for record in &records {
+            assert_eq!(fold.apply(record), Ok(()), "seed {seed}");
+            let kind = match record {
+                Record::Type(_) => 0,
+                Record::Task(_) => 1,
+                Record::Attempt(_) => 2,
+                Record::End(_) => 3,
+            };
+            kinds[kind] += 1;
+        }
+        assert!(
+            kinds.iter().all(|count| *count > 5),
+            "seed {seed}: {kinds:?}"
+        );
+    }
+}

@@ -1,0 +1,214 @@
+//! What runs leave behind, to be read beside a living master or without one: which tasks there are, which ran when, for
+//! which master, and with which result.
+//!
+//! ```no_run
+//! use podpool::ledger::{Ledger, Status};
+//!
+//! # fn show() -> Result<(), Box<dyn std::error::Error>> {
+//! let ledger = Ledger::open("runs");
+//! for run in ledger.runs()? {
+//!     let run = run?;
+//!     println!("{} since {:?}, {} starts", run.run, run.created, run.masters.len());
+//! }
+//! let mut run = ledger.run("year-2013")?;
+//! for task in run.tasks()? {
+//!     if task.status == Status::Failed {
+//!         println!("{:?}: {:?}", task.key, task.ended);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every call blocks while it reads the disk. A run is written by the pool that [`Builder::ledger`](crate::Builder::ledger)
+//! gives a ledger.
+
+mod sqlite;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use podpool_core::codec;
+use podpool_core::id::{RunId, TaskId};
+use podpool_core::ledger::Ledger as _;
+use podpool_core::ledger::ReadRun;
+use serde::de::DeserializeOwned;
+
+pub use podpool_core::ledger::{
+    AttemptRecord, EndRecord, Holder, LedgerError, Listed, ListedEnd, Master, RunRecord, Status,
+    TaskRecord, TypeRecord, Why,
+};
+
+pub use self::sqlite::{Durability, SqliteLedger};
+
+/// The ledger in a directory.
+#[derive(Clone, Debug)]
+pub struct Ledger(Arc<SqliteLedger>);
+
+impl Ledger {
+    /// The ledger in this directory. Nothing is opened before the first call.
+    pub fn open(directory: impl Into<PathBuf>) -> Self {
+        Self(Arc::new(SqliteLedger::new(directory)))
+    }
+
+    /// The runs, the youngest first. One that cannot be read is an error in its place.
+    ///
+    /// # Errors
+    /// [`LedgerError`] where the directory cannot be read.
+    pub fn runs(&self) -> Result<Vec<Result<RunRecord, LedgerError>>, LedgerError> {
+        self.0.runs()
+    }
+
+    /// A run, by its id, or by its name: then the youngest of that name.
+    ///
+    /// # Errors
+    /// [`LedgerError::NoRun`] where there is none; else why it cannot be read.
+    pub fn run(&self, which: &str) -> Result<Run, LedgerError> {
+        if let Ok(id) = RunId::new(which) {
+            match self.0.read(&id) {
+                Err(LedgerError::Unknown(_)) => {}
+                found => return found.map(Run),
+            }
+        }
+        let mut unread = None;
+        for run in self.runs()? {
+            match run {
+                Ok(run) if run.name.as_str() == which => return Ok(Run(self.0.read(&run.run)?)),
+                Ok(_) => {}
+                Err(error) => _ = unread.get_or_insert(error),
+            }
+        }
+        // One that cannot be read may be the one that was meant.
+        Err(unread.unwrap_or_else(|| LedgerError::NoRun {
+            which: which.to_owned(),
+        }))
+    }
+
+    /// Deletes the runs whose newest master left, or was last opened, before so long; runs that are held stay. Returns
+    /// what was deleted.
+    ///
+    /// # Errors
+    /// [`LedgerError`] of the first run that cannot be deleted.
+    pub fn gc(&self, older_than: Duration) -> Result<Vec<RunId>, LedgerError> {
+        let mut deleted = Vec::new();
+        for run in self.runs()?.into_iter().flatten() {
+            if run.held || !is_older(last_use(&run), now(), older_than) {
+                continue;
+            }
+            match self.0.delete(&run.run) {
+                Ok(()) => deleted.push(run.run),
+                // A master has opened it meanwhile.
+                Err(LedgerError::Held { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(deleted)
+    }
+}
+
+fn last_use(run: &RunRecord) -> SystemTime {
+    let last = run.masters.last();
+    last.map_or(run.created, |last| last.until.unwrap_or(last.since))
+}
+
+/// A clock that was set back makes nothing older.
+fn is_older(last: SystemTime, now: SystemTime, than: Duration) -> bool {
+    now.duration_since(last).is_ok_and(|age| age >= than)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "runs are kept for days, by the wall clock"
+)]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// A run that is read.
+#[derive(Debug)]
+pub struct Run(Box<dyn ReadRun>);
+
+impl Run {
+    /// The run: its id, its name, and its masters.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: why it cannot be read; here and below.
+    pub fn record(&mut self) -> Result<RunRecord, LedgerError> {
+        self.0.run()
+    }
+
+    /// Its task types, by their number.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn types(&mut self) -> Result<Vec<TypeRecord>, LedgerError> {
+        self.0.types()
+    }
+
+    /// All its tasks, in the order of their numbers: those that others have replaced too.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn tasks(&mut self) -> Result<Vec<Listed>, LedgerError> {
+        let mut tasks = Vec::new();
+        self.0.list(&mut |task| tasks.push(task))?;
+        Ok(tasks)
+    }
+
+    /// The tasks of a key, oldest first: what ran for it when, for which master, and why again.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn history(&mut self, key: &str) -> Result<Vec<Listed>, LedgerError> {
+        let mut tasks = self.tasks()?;
+        tasks.retain(|task| task.key.as_deref() == Some(key));
+        Ok(tasks)
+    }
+
+    /// A task with its arguments and options; none where the run has no such task.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn task(&mut self, task: TaskId) -> Result<Option<TaskRecord>, LedgerError> {
+        self.0.task(task)
+    }
+
+    /// The attempts of a task that gave no result, oldest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
+        self.0.attempts(task)
+    }
+
+    /// The result of a task; none while it has none. `T` is what the task returns, or the `Ok` of what it returns.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; [`LedgerError::Damaged`] where the bytes are no `T`.
+    pub fn result<T: DeserializeOwned>(&mut self, task: TaskId) -> Result<Option<T>, LedgerError> {
+        let Some((_, output)) = self.0.outputs(&[task])?.pop() else {
+            return Ok(None);
+        };
+        let decoded = codec::decode(&output).map_err(|error| LedgerError::Damaged {
+            what: format!("the result of task {task}"),
+            reason: format!("it is no {}: {error}", std::any::type_name::<T>()),
+        });
+        decoded.map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_old_by_its_last_use_and_never_by_a_clock_that_was_set_back() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        let day = Duration::from_secs(100);
+        assert!(is_older(SystemTime::UNIX_EPOCH, now, day));
+        assert!(!is_older(now, now, day));
+        assert!(is_older(now, now, Duration::ZERO));
+        assert!(!is_older(now + day, now, Duration::ZERO));
+    }
+}

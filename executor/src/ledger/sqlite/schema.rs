@@ -1,0 +1,121 @@
+//! The tables of a run's file, and how older ones become newer ones.
+
+use std::path::Path;
+
+use podpool_core::ledger::LedgerError;
+use rusqlite::Connection;
+
+use super::fault::{at, damaged};
+
+/// What is in a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Format {
+    /// SQLite's `application_id`: four bytes of the file's head that name its kind.
+    application: i32,
+    /// The steps from one version to the next. A file's version is the number of steps that were made.
+    steps: &'static [&'static str],
+}
+
+/// A run: `podp`.
+pub(super) const RUN: Format = Format {
+    application: 0x706f_6470,
+    steps: &[RUN_1],
+};
+
+/// The index: `podi`.
+pub(super) const INDEX: Format = Format {
+    application: 0x706f_6469,
+    steps: &[INDEX_1],
+};
+
+// A row is found by its first column, a number, without an index. Who lists tasks reads neither arguments nor results,
+// so those are last: what does not fit into a page is in others, which are not read then. `ANY` is a duration.
+const RUN_1: &str = "
+CREATE TABLE run (
+    id TEXT NOT NULL, name TEXT NOT NULL, mac_key BLOB NOT NULL, created INTEGER NOT NULL,
+    deleted INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE masters (
+    epoch INTEGER PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, user TEXT NOT NULL, program TEXT NOT NULL,
+    build TEXT NOT NULL, version TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER
+) STRICT;
+CREATE TABLE types (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL, version TEXT, fingerprint BLOB NOT NULL, shape TEXT NOT NULL,
+    parameters TEXT
+) STRICT;
+CREATE TABLE tasks (
+    number INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, type INTEGER NOT NULL REFERENCES types,
+    identity BLOB NOT NULL, content BLOB NOT NULL, class INTEGER NOT NULL, why INTEGER NOT NULL,
+    submitted INTEGER NOT NULL, priority INTEGER, retries INTEGER, timeout ANY, memory INTEGER, key TEXT,
+    arguments BLOB NOT NULL
+) STRICT;
+CREATE TABLE places (number INTEGER PRIMARY KEY, worker TEXT, node TEXT) STRICT;
+CREATE INDEX places_by_name ON places (worker, node);
+CREATE TABLE ends (
+    task INTEGER PRIMARY KEY REFERENCES tasks, epoch INTEGER NOT NULL, status INTEGER NOT NULL,
+    attempt INTEGER NOT NULL, place INTEGER REFERENCES places, elapsed ANY, ended INTEGER NOT NULL, kind TEXT,
+    message TEXT, output BLOB
+) STRICT;
+CREATE TABLE attempts (
+    number INTEGER PRIMARY KEY, task INTEGER NOT NULL REFERENCES tasks, epoch INTEGER NOT NULL,
+    stored INTEGER NOT NULL, attempt INTEGER NOT NULL, cause TEXT NOT NULL, retryable INTEGER NOT NULL,
+    place INTEGER REFERENCES places, pid INTEGER, worker_id INTEGER, execution INTEGER, started INTEGER, elapsed ANY,
+    cpu ANY, exit_code INTEGER, exit_signal INTEGER, peak_rss INTEGER, message TEXT NOT NULL, chain TEXT, output TEXT
+) STRICT;
+CREATE INDEX attempts_by_task ON attempts (task);
+";
+
+const INDEX_1: &str = "
+CREATE TABLE runs (name TEXT PRIMARY KEY, run TEXT NOT NULL, created INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+// One statement sees one state: while another process makes the file, several would see a part of what it makes.
+const HEAD: &str = "SELECT (SELECT application_id FROM pragma_application_id), \
+                    (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)";
+
+impl Format {
+    #[cfg(test)]
+    pub(super) const fn of(application: i32, steps: &'static [&'static str]) -> Self {
+        Self { application, steps }
+    }
+
+    fn newest(self) -> u32 {
+        u32::try_from(self.steps.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Checks what the file is, and returns its version; 0 for one in which nothing was ever stored.
+    pub(super) fn version(self, connection: &Connection, path: &Path) -> Result<u32, LedgerError> {
+        let head = connection.query_row(HEAD, (), |row| {
+            Ok((row.get(0)?, row.get::<_, i32>(1)?, row.get(2)?))
+        });
+        let (application, version, tables): (i32, i32, i64) =
+            head.map_err(|error| at(path, "read", error))?;
+        if (application, version, tables) == (0, 0, 0) {
+            return Ok(0);
+        }
+        if application != self.application {
+            return Err(damaged(path, "it is the file of another application"));
+        }
+        match u32::try_from(version) {
+            Ok(version) if version > self.newest() => Err(LedgerError::Newer {
+                what: path.display().to_string(),
+                version,
+                newest: self.newest(),
+            }),
+            Ok(version @ 1..) => Ok(version),
+            _ => Err(damaged(path, "it has no version")),
+        }
+    }
+
+    /// Makes the steps that the file has not made yet. To be called in a transaction.
+    pub(super) fn make(self, connection: &Connection, made: u32) -> rusqlite::Result<()> {
+        if made == self.newest() {
+            return Ok(());
+        }
+        connection.pragma_update(None, "application_id", self.application)?;
+        for step in self.steps.iter().skip(made as usize) {
+            connection.execute_batch(step)?;
+        }
+        connection.pragma_update(None, "user_version", self.newest())
+    }
+}

@@ -1,0 +1,124 @@
+//! The files of a ledger: which there are, who may read them, and what becomes of the index.
+
+use podpool_core::ledger::LedgerError;
+
+use super::*;
+
+#[cfg(unix)]
+#[test]
+fn only_this_user_may_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new();
+    let run = begun(&scratch.ledger());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&scratch.path()), 0o700);
+    let names = scratch.names();
+    assert_eq!(
+        names,
+        [
+            "_index.sqlite",
+            "nightly-0.1.lock",
+            "nightly-0.sqlite",
+            "nightly-0.sqlite-shm",
+            "nightly-0.sqlite-wal",
+        ]
+    );
+    for name in names {
+        assert_eq!(mode(&scratch.file(&name)), 0o600, "{name}");
+    }
+    drop(run);
+}
+
+#[test]
+fn masters_leave_no_files_behind_and_remove_those_of_readers() {
+    let scratch = Scratch::new();
+    let ledger = scratch.ledger();
+    for _ in 0..3 {
+        drop(ledger.open(&named("nightly", "nightly-0")).unwrap());
+    }
+    // The killed ones' lock files are removed by the next master.
+    let names = ["_index.sqlite", "nightly-0.3.lock", "nightly-0.sqlite"];
+    assert_eq!(scratch.names(), names);
+    let mut reader = ledger.read(&id("nightly-0")).unwrap();
+    assert_eq!(count(&mut *reader), 0);
+    drop(reader);
+    // A reader makes the two files beside it, and may not remove them.
+    let beside = ["nightly-0.sqlite-shm", "nightly-0.sqlite-wal"];
+    assert_eq!(scratch.names(), [&names[..], &beside].concat());
+    let mut run = ledger.open(&named("nightly", "nightly-0")).unwrap();
+    run.ledger.release().unwrap();
+    drop(run);
+    assert_eq!(scratch.names(), ["_index.sqlite", "nightly-0.sqlite"]);
+    drop(ledger.read(&id("nightly-0")).unwrap());
+    ledger.delete(&id("nightly-0")).unwrap();
+    assert_eq!(scratch.names(), ["_index.sqlite"]);
+}
+
+#[test]
+fn a_file_that_was_never_made_whole_is_no_run() {
+    let scratch = Scratch::new();
+    let ledger = scratch.ledger();
+    drop(begun(&ledger));
+    fs::write(scratch.file("half-0.sqlite"), "").unwrap();
+    assert_eq!(ledger.runs().unwrap().len(), 1);
+    let unknown = |error| matches!(error, LedgerError::Unknown(_));
+    assert!(unknown(ledger.read(&id("half-0")).unwrap_err()));
+    assert!(unknown(ledger.open(&existing("half-0")).unwrap_err()));
+    ledger.delete(&id("half-0")).unwrap();
+    assert!(!scratch.names().iter().any(|name| name.starts_with("half")));
+}
+
+#[test]
+fn the_index_is_made_anew_from_the_runs() {
+    let scratch = Scratch::new();
+    let ledger = scratch.ledger();
+    drop(begun(&ledger));
+    fs::remove_file(scratch.file("_index.sqlite")).unwrap();
+    let mut run = ledger.open(&named("nightly", "nightly-1")).unwrap();
+    assert_eq!((run.run.as_str(), run.epoch), ("nightly-0", 2));
+    assert_eq!(count(&mut *run.ledger), 2);
+}
+
+#[test]
+fn a_run_whose_file_was_removed_makes_room_for_a_fresh_one() {
+    let scratch = Scratch::new();
+    let ledger = scratch.ledger();
+    drop(begun(&ledger));
+    fs::remove_file(scratch.file("nightly-0.sqlite")).unwrap();
+    let fresh = ledger.open(&named("nightly", "nightly-1")).unwrap();
+    assert_eq!((fresh.run.as_str(), fresh.epoch), ("nightly-1", 1));
+}
+
+#[test]
+fn a_path_that_is_no_directory_is_refused() {
+    let scratch = Scratch::new();
+    fs::create_dir_all(&scratch.0).unwrap();
+    fs::write(scratch.path(), "a file").unwrap();
+    let error = scratch.ledger().open(&named("a", "a-0")).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, LedgerError::Unsuitable { .. }), "{text}");
+    assert!(text.contains("directory"), "{text}");
+}
+
+#[test]
+fn no_run_is_taken_for_the_index() {
+    let scratch = Scratch::new();
+    let ledger = scratch.ledger();
+    for run in ["index", "index-0", "sqlite", "0"] {
+        let held = ledger.open(&named(run, run)).unwrap();
+        assert_eq!(held.run, id(run));
+    }
+    assert_eq!(ledger.runs().unwrap().len(), 4);
+}
+
+#[test]
+fn a_taken_id_makes_no_second_run() {
+    let scratch = Scratch::new();
+    let ledger = scratch.ledger();
+    drop(begun(&ledger));
+    let error = ledger.open(&named("weekly", "nightly-0")).unwrap_err();
+    assert!(!error.is_transient(), "{error}");
+    let mut run = ledger.open(&existing("nightly-0")).unwrap();
+    assert_eq!(count(&mut *run.ledger), 2, "the run is as it was");
+    assert_eq!(ledger.runs().unwrap().len(), 1);
+}

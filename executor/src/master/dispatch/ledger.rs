@@ -1,0 +1,159 @@
+//! What the loop does with the ledger: it carries out what has waited, and ends the pool where nothing can be stored.
+
+use podpool_core::ledger::LedgerError;
+use podpool_core::notice;
+use tokio::time::{Instant, timeout};
+use tracing::warn;
+
+use crate::error::start::chain;
+use crate::error::{TaskError, TaskErrorKind};
+use crate::master::ledger::Answer;
+use crate::master::owners::Ended;
+
+use super::RunningDispatch;
+use super::commits::Held;
+use super::effect::Effect;
+
+impl RunningDispatch {
+    /// Does something now, or when the records before it are stored.
+    pub(super) fn do_after_commit(&mut self, held: Held) {
+        // An end without a record, as by a shutdown, waits for nothing: the disk may be full.
+        if matches!(&held, Held::Effect(Effect::Settle(ended)) if !ended.recorded) {
+            return self.carry(held);
+        }
+        if let Some(held) = self.commits.hold(held) {
+            self.carry(held);
+        }
+    }
+
+    fn carry(&mut self, held: Held) {
+        match held {
+            Held::Effect(Effect::Settle(ended)) => ended.notify(&mut self.wakers),
+            Held::Effect(Effect::Publish {
+                class,
+                batch,
+                message,
+            }) => self.tasks.push(class, message, batch),
+            Held::Effect(_) => {}
+            Held::Acknowledge(leases) => self.answer_now(leases),
+            // The caller may have gone.
+            Held::Reply(reply, outcome) => drop(reply.send(outcome)),
+        }
+    }
+
+    pub(super) fn on_ledger(&mut self, now: Instant, answer: Answer) {
+        match answer {
+            Answer::Stored(records, bytes) => {
+                self.commits.on_stored(records, bytes);
+                while let Some(held) = self.commits.ready() {
+                    self.carry(held);
+                }
+            }
+            Answer::Fetched(results) => {
+                for (call, task, output) in results {
+                    self.state.on_fetched(call, task, output);
+                }
+                self.carry_out();
+            }
+            Answer::Refused(reason) => {
+                notice::trouble(format!(
+                    "the ledger stores nothing at present: {reason}; results wait for it, and it is tried again"
+                ));
+                self.commits.set_refusal(Some(reason));
+            }
+            Answer::Served => {
+                notice::trouble("the ledger stores again".to_owned());
+                self.commits.set_refusal(None);
+            }
+            Answer::Failed(error) => self.on_ledger_failed(now, &error),
+            Answer::Released => {}
+        }
+    }
+
+    /// Nothing can be stored any more: the pool is broken, and what was not stored is done again by the next master.
+    fn on_ledger_failed(&mut self, now: Instant, error: &LedgerError) {
+        let reason = match error {
+            LedgerError::Superseded { .. } => error.to_string(),
+            _ => format!("the ledger failed: {}", chain(error)),
+        };
+        self.give_up_held(&reason);
+        match error {
+            LedgerError::Superseded { epoch, .. } => self.state.supersede(*epoch),
+            _ => self.state.break_pool(now, &reason),
+        }
+        self.carry_out();
+    }
+
+    /// What waits for the ledger ends without it.
+    pub(super) fn give_up_held(&mut self, reason: &str) {
+        for held in self.commits.fail() {
+            match held {
+                // Their results are not remembered: whoever has one would not find it again.
+                Held::Effect(Effect::Settle(ended)) => {
+                    if ended.outcome.is_ok() {
+                        self.state.note_unremembered();
+                    }
+                    unremembered(ended, reason).notify(&mut self.wakers);
+                }
+                // Nothing of them was stored: results come again, and batches must not run.
+                Held::Effect(_) | Held::Acknowledge(_) => {}
+                Held::Reply(reply, outcome) => drop(reply.send(outcome)),
+            }
+        }
+    }
+
+    /// Ends the wait of a run that was aborted or broke, and of which nothing is left but what is not stored.
+    pub(super) fn end_of_waiting(&mut self, now: Instant) {
+        let left = self.state.is_over() && !self.commits.is_idle();
+        if left && self.state.life().is_given_up() && now >= self.commits.last_call(now) {
+            warn!("records of the run could not be stored before its end");
+            let reason = "results could not be stored before the executor ended";
+            self.give_up_held(reason);
+            // The outcome of the shutdown: no task is left that could end by it.
+            self.state.break_pool(now, reason);
+            self.carry_out();
+        }
+    }
+
+    /// The run is released, so that the next master need not ask whether this one lives. A master that has lost the run
+    /// meanwhile learns it here.
+    pub(super) async fn release_ledger(&mut self) {
+        if !self.commits.release() {
+            return;
+        }
+        let released = async {
+            loop {
+                match self.commits.answer().await {
+                    Answer::Released => return None,
+                    Answer::Failed(error) => return Some(error),
+                    _ => {}
+                }
+            }
+        };
+        // The thread of the ledger tries a transaction for as long as a queue may refuse.
+        let answer = timeout(self.outages.timeout(), released).await;
+        if let Ok(Some(LedgerError::Superseded { epoch, .. })) = answer {
+            self.state.supersede(epoch);
+            self.carry_out();
+        }
+    }
+}
+
+/// The end of a task that could not be stored.
+fn unremembered(ended: Ended, reason: &str) -> Ended {
+    let Ended {
+        owners,
+        outcome,
+        recorded,
+    } = ended;
+    let subject = owners.subject();
+    let outcome = match (outcome, subject) {
+        (Ok(_), Some(subject)) => Err(TaskError::new(TaskErrorKind::PoolBroken, subject, reason)),
+        (outcome, _) => outcome,
+    };
+    Ended {
+        owners,
+        outcome,
+        recorded,
+    }
+}

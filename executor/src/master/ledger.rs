@@ -1,0 +1,370 @@
+//! The thread that reads and writes the ledger of a run.
+//!
+//! The calls of a [`Ledger`] block, so they are made here and nowhere else. Records come in the order in which they were
+//! decided, and are stored in that order: what waits is stored in one transaction.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use podpool_core::id::{RunId, TaskId};
+use podpool_core::ledger::{Ledger, LedgerError, Opened, Opening, Record, RunLedger};
+use podpool_core::panics::panic_text;
+use podpool_core::registry::Registry;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::error::start::chain;
+use crate::master::dispatch::Memory;
+
+/// Records in one transaction, more or less.
+// A transaction of 4,096 small records takes some 20 ms, most of them for the records: the cost of its commit hardly counts
+// any more. At double, results wait twice as long for the ones behind them.
+const RECORDS: usize = 4096;
+/// Stored results that are read at a time.
+const FETCHES: usize = 256;
+/// Stack of the thread: it traces the shapes of task types, as the registry's thread does.
+const STACK: usize = 64 << 20;
+/// The first pause after a refusal that may pass, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// What the thread is asked for.
+#[derive(Debug)]
+enum Request {
+    /// Store these; they are worth so many bytes.
+    Append(Vec<Record>, usize),
+    /// Read the results of tasks, for calls.
+    Fetch(Vec<(TaskId, TaskId)>),
+    /// The master leaves.
+    Release,
+}
+
+/// What the thread answers.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// So many more records, of so many bytes, are stored.
+    Stored(u64, usize),
+    /// Stored results: call, task, and the output or why it cannot be read.
+    Fetched(Vec<Fetched>),
+    /// Nothing can be stored at present. It is tried again.
+    Refused(String),
+    /// Something is stored again.
+    Served,
+    /// The ledger cannot be used any more. Nothing that was not answered as stored is.
+    Failed(LedgerError),
+    /// The run is released.
+    Released,
+}
+
+/// A stored result: call, task, and the output or why it cannot be read.
+pub(crate) type Fetched = (TaskId, TaskId, Result<Bytes, String>);
+
+/// The way to the thread. When it is dropped, the thread releases the run and ends.
+#[derive(Debug)]
+pub(crate) struct LedgerLink {
+    requests: Sender<Request>,
+    answers: mpsc::UnboundedReceiver<Answer>,
+    /// The thread notices when this is dropped, also between two tries.
+    _here: Sender<()>,
+}
+
+/// A run that was opened, with all that it remembers.
+#[derive(Debug)]
+pub(crate) struct OpenedRun {
+    pub(crate) run: RunId,
+    pub(crate) epoch: u64,
+    pub(crate) memory: Memory,
+    pub(crate) link: LedgerLink,
+    /// The ledger itself, for readers.
+    pub(crate) ledger: Arc<dyn Ledger>,
+    /// Closed when the thread has ended and holds the run no longer.
+    pub(crate) ended: Option<oneshot::Receiver<()>>,
+}
+
+/// Starts the thread, which opens the run. A ledger that refuses for `patience` fails.
+///
+/// # Errors
+/// Why the run cannot be opened, or the thread cannot start.
+pub(crate) async fn open(
+    ledger: Arc<dyn Ledger>,
+    opening: Opening,
+    patience: Duration,
+) -> Result<OpenedRun, LedgerError> {
+    let (requests, asked) = channel();
+    let (here, dispatcher) = channel();
+    let (tell, answers) = mpsc::unbounded_channel();
+    let (opened, ready) = oneshot::channel();
+    let (holds, ended) = oneshot::channel::<()>();
+    let opens = ledger.clone();
+    let work = move || {
+        // Dropped last: then the run is free.
+        let _holds = holds;
+        let read = read(&*opens, &opening);
+        let (facts, store) = match read {
+            Ok((facts, store)) => (Ok(facts), Some(store)),
+            Err(error) => (Err(error), None),
+        };
+        // The future of `build()` may have been dropped: then the channel of requests is closed, and the loop ends.
+        opened.send(facts).ok();
+        if let Some(store) = store {
+            let writer = Writer {
+                store,
+                asked,
+                dispatcher,
+                tell,
+                patience,
+                later: None,
+            };
+            writer.run();
+        }
+    };
+    thread::Builder::new()
+        .name("podpool-ledger".to_owned())
+        .stack_size(STACK)
+        .spawn(work)
+        .map_err(|error| failed("start the thread of the ledger", error))?;
+    let gone = |_| failed("open the run in the ledger", "its thread ended");
+    let Facts { run, epoch, memory } = ready.await.map_err(gone)??;
+    Ok(OpenedRun {
+        run,
+        epoch,
+        memory,
+        link: LedgerLink {
+            requests,
+            answers,
+            _here: here,
+        },
+        ledger,
+        ended: Some(ended),
+    })
+}
+
+fn failed(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LedgerError {
+    LedgerError::Failed {
+        what: what.to_owned(),
+        transient: false,
+        source: source.into(),
+    }
+}
+
+/// What a run remembers.
+struct Facts {
+    run: RunId,
+    epoch: u64,
+    memory: Memory,
+}
+
+fn read(
+    ledger: &dyn Ledger,
+    opening: &Opening,
+) -> Result<(Facts, Box<dyn RunLedger>), LedgerError> {
+    let Opened {
+        run,
+        epoch,
+        ledger: mut store,
+        ..
+    } = ledger.open(opening)?;
+    let mut memory = match remembered(&mut *store) {
+        Ok(memory) => memory,
+        Err(error) => {
+            // Its lock first: a run that is held is not set aside.
+            drop(store);
+            return Err(ledger.set_aside(&run, error));
+        }
+    };
+    let registry = Registry::global().ok();
+    for spec in registry.iter().flat_map(|registry| registry.iter()) {
+        // Traced here, on a deep stack. A shape that cannot be traced has a version in its place.
+        if (spec.shape)().is_ok_and(|shape| shape.arguments_have_maps()) {
+            memory.add_unordered(spec.name);
+        }
+    }
+    let facts = Facts { run, epoch, memory };
+    Ok((facts, store))
+}
+
+fn remembered(store: &mut dyn RunLedger) -> Result<Memory, LedgerError> {
+    let mut memory = Memory::new(store.types()?);
+    store.tasks(&mut |task| memory.add(&task))?;
+    Ok(memory)
+}
+
+impl Drop for LedgerLink {
+    fn drop(&mut self) {
+        // Nothing follows: a `build()` that failed, or an executor that ends. A second release changes nothing.
+        self.release();
+    }
+}
+
+impl LedgerLink {
+    /// Stores records after all earlier ones.
+    pub(crate) fn append(&self, records: Vec<Record>, bytes: usize) {
+        // A thread that has ended has answered why, or its channel of answers is closed.
+        self.requests.send(Request::Append(records, bytes)).ok();
+    }
+
+    /// Reads stored results, after all earlier records.
+    pub(crate) fn fetch(&self, results: Vec<(TaskId, TaskId)>) {
+        self.requests.send(Request::Fetch(results)).ok();
+    }
+
+    /// Releases the run, after all earlier records.
+    pub(crate) fn release(&self) {
+        self.requests.send(Request::Release).ok();
+    }
+
+    /// The next answer. May be dropped at any time.
+    pub(crate) async fn answer(&mut self) -> Answer {
+        let answer = self.answers.recv().await;
+        answer.unwrap_or_else(|| {
+            Answer::Failed(failed(
+                "write the ledger",
+                "its thread ended without an order",
+            ))
+        })
+    }
+}
+
+struct Writer {
+    store: Box<dyn RunLedger>,
+    asked: Receiver<Request>,
+    dispatcher: Receiver<()>,
+    tell: mpsc::UnboundedSender<Answer>,
+    patience: Duration,
+    /// A request that came behind records, and is served after them.
+    later: Option<Request>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        while let Some(request) = self.later.take().or_else(|| self.asked.recv().ok()) {
+            let served =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.serve(request)));
+            let error = match served {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error,
+                Err(panic) => failed("write the ledger", panic_text(panic)),
+            };
+            // The dispatcher may have ended before.
+            self.tell.send(Answer::Failed(error)).ok();
+            return;
+        }
+    }
+
+    fn serve(&mut self, request: Request) -> Result<(), LedgerError> {
+        match request {
+            Request::Append(records, bytes) => self.append(records, bytes),
+            Request::Fetch(results) => results.chunks(FETCHES).try_for_each(|it| self.fetch(it)),
+            Request::Release => {
+                self.store.release()?;
+                self.tell.send(Answer::Released).ok();
+                Ok(())
+            }
+        }
+    }
+
+    /// Stores these records, and those that have come meanwhile.
+    fn append(&mut self, mut records: Vec<Record>, mut bytes: usize) -> Result<(), LedgerError> {
+        while records.len() < RECORDS {
+            match self.asked.try_recv() {
+                Ok(Request::Append(more, size)) => {
+                    records.extend(more);
+                    bytes += size;
+                }
+                Ok(other) => {
+                    self.later = Some(other);
+                    break;
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+        }
+        records.iter_mut().for_each(complete);
+        self.store_all(&records)?;
+        self.tell
+            .send(Answer::Stored(records.len() as u64, bytes))
+            .ok();
+        Ok(())
+    }
+
+    fn store_all(&mut self, records: &[Record]) -> Result<(), LedgerError> {
+        self.with_patience(|store| store.append(records, now()))
+    }
+
+    /// Asks the ledger. What may pass, such as a full disk, is tried again for a time.
+    fn with_patience<T>(
+        &mut self,
+        mut ask: impl FnMut(&mut dyn RunLedger) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let (began, (mut pause, longest)) = (Instant::now(), PAUSES);
+        let mut refused = false;
+        let answer = loop {
+            let error = match ask(&mut *self.store) {
+                Ok(answer) => break answer,
+                Err(error) if !error.is_transient() => return Err(error),
+                Err(error) if began.elapsed() >= self.patience => return Err(error),
+                Err(error) => error,
+            };
+            if !std::mem::replace(&mut refused, true) {
+                self.tell.send(Answer::Refused(chain(&error))).ok();
+            }
+            // Nothing is ever sent there: it ends the pause where the dispatcher has gone, and the error is not read.
+            if self.dispatcher.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
+                return Err(failed("use the ledger", "its dispatcher has ended"));
+            }
+            pause = (pause * 2).min(longest);
+        };
+        if refused {
+            self.tell.send(Answer::Served).ok();
+        }
+        Ok(answer)
+    }
+
+    fn fetch(&mut self, results: &[(TaskId, TaskId)]) -> Result<(), LedgerError> {
+        let tasks: Vec<_> = results.iter().map(|(_, task)| *task).collect();
+        let outputs = self.with_patience(|store| store.outputs(&tasks));
+        let outputs: HashMap<_, _> = match outputs {
+            Ok(outputs) => outputs.into_iter().collect(),
+            // One by one: a result that cannot be read concerns its own calls alone.
+            Err(_) if results.len() > 1 => {
+                return results.chunks(1).try_for_each(|one| self.fetch(one));
+            }
+            Err(error) => {
+                let reason = chain(&error);
+                let unread = results.iter();
+                let unread = unread.map(|(call, task)| (*call, *task, Err(reason.clone())));
+                self.tell.send(Answer::Fetched(unread.collect())).ok();
+                return Ok(());
+            }
+        };
+        let missing = || "the ledger has the task as done, and no result of it".to_owned();
+        let output = |task| outputs.get(task).cloned().ok_or_else(missing);
+        let fetched = results.iter();
+        let fetched = fetched
+            .map(|(call, task)| (*call, *task, output(task)))
+            .collect();
+        self.tell.send(Answer::Fetched(fetched)).ok();
+        Ok(())
+    }
+}
+
+/// Adds the shape of a task type, which takes a deep stack to trace.
+fn complete(record: &mut Record) {
+    if let Record::Type(it) = record
+        && let Ok(registry) = Registry::global()
+        && let Ok(spec) = registry.find(&it.name)
+        && let Ok(shape) = (spec.shape)()
+    {
+        it.shape = shape.0;
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "records tell people, days later, when something happened"
+)]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
