@@ -51,7 +51,7 @@ pub(crate) enum Answer {
     Fetched(Vec<Fetched>),
     /// Nothing can be stored at present. It is tried again.
     Refused(String),
-    /// Something is stored again.
+    /// The ledger refuses no longer.
     Served,
     /// The ledger cannot be used any more. Nothing that was not answered as stored is.
     Failed(LedgerError),
@@ -302,11 +302,12 @@ impl Writer {
         let mut refused = false;
         let answer = loop {
             let error = match ask(&mut *self.store) {
-                Ok(answer) => break answer,
-                Err(error) if !error.is_transient() => return Err(error),
-                Err(error) if began.elapsed() >= self.patience => return Err(error),
-                Err(error) => error,
+                Err(error) if error.is_transient() => error,
+                answer => break answer,
             };
+            if began.elapsed() >= self.patience {
+                return Err(error);
+            }
             if !std::mem::replace(&mut refused, true) {
                 self.tell.send(Answer::Refused(chain(&error))).ok();
             }
@@ -316,10 +317,11 @@ impl Writer {
             }
             pause = (pause * 2).min(longest);
         };
+        // Also where the answer is an error that stays: the dispatcher pulls no results while the ledger refuses.
         if refused {
             self.tell.send(Answer::Served).ok();
         }
-        Ok(answer)
+        answer
     }
 
     fn fetch(&mut self, results: &[(TaskId, TaskId)]) -> Result<(), LedgerError> {
@@ -327,6 +329,8 @@ impl Writer {
         let outputs = self.with_patience(|store| store.outputs(&tasks));
         let outputs: HashMap<_, _> = match outputs {
             Ok(outputs) => outputs.into_iter().collect(),
+            // It has been tried for as long as the ledger may refuse: each result alone would wait as long again.
+            Err(error) if error.is_transient() => return Err(error),
             // One by one: a result that cannot be read concerns its own calls alone.
             Err(_) if results.len() > 1 => {
                 return results.chunks(1).try_for_each(|one| self.fetch(one));

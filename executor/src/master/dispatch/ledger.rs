@@ -62,7 +62,7 @@ impl RunningDispatch {
                 self.commits.set_refusal(Some(reason));
             }
             Answer::Served => {
-                notice::trouble("the ledger stores again".to_owned());
+                notice::trouble("the ledger answers again".to_owned());
                 self.commits.set_refusal(None);
             }
             Answer::Failed(error) => self.on_ledger_failed(now, &error),

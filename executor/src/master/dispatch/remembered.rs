@@ -282,7 +282,7 @@ fn judge(known: &Known, call: &Called<'_>, identity: Identity) -> Claim {
     }
 }
 
-/// An identity is a hash already: its first eight bytes are the table's hash.
+/// An identity is a hash already: its two halves, one over the other, are the table's hash.
 #[derive(Debug, Default)]
 pub(super) struct HashIsKey(u64);
 
