@@ -3,6 +3,9 @@
 //! The calls of a [`Ledger`] block, so they are made here and nowhere else. Records come in the order in which they were
 //! decided, and are stored in that order: what waits is stored in one transaction.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};

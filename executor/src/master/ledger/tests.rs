@@ -1,0 +1,63 @@
+//! What the dispatcher is told while a ledger refuses.
+
+use podpool_core::id::RunName;
+use podpool_core::ledger::memory::MemoryLedger;
+use podpool_core::ledger::{Master, Which};
+
+use super::*;
+
+/// A writer of a run, the channel of its answers, and what keeps its dispatcher alive.
+fn writer(patience: Duration) -> (Writer, mpsc::UnboundedReceiver<Answer>, Sender<()>) {
+    let name = RunName::new("nightly").unwrap();
+    let opening = Opening {
+        which: Which::Named {
+            fresh: RunId::of(&name),
+            name,
+            mac_key: [0; 32],
+        },
+        master: Master::default(),
+        take_over: false,
+        now: SystemTime::UNIX_EPOCH,
+    };
+    let (_, asked) = channel();
+    let (here, dispatcher) = channel();
+    let (tell, told) = mpsc::unbounded_channel();
+    let writer = Writer {
+        store: MemoryLedger::new().open(&opening).unwrap().ledger,
+        asked,
+        dispatcher,
+        tell,
+        patience,
+        later: None,
+    };
+    (writer, told, here)
+}
+
+fn refusal(transient: bool) -> LedgerError {
+    LedgerError::Failed {
+        what: "read a result".to_owned(),
+        transient,
+        source: "a test refuses it".into(),
+    }
+}
+
+#[test]
+fn an_error_that_stays_ends_a_refusal() {
+    let (mut writer, mut told, _here) = writer(Duration::from_secs(600));
+    let mut answers = [refusal(true), refusal(false)].into_iter();
+    let answer = writer.with_patience(|_| answers.next().map_or(Ok(()), Err));
+
+    assert!(!answer.unwrap_err().is_transient());
+    assert!(matches!(told.try_recv(), Ok(Answer::Refused(_))));
+    assert!(matches!(told.try_recv(), Ok(Answer::Served)));
+    told.try_recv().unwrap_err();
+}
+
+#[test]
+fn a_refusal_that_outlasts_the_patience_is_the_answer() {
+    let (mut writer, mut told, _here) = writer(Duration::ZERO);
+    let answer = writer.with_patience(|_| Err::<(), _>(refusal(true)));
+
+    assert!(answer.unwrap_err().is_transient());
+    told.try_recv().unwrap_err();
+}
