@@ -4,6 +4,8 @@
 //! decided, and are stored in that order: what waits is stored in one transaction.
 
 #[cfg(test)]
+pub(crate) mod by_hand;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
@@ -244,17 +246,23 @@ struct Writer {
 impl Writer {
     fn run(mut self) {
         while let Some(request) = self.later.take().or_else(|| self.asked.recv().ok()) {
-            let served =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.serve(request)));
-            let error = match served {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => error,
-                Err(panic) => failed("write the ledger", panic_text(panic)),
-            };
-            // The dispatcher may have ended before.
-            self.tell.send(Answer::Failed(error)).ok();
-            return;
+            if !self.answer(request) {
+                return;
+            }
         }
+    }
+
+    /// Serves a request. False where nothing can be served any more.
+    fn answer(&mut self, request: Request) -> bool {
+        let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.serve(request)));
+        let error = match served {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => error,
+            Err(panic) => failed("write the ledger", panic_text(panic)),
+        };
+        // The dispatcher may have ended before.
+        self.tell.send(Answer::Failed(error)).ok();
+        false
     }
 
     fn serve(&mut self, request: Request) -> Result<(), LedgerError> {
