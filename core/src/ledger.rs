@@ -29,7 +29,8 @@ pub use self::identity::{Content, Identity};
 pub use self::listed::{Listed, ListedEnd};
 pub use self::opening::{Holder, Master, Opened, Opening, RunRecord, Which};
 pub use self::record::{
-    AttemptRecord, End, EndRecord, Record, Status, TaskRecord, TypeId, TypeRecord, Why,
+    AttemptRecord, End, EndRecord, PublishedRecord, Record, Status, TaskRecord, TypeId, TypeRecord,
+    Why,
 };
 pub use self::word::Word;
 

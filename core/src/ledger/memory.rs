@@ -289,6 +289,7 @@ fn task_of(record: &Record) -> Option<TaskId> {
     match record {
         Record::Type(_) => None,
         Record::Task(it) => Some(it.task),
+        Record::Published(it) => Some(it.task),
         Record::Attempt(it) => Some(it.task),
         Record::End(it) => Some(it.task),
     }

@@ -21,6 +21,8 @@ pub enum Record {
     Type(TypeRecord),
     /// A task, before it is published.
     Task(TaskRecord),
+    /// An attempt is stored in the queue of tasks.
+    Published(PublishedRecord),
     /// An attempt gave no result.
     Attempt(AttemptRecord),
     /// A task ended, before its owners learn of it.
@@ -117,6 +119,20 @@ impl Why {
         Self::Reprocessed,
         Self::Interrupted,
     ];
+}
+
+/// An attempt of a task is stored in the queue of tasks: a later master finds its message there, or its result. A task
+/// may have ended before its publish was confirmed; the record changes nothing then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "stores make it, column by column"
+)]
+pub struct PublishedRecord {
+    /// Its task.
+    pub task: TaskId,
+    /// The attempt.
+    pub attempt: Attempt,
 }
 
 /// An attempt that gave no result.

@@ -13,8 +13,8 @@ use crate::task::CallOptions;
 
 use super::Place;
 use super::samples::{
-    TEXTS, a_task, a_type, an_attempt, an_end, at, done, full_attempt, full_end, full_task,
-    full_type, valid_records,
+    TEXTS, a_publish, a_task, a_type, an_attempt, an_end, at, done, full_attempt, full_end,
+    full_task, full_type, valid_records,
 };
 use super::steps::{append, begun, existing, expected, named, ok, opened, read, refused, stored};
 
@@ -52,6 +52,7 @@ pub fn a_failed_transaction_leaves_nothing(place: &Place) {
             "an attempt of an unknown task",
             Record::Attempt(an_attempt(9, 1)),
         ),
+        ("a publish of an unknown task", a_publish(9, 1)),
         (
             "an attempt of an ended task",
             Record::Attempt(an_attempt(1, 2)),
@@ -62,6 +63,7 @@ pub fn a_failed_transaction_leaves_nothing(place: &Place) {
     end.worker = Some(Arc::from("pool-0"));
     let good = [
         Record::Task(a_task(2)),
+        a_publish(0, 1),
         Record::Attempt(an_attempt(0, 1)),
         Record::End(end),
     ];
@@ -202,6 +204,42 @@ pub fn every_field_of_an_end_is_kept(place: &Place) {
     records.extend(tasks);
     records.extend(ends.into_iter().map(Record::End));
     are_kept(place, "ends", &records, &mut at_once);
+}
+
+/// Of the attempts of a task that are stored in the queue of tasks the highest is kept, and so is the highest that gave no
+/// result. A publish that is told after the end of its task changes nothing.
+///
+/// # Panics
+/// When that is not so.
+pub fn the_highest_published_attempt_is_kept(place: &Place) {
+    let mut records = vec![Record::Type(a_type(0))];
+    records.extend((0..6).map(|number| Record::Task(a_task(number))));
+    let attempt = |number, attempt| Record::Attempt(an_attempt(number, attempt));
+    records.extend([a_publish(1, 1), a_publish(2, 3), a_publish(2, 2)]);
+    records.extend([a_publish(2, 3), attempt(2, 2), attempt(2, 1)]);
+    records.extend([attempt(3, u32::MAX), a_publish(3, u32::MAX)]);
+    records.extend([done(4), a_publish(4, 1)]);
+    records.extend([a_publish(5, 1), attempt(5, 1), done(5), a_publish(5, 2)]);
+    let folded = expected(&records).folded;
+    let kept: Vec<_> = folded
+        .iter()
+        .map(|it| (it.published.map(|it| it.0), it.attempts))
+        .collect();
+    let highest = (Some(u32::MAX), u32::MAX);
+    let kept_of_ended = (Some(1), 1);
+    assert_eq!(
+        kept,
+        [
+            (None, 0),
+            (Some(1), 0),
+            (Some(3), 2),
+            highest,
+            (None, 0),
+            kept_of_ended
+        ]
+    );
+    are_kept(place, "published", &records, &mut at_once);
+    are_kept(place, "published-one-by-one", &records, &mut || 1);
 }
 
 /// Arguments and results of 1 MiB come back, and empty ones as well.

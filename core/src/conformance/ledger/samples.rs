@@ -10,8 +10,8 @@ use crate::broker::ClassId;
 use crate::error::{AttemptReport, TaskErrorKind};
 use crate::id::{Attempt, ExecutionId, TaskId, WorkerId};
 use crate::ledger::{
-    AttemptRecord, Content, End, EndRecord, Identity, Record, TaskRecord, TypeId, TypeRecord, Why,
-    Word,
+    AttemptRecord, Content, End, EndRecord, Identity, PublishedRecord, Record, TaskRecord, TypeId,
+    TypeRecord, Why, Word,
 };
 use crate::outcome::{Cause, Exit, Failure};
 use crate::shape::Fingerprint;
@@ -87,6 +87,13 @@ pub(super) fn an_attempt(number: u64, attempt: u32) -> AttemptRecord {
         task: TaskId(number),
         report: AttemptReport::new(Attempt(attempt), failure),
     }
+}
+
+pub(super) fn a_publish(number: u64, attempt: u32) -> Record {
+    Record::Published(PublishedRecord {
+        task: TaskId(number),
+        attempt: Attempt(attempt),
+    })
 }
 
 /// A text for each place, each another one.
@@ -216,12 +223,12 @@ pub fn valid_records(seed: u64, count: usize) -> Vec<Record> {
     let mut rng = Rng::with_seed(seed);
     let mut records = vec![Record::Type(full_type(&mut rng, 0))];
     let (mut types, mut next) = (1, 0);
-    let mut unended: Vec<u64> = Vec::new();
+    let (mut tasks, mut unended): (Vec<u64>, Vec<u64>) = Default::default();
     let mut left: Vec<Identity> = Vec::new();
     let mut skipped: Vec<u64> = Vec::new();
     while records.len() < count {
         let known = !unended.is_empty();
-        let record = match rng.u8(..10) {
+        let record = match rng.u8(..12) {
             0 if types < 20 => {
                 types += 1;
                 Record::Type(full_type(&mut rng, types - 1))
@@ -231,6 +238,9 @@ pub fn valid_records(seed: u64, count: usize) -> Vec<Record> {
                 let number = pick(&mut rng, &unended);
                 Record::Attempt(full_attempt(&mut rng, number, cause))
             }
+            10 if known => a_publish(pick(&mut rng, &unended), pick(&mut rng, &[1, 2, u32::MAX])),
+            // Of any task, also of one that has ended.
+            11 if !tasks.is_empty() => a_publish(pick(&mut rng, &tasks), rng.u32(1..4)),
             2..=5 if known => {
                 let number = unended.swap_remove(rng.usize(..unended.len()));
                 Record::End(full_end(&mut rng, number))
@@ -247,6 +257,7 @@ pub fn valid_records(seed: u64, count: usize) -> Vec<Record> {
                     }
                 };
                 unended.push(number);
+                tasks.push(number);
                 let mut task = full_task(&mut rng, number, types);
                 if let Some(identity) = left.pop().filter(|_| rng.bool()) {
                     task.identity = identity;

@@ -113,7 +113,7 @@ pub(super) fn runs(ledger: &dyn Ledger) -> Vec<RunRecord> {
 #[derive(Debug, PartialEq)]
 pub(super) struct Stored {
     types: Vec<TypeRecord>,
-    folded: Vec<Folded>,
+    pub(super) folded: Vec<Folded>,
     tasks: Vec<TaskRecord>,
     attempts: Vec<AttemptRecord>,
     ends: Vec<EndRecord>,
@@ -148,6 +148,8 @@ pub(super) fn expected(records: &[Record]) -> Stored {
             Record::Type(it) => types.push(it),
             Record::Task(it) => tasks.push(it),
             Record::Attempt(it) => attempts.push(it),
+            // It shows in what is folded.
+            Record::Published(_) => {}
             Record::End(it) => ends.push(it),
         }
     }

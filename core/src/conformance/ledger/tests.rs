@@ -22,6 +22,7 @@ enum Fault {
     LosesKeys,
     LosesWorkers,
     LosesAttempts,
+    LosesPublishes,
     ListsTasksBackwards,
     ListsRunsBackwards,
     MakesARunAnew,
@@ -129,8 +130,11 @@ impl RunLedger for BrokenRun<dyn RunLedger> {
                         _ => {}
                     }
                 }
-                let lost =
-                    |it: &Record| fault == Fault::LosesAttempts && matches!(it, Record::Attempt(_));
+                let lost = |it: &Record| match it {
+                    Record::Attempt(_) => fault == Fault::LosesAttempts,
+                    Record::Published(_) => fault == Fault::LosesPublishes,
+                    _ => false,
+                };
                 records.retain(|record| !lost(record));
                 self.1.append(&records, now)
             }
@@ -154,7 +158,7 @@ fn the_wrapper_without_a_fault_keeps_every_promise() {
 
 #[test]
 fn broken_ledgers_are_refused() {
-    let broken: [(Fault, Check); 10] = [
+    let broken: [(Fault, Check); 11] = [
         (Fault::IgnoresTheHolder, a_living_master_holds_its_run),
         (Fault::StoresInPart, a_failed_transaction_leaves_nothing),
         (
@@ -164,6 +168,7 @@ fn broken_ledgers_are_refused() {
         (Fault::LosesKeys, every_field_of_a_task_is_kept),
         (Fault::LosesWorkers, every_field_of_an_end_is_kept),
         (Fault::LosesAttempts, every_field_of_an_attempt_is_kept),
+        (Fault::LosesPublishes, the_highest_published_attempt_is_kept),
         (
             Fault::ListsTasksBackwards,
             tasks_come_in_the_order_of_their_numbers,
@@ -185,7 +190,7 @@ fn the_random_records_are_valid_and_have_all_kinds() {
         let records = valid_records(seed, 400);
         assert_eq!(records, valid_records(seed, 400), "one seed, one sequence");
         let mut fold = Fold::default();
-        let mut kinds = [0; 4];
+        let mut kinds = [0; 5];
         for record in &records {
             assert_eq!(fold.apply(record), Ok(()), "seed {seed}");
             let kind = match record {
@@ -193,6 +198,7 @@ fn the_random_records_are_valid_and_have_all_kinds() {
                 Record::Task(_) => 1,
                 Record::Attempt(_) => 2,
                 Record::End(_) => 3,
+                Record::Published(_) => 4,
             };
             kinds[kind] += 1;
         }

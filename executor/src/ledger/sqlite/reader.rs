@@ -96,12 +96,15 @@ fn a_type(row: &Row<'_>) -> rusqlite::Result<TypeRecord> {
 
 fn folded(row: &Row<'_>) -> rusqlite::Result<Folded> {
     let status: Option<i64> = row.get(4)?;
+    let published: Option<u32> = row.get(5)?;
     Ok(Folded {
         task: TaskId(row.get::<_, Bits>(0)?.0),
         task_type: TypeId(row.get(1)?),
         identity: Identity(row.get(2)?),
         content: Content(row.get(3)?),
         status: status.map_or(Ok(Status::Unended), |code| of_code(&Status::ALL, 4, code))?,
+        published: published.map(Attempt),
+        attempts: row.get::<_, Option<u32>>(6)?.unwrap_or(0),
     })
 }
 
@@ -222,9 +225,12 @@ impl RunFile {
     pub(super) fn to_read(directory: &Directory, run: &RunId) -> Result<Self, LedgerError> {
         let file = Self::connect(directory, run, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let version = schema::RUN.version(&file.connection, &file.path);
-        if version.map_err(|error| not_beside(directory, error))? == 0 {
+        let version = version.map_err(|error| not_beside(directory, error))?;
+        if version == 0 {
             return Err(LedgerError::Unknown(run.clone()));
         }
+        let stood_in = schema::stand_in(&file.connection, version);
+        stood_in.map_err(|error| file.error("read", error))?;
         head(&file.connection, run, &file.path)?;
         Ok(file)
     }
@@ -284,8 +290,11 @@ impl ReadRun for RunFile {
     }
 
     fn tasks(&mut self, each: &mut dyn FnMut(Folded)) -> Result<(), LedgerError> {
-        let tasks = "SELECT number, type, identity, content, status \
-                     FROM tasks LEFT JOIN ends ON task = number ORDER BY number";
+        // All tables are read in the order of the tasks, so each look into one is beside the last.
+        let tasks = "SELECT tasks.number, type, identity, content, status, published.attempt, \
+                     (SELECT max(attempt) FROM attempts WHERE attempts.task = tasks.number) \
+                     FROM tasks LEFT JOIN ends ON ends.task = tasks.number \
+                     LEFT JOIN published ON published.task = tasks.number ORDER BY tasks.number";
         let mut read = || {
             let mut tasks = self.connection.prepare_cached(tasks)?;
             let mut tasks = tasks.query_map((), folded)?;

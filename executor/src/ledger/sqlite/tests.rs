@@ -4,6 +4,7 @@ mod broken;
 mod files;
 #[cfg(unix)]
 mod processes;
+mod versions;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use podpool_core::id::TaskId;
 use podpool_core::ledger::{
-    AttemptRecord, End, EndRecord, FoldError, LedgerError, Record, Status, TaskRecord, TypeRecord,
-    Why,
+    AttemptRecord, End, EndRecord, FoldError, LedgerError, PublishedRecord, Record, Status,
+    TaskRecord, TypeRecord, Why,
 };
 use rusqlite::{CachedStatement, Connection, Error, ErrorCode, OptionalExtension, ffi, params};
 
@@ -26,6 +26,11 @@ key, arguments) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const END: &str = "\
 INSERT INTO ends (task, epoch, status, attempt, place, elapsed, ended, kind, message, output) \
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+/// Changes nothing where the task has ended, or a higher attempt is published.
+const PUBLISHED: &str = "\
+INSERT INTO published (task, attempt) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM ends WHERE ends.task = ?1) \
+ON CONFLICT (task) DO UPDATE SET attempt = excluded.attempt WHERE excluded.attempt > attempt";
 
 /// Most workers whose numbers are kept. A run has some thousands at most.
 const PLACES: usize = 10_000;
@@ -158,6 +163,7 @@ impl<'a> Writer<'a> {
         match record {
             Record::Type(it) => self.a_type(it),
             Record::Task(it) => self.task(it),
+            Record::Published(it) => self.published(it),
             Record::Attempt(it) => self.attempt(it),
             Record::End(it) => self.end(it),
             _ => {
@@ -207,6 +213,14 @@ impl<'a> Writer<'a> {
         ]);
         let (taken, dangling) = (FoldError::Twice(it.task), FoldError::UnknownType(it.task));
         let added = added.map_err(|error| Refusal::of(error, taken, dangling));
+        added.map(drop)
+    }
+
+    fn published(&self, it: &PublishedRecord) -> Result<(), Refusal> {
+        let mut added = self.connection.prepare_cached(PUBLISHED)?;
+        let added = added.execute(params![number(it.task)?, it.attempt.0]);
+        let unknown = FoldError::UnknownTask(it.task);
+        let added = added.map_err(|error| Refusal::of(error, unknown, unknown));
         added.map(drop)
     }
 
