@@ -6,14 +6,22 @@ use super::*;
 pub(crate) struct ByHand(Writer);
 
 /// Opens a run. Returns which master of it the caller is, what is remembered, the way to the thread, and the thread.
+/// Tasks that have not ended are taken in where `adopted` finds theirs; without it none is.
 ///
 /// # Errors
 /// As [`open`](super::open).
 pub(crate) fn open(
     ledger: &dyn Ledger,
-    opening: &Opening,
+    opening: Opening,
+    adopted: Option<fn(&TypeRecord) -> Option<&'static TaskSpec>>,
 ) -> Result<(u64, Memory, LedgerLink, ByHand), LedgerError> {
-    let (Facts { epoch, memory, .. }, store) = read(ledger, opening)?;
+    let terms = Terms {
+        opening,
+        attached: None,
+        patience: Duration::ZERO,
+        adopts: adopted.is_some(),
+    };
+    let (Facts { epoch, memory, .. }, store) = read(ledger, &terms, adopted.unwrap_or(known))?;
     let (requests, asked) = channel();
     let (here, dispatcher) = channel();
     let (tell, answers) = mpsc::unbounded_channel();

@@ -38,5 +38,5 @@ fn the_seeds_of_restarts_reach_every_life() {
         world.run().unwrap();
         met.extend(world.met);
     }
-    assert_eq!(met, lives::ALL.into_iter().collect());
+    assert_eq!(met, lives::Life::ALL.into_iter().collect());
 }

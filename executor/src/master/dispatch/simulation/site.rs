@@ -57,8 +57,8 @@ pub(super) struct Site {
     /// Messages to the master, and batches, that may come once more.
     heard: Vec<Bytes>,
     batches: Vec<Bytes>,
-    /// What became of tasks in slots, since someone asked.
-    pub(super) ran: Vec<Ran>,
+    /// What became of tasks in slots since someone asked, each with the newest master that their worker had heard of.
+    pub(super) ran: Vec<(u64, Ran)>,
 }
 
 impl Site {
@@ -238,7 +238,9 @@ impl Site {
         let life = worker.life;
         let advanced = worker.slots.advance(self.now, &mut self.rng);
         worker.check_begun(&advanced.ran);
-        self.ran.extend(advanced.ran);
+        let epoch = worker.told_epoch();
+        let ran = advanced.ran.into_iter().map(|ran| (epoch, ran));
+        self.ran.extend(ran);
         // A constant delay keeps what a slot says in order.
         for (slot, event) in advanced.said {
             let said = Event::Said(number, life, slot, event);

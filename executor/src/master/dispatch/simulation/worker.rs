@@ -128,6 +128,11 @@ impl Worker {
         }
     }
 
+    /// The newest master that it has heard of; 0 for none.
+    pub(super) fn told_epoch(&self) -> u64 {
+        self.told.as_ref().map_or(0, |told| told.epoch)
+    }
+
     /// Nothing that is revoked begins once the worker knows it.
     pub(super) fn check_begun(&self, ran: &[Ran]) {
         let Some(told) = &self.told else {

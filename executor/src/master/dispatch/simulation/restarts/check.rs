@@ -12,11 +12,11 @@ use podpool_core::outcome::Cause;
 
 use crate::error::TaskErrorKind;
 use crate::master::command::CancelOutcome;
-use crate::master::owners::{Ended, Owner, Owners};
+use crate::master::owners::Ended;
 
 use super::super::super::effect::Effect;
 use super::super::slots::Ran;
-use super::master::Master;
+use super::master::{Master, Pulled};
 use super::world::Restarts;
 
 /// What has happened in slots and to workers.
@@ -31,6 +31,8 @@ pub(super) struct Facts {
     pub(super) blamed: BTreeMap<TaskId, usize>,
     /// Tasks of which a fleet reported that they had run out of memory.
     pub(super) framed: BTreeSet<TaskId>,
+    /// Tasks that had ended when the newest master began.
+    pub(super) ended: BTreeSet<TaskId>,
     /// Tasks whose cancel was confirmed.
     pub(super) cancelled: BTreeSet<TaskId>,
 }
@@ -63,12 +65,15 @@ impl Restarts {
     }
 
     /// Something happened in a slot: nothing runs that a later master would not know.
-    pub(super) fn check_ran(&mut self, ran: Ran) {
+    /// `told` is the newest master that its worker had heard of.
+    pub(super) fn check_ran(&mut self, told: u64, ran: Ran) {
         match ran {
             Ran::Begun(task, attempt) => {
                 self.note(format_args!("task {task} begins, attempt {attempt}"));
                 let known = self.stored().task(task).unwrap();
                 assert!(known.is_some(), "task {task} runs and is not stored");
+                let ended = told == self.epoch && self.facts.ended.contains(&task);
+                assert!(!ended, "task {task} had ended, and runs");
                 let before = self.attempted(task).map_or(1, |it| it.next().0);
                 assert!(
                     attempt.0 <= before,
@@ -89,8 +94,30 @@ impl Restarts {
         }
     }
 
+    /// A master takes a message in. Returns failures of attempts that it does not know to be published: it publishes them
+    /// again.
+    pub(super) fn note_message(&mut self, master: &Master, body: &Bytes) -> Vec<(TaskId, Attempt)> {
+        let mut again = Vec::new();
+        let message = Message::read(body.clone(), &MacKey::Absent);
+        let Ok(Message::Results(_, mut entries)) = message else {
+            return again;
+        };
+        while let Some(entry) = next_result(&mut entries).unwrap() {
+            let (task, attempt) = (entry.task, entry.attempt);
+            if entry.outcome.is_err() && !master.published.contains(&(task, attempt)) {
+                again.push((task, attempt));
+            }
+            let outcome = entry.outcome.map_or_else(|it| Some(it.cause), |_| None);
+            let epoch = master.epoch;
+            self.note(format_args!(
+                "{epoch} hears: task {task}, attempt {attempt}: {outcome:?}"
+            ));
+        }
+        again
+    }
+
     /// A master has decided something: what it publishes has not ended.
-    pub(super) fn check_decided(&mut self, master: &Master, effect: &Effect) {
+    pub(super) fn check_decided(&mut self, master: &mut Master, effect: &Effect) {
         let Effect::Publish { message, .. } = effect else {
             return;
         };
@@ -106,26 +133,19 @@ impl Restarts {
                 "task {task} is not recorded"
             );
             assert!(!master.ended.contains(&task), "task {task} has ended");
+            master.published.insert((task, entry.attempt));
             // One that was superseded does not know what has ended since.
             let ended = master.epoch == self.epoch && self.end_of(task).is_some();
             assert!(!ended, "task {task} had ended");
         }
     }
 
-    /// A future learns of an end: a later master would find the same.
+    /// Futures learn of an end: a later master would find the same.
     pub(super) fn check_settled(&mut self, ended: &Ended) {
-        let cell = match &ended.owners {
-            Owners::One(Owner::Future(cell)) => cell,
-            Owners::Several(_) => {
-                return self.check_end(ended, ended.owners.subject().unwrap().id.unwrap());
-            }
-            Owners::None => panic!("each task has an owner"),
+        // A task that no call of this program has joined yet has none.
+        let Some(task) = ended.owners.subject().and_then(|it| it.id) else {
+            return;
         };
-        let task = cell.id();
-        self.check_end(ended, task);
-    }
-
-    fn check_end(&mut self, ended: &Ended, task: TaskId) {
         let outcome = ended.outcome.as_ref().map_err(|error| error.kind());
         self.note(format_args!("task {task} is settled: {outcome:?}"));
         let stored = self.end_of(task);
@@ -146,7 +166,8 @@ impl Restarts {
     }
 
     /// A message of results is acknowledged: all of it is stored, or changes nothing.
-    pub(super) fn check_acknowledged(&mut self, master: &Master, body: Bytes) {
+    pub(super) fn check_acknowledged(&mut self, master: &Master, pulled: Pulled) {
+        let Pulled { body, again } = pulled;
         let Ok(Message::Results(_, mut entries)) = Message::read(body, &MacKey::Absent) else {
             return;
         };
@@ -159,7 +180,8 @@ impl Restarts {
             let failed = entry.outcome.is_err();
             let counted = failed && self.attempted(task) >= Some(entry.attempt);
             let stored = counted || self.end_of(task).is_some();
-            let left = self.is_unended(master, task);
+            let again = again.contains(&(task, entry.attempt));
+            let left = again || self.is_unended(master, task);
             assert!(
                 stored || left,
                 "a result of task {task}, attempt {}, is acknowledged and not stored",
@@ -182,7 +204,8 @@ impl Restarts {
         }
         assert_eq!(self.end_of(task), Some(End::Cancelled), "task {task}");
         self.facts.cancelled.insert(task);
-        if self.rng.bool() {
+        // The program of a later master may have made the call already.
+        if master.epoch == self.epoch && self.rng.bool() {
             self.program.given_up.insert(call);
         }
     }

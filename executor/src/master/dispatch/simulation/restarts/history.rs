@@ -10,7 +10,7 @@ use podpool_core::outcome::Cause;
 use crate::error::TaskErrorKind;
 
 use super::super::script::Script;
-use super::lives::Life;
+use super::lives::{Kind, Life};
 use super::master::Master;
 use super::program::Call;
 use super::world::Restarts;
@@ -70,7 +70,7 @@ impl Restarts {
     fn check_call(&mut self, call: &Call, history: &[Stored], given_up: bool) -> Judged {
         for (place, stored) in history.iter().enumerate() {
             let before = place.checked_sub(1).map(|place| history[place].status());
-            check_why(stored, before)?;
+            check_why(stored, before, self.kind)?;
             self.check_task(call, stored)?;
         }
         let newest = history.last().expect("it is not empty");
@@ -138,7 +138,8 @@ impl Restarts {
         let count = |of: &[Cause]| causes.iter().filter(|cause| of.contains(cause)).count();
         let failed = count(&[Cause::Failed, Cause::Panicked, Cause::TimedOut]);
         let crashed = count(&[Cause::Crashed]);
-        // It is charged only where it ran alone; before that it is a suspect.
+        // It is charged only where it ran alone; before that it is a suspect. What an attempt did before its worker was
+        // lost, and was reported behind that, is late.
         let suspected = count(&[Cause::Suspect, Cause::Interrupted]);
         let budget = call.retries as usize + 1;
         let blamed = self.facts.blamed.get(&task).copied().unwrap_or_default();
@@ -153,7 +154,7 @@ impl Restarts {
         let ran = (ran(&self.facts.failed), ran(&self.facts.crashed));
         let within = failed <= most_failed
             && crashed <= most_crashed
-            && ran.0 <= budget
+            && ran.0 <= budget + suspected
             && ran.1 <= 3 + suspected;
         if !within {
             return Err(format!(
@@ -202,12 +203,13 @@ impl Restarts {
 }
 
 /// Why a task runs is what became of the one before it.
-fn check_why(stored: &Stored, before: Option<Status>) -> Judged {
+fn check_why(stored: &Stored, before: Option<Status>, kind: Kind) -> Judged {
     let right = match stored.record.why {
         Why::First => before.is_none(),
         Why::Failed => before == Some(Status::Failed),
         Why::Cancelled => before == Some(Status::Cancelled),
-        Why::Interrupted => before == Some(Status::Interrupted),
+        // On a cluster it is taken in, and goes on.
+        Why::Interrupted => before == Some(Status::Interrupted) && kind == Kind::OneMachine,
         Why::Reprocessed => before == Some(Status::Done),
         _ => false,
     };

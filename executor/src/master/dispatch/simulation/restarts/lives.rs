@@ -6,6 +6,35 @@ use fastrand::Rng;
 
 use crate::master::command::ShutdownBehavior;
 
+/// What becomes of queues and workers when a master ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// They end with it. The next master runs what has not ended as tasks of its own.
+    OneMachine,
+    /// They go on, and the next master takes in what has not ended.
+    Cluster,
+}
+
+impl Kind {
+    pub(super) fn random(rng: &mut Rng) -> Self {
+        if rng.bool() {
+            Self::Cluster
+        } else {
+            Self::OneMachine
+        }
+    }
+
+    /// How a master ends: mostly by a kill.
+    pub(super) fn life(self, rng: &mut Rng) -> Life {
+        match rng.u8(..10) {
+            0..3 => Life::Killed,
+            3..6 => Life::KilledAfterStore,
+            6 if self == Self::Cluster => Life::Detached,
+            _ => Life::ALL[rng.usize(..6)],
+        }
+    }
+}
+
 /// How the life of a master ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Life {
@@ -21,30 +50,24 @@ pub(super) enum Life {
     ShutDown,
     CancelPending,
     Abort,
+    /// It leaves its tasks to the workers and to a later master.
+    Detached,
     /// It ends when everything has ended.
     Last,
 }
 
-pub(super) const ALL: [Life; 8] = [
-    Life::Killed,
-    Life::KilledAfterStore,
-    Life::Stopped,
-    Life::TakenOver,
-    Life::ShutDown,
-    Life::CancelPending,
-    Life::Abort,
-    Life::Last,
-];
-
 impl Life {
-    /// Mostly a kill.
-    pub(super) fn random(rng: &mut Rng) -> Self {
-        match rng.u8(..10) {
-            0..3 => Self::Killed,
-            3..6 => Self::KilledAfterStore,
-            _ => ALL[rng.usize(..ALL.len() - 1)],
-        }
-    }
+    pub(super) const ALL: [Self; 9] = [
+        Self::Killed,
+        Self::Stopped,
+        Self::TakenOver,
+        Self::ShutDown,
+        Self::CancelPending,
+        Self::Abort,
+        Self::KilledAfterStore,
+        Self::Detached,
+        Self::Last,
+    ];
 
     pub(super) const fn behavior(self) -> ShutdownBehavior {
         match self {

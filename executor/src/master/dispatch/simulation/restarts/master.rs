@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use podpool_core::envelope::{MacKey, Message};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
-use podpool_core::id::TaskId;
+use podpool_core::id::{Attempt, TaskId};
 use podpool_core::ledger::{LedgerError, Record};
 use podpool_core::queue::LeaseId;
 use tokio::sync::oneshot;
@@ -35,7 +35,15 @@ pub(super) enum Woken {
     Submit(usize),
     Cancel(usize),
     ShutDown(ShutdownBehavior),
+    Detach,
     Tick,
+}
+
+/// A message that is not answered yet.
+pub(super) struct Pulled {
+    pub(super) body: Bytes,
+    /// Attempts whose results change nothing, and that are made again.
+    pub(super) again: Vec<(TaskId, Attempt)>,
 }
 
 pub(super) struct Master {
@@ -58,8 +66,10 @@ pub(super) struct Master {
     /// Tasks whose record it has decided, and those whose end it has.
     pub(super) recorded: BTreeSet<TaskId>,
     pub(super) ended: BTreeSet<TaskId>,
+    /// Attempts that it has published, or decided to.
+    pub(super) published: BTreeSet<(TaskId, Attempt)>,
     /// Messages that it has not answered yet.
-    pub(super) bodies: BTreeMap<LeaseId, Bytes>,
+    pulled: BTreeMap<LeaseId, Pulled>,
     /// Whether its thread was asked for something in this turn.
     asked: bool,
     /// Whether its thread, or a pull, is on its way.
@@ -93,7 +103,8 @@ impl Master {
             replies: Vec::new(),
             recorded: BTreeSet::new(),
             ended: BTreeSet::new(),
-            bodies: BTreeMap::new(),
+            published: BTreeSet::new(),
+            pulled: BTreeMap::new(),
             asked: false,
             storing: false,
             pulling: false,
@@ -158,8 +169,13 @@ impl Restarts {
                 master.state.set_caught_up(caught_up);
                 let mut leases = Vec::new();
                 for (lease, body) in deliveries {
+                    let again = self.note_message(master, &body);
                     leases.push(lease.clone());
-                    master.bodies.insert(lease, body.clone());
+                    let pulled = Pulled {
+                        body: body.clone(),
+                        again,
+                    };
+                    master.pulled.insert(lease, pulled);
                     master.state.on_message(now, body);
                     self.carry_out(master);
                 }
@@ -199,6 +215,12 @@ impl Restarts {
                 master.shut_down = true;
                 master.state.shut_down(behavior);
                 self.carry_out(master);
+            }
+            Woken::Detach => {
+                master.shut_down = true;
+                master.state.shut_down(ShutdownBehavior::WaitForTasks);
+                self.carry_out(master);
+                master.state.detach();
             }
             _ => {}
         }
@@ -256,7 +278,11 @@ impl Restarts {
                 }
                 Effect::Fleet(order) => {
                     self.note(format_args!("{} orders {order:?}", master.epoch));
-                    if let FleetOrder::End | FleetOrder::Stop | FleetOrder::Abandon = order {
+                    if let FleetOrder::End
+                    | FleetOrder::Stop
+                    | FleetOrder::Abandon
+                    | FleetOrder::Detach = order
+                    {
                         let ended = Outer::FleetEnded(master.epoch);
                         self.at(Duration::from_millis(500), ended);
                     }
@@ -298,15 +324,15 @@ impl Restarts {
     }
 
     fn acknowledge(&mut self, master: &mut Master, leases: &[LeaseId]) {
-        let superseded = master.state.life().is_superseded();
+        let left = master.state.life().is_left();
         for lease in leases {
-            let body = master.bodies.remove(lease).expect("it was pulled");
+            let pulled = master.pulled.remove(lease).expect("it was pulled");
             let now = self.now;
-            if superseded {
+            if left {
                 self.place(master.site).results.expire(lease);
                 continue;
             }
-            self.check_acknowledged(master, body);
+            self.check_acknowledged(master, pulled);
             self.place(master.site).results.ack(lease, now);
         }
     }

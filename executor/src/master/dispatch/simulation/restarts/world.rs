@@ -6,9 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use fastrand::Rng;
 use podpool_core::fleet::FleetEvent;
-use podpool_core::id::RunName;
+use podpool_core::id::{RunName, TaskId};
 use podpool_core::ledger::memory::MemoryLedger;
-use podpool_core::ledger::{Ledger, Master as Process, Opening, ReadRun, Which};
+use podpool_core::ledger::{
+    Folded, Ledger, Master as Process, Opening, ReadRun, Status, TypeRecord, Which,
+};
+use podpool_core::task::TaskSpec;
 use tokio::time::Instant;
 
 use crate::master::command::ShutdownBehavior;
@@ -25,7 +28,7 @@ use super::super::trace::Trace;
 use super::super::worker::run_id;
 use super::super::world::TASKS_BY_TYPE;
 use super::check::Facts;
-use super::lives::Life;
+use super::lives::{Kind, Life};
 use super::master::{Master, Woken};
 use super::program::{CALLS, Program};
 
@@ -37,6 +40,9 @@ const STEPS: u32 = 400_000;
 const PULL: usize = 16;
 /// How long a superseded master may go on before its process is ended.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Finds the task of a type.
+type Adopted = fn(&TypeRecord) -> Option<&'static TaskSpec>;
 
 /// One thing that happens to a master, by its epoch.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +60,7 @@ pub(super) enum Outer {
     Pull(u64),
     FleetEnded(u64),
     ShutDown(u64, ShutdownBehavior),
+    Detach(u64),
     Kill(u64),
     Stop(u64),
     /// A stopped master goes on.
@@ -71,6 +78,7 @@ impl Outer {
             | Self::Answer(epoch)
             | Self::Pull(epoch)
             | Self::FleetEnded(epoch)
+            | Self::Detach(epoch)
             | Self::ShutDown(epoch, _) => Some(epoch),
             Self::Start | Self::Kill(_) | Self::Stop(_) | Self::GoOn(_) => None,
         }
@@ -99,6 +107,10 @@ pub(super) struct Restarts {
     pub(super) facts: Facts,
     /// The newest master.
     pub(super) epoch: u64,
+    /// Whether queues and workers outlive a master.
+    pub(super) kind: Kind,
+    /// The newest place.
+    place: u64,
     /// How masters have ended.
     pub(super) met: BTreeSet<Life>,
     /// How the next masters end. After them comes one that ends everything.
@@ -116,6 +128,11 @@ impl Simulated for Restarts {
             limits: Limits::default(),
             ..settings(&mut rng)
         };
+        let kind = Kind::random(&mut rng);
+        let settings = Settings {
+            remote: kind == Kind::Cluster,
+            ..settings
+        };
         let lives = rng.usize(1..5);
         let mut world = Self {
             start: now,
@@ -131,8 +148,10 @@ impl Simulated for Restarts {
             program: Program::random(&mut rng),
             facts: Facts::default(),
             epoch: 0,
+            kind,
+            place: 0,
             met: BTreeSet::new(),
-            lives: (0..lives).map(|_| Life::random(&mut rng)).collect(),
+            lives: (0..lives).map(|_| kind.life(&mut rng)).collect(),
             rng,
         };
         world.at(Duration::ZERO, Outer::Start);
@@ -169,7 +188,7 @@ impl Simulated for Restarts {
     }
 
     fn kind(&self) -> String {
-        format!("{:?}, then {:?}", self.met, self.lives)
+        format!("{:?}: {:?}, then {:?}", self.kind, self.met, self.lives)
     }
 }
 
@@ -218,7 +237,8 @@ impl Restarts {
                 self.on_site(place, event);
             }
             let ran = std::mem::take(&mut self.site(place).ran);
-            ran.into_iter().for_each(|ran| self.check_ran(ran));
+            ran.into_iter()
+                .for_each(|(epoch, ran)| self.check_ran(epoch, ran));
         }
         if let Some(outer) = self.events.pop(self.now) {
             self.note(format_args!("{outer:?}"));
@@ -294,6 +314,7 @@ impl Restarts {
                 self.turn(epoch, Woken::Fleet(FleetEvent::Ended { leftovers }));
             }
             Outer::ShutDown(epoch, behavior) => self.turn(epoch, Woken::ShutDown(behavior)),
+            Outer::Detach(epoch) => self.turn(epoch, Woken::Detach),
             Outer::Kill(epoch) => self.kill(epoch),
             Outer::Stop(epoch) => {
                 if let Some(master) = self.masters.get_mut(&epoch) {
@@ -324,7 +345,11 @@ impl Restarts {
             take_over: !self.masters.is_empty(),
             now: SystemTime::UNIX_EPOCH,
         };
-        let (epoch, memory, link, thread) = by_hand::open(&self.ledger, &opening).unwrap();
+        // All task types have one name.
+        let adopted: Adopted = |_| Some(&TASKS_BY_TYPE[0]);
+        let adopted = (self.kind == Kind::Cluster).then_some(adopted);
+        let opened = by_hand::open(&self.ledger, opening, adopted);
+        let (epoch, mut memory, link, thread) = opened.unwrap();
         assert_eq!(epoch, self.epoch + 1);
         self.epoch = epoch;
         let life = self.lives.pop_front().unwrap_or(Life::Last);
@@ -336,33 +361,62 @@ impl Restarts {
             ..self.settings.clone()
         };
         let next = memory.next();
+        if self.build_site() {
+            memory.forget_published();
+        }
         let mut state = MasterState::new(settings, self.now);
-        state.remember_run(memory);
-        self.build_site(epoch);
-        let master = Master::new(state, (link, thread), life, next, epoch);
-        self.masters.insert(epoch, master);
+        state.remember_run(self.now, memory);
+        let mut master = Master::new(state, (link, thread), life, next, self.place);
         if self.reader.is_none() {
             self.reader = Some(self.ledger.read(&run_id()).unwrap());
         }
+        let (unended, ended) = self.unended();
+        if self.kind == Kind::Cluster {
+            master.recorded = unended;
+        }
+        self.facts.ended = ended;
+        self.masters.insert(epoch, master);
         self.plan_calls(epoch);
         self.plan_end(epoch, life);
         self.turn(epoch, Woken::Tick);
     }
 
-    /// Queues and workers of a master.
-    fn build_site(&mut self, epoch: u64) {
-        let mut site = Site::new(self.faults, self.now, self.rng.fork());
-        site.begin();
-        for _ in 0..self.rng.usize(..3) {
-            let number = self.rng.usize(..WORKERS);
+    /// Queues and workers of a master: its own, or those that are there. Whether they are fresh.
+    fn build_site(&mut self) -> bool {
+        let there = self.kind == Kind::Cluster && self.places.contains_key(&self.place);
+        if !there {
+            let mut site = Site::new(self.faults, self.now, self.rng.fork());
+            site.begin();
+            let results = TaskQueue::default();
+            self.place += 1;
+            self.places.insert(self.place, Place { site, results });
+        }
+        let (now, dead) = (self.now, self.rng.usize(..3));
+        let site = self.site(self.place);
+        site.now = now;
+        for _ in 0..dead {
+            let number = site.rng.usize(..WORKERS);
             site.within(8_000, Event::Die(number));
         }
-        if self.rng.u8(..100) < 10 {
-            let time = Duration::from_millis(self.rng.u64(1_000..9_000));
-            site.within(8_000, Event::Mute(self.rng.usize(..WORKERS), time));
+        if site.chance(10) {
+            let time = Duration::from_millis(site.rng.u64(1_000..9_000));
+            let number = site.rng.usize(..WORKERS);
+            site.within(8_000, Event::Mute(number, time));
         }
-        let results = TaskQueue::default();
-        self.places.insert(epoch, Place { site, results });
+        !there
+    }
+
+    /// The tasks that have not ended, and those that have.
+    fn unended(&mut self) -> (BTreeSet<TaskId>, BTreeSet<TaskId>) {
+        let (mut unended, mut ended) = (BTreeSet::new(), BTreeSet::new());
+        let mut add = |task: Folded| {
+            match task.status {
+                Status::Unended => unended.insert(task.task),
+                _ => ended.insert(task.task),
+            };
+        };
+        self.stored().tasks(&mut add).unwrap();
+        (unended, ended)
     }
 
     /// The program makes its calls, in order, and cancels some.
@@ -397,6 +451,7 @@ impl Restarts {
                 self.at(time, Outer::Start);
                 self.at(time + PATIENCE, Outer::Kill(epoch));
             }
+            Life::Detached => self.at(time, Outer::Detach(epoch)),
             Life::ShutDown | Life::CancelPending | Life::Abort => {
                 self.at(time, Outer::ShutDown(epoch, life.behavior()));
             }
@@ -458,13 +513,15 @@ impl Restarts {
         }
     }
 
-    /// A master's process is gone, with its queues and workers.
+    /// A master's process is gone; on one machine with its queues and workers.
     fn kill(&mut self, epoch: u64) {
         let Some(master) = self.masters.remove(&epoch) else {
             return;
         };
         self.note(format_args!("master {epoch} is gone"));
-        self.places.remove(&master.site);
+        if self.kind == Kind::OneMachine {
+            self.places.remove(&master.site);
+        }
         drop(master);
         self.follow(epoch);
     }
@@ -477,13 +534,18 @@ impl Restarts {
         if master.commits.release() {
             while master.thread.serve() {}
         }
+        let place = master.site;
         if master.life == Life::Last {
             let master = self.masters.remove(&epoch).unwrap();
-            self.places.remove(&master.site);
             self.check_futures(&master);
-            return;
+        } else if master.state.life().is_left() {
+            return self.kill(epoch);
         }
-        self.kill(epoch);
+        // What it was run with is deleted, and whoever still uses that ends.
+        self.places.remove(&place);
+        let there = self.masters.values().filter(|it| it.site == place);
+        let there: Vec<_> = there.map(|it| it.epoch).collect();
+        there.into_iter().for_each(|epoch| self.kill(epoch));
     }
 
     /// The next master begins, where the newest has ended.
