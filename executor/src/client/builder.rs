@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use futures_util::future::select;
 use podpool_core::id::{RunId, RunName, TaskId};
-use podpool_core::ledger::Ledger;
+use podpool_core::ledger::{Durability, Ledger};
 use podpool_core::registry::Registry;
 use podpool_core::slot::OutputLimits;
 use podpool_core::task::Call;
@@ -108,6 +108,7 @@ pub struct Builder {
     notices: Notices,
     payload_store: Option<String>,
     ledger: Option<PathBuf>,
+    durability: Option<Durability>,
     take_over: bool,
     local: LocalOptions,
     pubsub: PubSubOptions,
