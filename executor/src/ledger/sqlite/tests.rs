@@ -129,6 +129,8 @@ fn done(number: u64) -> Record {
         elapsed: Some(Duration::from_millis(3)),
         worker: Some("local".into()),
         node: Some("atlas".into()),
+        execution: None,
+        skipped: false,
         end: End::Done(Bytes::from_static(b"result")),
     })
 }
