@@ -7,6 +7,7 @@
 //! Calls block: a master makes them on a thread of its own. An implementation passes `conformance::ledger`; the
 //! [reference](memory) keeps runs in memory.
 
+mod durability;
 mod error;
 mod fold;
 mod identity;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 
 use crate::id::{RunId, TaskId};
 
+pub use self::durability::{Durability, UnknownDurability};
 pub use self::error::LedgerError;
 pub use self::fold::{Fold, FoldError, Folded};
 pub use self::identity::{Content, Identity};

@@ -36,11 +36,11 @@ use podpool_core::ledger::ReadRun;
 use serde::de::DeserializeOwned;
 
 pub use podpool_core::ledger::{
-    AttemptRecord, EndRecord, Holder, LedgerError, Listed, ListedEnd, Master, RunRecord, Status,
-    TaskRecord, TypeRecord, Why,
+    AttemptRecord, Durability, EndRecord, Holder, LedgerError, Listed, ListedEnd, Master,
+    RunRecord, Status, TaskRecord, TypeRecord, Why,
 };
 
-pub use self::sqlite::{Durability, SqliteLedger};
+pub use self::sqlite::SqliteLedger;
 
 /// The ledger in a directory.
 #[derive(Clone, Debug)]

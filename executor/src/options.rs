@@ -18,6 +18,7 @@
 //! [`OutOfMemory`](crate::TaskErrorKind::OutOfMemory), after one more attempt. With [`Isolation::InProcess`] slots are
 //! threads: `slot_memory` is refused, a task's `memory` is no limit, and its share counts.
 
+pub use podpool_core::ledger::Durability;
 pub use podpool_core::worker::OutputLine;
 
 pub use crate::broker::given_names::{ControlNames, GivenNames};

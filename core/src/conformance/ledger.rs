@@ -20,7 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 pub use self::appending::{
-    a_failed_transaction_leaves_nothing, every_field_of_a_task_is_kept,
+    a_failed_transaction_leaves_nothing, an_amended_attempt_is_one, every_field_of_a_task_is_kept,
     every_field_of_an_attempt_is_kept, every_field_of_an_end_is_kept, every_type_is_kept,
     long_and_empty_bytes_are_kept, random_records_are_read_as_they_fold, strange_texts_are_kept,
     the_highest_published_attempt_is_kept,
@@ -102,6 +102,7 @@ pub fn all(make: &dyn Fn() -> Place) {
         every_type_is_kept,
         every_field_of_a_task_is_kept,
         every_field_of_an_attempt_is_kept,
+        an_amended_attempt_is_one,
         every_field_of_an_end_is_kept,
         the_highest_published_attempt_is_kept,
         long_and_empty_bytes_are_kept,

@@ -92,7 +92,7 @@ impl Fold {
                 Err(FoldError::Ended(_)) => Ok(()),
                 Err(error) => Err(error),
             },
-            Record::Attempt(it) => {
+            Record::Attempt(it) | Record::Amended(it) => {
                 let task = self.unended(it.task)?;
                 task.attempts = task.attempts.max(it.report.attempt.0);
                 Ok(())

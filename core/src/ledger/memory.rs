@@ -217,14 +217,34 @@ impl Run {
             }
         }
         for record in records {
-            if let Some(task) = task_of(record) {
+            let record = match record {
+                Record::Amended(it) => match self.last_like(it) {
+                    Some(place) => {
+                        self.records[place] = Record::Attempt(it.clone());
+                        continue;
+                    }
+                    None => Record::Attempt(it.clone()),
+                },
+                other => other.clone(),
+            };
+            if let Some(task) = task_of(&record) {
                 let places = self.of_task.entry(task).or_default();
                 places.push(self.records.len());
             }
-            self.records.push(record.clone());
+            self.records.push(record);
             self.stored.push((self.epoch(), now));
         }
         Ok(())
+    }
+
+    /// Where the task's last attempt with this number on this worker is.
+    fn last_like(&self, attempt: &AttemptRecord) -> Option<usize> {
+        let places = self.of_task.get(&attempt.task)?;
+        let is = |place: &&usize| match &self.records[**place] {
+            Record::Attempt(it) => it.is_like(attempt),
+            _ => false,
+        };
+        places.iter().rfind(is).copied()
     }
 
     /// The state that the stored records make.
@@ -290,7 +310,7 @@ fn task_of(record: &Record) -> Option<TaskId> {
         Record::Type(_) => None,
         Record::Task(it) => Some(it.task),
         Record::Published(it) => Some(it.task),
-        Record::Attempt(it) => Some(it.task),
+        Record::Attempt(it) | Record::Amended(it) => Some(it.task),
         Record::End(it) => Some(it.task),
     }
 }

@@ -26,7 +26,9 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use podpool_core::id::{RunId, RunName};
-use podpool_core::ledger::{Ledger, LedgerError, Opened, Opening, ReadRun, RunRecord, Which};
+use podpool_core::ledger::{
+    Durability, Ledger, LedgerError, Opened, Opening, ReadRun, RunRecord, Which,
+};
 
 use self::directory::{Directory, run_of};
 use self::file::RunFile;
@@ -36,17 +38,6 @@ use self::master::Master;
 /// How long a call waits for another process that writes to the same file.
 // A transaction of a master takes some milliseconds; making a run takes a few syncs of the disk.
 const BUSY: Duration = Duration::from_secs(10);
-
-/// What a commit survives. A killed process loses nothing at either setting.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Durability {
-    /// Also a power loss: each commit is synced to the disk. The default.
-    #[default]
-    Full,
-    /// Not a power loss: that may take the last commits, and leaves the ledger whole. Commits do not wait for the disk.
-    Normal,
-}
 
 /// A ledger in a directory. Nothing is opened before the first call; the directory is made by the first master.
 ///

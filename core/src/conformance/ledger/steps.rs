@@ -115,7 +115,7 @@ pub(super) struct Stored {
     types: Vec<TypeRecord>,
     pub(super) folded: Vec<Folded>,
     tasks: Vec<TaskRecord>,
-    attempts: Vec<AttemptRecord>,
+    pub(super) attempts: Vec<AttemptRecord>,
     ends: Vec<EndRecord>,
 }
 
@@ -148,6 +148,13 @@ pub(super) fn expected(records: &[Record]) -> Stored {
             Record::Type(it) => types.push(it),
             Record::Task(it) => tasks.push(it),
             Record::Attempt(it) => attempts.push(it),
+            Record::Amended(it) => {
+                let like = |other: &&mut AttemptRecord| other.task == it.task && it.is_like(other);
+                match attempts.iter_mut().rfind(like) {
+                    Some(known) => *known = it,
+                    None => attempts.push(it),
+                }
+            }
             // It shows in what is folded.
             Record::Published(_) => {}
             Record::End(it) => ends.push(it),

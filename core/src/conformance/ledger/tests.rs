@@ -23,6 +23,7 @@ enum Fault {
     LosesWorkers,
     LosesAttempts,
     LosesPublishes,
+    AddsWhatIsAmended,
     ListsTasksBackwards,
     ListsRunsBackwards,
     MakesARunAnew,
@@ -127,6 +128,7 @@ impl RunLedger for BrokenRun<dyn RunLedger> {
                     match (fault, record) {
                         (Fault::LosesKeys, Record::Task(it)) => it.options = None,
                         (Fault::LosesWorkers, Record::End(it)) => it.worker = None,
+                        (Fault::AddsWhatIsAmended, it @ Record::Amended(_)) => added(it),
                         _ => {}
                     }
                 }
@@ -146,6 +148,13 @@ impl RunLedger for BrokenRun<dyn RunLedger> {
     }
 }
 
+/// The attempt as one of its own.
+fn added(amended: &mut Record) {
+    if let Record::Amended(it) = amended.clone() {
+        *amended = Record::Attempt(it);
+    }
+}
+
 fn place(fault: Fault) -> Place {
     let ledger = Broken(MemoryLedger::new(), fault);
     Place::new(Arc::new(ledger.clone()), Arc::new(ledger))
@@ -158,7 +167,7 @@ fn the_wrapper_without_a_fault_keeps_every_promise() {
 
 #[test]
 fn broken_ledgers_are_refused() {
-    let broken: [(Fault, Check); 11] = [
+    let broken: [(Fault, Check); 12] = [
         (Fault::IgnoresTheHolder, a_living_master_holds_its_run),
         (Fault::StoresInPart, a_failed_transaction_leaves_nothing),
         (
@@ -168,6 +177,7 @@ fn broken_ledgers_are_refused() {
         (Fault::LosesKeys, every_field_of_a_task_is_kept),
         (Fault::LosesWorkers, every_field_of_an_end_is_kept),
         (Fault::LosesAttempts, every_field_of_an_attempt_is_kept),
+        (Fault::AddsWhatIsAmended, an_amended_attempt_is_one),
         (Fault::LosesPublishes, the_highest_published_attempt_is_kept),
         (
             Fault::ListsTasksBackwards,
@@ -190,7 +200,7 @@ fn the_random_records_are_valid_and_have_all_kinds() {
         let records = valid_records(seed, 400);
         assert_eq!(records, valid_records(seed, 400), "one seed, one sequence");
         let mut fold = Fold::default();
-        let mut kinds = [0; 5];
+        let mut kinds = [0; 6];
         for record in &records {
             assert_eq!(fold.apply(record), Ok(()), "seed {seed}");
             let kind = match record {
@@ -199,6 +209,7 @@ fn the_random_records_are_valid_and_have_all_kinds() {
                 Record::Attempt(_) => 2,
                 Record::End(_) => 3,
                 Record::Published(_) => 4,
+                Record::Amended(_) => 5,
             };
             kinds[kind] += 1;
         }

@@ -53,6 +53,13 @@ fn an_attempt(task: u64, attempt: u32) -> Record {
     })
 }
 
+fn amended(attempt: Record) -> Record {
+    match attempt {
+        Record::Attempt(it) => Record::Amended(it),
+        other => other,
+    }
+}
+
 fn an_end(task: u64, end: End) -> Record {
     Record::End(EndRecord {
         task: TaskId(task),
@@ -60,6 +67,8 @@ fn an_end(task: u64, end: End) -> Record {
         elapsed: Some(Duration::from_millis(1)),
         worker: None,
         node: None,
+        execution: None,
+        skipped: false,
         end,
     })
 }
@@ -82,6 +91,7 @@ fn records() -> impl Strategy<Value = Record> {
         1 => (0..4_u32).prop_map(a_type),
         4 => (0..12_u64, 0..3_u32, 0..5_u8).prop_map(|(task, of, same)| a_task(task, of, same)),
         2 => (0..12_u64, 1..5_u32).prop_map(|(task, attempt)| an_attempt(task, attempt)),
+        1 => (0..12_u64, 1..5_u32).prop_map(|(task, attempt)| amended(an_attempt(task, attempt))),
         2 => (0..12_u64, 1..5_u32).prop_map(|(task, attempt)| a_publish(task, attempt)),
         3 => (0..12_u64, ends()).prop_map(|(task, end)| an_end(task, end)),
     ]
@@ -119,7 +129,9 @@ fn judge(taken: &[Record], record: &Record) -> Result<(), FoldError> {
         }
         Record::Published(it) if any(&|other| is_task(other, it.task)) => Ok(()),
         Record::Published(it) => Err(FoldError::UnknownTask(it.task)),
-        Record::Attempt(AttemptRecord { task, .. }) | Record::End(EndRecord { task, .. }) => {
+        Record::Attempt(AttemptRecord { task, .. })
+        | Record::Amended(AttemptRecord { task, .. })
+        | Record::End(EndRecord { task, .. }) => {
             if !any(&|other| is_task(other, *task)) {
                 Err(FoldError::UnknownTask(*task))
             } else if any(&|other| is_end(other, *task)) {
@@ -143,7 +155,9 @@ fn looked_up(taken: &[Record], task: &TaskRecord) -> Folded {
         _ => None,
     });
     let attempts = before.filter_map(|record| match record {
-        Record::Attempt(it) if it.task == task.task => Some(it.report.attempt.0),
+        Record::Attempt(it) | Record::Amended(it) if it.task == task.task => {
+            Some(it.report.attempt.0)
+        }
         _ => None,
     });
     Folded {

@@ -220,6 +220,10 @@ impl RunLedger for Master {
                 .map(drop)
                 .map_err(|error| at(&path, "write", error))
         })?;
+        // Before the next master can be there: that one would write meanwhile.
+        if self.lock.is_some() {
+            self.file.checkpoint();
+        }
         if self.lock.take().is_some() {
             // Where it stays it does no harm: it is not locked.
             fs::remove_file(self.file.directory.lock(&self.file.run, epoch)).ok();

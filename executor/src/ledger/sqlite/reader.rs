@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use podpool_core::broker::ClassId;
-use podpool_core::id::{Attempt, RunId, RunName, TaskId};
+use podpool_core::id::{Attempt, ExecutionId, RunId, RunName, TaskId, WorkerId};
 use podpool_core::ledger::{
     AttemptRecord, Content, End, EndRecord, Folded, Holder, Identity, LedgerError, Listed,
     ListedEnd, Master, ReadRun, RunRecord, Status, TaskRecord, TypeId, TypeRecord, Why,
@@ -167,6 +167,15 @@ fn options(row: &Row<'_>) -> rusqlite::Result<Option<Box<CallOptions>>> {
     Ok(Some(options))
 }
 
+/// An execution, in this column and the next.
+pub(super) fn execution(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<ExecutionId>> {
+    let (worker, number): (Option<Bits>, Option<Bits>) = (row.get(column)?, row.get(column + 1)?);
+    Ok(worker.zip(number).map(|(worker, number)| ExecutionId {
+        worker: WorkerId(worker.0),
+        number: number.0,
+    }))
+}
+
 fn end(row: &Row<'_>) -> rusqlite::Result<EndRecord> {
     let code = row.get(2)?;
     let end = match of_code(&Status::ALL, 2, code)? {
@@ -186,6 +195,8 @@ fn end(row: &Row<'_>) -> rusqlite::Result<EndRecord> {
         elapsed: row.get::<_, Option<Span>>(3)?.map(|elapsed| elapsed.0),
         worker: row.get(4)?,
         node: row.get(5)?,
+        execution: execution(row, 9)?,
+        skipped: row.get(11)?,
         end,
     })
 }
@@ -323,8 +334,8 @@ impl ReadRun for RunFile {
     }
 
     fn end(&mut self, of: TaskId) -> Result<Option<EndRecord>, LedgerError> {
-        let row = "SELECT task, attempt, status, elapsed, worker, node, kind, message, output \
-                   FROM ends LEFT JOIN places ON number = place WHERE task = ?";
+        let row = "SELECT task, attempt, status, elapsed, worker, node, kind, message, output, worker_id, \
+                   execution, skipped FROM ends LEFT JOIN places ON number = place WHERE task = ?";
         self.one(row, of, end)
     }
 

@@ -65,17 +65,24 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_by_task ON attempts (task);
 ";
 
+// Columns are added behind the result: who reads them reads it too, and lists read neither.
 // A table of its own for what is published: an update of a task's row writes all its pages anew, those of its arguments too.
 // The index answers which attempt of a task is the highest without a look at the attempts.
 const RUN_2: &str = "
 CREATE TABLE published (task INTEGER PRIMARY KEY REFERENCES tasks, attempt INTEGER NOT NULL) STRICT;
 DROP INDEX attempts_by_task;
 CREATE INDEX attempts_by_task ON attempts (task, attempt);
+ALTER TABLE ends ADD COLUMN worker_id INTEGER;
+ALTER TABLE ends ADD COLUMN execution INTEGER;
+ALTER TABLE ends ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// What a reader has in place of the tables that a file of version 1 lacks.
-const SINCE_1: &str =
-    "CREATE TEMP TABLE published (task INTEGER PRIMARY KEY, attempt INTEGER NOT NULL)";
+// Names that stand without a schema are those of `temp` first.
+const SINCE_1: &str = "
+CREATE TEMP TABLE published (task INTEGER PRIMARY KEY, attempt INTEGER NOT NULL);
+CREATE TEMP VIEW ends AS SELECT *, NULL AS worker_id, NULL AS execution, 0 AS skipped FROM main.ends;
+";
 
 const INDEX_1: &str = "
 CREATE TABLE runs (name TEXT PRIMARY KEY, run TEXT NOT NULL, created INTEGER NOT NULL) STRICT, WITHOUT ROWID;

@@ -24,8 +24,8 @@ INSERT INTO tasks (number, epoch, type, identity, content, class, why, submitted
 key, arguments) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 const END: &str = "\
-INSERT INTO ends (task, epoch, status, attempt, place, elapsed, ended, kind, message, output) \
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+INSERT INTO ends (task, epoch, status, attempt, place, elapsed, ended, kind, message, output, worker_id, execution, \
+skipped) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 /// Changes nothing where the task has ended, or a higher attempt is published.
 const PUBLISHED: &str = "\
@@ -164,7 +164,11 @@ impl<'a> Writer<'a> {
             Record::Type(it) => self.a_type(it),
             Record::Task(it) => self.task(it),
             Record::Published(it) => self.published(it),
-            Record::Attempt(it) => self.attempt(it),
+            Record::Attempt(it) => self.attempt(it, None),
+            Record::Amended(it) => {
+                let last = attempts::like(self.connection, number(it.task)?, &it.report)?;
+                self.attempt(it, last)
+            }
             Record::End(it) => self.end(it),
             _ => {
                 let unknown = "this version does not store records of this kind";
@@ -224,13 +228,15 @@ impl<'a> Writer<'a> {
         added.map(drop)
     }
 
-    fn attempt(&mut self, it: &AttemptRecord) -> Result<(), Refusal> {
+    /// Adds an attempt, or puts it in the place of the one with this number.
+    fn attempt(&mut self, it: &AttemptRecord, replaces: Option<i64>) -> Result<(), Refusal> {
         let report = &it.report;
         let place = (report.worker.clone(), report.node.clone());
         let place = self.places.number(self.connection, place)?;
         let mut added = self.connection.prepare_cached(attempts::WRITE)?;
         let task = number(it.task)?;
-        let added = attempts::write(&mut added, task, self.epoch, self.now, report, place);
+        let (epoch, now) = (self.epoch, self.now);
+        let added = attempts::write(&mut added, task, epoch, now, report, place, replaces);
         let (ended, dangling) = (FoldError::Ended(it.task), FoldError::UnknownTask(it.task));
         match added.map_err(|error| Refusal::of(error, ended, dangling))? {
             0 => Err(Refusal::Wrong(ended)),
@@ -258,6 +264,9 @@ impl<'a> Writer<'a> {
             kind,
             message,
             output,
+            it.execution.map(|it| Bits(it.worker.0)),
+            it.execution.map(|it| Bits(it.number)),
+            it.skipped,
         ]);
         let (ended, dangling) = (FoldError::Ended(it.task), FoldError::UnknownTask(it.task));
         let added = added.map_err(|error| Refusal::of(error, ended, dangling));

@@ -200,7 +200,7 @@ fn weight(record: &Record) -> usize {
                 End::Failed { message, .. } => message.len(),
                 _ => 0,
             },
-            Record::Attempt(attempt) => {
+            Record::Attempt(attempt) | Record::Amended(attempt) => {
                 let report = &attempt.report;
                 let texts = report.output.iter().chain(&report.chain);
                 report.message.len() + texts.map(String::len).sum::<usize>()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use podpool_core::broker::ClassId;
 use podpool_core::fleet::Departure;
-use podpool_core::id::{Attempt, TaskId, WorkerId};
+use podpool_core::id::{Attempt, ExecutionId, TaskId, WorkerId};
 use tokio::time::Instant;
 
 use crate::error::{AttemptReport, TaskError, TaskErrorKind};
@@ -25,9 +25,10 @@ pub(super) struct Ran {
     pub(super) elapsed: Duration,
     /// Whether the body was skipped.
     pub(super) skipped: bool,
-    /// The attempt that it was of, and its worker.
+    /// The attempt that it was of.
     pub(super) attempt: Attempt,
-    pub(super) worker: WorkerId,
+    /// Its number on its worker.
+    pub(super) execution: ExecutionId,
 }
 
 /// Counts, and what is known of the fleet.

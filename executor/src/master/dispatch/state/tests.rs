@@ -12,6 +12,7 @@ mod loss;
 mod memory;
 mod pace;
 mod publish;
+mod remembering;
 mod republish;
 mod tally;
 mod unfit;
@@ -120,6 +121,7 @@ struct Bed {
     controls: Vec<Control>,
     orders: Vec<FleetOrder>,
     events: Vec<EventKind>,
+    /// What is to be stored, where the run is remembered.
     records: Vec<Record>,
 }
 
