@@ -85,6 +85,10 @@ impl MasterState {
             }
             Claim::Joined(task) => self.join(id, entry, task),
             Claim::Stored(task) => self.fetch(id, entry, task),
+            Claim::Adopted(task) => {
+                self.tally.called();
+                self.fetch(id, entry, task);
+            }
             Claim::Conflict(task) => {
                 let error = conflict(id, &entry, task);
                 self.refuse_call(id, entry, error);

@@ -89,6 +89,12 @@ impl Tally {
         self.counts.adopted += 1;
     }
 
+    /// A task of an earlier master that has a result was called: from now on the call is counted for it.
+    pub(super) const fn called(&mut self) {
+        self.counts.adopted -= 1;
+        self.counts.done -= 1;
+    }
+
     /// A call that had joined a task was cancelled apart from it.
     pub(super) const fn left(&mut self) {
         self.counts.joined -= 1;
