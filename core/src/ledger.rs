@@ -9,6 +9,7 @@
 
 mod durability;
 mod error;
+mod events;
 mod fold;
 mod identity;
 mod listed;
@@ -26,6 +27,7 @@ use crate::id::{RunId, TaskId};
 
 pub use self::durability::{Durability, UnknownDurability};
 pub use self::error::LedgerError;
+pub use self::events::{EventRecord, Events, MOST_EVENTS};
 pub use self::fold::{Fold, FoldError, Folded};
 pub use self::identity::{Content, Identity};
 pub use self::listed::{Listed, ListedEnd};
@@ -139,4 +141,10 @@ pub trait ReadRun: fmt::Debug + Send {
     /// # Errors
     /// Why they cannot be read.
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError>;
+
+    /// What happened to the run as a whole.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    fn events(&mut self) -> Result<Events, LedgerError>;
 }

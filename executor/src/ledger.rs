@@ -36,8 +36,8 @@ use podpool_core::ledger::ReadRun;
 use serde::de::DeserializeOwned;
 
 pub use podpool_core::ledger::{
-    AttemptRecord, Durability, EndRecord, Holder, LedgerError, Listed, ListedEnd, Master,
-    RunRecord, Status, TaskRecord, TypeRecord, Why,
+    AttemptRecord, Durability, EndRecord, EventRecord, Events, Holder, LedgerError, Listed,
+    ListedEnd, Master, RunRecord, Status, TaskRecord, TypeRecord, Why,
 };
 
 pub use self::sqlite::SqliteLedger;
@@ -180,6 +180,15 @@ impl Run {
     /// [`LedgerError`].
     pub fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
         self.0.attempts(task)
+    }
+
+    /// What happened to the run as a whole: workers that came and went, notices, why the pool broke. The newest 10,000,
+    /// and how many there were before.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn events(&mut self) -> Result<Events, LedgerError> {
+        self.0.events()
     }
 
     /// The result of a task; none while it has none. `T` is what the task returns, or the `Ok` of what it returns.

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use podpool_core::id::{RunId, TaskId};
 use podpool_core::ledger::memory::MemoryLedger;
 use podpool_core::ledger::{
-    AttemptRecord, EndRecord, Folded, Ledger, LedgerError, Listed, Opened, Opening, ReadRun,
-    Record, RunLedger, RunRecord, TaskRecord, TypeRecord,
+    AttemptRecord, EndRecord, Events, Folded, Ledger, LedgerError, Listed, Opened, Opening,
+    ReadRun, Record, RunLedger, RunRecord, TaskRecord, TypeRecord,
 };
 
 /// How a ledger answers.
@@ -124,5 +124,9 @@ impl ReadRun for Run {
 
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
         self.run.attempts(task)
+    }
+
+    fn events(&mut self) -> Result<Events, LedgerError> {
+        self.run.events()
     }
 }

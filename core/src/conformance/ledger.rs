@@ -23,7 +23,7 @@ pub use self::appending::{
     a_failed_transaction_leaves_nothing, an_amended_attempt_is_one, every_field_of_a_task_is_kept,
     every_field_of_an_attempt_is_kept, every_field_of_an_end_is_kept, every_type_is_kept,
     long_and_empty_bytes_are_kept, random_records_are_read_as_they_fold, strange_texts_are_kept,
-    the_highest_published_attempt_is_kept,
+    the_highest_published_attempt_is_kept, the_newest_events_are_kept,
 };
 pub use self::masters::{
     a_living_master_holds_its_run, a_released_run_is_free, a_run_that_is_taken_over_is_fenced,
@@ -105,6 +105,7 @@ pub fn all(make: &dyn Fn() -> Place) {
         an_amended_attempt_is_one,
         every_field_of_an_end_is_kept,
         the_highest_published_attempt_is_kept,
+        the_newest_events_are_kept,
         long_and_empty_bytes_are_kept,
         strange_texts_are_kept,
         random_records_are_read_as_they_fold,

@@ -97,6 +97,7 @@ impl Fold {
                 task.attempts = task.attempts.max(it.report.attempt.0);
                 Ok(())
             }
+            Record::Event(_) => Ok(()),
             Record::End(it) => {
                 self.unended(it.task)?.status = it.end.status();
                 Ok(())

@@ -1,6 +1,6 @@
 //! The reference: a ledger in memory, for tests and as the meaning of the contract.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -10,8 +10,9 @@ use crate::id::{RunId, RunName, TaskId};
 use crate::lock::lock;
 
 use super::{
-    AttemptRecord, End, EndRecord, Fold, Folded, Holder, Ledger, LedgerError, Listed, ListedEnd,
-    Opened, Opening, ReadRun, Record, RunLedger, RunRecord, TaskRecord, TypeRecord, Which,
+    AttemptRecord, End, EndRecord, EventRecord, Events, Fold, Folded, Holder, Ledger, LedgerError,
+    Listed, ListedEnd, MOST_EVENTS, Opened, Opening, ReadRun, Record, RunLedger, RunRecord,
+    TaskRecord, TypeRecord, Which,
 };
 
 /// Runs in memory. Clones share them.
@@ -35,6 +36,9 @@ struct Run {
     stored: Vec<(u64, SystemTime)>,
     /// Where in `records` a task is mentioned.
     of_task: HashMap<TaskId, Vec<usize>>,
+    /// The newest events, and how many there were before.
+    events: VecDeque<EventRecord>,
+    dropped: u64,
 }
 
 impl MemoryLedger {
@@ -155,6 +159,8 @@ impl Run {
             records: Vec::new(),
             stored: Vec::new(),
             of_task: HashMap::new(),
+            events: VecDeque::new(),
+            dropped: 0,
         }
     }
 
@@ -225,6 +231,10 @@ impl Run {
                     }
                     None => Record::Attempt(it.clone()),
                 },
+                Record::Event(it) => {
+                    self.note(it.clone());
+                    continue;
+                }
                 other => other.clone(),
             };
             if let Some(task) = task_of(&record) {
@@ -235,6 +245,14 @@ impl Run {
             self.stored.push((self.epoch(), now));
         }
         Ok(())
+    }
+
+    fn note(&mut self, event: EventRecord) {
+        self.events.push_back(event);
+        if self.events.len() > MOST_EVENTS {
+            self.events.pop_front();
+            self.dropped += 1;
+        }
     }
 
     /// Where the task's last attempt with this number on this worker is.
@@ -307,7 +325,7 @@ impl Run {
 
 fn task_of(record: &Record) -> Option<TaskId> {
     match record {
-        Record::Type(_) => None,
+        Record::Type(_) | Record::Event(_) => None,
         Record::Task(it) => Some(it.task),
         Record::Published(it) => Some(it.task),
         Record::Attempt(it) | Record::Amended(it) => Some(it.task),
@@ -402,6 +420,13 @@ impl ReadRun for Reader {
             attempts.collect()
         })
     }
+
+    fn events(&mut self) -> Result<Events, LedgerError> {
+        self.with(|run| Events {
+            dropped: run.dropped,
+            newest: run.events.iter().cloned().collect(),
+        })
+    }
 }
 
 /// A run, as its master has it.
@@ -481,6 +506,10 @@ impl ReadRun for Appender {
 
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
         self.reader.attempts(task)
+    }
+
+    fn events(&mut self) -> Result<Events, LedgerError> {
+        self.reader.events()
     }
 }
 

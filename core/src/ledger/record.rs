@@ -11,7 +11,7 @@ use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::shape::Fingerprint;
 use crate::task::CallOptions;
 
-use super::{Content, Identity};
+use super::{Content, EventRecord, Identity};
 
 /// One thing to remember.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +30,8 @@ pub enum Record {
     Amended(AttemptRecord),
     /// A task ended, before its owners learn of it.
     End(EndRecord),
+    /// Something happened to the run as a whole. It changes no task.
+    Event(EventRecord),
 }
 
 /// The number of a task type in its run. The ledger's own: a registry's indexes change with the program.

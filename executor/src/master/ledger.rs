@@ -15,13 +15,15 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use podpool_core::id::{RunId, RunName, TaskId};
 use podpool_core::ledger::{
-    Ledger, LedgerError, Opened, Opening, Record, RunLedger, RunRecord, Status, TypeRecord, Which,
+    EventRecord, Ledger, LedgerError, Opened, Opening, Record, RunLedger, RunRecord, Status,
+    TypeRecord, Which,
 };
 use podpool_core::panics::panic_text;
 use podpool_core::registry::Registry;
 use podpool_core::task::TaskSpec;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tracing::debug;
 
 use crate::error::start::chain;
 use crate::master::dispatch::{LeftTask, Memory};
@@ -207,6 +209,9 @@ fn read(ledger: &dyn Ledger, terms: &Terms) -> Result<(Facts, Box<dyn RunLedger>
             return Err(ledger.set_aside(&run, error));
         }
     };
+    if terms.opening.take_over {
+        note_take_over(&mut *store, terms.opening.now);
+    }
     let registry = Registry::global().ok();
     for spec in registry.iter().flat_map(|registry| registry.iter()) {
         // Traced here, on a deep stack. A shape that cannot be traced has a version in its place.
@@ -222,6 +227,26 @@ fn read(ledger: &dyn Ledger, terms: &Terms) -> Result<(Facts, Box<dyn RunLedger>
         memory,
     };
     Ok((facts, store))
+}
+
+/// Records from whom the run was taken, where its last master has not released it.
+fn note_take_over(store: &mut dyn RunLedger, now: SystemTime) {
+    let masters = store.run().map(|run| run.masters).unwrap_or_default();
+    let [.., last, _] = &masters[..] else {
+        return;
+    };
+    if last.until.is_none() {
+        let event = EventRecord {
+            at: now,
+            kind: "taken over".to_owned(),
+            text: format!(
+                "the run was taken from {}, its master {}",
+                last.master, last.epoch
+            ),
+        };
+        // Nothing depends on it; a ledger that cannot be written is noticed by the first task.
+        store.append(&[Record::Event(event)], now).ok();
+    }
 }
 
 /// The run of this id or name.
@@ -362,11 +387,25 @@ impl Writer {
             }
         }
         records.iter_mut().for_each(complete);
-        self.store_all(&records)?;
-        self.tell
-            .send(Answer::Stored(records.len() as u64, bytes))
-            .ok();
+        let counted = records.iter().filter(|record| counts(record)).count();
+        match counted {
+            0 => self.store_events(&records)?,
+            _ => self.store_all(&records)?,
+        }
+        self.tell.send(Answer::Stored(counted as u64, bytes)).ok();
         Ok(())
+    }
+
+    /// Stores events alone. Nothing depends on them: where the ledger refuses at present they are left out, so that
+    /// neither the end of the run nor a stored result waits for them.
+    fn store_events(&mut self, events: &[Record]) -> Result<(), LedgerError> {
+        match self.store.append(events, now()) {
+            Err(error) if error.is_transient() => {
+                debug!(%error, "{} events are not in the ledger", events.len());
+                Ok(())
+            }
+            stored => stored,
+        }
     }
 
     fn store_all(&mut self, records: &[Record]) -> Result<(), LedgerError> {
@@ -434,6 +473,11 @@ impl Writer {
     }
 }
 
+/// Whether anything waits for a record: for all of them but events.
+pub(crate) const fn counts(record: &Record) -> bool {
+    !matches!(record, Record::Event(_))
+}
+
 /// Adds the shape of a task type, which takes a deep stack to trace.
 fn complete(record: &mut Record) {
     if let Record::Type(it) = record
@@ -449,6 +493,6 @@ fn complete(record: &mut Record) {
     clippy::disallowed_methods,
     reason = "records tell people, days later, when something happened"
 )]
-fn now() -> SystemTime {
+pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }

@@ -7,14 +7,16 @@ use bytes::Bytes;
 use fastrand::Rng;
 
 use crate::error::TaskErrorKind;
-use crate::ledger::{End, EndRecord, LedgerError, Record, TaskRecord, TypeId, Why, Word};
+use crate::ledger::{
+    End, EndRecord, LedgerError, MOST_EVENTS, Record, TaskRecord, TypeId, Why, Word,
+};
 use crate::outcome::Cause;
 use crate::task::CallOptions;
 
 use super::Place;
 use super::samples::{
-    TEXTS, a_publish, a_task, a_type, an_attempt, an_end, at, done, full_attempt, full_end,
-    full_task, full_type, valid_records,
+    TEXTS, a_publish, a_task, a_type, an_attempt, an_end, an_event, at, done, full_attempt,
+    full_end, full_task, full_type, valid_records,
 };
 use super::steps::{append, begun, existing, expected, named, ok, opened, read, refused, stored};
 
@@ -33,18 +35,18 @@ pub fn a_failed_transaction_leaves_nothing(place: &Place) {
     let mut run = begun(&*place.ledger);
     let before = [Record::Task(a_task(0)), Record::Task(a_task(1)), done(1)];
     append(&mut *run.ledger, &before);
-    let bad = that_do_not_follow();
     // A worker that the refused transactions name first.
     let mut end = an_end(0, End::Cancelled);
     end.worker = Some(Arc::from("pool-0"));
     let good = [
         Record::Task(a_task(2)),
         a_publish(0, 1),
+        Record::Event(an_event(1)),
         Record::Attempt(an_attempt(0, 1)),
         Record::End(end),
     ];
     let kept = stored(&mut *run.ledger);
-    for (what, bad) in bad {
+    for (what, bad) in bad() {
         for place_of_bad in [0, good.len()] {
             let mut records = good.to_vec();
             records.insert(place_of_bad, bad.clone());
@@ -63,8 +65,8 @@ pub fn a_failed_transaction_leaves_nothing(place: &Place) {
     assert_eq!(stored(&mut *run.ledger), expected(&all));
 }
 
-/// Records that do not follow from two tasks, the second of which has ended; and what is wrong with each.
-fn that_do_not_follow() -> Vec<(&'static str, Record)> {
+/// Records that do not follow from two tasks, of which the second has ended.
+fn bad() -> Vec<(&'static str, Record)> {
     let stranger = TaskRecord {
         task_type: TypeId(7),
         ..a_task(5)
@@ -291,6 +293,19 @@ pub fn the_highest_published_attempt_is_kept(place: &Place) {
     );
     are_kept(place, "published", &records, &mut at_once);
     are_kept(place, "published-one-by-one", &records, &mut || 1);
+}
+
+/// The newest events are kept in their order, and the older ones are counted.
+///
+/// # Panics
+/// When that is not so.
+pub fn the_newest_events_are_kept(place: &Place) {
+    let event = |number: usize| Record::Event(an_event(number as u64));
+    let few: Vec<_> = (0..3).map(event).collect();
+    are_kept(place, "few", &few, &mut || 1);
+    let many: Vec<_> = (0..MOST_EVENTS + 1_234).map(event).collect();
+    assert_eq!(expected(&many).events.dropped, 1_234);
+    are_kept(place, "many", &many, &mut || 1_000);
 }
 
 /// Arguments and results of 1 MiB come back, and empty ones as well.

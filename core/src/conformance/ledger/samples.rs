@@ -10,8 +10,8 @@ use crate::broker::ClassId;
 use crate::error::{AttemptReport, TaskErrorKind};
 use crate::id::{Attempt, ExecutionId, TaskId, WorkerId};
 use crate::ledger::{
-    AttemptRecord, Content, End, EndRecord, Identity, PublishedRecord, Record, TaskRecord, TypeId,
-    TypeRecord, Why, Word,
+    AttemptRecord, Content, End, EndRecord, EventRecord, Identity, PublishedRecord, Record,
+    TaskRecord, TypeId, TypeRecord, Why, Word,
 };
 use crate::outcome::{Cause, Exit, Failure};
 use crate::shape::Fingerprint;
@@ -88,6 +88,22 @@ pub(super) fn an_attempt(number: u64, attempt: u32) -> AttemptRecord {
     AttemptRecord {
         task: TaskId(number),
         report: AttemptReport::new(Attempt(attempt), failure),
+    }
+}
+
+pub(super) fn an_event(number: u64) -> EventRecord {
+    EventRecord {
+        at: at(number),
+        kind: "worker came".to_owned(),
+        text: format!("worker pool-{number} came"),
+    }
+}
+
+fn full_event(rng: &mut Rng) -> EventRecord {
+    EventRecord {
+        at: at(rng.u64(..1_000_000)),
+        kind: text(rng),
+        text: text(rng),
     }
 }
 
@@ -249,7 +265,7 @@ pub fn valid_records(seed: u64, count: usize) -> Vec<Record> {
     let mut skipped: Vec<u64> = Vec::new();
     while records.len() < count {
         let known = !unended.is_empty();
-        let record = match rng.u8(..13) {
+        let record = match rng.u8(..14) {
             0 if types < 20 => {
                 types += 1;
                 Record::Type(full_type(&mut rng, types - 1))
@@ -264,6 +280,7 @@ pub fn valid_records(seed: u64, count: usize) -> Vec<Record> {
                 }
             }
             10 if known => a_publish(pick(&mut rng, &unended), pick(&mut rng, &[1, 2, u32::MAX])),
+            13 => Record::Event(full_event(&mut rng)),
             // Of any task, also of one that has ended.
             11 if !tasks.is_empty() => a_publish(pick(&mut rng, &tasks), rng.u32(1..4)),
             2..=5 if known => {

@@ -9,8 +9,8 @@ use super::*;
 use crate::id::{RunId, TaskId};
 use crate::ledger::memory::MemoryLedger;
 use crate::ledger::{
-    AttemptRecord, EndRecord, Fold, Folded, LedgerError, Listed, Opened, Opening, ReadRun, Record,
-    RunLedger, RunRecord, TaskRecord, TypeRecord,
+    AttemptRecord, EndRecord, Events, Fold, Folded, LedgerError, Listed, Opened, Opening, ReadRun,
+    Record, RunLedger, RunRecord, TaskRecord, TypeRecord,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,7 @@ enum Fault {
     LosesAttempts,
     LosesPublishes,
     AddsWhatIsAmended,
+    LosesEvents,
     ListsTasksBackwards,
     ListsRunsBackwards,
     MakesARunAnew,
@@ -110,6 +111,10 @@ impl<R: ReadRun + ?Sized> ReadRun for BrokenRun<R> {
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
         self.1.attempts(task)
     }
+
+    fn events(&mut self) -> Result<Events, LedgerError> {
+        self.1.events()
+    }
 }
 
 impl RunLedger for BrokenRun<dyn RunLedger> {
@@ -135,6 +140,7 @@ impl RunLedger for BrokenRun<dyn RunLedger> {
                 let lost = |it: &Record| match it {
                     Record::Attempt(_) => fault == Fault::LosesAttempts,
                     Record::Published(_) => fault == Fault::LosesPublishes,
+                    Record::Event(_) => fault == Fault::LosesEvents,
                     _ => false,
                 };
                 records.retain(|record| !lost(record));
@@ -167,7 +173,7 @@ fn the_wrapper_without_a_fault_keeps_every_promise() {
 
 #[test]
 fn broken_ledgers_are_refused() {
-    let broken: [(Fault, Check); 12] = [
+    let broken: [(Fault, Check); 13] = [
         (Fault::IgnoresTheHolder, a_living_master_holds_its_run),
         (Fault::StoresInPart, a_failed_transaction_leaves_nothing),
         (
@@ -177,6 +183,7 @@ fn broken_ledgers_are_refused() {
         (Fault::LosesKeys, every_field_of_a_task_is_kept),
         (Fault::LosesWorkers, every_field_of_an_end_is_kept),
         (Fault::LosesAttempts, every_field_of_an_attempt_is_kept),
+        (Fault::LosesEvents, the_newest_events_are_kept),
         (Fault::AddsWhatIsAmended, an_amended_attempt_is_one),
         (Fault::LosesPublishes, the_highest_published_attempt_is_kept),
         (
@@ -200,7 +207,7 @@ fn the_random_records_are_valid_and_have_all_kinds() {
         let records = valid_records(seed, 400);
         assert_eq!(records, valid_records(seed, 400), "one seed, one sequence");
         let mut fold = Fold::default();
-        let mut kinds = [0; 6];
+        let mut kinds = [0; 7];
         for record in &records {
             assert_eq!(fold.apply(record), Ok(()), "seed {seed}");
             let kind = match record {
@@ -210,6 +217,7 @@ fn the_random_records_are_valid_and_have_all_kinds() {
                 Record::End(_) => 3,
                 Record::Published(_) => 4,
                 Record::Amended(_) => 5,
+                Record::Event(_) => 6,
             };
             kinds[kind] += 1;
         }

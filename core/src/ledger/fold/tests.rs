@@ -10,7 +10,9 @@ use super::*;
 use crate::broker::ClassId;
 use crate::error::{AttemptReport, TaskErrorKind};
 use crate::id::Attempt;
-use crate::ledger::{AttemptRecord, End, EndRecord, PublishedRecord, TaskRecord, TypeRecord, Why};
+use crate::ledger::{
+    AttemptRecord, End, EndRecord, EventRecord, PublishedRecord, TaskRecord, TypeRecord, Why,
+};
 use crate::outcome::{Cause, Failure};
 use crate::shape::Fingerprint;
 
@@ -60,6 +62,14 @@ fn amended(attempt: Record) -> Record {
     }
 }
 
+fn an_event() -> Record {
+    Record::Event(EventRecord {
+        at: std::time::SystemTime::UNIX_EPOCH,
+        kind: "worker came".to_owned(),
+        text: String::new(),
+    })
+}
+
 fn an_end(task: u64, end: End) -> Record {
     Record::End(EndRecord {
         task: TaskId(task),
@@ -88,6 +98,7 @@ fn ends() -> impl Strategy<Value = End> {
 /// Records of few types, tasks and identities, so that they meet.
 fn records() -> impl Strategy<Value = Record> {
     prop_oneof![
+        1 => Just(an_event()),
         1 => (0..4_u32).prop_map(a_type),
         4 => (0..12_u64, 0..3_u32, 0..5_u8).prop_map(|(task, of, same)| a_task(task, of, same)),
         2 => (0..12_u64, 1..5_u32).prop_map(|(task, attempt)| an_attempt(task, attempt)),
@@ -113,6 +124,7 @@ fn judge(taken: &[Record], record: &Record) -> Result<(), FoldError> {
     match record {
         Record::Type(it) if it.number.0 == types => Ok(()),
         Record::Type(it) => Err(FoldError::TypeNumber(it.number)),
+        Record::Event(_) => Ok(()),
         Record::Task(it) if it.task_type.0 >= types => Err(FoldError::UnknownType(it.task)),
         Record::Task(it) if any(&|other| is_task(other, it.task)) => Err(FoldError::Twice(it.task)),
         Record::Task(it) => {

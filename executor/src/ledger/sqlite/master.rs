@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use podpool_core::id::{RunId, RunName, TaskId};
 use podpool_core::ledger::{
-    AttemptRecord, EndRecord, Folded, LedgerError, Listed, Opened, Opening, ReadRun, Record,
-    RunLedger, RunRecord, TaskRecord, TypeRecord,
+    AttemptRecord, EndRecord, Events, Folded, LedgerError, Listed, Opened, Opening, ReadRun,
+    Record, RunLedger, RunRecord, TaskRecord, TypeRecord,
 };
 use rusqlite::Connection;
 
@@ -263,5 +263,9 @@ impl ReadRun for Master {
 
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
         self.file.attempts(task)
+    }
+
+    fn events(&mut self) -> Result<Events, LedgerError> {
+        self.file.events()
     }
 }

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use podpool_core::broker::ClassId;
 use podpool_core::id::{Attempt, ExecutionId, RunId, RunName, TaskId, WorkerId};
 use podpool_core::ledger::{
-    AttemptRecord, Content, End, EndRecord, Folded, Holder, Identity, LedgerError, Listed,
-    ListedEnd, Master, ReadRun, RunRecord, Status, TaskRecord, TypeId, TypeRecord, Why,
+    AttemptRecord, Content, End, EndRecord, EventRecord, Events, Folded, Holder, Identity,
+    LedgerError, Listed, ListedEnd, Master, ReadRun, RunRecord, Status, TaskRecord, TypeId,
+    TypeRecord, Why,
 };
 use podpool_core::shape::Fingerprint;
 use podpool_core::task::CallOptions;
@@ -165,6 +166,14 @@ fn options(row: &Row<'_>) -> rusqlite::Result<Option<Box<CallOptions>>> {
     options.memory = row.get::<_, Option<Bits>>(9)?.map(|memory| memory.0);
     options.key = row.get(10)?;
     Ok(Some(options))
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
+    Ok(EventRecord {
+        at: row.get::<_, Time>(1)?.0,
+        kind: row.get(2)?,
+        text: row.get(3)?,
+    })
 }
 
 /// An execution, in this column and the next.
@@ -365,5 +374,14 @@ impl ReadRun for RunFile {
             Some(of) => self.all(attempts::READ, [of], attempts::read),
             None => Ok(Vec::new()),
         }
+    }
+
+    fn events(&mut self) -> Result<Events, LedgerError> {
+        let rows = "SELECT number, at, kind, text FROM events ORDER BY number";
+        let rows = self.all(rows, (), |row| Ok((row.get::<_, Bits>(0)?.0, event(row)?)))?;
+        // They are numbered from 1 without a gap, and the oldest are dropped.
+        let dropped = rows.first().map_or(0, |(first, _)| first.saturating_sub(1));
+        let newest = rows.into_iter().map(|(_, event)| event).collect();
+        Ok(Events { dropped, newest })
     }
 }

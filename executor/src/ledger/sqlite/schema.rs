@@ -72,6 +72,9 @@ const RUN_2: &str = "
 CREATE TABLE published (task INTEGER PRIMARY KEY REFERENCES tasks, attempt INTEGER NOT NULL) STRICT;
 DROP INDEX attempts_by_task;
 CREATE INDEX attempts_by_task ON attempts (task, attempt);
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL
+) STRICT;
 ALTER TABLE ends ADD COLUMN worker_id INTEGER;
 ALTER TABLE ends ADD COLUMN execution INTEGER;
 ALTER TABLE ends ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
@@ -81,6 +84,7 @@ ALTER TABLE ends ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
 // Names that stand without a schema are those of `temp` first.
 const SINCE_1: &str = "
 CREATE TEMP TABLE published (task INTEGER PRIMARY KEY, attempt INTEGER NOT NULL);
+CREATE TEMP TABLE events (number INTEGER PRIMARY KEY, at INTEGER, kind TEXT, text TEXT);
 CREATE TEMP VIEW ends AS SELECT *, NULL AS worker_id, NULL AS execution, 0 AS skipped FROM main.ends;
 ";
 

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use podpool_core::id::TaskId;
 use podpool_core::ledger::{
-    AttemptRecord, End, EndRecord, FoldError, LedgerError, PublishedRecord, Record, Status,
-    TaskRecord, TypeRecord, Why,
+    AttemptRecord, End, EndRecord, EventRecord, FoldError, LedgerError, MOST_EVENTS,
+    PublishedRecord, Record, Status, TaskRecord, TypeRecord, Why,
 };
 use rusqlite::{CachedStatement, Connection, Error, ErrorCode, OptionalExtension, ffi, params};
 
@@ -31,6 +31,11 @@ skipped) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const PUBLISHED: &str = "\
 INSERT INTO published (task, attempt) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM ends WHERE ends.task = ?1) \
 ON CONFLICT (task) DO UPDATE SET attempt = excluded.attempt WHERE excluded.attempt > attempt";
+
+const EVENT: &str = "INSERT INTO events (epoch, at, kind, text) VALUES (?, ?, ?, ?)";
+
+/// The number of an event is one more than that of the newest, which always stays.
+const OLD_EVENTS: &str = "DELETE FROM events WHERE number <= ?";
 
 /// Most workers whose numbers are kept. A run has some thousands at most.
 const PLACES: usize = 10_000;
@@ -170,6 +175,7 @@ impl<'a> Writer<'a> {
                 self.attempt(it, last)
             }
             Record::End(it) => self.end(it),
+            Record::Event(it) => self.event(it),
             _ => {
                 let unknown = "this version does not store records of this kind";
                 Err(Error::ToSqlConversionFailure(unknown.into()).into())
@@ -242,6 +248,14 @@ impl<'a> Writer<'a> {
             0 => Err(Refusal::Wrong(ended)),
             _ => Ok(()),
         }
+    }
+
+    fn event(&self, it: &EventRecord) -> Result<(), Refusal> {
+        let mut added = self.connection.prepare_cached(EVENT)?;
+        let number = added.insert(params![self.epoch, Time(it.at), it.kind, it.text])?;
+        let old = number - MOST_EVENTS as i64;
+        self.connection.prepare_cached(OLD_EVENTS)?.execute([old])?;
+        Ok(())
     }
 
     fn end(&mut self, it: &EndRecord) -> Result<(), Refusal> {

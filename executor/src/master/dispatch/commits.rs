@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::master::command::CancelOutcome;
-use crate::master::ledger::{Answer, LedgerLink};
+use crate::master::ledger::{Answer, LedgerLink, counts};
 
 use super::effect::Effect;
 
@@ -106,11 +106,11 @@ impl Commits {
         self.link.is_none() || (self.appended == self.stored && self.held.is_empty())
     }
 
-    /// A record, which what follows waits for.
+    /// A record, which what follows waits for. Nothing waits for an event.
     pub(super) fn record(&mut self, record: Record) {
         if self.link.is_some() {
             self.bytes += weight(&record);
-            self.appended += 1;
+            self.appended += u64::from(counts(&record));
             self.records.push(record);
         }
     }
@@ -205,6 +205,7 @@ fn weight(record: &Record) -> usize {
                 let texts = report.output.iter().chain(&report.chain);
                 report.message.len() + texts.map(String::len).sum::<usize>()
             }
+            Record::Event(event) => event.text.len(),
             _ => 0,
         }
 }

@@ -76,6 +76,10 @@ fn has_everything<R: ReadRun + ?Sized>(run: &mut R) {
     let task = run.task(TaskId(1)).unwrap().unwrap();
     assert_eq!(task.arguments.len(), 100_000);
     assert_eq!(run.types().unwrap().len(), 1);
+    assert_eq!(
+        run.events().unwrap(),
+        podpool_core::ledger::Events::default()
+    );
     assert_eq!(run.run().unwrap().masters[0].master.program, "flights");
     let mut listed = 0;
     run.list(&mut |_| listed += 1).unwrap();
