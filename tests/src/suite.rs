@@ -91,7 +91,7 @@ macro_rules! executor_suite {
             a_ledger_that_fails_breaks_the_pool();
             a_remembered_run_needs_a_name();
             remembered_tasks_are_submitted_again();
-            unended_tasks_are_resumed(Faultless);
+            unended_tasks_are_resumed(Memory, Faultless);
             without_a_ledger_nothing_is_submitted_again();
             a_call_with_a_map_needs_a_key();
             a_joined_task_goes_on_for_the_other_calls(Faultless);
@@ -99,7 +99,7 @@ macro_rules! executor_suite {
             a_ledger_that_fails_late_leaves_no_future_behind(Faultless);
             a_failed_build_leaves_the_run_free();
             an_idle_master_that_lost_its_run_is_superseded();
-            calls_after_a_resume_join_what_was_resumed(Faultless);
+            calls_after_a_resume_join_what_was_resumed(Memory, Faultless);
         }
         $crate::rows! { $beds; wait;
             all_waits_for_the_last();
