@@ -62,7 +62,7 @@ use self::commits::{Commits, Held};
 use self::effect::Effect;
 use self::lines::Lines;
 use self::outages::Outages;
-pub(crate) use self::remembered::Memory;
+pub(crate) use self::remembered::{LeftTask, Memory};
 pub(crate) use self::state::{MasterState, Settings};
 pub(crate) use self::task_queues::MasterQueues;
 use self::task_queues::TaskQueues;
@@ -193,7 +193,7 @@ impl RunningDispatch {
         let tasks = TaskQueues::new(&queues.tasks);
         let mut state = MasterState::new(settings, Instant::now());
         let link = ledger.map(|(memory, link)| {
-            state.remember_run(memory);
+            state.remember_run(Instant::now(), memory);
             link
         });
         Self {
@@ -402,6 +402,11 @@ impl RunningDispatch {
                 let elsewhere = self.state.settings().elsewhere;
                 let text = interrupted(behavior, self.state.unfinished(), elsewhere);
                 notice::trouble(text);
+            }
+            Command::Detach { done } => {
+                self.done.push(done);
+                self.shut_down(ShutdownBehavior::WaitForTasks);
+                self.state.detach();
             }
             Command::Shutdown { behavior, done } => {
                 self.done.push(done);

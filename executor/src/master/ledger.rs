@@ -13,16 +13,20 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use podpool_core::id::{RunId, TaskId};
-use podpool_core::ledger::{EventRecord, Ledger, LedgerError, Opened, Opening, Record, RunLedger};
+use podpool_core::id::{RunId, RunName, TaskId};
+use podpool_core::ledger::{
+    EventRecord, Ledger, LedgerError, Opened, Opening, Record, RunLedger, RunRecord, Status,
+    TypeRecord, Which,
+};
 use podpool_core::panics::panic_text;
 use podpool_core::registry::Registry;
+use podpool_core::task::TaskSpec;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::debug;
 
 use crate::error::start::chain;
-use crate::master::dispatch::Memory;
+use crate::master::dispatch::{LeftTask, Memory};
 
 /// Records in one transaction, more or less.
 // A transaction of 4,096 small records takes some 20 ms, most of them for the records: the cost of its commit hardly counts
@@ -75,10 +79,24 @@ pub(crate) struct LedgerLink {
     _here: Sender<()>,
 }
 
+/// How a run is opened.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) opening: Opening,
+    /// The name or id of the run, where it must exist; else the opening names it.
+    pub(crate) attached: Option<String>,
+    /// For how long the ledger may refuse.
+    pub(crate) patience: Duration,
+    /// Whether tasks of earlier masters are taken in: their messages outlive those.
+    pub(crate) adopts: bool,
+}
+
 /// A run that was opened, with all that it remembers.
 #[derive(Debug)]
 pub(crate) struct OpenedRun {
     pub(crate) run: RunId,
+    pub(crate) name: RunName,
+    pub(crate) mac_key: [u8; 32],
     pub(crate) epoch: u64,
     pub(crate) memory: Memory,
     pub(crate) link: LedgerLink,
@@ -88,15 +106,11 @@ pub(crate) struct OpenedRun {
     pub(crate) ended: Option<oneshot::Receiver<()>>,
 }
 
-/// Starts the thread, which opens the run. A ledger that refuses for `patience` fails.
+/// Starts the thread, which opens the run.
 ///
 /// # Errors
 /// Why the run cannot be opened, or the thread cannot start.
-pub(crate) async fn open(
-    ledger: Arc<dyn Ledger>,
-    opening: Opening,
-    patience: Duration,
-) -> Result<OpenedRun, LedgerError> {
+pub(crate) async fn open(ledger: Arc<dyn Ledger>, terms: Terms) -> Result<OpenedRun, LedgerError> {
     let (requests, asked) = channel();
     let (here, dispatcher) = channel();
     let (tell, answers) = mpsc::unbounded_channel();
@@ -106,7 +120,7 @@ pub(crate) async fn open(
     let work = move || {
         // Dropped last: then the run is free.
         let _holds = holds;
-        let read = read(&*opens, &opening);
+        let read = read(&*opens, &terms);
         let (facts, store) = match read {
             Ok((facts, store)) => (Ok(facts), Some(store)),
             Err(error) => (Err(error), None),
@@ -119,7 +133,7 @@ pub(crate) async fn open(
                 asked,
                 dispatcher,
                 tell,
-                patience,
+                patience: terms.patience,
                 later: None,
             };
             writer.run();
@@ -131,9 +145,17 @@ pub(crate) async fn open(
         .spawn(work)
         .map_err(|error| failed("start the thread of the ledger", error))?;
     let gone = |_| failed("open the run in the ledger", "its thread ended");
-    let Facts { run, epoch, memory } = ready.await.map_err(gone)??;
+    let Facts {
+        run,
+        name,
+        mac_key,
+        epoch,
+        memory,
+    } = ready.await.map_err(gone)??;
     Ok(OpenedRun {
         run,
+        name,
+        mac_key,
         epoch,
         memory,
         link: LedgerLink {
@@ -157,30 +179,38 @@ fn failed(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>
 /// What a run remembers.
 struct Facts {
     run: RunId,
+    name: RunName,
+    mac_key: [u8; 32],
     epoch: u64,
     memory: Memory,
 }
 
-fn read(
-    ledger: &dyn Ledger,
-    opening: &Opening,
-) -> Result<(Facts, Box<dyn RunLedger>), LedgerError> {
+fn read(ledger: &dyn Ledger, terms: &Terms) -> Result<(Facts, Box<dyn RunLedger>), LedgerError> {
     let Opened {
         run,
+        mac_key,
         epoch,
         ledger: mut store,
         ..
-    } = ledger.open(opening)?;
-    let mut memory = match remembered(&mut *store) {
-        Ok(memory) => memory,
+    } = match &terms.attached {
+        Some(wanted) => ledger.open(&Opening {
+            which: Which::Existing(existing(ledger, wanted)?),
+            ..terms.opening.clone()
+        })?,
+        None => ledger.open(&terms.opening)?,
+    };
+    let remembered =
+        remembered(&mut *store, terms.adopts).and_then(|memory| Ok((store.run()?.name, memory)));
+    let (name, mut memory) = match remembered {
+        Ok(found) => found,
         Err(error) => {
             // Its lock first: a run that is held is not set aside.
             drop(store);
             return Err(ledger.set_aside(&run, error));
         }
     };
-    if opening.take_over {
-        note_take_over(&mut *store, opening.now);
+    if terms.opening.take_over {
+        note_take_over(&mut *store, terms.opening.now);
     }
     let registry = Registry::global().ok();
     for spec in registry.iter().flat_map(|registry| registry.iter()) {
@@ -189,7 +219,13 @@ fn read(
             memory.add_unordered(spec.name);
         }
     }
-    let facts = Facts { run, epoch, memory };
+    let facts = Facts {
+        run,
+        name,
+        mac_key,
+        epoch,
+        memory,
+    };
     Ok((facts, store))
 }
 
@@ -213,9 +249,51 @@ fn note_take_over(store: &mut dyn RunLedger, now: SystemTime) {
     }
 }
 
-fn remembered(store: &mut dyn RunLedger) -> Result<Memory, LedgerError> {
-    let mut memory = Memory::new(store.types()?);
-    store.tasks(&mut |task| memory.add(&task))?;
+/// The run of this id or name.
+fn existing(ledger: &dyn Ledger, wanted: &str) -> Result<RunId, LedgerError> {
+    // Runs that cannot be read are others, or there is no run: the error then is that there is none.
+    let mut runs = ledger.runs()?.into_iter().flatten();
+    let is = |it: &RunRecord| it.run.as_str() == wanted || it.name.as_str() == wanted;
+    let found = runs.find(is).map(|it| it.run);
+    found.ok_or_else(|| LedgerError::NoRun {
+        which: wanted.to_owned(),
+    })
+}
+
+/// The task of this type in this program, if it is of the same version and shape.
+fn known(it: &TypeRecord) -> Option<&'static TaskSpec> {
+    let spec = Registry::global().ok()?.find(&it.name).ok()?;
+    (spec.fingerprint().ok()? == it.fingerprint).then_some(spec)
+}
+
+fn remembered(store: &mut dyn RunLedger, adopts: bool) -> Result<Memory, LedgerError> {
+    let types = store.types()?;
+    let specs: Vec<_> = types.iter().map(known).collect();
+    let mut memory = Memory::new(types.clone());
+    let mut left = Vec::new();
+    store.tasks(&mut |task| {
+        memory.add(&task);
+        if !adopts || task.status != Status::Unended {
+            return;
+        }
+        let task_type = task.task_type.0 as usize;
+        match specs.get(task_type).copied().flatten() {
+            Some(spec) => left.push((spec, task.task, task.published)),
+            None => memory.add_unknown(types.get(task_type).map_or("", |it| &it.name)),
+        }
+    })?;
+    for (spec, task, published) in left {
+        // Listed a moment ago, and nothing but the run's masters removes tasks.
+        if let Some(record) = store.task(task)? {
+            let attempts = store.attempts(task)?.into_iter();
+            memory.add_left(LeftTask {
+                spec,
+                record,
+                published,
+                attempts: attempts.map(|it| it.report).collect(),
+            });
+        }
+    }
     Ok(memory)
 }
 

@@ -5,11 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::select;
+use podpool_core::id::{RunName, TaskId};
 use podpool_core::ledger::{Durability, Ledger, Master, Opening, Which};
 use podpool_core::queue::refusals::BROKER_TIMEOUT;
 
+use crate::client::join::{self, Run};
+use crate::deadline::Deadline;
 use crate::error::BuildError;
-use crate::master::ledger::{self, OpenedRun};
+use crate::master::handle::Handle;
+use crate::master::ledger::{self, OpenedRun, Terms};
 
 use super::{Builder, setting};
 
@@ -18,19 +23,57 @@ const LEDGER: &str = "PODPOOL_LEDGER";
 /// The variable for what its commits survive.
 const DURABILITY: &str = "PODPOOL_LEDGER_DURABILITY";
 
+/// How long a run may take to be free again when its executor could not start.
+const FREED: Duration = Duration::from_secs(10);
+
 /// A run that is to be opened.
 pub(super) struct Wanted {
     ledger: Arc<dyn Ledger>,
     opening: Opening,
+    /// The name or id of a run that must exist; else the opening names it.
+    attached: Option<String>,
     patience: Duration,
 }
 
 impl Wanted {
-    /// Opens the run. Last, when every setting has been checked: it makes this process the run's master.
-    pub(super) async fn open(self) -> Result<OpenedRun, BuildError> {
-        let opened = ledger::open(self.ledger, self.opening, self.patience).await;
+    async fn open(self, adopts: bool) -> Result<OpenedRun, BuildError> {
+        let terms = Terms {
+            opening: self.opening,
+            attached: self.attached,
+            patience: self.patience,
+            adopts,
+        };
+        let opened = ledger::open(self.ledger, terms).await;
         opened.map_err(|error| BuildError::Ledger(Box::new(error)))
     }
+}
+
+/// Starts a run. One that is remembered is opened first, when every setting has been checked: that makes this process
+/// the run's master.
+pub(super) async fn start(mut run: Run, wanted: Option<Wanted>) -> Result<Handle, BuildError> {
+    run.settings.outlives = run.elsewhere.as_ref().is_some_and(|it| it.outlives);
+    let mut freed = None;
+    if let Some(wanted) = wanted {
+        // Workers elsewhere, and queues, outlive a master.
+        let mut opened = wanted.open(run.elsewhere.is_some()).await?;
+        let settings = &mut run.settings;
+        settings.run = opened.run.clone();
+        settings.name = Some(opened.name.clone());
+        settings.first_task = TaskId(opened.memory.next());
+        settings.ledger = Some(opened.ledger.clone());
+        if let Some(elsewhere) = &mut run.elsewhere {
+            // The key of the earlier masters: workers that live verify messages with it, and know no other.
+            (elsewhere.key, elsewhere.epoch) = (opened.mac_key, opened.epoch);
+        }
+        freed = opened.ended.take();
+        run.ledger = Some(opened);
+    }
+    let started = join::start(run).await;
+    if let (Err(_), Some(freed)) = (&started, freed) {
+        // So that another try finds the run free.
+        select(freed, Deadline::after(FREED)).await;
+    }
+    started
 }
 
 impl Builder {
@@ -71,15 +114,60 @@ impl Builder {
         self
     }
 
+    /// Picks up a run that exists, by its name or its id, as its next master; `build()` refuses one that the
+    /// [ledger](Self::ledger) does not have. In place of [`run`](Self::run), which makes the run where there is none.
+    ///
+    /// On a cluster the run goes on: what runs there and what waits in its queues. Futures of its tasks are those of
+    /// their calls, which join them, or of [`resume`](crate::PodPoolExecutor::resume), which needs no call;
+    /// [`shutdown`](crate::PodPoolExecutor::shutdown) waits for all of them.
+    ///
+    /// ```no_run
+    /// # use podpool::prelude::*;
+    /// # async fn wait() -> Result<(), Box<dyn std::error::Error>> {
+    /// let builder = PodPoolExecutor::builder().backend(podpool::Backend::Kubernetes);
+    /// let pool = builder.ledger("ledger").attach("year-2013").build().await?;
+    /// for future in pool.resume().await? {
+    ///     println!("{:?}: {:?}", future.key(), future.await);
+    /// }
+    /// pool.shutdown().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn attach(mut self, run: impl Into<String>) -> Self {
+        self.attached = Some(run.into());
+        self
+    }
+
+    /// The name of the run, or what stands for it until the run is found.
+    fn wanted_name(&self) -> Result<Option<RunName>, BuildError> {
+        let name = self.run_name()?;
+        match &self.attached {
+            Some(run) if name.is_some() => {
+                let reason = "it is for a run that exists, and `run` names one that may be made; use one of the two";
+                Err(setting("attach", run, reason))
+            }
+            Some(run) if run.is_empty() => {
+                Err(setting("attach", run, "give the name or the id of a run"))
+            }
+            _ => Ok(name),
+        }
+    }
+
     /// The run as its ledger has it, if it has one. Nothing is opened.
     pub(super) fn wanted_run(&mut self) -> Result<Option<Wanted>, BuildError> {
-        let name = self.run_name()?;
+        let name = self.wanted_name()?;
+        let attached = self.attached.take();
         let place = match (self.hooks.ledger.take(), self.ledger.take()) {
             (Some(ledger), _) => Place::Given(ledger),
             (None, Some(directory)) => Place::Directory(directory, "ledger"),
             // The variable counts for a whole shell: runs without a name are not remembered.
-            (None, None) => match variable().filter(|_| name.is_some()) {
+            (None, None) => match variable().filter(|_| name.is_some() || attached.is_some()) {
                 Some(directory) => Place::Directory(directory.into(), LEDGER),
+                None if attached.is_some() => {
+                    let reason = "only a run in a ledger can be picked up; name one by `Builder::ledger` or PODPOOL_LEDGER";
+                    let run = attached.unwrap_or_default();
+                    return Err(setting("attach", run, reason));
+                }
                 None if self.take_over => {
                     let reason = "only a run in a ledger can be taken over; name one by `Builder::ledger`, and the run by `Builder::run`";
                     return Err(setting("take_over", true, reason));
@@ -87,40 +175,33 @@ impl Builder {
                 None => return Ok(None),
             },
         };
-        let Some(name) = name else {
-            let reason =
-                "only a run with a name can be picked up again; give it one by `Builder::run`";
-            return Err(setting(place.setting(), place.shown(), reason));
-        };
         let patience = self.hooks.broker_timeout.unwrap_or(BROKER_TIMEOUT);
-        let fresh = self.run_id(Some(&name));
+        let fresh = self.run_id(name.as_ref());
+        let which = match name {
+            Some(name) => Which::Named {
+                name,
+                fresh,
+                mac_key: super::run_key::fresh_key()?,
+            },
+            // Found when the ledger is read.
+            None if attached.is_some() => Which::Existing(fresh),
+            None => {
+                let reason =
+                    "only a run with a name can be picked up again; give it one by `Builder::run`";
+                return Err(setting(place.setting(), place.shown(), reason));
+            }
+        };
         Ok(Some(Wanted {
             ledger: place.open(chosen(self.durability)?)?,
+            attached,
             opening: Opening {
-                which: Which::Named {
-                    name,
-                    fresh,
-                    mac_key: super::run_key::fresh_key()?,
-                },
+                which,
                 master: this_master(),
                 take_over: self.take_over,
                 now: now(),
             },
             patience,
         }))
-    }
-
-    /// Refuses a ledger, where it would have no effect.
-    #[cfg(feature = "kubernetes")]
-    pub(super) fn refuse_ledger(&self, reason: &str) -> Result<(), BuildError> {
-        let named = self.run_name()?.is_some();
-        match (&self.ledger, variable().filter(|_| named)) {
-            (Some(directory), _) => Err(setting("ledger", directory.display(), reason)),
-            (None, Some(directory)) => {
-                Err(setting(LEDGER, PathBuf::from(directory).display(), reason))
-            }
-            (None, None) => Ok(()),
-        }
     }
 }
 

@@ -3,13 +3,17 @@
 //! A run of a million tasks keeps them all here, so an entry is small: see [`Known`].
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use podpool_core::id::TaskId;
-use podpool_core::ledger::{Content, Folded, Identity, Status, TypeId, TypeRecord, Why};
+use podpool_core::id::{Attempt, TaskId};
+use podpool_core::ledger::{
+    Content, Folded, Identity, Status, TaskRecord, TypeId, TypeRecord, Why,
+};
 use podpool_core::shape::Fingerprint;
 use podpool_core::task::TaskSpec;
+
+use crate::error::AttemptReport;
 
 /// What was remembered of a run when its master opened it.
 #[derive(Debug, Default)]
@@ -22,6 +26,21 @@ pub(crate) struct Memory {
     next: u64,
     /// Tasks of this program whose arguments hold maps, by name.
     unordered: HashSet<&'static str>,
+    /// The tasks that have not ended, in the order of their numbers, where this master takes them in.
+    pub(super) left: Vec<LeftTask>,
+    /// Task types of which this program has another version or none, and of which tasks have not ended.
+    pub(super) unknown: BTreeSet<String>,
+}
+
+/// A task that an earlier master left: it has not ended, and may be in a queue, or run.
+#[derive(Debug)]
+pub(crate) struct LeftTask {
+    pub(crate) spec: &'static TaskSpec,
+    pub(crate) record: TaskRecord,
+    /// The newest attempt that is known to have reached a queue.
+    pub(crate) published: Option<Attempt>,
+    /// Attempts that gave no result, oldest first.
+    pub(crate) attempts: Vec<AttemptReport>,
 }
 
 impl Memory {
@@ -47,6 +66,25 @@ impl Memory {
     /// The number of the next task.
     pub(crate) const fn next(&self) -> u64 {
         self.next
+    }
+
+    /// A task that has not ended is taken in. They come in the order of their numbers.
+    pub(crate) fn add_left(&mut self, task: LeftTask) {
+        self.left.push(task);
+    }
+
+    /// A task of this type has not ended, and this program cannot run it.
+    pub(crate) fn add_unknown(&mut self, task_type: &str) {
+        if !self.unknown.contains(task_type) {
+            self.unknown.insert(task_type.to_owned());
+        }
+    }
+
+    /// The queues were made anew: nothing that was published is in them.
+    pub(crate) fn forget_published(&mut self) {
+        for task in &mut self.left {
+            task.published = None;
+        }
     }
 }
 
@@ -234,6 +272,14 @@ impl Remembered {
         let count = self.equal.entry(first).or_default();
         *count += 1;
         counted(*count)
+    }
+
+    /// A task of an earlier master goes on as a task of this process: calls of its identity join it.
+    pub(super) fn adopt(&mut self, task: TaskId, identity: Identity) {
+        if let Some(known) = self.known.0.get_mut(&identity) {
+            known.claimed = true;
+            self.unended.insert(task, identity);
+        }
     }
 
     /// Whether a task of this process is remembered and has not ended.

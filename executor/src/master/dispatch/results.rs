@@ -75,7 +75,7 @@ impl RunningDispatch {
         let queue = self.queues.results.clone();
         // After the messages have been taken in, never before: what is acknowledged and not taken in would be lost with
         // this process. The loop does not wait for the answer.
-        let answer = if self.state.life().is_superseded() {
+        let answer = if self.state.life().is_left() {
             // The messages may be for the other master, which would miss them.
             begin(give_back(queue, leases))
         } else {

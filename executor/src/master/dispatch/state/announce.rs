@@ -69,6 +69,12 @@ impl MasterState {
 
     /// Sends the run's state to the workers: at once when it changed, else every ten seconds.
     pub(super) fn announce_to_workers(&mut self, now: Instant) {
+        if self.life.is_detached() {
+            // Its tasks go on, and the table has them no more: a message would tell workers that they have ended.
+            self.announced.heartbeat = after(now, HEARTBEAT);
+            self.announced.changed = false;
+            return;
+        }
         // Computed from the table in every turn and not noted where a task ends: no path to the end can miss it.
         let run_state = self.life.run_state(self.unfinished());
         if let Some(state) = run_state.filter(|state| *state != self.run_state) {
@@ -89,7 +95,7 @@ impl MasterState {
         }
     }
 
-    fn send_control(&mut self, now: Instant) {
+    pub(super) fn send_control(&mut self, now: Instant) {
         let announced = &mut self.announced;
         announced.changed = false;
         announced.sequence += 1;

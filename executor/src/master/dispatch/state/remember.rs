@@ -7,6 +7,7 @@ use podpool_core::ledger::{
 };
 use podpool_core::shape::Fingerprint;
 use podpool_core::task::TaskSpec;
+use tokio::time::Instant;
 
 use crate::error::{AttemptReport, TaskError, TaskErrorKind};
 use crate::master::cell::{Output, Settled};
@@ -19,8 +20,19 @@ use super::tally::Ran;
 
 impl MasterState {
     /// From now on the run is remembered; this is what its earlier masters left. Before the first task.
-    pub(crate) fn remember_run(&mut self, memory: Memory) {
+    pub(crate) fn remember_run(&mut self, now: Instant, mut memory: Memory) {
+        let (left, next) = (std::mem::take(&mut memory.left), memory.next());
+        let unknown = std::mem::take(&mut memory.unknown);
         self.remembered = Some(Box::new(Remembered::new(memory)));
+        self.adopt(now, left, next);
+        self.table.skip_to(TaskId(next));
+        if !unknown.is_empty() {
+            let names: Vec<_> = unknown.into_iter().collect();
+            self.effects.push(Effect::Notice(format!(
+                "unended tasks of the run are left as they are, because this program has another version of them or none: {}",
+                names.join(", ")
+            )));
+        }
     }
 
     /// Finds which task a call is. Gives the entry back where the call is a task of its own, which is recorded.
@@ -86,7 +98,7 @@ impl MasterState {
         self.settle(id, entry, Err(error), None);
     }
 
-    fn record(&mut self, record: Record) {
+    pub(super) fn record(&mut self, record: Record) {
         self.effects.push(Effect::Record(Box::new(record)));
     }
 

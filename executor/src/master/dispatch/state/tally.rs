@@ -84,6 +84,11 @@ impl Tally {
         self.counts.joined += 1;
     }
 
+    /// A task of an earlier master was taken in.
+    pub(super) const fn adopted(&mut self) {
+        self.counts.adopted += 1;
+    }
+
     /// A call that had joined a task was cancelled apart from it.
     pub(super) const fn left(&mut self) {
         self.counts.joined -= 1;

@@ -1,8 +1,10 @@
 //! The master's decisions: the test plays workers and queues.
 
+mod adopting;
 mod announcing;
 mod classes;
 mod cost;
+mod detaching;
 mod failures;
 mod identity;
 mod limits;

@@ -9,7 +9,7 @@ use super::*;
 
 fn remembering() -> Bed {
     let mut bed = bed();
-    bed.state.remember_run(Memory::new(Vec::new()));
+    bed.state.remember_run(bed.now, Memory::new(Vec::new()));
     bed
 }
 
