@@ -1,6 +1,7 @@
 //! The rows, by topic, and the macro that makes tests of them.
 
 pub mod as_completed;
+pub mod asked;
 pub mod callbacks;
 pub mod cancel;
 pub mod commit;
@@ -77,6 +78,10 @@ macro_rules! executor_suite {
             statistics_show_what_runs();
             events_report_each_task_once();
             a_subscriber_that_does_not_read_holds_nothing_up();
+        }
+        $crate::rows! { $beds; asked;
+            a_command_stops_the_run(Memory, Faultless);
+            a_command_submits_what_failed_again(Memory, Faultless);
         }
         $crate::rows! { $beds; ledger;
             done_tasks_do_not_run_again();

@@ -10,9 +10,9 @@ use crate::id::{RunId, RunName, TaskId};
 use crate::lock::lock;
 
 use super::{
-    AttemptRecord, End, EndRecord, EventRecord, Events, Fold, Folded, Holder, Ledger, LedgerError,
-    Listed, ListedEnd, MOST_EVENTS, Opened, Opening, ReadRun, Record, RunLedger, RunRecord,
-    TaskRecord, TypeRecord, Which,
+    AttemptRecord, Command, CommandId, CommandRecord, End, EndRecord, EventRecord, Events, Fold,
+    Folded, Holder, Ledger, LedgerError, Listed, ListedEnd, MOST_EVENTS, Master, Opened, Opening,
+    ReadRun, Record, RunLedger, RunRecord, TaskRecord, TypeRecord, Which,
 };
 
 /// Runs in memory. Clones share them.
@@ -39,6 +39,7 @@ struct Run {
     /// The newest events, and how many there were before.
     events: VecDeque<EventRecord>,
     dropped: u64,
+    commands: Vec<CommandRecord>,
 }
 
 impl MemoryLedger {
@@ -124,6 +125,30 @@ impl Ledger for MemoryLedger {
         }))
     }
 
+    fn command(
+        &self,
+        run: &RunId,
+        command: &Command,
+        by: &Master,
+        now: SystemTime,
+    ) -> Result<CommandId, LedgerError> {
+        self.with(run, |run| {
+            if !run.record.held {
+                return Err(LedgerError::NotHeld(run.record.run.clone()));
+            }
+            let id = CommandId(run.commands.len() as u64 + 1);
+            run.commands.push(CommandRecord {
+                id,
+                command: command.clone(),
+                epoch: run.epoch(),
+                by: by.to_string(),
+                at: now,
+                answer: None,
+            });
+            Ok(id)
+        })
+    }
+
     fn delete(&self, run: &RunId) -> Result<(), LedgerError> {
         let mut runs = lock(&self.runs);
         let Some(at) = runs.iter().position(|it| it.record.run == *run) else {
@@ -161,6 +186,7 @@ impl Run {
             of_task: HashMap::new(),
             events: VecDeque::new(),
             dropped: 0,
+            commands: Vec::new(),
         }
     }
 
@@ -427,6 +453,10 @@ impl ReadRun for Reader {
             newest: run.events.iter().cloned().collect(),
         })
     }
+
+    fn asked(&mut self) -> Result<Vec<CommandRecord>, LedgerError> {
+        self.with(|run| run.commands.clone())
+    }
 }
 
 /// A run, as its master has it.
@@ -451,6 +481,27 @@ impl Appender {
 impl RunLedger for Appender {
     fn append(&mut self, records: &[Record], now: SystemTime) -> Result<(), LedgerError> {
         self.write(|run| run.append(records, now))
+    }
+
+    fn commands(&mut self) -> Result<Vec<(CommandId, Command)>, LedgerError> {
+        let epoch = self.epoch;
+        self.reader.with(|run| {
+            let waiting = run.commands.iter();
+            let waiting = waiting.filter(|it| it.epoch == epoch && it.answer.is_none());
+            waiting.map(|it| (it.id, it.command.clone())).collect()
+        })
+    }
+
+    fn answer(&mut self, command: CommandId, answer: &str) -> Result<(), LedgerError> {
+        let epoch = self.epoch;
+        self.write(|run| {
+            let mut commands = run.commands.iter_mut();
+            let asked = commands.find(|it| it.id == command && it.epoch == epoch);
+            if let Some(asked) = asked {
+                asked.answer.get_or_insert_with(|| answer.to_owned());
+            }
+            Ok(())
+        })
     }
 
     fn release(&mut self) -> Result<(), LedgerError> {
@@ -510,6 +561,10 @@ impl ReadRun for Appender {
 
     fn events(&mut self) -> Result<Events, LedgerError> {
         self.reader.events()
+    }
+
+    fn asked(&mut self) -> Result<Vec<CommandRecord>, LedgerError> {
+        self.reader.asked()
     }
 }
 

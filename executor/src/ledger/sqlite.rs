@@ -8,6 +8,7 @@
 //! All calls block, and wait at most [`BUSY`] for another process.
 
 mod attempts;
+mod commands;
 mod directory;
 mod fault;
 mod file;
@@ -27,7 +28,8 @@ use std::time::{Duration, SystemTime};
 
 use podpool_core::id::{RunId, RunName};
 use podpool_core::ledger::{
-    Durability, Ledger, LedgerError, Opened, Opening, ReadRun, RunRecord, Which,
+    Command, CommandId, Durability, Ledger, LedgerError, Master as Process, Opened, Opening,
+    ReadRun, RunRecord, Which,
 };
 
 use self::directory::{Directory, run_of};
@@ -173,6 +175,18 @@ impl Ledger for SqliteLedger {
             },
             other => other,
         }
+    }
+
+    fn command(
+        &self,
+        run: &RunId,
+        command: &Command,
+        by: &Process,
+        now: SystemTime,
+    ) -> Result<CommandId, LedgerError> {
+        self.directory.check()?;
+        let file = RunFile::open(&self.directory, run, self.durability)?;
+        master::ask(file, command, by, now)
     }
 
     fn delete(&self, run: &RunId) -> Result<(), LedgerError> {

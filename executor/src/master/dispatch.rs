@@ -5,6 +5,7 @@
 
 mod admission;
 mod after_lines;
+mod asked;
 mod batches;
 mod classes;
 mod commits;

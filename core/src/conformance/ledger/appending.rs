@@ -35,6 +35,7 @@ pub fn a_failed_transaction_leaves_nothing(place: &Place) {
     let mut run = begun(&*place.ledger);
     let before = [Record::Task(a_task(0)), Record::Task(a_task(1)), done(1)];
     append(&mut *run.ledger, &before);
+    let bad = that_do_not_follow();
     // A worker that the refused transactions name first.
     let mut end = an_end(0, End::Cancelled);
     end.worker = Some(Arc::from("pool-0"));
@@ -46,7 +47,7 @@ pub fn a_failed_transaction_leaves_nothing(place: &Place) {
         Record::End(end),
     ];
     let kept = stored(&mut *run.ledger);
-    for (what, bad) in bad() {
+    for (what, bad) in bad {
         for place_of_bad in [0, good.len()] {
             let mut records = good.to_vec();
             records.insert(place_of_bad, bad.clone());
@@ -65,8 +66,8 @@ pub fn a_failed_transaction_leaves_nothing(place: &Place) {
     assert_eq!(stored(&mut *run.ledger), expected(&all));
 }
 
-/// Records that do not follow from two tasks, of which the second has ended.
-fn bad() -> Vec<(&'static str, Record)> {
+/// Records that do not follow from two tasks, the second of which has ended; and what is wrong with each.
+fn that_do_not_follow() -> Vec<(&'static str, Record)> {
     let stranger = TaskRecord {
         task_type: TypeId(7),
         ..a_task(5)

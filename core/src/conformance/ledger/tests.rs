@@ -9,8 +9,8 @@ use super::*;
 use crate::id::{RunId, TaskId};
 use crate::ledger::memory::MemoryLedger;
 use crate::ledger::{
-    AttemptRecord, EndRecord, Events, Fold, Folded, LedgerError, Listed, Opened, Opening, ReadRun,
-    Record, RunLedger, RunRecord, TaskRecord, TypeRecord,
+    AttemptRecord, Command, CommandId, CommandRecord, EndRecord, Events, Fold, Folded, LedgerError,
+    Listed, Master, Opened, Opening, ReadRun, Record, RunLedger, RunRecord, TaskRecord, TypeRecord,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ enum Fault {
     LosesPublishes,
     AddsWhatIsAmended,
     LosesEvents,
+    LosesAnswers,
+    TakesCommandsForNobody,
     ListsTasksBackwards,
     ListsRunsBackwards,
     MakesARunAnew,
@@ -63,6 +65,21 @@ impl Ledger for Broken {
 
     fn read(&self, run: &RunId) -> Result<Box<dyn ReadRun>, LedgerError> {
         Ok(Box::new(BrokenRun(self.1, self.0.read(run)?)))
+    }
+
+    fn command(
+        &self,
+        run: &RunId,
+        command: &Command,
+        by: &Master,
+        now: SystemTime,
+    ) -> Result<CommandId, LedgerError> {
+        match self.0.command(run, command, by, now) {
+            Err(LedgerError::NotHeld(_)) if self.1 == Fault::TakesCommandsForNobody => {
+                Ok(CommandId(1))
+            }
+            other => other,
+        }
     }
 
     fn delete(&self, run: &RunId) -> Result<(), LedgerError> {
@@ -115,6 +132,10 @@ impl<R: ReadRun + ?Sized> ReadRun for BrokenRun<R> {
     fn events(&mut self) -> Result<Events, LedgerError> {
         self.1.events()
     }
+
+    fn asked(&mut self) -> Result<Vec<CommandRecord>, LedgerError> {
+        self.1.asked()
+    }
 }
 
 impl RunLedger for BrokenRun<dyn RunLedger> {
@@ -149,6 +170,17 @@ impl RunLedger for BrokenRun<dyn RunLedger> {
         }
     }
 
+    fn commands(&mut self) -> Result<Vec<(CommandId, Command)>, LedgerError> {
+        self.1.commands()
+    }
+
+    fn answer(&mut self, command: CommandId, answer: &str) -> Result<(), LedgerError> {
+        match self.0 {
+            Fault::LosesAnswers => Ok(()),
+            _ => self.1.answer(command, answer),
+        }
+    }
+
     fn release(&mut self) -> Result<(), LedgerError> {
         self.1.release()
     }
@@ -173,7 +205,7 @@ fn the_wrapper_without_a_fault_keeps_every_promise() {
 
 #[test]
 fn broken_ledgers_are_refused() {
-    let broken: [(Fault, Check); 13] = [
+    let broken: [(Fault, Check); 15] = [
         (Fault::IgnoresTheHolder, a_living_master_holds_its_run),
         (Fault::StoresInPart, a_failed_transaction_leaves_nothing),
         (
@@ -183,6 +215,14 @@ fn broken_ledgers_are_refused() {
         (Fault::LosesKeys, every_field_of_a_task_is_kept),
         (Fault::LosesWorkers, every_field_of_an_end_is_kept),
         (Fault::LosesAttempts, every_field_of_an_attempt_is_kept),
+        (
+            Fault::LosesAnswers,
+            a_command_reaches_the_master_and_its_answer_comes_back,
+        ),
+        (
+            Fault::TakesCommandsForNobody,
+            a_run_without_a_master_takes_no_command,
+        ),
         (Fault::LosesEvents, the_newest_events_are_kept),
         (Fault::AddsWhatIsAmended, an_amended_attempt_is_one),
         (Fault::LosesPublishes, the_highest_published_attempt_is_kept),

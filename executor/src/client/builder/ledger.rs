@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::select;
 use podpool_core::id::{RunName, TaskId};
-use podpool_core::ledger::{Durability, Ledger, Master, Opening, Which};
+use podpool_core::ledger::{Durability, Ledger, Opening, Which};
 use podpool_core::queue::refusals::BROKER_TIMEOUT;
 
 use crate::client::join::{self, Run};
@@ -15,6 +15,7 @@ use crate::deadline::Deadline;
 use crate::error::BuildError;
 use crate::master::handle::Handle;
 use crate::master::ledger::{self, OpenedRun, Terms};
+use crate::process::this_process;
 
 use super::{Builder, setting};
 
@@ -196,7 +197,7 @@ impl Builder {
             attached,
             opening: Opening {
                 which,
-                master: this_master(),
+                master: this_process(),
                 take_over: self.take_over,
                 now: now(),
             },
@@ -270,32 +271,6 @@ fn in_directory(_: &Path, _: Durability) -> Result<Arc<dyn Ledger>, BuildError> 
         backend: "ledger".to_owned(),
         feature: "ledger",
     })
-}
-
-/// This process, as others are told of it.
-fn this_master() -> Master {
-    let program = std::env::current_exe().ok();
-    let program =
-        program.and_then(|path| path.file_name().map(|it| it.to_string_lossy().into_owned()));
-    Master {
-        host: host(),
-        pid: std::process::id(),
-        user: std::env::var("USER").unwrap_or_default(),
-        program: program.unwrap_or_default(),
-        build: String::new(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    }
-}
-
-fn host() -> String {
-    #[cfg(unix)]
-    let host = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
-    #[cfg(not(unix))]
-    let host = std::env::var("COMPUTERNAME").unwrap_or_default();
-    host
 }
 
 #[expect(

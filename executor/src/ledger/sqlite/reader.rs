@@ -7,9 +7,9 @@ use bytes::Bytes;
 use podpool_core::broker::ClassId;
 use podpool_core::id::{Attempt, ExecutionId, RunId, RunName, TaskId, WorkerId};
 use podpool_core::ledger::{
-    AttemptRecord, Content, End, EndRecord, EventRecord, Events, Folded, Holder, Identity,
-    LedgerError, Listed, ListedEnd, Master, ReadRun, RunRecord, Status, TaskRecord, TypeId,
-    TypeRecord, Why,
+    AttemptRecord, CommandRecord, Content, End, EndRecord, EventRecord, Events, Folded, Holder,
+    Identity, LedgerError, Listed, ListedEnd, Master, ReadRun, RunRecord, Status, TaskRecord,
+    TypeId, TypeRecord, Why,
 };
 use podpool_core::shape::Fingerprint;
 use podpool_core::task::CallOptions;
@@ -19,7 +19,7 @@ use super::directory::Directory;
 use super::fault::{at, damaged};
 use super::file::RunFile;
 use super::value::{Bits, OwnTexts, Span, Time, Worded, of_code, row};
-use super::{attempts, master, schema};
+use super::{attempts, commands, master, schema};
 
 /// The run that a file is of.
 #[derive(Debug)]
@@ -256,7 +256,7 @@ impl RunFile {
     }
 
     /// All rows that a statement gives.
-    fn all<T>(
+    pub(super) fn all<T>(
         &self,
         statement: &str,
         values: impl rusqlite::Params,
@@ -383,5 +383,9 @@ impl ReadRun for RunFile {
         let dropped = rows.first().map_or(0, |(first, _)| first.saturating_sub(1));
         let newest = rows.into_iter().map(|(_, event)| event).collect();
         Ok(Events { dropped, newest })
+    }
+
+    fn asked(&mut self) -> Result<Vec<CommandRecord>, LedgerError> {
+        self.all(commands::READ, (), commands::read)
     }
 }

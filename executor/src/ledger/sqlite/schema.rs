@@ -75,6 +75,10 @@ CREATE INDEX attempts_by_task ON attempts (task, attempt);
 CREATE TABLE events (
     number INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL
 ) STRICT;
+CREATE TABLE commands (
+    number INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, kind TEXT NOT NULL, argument TEXT, asker TEXT NOT NULL,
+    at INTEGER NOT NULL, answer TEXT
+) STRICT;
 ALTER TABLE ends ADD COLUMN worker_id INTEGER;
 ALTER TABLE ends ADD COLUMN execution INTEGER;
 ALTER TABLE ends ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
@@ -85,6 +89,9 @@ ALTER TABLE ends ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
 const SINCE_1: &str = "
 CREATE TEMP TABLE published (task INTEGER PRIMARY KEY, attempt INTEGER NOT NULL);
 CREATE TEMP TABLE events (number INTEGER PRIMARY KEY, at INTEGER, kind TEXT, text TEXT);
+CREATE TEMP TABLE commands (
+    number INTEGER PRIMARY KEY, epoch INTEGER, kind TEXT, argument TEXT, asker TEXT, at INTEGER, answer TEXT
+);
 CREATE TEMP VIEW ends AS SELECT *, NULL AS worker_id, NULL AS execution, 0 AS skipped FROM main.ends;
 ";
 
@@ -111,7 +118,7 @@ impl Format {
         Self { application, steps }
     }
 
-    fn newest(self) -> u32 {
+    pub(super) fn newest(self) -> u32 {
         u32::try_from(self.steps.len()).unwrap_or(u32::MAX)
     }
 

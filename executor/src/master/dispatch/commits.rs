@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use podpool_core::id::TaskId;
 use podpool_core::instant::after;
-use podpool_core::ledger::{End, Record};
+use podpool_core::ledger::{CommandId, End, Record};
 use podpool_core::queue::LeaseId;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -142,6 +142,13 @@ impl Commits {
         }
         if !self.fetches.is_empty() {
             link.fetch(std::mem::take(&mut self.fetches));
+        }
+    }
+
+    /// Answers what another process asked.
+    pub(super) fn answer_asked(&self, command: CommandId, answer: String) {
+        if let Some(link) = &self.link {
+            link.answer_asked(command, answer);
         }
     }
 

@@ -110,6 +110,7 @@ impl RunningDispatch {
                 self.commits.set_refusal(None);
             }
             Answer::Failed(error) => self.on_ledger_failed(now, &error),
+            Answer::Asked(id, asked) => self.on_asked(id, asked),
             Answer::Released => {}
         }
     }

@@ -271,6 +271,7 @@ fn read_all(ledger: &SqliteLedger) -> Result<(), LedgerError> {
     run.run()?;
     run.types()?;
     run.events()?;
+    run.asked()?;
     let mut tasks = vec![TaskId(0), TaskId(1)];
     run.tasks(&mut |task| tasks.push(task.task))?;
     tasks.truncate(200);

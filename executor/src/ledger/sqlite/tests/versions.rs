@@ -63,6 +63,7 @@ fn has_everything<R: ReadRun + ?Sized>(run: &mut R) {
             (7, Status::Unended, None, 0),
         ]
     );
+    assert_eq!(run.asked().unwrap(), []);
     let attempts = run.attempts(TaskId(1)).unwrap();
     let messages: Vec<_> = attempts.iter().map(|it| &it.report.message).collect();
     assert_eq!(messages, ["no", "gone"]);

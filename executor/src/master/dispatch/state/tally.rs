@@ -333,7 +333,8 @@ impl MasterState {
         let slots = self.settings.slots.div_ceil(most).max(1);
         let classes = self.classes.iter();
         let wanted = classes.map(|(_, class)| class.unfinished.div_ceil(slots));
-        let wanted = wanted.fold(0, usize::saturating_add).min(most);
+        let wanted = wanted.fold(0, usize::saturating_add);
+        let wanted = wanted.min(self.most_workers().max(1));
         u32::try_from(wanted).unwrap_or(u32::MAX)
     }
 

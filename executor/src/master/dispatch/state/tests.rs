@@ -14,6 +14,7 @@ mod pace;
 mod publish;
 mod remembering;
 mod republish;
+mod scaling;
 mod tally;
 mod unfit;
 
