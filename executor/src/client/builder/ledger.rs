@@ -9,6 +9,7 @@ use podpool_core::ledger::{Ledger, Master, Opening, Which};
 use podpool_core::queue::refusals::BROKER_TIMEOUT;
 
 use crate::error::BuildError;
+use crate::error::ledger::unopened;
 use crate::master::ledger::{self, OpenedRun};
 
 use super::{Builder, setting};
@@ -27,7 +28,7 @@ impl Wanted {
     /// Opens the run. Last, when every setting has been checked: it makes this process the run's master.
     pub(super) async fn open(self) -> Result<OpenedRun, BuildError> {
         let opened = ledger::open(self.ledger, self.opening, self.patience).await;
-        opened.map_err(|error| BuildError::Ledger(Box::new(error)))
+        opened.map_err(unopened)
     }
 }
 
