@@ -2,6 +2,7 @@
 
 #![cfg(all(feature = "ledger", target_os = "linux"))]
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![expect(clippy::print_stdout, reason = "what is left out is said")]
 
 use std::fs;
 use std::path::Path;
