@@ -10,6 +10,7 @@ pub mod errors;
 pub mod gather;
 pub mod initializer;
 pub mod ledger;
+pub mod ledger_troubles;
 pub mod limits;
 pub mod map;
 pub mod observe;
@@ -105,6 +106,10 @@ macro_rules! executor_suite {
             a_failed_build_leaves_the_run_free();
             an_idle_master_that_lost_its_run_is_superseded();
             calls_after_a_resume_join_what_was_resumed(Memory, Faultless);
+        }
+        $crate::rows! { $beds; ledger_troubles;
+            a_slow_ledger_delays_results_and_stores_them_together(Memory);
+            a_clock_that_is_set_back_changes_nothing(Memory);
         }
         $crate::rows! { $beds; wait;
             all_waits_for_the_last();

@@ -13,7 +13,7 @@ use super::Holder;
 pub enum LedgerError {
     /// Another master has the run, and lives.
     #[error(
-        "{} has held run {run} for {elapsed:.0?}; wait for its end, stop it, or take the run over", .holder.master
+        "{} has held run {run} for {elapsed:.0?}; wait for its end, stop it, or take the run over by `Builder::take_over`", .holder.master
     )]
     Held {
         /// The run.

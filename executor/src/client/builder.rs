@@ -1,6 +1,8 @@
 //! The settings and the start of an executor. This file alone names all back-ends.
 
 mod backend;
+#[cfg(test)]
+mod fuzz;
 #[cfg(unix)]
 mod injected;
 mod isolation;

@@ -1,5 +1,7 @@
 //! The fold against a judgement that looks at all earlier records anew, on any sequence of records.
 
+mod fuzz;
+
 use std::time::Duration;
 
 use bytes::Bytes;

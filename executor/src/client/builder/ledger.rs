@@ -13,6 +13,7 @@ use podpool_core::queue::refusals::BROKER_TIMEOUT;
 use crate::client::join::{self, Run};
 use crate::deadline::Deadline;
 use crate::error::BuildError;
+use crate::error::ledger::unopened;
 use crate::master::handle::Handle;
 use crate::master::ledger::{self, OpenedRun, Terms};
 use crate::process::this_process;
@@ -45,7 +46,7 @@ impl Wanted {
             adopts,
         };
         let opened = ledger::open(self.ledger, terms).await;
-        opened.map_err(|error| BuildError::Ledger(Box::new(error)))
+        opened.map_err(unopened)
     }
 }
 

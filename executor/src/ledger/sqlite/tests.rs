@@ -2,6 +2,7 @@
 
 mod broken;
 mod files;
+mod fuzz;
 #[cfg(unix)]
 mod processes;
 mod versions;
