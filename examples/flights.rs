@@ -62,6 +62,8 @@ async fn run(plan: &Plan) -> anyhow::Result<bool> {
         ));
     }
     times.shut_down();
+    // Every slot has ended, those of an earlier start too: only a killed one leaves a temporary file.
+    plan.out.remove_leftovers()?;
     plan.out.put("summary.json", summary.json()?).await?;
     let took = started.elapsed();
     let report = table(

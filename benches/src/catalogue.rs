@@ -13,6 +13,8 @@ pub fn find(name: &str) -> anyhow::Result<Case> {
     // One list of names for all features, so that a case of a missing feature is an unknown name and not another
     // measurement.
     let all = bare::cases::CASES.into_iter().chain(pool::CASES);
+    #[cfg(feature = "ledger")]
+    let all = all.chain(crate::ledger::CASES);
     #[cfg(feature = "pubsub")]
     let all = all.chain(crate::pubsub::cases());
     let mut all = all;

@@ -49,6 +49,9 @@ fn build(cargo: &OsStr, package: &Path, this: &Path) -> anyhow::Result<PathBuf> 
         .args(["--bin", NAME, "--profile", profile, "--manifest-path"])
         .arg(package.join("Cargo.toml"))
         .stderr(Stdio::inherit());
+    if cfg!(feature = "ledger") {
+        command.args(["--features", "ledger"]);
+    }
     if let Some(target) = target_directory(this) {
         // The same target directory, so that dependencies which are built already are not built again.
         command.arg("--target-dir").arg(target);

@@ -9,6 +9,8 @@ pub mod board;
 pub mod case;
 pub mod catalogue;
 pub mod heap;
+#[cfg(feature = "ledger")]
+pub mod ledger;
 pub mod measure;
 pub mod memory;
 pub mod pin;

@@ -1,6 +1,8 @@
 //! The rows: the measured case, its reference, and the budget.
 
 mod bench;
+#[cfg(feature = "ledger")]
+mod ledger;
 #[cfg(feature = "pubsub")]
 mod pubsub;
 
@@ -30,8 +32,8 @@ enum Source {
     Process(&'static str, Size),
     /// The whole process of a case, in milliseconds, with all of its threads and children on one core.
     Pinned(&'static str, Size),
-    /// The program that counts live heap.
-    Heap(Size),
+    /// A case of the program that counts live heap.
+    Heap(&'static str, Size),
     /// The Python program.
     Ppe(Measure, Size),
 }
@@ -162,7 +164,7 @@ pub const PLANS: [Plan; 17] = [
         name: "heap",
         what: "live heap of a pending task, 1 M pending",
         unit: Unit::BytesPerTask,
-        measured: Source::Heap(MILLION),
+        measured: Source::Heap("pending", MILLION),
         reference: None,
         budget: Budget::AtMost(200.0),
         rounds: ONCE,
@@ -171,7 +173,7 @@ pub const PLANS: [Plan; 17] = [
         name: "heap-past-doubling",
         what: "the same, 1.1 M pending",
         unit: Unit::BytesPerTask,
-        measured: Source::Heap(PAST_DOUBLING),
+        measured: Source::Heap("pending", PAST_DOUBLING),
         reference: None,
         budget: Budget::AtMost(200.0),
         rounds: ONCE,
@@ -254,6 +256,8 @@ pub const PLANS: [Plan; 17] = [
 #[must_use]
 pub fn plans() -> Vec<Plan> {
     let plans = PLANS.to_vec();
+    #[cfg(feature = "ledger")]
+    let plans = [plans, ledger::PLANS.to_vec()].concat();
     #[cfg(feature = "pubsub")]
     let plans = {
         let mut plans = plans;

@@ -14,6 +14,8 @@ pub mod error;
 pub mod fleet;
 #[doc(hidden)]
 pub mod forked;
+#[cfg(test)]
+mod fuzz;
 pub mod id;
 pub mod inherited;
 pub mod init;

@@ -1,34 +1,40 @@
 //! The flights with a ledger: killed at any moment and started again, they do what is missing, and give the same files.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+#![cfg_attr(
+    target_os = "linux",
+    expect(
+        clippy::print_stdout,
+        reason = "how often masters were killed is shown where a test fails"
+    )
+)]
+
+#[cfg(target_os = "linux")]
+#[path = "ledger/renames.rs"]
+mod renames;
+#[cfg(target_os = "linux")]
+#[path = "ledger/year.rs"]
+mod year;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use podpool::ledger::{Ledger, Status};
-
-/// Kills of the master.
-const KILLS: usize = 6;
-/// Days that a start must have added before it is killed.
-const DAYS: usize = 25;
-/// Days of the year.
-const YEAR: usize = 365;
-/// Most tasks that a map has under way: what a killed master leaves unended is no more.
-const WINDOW: usize = 4096;
+/// The real input.
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data");
 /// Longest time of one start.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// The program, which `cargo test` builds beside this one.
-fn flights(out: &Path) -> Command {
+fn flights(input: &Path, out: &Path) -> Command {
     let here = std::env::current_exe().unwrap();
     let mut command = Command::new(here.ancestors().nth(2).unwrap().join("examples/flights"));
     command
         .env_remove("PODPOOL_BACKEND")
         .env_remove("PODPOOL_LEDGER")
         .args(["--workers", "2", "--input"])
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/data"))
+        .arg(input)
         .arg("--out")
         .arg(out)
         .stdin(Stdio::null())
@@ -71,69 +77,11 @@ fn until(child: &mut Child, out: &Path, count: usize) {
 }
 
 #[test]
-fn a_year_that_is_killed_again_and_again_is_the_year() {
-    let scratch = tempfile::tempdir().unwrap();
-    let (whole, cut) = (scratch.path().join("whole"), scratch.path().join("cut"));
-    let ledger = scratch.path().join("runs");
-    assert!(flights(&whole).status().unwrap().success());
-    let expected = files(&whole);
-    assert!(expected.len() >= YEAR, "{}", expected.len());
-
-    let start = |stderr: Stdio| {
-        let mut command = flights(&cut);
-        command
-            .args(["--run", "year-2013", "--ledger"])
-            .arg(&ledger);
-        command.stderr(stderr).spawn().unwrap()
-    };
-    let mut kills = 0;
-    for _ in 0..KILLS {
-        let mut child = start(Stdio::null());
-        let there = files(&cut).len();
-        until(&mut child, &cut, there + DAYS);
-        if child.try_wait().unwrap().is_some() {
-            break;
-        }
-        // SIGKILL: nothing of the program runs any more.
-        child.kill().unwrap();
-        child.wait().unwrap();
-        kills += 1;
-    }
-    assert!(kills >= 3, "{kills} kills in a year");
-    let last = start(Stdio::piped()).wait_with_output().unwrap();
-    let printed = String::from_utf8_lossy(&last.stderr).into_owned();
-    assert!(last.status.success(), "{printed}");
-    assert!(
-        printed.contains("were stored by earlier starts"),
-        "{printed}"
-    );
-    assert_eq!(files(&cut), expected, "the same files, byte for byte");
-
-    let mut run = Ledger::open(&ledger).run("year-2013").unwrap();
-    let masters = run.record().unwrap().masters;
-    assert_eq!(masters.len(), kills + 1, "one epoch for each start");
-    let tasks = run.tasks().unwrap();
-    let done = tasks.iter().filter(|it| it.status == Status::Done).count();
-    assert_eq!(done, YEAR, "each day has one result");
-    let others = tasks.iter().filter(|it| it.status != Status::Done);
-    let interrupted = others.inspect(|it| assert_eq!(it.status, Status::Interrupted));
-    assert!(interrupted.count() <= kills * WINDOW);
-    for day in ["2013-01-01", "2013-12-31"] {
-        let history = run.history(day).unwrap();
-        assert_eq!(
-            history.last().map(|it| it.status),
-            Some(Status::Done),
-            "{day}"
-        );
-    }
-}
-
-#[test]
 fn a_second_start_is_told_who_has_the_run_and_a_finished_one_computes_nothing() {
     let scratch = tempfile::tempdir().unwrap();
     let (out, ledger) = (scratch.path().join("out"), scratch.path().join("runs"));
     let month = |out: &Path| {
-        let mut command = flights(out);
+        let mut command = flights(Path::new(DATA), out);
         command.args([
             "--from",
             "2013-01-01",

@@ -1,5 +1,6 @@
 //! Errors, classified by what the caller can do about them.
 
+pub(crate) mod ledger;
 pub(crate) mod leftover;
 pub(crate) mod start;
 

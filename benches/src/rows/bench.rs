@@ -122,9 +122,9 @@ impl Bench {
             Source::Pinned(name, size) => {
                 run_case(&self.program, name, self.size(size), &["--pin"])
             }
-            Source::Heap(size) => {
+            Source::Heap(name, size) => {
                 let n = self.size(size);
-                run_case(self.heap()?, "pending", n, &[])
+                run_case(self.heap()?, name, n, &[])
             }
             Source::Ppe(measure, size) => {
                 let n = self.size(size);

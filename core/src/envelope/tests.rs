@@ -5,6 +5,7 @@
 
 mod any;
 mod forged;
+mod fuzz;
 
 use std::fs;
 use std::path::PathBuf;

@@ -92,11 +92,12 @@ impl Fold {
                 Err(FoldError::Ended(_)) => Ok(()),
                 Err(error) => Err(error),
             },
-            Record::Attempt(it) => {
+            Record::Attempt(it) | Record::Amended(it) => {
                 let task = self.unended(it.task)?;
                 task.attempts = task.attempts.max(it.report.attempt.0);
                 Ok(())
             }
+            Record::Event(_) => Ok(()),
             Record::End(it) => {
                 self.unended(it.task)?.status = it.end.status();
                 Ok(())

@@ -7,11 +7,11 @@ use bytes::Bytes;
 
 use crate::broker::ClassId;
 use crate::error::{AttemptReport, TaskErrorKind};
-use crate::id::{Attempt, TaskId};
+use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::shape::Fingerprint;
 use crate::task::CallOptions;
 
-use super::{Content, Identity};
+use super::{Content, EventRecord, Identity};
 
 /// One thing to remember.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +25,13 @@ pub enum Record {
     Published(PublishedRecord),
     /// An attempt gave no result.
     Attempt(AttemptRecord),
+    /// It is better known now why an attempt gave no result: this takes the place of the task's last [`Attempt`](Self::Attempt)
+    /// with this number on this worker. It is one of its own where there is none.
+    Amended(AttemptRecord),
     /// A task ended, before its owners learn of it.
     End(EndRecord),
+    /// Something happened to the run as a whole. It changes no task.
+    Event(EventRecord),
 }
 
 /// The number of a task type in its run. The ledger's own: a registry's indexes change with the program.
@@ -148,6 +153,14 @@ pub struct AttemptRecord {
     pub report: AttemptReport,
 }
 
+impl AttemptRecord {
+    /// Whether another record is of an attempt with the same number on the same worker.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let (one, other) = (&self.report, &other.report);
+        (one.attempt, &one.worker) == (other.attempt, &other.worker)
+    }
+}
+
 /// The end of a task.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(
@@ -165,6 +178,10 @@ pub struct EndRecord {
     pub worker: Option<Arc<str>>,
     /// The node of that worker.
     pub node: Option<Arc<str>>,
+    /// The execution that gave the result.
+    pub execution: Option<ExecutionId>,
+    /// Whether the body was skipped, because the task's work was done.
+    pub skipped: bool,
     /// How.
     pub end: End,
 }

@@ -1,6 +1,10 @@
 //! Where the files go: a directory, or a bucket by its URL.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use jiff::civil::Date;
 
 use super::store::{Location, Store, said};
 
@@ -9,6 +13,8 @@ use super::store::{Location, Store, said};
 pub struct Out {
     name: Arc<str>,
     store: Store,
+    /// Where the place is a directory.
+    directory: Option<PathBuf>,
 }
 
 /// A place that can't be opened, or a file that wasn't written.
@@ -42,17 +48,20 @@ impl Out {
     /// [`OutError::Open`], which names the feature to build with where a URL's store isn't compiled in.
     pub fn open(name: &str) -> Result<Self, OutError> {
         let opened = match Location::of(name) {
-            Ok(Location::Directory(dir)) => Store::directory(dir),
-            Ok(Location::Bucket(store)) => Ok(store),
+            Ok(Location::Directory(dir)) => {
+                Store::directory(dir.clone()).map(|store| (store, Some(dir)))
+            }
+            Ok(Location::Bucket(store)) => Ok((store, None)),
             Err(reason) => Err(reason),
         };
-        let store = opened.map_err(|reason| OutError::Open {
+        let (store, directory) = opened.map_err(|reason| OutError::Open {
             name: name.to_owned(),
             reason,
         })?;
         Ok(Self {
             name: name.trim_end_matches('/').into(),
             store,
+            directory,
         })
     }
 
@@ -74,6 +83,38 @@ impl Out {
             error,
         })
     }
+
+    /// Removes the temporary files of days whose process was killed while it wrote them, and returns how many there were.
+    /// A bucket has none. To be called when no task writes here: it would remove the temporary files of that task too.
+    ///
+    /// # Errors
+    /// The directory cannot be listed, or a file not removed.
+    pub fn remove_leftovers(&self) -> io::Result<usize> {
+        let Some(directory) = &self.directory else {
+            return Ok(0);
+        };
+        let mut removed = 0;
+        for entry in std::fs::read_dir(directory)? {
+            let entry = entry?;
+            if entry.file_name().to_str().is_some_and(is_leftover) {
+                std::fs::remove_file(entry.path())?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// Whether a file is the temporary one of a day: `object_store` writes `2013-05-01.csv` as `2013-05-01.csv#1`, or with
+/// the next number that is free, and renames it.
+fn is_leftover(name: &str) -> bool {
+    let of_day = |file: &str| {
+        let day = file.strip_suffix(".csv").map(str::parse::<Date>);
+        day.is_some_and(|day| day.is_ok())
+    };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+    let parts = name.rsplit_once('#');
+    parts.is_some_and(|(file, number)| of_day(file) && is_number(number))
 }
 
 #[cfg(test)]
@@ -100,6 +141,26 @@ mod tests {
             .collect();
         assert_eq!(names, ["day.csv"]);
         assert_eq!(std::fs::read(place.join("day.csv")).unwrap(), b"second");
+    }
+
+    #[tokio::test]
+    async fn what_killed_writes_left_is_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = Out::open(dir.path().to_str().unwrap()).unwrap();
+        out.put("2013-05-01.csv", b"1".to_vec()).await.unwrap();
+        let stay = ["2013-05-01.csv#", "2013-05-01.csv#1a", "notes.csv#1", "x#1"];
+        for name in stay
+            .into_iter()
+            .chain(["2013-05-01.csv#1", "2013-05-02.csv#12"])
+        {
+            std::fs::write(dir.path().join(name), "half of i").unwrap();
+        }
+        assert_eq!(out.remove_leftovers().unwrap(), 2);
+        let entries = std::fs::read_dir(dir.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names: std::collections::BTreeSet<_> = names.collect();
+        let expected = stay.into_iter().chain(["2013-05-01.csv"]);
+        assert_eq!(names, expected.map(str::to_owned).collect());
     }
 
     #[tokio::test]

@@ -38,11 +38,11 @@ use podpool_core::id::RunId;
 use podpool_core::json::Json;
 use podpool_core::task::Call;
 
-use crate::client::again::Reprocess;
 use crate::client::builder::Builder;
 use crate::client::map::Inputs;
 use crate::client::{executor, future as future_of, gather, wait as waits};
 use crate::error::{BuildError, DetachError, LedgerError, ShutdownError, TaskError};
+use crate::master::again::Reprocess;
 use crate::master::command::ShutdownBehavior;
 use crate::master::stats::Stats;
 

@@ -1,6 +1,8 @@
 //! The settings and the start of an executor. This file alone names all back-ends.
 
 mod backend;
+#[cfg(test)]
+mod fuzz;
 #[cfg(unix)]
 mod injected;
 mod isolation;
@@ -19,7 +21,7 @@ use std::thread;
 use std::time::Duration;
 
 use podpool_core::id::{RunId, RunName, TaskId};
-use podpool_core::ledger::Ledger;
+use podpool_core::ledger::{Durability, Ledger};
 use podpool_core::registry::Registry;
 use podpool_core::slot::OutputLimits;
 use podpool_core::task::Call;
@@ -104,6 +106,7 @@ pub struct Builder {
     notices: Notices,
     payload_store: Option<String>,
     ledger: Option<PathBuf>,
+    durability: Option<Durability>,
     take_over: bool,
     attached: Option<String>,
     local: LocalOptions,

@@ -5,6 +5,7 @@
 
 mod admission;
 mod after_lines;
+mod asked;
 mod batches;
 mod classes;
 mod commits;
@@ -459,9 +460,18 @@ impl RunningDispatch {
                 Effect::Control(message) => self.control.push(message, None),
                 // A fleet that has ended by itself needs no orders.
                 Effect::Fleet(order) => drop(self.fleet.orders.send(order)),
-                Effect::Event(kind) => self.events.push(*kind),
-                Effect::Notice(line) => notice::trouble(line),
-                Effect::Close(closed) => self.inbox.close(closed),
+                Effect::Event(kind) => {
+                    self.remember_event(&kind);
+                    self.events.push(*kind);
+                }
+                Effect::Notice(line) => {
+                    self.remember_that("notice", || line.clone());
+                    notice::trouble(line);
+                }
+                Effect::Close(closed) => {
+                    self.remember_end(&closed);
+                    self.inbox.close(closed);
+                }
                 Effect::Show(worker, printed) => self.lines.show(&worker, &printed),
             }
         }

@@ -3,6 +3,7 @@
 //! The calls of a [`Ledger`] block, so they are made here and nowhere else. Records come in the order in which they were
 //! decided, and are stored in that order: what waits is stored in one transaction.
 
+mod asked;
 #[cfg(test)]
 pub(crate) mod by_hand;
 #[cfg(test)]
@@ -16,15 +17,19 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use podpool_core::id::{RunId, RunName, TaskId};
+use podpool_core::instant::after;
 use podpool_core::ledger::{
-    Ledger, LedgerError, Opened, Opening, Record, RunLedger, RunRecord, Status, TypeRecord, Which,
+    CommandId, EventRecord, Ledger, LedgerError, Opened, Opening, Record, RunLedger, RunRecord,
+    Status, TypeRecord, Which,
 };
 use podpool_core::panics::panic_text;
 use podpool_core::registry::Registry;
 use podpool_core::task::TaskSpec;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tracing::debug;
 
+pub(crate) use self::asked::Asked;
 use crate::error::start::chain;
 use crate::master::dispatch::{LeftTask, Memory};
 
@@ -36,6 +41,9 @@ const RECORDS: usize = 4096;
 const FETCHES: usize = 256;
 /// Stack of the thread: it traces the shapes of task types, as the registry's thread does.
 const STACK: usize = 64 << 20;
+/// How often commands of other processes are looked for.
+// A user waits so long at most. A look reads one small table, and where nothing was written only memory.
+const LOOK: Duration = Duration::from_secs(1);
 /// The first pause after a refusal that may pass, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -46,6 +54,8 @@ enum Request {
     Append(Vec<Record>, usize),
     /// Read the results of tasks, for calls.
     Fetch(Vec<(TaskId, TaskId)>),
+    /// Answer a command.
+    Answer(CommandId, String),
     /// The master leaves.
     Release,
 }
@@ -63,6 +73,8 @@ pub(crate) enum Answer {
     Served,
     /// The ledger cannot be used any more. Nothing that was not answered as stored is.
     Failed(LedgerError),
+    /// Another process asks something of the run.
+    Asked(CommandId, Asked),
     /// The run is released.
     Released,
 }
@@ -135,6 +147,8 @@ pub(crate) async fn open(ledger: Arc<dyn Ledger>, terms: Terms) -> Result<Opened
                 tell,
                 patience: terms.patience,
                 later: None,
+                look_at: Instant::now(),
+                asked_up_to: CommandId(0),
             };
             writer.run();
         }
@@ -215,6 +229,9 @@ fn read(
             return Err(ledger.set_aside(&run, error));
         }
     };
+    if terms.opening.take_over {
+        note_take_over(&mut *store, terms.opening.now);
+    }
     let registry = Registry::global().ok();
     for spec in registry.iter().flat_map(|registry| registry.iter()) {
         // Traced here, on a deep stack. A shape that cannot be traced has a version in its place.
@@ -230,6 +247,26 @@ fn read(
         memory,
     };
     Ok((facts, store))
+}
+
+/// Records from whom the run was taken, where its last master has not released it.
+fn note_take_over(store: &mut dyn RunLedger, now: SystemTime) {
+    let masters = store.run().map(|run| run.masters).unwrap_or_default();
+    let [.., last, _] = &masters[..] else {
+        return;
+    };
+    if last.until.is_none() {
+        let event = EventRecord {
+            at: now,
+            kind: "taken over".to_owned(),
+            text: format!(
+                "the run was taken from {}, its master {}",
+                last.master, last.epoch
+            ),
+        };
+        // Nothing depends on it; a ledger that cannot be written is noticed by the first task.
+        store.append(&[Record::Event(event)], now).ok();
+    }
 }
 
 /// The run of this id or name.
@@ -304,6 +341,11 @@ impl LedgerLink {
         self.requests.send(Request::Fetch(results)).ok();
     }
 
+    /// Answers a command, after all earlier records.
+    pub(crate) fn answer_asked(&self, command: CommandId, answer: String) {
+        self.requests.send(Request::Answer(command, answer)).ok();
+    }
+
     /// Releases the run, after all earlier records.
     pub(crate) fn release(&self) {
         self.requests.send(Request::Release).ok();
@@ -329,20 +371,28 @@ struct Writer {
     patience: Duration,
     /// A request that came behind records, and is served after them.
     later: Option<Request>,
+    /// When commands are looked for next; the newest that was passed on.
+    look_at: Instant,
+    asked_up_to: CommandId,
 }
 
 impl Writer {
     fn run(mut self) {
-        while let Some(request) = self.later.take().or_else(|| self.asked.recv().ok()) {
-            if !self.answer(request) {
+        while let Some(request) = self.next() {
+            if !self.attend(request) {
                 return;
             }
         }
     }
 
-    /// Serves a request. False where nothing can be served any more.
-    fn answer(&mut self, request: Request) -> bool {
-        let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.serve(request)));
+    /// Serves a request, and looks for commands. False where nothing can be served any more.
+    fn attend(&mut self, request: Option<Request>) -> bool {
+        let serve = || {
+            request.map_or(Ok(()), |request| self.serve(request))?;
+            self.look();
+            Ok(())
+        };
+        let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(serve));
         let error = match served {
             Ok(Ok(())) => return true,
             Ok(Err(error)) => error,
@@ -353,10 +403,60 @@ impl Writer {
         false
     }
 
+    /// The next request; nothing in it when it is time to look for commands. None when no more will come.
+    fn next(&mut self) -> Option<Option<Request>> {
+        if let Some(request) = self.later.take() {
+            return Some(Some(request));
+        }
+        let pause = self.look_at.saturating_duration_since(Instant::now());
+        match self.asked.recv_timeout(pause) {
+            Ok(request) => Some(Some(request)),
+            Err(RecvTimeoutError::Timeout) => Some(None),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// Looks for commands, where it is time to, and passes each on once.
+    fn look(&mut self) {
+        let now = Instant::now();
+        if now < self.look_at {
+            return;
+        }
+        self.look_at = after(now, LOOK);
+        let commands = match self.store.commands() {
+            Ok(commands) => commands,
+            // Commands are no part of the run's tasks: it goes on, and they are looked for again.
+            Err(error) => {
+                debug!(%error, "commands cannot be read");
+                return;
+            }
+        };
+        for (id, command) in commands {
+            if id > self.asked_up_to {
+                self.asked_up_to = id;
+                let asked = Asked::of(&mut *self.store, command);
+                // The dispatcher may have ended before.
+                self.tell.send(Answer::Asked(id, asked)).ok();
+            }
+        }
+    }
+
+    fn answer(&mut self, command: CommandId, answer: &str) -> Result<(), LedgerError> {
+        match self.store.answer(command, answer) {
+            // Nothing depends on it.
+            Err(error) if error.is_transient() => {
+                debug!(%error, "command {command} has no answer");
+                Ok(())
+            }
+            answered => answered,
+        }
+    }
+
     fn serve(&mut self, request: Request) -> Result<(), LedgerError> {
         match request {
             Request::Append(records, bytes) => self.append(records, bytes),
             Request::Fetch(results) => results.chunks(FETCHES).try_for_each(|it| self.fetch(it)),
+            Request::Answer(command, answer) => self.answer(command, &answer),
             Request::Release => {
                 self.store.release()?;
                 self.tell.send(Answer::Released).ok();
@@ -381,11 +481,25 @@ impl Writer {
             }
         }
         records.iter_mut().for_each(complete);
-        self.store_all(&records)?;
-        self.tell
-            .send(Answer::Stored(records.len() as u64, bytes))
-            .ok();
+        let counted = records.iter().filter(|record| counts(record)).count();
+        match counted {
+            0 => self.store_events(&records)?,
+            _ => self.store_all(&records)?,
+        }
+        self.tell.send(Answer::Stored(counted as u64, bytes)).ok();
         Ok(())
+    }
+
+    /// Stores events alone. Nothing depends on them: where the ledger refuses at present they are left out, so that
+    /// neither the end of the run nor a stored result waits for them.
+    fn store_events(&mut self, events: &[Record]) -> Result<(), LedgerError> {
+        match self.store.append(events, now()) {
+            Err(error) if error.is_transient() => {
+                debug!(%error, "{} events are not in the ledger", events.len());
+                Ok(())
+            }
+            stored => stored,
+        }
     }
 
     fn store_all(&mut self, records: &[Record]) -> Result<(), LedgerError> {
@@ -453,6 +567,11 @@ impl Writer {
     }
 }
 
+/// Whether anything waits for a record: for all of them but events.
+pub(crate) const fn counts(record: &Record) -> bool {
+    !matches!(record, Record::Event(_))
+}
+
 /// Adds the shape of a task type, which takes a deep stack to trace.
 fn complete(record: &mut Record) {
     if let Record::Type(it) = record
@@ -468,6 +587,6 @@ fn complete(record: &mut Record) {
     clippy::disallowed_methods,
     reason = "records tell people, days later, when something happened"
 )]
-fn now() -> SystemTime {
+pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }

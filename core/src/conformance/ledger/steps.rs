@@ -4,8 +4,8 @@ use std::fmt::Display;
 
 use crate::id::{RunId, RunName};
 use crate::ledger::{
-    AttemptRecord, EndRecord, Fold, Folded, Ledger, LedgerError, Master, Opened, Opening, ReadRun,
-    Record, RunLedger, RunRecord, TaskRecord, TypeRecord, Which,
+    AttemptRecord, EndRecord, Events, Fold, Folded, Ledger, LedgerError, MOST_EVENTS, Master,
+    Opened, Opening, ReadRun, Record, RunLedger, RunRecord, TaskRecord, TypeRecord, Which,
 };
 
 use super::samples::{a_type, at};
@@ -115,8 +115,9 @@ pub(super) struct Stored {
     types: Vec<TypeRecord>,
     pub(super) folded: Vec<Folded>,
     tasks: Vec<TaskRecord>,
-    attempts: Vec<AttemptRecord>,
+    pub(super) attempts: Vec<AttemptRecord>,
     ends: Vec<EndRecord>,
+    pub(super) events: Events,
 }
 
 pub(super) fn stored<R: ReadRun + ?Sized>(run: &mut R) -> Stored {
@@ -134,6 +135,7 @@ pub(super) fn stored<R: ReadRun + ?Sized>(run: &mut R) -> Stored {
         tasks,
         attempts,
         ends,
+        events: ok(run.events(), "events"),
     }
 }
 
@@ -142,17 +144,28 @@ pub(super) fn expected(records: &[Record]) -> Stored {
     let mut fold = Fold::default();
     let (mut types, mut tasks) = (Vec::new(), Vec::new());
     let (mut attempts, mut ends) = (Vec::new(), Vec::new());
+    let mut events = Events::default();
     for record in records {
         ok(fold.apply(record), "the records of a check are valid");
         match record.clone() {
             Record::Type(it) => types.push(it),
             Record::Task(it) => tasks.push(it),
             Record::Attempt(it) => attempts.push(it),
+            Record::Amended(it) => {
+                let like = |other: &&mut AttemptRecord| other.task == it.task && it.is_like(other);
+                match attempts.iter_mut().rfind(like) {
+                    Some(known) => *known = it,
+                    None => attempts.push(it),
+                }
+            }
             // It shows in what is folded.
             Record::Published(_) => {}
             Record::End(it) => ends.push(it),
+            Record::Event(it) => events.newest.push(it),
         }
     }
+    events.dropped = events.newest.len().saturating_sub(MOST_EVENTS) as u64;
+    events.newest.drain(..events.dropped as usize);
     tasks.sort_by_key(|it| it.task);
     // The sort is stable: those of one task stay in their order.
     attempts.sort_by_key(|it| it.task);
@@ -163,5 +176,6 @@ pub(super) fn expected(records: &[Record]) -> Stored {
         tasks,
         attempts,
         ends,
+        events,
     }
 }

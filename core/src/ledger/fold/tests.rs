@@ -1,5 +1,7 @@
 //! The fold against a judgement that looks at all earlier records anew, on any sequence of records.
 
+mod fuzz;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +12,9 @@ use super::*;
 use crate::broker::ClassId;
 use crate::error::{AttemptReport, TaskErrorKind};
 use crate::id::Attempt;
-use crate::ledger::{AttemptRecord, End, EndRecord, PublishedRecord, TaskRecord, TypeRecord, Why};
+use crate::ledger::{
+    AttemptRecord, End, EndRecord, EventRecord, PublishedRecord, TaskRecord, TypeRecord, Why,
+};
 use crate::outcome::{Cause, Failure};
 use crate::shape::Fingerprint;
 
@@ -53,6 +57,21 @@ fn an_attempt(task: u64, attempt: u32) -> Record {
     })
 }
 
+fn amended(attempt: Record) -> Record {
+    match attempt {
+        Record::Attempt(it) => Record::Amended(it),
+        other => other,
+    }
+}
+
+fn an_event() -> Record {
+    Record::Event(EventRecord {
+        at: std::time::SystemTime::UNIX_EPOCH,
+        kind: "worker came".to_owned(),
+        text: String::new(),
+    })
+}
+
 fn an_end(task: u64, end: End) -> Record {
     Record::End(EndRecord {
         task: TaskId(task),
@@ -60,6 +79,8 @@ fn an_end(task: u64, end: End) -> Record {
         elapsed: Some(Duration::from_millis(1)),
         worker: None,
         node: None,
+        execution: None,
+        skipped: false,
         end,
     })
 }
@@ -79,9 +100,11 @@ fn ends() -> impl Strategy<Value = End> {
 /// Records of few types, tasks and identities, so that they meet.
 fn records() -> impl Strategy<Value = Record> {
     prop_oneof![
+        1 => Just(an_event()),
         1 => (0..4_u32).prop_map(a_type),
         4 => (0..12_u64, 0..3_u32, 0..5_u8).prop_map(|(task, of, same)| a_task(task, of, same)),
         2 => (0..12_u64, 1..5_u32).prop_map(|(task, attempt)| an_attempt(task, attempt)),
+        1 => (0..12_u64, 1..5_u32).prop_map(|(task, attempt)| amended(an_attempt(task, attempt))),
         2 => (0..12_u64, 1..5_u32).prop_map(|(task, attempt)| a_publish(task, attempt)),
         3 => (0..12_u64, ends()).prop_map(|(task, end)| an_end(task, end)),
     ]
@@ -103,6 +126,7 @@ fn judge(taken: &[Record], record: &Record) -> Result<(), FoldError> {
     match record {
         Record::Type(it) if it.number.0 == types => Ok(()),
         Record::Type(it) => Err(FoldError::TypeNumber(it.number)),
+        Record::Event(_) => Ok(()),
         Record::Task(it) if it.task_type.0 >= types => Err(FoldError::UnknownType(it.task)),
         Record::Task(it) if any(&|other| is_task(other, it.task)) => Err(FoldError::Twice(it.task)),
         Record::Task(it) => {
@@ -119,7 +143,9 @@ fn judge(taken: &[Record], record: &Record) -> Result<(), FoldError> {
         }
         Record::Published(it) if any(&|other| is_task(other, it.task)) => Ok(()),
         Record::Published(it) => Err(FoldError::UnknownTask(it.task)),
-        Record::Attempt(AttemptRecord { task, .. }) | Record::End(EndRecord { task, .. }) => {
+        Record::Attempt(AttemptRecord { task, .. })
+        | Record::Amended(AttemptRecord { task, .. })
+        | Record::End(EndRecord { task, .. }) => {
             if !any(&|other| is_task(other, *task)) {
                 Err(FoldError::UnknownTask(*task))
             } else if any(&|other| is_end(other, *task)) {
@@ -143,7 +169,9 @@ fn looked_up(taken: &[Record], task: &TaskRecord) -> Folded {
         _ => None,
     });
     let attempts = before.filter_map(|record| match record {
-        Record::Attempt(it) if it.task == task.task => Some(it.report.attempt.0),
+        Record::Attempt(it) | Record::Amended(it) if it.task == task.task => {
+            Some(it.report.attempt.0)
+        }
         _ => None,
     });
     Folded {

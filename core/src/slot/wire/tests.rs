@@ -1,5 +1,7 @@
 //! Tests of the messages between a worker and its slot.
 
+mod fuzz;
+
 use bytes::Bytes;
 
 use super::*;

@@ -7,19 +7,23 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::select;
 use podpool_core::id::{RunName, TaskId};
-use podpool_core::ledger::{Ledger, Master, Opening, Which};
+use podpool_core::ledger::{Durability, Ledger, Opening, Which};
 use podpool_core::queue::refusals::BROKER_TIMEOUT;
 
 use crate::client::join::{self, Run};
 use crate::deadline::Deadline;
 use crate::error::BuildError;
+use crate::error::ledger::unopened;
 use crate::master::handle::Handle;
 use crate::master::ledger::{self, OpenedRun, Terms};
+use crate::process::this_process;
 
 use super::{Builder, setting};
 
 /// The variable for the ledger's directory.
 const LEDGER: &str = "PODPOOL_LEDGER";
+/// The variable for what its commits survive.
+const DURABILITY: &str = "PODPOOL_LEDGER_DURABILITY";
 
 /// How long a run may take to be free again when its executor could not start.
 const FREED: Duration = Duration::from_secs(10);
@@ -42,7 +46,7 @@ impl Wanted {
             adopts,
         };
         let opened = ledger::open(self.ledger, terms).await;
-        opened.map_err(|error| BuildError::Ledger(Box::new(error)))
+        opened.map_err(unopened)
     }
 }
 
@@ -85,6 +89,23 @@ impl Builder {
     /// result of another `version` or shape is computed anew.
     pub fn ledger(mut self, directory: impl Into<PathBuf>) -> Self {
         self.ledger = Some(directory.into());
+        self
+    }
+
+    /// What a commit of the ledger survives. A kill of this program loses nothing at either setting; a loss of power loses
+    /// nothing with [`Full`](Durability::Full), and with [`Normal`](Durability::Normal) it may take the last commits: the
+    /// tasks of those run again, although the program may have had their results. Counts where the ledger is a directory.
+    /// Default: `PODPOOL_LEDGER_DURABILITY`, else `Full`.
+    ///
+    /// ```
+    /// # use podpool::PodPoolExecutor;
+    /// use podpool::options::Durability;
+    ///
+    /// let pool = PodPoolExecutor::builder().ledger_durability(Durability::Normal);
+    /// # drop(pool);
+    /// ```
+    pub const fn ledger_durability(mut self, durability: Durability) -> Self {
+        self.durability = Some(durability);
         self
     }
 
@@ -173,17 +194,32 @@ impl Builder {
             }
         };
         Ok(Some(Wanted {
-            ledger: place.open()?,
+            ledger: place.open(chosen(self.durability)?)?,
             attached,
             opening: Opening {
                 which,
-                master: this_master(),
+                master: this_process(),
                 take_over: self.take_over,
                 now: now(),
             },
             patience,
         }))
     }
+}
+
+/// What commits survive: what the program sets, else the variable.
+fn chosen(set: Option<Durability>) -> Result<Durability, BuildError> {
+    if let Some(set) = set {
+        return Ok(set);
+    }
+    let value = std::env::var_os(DURABILITY).unwrap_or_default();
+    if value.is_empty() {
+        return Ok(Durability::default());
+    }
+    // A text that is no Unicode becomes one that is no word either.
+    let text = value.to_string_lossy();
+    let chosen = text.parse();
+    chosen.map_err(|error| setting(DURABILITY, &text, error))
 }
 
 fn variable() -> Option<OsString> {
@@ -211,10 +247,10 @@ impl Place {
         }
     }
 
-    fn open(self) -> Result<Arc<dyn Ledger>, BuildError> {
+    fn open(self, durability: Durability) -> Result<Arc<dyn Ledger>, BuildError> {
         match self {
             Self::Given(ledger) => Ok(ledger),
-            Self::Directory(directory, _) => in_directory(&directory),
+            Self::Directory(directory, _) => in_directory(&directory, durability),
         }
     }
 }
@@ -224,42 +260,18 @@ impl Place {
     clippy::unnecessary_wraps,
     reason = "without the feature it is an error"
 )]
-fn in_directory(directory: &Path) -> Result<Arc<dyn Ledger>, BuildError> {
-    Ok(Arc::new(crate::ledger::SqliteLedger::new(directory)))
+fn in_directory(directory: &Path, durability: Durability) -> Result<Arc<dyn Ledger>, BuildError> {
+    Ok(Arc::new(
+        crate::ledger::SqliteLedger::new(directory).durability(durability),
+    ))
 }
 
 #[cfg(not(feature = "ledger"))]
-fn in_directory(_: &Path) -> Result<Arc<dyn Ledger>, BuildError> {
+fn in_directory(_: &Path, _: Durability) -> Result<Arc<dyn Ledger>, BuildError> {
     Err(BuildError::FeatureMissing {
         backend: "ledger".to_owned(),
         feature: "ledger",
     })
-}
-
-/// This process, as others are told of it.
-fn this_master() -> Master {
-    let program = std::env::current_exe().ok();
-    let program =
-        program.and_then(|path| path.file_name().map(|it| it.to_string_lossy().into_owned()));
-    Master {
-        host: host(),
-        pid: std::process::id(),
-        user: std::env::var("USER").unwrap_or_default(),
-        program: program.unwrap_or_default(),
-        build: String::new(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    }
-}
-
-fn host() -> String {
-    #[cfg(unix)]
-    let host = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
-    #[cfg(not(unix))]
-    let host = std::env::var("COMPUTERNAME").unwrap_or_default();
-    host
 }
 
 #[expect(

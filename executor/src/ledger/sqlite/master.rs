@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use podpool_core::id::{RunId, RunName, TaskId};
 use podpool_core::ledger::{
-    AttemptRecord, EndRecord, Folded, LedgerError, Listed, Opened, Opening, ReadRun, Record,
-    RunLedger, RunRecord, TaskRecord, TypeRecord,
+    AttemptRecord, Command, CommandId, CommandRecord, EndRecord, Events, Folded, LedgerError,
+    Listed, Master as Process, Opened, Opening, ReadRun, Record, RunLedger, RunRecord, TaskRecord,
+    TypeRecord,
 };
 use rusqlite::Connection;
 
@@ -19,7 +20,7 @@ use super::file::RunFile;
 use super::reader;
 use super::value::{Bits, Time};
 use super::writer::{Places, Writer};
-use super::{holder, schema};
+use super::{commands, holder, schema};
 
 /// How often, and after which pauses, a lock is looked at before its master counts as living.
 const LOOKS: u32 = 20;
@@ -193,6 +194,41 @@ fn enrol(
     Ok((epoch, locked))
 }
 
+/// Asks something of the master that lives.
+pub(super) fn ask(
+    mut file: RunFile,
+    command: &Command,
+    by: &Process,
+    now: SystemTime,
+) -> Result<CommandId, LedgerError> {
+    let (directory, run, path) = (file.directory.clone(), file.run.clone(), file.path.clone());
+    let failed = |error| at(&path, "write", error);
+    let transaction = file.begin()?;
+    let version = schema::RUN.version(&transaction, &path)?;
+    reader::head(&transaction, &run, &path)?;
+    let newest = reader::newest(&transaction).map_err(failed)?;
+    let newest = newest.filter(|newest| newest.until.is_none());
+    let holder = match newest {
+        Some(holder) if lives(&directory, &run, holder.epoch)? => holder,
+        _ => return Err(LedgerError::NotHeld(run)),
+    };
+    if version < schema::RUN.newest() {
+        // To make it newer is for a master: the living one does not know the tables.
+        return Err(LedgerError::Unsuitable {
+            what: path.display().to_string(),
+            reason: format!(
+                "its master, {}, is of an older podpool that reads no commands",
+                holder.master
+            ),
+        });
+    }
+    let epoch = holder.epoch;
+    let id = commands::write(&transaction, epoch, command, &by.to_string(), Time(now));
+    let id = id.map_err(failed)?;
+    transaction.commit().map_err(failed)?;
+    Ok(id)
+}
+
 impl RunLedger for Master {
     fn append(&mut self, records: &[Record], now: SystemTime) -> Result<(), LedgerError> {
         let (epoch, path) = (self.epoch, self.file.path.clone());
@@ -211,6 +247,21 @@ impl RunLedger for Master {
         written
     }
 
+    fn commands(&mut self) -> Result<Vec<(CommandId, Command)>, LedgerError> {
+        let waiting = self
+            .file
+            .all(commands::WAITING, [Bits(self.epoch)], commands::read)?;
+        Ok(waiting.into_iter().map(|it| (it.id, it.command)).collect())
+    }
+
+    fn answer(&mut self, command: CommandId, answer: &str) -> Result<(), LedgerError> {
+        let (epoch, path) = (self.epoch, self.file.path.clone());
+        self.write(|connection, _| {
+            let answered = commands::answer(connection, epoch, command, answer);
+            answered.map_err(|error| at(&path, "write", error))
+        })
+    }
+
     fn release(&mut self) -> Result<(), LedgerError> {
         let (epoch, path) = (self.epoch, self.file.path.clone());
         self.write(|connection, _| {
@@ -220,6 +271,10 @@ impl RunLedger for Master {
                 .map(drop)
                 .map_err(|error| at(&path, "write", error))
         })?;
+        // Before the next master can be there: that one would write meanwhile.
+        if self.lock.is_some() {
+            self.file.checkpoint();
+        }
         if self.lock.take().is_some() {
             // Where it stays it does no harm: it is not locked.
             fs::remove_file(self.file.directory.lock(&self.file.run, epoch)).ok();
@@ -259,5 +314,13 @@ impl ReadRun for Master {
 
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
         self.file.attempts(task)
+    }
+
+    fn events(&mut self) -> Result<Events, LedgerError> {
+        self.file.events()
+    }
+
+    fn asked(&mut self) -> Result<Vec<CommandRecord>, LedgerError> {
+        self.file.asked()
     }
 }

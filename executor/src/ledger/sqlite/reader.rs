@@ -5,10 +5,11 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use podpool_core::broker::ClassId;
-use podpool_core::id::{Attempt, RunId, RunName, TaskId};
+use podpool_core::id::{Attempt, ExecutionId, RunId, RunName, TaskId, WorkerId};
 use podpool_core::ledger::{
-    AttemptRecord, Content, End, EndRecord, Folded, Holder, Identity, LedgerError, Listed,
-    ListedEnd, Master, ReadRun, RunRecord, Status, TaskRecord, TypeId, TypeRecord, Why,
+    AttemptRecord, CommandRecord, Content, End, EndRecord, EventRecord, Events, Folded, Holder,
+    Identity, LedgerError, Listed, ListedEnd, Master, ReadRun, RunRecord, Status, TaskRecord,
+    TypeId, TypeRecord, Why,
 };
 use podpool_core::shape::Fingerprint;
 use podpool_core::task::CallOptions;
@@ -18,7 +19,7 @@ use super::directory::Directory;
 use super::fault::{at, damaged};
 use super::file::RunFile;
 use super::value::{Bits, OwnTexts, Span, Time, Worded, of_code, row};
-use super::{attempts, master, schema};
+use super::{attempts, commands, master, schema};
 
 /// The run that a file is of.
 #[derive(Debug)]
@@ -167,6 +168,23 @@ fn options(row: &Row<'_>) -> rusqlite::Result<Option<Box<CallOptions>>> {
     Ok(Some(options))
 }
 
+fn event(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
+    Ok(EventRecord {
+        at: row.get::<_, Time>(1)?.0,
+        kind: row.get(2)?,
+        text: row.get(3)?,
+    })
+}
+
+/// An execution, in this column and the next.
+pub(super) fn execution(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<ExecutionId>> {
+    let (worker, number): (Option<Bits>, Option<Bits>) = (row.get(column)?, row.get(column + 1)?);
+    Ok(worker.zip(number).map(|(worker, number)| ExecutionId {
+        worker: WorkerId(worker.0),
+        number: number.0,
+    }))
+}
+
 fn end(row: &Row<'_>) -> rusqlite::Result<EndRecord> {
     let code = row.get(2)?;
     let end = match of_code(&Status::ALL, 2, code)? {
@@ -186,6 +204,8 @@ fn end(row: &Row<'_>) -> rusqlite::Result<EndRecord> {
         elapsed: row.get::<_, Option<Span>>(3)?.map(|elapsed| elapsed.0),
         worker: row.get(4)?,
         node: row.get(5)?,
+        execution: execution(row, 9)?,
+        skipped: row.get(11)?,
         end,
     })
 }
@@ -236,7 +256,7 @@ impl RunFile {
     }
 
     /// All rows that a statement gives.
-    fn all<T>(
+    pub(super) fn all<T>(
         &self,
         statement: &str,
         values: impl rusqlite::Params,
@@ -323,8 +343,8 @@ impl ReadRun for RunFile {
     }
 
     fn end(&mut self, of: TaskId) -> Result<Option<EndRecord>, LedgerError> {
-        let row = "SELECT task, attempt, status, elapsed, worker, node, kind, message, output \
-                   FROM ends LEFT JOIN places ON number = place WHERE task = ?";
+        let row = "SELECT task, attempt, status, elapsed, worker, node, kind, message, output, worker_id, \
+                   execution, skipped FROM ends LEFT JOIN places ON number = place WHERE task = ?";
         self.one(row, of, end)
     }
 
@@ -354,5 +374,18 @@ impl ReadRun for RunFile {
             Some(of) => self.all(attempts::READ, [of], attempts::read),
             None => Ok(Vec::new()),
         }
+    }
+
+    fn events(&mut self) -> Result<Events, LedgerError> {
+        let rows = "SELECT number, at, kind, text FROM events ORDER BY number";
+        let rows = self.all(rows, (), |row| Ok((row.get::<_, Bits>(0)?.0, event(row)?)))?;
+        // They are numbered from 1 without a gap, and the oldest are dropped.
+        let dropped = rows.first().map_or(0, |(first, _)| first.saturating_sub(1));
+        let newest = rows.into_iter().map(|(_, event)| event).collect();
+        Ok(Events { dropped, newest })
+    }
+
+    fn asked(&mut self) -> Result<Vec<CommandRecord>, LedgerError> {
+        self.all(commands::READ, (), commands::read)
     }
 }

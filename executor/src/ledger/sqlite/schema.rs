@@ -65,17 +65,35 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_by_task ON attempts (task);
 ";
 
+// Columns are added behind the result: who reads them reads it too, and lists read neither.
 // A table of its own for what is published: an update of a task's row writes all its pages anew, those of its arguments too.
 // The index answers which attempt of a task is the highest without a look at the attempts.
 const RUN_2: &str = "
 CREATE TABLE published (task INTEGER PRIMARY KEY REFERENCES tasks, attempt INTEGER NOT NULL) STRICT;
 DROP INDEX attempts_by_task;
 CREATE INDEX attempts_by_task ON attempts (task, attempt);
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL
+) STRICT;
+CREATE TABLE commands (
+    number INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, kind TEXT NOT NULL, argument TEXT, asker TEXT NOT NULL,
+    at INTEGER NOT NULL, answer TEXT
+) STRICT;
+ALTER TABLE ends ADD COLUMN worker_id INTEGER;
+ALTER TABLE ends ADD COLUMN execution INTEGER;
+ALTER TABLE ends ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// What a reader has in place of the tables that a file of version 1 lacks.
-const SINCE_1: &str =
-    "CREATE TEMP TABLE published (task INTEGER PRIMARY KEY, attempt INTEGER NOT NULL)";
+// Names that stand without a schema are those of `temp` first.
+const SINCE_1: &str = "
+CREATE TEMP TABLE published (task INTEGER PRIMARY KEY, attempt INTEGER NOT NULL);
+CREATE TEMP TABLE events (number INTEGER PRIMARY KEY, at INTEGER, kind TEXT, text TEXT);
+CREATE TEMP TABLE commands (
+    number INTEGER PRIMARY KEY, epoch INTEGER, kind TEXT, argument TEXT, asker TEXT, at INTEGER, answer TEXT
+);
+CREATE TEMP VIEW ends AS SELECT *, NULL AS worker_id, NULL AS execution, 0 AS skipped FROM main.ends;
+";
 
 const INDEX_1: &str = "
 CREATE TABLE runs (name TEXT PRIMARY KEY, run TEXT NOT NULL, created INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -100,7 +118,7 @@ impl Format {
         Self { application, steps }
     }
 
-    fn newest(self) -> u32 {
+    pub(super) fn newest(self) -> u32 {
         u32::try_from(self.steps.len()).unwrap_or(u32::MAX)
     }
 

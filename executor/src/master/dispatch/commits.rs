@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use podpool_core::id::TaskId;
 use podpool_core::instant::after;
-use podpool_core::ledger::{End, Record};
+use podpool_core::ledger::{CommandId, End, Record};
 use podpool_core::queue::LeaseId;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::master::command::CancelOutcome;
-use crate::master::ledger::{Answer, LedgerLink};
+use crate::master::ledger::{Answer, LedgerLink, counts};
 
 use super::effect::Effect;
 
@@ -108,11 +108,11 @@ impl Commits {
         self.link.is_none() || (self.appended == self.stored && self.held.is_empty())
     }
 
-    /// A record, which what follows waits for.
+    /// A record, which what follows waits for. Nothing waits for an event.
     pub(super) fn record(&mut self, record: Record) {
         if self.link.is_some() {
             self.bytes += weight(&record);
-            self.appended += 1;
+            self.appended += u64::from(counts(&record));
             self.records.push(record);
         }
     }
@@ -172,6 +172,13 @@ impl Commits {
         }
     }
 
+    /// Answers what another process asked.
+    pub(super) fn answer_asked(&self, command: CommandId, answer: String) {
+        if let Some(link) = &self.link {
+            link.answer_asked(command, answer);
+        }
+    }
+
     /// The next answer of the ledger. May be dropped at any time.
     pub(super) async fn answer(&mut self) -> Answer {
         match &mut self.link {
@@ -227,11 +234,12 @@ fn weight(record: &Record) -> usize {
                 End::Failed { message, .. } => message.len(),
                 _ => 0,
             },
-            Record::Attempt(attempt) => {
+            Record::Attempt(attempt) | Record::Amended(attempt) => {
                 let report = &attempt.report;
                 let texts = report.output.iter().chain(&report.chain);
                 report.message.len() + texts.map(String::len).sum::<usize>()
             }
+            Record::Event(event) => event.text.len(),
             _ => 0,
         }
 }

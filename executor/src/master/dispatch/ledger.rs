@@ -1,13 +1,15 @@
 //! What the loop does with the ledger: it carries out what has waited, and ends the pool where nothing can be stored.
 
-use podpool_core::ledger::LedgerError;
+use podpool_core::ledger::{EventRecord, LedgerError, Record};
 use podpool_core::notice;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use crate::error::start::chain;
 use crate::error::{TaskError, TaskErrorKind};
-use crate::master::ledger::Answer;
+use crate::master::events::EventKind;
+use crate::master::ledger::{Answer, now};
+use crate::master::mailbox::Closed;
 use crate::master::owners::Ended;
 
 use super::RunningDispatch;
@@ -37,6 +39,48 @@ impl RunningDispatch {
         }
     }
 
+    /// Records what happened to the run as a whole, for people.
+    pub(super) fn remember_that(&mut self, kind: &str, text: impl FnOnce() -> String) {
+        if self.commits.is_used() {
+            self.commits.record(Record::Event(EventRecord {
+                at: now(),
+                kind: kind.to_owned(),
+                text: text(),
+            }));
+        }
+    }
+
+    /// Records that a worker came or went.
+    pub(super) fn remember_event(&mut self, kind: &EventKind) {
+        match kind {
+            EventKind::WorkerCame {
+                worker,
+                node,
+                slots,
+            } => self.remember_that("worker came", || {
+                format!("worker {worker} came, on node {node}, with {slots} slots")
+            }),
+            EventKind::WorkerWent {
+                worker,
+                node,
+                reason,
+            } => self.remember_that("worker went", || match node {
+                Some(node) => format!("worker {worker} went, on node {node}: {reason}"),
+                None => format!("worker {worker} went: {reason}"),
+            }),
+            _ => {}
+        }
+    }
+
+    /// Records why no task is taken any more, unless the program shut the run down.
+    pub(super) fn remember_end(&mut self, closed: &Closed) {
+        match closed {
+            Closed::ShutDown => {}
+            Closed::Broken(reason) => self.remember_that("broken", || reason.as_ref().to_owned()),
+            Closed::Limit(error) => self.remember_that("limit", || error.to_string()),
+        }
+    }
+
     pub(super) fn on_ledger(&mut self, now: Instant, answer: Answer) {
         match answer {
             Answer::Stored(records, bytes) => {
@@ -62,6 +106,7 @@ impl RunningDispatch {
                 self.commits.set_refusal(None);
             }
             Answer::Failed(error) => self.on_ledger_failed(now, &error),
+            Answer::Asked(id, asked) => self.on_asked(id, asked),
             Answer::Released => {}
         }
     }

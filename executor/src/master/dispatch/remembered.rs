@@ -105,6 +105,8 @@ struct Known {
     claimed: bool,
     /// Whether a call without a key has been counted for it in this process.
     counted: bool,
+    /// Whether this process has it from an earlier master, and no call of this process is it yet.
+    uncalled: bool,
 }
 
 /// A call, as far as its identity goes.
@@ -134,6 +136,8 @@ pub(super) enum Claim {
     Joined(TaskId),
     /// A task whose result is stored.
     Stored(TaskId),
+    /// The same: it ended in this process, which had it from an earlier master and counts it already.
+    Adopted(TaskId),
     /// Its key is that of a task with other arguments.
     Conflict(TaskId),
 }
@@ -164,6 +168,7 @@ impl Known {
             status: task.status,
             claimed: false,
             counted: false,
+            uncalled: false,
         }
     }
 }
@@ -245,13 +250,18 @@ impl Remembered {
                     status: Status::Unended,
                     claimed: true,
                     counted,
+                    uncalled: false,
                 };
                 self.known.0.insert(identity, known);
             }
-            Claim::Stored(_) | Claim::Joined(_) => {
+            Claim::Stored(task) | Claim::Joined(task) | Claim::Adopted(task) => {
                 if let Some(known) = self.known.0.get_mut(&identity) {
                     known.claimed = true;
                     known.counted |= counted;
+                    let uncalled = std::mem::take(&mut known.uncalled);
+                    if uncalled && claim == Claim::Stored(task) {
+                        return Claim::Adopted(task);
+                    }
                 }
             }
             Claim::Conflict(_) => {}
@@ -277,7 +287,7 @@ impl Remembered {
     /// A task of an earlier master goes on as a task of this process: calls of its identity join it.
     pub(super) fn adopt(&mut self, task: TaskId, identity: Identity) {
         if let Some(known) = self.known.0.get_mut(&identity) {
-            known.claimed = true;
+            (known.claimed, known.uncalled) = (true, true);
             self.unended.insert(task, identity);
         }
     }

@@ -22,6 +22,7 @@ mod remember;
 mod republish;
 mod results;
 mod revoked;
+mod scale;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -157,6 +158,8 @@ pub(crate) struct MasterState {
     admission: Option<Admission>,
     /// The tasks that the run remembers; none without a ledger.
     remembered: Option<Box<Remembered>>,
+    /// Most workers at a time, where that was changed.
+    scaled: Option<usize>,
     effects: Vec<Effect>,
 }
 
@@ -195,6 +198,7 @@ impl MasterState {
             tally,
             admission,
             remembered: None,
+            scaled: None,
             effects: Vec::new(),
         }
     }

@@ -37,6 +37,9 @@ pub(crate) fn open(
         tell,
         patience: Duration::ZERO,
         later: None,
+        // Never: this thread has no clock.
+        look_at: after(Instant::now(), Duration::from_secs(u32::MAX.into())),
+        asked_up_to: CommandId(0),
     };
     Ok((epoch, memory, link, ByHand(writer)))
 }
@@ -48,7 +51,7 @@ impl ByHand {
         let Some(request) = self.0.later.take().or_else(asked) else {
             return false;
         };
-        self.0.answer(request);
+        self.0.attend(Some(request));
         true
     }
 }

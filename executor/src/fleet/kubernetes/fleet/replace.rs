@@ -37,8 +37,9 @@ impl Work {
         }
         if replaced > 0 {
             self.touched = true;
+            let jobs = if replaced == 1 { "Job" } else { "Jobs" };
             notice::relief(format_args!(
-                "workers of an earlier version of this program are replaced ({replaced} Jobs)"
+                "workers of an earlier version of this program are replaced ({replaced} {jobs})"
             ));
         }
     }

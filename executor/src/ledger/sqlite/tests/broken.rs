@@ -270,6 +270,8 @@ fn read_all(ledger: &SqliteLedger) -> Result<(), LedgerError> {
     let mut run = ledger.read(&id("nightly-0"))?;
     run.run()?;
     run.types()?;
+    run.events()?;
+    run.asked()?;
     let mut tasks = vec![TaskId(0), TaskId(1)];
     run.tasks(&mut |task| tasks.push(task.task))?;
     tasks.truncate(200);

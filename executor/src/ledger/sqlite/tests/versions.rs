@@ -63,6 +63,7 @@ fn has_everything<R: ReadRun + ?Sized>(run: &mut R) {
             (7, Status::Unended, None, 0),
         ]
     );
+    assert_eq!(run.asked().unwrap(), []);
     let attempts = run.attempts(TaskId(1)).unwrap();
     let messages: Vec<_> = attempts.iter().map(|it| &it.report.message).collect();
     assert_eq!(messages, ["no", "gone"]);
@@ -76,6 +77,10 @@ fn has_everything<R: ReadRun + ?Sized>(run: &mut R) {
     let task = run.task(TaskId(1)).unwrap().unwrap();
     assert_eq!(task.arguments.len(), 100_000);
     assert_eq!(run.types().unwrap().len(), 1);
+    assert_eq!(
+        run.events().unwrap(),
+        podpool_core::ledger::Events::default()
+    );
     assert_eq!(run.run().unwrap().masters[0].master.program, "flights");
     let mut listed = 0;
     run.list(&mut |_| listed += 1).unwrap();

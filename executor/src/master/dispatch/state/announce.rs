@@ -158,13 +158,13 @@ impl MasterState {
     // So a run of a million tasks sends orders while its last tasks end, as many as there are slots, and not one for
     // each task.
     fn order_needed(&mut self, closing: bool) {
-        let slots = self.settings.slots;
+        let (slots, most) = (self.settings.slots, self.most_slots());
         for place in 0..self.classes.len() {
             let id = self.classes.at(place);
             let Some(class) = self.classes.get_mut(id) else {
                 continue;
             };
-            let unfinished = class.unfinished;
+            let unfinished = class.unfinished.min(most);
             let needed = Some((unfinished.min(slots), closing));
             if needed != class.needed {
                 class.needed = needed;

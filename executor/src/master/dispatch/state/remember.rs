@@ -85,6 +85,10 @@ impl MasterState {
             }
             Claim::Joined(task) => self.join(id, entry, task),
             Claim::Stored(task) => self.fetch(id, entry, task),
+            Claim::Adopted(task) => {
+                self.tally.called();
+                self.fetch(id, entry, task);
+            }
             Claim::Conflict(task) => {
                 let error = conflict(id, &entry, task);
                 self.refuse_call(id, entry, error);
@@ -221,13 +225,15 @@ impl MasterState {
         if !remembered.end(task, end.status()) {
             return false;
         }
-        let worker = ran.and_then(|ran| self.workers.get(&ran.worker));
+        let worker = ran.and_then(|ran| self.workers.get(&ran.execution.worker));
         let record = EndRecord {
             task,
             attempt: ran.map_or_else(|| last_attempt(outcome), |ran| ran.attempt),
             elapsed: ran.map(|ran| ran.elapsed),
             worker: worker.and_then(|worker| worker.name().cloned()),
             node: worker.and_then(|worker| worker.node().cloned()),
+            execution: ran.map(|ran| ran.execution),
+            skipped: ran.is_some_and(|ran| ran.skipped),
             end,
         };
         self.record(Record::End(record));
@@ -247,6 +253,18 @@ pub(super) fn attempt_record(
     })
 }
 
+/// The record that more is known of the last such attempt, if its task is remembered.
+pub(super) fn amended_record(
+    remembered: Option<&Remembered>,
+    task: TaskId,
+    report: &AttemptReport,
+) -> Option<Effect> {
+    remembered?.is_unended(task).then(|| {
+        let report = report.clone();
+        Effect::Record(Box::new(Record::Amended(AttemptRecord { task, report })))
+    })
+}
+
 /// The end of a task of an earlier master, whose messages have gone with it.
 fn replaced(task: TaskId) -> Effect {
     Effect::Record(Box::new(Record::End(EndRecord {
@@ -255,6 +273,8 @@ fn replaced(task: TaskId) -> Effect {
         elapsed: None,
         worker: None,
         node: None,
+        execution: None,
+        skipped: false,
         end: End::Interrupted,
     })))
 }

@@ -12,7 +12,9 @@ mod loss;
 mod memory;
 mod pace;
 mod publish;
+mod remembering;
 mod republish;
+mod scaling;
 mod tally;
 mod unfit;
 
@@ -120,6 +122,7 @@ struct Bed {
     controls: Vec<Control>,
     orders: Vec<FleetOrder>,
     events: Vec<EventKind>,
+    /// What is to be stored, where the run is remembered.
     records: Vec<Record>,
 }
 
