@@ -42,7 +42,7 @@ use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::notice;
 use podpool_core::panics::caught;
 use podpool_core::queue::publisher::Publisher;
-use podpool_core::queue::{Delivery, LeaseId, QueueError};
+use podpool_core::queue::{Delivery, QueueError};
 use podpool_core::registry::Registry;
 use podpool_core::worker::{KeptLine, OutputSink};
 use tokio::sync::{mpsc, oneshot};
@@ -132,8 +132,6 @@ struct RunningDispatch {
     pull: Pull,
     acks: FuturesUnordered<BoxFuture<'static, ()>>,
     commits: Commits,
-    /// Messages of results whose failures wait for their lines: with a ledger they are acknowledged after that.
-    unjudged: Vec<LeaseId>,
     submissions: Vec<Submission>,
     commands: Vec<Command>,
     /// Callers that wait for the end.
@@ -200,7 +198,6 @@ impl RunningDispatch {
         Self {
             state,
             commits: Commits::new(link),
-            unjudged: Vec::new(),
             inbox,
             fleet,
             broker,

@@ -5,6 +5,8 @@
 
 mod asked;
 #[cfg(test)]
+pub(crate) mod by_hand;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
@@ -130,7 +132,7 @@ pub(crate) async fn open(ledger: Arc<dyn Ledger>, terms: Terms) -> Result<Opened
     let work = move || {
         // Dropped last: then the run is free.
         let _holds = holds;
-        let read = read(&*opens, &terms);
+        let read = read(&*opens, &terms, known);
         let (facts, store) = match read {
             Ok((facts, store)) => (Ok(facts), Some(store)),
             Err(error) => (Err(error), None),
@@ -197,7 +199,12 @@ struct Facts {
     memory: Memory,
 }
 
-fn read(ledger: &dyn Ledger, terms: &Terms) -> Result<(Facts, Box<dyn RunLedger>), LedgerError> {
+/// Opens a run, and reads what is remembered. `known` is the task of a type in this program.
+fn read(
+    ledger: &dyn Ledger,
+    terms: &Terms,
+    known: Known,
+) -> Result<(Facts, Box<dyn RunLedger>), LedgerError> {
     let Opened {
         run,
         mac_key,
@@ -211,8 +218,9 @@ fn read(ledger: &dyn Ledger, terms: &Terms) -> Result<(Facts, Box<dyn RunLedger>
         })?,
         None => ledger.open(&terms.opening)?,
     };
+    let adopted = terms.adopts.then_some(known);
     let remembered =
-        remembered(&mut *store, terms.adopts).and_then(|memory| Ok((store.run()?.name, memory)));
+        remembered(&mut *store, adopted).and_then(|memory| Ok((store.run()?.name, memory)));
     let (name, mut memory) = match remembered {
         Ok(found) => found,
         Err(error) => {
@@ -272,20 +280,25 @@ fn existing(ledger: &dyn Ledger, wanted: &str) -> Result<RunId, LedgerError> {
     })
 }
 
+/// Finds the task of a type.
+type Known = fn(&TypeRecord) -> Option<&'static TaskSpec>;
+
 /// The task of this type in this program, if it is of the same version and shape.
 fn known(it: &TypeRecord) -> Option<&'static TaskSpec> {
     let spec = Registry::global().ok()?.find(&it.name).ok()?;
     (spec.fingerprint().ok()? == it.fingerprint).then_some(spec)
 }
 
-fn remembered(store: &mut dyn RunLedger, adopts: bool) -> Result<Memory, LedgerError> {
+/// What is remembered; with the tasks that have not ended, where `adopted` finds theirs.
+fn remembered(store: &mut dyn RunLedger, adopted: Option<Known>) -> Result<Memory, LedgerError> {
     let types = store.types()?;
-    let specs: Vec<_> = types.iter().map(known).collect();
+    let spec = |it: &TypeRecord| adopted.and_then(|known| known(it));
+    let specs: Vec<_> = types.iter().map(spec).collect();
     let mut memory = Memory::new(types.clone());
     let mut left = Vec::new();
     store.tasks(&mut |task| {
         memory.add(&task);
-        if !adopts || task.status != Status::Unended {
+        if adopted.is_none() || task.status != Status::Unended {
             return;
         }
         let task_type = task.task_type.0 as usize;
@@ -366,21 +379,28 @@ struct Writer {
 impl Writer {
     fn run(mut self) {
         while let Some(request) = self.next() {
-            let serve = || {
-                request.map_or(Ok(()), |request| self.serve(request))?;
-                self.look();
-                Ok(())
-            };
-            let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(serve));
-            let error = match served {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => error,
-                Err(panic) => failed("write the ledger", panic_text(panic)),
-            };
-            // The dispatcher may have ended before.
-            self.tell.send(Answer::Failed(error)).ok();
-            return;
+            if !self.carry_out(request) {
+                return;
+            }
         }
+    }
+
+    /// Serves a request, and looks for commands where it is time to. False where nothing can be served any more.
+    fn carry_out(&mut self, request: Option<Request>) -> bool {
+        let serve = || {
+            request.map_or(Ok(()), |request| self.serve(request))?;
+            self.look();
+            Ok(())
+        };
+        let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(serve));
+        let error = match served {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => error,
+            Err(panic) => failed("write the ledger", panic_text(panic)),
+        };
+        // The dispatcher may have ended before.
+        self.tell.send(Answer::Failed(error)).ok();
+        false
     }
 
     /// The next request; nothing in it when it is time to look for commands. None when no more will come.

@@ -57,6 +57,8 @@ pub(super) struct Commits {
     stored: u64,
     /// What waits, with the number of records that come before it.
     held: VecDeque<(u64, Held)>,
+    /// Messages of results whose failures wait for their lines: they are acknowledged after that.
+    unjudged: Vec<LeaseId>,
     released: bool,
     /// Why nothing can be stored at present.
     refusal: Option<String>,
@@ -122,11 +124,36 @@ impl Commits {
 
     /// Gives back what need not wait; the other is kept.
     pub(super) fn hold(&mut self, held: Held) -> Option<Held> {
-        if self.is_idle() {
+        // An end without a record, as by a shutdown, waits for nothing: the disk may be full.
+        let unrecorded = matches!(&held, Held::Effect(Effect::Settle(ended)) if !ended.recorded);
+        if unrecorded || self.is_idle() {
             return Some(held);
         }
         self.held.push_back((self.appended, held));
         None
+    }
+
+    /// Messages of results were taken in. Returns what acknowledges them; nothing where that follows from
+    /// [`on_judged`](Self::on_judged), because failures among them are recorded only when they are judged.
+    pub(super) fn on_taken_in(&mut self, leases: Vec<LeaseId>, held_back: bool) -> Option<Held> {
+        if leases.is_empty() {
+            return None;
+        }
+        if self.is_used() && held_back {
+            self.unjudged.extend(leases);
+            return None;
+        }
+        Some(Held::Acknowledge(leases))
+    }
+
+    /// Whether messages of results wait until their failures are judged.
+    pub(super) const fn has_unjudged(&self) -> bool {
+        !self.unjudged.is_empty()
+    }
+
+    /// All failures were judged, and recorded. Returns what acknowledges their messages.
+    pub(super) fn on_judged(&mut self) -> Held {
+        Held::Acknowledge(std::mem::take(&mut self.unjudged))
     }
 
     /// Sends the records of this turn on their way.

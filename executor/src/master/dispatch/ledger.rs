@@ -19,10 +19,6 @@ use super::effect::Effect;
 impl RunningDispatch {
     /// Does something now, or when the records before it are stored.
     pub(super) fn do_after_commit(&mut self, held: Held) {
-        // An end without a record, as by a shutdown, waits for nothing: the disk may be full.
-        if matches!(&held, Held::Effect(Effect::Settle(ended)) if !ended.recorded) {
-            return self.carry(held);
-        }
         if let Some(held) = self.commits.hold(held) {
             self.carry(held);
         }

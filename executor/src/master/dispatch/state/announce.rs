@@ -69,8 +69,9 @@ impl MasterState {
 
     /// Sends the run's state to the workers: at once when it changed, else every ten seconds.
     pub(super) fn announce_to_workers(&mut self, now: Instant) {
-        if self.life.is_detached() {
-            // Its tasks go on, and the table has them no more: a message would tell workers that they have ended.
+        if self.life.is_left() {
+            // Its tasks go on, and the table has them no more: a message would tell workers that they have ended. Workers
+            // that have not heard of the next master yet would believe it, and cancel what that one waits for.
             self.announced.heartbeat = after(now, HEARTBEAT);
             self.announced.changed = false;
             return;

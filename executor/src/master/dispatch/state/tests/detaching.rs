@@ -102,3 +102,22 @@ async fn a_fleet_without_workers_is_the_error_of_a_detachment() {
         "{error}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_superseded_master_leaves_workers_and_fleet_alone() {
+    let mut bed = bed();
+    bed.submit(&PLAIN);
+    bed.batches();
+    bed.state.supersede(2);
+    bed.concludes();
+    let sent = bed.controls.len();
+    bed.state.shut_down(ShutdownBehavior::Abort);
+    bed.pass(HEARTBEAT * 3);
+    bed.concludes();
+    assert_eq!(
+        bed.controls.len(),
+        sent,
+        "its tasks are the other master's, and have not ended"
+    );
+    assert_eq!(bed.orders.last(), Some(&FleetOrder::Abandon));
+}
