@@ -57,7 +57,7 @@ pub(super) fn write(
     connection: &Connection,
     epoch: u64,
     asked: &Command,
-    by: String,
+    by: &str,
     at: Time,
 ) -> rusqlite::Result<CommandId> {
     let (kind, argument) = written(asked)?;

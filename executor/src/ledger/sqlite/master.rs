@@ -241,7 +241,7 @@ pub(super) fn ask(
         });
     }
     let epoch = holder.epoch;
-    let id = commands::write(&transaction, epoch, command, by.to_string(), Time(now));
+    let id = commands::write(&transaction, epoch, command, &by.to_string(), Time(now));
     let id = id.map_err(failed)?;
     transaction.commit().map_err(failed)?;
     Ok(id)
