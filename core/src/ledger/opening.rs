@@ -107,8 +107,8 @@ pub struct RunRecord {
 
 /// So many numbers of tasks belong to a master when it has opened a run. It reserves more by
 /// [`Record::Reserved`](super::Record::Reserved) in time.
-// More than a program submits while a reservation is stored, which takes some milliseconds, or what a disk takes that is
-// slow. A master that is killed leaves a gap of as many at most, and numbers have 63 bits.
+// More than a program submits while a reservation is stored, which takes some milliseconds, and longer on a slow disk. A
+// master that is killed leaves a gap, and numbers have 63 bits.
 pub const NUMBERS: u64 = 1 << 20;
 
 /// A run that was opened.

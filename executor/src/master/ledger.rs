@@ -4,9 +4,9 @@
 //! decided, and are stored in that order: what waits is stored in one transaction.
 
 mod asked;
-mod numbers;
 #[cfg(test)]
 pub(crate) mod by_hand;
+mod numbers;
 #[cfg(test)]
 mod tests;
 

@@ -27,6 +27,7 @@ pub(crate) fn open(
     let (tell, answers) = mpsc::unbounded_channel();
     let link = LedgerLink {
         requests,
+        numbers: Numbers::from(memory.next()),
         answers,
         _here: here,
     };

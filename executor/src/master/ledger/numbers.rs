@@ -25,8 +25,8 @@ impl From<u64> for Numbers {
 impl Numbers {
     /// The next task gets this number. Where fewer than half a block are left, the first number that is to be another
     /// master's from now on.
-    // A block is as large as all that was given, so that a program which submits ever faster reserves no more often; and
-    // half of it is left for what is submitted until the reservation is stored.
+    // A block is as large as all that was given, so that a program which submits ever faster reserves no more often.
+    // Half of it is left for what is submitted until the reservation is stored.
     pub(crate) fn reserve(&mut self, next: u64) -> Option<TaskId> {
         let block = next.saturating_sub(self.first).max(NUMBERS);
         if self.end.saturating_sub(next) >= block / 2 {
