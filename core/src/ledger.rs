@@ -33,7 +33,7 @@ pub use self::events::{EventRecord, Events, MOST_EVENTS};
 pub use self::fold::{Fold, FoldError, Folded};
 pub use self::identity::{Content, Identity};
 pub use self::listed::{Listed, ListedEnd};
-pub use self::opening::{Holder, Master, Opened, Opening, RunRecord, Which};
+pub use self::opening::{Holder, Master, NUMBERS, Opened, Opening, RunRecord, Which};
 pub use self::record::{
     AttemptRecord, End, EndRecord, PublishedRecord, Record, Status, TaskRecord, TypeId, TypeRecord,
     Why,

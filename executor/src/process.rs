@@ -14,6 +14,7 @@ pub(crate) fn this_process() -> Master {
         program: program.unwrap_or_default(),
         build: String::new(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        settings: Vec::new(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Runs that are remembered, and whose queues outlive their master: what the next master finds there.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

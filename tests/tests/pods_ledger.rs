@@ -1,5 +1,7 @@
 //! Runs on a cluster that are remembered: their pods go on when a master ends, and the next master takes them over.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

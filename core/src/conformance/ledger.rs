@@ -32,7 +32,8 @@ pub use self::commands::{
 };
 pub use self::masters::{
     a_living_master_holds_its_run, a_released_run_is_free, a_run_that_is_taken_over_is_fenced,
-    epochs_count_the_masters, of_many_openers_one_wins, what_a_killed_master_stored_is_there,
+    epochs_count_the_masters, no_number_is_given_twice, of_many_openers_one_wins,
+    what_a_killed_master_stored_is_there,
 };
 pub use self::reading::{
     a_list_agrees_with_the_records, a_reader_does_not_disturb_the_master,
@@ -98,6 +99,7 @@ pub fn all(make: &dyn Fn() -> Place) {
         an_unknown_run_is_an_error,
         runs_are_listed_youngest_first,
         epochs_count_the_masters,
+        no_number_is_given_twice,
         a_living_master_holds_its_run,
         a_released_run_is_free,
         what_a_killed_master_stored_is_there,

@@ -97,7 +97,7 @@ impl Fold {
                 task.attempts = task.attempts.max(it.report.attempt.0);
                 Ok(())
             }
-            Record::Event(_) => Ok(()),
+            Record::Reserved(_) | Record::Event(_) => Ok(()),
             Record::End(it) => {
                 self.unended(it.task)?.status = it.end.status();
                 Ok(())
@@ -128,6 +128,12 @@ impl Fold {
             Status::Unended => Ok(known),
             _ => Err(FoldError::Ended(task)),
         }
+    }
+
+    /// One more than the highest number of a task.
+    pub(crate) fn next(&self) -> u64 {
+        let last = self.tasks.last_key_value();
+        last.map_or(0, |(last, _)| last.0.saturating_add(1))
     }
 
     /// The tasks, in the order of their numbers.

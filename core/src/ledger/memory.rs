@@ -11,8 +11,8 @@ use crate::lock::lock;
 
 use super::{
     AttemptRecord, Command, CommandId, CommandRecord, End, EndRecord, EventRecord, Events, Fold,
-    Folded, Holder, Ledger, LedgerError, Listed, ListedEnd, MOST_EVENTS, Master, Opened, Opening,
-    ReadRun, Record, RunLedger, RunRecord, TaskRecord, TypeRecord, Which,
+    Folded, Holder, Ledger, LedgerError, Listed, ListedEnd, MOST_EVENTS, Master, NUMBERS, Opened,
+    Opening, ReadRun, Record, RunLedger, RunRecord, TaskRecord, TypeRecord, Which,
 };
 
 /// Runs in memory. Clones share them.
@@ -40,6 +40,8 @@ struct Run {
     events: VecDeque<EventRecord>,
     dropped: u64,
     commands: Vec<CommandRecord>,
+    /// The first number of a task that belongs to no master.
+    reserved: u64,
 }
 
 impl MemoryLedger {
@@ -93,7 +95,7 @@ impl Ledger for MemoryLedger {
             },
         };
         let run = &mut runs[at];
-        run.enrol(opening)?;
+        let first = run.enrol(opening)?;
         let reader = Reader {
             ledger: self.clone(),
             run: run.record.run.clone(),
@@ -102,6 +104,7 @@ impl Ledger for MemoryLedger {
             run: reader.run.clone(),
             mac_key: run.mac_key,
             epoch: run.epoch(),
+            first,
             ledger: Box::new(Appender {
                 reader,
                 epoch: run.epoch(),
@@ -187,6 +190,7 @@ impl Run {
             events: VecDeque::new(),
             dropped: 0,
             commands: Vec::new(),
+            reserved: 0,
         }
     }
 
@@ -205,7 +209,7 @@ impl Run {
         }
     }
 
-    fn enrol(&mut self, opening: &Opening) -> Result<(), LedgerError> {
+    fn enrol(&mut self, opening: &Opening) -> Result<TaskId, LedgerError> {
         if !opening.take_over {
             self.is_free(opening.now)?;
         }
@@ -217,7 +221,9 @@ impl Run {
         };
         self.record.masters.push(holder);
         self.record.held = true;
-        Ok(())
+        let first = self.reserved.max(self.fold.next());
+        self.reserved = first.saturating_add(NUMBERS);
+        Ok(TaskId(first))
     }
 
     /// Whether the master of this epoch may still write.
@@ -257,6 +263,10 @@ impl Run {
                     }
                     None => Record::Attempt(it.clone()),
                 },
+                Record::Reserved(next) => {
+                    self.reserved = next.0;
+                    continue;
+                }
                 Record::Event(it) => {
                     self.note(it.clone());
                     continue;
@@ -351,7 +361,7 @@ impl Run {
 
 fn task_of(record: &Record) -> Option<TaskId> {
     match record {
-        Record::Type(_) | Record::Event(_) => None,
+        Record::Type(_) | Record::Reserved(_) | Record::Event(_) => None,
         Record::Task(it) => Some(it.task),
         Record::Published(it) => Some(it.task),
         Record::Attempt(it) | Record::Amended(it) => Some(it.task),

@@ -30,6 +30,9 @@ pub enum Record {
     Amended(AttemptRecord),
     /// A task ended, before its owners learn of it.
     End(EndRecord),
+    /// The numbers of tasks below this one belong to this master and earlier ones: the next master begins with this
+    /// one, or behind the newest task. It may also give numbers back.
+    Reserved(TaskId),
     /// Something happened to the run as a whole. It changes no task.
     Event(EventRecord),
 }

@@ -248,6 +248,10 @@ impl RunningDispatch {
             // are taken in above the bound.
             while self.drain() {}
         }
+        if self.commits.is_used() {
+            // Before the records of the tasks that get these numbers.
+            self.commits.reserve(self.inbox.next());
+        }
         self.take_mail(now);
         // After the mail: a queue in memory stores at once, and the batches that the mail filled are stored here.
         self.take_stored(now);

@@ -6,6 +6,7 @@
 mod asked;
 #[cfg(test)]
 pub(crate) mod by_hand;
+mod numbers;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 pub(crate) use self::asked::Asked;
+pub(crate) use self::numbers::Numbers;
 use crate::error::start::chain;
 use crate::master::dispatch::{LeftTask, Memory};
 
@@ -56,8 +58,8 @@ enum Request {
     Fetch(Vec<(TaskId, TaskId)>),
     /// Answer a command.
     Answer(CommandId, String),
-    /// The master leaves.
-    Release,
+    /// The master leaves; it gives the numbers from this one on back.
+    Release(Option<TaskId>),
 }
 
 /// What the thread answers.
@@ -86,6 +88,8 @@ pub(crate) type Fetched = (TaskId, TaskId, Result<Bytes, String>);
 #[derive(Debug)]
 pub(crate) struct LedgerLink {
     requests: Sender<Request>,
+    /// The numbers of tasks that are this master's.
+    pub(crate) numbers: Numbers,
     answers: mpsc::UnboundedReceiver<Answer>,
     /// The thread notices when this is dropped, also between two tries.
     _here: Sender<()>,
@@ -166,6 +170,7 @@ pub(crate) async fn open(ledger: Arc<dyn Ledger>, terms: Terms) -> Result<Opened
         epoch,
         memory,
     } = ready.await.map_err(gone)??;
+    let memory_next = memory.next();
     Ok(OpenedRun {
         run,
         name,
@@ -174,6 +179,7 @@ pub(crate) async fn open(ledger: Arc<dyn Ledger>, terms: Terms) -> Result<Opened
         memory,
         link: LedgerLink {
             requests,
+            numbers: Numbers::from(memory_next),
             answers,
             _here: here,
         },
@@ -209,6 +215,7 @@ fn read(
         run,
         mac_key,
         epoch,
+        first,
         ledger: mut store,
         ..
     } = match &terms.attached {
@@ -232,6 +239,7 @@ fn read(
     if terms.opening.take_over {
         note_take_over(&mut *store, terms.opening.now);
     }
+    memory.start_at(first);
     let registry = Registry::global().ok();
     for spec in registry.iter().flat_map(|registry| registry.iter()) {
         // Traced here, on a deep stack. A shape that cannot be traced has a version in its place.
@@ -325,7 +333,7 @@ fn remembered(store: &mut dyn RunLedger, adopted: Option<Known>) -> Result<Memor
 impl Drop for LedgerLink {
     fn drop(&mut self) {
         // Nothing follows: a `build()` that failed, or an executor that ends. A second release changes nothing.
-        self.release();
+        self.release(None);
     }
 }
 
@@ -346,9 +354,9 @@ impl LedgerLink {
         self.requests.send(Request::Answer(command, answer)).ok();
     }
 
-    /// Releases the run, after all earlier records.
-    pub(crate) fn release(&self) {
-        self.requests.send(Request::Release).ok();
+    /// Releases the run, after all earlier records. The numbers from `back` on were not given.
+    pub(crate) fn release(&self, back: Option<TaskId>) {
+        self.requests.send(Request::Release(back)).ok();
     }
 
     /// The next answer. May be dropped at any time.
@@ -379,14 +387,14 @@ struct Writer {
 impl Writer {
     fn run(mut self) {
         while let Some(request) = self.next() {
-            if !self.attend(request) {
+            if !self.carry_out(request) {
                 return;
             }
         }
     }
 
-    /// Serves a request, and looks for commands. False where nothing can be served any more.
-    fn attend(&mut self, request: Option<Request>) -> bool {
+    /// Serves a request, and looks for commands where it is time to. False where nothing can be served any more.
+    fn carry_out(&mut self, request: Option<Request>) -> bool {
         let serve = || {
             request.map_or(Ok(()), |request| self.serve(request))?;
             self.look();
@@ -441,6 +449,16 @@ impl Writer {
         }
     }
 
+    /// Gives back what was not given of the reserved numbers.
+    fn give_back(&mut self, back: Option<TaskId>) {
+        if let Some(back) = back
+            && let Err(error) = self.store.append(&[Record::Reserved(back)], now())
+        {
+            // The next master leaves them out. An error that stays is that of the release.
+            debug!(%error, "numbers of tasks are not given back");
+        }
+    }
+
     fn answer(&mut self, command: CommandId, answer: &str) -> Result<(), LedgerError> {
         match self.store.answer(command, answer) {
             // Nothing depends on it.
@@ -457,7 +475,8 @@ impl Writer {
             Request::Append(records, bytes) => self.append(records, bytes),
             Request::Fetch(results) => results.chunks(FETCHES).try_for_each(|it| self.fetch(it)),
             Request::Answer(command, answer) => self.answer(command, &answer),
-            Request::Release => {
+            Request::Release(back) => {
+                self.give_back(back);
                 self.store.release()?;
                 self.tell.send(Answer::Released).ok();
                 Ok(())

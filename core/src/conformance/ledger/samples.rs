@@ -265,7 +265,7 @@ pub fn valid_records(seed: u64, count: usize) -> Vec<Record> {
     let mut skipped: Vec<u64> = Vec::new();
     while records.len() < count {
         let known = !unended.is_empty();
-        let record = match rng.u8(..14) {
+        let record = match rng.u8(..15) {
             0 if types < 20 => {
                 types += 1;
                 Record::Type(full_type(&mut rng, types - 1))
@@ -274,12 +274,13 @@ pub fn valid_records(seed: u64, count: usize) -> Vec<Record> {
                 let cause = pick(&mut rng, Cause::ALL);
                 let number = pick(&mut rng, &unended);
                 let attempt = full_attempt(&mut rng, number, cause);
-                match rng.u8(..4) {
+                match rng.u8(..2) {
                     0 => amended(&mut rng, &records, attempt),
                     _ => Record::Attempt(attempt),
                 }
             }
             10 if known => a_publish(pick(&mut rng, &unended), pick(&mut rng, &[1, 2, u32::MAX])),
+            14 => Record::Reserved(TaskId(next + rng.u64(..1_000))),
             13 => Record::Event(full_event(&mut rng)),
             // Of any task, also of one that has ended.
             11 if !tasks.is_empty() => a_publish(pick(&mut rng, &tasks), rng.u32(1..4)),

@@ -45,6 +45,13 @@ pub(super) fn master(pid: u32) -> Master {
         program: "flights".to_owned(),
         build: "c0ffee".to_owned(),
         version: "0.1.0".to_owned(),
+        settings: match pid % 2 {
+            0 => Vec::new(),
+            _ => vec![
+                ("workers".to_owned(), pid.to_string()),
+                ("it's, \"odd\"".to_owned(), String::new()),
+            ],
+        },
     }
 }
 
@@ -158,8 +165,8 @@ pub(super) fn expected(records: &[Record]) -> Stored {
                     None => attempts.push(it),
                 }
             }
-            // It shows in what is folded.
-            Record::Published(_) => {}
+            // These show in what is folded, and in where the next master begins.
+            Record::Published(_) | Record::Reserved(_) => {}
             Record::End(it) => ends.push(it),
             Record::Event(it) => events.newest.push(it),
         }

@@ -26,6 +26,7 @@ enum Fault {
     AddsWhatIsAmended,
     LosesEvents,
     LosesAnswers,
+    LosesReservations,
     TakesCommandsForNobody,
     ListsTasksBackwards,
     ListsRunsBackwards,
@@ -162,6 +163,7 @@ impl RunLedger for BrokenRun<dyn RunLedger> {
                     Record::Attempt(_) => fault == Fault::LosesAttempts,
                     Record::Published(_) => fault == Fault::LosesPublishes,
                     Record::Event(_) => fault == Fault::LosesEvents,
+                    Record::Reserved(_) => fault == Fault::LosesReservations,
                     _ => false,
                 };
                 records.retain(|record| !lost(record));
@@ -205,7 +207,7 @@ fn the_wrapper_without_a_fault_keeps_every_promise() {
 
 #[test]
 fn broken_ledgers_are_refused() {
-    let broken: [(Fault, Check); 15] = [
+    let broken: [(Fault, Check); 16] = [
         (Fault::IgnoresTheHolder, a_living_master_holds_its_run),
         (Fault::StoresInPart, a_failed_transaction_leaves_nothing),
         (
@@ -215,6 +217,7 @@ fn broken_ledgers_are_refused() {
         (Fault::LosesKeys, every_field_of_a_task_is_kept),
         (Fault::LosesWorkers, every_field_of_an_end_is_kept),
         (Fault::LosesAttempts, every_field_of_an_attempt_is_kept),
+        (Fault::LosesReservations, no_number_is_given_twice),
         (
             Fault::LosesAnswers,
             a_command_reaches_the_master_and_its_answer_comes_back,
@@ -247,7 +250,7 @@ fn the_random_records_are_valid_and_have_all_kinds() {
         let records = valid_records(seed, 400);
         assert_eq!(records, valid_records(seed, 400), "one seed, one sequence");
         let mut fold = Fold::default();
-        let mut kinds = [0; 7];
+        let mut kinds = [0; 8];
         for record in &records {
             assert_eq!(fold.apply(record), Ok(()), "seed {seed}");
             let kind = match record {
@@ -258,6 +261,7 @@ fn the_random_records_are_valid_and_have_all_kinds() {
                 Record::Published(_) => 4,
                 Record::Amended(_) => 5,
                 Record::Event(_) => 6,
+                Record::Reserved(_) => 7,
             };
             kinds[kind] += 1;
         }

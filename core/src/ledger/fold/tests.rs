@@ -101,6 +101,7 @@ fn ends() -> impl Strategy<Value = End> {
 fn records() -> impl Strategy<Value = Record> {
     prop_oneof![
         1 => Just(an_event()),
+        1 => (0..99_u64).prop_map(|number| Record::Reserved(TaskId(number))),
         1 => (0..4_u32).prop_map(a_type),
         4 => (0..12_u64, 0..3_u32, 0..5_u8).prop_map(|(task, of, same)| a_task(task, of, same)),
         2 => (0..12_u64, 1..5_u32).prop_map(|(task, attempt)| an_attempt(task, attempt)),
@@ -126,7 +127,7 @@ fn judge(taken: &[Record], record: &Record) -> Result<(), FoldError> {
     match record {
         Record::Type(it) if it.number.0 == types => Ok(()),
         Record::Type(it) => Err(FoldError::TypeNumber(it.number)),
-        Record::Event(_) => Ok(()),
+        Record::Reserved(_) | Record::Event(_) => Ok(()),
         Record::Task(it) if it.task_type.0 >= types => Err(FoldError::UnknownType(it.task)),
         Record::Task(it) if any(&|other| is_task(other, it.task)) => Err(FoldError::Twice(it.task)),
         Record::Task(it) => {

@@ -55,7 +55,8 @@ impl Wanted {
 pub(super) async fn start(mut run: Run, wanted: Option<Wanted>) -> Result<Handle, BuildError> {
     run.settings.outlives = run.elsewhere.as_ref().is_some_and(|it| it.outlives);
     let mut freed = None;
-    if let Some(wanted) = wanted {
+    if let Some(mut wanted) = wanted {
+        wanted.opening.master.settings.extend(shown(&run));
         // Workers elsewhere, and queues, outlive a master.
         let mut opened = wanted.open(run.elsewhere.is_some()).await?;
         let settings = &mut run.settings;
@@ -177,6 +178,9 @@ impl Builder {
                 None => return Ok(None),
             },
         };
+        let mut master = this_process();
+        let backend = self.chosen_backend()?.to_string();
+        master.settings.push(("back-end".to_owned(), backend));
         let patience = self.hooks.broker_timeout.unwrap_or(BROKER_TIMEOUT);
         let fresh = self.run_id(name.as_ref());
         let which = match name {
@@ -198,13 +202,40 @@ impl Builder {
             attached,
             opening: Opening {
                 which,
-                master: this_process(),
+                master,
                 take_over: self.take_over,
                 now: now(),
             },
             patience,
         }))
     }
+}
+
+/// The settings of a run, as the ledger shows them to people and to who picks the run up.
+fn shown(run: &Run) -> Vec<(String, String)> {
+    let settings = &run.settings;
+    let mut shown = vec![
+        ("workers".to_owned(), run.workers.to_string()),
+        (
+            "slots per worker".to_owned(),
+            settings.worker.slots.to_string(),
+        ),
+        ("grace".to_owned(), format!("{:?}", settings.worker.grace)),
+    ];
+    let limits = &settings.limits;
+    let duration = |it: Option<Duration>| it.map(|it| format!("{it:?}"));
+    let number = |it: Option<u64>| it.map(|it| it.to_string());
+    let perhaps = [
+        ("retries", number(settings.retries.map(u64::from))),
+        ("deadline", duration(limits.deadline)),
+        ("no progress timeout", duration(limits.no_progress)),
+        ("lease", duration(settings.lease)),
+        ("slot memory", number(settings.worker.memory)),
+        ("payload store", run.payload_store.clone()),
+    ];
+    let set = perhaps.into_iter();
+    shown.extend(set.filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    shown
 }
 
 /// What commits survive: what the program sets, else the variable.

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use podpool_core::id::{RunId, RunName, TaskId};
 use podpool_core::ledger::{
     AttemptRecord, Command, CommandId, CommandRecord, EndRecord, Events, Folded, LedgerError,
-    Listed, Master as Process, Opened, Opening, ReadRun, Record, RunLedger, RunRecord, TaskRecord,
-    TypeRecord,
+    Listed, Master as Process, NUMBERS, Opened, Opening, ReadRun, Record, RunLedger, RunRecord,
+    TaskRecord, TypeRecord,
 };
 use rusqlite::Connection;
 
@@ -18,7 +18,7 @@ use super::directory::Directory;
 use super::fault::{at, system};
 use super::file::RunFile;
 use super::reader;
-use super::value::{Bits, Time};
+use super::value::{Bits, Pairs, Time};
 use super::writer::{Places, Writer};
 use super::{commands, holder, schema};
 
@@ -93,6 +93,15 @@ fn newest_epoch(connection: &Connection) -> rusqlite::Result<u64> {
         .map(|epoch| epoch.0)
 }
 
+/// Reserves numbers of tasks for the next master; returns the first of them. To be called in a transaction.
+fn reserve(connection: &Connection) -> rusqlite::Result<TaskId> {
+    let first = "SELECT max(reserved, coalesce((SELECT max(number) FROM tasks) + 1, 0)) FROM run";
+    let first: i64 = connection.query_one(first, (), |row| row.get(0))?;
+    let reserved = "UPDATE run SET reserved = ?";
+    connection.execute(reserved, [first.saturating_add(NUMBERS.cast_signed())])?;
+    Ok(TaskId(first.cast_unsigned()))
+}
+
 impl Master {
     /// Becomes the next master of a run that exists.
     pub(super) fn enter(mut file: RunFile, opening: &Opening) -> Result<Opened, LedgerError> {
@@ -106,9 +115,10 @@ impl Master {
             is_free(&transaction, &directory, &run, &path, opening.now)?;
         }
         let (epoch, lock) = enrol(&transaction, &directory, &run, &path, opening)?;
+        let first = reserve(&transaction).map_err(failed)?;
         transaction.commit().map_err(failed)?;
         directory.remove_locks_up_to(&run, epoch - 1);
-        Ok(Self::opened(file, head.mac_key, epoch, lock))
+        Ok(Self::opened(file, head.mac_key, first, (epoch, lock)))
     }
 
     /// Makes a run in an empty file, and becomes its first master.
@@ -125,16 +135,23 @@ impl Master {
         let row = "INSERT INTO run (id, name, mac_key, created) VALUES (?, ?, ?, ?)";
         let values = (run.as_str(), name.as_str(), mac_key, Time(opening.now));
         transaction.execute(row, values).map_err(failed)?;
-        let (epoch, lock) = enrol(&transaction, &directory, &run, &path, opening)?;
+        let enrolled = enrol(&transaction, &directory, &run, &path, opening)?;
+        let first = reserve(&transaction).map_err(failed)?;
         transaction.commit().map_err(failed)?;
-        Ok(Self::opened(file, *mac_key, epoch, lock))
+        Ok(Self::opened(file, *mac_key, first, enrolled))
     }
 
-    fn opened(file: RunFile, mac_key: [u8; 32], epoch: u64, lock: File) -> Opened {
+    fn opened(
+        file: RunFile,
+        mac_key: [u8; 32],
+        first: TaskId,
+        (epoch, lock): (u64, File),
+    ) -> Opened {
         Opened {
             run: file.run.clone(),
             mac_key,
             epoch,
+            first,
             ledger: Box::new(Self {
                 file,
                 places: Places::default(),
@@ -177,8 +194,8 @@ fn enrol(
         locked.ok_or_else(|| std::io::Error::other("another process has locked it"))
     });
     let locked = locked.map_err(|error| system(format!("lock {}", lock.display()), error))?;
-    let row = "INSERT INTO masters (epoch, host, pid, user, program, build, version, since) \
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let row = "INSERT INTO masters (epoch, host, pid, user, program, build, version, since, settings) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let master = &opening.master;
     let values = (
         Bits(epoch),
@@ -189,6 +206,7 @@ fn enrol(
         &master.build,
         &master.version,
         Time(opening.now),
+        Pairs(&master.settings),
     );
     connection.execute(row, values).map_err(failed)?;
     Ok((epoch, locked))

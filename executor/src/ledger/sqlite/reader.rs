@@ -18,7 +18,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params}
 use super::directory::Directory;
 use super::fault::{at, damaged};
 use super::file::RunFile;
-use super::value::{Bits, OwnTexts, Span, Time, Worded, of_code, row};
+use super::value::{Bits, OwnPairs, OwnTexts, Span, Time, Worded, of_code, row};
 use super::{attempts, commands, master, schema};
 
 /// The run that a file is of.
@@ -60,7 +60,7 @@ pub(super) fn head(connection: &Connection, run: &RunId, path: &Path) -> Result<
 }
 
 const MASTERS: &str =
-    "SELECT epoch, host, pid, user, program, build, version, since, until FROM masters";
+    "SELECT epoch, host, pid, user, program, build, version, since, until, settings FROM masters";
 
 fn holder(row: &Row<'_>) -> rusqlite::Result<Holder> {
     Ok(Holder {
@@ -72,6 +72,7 @@ fn holder(row: &Row<'_>) -> rusqlite::Result<Holder> {
             program: row.get(4)?,
             build: row.get(5)?,
             version: row.get(6)?,
+            settings: row.get::<_, OwnPairs>(9)?.0,
         },
         since: row.get::<_, Time>(7)?.0,
         until: row.get::<_, Option<Time>>(8)?.map(|until| until.0),

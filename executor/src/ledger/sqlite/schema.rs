@@ -79,6 +79,8 @@ CREATE TABLE commands (
     number INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, kind TEXT NOT NULL, argument TEXT, asker TEXT NOT NULL,
     at INTEGER NOT NULL, answer TEXT
 ) STRICT;
+ALTER TABLE run ADD COLUMN reserved INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE masters ADD COLUMN settings TEXT;
 ALTER TABLE ends ADD COLUMN worker_id INTEGER;
 ALTER TABLE ends ADD COLUMN execution INTEGER;
 ALTER TABLE ends ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
@@ -92,6 +94,7 @@ CREATE TEMP TABLE events (number INTEGER PRIMARY KEY, at INTEGER, kind TEXT, tex
 CREATE TEMP TABLE commands (
     number INTEGER PRIMARY KEY, epoch INTEGER, kind TEXT, argument TEXT, asker TEXT, at INTEGER, answer TEXT
 );
+CREATE TEMP VIEW masters AS SELECT *, NULL AS settings FROM main.masters;
 CREATE TEMP VIEW ends AS SELECT *, NULL AS worker_id, NULL AS execution, 0 AS skipped FROM main.ends;
 ";
 

@@ -32,6 +32,9 @@ const PUBLISHED: &str = "\
 INSERT INTO published (task, attempt) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM ends WHERE ends.task = ?1) \
 ON CONFLICT (task) DO UPDATE SET attempt = excluded.attempt WHERE excluded.attempt > attempt";
 
+/// The first number of a task that belongs to no master.
+const RESERVED: &str = "UPDATE run SET reserved = ?";
+
 const EVENT: &str = "INSERT INTO events (epoch, at, kind, text) VALUES (?, ?, ?, ?)";
 
 /// The number of an event is one more than that of the newest, which always stays.
@@ -176,6 +179,7 @@ impl<'a> Writer<'a> {
             }
             Record::End(it) => self.end(it),
             Record::Event(it) => self.event(it),
+            Record::Reserved(it) => self.reserved(*it),
             _ => {
                 let unknown = "this version does not store records of this kind";
                 Err(Error::ToSqlConversionFailure(unknown.into()).into())
@@ -248,6 +252,12 @@ impl<'a> Writer<'a> {
             0 => Err(Refusal::Wrong(ended)),
             _ => Ok(()),
         }
+    }
+
+    fn reserved(&self, next: TaskId) -> Result<(), Refusal> {
+        let mut reserved = self.connection.prepare_cached(RESERVED)?;
+        reserved.execute([number(next)?])?;
+        Ok(())
     }
 
     fn event(&self, it: &EventRecord) -> Result<(), Refusal> {

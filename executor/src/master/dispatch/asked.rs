@@ -15,7 +15,8 @@ impl RunningDispatch {
             Asked::Command(command) => command.to_string(),
             Asked::Again(_) | Asked::Unreadable(_) => "retry".to_owned(),
         };
-        let answer = self.obey(asked).unwrap_or_else(|reason| refused(&reason));
+        let answer = self.obey(asked);
+        let answer = answer.unwrap_or_else(|reason| refused(&reason));
         self.remember_that("command", || format!("{what}: {answer}"));
         self.carry_out();
         // After the records of what it caused: who reads the answer finds them.

@@ -213,12 +213,23 @@ impl Commits {
         held.into_iter().map(|(_, held)| held).collect()
     }
 
-    /// The run is released, once. False where there is nothing to wait for.
-    pub(super) fn release(&mut self) -> bool {
+    /// Reserves further numbers of tasks, where few are left. The next task gets this one.
+    pub(super) fn reserve(&mut self, next: TaskId) {
+        let reserved = self
+            .link
+            .as_mut()
+            .and_then(|link| link.numbers.reserve(next.0));
+        if let Some(end) = reserved {
+            self.record(Record::Reserved(end));
+        }
+    }
+
+    /// The run is released, once. False where there is nothing to wait for. The next task would get this number.
+    pub(super) fn release(&mut self, next: TaskId) -> bool {
         let Some(link) = self.link.as_ref().filter(|_| !self.released) else {
             return false;
         };
-        link.release();
+        link.release(Some(next));
         self.released = true;
         true
     }

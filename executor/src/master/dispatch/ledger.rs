@@ -159,7 +159,7 @@ impl RunningDispatch {
     /// The run is released, so that the next master need not ask whether this one lives. A master that has lost the run
     /// meanwhile learns it here.
     pub(super) async fn release_ledger(&mut self) {
-        if !self.commits.release() {
+        if !self.commits.release(self.inbox.next()) {
             return;
         }
         let released = async {

@@ -63,6 +63,11 @@ impl Memory {
         self.unordered.insert(task);
     }
 
+    /// Numbers below this one may have been given by an earlier master.
+    pub(crate) fn start_at(&mut self, first: TaskId) {
+        self.next = self.next.max(first.0);
+    }
+
     /// The number of the next task.
     pub(crate) const fn next(&self) -> u64 {
         self.next

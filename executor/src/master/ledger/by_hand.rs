@@ -27,6 +27,7 @@ pub(crate) fn open(
     let (tell, answers) = mpsc::unbounded_channel();
     let link = LedgerLink {
         requests,
+        numbers: Numbers::from(memory.next()),
         answers,
         _here: here,
     };
@@ -51,7 +52,7 @@ impl ByHand {
         let Some(request) = self.0.later.take().or_else(asked) else {
             return false;
         };
-        self.0.attend(Some(request));
+        self.0.carry_out(Some(request));
         true
     }
 }

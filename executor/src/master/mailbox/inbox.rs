@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use podpool_core::id::TaskId;
 use podpool_core::task::CallParts;
 
 use super::{Closed, Contents, Mailbox, Sleeper, Submission, WakesFor};
@@ -53,6 +54,11 @@ impl Inbox {
             wakes_for,
             asleep: false,
         }
+    }
+
+    /// The number that the next task gets.
+    pub(crate) fn next(&self) -> TaskId {
+        TaskId(lock(&self.0.state).next)
     }
 
     /// Submits calls whose results nobody waits for. False where the mailbox is closed, and takes none.

@@ -135,7 +135,7 @@ impl Restarts {
         }
         master.state.on_tick(now);
         if let Some(mail) = mail {
-            self.on_mail(&mut master, mail);
+            self.on_mail(&mut master, &mail);
         }
         master.state.publish(now);
         self.carry_out(&mut master);
@@ -197,8 +197,8 @@ impl Restarts {
         None
     }
 
-    fn on_mail(&mut self, master: &mut Master, mail: Woken) {
-        match mail {
+    fn on_mail(&mut self, master: &mut Master, mail: &Woken) {
+        match *mail {
             Woken::Submit(call) => self.submit(master, call),
             Woken::Cancel(call) => {
                 let Some(cell) = master.cells.get(&call).cloned() else {
@@ -233,6 +233,7 @@ impl Restarts {
         }
         let call = &self.program.calls[number];
         let cell = Arc::new(Cell::with_key(call.spec, call.key.clone()));
+        master.commits.reserve(TaskId(master.next));
         cell.set_id(TaskId(master.next));
         master.next += 1;
         master.cells.insert(number, cell.clone());
@@ -365,7 +366,8 @@ impl Restarts {
             }
             Answer::Failed(error) => panic!("the ledger failed: {error:?}"),
             Answer::Refused(reason) => panic!("the ledger refuses: {reason}"),
-            Answer::Served | Answer::Released | Answer::Asked(..) => {}
+            Answer::Asked(..) => panic!("nobody asks"),
+            Answer::Served | Answer::Released => {}
         }
     }
 

@@ -531,7 +531,7 @@ impl Restarts {
         let Some(master) = self.masters.get_mut(&epoch) else {
             return;
         };
-        if master.commits.release() {
+        if master.commits.release(TaskId(master.next)) {
             while master.thread.serve() {}
         }
         let place = master.site;
