@@ -15,7 +15,7 @@ fn record((kind, task, other): (u8, u8, u8)) -> Record {
     match kind % 8 {
         0 => a_type(u32::from(task % 4)),
         1..=3 => a_task(number, u32::from(other % 3), other % 6),
-        4 => an_attempt(number),
+        4 => an_attempt(number, 1 + u32::from(other % 4)),
         5 => an_end(number, End::Done(Bytes::new())),
         6 => an_end(number, End::Cancelled),
         _ => an_end(number, End::Interrupted),
