@@ -38,7 +38,8 @@ pub(crate) fn open(
         tell,
         patience: Duration::ZERO,
         later: None,
-        look_at: Instant::now(),
+        // Never: this thread has no clock.
+        look_at: after(Instant::now(), Duration::from_secs(u32::MAX.into())),
         asked_up_to: CommandId(0),
     };
     Ok((epoch, memory, link, ByHand(writer)))

@@ -22,6 +22,21 @@ fn restarted_runs_end_once_as_their_scripts_say() {
     all_seeds::<Restarts>("SIMULATION_RESTARTS", SEEDS);
 }
 
+/// The pod of the first master was told to cancel a task. The cancel was not stored when that master was killed, so the
+/// next one expects the task's result: it runs again.
+#[test]
+fn a_cancel_that_was_not_stored_ends_nothing() {
+    for seed in [670] {
+        super::run::<Restarts>(seed).unwrap();
+    }
+}
+
+/// A master whose run was taken, and that is aborted then, tells workers nothing that have not heard of the next one.
+#[test]
+fn a_master_that_was_taken_over_ends_no_task_of_the_next() {
+    super::run::<Restarts>(134).unwrap();
+}
+
 #[test]
 fn one_seed_of_restarts_gives_one_trace() {
     for seed in 0..3 {

@@ -1,4 +1,4 @@
-//! What must hold at each step, judged by the ledger, by what ran in slots, and by nothing that a master says of itself.
+//! What must hold at each step, judged by the ledger and by what ran in slots, and not by what a master says of itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,8 +94,8 @@ impl Restarts {
         }
     }
 
-    /// A master takes a message in. Returns failures of attempts that it does not know to be published: it publishes them
-    /// again.
+    /// A master takes a message in. Returns failures of attempts that it does not know to be published: it publishes
+    /// them again.
     pub(super) fn note_message(&mut self, master: &Master, body: &Bytes) -> Vec<(TaskId, Attempt)> {
         let mut again = Vec::new();
         let message = Message::read(body.clone(), &MacKey::Absent);

@@ -73,20 +73,15 @@ impl Restarts {
             check_why(stored, before, self.kind)?;
             self.check_task(call, stored)?;
         }
-        let newest = history.last().expect("it is not empty");
-        match newest.status() {
-            Status::Done => Ok(()),
-            Status::Failed => Ok(()),
-            // By the last program, or by an earlier one that did not call it again.
-            Status::Cancelled if given_up || call.alone => Ok(()),
-            other => Err(format!("its newest task is {other:?}")),
+        let newest = history.last().expect("it is not empty").status();
+        match (given_up, newest) {
+            // How it ended is judged with the task.
+            (false, Status::Done | Status::Failed) | (true, Status::Cancelled) => Ok(()),
+            // By the last program.
+            (false, Status::Cancelled) if call.alone => Ok(()),
+            (true, other) => Err(format!("it was cancelled, and is {other:?}")),
+            (false, other) => Err(format!("its newest task is {other:?}")),
         }
-        .and_then(
-            |()| match given_up && newest.status() != Status::Cancelled {
-                true => Err(format!("it was cancelled, and is {:?}", newest.status())),
-                false => Ok(()),
-            },
-        )
     }
 
     /// A task ended as its script says, with the attempts that it may have.
