@@ -161,6 +161,12 @@ pub trait RunQueues: CohortQueues {
     /// Whether the queues exist for other runs when this one has ended.
     fn outlive(&self) -> bool;
 
+    /// Whether the queues of tasks were made when they were opened: nothing that an earlier master of the run published
+    /// is in them. Default: true.
+    fn are_fresh(&self) -> bool {
+        true
+    }
+
     /// Watches the queues until it is stopped: reports their changes, and makes vanished queues again. It completes
     /// queues that it has begun to make before it returns. Called once.
     // `stopped` is a token rather than a drop of the future: a drop in the middle of a creation would leave queues that

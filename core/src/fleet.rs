@@ -36,6 +36,9 @@ pub enum FleetOrder {
     Stop,
     /// Another master has taken the run over: leave everything to that master, and send [`FleetEvent::Ended`].
     Abandon,
+    /// The run goes on without its master: when the workers that are wanted run or are starting, leave everything, and
+    /// send [`FleetEvent::Ended`].
+    Detach,
 }
 
 /// An event that a fleet reports.

@@ -7,7 +7,10 @@
 //! Calls block: a master makes them on a thread of its own. An implementation passes `conformance::ledger`; the
 //! [reference](memory) keeps runs in memory.
 
+mod command;
+mod durability;
 mod error;
+mod events;
 mod fold;
 mod identity;
 mod listed;
@@ -23,13 +26,17 @@ use bytes::Bytes;
 
 use crate::id::{RunId, TaskId};
 
+pub use self::command::{Command, CommandId, CommandRecord};
+pub use self::durability::{Durability, UnknownDurability};
 pub use self::error::LedgerError;
+pub use self::events::{EventRecord, Events, MOST_EVENTS};
 pub use self::fold::{Fold, FoldError, Folded};
 pub use self::identity::{Content, Identity};
 pub use self::listed::{Listed, ListedEnd};
-pub use self::opening::{Holder, Master, Opened, Opening, RunRecord, Which};
+pub use self::opening::{Holder, Master, NUMBERS, Opened, Opening, RunRecord, Which};
 pub use self::record::{
-    AttemptRecord, End, EndRecord, Record, Status, TaskRecord, TypeId, TypeRecord, Why,
+    AttemptRecord, End, EndRecord, PublishedRecord, Record, Status, TaskRecord, TypeId, TypeRecord,
+    Why,
 };
 pub use self::word::Word;
 
@@ -53,6 +60,20 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`LedgerError::Unknown`] where there is no such run; else why it cannot be read.
     fn read(&self, run: &RunId) -> Result<Box<dyn ReadRun>, LedgerError>;
+
+    /// Asks something of the master of a run, beside it. The master reads it soon, carries it out if it can, and answers in
+    /// words, by [`ReadRun::asked`]. `by` is the process that asks.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unknown`] where there is no such run, [`LedgerError::NotHeld`] where no master lives that would read
+    /// it; else why it cannot be written.
+    fn command(
+        &self,
+        run: &RunId,
+        command: &Command,
+        by: &Master,
+        now: SystemTime,
+    ) -> Result<CommandId, LedgerError>;
 
     /// A run that was opened turned out to be damaged, and is held no longer: it is set aside where that is possible, so
     /// that the next start of its name makes a fresh one. The error, with what became of the run.
@@ -79,6 +100,19 @@ pub trait RunLedger: ReadRun {
     /// record that the [`Fold`] refuses is refused, and that is not transient; but a ledger need not notice that a task
     /// is the same as one that has not ended.
     fn append(&mut self, records: &[Record], now: SystemTime) -> Result<(), LedgerError>;
+
+    /// The commands for this master that it has not answered, in the order of their numbers.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    fn commands(&mut self) -> Result<Vec<(CommandId, Command)>, LedgerError>;
+
+    /// Answers a command, once it is carried out or refused. A command for another master, or one that is answered, stays
+    /// as it is.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    fn answer(&mut self, command: CommandId, answer: &str) -> Result<(), LedgerError>;
 
     /// The master leaves: the next one need not ask whether this one lives. Records stay.
     ///
@@ -136,4 +170,16 @@ pub trait ReadRun: fmt::Debug + Send {
     /// # Errors
     /// Why they cannot be read.
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError>;
+
+    /// What happened to the run as a whole.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    fn events(&mut self) -> Result<Events, LedgerError>;
+
+    /// What was asked of the run's masters, in the order of the commands' numbers.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    fn asked(&mut self) -> Result<Vec<CommandRecord>, LedgerError>;
 }

@@ -176,13 +176,14 @@ fn reported(policy: &Policy, spent: &mut Spent, failure: &Failure, jitter: f32) 
         }
         // Its worker gave it back, and it comes again.
         Cause::Interrupted => Decision::Wait,
-        // The slots of its worker do not start. The worker has acknowledged it: the next attempt is published.
-        Cause::Broken => {
+        // The slots of its worker do not start, or the worker was told to cancel it by a master that is no more: what this
+        // one cancels has ended. The worker has acknowledged it: the next attempt is published.
+        Cause::Broken | Cause::Cancelled => {
             spent.losses += 1;
             // Counted as a loss: a fleet on which no slot starts must not send its tasks around for ever.
             Decision::within(spent.losses, LOSSES - 1, Decision::AT_ONCE)
         }
-        Cause::Rejected | Cause::Cancelled => Decision::GiveUp,
+        Cause::Rejected => Decision::GiveUp,
     }
 }
 

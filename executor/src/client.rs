@@ -4,6 +4,7 @@ pub(crate) mod again;
 pub(crate) mod at_exit;
 pub mod blocking;
 pub(crate) mod builder;
+pub(crate) mod detach;
 pub(crate) mod events;
 pub(crate) mod executor;
 pub(crate) mod future;

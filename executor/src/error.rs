@@ -115,6 +115,25 @@ fn remedy(source: &(dyn Error + 'static)) -> String {
     advice.map_or_else(String::new, |advice| format!("; {advice}"))
 }
 
+/// Why a run cannot be left to go on without its master.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DetachError {
+    /// Its workers are processes of this machine, which end with this program. Nothing was changed.
+    #[error(
+        "the workers of run {0} end with this program, so the run cannot go on without it; detach a run on a cluster"
+    )]
+    Local(RunId),
+    /// It has no ledger, so that no later master could pick it up. Nothing was changed.
+    #[error(
+        "run {0} has no ledger, so no later process could pick it up; give it one with `Builder::ledger`"
+    )]
+    NoLedger(RunId),
+    /// The executor ended otherwise. With a ledger the next master of the run does what is missing.
+    #[error("the run was not left as it should be")]
+    Ended(#[from] ShutdownError),
+}
+
 /// The failure of a run at its end. Every future is resolved all the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

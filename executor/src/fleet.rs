@@ -69,6 +69,12 @@ pub(crate) struct FleetRun {
     pub(crate) broker_timeout: Option<Duration>,
     /// The queues of other workers.
     pub(crate) cohorts: Arc<dyn CohortQueues>,
+    /// Whether Jobs of an earlier version of the program are replaced: this is the run's only master.
+    #[cfg_attr(
+        not(feature = "kubernetes"),
+        expect(dead_code, reason = "only Jobs outlive their master")
+    )]
+    pub(crate) replaces: bool,
     /// The files in the run directory of workers in other processes; None where there are no such workers.
     pub(crate) files: Option<RunFiles>,
 }

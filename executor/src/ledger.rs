@@ -36,11 +36,12 @@ use podpool_core::ledger::ReadRun;
 use serde::de::DeserializeOwned;
 
 pub use podpool_core::ledger::{
-    AttemptRecord, EndRecord, Holder, LedgerError, Listed, ListedEnd, Master, RunRecord, Status,
-    TaskRecord, TypeRecord, Why,
+    AttemptRecord, Command, CommandId, CommandRecord, Durability, EndRecord, EventRecord, Events,
+    Holder, LedgerError, Listed, ListedEnd, Master, RunRecord, Status, TaskRecord, TypeRecord, Why,
 };
 
-pub use self::sqlite::{Durability, SqliteLedger};
+pub use self::sqlite::SqliteLedger;
+use crate::process::this_process;
 
 /// The ledger in a directory.
 #[derive(Clone, Debug)]
@@ -83,6 +84,37 @@ impl Ledger {
         Err(unread.unwrap_or_else(|| LedgerError::NoRun {
             which: which.to_owned(),
         }))
+    }
+
+    /// Asks something of the master of a run, which may be any process on this machine that has this ledger: to stop, to
+    /// have fewer workers, to submit tasks again. The run is named as for [`run`](Self::run). The master reads the command
+    /// within a second or two, carries it out where it can, and answers in words: see [`commands`](Self::commands).
+    ///
+    /// ```no_run
+    /// use podpool::ledger::{Command, Ledger};
+    ///
+    /// # fn stop() -> Result<(), podpool::error::LedgerError> {
+    /// let ledger = Ledger::open("runs");
+    /// let id = ledger.command("year-2013", &Command::Stop)?;
+    /// println!("asked as command {id}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`LedgerError::NoRun`] where there is no such run, [`LedgerError::NotHeld`] where no master lives; else why the
+    /// command cannot be written.
+    pub fn command(&self, which: &str, command: &Command) -> Result<CommandId, LedgerError> {
+        let run = self.run(which)?.record()?.run;
+        self.0.command(&run, command, &this_process(), now())
+    }
+
+    /// What was asked of a run's masters, oldest first, with the answers. The run is named as for [`run`](Self::run).
+    ///
+    /// # Errors
+    /// [`LedgerError::NoRun`] where there is no such run; else why it cannot be read.
+    pub fn commands(&self, which: &str) -> Result<Vec<CommandRecord>, LedgerError> {
+        self.run(which)?.0.asked()
     }
 
     /// Deletes the runs whose newest master left, or was last opened, before so long; runs that are held stay. Returns
@@ -180,6 +212,15 @@ impl Run {
     /// [`LedgerError`].
     pub fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
         self.0.attempts(task)
+    }
+
+    /// What happened to the run as a whole: workers that came and went, notices, why the pool broke. The newest 10,000,
+    /// and how many there were before.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn events(&mut self) -> Result<Events, LedgerError> {
+        self.0.events()
     }
 
     /// The result of a task; none while it has none. `T` is what the task returns, or the `Ok` of what it returns.

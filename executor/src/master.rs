@@ -1,5 +1,6 @@
 //! What decides: submissions, dispatch, measurements, and the thread on which they live.
 
+pub(crate) mod again;
 pub(crate) mod callbacks;
 pub(crate) mod cell;
 pub(crate) mod command;

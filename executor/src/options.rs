@@ -18,11 +18,12 @@
 //! [`OutOfMemory`](crate::TaskErrorKind::OutOfMemory), after one more attempt. With [`Isolation::InProcess`] slots are
 //! threads: `slot_memory` is refused, a task's `memory` is no limit, and its share counts.
 
+pub use podpool_core::ledger::Durability;
 pub use podpool_core::worker::OutputLine;
 
 pub use crate::broker::given_names::{ControlNames, GivenNames};
-pub use crate::client::again::Reprocess;
 pub use crate::client::options::{Isolation, KubernetesOptions, LocalOptions, PubSubOptions};
 pub use crate::fleet::worker_spec::PullPolicy;
+pub use crate::master::again::Reprocess;
 pub use crate::master::limits::FailureLimit;
 pub use crate::report::notices::Notices;

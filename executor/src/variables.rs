@@ -21,6 +21,7 @@ const KNOWN: &[&str] = &[
     "IMAGE",
     "LABELS",
     "LEDGER",
+    "LEDGER_DURABILITY",
     "MEMORY",
     "NAMESPACE",
     "PAYLOAD_STORE",

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use podpool_core::id::{RunId, TaskId};
 use podpool_core::ledger::memory::MemoryLedger;
 use podpool_core::ledger::{
-    AttemptRecord, EndRecord, Folded, Ledger, LedgerError, Listed, Opened, Opening, ReadRun,
-    Record, RunLedger, RunRecord, TaskRecord, TypeRecord,
+    AttemptRecord, Command, CommandId, CommandRecord, EndRecord, Events, Folded, Ledger,
+    LedgerError, Listed, Master, Opened, Opening, ReadRun, Record, RunLedger, RunRecord,
+    TaskRecord, TypeRecord,
 };
 
 /// How a ledger answers.
@@ -113,6 +114,16 @@ impl Ledger for Refusing {
         self.ledger.read(run)
     }
 
+    fn command(
+        &self,
+        run: &RunId,
+        command: &Command,
+        by: &Master,
+        now: SystemTime,
+    ) -> Result<CommandId, LedgerError> {
+        self.ledger.command(run, command, by, now)
+    }
+
     fn delete(&self, run: &RunId) -> Result<(), LedgerError> {
         self.ledger.delete(run)
     }
@@ -136,6 +147,14 @@ impl RunLedger for Run {
             transient: answer == REFUSES,
             source: Box::new(io::Error::from(io::ErrorKind::StorageFull)),
         })
+    }
+
+    fn commands(&mut self) -> Result<Vec<(CommandId, Command)>, LedgerError> {
+        self.run.commands()
+    }
+
+    fn answer(&mut self, command: CommandId, answer: &str) -> Result<(), LedgerError> {
+        self.run.answer(command, answer)
     }
 
     fn release(&mut self) -> Result<(), LedgerError> {
@@ -174,5 +193,13 @@ impl ReadRun for Run {
 
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
         self.run.attempts(task)
+    }
+
+    fn events(&mut self) -> Result<Events, LedgerError> {
+        self.run.events()
+    }
+
+    fn asked(&mut self) -> Result<Vec<CommandRecord>, LedgerError> {
+        self.run.asked()
     }
 }

@@ -1,6 +1,7 @@
 //! The rows, by topic, and the macro that makes tests of them.
 
 pub mod as_completed;
+pub mod asked;
 pub mod callbacks;
 pub mod cancel;
 pub mod commit;
@@ -79,27 +80,31 @@ macro_rules! executor_suite {
             events_report_each_task_once();
             a_subscriber_that_does_not_read_holds_nothing_up();
         }
+        $crate::rows! { $beds; asked;
+            a_command_stops_the_run(Memory, Faultless);
+            a_command_submits_what_failed_again(Memory, Faultless);
+        }
         $crate::rows! { $beds; ledger;
-            done_tasks_do_not_run_again(Memory);
-            stored_results_are_those_of_their_calls(Memory);
-            equal_calls_are_counted(Memory);
-            failed_tasks_run_again(Memory);
-            calls_of_one_key_join(Memory, Faultless);
-            a_key_with_other_arguments_is_rejected(Memory);
-            unended_and_cancelled_tasks_run_again(Memory, Faultless);
-            a_run_has_one_master(Memory, Faultless);
-            a_full_ledger_holds_results_back(Memory);
-            a_ledger_that_fails_breaks_the_pool(Memory);
-            a_remembered_run_needs_a_name(Memory);
-            remembered_tasks_are_submitted_again(Memory);
+            done_tasks_do_not_run_again();
+            stored_results_are_those_of_their_calls();
+            equal_calls_are_counted();
+            failed_tasks_run_again();
+            calls_of_one_key_join(Faultless);
+            a_key_with_other_arguments_is_rejected();
+            unended_and_cancelled_tasks_run_again(Faultless);
+            a_run_has_one_master(Faultless);
+            a_full_ledger_holds_results_back();
+            a_ledger_that_fails_breaks_the_pool();
+            a_remembered_run_needs_a_name();
+            remembered_tasks_are_submitted_again();
             unended_tasks_are_resumed(Memory, Faultless);
-            without_a_ledger_nothing_is_submitted_again(Memory);
-            a_call_with_a_map_needs_a_key(Memory);
-            a_joined_task_goes_on_for_the_other_calls(Memory, Faultless);
-            an_abort_does_not_wait_for_a_full_ledger(Memory);
-            a_ledger_that_fails_late_leaves_no_future_behind(Memory, Faultless);
-            a_failed_build_leaves_the_run_free(Memory);
-            an_idle_master_that_lost_its_run_is_superseded(Memory);
+            without_a_ledger_nothing_is_submitted_again();
+            a_call_with_a_map_needs_a_key();
+            a_joined_task_goes_on_for_the_other_calls(Faultless);
+            an_abort_does_not_wait_for_a_full_ledger();
+            a_ledger_that_fails_late_leaves_no_future_behind(Faultless);
+            a_failed_build_leaves_the_run_free();
+            an_idle_master_that_lost_its_run_is_superseded();
             calls_after_a_resume_join_what_was_resumed(Memory, Faultless);
         }
         $crate::rows! { $beds; ledger_troubles;

@@ -3,6 +3,7 @@
 //! [`all`] runs every check, each in an empty [`Place`] of its own. A check is bounded in time.
 
 mod appending;
+mod commands;
 mod masters;
 mod reading;
 mod runs;
@@ -20,13 +21,19 @@ use std::thread;
 use std::time::Duration;
 
 pub use self::appending::{
-    a_failed_transaction_leaves_nothing, every_field_of_a_task_is_kept,
+    a_failed_transaction_leaves_nothing, an_amended_attempt_is_one, every_field_of_a_task_is_kept,
     every_field_of_an_attempt_is_kept, every_field_of_an_end_is_kept, every_type_is_kept,
     long_and_empty_bytes_are_kept, random_records_are_read_as_they_fold, strange_texts_are_kept,
+    the_highest_published_attempt_is_kept, the_newest_events_are_kept,
+};
+pub use self::commands::{
+    a_command_is_for_one_master, a_command_reaches_the_master_and_its_answer_comes_back,
+    a_run_without_a_master_takes_no_command,
 };
 pub use self::masters::{
     a_living_master_holds_its_run, a_released_run_is_free, a_run_that_is_taken_over_is_fenced,
-    epochs_count_the_masters, of_many_openers_one_wins, what_a_killed_master_stored_is_there,
+    epochs_count_the_masters, no_number_is_given_twice, of_many_openers_one_wins,
+    what_a_killed_master_stored_is_there,
 };
 pub use self::reading::{
     a_list_agrees_with_the_records, a_reader_does_not_disturb_the_master,
@@ -92,6 +99,7 @@ pub fn all(make: &dyn Fn() -> Place) {
         an_unknown_run_is_an_error,
         runs_are_listed_youngest_first,
         epochs_count_the_masters,
+        no_number_is_given_twice,
         a_living_master_holds_its_run,
         a_released_run_is_free,
         what_a_killed_master_stored_is_there,
@@ -101,7 +109,10 @@ pub fn all(make: &dyn Fn() -> Place) {
         every_type_is_kept,
         every_field_of_a_task_is_kept,
         every_field_of_an_attempt_is_kept,
+        an_amended_attempt_is_one,
         every_field_of_an_end_is_kept,
+        the_highest_published_attempt_is_kept,
+        the_newest_events_are_kept,
         long_and_empty_bytes_are_kept,
         strange_texts_are_kept,
         random_records_are_read_as_they_fold,
@@ -110,6 +121,9 @@ pub fn all(make: &dyn Fn() -> Place) {
         what_is_not_there_is_none,
         a_reader_sees_what_is_added_meanwhile,
         a_reader_does_not_disturb_the_master,
+        a_command_reaches_the_master_and_its_answer_comes_back,
+        a_run_without_a_master_takes_no_command,
+        a_command_is_for_one_master,
         a_held_run_is_not_deleted,
         a_deleted_run_is_gone,
     );

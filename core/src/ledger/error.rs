@@ -57,6 +57,11 @@ pub enum LedgerError {
         "run {0} has no ledger, so nothing of it is remembered; name one by `Builder::ledger` when the pool is built"
     )]
     NoLedger(RunId),
+    /// No master lives that would carry a command out.
+    #[error(
+        "no process is the master of run {0}, so nobody would carry the command out; start the program again, which picks the run up"
+    )]
+    NotHeld(RunId),
     /// A later version of podpool has written it.
     #[error(
         "{what} is of version {version} of its format, and this program reads versions up to {newest}; use a newer podpool. Nothing was changed"

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::id::TaskId;
+use crate::id::{Attempt, TaskId};
 
 use super::{Content, Identity, Record, Status, TypeId};
 
@@ -23,6 +23,10 @@ pub struct Folded {
     pub content: Content,
     /// What it is.
     pub status: Status,
+    /// The highest attempt that is known to be stored in the queue of tasks; none where none is.
+    pub published: Option<Attempt>,
+    /// The highest attempt that gave no result; 0 where all did, or none ended.
+    pub attempts: u32,
 }
 
 /// The state of a run's tasks.
@@ -76,8 +80,24 @@ impl Fold {
                 identity: it.identity,
                 content: it.content,
                 status: Status::Unended,
+                published: None,
+                attempts: 0,
             }),
-            Record::Attempt(it) => self.unended(it.task).map(drop),
+            Record::Published(it) => match self.unended(it.task) {
+                Ok(task) => {
+                    task.published = task.published.max(Some(it.attempt));
+                    Ok(())
+                }
+                // The end of a task may be decided before the queue confirms its publish.
+                Err(FoldError::Ended(_)) => Ok(()),
+                Err(error) => Err(error),
+            },
+            Record::Attempt(it) | Record::Amended(it) => {
+                let task = self.unended(it.task)?;
+                task.attempts = task.attempts.max(it.report.attempt.0);
+                Ok(())
+            }
+            Record::Reserved(_) | Record::Event(_) => Ok(()),
             Record::End(it) => {
                 self.unended(it.task)?.status = it.end.status();
                 Ok(())
@@ -108,6 +128,12 @@ impl Fold {
             Status::Unended => Ok(known),
             _ => Err(FoldError::Ended(task)),
         }
+    }
+
+    /// One more than the highest number of a task.
+    pub(crate) fn next(&self) -> u64 {
+        let last = self.tasks.last_key_value();
+        last.map_or(0, |(last, _)| last.0.saturating_add(1))
     }
 
     /// The tasks, in the order of their numbers.

@@ -1,6 +1,6 @@
 //! The reference: a ledger in memory, for tests and as the meaning of the contract.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -10,8 +10,9 @@ use crate::id::{RunId, RunName, TaskId};
 use crate::lock::lock;
 
 use super::{
-    AttemptRecord, End, EndRecord, Fold, Folded, Holder, Ledger, LedgerError, Listed, ListedEnd,
-    Opened, Opening, ReadRun, Record, RunLedger, RunRecord, TaskRecord, TypeRecord, Which,
+    AttemptRecord, Command, CommandId, CommandRecord, End, EndRecord, EventRecord, Events, Fold,
+    Folded, Holder, Ledger, LedgerError, Listed, ListedEnd, MOST_EVENTS, Master, NUMBERS, Opened,
+    Opening, ReadRun, Record, RunLedger, RunRecord, TaskRecord, TypeRecord, Which,
 };
 
 /// Runs in memory. Clones share them.
@@ -35,6 +36,12 @@ struct Run {
     stored: Vec<(u64, SystemTime)>,
     /// Where in `records` a task is mentioned.
     of_task: HashMap<TaskId, Vec<usize>>,
+    /// The newest events, and how many there were before.
+    events: VecDeque<EventRecord>,
+    dropped: u64,
+    commands: Vec<CommandRecord>,
+    /// The first number of a task that belongs to no master.
+    reserved: u64,
 }
 
 impl MemoryLedger {
@@ -88,7 +95,7 @@ impl Ledger for MemoryLedger {
             },
         };
         let run = &mut runs[at];
-        run.enrol(opening)?;
+        let first = run.enrol(opening)?;
         let reader = Reader {
             ledger: self.clone(),
             run: run.record.run.clone(),
@@ -97,6 +104,7 @@ impl Ledger for MemoryLedger {
             run: reader.run.clone(),
             mac_key: run.mac_key,
             epoch: run.epoch(),
+            first,
             ledger: Box::new(Appender {
                 reader,
                 epoch: run.epoch(),
@@ -118,6 +126,30 @@ impl Ledger for MemoryLedger {
             ledger: self.clone(),
             run: run.clone(),
         }))
+    }
+
+    fn command(
+        &self,
+        run: &RunId,
+        command: &Command,
+        by: &Master,
+        now: SystemTime,
+    ) -> Result<CommandId, LedgerError> {
+        self.with(run, |run| {
+            if !run.record.held {
+                return Err(LedgerError::NotHeld(run.record.run.clone()));
+            }
+            let id = CommandId(run.commands.len() as u64 + 1);
+            run.commands.push(CommandRecord {
+                id,
+                command: command.clone(),
+                epoch: run.epoch(),
+                by: by.to_string(),
+                at: now,
+                answer: None,
+            });
+            Ok(id)
+        })
     }
 
     fn delete(&self, run: &RunId) -> Result<(), LedgerError> {
@@ -155,6 +187,10 @@ impl Run {
             records: Vec::new(),
             stored: Vec::new(),
             of_task: HashMap::new(),
+            events: VecDeque::new(),
+            dropped: 0,
+            commands: Vec::new(),
+            reserved: 0,
         }
     }
 
@@ -173,7 +209,7 @@ impl Run {
         }
     }
 
-    fn enrol(&mut self, opening: &Opening) -> Result<(), LedgerError> {
+    fn enrol(&mut self, opening: &Opening) -> Result<TaskId, LedgerError> {
         if !opening.take_over {
             self.is_free(opening.now)?;
         }
@@ -185,7 +221,9 @@ impl Run {
         };
         self.record.masters.push(holder);
         self.record.held = true;
-        Ok(())
+        let first = self.reserved.max(self.fold.next());
+        self.reserved = first.saturating_add(NUMBERS);
+        Ok(TaskId(first))
     }
 
     /// Whether the master of this epoch may still write.
@@ -217,14 +255,50 @@ impl Run {
             }
         }
         for record in records {
-            if let Some(task) = task_of(record) {
+            let record = match record {
+                Record::Amended(it) => match self.last_like(it) {
+                    Some(place) => {
+                        self.records[place] = Record::Attempt(it.clone());
+                        continue;
+                    }
+                    None => Record::Attempt(it.clone()),
+                },
+                Record::Reserved(next) => {
+                    self.reserved = next.0;
+                    continue;
+                }
+                Record::Event(it) => {
+                    self.note(it.clone());
+                    continue;
+                }
+                other => other.clone(),
+            };
+            if let Some(task) = task_of(&record) {
                 let places = self.of_task.entry(task).or_default();
                 places.push(self.records.len());
             }
-            self.records.push(record.clone());
+            self.records.push(record);
             self.stored.push((self.epoch(), now));
         }
         Ok(())
+    }
+
+    fn note(&mut self, event: EventRecord) {
+        self.events.push_back(event);
+        if self.events.len() > MOST_EVENTS {
+            self.events.pop_front();
+            self.dropped += 1;
+        }
+    }
+
+    /// Where the task's last attempt with this number on this worker is.
+    fn last_like(&self, attempt: &AttemptRecord) -> Option<usize> {
+        let places = self.of_task.get(&attempt.task)?;
+        let is = |place: &&usize| match &self.records[**place] {
+            Record::Attempt(it) => it.is_like(attempt),
+            _ => false,
+        };
+        places.iter().rfind(is).copied()
     }
 
     /// The state that the stored records make.
@@ -287,9 +361,10 @@ impl Run {
 
 fn task_of(record: &Record) -> Option<TaskId> {
     match record {
-        Record::Type(_) => None,
+        Record::Type(_) | Record::Reserved(_) | Record::Event(_) => None,
         Record::Task(it) => Some(it.task),
-        Record::Attempt(it) => Some(it.task),
+        Record::Published(it) => Some(it.task),
+        Record::Attempt(it) | Record::Amended(it) => Some(it.task),
         Record::End(it) => Some(it.task),
     }
 }
@@ -381,6 +456,17 @@ impl ReadRun for Reader {
             attempts.collect()
         })
     }
+
+    fn events(&mut self) -> Result<Events, LedgerError> {
+        self.with(|run| Events {
+            dropped: run.dropped,
+            newest: run.events.iter().cloned().collect(),
+        })
+    }
+
+    fn asked(&mut self) -> Result<Vec<CommandRecord>, LedgerError> {
+        self.with(|run| run.commands.clone())
+    }
 }
 
 /// A run, as its master has it.
@@ -405,6 +491,27 @@ impl Appender {
 impl RunLedger for Appender {
     fn append(&mut self, records: &[Record], now: SystemTime) -> Result<(), LedgerError> {
         self.write(|run| run.append(records, now))
+    }
+
+    fn commands(&mut self) -> Result<Vec<(CommandId, Command)>, LedgerError> {
+        let epoch = self.epoch;
+        self.reader.with(|run| {
+            let waiting = run.commands.iter();
+            let waiting = waiting.filter(|it| it.epoch == epoch && it.answer.is_none());
+            waiting.map(|it| (it.id, it.command.clone())).collect()
+        })
+    }
+
+    fn answer(&mut self, command: CommandId, answer: &str) -> Result<(), LedgerError> {
+        let epoch = self.epoch;
+        self.write(|run| {
+            let mut commands = run.commands.iter_mut();
+            let asked = commands.find(|it| it.id == command && it.epoch == epoch);
+            if let Some(asked) = asked {
+                asked.answer.get_or_insert_with(|| answer.to_owned());
+            }
+            Ok(())
+        })
     }
 
     fn release(&mut self) -> Result<(), LedgerError> {
@@ -460,6 +567,14 @@ impl ReadRun for Appender {
 
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
         self.reader.attempts(task)
+    }
+
+    fn events(&mut self) -> Result<Events, LedgerError> {
+        self.reader.events()
+    }
+
+    fn asked(&mut self) -> Result<Vec<CommandRecord>, LedgerError> {
+        self.reader.asked()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use crate::id::{RunId, RunName};
+use crate::id::{RunId, RunName, TaskId};
 
 use super::RunLedger;
 
@@ -54,6 +54,8 @@ pub struct Master {
     pub build: String,
     /// The version of podpool.
     pub version: String,
+    /// With which settings it runs, by name: for people, and for who picks the run up. Not all of them.
+    pub settings: Vec<(String, String)>,
 }
 
 /// A master that has, or had, a run.
@@ -103,6 +105,12 @@ pub struct RunRecord {
     pub held: bool,
 }
 
+/// So many numbers of tasks belong to a master when it has opened a run. It reserves more by
+/// [`Record::Reserved`](super::Record::Reserved) in time.
+// More than a program submits while a reservation is stored, which takes some milliseconds, and longer on a slow disk. A
+// master that is killed leaves a gap, and numbers have 63 bits.
+pub const NUMBERS: u64 = 1 << 20;
+
 /// A run that was opened.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_structs, reason = "stores make it")]
@@ -113,6 +121,9 @@ pub struct Opened {
     pub mac_key: [u8; 32],
     /// Which master of the run the caller is.
     pub epoch: u64,
+    /// The first number of a task that no earlier master can have given. This one and the [`NUMBERS`] from it on belong
+    /// to the caller.
+    pub first: TaskId,
     /// The run, to append to.
     pub ledger: Box<dyn RunLedger>,
 }

@@ -7,11 +7,11 @@ use bytes::Bytes;
 
 use crate::broker::ClassId;
 use crate::error::{AttemptReport, TaskErrorKind};
-use crate::id::{Attempt, TaskId};
+use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::shape::Fingerprint;
 use crate::task::CallOptions;
 
-use super::{Content, Identity};
+use super::{Content, EventRecord, Identity};
 
 /// One thing to remember.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,10 +21,20 @@ pub enum Record {
     Type(TypeRecord),
     /// A task, before it is published.
     Task(TaskRecord),
+    /// An attempt is stored in the queue of tasks.
+    Published(PublishedRecord),
     /// An attempt gave no result.
     Attempt(AttemptRecord),
+    /// It is better known now why an attempt gave no result: this takes the place of the task's last [`Attempt`](Self::Attempt)
+    /// with this number on this worker. It is one of its own where there is none.
+    Amended(AttemptRecord),
     /// A task ended, before its owners learn of it.
     End(EndRecord),
+    /// The numbers of tasks below this one belong to this master and earlier ones: the next master begins with this
+    /// one, or behind the newest task. It may also give numbers back.
+    Reserved(TaskId),
+    /// Something happened to the run as a whole. It changes no task.
+    Event(EventRecord),
 }
 
 /// The number of a task type in its run. The ledger's own: a registry's indexes change with the program.
@@ -119,6 +129,20 @@ impl Why {
     ];
 }
 
+/// An attempt of a task is stored in the queue of tasks: a later master finds its message there, or its result. A task
+/// may have ended before its publish was confirmed; the record changes nothing then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "stores make it, column by column"
+)]
+pub struct PublishedRecord {
+    /// Its task.
+    pub task: TaskId,
+    /// The attempt.
+    pub attempt: Attempt,
+}
+
 /// An attempt that gave no result.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(
@@ -130,6 +154,14 @@ pub struct AttemptRecord {
     pub task: TaskId,
     /// What is known of it.
     pub report: AttemptReport,
+}
+
+impl AttemptRecord {
+    /// Whether another record is of an attempt with the same number on the same worker.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let (one, other) = (&self.report, &other.report);
+        (one.attempt, &one.worker) == (other.attempt, &other.worker)
+    }
 }
 
 /// The end of a task.
@@ -149,6 +181,10 @@ pub struct EndRecord {
     pub worker: Option<Arc<str>>,
     /// The node of that worker.
     pub node: Option<Arc<str>>,
+    /// The execution that gave the result.
+    pub execution: Option<ExecutionId>,
+    /// Whether the body was skipped, because the task's work was done.
+    pub skipped: bool,
     /// How.
     pub end: End,
 }

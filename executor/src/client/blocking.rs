@@ -38,11 +38,11 @@ use podpool_core::id::RunId;
 use podpool_core::json::Json;
 use podpool_core::task::Call;
 
-use crate::client::again::Reprocess;
 use crate::client::builder::Builder;
 use crate::client::map::Inputs;
 use crate::client::{executor, future as future_of, gather, wait as waits};
-use crate::error::{BuildError, LedgerError, ShutdownError, TaskError};
+use crate::error::{BuildError, DetachError, LedgerError, ShutdownError, TaskError};
+use crate::master::again::Reprocess;
 use crate::master::command::ShutdownBehavior;
 use crate::master::stats::Stats;
 
@@ -123,6 +123,15 @@ impl PodPoolExecutor {
     /// [`LedgerError`].
     pub fn reprocess(&self, which: Reprocess) -> Result<Vec<TaskFuture<Json>>, LedgerError> {
         Self::again(self.0.reprocess(which))
+    }
+
+    /// Leaves the run, which goes on without this process. See
+    /// [`PodPoolExecutor::detach`](crate::PodPoolExecutor::detach).
+    ///
+    /// # Errors
+    /// [`DetachError`].
+    pub fn detach(&self) -> Result<RunId, DetachError> {
+        pollster::block_on(self.0.detach())
     }
 
     /// Submits what an earlier master of the run left unended. See

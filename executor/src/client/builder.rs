@@ -20,9 +20,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use futures_util::future::select;
 use podpool_core::id::{RunId, RunName, TaskId};
-use podpool_core::ledger::Ledger;
+use podpool_core::ledger::{Durability, Ledger};
 use podpool_core::registry::Registry;
 use podpool_core::slot::OutputLimits;
 use podpool_core::task::Call;
@@ -31,9 +30,8 @@ use podpool_core::worker::{OutputLine, OutputSink};
 use crate::broker::local::MemoryBroker;
 use crate::broker::run_payloads::asked_for;
 use crate::client::executor::PodPoolExecutor;
-use crate::client::join::{self, Run};
+use crate::client::join::Run;
 use crate::client::options::{Isolation, KubernetesOptions, LocalOptions, PubSubOptions};
-use crate::deadline::Deadline;
 use crate::error::BuildError;
 use crate::error::start::failed;
 use crate::fleet::local::LocalFleet;
@@ -62,8 +60,6 @@ const SMALLEST_MEMORY: u64 = 1 << 20;
 /// Shortest lease on this machine.
 // The keeper renews each sixth of a lease, and tokio's timers have a resolution of 1 ms.
 const SHORTEST_LEASE: Duration = Duration::from_millis(1);
-/// How long a run may take to be free again when its executor could not start.
-const FREED: Duration = Duration::from_secs(10);
 /// From a slot's start until it is ready, on this machine.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -110,7 +106,9 @@ pub struct Builder {
     notices: Notices,
     payload_store: Option<String>,
     ledger: Option<PathBuf>,
+    durability: Option<Durability>,
     take_over: bool,
+    attached: Option<String>,
     local: LocalOptions,
     pubsub: PubSubOptions,
     kubernetes: KubernetesOptions,
@@ -391,33 +389,16 @@ impl Builder {
             Isolation::Process => LocalFleet::of_processes(&mut settings.worker)?,
             Isolation::InProcess => LocalFleet::of_threads(&mut settings.worker),
         };
-        // Last, when every setting has been checked: it makes this process the run's master.
-        let (ledger, freed) = match wanted {
-            Some(wanted) => {
-                let mut run = wanted.open().await?;
-                settings.run = run.run.clone();
-                settings.first_task = TaskId(run.memory.next());
-                settings.ledger = Some(run.ledger.clone());
-                let freed = run.ended.take();
-                (Some(run), freed)
-            }
-            None => (None, None),
-        };
-        let started = join::start(Run {
+        let run = Run {
             settings,
             broker: Arc::new(MemoryBroker::default()),
             fleet: Box::new(fleet),
             workers: 1,
             payload_store,
-            ledger,
+            ledger: None,
             elsewhere: None,
-        })
-        .await;
-        if let (Err(_), Some(freed)) = (&started, freed) {
-            // So that another try finds the run free.
-            select(freed, Deadline::after(FREED)).await;
-        }
-        started
+        };
+        ledger::start(run, wanted).await
     }
 
     #[cfg(not(feature = "kubernetes"))]
@@ -486,6 +467,7 @@ impl Builder {
             memory: None,
             first_task: TaskId(0),
             ledger: None,
+            outlives: false,
             reporting: reporting(self.notices, self.output, self.output_buffer)?,
         })
     }

@@ -58,6 +58,8 @@ pub(crate) struct Elsewhere {
     pub(crate) build: String,
     /// Whether workers of another build are refused.
     pub(crate) same_build: bool,
+    /// Whether workers go on when their master has ended.
+    pub(crate) outlives: bool,
 }
 
 impl Run {

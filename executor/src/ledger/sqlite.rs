@@ -8,6 +8,7 @@
 //! All calls block, and wait at most [`BUSY`] for another process.
 
 mod attempts;
+mod commands;
 mod directory;
 mod fault;
 mod file;
@@ -26,7 +27,10 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use podpool_core::id::{RunId, RunName};
-use podpool_core::ledger::{Ledger, LedgerError, Opened, Opening, ReadRun, RunRecord, Which};
+use podpool_core::ledger::{
+    Command, CommandId, Durability, Ledger, LedgerError, Master as Process, Opened, Opening,
+    ReadRun, RunRecord, Which,
+};
 
 use self::directory::{Directory, run_of};
 use self::file::RunFile;
@@ -36,17 +40,6 @@ use self::master::Master;
 /// How long a call waits for another process that writes to the same file.
 // A transaction of a master takes some milliseconds; making a run takes a few syncs of the disk.
 const BUSY: Duration = Duration::from_secs(10);
-
-/// What a commit survives. A killed process loses nothing at either setting.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Durability {
-    /// Also a power loss: each commit is synced to the disk. The default.
-    #[default]
-    Full,
-    /// Not a power loss: that may take the last commits, and leaves the ledger whole. Commits do not wait for the disk.
-    Normal,
-}
 
 /// A ledger in a directory. Nothing is opened before the first call; the directory is made by the first master.
 ///
@@ -182,6 +175,18 @@ impl Ledger for SqliteLedger {
             },
             other => other,
         }
+    }
+
+    fn command(
+        &self,
+        run: &RunId,
+        command: &Command,
+        by: &Process,
+        now: SystemTime,
+    ) -> Result<CommandId, LedgerError> {
+        self.directory.check()?;
+        let file = RunFile::open(&self.directory, run, self.durability)?;
+        master::ask(file, command, by, now)
     }
 
     fn delete(&self, run: &RunId) -> Result<(), LedgerError> {

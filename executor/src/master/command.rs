@@ -45,6 +45,10 @@ pub(crate) enum Command {
     CancelMany(Vec<Arc<Cell>>),
     /// A signal came: shut down with this behaviour.
     Interrupt(ShutdownBehavior),
+    /// Leave the run to a later master, and reply when that is done.
+    Detach {
+        done: oneshot::Sender<Result<(), ShutdownError>>,
+    },
     /// Shut down, and reply when the shutdown is complete.
     Shutdown {
         behavior: ShutdownBehavior,

@@ -5,6 +5,7 @@
 
 mod admission;
 mod after_lines;
+mod asked;
 mod batches;
 mod classes;
 mod commits;
@@ -41,7 +42,7 @@ use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::notice;
 use podpool_core::panics::caught;
 use podpool_core::queue::publisher::Publisher;
-use podpool_core::queue::{Delivery, LeaseId, QueueError};
+use podpool_core::queue::{Delivery, QueueError};
 use podpool_core::registry::Registry;
 use podpool_core::worker::{KeptLine, OutputSink};
 use tokio::sync::{mpsc, oneshot};
@@ -62,7 +63,7 @@ use self::commits::{Commits, Held};
 use self::effect::Effect;
 use self::lines::Lines;
 use self::outages::Outages;
-pub(crate) use self::remembered::Memory;
+pub(crate) use self::remembered::{LeftTask, Memory};
 pub(crate) use self::state::{MasterState, Settings};
 pub(crate) use self::task_queues::MasterQueues;
 use self::task_queues::TaskQueues;
@@ -131,8 +132,6 @@ struct RunningDispatch {
     pull: Pull,
     acks: FuturesUnordered<BoxFuture<'static, ()>>,
     commits: Commits,
-    /// Messages of results whose failures wait for their lines: with a ledger they are acknowledged after that.
-    unjudged: Vec<LeaseId>,
     submissions: Vec<Submission>,
     commands: Vec<Command>,
     /// Callers that wait for the end.
@@ -193,13 +192,12 @@ impl RunningDispatch {
         let tasks = TaskQueues::new(&queues.tasks);
         let mut state = MasterState::new(settings, Instant::now());
         let link = ledger.map(|(memory, link)| {
-            state.remember_run(memory);
+            state.remember_run(Instant::now(), memory);
             link
         });
         Self {
             state,
             commits: Commits::new(link),
-            unjudged: Vec::new(),
             inbox,
             fleet,
             broker,
@@ -249,6 +247,10 @@ impl RunningDispatch {
             // A command came. The inbox passes it on only after the submissions that were made before it, so that these
             // are taken in above the bound.
             while self.drain() {}
+        }
+        if self.commits.is_used() {
+            // Before the records of the tasks that get these numbers.
+            self.commits.reserve(self.inbox.next());
         }
         self.take_mail(now);
         // After the mail: a queue in memory stores at once, and the batches that the mail filled are stored here.
@@ -403,6 +405,11 @@ impl RunningDispatch {
                 let text = interrupted(behavior, self.state.unfinished(), elsewhere);
                 notice::trouble(text);
             }
+            Command::Detach { done } => {
+                self.done.push(done);
+                self.shut_down(ShutdownBehavior::WaitForTasks);
+                self.state.detach();
+            }
             Command::Shutdown { behavior, done } => {
                 self.done.push(done);
                 self.shut_down(behavior);
@@ -457,9 +464,18 @@ impl RunningDispatch {
                 Effect::Control(message) => self.control.push(message, None),
                 // A fleet that has ended by itself needs no orders.
                 Effect::Fleet(order) => drop(self.fleet.orders.send(order)),
-                Effect::Event(kind) => self.events.push(*kind),
-                Effect::Notice(line) => notice::trouble(line),
-                Effect::Close(closed) => self.inbox.close(closed),
+                Effect::Event(kind) => {
+                    self.remember_event(&kind);
+                    self.events.push(*kind);
+                }
+                Effect::Notice(line) => {
+                    self.remember_that("notice", || line.clone());
+                    notice::trouble(line);
+                }
+                Effect::Close(closed) => {
+                    self.remember_end(&closed);
+                    self.inbox.close(closed);
+                }
                 Effect::Show(worker, printed) => self.lines.show(&worker, &printed),
             }
         }

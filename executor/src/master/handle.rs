@@ -20,6 +20,8 @@ pub(crate) struct Handle {
     pub(crate) slots: usize,
     /// Where the run is remembered; none where it is not.
     pub(crate) ledger: Option<Arc<dyn Ledger>>,
+    /// Whether workers go on when their master has ended.
+    pub(crate) outlives: bool,
     pub(crate) written: Written,
 }
 

@@ -40,6 +40,7 @@ impl Home {
             name: settings.name.clone(),
             slots,
             ledger: settings.ledger.clone(),
+            outlives: settings.outlives,
             written: reporting.written(),
         };
         let runtime = reporting
@@ -123,6 +124,7 @@ mod tests {
             memory: None,
             first_task: TaskId(0),
             ledger: None,
+            outlives: false,
         };
         drop(Home::prepare(&settings, 1).unwrap());
     }

@@ -3,6 +3,10 @@
 //! The calls of a [`Ledger`] block, so they are made here and nowhere else. Records come in the order in which they were
 //! decided, and are stored in that order: what waits is stored in one transaction.
 
+mod asked;
+#[cfg(test)]
+pub(crate) mod by_hand;
+mod numbers;
 #[cfg(test)]
 mod tests;
 
@@ -13,15 +17,23 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use podpool_core::id::{RunId, TaskId};
-use podpool_core::ledger::{Ledger, LedgerError, Opened, Opening, Record, RunLedger};
+use podpool_core::id::{RunId, RunName, TaskId};
+use podpool_core::instant::after;
+use podpool_core::ledger::{
+    CommandId, EventRecord, Ledger, LedgerError, Opened, Opening, Record, RunLedger, RunRecord,
+    Status, TypeRecord, Which,
+};
 use podpool_core::panics::panic_text;
 use podpool_core::registry::Registry;
+use podpool_core::task::TaskSpec;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tracing::debug;
 
+pub(crate) use self::asked::Asked;
+pub(crate) use self::numbers::Numbers;
 use crate::error::start::chain;
-use crate::master::dispatch::Memory;
+use crate::master::dispatch::{LeftTask, Memory};
 
 /// Records in one transaction, more or less.
 // A transaction of 4,096 small records takes some 20 ms, most of them for the records: the cost of its commit hardly counts
@@ -31,6 +43,9 @@ const RECORDS: usize = 4096;
 const FETCHES: usize = 256;
 /// Stack of the thread: it traces the shapes of task types, as the registry's thread does.
 const STACK: usize = 64 << 20;
+/// How often commands of other processes are looked for.
+// A user waits so long at most. A look reads one small table, and where nothing was written only memory.
+const LOOK: Duration = Duration::from_secs(1);
 /// The first pause after a refusal that may pass, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -41,8 +56,10 @@ enum Request {
     Append(Vec<Record>, usize),
     /// Read the results of tasks, for calls.
     Fetch(Vec<(TaskId, TaskId)>),
-    /// The master leaves.
-    Release,
+    /// Answer a command.
+    Answer(CommandId, String),
+    /// The master leaves; it gives the numbers from this one on back.
+    Release(Option<TaskId>),
 }
 
 /// What the thread answers.
@@ -58,6 +75,8 @@ pub(crate) enum Answer {
     Served,
     /// The ledger cannot be used any more. Nothing that was not answered as stored is.
     Failed(LedgerError),
+    /// Another process asks something of the run.
+    Asked(CommandId, Asked),
     /// The run is released.
     Released,
 }
@@ -69,15 +88,31 @@ pub(crate) type Fetched = (TaskId, TaskId, Result<Bytes, String>);
 #[derive(Debug)]
 pub(crate) struct LedgerLink {
     requests: Sender<Request>,
+    /// The numbers of tasks that are this master's.
+    pub(crate) numbers: Numbers,
     answers: mpsc::UnboundedReceiver<Answer>,
     /// The thread notices when this is dropped, also between two tries.
     _here: Sender<()>,
+}
+
+/// How a run is opened.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) opening: Opening,
+    /// The name or id of the run, where it must exist; else the opening names it.
+    pub(crate) attached: Option<String>,
+    /// For how long the ledger may refuse.
+    pub(crate) patience: Duration,
+    /// Whether tasks of earlier masters are taken in: their messages outlive those.
+    pub(crate) adopts: bool,
 }
 
 /// A run that was opened, with all that it remembers.
 #[derive(Debug)]
 pub(crate) struct OpenedRun {
     pub(crate) run: RunId,
+    pub(crate) name: RunName,
+    pub(crate) mac_key: [u8; 32],
     pub(crate) epoch: u64,
     pub(crate) memory: Memory,
     pub(crate) link: LedgerLink,
@@ -87,15 +122,11 @@ pub(crate) struct OpenedRun {
     pub(crate) ended: Option<oneshot::Receiver<()>>,
 }
 
-/// Starts the thread, which opens the run. A ledger that refuses for `patience` fails.
+/// Starts the thread, which opens the run.
 ///
 /// # Errors
 /// Why the run cannot be opened, or the thread cannot start.
-pub(crate) async fn open(
-    ledger: Arc<dyn Ledger>,
-    opening: Opening,
-    patience: Duration,
-) -> Result<OpenedRun, LedgerError> {
+pub(crate) async fn open(ledger: Arc<dyn Ledger>, terms: Terms) -> Result<OpenedRun, LedgerError> {
     let (requests, asked) = channel();
     let (here, dispatcher) = channel();
     let (tell, answers) = mpsc::unbounded_channel();
@@ -105,7 +136,7 @@ pub(crate) async fn open(
     let work = move || {
         // Dropped last: then the run is free.
         let _holds = holds;
-        let read = read(&*opens, &opening);
+        let read = read(&*opens, &terms, known);
         let (facts, store) = match read {
             Ok((facts, store)) => (Ok(facts), Some(store)),
             Err(error) => (Err(error), None),
@@ -118,8 +149,10 @@ pub(crate) async fn open(
                 asked,
                 dispatcher,
                 tell,
-                patience,
+                patience: terms.patience,
                 later: None,
+                look_at: Instant::now(),
+                asked_up_to: CommandId(0),
             };
             writer.run();
         }
@@ -130,13 +163,23 @@ pub(crate) async fn open(
         .spawn(work)
         .map_err(|error| failed("start the thread of the ledger", error))?;
     let gone = |_| failed("open the run in the ledger", "its thread ended");
-    let Facts { run, epoch, memory } = ready.await.map_err(gone)??;
+    let Facts {
+        run,
+        name,
+        mac_key,
+        epoch,
+        memory,
+    } = ready.await.map_err(gone)??;
+    let memory_next = memory.next();
     Ok(OpenedRun {
         run,
+        name,
+        mac_key,
         epoch,
         memory,
         link: LedgerLink {
             requests,
+            numbers: Numbers::from(memory_next),
             answers,
             _here: here,
         },
@@ -156,28 +199,47 @@ fn failed(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>
 /// What a run remembers.
 struct Facts {
     run: RunId,
+    name: RunName,
+    mac_key: [u8; 32],
     epoch: u64,
     memory: Memory,
 }
 
+/// Opens a run, and reads what is remembered. `known` is the task of a type in this program.
 fn read(
     ledger: &dyn Ledger,
-    opening: &Opening,
+    terms: &Terms,
+    known: Known,
 ) -> Result<(Facts, Box<dyn RunLedger>), LedgerError> {
     let Opened {
         run,
+        mac_key,
         epoch,
+        first,
         ledger: mut store,
         ..
-    } = ledger.open(opening)?;
-    let mut memory = match remembered(&mut *store) {
-        Ok(memory) => memory,
+    } = match &terms.attached {
+        Some(wanted) => ledger.open(&Opening {
+            which: Which::Existing(existing(ledger, wanted)?),
+            ..terms.opening.clone()
+        })?,
+        None => ledger.open(&terms.opening)?,
+    };
+    let adopted = terms.adopts.then_some(known);
+    let remembered =
+        remembered(&mut *store, adopted).and_then(|memory| Ok((store.run()?.name, memory)));
+    let (name, mut memory) = match remembered {
+        Ok(found) => found,
         Err(error) => {
             // Its lock first: a run that is held is not set aside.
             drop(store);
             return Err(ledger.set_aside(&run, error));
         }
     };
+    if terms.opening.take_over {
+        note_take_over(&mut *store, terms.opening.now);
+    }
+    memory.start_at(first);
     let registry = Registry::global().ok();
     for spec in registry.iter().flat_map(|registry| registry.iter()) {
         // Traced here, on a deep stack. A shape that cannot be traced has a version in its place.
@@ -185,20 +247,93 @@ fn read(
             memory.add_unordered(spec.name);
         }
     }
-    let facts = Facts { run, epoch, memory };
+    let facts = Facts {
+        run,
+        name,
+        mac_key,
+        epoch,
+        memory,
+    };
     Ok((facts, store))
 }
 
-fn remembered(store: &mut dyn RunLedger) -> Result<Memory, LedgerError> {
-    let mut memory = Memory::new(store.types()?);
-    store.tasks(&mut |task| memory.add(&task))?;
+/// Records from whom the run was taken, where its last master has not released it.
+fn note_take_over(store: &mut dyn RunLedger, now: SystemTime) {
+    let masters = store.run().map(|run| run.masters).unwrap_or_default();
+    let [.., last, _] = &masters[..] else {
+        return;
+    };
+    if last.until.is_none() {
+        let event = EventRecord {
+            at: now,
+            kind: "taken over".to_owned(),
+            text: format!(
+                "the run was taken from {}, its master {}",
+                last.master, last.epoch
+            ),
+        };
+        // Nothing depends on it; a ledger that cannot be written is noticed by the first task.
+        store.append(&[Record::Event(event)], now).ok();
+    }
+}
+
+/// The run of this id or name.
+fn existing(ledger: &dyn Ledger, wanted: &str) -> Result<RunId, LedgerError> {
+    // Runs that cannot be read are others, or there is no run: the error then is that there is none.
+    let mut runs = ledger.runs()?.into_iter().flatten();
+    let is = |it: &RunRecord| it.run.as_str() == wanted || it.name.as_str() == wanted;
+    let found = runs.find(is).map(|it| it.run);
+    found.ok_or_else(|| LedgerError::NoRun {
+        which: wanted.to_owned(),
+    })
+}
+
+/// Finds the task of a type.
+type Known = fn(&TypeRecord) -> Option<&'static TaskSpec>;
+
+/// The task of this type in this program, if it is of the same version and shape.
+fn known(it: &TypeRecord) -> Option<&'static TaskSpec> {
+    let spec = Registry::global().ok()?.find(&it.name).ok()?;
+    (spec.fingerprint().ok()? == it.fingerprint).then_some(spec)
+}
+
+/// What is remembered; with the tasks that have not ended, where `adopted` finds theirs.
+fn remembered(store: &mut dyn RunLedger, adopted: Option<Known>) -> Result<Memory, LedgerError> {
+    let types = store.types()?;
+    let spec = |it: &TypeRecord| adopted.and_then(|known| known(it));
+    let specs: Vec<_> = types.iter().map(spec).collect();
+    let mut memory = Memory::new(types.clone());
+    let mut left = Vec::new();
+    store.tasks(&mut |task| {
+        memory.add(&task);
+        if adopted.is_none() || task.status != Status::Unended {
+            return;
+        }
+        let task_type = task.task_type.0 as usize;
+        match specs.get(task_type).copied().flatten() {
+            Some(spec) => left.push((spec, task.task, task.published)),
+            None => memory.add_unknown(types.get(task_type).map_or("", |it| &it.name)),
+        }
+    })?;
+    for (spec, task, published) in left {
+        // Listed a moment ago, and nothing but the run's masters removes tasks.
+        if let Some(record) = store.task(task)? {
+            let attempts = store.attempts(task)?.into_iter();
+            memory.add_left(LeftTask {
+                spec,
+                record,
+                published,
+                attempts: attempts.map(|it| it.report).collect(),
+            });
+        }
+    }
     Ok(memory)
 }
 
 impl Drop for LedgerLink {
     fn drop(&mut self) {
         // Nothing follows: a `build()` that failed, or an executor that ends. A second release changes nothing.
-        self.release();
+        self.release(None);
     }
 }
 
@@ -214,9 +349,14 @@ impl LedgerLink {
         self.requests.send(Request::Fetch(results)).ok();
     }
 
-    /// Releases the run, after all earlier records.
-    pub(crate) fn release(&self) {
-        self.requests.send(Request::Release).ok();
+    /// Answers a command, after all earlier records.
+    pub(crate) fn answer_asked(&self, command: CommandId, answer: String) {
+        self.requests.send(Request::Answer(command, answer)).ok();
+    }
+
+    /// Releases the run, after all earlier records. The numbers from `back` on were not given.
+    pub(crate) fn release(&self, back: Option<TaskId>) {
+        self.requests.send(Request::Release(back)).ok();
     }
 
     /// The next answer. May be dropped at any time.
@@ -239,21 +379,94 @@ struct Writer {
     patience: Duration,
     /// A request that came behind records, and is served after them.
     later: Option<Request>,
+    /// When commands are looked for next; the newest that was passed on.
+    look_at: Instant,
+    asked_up_to: CommandId,
 }
 
 impl Writer {
     fn run(mut self) {
-        while let Some(request) = self.later.take().or_else(|| self.asked.recv().ok()) {
-            let served =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.serve(request)));
-            let error = match served {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => error,
-                Err(panic) => failed("write the ledger", panic_text(panic)),
-            };
-            // The dispatcher may have ended before.
-            self.tell.send(Answer::Failed(error)).ok();
+        while let Some(request) = self.next() {
+            if !self.carry_out(request) {
+                return;
+            }
+        }
+    }
+
+    /// Serves a request, and looks for commands where it is time to. False where nothing can be served any more.
+    fn carry_out(&mut self, request: Option<Request>) -> bool {
+        let serve = || {
+            request.map_or(Ok(()), |request| self.serve(request))?;
+            self.look();
+            Ok(())
+        };
+        let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(serve));
+        let error = match served {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => error,
+            Err(panic) => failed("write the ledger", panic_text(panic)),
+        };
+        // The dispatcher may have ended before.
+        self.tell.send(Answer::Failed(error)).ok();
+        false
+    }
+
+    /// The next request; nothing in it when it is time to look for commands. None when no more will come.
+    fn next(&mut self) -> Option<Option<Request>> {
+        if let Some(request) = self.later.take() {
+            return Some(Some(request));
+        }
+        let pause = self.look_at.saturating_duration_since(Instant::now());
+        match self.asked.recv_timeout(pause) {
+            Ok(request) => Some(Some(request)),
+            Err(RecvTimeoutError::Timeout) => Some(None),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// Looks for commands, where it is time to, and passes each on once.
+    fn look(&mut self) {
+        let now = Instant::now();
+        if now < self.look_at {
             return;
+        }
+        self.look_at = after(now, LOOK);
+        let commands = match self.store.commands() {
+            Ok(commands) => commands,
+            // Commands are no part of the run's tasks: it goes on, and they are looked for again.
+            Err(error) => {
+                debug!(%error, "commands cannot be read");
+                return;
+            }
+        };
+        for (id, command) in commands {
+            if id > self.asked_up_to {
+                self.asked_up_to = id;
+                let asked = Asked::of(&mut *self.store, command);
+                // The dispatcher may have ended before.
+                self.tell.send(Answer::Asked(id, asked)).ok();
+            }
+        }
+    }
+
+    /// Gives back what was not given of the reserved numbers.
+    fn give_back(&mut self, back: Option<TaskId>) {
+        if let Some(back) = back
+            && let Err(error) = self.store.append(&[Record::Reserved(back)], now())
+        {
+            // The next master leaves them out. An error that stays is that of the release.
+            debug!(%error, "numbers of tasks are not given back");
+        }
+    }
+
+    fn answer(&mut self, command: CommandId, answer: &str) -> Result<(), LedgerError> {
+        match self.store.answer(command, answer) {
+            // Nothing depends on it.
+            Err(error) if error.is_transient() => {
+                debug!(%error, "command {command} has no answer");
+                Ok(())
+            }
+            answered => answered,
         }
     }
 
@@ -261,7 +474,9 @@ impl Writer {
         match request {
             Request::Append(records, bytes) => self.append(records, bytes),
             Request::Fetch(results) => results.chunks(FETCHES).try_for_each(|it| self.fetch(it)),
-            Request::Release => {
+            Request::Answer(command, answer) => self.answer(command, &answer),
+            Request::Release(back) => {
+                self.give_back(back);
                 self.store.release()?;
                 self.tell.send(Answer::Released).ok();
                 Ok(())
@@ -285,11 +500,25 @@ impl Writer {
             }
         }
         records.iter_mut().for_each(complete);
-        self.store_all(&records)?;
-        self.tell
-            .send(Answer::Stored(records.len() as u64, bytes))
-            .ok();
+        let counted = records.iter().filter(|record| counts(record)).count();
+        match counted {
+            0 => self.store_events(&records)?,
+            _ => self.store_all(&records)?,
+        }
+        self.tell.send(Answer::Stored(counted as u64, bytes)).ok();
         Ok(())
+    }
+
+    /// Stores events alone. Nothing depends on them: where the ledger refuses at present they are left out, so that
+    /// neither the end of the run nor a stored result waits for them.
+    fn store_events(&mut self, events: &[Record]) -> Result<(), LedgerError> {
+        match self.store.append(events, now()) {
+            Err(error) if error.is_transient() => {
+                debug!(%error, "{} events are not in the ledger", events.len());
+                Ok(())
+            }
+            stored => stored,
+        }
     }
 
     fn store_all(&mut self, records: &[Record]) -> Result<(), LedgerError> {
@@ -357,6 +586,11 @@ impl Writer {
     }
 }
 
+/// Whether anything waits for a record: for all of them but events.
+pub(crate) const fn counts(record: &Record) -> bool {
+    !matches!(record, Record::Event(_))
+}
+
 /// Adds the shape of a task type, which takes a deep stack to trace.
 fn complete(record: &mut Record) {
     if let Record::Type(it) = record
@@ -372,6 +606,6 @@ fn complete(record: &mut Record) {
     clippy::disallowed_methods,
     reason = "records tell people, days later, when something happened"
 )]
-fn now() -> SystemTime {
+pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }

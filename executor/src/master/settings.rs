@@ -40,6 +40,8 @@ pub(crate) struct RunSettings {
     pub(crate) first_task: TaskId,
     /// Where it is remembered; none where it is not.
     pub(crate) ledger: Option<Arc<dyn Ledger>>,
+    /// Whether workers go on when their master has ended.
+    pub(crate) outlives: bool,
 }
 
 impl RunSettings {

@@ -26,7 +26,8 @@ const SAMPLE: Duration = Duration::from_secs(1);
 #[non_exhaustive]
 pub struct Stats {
     /// Tasks that were submitted so far, with those that were rejected. A map submits what its window allows, so this
-    /// number grows during the map. Calls that joined a task of the same run are that task.
+    /// number grows during the map. Calls that joined a task of the same run are that task. Tasks that an earlier master
+    /// of the run left on a cluster are among them.
     pub submitted: u64,
     /// Tasks that wait: for a worker, a slot, or their next attempt.
     pub pending: u64,
@@ -164,6 +165,8 @@ pub(crate) struct Counts {
     pub(crate) stored: u64,
     /// Calls that are tasks of other calls.
     pub(crate) joined: u64,
+    /// Tasks that no call of this process was, when they were taken in.
+    pub(crate) adopted: u64,
     pub(crate) failed: u64,
     pub(crate) cancelled: u64,
     pub(crate) running: u64,
@@ -226,7 +229,7 @@ impl Board {
         } = mailbox();
         let mut counts = written.counts;
         counts.failed += rejected;
-        let submitted = submitted.saturating_sub(counts.joined);
+        let submitted = (submitted + counts.adopted).saturating_sub(counts.joined);
         let left = submitted.saturating_sub(counts.ended());
         // Tasks that were left behind by an executor that has gone were ended with an error.
         let (running, failed) = match gone {

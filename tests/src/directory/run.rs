@@ -97,6 +97,8 @@ impl Layout {
 pub(super) struct DirectoryRun {
     layout: Layout,
     facts: RunFacts,
+    /// No earlier master of the run had made them.
+    fresh: bool,
     /// The cohorts whose queues are made, and how many each.
     cohorts: Mutex<BTreeMap<u32, u32>>,
 }
@@ -104,6 +106,7 @@ pub(super) struct DirectoryRun {
 impl DirectoryRun {
     pub(super) fn make(layout: Layout, facts: RunFacts) -> io::Result<Self> {
         let run = Self {
+            fresh: layout.about().is_none(),
             layout,
             facts,
             cohorts: Mutex::default(),
@@ -173,6 +176,10 @@ impl RunQueues for DirectoryRun {
 
     fn outlive(&self) -> bool {
         false
+    }
+
+    fn are_fresh(&self) -> bool {
+        self.fresh
     }
 
     async fn watch(&self, events: UnboundedSender<BrokerEvent>, stopped: CancellationToken) {

@@ -151,6 +151,7 @@ impl Bed {
             },
             cluster: master,
             cohorts: asked.clone(),
+            replaces: false,
         };
         let task = tokio::spawn(fleet::run(fleet, orders_rx, events_tx));
         Self {

@@ -7,14 +7,16 @@ use bytes::Bytes;
 use fastrand::Rng;
 
 use crate::error::TaskErrorKind;
-use crate::ledger::{End, EndRecord, LedgerError, Record, TaskRecord, TypeId, Why, Word};
+use crate::ledger::{
+    End, EndRecord, LedgerError, MOST_EVENTS, Record, TaskRecord, TypeId, Why, Word,
+};
 use crate::outcome::Cause;
 use crate::task::CallOptions;
 
 use super::Place;
 use super::samples::{
-    TEXTS, a_task, a_type, an_attempt, an_end, at, done, full_attempt, full_end, full_task,
-    full_type, valid_records,
+    TEXTS, a_publish, a_task, a_type, an_attempt, an_end, an_event, at, done, full_attempt,
+    full_end, full_task, full_type, valid_records,
 };
 use super::steps::{append, begun, existing, expected, named, ok, opened, read, refused, stored};
 
@@ -33,35 +35,14 @@ pub fn a_failed_transaction_leaves_nothing(place: &Place) {
     let mut run = begun(&*place.ledger);
     let before = [Record::Task(a_task(0)), Record::Task(a_task(1)), done(1)];
     append(&mut *run.ledger, &before);
-    let stranger = TaskRecord {
-        task_type: TypeId(7),
-        ..a_task(5)
-    };
-    let bad = [
-        ("a task twice", Record::Task(a_task(0))),
-        ("a task twice in one transaction", Record::Task(a_task(2))),
-        ("a task of an unknown type", Record::Task(stranger)),
-        ("a type whose number is taken", Record::Type(a_type(0))),
-        (
-            "a type whose number is not the next",
-            Record::Type(a_type(2)),
-        ),
-        ("the end of an unknown task", done(9)),
-        ("a second end", done(1)),
-        (
-            "an attempt of an unknown task",
-            Record::Attempt(an_attempt(9, 1)),
-        ),
-        (
-            "an attempt of an ended task",
-            Record::Attempt(an_attempt(1, 2)),
-        ),
-    ];
+    let bad = that_do_not_follow();
     // A worker that the refused transactions name first.
     let mut end = an_end(0, End::Cancelled);
     end.worker = Some(Arc::from("pool-0"));
     let good = [
         Record::Task(a_task(2)),
+        a_publish(0, 1),
+        Record::Event(an_event(1)),
         Record::Attempt(an_attempt(0, 1)),
         Record::End(end),
     ];
@@ -83,6 +64,43 @@ pub fn a_failed_transaction_leaves_nothing(place: &Place) {
     let begun = [Record::Type(a_type(0))];
     let all = [&begun[..], &before, &good].concat();
     assert_eq!(stored(&mut *run.ledger), expected(&all));
+}
+
+/// Records that do not follow from two tasks, the second of which has ended; and what is wrong with each.
+fn that_do_not_follow() -> Vec<(&'static str, Record)> {
+    let stranger = TaskRecord {
+        task_type: TypeId(7),
+        ..a_task(5)
+    };
+    vec![
+        ("a task twice", Record::Task(a_task(0))),
+        ("a task twice in one transaction", Record::Task(a_task(2))),
+        ("a task of an unknown type", Record::Task(stranger)),
+        ("a type whose number is taken", Record::Type(a_type(0))),
+        (
+            "a type whose number is not the next",
+            Record::Type(a_type(2)),
+        ),
+        ("the end of an unknown task", done(9)),
+        ("a second end", done(1)),
+        (
+            "an attempt of an unknown task",
+            Record::Attempt(an_attempt(9, 1)),
+        ),
+        ("a publish of an unknown task", a_publish(9, 1)),
+        (
+            "more of an attempt of an unknown task",
+            Record::Amended(an_attempt(9, 1)),
+        ),
+        (
+            "more of an attempt of an ended task",
+            Record::Amended(an_attempt(1, 1)),
+        ),
+        (
+            "an attempt of an ended task",
+            Record::Attempt(an_attempt(1, 2)),
+        ),
+    ]
 }
 
 /// Appends records to a fresh run, and compares what is read of it: by its master, by a reader in another process, and
@@ -174,6 +192,44 @@ pub fn every_field_of_an_attempt_is_kept(place: &Place) {
     are_kept(place, "attempts", &records, &mut at_once);
 }
 
+/// What is known later of an attempt takes the place of what was known before: of the last attempt with this number on
+/// this worker, and of no other.
+///
+/// # Panics
+/// When that is not so.
+pub fn an_amended_attempt_is_one(place: &Place) {
+    let mut records = vec![Record::Type(a_type(0))];
+    records.extend((0..3).map(|number| Record::Task(a_task(number))));
+    let on = |number: u64, attempt: u32, worker: Option<&str>, message: &str| {
+        let mut it = an_attempt(number, attempt);
+        it.report.worker = worker.map(Arc::from);
+        it.report.message = message.to_owned();
+        it
+    };
+    let (a, b) = (Some("pool-0"), Some("pool-1"));
+    let attempts = [
+        on(0, 1, a, "first"),
+        on(0, 1, a, "silent"),
+        on(0, 1, b, "elsewhere"),
+        on(0, 2, a, "later"),
+        on(1, 1, a, "another task's"),
+        on(1, 1, None, "no worker's"),
+    ];
+    records.extend(attempts.map(Record::Attempt));
+    let mut gone = on(0, 1, a, "gone");
+    // The node was not known before.
+    gone.report.node = Some(Arc::from("n1"));
+    let amended = [gone, on(1, 1, None, "nobody's"), on(2, 1, a, "alone")];
+    records.extend(amended.map(Record::Amended));
+    let attempts = expected(&records).attempts;
+    let messages: Vec<_> = attempts.iter().map(|it| &*it.report.message).collect();
+    let first = ["first", "gone", "elsewhere", "later"];
+    let others = ["another task's", "nobody's", "alone"];
+    assert_eq!(messages, [&first[..], &others[..]].concat());
+    are_kept(place, "amended", &records, &mut at_once);
+    are_kept(place, "amended-one-by-one", &records, &mut || 1);
+}
+
 /// Ends come back with every field, of every kind.
 ///
 /// # Panics
@@ -202,6 +258,55 @@ pub fn every_field_of_an_end_is_kept(place: &Place) {
     records.extend(tasks);
     records.extend(ends.into_iter().map(Record::End));
     are_kept(place, "ends", &records, &mut at_once);
+}
+
+/// Of the attempts of a task that are stored in the queue of tasks the highest is kept, and so is the highest that gave no
+/// result. A publish that is told after the end of its task changes nothing.
+///
+/// # Panics
+/// When that is not so.
+pub fn the_highest_published_attempt_is_kept(place: &Place) {
+    let mut records = vec![Record::Type(a_type(0))];
+    records.extend((0..6).map(|number| Record::Task(a_task(number))));
+    let attempt = |number, attempt| Record::Attempt(an_attempt(number, attempt));
+    records.extend([a_publish(1, 1), a_publish(2, 3), a_publish(2, 2)]);
+    records.extend([a_publish(2, 3), attempt(2, 2), attempt(2, 1)]);
+    records.extend([attempt(3, u32::MAX), a_publish(3, u32::MAX)]);
+    records.extend([done(4), a_publish(4, 1)]);
+    records.extend([a_publish(5, 1), attempt(5, 1), done(5), a_publish(5, 2)]);
+    let folded = expected(&records).folded;
+    let kept: Vec<_> = folded
+        .iter()
+        .map(|it| (it.published.map(|it| it.0), it.attempts))
+        .collect();
+    let highest = (Some(u32::MAX), u32::MAX);
+    let kept_of_ended = (Some(1), 1);
+    assert_eq!(
+        kept,
+        [
+            (None, 0),
+            (Some(1), 0),
+            (Some(3), 2),
+            highest,
+            (None, 0),
+            kept_of_ended
+        ]
+    );
+    are_kept(place, "published", &records, &mut at_once);
+    are_kept(place, "published-one-by-one", &records, &mut || 1);
+}
+
+/// The newest events are kept in their order, and the older ones are counted.
+///
+/// # Panics
+/// When that is not so.
+pub fn the_newest_events_are_kept(place: &Place) {
+    let event = |number: usize| Record::Event(an_event(number as u64));
+    let few: Vec<_> = (0..3).map(event).collect();
+    are_kept(place, "few", &few, &mut || 1);
+    let many: Vec<_> = (0..MOST_EVENTS + 1_234).map(event).collect();
+    assert_eq!(expected(&many).events.dropped, 1_234);
+    are_kept(place, "many", &many, &mut || 1_000);
 }
 
 /// Arguments and results of 1 MiB come back, and empty ones as well.

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use crate::ledger::{LedgerError, Record};
+use crate::id::TaskId;
+use crate::ledger::{Ledger, LedgerError, NUMBERS, Record};
 use crate::lock::lock;
 
 use super::Place;
@@ -43,6 +44,51 @@ pub fn epochs_count_the_masters(place: &Place) {
         let released = epoch % 2 == 0;
         assert_eq!(holder.until.is_some(), released, "epoch {epoch}");
     }
+}
+
+/// A number of a task that a master may have given is given by no later one, whether its task was stored or not. What a
+/// master gives back is given by the next.
+///
+/// # Panics
+/// When that is not so.
+pub fn no_number_is_given_twice(place: &Place) {
+    let next = |ledger: &dyn Ledger| opened(ledger, &named("nightly", "nightly-0"));
+    let mut first = begun(&*place.ledger);
+    assert_eq!(first.first, TaskId(0));
+    append(&mut *first.ledger, &[Record::Task(a_task(3))]);
+    // Killed: it may have given any number that was its own.
+    drop(first);
+    let mut second = next(&*place.other);
+    assert_eq!(second.first, TaskId(NUMBERS));
+    let (task, more) = (a_task(8 * NUMBERS), TaskId(9 * NUMBERS));
+    append(
+        &mut *second.ledger,
+        &[Record::Task(task), Record::Reserved(more)],
+    );
+    drop(second);
+    let mut third = next(&*place.ledger);
+    assert_eq!(third.first, more);
+    let (task, back) = (a_task(more.0), TaskId(more.0 + 2));
+    append(
+        &mut *third.ledger,
+        &[Record::Task(task), Record::Reserved(back)],
+    );
+    ok(third.ledger.release(), "release");
+    drop(third);
+    let mut fourth = next(&*place.other);
+    assert_eq!(fourth.first, back, "the others were given back");
+    let beyond = a_task(back.0 + 5);
+    append(
+        &mut *fourth.ledger,
+        &[Record::Reserved(TaskId(0)), Record::Task(beyond)],
+    );
+    drop(fourth);
+    let fifth = next(&*place.ledger);
+    assert_eq!(
+        fifth.first,
+        TaskId(back.0 + 6),
+        "a stored task has its number"
+    );
 }
 
 /// While a master lives no other process gets its run, and is told who has it since when.

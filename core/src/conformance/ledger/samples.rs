@@ -10,8 +10,8 @@ use crate::broker::ClassId;
 use crate::error::{AttemptReport, TaskErrorKind};
 use crate::id::{Attempt, ExecutionId, TaskId, WorkerId};
 use crate::ledger::{
-    AttemptRecord, Content, End, EndRecord, Identity, Record, TaskRecord, TypeId, TypeRecord, Why,
-    Word,
+    AttemptRecord, Content, End, EndRecord, EventRecord, Identity, PublishedRecord, Record,
+    TaskRecord, TypeId, TypeRecord, Why, Word,
 };
 use crate::outcome::{Cause, Exit, Failure};
 use crate::shape::Fingerprint;
@@ -72,6 +72,8 @@ pub(super) fn an_end(number: u64, end: End) -> EndRecord {
         elapsed: None,
         worker: None,
         node: None,
+        execution: None,
+        skipped: false,
         end,
     }
 }
@@ -87,6 +89,29 @@ pub(super) fn an_attempt(number: u64, attempt: u32) -> AttemptRecord {
         task: TaskId(number),
         report: AttemptReport::new(Attempt(attempt), failure),
     }
+}
+
+pub(super) fn an_event(number: u64) -> EventRecord {
+    EventRecord {
+        at: at(number),
+        kind: "worker came".to_owned(),
+        text: format!("worker pool-{number} came"),
+    }
+}
+
+fn full_event(rng: &mut Rng) -> EventRecord {
+    EventRecord {
+        at: at(rng.u64(..1_000_000)),
+        kind: text(rng),
+        text: text(rng),
+    }
+}
+
+pub(super) fn a_publish(number: u64, attempt: u32) -> Record {
+    Record::Published(PublishedRecord {
+        task: TaskId(number),
+        attempt: Attempt(attempt),
+    })
 }
 
 /// A text for each place, each another one.
@@ -163,13 +188,17 @@ pub(super) fn full_task(rng: &mut Rng, number: u64, types: u32) -> TaskRecord {
     }
 }
 
+fn execution(rng: &mut Rng) -> ExecutionId {
+    ExecutionId {
+        worker: WorkerId(rng.u64(..)),
+        number: pick(rng, &[0, 1, u64::MAX]),
+    }
+}
+
 pub(super) fn full_attempt(rng: &mut Rng, number: u64, cause: Cause) -> AttemptRecord {
     let failure = Failure::new(cause, text(rng));
     let mut report = AttemptReport::new(Attempt(pick(rng, &[1, 2, u32::MAX])), failure);
-    report.execution = perhaps(rng, |rng| ExecutionId {
-        worker: WorkerId(rng.u64(..)),
-        number: pick(rng, &[0, 1, u64::MAX]),
-    });
+    report.execution = perhaps(rng, execution);
     report.worker = perhaps(rng, |rng| Arc::from(text(rng)));
     report.node = perhaps(rng, |rng| Arc::from(text(rng)));
     report.pid = perhaps(rng, |rng| pick(rng, &[1, u32::MAX]));
@@ -205,8 +234,23 @@ pub(super) fn full_end(rng: &mut Rng, number: u64) -> EndRecord {
         elapsed: perhaps(rng, duration),
         worker: perhaps(rng, |rng| Arc::from(text(rng))),
         node: perhaps(rng, |rng| Arc::from(text(rng))),
+        execution: perhaps(rng, execution),
+        skipped: rng.bool(),
         ..an_end(number, end)
     }
+}
+
+/// More of an attempt that is among these records, where one is.
+fn amended(rng: &mut Rng, records: &[Record], mut attempt: AttemptRecord) -> Record {
+    let earlier = records.iter().rev().find_map(|record| match record {
+        Record::Attempt(it) if it.task == attempt.task => Some(&it.report),
+        _ => None,
+    });
+    if let Some(earlier) = earlier.filter(|_| rng.u8(..4) > 0) {
+        attempt.report.attempt = earlier.attempt;
+        attempt.report.worker.clone_from(&earlier.worker);
+    }
+    Record::Amended(attempt)
 }
 
 /// A random sequence of so many records, each of which the [`Fold`](crate::ledger::Fold) takes. The same seed gives the
@@ -216,21 +260,30 @@ pub fn valid_records(seed: u64, count: usize) -> Vec<Record> {
     let mut rng = Rng::with_seed(seed);
     let mut records = vec![Record::Type(full_type(&mut rng, 0))];
     let (mut types, mut next) = (1, 0);
-    let mut unended: Vec<u64> = Vec::new();
+    let (mut tasks, mut unended): (Vec<u64>, Vec<u64>) = Default::default();
     let mut left: Vec<Identity> = Vec::new();
     let mut skipped: Vec<u64> = Vec::new();
     while records.len() < count {
         let known = !unended.is_empty();
-        let record = match rng.u8(..10) {
+        let record = match rng.u8(..15) {
             0 if types < 20 => {
                 types += 1;
                 Record::Type(full_type(&mut rng, types - 1))
             }
-            1 if known => {
+            1 | 12 if known => {
                 let cause = pick(&mut rng, Cause::ALL);
                 let number = pick(&mut rng, &unended);
-                Record::Attempt(full_attempt(&mut rng, number, cause))
+                let attempt = full_attempt(&mut rng, number, cause);
+                match rng.u8(..2) {
+                    0 => amended(&mut rng, &records, attempt),
+                    _ => Record::Attempt(attempt),
+                }
             }
+            10 if known => a_publish(pick(&mut rng, &unended), pick(&mut rng, &[1, 2, u32::MAX])),
+            14 => Record::Reserved(TaskId(next + rng.u64(..1_000))),
+            13 => Record::Event(full_event(&mut rng)),
+            // Of any task, also of one that has ended.
+            11 if !tasks.is_empty() => a_publish(pick(&mut rng, &tasks), rng.u32(1..4)),
             2..=5 if known => {
                 let number = unended.swap_remove(rng.usize(..unended.len()));
                 Record::End(full_end(&mut rng, number))
@@ -247,6 +300,7 @@ pub fn valid_records(seed: u64, count: usize) -> Vec<Record> {
                     }
                 };
                 unended.push(number);
+                tasks.push(number);
                 let mut task = full_task(&mut rng, number, types);
                 if let Some(identity) = left.pop().filter(|_| rng.bool()) {
                     task.identity = identity;

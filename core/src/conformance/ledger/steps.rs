@@ -4,8 +4,8 @@ use std::fmt::Display;
 
 use crate::id::{RunId, RunName};
 use crate::ledger::{
-    AttemptRecord, EndRecord, Fold, Folded, Ledger, LedgerError, Master, Opened, Opening, ReadRun,
-    Record, RunLedger, RunRecord, TaskRecord, TypeRecord, Which,
+    AttemptRecord, EndRecord, Events, Fold, Folded, Ledger, LedgerError, MOST_EVENTS, Master,
+    Opened, Opening, ReadRun, Record, RunLedger, RunRecord, TaskRecord, TypeRecord, Which,
 };
 
 use super::samples::{a_type, at};
@@ -45,6 +45,13 @@ pub(super) fn master(pid: u32) -> Master {
         program: "flights".to_owned(),
         build: "c0ffee".to_owned(),
         version: "0.1.0".to_owned(),
+        settings: match pid % 2 {
+            0 => Vec::new(),
+            _ => vec![
+                ("workers".to_owned(), pid.to_string()),
+                ("it's, \"odd\"".to_owned(), String::new()),
+            ],
+        },
     }
 }
 
@@ -113,10 +120,11 @@ pub(super) fn runs(ledger: &dyn Ledger) -> Vec<RunRecord> {
 #[derive(Debug, PartialEq)]
 pub(super) struct Stored {
     types: Vec<TypeRecord>,
-    folded: Vec<Folded>,
+    pub(super) folded: Vec<Folded>,
     tasks: Vec<TaskRecord>,
-    attempts: Vec<AttemptRecord>,
+    pub(super) attempts: Vec<AttemptRecord>,
     ends: Vec<EndRecord>,
+    pub(super) events: Events,
 }
 
 pub(super) fn stored<R: ReadRun + ?Sized>(run: &mut R) -> Stored {
@@ -134,6 +142,7 @@ pub(super) fn stored<R: ReadRun + ?Sized>(run: &mut R) -> Stored {
         tasks,
         attempts,
         ends,
+        events: ok(run.events(), "events"),
     }
 }
 
@@ -142,15 +151,28 @@ pub(super) fn expected(records: &[Record]) -> Stored {
     let mut fold = Fold::default();
     let (mut types, mut tasks) = (Vec::new(), Vec::new());
     let (mut attempts, mut ends) = (Vec::new(), Vec::new());
+    let mut events = Events::default();
     for record in records {
         ok(fold.apply(record), "the records of a check are valid");
         match record.clone() {
             Record::Type(it) => types.push(it),
             Record::Task(it) => tasks.push(it),
             Record::Attempt(it) => attempts.push(it),
+            Record::Amended(it) => {
+                let like = |other: &&mut AttemptRecord| other.task == it.task && it.is_like(other);
+                match attempts.iter_mut().rfind(like) {
+                    Some(known) => *known = it,
+                    None => attempts.push(it),
+                }
+            }
+            // These show in what is folded, and in where the next master begins.
+            Record::Published(_) | Record::Reserved(_) => {}
             Record::End(it) => ends.push(it),
+            Record::Event(it) => events.newest.push(it),
         }
     }
+    events.dropped = events.newest.len().saturating_sub(MOST_EVENTS) as u64;
+    events.newest.drain(..events.dropped as usize);
     tasks.sort_by_key(|it| it.task);
     // The sort is stable: those of one task stay in their order.
     attempts.sort_by_key(|it| it.task);
@@ -161,5 +183,6 @@ pub(super) fn expected(records: &[Record]) -> Stored {
         tasks,
         attempts,
         ends,
+        events,
     }
 }

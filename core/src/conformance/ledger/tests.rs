@@ -9,8 +9,8 @@ use super::*;
 use crate::id::{RunId, TaskId};
 use crate::ledger::memory::MemoryLedger;
 use crate::ledger::{
-    AttemptRecord, EndRecord, Fold, Folded, LedgerError, Listed, Opened, Opening, ReadRun, Record,
-    RunLedger, RunRecord, TaskRecord, TypeRecord,
+    AttemptRecord, Command, CommandId, CommandRecord, EndRecord, Events, Fold, Folded, LedgerError,
+    Listed, Master, Opened, Opening, ReadRun, Record, RunLedger, RunRecord, TaskRecord, TypeRecord,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,12 @@ enum Fault {
     LosesKeys,
     LosesWorkers,
     LosesAttempts,
+    LosesPublishes,
+    AddsWhatIsAmended,
+    LosesEvents,
+    LosesAnswers,
+    LosesReservations,
+    TakesCommandsForNobody,
     ListsTasksBackwards,
     ListsRunsBackwards,
     MakesARunAnew,
@@ -60,6 +66,21 @@ impl Ledger for Broken {
 
     fn read(&self, run: &RunId) -> Result<Box<dyn ReadRun>, LedgerError> {
         Ok(Box::new(BrokenRun(self.1, self.0.read(run)?)))
+    }
+
+    fn command(
+        &self,
+        run: &RunId,
+        command: &Command,
+        by: &Master,
+        now: SystemTime,
+    ) -> Result<CommandId, LedgerError> {
+        match self.0.command(run, command, by, now) {
+            Err(LedgerError::NotHeld(_)) if self.1 == Fault::TakesCommandsForNobody => {
+                Ok(CommandId(1))
+            }
+            other => other,
+        }
     }
 
     fn delete(&self, run: &RunId) -> Result<(), LedgerError> {
@@ -108,6 +129,14 @@ impl<R: ReadRun + ?Sized> ReadRun for BrokenRun<R> {
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
         self.1.attempts(task)
     }
+
+    fn events(&mut self) -> Result<Events, LedgerError> {
+        self.1.events()
+    }
+
+    fn asked(&mut self) -> Result<Vec<CommandRecord>, LedgerError> {
+        self.1.asked()
+    }
 }
 
 impl RunLedger for BrokenRun<dyn RunLedger> {
@@ -126,19 +155,43 @@ impl RunLedger for BrokenRun<dyn RunLedger> {
                     match (fault, record) {
                         (Fault::LosesKeys, Record::Task(it)) => it.options = None,
                         (Fault::LosesWorkers, Record::End(it)) => it.worker = None,
+                        (Fault::AddsWhatIsAmended, it @ Record::Amended(_)) => added(it),
                         _ => {}
                     }
                 }
-                let lost =
-                    |it: &Record| fault == Fault::LosesAttempts && matches!(it, Record::Attempt(_));
+                let lost = |it: &Record| match it {
+                    Record::Attempt(_) => fault == Fault::LosesAttempts,
+                    Record::Published(_) => fault == Fault::LosesPublishes,
+                    Record::Event(_) => fault == Fault::LosesEvents,
+                    Record::Reserved(_) => fault == Fault::LosesReservations,
+                    _ => false,
+                };
                 records.retain(|record| !lost(record));
                 self.1.append(&records, now)
             }
         }
     }
 
+    fn commands(&mut self) -> Result<Vec<(CommandId, Command)>, LedgerError> {
+        self.1.commands()
+    }
+
+    fn answer(&mut self, command: CommandId, answer: &str) -> Result<(), LedgerError> {
+        match self.0 {
+            Fault::LosesAnswers => Ok(()),
+            _ => self.1.answer(command, answer),
+        }
+    }
+
     fn release(&mut self) -> Result<(), LedgerError> {
         self.1.release()
+    }
+}
+
+/// The attempt as one of its own.
+fn added(amended: &mut Record) {
+    if let Record::Amended(it) = amended.clone() {
+        *amended = Record::Attempt(it);
     }
 }
 
@@ -154,7 +207,7 @@ fn the_wrapper_without_a_fault_keeps_every_promise() {
 
 #[test]
 fn broken_ledgers_are_refused() {
-    let broken: [(Fault, Check); 10] = [
+    let broken: [(Fault, Check); 16] = [
         (Fault::IgnoresTheHolder, a_living_master_holds_its_run),
         (Fault::StoresInPart, a_failed_transaction_leaves_nothing),
         (
@@ -164,6 +217,18 @@ fn broken_ledgers_are_refused() {
         (Fault::LosesKeys, every_field_of_a_task_is_kept),
         (Fault::LosesWorkers, every_field_of_an_end_is_kept),
         (Fault::LosesAttempts, every_field_of_an_attempt_is_kept),
+        (Fault::LosesReservations, no_number_is_given_twice),
+        (
+            Fault::LosesAnswers,
+            a_command_reaches_the_master_and_its_answer_comes_back,
+        ),
+        (
+            Fault::TakesCommandsForNobody,
+            a_run_without_a_master_takes_no_command,
+        ),
+        (Fault::LosesEvents, the_newest_events_are_kept),
+        (Fault::AddsWhatIsAmended, an_amended_attempt_is_one),
+        (Fault::LosesPublishes, the_highest_published_attempt_is_kept),
         (
             Fault::ListsTasksBackwards,
             tasks_come_in_the_order_of_their_numbers,
@@ -185,7 +250,7 @@ fn the_random_records_are_valid_and_have_all_kinds() {
         let records = valid_records(seed, 400);
         assert_eq!(records, valid_records(seed, 400), "one seed, one sequence");
         let mut fold = Fold::default();
-        let mut kinds = [0; 4];
+        let mut kinds = [0; 8];
         for record in &records {
             assert_eq!(fold.apply(record), Ok(()), "seed {seed}");
             let kind = match record {
@@ -193,6 +258,10 @@ fn the_random_records_are_valid_and_have_all_kinds() {
                 Record::Task(_) => 1,
                 Record::Attempt(_) => 2,
                 Record::End(_) => 3,
+                Record::Published(_) => 4,
+                Record::Amended(_) => 5,
+                Record::Event(_) => 6,
+                Record::Reserved(_) => 7,
             };
             kinds[kind] += 1;
         }

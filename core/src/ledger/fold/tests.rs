@@ -12,7 +12,9 @@ use super::*;
 use crate::broker::ClassId;
 use crate::error::{AttemptReport, TaskErrorKind};
 use crate::id::Attempt;
-use crate::ledger::{AttemptRecord, End, EndRecord, TaskRecord, TypeRecord, Why};
+use crate::ledger::{
+    AttemptRecord, End, EndRecord, EventRecord, PublishedRecord, TaskRecord, TypeRecord, Why,
+};
 use crate::outcome::{Cause, Failure};
 use crate::shape::Fingerprint;
 
@@ -40,11 +42,33 @@ fn a_task(task: u64, task_type: u32, identity: u8) -> Record {
     })
 }
 
-fn an_attempt(task: u64) -> Record {
+fn a_publish(task: u64, attempt: u32) -> Record {
+    Record::Published(PublishedRecord {
+        task: TaskId(task),
+        attempt: Attempt(attempt),
+    })
+}
+
+fn an_attempt(task: u64, attempt: u32) -> Record {
     let failure = Failure::new(Cause::Failed, "no");
     Record::Attempt(AttemptRecord {
         task: TaskId(task),
-        report: AttemptReport::new(Attempt::FIRST, failure),
+        report: AttemptReport::new(Attempt(attempt), failure),
+    })
+}
+
+fn amended(attempt: Record) -> Record {
+    match attempt {
+        Record::Attempt(it) => Record::Amended(it),
+        other => other,
+    }
+}
+
+fn an_event() -> Record {
+    Record::Event(EventRecord {
+        at: std::time::SystemTime::UNIX_EPOCH,
+        kind: "worker came".to_owned(),
+        text: String::new(),
     })
 }
 
@@ -55,6 +79,8 @@ fn an_end(task: u64, end: End) -> Record {
         elapsed: Some(Duration::from_millis(1)),
         worker: None,
         node: None,
+        execution: None,
+        skipped: false,
         end,
     })
 }
@@ -74,9 +100,13 @@ fn ends() -> impl Strategy<Value = End> {
 /// Records of few types, tasks and identities, so that they meet.
 fn records() -> impl Strategy<Value = Record> {
     prop_oneof![
+        1 => Just(an_event()),
+        1 => (0..99_u64).prop_map(|number| Record::Reserved(TaskId(number))),
         1 => (0..4_u32).prop_map(a_type),
         4 => (0..12_u64, 0..3_u32, 0..5_u8).prop_map(|(task, of, same)| a_task(task, of, same)),
-        1 => (0..12_u64).prop_map(an_attempt),
+        2 => (0..12_u64, 1..5_u32).prop_map(|(task, attempt)| an_attempt(task, attempt)),
+        1 => (0..12_u64, 1..5_u32).prop_map(|(task, attempt)| amended(an_attempt(task, attempt))),
+        2 => (0..12_u64, 1..5_u32).prop_map(|(task, attempt)| a_publish(task, attempt)),
         3 => (0..12_u64, ends()).prop_map(|(task, end)| an_end(task, end)),
     ]
 }
@@ -97,6 +127,7 @@ fn judge(taken: &[Record], record: &Record) -> Result<(), FoldError> {
     match record {
         Record::Type(it) if it.number.0 == types => Ok(()),
         Record::Type(it) => Err(FoldError::TypeNumber(it.number)),
+        Record::Reserved(_) | Record::Event(_) => Ok(()),
         Record::Task(it) if it.task_type.0 >= types => Err(FoldError::UnknownType(it.task)),
         Record::Task(it) if any(&|other| is_task(other, it.task)) => Err(FoldError::Twice(it.task)),
         Record::Task(it) => {
@@ -111,7 +142,11 @@ fn judge(taken: &[Record], record: &Record) -> Result<(), FoldError> {
                 false => Ok(()),
             }
         }
-        Record::Attempt(AttemptRecord { task, .. }) | Record::End(EndRecord { task, .. }) => {
+        Record::Published(it) if any(&|other| is_task(other, it.task)) => Ok(()),
+        Record::Published(it) => Err(FoldError::UnknownTask(it.task)),
+        Record::Attempt(AttemptRecord { task, .. })
+        | Record::Amended(AttemptRecord { task, .. })
+        | Record::End(EndRecord { task, .. }) => {
             if !any(&|other| is_task(other, *task)) {
                 Err(FoldError::UnknownTask(*task))
             } else if any(&|other| is_end(other, *task)) {
@@ -129,12 +164,25 @@ fn looked_up(taken: &[Record], task: &TaskRecord) -> Folded {
         Record::End(it) if it.task == task.task => Some(it.end.status()),
         _ => None,
     });
+    let before = taken.iter().take_while(|it| !is_end(it, task.task));
+    let published = before.clone().filter_map(|record| match record {
+        Record::Published(it) if it.task == task.task => Some(it.attempt),
+        _ => None,
+    });
+    let attempts = before.filter_map(|record| match record {
+        Record::Attempt(it) | Record::Amended(it) if it.task == task.task => {
+            Some(it.report.attempt.0)
+        }
+        _ => None,
+    });
     Folded {
         task: task.task,
         task_type: task.task_type,
         identity: task.identity,
         content: task.content,
         status: end.unwrap_or(Status::Unended),
+        published: published.max(),
+        attempts: attempts.max().unwrap_or(0),
     }
 }
 
@@ -203,9 +251,12 @@ fn a_task_that_has_ended_gives_its_identity_to_the_next() {
         fold.apply(&a_task(2, 0, 7)),
         Err(FoldError::Same(TaskId(2)))
     );
-    fold.apply(&an_attempt(5)).unwrap();
+    fold.apply(&an_attempt(5, 1)).unwrap();
     fold.apply(&an_end(5, End::Cancelled)).unwrap();
-    assert_eq!(fold.apply(&an_attempt(5)), Err(FoldError::Ended(TaskId(5))));
+    assert_eq!(
+        fold.apply(&an_attempt(5, 2)),
+        Err(FoldError::Ended(TaskId(5)))
+    );
     fold.apply(&a_task(2, 0, 7)).unwrap();
     let newest = fold.newest(Identity([7; 16])).unwrap();
     assert_eq!((newest.task, newest.status), (TaskId(2), Status::Unended));

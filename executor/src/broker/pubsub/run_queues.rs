@@ -28,11 +28,12 @@ use crate::lock::lock;
 /// How long the removal of what was made may take where the rest could not be made.
 const UNMAKE: Duration = Duration::from_secs(10);
 
-/// The own ack deadlines of the subscriptions of tasks and results.
+/// The own ack deadlines of the subscriptions of tasks and results, and whether they were made now.
 #[derive(Clone, Copy)]
 struct AckDeadlines {
     tasks: Duration,
     results: Duration,
+    fresh: bool,
 }
 
 /// A run's queues.
@@ -45,6 +46,7 @@ pub(super) struct PubSubRun {
     description: Description,
     signs: Signs,
     lease: Duration,
+    fresh: bool,
     /// The run as its messages name it, and other runs whose messages were read. Taken by the watch.
     met: Mutex<Option<(Owner, UnboundedReceiver<Owner>)>>,
     /// The queues were watched to the end, and no message of another run was read.
@@ -110,9 +112,16 @@ async fn prepare(
         return Ok(AckDeadlines {
             tasks: fitness.tasks_ack_deadline,
             results: fitness.results_ack_deadline,
+            // What is in a given subscription is not known.
+            fresh: false,
         });
     }
-    if let Err(error) = admin.create(names, labels, lease).await {
+    let making = admin.make(names, labels, lease).await;
+    let [tasks, _] = names.pairs();
+    let tasks = format!("/subscriptions/{}", tasks.subscription);
+    // A topic that vanished took its messages along, and its subscription is made again with it.
+    let fresh = making.made.iter().any(|path| path.ends_with(&tasks));
+    if let Some(error) = making.failed {
         // A service that does not answer any more must not delay the error; an object that stays has a deadline.
         let deleting = admin.delete_made(names, made);
         timeout(UNMAKE, deleting).await.ok();
@@ -122,6 +131,7 @@ async fn prepare(
     Ok(AckDeadlines {
         tasks: lease,
         results: lease.min(RESULTS_LEASE),
+        fresh,
     })
 }
 
@@ -230,6 +240,7 @@ impl Joined {
             description: self.description,
             signs: way.signs,
             lease: way.lease,
+            fresh: way.deadlines.fresh,
             met: Mutex::new(Some((way.own, self.met))),
             alone: AtomicBool::new(false),
         }
@@ -256,6 +267,10 @@ impl RunQueues for PubSubRun {
 
     fn outlive(&self) -> bool {
         self.given.is_some()
+    }
+
+    fn are_fresh(&self) -> bool {
+        self.fresh
     }
 
     async fn watch(&self, events: UnboundedSender<BrokerEvent>, stopped: CancellationToken) {

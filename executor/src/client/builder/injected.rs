@@ -7,9 +7,9 @@ use std::time::Duration;
 use podpool_core::broker::Broker;
 
 use super::run_key::fresh_key;
-use super::{Builder, setting};
+use super::{Builder, ledger, setting};
 use crate::broker::run_payloads::asked_for;
-use crate::client::join::{self, Elsewhere, Run};
+use crate::client::join::{Elsewhere, Run};
 use crate::error::BuildError;
 use crate::fleet::processes::ProcessFleet;
 use crate::master::handle::Handle;
@@ -58,10 +58,11 @@ impl Builder {
         }
         let workers = self.workers(1)?;
         let name = self.run_name()?;
+        let wanted = self.wanted_run()?;
         let run = self.run_id(name.as_ref());
         let payload_store = asked_for(self.payload_store.take());
         let slots = (injected.slots, self.slot_start_timeout()?);
-        join::start(Run {
+        let run = Run {
             settings: self.into_settings(run, name, slots)?,
             broker,
             fleet: Box::new(ProcessFleet {
@@ -79,8 +80,9 @@ impl Builder {
                 idle: IDLE,
                 build: String::new(),
                 same_build: false,
+                outlives: false,
             }),
-        })
-        .await
+        };
+        ledger::start(run, wanted).await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::broker::pubsub::{PubSubBroker, check_lease};
 use crate::broker::run_payloads::asked_for;
-use crate::client::join::{self, Elsewhere, Run};
+use crate::client::join::{Elsewhere, Run};
 use crate::client::options::PubSubOptions;
 use crate::error::BuildError;
 use crate::error::start::failed;
@@ -16,7 +16,7 @@ use crate::master::handle::Handle;
 use crate::worker::build_id;
 
 use super::run_key::fresh_key;
-use super::{Builder, setting};
+use super::{Builder, ledger, setting};
 
 /// The variable for the prefix of topics and subscriptions.
 const PREFIX: &str = "PODPOOL_PREFIX";
@@ -47,8 +47,8 @@ impl Builder {
             check_lease(lease)
                 .map_err(|error| setting("lease", format_args!("{lease:?}"), error))?;
         }
-        self.refuse_ledger("a run whose workers are on a cluster is not remembered yet; leave it out, or use the back-end of this machine")?;
         let name = self.run_name()?;
+        let wanted = self.wanted_run()?;
         let (run, key, epoch) = match self.hooks.succession.take() {
             // The key of the older master: its workers verify messages with it, and know no other.
             Some(succession) => succession,
@@ -68,8 +68,9 @@ impl Builder {
             idle: spec.idle_time(),
             build: build_id::of_this_program().map_err(failed("read the file of this program"))?,
             same_build: self.kubernetes.same_build,
+            outlives: true,
         };
-        join::start(Run {
+        let run = Run {
             settings: self.into_settings(run, name, slots)?,
             broker: Arc::new(broker),
             fleet: Box::new(ClusterFleet {
@@ -80,8 +81,8 @@ impl Builder {
             payload_store,
             ledger: None,
             elsewhere: Some(elsewhere),
-        })
-        .await
+        };
+        ledger::start(run, wanted).await
     }
 }
 

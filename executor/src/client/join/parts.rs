@@ -100,7 +100,7 @@ struct Parts {
 #[derive(Debug)]
 struct End {
     leftovers: Vec<String>,
-    /// Another master has the run, and the queues are left to that master.
+    /// Another master has the run or will have it, and the queues are left to that master.
     abandoned: bool,
 }
 
@@ -121,7 +121,7 @@ impl Parts {
             tokio::select! {
                 order = orders.recv(), if open => {
                     open = order.is_some();
-                    abandoned |= order == Some(FleetOrder::Abandon);
+                    abandoned |= matches!(order, Some(FleetOrder::Abandon | FleetOrder::Detach));
                     // A closed channel becomes `Stop`, once: `open` disables the branch. A fleet that has ended needs
                     // no orders.
                     self.orders.send(order.unwrap_or(FleetOrder::Stop)).ok();

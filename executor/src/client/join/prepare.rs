@@ -210,9 +210,12 @@ impl Prepared {
             local,
             payloads,
             files,
-            ledger,
+            mut ledger,
             ..
         } = self;
+        if let Some(remembered) = ledger.as_mut().filter(|_| opened.are_fresh()) {
+            remembered.memory.forget_published();
+        }
         let run = FleetRun {
             run: settings.run.clone(),
             worker: settings.worker,
@@ -220,6 +223,7 @@ impl Prepared {
             output: settings.reporting.sink(),
             broker_timeout: settings.broker_timeout,
             cohorts: opened.clone(),
+            replaces: ledger.as_ref().is_some_and(|run| run.epoch > 1),
             files,
         };
         Dispatch {

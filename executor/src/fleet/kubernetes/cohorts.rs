@@ -236,6 +236,32 @@ impl Cohorts {
         std::mem::take(&mut self.effects)
     }
 
+    /// A cohort of this number exists that is not this master's.
+    pub fn begin_after(&mut self, cohort: u32) {
+        self.next = self.next.max(cohort.saturating_add(1));
+    }
+
+    /// Whether workers run or are starting, or none is wanted.
+    #[must_use]
+    pub fn has_supply(&self) -> bool {
+        self.supply() > 0 || self.wanted() == 0
+    }
+
+    /// Whether no worker can start, and none is alive.
+    #[must_use]
+    pub const fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Why fewer workers run than are wanted, as far as it is known.
+    #[must_use]
+    pub fn why_short(&self) -> String {
+        let refused = self.refused.as_ref().map(|(.., reason)| reason.clone());
+        let fatal = self.fatal.as_ref().map(|(_, reason)| reason.clone());
+        let known = self.over.clone().or(fatal).or(refused);
+        known.unwrap_or_else(|| "the cluster has not answered yet".to_owned())
+    }
+
     /// When [`on_tick`](Self::on_tick) must be called next, if at all.
     #[must_use]
     pub fn deadline(&self, now: Instant) -> Option<Instant> {

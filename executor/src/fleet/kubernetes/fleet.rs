@@ -1,10 +1,12 @@
 //! The fleet's loop: orders and the cluster's events in, `Cohorts` decides, effects out.
 
+mod detach;
 mod end;
 mod find;
 mod list;
 mod open;
 mod remove;
+mod replace;
 mod watch;
 
 use std::future::pending;
@@ -55,6 +57,9 @@ pub struct Fleet {
     pub cluster: Cluster,
     /// Makes and removes the queues of the cohorts.
     pub cohorts: Arc<dyn CohortQueues>,
+    /// Whether Jobs of the run with another Secret are removed first: a ledger has made sure that no other master of the
+    /// run lives, so those are workers of an earlier version of the program.
+    pub replaces: bool,
 }
 
 /// Runs a fleet until it receives an order to end, and removes what it created. A closed channel of orders is a
@@ -65,8 +70,10 @@ pub async fn run(
     events: UnboundedSender<FleetEvent>,
 ) {
     let mut work = Work::new(fleet, events);
+    work.replace_workers().await;
     let leftovers = match work.serve(&mut orders).await {
         Ending::Abandoned => Vec::new(),
+        Ending::Detached => work.detach().await,
         ending => work.end(ending == Ending::Gentle).await,
     };
     // The dispatcher may have ended before.
@@ -81,6 +88,8 @@ enum Ending {
     AtOnce,
     /// Everything is another master's now.
     Abandoned,
+    /// The workers go on without a master.
+    Detached,
 }
 
 /// Whether the cluster answers, or why not.
@@ -167,6 +176,7 @@ impl Work {
                     }
                     Some(FleetOrder::End) => return Ending::Gentle,
                     Some(FleetOrder::Abandon) => return Ending::Abandoned,
+                    Some(FleetOrder::Detach) => return Ending::Detached,
                     // A dispatcher that ended without an order has failed: its workers have no master.
                     Some(_) | None => return Ending::AtOnce,
                 },

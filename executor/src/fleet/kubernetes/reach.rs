@@ -66,6 +66,7 @@ impl ReachedFleet for ReachedCluster {
             secret,
             cluster: self.cluster,
             cohorts: run.cohorts,
+            replaces: run.replaces,
         };
         fleet::run(fleet, orders, events).await;
     }

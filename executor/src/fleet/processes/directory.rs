@@ -14,9 +14,11 @@ use crate::fleet::RunFiles;
 pub(super) struct RunDirectory(PathBuf);
 
 impl RunDirectory {
-    /// Makes it, below the system's directory of temporary files. No other run has this run's id.
+    /// Makes it, below the system's directory of temporary files. No other run has this run's id, but two masters of the
+    /// run may be on one machine for a moment.
     pub(super) fn make(run: &RunId, files: &RunFiles) -> io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("podpool-run-{run}"));
+        let name = format!("podpool-run-{run}-{:08x}", fastrand::u32(..));
+        let path = std::env::temp_dir().join(name);
         // `create` fails where the path exists, so no other user can prepare the directory, also not as a symbolic
         // link. The mode is set with the creation: the directory is never open to others.
         // <https://man7.org/linux/man-pages/man2/mkdir.2.html>

@@ -1,19 +1,25 @@
 //! The rows of attempts that gave no result.
 
 use podpool_core::error::AttemptReport;
-use podpool_core::id::{Attempt, ExecutionId, TaskId, WorkerId};
+use podpool_core::id::{Attempt, TaskId};
 use podpool_core::ledger::AttemptRecord;
 use podpool_core::outcome::{Exit, Failure};
-use rusqlite::{Row, Statement, params};
+use rusqlite::{Connection, Row, Statement, params};
 
+use super::reader::execution;
 use super::value::{Bits, OwnTexts, Span, Texts, Time, Worded};
 
-/// Gives no row where the task has ended.
+/// Gives no row where the task has ended. A row with the number of another takes its place.
 pub(super) const WRITE: &str = "\
-INSERT INTO attempts (task, epoch, stored, attempt, cause, retryable, place, pid, worker_id, execution, started, \
-elapsed, cpu, exit_code, exit_signal, peak_rss, message, chain, output) \
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19 \
+INSERT OR REPLACE INTO attempts (task, epoch, stored, attempt, cause, retryable, place, pid, worker_id, execution, \
+started, elapsed, cpu, exit_code, exit_signal, peak_rss, message, chain, output, number) \
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20 \
 WHERE NOT EXISTS (SELECT 1 FROM ends WHERE ends.task = ?1)";
+
+/// The number of a task's last attempt with a number on a worker.
+const LIKE: &str = "\
+SELECT max(attempts.number) FROM attempts LEFT JOIN places ON places.number = place \
+WHERE task = ? AND attempt = ? AND worker IS ?";
 
 /// The attempts of one task, oldest first.
 pub(super) const READ: &str = "\
@@ -29,6 +35,7 @@ pub(super) fn write(
     now: Time,
     report: &AttemptReport,
     place: Option<i64>,
+    replaces: Option<i64>,
 ) -> rusqlite::Result<usize> {
     let execution = report.execution;
     let (code, signal) = match report.exit {
@@ -56,12 +63,22 @@ pub(super) fn write(
         report.message,
         Texts(&report.chain),
         Texts(&report.output),
+        replaces,
     ])
 }
 
+/// The row of a task's last attempt with this number on this worker.
+pub(super) fn like(
+    connection: &Connection,
+    task: i64,
+    report: &AttemptReport,
+) -> rusqlite::Result<Option<i64>> {
+    let mut like = connection.prepare_cached(LIKE)?;
+    let values = params![task, report.attempt.0, report.worker];
+    like.query_row(values, |row| row.get(0))
+}
+
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
-    let bits =
-        |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<Bits>>(column)?.map(|it| it.0));
     let span =
         |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<Span>>(column)?.map(|it| it.0));
     let failure = Failure::new(row.get::<_, Worded<_>>(2)?.0, row.get::<_, String>(15)?);
@@ -70,10 +87,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
     report.worker = row.get(4)?;
     report.node = row.get(5)?;
     report.pid = row.get(6)?;
-    report.execution = bits(7)?.zip(bits(8)?).map(|(worker, number)| ExecutionId {
-        worker: WorkerId(worker),
-        number,
-    });
+    report.execution = execution(row, 7)?;
     report.started = row.get::<_, Option<Time>>(9)?.map(|started| started.0);
     report.elapsed = span(10)?;
     report.cpu = span(11)?;
@@ -82,7 +96,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
         (None, Some(signal)) => Some(Exit::Signal(signal)),
         (None, None) => None,
     };
-    report.peak_rss = bits(14)?;
+    report.peak_rss = row.get::<_, Option<Bits>>(14)?.map(|it| it.0);
     report.chain = row.get::<_, OwnTexts>(16)?.0;
     report.output = row.get::<_, OwnTexts>(17)?.0;
     Ok(AttemptRecord {

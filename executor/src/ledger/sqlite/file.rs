@@ -1,14 +1,16 @@
 //! The file of a run, open to write.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use podpool_core::id::RunId;
-use podpool_core::ledger::LedgerError;
+use podpool_core::ledger::{Durability, LedgerError};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use tracing::debug;
 
 use super::directory::{Directory, exists, make_file};
 use super::fault::{at, system};
-use super::{BUSY, Durability, directory, reader, schema};
+use super::{BUSY, directory, reader, schema};
 
 /// Most prepared statements that a connection keeps.
 const STATEMENTS: usize = 40;
@@ -44,12 +46,12 @@ pub(super) fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, Ledger
     Ok(connection)
 }
 
-impl Durability {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Full => "FULL",
-            Self::Normal => "NORMAL",
-        }
+/// SQLite's `synchronous` for it.
+const fn synchronous(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Normal => "NORMAL",
+        // Also for one that this version does not know: it promises no less.
+        _ => "FULL",
     }
 }
 
@@ -127,7 +129,7 @@ impl RunFile {
                 ),
             });
         }
-        let set = connection.pragma_update(None, "synchronous", durability.word());
+        let set = connection.pragma_update(None, "synchronous", synchronous(durability));
         set.map_err(|error| self.error("write", error))
     }
 
@@ -138,6 +140,20 @@ impl RunFile {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate);
         began.map_err(|error| at(path, "write", error))
+    }
+
+    /// Moves what was committed from the file `-wal` into the one file, as far as nobody reads it meanwhile.
+    // The data are whole either way, so a failure is no error: whoever closes or opens the file next does the same. A
+    // reader is not waited for.
+    pub(super) fn checkpoint(&self) {
+        let moved = self.connection.busy_timeout(Duration::ZERO).and_then(|()| {
+            let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+            let moved = self.connection.query_row(checkpoint, (), |_| Ok(()));
+            self.connection.busy_timeout(BUSY).and(moved)
+        });
+        if let Err(error) = moved {
+            debug!(%error, "{} was not moved into one file", self.path.display());
+        }
     }
 
     pub(super) fn error(&self, what: &str, error: rusqlite::Error) -> LedgerError {

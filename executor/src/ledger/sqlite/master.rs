@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use podpool_core::id::{RunId, RunName, TaskId};
 use podpool_core::ledger::{
-    AttemptRecord, EndRecord, Folded, LedgerError, Listed, Opened, Opening, ReadRun, Record,
-    RunLedger, RunRecord, TaskRecord, TypeRecord,
+    AttemptRecord, Command, CommandId, CommandRecord, EndRecord, Events, Folded, LedgerError,
+    Listed, Master as Process, NUMBERS, Opened, Opening, ReadRun, Record, RunLedger, RunRecord,
+    TaskRecord, TypeRecord,
 };
 use rusqlite::Connection;
 
@@ -17,9 +18,9 @@ use super::directory::Directory;
 use super::fault::{at, system};
 use super::file::RunFile;
 use super::reader;
-use super::value::{Bits, Time};
+use super::value::{Bits, Pairs, Time};
 use super::writer::{Places, Writer};
-use super::{holder, schema};
+use super::{commands, holder, schema};
 
 /// How often, and after which pauses, a lock is looked at before its master counts as living.
 const LOOKS: u32 = 20;
@@ -92,6 +93,15 @@ fn newest_epoch(connection: &Connection) -> rusqlite::Result<u64> {
         .map(|epoch| epoch.0)
 }
 
+/// Reserves numbers of tasks for the next master; returns the first of them. To be called in a transaction.
+fn reserve(connection: &Connection) -> rusqlite::Result<TaskId> {
+    let first = "SELECT max(reserved, coalesce((SELECT max(number) FROM tasks) + 1, 0)) FROM run";
+    let first: i64 = connection.query_one(first, (), |row| row.get(0))?;
+    let reserved = "UPDATE run SET reserved = ?";
+    connection.execute(reserved, [first.saturating_add(NUMBERS.cast_signed())])?;
+    Ok(TaskId(first.cast_unsigned()))
+}
+
 impl Master {
     /// Becomes the next master of a run that exists.
     pub(super) fn enter(mut file: RunFile, opening: &Opening) -> Result<Opened, LedgerError> {
@@ -105,9 +115,10 @@ impl Master {
             is_free(&transaction, &directory, &run, &path, opening.now)?;
         }
         let (epoch, lock) = enrol(&transaction, &directory, &run, &path, opening)?;
+        let first = reserve(&transaction).map_err(failed)?;
         transaction.commit().map_err(failed)?;
         directory.remove_locks_up_to(&run, epoch - 1);
-        Ok(Self::opened(file, head.mac_key, epoch, lock))
+        Ok(Self::opened(file, head.mac_key, first, (epoch, lock)))
     }
 
     /// Makes a run in an empty file, and becomes its first master.
@@ -124,16 +135,23 @@ impl Master {
         let row = "INSERT INTO run (id, name, mac_key, created) VALUES (?, ?, ?, ?)";
         let values = (run.as_str(), name.as_str(), mac_key, Time(opening.now));
         transaction.execute(row, values).map_err(failed)?;
-        let (epoch, lock) = enrol(&transaction, &directory, &run, &path, opening)?;
+        let enrolled = enrol(&transaction, &directory, &run, &path, opening)?;
+        let first = reserve(&transaction).map_err(failed)?;
         transaction.commit().map_err(failed)?;
-        Ok(Self::opened(file, *mac_key, epoch, lock))
+        Ok(Self::opened(file, *mac_key, first, enrolled))
     }
 
-    fn opened(file: RunFile, mac_key: [u8; 32], epoch: u64, lock: File) -> Opened {
+    fn opened(
+        file: RunFile,
+        mac_key: [u8; 32],
+        first: TaskId,
+        (epoch, lock): (u64, File),
+    ) -> Opened {
         Opened {
             run: file.run.clone(),
             mac_key,
             epoch,
+            first,
             ledger: Box::new(Self {
                 file,
                 places: Places::default(),
@@ -176,8 +194,8 @@ fn enrol(
         locked.ok_or_else(|| std::io::Error::other("another process has locked it"))
     });
     let locked = locked.map_err(|error| system(format!("lock {}", lock.display()), error))?;
-    let row = "INSERT INTO masters (epoch, host, pid, user, program, build, version, since) \
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let row = "INSERT INTO masters (epoch, host, pid, user, program, build, version, since, settings) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let master = &opening.master;
     let values = (
         Bits(epoch),
@@ -188,9 +206,45 @@ fn enrol(
         &master.build,
         &master.version,
         Time(opening.now),
+        Pairs(&master.settings),
     );
     connection.execute(row, values).map_err(failed)?;
     Ok((epoch, locked))
+}
+
+/// Asks something of the master that lives.
+pub(super) fn ask(
+    mut file: RunFile,
+    command: &Command,
+    by: &Process,
+    now: SystemTime,
+) -> Result<CommandId, LedgerError> {
+    let (directory, run, path) = (file.directory.clone(), file.run.clone(), file.path.clone());
+    let failed = |error| at(&path, "write", error);
+    let transaction = file.begin()?;
+    let version = schema::RUN.version(&transaction, &path)?;
+    reader::head(&transaction, &run, &path)?;
+    let newest = reader::newest(&transaction).map_err(failed)?;
+    let newest = newest.filter(|newest| newest.until.is_none());
+    let holder = match newest {
+        Some(holder) if lives(&directory, &run, holder.epoch)? => holder,
+        _ => return Err(LedgerError::NotHeld(run)),
+    };
+    if version < schema::RUN.newest() {
+        // To make it newer is for a master: the living one does not know the tables.
+        return Err(LedgerError::Unsuitable {
+            what: path.display().to_string(),
+            reason: format!(
+                "its master, {}, is of an older podpool that reads no commands",
+                holder.master
+            ),
+        });
+    }
+    let epoch = holder.epoch;
+    let id = commands::write(&transaction, epoch, command, &by.to_string(), Time(now));
+    let id = id.map_err(failed)?;
+    transaction.commit().map_err(failed)?;
+    Ok(id)
 }
 
 impl RunLedger for Master {
@@ -211,6 +265,21 @@ impl RunLedger for Master {
         written
     }
 
+    fn commands(&mut self) -> Result<Vec<(CommandId, Command)>, LedgerError> {
+        let waiting = self
+            .file
+            .all(commands::WAITING, [Bits(self.epoch)], commands::read)?;
+        Ok(waiting.into_iter().map(|it| (it.id, it.command)).collect())
+    }
+
+    fn answer(&mut self, command: CommandId, answer: &str) -> Result<(), LedgerError> {
+        let (epoch, path) = (self.epoch, self.file.path.clone());
+        self.write(|connection, _| {
+            let answered = commands::answer(connection, epoch, command, answer);
+            answered.map_err(|error| at(&path, "write", error))
+        })
+    }
+
     fn release(&mut self) -> Result<(), LedgerError> {
         let (epoch, path) = (self.epoch, self.file.path.clone());
         self.write(|connection, _| {
@@ -220,6 +289,10 @@ impl RunLedger for Master {
                 .map(drop)
                 .map_err(|error| at(&path, "write", error))
         })?;
+        // Before the next master can be there: that one would write meanwhile.
+        if self.lock.is_some() {
+            self.file.checkpoint();
+        }
         if self.lock.take().is_some() {
             // Where it stays it does no harm: it is not locked.
             fs::remove_file(self.file.directory.lock(&self.file.run, epoch)).ok();
@@ -259,5 +332,13 @@ impl ReadRun for Master {
 
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
         self.file.attempts(task)
+    }
+
+    fn events(&mut self) -> Result<Events, LedgerError> {
+        self.file.events()
+    }
+
+    fn asked(&mut self) -> Result<Vec<CommandRecord>, LedgerError> {
+        self.file.asked()
     }
 }

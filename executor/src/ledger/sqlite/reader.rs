@@ -5,10 +5,11 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use podpool_core::broker::ClassId;
-use podpool_core::id::{Attempt, RunId, RunName, TaskId};
+use podpool_core::id::{Attempt, ExecutionId, RunId, RunName, TaskId, WorkerId};
 use podpool_core::ledger::{
-    AttemptRecord, Content, End, EndRecord, Folded, Holder, Identity, LedgerError, Listed,
-    ListedEnd, Master, ReadRun, RunRecord, Status, TaskRecord, TypeId, TypeRecord, Why,
+    AttemptRecord, CommandRecord, Content, End, EndRecord, EventRecord, Events, Folded, Holder,
+    Identity, LedgerError, Listed, ListedEnd, Master, ReadRun, RunRecord, Status, TaskRecord,
+    TypeId, TypeRecord, Why,
 };
 use podpool_core::shape::Fingerprint;
 use podpool_core::task::CallOptions;
@@ -17,8 +18,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params}
 use super::directory::Directory;
 use super::fault::{at, damaged};
 use super::file::RunFile;
-use super::value::{Bits, OwnTexts, Span, Time, Worded, of_code, row};
-use super::{attempts, master, schema};
+use super::value::{Bits, OwnPairs, OwnTexts, Span, Time, Worded, of_code, row};
+use super::{attempts, commands, master, schema};
 
 /// The run that a file is of.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ pub(super) fn head(connection: &Connection, run: &RunId, path: &Path) -> Result<
 }
 
 const MASTERS: &str =
-    "SELECT epoch, host, pid, user, program, build, version, since, until FROM masters";
+    "SELECT epoch, host, pid, user, program, build, version, since, until, settings FROM masters";
 
 fn holder(row: &Row<'_>) -> rusqlite::Result<Holder> {
     Ok(Holder {
@@ -71,6 +72,7 @@ fn holder(row: &Row<'_>) -> rusqlite::Result<Holder> {
             program: row.get(4)?,
             build: row.get(5)?,
             version: row.get(6)?,
+            settings: row.get::<_, OwnPairs>(9)?.0,
         },
         since: row.get::<_, Time>(7)?.0,
         until: row.get::<_, Option<Time>>(8)?.map(|until| until.0),
@@ -96,12 +98,15 @@ fn a_type(row: &Row<'_>) -> rusqlite::Result<TypeRecord> {
 
 fn folded(row: &Row<'_>) -> rusqlite::Result<Folded> {
     let status: Option<i64> = row.get(4)?;
+    let published: Option<u32> = row.get(5)?;
     Ok(Folded {
         task: TaskId(row.get::<_, Bits>(0)?.0),
         task_type: TypeId(row.get(1)?),
         identity: Identity(row.get(2)?),
         content: Content(row.get(3)?),
         status: status.map_or(Ok(Status::Unended), |code| of_code(&Status::ALL, 4, code))?,
+        published: published.map(Attempt),
+        attempts: row.get::<_, Option<u32>>(6)?.unwrap_or(0),
     })
 }
 
@@ -164,6 +169,23 @@ fn options(row: &Row<'_>) -> rusqlite::Result<Option<Box<CallOptions>>> {
     Ok(Some(options))
 }
 
+fn event(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
+    Ok(EventRecord {
+        at: row.get::<_, Time>(1)?.0,
+        kind: row.get(2)?,
+        text: row.get(3)?,
+    })
+}
+
+/// An execution, in this column and the next.
+pub(super) fn execution(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<ExecutionId>> {
+    let (worker, number): (Option<Bits>, Option<Bits>) = (row.get(column)?, row.get(column + 1)?);
+    Ok(worker.zip(number).map(|(worker, number)| ExecutionId {
+        worker: WorkerId(worker.0),
+        number: number.0,
+    }))
+}
+
 fn end(row: &Row<'_>) -> rusqlite::Result<EndRecord> {
     let code = row.get(2)?;
     let end = match of_code(&Status::ALL, 2, code)? {
@@ -183,6 +205,8 @@ fn end(row: &Row<'_>) -> rusqlite::Result<EndRecord> {
         elapsed: row.get::<_, Option<Span>>(3)?.map(|elapsed| elapsed.0),
         worker: row.get(4)?,
         node: row.get(5)?,
+        execution: execution(row, 9)?,
+        skipped: row.get(11)?,
         end,
     })
 }
@@ -222,15 +246,18 @@ impl RunFile {
     pub(super) fn to_read(directory: &Directory, run: &RunId) -> Result<Self, LedgerError> {
         let file = Self::connect(directory, run, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let version = schema::RUN.version(&file.connection, &file.path);
-        if version.map_err(|error| not_beside(directory, error))? == 0 {
+        let version = version.map_err(|error| not_beside(directory, error))?;
+        if version == 0 {
             return Err(LedgerError::Unknown(run.clone()));
         }
+        let stood_in = schema::stand_in(&file.connection, version);
+        stood_in.map_err(|error| file.error("read", error))?;
         head(&file.connection, run, &file.path)?;
         Ok(file)
     }
 
     /// All rows that a statement gives.
-    fn all<T>(
+    pub(super) fn all<T>(
         &self,
         statement: &str,
         values: impl rusqlite::Params,
@@ -284,8 +311,11 @@ impl ReadRun for RunFile {
     }
 
     fn tasks(&mut self, each: &mut dyn FnMut(Folded)) -> Result<(), LedgerError> {
-        let tasks = "SELECT number, type, identity, content, status \
-                     FROM tasks LEFT JOIN ends ON task = number ORDER BY number";
+        // All tables are read in the order of the tasks, so each look into one is beside the last.
+        let tasks = "SELECT tasks.number, type, identity, content, status, published.attempt, \
+                     (SELECT max(attempt) FROM attempts WHERE attempts.task = tasks.number) \
+                     FROM tasks LEFT JOIN ends ON ends.task = tasks.number \
+                     LEFT JOIN published ON published.task = tasks.number ORDER BY tasks.number";
         let mut read = || {
             let mut tasks = self.connection.prepare_cached(tasks)?;
             let mut tasks = tasks.query_map((), folded)?;
@@ -314,8 +344,8 @@ impl ReadRun for RunFile {
     }
 
     fn end(&mut self, of: TaskId) -> Result<Option<EndRecord>, LedgerError> {
-        let row = "SELECT task, attempt, status, elapsed, worker, node, kind, message, output \
-                   FROM ends LEFT JOIN places ON number = place WHERE task = ?";
+        let row = "SELECT task, attempt, status, elapsed, worker, node, kind, message, output, worker_id, \
+                   execution, skipped FROM ends LEFT JOIN places ON number = place WHERE task = ?";
         self.one(row, of, end)
     }
 
@@ -345,5 +375,18 @@ impl ReadRun for RunFile {
             Some(of) => self.all(attempts::READ, [of], attempts::read),
             None => Ok(Vec::new()),
         }
+    }
+
+    fn events(&mut self) -> Result<Events, LedgerError> {
+        let rows = "SELECT number, at, kind, text FROM events ORDER BY number";
+        let rows = self.all(rows, (), |row| Ok((row.get::<_, Bits>(0)?.0, event(row)?)))?;
+        // They are numbered from 1 without a gap, and the oldest are dropped.
+        let dropped = rows.first().map_or(0, |(first, _)| first.saturating_sub(1));
+        let newest = rows.into_iter().map(|(_, event)| event).collect();
+        Ok(Events { dropped, newest })
+    }
+
+    fn asked(&mut self) -> Result<Vec<CommandRecord>, LedgerError> {
+        self.all(commands::READ, (), commands::read)
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Format {
 /// A run: `podp`.
 pub(super) const RUN: Format = Format {
     application: 0x706f_6470,
-    steps: &[RUN_1],
+    steps: &[RUN_1, RUN_2],
 };
 
 /// The index: `podi`.
@@ -30,7 +30,7 @@ pub(super) const INDEX: Format = Format {
 
 // A row is found by its first column, a number, without an index. Who lists tasks reads neither arguments nor results,
 // so those are last: what does not fit into a page is in others, which are not read then. `ANY` is a duration.
-const RUN_1: &str = "
+pub(super) const RUN_1: &str = "
 CREATE TABLE run (
     id TEXT NOT NULL, name TEXT NOT NULL, mac_key BLOB NOT NULL, created INTEGER NOT NULL,
     deleted INTEGER NOT NULL DEFAULT 0
@@ -65,6 +65,39 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_by_task ON attempts (task);
 ";
 
+// Columns are added behind the result: who reads them reads it too, and lists read neither.
+// A table of its own for what is published: an update of a task's row writes all its pages anew, those of its arguments too.
+// The index answers which attempt of a task is the highest without a look at the attempts.
+const RUN_2: &str = "
+CREATE TABLE published (task INTEGER PRIMARY KEY REFERENCES tasks, attempt INTEGER NOT NULL) STRICT;
+DROP INDEX attempts_by_task;
+CREATE INDEX attempts_by_task ON attempts (task, attempt);
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL
+) STRICT;
+CREATE TABLE commands (
+    number INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, kind TEXT NOT NULL, argument TEXT, asker TEXT NOT NULL,
+    at INTEGER NOT NULL, answer TEXT
+) STRICT;
+ALTER TABLE run ADD COLUMN reserved INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE masters ADD COLUMN settings TEXT;
+ALTER TABLE ends ADD COLUMN worker_id INTEGER;
+ALTER TABLE ends ADD COLUMN execution INTEGER;
+ALTER TABLE ends ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
+";
+
+/// What a reader has in place of the tables that a file of version 1 lacks.
+// Names that stand without a schema are those of `temp` first.
+const SINCE_1: &str = "
+CREATE TEMP TABLE published (task INTEGER PRIMARY KEY, attempt INTEGER NOT NULL);
+CREATE TEMP TABLE events (number INTEGER PRIMARY KEY, at INTEGER, kind TEXT, text TEXT);
+CREATE TEMP TABLE commands (
+    number INTEGER PRIMARY KEY, epoch INTEGER, kind TEXT, argument TEXT, asker TEXT, at INTEGER, answer TEXT
+);
+CREATE TEMP VIEW masters AS SELECT *, NULL AS settings FROM main.masters;
+CREATE TEMP VIEW ends AS SELECT *, NULL AS worker_id, NULL AS execution, 0 AS skipped FROM main.ends;
+";
+
 const INDEX_1: &str = "
 CREATE TABLE runs (name TEXT PRIMARY KEY, run TEXT NOT NULL, created INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
@@ -73,13 +106,22 @@ CREATE TABLE runs (name TEXT PRIMARY KEY, run TEXT NOT NULL, created INTEGER NOT
 const HEAD: &str = "SELECT (SELECT application_id FROM pragma_application_id), \
                     (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)";
 
+/// Prepares a connection that only reads for a run's file of this version: who reads changes no file, so an old one lacks
+/// what later steps add, until a master opens it.
+pub(super) fn stand_in(connection: &Connection, version: u32) -> rusqlite::Result<()> {
+    match version {
+        1 => connection.execute_batch(SINCE_1),
+        _ => Ok(()),
+    }
+}
+
 impl Format {
     #[cfg(test)]
     pub(super) const fn of(application: i32, steps: &'static [&'static str]) -> Self {
         Self { application, steps }
     }
 
-    fn newest(self) -> u32 {
+    pub(super) fn newest(self) -> u32 {
         u32::try_from(self.steps.len()).unwrap_or(u32::MAX)
     }
 

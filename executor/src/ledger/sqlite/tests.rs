@@ -5,6 +5,7 @@ mod files;
 mod fuzz;
 #[cfg(unix)]
 mod processes;
+mod versions;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,12 +17,12 @@ use podpool_core::broker::ClassId;
 use podpool_core::conformance::ledger::{Place, all};
 use podpool_core::id::{Attempt, RunId, RunName, TaskId};
 use podpool_core::ledger::{
-    Content, End, EndRecord, Identity, Ledger, Master as Process, Opened, Opening, ReadRun, Record,
-    TaskRecord, TypeId, TypeRecord, Which, Why,
+    Content, Durability, End, EndRecord, Identity, Ledger, Master as Process, Opened, Opening,
+    ReadRun, Record, TaskRecord, TypeId, TypeRecord, Which, Why,
 };
 use podpool_core::shape::Fingerprint;
 
-use super::{Durability, SqliteLedger};
+use super::SqliteLedger;
 
 /// A directory that is removed at the end of a test. Its name has what other names must not be confused by.
 #[derive(Debug)]
@@ -129,6 +130,8 @@ fn done(number: u64) -> Record {
         elapsed: Some(Duration::from_millis(3)),
         worker: Some("local".into()),
         node: Some("atlas".into()),
+        execution: None,
+        skipped: false,
         end: End::Done(Bytes::from_static(b"result")),
     })
 }

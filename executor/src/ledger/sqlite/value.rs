@@ -139,6 +139,35 @@ impl FromSql for OwnTexts {
     }
 }
 
+/// Pairs of texts as JSON; nothing where there are none.
+#[derive(Debug)]
+pub(super) struct Pairs<'a>(pub(super) &'a [(String, String)]);
+
+impl ToSql for Pairs<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        if self.0.is_empty() {
+            return Null.to_sql();
+        }
+        let json = serde_json::to_string(self.0);
+        let json = json.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        Ok(json.into())
+    }
+}
+
+/// Pairs of texts that were read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct OwnPairs(pub(super) Vec<(String, String)>);
+
+impl FromSql for OwnPairs {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        if value == ValueRef::Null {
+            return Ok(Self(Vec::new()));
+        }
+        let pairs = serde_json::from_str(value.as_str()?);
+        pairs.map(Self).map_err(wrong)
+    }
+}
+
 /// The code of a value: its place among all values.
 pub(super) fn code<T: PartialEq>(all: &[T], value: &T) -> rusqlite::Result<i64> {
     let place = all.iter().position(|it| it == value);

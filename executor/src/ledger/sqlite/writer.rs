@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use podpool_core::id::TaskId;
 use podpool_core::ledger::{
-    AttemptRecord, End, EndRecord, FoldError, LedgerError, Record, Status, TaskRecord, TypeRecord,
-    Why,
+    AttemptRecord, End, EndRecord, EventRecord, FoldError, LedgerError, MOST_EVENTS,
+    PublishedRecord, Record, Status, TaskRecord, TypeRecord, Why,
 };
 use rusqlite::{CachedStatement, Connection, Error, ErrorCode, OptionalExtension, ffi, params};
 
@@ -24,8 +24,21 @@ INSERT INTO tasks (number, epoch, type, identity, content, class, why, submitted
 key, arguments) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 const END: &str = "\
-INSERT INTO ends (task, epoch, status, attempt, place, elapsed, ended, kind, message, output) \
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+INSERT INTO ends (task, epoch, status, attempt, place, elapsed, ended, kind, message, output, worker_id, execution, \
+skipped) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+/// Changes nothing where the task has ended, or a higher attempt is published.
+const PUBLISHED: &str = "\
+INSERT INTO published (task, attempt) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM ends WHERE ends.task = ?1) \
+ON CONFLICT (task) DO UPDATE SET attempt = excluded.attempt WHERE excluded.attempt > attempt";
+
+/// The first number of a task that belongs to no master.
+const RESERVED: &str = "UPDATE run SET reserved = ?";
+
+const EVENT: &str = "INSERT INTO events (epoch, at, kind, text) VALUES (?, ?, ?, ?)";
+
+/// The number of an event is one more than that of the newest, which always stays.
+const OLD_EVENTS: &str = "DELETE FROM events WHERE number <= ?";
 
 /// Most workers whose numbers are kept. A run has some thousands at most.
 const PLACES: usize = 10_000;
@@ -158,8 +171,15 @@ impl<'a> Writer<'a> {
         match record {
             Record::Type(it) => self.a_type(it),
             Record::Task(it) => self.task(it),
-            Record::Attempt(it) => self.attempt(it),
+            Record::Published(it) => self.published(it),
+            Record::Attempt(it) => self.attempt(it, None),
+            Record::Amended(it) => {
+                let last = attempts::like(self.connection, number(it.task)?, &it.report)?;
+                self.attempt(it, last)
+            }
             Record::End(it) => self.end(it),
+            Record::Event(it) => self.event(it),
+            Record::Reserved(it) => self.reserved(*it),
             _ => {
                 let unknown = "this version does not store records of this kind";
                 Err(Error::ToSqlConversionFailure(unknown.into()).into())
@@ -210,18 +230,42 @@ impl<'a> Writer<'a> {
         added.map(drop)
     }
 
-    fn attempt(&mut self, it: &AttemptRecord) -> Result<(), Refusal> {
+    fn published(&self, it: &PublishedRecord) -> Result<(), Refusal> {
+        let mut added = self.connection.prepare_cached(PUBLISHED)?;
+        let added = added.execute(params![number(it.task)?, it.attempt.0]);
+        let unknown = FoldError::UnknownTask(it.task);
+        let added = added.map_err(|error| Refusal::of(error, unknown, unknown));
+        added.map(drop)
+    }
+
+    /// Adds an attempt, or puts it in the place of the one with this number.
+    fn attempt(&mut self, it: &AttemptRecord, replaces: Option<i64>) -> Result<(), Refusal> {
         let report = &it.report;
         let place = (report.worker.clone(), report.node.clone());
         let place = self.places.number(self.connection, place)?;
         let mut added = self.connection.prepare_cached(attempts::WRITE)?;
         let task = number(it.task)?;
-        let added = attempts::write(&mut added, task, self.epoch, self.now, report, place);
+        let (epoch, now) = (self.epoch, self.now);
+        let added = attempts::write(&mut added, task, epoch, now, report, place, replaces);
         let (ended, dangling) = (FoldError::Ended(it.task), FoldError::UnknownTask(it.task));
         match added.map_err(|error| Refusal::of(error, ended, dangling))? {
             0 => Err(Refusal::Wrong(ended)),
             _ => Ok(()),
         }
+    }
+
+    fn reserved(&self, next: TaskId) -> Result<(), Refusal> {
+        let mut reserved = self.connection.prepare_cached(RESERVED)?;
+        reserved.execute([number(next)?])?;
+        Ok(())
+    }
+
+    fn event(&self, it: &EventRecord) -> Result<(), Refusal> {
+        let mut added = self.connection.prepare_cached(EVENT)?;
+        let number = added.insert(params![self.epoch, Time(it.at), it.kind, it.text])?;
+        let old = number - MOST_EVENTS as i64;
+        self.connection.prepare_cached(OLD_EVENTS)?.execute([old])?;
+        Ok(())
     }
 
     fn end(&mut self, it: &EndRecord) -> Result<(), Refusal> {
@@ -244,6 +288,9 @@ impl<'a> Writer<'a> {
             kind,
             message,
             output,
+            it.execution.map(|it| Bits(it.worker.0)),
+            it.execution.map(|it| Bits(it.number)),
+            it.skipped,
         ]);
         let (ended, dangling) = (FoldError::Ended(it.task), FoldError::UnknownTask(it.task));
         let added = added.map_err(|error| Refusal::of(error, ended, dangling));

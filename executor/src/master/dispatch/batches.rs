@@ -103,6 +103,11 @@ impl Batches {
         }
     }
 
+    /// Whether one is not stored yet.
+    pub(super) fn are_sending(&self) -> bool {
+        self.slots.iter().flatten().any(|batch| batch.sending)
+    }
+
     /// The queue lost messages: those that are on their way may be among them.
     pub(super) fn doubt_sending(&mut self) {
         let sending = |batch: &&mut Batch| batch.sending;

@@ -132,6 +132,12 @@ impl Classes {
         self.all.iter().map(|class| (class.id, class))
     }
 
+    /// Everything is published from now on, measured or not.
+    pub(super) fn open_gates(&mut self) {
+        let outboxes = self.all.iter_mut().map(|class| &mut class.outbox);
+        outboxes.for_each(Outbox::open_gates);
+    }
+
     /// How many tasks wait, of all classes.
     pub(super) fn waiting(&self) -> usize {
         self.all.iter().map(|class| class.outbox.waiting()).sum()

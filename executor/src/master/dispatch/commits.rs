@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use podpool_core::id::TaskId;
 use podpool_core::instant::after;
-use podpool_core::ledger::{End, Record};
+use podpool_core::ledger::{CommandId, End, Record};
 use podpool_core::queue::LeaseId;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::master::command::CancelOutcome;
-use crate::master::ledger::{Answer, LedgerLink};
+use crate::master::ledger::{Answer, LedgerLink, counts};
 
 use super::effect::Effect;
 
@@ -57,6 +57,8 @@ pub(super) struct Commits {
     stored: u64,
     /// What waits, with the number of records that come before it.
     held: VecDeque<(u64, Held)>,
+    /// Messages of results whose failures wait for their lines: they are acknowledged after that.
+    unjudged: Vec<LeaseId>,
     released: bool,
     /// Why nothing can be stored at present.
     refusal: Option<String>,
@@ -106,11 +108,11 @@ impl Commits {
         self.link.is_none() || (self.appended == self.stored && self.held.is_empty())
     }
 
-    /// A record, which what follows waits for.
+    /// A record, which what follows waits for. Nothing waits for an event.
     pub(super) fn record(&mut self, record: Record) {
         if self.link.is_some() {
             self.bytes += weight(&record);
-            self.appended += 1;
+            self.appended += u64::from(counts(&record));
             self.records.push(record);
         }
     }
@@ -122,11 +124,36 @@ impl Commits {
 
     /// Gives back what need not wait; the other is kept.
     pub(super) fn hold(&mut self, held: Held) -> Option<Held> {
-        if self.is_idle() {
+        // An end without a record, as by a shutdown, waits for nothing: the disk may be full.
+        let unrecorded = matches!(&held, Held::Effect(Effect::Settle(ended)) if !ended.recorded);
+        if unrecorded || self.is_idle() {
             return Some(held);
         }
         self.held.push_back((self.appended, held));
         None
+    }
+
+    /// Messages of results were taken in. Returns what acknowledges them; nothing where that follows from
+    /// [`on_judged`](Self::on_judged), because failures among them are recorded only when they are judged.
+    pub(super) fn on_taken_in(&mut self, leases: Vec<LeaseId>, held_back: bool) -> Option<Held> {
+        if leases.is_empty() {
+            return None;
+        }
+        if self.is_used() && held_back {
+            self.unjudged.extend(leases);
+            return None;
+        }
+        Some(Held::Acknowledge(leases))
+    }
+
+    /// Whether messages of results wait until their failures are judged.
+    pub(super) const fn has_unjudged(&self) -> bool {
+        !self.unjudged.is_empty()
+    }
+
+    /// All failures were judged, and recorded. Returns what acknowledges their messages.
+    pub(super) fn on_judged(&mut self) -> Held {
+        Held::Acknowledge(std::mem::take(&mut self.unjudged))
     }
 
     /// Sends the records of this turn on their way.
@@ -142,6 +169,13 @@ impl Commits {
         }
         if !self.fetches.is_empty() {
             link.fetch(std::mem::take(&mut self.fetches));
+        }
+    }
+
+    /// Answers what another process asked.
+    pub(super) fn answer_asked(&self, command: CommandId, answer: String) {
+        if let Some(link) = &self.link {
+            link.answer_asked(command, answer);
         }
     }
 
@@ -179,12 +213,23 @@ impl Commits {
         held.into_iter().map(|(_, held)| held).collect()
     }
 
-    /// The run is released, once. False where there is nothing to wait for.
-    pub(super) fn release(&mut self) -> bool {
+    /// Reserves further numbers of tasks, where few are left. The next task gets this one.
+    pub(super) fn reserve(&mut self, next: TaskId) {
+        let reserved = self
+            .link
+            .as_mut()
+            .and_then(|link| link.numbers.reserve(next.0));
+        if let Some(end) = reserved {
+            self.record(Record::Reserved(end));
+        }
+    }
+
+    /// The run is released, once. False where there is nothing to wait for. The next task would get this number.
+    pub(super) fn release(&mut self, next: TaskId) -> bool {
         let Some(link) = self.link.as_ref().filter(|_| !self.released) else {
             return false;
         };
-        link.release();
+        link.release(Some(next));
         self.released = true;
         true
     }
@@ -200,11 +245,12 @@ fn weight(record: &Record) -> usize {
                 End::Failed { message, .. } => message.len(),
                 _ => 0,
             },
-            Record::Attempt(attempt) => {
+            Record::Attempt(attempt) | Record::Amended(attempt) => {
                 let report = &attempt.report;
                 let texts = report.output.iter().chain(&report.chain);
                 report.message.len() + texts.map(String::len).sum::<usize>()
             }
+            Record::Event(event) => event.text.len(),
             _ => 0,
         }
 }

@@ -24,6 +24,8 @@ use super::results::PULL_MOST;
 // answer ends that much later; at half more runs leave a message behind.
 const LAST_RESULTS: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_secs(1);
+/// How long the last control message of a master that leaves its run may take.
+const LAST_CONTROL: Duration = Duration::from_secs(2);
 /// How long workers are waited for whose executor has failed.
 // Twelve times the default grace of slots, 5 s: time to end slots, and to remove a run from a cluster.
 const STOP: Duration = Duration::from_secs(60);
@@ -127,7 +129,7 @@ impl RunningDispatch {
     pub(super) async fn finish(mut self) {
         if self.state.takes_last_results() {
             self.take_last_results().await;
-        } else if self.state.life().is_superseded() {
+        } else if self.state.life().is_left() {
             // Its messages are the other master's: `answer` gives them back, instead of leaving them leased until their
             // leases end.
             self.take_pull(QUIET).await;
@@ -136,13 +138,22 @@ impl RunningDispatch {
         let replays = self.state.replays();
         debug!(late_results, replays, dropped, "the executor ends");
         self.carry_out();
+        if self.state.life().is_detached() {
+            // The last control message: workers work without it too.
+            let sent = async {
+                while !self.control.is_empty() {
+                    self.control.next().await;
+                }
+            };
+            timeout(LAST_CONTROL, sent).await.ok();
+        }
         self.observe(Instant::now());
         self.wakers.wake();
         // First: another master that has the run needs its payloads.
         self.release_ledger().await;
         let mut outcome = self.state.life().outcome();
         // After the last results, whose payloads may still be read, and never where another master needs them.
-        if !self.state.life().is_superseded() {
+        if !self.state.life().is_left() {
             let cleaned = self.payloads.clean().await;
             outcome = outcome.and(cleaned);
         }

@@ -1,13 +1,15 @@
 //! What the loop does with the ledger: it carries out what has waited, and ends the pool where nothing can be stored.
 
-use podpool_core::ledger::LedgerError;
+use podpool_core::ledger::{EventRecord, LedgerError, Record};
 use podpool_core::notice;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use crate::error::start::chain;
 use crate::error::{TaskError, TaskErrorKind};
-use crate::master::ledger::Answer;
+use crate::master::events::EventKind;
+use crate::master::ledger::{Answer, now};
+use crate::master::mailbox::Closed;
 use crate::master::owners::Ended;
 
 use super::RunningDispatch;
@@ -17,10 +19,6 @@ use super::effect::Effect;
 impl RunningDispatch {
     /// Does something now, or when the records before it are stored.
     pub(super) fn do_after_commit(&mut self, held: Held) {
-        // An end without a record, as by a shutdown, waits for nothing: the disk may be full.
-        if matches!(&held, Held::Effect(Effect::Settle(ended)) if !ended.recorded) {
-            return self.carry(held);
-        }
         if let Some(held) = self.commits.hold(held) {
             self.carry(held);
         }
@@ -38,6 +36,48 @@ impl RunningDispatch {
             Held::Acknowledge(leases) => self.answer_now(leases),
             // The caller may have gone.
             Held::Reply(reply, outcome) => drop(reply.send(outcome)),
+        }
+    }
+
+    /// Records what happened to the run as a whole, for people.
+    pub(super) fn remember_that(&mut self, kind: &str, text: impl FnOnce() -> String) {
+        if self.commits.is_used() {
+            self.commits.record(Record::Event(EventRecord {
+                at: now(),
+                kind: kind.to_owned(),
+                text: text(),
+            }));
+        }
+    }
+
+    /// Records that a worker came or went.
+    pub(super) fn remember_event(&mut self, kind: &EventKind) {
+        match kind {
+            EventKind::WorkerCame {
+                worker,
+                node,
+                slots,
+            } => self.remember_that("worker came", || {
+                format!("worker {worker} came, on node {node}, with {slots} slots")
+            }),
+            EventKind::WorkerWent {
+                worker,
+                node,
+                reason,
+            } => self.remember_that("worker went", || match node {
+                Some(node) => format!("worker {worker} went, on node {node}: {reason}"),
+                None => format!("worker {worker} went: {reason}"),
+            }),
+            _ => {}
+        }
+    }
+
+    /// Records why no task is taken any more, unless the program shut the run down.
+    pub(super) fn remember_end(&mut self, closed: &Closed) {
+        match closed {
+            Closed::ShutDown => {}
+            Closed::Broken(reason) => self.remember_that("broken", || reason.as_ref().to_owned()),
+            Closed::Limit(error) => self.remember_that("limit", || error.to_string()),
         }
     }
 
@@ -66,6 +106,7 @@ impl RunningDispatch {
                 self.commits.set_refusal(None);
             }
             Answer::Failed(error) => self.on_ledger_failed(now, &error),
+            Answer::Asked(id, asked) => self.on_asked(id, asked),
             Answer::Released => {}
         }
     }
@@ -118,7 +159,7 @@ impl RunningDispatch {
     /// The run is released, so that the next master need not ask whether this one lives. A master that has lost the run
     /// meanwhile learns it here.
     pub(super) async fn release_ledger(&mut self) {
-        if !self.commits.release() {
+        if !self.commits.release(self.inbox.next()) {
             return;
         }
         let released = async {

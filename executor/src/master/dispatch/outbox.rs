@@ -81,6 +81,8 @@ pub(super) struct Outbox {
     /// Published tasks of all types that have not ended.
     published: usize,
     slots: usize,
+    /// Whether everything is published, measured or not.
+    gates_open: bool,
 }
 
 /// What a task type's next batch may be.
@@ -112,7 +114,13 @@ impl Outbox {
             waiting: 0,
             published: 0,
             slots,
+            gates_open: false,
         }
+    }
+
+    /// Everything is published from now on, measured or not.
+    pub(super) const fn open_gates(&mut self) {
+        self.gates_open = true;
     }
 
     /// How many tasks wait.
@@ -236,7 +244,7 @@ impl Outbox {
         // One by one and 4 for each slot: enough to keep slots busy until the first result is back, and few if each
         // takes an hour. A batch of unknown worth could keep one slot busy while all others wait.
         let Some(seconds) = self.estimates.seconds(task_type) else {
-            return if known.published < 4 * self.slots {
+            return if self.gates_open || known.published < 4 * self.slots {
                 Gate::Open(1)
             } else {
                 Gate::Closed
@@ -294,6 +302,12 @@ impl Outbox {
                 .resize_with(index + 1, TaskTypeState::default);
         }
         &mut self.task_types[index]
+    }
+
+    /// A task of this task type was published by an earlier master.
+    pub(super) fn adopted(&mut self, task_type: u32) {
+        self.task_type(task_type).published += 1;
+        self.published += 1;
     }
 
     /// A published task of this task type has ended, or waits again.

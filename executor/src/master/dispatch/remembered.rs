@@ -3,13 +3,17 @@
 //! A run of a million tasks keeps them all here, so an entry is small: see [`Known`].
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use podpool_core::id::TaskId;
-use podpool_core::ledger::{Content, Folded, Identity, Status, TypeId, TypeRecord, Why};
+use podpool_core::id::{Attempt, TaskId};
+use podpool_core::ledger::{
+    Content, Folded, Identity, Status, TaskRecord, TypeId, TypeRecord, Why,
+};
 use podpool_core::shape::Fingerprint;
 use podpool_core::task::TaskSpec;
+
+use crate::error::AttemptReport;
 
 /// What was remembered of a run when its master opened it.
 #[derive(Debug, Default)]
@@ -22,6 +26,21 @@ pub(crate) struct Memory {
     next: u64,
     /// Tasks of this program whose arguments hold maps, by name.
     unordered: HashSet<&'static str>,
+    /// The tasks that have not ended, in the order of their numbers, where this master takes them in.
+    pub(super) left: Vec<LeftTask>,
+    /// Task types of which this program has another version or none, and of which tasks have not ended.
+    pub(super) unknown: BTreeSet<String>,
+}
+
+/// A task that an earlier master left: it has not ended, and may be in a queue, or run.
+#[derive(Debug)]
+pub(crate) struct LeftTask {
+    pub(crate) spec: &'static TaskSpec,
+    pub(crate) record: TaskRecord,
+    /// The newest attempt that is known to have reached a queue.
+    pub(crate) published: Option<Attempt>,
+    /// Attempts that gave no result, oldest first.
+    pub(crate) attempts: Vec<AttemptReport>,
 }
 
 impl Memory {
@@ -44,9 +63,33 @@ impl Memory {
         self.unordered.insert(task);
     }
 
+    /// Numbers below this one may have been given by an earlier master.
+    pub(crate) fn start_at(&mut self, first: TaskId) {
+        self.next = self.next.max(first.0);
+    }
+
     /// The number of the next task.
     pub(crate) const fn next(&self) -> u64 {
         self.next
+    }
+
+    /// A task that has not ended is taken in. They come in the order of their numbers.
+    pub(crate) fn add_left(&mut self, task: LeftTask) {
+        self.left.push(task);
+    }
+
+    /// A task of this type has not ended, and this program cannot run it.
+    pub(crate) fn add_unknown(&mut self, task_type: &str) {
+        if !self.unknown.contains(task_type) {
+            self.unknown.insert(task_type.to_owned());
+        }
+    }
+
+    /// The queues were made anew: nothing that was published is in them.
+    pub(crate) fn forget_published(&mut self) {
+        for task in &mut self.left {
+            task.published = None;
+        }
     }
 }
 
@@ -67,6 +110,8 @@ struct Known {
     claimed: bool,
     /// Whether a call without a key has been counted for it in this process.
     counted: bool,
+    /// Whether this process has it from an earlier master, and no call of this process is it yet.
+    uncalled: bool,
 }
 
 /// A call, as far as its identity goes.
@@ -96,6 +141,8 @@ pub(super) enum Claim {
     Joined(TaskId),
     /// A task whose result is stored.
     Stored(TaskId),
+    /// The same: it ended in this process, which had it from an earlier master and counts it already.
+    Adopted(TaskId),
     /// Its key is that of a task with other arguments.
     Conflict(TaskId),
 }
@@ -126,6 +173,7 @@ impl Known {
             status: task.status,
             claimed: false,
             counted: false,
+            uncalled: false,
         }
     }
 }
@@ -207,13 +255,18 @@ impl Remembered {
                     status: Status::Unended,
                     claimed: true,
                     counted,
+                    uncalled: false,
                 };
                 self.known.0.insert(identity, known);
             }
-            Claim::Stored(_) | Claim::Joined(_) => {
+            Claim::Stored(task) | Claim::Joined(task) | Claim::Adopted(task) => {
                 if let Some(known) = self.known.0.get_mut(&identity) {
                     known.claimed = true;
                     known.counted |= counted;
+                    let uncalled = std::mem::take(&mut known.uncalled);
+                    if uncalled && claim == Claim::Stored(task) {
+                        return Claim::Adopted(task);
+                    }
                 }
             }
             Claim::Conflict(_) => {}
@@ -234,6 +287,14 @@ impl Remembered {
         let count = self.equal.entry(first).or_default();
         *count += 1;
         counted(*count)
+    }
+
+    /// A task of an earlier master goes on as a task of this process: calls of its identity join it.
+    pub(super) fn adopt(&mut self, task: TaskId, identity: Identity) {
+        if let Some(known) = self.known.0.get_mut(&identity) {
+            (known.claimed, known.uncalled) = (true, true);
+            self.unended.insert(task, identity);
+        }
     }
 
     /// Whether a task of this process is remembered and has not ended.

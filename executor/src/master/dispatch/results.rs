@@ -6,7 +6,6 @@ use std::time::Duration;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, begin};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::commits::Held;
 use super::{Pull, RunningDispatch};
 
 /// How long one pull of results waits.
@@ -50,24 +49,19 @@ impl RunningDispatch {
 
     /// Answers messages of results once what they brought is stored.
     fn answer(&mut self, leases: Vec<LeaseId>) {
-        if leases.is_empty() {
-            return;
-        }
-        if self.commits.is_used() && self.state.holds_failures() {
-            // A failure among them is recorded when it is judged.
-            self.unjudged.extend(leases);
-        } else {
-            self.do_after_commit(Held::Acknowledge(leases));
+        let held_back = self.state.holds_failures();
+        if let Some(held) = self.commits.on_taken_in(leases, held_back) {
+            self.do_after_commit(held);
         }
     }
 
     /// Answers the messages whose failures were judged.
     pub(super) fn answer_judged(&mut self) {
-        if !self.unjudged.is_empty() && !self.state.holds_failures() {
+        if self.commits.has_unjudged() && !self.state.holds_failures() {
             // The records of those failures go first.
             self.carry_out();
-            let leases = std::mem::take(&mut self.unjudged);
-            self.do_after_commit(Held::Acknowledge(leases));
+            let held = self.commits.on_judged();
+            self.do_after_commit(held);
         }
     }
 
@@ -75,7 +69,7 @@ impl RunningDispatch {
         let queue = self.queues.results.clone();
         // After the messages have been taken in, never before: what is acknowledged and not taken in would be lost with
         // this process. The loop does not wait for the answer.
-        let answer = if self.state.life().is_superseded() {
+        let answer = if self.state.life().is_left() {
             // The messages may be for the other master, which would miss them.
             begin(give_back(queue, leases))
         } else {

@@ -14,8 +14,10 @@ mod end;
 mod events;
 mod fleet;
 mod queue;
+mod restarts;
 mod script;
 mod settings;
+mod site;
 mod slots;
 mod strangers;
 mod subscriber;
@@ -32,6 +34,7 @@ use std::{env, iter, thread};
 use podpool_core::panics::panic_text;
 
 use self::end::End;
+use self::trace::Trace;
 use self::world::World;
 
 /// Failures after which no more seeds are run.
@@ -44,26 +47,37 @@ fn setting(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()
 }
 
+/// A world that a seed makes.
+trait Simulated {
+    /// The world of a seed, which keeps its trace or not.
+    fn new(seed: u64, keep: bool) -> Self;
+    /// Runs it to its end. The error tells what went wrong.
+    fn run(&mut self) -> Result<(), String>;
+    fn trace(&self) -> &Trace;
+    /// What happened to it, in short.
+    fn kind(&self) -> String;
+}
+
 /// Runs a world to its end. A panic of a state, or of what plays its surroundings, is a failure like any other.
-fn outcome(world: &mut World) -> Result<(), String> {
+fn outcome(world: &mut impl Simulated) -> Result<(), String> {
     catch_unwind(AssertUnwindSafe(|| world.run()))
         .unwrap_or_else(|panic| Err(panic_text(panic).replace('\n', ";")))
 }
 
 /// Runs a seed; its failure comes with its trace.
-fn run(seed: u64) -> Result<u64, String> {
-    let mut world = World::new(seed, false);
+fn run<W: Simulated>(seed: u64) -> Result<u64, String> {
+    let mut world = W::new(seed, false);
     match outcome(&mut world) {
-        Ok(()) => Ok(world.trace.digest()),
+        Ok(()) => Ok(world.trace().digest()),
         Err(why) => {
-            let mut again = World::new(seed, true);
+            let mut again = W::new(seed, true);
             let second = outcome(&mut again).err();
             let same =
-                again.trace.digest() == world.trace.digest() && second.as_ref() == Some(&why);
-            let lines = again.trace.lines().join("\n");
+                again.trace().digest() == world.trace().digest() && second.as_ref() == Some(&why);
+            let lines = again.trace().lines().join("\n");
             Err(format!(
-                "{lines}\nseed {seed} ({:?}, replayed {}): {why}",
-                world.end,
+                "{lines}\nseed {seed} ({}, replayed {}): {why}",
+                world.kind(),
                 if same { "exactly" } else { "DIFFERENTLY" }
             ))
         }
@@ -71,12 +85,14 @@ fn run(seed: u64) -> Result<u64, String> {
 }
 
 /// Runs so many seeds, on every processor, until enough fail. The failures, in no order.
-fn failures(seeds: u64) -> Vec<String> {
+fn failures<W: Simulated>(seeds: u64) -> Vec<String> {
     let (next, failed) = (AtomicU64::new(0), AtomicU64::new(0));
     let work = || {
         let mine = iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
         let go_on = |seed: &u64| *seed < seeds && failed.load(Ordering::Relaxed) < ENOUGH;
-        let failures = mine.take_while(go_on).filter_map(|seed| run(seed).err());
+        let failures = mine
+            .take_while(go_on)
+            .filter_map(|seed| run::<W>(seed).err());
         let count = |_: &String| _ = failed.fetch_add(1, Ordering::Relaxed);
         failures.inspect(count).collect::<Vec<_>>()
     };
@@ -90,21 +106,18 @@ fn failures(seeds: u64) -> Vec<String> {
     })
 }
 
-#[test]
-fn every_task_ends_once_as_its_script_says_and_nothing_stays_held() {
-    if let Some(seed) = setting("SIMULATION_SEED") {
-        let mut world = World::new(seed, true);
+/// Runs the seeds that a person wants: the variable `NAME_SEED` names one, `NAME_SEEDS` how many.
+fn all_seeds<W: Simulated>(name: &str, ordinary: u64) {
+    if let Some(seed) = setting(&format!("{name}_SEED")) {
+        let mut world = W::new(seed, true);
         let outcome = outcome(&mut world);
-        world
-            .trace
-            .lines()
-            .iter()
-            .for_each(|line| println!("{line}"));
-        println!("seed {seed}: digest {:016x}", world.trace.digest());
+        let lines = world.trace().lines().iter();
+        lines.for_each(|line| println!("{line}"));
+        println!("seed {seed}: digest {:016x}", world.trace().digest());
         return outcome.unwrap();
     }
-    let seeds = setting("SIMULATION_SEEDS").unwrap_or(SEEDS);
-    let failures = failures(seeds);
+    let seeds = setting(&format!("{name}_SEEDS")).unwrap_or(ordinary);
+    let failures = failures::<W>(seeds);
     let which: Vec<_> = failures.iter().filter_map(|it| it.lines().last()).collect();
     assert!(
         failures.is_empty(),
@@ -116,9 +129,14 @@ fn every_task_ends_once_as_its_script_says_and_nothing_stays_held() {
 }
 
 #[test]
+fn every_task_ends_once_as_its_script_says_and_nothing_stays_held() {
+    all_seeds::<World>("SIMULATION", SEEDS);
+}
+
+#[test]
 fn one_seed_gives_one_trace() {
     for seed in 0..3 {
-        assert_eq!(run(seed), run(seed));
+        assert_eq!(run::<World>(seed), run::<World>(seed));
     }
 }
 

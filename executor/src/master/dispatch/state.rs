@@ -4,9 +4,11 @@
 //! settings. Submissions come in, batches go out, results end tasks. Every task that has not ended stands in the table;
 //! dropping the state settles each of them, so that no path leaves a future waiting.
 
+mod adopt;
 mod announce;
 mod builds;
 mod cancel;
+mod detach;
 mod intake;
 mod judge;
 mod life;
@@ -20,6 +22,7 @@ mod remember;
 mod republish;
 mod results;
 mod revoked;
+mod scale;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -155,6 +158,8 @@ pub(crate) struct MasterState {
     admission: Option<Admission>,
     /// The tasks that the run remembers; none without a ledger.
     remembered: Option<Box<Remembered>>,
+    /// Most workers at a time, where that was changed.
+    scaled: Option<usize>,
     effects: Vec<Effect>,
 }
 
@@ -193,6 +198,7 @@ impl MasterState {
             tally,
             admission,
             remembered: None,
+            scaled: None,
             effects: Vec::new(),
         }
     }
@@ -350,6 +356,7 @@ impl MasterState {
         }
         let lines = self.retries.take();
         self.effects.extend(lines.into_iter().map(Effect::Notice));
+        self.leave_run(now);
         self.announce_to_workers(now);
         self.announce_to_fleet(now);
     }
@@ -388,12 +395,16 @@ impl MasterState {
     // Only across a network: in memory 4 batches for each slot are out at most, so that a class is full before it is
     // crowded.
     fn is_crowded(&self, class: ClassId) -> bool {
-        self.load(class).batches >= publish::CROWD * self.settings.slots
+        !self.life.is_detaching()
+            && self.load(class).batches >= publish::CROWD * self.settings.slots
     }
 
     /// Whether enough is out of a class: more would only wait in the queue, where it can be neither reordered nor
     /// dequeued.
     fn is_class_full(&self, class: ClassId) -> bool {
+        if self.life.is_detaching() {
+            return false;
+        }
         let load = self.load(class);
         load.batches >= self.settings.batches_out || load.bytes >= self.settings.bytes_out
     }

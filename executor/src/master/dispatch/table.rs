@@ -120,6 +120,14 @@ impl Table {
         self.live
     }
 
+    /// All tasks below have ended, but for those that were added. Before the first task of this master.
+    pub(super) fn skip_to(&mut self, next: TaskId) {
+        if self.chunks.is_empty() {
+            self.base = next.0 - next.0 % CHUNK as u64;
+        }
+        self.end = self.end.max(next.0);
+    }
+
     /// Adds the next task. Numbers come in order; a number that is left out stays empty.
     pub(super) fn insert(&mut self, id: TaskId, entry: Entry) {
         if self.end == 0 {

@@ -2,12 +2,19 @@
 
 use podpool_core::id::RunName;
 use podpool_core::ledger::memory::MemoryLedger;
-use podpool_core::ledger::{Master, Which};
+use podpool_core::ledger::{Command, Master, Which};
 
 use super::*;
 
 /// A writer of a run, the channel of its answers, and what keeps its dispatcher alive.
 fn writer(patience: Duration) -> (Writer, mpsc::UnboundedReceiver<Answer>, Sender<()>) {
+    writer_of(&MemoryLedger::new(), patience)
+}
+
+fn writer_of(
+    ledger: &MemoryLedger,
+    patience: Duration,
+) -> (Writer, mpsc::UnboundedReceiver<Answer>, Sender<()>) {
     let name = RunName::new("nightly").unwrap();
     let opening = Opening {
         which: Which::Named {
@@ -23,12 +30,14 @@ fn writer(patience: Duration) -> (Writer, mpsc::UnboundedReceiver<Answer>, Sende
     let (here, dispatcher) = channel();
     let (tell, told) = mpsc::unbounded_channel();
     let writer = Writer {
-        store: MemoryLedger::new().open(&opening).unwrap().ledger,
+        store: ledger.open(&opening).unwrap().ledger,
         asked,
         dispatcher,
         tell,
         patience,
         later: None,
+        look_at: Instant::now(),
+        asked_up_to: CommandId(0),
     };
     (writer, told, here)
 }
@@ -60,4 +69,42 @@ fn a_refusal_that_outlasts_the_patience_is_the_answer() {
 
     assert!(answer.unwrap_err().is_transient());
     told.try_recv().unwrap_err();
+}
+
+#[test]
+fn a_command_is_passed_on_once_and_its_answer_is_stored() {
+    let ledger = MemoryLedger::new();
+    let (mut writer, mut told, _here) = writer_of(&ledger, Duration::ZERO);
+    let run = writer.store.run().unwrap().run;
+    let ask = |command| {
+        let asked = ledger.command(&run, &command, &Master::default(), SystemTime::UNIX_EPOCH);
+        asked.unwrap()
+    };
+    let id = ask(Command::Scale(3));
+    for _ in 0..2 {
+        writer.look_at = Instant::now();
+        writer.look();
+    }
+    let passed = told.try_recv();
+    assert!(
+        matches!(passed, Ok(Answer::Asked(it, Asked::Command(Command::Scale(3)))) if it == id),
+        "{passed:?}"
+    );
+    told.try_recv().unwrap_err();
+    // Its tasks are read here; there are none.
+    ask(Command::RetryFailed);
+    writer.look();
+    told.try_recv().unwrap_err();
+    writer.look_at = Instant::now();
+    writer.look();
+    let passed = told.try_recv();
+    assert!(
+        matches!(&passed, Ok(Answer::Asked(_, Asked::Again(calls))) if calls.is_empty()),
+        "{passed:?}"
+    );
+    let answered = writer.serve(Request::Answer(id, "done".to_owned()));
+    answered.unwrap();
+    let asked = ledger.read(&run).unwrap().asked().unwrap();
+    assert_eq!(asked[0].answer.as_deref(), Some("done"));
+    assert_eq!(asked[1].answer, None);
 }

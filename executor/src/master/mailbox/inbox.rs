@@ -6,8 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use podpool_core::id::TaskId;
+use podpool_core::task::CallParts;
+
 use super::{Closed, Contents, Mailbox, Sleeper, Submission, WakesFor};
 use crate::lock::lock;
+use crate::master::cell::{Cell, CellGuard};
 use crate::master::command::Command;
 
 /// The executor's end. Dropping it closes the mailbox and resolves the tasks that were not taken.
@@ -50,6 +54,33 @@ impl Inbox {
             wakes_for,
             asleep: false,
         }
+    }
+
+    /// The number that the next task gets.
+    pub(crate) fn next(&self) -> TaskId {
+        TaskId(lock(&self.0.state).next)
+    }
+
+    /// Submits calls whose results nobody waits for. False where the mailbox is closed, and takes none.
+    pub(crate) fn submit_again(&self, calls: Vec<CallParts>) -> bool {
+        if lock(&self.0.state).closed.is_some() {
+            return false;
+        }
+        for call in calls {
+            let key = call.options.as_ref();
+            let key = key.and_then(|options| options.key.clone());
+            let cell = Arc::new(Cell::with_key(call.spec, key));
+            // What a run remembers was encoded once.
+            if let Ok(arguments) = call.arguments {
+                self.0.submit(Submission {
+                    cell: CellGuard::new(cell),
+                    spec: call.spec,
+                    arguments,
+                    options: call.options,
+                });
+            }
+        }
+        true
     }
 
     /// Refuses tasks from now on.

@@ -37,7 +37,7 @@ fn a_later_version_is_refused_by_name_and_left_as_it_is() {
     let is_newer = |error: LedgerError| {
         let text = error.to_string();
         assert!(
-            text.contains("version 99") && text.contains("up to 1"),
+            text.contains("version 99") && text.contains("up to 2"),
             "{text}"
         );
         matches!(error, LedgerError::Newer { version: 99, .. })
@@ -270,6 +270,8 @@ fn read_all(ledger: &SqliteLedger) -> Result<(), LedgerError> {
     let mut run = ledger.read(&id("nightly-0"))?;
     run.run()?;
     run.types()?;
+    run.events()?;
+    run.asked()?;
     let mut tasks = vec![TaskId(0), TaskId(1)];
     run.tasks(&mut |task| tasks.push(task.task))?;
     tasks.truncate(200);

@@ -122,3 +122,40 @@ fn a_taken_id_makes_no_second_run() {
     assert_eq!(count(&mut *run.ledger), 2, "the run is as it was");
     assert_eq!(ledger.runs().unwrap().len(), 1);
 }
+
+/// What the one file alone holds, without the files beside it.
+fn tasks_of_the_one_file(scratch: &Scratch) -> usize {
+    let alone = Scratch::new();
+    fs::create_dir_all(alone.path()).unwrap();
+    let name = "nightly-0.sqlite";
+    fs::copy(scratch.file(name), alone.file(name)).unwrap();
+    count(&mut *alone.ledger().read(&id("nightly-0")).unwrap())
+}
+
+#[test]
+fn a_released_run_is_whole_in_its_one_file() {
+    let scratch = Scratch::new();
+    let mut run = begun(&scratch.ledger());
+    run.ledger.release().unwrap();
+    // The master has its file open still, so that nothing is moved by the close of it.
+    let beside = fs::metadata(scratch.file("nightly-0.sqlite-wal")).unwrap();
+    assert_eq!((beside.len(), tasks_of_the_one_file(&scratch)), (0, 2));
+}
+
+#[test]
+fn a_reader_is_not_waited_for_when_a_run_is_released() {
+    let scratch = Scratch::new();
+    let mut run = begun(&scratch.ledger());
+    let reader = rusqlite::Connection::open(scratch.file("nightly-0.sqlite")).unwrap();
+    let reading = reader.unchecked_transaction().unwrap();
+    let seen = "SELECT count(*) FROM tasks";
+    let seen = || reading.query_row(seen, (), |row| row.get::<_, i64>(0));
+    assert_eq!(seen().unwrap(), 2);
+    run.ledger.append(&[small(2), small(3)], at(2)).unwrap();
+    let began = std::time::Instant::now();
+    run.ledger.release().unwrap();
+    assert!(began.elapsed() < super::super::BUSY / 2, "it waited");
+    assert_eq!(seen().unwrap(), 2, "one state is read");
+    let mut next = scratch.ledger().open(&existing("nightly-0")).unwrap();
+    assert_eq!((next.epoch, count(&mut *next.ledger)), (2, 4));
+}

@@ -24,6 +24,8 @@ fn folded(task: u64, identity: Identity, content: Content, status: Status) -> Fo
         identity,
         content,
         status,
+        published: None,
+        attempts: 0,
     }
 }
 

@@ -15,21 +15,21 @@ use super::world::{TASKS_BY_TYPE, World};
 impl World {
     /// A task whose end its script decides.
     pub(super) fn submit(&mut self) {
-        let script = Script::random(&mut self.rng);
+        let script = Script::random(&mut self.site.rng);
         let number = self.cells.len() as u64;
         let task_type = match script.end() {
-            Some(_) if self.chance(70) => 1,
-            _ => 2 * usize::from(self.chance(10)),
+            Some(_) if self.site.chance(70) => 1,
+            _ => 2 * usize::from(self.site.chance(10)),
         };
         let spec = &TASKS_BY_TYPE[task_type];
         let cell = Arc::new(Cell::new(spec));
         cell.set_id(TaskId(number));
-        let retries = 1 + self.rng.u32(..3);
+        let retries = 1 + self.site.rng.u32(..3);
         let mut options = CallOptions::default();
         options.retries = Some(retries);
         let seconds = if script == Script::Long { 60 } else { 1 };
         options.timeout = Some(Duration::from_secs(seconds));
-        options.priority = self.rng.i32(-1..2);
+        options.priority = self.site.rng.i32(-1..2);
         let facts = (options.priority, task_type as u32, retries);
         self.duties.submitted(number, facts);
         self.scripts.push(script);

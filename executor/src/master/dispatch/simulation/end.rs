@@ -90,13 +90,13 @@ impl World {
     /// What ends the run comes, and it is shut down.
     pub(super) fn begin_end(&mut self) {
         if self.end == End::Superseded {
-            let mut hello = self.workers[0].hello();
+            let mut hello = self.site.workers[0].hello();
             hello.epoch = EPOCH + 1;
             self.tell_master(hello.message(&MacKey::Absent));
         }
         if let Some(event) = self.end.broker_event() {
             self.duties.broker(&event);
-            self.master.on_broker(self.now, event);
+            self.master.on_broker(self.site.now, event);
             // What was on its way from the mailbox ends at once.
             self.submit();
         }

@@ -94,15 +94,25 @@ impl fmt::Display for Event {
 }
 
 /// What will happen, in order.
-#[derive(Debug, Default)]
-pub(super) struct Events {
+#[derive(Debug)]
+pub(super) struct Events<E> {
     order: BinaryHeap<Reverse<(Instant, u64)>>,
-    bodies: BTreeMap<u64, Event>,
+    bodies: BTreeMap<u64, E>,
     next: u64,
 }
 
-impl Events {
-    pub(super) fn add(&mut self, at: Instant, event: Event) {
+impl<E> Default for Events<E> {
+    fn default() -> Self {
+        Self {
+            order: BinaryHeap::new(),
+            bodies: BTreeMap::new(),
+            next: 0,
+        }
+    }
+}
+
+impl<E> Events<E> {
+    pub(super) fn add(&mut self, at: Instant, event: E) {
         self.order.push(Reverse((at, self.next)));
         self.bodies.insert(self.next, event);
         self.next += 1;
@@ -114,7 +124,7 @@ impl Events {
     }
 
     /// What happens next, if it happens by `now`.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<Event> {
+    pub(super) fn pop(&mut self, now: Instant) -> Option<E> {
         self.next_at().filter(|at| *at <= now)?;
         let Reverse((_, number)) = self.order.pop()?;
         self.bodies.remove(&number)

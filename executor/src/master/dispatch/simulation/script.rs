@@ -38,8 +38,13 @@ impl Script {
         match rng.u16(..1000) {
             0 => Self::Long,
             1..800 => Self::ALL[rng.usize(..2)],
-            _ => Self::ALL[rng.usize(..Self::ALL.len() - 1)],
+            _ => Self::any(rng),
         }
+    }
+
+    /// Any of those that take little time.
+    pub(super) fn any(rng: &mut Rng) -> Self {
+        Self::ALL[rng.usize(..Self::ALL.len() - 1)]
     }
 
     pub(super) fn of(arguments: &[u8]) -> Self {

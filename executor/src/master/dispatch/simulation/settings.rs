@@ -9,8 +9,9 @@ use podpool_core::envelope::MacKey;
 use crate::master::limits::{FailureLimit, Limits};
 
 use super::super::state::Settings;
+use super::site::{LEASE, WORKERS};
 use super::worker::{SLOTS, run_id};
-use super::world::{EPOCH, LEASE, WORKERS};
+use super::world::EPOCH;
 
 /// Virtual time within which a task of every run starts, ends or is known to run.
 const NO_PROGRESS: Duration = Duration::from_secs(60);

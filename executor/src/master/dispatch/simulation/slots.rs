@@ -34,6 +34,15 @@ struct Slot {
     killed: bool,
     gone: bool,
     said: Vec<SlotEvent>,
+    ran: Vec<Ran>,
+}
+
+/// What became of a task in a slot, as the slot itself knows it.
+#[derive(Debug)]
+pub(super) enum Ran {
+    Begun(TaskId, Attempt),
+    /// With this output, or by what its script does.
+    Ended(TaskId, Attempt, Result<Vec<u8>, Cause>),
 }
 
 /// A frame in a slot.
@@ -50,7 +59,12 @@ struct Given {
 }
 
 /// What slots say, and what comes next in them.
-type Advanced = (Vec<(SlotId, SlotEvent)>, Vec<(SlotId, Duration, Step)>);
+#[derive(Debug, Default)]
+pub(super) struct Advanced {
+    pub(super) said: Vec<(SlotId, SlotEvent)>,
+    pub(super) steps: Vec<(SlotId, Duration, Step)>,
+    pub(super) ran: Vec<Ran>,
+}
 
 /// The slots of one worker.
 #[derive(Debug, Default)]
@@ -167,15 +181,17 @@ impl Slots {
 
     /// Lets each slot go on as far as it can now.
     pub(super) fn advance(&mut self, now: Instant, rng: &mut Rng) -> Advanced {
-        let (mut said, mut steps) = (Vec::new(), Vec::new());
+        let mut advanced = Advanced::default();
         for (id, slot) in &mut self.0 {
             while !slot.gone && slot.go_on(now, rng) {}
-            said.extend(slot.said.drain(..).map(|event| (*id, event)));
+            let said = slot.said.drain(..);
+            advanced.said.extend(said.map(|event| (*id, event)));
+            advanced.ran.append(&mut slot.ran);
             if let Some(after) = slot.due(rng) {
-                steps.push((*id, after, Step(slot.begun)));
+                advanced.steps.push((*id, after, Step(slot.begun)));
             }
         }
-        (said, steps)
+        advanced
     }
 }
 
@@ -214,6 +230,8 @@ impl Slot {
         if self.cancelled.remove(&key) {
             // It was cancelled before it began.
             self.finish(Some(Cause::Cancelled), now, rng);
+        } else {
+            self.ran.push(Ran::Begun(head.task, head.attempt));
         }
         true
     }
@@ -253,8 +271,8 @@ impl Slot {
         }
         let first = entry.attempt == Attempt::FIRST;
         match script {
-            Script::Crashes => self.die(Exit::Signal(11)),
-            Script::CrashesOnce if first => self.die(Exit::Code(101)),
+            Script::Crashes => self.crash(Exit::Signal(11)),
+            Script::CrashesOnce if first => self.crash(Exit::Code(101)),
             Script::Fails => self.finish(Some(Cause::Failed), now, rng),
             Script::FailsOnce if first => self.finish(Some(Cause::Panicked), now, rng),
             _ => self.finish(None, now, rng),
@@ -273,8 +291,12 @@ impl Slot {
         let head = task_head(&frame.entries).unwrap().unwrap();
         let since = self.running.take().expect("it runs").since;
         let elapsed = now - since;
+        let output = output(&frame.entries, rng);
+        let ended = cause.map_or_else(|| Ok(output.clone()), Err);
+        self.ran.push(Ran::Ended(head.task, head.attempt, ended));
         match cause {
-            None => put_done(&mut frame.buffer, head.task, head.attempt, |_| {
+            None => put_done(&mut frame.buffer, head.task, head.attempt, |body| {
+                body.extend_from_slice(&output);
                 Ok::<_, ()>(elapsed)
             })
             .unwrap(),
@@ -309,6 +331,15 @@ impl Slot {
         }
     }
 
+    /// Its task ends it.
+    fn crash(&mut self, exit: Exit) {
+        if let Ok(Some(head)) = task_head(&self.frames[0].entries) {
+            let crashed = Err(Cause::Crashed);
+            self.ran.push(Ran::Ended(head.task, head.attempt, crashed));
+        }
+        self.die(exit);
+    }
+
     fn die(&mut self, exit: Exit) {
         self.gone = true;
         self.said.push(SlotEvent::Exited {
@@ -323,4 +354,15 @@ impl Slot {
         });
         self.frames.clear();
     }
+}
+
+/// What the first of these tasks returns: what it was called with beside its script, and a number that no other execution
+/// returns. Nothing, where its script is all that it was called with.
+fn output(entries: &Bytes, rng: &mut Rng) -> Vec<u8> {
+    let entry = next_task(&mut entries.clone()).unwrap().unwrap();
+    let called = &entry.payload[1..];
+    if called.is_empty() {
+        return Vec::new();
+    }
+    [called, &rng.u64(..).to_le_bytes()].concat()
 }

@@ -34,13 +34,13 @@ impl World {
             (Cause::Suspect, 3),
             (Cause::Broken, 2),
         ] {
-            if self.chance(15) {
-                let (task, times) = (self.rng.u64(..TASKS), 1 + self.rng.u32(..most));
+            if self.site.chance(15) {
+                let (task, times) = (self.site.rng.u64(..TASKS), 1 + self.site.rng.u32(..most));
                 let report = Report { task, cause, times };
-                self.within(10_000, Event::Report(report));
+                self.site.within(10_000, Event::Report(report));
             }
         }
-        if self.chance(20) {
+        if self.site.chance(20) {
             self.plan_surplus();
         }
     }
@@ -59,8 +59,9 @@ impl World {
             epoch: EPOCH,
             sequence: 1,
         };
-        self.within(12_000, Event::Surplus(name.clone()));
-        self.within(12_000, Event::Greet(hello.message(&MacKey::Absent)));
+        self.site.within(12_000, Event::Surplus(name.clone()));
+        self.site
+            .within(12_000, Event::Greet(hello.message(&MacKey::Absent)));
         let departure = Departure {
             worker: name,
             node: None,
@@ -69,7 +70,8 @@ impl World {
             at: None,
             running: Vec::new(),
         };
-        self.at(Duration::from_secs(14), Event::Gone(departure));
+        self.site
+            .at(Duration::from_secs(14), Event::Gone(departure));
     }
 
     /// The next stranger reports, once the task is out again.
@@ -82,7 +84,8 @@ impl World {
         // Where no other worker is there, a worker whose slots do not start ends the run.
         let allowed = cause != Cause::Broken || self.duties.has_fit_worker();
         let Some(attempt) = attempt.filter(|_| allowed) else {
-            self.at(Duration::from_millis(10), Event::Report(report));
+            self.site
+                .at(Duration::from_millis(10), Event::Report(report));
             return;
         };
         self.framed.insert(task);
@@ -102,6 +105,6 @@ impl World {
         self.tell_master(results.message(&entries, &MacKey::Absent));
         let times = times - 1;
         let again = Report { task, cause, times };
-        self.at(Duration::ZERO, Event::Report(again));
+        self.site.at(Duration::ZERO, Event::Report(again));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use podpool_core::broker::ClassId;
-use podpool_core::envelope::{Control, Hello, MacKey, Printed, TaskType};
+use podpool_core::envelope::{Control, Hello, MacKey, Printed, Revoked, TaskType};
 use podpool_core::fleet::{Departure, End as WorkerEnd};
 use podpool_core::id::{ExecutionId, RunId, TaskId, WorkerId};
 use podpool_core::outcome::Failure;
@@ -15,7 +15,7 @@ use podpool_core::worker::state::Lookup;
 use podpool_core::worker::{Settings as WorkerSettings, WorkerState};
 use tokio::time::Instant;
 
-use super::slots::Slots;
+use super::slots::{Ran, Slots};
 
 /// How long a slot may take to start, or to end a cancelled task.
 const GRACE: Duration = Duration::from_secs(1);
@@ -37,6 +37,8 @@ pub(super) struct Worker {
     pub(super) muted: Option<Instant>,
     /// Lines that its slots printed.
     pub(super) lines: u64,
+    /// The newest that it was told.
+    told: Option<Control>,
 }
 
 /// What a worker knows of the one task type.
@@ -81,6 +83,7 @@ impl Worker {
             greeted: false,
             muted: None,
             lines: 0,
+            told: None,
         }
     }
 
@@ -112,9 +115,39 @@ impl Worker {
         printed.message(&MacKey::Absent)
     }
 
-    /// Whether the master has heard its greeting.
+    /// Whether the master has heard its greeting, and what must not run.
     pub(super) fn note(&mut self, control: &Control) {
         self.greeted |= control.greeted.contains(&self.id);
+        let age = |control: &Control| (control.epoch, control.sequence);
+        if self
+            .told
+            .as_ref()
+            .is_none_or(|told| age(told) < age(control))
+        {
+            self.told = Some(control.clone());
+        }
+    }
+
+    /// The newest master that it has heard of; 0 for none.
+    pub(super) fn told_epoch(&self) -> u64 {
+        self.told.as_ref().map_or(0, |told| told.epoch)
+    }
+
+    /// Nothing that is revoked begins once the worker knows it.
+    pub(super) fn check_begun(&self, ran: &[Ran]) {
+        let Some(told) = &self.told else {
+            return;
+        };
+        for begun in ran {
+            let Ran::Begun(task, attempt) = begun else {
+                continue;
+            };
+            let names = |range: &Revoked| {
+                (range.first..=range.last).contains(task) && *attempt <= range.attempt
+            };
+            let revoked = *task < told.ended_below || told.revoked.iter().any(names);
+            assert!(!revoked, "task {task}, attempt {attempt}, was revoked");
+        }
     }
 
     /// How its fleet sees its end.

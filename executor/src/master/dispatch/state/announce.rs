@@ -69,6 +69,13 @@ impl MasterState {
 
     /// Sends the run's state to the workers: at once when it changed, else every ten seconds.
     pub(super) fn announce_to_workers(&mut self, now: Instant) {
+        if self.life.is_left() {
+            // Its tasks go on, and the table has them no more: a message would tell workers that they have ended. Workers
+            // that have not heard of the next master yet would believe it, and cancel what that one waits for.
+            self.announced.heartbeat = after(now, HEARTBEAT);
+            self.announced.changed = false;
+            return;
+        }
         // Computed from the table in every turn and not noted where a task ends: no path to the end can miss it.
         let run_state = self.life.run_state(self.unfinished());
         if let Some(state) = run_state.filter(|state| *state != self.run_state) {
@@ -89,7 +96,7 @@ impl MasterState {
         }
     }
 
-    fn send_control(&mut self, now: Instant) {
+    pub(super) fn send_control(&mut self, now: Instant) {
         let announced = &mut self.announced;
         announced.changed = false;
         announced.sequence += 1;
@@ -151,13 +158,13 @@ impl MasterState {
     // So a run of a million tasks sends orders while its last tasks end, as many as there are slots, and not one for
     // each task.
     fn order_needed(&mut self, closing: bool) {
-        let slots = self.settings.slots;
+        let (slots, most) = (self.settings.slots, self.most_slots());
         for place in 0..self.classes.len() {
             let id = self.classes.at(place);
             let Some(class) = self.classes.get_mut(id) else {
                 continue;
             };
-            let unfinished = class.unfinished;
+            let unfinished = class.unfinished.min(most);
             let needed = Some((unfinished.min(slots), closing));
             if needed != class.needed {
                 class.needed = needed;

@@ -74,7 +74,10 @@ impl MasterState {
             ShutdownBehavior::Abort => {
                 // Without revoking each task: the state `Aborted` stops workers as a whole, in a short message.
                 self.end_all(TaskErrorKind::ShutDown, "");
-                self.order(FleetOrder::Stop);
+                // What another master has is left alone.
+                if !self.life.is_left() {
+                    self.order(FleetOrder::Stop);
+                }
             }
             ShutdownBehavior::WaitForTasks => {}
         }

@@ -58,6 +58,11 @@ impl MasterState {
             return;
         };
         self.note_submitted(id, &entry);
+        self.enter(id, entry);
+    }
+
+    /// A task waits in the outbox from now on.
+    pub(super) fn enter(&mut self, id: TaskId, entry: Entry) {
         let Some(class) = self.classes.get_mut(entry.class) else {
             return;
         };
@@ -67,7 +72,10 @@ impl MasterState {
             self.measures.moved();
         }
         class.unfinished += 1;
-        class.outbox.push(id, entry.priority(), entry.task_type());
+        match entry.alone {
+            true => class.outbox.push_alone(id),
+            false => class.outbox.push(id, entry.priority(), entry.task_type()),
+        }
         if !entry.spec.options.pack {
             class.outbox.set_unpacked(entry.task_type());
         }
@@ -75,7 +83,7 @@ impl MasterState {
     }
 
     /// Why a task cannot run, if so.
-    fn refusal(&self, id: TaskId, entry: &Entry) -> Option<TaskError> {
+    pub(super) fn refusal(&self, id: TaskId, entry: &Entry) -> Option<TaskError> {
         // The mailbox is closed by an effect of the breach, so that submissions made before that still come in.
         if let Some((kind, reason)) = self.life.error_of_tasks() {
             return Some(TaskError::new(kind, entry.subject(id), reason));

@@ -84,6 +84,7 @@ impl MasterState {
         let ended = Ended::Reported(&failed.failure);
         let decision = decide(&policy, &mut history.spent, ended, jitter);
         let unfit = failed.failure.cause == Cause::Broken;
+        let cancelled = failed.failure.cause == Cause::Cancelled;
         // Every other failure comes from a slot, or from a worker that rejects the task: no slot has failed to start.
         if !unfit {
             self.unfit.clear();
@@ -93,7 +94,9 @@ impl MasterState {
             Decision::GiveUp => self.give_up(failed.task),
             // Nothing is wrong with the task: it goes to another worker as it is, alone if it was to run alone, without
             // a notice.
-            Decision::Retry { after, .. } if unfit => self.retry(now, failed.task, after),
+            Decision::Retry { after, .. } if unfit || cancelled => {
+                self.retry(now, failed.task, after);
+            }
             Decision::Retry { after, alone } => {
                 entry.alone = alone;
                 self.report_retry(now, failed, after);

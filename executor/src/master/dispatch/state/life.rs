@@ -18,6 +18,8 @@ pub(crate) enum Breach {
     Limit(Arc<ShutdownError>),
     /// An older run has the names that an administrator gave.
     NamesInUse(RunId),
+    /// The run goes on without this master.
+    Detached,
     /// The master of this epoch has taken the run over.
     Superseded(u64),
 }
@@ -28,7 +30,8 @@ impl Breach {
         match self {
             Self::Broken | Self::Limit(_) => 0,
             Self::NamesInUse(_) => 1,
-            Self::Superseded(_) => 2,
+            Self::Detached => 2,
+            Self::Superseded(_) => 3,
         }
     }
 
@@ -36,6 +39,7 @@ impl Breach {
     pub(super) const fn kind(&self) -> TaskErrorKind {
         match self {
             Self::Limit(_) => TaskErrorKind::RunLimit,
+            Self::Detached => TaskErrorKind::ShutDown,
             _ => TaskErrorKind::PoolBroken,
         }
     }
@@ -44,6 +48,7 @@ impl Breach {
     pub(super) fn closed(&self, reason: &str) -> Closed {
         match self {
             Self::Limit(error) => Closed::Limit(error.clone()),
+            Self::Detached => Closed::ShutDown,
             _ => Closed::Broken(reason.into()),
         }
     }
@@ -77,6 +82,8 @@ pub(crate) struct Life {
     shutdown: Option<ShutdownBehavior>,
     /// Whether what runs is of no use any more.
     aborted: bool,
+    /// Whether the master leaves as soon as everything is published.
+    detaching: bool,
     /// Why nothing runs any more.
     broken: Option<Broken>,
     fleet: FleetLife,
@@ -86,8 +93,30 @@ pub(crate) struct Life {
 impl Life {
     /// A later, harsher behaviour overrides an earlier one; a milder one changes nothing.
     pub(super) fn shut_down(&mut self, behavior: ShutdownBehavior) {
+        // Whoever interrupts a detachment wants the run to end.
+        self.detaching &= behavior == ShutdownBehavior::WaitForTasks;
         self.shutdown.get_or_insert(behavior);
         self.aborted |= behavior == ShutdownBehavior::Abort;
+    }
+
+    /// The master leaves as soon as everything is published.
+    pub(super) const fn detach(&mut self) {
+        self.detaching = true;
+    }
+
+    /// Whether the master leaves as soon as everything is published.
+    pub(super) fn is_detaching(&self) -> bool {
+        self.detaching && self.broken.is_none()
+    }
+
+    /// Whether the run goes on without this master.
+    pub(crate) fn is_detached(&self) -> bool {
+        matches!(self.breached(), Some(Breach::Detached))
+    }
+
+    /// Whether queues, workers and payloads are left to another master.
+    pub(crate) fn is_left(&self) -> bool {
+        self.is_superseded() || self.is_detached()
     }
 
     /// Nothing runs any more. The reason of the first breach stays; false where the run had one of this rank.
@@ -141,7 +170,7 @@ impl Life {
     pub(super) fn is_shared(&self) -> bool {
         matches!(
             self.breached(),
-            Some(Breach::NamesInUse(_) | Breach::Superseded(_))
+            Some(Breach::NamesInUse(_) | Breach::Detached | Breach::Superseded(_))
         )
     }
 
@@ -181,7 +210,7 @@ impl Life {
     /// until they leave, their pods, and so the master, would wait for the grace.
     pub(super) fn run_state(&self, unfinished: usize) -> Option<RunState> {
         // The workers of a superseded run are the other master's: this one must not end them.
-        let broken = self.broken.is_some() && !self.is_superseded();
+        let broken = self.broken.is_some() && !self.is_left();
         match (self.aborted || broken, self.is_closing()) {
             (true, _) => Some(RunState::Aborted),
             (false, true) if unfinished == 0 => Some(RunState::Ended),
@@ -195,6 +224,10 @@ impl Life {
         match &self.broken {
             Some(broken) => Err(match &broken.breach {
                 Breach::Superseded(epoch) => ShutdownError::Superseded { epoch: *epoch },
+                Breach::Detached if self.leftovers.is_empty() => return Ok(()),
+                Breach::Detached => ShutdownError::Broken {
+                    reason: self.leftovers.join("; "),
+                },
                 Breach::NamesInUse(by) => ShutdownError::NamesInUse { by: by.clone() },
                 Breach::Limit(error) => ShutdownError::clone(error),
                 Breach::Broken => ShutdownError::Broken {

@@ -17,7 +17,7 @@ use crate::error::AttemptReport;
 use super::super::table::Entry;
 use super::MasterState;
 use super::judge::policy;
-use super::remember::attempt_record;
+use super::remember::{amended_record, attempt_record};
 use super::workers::Worker;
 
 impl MasterState {
@@ -156,10 +156,11 @@ impl MasterState {
         let ran = entry.set_pending();
         let policy = policy(entry, retries);
         let fresh = remember(entry, report);
-        if fresh {
-            let remembered = self.remembered.as_deref();
-            self.effects.extend(attempt_record(remembered, id, report));
-        }
+        let remembered = self.remembered.as_deref();
+        self.effects.extend(match fresh {
+            true => attempt_record(remembered, id, report),
+            false => amended_record(remembered, id, report),
+        });
         let ended = Ended::Lost {
             blame,
             cause: report.cause,

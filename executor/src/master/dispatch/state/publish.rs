@@ -187,6 +187,7 @@ impl MasterState {
     // The tasks of a batch may end before it is stored, by a cancel. Then its number may belong to another batch, which
     // counts as stored too early and may be published again too early. That costs an execution at most.
     pub(crate) fn on_stored(&mut self, now: Instant, number: u32) {
+        self.record_published(number);
         if let Some(batch) = self.batches.get_mut(number) {
             batch.sending = false;
             batch.news = now;

@@ -7,6 +7,7 @@ use podpool_core::ledger::{
 };
 use podpool_core::shape::Fingerprint;
 use podpool_core::task::TaskSpec;
+use tokio::time::Instant;
 
 use crate::error::{AttemptReport, TaskError, TaskErrorKind};
 use crate::master::cell::{Output, Settled};
@@ -19,8 +20,19 @@ use super::tally::Ran;
 
 impl MasterState {
     /// From now on the run is remembered; this is what its earlier masters left. Before the first task.
-    pub(crate) fn remember_run(&mut self, memory: Memory) {
+    pub(crate) fn remember_run(&mut self, now: Instant, mut memory: Memory) {
+        let (left, next) = (std::mem::take(&mut memory.left), memory.next());
+        let unknown = std::mem::take(&mut memory.unknown);
         self.remembered = Some(Box::new(Remembered::new(memory)));
+        self.adopt(now, left, next);
+        self.table.skip_to(TaskId(next));
+        if !unknown.is_empty() {
+            let names: Vec<_> = unknown.into_iter().collect();
+            self.effects.push(Effect::Notice(format!(
+                "unended tasks of the run are left as they are, because this program has another version of them or none: {}",
+                names.join(", ")
+            )));
+        }
     }
 
     /// Finds which task a call is. Gives the entry back where the call is a task of its own, which is recorded.
@@ -73,6 +85,10 @@ impl MasterState {
             }
             Claim::Joined(task) => self.join(id, entry, task),
             Claim::Stored(task) => self.fetch(id, entry, task),
+            Claim::Adopted(task) => {
+                self.tally.called();
+                self.fetch(id, entry, task);
+            }
             Claim::Conflict(task) => {
                 let error = conflict(id, &entry, task);
                 self.refuse_call(id, entry, error);
@@ -86,7 +102,7 @@ impl MasterState {
         self.settle(id, entry, Err(error), None);
     }
 
-    fn record(&mut self, record: Record) {
+    pub(super) fn record(&mut self, record: Record) {
         self.effects.push(Effect::Record(Box::new(record)));
     }
 
@@ -209,13 +225,15 @@ impl MasterState {
         if !remembered.end(task, end.status()) {
             return false;
         }
-        let worker = ran.and_then(|ran| self.workers.get(&ran.worker));
+        let worker = ran.and_then(|ran| self.workers.get(&ran.execution.worker));
         let record = EndRecord {
             task,
             attempt: ran.map_or_else(|| last_attempt(outcome), |ran| ran.attempt),
             elapsed: ran.map(|ran| ran.elapsed),
             worker: worker.and_then(|worker| worker.name().cloned()),
             node: worker.and_then(|worker| worker.node().cloned()),
+            execution: ran.map(|ran| ran.execution),
+            skipped: ran.is_some_and(|ran| ran.skipped),
             end,
         };
         self.record(Record::End(record));
@@ -235,6 +253,18 @@ pub(super) fn attempt_record(
     })
 }
 
+/// The record that more is known of the last such attempt, if its task is remembered.
+pub(super) fn amended_record(
+    remembered: Option<&Remembered>,
+    task: TaskId,
+    report: &AttemptReport,
+) -> Option<Effect> {
+    remembered?.is_unended(task).then(|| {
+        let report = report.clone();
+        Effect::Record(Box::new(Record::Amended(AttemptRecord { task, report })))
+    })
+}
+
 /// The end of a task of an earlier master, whose messages have gone with it.
 fn replaced(task: TaskId) -> Effect {
     Effect::Record(Box::new(Record::End(EndRecord {
@@ -243,6 +273,8 @@ fn replaced(task: TaskId) -> Effect {
         elapsed: None,
         worker: None,
         node: None,
+        execution: None,
+        skipped: false,
         end: End::Interrupted,
     })))
 }

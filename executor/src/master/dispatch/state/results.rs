@@ -6,7 +6,7 @@ use podpool_core::envelope::WireError;
 use podpool_core::envelope::entry::{
     RESULT_HEAD, ResultEntry, ResultHead, next_result, result_head,
 };
-use podpool_core::id::{Attempt, ExecutionId, TaskId, WorkerId};
+use podpool_core::id::{Attempt, ExecutionId, TaskId};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -60,7 +60,7 @@ impl MasterState {
         while let Some(head) = result_head(&entries[at..])? {
             if head.done {
                 let output = &entries[at + RESULT_HEAD..at + head.length];
-                self.on_done(&head, results.execution.worker, entries, output, copy);
+                self.on_done(&head, results.execution, entries, output, copy);
             } else {
                 let failed = self.read_failed(results.execution, entries.slice(at..))?;
                 failures.extend(failed);
@@ -101,7 +101,7 @@ impl MasterState {
     fn on_done(
         &mut self,
         result: &ResultHead,
-        worker: WorkerId,
+        execution: ExecutionId,
         message: &Bytes,
         output: &[u8],
         copy: bool,
@@ -143,7 +143,7 @@ impl MasterState {
             elapsed,
             skipped,
             attempt,
-            worker,
+            execution,
         };
         self.settle(id, entry, Ok(output), Some(ran));
     }

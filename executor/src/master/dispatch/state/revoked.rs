@@ -85,6 +85,23 @@ impl RevokedList {
         }
     }
 
+    /// Adds tasks that have ended, whatever attempts of them may be in the queue. None of them is in the list.
+    pub(super) fn add_ended(&mut self, tasks: std::ops::Range<u64>) {
+        if tasks.is_empty() {
+            return;
+        }
+        let range = Range {
+            last: tasks.end - 1,
+            attempt: Attempt(u32::MAX),
+            copies: true,
+            since: self.looks,
+        };
+        self.ranges.insert(tasks.start, range);
+        if self.ranges.len() > MAX_RANGES {
+            self.ranges.pop_first();
+        }
+    }
+
     /// All tasks below have ended, and control carries that number: they need no range.
     pub(super) fn forget_below(&mut self, ended_below: TaskId) {
         while let Some(lowest) = self.ranges.first_entry()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use podpool_core::broker::ClassId;
 use podpool_core::fleet::Departure;
-use podpool_core::id::{Attempt, TaskId, WorkerId};
+use podpool_core::id::{Attempt, ExecutionId, TaskId, WorkerId};
 use tokio::time::Instant;
 
 use crate::error::{AttemptReport, TaskError, TaskErrorKind};
@@ -25,9 +25,10 @@ pub(super) struct Ran {
     pub(super) elapsed: Duration,
     /// Whether the body was skipped.
     pub(super) skipped: bool,
-    /// The attempt that it was of, and its worker.
+    /// The attempt that it was of.
     pub(super) attempt: Attempt,
-    pub(super) worker: WorkerId,
+    /// Its number on its worker.
+    pub(super) execution: ExecutionId,
 }
 
 /// Counts, and what is known of the fleet.
@@ -81,6 +82,17 @@ impl Tally {
     /// A call joined a task that had been submitted.
     pub(super) const fn joined(&mut self) {
         self.counts.joined += 1;
+    }
+
+    /// A task of an earlier master was taken in.
+    pub(super) const fn adopted(&mut self) {
+        self.counts.adopted += 1;
+    }
+
+    /// A task of an earlier master that has a result was called: from now on the call is counted for it.
+    pub(super) const fn called(&mut self) {
+        self.counts.adopted -= 1;
+        self.counts.done -= 1;
     }
 
     /// A call that had joined a task was cancelled apart from it.
@@ -321,7 +333,8 @@ impl MasterState {
         let slots = self.settings.slots.div_ceil(most).max(1);
         let classes = self.classes.iter();
         let wanted = classes.map(|(_, class)| class.unfinished.div_ceil(slots));
-        let wanted = wanted.fold(0, usize::saturating_add).min(most);
+        let wanted = wanted.fold(0, usize::saturating_add);
+        let wanted = wanted.min(self.most_workers().max(1));
         u32::try_from(wanted).unwrap_or(u32::MAX)
     }
 

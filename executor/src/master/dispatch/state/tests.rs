@@ -1,8 +1,10 @@
 //! The master's decisions: the test plays workers and queues.
 
+mod adopting;
 mod announcing;
 mod classes;
 mod cost;
+mod detaching;
 mod failures;
 mod identity;
 mod limits;
@@ -10,7 +12,9 @@ mod loss;
 mod memory;
 mod pace;
 mod publish;
+mod remembering;
 mod republish;
+mod scaling;
 mod tally;
 mod unfit;
 
@@ -26,6 +30,7 @@ use podpool_core::envelope::{
 };
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::{Attempt, ExecutionId};
+use podpool_core::ledger::Record;
 use podpool_core::outcome::{Cause, Failure};
 use podpool_core::task::{Body, CallOptions, TaskOptions, TaskSpec};
 
@@ -117,6 +122,8 @@ struct Bed {
     controls: Vec<Control>,
     orders: Vec<FleetOrder>,
     events: Vec<EventKind>,
+    /// What is to be stored, where the run is remembered.
+    records: Vec<Record>,
 }
 
 fn settings() -> Settings {
@@ -162,6 +169,7 @@ fn bed_with(settings: Settings) -> Bed {
         controls: Vec::new(),
         orders: Vec::new(),
         events: Vec::new(),
+        records: Vec::new(),
     }
 }
 
@@ -216,11 +224,8 @@ impl Bed {
                 Effect::Control(message) => self.controls.push(read_control(message)),
                 Effect::Fleet(order) => self.orders.push(order),
                 Effect::Event(kind) => self.events.push(*kind),
-                Effect::Notice(_)
-                | Effect::Close(_)
-                | Effect::Show(..)
-                | Effect::Record(_)
-                | Effect::Fetch { .. } => {}
+                Effect::Record(record) => self.records.push(*record),
+                Effect::Notice(_) | Effect::Close(_) | Effect::Show(..) | Effect::Fetch { .. } => {}
             }
         }
     }

@@ -14,14 +14,14 @@ const LAST_LOSS: u32 = 100;
 impl Task {
     /// Spends the budget of a cause; false when it was spent.
     pub(super) const fn spend(&mut self, cause: Cause) -> bool {
-        if !matches!(cause, Cause::Broken) {
+        if !matches!(cause, Cause::Broken | Cause::Cancelled) {
             self.losses_in_row = 0;
         }
         let (spent, budget) = match cause {
             Cause::Failed | Cause::Panicked | Cause::TimedOut => (&mut self.failures, self.retries),
             Cause::Crashed => (&mut self.crashes, CRASHES),
             Cause::OutOfMemory => (&mut self.out_of_memory, OUT_OF_MEMORY),
-            Cause::Broken => (&mut self.losses, LAST_LOSS - 1),
+            Cause::Broken | Cause::Cancelled => (&mut self.losses, LAST_LOSS - 1),
             Cause::Suspect => return true,
             _ => return false,
         };

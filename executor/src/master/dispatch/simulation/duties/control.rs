@@ -103,6 +103,7 @@ impl Duties {
 
     /// A control message is sent.
     pub(super) fn controlled(&mut self, message: &Bytes) {
+        assert!(!self.life.superseded, "the workers are another master's");
         let Ok(Message::Control(control)) = Message::read(message.clone(), &MacKey::Absent) else {
             panic!("not a control message");
         };
@@ -173,6 +174,9 @@ impl Duties {
 
     /// A change reaches the workers within the pause, and the state every ten seconds.
     pub(super) fn check_owed(&self) {
+        if self.life.superseded {
+            return;
+        }
         let pause = self.settings.control_pause;
         let late = self.owed.is_some_and(|since| self.now >= since + pause);
         assert!(!late, "a change is not sent");
@@ -184,10 +188,7 @@ impl Duties {
 
     fn run_state(&self) -> RunState {
         let life = &self.life;
-        match (
-            life.aborted || (life.broken.is_some() && !life.superseded),
-            life.closing,
-        ) {
+        match (life.aborted || life.broken.is_some(), life.closing) {
             (true, _) => RunState::Aborted,
             (false, true) if self.unended.is_empty() => RunState::Ended,
             (false, true) => RunState::Closing,

@@ -217,7 +217,7 @@ impl Duties {
                 }
                 _ => (Duration::ZERO, Duration::ZERO),
             };
-            if cause != Cause::Broken {
+            if !matches!(cause, Cause::Broken | Cause::Cancelled) {
                 task.alone = cause == Cause::Suspect;
             }
             self.again(number, from, to);

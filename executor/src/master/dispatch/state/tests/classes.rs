@@ -88,7 +88,7 @@ impl Bed {
     }
 
     /// What the fleet is sent, by class.
-    fn needed(&mut self) -> Vec<(u32, usize)> {
+    pub(super) fn needed(&mut self) -> Vec<(u32, usize)> {
         self.state.announce_to_fleet(self.now);
         self.apply();
         let orders = std::mem::take(&mut self.orders);

@@ -9,7 +9,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 impl Bed {
     /// A worker that holds these tasks goes, and reports that some of them ran.
-    fn goes(&mut self, end: End, held: &[(u64, u32)], running: &[(u64, u32)]) {
+    pub(super) fn goes(&mut self, end: End, held: &[(u64, u32)], running: &[(u64, u32)]) {
         self.hello();
         let held = held.iter().map(|(task, n)| run(*task, 1, *n)).collect();
         self.alive(1, 0, 0, held);

@@ -1,0 +1,53 @@
+//! The end of a master whose workers go on: the workers that are wanted are started first.
+
+use std::time::Duration;
+
+use podpool_core::instant::after;
+use tokio::time::{Instant, timeout_at};
+
+use super::Work;
+
+/// How long the workers that are wanted may take to be there or to start, beyond the pauses between cohorts.
+// Twice the longest request, which is repeated, after the first list of Jobs.
+const STARTED: Duration = Duration::from_secs(60);
+
+impl Work {
+    /// Opens what is missing, and waits for the answer. Returns why no worker is there, if so.
+    pub(super) async fn detach(&mut self) -> Vec<String> {
+        let end = after(Instant::now(), STARTED);
+        loop {
+            self.perform();
+            if self.opening.is_none() && self.state.has_supply() {
+                return Vec::new();
+            }
+            if Instant::now() >= end || self.state.is_broken() {
+                let reason = self.state.why_short();
+                return vec![format!(
+                    "no worker runs or starts, so the run waits for its next master: {reason}"
+                )];
+            }
+            let tick = self.state.deadline(Instant::now()).unwrap_or(end).min(end);
+            let work = async {
+                tokio::select! {
+                    opened = super::opened(&mut self.opening) => Woken::Opened(opened),
+                    event = self.watches.next() => Woken::Cluster(event),
+                }
+            };
+            match timeout_at(tick, work).await {
+                Ok(Woken::Opened(opened)) => self.on_opened(opened),
+                Ok(Woken::Cluster(event)) => self.apply(event),
+                Err(_) => self.state.on_tick(Instant::now()),
+            }
+        }
+    }
+}
+
+/// What woke the loop.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it exists for one turn of the loop"
+)]
+enum Woken {
+    Opened((u32, Result<super::Opened, super::OpenError>)),
+    Cluster(super::watch::ClusterEvent),
+}

@@ -1,0 +1,46 @@
+//! Workers of an earlier version of the program, when another version picks the run up.
+
+use kube::ResourceExt;
+use podpool_core::notice;
+use tracing::warn;
+
+use super::super::job;
+use super::{Work, list, remove, watch};
+
+impl Work {
+    /// Removes Jobs of the run that have another Secret: their workers know other tasks, or other shapes of them, and
+    /// would reject what this master publishes.
+    // A cluster that does not answer is reported by the watch, which then also finds those Jobs.
+    pub(super) async fn replace_workers(&mut self) {
+        let opener = self.opener.clone();
+        if !opener.fleet.replaces {
+            return;
+        }
+        let cluster = opener.cluster();
+        let jobs = list::list_jobs(cluster, &job::run_selector(&opener.fleet.run)).await;
+        let jobs = match jobs {
+            Ok(jobs) => jobs,
+            Err(error) => return warn!(%error, "Jobs of earlier masters were not looked for"),
+        };
+        let foreign = jobs.iter().filter(|job| !opener.is_ours(&job.metadata));
+        let mut replaced = 0;
+        for job in foreign {
+            if let Some(cohort) = watch::cohort(job) {
+                // A cohort of the same number would share its name, and its workers' subscriptions.
+                self.state.begin_after(cohort);
+            }
+            let (name, uid) = (job.name_any(), job.uid().unwrap_or_default());
+            match remove::job(cluster, &name, &uid).await {
+                Ok(()) => replaced += 1,
+                Err(error) => warn!(%error, job = name, "a Job of an earlier version stays"),
+            }
+        }
+        if replaced > 0 {
+            self.touched = true;
+            let jobs = if replaced == 1 { "Job" } else { "Jobs" };
+            notice::relief(format_args!(
+                "workers of an earlier version of this program are replaced ({replaced} {jobs})"
+            ));
+        }
+    }
+}

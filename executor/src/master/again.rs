@@ -1,0 +1,199 @@
+//! Which tasks that a run remembers are submitted again: those that failed, those that a user selects, or those that an
+//! earlier master left unended.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::{Bound, RangeBounds};
+
+use podpool_core::envelope::Arguments;
+use podpool_core::id::TaskId;
+use podpool_core::ledger::{Identity, LedgerError, Listed, ReadRun, Status, TypeId};
+use podpool_core::notice;
+use podpool_core::registry::Registry;
+use podpool_core::task::{CallParts, TaskSpec};
+
+/// Which tasks of a run are computed again by [`PodPoolExecutor::reprocess`](crate::PodPoolExecutor::reprocess).
+///
+/// ```
+/// use podpool::options::Reprocess;
+///
+/// let march = Reprocess::range("2013-03-01".."2013-04-01").of("flights::backfill_day");
+/// # drop(march);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "it selects tasks for `PodPoolExecutor::reprocess`"]
+pub struct Reprocess {
+    keys: Keys,
+    task: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+enum Keys {
+    All,
+    These(BTreeSet<String>),
+    Range(Bound<String>, Bound<String>),
+}
+
+impl Reprocess {
+    /// Every task of the run.
+    pub const fn all() -> Self {
+        Self {
+            keys: Keys::All,
+            task: None,
+        }
+    }
+
+    /// The tasks with these keys.
+    pub fn keys<K: Into<String>>(keys: impl IntoIterator<Item = K>) -> Self {
+        Self {
+            keys: Keys::These(keys.into_iter().map(Into::into).collect()),
+            task: None,
+        }
+    }
+
+    /// The tasks whose keys are in this range, in the order of their bytes: dates as `2013-03-01` are in the order of time.
+    pub fn range<'a>(range: impl RangeBounds<&'a str>) -> Self {
+        let own = |bound: Bound<&&str>| bound.map(|key| (*key).to_owned());
+        Self {
+            keys: Keys::Range(own(range.start_bound()), own(range.end_bound())),
+            task: None,
+        }
+    }
+
+    /// Of them those of the task with this name alone: `crate::module::function`.
+    pub fn of(mut self, task: impl Into<String>) -> Self {
+        self.task = Some(task.into());
+        self
+    }
+
+    fn selects(&self, task: &Listed, name: &str) -> bool {
+        if self.task.as_deref().is_some_and(|of| of != name) {
+            return false;
+        }
+        let key = task.key.as_deref();
+        match &self.keys {
+            Keys::All => true,
+            Keys::These(keys) => key.is_some_and(|key| keys.contains(key)),
+            Keys::Range(from, to) => {
+                let range = (
+                    from.as_ref().map(String::as_str),
+                    to.as_ref().map(String::as_str),
+                );
+                key.is_some_and(|key| RangeBounds::<str>::contains(&range, key))
+            }
+        }
+    }
+}
+
+/// Which tasks are submitted again.
+pub(crate) enum Select {
+    Failed,
+    Unended,
+    These(Reprocess),
+}
+
+/// The tasks that are selected: of each identity the newest.
+pub(crate) fn find<R: ReadRun + ?Sized>(
+    run: &mut R,
+    select: &Select,
+) -> Result<Vec<CallParts>, LedgerError> {
+    let (types, masters) = (run.types()?, run.run()?.masters);
+    // This master's own tasks have not been left by any.
+    let own = masters.last().map_or(0, |newest| newest.epoch);
+    let specs: HashMap<TypeId, &'static TaskSpec> = types
+        .iter()
+        .filter_map(|it| Some((it.number, known(&it.name, it.fingerprint)?)))
+        .collect();
+    let names: HashMap<TypeId, &str> = types.iter().map(|it| (it.number, &*it.name)).collect();
+    let mut newest: HashMap<Identity, (TaskId, Identity, TypeId, bool)> = HashMap::new();
+    run.list(&mut |task| {
+        let name = names.get(&task.task_type).copied().unwrap_or_default();
+        let selected = match select {
+            Select::Failed => task.status == Status::Failed,
+            Select::Unended => task.status == Status::Unended && task.submitted.0 < own,
+            Select::These(these) => these.selects(&task, name),
+        };
+        // Tasks come in the order of their numbers: a newer one replaces the one before it.
+        let newer = (task.task, task.identity, task.task_type, selected);
+        newest.insert(task.identity, newer);
+    })?;
+    let mut selected: Vec<_> = newest
+        .into_values()
+        .filter(|(.., selected)| *selected)
+        .collect();
+    selected.sort_unstable();
+    let (mut found, mut unknown) = (Vec::new(), BTreeSet::new());
+    for (task, identity, task_type, _) in selected {
+        let Some(spec) = specs.get(&task_type).copied() else {
+            unknown.insert(names.get(&task_type).copied().unwrap_or_default());
+            continue;
+        };
+        if let Some(record) = run.task(task)? {
+            let mut options = record.options.unwrap_or_default();
+            options.force = matches!(select, Select::These(_));
+            let arguments = Arguments::from(record.arguments.to_vec());
+            options.identity = Some(identity);
+            found.push(CallParts {
+                spec,
+                arguments: Ok(arguments),
+                options: Some(options),
+            });
+        }
+    }
+    if !unknown.is_empty() {
+        let names: Vec<_> = unknown.into_iter().collect();
+        notice::trouble(format!(
+            "tasks of the run are left out, because this program has another version of them or none: {}",
+            names.join(", ")
+        ));
+    }
+    Ok(found)
+}
+
+/// The task of this name in this program, if it is of the same version and shape.
+fn known(name: &str, fingerprint: podpool_core::shape::Fingerprint) -> Option<&'static TaskSpec> {
+    let spec = Registry::global().ok()?.find(name).ok()?;
+    (spec.fingerprint().ok()? == fingerprint).then_some(spec)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use podpool_core::ledger::Why;
+
+    use super::*;
+
+    fn listed(key: Option<&str>) -> Listed {
+        Listed {
+            task: TaskId(1),
+            task_type: TypeId(0),
+            identity: Identity([0; 16]),
+            key: key.map(Into::into),
+            why: Why::First,
+            submitted: (1, SystemTime::UNIX_EPOCH),
+            status: Status::Done,
+            ended: None,
+        }
+    }
+
+    #[test]
+    fn keys_are_selected_one_by_one_or_by_a_range() {
+        let selects = |which: &Reprocess, key| which.selects(&listed(key), "a::day");
+        let march = Reprocess::range("2013-03-01".."2013-04-01");
+        for (key, expected) in [
+            (Some("2013-02-28"), false),
+            (Some("2013-03-01"), true),
+            (Some("2013-03-31"), true),
+            (Some("2013-04-01"), false),
+            (None, false),
+        ] {
+            assert_eq!(selects(&march, key), expected, "{key:?}");
+        }
+        let two = Reprocess::keys(["x", "y"]);
+        assert!(selects(&two, Some("y")) && !selects(&two, Some("z")));
+        assert!(selects(&Reprocess::all(), None));
+        let other = Reprocess::all().of("a::week");
+        assert!(!selects(&other, Some("x")));
+        assert!(selects(&Reprocess::range("2013-12-01"..), Some("2014")));
+    }
+}

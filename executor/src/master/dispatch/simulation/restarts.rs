@@ -1,0 +1,42 @@
+//! The simulation with restarts: masters of one run that are killed, stopped, shut down and taken over at any step, with
+//! a ledger between them.
+//!
+//! Each master is what a process has: its state, what waits for commits ([`Commits`](super::super::commits::Commits)), and
+//! the ledger's thread, whose requests and answers take their time. The ledger is the reference, in memory. The program
+//! makes the same calls again in each life. Whatever happens, in the end the ledger has one terminal state of each of
+//! them, which its script allows and a real execution brought about.
+
+mod check;
+mod history;
+mod lives;
+mod master;
+mod program;
+mod world;
+
+use super::{SEEDS, Simulated, all_seeds};
+
+use self::world::Restarts;
+
+#[test]
+fn restarted_runs_end_once_as_their_scripts_say() {
+    all_seeds::<Restarts>("SIMULATION_RESTARTS", SEEDS);
+}
+
+#[test]
+fn one_seed_of_restarts_gives_one_trace() {
+    for seed in 0..3 {
+        assert_eq!(super::run::<Restarts>(seed), super::run::<Restarts>(seed));
+    }
+}
+
+/// Each way to lose a master is met, and each state in which a task can be found.
+#[test]
+fn the_seeds_of_restarts_reach_every_life() {
+    let mut met = std::collections::BTreeSet::new();
+    for seed in 0..60 {
+        let mut world = Restarts::new(seed, false);
+        world.run().unwrap();
+        met.extend(world.met);
+    }
+    assert_eq!(met, lives::Life::ALL.into_iter().collect());
+}
