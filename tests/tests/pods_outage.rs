@@ -4,6 +4,10 @@
 //! `PODPOOL_TEST_OUTAGE` is how many seconds they are away: 5 by default.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![expect(
+    clippy::print_stdout,
+    reason = "how long things took is worth knowing when a test fails"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
