@@ -24,7 +24,7 @@ const NAP: u64 = 10;
 const MISSING: u64 = 100;
 
 /// The cases with a ledger, and what they are compared with.
-pub const CASES: [Case; 8] = [
+pub const CASES: [Case; 9] = [
     Case {
         name: "ledger-burst",
         run: |n| on_a_runtime(burst(n, Some(Durability::Full))),
@@ -52,6 +52,10 @@ pub const CASES: [Case; 8] = [
     Case {
         name: "ledger-memory",
         run: |n| on_a_runtime(memory(n)),
+    },
+    Case {
+        name: "ledger-open",
+        run: |n| on_a_runtime(open(n)),
     },
     Case {
         name: "ledger-resume",
@@ -181,9 +185,7 @@ pub async fn map_through(
 /// Bytes on the disk for each of `n` tasks, after the run.
 async fn disk(n: u64) -> anyhow::Result<f64> {
     let place = Place::new();
-    let pool = place.pool(Durability::Full).await?;
-    map_through(&pool, 0..n).await?;
-    pool.shutdown().await?;
+    run_before(&place, 0..n).await?;
     Ok(place.bytes()? as f64 / n as f64)
 }
 
@@ -197,15 +199,31 @@ async fn memory(n: u64) -> anyhow::Result<f64> {
     Ok(peak as f64 / (1 << 20) as f64)
 }
 
+/// Runs the tasks with these numbers, and leaves.
+async fn run_before(place: &Place, numbers: std::ops::Range<u64>) -> anyhow::Result<()> {
+    let pool = place.pool(Durability::Full).await?;
+    map_through(&pool, numbers).await?;
+    pool.shutdown().await?;
+    Ok(())
+}
+
+/// Milliseconds of `build()` for a run with `n` done tasks.
+async fn open(n: u64) -> anyhow::Result<f64> {
+    let place = Place::new();
+    run_before(&place, 0..n).await?;
+    let start = Instant::now();
+    let pool = place.pool(Durability::Full).await?;
+    let elapsed = start.elapsed();
+    pool.shutdown().await?;
+    Ok(elapsed.as_secs_f64() * 1e3)
+}
+
 /// Milliseconds from the start of a program until its first new result, where of `n` tasks the last hundredth is
 /// missing: all the others are asked for before, through `map`.
 async fn resume(n: u64) -> anyhow::Result<f64> {
     let place = Place::new();
     let done = n - n / MISSING;
-    let pool = place.pool(Durability::Full).await?;
-    map_through(&pool, 0..done).await?;
-    pool.shutdown().await?;
-    drop(pool);
+    run_before(&place, 0..done).await?;
     let start = Instant::now();
     let pool = place.pool(Durability::Full).await?;
     map_through(&pool, 0..done + 1).await?;

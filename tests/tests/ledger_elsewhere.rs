@@ -163,9 +163,7 @@ async fn anew(bed: Bed) {
     within("the abort", aborted).await.unwrap();
     drop((guests, gate));
     let second = built(builder(&bed, &ledger)).await;
-    let began = std::time::Instant::now();
     end(&second).await;
-    println!("what was left took {:?}", began.elapsed());
     assert_eq!(journal.distinct().len(), 5);
     assert!(
         history(&ledger)

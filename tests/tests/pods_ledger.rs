@@ -1,12 +1,17 @@
 //! Runs on a cluster that are remembered: their pods go on when a master ends, and the next master takes them over.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![expect(
+    clippy::print_stdout,
+    reason = "how long things took is worth knowing when a test fails"
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use podpool::error::ShutdownError;
+use podpool::pubsub::{Admin, Connection, RunNames};
 use podpool::testing::Builder as _;
 use podpool::{Builder, PodPoolExecutor, RunId, TaskErrorKind, TaskFuture};
 use podpool_core::ledger::memory::MemoryLedger;
@@ -164,6 +169,35 @@ async fn a_detached_run_goes_on_and_is_attached_to() {
     assert_eq!(called.unwrap(), 1);
     within("the shutdown", second.shutdown()).await.unwrap();
     scene.is_done(&run).await;
+}
+
+/// Everything that was in the queues is lost while no master lives: the next one publishes it at once.
+#[tokio::test]
+async fn queues_that_vanished_without_a_master_are_filled_again() {
+    let Some(pods) = pods() else { return };
+    let scene = Scene::new(pods);
+    let first = scene.builder().run("vanished").build().await.unwrap();
+    let held = scene.hold(&first);
+    let guest = within("the task", scene.gate.arrival()).await;
+    let waiting = scene.write(&first);
+    let run = within("the detachment", first.detach()).await.unwrap();
+    drop((first, held, waiting));
+    let names = RunNames::own("podpool", &run).unwrap();
+    let admin = Admin::new(&Connection::builder().open().unwrap()).await;
+    let gone = admin.unwrap().delete_run(&names, &run).await;
+    assert!(gone.deleted.len() >= 5, "{gone:?}");
+    let builder = scene.builder().attach("vanished");
+    let second = within("the second master", builder.build()).await.unwrap();
+    guest.let_go();
+    for result in within("the lines", join_all(scene.write(&second))).await {
+        result.unwrap();
+    }
+    assert_eq!(within("a call", scene.hold(&second)).await.unwrap(), 1);
+    within("the shutdown", second.shutdown()).await.unwrap();
+    assert_eq!(scene.journal.distinct().len(), LINES);
+    let all = scene.history();
+    assert!(all.iter().all(|task| task.status == Status::Done));
+    nothing_is_left(&run).await;
 }
 
 /// A master whose workers would be others replaces those that live.

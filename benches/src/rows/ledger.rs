@@ -14,7 +14,7 @@ const NAPS: Size = Size {
 const WITHOUT: &str = "without a ledger";
 
 /// The rows, in the order of the table.
-pub(super) const PLANS: [Plan; 7] = [
+pub(super) const PLANS: [Plan; 8] = [
     Plan {
         name: "ledger",
         what: "1 M no-ops with keys and a ledger, synchronous=FULL",
@@ -61,13 +61,22 @@ pub(super) const PLANS: [Plan; 7] = [
         rounds: ONCE,
     },
     Plan {
+        name: "ledger-open",
+        what: "`build()` for a run of 1 M done tasks",
+        unit: Unit::Millis,
+        measured: Source::Case("ledger-open", MILLION),
+        reference: None,
+        budget: Budget::Information,
+        rounds: FEW,
+    },
+    Plan {
         name: "ledger-resume",
         what: "until the first new result of a run of 1 M that is started again, the last 1 % missing",
         unit: Unit::Millis,
         measured: Source::Case("ledger-resume", MILLION),
         reference: None,
         budget: Budget::AtMost(10_000.0),
-        rounds: ONCE,
+        rounds: FEW,
     },
     Plan {
         name: "ledger-heap",

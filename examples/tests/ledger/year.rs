@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
@@ -22,8 +23,10 @@ const YEAR: usize = 365;
 const SLOTS: usize = 2;
 /// Most tasks of a batch: a share of what waits.
 const BATCH: usize = YEAR.div_ceil(4 * SLOTS);
-/// A master is killed when it has written between one day and so many.
-const DAYS: usize = 60;
+/// A master is killed when it has written so many days. In the short form each writes some, so that there are some ten
+/// kills.
+const DAYS: RangeInclusive<usize> = 1..=60;
+const SHORT: RangeInclusive<usize> = 20..=60;
 /// Kills that there must be at least, and at most: with more the year would make no progress.
 const KILLS: (usize, usize) = (5, 60);
 /// The variable that marks the processes of a test: slots inherit it from their master.
@@ -36,9 +39,9 @@ fn a_year_that_is_killed_again_and_again_is_the_year() {
     let scratch = tempfile::tempdir().unwrap();
     let rounds = std::env::var("FLIGHTS_KILL_ROUNDS").ok();
     let rounds = rounds.map(|rounds| rounds.parse::<u64>().unwrap());
-    let input = match rounds {
-        Some(_) => PathBuf::from(DATA),
-        None => thinned(scratch.path()),
+    let (input, days) = match rounds {
+        Some(_) => (PathBuf::from(DATA), DAYS),
+        None => (thinned(scratch.path()), SHORT),
     };
     let whole = scratch.path().join("whole");
     let undisturbed = flights(&input, &whole).status().unwrap();
@@ -48,12 +51,17 @@ fn a_year_that_is_killed_again_and_again_is_the_year() {
     for round in 0..rounds.unwrap_or(1) {
         let dir = scratch.path().join(format!("round-{round}"));
         fs::create_dir(&dir).unwrap();
-        a_killed_year(&input, &dir, &expected);
+        a_killed_year(&input, &dir, &expected, &days);
     }
 }
 
 /// One year in this directory.
-fn a_killed_year(input: &Path, dir: &Path, expected: &BTreeMap<String, Vec<u8>>) {
+fn a_killed_year(
+    input: &Path,
+    dir: &Path,
+    expected: &BTreeMap<String, Vec<u8>>,
+    days: &RangeInclusive<usize>,
+) {
     let (out, ledger) = (dir.join("out"), dir.join("runs"));
     fs::create_dir(&out).unwrap();
     // As a slot leaves it that is killed while it writes.
@@ -63,7 +71,7 @@ fn a_killed_year(input: &Path, dir: &Path, expected: &BTreeMap<String, Vec<u8>>)
     let mut random = fastrand::Rng::with_seed(seed);
     let printed = loop {
         let mut master = start(input, dir, &out, &ledger);
-        let written = renames.count() + random.usize(1..=DAYS);
+        let written = renames.count() + random.usize(days.clone());
         if !renames.until(written, &mut master) {
             break said(master);
         }

@@ -12,13 +12,18 @@ use crate::ledger::{Ledger, Master, Opening, ReadRun, Which};
 /// A record, by what is drawn for it: few types, tasks and identities, so that records meet.
 fn record((kind, task, other): (u8, u8, u8)) -> Record {
     let number = u64::from(task % 16);
-    match kind % 8 {
+    let attempt = u32::from(other % 4) + 1;
+    match kind % 12 {
         0 => a_type(u32::from(task % 4)),
-        1..=3 => a_task(number, u32::from(other % 3), other % 6),
-        4 => an_attempt(number, 1 + u32::from(other % 4)),
-        5 => an_end(number, End::Done(Bytes::new())),
-        6 => an_end(number, End::Cancelled),
-        _ => an_end(number, End::Interrupted),
+        1..=4 => a_task(number, u32::from(other % 3), other % 6),
+        5 => an_attempt(number, attempt),
+        6 => amended(an_attempt(number, attempt)),
+        7 => a_publish(number, attempt),
+        8 => an_end(number, End::Done(Bytes::new())),
+        9 => an_end(number, End::Cancelled),
+        10 => an_end(number, End::Interrupted),
+        _ if other % 2 == 0 => Record::Reserved(TaskId(number)),
+        _ => an_event(),
     }
 }
 
@@ -42,10 +47,13 @@ fn is_valid(before: &BTreeMap<TaskId, Folded>, fold: &Fold) -> BTreeMap<TaskId, 
         let task = tasks.get(number).expect("a task stays");
         let same = Folded {
             status: old.status,
+            published: old.published,
+            attempts: old.attempts,
             ..*task
         };
-        assert_eq!(same, *old, "only a status changes");
-        let forward = old.status == task.status || old.status == Status::Unended;
+        assert_eq!(same, *old, "neither identity nor content changes");
+        let ends = old.status == task.status || old.status == Status::Unended;
+        let forward = ends && old.published <= task.published && old.attempts <= task.attempts;
         assert!(forward, "{old:?} became {task:?}");
     }
     assert!(tasks.len() - before.len() <= 1);

@@ -2,7 +2,9 @@
 
 use bolero::{ValueGenerator, produce};
 use podpool_core::conformance::ledger::valid_records;
-use podpool_core::ledger::{Fold, FoldError, Folded, LedgerError};
+use podpool_core::error::AttemptReport;
+use podpool_core::ledger::{AttemptRecord, Fold, FoldError, Folded, LedgerError, PublishedRecord};
+use podpool_core::outcome::{Cause, Failure};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
@@ -61,7 +63,7 @@ fn read_everything(run: &mut dyn ReadRun) {
     for task in &tasks {
         drop((run.task(*task), run.end(*task), run.attempts(*task)));
     }
-    drop(run.outputs(&tasks));
+    drop((run.outputs(&tasks), run.events(), run.asked()));
 }
 
 #[test]
@@ -102,15 +104,23 @@ fn rows() {
 /// A record, by what is drawn for it: few tasks and identities, so that records meet.
 fn record((kind, task, other): (u8, u8, u8)) -> Record {
     let number = u64::from(task % 16);
-    match (kind % 4, small(number)) {
-        (0 | 1, Record::Task(task)) => {
+    let attempt = Attempt(u32::from(other % 4) + 1);
+    let task = TaskId(number);
+    match (kind % 7, small(number)) {
+        (0..=2, Record::Task(task)) => {
             let shared = Content::of(&[other % 6]);
             Record::Task(TaskRecord {
                 identity: Identity::counted("it", shared, 0),
                 ..task
             })
         }
-        (2, _) => a_type(),
+        (3, _) => a_type(),
+        (4, _) => Record::Published(PublishedRecord { task, attempt }),
+        (5, _) => {
+            let failure = Failure::new(Cause::Failed, "no");
+            let report = AttemptReport::new(attempt, failure);
+            Record::Attempt(AttemptRecord { task, report })
+        }
         _ => done(number),
     }
 }
