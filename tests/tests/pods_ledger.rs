@@ -1,10 +1,6 @@
 //! Runs on a cluster that are remembered: their pods go on when a master ends, and the next master takes them over.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
-#![expect(
-    clippy::print_stdout,
-    reason = "how long things took is worth knowing when a test fails"
-)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,8 @@
 //! The thread of the ledger, as a test plays it: it serves what was asked when the test wants it.
 
+use podpool_core::ledger::TypeRecord;
+use podpool_core::task::TaskSpec;
+
 use super::*;
 
 /// The thread, and what keeps it from noticing that no dispatcher waits.
