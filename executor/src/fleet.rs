@@ -20,7 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use podpool_core::broker::CohortQueues;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
-use podpool_core::id::RunId;
+use podpool_core::id::{RunId, RunName};
 use podpool_core::worker::{OutputSink, Queues};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
@@ -59,6 +59,12 @@ pub(crate) trait ReachedFleet: Send {
 )]
 pub(crate) struct FleetRun {
     pub(crate) run: RunId,
+    /// The run's name.
+    #[cfg_attr(
+        not(feature = "kubernetes"),
+        expect(dead_code, reason = "only objects of a cluster have labels")
+    )]
+    pub(crate) name: Option<RunName>,
     /// How its workers run tasks.
     pub(crate) worker: WorkerSettings,
     /// The master's queues, for a worker in its process.

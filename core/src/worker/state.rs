@@ -95,6 +95,8 @@ pub struct WorkerState {
     sequence: u64,
     empty_pulls: u32,
     epoch: u64,
+    /// The highest epoch of a batch.
+    published: u64,
     control: u64,
     /// The execution beside which nothing else may run.
     quarantined: Option<u64>,
@@ -138,6 +140,7 @@ impl WorkerState {
             sequence: 0,
             empty_pulls: 0,
             epoch: 0,
+            published: 0,
             control: 0,
             quarantined: None,
             own_suspects: VecDeque::new(),
@@ -216,9 +219,20 @@ impl WorkerState {
         long
     }
 
-    /// The highest epoch of a master that was seen.
+    /// The highest epoch of a master that was seen, in control or in a batch: messages echo it, and a master that was
+    /// superseded learns it by them.
     #[must_use]
     pub const fn epoch(&self) -> u64 {
+        if self.published > self.epoch {
+            self.published
+        } else {
+            self.epoch
+        }
+    }
+
+    /// The highest epoch of a master whose control was taken; 0 before the first.
+    #[must_use]
+    pub const fn told_epoch(&self) -> u64 {
         self.epoch
     }
 
@@ -378,7 +392,7 @@ impl WorkerState {
             empty_pulls: std::mem::take(&mut self.empty_pulls),
             revoked: std::mem::take(&mut self.revoked_since),
             replays: self.replays,
-            epoch: self.epoch,
+            epoch: self.epoch(),
             sequence: self.next_sequence(),
         }
     }

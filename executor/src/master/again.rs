@@ -109,7 +109,12 @@ pub(crate) fn find<R: ReadRun + ?Sized>(
         let name = names.get(&task.task_type).copied().unwrap_or_default();
         let selected = match select {
             Select::Failed => task.status == Status::Failed,
-            Select::Unended => task.status == Status::Unended && task.submitted.0 < own,
+            // What this master took in and has ended since is among them: whoever resumes has no future of it.
+            Select::Unended => {
+                let ended_here = task.ended.as_ref().is_some_and(|it| it.stored.0 == own);
+                let done_here = task.status == Status::Done && ended_here;
+                task.submitted.0 < own && (task.status == Status::Unended || done_here)
+            }
             Select::These(these) => these.selects(&task, name),
         };
         // Tasks come in the order of their numbers: a newer one replaces the one before it.

@@ -462,6 +462,13 @@ impl RunningDispatch {
                 Effect::Record(record) => self.commits.record(*record),
                 Effect::Fetch { call, task } => self.commits.fetch(call, task),
                 Effect::Control(message) => self.control.push(message, None),
+                // It removes what the run has on a cluster, which may be another master's by now: only a ledger knows.
+                Effect::Fleet(FleetOrder::End | FleetOrder::Stop)
+                    if self.state.settings().elsewhere && self.commits.is_used() =>
+                {
+                    self.commits.fence(self.inbox.next());
+                    self.do_after_commit(Held::Effect(effect));
+                }
                 // A fleet that has ended by itself needs no orders.
                 Effect::Fleet(order) => drop(self.fleet.orders.send(order)),
                 Effect::Event(kind) => {

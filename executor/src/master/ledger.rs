@@ -110,6 +110,8 @@ pub(crate) struct Terms {
 pub(crate) struct OpenedRun {
     pub(crate) run: RunId,
     pub(crate) name: RunName,
+    /// When the run was made, by the clock of its first master.
+    pub(crate) created: SystemTime,
     pub(crate) mac_key: [u8; 32],
     pub(crate) epoch: u64,
     pub(crate) memory: Memory,
@@ -164,23 +166,24 @@ pub(crate) async fn open(ledger: Arc<dyn Ledger>, terms: Terms) -> Result<Opened
     let Facts {
         run,
         name,
+        created,
         mac_key,
         epoch,
         memory,
     } = ready.await.map_err(gone)??;
-    let memory_next = memory.next();
     Ok(OpenedRun {
         run,
         name,
+        created,
         mac_key,
         epoch,
-        memory,
         link: LedgerLink {
             requests,
-            numbers: Numbers::from(memory_next),
+            numbers: Numbers::from(memory.next()),
             answers,
             _here: here,
         },
+        memory,
         ledger,
         ended: Some(ended),
     })

@@ -61,8 +61,13 @@ impl RunningWorker {
     /// A control message. One of another run, or an older one, changes nothing.
     pub(super) fn on_control(&mut self, now: Instant, control: &Control) {
         let me = self.worker.settings.worker;
+        let known = self.state.told_epoch();
         if control.run != self.worker.settings.run || !self.state.on_control(control, now) {
             return;
+        }
+        if known > 0 && control.epoch > known {
+            // A later master has not read the greeting: it would not know whose end the fleet reports.
+            self.send_hello();
         }
         self.limits.heard(now);
         if control.greeted.contains(&me) {

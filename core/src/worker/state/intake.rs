@@ -65,6 +65,7 @@ impl WorkerState {
         let execution = self.next_execution;
         self.next_execution += 1;
         debug!(%lease, execution, tasks = ?runs, "a batch was taken");
+        self.published = self.published.max(batch.epoch);
         self.hold(execution, lease, counted, batch, &looked_up);
         if batch.alone {
             self.release_own_suspects(execution, &runs);
@@ -285,7 +286,7 @@ impl WorkerState {
         let started = Started {
             run: self.settings.run.clone(),
             execution: self.execution_id(execution),
-            epoch: self.epoch,
+            epoch: self.epoch(),
             tasks,
         };
         let message = started.message(&self.settings.mac_key);

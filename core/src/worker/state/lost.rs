@@ -26,7 +26,7 @@ impl WorkerState {
         };
         let batch = Batch {
             run: reference.run.clone(),
-            epoch: self.epoch,
+            epoch: self.epoch(),
             // A reference does not carry the number of its batch. 0 may be another batch's, which then waits until the
             // rejections are stored; nothing is remembered under it, for `done` stays empty.
             number: 0,

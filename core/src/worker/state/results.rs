@@ -33,7 +33,7 @@ impl WorkerState {
         let results = Results {
             run: self.settings.run.clone(),
             execution: self.execution_id(execution),
-            epoch: self.epoch,
+            epoch: self.epoch(),
             count,
             lines: self.lines,
         };

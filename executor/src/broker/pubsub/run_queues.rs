@@ -90,8 +90,10 @@ impl PubSubRun {
         match way.join(emulator).await {
             Ok(joined) => Ok(joined.into_run(Arc::new(cohorts), way)),
             Err(error) => {
-                // An object that cannot be deleted has a deadline as a label.
-                cohorts.delete_run().await;
+                // An object that cannot be deleted has a deadline as a label. As in `prepare`.
+                if run.epoch == 1 {
+                    cohorts.delete_run().await;
+                }
                 Err(error)
             }
         }
@@ -123,8 +125,11 @@ async fn prepare(
     let fresh = making.made.iter().any(|path| path.ends_with(&tasks));
     if let Some(error) = making.failed {
         // A service that does not answer any more must not delay the error; an object that stays has a deadline.
-        let deleting = admin.delete_made(names, made);
-        timeout(UNMAKE, deleting).await.ok();
+        // One of a run that is picked up holds what its earlier masters left.
+        if made.created.is_some() {
+            let deleting = admin.delete_made(names, made);
+            timeout(UNMAKE, deleting).await.ok();
+        }
         let what = format!("make the topics of run {}", labels.run);
         return Err(failed(what)(error));
     }

@@ -9,7 +9,6 @@ use crate::client::join::{Elsewhere, Run};
 use crate::client::options::PubSubOptions;
 use crate::error::BuildError;
 use crate::error::start::failed;
-use crate::fleet::kubernetes::job::NAME_LABEL;
 use crate::fleet::kubernetes::reach::ClusterFleet;
 use crate::fleet::kubernetes::spec::SpecError;
 use crate::master::handle::Handle;
@@ -31,7 +30,7 @@ impl Builder {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let mut spec = std::mem::take(&mut self.kubernetes.spec);
         spec.start_timeout = self.start_timeout;
-        let mut spec = spec.or_environment(variable).map_err(refused)?;
+        let spec = spec.or_environment(variable).map_err(refused)?;
         spec.check().map_err(refused)?;
         if let Some(rate) = self.kubernetes.output_rate {
             self.output_limits.forwarded = checked_rate(rate)?;
@@ -54,9 +53,6 @@ impl Builder {
             Some(succession) => succession,
             None => (self.run_id(name.as_ref()), fresh_key()?, 1),
         };
-        if let Some(name) = &name {
-            spec.labels.insert(NAME_LABEL.to_owned(), name.to_string());
-        }
         let workers = self.workers(WORKERS)?;
         let payload_store = asked_for(self.payload_store.take());
         let slots = (spec.slots(), spec.start_time());

@@ -64,7 +64,8 @@ pub(super) async fn prepare(run: Run) -> Result<Prepared, BuildError> {
     let (settings, store) = (run.settings, run.payload_store);
     let payloads = Payloads::open(store.as_deref(), &settings.run).await?;
     let default_lease = run.broker.limits().default_lease;
-    let facts = facts(&settings, run.elsewhere.as_ref(), default_lease);
+    let created = run.ledger.as_ref().map(|run| run.created);
+    let facts = facts(&settings, run.elsewhere.as_ref(), default_lease, created);
     let opened = run.broker.open(&facts).await?;
     let joined = queues(
         &settings,
@@ -80,8 +81,11 @@ pub(super) async fn prepare(run: Run) -> Result<Prepared, BuildError> {
     let (local, queues, files) = match joined {
         Ok(joined) => joined,
         Err(error) => {
-            // A queue that cannot be removed has a deadline as a label: the error of the preparation matters more.
-            opened.remove().await;
+            // A queue that cannot be removed has a deadline as a label: the error of the preparation matters more. Queues
+            // of a run that is picked up hold what its earlier masters left.
+            if facts.epoch == 1 {
+                opened.remove().await;
+            }
             return Err(error);
         }
     };
@@ -108,13 +112,16 @@ fn facts(
     settings: &RunSettings,
     elsewhere: Option<&Elsewhere>,
     default_lease: Duration,
+    remembered: Option<SystemTime>,
 ) -> RunFacts {
-    let created = SystemTime::now();
+    let now = SystemTime::now();
+    // The age of a run on given names is that of its first master.
+    let created = remembered.unwrap_or(now);
     RunFacts {
         run: settings.run.clone(),
         name: settings.name.clone(),
         created,
-        deadline: created + elsewhere.map_or(LASTS, |it| it.lasts),
+        deadline: now + elsewhere.map_or(LASTS, |it| it.lasts),
         lease: settings.lease.unwrap_or(default_lease),
         epoch: elsewhere.map_or(1, |it| it.epoch),
         classes: vec![ClassId::DEFAULT],
@@ -194,7 +201,10 @@ fn describe(
 impl Prepared {
     /// Removes the queues, where no worker will use them.
     pub(super) async fn unmake(self) {
-        self.opened.remove().await;
+        // As in `prepare`.
+        if self.epoch() == 1 {
+            self.opened.remove().await;
+        }
     }
 
     /// The fleet and the broker beside the dispatcher.
@@ -218,6 +228,7 @@ impl Prepared {
         }
         let run = FleetRun {
             run: settings.run.clone(),
+            name: settings.name.clone(),
             worker: settings.worker,
             queues: local,
             output: settings.reporting.sink(),

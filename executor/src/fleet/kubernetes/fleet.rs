@@ -72,7 +72,10 @@ pub async fn run(
     let mut work = Work::new(fleet, events);
     work.replace_workers().await;
     let leftovers = match work.serve(&mut orders).await {
-        Ending::Abandoned => Vec::new(),
+        Ending::Abandoned => {
+            work.complete_opening().await;
+            Vec::new()
+        }
         Ending::Detached => work.detach().await,
         ending => work.end(ending == Ending::Gentle).await,
     };

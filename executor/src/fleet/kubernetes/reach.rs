@@ -6,7 +6,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::client::Cluster;
 use super::fleet;
-use super::job::RunSecret;
+use super::job::{NAME_LABEL, RunSecret};
 use super::spec::WorkerSpec;
 use crate::error::BuildError;
 use crate::error::start::failed;
@@ -59,9 +59,13 @@ impl ReachedFleet for ReachedCluster {
             events.send(FleetEvent::Ended { leftovers }).ok();
             return;
         };
+        let mut spec = self.fleet.spec;
+        if let Some(name) = &run.name {
+            spec.labels.insert(NAME_LABEL.to_owned(), name.to_string());
+        }
         let fleet = fleet::Fleet {
             run: run.run,
-            spec: self.fleet.spec,
+            spec,
             max_workers: self.fleet.max_workers,
             secret,
             cluster: self.cluster,

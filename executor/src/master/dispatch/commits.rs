@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::future::pending;
 use std::time::Duration;
 
+use podpool_core::fleet::FleetOrder;
 use podpool_core::id::TaskId;
 use podpool_core::instant::after;
 use podpool_core::ledger::{CommandId, End, Record};
@@ -133,6 +134,29 @@ impl Commits {
         None
     }
 
+    /// What follows waits until the ledger has stored something of this master: one that has lost its run learns it
+    /// before. The next task gets this number.
+    pub(super) fn fence(&mut self, next: TaskId) {
+        self.record(Record::Reserved(next));
+    }
+
+    /// Whether an order to the fleet waits.
+    pub(super) fn holds_fleet(&self) -> bool {
+        self.held.iter().any(|(_, held)| is_order(held))
+    }
+
+    /// The orders to the fleet that wait, without waiting longer.
+    pub(super) fn take_fleet(&mut self) -> Vec<FleetOrder> {
+        let held = std::mem::take(&mut self.held).into_iter();
+        let (orders, rest): (VecDeque<_>, VecDeque<_>) = held.partition(|(_, held)| is_order(held));
+        self.held = rest;
+        let order = |(_, held)| match held {
+            Held::Effect(Effect::Fleet(order)) => Some(order),
+            _ => None,
+        };
+        orders.into_iter().filter_map(order).collect()
+    }
+
     /// Messages of results were taken in. Returns what acknowledges them; nothing where that follows from
     /// [`on_judged`](Self::on_judged), because failures among them are recorded only when they are judged.
     pub(super) fn on_taken_in(&mut self, leases: Vec<LeaseId>, held_back: bool) -> Option<Held> {
@@ -233,6 +257,10 @@ impl Commits {
         self.released = true;
         true
     }
+}
+
+const fn is_order(held: &Held) -> bool {
+    matches!(held, Held::Effect(Effect::Fleet(_)))
 }
 
 /// Bytes that a record takes until it is stored.

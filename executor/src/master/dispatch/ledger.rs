@@ -32,6 +32,8 @@ impl RunningDispatch {
                 batch,
                 message,
             }) => self.tasks.push(class, message, batch),
+            // A fleet that has ended by itself needs no orders.
+            Held::Effect(Effect::Fleet(order)) => drop(self.fleet.orders.send(order)),
             Held::Effect(_) => {}
             Held::Acknowledge(leases) => self.answer_now(leases),
             // The caller may have gone.
@@ -117,18 +119,23 @@ impl RunningDispatch {
             LedgerError::Superseded { .. } => error.to_string(),
             _ => format!("the ledger failed: {}", chain(error)),
         };
-        self.give_up_held(&reason);
-        match error {
-            LedgerError::Superseded { epoch, .. } => self.state.supersede(*epoch),
-            _ => self.state.break_pool(now, &reason),
+        if let LedgerError::Superseded { epoch, .. } = error {
+            // First: what was held back of the run's removal must not be carried out.
+            self.state.supersede(*epoch);
         }
+        self.give_up_held(&reason);
+        self.state.break_pool(now, &reason);
         self.carry_out();
     }
 
-    /// What waits for the ledger ends without it.
+    /// What waits for the ledger ends without it. A fleet is ordered to end, unless another master has the run.
     pub(super) fn give_up_held(&mut self, reason: &str) {
+        let left = self.state.life().is_left();
         for held in self.commits.fail() {
             match held {
+                Held::Effect(Effect::Fleet(order)) if !left => {
+                    drop(self.fleet.orders.send(order));
+                }
                 // Their results are not remembered: whoever has one would not find it again.
                 Held::Effect(Effect::Settle(ended)) => {
                     if ended.outcome.is_ok() {
@@ -145,6 +152,16 @@ impl RunningDispatch {
 
     /// Ends the wait of a run that was aborted or broke, and of which nothing is left but what is not stored.
     pub(super) fn end_of_waiting(&mut self, now: Instant) {
+        if self.state.life().is_given_up()
+            && self.commits.holds_fleet()
+            && now >= self.commits.last_call(now)
+        {
+            // Whether another master has the run cannot be learned: whoever aborts does not want to wait for the disk.
+            warn!("the ledger does not answer; the run is removed");
+            for order in self.commits.take_fleet() {
+                drop(self.fleet.orders.send(order));
+            }
+        }
         let left = self.state.is_over() && !self.commits.is_idle();
         if left && self.state.life().is_given_up() && now >= self.commits.last_call(now) {
             warn!("records of the run could not be stored before its end");

@@ -158,6 +158,10 @@ pub(crate) struct MasterState {
     admission: Option<Admission>,
     /// The tasks that the run remembers; none without a ledger.
     remembered: Option<Box<Remembered>>,
+    /// Tasks below may be of earlier masters, which had read what workers reported of their begin.
+    adopted_below: TaskId,
+    /// Whether the queue of results was read to its end once.
+    read_once: bool,
     /// Most workers at a time, where that was changed.
     scaled: Option<usize>,
     effects: Vec<Effect>,
@@ -198,6 +202,8 @@ impl MasterState {
             tally,
             admission,
             remembered: None,
+            adopted_below: TaskId(0),
+            read_once: false,
             scaled: None,
             effects: Vec::new(),
         }

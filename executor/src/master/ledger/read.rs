@@ -17,6 +17,7 @@ use crate::master::dispatch::{LeftTask, Memory};
 pub(super) struct Facts {
     pub(super) run: RunId,
     pub(super) name: RunName,
+    pub(super) created: SystemTime,
     pub(super) mac_key: [u8; 32],
     pub(super) epoch: u64,
     pub(super) memory: Memory,
@@ -43,9 +44,8 @@ pub(super) fn read(
         None => ledger.open(&terms.opening)?,
     };
     let adopted = terms.adopts.then_some(known);
-    let remembered =
-        remembered(&mut *store, adopted).and_then(|memory| Ok((store.run()?.name, memory)));
-    let (name, mut memory) = match remembered {
+    let remembered = remembered(&mut *store, adopted).and_then(|memory| Ok((store.run()?, memory)));
+    let (record, mut memory) = match remembered {
         Ok(found) => found,
         Err(error) => {
             // Its lock first: a run that is held is not set aside.
@@ -64,9 +64,11 @@ pub(super) fn read(
             memory.add_unordered(spec.name);
         }
     }
+    let (name, created) = (record.name, record.created);
     let facts = Facts {
         run,
         name,
+        created,
         mac_key,
         epoch,
         memory,

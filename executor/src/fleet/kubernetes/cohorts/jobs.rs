@@ -39,6 +39,11 @@ impl Cohorts {
         // Its pods may still run; only its supply of new pods has ended.
         known.finished = true;
         known.trouble = None;
+        if !known.ours {
+            // An earlier master's deadline, or what was wrong with its workers, is none of this master's: another cohort
+            // follows.
+            return self.settle(now);
+        }
         match verdict {
             JobVerdict::Going | JobVerdict::Held | JobVerdict::Done => {}
             JobVerdict::Refused(message) => {

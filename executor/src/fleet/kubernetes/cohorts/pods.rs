@@ -240,7 +240,8 @@ impl Cohorts {
         self.gone
             .insert(pod.name.clone(), EndedPod { cohort, reachable });
         self.losing = true;
-        if gone.fatal {
+        let ours = self.cohorts.get(&pod.cohort).is_some_and(|it| it.ours);
+        if gone.fatal && ours {
             // The failure policy ends the whole Job at such an exit code. The condition of the Job that reports it may
             // arrive later than the pod.
             if let Some(cohort) = self.cohorts.get_mut(&pod.cohort) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use podpool_core::instant::after;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Work;
 
@@ -11,7 +11,18 @@ use super::Work;
 // Twice the longest request, which is repeated, after the first list of Jobs.
 const STARTED: Duration = Duration::from_secs(60);
 
+/// How long a cohort that is being opened may hold up the end of its master.
+const OPENING: Duration = Duration::from_secs(30);
+
 impl Work {
+    /// Waits for the cohort that is being opened: its Job would stay suspended, or its pods without their Secret.
+    pub(super) async fn complete_opening(&mut self) {
+        if let Some(opening) = self.opening.take() {
+            // A request that is not answered in time may be carried out later; the next master removes that Job.
+            timeout(OPENING, opening).await.ok();
+        }
+    }
+
     /// Opens what is missing, and waits for the answer. Returns why no worker is there, if so.
     pub(super) async fn detach(&mut self) -> Vec<String> {
         let end = after(Instant::now(), STARTED);
@@ -21,6 +32,7 @@ impl Work {
                 return Vec::new();
             }
             if Instant::now() >= end || self.state.is_broken() {
+                self.complete_opening().await;
                 let reason = self.state.why_short();
                 return vec![format!(
                     "no worker runs or starts, so the run waits for its next master: {reason}"

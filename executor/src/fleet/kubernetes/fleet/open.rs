@@ -60,7 +60,7 @@ impl Opener {
             })?;
         // The first Job is created suspended, because its pods mount the Secret, and the Secret needs the uid of the
         // Job that owns it.
-        let job = self.job(cohort, !secret).await?;
+        let (job, made) = self.job(cohort, !secret).await?;
         let name = job::job_name(&self.fleet.run, number);
         // The API sets a uid on every object, so the default is never used.
         let uid = job.metadata.uid.clone().unwrap_or_default();
@@ -69,7 +69,8 @@ impl Opener {
             Ok(secret) => secret,
             Err(error) => {
                 // The Job would stay suspended, or its pods would wait for their Secret.
-                if let Err(error) = remove::job(self.cluster(), &name, &uid).await {
+                // One that was there before has workers.
+                if made && let Err(error) = remove::job(self.cluster(), &name, &uid).await {
                     warn!(%error, job = name, "a Job that could not be completed was not removed");
                 }
                 return Err(error.refusal());
@@ -80,8 +81,8 @@ impl Opener {
     }
 
     /// Makes the Job, or takes over an existing one: a request whose answer was lost has made it, or an earlier master
-    /// of the run.
-    async fn job(&self, cohort: Cohort, suspended: bool) -> Result<Job, OpenError> {
+    /// of the run. Whether it was made.
+    async fn job(&self, cohort: Cohort, suspended: bool) -> Result<(Job, bool), OpenError> {
         // `activeDeadlineSeconds` counts from the start of each Job, so a later cohort gets the rest of the run's time.
         // Resuming a suspended Job resets that start.
         // <https://kubernetes.io/docs/concepts/workloads/controllers/job/#suspending-a-job>
@@ -109,8 +110,13 @@ impl Opener {
             .await;
         match made {
             // The request is repeated after a lost answer, so the Job may be our own.
-            Err(error) if error.kind == Refused::Exists => self.adopt(cohort.number).await,
-            made => made.map_err(ClusterError::refusal),
+            Err(error) if error.kind == Refused::Exists => {
+                let found = self.adopt(cohort.number).await?;
+                let suspended = found.spec.as_ref().and_then(|spec| spec.suspend);
+                // Suspended: no worker of it was ever started.
+                Ok((found, suspended == Some(true)))
+            }
+            made => made.map(|job| (job, true)).map_err(ClusterError::refusal),
         }
     }
 

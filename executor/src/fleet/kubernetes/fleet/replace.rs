@@ -1,5 +1,6 @@
 //! Workers of an earlier version of the program, when another version picks the run up.
 
+use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 use podpool_core::notice;
 use tracing::warn;
@@ -22,7 +23,12 @@ impl Work {
             Ok(jobs) => jobs,
             Err(error) => return warn!(%error, "Jobs of earlier masters were not looked for"),
         };
-        let foreign = jobs.iter().filter(|job| !opener.is_ours(&job.metadata));
+        // A Job that an earlier master had not completed when it was killed is suspended: its Secret may be missing, and
+        // nothing would ever start its workers.
+        let halfway = |job: &Job| job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
+        let foreign = jobs
+            .iter()
+            .filter(|job| !opener.is_ours(&job.metadata) || halfway(job));
         let mut replaced = 0;
         for job in foreign {
             if let Some(cohort) = watch::cohort(job) {
@@ -31,6 +37,7 @@ impl Work {
             }
             let (name, uid) = (job.name_any(), job.uid().unwrap_or_default());
             match remove::job(cluster, &name, &uid).await {
+                Ok(()) if halfway(job) => self.touched = true,
                 Ok(()) => replaced += 1,
                 Err(error) => warn!(%error, job = name, "a Job of an earlier version stays"),
             }

@@ -4,7 +4,7 @@
 use podpool_core::broker::ClassId;
 use podpool_core::envelope::{Arguments, TaskRun};
 use podpool_core::id::{Attempt, TaskId};
-use podpool_core::ledger::{PublishedRecord, Record};
+use podpool_core::ledger::{PublishedRecord, Record, Why};
 use podpool_core::outcome::{Cause, Failure};
 use podpool_core::retry::{Blame, Decision, Ended, Policy, decide};
 use tokio::time::Instant;
@@ -51,6 +51,9 @@ impl MasterState {
             self.adopt_task(now, task, &mut group);
         }
         self.close_group(now, &mut group);
+        if ended_from.is_some() {
+            self.adopted_below = TaskId(next);
+        }
         if let Some(first) = ended_from {
             self.revoked.add_ended(first..next);
         }
@@ -88,7 +91,15 @@ impl MasterState {
             // What the earlier master published of it is known in part.
             repeated: true,
         };
-        let resumed = resume(&policy(&entry, self.settings.retries), attempts);
+        if matches!(record.why, Why::Forced | Why::Reprocessed) {
+            // Not stored with the options, and it decides whether an output skips the task.
+            entry.options.get_or_insert_default().force = true;
+        }
+        let mut resumed = resume(&policy(&entry, self.settings.retries), attempts);
+        if let Some(newest) = published.filter(|newest| *newest > resumed.attempt) {
+            // The earlier master had other budgets: this attempt is out, whatever they are now.
+            (resumed.attempt, resumed.given_up) = (newest, false);
+        }
         entry.history = resumed.history;
         entry.attempt = resumed.attempt;
         entry.alone = resumed.alone;
@@ -238,11 +249,15 @@ fn resume(policy: &Policy, attempts: Vec<AttemptReport>) -> Resumed {
             ..Failure::new(report.cause, String::new())
         };
         let history = resumed.history.get_or_insert_default();
-        let attempt = report.attempt;
+        let (attempt, cause) = (report.attempt, report.cause);
         let decision = decide(policy, &mut history.spent, ended(&report, &failure), 0.0);
         history.push(report);
         (resumed.attempt, resumed.alone) = match decision {
             Decision::Wait => (attempt, resumed.alone),
+            // Nothing is wrong with the task: alone, if it was to run alone.
+            Decision::Retry { .. } if matches!(cause, Cause::Broken | Cause::Cancelled) => {
+                (attempt.next(), resumed.alone)
+            }
             Decision::Retry { alone, .. } => (attempt.next(), alone),
             Decision::GiveUp => (attempt, resumed.alone),
         };

@@ -157,8 +157,8 @@ impl Life {
     }
 
     /// Whether nothing that runs is of use any more: the run was aborted, or broke.
-    pub(crate) const fn is_given_up(&self) -> bool {
-        self.aborted || self.broken.is_some()
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.aborted || (self.broken.is_some() && !self.is_detached())
     }
 
     /// Whether another master has the run.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use podpool_core::broker::BrokerEvent;
 use podpool_core::envelope::entry::result_head;
-use podpool_core::envelope::{Alive, Hello, Message, Printed, Results, Started};
+use podpool_core::envelope::{Alive, Hello, Message, Printed, Results, Started, TaskRun};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::{RunId, TaskId, WorkerId};
 use tokio::time::Instant;
@@ -170,6 +170,7 @@ impl MasterState {
             self.surplus.swap_remove(at);
             self.drain.push(hello.worker);
         }
+        self.drain_beyond();
         // The answer to a greeting is the state.
         self.announced.changed();
         self.compare_builds(now, &name, &hello.build);
@@ -193,6 +194,7 @@ impl MasterState {
         if !self.worker(now, alive.worker).is_news(alive.sequence) {
             return;
         }
+        let adopted_below = self.adopted_below;
         self.note_ran(|id, _| id == alive.worker);
         let worker = self.worker(now, alive.worker);
         (worker.reported, worker.runs) = (now, alive.running);
@@ -205,8 +207,14 @@ impl MasterState {
             .beat(now, alive.running, alive.free, alive.empty_pulls);
         // A heartbeat names all that the worker holds, so that what ended since the last one leaves the list.
         worker.holds = alive.held;
+        let mut holds = worker.holds.iter();
+        let holds = match holds.any(|run| run.first < adopted_below) {
+            true => worker.holds.clone(),
+            false => Vec::new(),
+        };
         let name = worker.name().cloned();
         self.revoked.acknowledged(&alive.revoked);
+        self.note_held(alive.worker, &holds);
         if returned {
             self.recount_workers();
             self.note_arrival(alive.worker);
@@ -214,6 +222,24 @@ impl MasterState {
                 self.order(FleetOrder::Present(name));
             }
         }
+    }
+
+    /// A worker holds tasks whose begin it reported to an earlier master: they have begun.
+    fn note_held(&mut self, worker: WorkerId, holds: &[TaskRun]) {
+        let mut begun = Vec::new();
+        for (task, attempt) in holds
+            .iter()
+            .flat_map(|run| run.tasks().map(|task| (task, run.attempt)))
+        {
+            let of_earlier = task < self.adopted_below && self.table.is_out(task, attempt);
+            if of_earlier
+                && let Some(entry) = self.table.get_mut(task)
+                && entry.set_running()
+            {
+                begun.push((task, attempt));
+            }
+        }
+        self.note_begun(&begun, worker);
     }
 
     /// The fleet reports.
@@ -269,6 +295,7 @@ impl MasterState {
     /// Whether the last pull of results left nothing behind: only then does a worker's silence prove something.
     pub(crate) fn set_caught_up(&mut self, caught_up: bool) {
         self.caught_up = caught_up;
+        self.read_once |= caught_up;
     }
 
     /// Another master has taken the run: this one stops, and leaves everything to it.

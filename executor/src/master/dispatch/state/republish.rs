@@ -29,6 +29,10 @@ impl MasterState {
         }
         // Set first, so that every return below leaves the next look. It reads all batches, and so comes once a lease.
         self.republish_at = (!self.batches.is_empty()).then(|| self.next_lease(now));
+        // What workers reported to an earlier master, or while there was none, is not read yet.
+        if self.adopted_below > TaskId(0) && !self.read_once {
+            return;
+        }
         // The clock may have begun less than three leases ago: then no batch is that old.
         let Some(before) = now.checked_sub(self.settings.lease.saturating_mul(LEASES)) else {
             return;

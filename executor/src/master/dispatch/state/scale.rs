@@ -43,6 +43,14 @@ impl MasterState {
         })
     }
 
+    /// Workers that were starting when the run was scaled leave, as far as they are too many.
+    pub(super) fn drain_beyond(&mut self) {
+        if let Some(most) = self.scaled {
+            let leave = self.beyond(most);
+            leave.into_iter().for_each(|id| self.drain_worker(id));
+        }
+    }
+
     /// Workers beyond a number, those first that hold the fewest tasks.
     fn beyond(&self, wanted: usize) -> Vec<WorkerId> {
         let staying = self.workers.iter();

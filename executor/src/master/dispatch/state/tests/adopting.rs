@@ -118,12 +118,20 @@ async fn a_published_task_of_which_nothing_is_heard_is_published_again() {
     let mut bed = bed();
     bed.picks_up(&PLAIN, (0..3).map(|task| left(task, Some(1))).collect());
     assert_eq!(bed.batches(), []);
-    for _ in 0..4 {
-        bed.pass(LEASE);
-        bed.alive(1, 1, 9, vec![]);
-        bed.on_tick(bed.now);
-    }
-    bed.pass(LEASE);
+    let leases = |bed: &mut Bed| {
+        for _ in 0..5 {
+            bed.alive(1, 1, 9, vec![]);
+            bed.pass(LEASE);
+        }
+    };
+    leases(&mut bed);
+    assert_eq!(
+        bed.republished(),
+        [],
+        "what workers reported before is not read yet"
+    );
+    bed.state.set_caught_up(true);
+    leases(&mut bed);
     assert_eq!(bed.republished(), [packed(&[(0, 1), (1, 1), (2, 1)])]);
 }
 
@@ -202,4 +210,30 @@ async fn batches_are_recorded_when_the_queue_has_them() {
     let sent = here.sent();
     here.on_stored(here.now, sent[0].0);
     assert_eq!(published(&mut here), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_shows_which_adopted_tasks_have_begun() {
+    let mut bed = bed();
+    bed.picks_up(&PLAIN, vec![left(0, Some(1)), left(1, Some(1))]);
+    bed.alive(1, 0, 0, vec![run(0, 1, 1)]);
+    bed.shut_down(ShutdownBehavior::CancelPending);
+    assert_eq!(bed.state.unfinished(), 1, "what runs goes on");
+    bed.done(&[(0, 1)], Duration::from_millis(1));
+    assert_eq!(bed.ends(), [(0, Status::Done)]);
+    bed.assert_empty();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_out_stays_out_whatever_the_budgets_are_now() {
+    let mut bed = bed();
+    let task = Left {
+        attempts: vec![failed(1), failed(2)],
+        ..left(0, Some(3))
+    };
+    // Its first master had retries, this one has none.
+    bed.picks_up(&PLAIN, vec![task]);
+    assert_eq!(bed.state.unfinished(), 1);
+    bed.done(&[(0, 3)], Duration::from_millis(1));
+    assert_eq!(bed.ends(), [(0, Status::Done)]);
 }
