@@ -126,6 +126,8 @@ async fn what_runs_goes_on_under_the_next_master() {
     for result in within("the lines", join_all(lines)).await {
         result.unwrap();
     }
+    // Its worker has greeted the second master too.
+    assert_eq!(second.stats().workers.ready, 1);
     let run = second.run_id().clone();
     within("the shutdown", second.shutdown()).await.unwrap();
     let of_held = scene.history().remove(0);
