@@ -117,15 +117,29 @@ impl Ledger {
         self.run(which)?.0.asked()
     }
 
-    /// Deletes the runs whose newest master left, or was last opened, before so long; runs that are held stay. Returns
-    /// what was deleted.
+    /// Whether workers may have tasks of a run that has no master.
+    fn goes_on(&self, run: &RunRecord) -> Result<bool, LedgerError> {
+        let settings = run.masters.last().map(|newest| &newest.master.settings);
+        let elsewhere = |(name, value): &(String, String)| name == "back-end" && value != "local";
+        if !settings.is_some_and(|settings| settings.iter().any(elsewhere)) {
+            return Ok(false);
+        }
+        let mut unended = false;
+        self.0.read(&run.run)?.tasks(&mut |task| {
+            unended |= task.status == Status::Unended;
+        })?;
+        Ok(unended)
+    }
+
+    /// Deletes the runs whose newest master left, or was last opened, before so long; runs that are held stay, and so do
+    /// runs on a cluster that have unended tasks: their workers may go on without a master. Returns what was deleted.
     ///
     /// # Errors
     /// [`LedgerError`] of the first run that cannot be deleted.
     pub fn gc(&self, older_than: Duration) -> Result<Vec<RunId>, LedgerError> {
         let mut deleted = Vec::new();
         for run in self.runs()?.into_iter().flatten() {
-            if run.held || !is_older(last_use(&run), now(), older_than) {
+            if run.held || !is_older(last_use(&run), now(), older_than) || self.goes_on(&run)? {
                 continue;
             }
             match self.0.delete(&run.run) {

@@ -144,17 +144,7 @@ pub(crate) async fn open(ledger: Arc<dyn Ledger>, terms: Terms) -> Result<Opened
         // The future of `build()` may have been dropped: then the channel of requests is closed, and the loop ends.
         opened.send(facts).ok();
         if let Some(store) = store {
-            let writer = Writer {
-                store,
-                asked,
-                dispatcher,
-                tell,
-                patience: terms.patience,
-                later: None,
-                look_at: Instant::now(),
-                asked_up_to: CommandId(0),
-            };
-            writer.run();
+            Writer::new(store, (asked, dispatcher), tell, terms.patience).run();
         }
     };
     thread::Builder::new()
@@ -249,9 +239,30 @@ struct Writer {
     /// When commands are looked for next; the newest that was passed on.
     look_at: Instant,
     asked_up_to: CommandId,
+    /// Answers that could not be written.
+    unanswered: Vec<(CommandId, String)>,
 }
 
 impl Writer {
+    fn new(
+        store: Box<dyn RunLedger>,
+        (asked, dispatcher): (Receiver<Request>, Receiver<()>),
+        tell: mpsc::UnboundedSender<Answer>,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            store,
+            asked,
+            dispatcher,
+            tell,
+            patience,
+            later: None,
+            look_at: Instant::now(),
+            asked_up_to: CommandId(0),
+            unanswered: Vec::new(),
+        }
+    }
+
     fn run(mut self) {
         while let Some(request) = self.next() {
             if !self.carry_out(request) {
@@ -298,6 +309,10 @@ impl Writer {
             return;
         }
         self.look_at = after(now, LOOK);
+        for (command, answer) in std::mem::take(&mut self.unanswered) {
+            // An error that stays is met again by the next record.
+            self.answer(command, answer).ok();
+        }
         let commands = match self.store.commands() {
             Ok(commands) => commands,
             // Commands are no part of the run's tasks: it goes on, and they are looked for again.
@@ -326,11 +341,12 @@ impl Writer {
         }
     }
 
-    fn answer(&mut self, command: CommandId, answer: &str) -> Result<(), LedgerError> {
-        match self.store.answer(command, answer) {
-            // Nothing depends on it.
+    fn answer(&mut self, command: CommandId, answer: String) -> Result<(), LedgerError> {
+        match self.store.answer(command, &answer) {
+            // No record depends on it: it is written with the next look.
             Err(error) if error.is_transient() => {
-                debug!(%error, "command {command} has no answer");
+                debug!(%error, "command {command} has no answer yet");
+                self.unanswered.push((command, answer));
                 Ok(())
             }
             answered => answered,
@@ -341,7 +357,7 @@ impl Writer {
         match request {
             Request::Append(records, bytes) => self.append(records, bytes),
             Request::Fetch(results) => results.chunks(FETCHES).try_for_each(|it| self.fetch(it)),
-            Request::Answer(command, answer) => self.answer(command, &answer),
+            Request::Answer(command, answer) => self.answer(command, answer),
             Request::Release(back) => {
                 self.give_back(back);
                 self.store.release()?;

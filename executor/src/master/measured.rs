@@ -13,6 +13,8 @@ pub(crate) struct Measured {
     worked: AtomicU64,
     /// Nanoseconds.
     trip: AtomicU64,
+    /// Results that came from the ledger.
+    stored: AtomicU64,
 }
 
 /// How fast the pool works.
@@ -25,6 +27,8 @@ pub(crate) struct Pace {
     /// Mean time from packing a batch to its first results, less their work; `None` before one was measured, and where
     /// the queues are in memory.
     pub(crate) trip: Option<Duration>,
+    /// Results so far that the ledger had: nothing ran for them.
+    pub(crate) stored: u64,
 }
 
 /// Weight of the newest round trip in the mean.
@@ -68,7 +72,13 @@ impl Measured {
             slots: AtomicUsize::new(0),
             worked: AtomicU64::new(0),
             trip: AtomicU64::new(NONE),
+            stored: AtomicU64::new(0),
         }
+    }
+
+    /// So many more results came from the ledger.
+    pub(crate) fn add_stored(&self, results: usize) {
+        self.stored.fetch_add(results as u64, Ordering::Relaxed);
     }
 
     /// Takes the newest mean of a task, in seconds.
@@ -102,6 +112,7 @@ impl Measured {
             slots: self.slots.load(Ordering::Relaxed),
             worked: Duration::from_nanos(self.worked.load(Ordering::Relaxed)),
             trip: measured(&self.trip),
+            stored: self.stored.load(Ordering::Relaxed),
         }
     }
 }
@@ -132,11 +143,15 @@ mod tests {
             slots: 4,
             worked: Duration::from_secs(9),
             trip: Some(Duration::MAX),
+            stored: 0,
         };
         measured.set_pace(&pace);
         let read = measured.pace();
         assert_eq!((read.slots, read.worked), (pace.slots, pace.worked));
         assert!(read.trip.is_some(), "a long time is no missing one");
+        measured.add_stored(3);
+        measured.set_pace(&pace);
+        assert_eq!(measured.pace().stored, 3, "counted apart");
     }
 
     #[test]

@@ -10,9 +10,12 @@
 //!   slots had nothing to do for a part of it, the window grows to four times that many, so that they stay busy while
 //!   results come unevenly. Before the first round is over, the measured round trip of a batch stands for `round`.
 //!
+//! Results that a ledger has stored count as tasks without work: the window doubles while whole rounds of them come, and
+//! begins anew where something has run, because no time of a task was measured by them.
+//!
 //! The second holds where the time of a round is spent on the way: from the executor to the slots and back. It is not
 //! where the program takes its results slowly, where one slow task delays the results after it, or where the executor
-//! itself takes the time: there more calls would only wait longer. A window never shrinks.
+//! itself takes the time: there more calls would only wait longer. A window never shrinks otherwise.
 
 use std::time::{Duration, Instant};
 
@@ -107,8 +110,11 @@ pub(super) struct Window {
     delivered: usize,
     /// Whether the window was full in this round, so that its size held calls back.
     filled: bool,
-    /// When this round began, and the work that was done in the pool by then; none before the first call.
-    began: Option<(Instant, Duration)>,
+    /// When this round began, with the work that was done in the pool by then and the stored results that had been read;
+    /// none before the first call.
+    began: Option<(Instant, Duration, u64)>,
+    /// Whether it grew for stored results.
+    for_stored: bool,
     /// Whether it was judged with a result at hand.
     met: bool,
     /// The shortest of the last rounds in which slots were idle. The round after the window grew takes longer, for it
@@ -136,6 +142,7 @@ impl Window {
             delivered: 0,
             filled: false,
             began: None,
+            for_stored: false,
             met: false,
             shortest: Duration::MAX,
         }
@@ -207,7 +214,7 @@ impl Window {
     /// A round begins.
     const fn begin(&mut self, limit: usize, seen: &Seen) {
         self.limit = limit;
-        self.began = Some((seen.now, seen.pace.worked));
+        self.began = Some((seen.now, seen.pace.worked, seen.pace.stored));
         self.delivered = 0;
         self.filled = false;
     }
@@ -226,7 +233,20 @@ impl Window {
 
     /// The window after a round. None where the round was shorter than a round trip: it contains no information on the
     /// slots, and goes on.
-    fn after_round(&mut self, (began, before): (Instant, Duration), seen: &Seen) -> Option<usize> {
+    fn after_round(
+        &mut self,
+        (began, before, stored): (Instant, Duration, u64),
+        seen: &Seen,
+    ) -> Option<usize> {
+        // Of other maps too: where several read stored results beside each other, all of them may grow.
+        let read = seen.pace.stored.saturating_sub(stored);
+        if read >= self.delivered as u64 {
+            self.for_stored = true;
+            return Some(self.for_short(Duration::ZERO));
+        }
+        if std::mem::take(&mut self.for_stored) {
+            return Some(self.start);
+        }
         let Some(work) = seen.work else {
             return Some(self.limit);
         };

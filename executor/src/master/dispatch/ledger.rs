@@ -92,6 +92,7 @@ impl RunningDispatch {
                 }
             }
             Answer::Fetched(results) => {
+                self.observed.measured.add_stored(results.len());
                 for (call, task, output) in results {
                     self.state.on_fetched(call, task, output);
                 }

@@ -34,17 +34,7 @@ pub(crate) fn open(
         answers,
         _here: here,
     };
-    let writer = Writer {
-        store,
-        asked,
-        dispatcher,
-        tell,
-        patience: Duration::ZERO,
-        later: None,
-        // Never: this thread has no clock.
-        look_at: after(Instant::now(), Duration::from_secs(u32::MAX.into())),
-        asked_up_to: CommandId(0),
-    };
+    let writer = Writer::new(store, (asked, dispatcher), tell, Duration::ZERO);
     Ok((epoch, memory, link, ByHand(writer)))
 }
 

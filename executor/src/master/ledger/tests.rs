@@ -29,16 +29,8 @@ fn writer_of(
     let (_, asked) = channel();
     let (here, dispatcher) = channel();
     let (tell, told) = mpsc::unbounded_channel();
-    let writer = Writer {
-        store: ledger.open(&opening).unwrap().ledger,
-        asked,
-        dispatcher,
-        tell,
-        patience,
-        later: None,
-        look_at: Instant::now(),
-        asked_up_to: CommandId(0),
-    };
+    let store = ledger.open(&opening).unwrap().ledger;
+    let writer = Writer::new(store, (asked, dispatcher), tell, patience);
     (writer, told, here)
 }
 

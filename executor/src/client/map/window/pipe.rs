@@ -165,6 +165,7 @@ impl Run {
             now: self.start + self.clock,
             work: (!self.worked.is_zero()).then_some(self.pipe.work),
             pace: Pace {
+                stored: 0,
                 slots: if late {
                     self.pipe.slots
                 } else {

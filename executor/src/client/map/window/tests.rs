@@ -40,6 +40,31 @@ fn a_window_starts_at_four_calls_a_slot_and_doubles_for_short_tasks_only() {
     assert_eq!(Window::growing(10_000).limit, 40_000);
 }
 
+#[test]
+fn a_window_grows_for_stored_results_and_begins_anew_when_something_runs() {
+    let mut window = Window::growing(2);
+    let start = Instant::now();
+    let mut stored = 0;
+    let judge = |window: &mut Window, stored| {
+        if window.is_due() {
+            let mut seen = seen(start, MS, None);
+            seen.pace.stored = stored;
+            window.judge(&seen);
+        }
+    };
+    for _ in 0..100_000 {
+        judge(&mut window, stored);
+        window.deliver(8);
+        stored += 1;
+    }
+    assert_eq!(window.limit, MOST_SHORT);
+    for _ in 0..2 * MOST_SHORT {
+        judge(&mut window, stored);
+        window.deliver(8);
+    }
+    assert_eq!(window.limit, 8, "how long the others take is not known");
+}
+
 /// A round of a window of 16 calls for 4 slots, over a way of 100 ms.
 struct Round {
     took: Duration,
@@ -74,6 +99,7 @@ impl Round {
             slots: 4,
             worked: self.took.mul_f64(4.0 * self.busy),
             trip: self.trip,
+            stored: 0,
         };
         window.judge(&Seen {
             pace,
@@ -149,7 +175,7 @@ fn a_round_shorter_than_a_round_trip_goes_on() {
     }
     .judged();
     assert_eq!((early.limit, early.is_due()), (16, false));
-    assert!(early.began.is_some_and(|(_, before)| before.is_zero()));
+    assert!(early.began.is_some_and(|(_, before, _)| before.is_zero()));
     assert_eq!(early.delivered, 14, "it is looked at again soon");
     assert!(early.filled);
     let short = Round {
@@ -169,7 +195,7 @@ fn a_round_shorter_than_a_round_trip_goes_on() {
 fn a_round_that_begins_with_a_smaller_window_does_not_widen_it_too_far() {
     let mut window = Round::FAR.judged();
     let round = |window: &mut Window, after: Duration, took: Duration| {
-        let (began, before) = window.began.unwrap();
+        let (began, before, _) = window.began.unwrap();
         window.refilled(window.limit);
         (0..window.limit).for_each(|_| window.deliver(8));
         window.judge(&Seen {
@@ -179,6 +205,7 @@ fn a_round_that_begins_with_a_smaller_window_does_not_widen_it_too_far() {
                 slots: 4,
                 worked: before + after,
                 trip: Some(100 * MS),
+                stored: 0,
             },
         });
         window.limit

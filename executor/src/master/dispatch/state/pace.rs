@@ -105,6 +105,8 @@ impl MasterState {
             slots,
             worked: self.pace.worked,
             trip: self.pace.trip.mean(),
+            // Counted where it is read.
+            stored: 0,
         });
     }
 }
