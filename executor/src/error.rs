@@ -171,6 +171,12 @@ pub enum ShutdownError {
         /// The signal's number: 2 for Ctrl-C, 15 for SIGTERM.
         signal: i32,
     },
+    /// Another process stopped the run by a command in its ledger before every task had ended. Tasks that had not begun
+    /// were cancelled, or all that had not ended, and are unended for the next start of the run.
+    #[error(
+        "the run was stopped by a command before every task had ended; start it again to do what is missing"
+    )]
+    Stopped,
     /// The run reached its [deadline](crate::Builder::deadline); the futures of tasks that had not ended resolved to
     /// [`RunLimit`](TaskErrorKind::RunLimit).
     #[non_exhaustive]

@@ -117,29 +117,37 @@ impl Ledger {
         self.run(which)?.0.asked()
     }
 
-    /// Whether workers may have tasks of a run that has no master.
-    fn goes_on(&self, run: &RunRecord) -> Result<bool, LedgerError> {
-        let settings = run.masters.last().map(|newest| &newest.master.settings);
-        let elsewhere = |(name, value): &(String, String)| name == "back-end" && value != "local";
-        if !settings.is_some_and(|settings| settings.iter().any(elsewhere)) {
-            return Ok(false);
-        }
-        let mut unended = false;
-        self.0.read(&run.run)?.tasks(&mut |task| {
-            unended |= task.status == Status::Unended;
+    fn stored(&self, run: &RunRecord) -> Result<Stored, LedgerError> {
+        let mut stored = Stored {
+            newest: run.created,
+            unended: false,
+        };
+        self.0.read(&run.run)?.list(&mut |task| {
+            let ended = task.ended.map(|it| it.stored.1);
+            stored.newest = stored
+                .newest
+                .max(task.submitted.1)
+                .max(ended.unwrap_or(run.created));
+            stored.unended |= task.status == Status::Unended;
         })?;
-        Ok(unended)
+        Ok(stored)
     }
 
-    /// Deletes the runs whose newest master left, or was last opened, before so long; runs that are held stay, and so do
-    /// runs on a cluster that have unended tasks: their workers may go on without a master. Returns what was deleted.
+    /// Deletes the runs of which nothing was stored for so long and whose newest master left, or opened the run, before
+    /// that; runs that are held stay, and so do runs on a cluster that have unended tasks: their workers may go on without
+    /// a master. Returns what was deleted.
     ///
     /// # Errors
     /// [`LedgerError`] of the first run that cannot be deleted.
     pub fn gc(&self, older_than: Duration) -> Result<Vec<RunId>, LedgerError> {
         let mut deleted = Vec::new();
         for run in self.runs()?.into_iter().flatten() {
-            if run.held || !is_older(last_use(&run), now(), older_than) || self.goes_on(&run)? {
+            if run.held || !is_older(last_use(&run), now(), older_than) {
+                continue;
+            }
+            let Stored { newest, unended } = self.stored(&run)?;
+            // A master that was killed did not say when: its newest record does.
+            if !is_older(newest, now(), older_than) || (unended && is_elsewhere(&run)) {
                 continue;
             }
             match self.0.delete(&run.run) {
@@ -151,6 +159,21 @@ impl Ledger {
         }
         Ok(deleted)
     }
+}
+
+/// What the tasks of a run tell of it.
+struct Stored {
+    /// When one was submitted or ended last.
+    newest: SystemTime,
+    /// Whether one has not ended.
+    unended: bool,
+}
+
+/// Whether the workers of a run's newest master were on a cluster.
+fn is_elsewhere(run: &RunRecord) -> bool {
+    let settings = run.masters.last().map(|newest| &newest.master.settings);
+    let elsewhere = |(name, value): &(String, String)| name == "back-end" && value != "local";
+    settings.is_some_and(|settings| settings.iter().any(elsewhere))
 }
 
 fn last_use(run: &RunRecord) -> SystemTime {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::id::{Attempt, TaskId};
 
-use super::{Content, Identity, Record, Status, TypeId};
+use super::{Content, Identity, Record, Status, TypeId, Why};
 
 /// A task, without its arguments and result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Folded {
     pub published: Option<Attempt>,
     /// The highest attempt that gave no result; 0 where all did, or none ended.
     pub attempts: u32,
+    /// Why it runs.
+    pub why: Why,
 }
 
 /// The state of a run's tasks.
@@ -82,6 +84,7 @@ impl Fold {
                 status: Status::Unended,
                 published: None,
                 attempts: 0,
+                why: it.why,
             }),
             Record::Published(it) => match self.unended(it.task) {
                 Ok(task) => {

@@ -168,7 +168,8 @@ impl Builder {
 
     /// Names the run, for people, labels and `gc`: 1 to 63 lower-case letters, digits and `-`. Default: no name. Every
     /// run has an id of its own besides, [`run_id`](PodPoolExecutor::run_id), which begins with the name and is part of
-    /// all that the run makes and sends: two runs of one name share nothing but the name.
+    /// all that the run makes and sends: two runs of one name share nothing but the name, unless a
+    /// [ledger](Self::ledger) remembers them: then they are one run.
     pub fn run(mut self, name: impl Into<String>) -> Self {
         self.run = Some(name.into());
         self

@@ -183,6 +183,7 @@ fn looked_up(taken: &[Record], task: &TaskRecord) -> Folded {
         status: end.unwrap_or(Status::Unended),
         published: published.max(),
         attempts: attempts.max().unwrap_or(0),
+        why: task.why,
     }
 }
 

@@ -254,6 +254,7 @@ impl Work {
                         (cohort.number, opener.open(cohort, secret).await)
                     }));
                 }
+                Effect::Adopt(cohort) => self.adopt(cohort),
                 Effect::Retire(cohort) => self.retire(cohort),
                 // The dispatcher may have ended before.
                 Effect::Report(event) => drop(self.events.send(event)),
@@ -274,6 +275,19 @@ impl Work {
             // The dispatcher may have ended before.
             self.events.send(event).ok();
         }
+    }
+
+    /// The queues of a cohort that an earlier master made: they may have vanished since, and are watched from now on.
+    fn adopt(&mut self, cohort: Cohort) {
+        let cohorts = self.opener.fleet.cohorts.clone();
+        self.retiring.spawn(async move {
+            if let Err(reason) = cohorts.prepare(cohort).await {
+                warn!(
+                    cohort = cohort.number,
+                    reason, "the queues of an adopted cohort were not looked at"
+                );
+            }
+        });
     }
 
     fn retire(&mut self, cohort: Cohort) {

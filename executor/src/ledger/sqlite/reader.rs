@@ -108,6 +108,7 @@ fn folded(row: &Row<'_>) -> rusqlite::Result<Folded> {
         status: status.map_or(Ok(Status::Unended), |code| of_code(&Status::ALL, 4, code))?,
         published: published.map(Attempt),
         attempts: row.get::<_, Option<u32>>(6)?.unwrap_or(0),
+        why: of_code(&Why::ALL, 7, row.get(7)?)?,
     })
 }
 
@@ -334,7 +335,7 @@ impl ReadRun for RunFile {
     fn tasks(&mut self, each: &mut dyn FnMut(Folded)) -> Result<(), LedgerError> {
         // All tables are read in the order of the tasks, so each look into one is beside the last.
         let tasks = "SELECT tasks.number, type, identity, content, status, published.attempt, \
-                     (SELECT max(attempt) FROM attempts WHERE attempts.task = tasks.number) \
+                     (SELECT max(attempt) FROM attempts WHERE attempts.task = tasks.number), why \
                      FROM tasks LEFT JOIN ends ON ends.task = tasks.number \
                      LEFT JOIN published ON published.task = tasks.number ORDER BY tasks.number";
         let mut read = || {

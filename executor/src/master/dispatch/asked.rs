@@ -39,7 +39,12 @@ impl RunningDispatch {
     }
 
     fn stop(&mut self, behavior: ShutdownBehavior) -> String {
+        let missing = self.state.unfinished() > 0;
         self.shut_down(behavior);
+        // Submissions that waited in the mailbox were taken in, and ended, by that.
+        if missing || self.state.unfinished() > 0 {
+            self.state.stopped();
+        }
         let left = self.state.unfinished();
         let answer = match (behavior, left) {
             (ShutdownBehavior::Abort, _) => "every task is ended".to_owned(),

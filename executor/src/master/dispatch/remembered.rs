@@ -107,11 +107,22 @@ struct Known {
     task_type: u32,
     status: Status,
     /// Whether a call of this process is the task.
-    claimed: bool,
+    claimed: Claimed,
     /// Whether a call without a key has been counted for it in this process.
     counted: bool,
-    /// Whether this process has it from an earlier master, and no call of this process is it yet.
-    uncalled: bool,
+    /// Whether a user asked for it although there was a result: its body runs although the task would be skipped.
+    forced: bool,
+}
+
+/// Whether a task is one of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claimed {
+    /// It is not: its master has gone, or it has ended.
+    No,
+    /// This process has it from an earlier master, and no call of this process is it yet.
+    Adopted,
+    /// A call of this process is it.
+    Called,
 }
 
 /// A call, as far as its identity goes.
@@ -171,9 +182,9 @@ impl Known {
             content: half(task.content),
             task_type: task.task_type.0,
             status: task.status,
-            claimed: false,
+            claimed: Claimed::No,
             counted: false,
-            uncalled: false,
+            forced: is_forced(task.why),
         }
     }
 }
@@ -253,18 +264,17 @@ impl Remembered {
                     content: half(call.content),
                     task_type: call.task_type.0,
                     status: Status::Unended,
-                    claimed: true,
+                    claimed: Claimed::Called,
                     counted,
-                    uncalled: false,
+                    forced: matches!(claim, Claim::New { why, .. } if is_forced(why)),
                 };
                 self.known.0.insert(identity, known);
             }
             Claim::Stored(task) | Claim::Joined(task) | Claim::Adopted(task) => {
                 if let Some(known) = self.known.0.get_mut(&identity) {
-                    known.claimed = true;
+                    let claimed = std::mem::replace(&mut known.claimed, Claimed::Called);
                     known.counted |= counted;
-                    let uncalled = std::mem::take(&mut known.uncalled);
-                    if uncalled && claim == Claim::Stored(task) {
+                    if claimed == Claimed::Adopted && claim == Claim::Stored(task) {
                         return Claim::Adopted(task);
                     }
                 }
@@ -292,7 +302,7 @@ impl Remembered {
     /// A task of an earlier master goes on as a task of this process: calls of its identity join it.
     pub(super) fn adopt(&mut self, task: TaskId, identity: Identity) {
         if let Some(known) = self.known.0.get_mut(&identity) {
-            (known.claimed, known.uncalled) = (true, true);
+            known.claimed = Claimed::Adopted;
             self.unended.insert(task, identity);
         }
     }
@@ -316,22 +326,32 @@ impl Remembered {
     }
 }
 
+/// Whether a task runs because a user asked for it.
+pub(super) const fn is_forced(why: Why) -> bool {
+    matches!(why, Why::Forced | Why::Reprocessed)
+}
+
 /// What a call of an identity that the run knows is.
 fn judge(known: &Known, call: &Called<'_>, identity: Identity) -> Claim {
     let again = |why, replaces| Claim::New {
         identity,
-        why,
+        // What a user asked for is asked for until it is done.
+        why: match known.forced && known.status != Status::Done {
+            true => Why::Reprocessed,
+            false => why,
+        },
         replaces,
     };
     // Another version, or another shape of arguments or output: the encodings cannot be compared.
     let changed = known.task_type != call.task_type.0;
+    let claimed = known.claimed != Claimed::No;
     let other = !changed && known.content != half(call.content);
     match known.status {
         // The arguments first: a key that stands for two things is an error of the program, whatever became of the
         // first. While that runs, `force` cannot replace it.
-        Status::Unended if known.claimed && other => Claim::Conflict(known.task),
+        Status::Unended if claimed && other => Claim::Conflict(known.task),
         _ if other && !call.forced => Claim::Conflict(known.task),
-        Status::Unended if known.claimed => Claim::Joined(known.task),
+        Status::Unended if claimed => Claim::Joined(known.task),
         // Its master has gone, and so have its messages.
         Status::Unended => again(Why::Interrupted, Some(known.task)),
         Status::Failed => again(Why::Failed, None),

@@ -14,6 +14,8 @@ use super::notices::Notice;
 pub enum Effect {
     /// Create this cohort; the result is passed to [`Cohorts::on_opened`] or [`Cohorts::on_refused`].
     Open(Cohort),
+    /// See to it that the queues of a cohort of an earlier master exist: its workers go on.
+    Adopt(Cohort),
     /// Delete the cohort's queues: no worker uses them any more.
     Retire(Cohort),
     /// Send this event to dispatch.

@@ -26,7 +26,12 @@ impl Cohorts {
         self.next = self.next.max(cohort.saturating_add(1));
         let known = self.cohort(now, cohort, class);
         known.size = size;
-        known.listed = true;
+        let fresh = !std::mem::replace(&mut known.listed, true);
+        if fresh && !known.ours && matches!(verdict, JobVerdict::Going | JobVerdict::Held) {
+            let adopted = known.named(cohort);
+            self.effects.push(Effect::Adopt(adopted));
+        }
+        let known = self.cohort(now, cohort, class);
         // A finished Job does not become unfinished: an event that was recorded before must not reset the flag. The
         // flag may be ahead of the watch, because a pod's fatal exit code sets it too.
         if known.finished {

@@ -26,6 +26,7 @@ fn folded(task: u64, identity: Identity, content: Content, status: Status) -> Fo
         status,
         published: None,
         attempts: 0,
+        why: Why::First,
     }
 }
 
@@ -64,6 +65,23 @@ fn a_call_is_what_became_of_its_task() {
         Why::First,
         None,
     );
+}
+
+#[test]
+fn what_a_user_asked_for_is_asked_for_until_it_is_done() {
+    let call = called(Some("x"), b"1");
+    let claim = |status| {
+        let mut memory = Memory::new(Vec::new());
+        let identity = Identity::keyed("clean", "x");
+        memory.add(&Folded {
+            why: Why::Reprocessed,
+            ..folded(7, identity, Content::of(b"1"), status)
+        });
+        Remembered::new(memory).claim(&call, TaskId(9))
+    };
+    is_new(claim(Status::Unended), Why::Reprocessed, Some(7));
+    is_new(claim(Status::Failed), Why::Reprocessed, None);
+    assert_eq!(claim(Status::Done), Claim::Stored(TaskId(7)));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use podpool_core::broker::ClassId;
 use podpool_core::envelope::{Arguments, TaskRun};
 use podpool_core::id::{Attempt, TaskId};
-use podpool_core::ledger::{PublishedRecord, Record, Why};
+use podpool_core::ledger::{PublishedRecord, Record};
 use podpool_core::outcome::{Cause, Failure};
 use podpool_core::retry::{Blame, Decision, Ended, Policy, decide};
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use crate::master::owners::Owners;
 use super::super::batches::Batch;
 use super::super::history::History;
 use super::super::outbox::{ALONE_BYTES, MAX_BYTES};
-use super::super::remembered::LeftTask;
+use super::super::remembered::{LeftTask, is_forced};
 use super::super::table::{Entry, Phase};
 use super::MasterState;
 use super::judge::policy;
@@ -91,7 +91,7 @@ impl MasterState {
             // What the earlier master published of it is known in part.
             repeated: true,
         };
-        if matches!(record.why, Why::Forced | Why::Reprocessed) {
+        if is_forced(record.why) {
             // Not stored with the options, and it decides whether an output skips the task.
             entry.options.get_or_insert_default().force = true;
         }

@@ -84,6 +84,8 @@ pub(crate) struct Life {
     aborted: bool,
     /// Whether the master leaves as soon as everything is published.
     detaching: bool,
+    /// Whether a command of another process ended it before its tasks had.
+    stopped: bool,
     /// Why nothing runs any more.
     broken: Option<Broken>,
     fleet: FleetLife,
@@ -97,6 +99,11 @@ impl Life {
         self.detaching &= behavior == ShutdownBehavior::WaitForTasks;
         self.shutdown.get_or_insert(behavior);
         self.aborted |= behavior == ShutdownBehavior::Abort;
+    }
+
+    /// A command of another process ends the run before its tasks have ended.
+    pub(crate) const fn stop(&mut self) {
+        self.stopped = true;
     }
 
     /// The master leaves as soon as everything is published.
@@ -234,6 +241,7 @@ impl Life {
                     reason: broken.reason.clone(),
                 },
             }),
+            None if self.leftovers.is_empty() && self.stopped => Err(ShutdownError::Stopped),
             None if self.leftovers.is_empty() => Ok(()),
             None => Err(ShutdownError::Leftover {
                 what: self.leftovers.join("; "),

@@ -13,7 +13,7 @@ use crate::error::{AttemptReport, TaskError, TaskErrorKind};
 use crate::master::cell::{Output, Settled};
 
 use super::super::effect::Effect;
-use super::super::remembered::{Called, Claim, Memory, Remembered};
+use super::super::remembered::{Called, Claim, Memory, Remembered, is_forced};
 use super::super::table::{Entry, Phase};
 use super::MasterState;
 use super::tally::Ran;
@@ -70,6 +70,9 @@ impl MasterState {
                 replaces,
             } => {
                 self.effects.extend(replaces.map(replaced));
+                if is_forced(why) {
+                    entry.options.get_or_insert_default().force = true;
+                }
                 self.record(Record::Task(TaskRecord {
                     task: id,
                     task_type,

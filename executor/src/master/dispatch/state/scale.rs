@@ -8,6 +8,11 @@ use super::MasterState;
 const ONE: &str = "on one machine a run has one worker, `local`, with the slots that it was built with; to end it, stop the run";
 
 impl MasterState {
+    /// A command of another process ends the run before its tasks have ended.
+    pub(crate) const fn stopped(&mut self) {
+        self.life.stop();
+    }
+
     /// Has so many workers at most from now on. The answer, or why that cannot be.
     pub(crate) fn scale(&mut self, workers: u32) -> Result<String, String> {
         let most = self.settings.workers;

@@ -69,8 +69,9 @@ impl Restarts {
 
     fn check_call(&mut self, call: &Call, history: &[Stored], given_up: bool) -> Judged {
         for (place, stored) in history.iter().enumerate() {
-            let before = place.checked_sub(1).map(|place| history[place].status());
-            check_why(stored, before, self.kind)?;
+            let before = place.checked_sub(1).map(|place| &history[place]);
+            let asked = before.is_some_and(|it| it.record.why == Why::Reprocessed);
+            check_why(stored, (before.map(Stored::status), asked), self.kind)?;
             self.check_task(call, stored)?;
         }
         let newest = history.last().expect("it is not empty").status();
@@ -197,15 +198,16 @@ impl Restarts {
     }
 }
 
-/// Why a task runs is what became of the one before it.
-fn check_why(stored: &Stored, before: Option<Status>, kind: Kind) -> Judged {
+/// Why a task runs is what became of the one before it, which a user may have `asked` for.
+fn check_why(stored: &Stored, (before, asked): (Option<Status>, bool), kind: Kind) -> Judged {
     let right = match stored.record.why {
         Why::First => before.is_none(),
         Why::Failed => before == Some(Status::Failed),
         Why::Cancelled => before == Some(Status::Cancelled),
         // On a cluster it is taken in, and goes on.
         Why::Interrupted => before == Some(Status::Interrupted) && kind == Kind::OneMachine,
-        Why::Reprocessed => before == Some(Status::Done),
+        // What is asked for is asked for until it is done.
+        Why::Reprocessed => before.is_some() && (before == Some(Status::Done) || asked),
         _ => false,
     };
     let (task, why) = (stored.record.task, stored.record.why);

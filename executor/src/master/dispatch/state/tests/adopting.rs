@@ -53,6 +53,7 @@ impl Bed {
                 status: task.status,
                 published: task.published.map(Attempt),
                 attempts: 0,
+                why: Why::First,
             });
             if task.status == Status::Unended {
                 memory.add_left(LeftTask {
