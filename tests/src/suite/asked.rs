@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures_util::future::join_all;
+use podpool::error::ShutdownError;
 use podpool::testing::Builder as _;
 use podpool::{PodPoolExecutor, TaskErrorKind};
 use podpool_core::ledger::memory::MemoryLedger;
@@ -57,7 +58,8 @@ pub async fn a_command_stops_the_run(bed: Bed) {
         let cancelled = ended.map_err(|error| error.kind());
         assert!(matches!(cancelled, Ok(_) | Err(TaskErrorKind::Cancelled)));
     }
-    within("the shutdown", pool.shutdown()).await.unwrap();
+    let ended = within("the shutdown", pool.shutdown()).await;
+    assert_eq!(ended, Err(ShutdownError::Stopped));
     let records = asked(&pool, &ledger);
     let [record] = &records[..] else {
         panic!("{records:?}");

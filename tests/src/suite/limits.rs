@@ -13,7 +13,7 @@ use podpool::testing::Builder as _;
 use podpool::{PodPoolExecutor, TaskErrorKind};
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 
-use crate::bed::{Bed, built};
+use crate::bed::{Bed, Need, built};
 use crate::run::within;
 use crate::tasks;
 

@@ -114,14 +114,14 @@ fn facts(
     default_lease: Duration,
     remembered: Option<SystemTime>,
 ) -> RunFacts {
-    let now = SystemTime::now();
+    let began = SystemTime::now();
     // The age of a run on given names is that of its first master.
-    let created = remembered.unwrap_or(now);
+    let created = remembered.unwrap_or(began);
     RunFacts {
         run: settings.run.clone(),
         name: settings.name.clone(),
         created,
-        deadline: now + elsewhere.map_or(LASTS, |it| it.lasts),
+        deadline: began + elsewhere.map_or(LASTS, |it| it.lasts),
         lease: settings.lease.unwrap_or(default_lease),
         epoch: elsewhere.map_or(1, |it| it.epoch),
         classes: vec![ClassId::DEFAULT],
