@@ -17,6 +17,8 @@ impl Work {
         if !opener.fleet.replaces {
             return;
         }
+        // Of the earlier masters something may exist, also where this one ends before the watch has shown it.
+        self.touched = true;
         let cluster = opener.cluster();
         let jobs = list::list_jobs(cluster, &job::run_selector(&opener.fleet.run)).await;
         let jobs = match jobs {
@@ -37,13 +39,11 @@ impl Work {
             }
             let (name, uid) = (job.name_any(), job.uid().unwrap_or_default());
             match remove::job(cluster, &name, &uid).await {
-                Ok(()) if halfway(job) => self.touched = true,
-                Ok(()) => replaced += 1,
+                Ok(()) => replaced += u32::from(!halfway(job)),
                 Err(error) => warn!(%error, job = name, "a Job of an earlier version stays"),
             }
         }
         if replaced > 0 {
-            self.touched = true;
             let jobs = if replaced == 1 { "Job" } else { "Jobs" };
             notice::relief(format_args!(
                 "workers of an earlier version of this program are replaced ({replaced} {jobs})"
