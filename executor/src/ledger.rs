@@ -41,6 +41,7 @@ pub use podpool_core::ledger::{
 };
 
 pub use self::sqlite::SqliteLedger;
+use crate::named_run;
 use crate::process::this_process;
 
 /// The ledger in a directory.
@@ -66,24 +67,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::NoRun`] where there is none; else why it cannot be read.
     pub fn run(&self, which: &str) -> Result<Run, LedgerError> {
-        if let Ok(id) = RunId::new(which) {
-            match self.0.read(&id) {
-                Err(LedgerError::Unknown(_)) => {}
-                found => return found.map(Run),
-            }
-        }
-        let mut unread = None;
-        for run in self.runs()? {
-            match run {
-                Ok(run) if run.name.as_str() == which => return Ok(Run(self.0.read(&run.run)?)),
-                Ok(_) => {}
-                Err(error) => _ = unread.get_or_insert(error),
-            }
-        }
-        // One that cannot be read may be the one that was meant.
-        Err(unread.unwrap_or_else(|| LedgerError::NoRun {
-            which: which.to_owned(),
-        }))
+        let run = named_run::find(&*self.0, which)?;
+        self.0.read(&run).map(Run)
     }
 
     /// Asks something of the master of a run, which may be any process on this machine that has this ledger: to stop, to

@@ -92,6 +92,7 @@ mod deadline;
 mod fleet;
 mod lock;
 mod master;
+mod named_run;
 mod process;
 mod report;
 mod variables;

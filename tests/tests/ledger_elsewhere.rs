@@ -12,6 +12,7 @@ use podpool::{Builder, PodPoolExecutor, ShutdownBehavior, TaskErrorKind};
 use podpool_core::ledger::memory::MemoryLedger;
 use podpool_core::ledger::{Ledger, Listed, Status};
 use podpool_tests::bed::{Bed, built};
+use podpool_tests::directory::{self, DirectoryBroker};
 use podpool_tests::journal::Journal;
 use podpool_tests::run::within;
 use podpool_tests::tasks;
@@ -151,6 +152,26 @@ async fn shut_down(bed: Bed) {
     );
 }
 
+/// A master that does not know yet that it lost its run removes nothing of it, however it ends.
+async fn abort_late(bed: Bed) {
+    let (ledger, gate) = (MemoryLedger::new(), bed.gate());
+    let first = built(builder(&bed, &ledger)).await;
+    let second = built(builder(&bed, &ledger).take_over(true)).await;
+    let held = second.submit(tasks::hold(gate.address(), 1));
+    let guest = gate.arrival().await;
+    let aborted = first.shutdown_with(ShutdownBehavior::Abort);
+    let ended = within("the abort", aborted).await;
+    assert!(
+        matches!(ended, Err(ShutdownError::Superseded { .. })),
+        "{ended:?}"
+    );
+    let queues = DirectoryBroker::new(directory::root()).path_of(second.run_id());
+    assert!(queues.exists(), "{} is gone", queues.display());
+    drop((guest, gate));
+    assert_eq!(within("the task", held).await.unwrap(), 1);
+    end(&second).await;
+}
+
 /// The queues of a run that was shut down are gone: what it left is published at once.
 async fn anew(bed: Bed) {
     let (ledger, journal, gate) = (MemoryLedger::new(), bed.journal(), bed.gate());
@@ -213,5 +234,6 @@ tests! {
     whoever_attaches_needs_no_calls: attach;
     tasks_that_are_not_called_are_done: shut_down;
     what_an_aborted_run_left_is_published_anew: anew;
+    a_master_that_lost_its_run_removes_nothing_of_it: abort_late;
     what_cannot_go_on_is_refused: refused;
 }

@@ -6,7 +6,7 @@ use std::ops::{Bound, RangeBounds};
 
 use podpool_core::envelope::Arguments;
 use podpool_core::id::TaskId;
-use podpool_core::ledger::{Identity, LedgerError, Listed, ReadRun, Status, TypeId};
+use podpool_core::ledger::{Identity, LedgerError, Listed, ReadRun, Status, TypeId, TypeRecord};
 use podpool_core::notice;
 use podpool_core::registry::Registry;
 use podpool_core::task::{CallParts, TaskSpec};
@@ -101,7 +101,7 @@ pub(crate) fn find<R: ReadRun + ?Sized>(
     let own = masters.last().map_or(0, |newest| newest.epoch);
     let specs: HashMap<TypeId, &'static TaskSpec> = types
         .iter()
-        .filter_map(|it| Some((it.number, known(&it.name, it.fingerprint)?)))
+        .filter_map(|it| Some((it.number, known(it)?)))
         .collect();
     let names: HashMap<TypeId, &str> = types.iter().map(|it| (it.number, &*it.name)).collect();
     let mut newest: HashMap<Identity, (TaskId, Identity, TypeId, bool)> = HashMap::new();
@@ -154,10 +154,10 @@ pub(crate) fn find<R: ReadRun + ?Sized>(
     Ok(found)
 }
 
-/// The task of this name in this program, if it is of the same version and shape.
-fn known(name: &str, fingerprint: podpool_core::shape::Fingerprint) -> Option<&'static TaskSpec> {
-    let spec = Registry::global().ok()?.find(name).ok()?;
-    (spec.fingerprint().ok()? == fingerprint).then_some(spec)
+/// The task of this type in this program, if it is of the same version and shape.
+pub(crate) fn known(it: &TypeRecord) -> Option<&'static TaskSpec> {
+    let spec = Registry::global().ok()?.find(&it.name).ok()?;
+    (spec.fingerprint().ok()? == it.fingerprint).then_some(spec)
 }
 
 #[cfg(test)]

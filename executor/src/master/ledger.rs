@@ -29,8 +29,9 @@ use tracing::debug;
 
 pub(crate) use self::asked::Asked;
 pub(crate) use self::numbers::Numbers;
-use self::read::{Facts, known, read};
+use self::read::{Facts, read};
 use crate::error::start::chain;
+use crate::master::again::known;
 use crate::master::dispatch::Memory;
 
 /// Records in one transaction, more or less.

@@ -120,12 +120,17 @@ impl RunningDispatch {
             LedgerError::Superseded { .. } => error.to_string(),
             _ => format!("the ledger failed: {}", chain(error)),
         };
-        if let LedgerError::Superseded { epoch, .. } = error {
-            // First: what was held back of the run's removal must not be carried out.
-            self.state.supersede(*epoch);
+        match error {
+            LedgerError::Superseded { epoch, .. } => {
+                // First: what was held back of the run's removal must not be carried out.
+                self.state.supersede(*epoch);
+                self.give_up_held(&reason);
+            }
+            _ => {
+                self.give_up_held(&reason);
+                self.state.break_pool(now, &reason);
+            }
         }
-        self.give_up_held(&reason);
-        self.state.break_pool(now, &reason);
         self.carry_out();
     }
 

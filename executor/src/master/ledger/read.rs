@@ -4,14 +4,14 @@ use std::time::SystemTime;
 
 use podpool_core::id::{RunId, RunName};
 use podpool_core::ledger::{
-    EventRecord, Ledger, LedgerError, Opened, Opening, Record, RunLedger, RunRecord, Status,
-    TypeRecord, Which,
+    EventRecord, Ledger, LedgerError, Opened, Opening, Record, RunLedger, Status, TypeRecord, Which,
 };
 use podpool_core::registry::Registry;
 use podpool_core::task::TaskSpec;
 
 use super::Terms;
 use crate::master::dispatch::{LeftTask, Memory};
+use crate::named_run;
 
 /// What a run remembers.
 pub(super) struct Facts {
@@ -38,7 +38,7 @@ pub(super) fn read(
         ..
     } = match &terms.attached {
         Some(wanted) => ledger.open(&Opening {
-            which: Which::Existing(existing(ledger, wanted)?),
+            which: Which::Existing(named_run::find(ledger, wanted)?),
             ..terms.opening.clone()
         })?,
         None => ledger.open(&terms.opening)?,
@@ -96,25 +96,8 @@ fn note_take_over(store: &mut dyn RunLedger, now: SystemTime) {
     }
 }
 
-/// The run of this id or name.
-fn existing(ledger: &dyn Ledger, wanted: &str) -> Result<RunId, LedgerError> {
-    // Runs that cannot be read are others, or there is no run: the error then is that there is none.
-    let mut runs = ledger.runs()?.into_iter().flatten();
-    let is = |it: &RunRecord| it.run.as_str() == wanted || it.name.as_str() == wanted;
-    let found = runs.find(is).map(|it| it.run);
-    found.ok_or_else(|| LedgerError::NoRun {
-        which: wanted.to_owned(),
-    })
-}
-
 /// Finds the task of a type.
 pub(super) type Known = fn(&TypeRecord) -> Option<&'static TaskSpec>;
-
-/// The task of this type in this program, if it is of the same version and shape.
-pub(super) fn known(it: &TypeRecord) -> Option<&'static TaskSpec> {
-    let spec = Registry::global().ok()?.find(&it.name).ok()?;
-    (spec.fingerprint().ok()? == it.fingerprint).then_some(spec)
-}
 
 /// What is remembered; with the tasks that have not ended, where `adopted` finds theirs.
 fn remembered(store: &mut dyn RunLedger, adopted: Option<Known>) -> Result<Memory, LedgerError> {

@@ -6,13 +6,11 @@ use podpool_core::instant::after;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Work;
+use super::end::OPENING;
 
 /// How long the workers that are wanted may take to be there or to start, beyond the pauses between cohorts.
 // Twice the longest request, which is repeated, after the first list of Jobs.
 const STARTED: Duration = Duration::from_secs(60);
-
-/// How long a cohort that is being opened may hold up the end of its master.
-const OPENING: Duration = Duration::from_secs(30);
 
 impl Work {
     /// Waits for the cohort that is being opened: its Job would stay suspended, or its pods without their Secret.

@@ -25,7 +25,7 @@ use super::{Work, list, remove, watch};
 const LEAVE: Duration = Duration::from_secs(10);
 /// How long a cohort that is being opened may hold up the end.
 // Twice the longest request, which is repeated; a Job that is created after the end would have no owner to remove it.
-const OPENING: Duration = Duration::from_secs(30);
+pub(super) const OPENING: Duration = Duration::from_secs(30);
 /// Longest wait for the removal of queues.
 // Control subscriptions that are left have the run's deadline as a label, and `podpool::gc` removes them.
 const RETIRE: Duration = Duration::from_secs(30);
