@@ -44,6 +44,10 @@ const EVENTS: usize = 256;
 // Six in a lease of 60 s, and at least three in a shorter one: the master misses a worker after a whole lease, so a
 // lost heartbeat changes nothing.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// The same while no master reads them: they stay in the queue of results until one does.
+// Twelve messages an hour of each worker in place of 360. The next master does not wait for one: its first control message
+// is answered at once.
+const UNREAD: Duration = Duration::from_secs(300);
 /// What runs longer is named at each heartbeat.
 const LONG: Duration = Duration::from_secs(10);
 /// What is left of a grace when what runs is killed: its results and put-backs must be stored within it.
@@ -158,6 +162,8 @@ struct RunningWorker {
     orders: mpsc::UnboundedReceiver<Order>,
     heartbeat: Instant,
     heartbeat_every: Duration,
+    /// The master has left the run, which goes on.
+    detached: bool,
     /// Why it leaves, once it does.
     left: Option<Left>,
     /// When it leaves although not all of its messages are stored: no reader waits for them any more.
@@ -249,6 +255,7 @@ impl RunningWorker {
             orders,
             heartbeat: after(Instant::now(), heartbeat_every),
             heartbeat_every,
+            detached: false,
             left: None,
             silent_at: None,
             kill_at: None,
@@ -370,7 +377,11 @@ impl RunningWorker {
     }
 
     fn beat(&mut self, now: Instant) {
-        self.heartbeat = after(now, self.heartbeat_every);
+        let every = match self.detached {
+            true => UNREAD.max(self.heartbeat_every),
+            false => self.heartbeat_every,
+        };
+        self.heartbeat = after(now, every);
         let alive = self.state.alive().message(&self.worker.settings.mac_key);
         self.results.push(alive, None);
         for (task, since) in self.state.long_running(now, LONG) {

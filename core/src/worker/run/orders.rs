@@ -70,6 +70,11 @@ impl RunningWorker {
             self.send_hello();
         }
         self.limits.heard(now);
+        let detached = control.state == RunState::Detached;
+        if std::mem::replace(&mut self.detached, detached) && !detached {
+            // The master that came learns at once what this worker holds.
+            self.heartbeat = now;
+        }
         if control.greeted.contains(&me) {
             self.limits.greeted();
         }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::envelope::entry::put_task;
-use crate::envelope::{Batch, MacKey, Message, TaskType};
+use crate::envelope::{Batch, Control, MacKey, Message, RunState, TaskType};
 use crate::id::{RunId, WorkerId};
 use crate::outcome::{Cause, Failure};
 use crate::queue::memory::MemoryQueue;
@@ -444,6 +444,43 @@ async fn a_worker_whose_greeting_was_stored_stays_until_it_is_idle() {
     let (left, took) = leaves(queues(), conduct).await;
     assert_eq!(left, Left::Idle);
     assert!(took >= Duration::from_secs(300), "{took:?}");
+}
+
+/// A control message of a master.
+fn control(epoch: u64, state: RunState) -> Bytes {
+    let control = Control {
+        run: run(),
+        epoch,
+        sequence: 1,
+        state,
+        ended_below: TaskId(0),
+        revoked: Vec::new(),
+        drain: Vec::new(),
+        greeted: vec![WorkerId(1)],
+    };
+    control.message(&KEY)
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_that_no_master_reads_are_rare_until_one_comes() {
+    let queues = queues();
+    let (orders, orders_rx) = mpsc::unbounded_channel();
+    let running = tokio::spawn(worker(queues.clone()).run(orders_rx));
+    put(&queues.control, vec![control(1, RunState::Detached)]).await;
+    sleep(LEASE).await;
+    ready(&queues.results).await;
+    sleep(Duration::from_secs(3_600)).await;
+    // What was looked at above comes again by its lease.
+    let unread = ready(&queues.results).await;
+    assert!((12..=21).contains(&unread), "{unread} messages");
+    put(&queues.control, vec![control(2, RunState::Open)]).await;
+    let began = Instant::now();
+    let is_alive = |message: &Message| matches!(message, Message::Alive(_));
+    messages(&queues, 2, is_alive).await;
+    let took = began.elapsed();
+    assert!(took <= 2 * HEARTBEAT, "{took:?}");
+    orders.send(Order::Stop).unwrap();
+    timeout(LEASE, running).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
