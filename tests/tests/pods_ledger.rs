@@ -3,12 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use podpool::error::ShutdownError;
 use podpool::events::EventKind;
-use podpool::pubsub::{Admin, Connection, RunNames};
+use podpool::gc::{self, Places, Which};
+use podpool::pubsub::{Admin, Connection, RunLabels, RunNames};
 use podpool::testing::Builder as _;
 use podpool::{Builder, PodPoolExecutor, RunId, TaskErrorKind, TaskFuture};
 use podpool_core::ledger::memory::MemoryLedger;
@@ -212,6 +213,41 @@ async fn queues_that_vanished_without_a_master_are_filled_again() {
     let all = scene.history();
     assert!(all.iter().all(|task| task.status == Status::Done));
     nothing_is_left(&run).await;
+}
+
+/// Queues that the first master of a run labelled with its deadline, which is over, are none that `gc` removes while a
+/// later master's workers have another.
+#[tokio::test]
+async fn queues_past_their_deadline_stay_while_a_job_of_their_run_goes_on() {
+    let Some(pods) = pods() else { return };
+    let scene = Scene::new(pods);
+    let pool = scene.builder().run("long-lived").build().await.unwrap();
+    let held = scene.hold(&pool);
+    let guest = within("the task", scene.gate.arrival()).await;
+    let run = pool.run_id().clone();
+    let names = RunNames::own("earlier", &run).unwrap();
+    let labels = RunLabels {
+        run: run.clone(),
+        name: None,
+        created: UNIX_EPOCH,
+        deadline: UNIX_EPOCH,
+    };
+    let admin = Admin::new(&Connection::builder().open().unwrap()).await;
+    let admin = admin.unwrap();
+    let lease = Duration::from_secs(60);
+    admin.create(&names, &labels, lease).await.unwrap();
+    let of_run = async || {
+        let listed = gc::list(&Places::new(), &Which::PastDeadline).await;
+        let listed = listed.unwrap().into_iter();
+        listed.filter(|it| it.run == run).count()
+    };
+    assert_eq!(of_run().await, 0, "its Job goes on");
+    guest.let_go();
+    within("the task", held).await.unwrap();
+    within("the shutdown", pool.shutdown()).await.unwrap();
+    assert_eq!(of_run().await, 5, "topics and subscriptions");
+    let gone = admin.delete_run(&names, &run).await;
+    assert_eq!(gone.deleted.len(), 5, "{gone:?}");
 }
 
 /// A master whose workers would be others replaces those that live.

@@ -36,6 +36,22 @@ impl RunLabels {
         ];
         always.into_iter().chain(name)
     }
+
+    /// The labels of a topic or subscription of the run with a later deadline; None where it has this one, or a later one.
+    /// Labels of others stay.
+    pub(super) fn renewed(
+        &self,
+        found: &HashMap<String, String>,
+    ) -> Option<HashMap<String, String>> {
+        let until = Tag::read(found).and_then(|tag| tag.deadline);
+        // Compared in whole seconds, as the label holds them.
+        if until.is_some_and(|until| seconds(until) >= seconds(self.deadline)) {
+            return None;
+        }
+        let mut labels = found.clone();
+        labels.insert(DEADLINE.to_owned(), seconds(self.deadline).to_string());
+        Some(labels)
+    }
 }
 
 /// The labels of a topic or subscription, as they are read. Nothing is guessed from a missing label.
@@ -102,6 +118,36 @@ mod tests {
         let tag = Tag::read(&written).unwrap();
         assert_eq!((tag.run, tag.name), (labels.run, labels.name));
         assert_eq!(tag.deadline, Some(labels.deadline));
+    }
+
+    #[test]
+    fn a_later_deadline_replaces_an_earlier_one_and_nothing_else() {
+        let labels = RunLabels {
+            run: RunId::new("a").unwrap(),
+            name: None,
+            created: at(5_000),
+            deadline: at(9_000),
+        };
+        let found = |deadline| {
+            let pairs = [
+                ("podpool-run", "a"),
+                ("podpool-created", "1"),
+                ("team", "prices"),
+            ];
+            let mut found = map(&pairs);
+            found.extend(map(&[("podpool-deadline", deadline)]));
+            found
+        };
+        for kept in ["9000", "9001"] {
+            assert_eq!(labels.renewed(&found(kept)), None, "{kept}");
+        }
+        for early in ["8999", "soon"] {
+            assert_eq!(
+                labels.renewed(&found(early)),
+                Some(found("9000")),
+                "{early}"
+            );
+        }
     }
 
     #[test]

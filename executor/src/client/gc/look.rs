@@ -65,10 +65,22 @@ impl Sight {
         Ok(found.into_iter().map(|it| object(it, namespace)).collect())
     }
 
-    /// Leftovers of queues.
+    /// Leftovers of queues. Where runs are chosen by their deadline, those of a run with a Job that has a later one stay:
+    /// a later master of the run has another deadline than the one that made its queues.
     pub(super) async fn queues(&self, which: &Which) -> Result<Vec<Leftover>, GcError> {
         let found = self.broker.leftovers(which, self.now).await;
-        let found = found.map_err(|error| GcError::at(error.place)(error.reason))?;
+        let mut found = found.map_err(|error| GcError::at(error.place)(error.reason))?;
+        // After the queues: a run that is picked up in between is seen.
+        if let Garbage::PastDeadline(now) = garbage(which, self.now)
+            && !found.is_empty()
+        {
+            let namespace = self.cluster.namespace();
+            let running = fleet::running(&self.cluster, now).await;
+            let running = running
+                .map_err(|error| error.to_string())
+                .map_err(GcError::at(format!("namespace {namespace}")))?;
+            found.retain(|it| !running.contains(&it.run));
+        }
         Ok(found.into_iter().map(queue).collect())
     }
 

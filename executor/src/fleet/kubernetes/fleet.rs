@@ -34,7 +34,7 @@ use watch::Watches;
 pub use self::find::Garbage;
 #[cfg(test)]
 pub(crate) use self::find::Kind;
-pub(crate) use self::find::{Found, find};
+pub(crate) use self::find::{Found, find, running};
 pub(crate) use self::remove::delete;
 pub use self::remove::gc;
 

@@ -109,6 +109,23 @@ pub(crate) async fn find(cluster: &Cluster, garbage: &Garbage) -> Result<Vec<Fou
     Ok(chosen(found, garbage))
 }
 
+/// The runs that have a Job whose deadline is not over at `now`, in seconds since 1970.
+///
+/// # Errors
+/// When Jobs cannot be listed.
+pub(crate) async fn running(cluster: &Cluster, now: i64) -> Result<BTreeSet<RunId>, ClusterError> {
+    let selector = format!("{}={}", MANAGED_BY.0, MANAGED_BY.1);
+    let jobs = list_jobs(cluster, &selector).await?.into_iter();
+    let jobs = jobs.filter_map(|job| Found::read(Kind::Job, job.metadata));
+    Ok(go_on(&jobs.collect::<Vec<_>>(), now))
+}
+
+fn go_on(found: &[Found], now: i64) -> BTreeSet<RunId> {
+    let later = |found: &&Found| found.deadline.is_some_and(|deadline| deadline > now);
+    let later = found.iter().filter(later);
+    later.map(|it| it.run.clone()).collect()
+}
+
 /// The objects that may be removed: of runs past their deadline everything with the run's label.
 fn chosen(mut found: Vec<Found>, garbage: &Garbage) -> Vec<Found> {
     if let Garbage::PastDeadline(now) = garbage {
@@ -119,12 +136,7 @@ fn chosen(mut found: Vec<Found>, garbage: &Garbage) -> Vec<Found> {
             .map(|it| it.run.clone())
             .collect();
         // One Job with a later deadline keeps the whole run.
-        let goes_on = |found: &&Found| found.deadline.is_some_and(|deadline| deadline > *now);
-        let go_on: BTreeSet<_> = found
-            .iter()
-            .filter(goes_on)
-            .map(|it| it.run.clone())
-            .collect();
+        let go_on = go_on(&found, *now);
         found.retain(|it| over.contains(&it.run) && !go_on.contains(&it.run));
     }
     found

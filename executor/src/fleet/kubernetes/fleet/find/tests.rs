@@ -35,6 +35,8 @@ fn a_selection_by_deadline_chooses_only_runs_whose_jobs_have_passed_it() {
     };
     let over = names(&Garbage::PastDeadline(100));
     assert_eq!(over, ["secret-over", "job-over", "pod-over"]);
+    let go_on: Vec<_> = go_on(&all, 100).into_iter().collect();
+    assert_eq!(go_on, ["both", "lives"].map(|run| RunId::new(run).unwrap()));
     let run = Garbage::Run(RunId::new("any").unwrap());
     assert_eq!(names(&run).len(), all.len(), "the selector has chosen");
 }
