@@ -145,6 +145,36 @@ async fn few_rights_are_enough_and_the_strictest_pod_rules_are_kept() {
     own.remove().await;
 }
 
+/// A Job is deleted with what the living master is part of: nothing, once the master has left the run, and then what the
+/// next one is part of.
+#[tokio::test]
+async fn the_job_of_a_run_that_was_left_gets_the_next_masters_owner() {
+    if !ready(PROGRAM) {
+        return;
+    }
+    let own = Own::new().await;
+    let (first, second) = (own.owner("first").await, own.owner("second").await);
+    let spec = podpool::kubernetes::spec::WorkerSpec {
+        namespace: Some(own.name.clone()),
+        ..spec("hang")
+    };
+    let as_first = own.cluster.clone().owned_by(Some(first.clone()));
+    let mut bed = Bed::start_as(as_first, own.cluster.clone(), spec.clone(), 1);
+    bed.needed(1);
+    bed.running(1).await;
+    assert_eq!(bed.jobs().await[0].owner_references(), [first]);
+    let mut bed = bed.leave_to(own.cluster.clone(), spec.clone(), 1).await;
+    assert_eq!(bed.jobs().await[0].owner_references(), []);
+    bed.needed(1);
+    bed.running(1).await;
+    let as_second = own.cluster.clone().owned_by(Some(second.clone()));
+    let bed = bed.leave_to(as_second, spec, 1).await;
+    bed.needed(1);
+    bed.owned_by(&second).await;
+    bed.stop().await;
+    own.remove().await;
+}
+
 #[tokio::test]
 async fn gc_removes_what_is_past_its_deadline_and_the_fleet_notices_it() {
     if !ready(PROGRAM) {

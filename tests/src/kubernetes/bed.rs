@@ -6,12 +6,14 @@
 )]
 
 use std::collections::BTreeSet;
+use std::slice;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use podpool::RunId;
@@ -23,10 +25,13 @@ use podpool_core::broker::{ClassId, Cohort, CohortQueues};
 use podpool_core::fleet::{Departure, FleetEvent, FleetOrder};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::sight::Sight;
 use super::{BOUND, IMAGE};
+
+/// Between two looks at the Jobs of the run.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The calls for the queues of each cohort.
 #[derive(Debug, Default)]
@@ -241,6 +246,13 @@ impl Bed {
         )
     }
 
+    /// Leaves the run to its workers, and starts another master with the same run and key, and these rights.
+    pub async fn leave_to(mut self, master: Cluster, spec: WorkerSpec, max_workers: u32) -> Self {
+        self.ended(FleetOrder::Detach).await;
+        self.task.await.unwrap();
+        Self::start_run(master, self.cluster, spec, max_workers, self.run, b"key")
+    }
+
     /// Kills the master, so that nothing is removed.
     pub async fn kill(self) {
         self.task.abort();
@@ -328,6 +340,21 @@ impl Bed {
     pub async fn jobs(&self) -> Vec<Job> {
         let of_run = ListParams::default().labels(&format!("{RUN_LABEL}={}", self.run));
         self.cluster.jobs().list(&of_run).await.unwrap().items
+    }
+
+    /// Waits until every Job of the run has this owner alone.
+    pub async fn owned_by(&self, owner: &OwnerReference) {
+        let look = async {
+            loop {
+                let jobs = self.jobs().await;
+                let is_owner = |job: &Job| job.owner_references() == slice::from_ref(owner);
+                if !jobs.is_empty() && jobs.iter().all(is_owner) {
+                    return;
+                }
+                sleep(LOOK).await;
+            }
+        };
+        timeout(BOUND, look).await.expect("the owner stays");
     }
 
     /// Waits until so many workers run, and returns their pods.

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ResourceQuota, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::await_condition;
-use kube::{Api, Client, Config};
+use kube::{Api, Client, Config, ResourceExt};
 use podpool::kubernetes::client::Cluster;
 use podpool_core::id::WorkerId;
 use serde_json::json;
@@ -59,6 +60,20 @@ impl Own {
             client,
             name,
             cluster,
+        }
+    }
+
+    /// An object that can own others: a config map of this name.
+    pub async fn owner(&self, name: &str) -> OwnerReference {
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.name);
+        let map: ConfigMap = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+        let made = maps.create(&PostParams::default(), &map).await.unwrap();
+        OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "ConfigMap".to_owned(),
+            name: name.to_owned(),
+            uid: made.uid().unwrap(),
+            ..OwnerReference::default()
         }
     }
 

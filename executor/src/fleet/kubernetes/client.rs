@@ -136,6 +136,13 @@ impl Cluster {
         self.owner.as_ref()
     }
 
+    /// The same with this owner of all Jobs that are made from now on.
+    #[must_use]
+    pub fn owned_by(mut self, owner: Option<OwnerReference>) -> Self {
+        self.owner = owner;
+        self
+    }
+
     /// The Jobs of the namespace.
     #[must_use]
     pub fn jobs(&self) -> Api<Job> {

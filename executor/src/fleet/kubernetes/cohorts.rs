@@ -241,6 +241,13 @@ impl Cohorts {
         self.next = self.next.max(cohort.saturating_add(1));
     }
 
+    /// The cohorts whose Jobs exist and may make pods.
+    #[must_use]
+    pub fn going(&self) -> Vec<u32> {
+        let going = self.cohorts.iter().filter(|(_, it)| !it.finished);
+        going.map(|(number, _)| *number).collect()
+    }
+
     /// Whether workers run or are starting, or none is wanted.
     #[must_use]
     pub fn has_supply(&self) -> bool {

@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use podpool_core::fleet::{Departure, End};
 use podpool_core::id::{Attempt, ExecutionId, TaskId};
 
-pub use self::job::{JobVerdict, judge_job};
+pub use self::job::{JobVerdict, completed_indexes, judge_job};
 pub use self::waiting::{judge_job_note, judge_pod_note};
 
 /// What a pod's status means for the fleet.

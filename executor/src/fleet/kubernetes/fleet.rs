@@ -277,11 +277,12 @@ impl Work {
         }
     }
 
-    /// The queues of a cohort that an earlier master made: they may have vanished since, and are watched from now on.
+    /// A cohort that an earlier master made. Its queues may have vanished since, and are watched from now on.
     fn adopt(&mut self, cohort: Cohort) {
-        let cohorts = self.opener.fleet.cohorts.clone();
+        let opener = self.opener.clone();
         self.retiring.spawn(async move {
-            if let Err(reason) = cohorts.prepare(cohort).await {
+            opener.take_over(cohort.number).await;
+            if let Err(reason) = opener.fleet.cohorts.prepare(cohort).await {
                 warn!(
                     cohort = cohort.number,
                     reason, "the queues of an adopted cohort were not looked at"

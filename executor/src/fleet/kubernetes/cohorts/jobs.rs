@@ -11,6 +11,19 @@ use super::trouble::Trouble;
 use super::{Cohorts, Effect, Notice, STATUS_DELAY};
 
 impl Cohorts {
+    /// These indexes of a Job had a worker that has left: nothing of them is to come. Called before
+    /// [`on_job`](Self::on_job), which decides.
+    pub fn on_completed(
+        &mut self,
+        now: Instant,
+        job: broker::Cohort,
+        indexes: impl Iterator<Item = u32>,
+    ) {
+        if !self.refusals.contains(&job.number) {
+            self.cohort(now, job.number, job.class).seen.extend(indexes);
+        }
+    }
+
     /// A Job of the run was reported. A Job that this master did not request is of an earlier master of the run, and is
     /// adopted.
     pub fn on_job(&mut self, now: Instant, job: broker::Cohort, verdict: &JobVerdict) {

@@ -19,6 +19,24 @@ pub enum JobVerdict {
     Failed(String),
 }
 
+/// The indexes whose worker has left with success: the Job makes no pod for them any more, and their old pods may be gone.
+// `completedIndexes` is a list of numbers and ranges: `1,3-5,7`.
+// <https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/job-v1/#JobStatus>
+pub fn completed_indexes(job: &Job) -> impl Iterator<Item = u32> {
+    let status = job.status.as_ref();
+    let text = status.and_then(|status| status.completed_indexes.as_deref());
+    let parts = text.unwrap_or_default().split(',');
+    let size = job.spec.as_ref().and_then(|spec| spec.completions);
+    let size = size.and_then(|size| u32::try_from(size).ok()).unwrap_or(0);
+    parts.flat_map(move |part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        match (first.parse::<u32>(), last.parse::<u32>()) {
+            (Ok(first), Ok(last)) => first..last.saturating_add(1).min(size),
+            _ => 0..0,
+        }
+    })
+}
+
 /// Judges a Job. Interim conditions count: the final ones are set only when every pod has ended.
 // Since Kubernetes 1.31 `Failed` and `Complete` follow `FailureTarget` and `SuccessCriteriaMet`, up to the pods' grace
 // later.

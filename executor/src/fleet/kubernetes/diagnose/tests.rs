@@ -233,6 +233,23 @@ fn warnings_show_what_a_status_does_not_contain() {
 }
 
 #[test]
+fn the_indexes_of_a_job_whose_workers_left_are_read() {
+    let of = |text: Option<&str>| -> Vec<u32> {
+        let job: Job = serde_json::from_value(json!({
+            "metadata": {}, "spec": {"completions": 9, "template": {}},
+            "status": {"completedIndexes": text},
+        }))
+        .unwrap();
+        completed_indexes(&job).collect()
+    };
+    assert_eq!(of(Some("1,3-5,8")), [1, 3, 4, 5, 8]);
+    assert_eq!(of(Some("0-4294967295")).len(), 9, "no more than it has");
+    for none in [None, Some(""), Some("x,-,3-")] {
+        assert_eq!(of(none), [0; 0], "{none:?}");
+    }
+}
+
+#[test]
 fn interim_conditions_of_a_job_count() {
     let job = |kind: &str, reason: &str| -> JobVerdict {
         let job: Job = serde_json::from_value(json!({

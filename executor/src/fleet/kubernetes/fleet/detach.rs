@@ -5,6 +5,7 @@ use std::time::Duration;
 use podpool_core::instant::after;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::super::job::job_name;
 use super::Work;
 use super::end::OPENING;
 
@@ -21,13 +22,30 @@ impl Work {
         }
     }
 
+    /// The Jobs outlive the Job or pod in which this master runs. Returns those that do not.
+    async fn let_go(&mut self) -> Vec<String> {
+        let mut left = Vec::new();
+        if self.opener.cluster().owner().is_none() {
+            return left;
+        }
+        for cohort in self.state.going() {
+            if let Err(error) = self.opener.give(cohort, None).await {
+                let name = job_name(&self.opener.fleet.run, cohort);
+                left.push(format!(
+                    "Job {name} ends when this master's Job is deleted: {error}"
+                ));
+            }
+        }
+        left
+    }
+
     /// Opens what is missing, and waits for the answer. Returns why no worker is there, if so.
     pub(super) async fn detach(&mut self) -> Vec<String> {
         let end = after(Instant::now(), STARTED);
         loop {
             self.perform();
             if self.opening.is_none() && self.state.has_supply() {
-                return Vec::new();
+                return self.let_go().await;
             }
             if Instant::now() >= end || self.state.is_broken() {
                 self.complete_opening().await;

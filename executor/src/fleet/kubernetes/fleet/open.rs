@@ -112,12 +112,35 @@ impl Opener {
             // The request is repeated after a lost answer, so the Job may be our own.
             Err(error) if error.kind == Refused::Exists => {
                 let found = self.adopt(cohort.number).await?;
+                if found.metadata.owner_references != wish.metadata.owner_references {
+                    self.take_over(cohort.number).await;
+                }
                 let suspended = found.spec.as_ref().and_then(|spec| spec.suspend);
                 // Suspended: no worker of it was ever started.
                 Ok((found, suspended == Some(true)))
             }
             made => made.map(|job| (job, true)).map_err(ClusterError::refusal),
         }
+    }
+
+    /// A Job of an earlier master is deleted with this master's Job from now on, and not with the earlier one's.
+    pub(super) async fn take_over(&self, cohort: u32) {
+        if let Err(error) = self.give(cohort, self.cluster().owner()).await {
+            warn!(%error, cohort, "a Job of an earlier master keeps its owner, and is deleted with it");
+        }
+    }
+
+    /// Gives the Job of a cohort this owner alone, or none: the Job is deleted with its owner.
+    // The merge replaces the list, so the owner of an earlier master leaves it.
+    pub(super) async fn give(
+        &self,
+        cohort: u32,
+        owner: Option<&OwnerReference>,
+    ) -> Result<(), ClusterError> {
+        let name = job::job_name(&self.fleet.run, cohort);
+        let owners = owner.map(|owner| vec![owner.clone()]);
+        let patch = json!({"metadata": {"ownerReferences": owners}});
+        self.patch_job(&name, patch).await
     }
 
     async fn adopt(&self, number: u32) -> Result<Job, OpenError> {
@@ -220,9 +243,13 @@ impl Opener {
     }
 
     async fn resume(&self, name: &str) -> Result<(), ClusterError> {
+        self.patch_job(name, json!({"spec": {"suspend": false}}))
+            .await
+    }
+
+    async fn patch_job(&self, name: &str, change: serde_json::Value) -> Result<(), ClusterError> {
         let jobs = self.cluster().jobs();
-        let params = PatchParams::default();
-        let patch = Patch::Merge(json!({"spec": {"suspend": false}}));
+        let (params, patch) = (PatchParams::default(), Patch::Merge(change));
         self.cluster()
             .call(Ask("patch", "jobs"), || jobs.patch(name, &params, &patch))
             .await

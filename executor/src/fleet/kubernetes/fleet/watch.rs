@@ -18,7 +18,7 @@ use tracing::{debug, info};
 
 use super::super::client::{Ask, Cluster};
 use super::super::cohorts::{Cohorts, PodName};
-use super::super::diagnose::{Context, JobVerdict, judge_job, judge_pod};
+use super::super::diagnose::{Context, JobVerdict, completed_indexes, judge_job, judge_pod};
 use super::super::job::{self, CLASS_LABEL, COHORT_LABEL};
 
 type Events<K> = Pin<Box<dyn Stream<Item = Result<Event<K>, watcher::Error>> + Send>>;
@@ -202,6 +202,7 @@ impl Watches {
                     class: labels.map_or(ClassId::DEFAULT, class),
                     size,
                 };
+                state.on_completed(now, cohort, completed_indexes(&job));
                 state.on_job(now, cohort, &judge_job(&job));
             }
             Event::Delete(job) => {

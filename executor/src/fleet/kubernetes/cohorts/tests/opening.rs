@@ -144,6 +144,19 @@ fn cohorts_of_an_earlier_master_are_adopted() {
     assert_eq!(world.opens(), [(3, 1)]);
 }
 
+/// The pods of workers that left may be gone, and are no workers that are still to come.
+#[test]
+fn workers_of_an_earlier_master_that_have_left_are_replaced() {
+    let mut world = World::unlisted(4);
+    let (now, old) = (world.now, cohort(2, 3));
+    world.state.on_completed(now, old, [0, 2].into_iter());
+    world.state.on_job(now, old, &JobVerdict::Going);
+    world.state.on_jobs_listed(now, &HashSet::from([2]));
+    world.needed(100);
+    world.wait(SECOND);
+    assert_eq!(world.opens(), [(3, 3)]);
+}
+
 /// The cohorts that were requested, with their classes.
 fn opens_of(world: &World) -> Vec<(u32, u32, u32)> {
     let opened = |(_, effect): &(u128, Effect)| match effect {
