@@ -64,7 +64,7 @@ use self::effect::Effect;
 use self::lines::Lines;
 use self::outages::Outages;
 pub(crate) use self::remembered::{LeftTask, Memory};
-pub(crate) use self::state::{MasterState, Settings};
+pub(crate) use self::state::{MAX_RANGES, MasterState, Settings};
 pub(crate) use self::task_queues::MasterQueues;
 use self::task_queues::TaskQueues;
 

@@ -15,7 +15,7 @@ use crate::broker::run_payloads::Payloads;
 use crate::error::BuildError;
 use crate::error::start::failed;
 use crate::fleet::{FleetRun, ReachedFleet, RunFiles};
-use crate::master::dispatch::{self, Dispatch, MasterQueues};
+use crate::master::dispatch::{self, Dispatch, MAX_RANGES, MasterQueues};
 use crate::master::ledger::OpenedRun;
 use crate::master::mailbox::Inbox;
 use crate::master::observed::Observed;
@@ -297,6 +297,7 @@ impl Prepared {
                 Some(_) => CONTROL_PAUSE_ELSEWHERE,
             },
             results_outlive: self.opened.outlive(),
+            revoked_ranges: MAX_RANGES,
         }
     }
 }

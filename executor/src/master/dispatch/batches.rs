@@ -26,6 +26,8 @@ pub(super) struct Batch {
     pub(super) sending: bool,
     /// Whether it is to be published once more when it is stored: the queue lost messages meanwhile.
     pub(super) doubtful: bool,
+    /// Whether its tasks are only supposed to be in one message: an earlier master published them.
+    pub(super) guessed: bool,
 }
 
 /// What is out of one class.
@@ -100,6 +102,19 @@ impl Batches {
             }
             *slot = None;
             self.free.push(number);
+        }
+    }
+
+    /// Some of its tasks, not all that are left, go on as another batch, with their bytes.
+    pub(super) fn part(&mut self, number: u32, tasks: u32, bytes: usize) {
+        let Some(batch) = self.get_mut(number) else {
+            return;
+        };
+        let bytes = bytes.min(batch.bytes);
+        (batch.left, batch.bytes) = (batch.left - tasks, batch.bytes - bytes);
+        let class = batch.class;
+        if let Some(load) = self.loads.get_mut(&class) {
+            load.bytes -= bytes;
         }
     }
 

@@ -136,7 +136,11 @@ impl RunningDispatch {
         }
         let (late_results, dropped) = self.state.left_out();
         let replays = self.state.replays();
-        debug!(late_results, replays, dropped, "the executor ends");
+        let overflow = self.state.revoked_overflow().tasks;
+        debug!(
+            late_results,
+            replays, dropped, overflow, "the executor ends"
+        );
         self.carry_out();
         if self.state.life().is_detached() {
             // The last control message: workers work without it too.

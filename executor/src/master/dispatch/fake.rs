@@ -55,6 +55,7 @@ pub(super) fn idle(
             elsewhere: false,
             control_pause: Duration::from_secs(1),
             results_outlive: false,
+            revoked_ranges: super::MAX_RANGES,
         },
         inbox,
         queues: MasterQueues {

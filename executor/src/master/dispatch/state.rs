@@ -49,6 +49,7 @@ use crate::report::outlet::Position;
 use self::builds::Builds;
 pub(crate) use self::life::Life;
 use self::limits::Measures;
+pub(crate) use self::revoked::{MAX_RANGES, Overflow};
 use self::tally::{Ran, Tally};
 use self::workers::Worker;
 use super::admission::Admission;
@@ -109,6 +110,8 @@ pub(crate) struct Settings {
     /// Whether the results' queue remains when the run has ended. Its last messages are taken then, so that they do not
     /// reach the next run.
     pub(crate) results_outlive: bool,
+    /// Most ranges of revoked tasks that control names.
+    pub(crate) revoked_ranges: usize,
 }
 
 /// The master's state.
@@ -177,13 +180,13 @@ impl MasterState {
             life: Life::default(),
             measures: Measures::new(&settings.limits, now),
             classes: Classes::new(&settings.classes, settings.slots),
+            revoked: revoked::RevokedList::new(settings.revoked_ranges),
             settings,
             table: Table::default(),
             batches: Batches::default(),
             task_types: Vec::new(),
             delayed: BinaryHeap::new(),
             workers: BTreeMap::new(),
-            revoked: revoked::RevokedList::default(),
             announced: announce::Announced::new(now),
             run_state: RunState::Open,
             republish_at: None,
@@ -247,6 +250,11 @@ impl MasterState {
     /// Results that came too late to matter, and messages that were not this run's.
     pub(crate) const fn left_out(&self) -> (u64, u64) {
         (self.late_results, self.dropped)
+    }
+
+    /// Revoked tasks that control no longer names because the list was full.
+    pub(crate) const fn revoked_overflow(&self) -> Overflow {
+        self.revoked.overflow()
     }
 
     /// Envelopes that workers acknowledged without running them: their results were stored, or their tasks had ended.

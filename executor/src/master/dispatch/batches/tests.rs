@@ -25,6 +25,7 @@ fn batch(left: u32, bytes: usize, news: Instant) -> Batch {
         packed: Some(news),
         sending: false,
         doubtful: false,
+        guessed: false,
     }
 }
 

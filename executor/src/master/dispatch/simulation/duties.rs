@@ -30,6 +30,7 @@ use crate::master::observed::Observed;
 use crate::master::owners::{Ended, Owner, Owners};
 
 use self::batches::Batch;
+pub(super) use self::control::NAMED;
 use self::control::Named;
 use self::failures::{Held, Lines};
 use self::limits::Limits;
@@ -37,7 +38,7 @@ use self::orders::Order;
 use self::tasks::Task;
 use self::workers::Worker;
 use super::super::effect::Effect;
-use super::super::state::{MasterState, Settings};
+use super::super::state::{MasterState, Overflow, Settings};
 
 /// The model.
 pub(super) struct Duties {
@@ -73,6 +74,10 @@ pub(super) struct Duties {
     /// Until then the run's end waits for lines.
     lines_end: Option<Instant>,
     revoked: BTreeMap<u64, Named>,
+    /// What left the list because it was full, as the master counts it.
+    pub(super) overflow: Overflow,
+    /// Revoked tasks that were therefore not named as long as they should be.
+    overflowed: u64,
     /// Since when the workers must receive a change.
     owed: Option<Instant>,
     control: control::Last,
@@ -109,6 +114,8 @@ impl Duties {
             lines: BTreeMap::new(),
             lines_end: None,
             revoked: BTreeMap::new(),
+            overflow: Overflow::default(),
+            overflowed: 0,
             owed: Some(now),
             control: control::Last::new(now),
             orders: Vec::new(),

@@ -35,6 +35,27 @@ fn a_master_that_was_taken_over_ends_no_task_of_the_next() {
     super::run::<Restarts>(134).unwrap();
 }
 
+/// A task had ended before the last master began. The newest control, by which it had ended, did not reach a worker, and
+/// an envelope came again after the queue had been found empty for three leases: it runs once more, and changes nothing.
+#[test]
+fn an_envelope_that_comes_after_all_names_are_forgotten_runs_in_vain() {
+    let mut world = Restarts::new(19_413, false);
+    world.run().unwrap();
+    assert_eq!(world.facts.late, 1);
+}
+
+/// Where the list of revoked attempts is full, attempts run that it would have named; each is counted.
+#[test]
+fn the_seeds_of_restarts_reach_a_full_list() {
+    let mut overflows = 0;
+    for seed in 0..60 {
+        let mut world = Restarts::new(seed, false);
+        world.run().unwrap();
+        overflows += world.facts.overflow.tasks;
+    }
+    assert!(overflows > 0);
+}
+
 #[test]
 fn one_seed_of_restarts_gives_one_trace() {
     for seed in 0..3 {

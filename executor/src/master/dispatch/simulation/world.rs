@@ -270,6 +270,7 @@ impl World {
     fn carry_out_master(&mut self, check: fn(&mut Duties, &[Effect])) {
         let mut effects = Vec::new();
         self.master.take_effects(&mut effects);
+        self.duties.overflow = self.master.revoked_overflow();
         check(&mut self.duties, &effects);
         for effect in effects {
             let at = self.site.now - self.start;

@@ -136,6 +136,7 @@ impl MasterState {
             // proves nothing, and to publish it again would only double it.
             sending: true,
             doubtful: false,
+            guessed: false,
         });
         let message = self.message(task_type, alone, draft);
         let next_lease = self.next_lease(now);
@@ -224,6 +225,7 @@ impl MasterState {
         let batch = self.batches.get_mut(number)?;
         batch.news = now;
         batch.sending = true;
+        batch.guessed = false;
         // It is unknown which of the two is answered: their time is no round trip.
         batch.packed = None;
         let (class, task_type) = (batch.class, batch.task_type);

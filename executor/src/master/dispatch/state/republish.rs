@@ -1,6 +1,7 @@
 //! Batches that the queue lost are published again.
 
 use std::collections::HashSet;
+use std::iter;
 
 use podpool_core::broker::ClassId;
 use podpool_core::id::TaskId;
@@ -60,13 +61,21 @@ impl MasterState {
             let in_it =
                 |entry: &mut Entry| entry.phase == Phase::Published && entry.batch == number;
             let tasks = batch.tasks.iter().flat_map(|run| run.tasks());
-            let mut held = tasks.filter(|task| held.contains(task));
-            if held.any(|task| self.table.get_mut(task).is_some_and(in_it)) {
-                batch.news = now;
-                continue;
+            let tasks = tasks.filter(|task| held.contains(task));
+            let mut held_of_it = tasks.filter(|task| self.table.get_mut(*task).is_some_and(in_it));
+            if let Some(first) = held_of_it.next() {
+                if !batch.guessed {
+                    batch.news = now;
+                    continue;
+                }
+                let held: Vec<_> = iter::once(first).chain(held_of_it).collect();
+                if !self.part_held(now, number, &held) {
+                    continue;
+                }
             }
+            let tasks = self.batches.get_mut(number).map(|batch| batch.left);
             warn!(
-                tasks = batch.left,
+                tasks,
                 "no worker has reported a batch; it is published again"
             );
             self.repeat(now, number);

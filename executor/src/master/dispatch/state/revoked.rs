@@ -10,7 +10,7 @@ use podpool_core::id::{Attempt, TaskId};
 /// Most ranges that a control message names; past it those of the oldest tasks leave. One takes 23 bytes at most (two
 /// numbers of 9, one of 5), all 46,000: what is left of [`CONTROL_BYTES`](podpool_core::envelope::CONTROL_BYTES) holds
 /// two thousand workers.
-pub(super) const MAX_RANGES: usize = 2_000;
+pub(crate) const MAX_RANGES: usize = 2_000;
 
 /// Looks after which a range leaves that no queue and no worker can have any more.
 // A lease lies between two looks. An envelope whose worker crashed comes again after one lease, a heartbeat names it
@@ -39,13 +39,38 @@ impl Range {
 }
 
 /// Revoked attempts, in ranges that do not overlap, by their first task.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct RevokedList {
     ranges: BTreeMap<u64, Range>,
     looks: u64,
+    /// Most ranges.
+    most: usize,
+    overflow: Overflow,
+}
+
+/// What left the list because it was full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Overflow {
+    /// Tasks, each as often as it left.
+    pub(crate) tasks: u64,
+    /// All of them have lower numbers.
+    pub(crate) below: TaskId,
 }
 
 impl RevokedList {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            ranges: BTreeMap::new(),
+            looks: 0,
+            most,
+            overflow: Overflow::default(),
+        }
+    }
+
+    pub(super) const fn overflow(&self) -> Overflow {
+        self.overflow
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
@@ -78,10 +103,18 @@ impl RevokedList {
             first = *before;
         }
         self.ranges.insert(first, range);
-        if self.ranges.len() > MAX_RANGES {
-            // The lowest numbers: `ended_below` passes them first. What leaves too early costs executions, whose
-            // results are late and change nothing.
-            self.ranges.pop_first();
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        // The lowest numbers: `ended_below` passes them first. What leaves too early costs executions, whose results are
+        // late and change nothing.
+        if self.ranges.len() > self.most
+            && let Some((first, range)) = self.ranges.pop_first()
+        {
+            let Overflow { tasks, below } = &mut self.overflow;
+            *tasks += range.last + 1 - first;
+            *below = (*below).max(TaskId(range.last + 1));
         }
     }
 
@@ -97,9 +130,7 @@ impl RevokedList {
             since: self.looks,
         };
         self.ranges.insert(tasks.start, range);
-        if self.ranges.len() > MAX_RANGES {
-            self.ranges.pop_first();
-        }
+        self.bound();
     }
 
     /// All tasks below have ended, and control carries that number: they need no range.

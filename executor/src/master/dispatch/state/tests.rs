@@ -149,6 +149,7 @@ fn settings() -> Settings {
         elsewhere: false,
         control_pause: Duration::ZERO,
         results_outlive: false,
+        revoked_ranges: revoked::MAX_RANGES,
     }
 }
 

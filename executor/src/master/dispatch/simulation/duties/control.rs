@@ -14,7 +14,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long a greeting is answered.
 const GREETED: Duration = Duration::from_secs(60);
 /// Leases for which a revoked attempt is named, unless a worker reports what became of it.
-const NAMED: u32 = 3;
+pub(in super::super) const NAMED: u32 = 3;
 
 /// A revoked attempt.
 #[derive(Debug)]
@@ -138,6 +138,7 @@ impl Duties {
 
     /// What is revoked is named until it needs no naming, and nothing else is.
     fn check_named(&mut self, control: &Control) {
+        let (mut left, overflow) = (0, self.overflow);
         let ranges = control.revoked.iter();
         let named: BTreeMap<u64, u32> = ranges
             .flat_map(|range| (range.first.0..=range.last.0).map(|task| (task, range.attempt.0)))
@@ -148,17 +149,27 @@ impl Duties {
             let known = self.revoked.get(task).map(|named| named.attempt);
             assert_eq!(known, Some(*attempt), "task {task} is named as revoked");
         }
+        let ranges = control.revoked.len();
+        assert!(ranges <= self.settings.revoked_ranges, "{ranges} ranges");
         let (now, long) = (self.now, self.settings.lease * NAMED);
         self.revoked.retain(|task, known| {
             let here = named.contains_key(task);
             let free = now >= known.since + long;
+            let passed = !here && !free && *task < overflow.below.0;
+            left += u64::from(passed);
             assert!(
-                here || free,
+                here || free || passed,
                 "the revoked task {task} is not named after {:?}",
                 now - known.since
             );
             here
         });
+        // What has left may have been acknowledged since, or passed by `ended_below`.
+        assert!(
+            left + self.overflowed <= overflow.tasks,
+            "more has left than was counted"
+        );
+        self.overflowed += left;
     }
 
     fn check_workers(&self, control: &Control) {

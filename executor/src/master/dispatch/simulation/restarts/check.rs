@@ -9,12 +9,14 @@ use podpool_core::fleet::End as WorkerEnd;
 use podpool_core::id::{Attempt, TaskId};
 use podpool_core::ledger::{End, ReadRun};
 use podpool_core::outcome::Cause;
+use tokio::time::Instant;
 
 use crate::error::TaskErrorKind;
 use crate::master::command::CancelOutcome;
 use crate::master::owners::Ended;
 
 use super::super::super::effect::Effect;
+use super::super::super::state::Overflow;
 use super::super::slots::Ran;
 use super::master::{Master, Pulled};
 use super::world::Restarts;
@@ -33,11 +35,24 @@ pub(super) struct Facts {
     pub(super) framed: BTreeSet<TaskId>,
     /// Tasks that had ended when the newest master began.
     pub(super) ended: BTreeSet<TaskId>,
+    /// Until then at least that master names them as revoked.
+    pub(super) named_until: Option<Instant>,
+    /// Revoked tasks that masters that are gone named no more because their list was full. The highest number is kept: their
+    /// workers go on.
+    pub(super) overflow: Overflow,
+    /// Executions of such tasks after that, or after an overflow.
+    pub(super) late: u64,
     /// Tasks whose cancel was confirmed.
     pub(super) cancelled: BTreeSet<TaskId>,
 }
 
 impl Facts {
+    /// A master is gone.
+    pub(super) fn gone(&mut self, overflow: Overflow) {
+        self.overflow.tasks += overflow.tasks;
+        self.overflow.below = self.overflow.below.max(overflow.below);
+    }
+
     /// A worker is gone, and its fleet reports which task alone was there.
     pub(super) fn died(&mut self, charged: Option<(WorkerEnd, TaskId)>) {
         match charged {
@@ -64,6 +79,13 @@ impl Restarts {
         attempts.iter().map(|it| it.report.attempt).max()
     }
 
+    /// Whether a master names the task no more because its list was full.
+    fn has_overflowed(&self, task: TaskId) -> bool {
+        let here = self.masters.values().map(|it| it.state.revoked_overflow());
+        let gone = self.facts.overflow;
+        here.chain([gone]).any(|overflow| task < overflow.below)
+    }
+
     /// Something happened in a slot: nothing runs that a later master would not know.
     /// `told` is the newest master that its worker had heard of.
     pub(super) fn check_ran(&mut self, told: u64, ran: Ran) {
@@ -72,8 +94,13 @@ impl Restarts {
                 self.note(format_args!("task {task} begins, attempt {attempt}"));
                 let known = self.stored().task(task).unwrap();
                 assert!(known.is_some(), "task {task} runs and is not stored");
+                // From then on nothing is expected to be in a queue, and what ended may be named no more. An envelope that
+                // is delivered later still runs where the newest control was lost.
+                let named = self.facts.named_until.is_some_and(|until| self.now < until)
+                    && !self.has_overflowed(task);
                 let ended = told == self.epoch && self.facts.ended.contains(&task);
-                assert!(!ended, "task {task} had ended, and runs");
+                assert!(!ended || !named, "task {task} had ended, and runs");
+                self.facts.late += u64::from(ended);
                 let before = self.attempted(task).map_or(1, |it| it.next().0);
                 assert!(
                     attempt.0 <= before,

@@ -20,6 +20,7 @@ use crate::master::limits::Limits;
 
 use super::super::super::state::{MasterState, Settings};
 use super::super::Simulated;
+use super::super::duties::NAMED;
 use super::super::events::{Event, Events};
 use super::super::queue::TaskQueue;
 use super::super::settings::settings;
@@ -188,7 +189,11 @@ impl Simulated for Restarts {
     }
 
     fn kind(&self) -> String {
-        format!("{:?}: {:?}, then {:?}", self.kind, self.met, self.lives)
+        let late = self.facts.late;
+        format!(
+            "{:?}: {:?}, then {:?}, {late} late executions",
+            self.kind, self.met, self.lives
+        )
     }
 }
 
@@ -375,6 +380,7 @@ impl Restarts {
             master.recorded = unended;
         }
         self.facts.ended = ended;
+        self.facts.named_until = Some(self.now + LEASE * NAMED);
         self.masters.insert(epoch, master);
         self.plan_calls(epoch);
         self.plan_end(epoch, life);
@@ -518,6 +524,7 @@ impl Restarts {
         let Some(master) = self.masters.remove(&epoch) else {
             return;
         };
+        self.facts.gone(master.state.revoked_overflow());
         self.note(format_args!("master {epoch} is gone"));
         if self.kind == Kind::OneMachine {
             self.places.remove(&master.site);
@@ -537,6 +544,7 @@ impl Restarts {
         let place = master.site;
         if master.life == Life::Last {
             let master = self.masters.remove(&epoch).unwrap();
+            self.facts.gone(master.state.revoked_overflow());
             self.check_futures(&master);
         } else if master.state.life().is_left() {
             return self.kill(epoch);

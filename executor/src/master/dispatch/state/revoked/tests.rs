@@ -11,7 +11,7 @@ fn list(list: &RevokedList) -> Vec<(u64, u64, u32)> {
 
 #[test]
 fn a_backlog_is_one_range_and_an_acknowledged_task_leaves_a_hole() {
-    let mut revoked = RevokedList::default();
+    let mut revoked = RevokedList::new(MAX_RANGES);
     (3..10).for_each(|n| revoked.add(TaskId(n), Attempt(1), false));
     assert_eq!(list(&revoked), [(3, 9, 1)]);
     let gone = TaskRun {
@@ -27,7 +27,7 @@ fn a_backlog_is_one_range_and_an_acknowledged_task_leaves_a_hole() {
 
 #[test]
 fn an_acknowledged_envelope_proves_nothing_about_other_envelopes_of_its_task() {
-    let mut revoked = RevokedList::default();
+    let mut revoked = RevokedList::new(MAX_RANGES);
     revoked.add(TaskId(0), Attempt(2), false);
     revoked.add(TaskId(5), Attempt(1), true);
     let run = |task, attempt| TaskRun {
@@ -43,15 +43,20 @@ fn an_acknowledged_envelope_proves_nothing_about_other_envelopes_of_its_task() {
 
 #[test]
 fn the_oldest_tasks_leave_when_the_list_is_full() {
-    let mut revoked = RevokedList::default();
+    let mut revoked = RevokedList::new(MAX_RANGES);
     (0..=MAX_RANGES as u64).for_each(|n| revoked.add(TaskId(2 * n), Attempt(1), false));
     assert_eq!(revoked.to_vec().len(), MAX_RANGES);
+    let one = Overflow {
+        tasks: 1,
+        below: TaskId(1),
+    };
+    assert_eq!(revoked.overflow(), one);
     assert_eq!(list(&revoked)[0], (2, 2, 1));
 }
 
 #[test]
 fn ranges_below_the_oldest_unfinished_task_leave() {
-    let mut revoked = RevokedList::default();
+    let mut revoked = RevokedList::new(MAX_RANGES);
     for task in (0..6).chain(8..12) {
         revoked.add(TaskId(task), Attempt(1), false);
     }
@@ -71,13 +76,13 @@ fn a_backlog_is_one_range_in_whatever_order_it_is_cancelled() {
         (0..100).map(|n| n * 37 % 100).collect(),
     ];
     for order in orders {
-        let mut revoked = RevokedList::default();
+        let mut revoked = RevokedList::new(MAX_RANGES);
         order
             .iter()
             .for_each(|n| revoked.add(TaskId(*n), Attempt(1), false));
         assert_eq!(list(&revoked), [(0, 99, 1)], "{order:?}");
     }
-    let mut revoked = RevokedList::default();
+    let mut revoked = RevokedList::new(MAX_RANGES);
     for (n, copies) in [(0, false), (2, false), (1, true), (4, true), (3, true)] {
         revoked.add(TaskId(n), Attempt(1), copies);
     }
@@ -86,7 +91,7 @@ fn a_backlog_is_one_range_in_whatever_order_it_is_cancelled() {
 
 #[test]
 fn an_attempt_that_ran_leaves_with_its_result_unless_there_are_copies() {
-    let mut revoked = RevokedList::default();
+    let mut revoked = RevokedList::new(MAX_RANGES);
     revoked.add(TaskId(1), Attempt(2), false);
     revoked.add(TaskId(2), Attempt(1), true);
     for (task, attempt) in [(1, 1), (1, 3), (2, 1), (9, 1)] {
@@ -98,7 +103,7 @@ fn an_attempt_that_ran_leaves_with_its_result_unless_there_are_copies() {
 
 #[test]
 fn a_range_that_no_worker_can_have_leaves_after_three_looks_at_an_empty_queue() {
-    let mut revoked = RevokedList::default();
+    let mut revoked = RevokedList::new(MAX_RANGES);
     revoked.add(TaskId(1), Attempt(1), true);
     assert!(!revoked.look(true, |_| false));
     revoked.add(TaskId(5), Attempt(1), true);

@@ -225,6 +225,26 @@ async fn a_heartbeat_shows_which_adopted_tasks_have_begun() {
     bed.assert_empty();
 }
 
+/// In which messages they were is not known: a task that a worker holds for long keeps no lost one waiting.
+#[tokio::test(start_paused = true)]
+async fn adopted_tasks_that_were_lost_do_not_wait_for_one_that_runs() {
+    let mut bed = bed();
+    let all = (0..4).map(|task| left(task, Some(1))).collect();
+    bed.picks_up(&PLAIN, all);
+    bed.state.set_caught_up(true);
+    let mut republished = Vec::new();
+    for _ in 0..12 {
+        bed.alive(1, 1, 1, vec![run(1, 1, 1)]);
+        bed.pass(LEASE / 3);
+        republished.extend(bed.republished());
+    }
+    assert_eq!(republished, [packed(&[(0, 1), (2, 1), (3, 1)])]);
+    bed.done(&[(0, 1), (2, 1), (3, 1)], Duration::from_millis(1));
+    bed.done(&[(1, 1)], Duration::from_millis(1));
+    assert_eq!(bed.ends().len(), 4);
+    bed.assert_empty();
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_is_out_stays_out_whatever_the_budgets_are_now() {
     let mut bed = bed();
