@@ -2,7 +2,8 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Error, Ident, LitStr, Result};
+use syn::ext::IdentExt as _;
+use syn::{Error, Ident, LitStr, Pat, Result};
 
 /// A path with parameters, read but not compared with those of the function.
 pub(crate) struct OutputPath {
@@ -30,6 +31,17 @@ impl OutputPath {
 
     pub(crate) fn span(&self) -> Span {
         self.literal.span()
+    }
+
+    /// Whether a parameter is part of the path.
+    pub(crate) fn names(&self, parameter: &Pat) -> bool {
+        let Pat::Ident(parameter) = parameter else {
+            return false;
+        };
+        let parameter = parameter.ident.unraw().to_string();
+        let is_it =
+            |piece: &Piece| matches!(piece, Piece::Parameter { name, .. } if *name == parameter);
+        self.pieces.iter().any(is_it)
     }
 
     /// The path as a `String`. `parameters` are the names of the function's parameters and the values that stand for

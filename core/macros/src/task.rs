@@ -192,6 +192,13 @@ impl Parts {
         for input in &mut signature.inputs {
             if let syn::FnArg::Typed(typed) = input {
                 typed.attrs.retain(|attribute| !docs::is_docs(attribute));
+                // A parameter in the path is used, also where the body does without it.
+                let output = self.options.output.as_ref();
+                if output.is_some_and(|output| output.names(&typed.pat)) {
+                    typed
+                        .attrs
+                        .push(syn::parse_quote!(#[allow(unused_variables)]));
+                }
             }
         }
         let block = &self.function.block;

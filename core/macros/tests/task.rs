@@ -405,7 +405,7 @@ fn the_registry_holds_every_task_by_name_and_index() {
     let names: Vec<&str> = registry.iter().map(|spec| spec.name).collect();
     assert!(names.is_sorted());
     assert!(names.contains(&"task::inner::outer") && names.contains(&"an/other"));
-    assert_eq!(registry.len(), 16);
+    assert_eq!(registry.len(), 17);
     for (index, name) in (0..).zip(&names) {
         let spec = registry.find(name).expect("known");
         assert_eq!(spec.index.get(), Some(&index));
@@ -415,11 +415,22 @@ fn the_registry_holds_every_task_by_name_and_index() {
         spec(add(1, 2)),
         registry.find("task::add").expect("known")
     ));
-    assert!(registry.get(16).is_none());
+    assert!(registry.get(17).is_none());
     let unknown = registry.find("task::nowhere").unwrap_err().to_string();
     assert!(unknown.contains("use my_tasks as _;"), "{unknown}");
     assert_eq!(registry.digest(), registry.digest());
     assert!(registry.trace().is_ok());
     let shape = (spec(add(1, 2)).shape)().expect("plain");
     assert_eq!(shape.as_str(), "(u32,u32)->u32");
+}
+
+/// Its parameter is part of the path and of nothing else, which is no unused variable.
+#[task(crate = podpool_core, output = "out/{day}.csv")]
+fn only_in_its_path(day: u32) {}
+
+#[test]
+fn a_parameter_that_the_output_names_alone_is_used() {
+    drop(only_in_its_path(1));
+    let spec = Registry::global().unwrap().find("task::only_in_its_path");
+    assert_eq!(spec.unwrap().signature.parameters.len(), 1);
 }
