@@ -42,6 +42,9 @@ pub use self::word::Word;
 
 /// A place that holds runs.
 pub trait Ledger: fmt::Debug + Send + Sync + 'static {
+    /// Where it is, for messages: a directory's path, for example.
+    fn place(&self) -> String;
+
     /// Makes the caller the next master of a run, and makes the run where there is none.
     ///
     /// # Errors

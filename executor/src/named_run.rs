@@ -24,6 +24,7 @@ pub(crate) fn find(ledger: &dyn Ledger, which: &str) -> Result<RunId, LedgerErro
     }
     // One that cannot be read may be the one that was meant.
     Err(unread.unwrap_or_else(|| LedgerError::NoRun {
+        place: ledger.place(),
         which: which.to_owned(),
     }))
 }

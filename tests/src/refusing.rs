@@ -90,6 +90,10 @@ struct Run {
 }
 
 impl Ledger for Refusing {
+    fn place(&self) -> String {
+        self.ledger.place()
+    }
+
     fn open(&self, opening: &Opening) -> Result<Opened, LedgerError> {
         let opening = Opening {
             now: self.orders.clock(opening.now),

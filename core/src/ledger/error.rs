@@ -47,8 +47,10 @@ pub enum LedgerError {
     #[error("the ledger has no run {0}")]
     Unknown(RunId),
     /// The ledger has no run of this id or name.
-    #[error("the ledger has no run {which:?}")]
+    #[error("the ledger in {place} has no run {which:?}")]
     NoRun {
+        /// Where the ledger is.
+        place: String,
         /// What was asked for.
         which: String,
     },

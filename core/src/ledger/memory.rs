@@ -75,6 +75,10 @@ impl MemoryLedger {
 }
 
 impl Ledger for MemoryLedger {
+    fn place(&self) -> String {
+        "memory".to_owned()
+    }
+
     fn open(&self, opening: &Opening) -> Result<Opened, LedgerError> {
         let mut runs = lock(&self.runs);
         let at = match &opening.which {

@@ -129,6 +129,10 @@ impl SqliteLedger {
 }
 
 impl Ledger for SqliteLedger {
+    fn place(&self) -> String {
+        self.directory.to_string()
+    }
+
     fn open(&self, opening: &Opening) -> Result<Opened, LedgerError> {
         self.directory.make()?;
         match &opening.which {

@@ -11,6 +11,9 @@ use podpool_core::notice;
 use podpool_core::registry::Registry;
 use podpool_core::task::{CallParts, TaskSpec};
 
+/// Most keys that a notice names.
+const SHOWN: usize = 5;
+
 /// Which tasks of a run are computed again by [`PodPoolExecutor::reprocess`](crate::PodPoolExecutor::reprocess).
 ///
 /// ```
@@ -65,6 +68,17 @@ impl Reprocess {
         self
     }
 
+    /// Says which keys no task of the run has, where single keys were asked for.
+    fn tell_missing(&self, met: &BTreeSet<String>) {
+        let Keys::These(keys) = &self.keys else {
+            return;
+        };
+        let missing: Vec<_> = keys.difference(met).map(String::as_str).collect();
+        if !missing.is_empty() {
+            notice::trouble(missing_text(&missing, self.task.as_deref()));
+        }
+    }
+
     fn selects(&self, task: &Listed, name: &str) -> bool {
         if self.task.as_deref().is_some_and(|of| of != name) {
             return false;
@@ -82,6 +96,21 @@ impl Reprocess {
             }
         }
     }
+}
+
+fn missing_text(keys: &[&str], task: Option<&str>) -> String {
+    let shown: Vec<_> = keys
+        .iter()
+        .take(SHOWN)
+        .map(|key| format!("{key:?}"))
+        .collect();
+    let more = match keys.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let of = task.map_or_else(String::new, |name| format!(" of {name}"));
+    let shown = shown.join(", ");
+    format!("no task{of} in the run has the key {shown}{more}: nothing is reprocessed for it")
 }
 
 /// Which tasks are submitted again.
@@ -104,6 +133,7 @@ pub(crate) fn find<R: ReadRun + ?Sized>(
         .filter_map(|it| Some((it.number, known(it)?)))
         .collect();
     let names: HashMap<TypeId, &str> = types.iter().map(|it| (it.number, &*it.name)).collect();
+    let mut met = BTreeSet::new();
     let mut newest: HashMap<Identity, (TaskId, Identity, TypeId, bool)> = HashMap::new();
     run.list(&mut |task| {
         let name = names.get(&task.task_type).copied().unwrap_or_default();
@@ -115,12 +145,19 @@ pub(crate) fn find<R: ReadRun + ?Sized>(
                 let done_here = task.status == Status::Done && ended_here;
                 task.submitted.0 < own && (task.status == Status::Unended || done_here)
             }
-            Select::These(these) => these.selects(&task, name),
+            Select::These(these) => {
+                let selected = these.selects(&task, name);
+                met.extend(task.key.as_deref().filter(|_| selected).map(str::to_owned));
+                selected
+            }
         };
         // Tasks come in the order of their numbers: a newer one replaces the one before it.
         let newer = (task.task, task.identity, task.task_type, selected);
         newest.insert(task.identity, newer);
     })?;
+    if let Select::These(these) = select {
+        these.tell_missing(&met);
+    }
     let mut selected: Vec<_> = newest
         .into_values()
         .filter(|(.., selected)| *selected)
@@ -144,14 +181,18 @@ pub(crate) fn find<R: ReadRun + ?Sized>(
             });
         }
     }
-    if !unknown.is_empty() {
-        let names: Vec<_> = unknown.into_iter().collect();
+    tell_unknown(unknown);
+    Ok(found)
+}
+
+fn tell_unknown(names: BTreeSet<&str>) {
+    if !names.is_empty() {
+        let names: Vec<_> = names.into_iter().collect();
         notice::trouble(format!(
             "tasks of the run are left out, because this program has another version of them or none: {}",
             names.join(", ")
         ));
     }
-    Ok(found)
 }
 
 /// The task of this type in this program, if it is of the same version and shape.
@@ -179,6 +220,16 @@ mod tests {
             status: Status::Done,
             ended: None,
         }
+    }
+
+    #[test]
+    fn keys_that_no_task_has_are_named() {
+        assert_eq!(
+            missing_text(&["2013-02-30"], Some("a::day")),
+            "no task of a::day in the run has the key \"2013-02-30\": nothing is reprocessed for it"
+        );
+        let text = missing_text(&["a", "b", "c", "d", "e", "f", "g"], None);
+        assert!(text.contains("\"d\", \"e\" and 2 more:"), "{text}");
     }
 
     #[test]

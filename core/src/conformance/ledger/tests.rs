@@ -41,6 +41,10 @@ struct Broken(MemoryLedger, Fault);
 struct BrokenRun<R: ?Sized>(Fault, Box<R>);
 
 impl Ledger for Broken {
+    fn place(&self) -> String {
+        "a test".to_owned()
+    }
+
     fn open(&self, opening: &Opening) -> Result<Opened, LedgerError> {
         let mut opening = opening.clone();
         opening.take_over |= self.1 == Fault::IgnoresTheHolder;
