@@ -279,7 +279,8 @@ impl RunningWorker {
             class: self.worker.class,
             slots: self.worker.settings.slots,
             build: self.worker.build.clone(),
-            epoch: 0,
+            // A master that was superseded, and still pulls, leaves the greeting to the one that it is meant for.
+            epoch: self.state.epoch(),
             sequence: self.state.next_sequence(),
         };
         self.results

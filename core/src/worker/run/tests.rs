@@ -461,6 +461,29 @@ fn control(epoch: u64, state: RunState) -> Bytes {
     control.message(&KEY)
 }
 
+/// The master that was superseded may be the first to read it.
+#[tokio::test(start_paused = true)]
+async fn the_greeting_of_a_later_master_names_its_epoch() {
+    let queues = queues();
+    let (orders, orders_rx) = mpsc::unbounded_channel();
+    let running = tokio::spawn(worker(queues.clone()).run(orders_rx));
+    let greets = async |expected| {
+        let is_it =
+            |message: &Message| matches!(message, Message::Hello(it) if it.epoch == expected);
+        timeout(LEASE / 2, messages(&queues, 1, is_it))
+            .await
+            .unwrap();
+    };
+    greets(0).await;
+    for epoch in [1, 2] {
+        put(&queues.control, vec![control(epoch, RunState::Open)]).await;
+        sleep(HEARTBEAT).await;
+    }
+    greets(2).await;
+    orders.send(Order::Stop).unwrap();
+    timeout(LEASE, running).await.unwrap().unwrap().unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn heartbeats_that_no_master_reads_are_rare_until_one_comes() {
     let queues = queues();
