@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::broker::ClassId;
+use crate::broker::{ClassId, Cohort};
 use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::outcome::Exit;
 
@@ -49,6 +49,15 @@ pub enum FleetEvent {
     Gone(Departure),
     /// A worker is surplus: it should be drained when it greets.
     Surplus(Arc<str>),
+    /// A group of workers was asked for, or taken over from an earlier master: a Job on a cluster. For people.
+    Cohort {
+        /// Its number, class and size.
+        cohort: Cohort,
+        /// Its name where it runs.
+        name: Arc<str>,
+        /// An earlier master of the run opened it.
+        taken_over: bool,
+    },
     /// How many workers run or are starting has changed, or the reason why others do not run. For people.
     Supply {
         /// Workers that run or are starting.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use podpool_core::broker::CohortQueues;
+use podpool_core::broker::{ClassId, CohortQueues};
 use podpool_core::fleet::{FleetEvent, FleetOrder};
 use podpool_core::id::{RunId, RunName};
 use podpool_core::worker::{OutputSink, Queues};
@@ -30,6 +30,9 @@ use crate::worker::settings::WorkerSettings;
 /// A fleet of one run that was not reached yet.
 #[async_trait]
 pub(crate) trait Fleet: Send {
+    /// What the workers of each class are, in a few words for people.
+    fn classes(&self) -> Vec<(ClassId, String)>;
+
     /// Checks that workers could be started. Nothing is made.
     ///
     /// # Errors

@@ -6,9 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use futures_util::future::join_all;
+use kube::ResourceExt;
+use kube::api::ListParams;
 use podpool::error::ShutdownError;
 use podpool::events::EventKind;
 use podpool::gc::{self, Places, Which};
+use podpool::kubernetes::client::Cluster;
+use podpool::kubernetes::job::RUN_LABEL;
 use podpool::pubsub::{Admin, Connection, RunLabels, RunNames};
 use podpool::testing::Builder as _;
 use podpool::{Builder, PodPoolExecutor, RunId, TaskErrorKind, TaskFuture};
@@ -92,6 +96,13 @@ impl Scene {
         tasks
     }
 
+    /// The texts of the run's events of this kind.
+    fn events(&self, run: &RunId, kind: &str) -> Vec<String> {
+        let events = self.ledger.read(run).unwrap().events().unwrap();
+        let events = events.newest.into_iter().filter(|it| it.kind == kind);
+        events.map(|it| it.text).collect()
+    }
+
     /// Everything is done, each line was written once, and nothing is left of the run.
     async fn is_done(&self, run: &RunId) {
         let all = self.history();
@@ -115,6 +126,20 @@ async fn greets(pool: &PodPoolExecutor, cohort: &str) {
         }
     };
     within("a worker", came).await;
+}
+
+/// Waits until the run has no pod with this in its name.
+async fn gone(run: &RunId, cohort: &str) {
+    let cluster = Cluster::connect(None).await.unwrap();
+    let of_run = ListParams::default().labels(&format!("{RUN_LABEL}={run}"));
+    let look = async {
+        while let pods = cluster.pods().list(&of_run).await.unwrap()
+            && pods.iter().any(|pod| pod.name_any().contains(cohort))
+        {
+            sleep(LOOK).await;
+        }
+    };
+    within("the end of the pods", look).await;
 }
 
 #[tokio::test]
@@ -143,10 +168,21 @@ async fn what_runs_goes_on_under_the_next_master() {
     for result in within("the lines", join_all(lines)).await {
         result.unwrap();
     }
-    // Its worker has greeted the second master too.
-    greets(&second, "-c0-").await;
     let run = second.run_id().clone();
+    // Its worker greets the second master too. What the first one had pulled comes again by its lease.
+    let came = || scene.events(&run, "worker came").len() == 2;
+    until("a second greeting", came).await;
     within("the shutdown", second.shutdown()).await.unwrap();
+    let text = format!("cohort 0, pp-{run}-c0, of class 0: 1 worker");
+    for kind in ["cohort opened", "cohort taken over"] {
+        assert_eq!(scene.events(&run, kind), [&*text], "{kind}");
+    }
+    let masters = scene.ledger.read(&run).unwrap().run().unwrap().masters;
+    for (number, master) in masters.iter().enumerate() {
+        let mut settings = master.master.settings.iter();
+        let class = settings.find(|(name, _)| name == "class 0").unwrap();
+        assert!(class.1.starts_with("pods of "), "{number}: {class:?}");
+    }
     let of_held = scene.history().remove(0);
     let attempts = scene.ledger.read(&run).unwrap().attempts(of_held.task);
     assert_eq!(attempts.unwrap().len(), 0, "its execution was not lost");
@@ -267,6 +303,8 @@ async fn workers_of_an_earlier_version_are_replaced() {
     // The other one was asked to leave, and finishes what it runs.
     guest.let_go();
     assert_eq!(within("the task", again).await.unwrap(), 1);
+    // Until it has left it may take what the second master publishes.
+    gone(second.run_id(), "-c0-").await;
     let lines = scene.write(&second);
     for result in within("the lines", join_all(lines)).await {
         result.unwrap();

@@ -60,6 +60,15 @@ impl LocalFleet {
 
 #[async_trait]
 impl Fleet for LocalFleet {
+    fn classes(&self) -> Vec<(ClassId, String)> {
+        let slots = self.provision.slots();
+        let slots = match self.program {
+            Program::InProcess => format!("{slots} threads of the master's process"),
+            Program::Process { .. } => format!("{slots} processes of this program"),
+        };
+        vec![(ClassId::DEFAULT, slots)]
+    }
+
     async fn reach(self: Box<Self>) -> Result<Box<dyn ReachedFleet>, BuildError> {
         Ok(self)
     }

@@ -55,6 +55,11 @@ pub(crate) struct ProcessFleet {
 
 #[async_trait]
 impl Fleet for ProcessFleet {
+    fn classes(&self) -> Vec<(ClassId, String)> {
+        let workers = "worker processes of this program".to_owned();
+        vec![(ClassId::DEFAULT, workers)]
+    }
+
     async fn reach(self: Box<Self>) -> Result<Box<dyn ReachedFleet>, BuildError> {
         Ok(self)
     }

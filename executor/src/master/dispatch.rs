@@ -232,7 +232,10 @@ impl RunningDispatch {
         let mail = matches!(woken, Woken::Mail);
         match woken {
             Woken::Results(answer) => self.on_pulled(now, answer),
-            Woken::Fleet(event) => self.state.on_fleet(now, event),
+            Woken::Fleet(event) => {
+                self.remember_cohort(&event);
+                self.state.on_fleet(now, event);
+            }
             Woken::Broker(event) => self.state.on_broker(now, event),
             Woken::Sent(batches) => self.on_sent(now, batches),
             Woken::Ledger(answer) => self.on_ledger(now, answer),

@@ -182,11 +182,11 @@ impl Bed {
 
     /// The next event.
     pub async fn event(&mut self) -> FleetEvent {
-        // The supply changes with every pod. Statistics show it, and no test of the fleet.
+        // The supply changes with every pod. Statistics show it, and the ledger cohorts, and no test of the fleet.
         let next = async {
             loop {
                 match self.events.recv().await {
-                    Some(FleetEvent::Supply { .. }) => {}
+                    Some(FleetEvent::Supply { .. } | FleetEvent::Cohort { .. }) => {}
                     event => return event,
                 }
             }

@@ -235,6 +235,8 @@ fn shown(run: &Run) -> Vec<(String, String)> {
     ];
     let set = perhaps.into_iter();
     shown.extend(set.filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    let classes = run.fleet.classes().into_iter();
+    shown.extend(classes.map(|(class, what)| (format!("class {class}"), what)));
     shown
 }
 

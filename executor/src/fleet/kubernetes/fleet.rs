@@ -26,7 +26,7 @@ use tracing::{debug, warn};
 
 use super::client::Cluster;
 use super::cohorts::{Cohorts, Effect, Limits, Notice, OpenError};
-use super::job::RunSecret;
+use super::job::{RunSecret, job_name};
 use super::spec::WorkerSpec;
 use open::{Opened, Opener};
 use watch::Watches;
@@ -234,6 +234,7 @@ impl Work {
             Ok(opened) => {
                 self.touched = true;
                 self.secret = Some(opened.secret);
+                self.tell(opened.cohort, false);
                 self.state.on_opened(now);
             }
             Err(refusal) => {
@@ -270,6 +271,17 @@ impl Work {
         }
     }
 
+    fn tell(&self, cohort: Cohort, taken_over: bool) {
+        let name = job_name(&self.opener.fleet.run, cohort.number).into();
+        let event = FleetEvent::Cohort {
+            cohort,
+            name,
+            taken_over,
+        };
+        // The dispatcher may have ended before.
+        self.events.send(event).ok();
+    }
+
     fn report_supply(&mut self) {
         if let Some(event) = self.state.supply_report() {
             // The dispatcher may have ended before.
@@ -279,6 +291,7 @@ impl Work {
 
     /// A cohort that an earlier master made. Its queues may have vanished since, and are watched from now on.
     fn adopt(&mut self, cohort: Cohort) {
+        self.tell(cohort, true);
         let opener = self.opener.clone();
         self.retiring.spawn(async move {
             opener.take_over(cohort.number).await;

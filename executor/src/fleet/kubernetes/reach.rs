@@ -1,7 +1,9 @@
 //! The cluster as a run's fleet: reached first, then given the run.
 
 use async_trait::async_trait;
+use podpool_core::broker::ClassId;
 use podpool_core::fleet::{FleetEvent, FleetOrder};
+use podpool_core::size::size;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::client::Cluster;
@@ -27,6 +29,16 @@ struct ReachedCluster {
 
 #[async_trait]
 impl Fleet for ClusterFleet {
+    fn classes(&self) -> Vec<(ClassId, String)> {
+        let spec = &self.spec;
+        let image = spec.image.as_deref().unwrap_or("an image of this program");
+        let (cpu, memory) = (spec.cpu_millicores(), size(spec.memory_bytes()));
+        let slots = spec.slots();
+        let pods =
+            format!("pods of {image} with {cpu} m of CPU, {memory} of memory, {slots} slots");
+        vec![(ClassId::DEFAULT, pods)]
+    }
+
     async fn reach(self: Box<Self>) -> Result<Box<dyn ReachedFleet>, BuildError> {
         let cluster = Cluster::connect(self.spec.namespace.as_deref())
             .await

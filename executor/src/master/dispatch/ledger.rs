@@ -1,5 +1,6 @@
 //! What the loop does with the ledger: it carries out what has waited, and ends the pool where nothing can be stored.
 
+use podpool_core::fleet::FleetEvent;
 use podpool_core::ledger::{EventRecord, LedgerError, Record};
 use podpool_core::notice;
 use tokio::time::{Instant, timeout};
@@ -50,6 +51,27 @@ impl RunningDispatch {
                 text: text(),
             }));
         }
+    }
+
+    /// Records that a group of workers was asked for.
+    pub(super) fn remember_cohort(&mut self, event: &FleetEvent) {
+        let FleetEvent::Cohort {
+            cohort,
+            name,
+            taken_over,
+        } = event
+        else {
+            return;
+        };
+        let kind = match taken_over {
+            true => "cohort taken over",
+            false => "cohort opened",
+        };
+        self.remember_that(kind, || {
+            let (number, class, size) = (cohort.number, cohort.class, cohort.size);
+            let workers = if size == 1 { "worker" } else { "workers" };
+            format!("cohort {number}, {name}, of class {class}: {size} {workers}")
+        });
     }
 
     /// Records that a worker came or went.

@@ -38,6 +38,7 @@ pub(super) struct Opener {
 pub(super) struct Opened {
     /// The uid of the Secret: what the run deletes at its end.
     pub(super) secret: String,
+    pub(super) cohort: Cohort,
 }
 
 impl Opener {
@@ -77,7 +78,7 @@ impl Opener {
             }
         };
         info!(job = name, workers = size, "opened a cohort");
-        Ok(Opened { secret })
+        Ok(Opened { secret, cohort })
     }
 
     /// Makes the Job, or takes over an existing one: a request whose answer was lost has made it, or an earlier master

@@ -250,6 +250,8 @@ impl MasterState {
             FleetEvent::Gone(departure) => self.on_departure(now, &departure),
             FleetEvent::Surplus(worker) => self.on_surplus(worker),
             FleetEvent::Broken(reason) => self.break_pool(now, &reason),
+            // The ledger alone remembers it.
+            FleetEvent::Cohort { .. } => {}
             FleetEvent::Supply { workers, reason } => self.tally.set_supply(workers, reason),
             FleetEvent::Ended { leftovers } => {
                 if !self.life.fleet_ended(leftovers) {
