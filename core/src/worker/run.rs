@@ -379,7 +379,7 @@ impl RunningWorker {
 
     fn beat(&mut self, now: Instant) {
         let every = match self.detached {
-            true => UNREAD.max(self.heartbeat_every),
+            true => UNREAD,
             false => self.heartbeat_every,
         };
         self.heartbeat = after(now, every);

@@ -68,17 +68,6 @@ impl Reprocess {
         self
     }
 
-    /// Says which keys no task of the run has, where single keys were asked for.
-    fn tell_missing(&self, met: &BTreeSet<String>) {
-        let Keys::These(keys) = &self.keys else {
-            return;
-        };
-        let missing: Vec<_> = keys.difference(met).map(String::as_str).collect();
-        if !missing.is_empty() {
-            notice::trouble(missing_text(&missing, self.task.as_deref()));
-        }
-    }
-
     fn selects(&self, task: &Listed, name: &str) -> bool {
         if self.task.as_deref().is_some_and(|of| of != name) {
             return false;
@@ -98,7 +87,7 @@ impl Reprocess {
     }
 }
 
-fn missing_text(keys: &[&str], task: Option<&str>) -> String {
+fn missing_text(keys: &BTreeSet<&str>, task: Option<&str>) -> String {
     let shown: Vec<_> = keys
         .iter()
         .take(SHOWN)
@@ -120,6 +109,28 @@ pub(crate) enum Select {
     These(Reprocess),
 }
 
+impl Select {
+    /// The single keys that were asked for.
+    fn single_keys(&self) -> BTreeSet<&str> {
+        match self {
+            Self::These(Reprocess {
+                keys: Keys::These(keys),
+                ..
+            }) => keys.iter().map(String::as_str).collect(),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    /// Says which of them no task of the run has.
+    fn tell_missing(&self, keys: &BTreeSet<&str>) {
+        if let Self::These(these) = self
+            && !keys.is_empty()
+        {
+            notice::trouble(missing_text(keys, these.task.as_deref()));
+        }
+    }
+}
+
 /// The tasks that are selected: of each identity the newest.
 pub(crate) fn find<R: ReadRun + ?Sized>(
     run: &mut R,
@@ -133,7 +144,7 @@ pub(crate) fn find<R: ReadRun + ?Sized>(
         .filter_map(|it| Some((it.number, known(it)?)))
         .collect();
     let names: HashMap<TypeId, &str> = types.iter().map(|it| (it.number, &*it.name)).collect();
-    let mut met = BTreeSet::new();
+    let mut missing = select.single_keys();
     let mut newest: HashMap<Identity, (TaskId, Identity, TypeId, bool)> = HashMap::new();
     run.list(&mut |task| {
         let name = names.get(&task.task_type).copied().unwrap_or_default();
@@ -147,7 +158,9 @@ pub(crate) fn find<R: ReadRun + ?Sized>(
             }
             Select::These(these) => {
                 let selected = these.selects(&task, name);
-                met.extend(task.key.as_deref().filter(|_| selected).map(str::to_owned));
+                if let Some(key) = task.key.as_deref().filter(|_| selected) {
+                    missing.remove(key);
+                }
                 selected
             }
         };
@@ -155,9 +168,7 @@ pub(crate) fn find<R: ReadRun + ?Sized>(
         let newer = (task.task, task.identity, task.task_type, selected);
         newest.insert(task.identity, newer);
     })?;
-    if let Select::These(these) = select {
-        these.tell_missing(&met);
-    }
+    select.tell_missing(&missing);
     let mut selected: Vec<_> = newest
         .into_values()
         .filter(|(.., selected)| *selected)
@@ -225,10 +236,10 @@ mod tests {
     #[test]
     fn keys_that_no_task_has_are_named() {
         assert_eq!(
-            missing_text(&["2013-02-30"], Some("a::day")),
+            missing_text(&BTreeSet::from(["2013-02-30"]), Some("a::day")),
             "no task of a::day in the run has the key \"2013-02-30\": nothing is reprocessed for it"
         );
-        let text = missing_text(&["a", "b", "c", "d", "e", "f", "g"], None);
+        let text = missing_text(&BTreeSet::from(["a", "b", "c", "d", "e", "f", "g"]), None);
         assert!(text.contains("\"d\", \"e\" and 2 more:"), "{text}");
     }
 
