@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use podpool::error::ShutdownError;
+use podpool::events::EventKind;
 use podpool::{PodPoolExecutor, TaskError};
 use podpool_tests::faults::built;
 use podpool_tests::faults::tasks::{echo, meet};
@@ -26,7 +27,7 @@ async fn main() {
                 let pool = built(builder.signals(heard == "hears")).await;
                 pools.insert(name.to_owned(), pool);
             }
-            ["work", name, meeting] => work(&pools[name], name, meeting),
+            ["work", name, meeting] => work(&pools[name], name, meeting).await,
             ["shutdown", name] => {
                 let ended = pools[name].shutdown().await;
                 let interrupted = matches!(ended, Err(ShutdownError::Interrupted { signal: 2 }));
@@ -75,13 +76,19 @@ fn lines() -> UnboundedReceiver<String> {
 }
 
 /// One task that runs until its test releases the task, and a second one that waits for the only slot. Their ends are
-/// printed.
-fn work(pool: &PodPoolExecutor, name: &str, meeting: &str) {
+/// printed. Returns when the pool knows that the first one runs: until then a signal cancels both.
+async fn work(pool: &PodPoolExecutor, name: &str, meeting: &str) {
+    let mut events = pool.events();
     let runs = pool.submit(meet(meeting.into(), 1));
     let waits = pool.submit(echo(2));
     let [first, second] = [format!("{name} runs"), format!("{name} waits")];
     tokio::spawn(async move { say(&first, runs.await) });
     tokio::spawn(async move { say(&second, waits.await) });
+    while let Some(event) = events.next().await {
+        if matches!(event.kind, EventKind::Started { .. }) {
+            return;
+        }
+    }
 }
 
 fn say<T>(what: &str, end: Result<T, TaskError>) {

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use futures_util::future::join_all;
 use podpool::error::ShutdownError;
+use podpool::events::EventKind;
 use podpool::testing::Builder as _;
 use podpool::{PodPoolExecutor, TaskErrorKind};
 use podpool_core::ledger::memory::MemoryLedger;
@@ -38,8 +39,18 @@ fn asked(pool: &PodPoolExecutor, ledger: &MemoryLedger) -> Vec<CommandRecord> {
 pub async fn a_command_stops_the_run(bed: Bed) {
     let (ledger, gate) = (MemoryLedger::new(), bed.gate());
     let pool = pool(&bed, &ledger).await;
+    let mut events = pool.events();
     let held = pool.submit(tasks::hold(gate.address(), 1));
     let arrival = gate.arrival().await;
+    // Until its worker has reported it, a task counts as not begun.
+    let begun = async {
+        while let Some(event) = events.next().await {
+            if matches!(event.kind, EventKind::Started { .. }) {
+                break;
+            }
+        }
+    };
+    within("the first one to be reported", begun).await;
     // More than any bed has slots: the last ones have not begun.
     let later: Vec<_> = (2..200)
         .map(|n| pool.submit(tasks::hold(gate.address(), n)))
