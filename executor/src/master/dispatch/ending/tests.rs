@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use podpool_core::id::{RunId, RunName};
+use podpool_core::ledger::memory::MemoryLedger;
+use podpool_core::ledger::{Ledger, Master, Opening, Which};
 use podpool_core::queue::memory::MemoryQueue;
 use podpool_core::queue::{Delivery, LeaseId, Queue, QueueError, QueueLimits};
 use podpool_core::worker::Queues;
@@ -17,6 +20,7 @@ use crate::client::future::fake::TASK;
 use crate::error::{TaskError, TaskErrorKind};
 use crate::master::cell::{Cell, CellGuard, Wakers};
 use crate::master::command::{Command, ShutdownBehavior};
+use crate::master::ledger::{Terms, open};
 use crate::master::mailbox::{Mailbox, Submission};
 
 /// A pull that is given up stays open, as at a service.
@@ -120,4 +124,68 @@ async fn a_task_that_was_cancelled_in_the_mailbox_is_not_published() {
     cell.settle(Err(error), &mut Wakers::default());
     run_to_its_end(&mailbox, &fleet, dispatch).await;
     assert!(tasks.take(1, Duration::ZERO).await.unwrap().is_empty());
+}
+
+fn opening() -> Opening {
+    let name = RunName::new("nightly").unwrap();
+    Opening {
+        which: Which::Named {
+            fresh: RunId::of(&name),
+            name,
+            mac_key: [0; 32],
+        },
+        master: Master::default(),
+        take_over: true,
+        now: std::time::SystemTime::UNIX_EPOCH,
+    }
+}
+
+/// The last order that a fleet elsewhere receives, and how the run ends, with or without a second master.
+async fn last_order(taken_over: bool) -> (FleetOrder, Result<(), ShutdownError>) {
+    let queue = |name: &str| Arc::new(MemoryQueue::local(name)) as Arc<dyn Queue>;
+    let (mailbox, fleet, mut orders, mut dispatch) = idle(Queues {
+        tasks: queue("tasks"),
+        results: queue("results"),
+        control: queue("control"),
+    });
+    dispatch.printed = Some(Arc::new(|_| {}));
+    let ledger = MemoryLedger::new();
+    let terms = Terms {
+        opening: opening(),
+        attached: None,
+        patience: Duration::ZERO,
+        adopts: true,
+    };
+    let run = open(Arc::new(ledger.clone()), terms).await.unwrap();
+    dispatch.ledger = Some((run.memory, run.link));
+    // The first master learns of it by nothing but its own next record.
+    let second = taken_over.then(|| ledger.open(&opening()).unwrap());
+    let (done, ended) = oneshot::channel();
+    let behavior = ShutdownBehavior::WaitForTasks;
+    mailbox.command(Command::Shutdown { behavior, done });
+    let last = async {
+        loop {
+            match orders.recv().await.expect("an order to end") {
+                FleetOrder::Needed { .. } => {}
+                order => {
+                    let leftovers = Vec::new();
+                    fleet.send(FleetEvent::Ended { leftovers }).unwrap();
+                    return order;
+                }
+            }
+        }
+    };
+    let (order, ()) = tokio::join!(last, dispatch.run());
+    drop(second);
+    (order, ended.await.unwrap())
+}
+
+/// Where the end of its tasks is a master's first act after it lost the run, it removes nothing of the run.
+#[tokio::test]
+async fn a_master_that_has_lost_its_run_orders_no_removal() {
+    let (order, outcome) = last_order(false).await;
+    assert_eq!((order, outcome), (FleetOrder::End, Ok(())));
+    let (order, outcome) = last_order(true).await;
+    let superseded = Err(ShutdownError::Superseded { epoch: 2 });
+    assert_eq!((order, outcome), (FleetOrder::Abandon, superseded));
 }
