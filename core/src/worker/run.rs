@@ -342,6 +342,7 @@ impl RunningWorker {
             self.state.retire_slots(now);
         }
         self.leave_if_unfit();
+        self.leave_if_outdated();
         self.carry_out(now);
         // From then on lines are sent at once: any step may be the last.
         let last = self.left.is_some() && self.state.is_empty();
@@ -358,6 +359,18 @@ impl RunningWorker {
         {
             warn!(?left, "the slots of this worker do not start; it leaves");
             self.leave(left);
+        }
+    }
+
+    /// A worker whose program is older than that of the run's master takes nothing more: what runs here is finished, and
+    /// what came from that master is given back for its own workers.
+    fn leave_if_outdated(&mut self) {
+        if self.left.is_none()
+            && let Some(failure) = self.state.outdated()
+        {
+            let reason = &failure.message;
+            warn!(%reason, "a later master of the run has another program; the worker leaves");
+            self.leave(Left::Drained);
         }
     }
 

@@ -71,6 +71,9 @@ pub struct Settings {
     pub message_bytes: usize,
     /// Bytes that the tasks which run share by what they declare; none where each slot has memory of its own.
     pub shared_memory: Option<u64>,
+    /// The epoch of the master that started this worker: a master of a higher epoch may have another program. None where
+    /// workers end with their master.
+    pub started_by: Option<u64>,
 }
 
 /// The worker.
@@ -114,6 +117,8 @@ pub struct WorkerState {
     /// Those that need not wait any more.
     resumed: Vec<Arrival>,
     broken: Option<Failure>,
+    /// What a later master asked for that this worker's program cannot run.
+    outdated: Option<Failure>,
     /// Lines that slots printed.
     lines: u64,
     effects: Vec<Effect>,
@@ -151,6 +156,7 @@ impl WorkerState {
             deferred: Vec::new(),
             resumed: Vec::new(),
             broken: None,
+            outdated: None,
             lines: 0,
             effects: Vec::new(),
         }
@@ -236,12 +242,23 @@ impl WorkerState {
         self.epoch
     }
 
+    /// Why this worker's program is older than that of the run's master, if it is: what a later master published and this
+    /// program cannot run. That batch was given back, and so is every other one of its kind.
+    #[must_use]
+    pub const fn outdated(&self) -> Option<&Failure> {
+        self.outdated.as_ref()
+    }
+
     /// How many batches to take now: no more than can start soon, so that no worker holds what another could run.
     #[must_use]
     pub fn wants(&self) -> usize {
-        // Each of the three would leave a new batch waiting here: while draining it would be given back, beside a
+        // Each would leave a new batch waiting here: while draining or outdated it would be given back, beside a
         // suspect nothing may run, and without slots its tasks could only be answered with the failure.
-        if self.draining || self.quarantined.is_some() || self.broken.is_some() {
+        if self.draining
+            || self.quarantined.is_some()
+            || self.broken.is_some()
+            || self.outdated.is_some()
+        {
             return 0;
         }
         let idle = self.idle_slots();

@@ -50,6 +50,8 @@ pub(crate) struct Site {
     pub(crate) class: ClassId,
     pub(crate) build: String,
     pub(crate) conduct: Conduct,
+    /// The epoch of its master; none where it ends with that master.
+    pub(crate) started_by: Option<u64>,
 }
 
 impl WorkerSettings {
@@ -69,6 +71,7 @@ impl WorkerSettings {
             class,
             build,
             conduct,
+            started_by,
         } = site;
         let place = Place {
             run: run.clone(),
@@ -86,6 +89,7 @@ impl WorkerSettings {
                 start_timeout: self.start_timeout,
                 message_bytes: queues.results.limits().message_bytes,
                 shared_memory: self.shared_memory,
+                started_by,
             },
             launch: Launch {
                 program,

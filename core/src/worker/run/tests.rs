@@ -76,6 +76,7 @@ fn worker(queues: Queues) -> Worker {
             start_timeout: LEASE,
             message_bytes: 1 << 20,
             shared_memory: None,
+            started_by: None,
         },
         queues,
         launch: Launch {
@@ -218,6 +219,24 @@ async fn a_worker_with_a_wrong_key_removes_nothing_and_gives_all_back() {
         .unwrap()
         .unwrap();
     assert_eq!(ready(&queues.tasks).await, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_of_an_earlier_program_leaves_what_it_cannot_run_to_others() {
+    let queues = queues();
+    put(&queues.tasks, vec![batch(&KEY); 3]).await;
+    let mut worker = worker(queues.clone());
+    // The batches are of a master after the one that started the worker.
+    worker.settings.started_by = Some(0);
+    let (_orders, orders_rx) = mpsc::unbounded_channel();
+    let left = timeout(LEASE, worker.run(orders_rx)).await;
+    assert_eq!(left.expect("it stays").unwrap(), Left::Drained);
+    assert_eq!(ready(&queues.tasks).await, 3);
+    let told = queues.results.take(64, Duration::ZERO).await.unwrap();
+    let answers = told.into_iter().filter(|it| {
+        Message::read(it.body.clone(), &KEY).is_ok_and(|it| matches!(it, Message::Results(..)))
+    });
+    assert_eq!(answers.count(), 0, "an answer would be final");
 }
 
 /// A queue elsewhere: its answers take a while to come, and a pull that is given up stays open there.

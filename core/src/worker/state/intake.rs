@@ -66,6 +66,12 @@ impl WorkerState {
         self.next_execution += 1;
         debug!(%lease, execution, tasks = ?runs, "a batch was taken");
         self.published = self.published.max(batch.epoch);
+        if let Some(failure) = self.outdated_by(batch, &looked_up) {
+            // Not an answer: it would be final, and the workers of that master can run these tasks.
+            self.outdated.get_or_insert(failure);
+            self.effects.push(Effect::Release(lease));
+            return Ok(());
+        }
         self.hold(execution, lease, counted, batch, &looked_up);
         if batch.alone {
             self.release_own_suspects(execution, &runs);
@@ -131,6 +137,18 @@ impl WorkerState {
             tasks: 0,
         });
         Ok(())
+    }
+
+    /// Why a batch is for workers of a later program: a master after the one that started this worker published it, and
+    /// this program cannot run a task type of it.
+    fn outdated_by(
+        &self,
+        batch: &Batch,
+        looked_up: &[Result<TaskTypeInfo, Failure>],
+    ) -> Option<Failure> {
+        let later = self.settings.started_by.is_some_and(|by| batch.epoch > by);
+        let mut failures = looked_up.iter().filter_map(|info| info.as_ref().err());
+        failures.find(|_| later).cloned()
     }
 
     pub(super) fn hold(

@@ -100,8 +100,9 @@ struct Bed {
     refuses: bool,
     /// Whether slots ignore every request.
     deaf: bool,
-    /// The number of the batch that came last.
+    /// The number of the batch that came last, and the master that batches are of.
     newest: u64,
+    master: u64,
 }
 
 fn bed(slots: u32) -> Bed {
@@ -115,6 +116,7 @@ fn bed(slots: u32) -> Bed {
         start_timeout: START,
         message_bytes: 1 << 20,
         shared_memory: Some(5 << 30),
+        started_by: Some(1),
     };
     Bed {
         state: WorkerState::new(settings),
@@ -135,6 +137,7 @@ fn bed(slots: u32) -> Bed {
         refuses: false,
         deaf: false,
         newest: 0,
+        master: 1,
     }
 }
 
@@ -159,7 +162,7 @@ impl Bed {
         }];
         let batch = Batch {
             run: RunId::new("test").unwrap(),
-            epoch: 1,
+            epoch: self.master,
             number: self.newest,
             alone,
             task_types,

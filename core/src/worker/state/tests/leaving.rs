@@ -21,6 +21,31 @@ async fn draining_gives_back_what_has_not_begun_and_lets_the_rest_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_later_master_has_for_other_programs_is_given_back() {
+    let mut bed = bed(1);
+    bed.batch("a", "fast", 0, 1, false);
+    bed.master = 2;
+    // A task type that both programs have.
+    bed.batch("b", "fast", 1, 1, false);
+    assert_eq!(bed.state.outdated(), None);
+    bed.batch("c", "renamed", 2, 1, false);
+    bed.batch("d", "renamed", 3, 1, false);
+    assert_eq!(bed.releases, ["c", "d"]);
+    assert!(bed.results.is_empty(), "an answer would be final");
+    assert_eq!(bed.state.outdated().unwrap().cause, Cause::Rejected);
+    bed.done(S0, 1, SECOND);
+    assert_eq!(bed.state.wants(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_own_master_has_for_other_programs_is_rejected() {
+    let mut bed = bed(1);
+    bed.batch("a", "unknown", 0, 1, false);
+    assert_eq!(bed.causes(), [(0, Cause::Rejected)]);
+    assert!(bed.releases.is_empty() && bed.state.outdated().is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn stopping_interrupts_and_the_batch_goes_back_at_once() {
     let mut bed = bed(1);
     bed.batch("a", "fast", 0, 1, false);
