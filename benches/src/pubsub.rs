@@ -94,7 +94,7 @@ impl Topics {
     #[expect(clippy::disallowed_methods, reason = "labels hold wall time")]
     async fn make(workers: u32) -> anyhow::Result<Self> {
         let connection = Connection::builder().open()?;
-        let admin = Admin::new(&connection).await?;
+        let admin = Admin::new(&connection);
         let run = RunId::random();
         let names = RunNames::own(PREFIX, &run)?;
         let created = SystemTime::now();

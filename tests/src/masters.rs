@@ -84,7 +84,7 @@ impl Masters {
             dir,
             client: Client::try_from(config).unwrap(),
             cluster: Cluster::connect(Some(&name)).await.unwrap(),
-            admin: Admin::new(&connection).await.unwrap(),
+            admin: Admin::new(&connection),
             name,
         })
     }

@@ -234,8 +234,8 @@ async fn queues_that_vanished_without_a_master_are_filled_again() {
     let run = within("the detachment", first.detach()).await.unwrap();
     drop((first, held, waiting));
     let names = RunNames::own("podpool", &run).unwrap();
-    let admin = Admin::new(&Connection::builder().open().unwrap()).await;
-    let gone = admin.unwrap().delete_run(&names, &run).await;
+    let admin = Admin::new(&Connection::builder().open().unwrap());
+    let gone = admin.delete_run(&names, &run).await;
     assert!(gone.deleted.len() >= 5, "{gone:?}");
     let builder = scene.builder().attach("vanished");
     let second = within("the second master", builder.build()).await.unwrap();
@@ -268,8 +268,7 @@ async fn queues_past_their_deadline_stay_while_a_job_of_their_run_goes_on() {
         created: UNIX_EPOCH,
         deadline: UNIX_EPOCH,
     };
-    let admin = Admin::new(&Connection::builder().open().unwrap()).await;
-    let admin = admin.unwrap();
+    let admin = Admin::new(&Connection::builder().open().unwrap());
     let lease = Duration::from_secs(60);
     admin.create(&names, &labels, lease).await.unwrap();
     let of_run = async || {

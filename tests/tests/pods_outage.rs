@@ -171,8 +171,8 @@ async fn the_queue_comes_back_empty() {
     master.says("under way").await;
     relay.close().await;
     let names = RunNames::own("podpool", &run).unwrap();
-    let admin = Admin::new(&Connection::builder().open().unwrap()).await;
-    let gone = admin.unwrap().delete_run(&names, &run).await;
+    let admin = Admin::new(&Connection::builder().open().unwrap());
+    let gone = admin.delete_run(&names, &run).await;
     assert!(gone.deleted.len() >= 7, "{gone:?}");
     sleep(outage()).await;
     relay.reopen().await;

@@ -47,8 +47,8 @@ async fn queues_that_vanish_are_made_again_and_nothing_is_lost() {
     let held = [1, 2].map(|name| pool.submit(call_at(desk.address(), name)));
     let callers = (desk.caller().await, desk.caller().await);
     let waiting: Vec<_> = (0..20).map(|n| pool.submit(echo(n))).collect();
-    let admin = Admin::new(&Connection::builder().open().unwrap()).await;
-    let gone = admin.unwrap().delete_run(&known.names(), &known.run).await;
+    let admin = Admin::new(&Connection::builder().open().unwrap());
+    let gone = admin.delete_run(&known.names(), &known.run).await;
     assert!(gone.deleted.len() >= 7, "{gone:?}");
     let began = Instant::now();
     callers.0.let_go().await;
@@ -77,8 +77,7 @@ async fn a_control_subscription_that_vanishes_is_made_again() {
     let pool = known.builder(&pods, 1, 1).build().await.unwrap();
     let future = pool.submit(call_at(desk.address(), 1));
     let caller = desk.caller().await;
-    let admin = Admin::new(&Connection::builder().open().unwrap()).await;
-    let admin = admin.unwrap();
+    let admin = Admin::new(&Connection::builder().open().unwrap());
     let gone = admin.delete_control(&known.names(), &known.run, 0, 1).await;
     assert_eq!(gone.deleted.len(), 1, "{gone:?}");
     let began = Instant::now();
@@ -100,7 +99,7 @@ struct Administered {
 impl Administered {
     async fn make() -> Self {
         let connection = Connection::builder().open().unwrap();
-        let admin = Admin::new(&connection).await.unwrap();
+        let admin = Admin::new(&connection);
         let run = RunId::random();
         let made = RunNames::own("administered", &run).unwrap();
         let labels = RunLabels {

@@ -228,7 +228,7 @@ async fn a_refused_lease_is_lost_and_the_others_are_not() {
 
 /// The error of every administrative call.
 async fn admin_refusals(connection: &Connection) -> Vec<(&'static str, AdminError)> {
-    let admin = Admin::new(connection).await.unwrap();
+    let admin = Admin::new(connection);
     let run = RunId::new("nightly").unwrap();
     let names = RunNames::own("podpool", &run).unwrap();
     let now = SystemTime::UNIX_EPOCH;
@@ -322,7 +322,7 @@ async fn administration_over_quota_may_be_tried_later() {
 #[tokio::test]
 async fn names_that_were_not_created_are_missing() {
     let server = Refusing::always(Code::NotFound, "").await;
-    let admin = Admin::new(&server.connection()).await.unwrap();
+    let admin = Admin::new(&server.connection());
     let run = RunId::new("nightly").unwrap();
     let names = RunNames::own("podpool", &run).unwrap();
     let error = timeout(LIMIT, admin.check(&names))
@@ -427,7 +427,7 @@ async fn missing_credentials_are_reported_soon_with_the_variable() {
 #[tokio::test]
 async fn a_project_that_does_not_exist_names_the_variables() {
     let server = Refusing::always(Code::NotFound, "no project demo").await;
-    let admin = Admin::new(&server.connection()).await.unwrap();
+    let admin = Admin::new(&server.connection());
     let run = RunId::new("nightly").unwrap();
     let names = RunNames::own("podpool", &run).unwrap();
     let now = SystemTime::UNIX_EPOCH;

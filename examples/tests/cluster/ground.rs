@@ -268,7 +268,7 @@ pub(crate) async fn nothing_is_left(cluster: &Cluster, run: &RunId, secret: &str
     let secret = cluster.secrets().get_opt(&name).await.unwrap();
     assert!(secret.is_none(), "the Secret {name} is left");
     let connection = Connection::builder().open().unwrap();
-    let admin = Admin::new(&connection).await.unwrap();
+    let admin = Admin::new(&connection);
     let which = Which::Run(run.clone());
     // Garbage of a named run is collected whatever its deadline.
     let any = SystemTime::UNIX_EPOCH;

@@ -1,9 +1,9 @@
 //! Google Cloud Pub/Sub as the queue: connections, queues, names, and their administration.
 //!
-//! Messages travel by unary gRPC calls on generated stubs: `Publish`, `Pull`, `ModifyAckDeadline`, `Acknowledge`.
-//! The official client publishes through an unbounded channel and answers for whole batches, and its subscriber
-//! fetches ahead and hides lost acknowledgements; podpool promises a bound and an answer for each message. The
-//! official client administers, and the official credentials sign every call.
+//! Every call is a unary gRPC call on generated stubs: `Publish`, `Pull`, `ModifyAckDeadline` and `Acknowledge` move
+//! messages, the others administer. The official client publishes through an unbounded channel and answers for whole
+//! batches, and its subscriber fetches ahead and hides lost acknowledgements; podpool promises a bound and an answer for
+//! each message. The official credentials sign every call.
 
 mod admin;
 mod broker;

@@ -293,7 +293,7 @@ impl Scene {
         let garbage = Garbage::Run(self.run.clone());
         left.extend(gc(&self.cluster, &garbage).await.unwrap());
         let connection = Connection::builder().open().unwrap();
-        let admin = Admin::new(&connection).await.unwrap();
+        let admin = Admin::new(&connection);
         let which = Which::Run(self.run.clone());
         let collected = admin.collect(SystemTime::UNIX_EPOCH, &which).await.unwrap();
         left.extend(collected.deleted);

@@ -55,7 +55,7 @@ impl Ground {
         let project = format!("test-{run}");
         let connection = Connection::builder().project(project).open().unwrap();
         Self {
-            admin: Admin::new(&connection).await.unwrap(),
+            admin: Admin::new(&connection),
             connection,
             names: RunNames::own("podpool", &run).unwrap(),
             labels: RunLabels {

@@ -1,4 +1,4 @@
-//! A small Pub/Sub that answers as configured: gRPC for messages and REST for administration, on one port.
+//! A small Pub/Sub that answers as configured.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -23,16 +23,16 @@ use tonic::Code;
 pub enum Said {
     /// A refusal.
     No(Code, &'static str),
-    /// Success, with this message: encoded for gRPC, JSON for REST.
+    /// Success, with this message, encoded.
     Yes(Bytes),
     /// No answer at all: the call hangs until its caller gives up.
     Silence,
 }
 
-/// What the server received: the path, with REST's method in front, and the body (gRPC's without its frame).
+/// What the server received: the path, and the body without its frame.
 #[derive(Clone, Debug)]
 pub struct Heard {
-    /// `/google.pubsub.v1.Publisher/Publish`, or `PUT /v1/projects/…`.
+    /// `/google.pubsub.v1.Publisher/Publish`.
     pub call: String,
     /// As it came.
     pub body: Bytes,
@@ -128,47 +128,37 @@ async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    let grpc = head.uri.path().starts_with("/google.pubsub.");
-    let heard = if grpc {
-        Heard {
-            call: head.uri.path().to_owned(),
-            // A frame of gRPC begins with one byte of flags and four of length.
-            body: body.slice(5..),
-        }
-    } else {
-        Heard {
-            call: format!("{} {}", head.method, head.uri.path()),
-            body,
-        }
+    let heard = Heard {
+        call: head.uri.path().to_owned(),
+        // A frame of gRPC begins with one byte of flags and four of length.
+        body: body.slice(5..),
     };
     let said = script(&heard);
     log.lock().unwrap().push(heard);
-    Ok(match (said, grpc) {
-        (Said::Silence, _) => std::future::pending().await,
-        (Said::No(code, message), true) => grpc_refusal(code, message),
-        (Said::No(code, message), false) => rest_refusal(code, message),
-        (Said::Yes(message), true) => grpc_message(&message),
-        (Said::Yes(json), false) => of_type("application/json", Full::new(json).boxed()),
+    Ok(match said {
+        Said::Silence => std::future::pending().await,
+        Said::No(code, message) => refusal(code, message),
+        Said::Yes(message) => success(&message),
     })
 }
 
-fn of_type(kind: &'static str, body: Body) -> Response<Body> {
+fn response(body: Body) -> Response<Body> {
     let mut response = Response::new(body);
-    let kind = HeaderValue::from_static(kind);
+    let kind = HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }
 
 /// A refusal is an answer of headers alone.
-fn grpc_refusal(code: Code, message: &str) -> Response<Body> {
-    let mut response = of_type("application/grpc", Full::default().boxed());
+fn refusal(code: Code, message: &str) -> Response<Body> {
+    let mut response = response(Full::default().boxed());
     let headers = response.headers_mut();
     headers.insert("grpc-status", HeaderValue::from(code as i32));
     headers.insert("grpc-message", message.replace(' ', "%20").parse().unwrap());
     response
 }
 
-fn grpc_message(message: &Bytes) -> Response<Body> {
+fn success(message: &Bytes) -> Response<Body> {
     let mut frame = BytesMut::with_capacity(5 + message.len());
     frame.put_u8(0);
     frame.put_u32(u32::try_from(message.len()).unwrap());
@@ -176,23 +166,5 @@ fn grpc_message(message: &Bytes) -> Response<Body> {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     let body = Full::new(frame.freeze()).with_trailers(async { Some(Ok(trailers)) });
-    of_type("application/grpc", body.boxed())
-}
-
-fn rest_refusal(code: Code, message: &str) -> Response<Body> {
-    let (status, name) = match code {
-        Code::InvalidArgument => (400, "INVALID_ARGUMENT"),
-        Code::Unauthenticated => (401, "UNAUTHENTICATED"),
-        Code::PermissionDenied => (403, "PERMISSION_DENIED"),
-        Code::NotFound => (404, "NOT_FOUND"),
-        Code::AlreadyExists => (409, "ALREADY_EXISTS"),
-        Code::ResourceExhausted => (429, "RESOURCE_EXHAUSTED"),
-        Code::Unavailable => (503, "UNAVAILABLE"),
-        other => panic!("no test answers {other:?} by REST"),
-    };
-    let json =
-        format!(r#"{{"error":{{"code":{status},"message":"{message}","status":"{name}"}}}}"#);
-    let mut response = of_type("application/json", Full::new(json.into()).boxed());
-    *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap();
-    response
+    response(body.boxed())
 }

@@ -51,7 +51,7 @@ impl Topics {
             created,
             deadline: created + DEADLINE,
         };
-        let admin = Admin::new(&connection).await.unwrap();
+        let admin = Admin::new(&connection);
         admin.create(&names, &labels, LEASE).await.unwrap();
         let control = admin.create_control(&names, &labels, LEASE, 0, 1).await;
         control.unwrap();
@@ -86,7 +86,7 @@ impl Topics {
 /// When something cannot be deleted.
 pub async fn delete(run: &RunId) {
     let connection = Connection::builder().open().unwrap();
-    let admin = Admin::new(&connection).await.unwrap();
+    let admin = Admin::new(&connection);
     let names = RunNames::own("podpool", run).unwrap();
     let deleted = admin.delete_run(&names, run).await;
     assert!(deleted.failed.is_empty(), "{:?}", deleted.failed);

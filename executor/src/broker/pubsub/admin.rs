@@ -1,5 +1,6 @@
 //! Making, checking and deleting topics and subscriptions.
 
+mod calls;
 mod collect;
 mod create;
 
@@ -8,11 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Buffered};
-use google_cloud_gax::backoff_policy::BackoffPolicy;
-use google_cloud_gax::exponential_backoff::ExponentialBackoffBuilder;
-use google_cloud_gax::retry_policy::{Aip194Strict, RetryPolicyExt};
-use google_cloud_pubsub::client::{SubscriptionAdmin, TopicAdmin};
-use google_cloud_pubsub::model::{Subscription, Topic};
+use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::{Subscription, Topic};
 use tracing::warn;
 
 pub use self::collect::Collected;
@@ -20,15 +17,11 @@ pub(super) use self::collect::{Labelled, Made};
 pub(super) use self::create::{Making, RESULTS_LEASE};
 pub use podpool_core::broker::Which;
 
+use self::calls::Calls;
 use super::connection::Connection;
 use super::error::{AdminError, Refusal};
 use super::names::{RunNames, spoken, subscription_path, topic_path};
 
-/// Longest time of one try of a call.
-const TRY: Duration = Duration::from_secs(20);
-/// Longest time of a call with all its tries.
-// Three tries that get no answer. The five tries of the retry policy fit where the service refuses quickly.
-const CALL: Duration = Duration::from_secs(60);
 /// Calls under way at once: Pub/Sub allows some hundred administrative calls a second to a whole project.
 // With answers after about 100 ms, 16 calls at once are 160 a second: the control subscriptions of 1,000 workers take 6
 // s. At half they would take 12 s; at double one run could spend the quota of its project.
@@ -38,8 +31,7 @@ const AT_ONCE: usize = 16;
 /// Makes, checks and deletes the topics and subscriptions of runs. Its calls need a tokio runtime with IO and time.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    topics: TopicAdmin,
-    subscriptions: SubscriptionAdmin,
+    calls: Calls,
     project: String,
 }
 
@@ -53,34 +45,13 @@ pub struct Fitness {
 }
 
 impl Admin {
-    /// Administration over a connection's project, address and credentials. Calls travel over HTTP connections of
-    /// their own.
-    ///
-    /// # Errors
-    /// [`AdminError`] when the clients cannot be made.
-    pub async fn new(connection: &Connection) -> Result<Self, AdminError> {
-        let failed = |error: google_cloud_gax::client_builder::Error| AdminError::Refused {
-            action: "administer",
-            what: format!("project {}", connection.project()),
-            reason: super::error::chain(&error),
-        };
-        let topics = TopicAdmin::builder()
-            .with_endpoint(connection.endpoint())
-            .with_credentials(connection.credentials().clone())
-            .with_retry_policy(Aip194Strict.with_time_limit(CALL).with_attempt_limit(5))
-            .with_backoff_policy(backoff())
-            .with_attempt_timeout(TRY);
-        let subscriptions = SubscriptionAdmin::builder()
-            .with_endpoint(connection.endpoint())
-            .with_credentials(connection.credentials().clone())
-            .with_retry_policy(Aip194Strict.with_time_limit(CALL).with_attempt_limit(5))
-            .with_backoff_policy(backoff())
-            .with_attempt_timeout(TRY);
-        Ok(Self {
-            topics: topics.build().await.map_err(failed)?,
-            subscriptions: subscriptions.build().await.map_err(failed)?,
+    /// Administration over a connection's channel, project and credentials.
+    #[must_use]
+    pub fn new(connection: &Connection) -> Self {
+        Self {
+            calls: Calls(connection.stub().clone()),
             project: connection.project().to_owned(),
-        })
+        }
     }
 
     /// Checks that names exist and that podpool can work with them. Control subscriptions are not checked: see
@@ -112,14 +83,13 @@ impl Admin {
     }
 
     async fn read_topic(&self, path: &str) -> Result<Topic, AdminError> {
-        let read = self.topics.get_topic().set_topic(path).send().await;
-        read.map_err(|error| told("read", path, error))
+        let read = self.calls.get_topic(path).await;
+        read.map_err(|refusal| told("read", path, refusal))
     }
 
     async fn read_subscription(&self, path: &str) -> Result<Subscription, AdminError> {
-        let read = self.subscriptions.get_subscription();
-        let read = read.set_subscription(path).send().await;
-        read.map_err(|error| told("read", path, error))
+        let read = self.calls.get_subscription(path).await;
+        read.map_err(|refusal| told("read", path, refusal))
     }
 }
 
@@ -132,18 +102,9 @@ fn in_order<'a, T: Send + 'a>(
     stream::iter(calls.collect::<Vec<_>>()).buffered(AT_ONCE)
 }
 
-/// The delays between tries: five quick refusals stay within a few seconds, so that a start does not seem to hang.
-// 0.2 s, doubled, before each of four repetitions: 3 s, and less with the policy's jitter.
-fn backoff() -> impl BackoffPolicy {
-    ExponentialBackoffBuilder::new()
-        .with_initial_delay(Duration::from_millis(200))
-        .with_maximum_delay(Duration::from_secs(5))
-        .clamp()
-}
-
 /// An answer as an error that names the topic or subscription.
-fn told(action: &'static str, path: &str, error: google_cloud_pubsub::Error) -> AdminError {
-    Refusal::from(error).into_admin_error(action, spoken(path))
+fn told(action: &'static str, path: &str, refusal: Refusal) -> AdminError {
+    refusal.into_admin_error(action, spoken(path))
 }
 
 /// Checks that workers can pull from a subscription.

@@ -110,9 +110,7 @@ impl PubSubBroker {
         let connected = self.admin.get_or_try_init(|| async {
             let connection = to_project(self.project.as_deref()).open();
             let connection = connection.map_err(|error| at(error.to_string()))?;
-            let admin = Admin::new(&connection).await;
-            let admin = admin.map_err(|error| at(error.to_string()))?;
-            Ok((admin, connection.project().to_owned()))
+            Ok((Admin::new(&connection), connection.project().to_owned()))
         });
         connected.await
     }

@@ -13,9 +13,7 @@ pub(super) async fn connect(project: Option<&str>) -> Result<(Connection, Admin)
         .map_err(failed("connect to Pub/Sub"))?;
     let reached = connection.reach().await;
     reached.map_err(failed("connect to Pub/Sub"))?;
-    let admin = Admin::new(&connection)
-        .await
-        .map_err(failed("administer Pub/Sub"))?;
+    let admin = Admin::new(&connection);
     Ok((connection, admin))
 }
 

@@ -132,10 +132,6 @@ impl Connection {
         reach::look(&self.settings, endpoint, credentials, &self.stub).await
     }
 
-    pub(super) const fn credentials(&self) -> &Credentials {
-        &self.credentials
-    }
-
     pub(super) const fn stub(&self) -> &Stub {
         &self.stub
     }

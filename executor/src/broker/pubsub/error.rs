@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use google_cloud_gax::error::{CredentialsError, Error as ApiError};
+use google_cloud_auth::errors::CredentialsError;
 use podpool_core::queue::QueueError;
 use tonic::{Code, Status, TimeoutExpired};
 
@@ -121,7 +121,10 @@ impl Role {
     }
 }
 
-/// A call that was not carried out: gRPC's code, from gRPC or REST, and the text of the answer.
+/// How the text of a refusal begins where no access token was there to sign the call.
+pub(super) const NO_TOKEN: &str = "no access token";
+
+/// A call that was not carried out: gRPC's code, and the text of the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) code: Code,
@@ -163,6 +166,16 @@ impl Refusal {
             // not.
             _ => QueueError::Unavailable { queue, reason },
         }
+    }
+
+    /// The last refusal of a call of administration. Without a token a person must act, whether or not the cause may
+    /// pass: the call was repeated already, and administration has no loop that would go on.
+    pub(super) fn final_for_administration(self) -> Self {
+        let code = match self.message.starts_with(NO_TOKEN) {
+            true => Code::Unauthenticated,
+            false => self.code,
+        };
+        Self { code, ..self }
     }
 
     /// For the administrator.
@@ -267,62 +280,9 @@ impl From<&CredentialsError> for Refusal {
         };
         Self {
             code,
-            message: format!("no access token: {}", chain(error)),
+            message: format!("{NO_TOKEN}: {}", chain(error)),
         }
     }
-}
-
-impl From<ApiError> for Refusal {
-    fn from(error: ApiError) -> Self {
-        // The client wraps the last answer in an error of its own when its retries are exhausted.
-        for current in causes(&error) {
-            if let Some(refusal) = current.downcast_ref::<ApiError>().and_then(answered) {
-                return refusal;
-            }
-            if let Some(refused) = current.downcast_ref::<CredentialsError>() {
-                let message = Self::from(refused).message;
-                // Transient or not: the client has repeated it already, and administration has no loop that would go
-                // on. Without a token a person must act.
-                return Self {
-                    code: Code::Unauthenticated,
-                    message,
-                };
-            }
-        }
-        let code = if error.is_timeout() {
-            Code::DeadlineExceeded
-        } else {
-            Code::Unavailable
-        };
-        Self {
-            code,
-            message: chain(&error),
-        }
-    }
-}
-
-/// The answer of the service, if there was one.
-fn answered(error: &ApiError) -> Option<Refusal> {
-    // A status first: where the body has one it is exact. A proxy's page has an HTTP code alone.
-    if let Some(status) = error.status() {
-        return Some(Refusal {
-            code: Code::from(status.code as i32),
-            message: status.message.clone(),
-        });
-    }
-    let code = match error.http_status_code()? {
-        400 => Code::InvalidArgument,
-        401 => Code::Unauthenticated,
-        403 => Code::PermissionDenied,
-        404 => Code::NotFound,
-        409 => Code::AlreadyExists,
-        429 => Code::ResourceExhausted,
-        _ => Code::Unavailable,
-    };
-    Some(Refusal {
-        code,
-        message: error.to_string(),
-    })
 }
 
 /// The error and its sources.

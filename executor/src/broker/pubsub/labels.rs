@@ -27,14 +27,15 @@ impl RunLabels {
     /// As key and value. Times are Unix seconds.
     // Values fit the form of a label: ids and names have at most 63 lower-case letters, digits and `-`, times are
     // digits.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (String, String)> + use<> {
         let name = self.name.as_ref().map(|name| (NAME, name.to_string()));
         let always = [
             (RUN, self.run.to_string()),
             (CREATED, seconds(self.created).to_string()),
             (DEADLINE, seconds(self.deadline).to_string()),
         ];
-        always.into_iter().chain(name)
+        let named = always.into_iter().chain(name);
+        named.map(|(label, value)| (label.to_owned(), value))
     }
 
     /// The labels of a topic or subscription of the run with a later deadline; None where it has this one, or a later one.
@@ -110,11 +111,11 @@ mod tests {
             deadline: at(1_700_604_800),
         };
         let pairs: Vec<_> = labels.pairs().collect();
-        assert_eq!(pairs[1], ("podpool-created", "1700000000".to_owned()));
-        let written = pairs.into_iter();
-        let written = written
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect();
+        assert_eq!(
+            pairs[1],
+            ("podpool-created".to_owned(), "1700000000".to_owned())
+        );
+        let written = pairs.into_iter().collect();
         let tag = Tag::read(&written).unwrap();
         assert_eq!((tag.run, tag.name), (labels.run, labels.name));
         assert_eq!(tag.deadline, Some(labels.deadline));

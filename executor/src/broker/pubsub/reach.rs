@@ -1,7 +1,7 @@
 //! A check within seconds that Pub/Sub is there and accepts this program, before anything is made.
 //!
-//! The official client repeats a call without an answer, or without a token, for minutes, because both may be
-//! transient. At the start of a run they mostly are not: a variable is wrong.
+//! The official credentials repeat a request without an answer for minutes, and administration a call for one: both may
+//! be transient. At the start of a run they mostly are not: a variable is wrong.
 
 use std::env;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The four calls that move messages, signed and bounded in time.
+//! The channel: the four calls that move messages, and requests for those of administration, signed and bounded in time.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use super::error::Refusal;
+use super::error::{NO_TOKEN, Refusal};
 use super::io::IoThread;
 
 /// Pub/Sub routes a call to its topic or subscription by this header.
@@ -37,14 +37,15 @@ pub(super) struct Resource {
 
 impl Resource {
     pub(super) fn topic(path: String) -> Self {
-        Self::new("topic", path)
+        Self::routed("topic", path)
     }
 
     pub(super) fn subscription(path: String) -> Self {
-        Self::new("subscription", path)
+        Self::routed("subscription", path)
     }
 
-    fn new(kind: &str, path: String) -> Self {
+    /// A name that a call has in the field `kind` of its request.
+    pub(super) fn routed(kind: &str, path: String) -> Self {
         // `%` first: it is what the other two replacements insert. Names have letters, digits and `-_.~+%` besides,
         // none of which needs an encoding.
         let encoded = path
@@ -163,7 +164,18 @@ impl Stub {
         self.publisher.clone().get_topic(request).await.map(drop)
     }
 
-    async fn request<T>(
+    /// For the calls of administration.
+    pub(super) fn publisher(&self) -> PublisherClient<Channel> {
+        self.publisher.clone()
+    }
+
+    /// For the calls of administration.
+    pub(super) fn subscriber(&self) -> SubscriberClient<Channel> {
+        self.subscriber.clone()
+    }
+
+    /// A request with its route, its signature and its time limit.
+    pub(super) async fn request<T>(
         &self,
         resource: &Resource,
         message: T,
@@ -194,6 +206,6 @@ impl Stub {
 fn late_token() -> Refusal {
     Refusal {
         code: Code::Unavailable,
-        message: "no access token in time: the metadata or token server does not answer".to_owned(),
+        message: format!("{NO_TOKEN} in time: the metadata or token server does not answer"),
     }
 }

@@ -4,20 +4,15 @@ use std::collections::HashMap;
 use std::time::SystemTime;
 
 use futures_util::{FutureExt, StreamExt, TryFutureExt};
-use google_cloud_gax::paginator::ItemPaginator;
-use google_cloud_pubsub::model::seek_request::Target;
 use podpool_core::broker::Which;
 use podpool_core::id::{RunId, RunName};
 
 use super::{Admin, in_order, told};
-use crate::broker::pubsub::error::AdminError;
+use crate::broker::pubsub::error::{AdminError, Refusal};
 use crate::broker::pubsub::labels::{Tag, seconds};
 use crate::broker::pubsub::names::{RunNames, spoken, subscription_path, topic_path};
 
 type Labels = HashMap<String, String>;
-
-/// Names in one page of a listing.
-const PAGE: i32 = 1_000;
 
 /// The entry of a topic or subscription that may be deleted by these labels. One whose labels cannot be read stays.
 fn taken(which: &Which, path: String, labels: &Labels, now: SystemTime) -> Option<Labelled> {
@@ -115,12 +110,9 @@ impl Admin {
             let path = subscription_path(&self.project, &pair.subscription);
             // A seek to a time marks the messages published before it as acknowledged, leased ones among them.
             // <https://cloud.google.com/pubsub/docs/replay-overview>
-            // A time past year 9999 has no timestamp: then the request has no target, which Pub/Sub refuses.
-            let time = now.try_into().ok();
-            let target = time.map(|time| Target::Time(Box::new(time)));
-            let seek = self.subscriptions.seek().set_subscription(&path);
-            let sought = seek.set_target(target).send().await;
-            sought.map_err(|error| told("empty", &path, error))?;
+            // Pub/Sub refuses a time past year 9999.
+            let sought = self.calls.seek(&path, now.into()).await;
+            sought.map_err(|refusal| told("empty", &path, refusal))?;
         }
         Ok(())
     }
@@ -238,15 +230,11 @@ impl Admin {
         now: SystemTime,
         which: &Which,
     ) -> Result<Vec<Labelled>, AdminError> {
-        let list = self.subscriptions.list_subscriptions();
-        let list = list.set_project(self.project_path()).set_page_size(PAGE);
-        let mut items = list.by_item();
-        let mut found = Vec::new();
-        while let Some(item) = items.next().await {
-            let item = item.map_err(|error| self.unlisted(error))?;
-            found.extend(taken(which, item.name, &item.labels, now));
-        }
-        Ok(found)
+        let listed = self.calls.subscriptions(&self.project_path()).await;
+        let listed = listed.map_err(|refusal| self.unlisted(refusal))?;
+        let of_runs = listed.into_iter();
+        let of_runs = of_runs.filter_map(|it| taken(which, it.name, &it.labels, now));
+        Ok(of_runs.collect())
     }
 
     pub(crate) async fn labelled_topics(
@@ -254,46 +242,36 @@ impl Admin {
         now: SystemTime,
         which: &Which,
     ) -> Result<Vec<Labelled>, AdminError> {
-        let list = self.topics.list_topics();
-        let list = list.set_project(self.project_path()).set_page_size(PAGE);
-        let mut items = list.by_item();
-        let mut found = Vec::new();
-        while let Some(item) = items.next().await {
-            let item = item.map_err(|error| self.unlisted(error))?;
-            found.extend(taken(which, item.name, &item.labels, now));
-        }
-        Ok(found)
+        let listed = self.calls.topics(&self.project_path()).await;
+        let listed = listed.map_err(|refusal| self.unlisted(refusal))?;
+        let of_runs = listed.into_iter();
+        let of_runs = of_runs.filter_map(|it| taken(which, it.name, &it.labels, now));
+        Ok(of_runs.collect())
     }
 
     /// The full names of a topic's subscriptions.
     pub(super) async fn subscriptions_of(&self, topic: &str) -> Result<Vec<String>, AdminError> {
-        let list = self.topics.list_topic_subscriptions();
-        let mut items = list.set_topic(topic).set_page_size(PAGE).by_item();
-        let mut found = Vec::new();
-        while let Some(item) = items.next().await {
-            found.push(item.map_err(|error| told("list the subscriptions of", topic, error))?);
-        }
-        Ok(found)
+        let listed = self.calls.subscriptions_of(topic).await;
+        listed.map_err(|refusal| told("list the subscriptions of", topic, refusal))
     }
 
     pub(crate) async fn delete_subscription(&self, path: &str) -> Result<(), AdminError> {
-        let delete = self.subscriptions.delete_subscription();
-        let deleted = delete.set_subscription(path).send().await;
-        deleted.map_err(|error| told("delete", path, error))
+        let deleted = self.calls.delete_subscription(path).await;
+        deleted.map_err(|refusal| told("delete", path, refusal))
     }
 
     pub(crate) async fn delete_topic(&self, path: &str) -> Result<(), AdminError> {
-        let deleted = self.topics.delete_topic().set_topic(path).send().await;
-        deleted.map_err(|error| told("delete", path, error))
+        let deleted = self.calls.delete_topic(path).await;
+        deleted.map_err(|refusal| told("delete", path, refusal))
     }
 
     fn project_path(&self) -> String {
         format!("projects/{}", self.project)
     }
 
-    fn unlisted(&self, error: google_cloud_pubsub::Error) -> AdminError {
+    fn unlisted(&self, refusal: Refusal) -> AdminError {
         let what = format!("topics and subscriptions of project {}", self.project);
-        crate::broker::pubsub::error::Refusal::from(error).into_admin_error("list", what)
+        refusal.into_admin_error("list", what)
     }
 }
 

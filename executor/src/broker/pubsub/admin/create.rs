@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::{FutureExt, Stream, StreamExt};
-use google_cloud_pubsub::model::{ExpirationPolicy, Subscription, Topic};
-use google_cloud_wkt::FieldMask;
+use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::{
+    ExpirationPolicy, Subscription, Topic,
+};
 use tonic::Code;
 use tracing::debug;
 
-use super::{Admin, in_order, told};
+use super::{Admin, in_order};
 use crate::broker::pubsub::error::{AdminError, Refusal};
 use crate::broker::pubsub::labels::{RunLabels, Tag};
 use crate::broker::pubsub::names::{RunNames, spoken, subscription_path, topic_path};
@@ -243,26 +244,30 @@ impl Admin {
     }
 
     async fn create_topic(&self, path: String, labels: &RunLabels) -> Result<Was, AdminError> {
-        let create = self.topics.create_topic();
-        let made = create.set_name(&path).set_labels(labels.pairs()).send();
-        let Err(error) = made.await else {
+        let wanted = Topic {
+            name: path.clone(),
+            labels: labels.pairs().collect(),
+            ..Topic::default()
+        };
+        let Err(refusal) = self.calls.create_topic(wanted).await else {
             return Ok(Was::Missing(path));
         };
-        let refusal = Refusal::from(error);
         // Tried first and read second: a read before would leave a gap in which another process makes the name. The
         // refusal also answers a repeated try whose first one was carried out.
         if refusal.code != Code::AlreadyExists {
             return Err(refusal.into_admin_error("create", spoken(&path)));
         }
         // The label decides whose topic it is: the prefix is free to choose, so another program may have the same name.
-        let found = self.topics.get_topic().set_topic(&path).send().await;
-        let found = found.map_err(|error| told("read", &path, error))?;
+        let found = self.read_topic(&path).await?;
         ours(&path, &found.labels, labels)?;
         if let Some(renewed) = labels.renewed(&found.labels) {
-            let wanted = Topic::new().set_name(&path).set_labels(renewed);
-            let update = self.topics.update_topic().set_topic(wanted);
-            let updated = update.set_update_mask(only_labels()).send().await;
-            updated.err().inspect(|error| not_renewed(&path, error));
+            let wanted = Topic {
+                name: path.clone(),
+                labels: renewed,
+                ..Topic::default()
+            };
+            let updated = self.calls.relabel_topic(wanted).await;
+            updated.err().inspect(|refusal| not_renewed(&path, refusal));
         }
         Ok(Was::There)
     }
@@ -298,13 +303,15 @@ impl Admin {
         }
         if found.topic == plan.topic {
             if own && let Some(renewed) = labels.renewed(&found.labels) {
-                let wanted = Subscription::new().set_name(&plan.path);
-                let update = self.subscriptions.update_subscription();
-                let update = update.set_subscription(wanted.set_labels(renewed));
-                let updated = update.set_update_mask(only_labels()).send().await;
+                let wanted = Subscription {
+                    name: plan.path.clone(),
+                    labels: renewed,
+                    ..Subscription::default()
+                };
+                let updated = self.calls.relabel_subscription(wanted).await;
                 updated
                     .err()
-                    .inspect(|error| not_renewed(&plan.path, error));
+                    .inspect(|refusal| not_renewed(&plan.path, refusal));
             }
             return Ok(Was::There);
         }
@@ -337,31 +344,31 @@ impl Admin {
     }
 
     async fn ask(&self, plan: &Plan, labels: &RunLabels, kept: Duration) -> Option<Refusal> {
-        let mut expiration = ExpirationPolicy::new();
         // Both conversions hold for any time below 10,000 years.
-        expiration.ttl = KEPT.try_into().ok();
-        let mut wanted = Subscription::new()
-            .set_name(&plan.path)
-            .set_topic(&plan.topic)
-            .set_labels(labels.pairs())
-            .set_ack_deadline_seconds(i32::try_from(plan.lease.as_secs()).unwrap_or(i32::MAX))
-            .set_expiration_policy(expiration);
-        wanted.message_retention_duration = kept.try_into().ok();
-        let create = self.subscriptions.create_subscription();
-        let made = create.with_request(wanted).send().await;
-        made.err().map(Refusal::from)
+        let wanted = Subscription {
+            name: plan.path.clone(),
+            topic: plan.topic.clone(),
+            labels: labels.pairs().collect(),
+            ack_deadline_seconds: i32::try_from(plan.lease.as_secs()).unwrap_or(i32::MAX),
+            expiration_policy: Some(ExpirationPolicy {
+                ttl: KEPT.try_into().ok(),
+            }),
+            message_retention_duration: kept.try_into().ok(),
+            ..Subscription::default()
+        };
+        self.calls.create_subscription(wanted).await.err()
     }
-}
-
-fn only_labels() -> FieldMask {
-    FieldMask::default().set_paths(["labels"])
 }
 
 /// What a later master of a run found keeps the deadline of an earlier one.
 // No error: nothing but `gc` reads the label, and `gc` spares runs that have a Job with a later deadline. The emulator
 // updates no labels.
-fn not_renewed(path: &str, error: &google_cloud_pubsub::Error) {
-    debug!(what = spoken(path), %error, "the deadline in its labels is not renewed");
+fn not_renewed(path: &str, refusal: &Refusal) {
+    debug!(
+        what = spoken(path),
+        ?refusal,
+        "the deadline in its labels is not renewed"
+    );
 }
 
 /// Checks that an existing topic or subscription belongs to the same run.

@@ -1,7 +1,5 @@
 //! Each answer of Pub/Sub, and the error that a caller receives.
 
-use google_cloud_gax::error::rpc;
-
 use super::*;
 
 const TOPIC: &str = "projects/demo/topics/tasks";
@@ -90,37 +88,10 @@ fn refusals_for_size_are_distinguished_from_other_invalid_requests() {
 }
 
 #[test]
-fn rest_answers_are_read_like_grpc_ones() {
-    let status = rpc::Status::default()
-        .set_code(rpc::Code::PermissionDenied)
-        .set_message("no");
-    let error = Refusal::from(ApiError::service(status));
-    assert_eq!(error, refusal(Code::PermissionDenied, "no"));
-    for (status, code) in [
-        (401, Code::Unauthenticated),
-        (403, Code::PermissionDenied),
-        (404, Code::NotFound),
-        (429, Code::ResourceExhausted),
-        (503, Code::Unavailable),
-    ] {
-        let error = ApiError::http(status, Default::default(), "a proxy's page".into());
-        assert_eq!(Refusal::from(error).code, code, "{status}");
-    }
-}
-
-#[test]
-fn spent_retries_do_not_hide_the_last_answer() {
-    let status = rpc::Status::default()
-        .set_code(rpc::Code::Unavailable)
-        .set_message("the region is away");
-    let error = Refusal::from(ApiError::exhausted(ApiError::service(status)));
-    assert_eq!(error, refusal(Code::Unavailable, "the region is away"));
-}
-
-#[test]
 fn a_call_of_an_administrator_without_a_token_names_the_setting_for_it() {
     let missing = CredentialsError::from_msg(true, "no metadata server");
-    let error = Refusal::from(ApiError::authentication(missing))
+    let error = Refusal::from(&missing)
+        .final_for_administration()
         .into_admin_error("create", "topic t of project p".to_owned());
     let text = error.to_string();
     assert!(matches!(error, AdminError::Denied { .. }), "{text}");
