@@ -1,6 +1,7 @@
 //! Options of pods on a real cluster: what the API server accepts, and what a worker finds.
 
 #![cfg(feature = "kubernetes")]
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What users set for their workers on a cluster. Compiled with and without the cluster's feature, so that a program that
-//! sets it compiles either way.
+//! What users set for their workers on a cluster. Compiled with and without the cluster's feature, so that a program
+//! that sets it compiles either way.
 
 mod containers;
 mod nodes;
@@ -168,6 +168,24 @@ pub struct WorkerSpec {
     pub pod_patches: Vec<PodPatch>,
     /// The sources of what the program did not set.
     pub sources: Sources,
+}
+
+impl WorkerSpec {
+    /// The same, without the values of variables, which may be secret.
+    pub(crate) fn without_values(&self) -> Self {
+        let hide = |all: &mut Vec<(String, String)>| {
+            for (_, value) in all {
+                "(not shown)".clone_into(value);
+            }
+        };
+        let mut spec = self.clone();
+        hide(&mut spec.env);
+        let others = spec.init_containers.iter_mut().chain(&mut spec.sidecars);
+        for container in others {
+            hide(&mut container.env);
+        }
+        spec
+    }
 }
 
 /// When nodes pull an image.

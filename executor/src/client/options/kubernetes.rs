@@ -1,5 +1,5 @@
-//! Options of workers on a Kubernetes cluster: their image, times, and the queue of the cluster. The other groups have a
-//! file each.
+//! Options of workers on a Kubernetes cluster: their image, times, and the queue of the cluster. The other groups
+//! have a file each.
 
 mod containers;
 mod environment;
@@ -11,6 +11,7 @@ mod size;
 mod template;
 mod volumes;
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::fleet::worker_spec::{PullPolicy, WorkerSpec};
@@ -20,7 +21,8 @@ use crate::fleet::worker_spec::{PullPolicy, WorkerSpec};
 /// Each option has a variable and a key in the section `[kubernetes]` of `podpool.toml`. The program's methods count
 /// first, then variables, then the file, then the [pod template](Self::pod_template), then the default. Of options that
 /// name each value, such as labels and variables, each name counts by itself. `build()` checks all options before it
-/// makes anything, and an error names the option. [`settings`](Self::settings) lists what counts and where it comes from.
+/// makes anything, and an error names the option. [`settings`](Self::settings) lists what counts and where it comes
+/// from.
 ///
 /// The file is the one that `PODPOOL_CONFIG` names, else `podpool.toml` in the current directory, if it is there. Keys
 /// that it does not know are errors.
@@ -49,7 +51,7 @@ use crate::fleet::worker_spec::{PullPolicy, WorkerSpec};
 /// [kubernetes.env]
 /// RUST_LOG = "info"
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[must_use = "options have no effect until `Builder::kubernetes` is given them"]
 pub struct KubernetesOptions {
     pub(crate) spec: WorkerSpec,
@@ -134,8 +136,8 @@ impl KubernetesOptions {
         self
     }
 
-    /// The LocalQueue of [Kueue](https://kueue.sigs.k8s.io/docs/tasks/run/jobs/) that admits the workers' Jobs: they are
-    /// made suspended, and Kueue resumes them when its quota has room. Or `PODPOOL_KUEUE_QUEUE`.
+    /// The LocalQueue of [Kueue](https://kueue.sigs.k8s.io/docs/tasks/run/jobs/) that admits the workers' Jobs: they
+    /// are made suspended, and Kueue resumes them when its quota has room. Or `PODPOOL_KUEUE_QUEUE`.
     pub fn kueue_queue(mut self, name: impl Into<String>) -> Self {
         self.spec.kueue_queue = Some(name.into());
         self
@@ -156,5 +158,36 @@ impl KubernetesOptions {
     pub const fn require_same_build(mut self) -> Self {
         self.spec.same_build = Some(true);
         self
+    }
+}
+
+impl fmt::Debug for KubernetesOptions {
+    // Values of variables may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KubernetesOptions")
+            .field(&self.spec.without_values())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::PodContainer;
+
+    #[test]
+    fn no_value_of_a_variable_is_in_the_debug_output() {
+        let container = || PodContainer::new("a", "a:1").env("TOKEN", "s3cret");
+        let options = KubernetesOptions::default()
+            .image("backfill:1")
+            .env("TOKEN", "s3cret")
+            .init_container(container())
+            .sidecar(container());
+        let shown = format!("{options:?}");
+        assert!(
+            shown.contains("backfill:1") && shown.contains("TOKEN"),
+            "{shown}"
+        );
+        assert!(!shown.contains("s3cret"), "{shown}");
     }
 }

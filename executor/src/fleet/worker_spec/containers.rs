@@ -2,8 +2,9 @@
 
 /// A container beside the worker's: one that runs before it, or a sidecar.
 ///
-/// In `podpool.toml`: a table `{ name, image, command, args, env, env_from_secrets, cpu, memory }`; as a variable a JSON
-/// list of such objects. Everything else of a container is for a [pod template](crate::options::KubernetesOptions::pod_template).
+/// In `podpool.toml`: a table `{ name, image, command, args, env, env_from_secrets, cpu, memory }`; as a variable a
+/// JSON list of such objects. Everything else of a container is for a [pod
+/// template](crate::options::KubernetesOptions::pod_template).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodContainer {
     pub(crate) name: String,

@@ -172,8 +172,8 @@ impl NodeOperator {
 /// Workers beside, or apart from, pods with some labels; without labels these are the workers of the run.
 /// <https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#inter-pod-affinity-and-anti-affinity>
 ///
-/// In `podpool.toml`: a table `{ near = "topology key", labels, weight }`, or with `apart`; as a variable a JSON list of
-/// such objects.
+/// In `podpool.toml`: a table `{ near = "topology key", labels, weight }`, or with `apart`; as a variable a JSON list
+/// of such objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodAffinity {
     pub(crate) apart: bool,

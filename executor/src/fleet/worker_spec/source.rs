@@ -36,8 +36,8 @@ impl fmt::Display for Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Setting {
-    /// Its name: a method of [`KubernetesOptions`](crate::options::KubernetesOptions), with a `.` and the key where each
-    /// key counts by itself, as in `label.team`.
+    /// Its name: a method of [`KubernetesOptions`](crate::options::KubernetesOptions), with a `.` and the key where
+    /// each key counts by itself, as in `label.team`.
     pub name: String,
     /// Its value, as a variable would have it. Values of the workers' variables are not shown, for they may be secret.
     pub value: String,

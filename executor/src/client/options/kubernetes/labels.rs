@@ -10,7 +10,8 @@ impl KubernetesOptions {
         self
     }
 
-    /// An annotation for Jobs and pods; or `PODPOOL_ANNOTATIONS`, as `key=value,key=value`. Keys of podpool are refused.
+    /// An annotation for Jobs and pods; or `PODPOOL_ANNOTATIONS`, as `key=value,key=value`. Keys of podpool are
+    /// refused.
     pub fn annotation(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.spec.annotations.insert(key.into(), value.into());
         self

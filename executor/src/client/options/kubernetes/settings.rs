@@ -9,9 +9,9 @@ use crate::error::BuildError;
 use crate::fleet::worker_spec::Setting;
 
 impl KubernetesOptions {
-    /// Every setting of workers as `build()` would use it: its value, and whether it comes from the program, a variable,
-    /// `podpool.toml`, the pod template, or is the default. Settings that have no value are left out. Values of the
-    /// workers' variables are not shown. What `patch_pod` changes is not seen.
+    /// Every setting of workers as `build()` would use it: its value, and whether it comes from the program, a
+    /// variable, `podpool.toml`, the pod template, or is the default. Settings that have no value are left out.
+    /// Values of the workers' variables are not shown. What `patch_pod` changes is not seen.
     ///
     /// ```no_run
     /// use podpool::options::KubernetesOptions;

@@ -77,8 +77,9 @@ impl KubernetesOptions {
         self
     }
 
-    /// The pods' class of service. With [`Qos::Guaranteed`] the limit of CPU is its request, and `build()` refuses other
-    /// limits than the requests, of other containers of the pod too. Default: [`Qos::Burstable`]; or `PODPOOL_QOS`.
+    /// The pods' class of service. With [`Qos::Guaranteed`] the limit of CPU is its request, and `build()` refuses
+    /// other limits than the requests, of other containers of the pod too. Default: [`Qos::Burstable`]; or
+    /// `PODPOOL_QOS`.
     pub const fn qos(mut self, class: Qos) -> Self {
         self.spec.qos = Some(class);
         self

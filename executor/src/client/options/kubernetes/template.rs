@@ -19,11 +19,11 @@ impl KubernetesOptions {
     }
 
     /// Changes each pod, after everything else; may be called more than once. The pod is a
-    /// [`Pod`](crate::options::pod::Pod) of `k8s-openapi`, with the template's metadata and the spec of the cohort's Job.
-    /// It is called by `build()`, and once for each Job.
+    /// [`Pod`](crate::options::pod::Pod) of `k8s-openapi`, with the template's metadata and the spec of the cohort's
+    /// Job. It is called by `build()`, and once for each Job.
     ///
-    /// `build()` refuses a change of what podpool needs, as for [`pod_template`](Self::pod_template), and a change of the
-    /// image.
+    /// `build()` refuses a change of what podpool needs, as for [`pod_template`](Self::pod_template), and a change of
+    /// the image.
     ///
     /// ```
     /// use podpool::options::KubernetesOptions;

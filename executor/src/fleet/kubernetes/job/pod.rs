@@ -1,10 +1,10 @@
 //! The pod of a worker: within the restricted Pod Security Standard, without a token, with its identity in its
 //! environment.
 //!
-//! The user's template comes first, then each setting by its row, then the fleet's own, and the program's changes at the
-//! end. What the fleet needs is compared before and after.
+//! The user's template comes first, then each setting by its row, then the fleet's own, and the program's changes at
+//! the end. What the fleet needs is compared before and after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{
     Container, EnvVar, EnvVarSource, ObjectFieldSelector, Pod, PodSpec, SecretVolumeSource, Volume,
@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{
 use super::super::spec::draft::{Draft, mount, plain};
 use super::super::spec::{SpecError, WorkerSpec, rows};
 use super::kept::{Kept, changed_by_patch, changed_by_template};
-use super::{Cohort, RUN_DIR, seconds, secret_name};
+use super::{CONTAINER, Cohort, RUN_DIR, seconds, secret_name};
 use crate::fleet::worker_spec::Qos;
 
 /// A pod, and what of its settings belongs to the Job.
@@ -57,6 +57,16 @@ pub(super) fn pod(
             return Err(taken("patch_pod", kept));
         }
     }
+    if let Some(twice) = repeated(&made.pod) {
+        // Options among each other were checked before.
+        let option = if spec.template.is_some() {
+            "pod_template"
+        } else {
+            "patch_pod"
+        };
+        let reason = "it is there twice in a pod; leave one of them out";
+        return Err(SpecError::new(option, twice, reason));
+    }
     if spec.qos == Some(Qos::Guaranteed) {
         let containers = made.pod.spec.iter().flat_map(containers);
         if let Some(unbound) = containers.into_iter().find(|one| !is_bound(one)) {
@@ -82,6 +92,22 @@ fn containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {
     spec.containers
         .iter()
         .chain(spec.init_containers.iter().flatten())
+}
+
+/// A name or a path that only one part of a pod can have, and that two have.
+fn repeated(pod: &Pod) -> Option<String> {
+    let spec = pod.spec.as_ref()?;
+    let names = containers(spec).map(|one| format!("container {}", one.name));
+    let volumes = spec.volumes.iter().flatten();
+    let volumes = volumes.map(|volume| format!("volume {}", volume.name));
+    let worker = spec.containers.iter().find(|one| one.name == CONTAINER);
+    let mounts = worker
+        .iter()
+        .flat_map(|it| it.volume_mounts.iter().flatten());
+    let mounts = mounts.map(|mount| format!("the worker's mount at {}", mount.mount_path));
+    let mut seen = BTreeSet::new();
+    let mut all = names.chain(volumes).chain(mounts);
+    all.find(|name| !seen.insert(name.clone()))
 }
 
 /// Whether the limits of a container equal its requests; a request that is left out is the limit.

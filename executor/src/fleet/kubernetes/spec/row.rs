@@ -1,6 +1,7 @@
 //! A row of the table of settings: everything about one setting, in one place.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ pub(super) struct Wrong {
 }
 
 impl Wrong {
-    pub(super) fn new(value: impl ToString, reason: impl Into<String>) -> Self {
+    pub(super) fn new(value: impl fmt::Display, reason: impl Into<String>) -> Self {
         Self {
             value: value.to_string(),
             reason: reason.into(),
@@ -44,8 +45,8 @@ pub(crate) struct Row {
     pub(crate) key: &'static str,
     /// What counts where nothing sets it, as it is shown; empty where there is nothing.
     pub(super) default: &'static str,
-    /// The field of a pod template, as a JSON pointer, where `worker` stands for the worker's container. Empty where the
-    /// template has no such field, or one that may be secret.
+    /// The field of a pod template, as a JSON pointer, where `worker` stands for the worker's container. Empty where
+    /// the template has no such field, or one that may be secret.
     pub(super) place: &'static str,
     /// Whether values may be secret, and are never shown.
     pub(super) hidden: bool,

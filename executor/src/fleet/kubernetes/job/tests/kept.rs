@@ -32,75 +32,79 @@ fn worker(pod: &mut Pod) -> &mut Container {
     &mut spec(pod).containers[0]
 }
 
+/// A change of a pod.
+type Change = fn(&mut Pod);
+
+/// The path of what a change takes away, and the change.
+const CHANGES: [(&str, Change); 17] = [
+    ("metadata.labels", |pod| {
+        let labels = pod.metadata.labels.as_mut().unwrap();
+        labels.remove(RUN_LABEL);
+    }),
+    ("metadata.labels", |pod| pod.metadata.labels = None),
+    ("metadata.annotations", |pod| {
+        pod.metadata.annotations = None;
+    }),
+    ("metadata.namespace", |pod| {
+        pod.metadata.namespace = Some("other".to_owned());
+    }),
+    ("spec.restartPolicy", |pod| {
+        spec(pod).restart_policy = Some("OnFailure".to_owned());
+    }),
+    ("spec.restartPolicy", |pod| pod.spec = None),
+    ("spec.terminationGracePeriodSeconds", |pod| {
+        spec(pod).termination_grace_period_seconds = Some(0);
+    }),
+    ("spec.containers[worker]", |pod| {
+        worker(pod).name = "other".to_owned();
+    }),
+    ("spec.containers[worker].image", |pod| {
+        worker(pod).image = Some("other:1".to_owned());
+    }),
+    ("spec.containers[worker].command", |pod| {
+        worker(pod).command = Some(vec!["sh".to_owned()]);
+    }),
+    ("spec.containers[worker].command", |pod| {
+        worker(pod).args = Some(vec!["-c".to_owned()]);
+    }),
+    ("spec.containers[worker].env", |pod| {
+        worker(pod).env.as_mut().unwrap().push(EnvVar {
+            name: "PODPOOL_COHORT".to_owned(),
+            value: Some("7".to_owned()),
+            value_from: None,
+        });
+    }),
+    ("spec.containers[worker].volumeMounts", |pod| {
+        worker(pod).volume_mounts.as_mut().unwrap().remove(0);
+    }),
+    ("spec.containers[worker].volumeMounts", |pod| {
+        worker(pod)
+            .volume_mounts
+            .as_mut()
+            .unwrap()
+            .push(VolumeMount {
+                name: "tmp".to_owned(),
+                mount_path: "/etc/podpool".to_owned(),
+                ..VolumeMount::default()
+            });
+    }),
+    ("spec.containers[worker].restartPolicy", |pod| {
+        worker(pod).restart_policy = Some("Always".to_owned());
+    }),
+    ("spec.containers[worker].terminationMessage", |pod| {
+        worker(pod).termination_message_path = Some("/tmp/log".to_owned());
+    }),
+    ("spec.volumes[run]", |pod| {
+        spec(pod).volumes.as_mut().unwrap()[0] = Volume {
+            name: "run".to_owned(),
+            ..Volume::default()
+        };
+    }),
+];
+
 #[test]
 fn a_change_of_what_podpool_needs_is_refused_with_its_path() {
-    type Change = fn(&mut Pod);
-    let changes: [(&str, Change); 17] = [
-        ("metadata.labels", |pod| {
-            let labels = pod.metadata.labels.as_mut().unwrap();
-            labels.remove(RUN_LABEL);
-        }),
-        ("metadata.labels", |pod| pod.metadata.labels = None),
-        ("metadata.annotations", |pod| {
-            pod.metadata.annotations = None;
-        }),
-        ("metadata.namespace", |pod| {
-            pod.metadata.namespace = Some("other".to_owned());
-        }),
-        ("spec.restartPolicy", |pod| {
-            spec(pod).restart_policy = Some("OnFailure".to_owned());
-        }),
-        ("spec.restartPolicy", |pod| pod.spec = None),
-        ("spec.terminationGracePeriodSeconds", |pod| {
-            spec(pod).termination_grace_period_seconds = Some(0);
-        }),
-        ("spec.containers[worker]", |pod| {
-            worker(pod).name = "other".to_owned();
-        }),
-        ("spec.containers[worker].image", |pod| {
-            worker(pod).image = Some("other:1".to_owned());
-        }),
-        ("spec.containers[worker].command", |pod| {
-            worker(pod).command = Some(vec!["sh".to_owned()]);
-        }),
-        ("spec.containers[worker].command", |pod| {
-            worker(pod).args = Some(vec!["-c".to_owned()]);
-        }),
-        ("spec.containers[worker].env", |pod| {
-            worker(pod).env.as_mut().unwrap().push(EnvVar {
-                name: "PODPOOL_COHORT".to_owned(),
-                value: Some("7".to_owned()),
-                value_from: None,
-            });
-        }),
-        ("spec.containers[worker].volumeMounts", |pod| {
-            worker(pod).volume_mounts.as_mut().unwrap().remove(0);
-        }),
-        ("spec.containers[worker].volumeMounts", |pod| {
-            worker(pod)
-                .volume_mounts
-                .as_mut()
-                .unwrap()
-                .push(VolumeMount {
-                    name: "tmp".to_owned(),
-                    mount_path: "/etc/podpool".to_owned(),
-                    ..VolumeMount::default()
-                });
-        }),
-        ("spec.containers[worker].restartPolicy", |pod| {
-            worker(pod).restart_policy = Some("Always".to_owned());
-        }),
-        ("spec.containers[worker].terminationMessage", |pod| {
-            worker(pod).termination_message_path = Some("/tmp/log".to_owned());
-        }),
-        ("spec.volumes[run]", |pod| {
-            spec(pod).volumes.as_mut().unwrap()[0] = Volume {
-                name: "run".to_owned(),
-                ..Volume::default()
-            };
-        }),
-    ];
-    for (path, change) in changes {
+    for (path, change) in CHANGES {
         let error = patched(change).expect_err(path);
         assert_eq!(error.setting, "patch_pod", "{error}");
         assert!(error.value.starts_with(path), "{path}: {error}");
@@ -216,6 +220,35 @@ fn a_template_that_takes_away_what_podpool_needs_is_refused_with_its_path() {
     // The same values are no change.
     let same = "spec: {restartPolicy: Never, terminationGracePeriodSeconds: 30}";
     of_template(same).unwrap();
+}
+
+#[test]
+fn what_is_in_a_template_and_in_the_options_is_refused_by_its_name() {
+    let with = |text: &str| {
+        let spec = WorkerSpec {
+            template: Some(Template::parse(Path::new("pod.yaml"), text).unwrap()),
+            tmpfs: vec![crate::options::Tmpfs::new("/tmp", 1 << 20)],
+            sidecars: vec![crate::options::PodContainer::new("proxy", "proxy:1")],
+            ..WorkerSpec::of_image("prices:1")
+        };
+        job(&spec, &cohort(&run()))
+    };
+    with("{}").unwrap();
+    for (words, text) in [
+        (
+            "mount at /tmp",
+            "spec: {containers: [{name: worker, volumeMounts: [{name: a, mountPath: /tmp}]}]}",
+        ),
+        ("container proxy", "spec: {containers: [{name: proxy}]}"),
+        (
+            "volume a",
+            "spec: {volumes: [{name: a, emptyDir: {}}, {name: a, emptyDir: {}}]}",
+        ),
+    ] {
+        let error = with(text).unwrap_err();
+        assert_eq!(error.setting, "pod_template", "{error}");
+        assert!(error.value.contains(words), "{error}");
+    }
 }
 
 #[test]

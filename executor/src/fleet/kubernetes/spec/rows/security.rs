@@ -13,7 +13,8 @@ use crate::fleet::worker_spec::{Seccomp, WorkerSpec};
 // The user `nonroot` of distroless images.
 // <https://github.com/GoogleContainerTools/distroless/blob/main/common/variables.bzl>
 const USER: i64 = 65_532;
-/// The largest number of a user or a group. <https://github.com/kubernetes/kubernetes/blob/v1.34.0/staging/src/k8s.io/apimachinery/pkg/util/validation/validation.go>
+/// The largest number of a user or a group, as the API has it: `IsValidUserID` and `IsValidGroupID`.
+// <https://github.com/kubernetes/apimachinery/blob/v0.34.0/pkg/util/validation/validation.go>
 const MOST: u32 = i32::MAX as u32;
 
 pub(super) const ROWS: [Row; 7] = [

@@ -119,7 +119,11 @@ const BAD: &[(&str, &str, &str)] = &[
         r#"[{"key": "x", "seconds": 5}]"#,
         "NoExecute",
     ),
-    ("PODPOOL_TOLERATIONS", r#"[{"kye": "x"}]"#, "is key meant?"),
+    (
+        "PODPOOL_TOLERATIONS",
+        r#"[{"efect": "x"}]"#,
+        "is effect meant?",
+    ),
     ("PODPOOL_NODE_AFFINITY", "zone", "a list of"),
     ("PODPOOL_NODE_AFFINITY", "[{", "no JSON"),
     (
