@@ -23,7 +23,14 @@ pub use podpool_core::worker::OutputLine;
 
 pub use crate::broker::given_names::{ControlNames, GivenNames};
 pub use crate::client::options::{Isolation, KubernetesOptions, LocalOptions, PubSubOptions};
-pub use crate::fleet::worker_spec::PullPolicy;
+pub use crate::fleet::worker_spec::{
+    EphemeralVolume, GpuVendor, NodeAffinity, PodAffinity, PodContainer, PullPolicy, Qos, Seccomp,
+    Setting, Source, Spot, Spread, TaintEffect, Tmpfs, Toleration,
+};
 pub use crate::master::again::Reprocess;
 pub use crate::master::limits::FailureLimit;
 pub use crate::report::notices::Notices;
+
+/// The types of a pod, those of `k8s-openapi` 0.29, for [`KubernetesOptions::patch_pod`].
+#[cfg(feature = "kubernetes")]
+pub use k8s_openapi::api::core::v1 as pod;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use podpool::error::BuildError;
 use podpool::options::{
-    ControlNames, GivenNames, Isolation, KubernetesOptions, LocalOptions, Notices, PubSubOptions,
-    PullPolicy,
+    ControlNames, EphemeralVolume, GivenNames, GpuVendor, Isolation, KubernetesOptions,
+    LocalOptions, NodeAffinity, Notices, PodAffinity, PodContainer, PubSubOptions, PullPolicy, Qos,
+    Seccomp, Spread, TaintEffect, Tmpfs, Toleration,
 };
 use podpool::{Backend, Builder};
 use podpool_tests::faults::tasks::echo;
@@ -44,7 +45,7 @@ fn all() -> Builder {
                 .control(ControlNames::new("control", "control")),
         );
     describe(2)
-        .kubernetes(kubernetes)
+        .kubernetes(placed(kubernetes))
         .pubsub(pubsub)
         .local(LocalOptions::default().isolation(Isolation::Process))
         .max_tasks_per_slot(100)
@@ -60,6 +61,54 @@ fn all() -> Builder {
         .output_line_bytes(1 << 10)
         .output_rate(1 << 20)
         .signals(false)
+}
+
+/// The options of the pods' place, volumes and rights.
+fn placed(options: KubernetesOptions) -> KubernetesOptions {
+    options
+        .cpu_limit(1_000)
+        .memory_limit(2 << 30)
+        .scratch(1 << 30)
+        .scratch_limit(2 << 30)
+        .gpu(1)
+        .gpu_vendor(GpuVendor::Nvidia)
+        .gpu_type("nvidia-l4")
+        .resource("example.com/dongle", 1)
+        .qos(Qos::Burstable)
+        .env_from_config_map("prices")
+        .secret_env("TOKEN", "prices", "token")
+        .config_map_env("STAGE", "prices", "stage")
+        .config_map_file("prices", "assets", "/etc/prices/assets")
+        .pvc("cache", "/cache")
+        .pvc_read_only("reference", "/reference")
+        .ephemeral_volume(EphemeralVolume::new("/work", 1 << 30).storage_class("fast"))
+        .tmpfs(Tmpfs::new("/fast", 1 << 20).temp_dir())
+        .shm(1 << 20)
+        .annotation("team", "data")
+        .node_selector("disk", "ssd")
+        .toleration(Toleration::equals("dedicated", "etl").effect(TaintEffect::NoSchedule))
+        .node_affinity(NodeAffinity::any_of("zone", ["a", "b"]).preferred(5))
+        .pod_affinity(PodAffinity::apart("kubernetes.io/hostname"))
+        .spread(Spread::over("zone").max_skew(2).strict())
+        .spot()
+        .compute_class("batch")
+        .priority_class("low")
+        .runtime_class("gvisor")
+        .run_as_user(1_000)
+        .run_as_group(1_000)
+        .fs_group(1_000)
+        .read_only_root(true)
+        .seccomp(Seccomp::RuntimeDefault)
+        .drop_capabilities(["ALL"])
+        .add_capability("NET_BIND_SERVICE")
+        .port("metrics", 9_090)
+        .host_alias("10.0.0.7", ["db"])
+        .init_container(PodContainer::new("fetch", "fetch:1"))
+        .sidecar(PodContainer::new("proxy", "proxy:1"))
+        .keep_finished(Duration::from_secs(60))
+        .kueue_queue("etl")
+        .kueue_priority("nightly")
+        .pod_template("pod.yaml")
 }
 
 #[tokio::test]
@@ -91,12 +140,22 @@ async fn threads_on_a_cluster_are_refused_by_the_options_name() {
 #[tokio::test]
 async fn an_option_that_cannot_be_used_is_named() {
     type Change = fn(KubernetesOptions) -> KubernetesOptions;
-    let changes: [(&str, Change); 5] = [
+    let changes: [(&str, Change); 9] = [
         ("image", |options| options.image("a b")),
         ("cpu", |options| options.cpu(0)),
         ("memory", |options| options.memory(1)),
         ("grace", |options| options.grace(Duration::from_secs(1))),
         ("env", |options| options.env("PODPOOL_CPU", "1")),
+        ("tmpfs", |options| {
+            options.tmpfs(Tmpfs::new("fast", 1 << 30))
+        }),
+        ("label", |options| options.label("podpool.dev/run", "mine")),
+        ("pod_template", |options| {
+            options.pod_template("/no/such/pod.yaml")
+        }),
+        ("patch_pod", |options| {
+            options.patch_pod(|pod| pod.metadata.labels = None)
+        }),
     ];
     for (option, change) in changes {
         let options = change(KubernetesOptions::default().image("backfill:1"));
@@ -107,5 +166,22 @@ async fn an_option_that_cannot_be_used_is_named() {
             matches!(&error, BuildError::Setting { name, .. } if name.starts_with(&expected)),
             "{error}"
         );
+    }
+}
+
+/// A setting with its source, and none of a missing feature.
+#[test]
+fn settings_name_what_counts() {
+    let options = KubernetesOptions::default().cpu(500).env("TOKEN", "s3cret");
+    let settings = options.settings();
+    if cfg!(feature = "kubernetes") {
+        let lines: Vec<_> = settings.unwrap().iter().map(ToString::to_string).collect();
+        let has = |line: &str| lines.iter().any(|other| other == line);
+        assert!(has("cpu = 500m (the program)"), "{lines:#?}");
+        assert!(has("env.TOKEN = (not shown) (the program)"), "{lines:#?}");
+        assert!(has("grace = 30s (default)"), "{lines:#?}");
+    } else {
+        let missing = matches!(settings, Err(BuildError::FeatureMissing { .. }));
+        assert!(missing);
     }
 }

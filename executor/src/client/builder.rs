@@ -45,6 +45,8 @@ use crate::worker::settings::WorkerSettings;
 
 pub use self::backend::Backend;
 use self::isolation::check_role;
+#[cfg(feature = "kubernetes")]
+pub(crate) use self::kubernetes::cluster_option;
 
 /// The environment variable that names the back-end.
 const BACKEND: &str = "PODPOOL_BACKEND";
@@ -519,7 +521,7 @@ impl Builder {
     }
 }
 
-fn feature_missing() -> BuildError {
+pub(crate) fn feature_missing() -> BuildError {
     let backend = "kubernetes";
     BuildError::FeatureMissing {
         backend: backend.to_owned(),

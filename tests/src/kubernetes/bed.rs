@@ -19,7 +19,7 @@ use kube::api::ListParams;
 use podpool::RunId;
 use podpool::kubernetes::client::Cluster;
 use podpool::kubernetes::fleet::{self, Fleet};
-use podpool::kubernetes::job::{RUN_LABEL, RunSecret};
+use podpool::kubernetes::job::{CONTAINER, RUN_LABEL, RunSecret};
 use podpool::kubernetes::spec::{PullPolicy, WorkerSpec};
 use podpool_core::broker::{ClassId, Cohort, CohortQueues};
 use podpool_core::fleet::{Departure, FleetEvent, FleetOrder};
@@ -365,6 +365,25 @@ impl Bed {
             .into_iter()
             .filter(runs)
             .collect()
+    }
+
+    /// Waits until the worker's own container runs in one pod, whatever runs beside it, and returns that pod.
+    pub async fn worker_running(&mut self) -> Pod {
+        let runs = |pod: &&Pod| {
+            let status = pod.status.as_ref();
+            let mut all = status
+                .iter()
+                .flat_map(|it| it.container_statuses.iter().flatten());
+            all.any(|one| {
+                let state = one.state.as_ref();
+                one.name == CONTAINER && state.is_some_and(|state| state.running.is_some())
+            })
+        };
+        let pods = self
+            .sight
+            .until(|pods| pods.iter().any(|pod| runs(&pod)))
+            .await;
+        pods.iter().find(runs).cloned().expect("one runs")
     }
 }
 

@@ -107,7 +107,8 @@ fn names(text: &str) {
 /// The variables of workers on a cluster, each with one of the texts.
 #[cfg(feature = "kubernetes")]
 fn environment(texts: &[String]) {
-    use crate::fleet::kubernetes::spec::{MAX_DEADLINE, WorkerSpec};
+    use crate::fleet::kubernetes::job;
+    use crate::fleet::kubernetes::spec::{ConfigFile, MAX_DEADLINE, Template, WorkerSpec};
     let variable = |name: &str| {
         let sum: usize = name.bytes().map(usize::from).sum();
         texts.get(sum % 24).cloned()
@@ -115,12 +116,21 @@ fn environment(texts: &[String]) {
     match WorkerSpec::default().or_environment(variable) {
         Err(error) => assert!(error.setting.starts_with("PODPOOL_"), "{error}"),
         Ok(spec) => {
-            drop(spec.check());
+            if spec.check().is_ok() {
+                drop(job::check(&spec));
+            }
+            assert!(spec.settings().iter().all(|one| !one.name.is_empty()));
             // Bounded, or the sum of two of them could overflow.
             let times = [spec.idle_time(), spec.start_time(), spec.schedule_time()];
             assert!(times.iter().all(|time| *time <= MAX_DEADLINE), "{times:?}");
         }
     }
+    let file = texts.concat();
+    drop(ConfigFile::parse(
+        "podpool.toml".as_ref(),
+        &format!("[kubernetes]\n{file}"),
+    ));
+    drop(Template::parse("pod.yaml".as_ref(), &file));
 }
 
 /// An executor of threads with these settings: it is refused by a setting's name, or it starts and ends.

@@ -1,6 +1,5 @@
 //! The start of a pool whose workers are on a cluster.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::broker::pubsub::{PubSubBroker, check_lease};
@@ -9,8 +8,9 @@ use crate::client::join::{Elsewhere, Run};
 use crate::client::options::PubSubOptions;
 use crate::error::BuildError;
 use crate::error::start::failed;
+use crate::fleet::kubernetes::job;
 use crate::fleet::kubernetes::reach::ClusterFleet;
-use crate::fleet::kubernetes::spec::SpecError;
+use crate::fleet::kubernetes::spec::{SpecError, rows};
 use crate::master::handle::Handle;
 use crate::worker::build_id;
 
@@ -19,9 +19,6 @@ use super::{Builder, ledger, setting};
 
 /// The variable for the prefix of topics and subscriptions.
 const PREFIX: &str = "PODPOOL_PREFIX";
-/// Bytes a second that a worker on a cluster may send: a message must carry four seconds of it.
-// 8 MiB at 2 MiB a second; Pub/Sub carries messages of 10 MB. At double it would not.
-const FORWARDED: RangeInclusive<u64> = 1 << 10..=2 << 20;
 /// Workers, where no setting gives a number.
 const WORKERS: usize = 10;
 
@@ -30,10 +27,11 @@ impl Builder {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let mut spec = std::mem::take(&mut self.kubernetes.spec);
         spec.start_timeout = self.start_timeout;
-        let spec = spec.or_environment(variable).map_err(refused)?;
-        spec.check().map_err(refused)?;
-        if let Some(rate) = self.kubernetes.output_rate {
-            self.output_limits.forwarded = checked_rate(rate)?;
+        let spec = spec.resolved().map_err(cluster_option)?;
+        spec.check().map_err(cluster_option)?;
+        job::check(&spec).map_err(cluster_option)?;
+        if let Some(rate) = spec.output_rate {
+            self.output_limits.forwarded = rate;
         }
         // All settings are checked before the cluster or Pub/Sub is called: a wrong one costs no time and leaves
         // nothing.
@@ -63,7 +61,7 @@ impl Builder {
             termination: spec.grace_time(),
             idle: spec.idle_time(),
             build: build_id::of_this_program().map_err(failed("read the file of this program"))?,
-            same_build: self.kubernetes.same_build,
+            same_build: spec.same_build.unwrap_or(false),
             outlives: true,
         };
         let run = Run {
@@ -102,40 +100,24 @@ fn broker(
     Ok(broker)
 }
 
-fn checked_rate(bytes: u64) -> Result<u64, BuildError> {
-    if FORWARDED.contains(&bytes) {
-        return Ok(bytes);
-    }
-    let reason = "a worker sends 1 KiB to 2 MiB a second";
-    Err(setting("KubernetesOptions::output_rate", bytes, reason))
-}
-
-/// The error of an option or a variable that cannot be used.
+/// The error of an option, a variable, a file or a template that cannot be used.
 // A timeout of the builder's is checked with the options of the cluster, which has other bounds than this machine.
-fn refused(error: SpecError) -> BuildError {
+pub(crate) fn cluster_option(error: SpecError) -> BuildError {
     let SpecError {
         setting: name,
         value,
         reason,
     } = error;
-    let name = match name.as_str() {
-        "start_timeout" => format!("{name} (PODPOOL_START_TIMEOUT)"),
-        variable if variable.starts_with("PODPOOL_") => name,
-        // Files of secrets alone have no variable.
-        "secret_file" => format!("KubernetesOptions::{name}"),
-        option => format!("KubernetesOptions::{option} ({})", variable_of(option)),
+    let row = rows().find(|row| row.option == name);
+    let name = match (row, &*name) {
+        (Some(row), "start_timeout") => format!("{name} ({})", row.variable),
+        (Some(row), _) => format!("KubernetesOptions::{name} ({})", row.variable),
+        // It is a function, so it has no variable.
+        (None, "patch_pod") => format!("KubernetesOptions::{name}"),
+        // A variable, or a file.
+        (None, _) => name,
     };
     setting(&name, value, reason)
-}
-
-/// The variable of an option, which may be the one that was set.
-fn variable_of(option: &str) -> String {
-    let name = match option {
-        "pull_secret" | "env_from_secret" | "label" => format!("{option}s"),
-        "env" => "worker_env".to_owned(),
-        option => option.to_owned(),
-    };
-    format!("PODPOOL_{}", name.to_ascii_uppercase())
 }
 
 #[cfg(test)]
@@ -145,24 +127,17 @@ mod tests {
 
     #[test]
     fn each_option_is_named_with_a_variable_that_exists() {
-        for option in [
-            "image",
-            "namespace",
-            "service_account",
-            "pull_secret",
-            "env_from_secret",
-            "cpu",
-            "memory",
-            "slots_per_worker",
-            "grace",
-            "run_deadline",
-            "idle_timeout",
-            "schedule_timeout",
-            "label",
-            "env",
-        ] {
-            let variable = variable_of(option);
-            assert!(variables::is_known(&variable), "{variable}");
+        assert!(rows().count() > 60, "the table has lost rows");
+        for row in rows() {
+            assert!(variables::is_known(row.variable), "{}", row.variable);
+            let error = SpecError {
+                setting: row.option.to_owned(),
+                value: String::new(),
+                reason: String::new(),
+            };
+            let shown = cluster_option(error).to_string();
+            assert!(shown.contains(row.option), "{shown}");
+            assert!(shown.contains(row.variable), "{shown}");
         }
     }
 }

@@ -1,11 +1,31 @@
-//! Options of workers on a Kubernetes cluster.
+//! Options of workers on a Kubernetes cluster: their image, times, and the queue of the cluster. The other groups
+//! have a file each.
 
+mod containers;
+mod environment;
+mod labels;
+mod nodes;
+mod security;
+mod settings;
+mod size;
+mod template;
+mod volumes;
+
+use std::fmt;
 use std::time::Duration;
 
-use crate::fleet::worker_spec::{PullPolicy, SecretFile, WorkerSpec};
+use crate::fleet::worker_spec::{PullPolicy, WorkerSpec};
 
-/// Options of workers on a Kubernetes cluster. Most have a variable, which counts where the program does not call the
-/// method; `build()` checks all before it makes anything, and an error names the option.
+/// Options of workers on a Kubernetes cluster.
+///
+/// Each option has a variable and a key in the section `[kubernetes]` of `podpool.toml`. The program's methods count
+/// first, then variables, then the file, then the [pod template](Self::pod_template), then the default. Of options that
+/// name each value, such as labels and variables, each name counts by itself. `build()` checks all options before it
+/// makes anything, and an error names the option. [`settings`](Self::settings) lists what counts and where it comes
+/// from.
+///
+/// The file is the one that `PODPOOL_CONFIG` names, else `podpool.toml` in the current directory, if it is there. Keys
+/// that it does not know are errors.
 ///
 /// ```
 /// use podpool::PodPoolExecutor;
@@ -19,16 +39,27 @@ use crate::fleet::worker_spec::{PullPolicy, SecretFile, WorkerSpec};
 /// let pool = PodPoolExecutor::builder().max_workers(40).kubernetes(workers);
 /// # drop(pool);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// The same in `podpool.toml`:
+///
+/// ```toml
+/// [kubernetes]
+/// image = "registry.example/team/backfill:1.4"
+/// cpu = 2
+/// memory = "4Gi"
+///
+/// [kubernetes.env]
+/// RUST_LOG = "info"
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
 #[must_use = "options have no effect until `Builder::kubernetes` is given them"]
 pub struct KubernetesOptions {
     pub(crate) spec: WorkerSpec,
-    pub(crate) output_rate: Option<u64>,
-    pub(crate) same_build: bool,
 }
 
 impl KubernetesOptions {
-    /// The workers' image, which holds this very program. Needed; or `PODPOOL_IMAGE`.
+    /// The workers' image, which holds this very program. Needed, here or in the worker's container of a pod template;
+    /// or `PODPOOL_IMAGE`.
     pub fn image(mut self, image: impl Into<String>) -> Self {
         self.spec.image = Some(image.into());
         self
@@ -61,67 +92,12 @@ impl KubernetesOptions {
         self
     }
 
-    /// CPU that a worker requests, in thousandths of a core, from 1; there is no limit. Default: 1,000; or
-    /// `PODPOOL_CPU`, such as `2` or `500m`.
-    pub const fn cpu(mut self, millicores: u64) -> Self {
-        self.spec.cpu = Some(millicores);
-        self
-    }
-
-    /// Memory of a worker, its request and its limit, in bytes, from 16 MiB. All its slots share it; the limit of each
-    /// slot is [`slot_memory`](crate::Builder::slot_memory). Default: 2 GiB; or `PODPOOL_MEMORY`, such as `4Gi`. See
-    /// the [table](crate::options#memory) of all options on memory.
-    pub const fn memory(mut self, bytes: u64) -> Self {
-        self.spec.memory = Some(bytes);
-        self
-    }
-
-    /// Tasks that a worker runs at a time, from 1 to 1,024. Default: 1; or `PODPOOL_SLOTS_PER_WORKER`.
-    pub const fn slots_per_worker(mut self, slots: u32) -> Self {
-        self.spec.slots_per_worker = Some(slots);
-        self
-    }
-
     /// Bytes a second of printed lines that one worker sends to the master, all its slots together; four times as
     /// much goes at once after a silence. Lines above the rate are in the pod's own log, and a line reports how many
-    /// they were. Default: 64 KiB. From 1 KiB to 2 MiB; `build()` refuses anything else.
+    /// they were. Default: 64 KiB; or `PODPOOL_WORKER_OUTPUT_RATE`, such as `256Ki`. From 1 KiB to 2 MiB; `build()`
+    /// refuses anything else.
     pub const fn output_rate(mut self, bytes: u64) -> Self {
-        self.output_rate = Some(bytes);
-        self
-    }
-
-    /// A variable of the workers; or `PODPOOL_WORKER_ENV`, as `NAME=value,NAME=value`. The master's own environment
-    /// does not go to them.
-    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.spec.env.push((name.into(), value.into()));
-        self
-    }
-
-    /// A secret of the namespace whose every key becomes a variable of the workers; or `PODPOOL_ENV_FROM_SECRETS`, with
-    /// commas.
-    pub fn env_from_secret(mut self, name: impl Into<String>) -> Self {
-        self.spec.env_from_secrets.push(name.into());
-        self
-    }
-
-    /// A key of a secret, as a file of the workers at this absolute path.
-    pub fn secret_file(
-        mut self,
-        secret: impl Into<String>,
-        key: impl Into<String>,
-        path: impl Into<String>,
-    ) -> Self {
-        self.spec.secret_files.push(SecretFile {
-            secret: secret.into(),
-            key: key.into(),
-            path: path.into(),
-        });
-        self
-    }
-
-    /// A label for Jobs and pods; or `PODPOOL_LABELS`, as `key=value,key=value`.
-    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.spec.labels.insert(key.into(), value.into());
+        self.spec.output_rate = Some(bytes);
         self
     }
 
@@ -132,9 +108,17 @@ impl KubernetesOptions {
     }
 
     /// How long the run may last; then everything of it may be removed. From a minute to 30 days. Default: 7 days; or
-    /// `PODPOOL_RUN_DEADLINE`.
+    /// `PODPOOL_RUN_DEADLINE`. It is the active deadline of the run's Jobs.
     pub const fn run_deadline(mut self, deadline: Duration) -> Self {
         self.spec.deadline = Some(deadline);
+        self
+    }
+
+    /// How long the cluster keeps a Job that has ended and was not removed, as after a killed master; at most 30 days.
+    /// Default: an hour; or `PODPOOL_KEEP_FINISHED`.
+    /// <https://kubernetes.io/docs/concepts/workloads/controllers/ttlafterfinished/>
+    pub const fn keep_finished(mut self, time: Duration) -> Self {
+        self.spec.keep_finished = Some(time);
         self
     }
 
@@ -152,12 +136,58 @@ impl KubernetesOptions {
         self
     }
 
+    /// The LocalQueue of [Kueue](https://kueue.sigs.k8s.io/docs/tasks/run/jobs/) that admits the workers' Jobs: they
+    /// are made suspended, and Kueue resumes them when its quota has room. Or `PODPOOL_KUEUE_QUEUE`.
+    pub fn kueue_queue(mut self, name: impl Into<String>) -> Self {
+        self.spec.kueue_queue = Some(name.into());
+        self
+    }
+
+    /// The WorkloadPriorityClass of the Jobs in Kueue's queue; it needs [`kueue_queue`](Self::kueue_queue). Or
+    /// `PODPOOL_KUEUE_PRIORITY`.
+    pub fn kueue_priority(mut self, name: impl Into<String>) -> Self {
+        self.spec.kueue_priority = Some(name.into());
+        self
+    }
+
     /// Refuses workers whose program is another build than this one: the pool breaks at the first message of
-    /// such a worker, before it runs a task. Default: another build of the same target is a notice. A build is known by the GNU build-id note of its
+    /// such a worker, before it runs a task. Default: another build of the same target is a notice; or
+    /// `PODPOOL_REQUIRE_SAME_BUILD`. A build is known by the GNU build-id note of its
     /// file, or by a hash of the file; so the image must hold this very file, and not one that was built again from the
     /// same source.
     pub const fn require_same_build(mut self) -> Self {
-        self.same_build = true;
+        self.spec.same_build = Some(true);
         self
+    }
+}
+
+impl fmt::Debug for KubernetesOptions {
+    // Values of variables may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KubernetesOptions")
+            .field(&self.spec.without_values())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::PodContainer;
+
+    #[test]
+    fn no_value_of_a_variable_is_in_the_debug_output() {
+        let container = || PodContainer::new("a", "a:1").env("TOKEN", "s3cret");
+        let options = KubernetesOptions::default()
+            .image("backfill:1")
+            .env("TOKEN", "s3cret")
+            .init_container(container())
+            .sidecar(container());
+        let shown = format!("{options:?}");
+        assert!(
+            shown.contains("backfill:1") && shown.contains("TOKEN"),
+            "{shown}"
+        );
+        assert!(!shown.contains("s3cret"), "{shown}");
     }
 }

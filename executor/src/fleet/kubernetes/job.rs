@@ -2,6 +2,7 @@
 //!
 //! Pure: the same spec gives the same objects, and a test compares them with what is checked in.
 
+mod kept;
 mod pod;
 
 use std::collections::BTreeMap;
@@ -13,12 +14,13 @@ use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
 };
-use k8s_openapi::api::core::v1::{PodTemplateSpec, Secret};
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use podpool_core::broker::ClassId;
 use podpool_core::id::{RunId, RunName};
 
-use super::spec::WorkerSpec;
+use self::pod::{Made, Marks};
+use super::spec::{SpecError, WorkerSpec};
 
 /// The label of everything that a fleet makes, with its value.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "podpool");
@@ -55,11 +57,6 @@ pub const PASSING_EXITS: [i32; 3] = [75, 83, 143];
 /// index exists, and a namespace that is being removed refuses every new pod, so its removal would never end.
 /// <https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/controller/job/job_controller.go>, `canRemoveFinalizer`.
 const BACKOFF_LIMIT: i32 = i32::MAX;
-/// How long Kubernetes keeps an ended Job that was not removed.
-// An hour in which a person can look at it; the cluster then removes what a killed master left.
-// <https://kubernetes.io/docs/concepts/workloads/controllers/ttlafterfinished/>
-const TTL: i32 = 3_600;
-
 /// The files that workers of a run read in [`RUN_DIR`]: the run's identity, and the key of its MACs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RunSecret {
@@ -137,56 +134,90 @@ pub fn name_selector(name: &RunName) -> String {
     format!("{}={},{NAME_LABEL}={name}", MANAGED_BY.0, MANAGED_BY.1)
 }
 
+/// Checks what the Job of these settings would be, as [`job`] does, before there is a run.
+///
+/// # Errors
+/// [`SpecError`]: the template or a change of the program takes away what podpool needs.
+pub fn check(spec: &WorkerSpec) -> Result<(), SpecError> {
+    let run = RunId::random();
+    let cohort = Cohort {
+        run: &run,
+        number: 0,
+        class: ClassId::DEFAULT,
+        size: 1,
+        lasts: spec.run_deadline(),
+        deadline: 0,
+        secret: "",
+        owner: None,
+        suspended: true,
+    };
+    job(spec, &cohort).map(drop)
+}
+
 /// The Job of a cohort.
-#[must_use]
-pub fn job(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Job {
+///
+/// # Errors
+/// [`SpecError`]: the template or a change of the program takes away what podpool needs.
+pub fn job(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Result<Job, SpecError> {
     let size = i32::try_from(cohort.size).unwrap_or(i32::MAX);
-    let mut labels = labels(spec, cohort.run, Some(cohort.number));
+    let mut labels = labels(&BTreeMap::new(), cohort.run, Some(cohort.number));
     if cohort.class != ClassId::DEFAULT {
         labels.insert(CLASS_LABEL.to_owned(), cohort.class.to_string());
     }
     let ours = (SECRET_ANNOTATION.to_owned(), cohort.secret.to_owned());
     let deadline = (DEADLINE_ANNOTATION.to_owned(), cohort.deadline.to_string());
     // Pods need the annotation too: the watch of pods decides by it whether a pod is a worker of this master.
-    let of_pods = BTreeMap::from([ours.clone()]);
-    let annotations = BTreeMap::from([deadline, ours]);
-    Job {
+    let annotations = BTreeMap::from([ours.clone()]);
+    let marks = Marks {
+        labels,
+        annotations,
+    };
+    let made = pod::pod(spec, cohort, &marks)?;
+    let Made {
+        pod,
+        labels: mut of_job,
+        annotations: mut notes,
+        ttl,
+    } = made;
+    of_job.extend(marks.labels);
+    notes.extend([deadline, ours]);
+    Ok(Job {
         metadata: ObjectMeta {
             name: Some(job_name(cohort.run, cohort.number)),
-            labels: Some(labels.clone()),
-            annotations: Some(annotations),
+            labels: Some(of_job),
+            annotations: Some(notes),
             owner_references: cohort.owner.map(|owner| vec![owner.clone()]),
             ..ObjectMeta::default()
         },
-        spec: Some(JobSpec {
-            // Each worker needs an index: it is part of the name of its control subscription, which a replacing pod
-            // inherits. A NonIndexed Job would also stop replacing pods after the first success.
-            // <https://kubernetes.io/docs/concepts/workloads/controllers/job/#parallel-jobs>
-            completion_mode: Some("Indexed".to_owned()),
-            completions: Some(size),
-            parallelism: Some(size),
-            backoff_limit: Some(BACKOFF_LIMIT),
-            // Otherwise the controller starts the replacement while the old pod still ends, and two pods share an index
-            // and its subscription. It is required with a failure policy.
-            // <https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-replacement-policy>
-            pod_replacement_policy: Some("Failed".to_owned()),
-            pod_failure_policy: Some(failure_policy()),
-            ttl_seconds_after_finished: Some(TTL),
-            // Ends the Job also without a master: the controller kills its pods, and marks it with `DeadlineExceeded`.
-            // <https://kubernetes.io/docs/concepts/workloads/controllers/job/#job-termination-and-cleanup>
-            active_deadline_seconds: Some(seconds(cohort.lasts)),
-            suspend: Some(cohort.suspended),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(labels),
-                    annotations: Some(of_pods),
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(pod::pod(spec, cohort)),
-            },
-            ..JobSpec::default()
-        }),
+        spec: Some(job_spec(cohort, size, ttl, pod)),
         status: None,
+    })
+}
+
+fn job_spec(cohort: &Cohort<'_>, size: i32, ttl: i32, pod: Pod) -> JobSpec {
+    JobSpec {
+        // Each worker needs an index: it is part of the name of its control subscription, which a replacing pod
+        // inherits. A NonIndexed Job would also stop replacing pods after the first success.
+        // <https://kubernetes.io/docs/concepts/workloads/controllers/job/#parallel-jobs>
+        completion_mode: Some("Indexed".to_owned()),
+        completions: Some(size),
+        parallelism: Some(size),
+        backoff_limit: Some(BACKOFF_LIMIT),
+        // Otherwise the controller starts the replacement while the old pod still ends, and two pods share an index
+        // and its subscription. It is required with a failure policy.
+        // <https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-replacement-policy>
+        pod_replacement_policy: Some("Failed".to_owned()),
+        pod_failure_policy: Some(failure_policy()),
+        ttl_seconds_after_finished: Some(ttl),
+        // Ends the Job also without a master: the controller kills its pods, and marks it with `DeadlineExceeded`.
+        // <https://kubernetes.io/docs/concepts/workloads/controllers/job/#job-termination-and-cleanup>
+        active_deadline_seconds: Some(seconds(cohort.lasts)),
+        suspend: Some(cohort.suspended),
+        template: PodTemplateSpec {
+            metadata: Some(pod.metadata),
+            spec: pod.spec,
+        },
+        ..JobSpec::default()
     }
 }
 
@@ -208,7 +239,7 @@ pub fn secret(
     Secret {
         metadata: ObjectMeta {
             name: Some(secret_name(run)),
-            labels: Some(labels(spec, run, None)),
+            labels: Some(labels(&spec.labels, run, None)),
             owner_references: Some(owners),
             ..ObjectMeta::default()
         },
@@ -231,8 +262,12 @@ pub fn owned_by_job(name: &str, uid: &str) -> OwnerReference {
 }
 
 /// The users' labels, and those of the fleet, which take precedence.
-fn labels(spec: &WorkerSpec, run: &RunId, cohort: Option<u32>) -> BTreeMap<String, String> {
-    let mut labels = spec.labels.clone();
+fn labels(
+    users: &BTreeMap<String, String>,
+    run: &RunId,
+    cohort: Option<u32>,
+) -> BTreeMap<String, String> {
+    let mut labels = users.clone();
     labels.insert(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned());
     labels.insert(RUN_LABEL.to_owned(), run.to_string());
     if let Some(cohort) = cohort {

@@ -31,7 +31,7 @@ struct ReachedCluster {
 impl Fleet for ClusterFleet {
     fn classes(&self) -> Vec<(ClassId, String)> {
         let spec = &self.spec;
-        let image = spec.image.as_deref().unwrap_or("an image of this program");
+        let image = spec.worker_image().unwrap_or("an image of this program");
         let (cpu, memory) = (spec.cpu_millicores(), size(spec.memory_bytes()));
         let slots = spec.slots();
         let pods =

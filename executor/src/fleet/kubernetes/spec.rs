@@ -1,20 +1,45 @@
 //! The settings of users for their workers: image, size, rights, times.
 //!
-//! A setting of the program precedes the environment, the environment precedes the default. Everything is checked
-//! before anything is made on a cluster, and an error names the setting.
+//! The program precedes variables, variables precede `podpool.toml`, the file precedes the pod template, and that the
+//! default. Each setting is a row of the table in `rows.rs`: the three sources are read by the same function, and
+//! checked, shown and written into a pod by the others of that row. Everything is checked before anything is made on a
+//! cluster, and an error names the setting.
 
 mod check;
+mod config_file;
+pub(crate) mod draft;
+mod given;
+pub(crate) mod names;
+mod row;
+mod rows;
+mod settings;
+mod template;
 mod units;
 
 use std::fmt;
 use std::time::Duration;
 
+use podpool_core::id::RunId;
+use serde_json::Value;
+
+pub use self::config_file::ConfigFile;
+use self::row::Row;
+pub(crate) use self::rows::rows;
+pub use self::template::Template;
 pub use self::units::{parse_bytes, parse_cores, parse_duration};
-pub use crate::fleet::worker_spec::{PullPolicy, SecretFile, WorkerSpec};
+use crate::fleet::worker_spec::Source;
+pub use crate::fleet::worker_spec::{
+    Claim, ConfigMapFile, KeyOf, PodPatch, PullPolicy, SecretFile, Sources, WorkerSpec,
+};
 
 /// Longest time a run may last: queues keep messages no longer.
 // Pub/Sub keeps a message for 31 days at most. <https://cloud.google.com/pubsub/docs/replay-overview>
 pub const MAX_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How long Kubernetes keeps an ended Job that was not removed, in seconds.
+// An hour in which a person can look at it; the cluster then removes what a killed master left.
+// <https://kubernetes.io/docs/concepts/workloads/controllers/ttlafterfinished/>
+pub(crate) const KEPT: i32 = 3_600;
 
 /// A setting that cannot be used. Nothing was made on the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +54,7 @@ pub struct SpecError {
 }
 
 impl SpecError {
-    fn new(setting: &str, value: impl fmt::Display, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(setting: &str, value: impl fmt::Display, reason: impl Into<String>) -> Self {
         Self {
             setting: setting.to_owned(),
             value: value.to_string(),
@@ -48,6 +73,18 @@ impl WorkerSpec {
         }
     }
 
+    /// The same, with everything that was left out: from variables of this process, the file, and the template.
+    ///
+    /// # Errors
+    /// [`SpecError`], when one of them cannot be read.
+    pub fn resolved(self) -> Result<Self, SpecError> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let file = ConfigFile::find(variable)?;
+        self.or_environment(variable)?
+            .or_file(file.as_ref())?
+            .with_template()
+    }
+
     /// The same, with the settings that were left out read from variables, which `variable` returns by name. An empty
     /// variable counts as none.
     ///
@@ -57,80 +94,91 @@ impl WorkerSpec {
         mut self,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, SpecError> {
-        let env = Environment(&|name: &str| variable(name).filter(|value| !value.is_empty()));
-        let word = |word: &str| Ok(word.to_owned());
-        env.fill(&mut self.image, "PODPOOL_IMAGE", word)?;
-        env.fill(
-            &mut self.pull_policy,
-            "PODPOOL_PULL_POLICY",
-            PullPolicy::parse,
-        )?;
-        env.fill(&mut self.namespace, "PODPOOL_NAMESPACE", word)?;
-        env.fill(&mut self.service_account, "PODPOOL_SERVICE_ACCOUNT", word)?;
-        env.fill(&mut self.cpu, "PODPOOL_CPU", parse_cores)?;
-        env.fill(&mut self.memory, "PODPOOL_MEMORY", parse_bytes)?;
-        env.fill(
-            &mut self.slots_per_worker,
-            "PODPOOL_SLOTS_PER_WORKER",
-            |n| {
-                n.parse()
-                    .map_err(|_| "use a number from 1 to 1024".to_owned())
-            },
-        )?;
-        env.fill(&mut self.grace, "PODPOOL_GRACE", parse_duration)?;
-        env.fill(&mut self.deadline, "PODPOOL_RUN_DEADLINE", parse_duration)?;
-        env.fill(
-            &mut self.idle_timeout,
-            "PODPOOL_IDLE_TIMEOUT",
-            parse_duration,
-        )?;
-        env.fill(
-            &mut self.start_timeout,
-            "PODPOOL_START_TIMEOUT",
-            parse_duration,
-        )?;
-        env.fill(
-            &mut self.schedule_timeout,
-            "PODPOOL_SCHEDULE_TIMEOUT",
-            parse_duration,
-        )?;
-        env.fill_list(&mut self.pull_secrets, "PODPOOL_PULL_SECRETS");
-        env.fill_list(&mut self.env_from_secrets, "PODPOOL_ENV_FROM_SECRETS");
-        self.labels_from(&env)?;
-        self.variables_from(&env)?;
+        for row in rows() {
+            let text = variable(row.variable);
+            let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
+                continue;
+            };
+            let given = Value::from(text.trim());
+            let source = Source::Variable(row.variable.to_owned());
+            self.fill(row, &given, &source)
+                .map_err(|reason| SpecError::new(row.variable, row.quoted(&given), reason))?;
+        }
         Ok(self)
     }
 
-    /// Labels that the program sets take precedence over the environment, each key by itself.
-    fn labels_from(&mut self, env: &Environment<'_>) -> Result<(), SpecError> {
-        const NAME: &str = "PODPOOL_LABELS";
-        for pair in (env.0)(NAME).iter().flat_map(|list| list.split(',')) {
-            let Some((key, value)) = pair.trim().split_once('=') else {
-                return Err(SpecError::new(NAME, pair, "use key=value, with commas"));
+    /// The same, with the settings that were left out read from the file.
+    ///
+    /// # Errors
+    /// [`SpecError`], with the file's and the key's name, when one cannot be read.
+    pub fn or_file(mut self, file: Option<&ConfigFile>) -> Result<Self, SpecError> {
+        let Some(file) = file else { return Ok(self) };
+        for row in rows() {
+            let Some(given) = file.value(row.key) else {
+                continue;
             };
-            self.labels
-                .entry(key.to_owned())
-                .or_insert_with(|| value.to_owned());
+            let source = Source::File(file.path().to_owned());
+            self.fill(row, given, &source)
+                .map_err(|reason| file.error(row.key, row.quoted(given), reason))?;
+        }
+        // A path in a file is relative to that file.
+        if let (Some(path), Some(Source::File(_))) =
+            (&self.pod_template, self.sources.get("pod_template"))
+        {
+            self.pod_template = Some(file.directory().join(path));
+        }
+        Ok(self)
+    }
+
+    /// The same, with the pod template's content.
+    ///
+    /// # Errors
+    /// [`SpecError`], when the file cannot be read, or is no pod.
+    pub fn with_template(mut self) -> Result<Self, SpecError> {
+        if let Some(path) = &self.pod_template {
+            self.template = Some(Template::read(path)?);
+        }
+        Ok(self)
+    }
+
+    /// Fills a setting, and remembers where it came from.
+    fn fill(&mut self, row: &Row, given: &Value, source: &Source) -> Result<(), String> {
+        for name in (row.read)(self, given)? {
+            let name = settings::name(row, &name);
+            self.sources.insert(name, source.clone());
         }
         Ok(())
     }
 
-    /// Variables that the program sets take precedence over its environment, each name by itself.
-    fn variables_from(&mut self, env: &Environment<'_>) -> Result<(), SpecError> {
-        const NAME: &str = "PODPOOL_WORKER_ENV";
-        let Some(list) = (env.0)(NAME) else {
-            return Ok(());
-        };
-        for pair in list.split(',').filter(|pair| !pair.trim().is_empty()) {
-            let (name, value) = pair.trim().split_once('=').ok_or_else(|| {
-                let reason = "use NAME=value, with commas between them; a value that has a comma is set by `KubernetesOptions::env`";
-                SpecError::new(NAME, pair, reason)
-            })?;
-            if !self.env.iter().any(|(set, _)| set == name) {
-                self.env.push((name.to_owned(), value.to_owned()));
-            }
-        }
-        Ok(())
+    /// The image of the template's container.
+    pub(crate) fn template_image(&self) -> Option<&str> {
+        self.template.as_ref()?.worker()?.image.as_deref()
+    }
+
+    /// What the template's container requests of a resource, or else its limit, as text.
+    fn template_amount(&self, resource: &str) -> Option<&str> {
+        let resources = self.template.as_ref()?.worker()?.resources.as_ref()?;
+        let requests = resources.requests.as_ref();
+        let requested = requests.and_then(|all| all.get(resource));
+        let limited = || resources.limits.as_ref()?.get(resource);
+        requested.or_else(limited).map(|amount| &*amount.0)
+    }
+
+    /// The workers' image, of the program, a variable, the file or the template.
+    #[must_use]
+    pub fn worker_image(&self) -> Option<&str> {
+        self.image.as_deref().or_else(|| self.template_image())
+    }
+
+    /// Whether a queue of the cluster admits the Jobs: then they are made suspended, and the queue resumes them.
+    #[must_use]
+    pub const fn is_queued(&self) -> bool {
+        self.kueue_queue.is_some()
+    }
+
+    /// A pod of these settings, without the fleet's own, as it is written for a run.
+    pub(crate) fn begin(&self, run: &RunId) -> draft::Draft {
+        draft::Draft::begin(self.template.as_ref(), run.to_string(), KEPT)
     }
 
     /// Tasks that a worker runs at a time.
@@ -142,13 +190,28 @@ impl WorkerSpec {
     /// CPU that a worker requests, in thousandths of a core.
     #[must_use]
     pub fn cpu_millicores(&self) -> u64 {
-        self.cpu.unwrap_or(1_000)
+        let of_template = || parse_cores(self.template_amount("cpu")?).ok();
+        self.cpu.or_else(of_template).unwrap_or(1_000)
     }
 
-    /// Memory of a worker, in bytes.
+    /// Memory that a worker requests, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
-        self.memory.unwrap_or(2 << 30)
+        let of_template = || parse_bytes(self.template_amount("memory")?).ok();
+        self.memory.or_else(of_template).unwrap_or(2 << 30)
+    }
+
+    /// The limit of a worker's memory, in bytes.
+    #[must_use]
+    pub fn memory_limit_bytes(&self) -> u64 {
+        let of_template = || {
+            let resources = self.template.as_ref()?.worker()?.resources.as_ref()?;
+            let limit = resources.limits.as_ref()?.get("memory")?;
+            // An option for the memory is a limit too, in place of the template's.
+            parse_bytes(&limit.0).ok().filter(|_| self.memory.is_none())
+        };
+        let limit = self.memory_limit.or_else(of_template);
+        limit.unwrap_or_else(|| self.memory_bytes())
     }
 
     /// From SIGTERM to SIGKILL.
@@ -183,37 +246,6 @@ impl WorkerSpec {
     pub fn schedule_time(&self) -> Duration {
         let time = self.schedule_timeout.unwrap_or(Duration::from_secs(300));
         time.min(MAX_DEADLINE)
-    }
-}
-
-/// Looks variables up, and fills what the program left out.
-struct Environment<'a>(&'a dyn Fn(&str) -> Option<String>);
-
-impl Environment<'_> {
-    fn fill<T>(
-        &self,
-        setting: &mut Option<T>,
-        name: &str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Result<(), SpecError> {
-        if setting.is_some() {
-            return Ok(());
-        }
-        if let Some(value) = (self.0)(name) {
-            let parsed =
-                parse(value.trim()).map_err(|reason| SpecError::new(name, &value, reason))?;
-            *setting = Some(parsed);
-        }
-        Ok(())
-    }
-
-    fn fill_list(&self, setting: &mut Vec<String>, name: &str) {
-        if setting.is_empty()
-            && let Some(list) = (self.0)(name)
-        {
-            let names = list.split(',').map(str::trim).filter(|n| !n.is_empty());
-            setting.extend(names.map(str::to_owned));
-        }
     }
 }
 

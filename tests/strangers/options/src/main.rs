@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use podpool::error::BuildError;
 use podpool::options::{
-    ControlNames, FailureLimit, GivenNames, Isolation, KubernetesOptions, LocalOptions, Notices,
-    PubSubOptions, PullPolicy,
+    ControlNames, EphemeralVolume, FailureLimit, GivenNames, GpuVendor, Isolation,
+    KubernetesOptions, LocalOptions, NodeAffinity, Notices, PodAffinity, PodContainer,
+    PubSubOptions, PullPolicy, Qos, Seccomp, Spread, TaintEffect, Tmpfs, Toleration,
 };
 use podpool::prelude::*;
 use podpool::{Backend, Builder};
@@ -31,6 +32,54 @@ fn always(_: &std::num::TryFromIntError) -> bool {
 
 #[podpool::task]
 fn prepare() {}
+
+/// The options of the pods' place, volumes and rights.
+fn placed(options: KubernetesOptions) -> KubernetesOptions {
+    options
+        .cpu_limit(1_000)
+        .memory_limit(2 << 30)
+        .scratch(1 << 30)
+        .scratch_limit(2 << 30)
+        .gpu(1)
+        .gpu_vendor(GpuVendor::Nvidia)
+        .gpu_type("nvidia-l4")
+        .resource("example.com/dongle", 1)
+        .qos(Qos::Burstable)
+        .env_from_config_map("prices")
+        .secret_env("TOKEN", "prices", "token")
+        .config_map_env("STAGE", "prices", "stage")
+        .config_map_file("prices", "assets", "/etc/prices/assets")
+        .pvc("cache", "/cache")
+        .pvc_read_only("reference", "/reference")
+        .ephemeral_volume(EphemeralVolume::new("/work", 1 << 30).storage_class("fast"))
+        .tmpfs(Tmpfs::new("/fast", 1 << 20).temp_dir())
+        .shm(1 << 20)
+        .annotation("team", "data")
+        .node_selector("disk", "ssd")
+        .toleration(Toleration::equals("dedicated", "etl").effect(TaintEffect::NoSchedule))
+        .node_affinity(NodeAffinity::any_of("zone", ["a", "b"]).preferred(5))
+        .pod_affinity(PodAffinity::apart("kubernetes.io/hostname"))
+        .spread(Spread::over("zone").max_skew(2).strict())
+        .spot()
+        .compute_class("batch")
+        .priority_class("low")
+        .runtime_class("gvisor")
+        .run_as_user(1_000)
+        .run_as_group(1_000)
+        .fs_group(1_000)
+        .read_only_root(true)
+        .seccomp(Seccomp::RuntimeDefault)
+        .drop_capabilities(["ALL"])
+        .add_capability("NET_BIND_SERVICE")
+        .port("metrics", 9_090)
+        .host_alias("10.0.0.7", ["db"])
+        .init_container(PodContainer::new("fetch", "fetch:1"))
+        .sidecar(PodContainer::new("proxy", "proxy:1"))
+        .keep_finished(Duration::from_secs(60))
+        .kueue_queue("etl")
+        .kueue_priority("nightly")
+        .pod_template("pod.yaml")
+}
 
 fn builder() -> Builder {
     let minute = Duration::from_secs(60);
@@ -61,7 +110,7 @@ fn builder() -> Builder {
         .schedule_timeout(5 * minute)
         .require_same_build();
     PodPoolExecutor::builder()
-        .kubernetes(kubernetes)
+        .kubernetes(placed(kubernetes))
         .pubsub(pubsub)
         .local(
             LocalOptions::default()

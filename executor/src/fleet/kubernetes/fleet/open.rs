@@ -100,9 +100,16 @@ impl Opener {
                 deadline: self.deadline,
                 secret: &self.fingerprint,
                 owner: self.cluster().owner(),
-                suspended,
+                // A queue of the cluster resumes the Job when there is room.
+                suspended: suspended || self.spec().is_queued(),
             },
         );
+        // `build()` has checked it; but a change of the program may depend on more than the pod.
+        let wish = wish.map_err(|error| OpenError {
+            lasting: true,
+            over: false,
+            reason: error.to_string(),
+        })?;
         let jobs = self.cluster().jobs();
         let params = PostParams::default();
         let made = self
@@ -201,6 +208,10 @@ impl Opener {
         } else {
             self.make_secret(owner).await?
         };
+        if self.spec().is_queued() {
+            // Its queue resumes it. If it did before the Secret was there, the kubelet waits for the Secret.
+            return Ok(secret);
+        }
         // Also where the Job was created unsuspended: to set `suspend` to false twice changes nothing.
         self.resume(name).await?;
         Ok(secret)

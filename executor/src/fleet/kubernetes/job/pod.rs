@@ -1,128 +1,195 @@
 //! The pod of a worker: within the restricted Pod Security Standard, without a token, with its identity in its
 //! environment.
+//!
+//! The user's template comes first, then each setting by its row, then the fleet's own, and the program's changes at
+//! the end. What the fleet needs is compared before and after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, EnvFromSource, EnvVar, EnvVarSource, KeyToPath,
-    LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec, ResourceRequirements,
-    SeccompProfile, SecretEnvSource, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+    Container, EnvVar, EnvVarSource, ObjectFieldSelector, Pod, PodSpec, SecretVolumeSource, Volume,
 };
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::super::spec::{SecretFile, WorkerSpec};
+use super::super::spec::draft::{Draft, mount, plain};
+use super::super::spec::{SpecError, WorkerSpec, rows};
+use super::kept::{Kept, changed_by_patch, changed_by_template};
 use super::{CONTAINER, Cohort, RUN_DIR, seconds, secret_name};
+use crate::fleet::worker_spec::Qos;
 
-/// The user that workers run as. A number, so that a node can prove that it is not root.
-// The user `nonroot` of distroless images.
-// <https://github.com/GoogleContainerTools/distroless/blob/main/common/variables.bzl>
-const USER: i64 = 65_532;
+/// A pod, and what of its settings belongs to the Job.
+pub(super) struct Made {
+    pub(super) pod: Pod,
+    /// Labels of the Job, beside the fleet's.
+    pub(super) labels: BTreeMap<String, String>,
+    /// Annotations of the Job, beside the fleet's.
+    pub(super) annotations: BTreeMap<String, String>,
+    /// How long an ended Job is kept, in seconds.
+    pub(super) ttl: i32,
+}
 
-pub(super) fn pod(spec: &WorkerSpec, cohort: &Cohort<'_>) -> PodSpec {
-    let pull: Vec<LocalObjectReference> = spec
-        .pull_secrets
+/// Labels and annotations of the fleet's pods.
+pub(super) struct Marks {
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) annotations: BTreeMap<String, String>,
+}
+
+/// The pod of a cohort.
+pub(super) fn pod(
+    spec: &WorkerSpec,
+    cohort: &Cohort<'_>,
+    marks: &Marks,
+) -> Result<Made, SpecError> {
+    let mut made = write(spec, cohort, marks);
+    if spec.template.is_some() {
+        let without = WorkerSpec {
+            template: None,
+            ..spec.clone()
+        };
+        let plain = write(&without, cohort, marks);
+        if let Some(kept) = changed_by_template(&plain.pod, &made.pod) {
+            return Err(taken("pod_template", kept));
+        }
+    }
+    for patch in &spec.pod_patches {
+        let before = made.pod.clone();
+        patch.apply(&mut made.pod);
+        if let Some(kept) = changed_by_patch(&before, &made.pod) {
+            return Err(taken("patch_pod", kept));
+        }
+    }
+    if let Some(twice) = repeated(&made.pod) {
+        // Options among each other were checked before.
+        let option = if spec.template.is_some() {
+            "pod_template"
+        } else {
+            "patch_pod"
+        };
+        let reason = "it is there twice in a pod; leave one of them out";
+        return Err(SpecError::new(option, twice, reason));
+    }
+    if spec.qos == Some(Qos::Guaranteed) {
+        let containers = made.pod.spec.iter().flat_map(containers);
+        if let Some(unbound) = containers.into_iter().find(|one| !is_bound(one)) {
+            let reason = format!(
+                "container {} has no limits of cpu and memory that equal its requests, which the class needs of every container of the pod",
+                unbound.name
+            );
+            return Err(SpecError::new("qos", "Guaranteed", reason));
+        }
+    }
+    Ok(made)
+}
+
+fn taken(option: &str, Kept { path, why, .. }: &Kept) -> SpecError {
+    SpecError::new(
+        option,
+        path,
+        format!("it must stay as podpool makes it: {why}"),
+    )
+}
+
+fn containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {
+    spec.containers
         .iter()
-        .map(|name| LocalObjectReference { name: name.clone() })
-        .collect();
-    PodSpec {
-        containers: vec![container(spec, cohort)],
-        volumes: Some(volumes(spec, cohort)),
-        // A Job with a failure policy requires it, and a restarted container would reuse the pod's name, which
-        // identifies a worker. <https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-failure-policy>
-        restart_policy: Some("Never".to_owned()),
-        termination_grace_period_seconds: Some(seconds(spec.grace_time())),
-        // Without this every service of the namespace adds several variables to the environment, and a namespace with
-        // many services delays the start.
-        enable_service_links: Some(false),
-        automount_service_account_token: Some(false),
-        service_account_name: spec.service_account.clone(),
-        image_pull_secrets: Some(pull).filter(|pull| !pull.is_empty()),
-        // The restricted standard requires each of these fields; without them an enforcing namespace refuses the pod.
-        // <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>
-        security_context: Some(PodSecurityContext {
-            run_as_non_root: Some(true),
-            run_as_user: Some(USER),
-            run_as_group: Some(USER),
-            seccomp_profile: Some(SeccompProfile {
-                type_: "RuntimeDefault".to_owned(),
-                localhost_profile: None,
-            }),
-            ..PodSecurityContext::default()
-        }),
-        ..PodSpec::default()
-    }
+        .chain(spec.init_containers.iter().flatten())
 }
 
-fn container(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Container {
-    let env_from: Vec<EnvFromSource> = spec
-        .env_from_secrets
+/// A name or a path that only one part of a pod can have, and that two have.
+fn repeated(pod: &Pod) -> Option<String> {
+    let spec = pod.spec.as_ref()?;
+    let names = containers(spec).map(|one| format!("container {}", one.name));
+    let volumes = spec.volumes.iter().flatten();
+    let volumes = volumes.map(|volume| format!("volume {}", volume.name));
+    let worker = spec.containers.iter().find(|one| one.name == CONTAINER);
+    let mounts = worker
         .iter()
-        .map(|name| EnvFromSource {
-            secret_ref: Some(SecretEnvSource {
-                name: name.clone(),
-                optional: Some(false),
-            }),
-            ..EnvFromSource::default()
-        })
-        .collect();
-    Container {
-        name: CONTAINER.to_owned(),
-        image: spec.image.clone(),
-        image_pull_policy: spec.pull_policy.map(|policy| policy.as_str().to_owned()),
-        env: Some(env(spec, cohort)),
-        env_from: Some(env_from).filter(|from| !from.is_empty()),
-        resources: Some(resources(spec)),
-        volume_mounts: Some(mounts(spec)),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            // Tasks write to /tmp, which is a volume of the pod.
-            read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities {
-                drop: Some(vec!["ALL".to_owned()]),
-                add: None,
-            }),
-            ..SecurityContext::default()
-        }),
-        // If the worker wrote no message, as when its program is another one, the end of the log takes its place: 80
-        // lines or 2,048 bytes at most, and only after an exit code other than 0.
-        // <https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>
-        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        ..Container::default()
-    }
+        .flat_map(|it| it.volume_mounts.iter().flatten());
+    let mounts = mounts.map(|mount| format!("the worker's mount at {}", mount.mount_path));
+    let mut seen = BTreeSet::new();
+    let mut all = names.chain(volumes).chain(mounts);
+    all.find(|name| !seen.insert(name.clone()))
 }
 
-/// The memory limit is the request: a worker that uses more than its request is killed alone, before its node runs out
-/// of memory. There is no CPU limit: idle cores may be used.
-/// <https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/>
-fn resources(spec: &WorkerSpec) -> ResourceRequirements {
-    let memory = || ("memory".to_owned(), Quantity(bytes(spec.memory_bytes())));
-    let cpu = (
-        "cpu".to_owned(),
-        Quantity(format!("{}m", spec.cpu_millicores())),
-    );
-    ResourceRequirements {
-        requests: Some(BTreeMap::from([cpu, memory()])),
-        limits: Some(BTreeMap::from([memory()])),
-        claims: None,
-    }
-}
-
-/// Whole mebibytes are written as such, so that users recognise their own setting.
-fn bytes(bytes: u64) -> String {
-    if bytes.is_multiple_of(1 << 20) {
-        format!("{}Mi", bytes >> 20)
-    } else {
-        bytes.to_string()
-    }
-}
-
-/// The variables of the container. Those of the fleet come last: of two variables with one name the last one counts.
-fn env(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Vec<EnvVar> {
-    let plain = |name: &str, value: &str| EnvVar {
-        name: name.to_owned(),
-        value: Some(value.to_owned()),
-        value_from: None,
+/// Whether the limits of a container equal its requests; a request that is left out is the limit.
+/// <https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/#guaranteed>
+fn is_bound(container: &Container) -> bool {
+    let Some(resources) = &container.resources else {
+        return false;
     };
+    ["cpu", "memory"].into_iter().all(|resource| {
+        let limit = resources.limits.as_ref().and_then(|it| it.get(resource));
+        let request = resources.requests.as_ref().and_then(|it| it.get(resource));
+        limit.is_some() && request.is_none_or(|request| Some(request) == limit)
+    })
+}
+
+/// Template, settings, and what is the fleet's own.
+fn write(spec: &WorkerSpec, cohort: &Cohort<'_>, marks: &Marks) -> Made {
+    let mut draft = spec.begin(cohort.run);
+    draft.volume(run_volume(cohort), mount("run", RUN_DIR, true));
+    draft.temporary();
+    for row in rows() {
+        (row.write)(spec, &mut draft);
+    }
+    finish_spec(&mut draft, spec);
+    draft
+        .worker
+        .env
+        .get_or_insert_default()
+        .extend(identity(cohort));
+    let (ttl, mut labels) = (draft.ttl, draft.labels.clone());
+    let annotations = draft.annotations.clone();
+    mark(&mut draft.metadata.labels, labels.clone(), &marks.labels);
+    mark(
+        &mut draft.metadata.annotations,
+        annotations.clone(),
+        &marks.annotations,
+    );
+    labels.extend(std::mem::take(&mut draft.job_labels));
+    Made {
+        pod: draft.finish(),
+        labels,
+        annotations,
+        ttl,
+    }
+}
+
+/// The settings precede the template; the fleet's own do not replace what a template has in their place, so that it is
+/// found.
+fn mark(
+    all: &mut Option<BTreeMap<String, String>>,
+    set: BTreeMap<String, String>,
+    own: &BTreeMap<String, String>,
+) {
+    let all = all.get_or_insert_default();
+    all.extend(set);
+    for (key, value) in own {
+        all.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+}
+
+fn finish_spec(draft: &mut Draft, spec: &WorkerSpec) {
+    let pod = &mut draft.spec;
+    // A Job with a failure policy requires it, and a restarted container would reuse the pod's name, which
+    // identifies a worker. <https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-failure-policy>
+    pod.restart_policy.get_or_insert_with(|| "Never".to_owned());
+    pod.termination_grace_period_seconds
+        .get_or_insert_with(|| seconds(spec.grace_time()));
+    // Without this every service of the namespace adds several variables to the environment, and a namespace with
+    // many services delays the start.
+    pod.enable_service_links.get_or_insert(false);
+    pod.automount_service_account_token.get_or_insert(false);
+    // If the worker wrote no message, as when its program is another one, the end of the log takes its place: 80
+    // lines or 2,048 bytes at most, and only after an exit code other than 0.
+    // <https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>
+    draft
+        .worker
+        .termination_message_policy
+        .get_or_insert_with(|| "FallbackToLogsOnError".to_owned());
+}
+
+/// The variables of the fleet. They come last: of two variables with one name the last one counts.
+fn identity(cohort: &Cohort<'_>) -> [EnvVar; 7] {
     let field = |name: &str, path: &str| EnvVar {
         name: name.to_owned(),
         value: None,
@@ -134,12 +201,7 @@ fn env(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Vec<EnvVar> {
             ..EnvVarSource::default()
         }),
     };
-    let mut env: Vec<EnvVar> = spec
-        .env
-        .iter()
-        .map(|(name, value)| plain(name, value))
-        .collect();
-    env.extend([
+    [
         plain("PODPOOL_ROLE", "worker"),
         plain("PODPOOL_RUN_DIR", RUN_DIR),
         plain("PODPOOL_COHORT", &cohort.number.to_string()),
@@ -147,60 +209,20 @@ fn env(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Vec<EnvVar> {
         field("PODPOOL_POD", "metadata.name"),
         field("PODPOOL_POD_UID", "metadata.uid"),
         field("PODPOOL_NODE", "spec.nodeName"),
-    ]);
-    env
+    ]
 }
 
-fn volumes(spec: &WorkerSpec, cohort: &Cohort<'_>) -> Vec<Volume> {
-    let of_secret = |name: String, secret: String, items| Volume {
-        name,
+fn run_volume(cohort: &Cohort<'_>) -> Volume {
+    Volume {
+        name: "run".to_owned(),
         secret: Some(SecretVolumeSource {
-            secret_name: Some(secret),
-            items,
-            optional: Some(false),
+            secret_name: Some(secret_name(cohort.run)),
+            items: None,
             // Until the Secret exists, the kubelet does not start the container and tries again.
+            optional: Some(false),
             // The worker is not root, and the files of a Secret belong to root.
             default_mode: Some(0o444),
         }),
         ..Volume::default()
-    };
-    let run = of_secret("run".to_owned(), secret_name(cohort.run), None);
-    let tmp = Volume {
-        name: "tmp".to_owned(),
-        empty_dir: Some(EmptyDirVolumeSource::default()),
-        ..Volume::default()
-    };
-    let files = spec.secret_files.iter().enumerate().map(|(number, file)| {
-        let item = KeyToPath {
-            key: file.key.clone(),
-            path: file.key.clone(),
-            mode: None,
-        };
-        of_secret(file_volume(number), file.secret.clone(), Some(vec![item]))
-    });
-    [run, tmp].into_iter().chain(files).collect()
-}
-
-fn mounts(spec: &WorkerSpec) -> Vec<VolumeMount> {
-    let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
-        name: name.to_owned(),
-        mount_path: path.to_owned(),
-        read_only: Some(read_only),
-        ..VolumeMount::default()
-    };
-    let files = spec.secret_files.iter().enumerate();
-    let files = files.map(|(number, SecretFile { key, path, .. })| VolumeMount {
-        // A file, not a directory that would hide what the image has beside it. Such a mount does not receive later
-        // changes of the Secret. <https://kubernetes.io/docs/concepts/storage/volumes/#using-subpath>
-        sub_path: Some(key.clone()),
-        ..mount(&file_volume(number), path, true)
-    });
-    [mount("run", RUN_DIR, true), mount("tmp", "/tmp", false)]
-        .into_iter()
-        .chain(files)
-        .collect()
-}
-
-fn file_volume(number: usize) -> String {
-    format!("file-{number}")
+    }
 }

@@ -1,12 +1,16 @@
 //! The objects as they are sent, compared with the files that are checked in. `PODPOOL_BLESS=1` writes the files again.
 
+mod agreement;
+mod everything;
+mod kept;
+
 use std::fs;
 use std::path::Path;
 
 use podpool_core::id::{MAX_RUN_ID, MAX_RUN_NAME};
 use serde::Serialize;
 
-use super::super::spec::{PullPolicy, SecretFile};
+use self::everything::everything;
 use super::*;
 
 fn run() -> RunId {
@@ -24,27 +28,6 @@ fn cohort(run: &RunId) -> Cohort<'_> {
         secret: "00112233445566778899aabbccddeeff",
         owner: None,
         suspended: true,
-    }
-}
-
-fn everything() -> WorkerSpec {
-    WorkerSpec {
-        pull_policy: Some(PullPolicy::IfNotPresent),
-        pull_secrets: vec!["registry".to_owned()],
-        namespace: Some("etl".to_owned()),
-        service_account: Some("podpool-worker".to_owned()),
-        cpu: Some(500),
-        memory: Some(4 << 30),
-        env: vec![("REGION".to_owned(), "eu".to_owned())],
-        env_from_secrets: vec!["prices-api".to_owned()],
-        secret_files: vec![SecretFile {
-            secret: "db".to_owned(),
-            key: "password".to_owned(),
-            path: "/etc/db/password".to_owned(),
-        }],
-        labels: BTreeMap::from([("team".to_owned(), "prices".to_owned())]),
-        grace: Some(Duration::from_secs(60)),
-        ..WorkerSpec::of_image("registry.example/prices:1.4")
     }
 }
 
@@ -74,7 +57,7 @@ fn a_job_with_every_setting_equals_its_file() {
         owner: Some(&owner),
         ..cohort(&run)
     };
-    same("job-everything.json", &job(&everything(), &cohort));
+    same("job-everything.json", &job(&everything(), &cohort).unwrap());
 }
 
 #[test]
@@ -82,7 +65,7 @@ fn a_job_of_an_image_alone_equals_its_file() {
     let run = run();
     same(
         "job-plain.json",
-        &job(&WorkerSpec::of_image("prices:1"), &cohort(&run)),
+        &job(&WorkerSpec::of_image("prices:1"), &cohort(&run)).unwrap(),
     );
 }
 

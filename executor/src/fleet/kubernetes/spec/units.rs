@@ -66,6 +66,24 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "use a number with a unit, such as 90s, 10m, 2h or 7d".to_owned())
 }
 
+/// Bytes as they are read: whole mebibytes with their unit, others without.
+pub(super) fn show_bytes(bytes: u64) -> String {
+    if bytes.is_multiple_of(1 << 20) {
+        format!("{}Mi", bytes >> 20)
+    } else {
+        bytes.to_string()
+    }
+}
+
+/// A duration as it is read.
+pub(super) fn show_duration(time: Duration) -> String {
+    match (time.as_secs(), time.subsec_millis()) {
+        (u64::MAX, _) => "without end".to_owned(),
+        (seconds, 0) => format!("{seconds}s"),
+        _ => format!("{}ms", time.as_millis()),
+    }
+}
+
 /// A decimal number times a unit, without floating point, so that 0.1 is exact. Three decimals at most.
 fn decimal(text: &str, unit: u64) -> Option<u64> {
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
