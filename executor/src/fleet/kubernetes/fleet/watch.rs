@@ -242,7 +242,7 @@ impl Watches {
 
 /// Whether a Job makes no more pods, or is being deleted.
 pub(super) fn has_ended(job: &Job) -> bool {
-    let goes_on = matches!(judge_job(job), JobVerdict::Going | JobVerdict::Held);
+    let goes_on = matches!(judge_job(job), JobVerdict::Going | JobVerdict::Held(_));
     !goes_on || job.metadata.deletion_timestamp.is_some()
 }
 
