@@ -2,6 +2,8 @@
 
 mod detach;
 mod end;
+#[cfg(test)]
+mod fake_api;
 mod find;
 mod list;
 mod open;

@@ -28,6 +28,15 @@ pub fn judge_pod_note(reason: &str, message: &str) -> Option<Verdict> {
 }
 
 fn mount(message: &str) -> Verdict {
+    // The volume of the run's own Secret, which the fleet makes before the first pod.
+    if message.contains("volume \"run\"") && message.contains("not found") {
+        return cannot(
+            Patience::SecondLook,
+            format!(
+                "the Secret of the run is missing: {message}; it was deleted by hand, so restart the run"
+            ),
+        );
+    }
     let lower = message.to_ascii_lowercase();
     let missing = ["not found", "non-existent"];
     if !missing.iter().any(|word| lower.contains(word)) {

@@ -270,7 +270,7 @@ mod tests {
         nodes
     }
 
-    fn needs(spec: Value) -> Needs {
+    fn needs(spec: &Value) -> Needs {
         let pod = json!({"metadata": {}, "spec": spec});
         Needs::of(
             &serde_json::from_value(pod).unwrap(),
@@ -278,8 +278,8 @@ mod tests {
         )
     }
 
-    fn plain(requests: Value) -> Needs {
-        needs(json!({"containers": [{"name": "worker", "resources": {"requests": requests}}]}))
+    fn plain(requests: &Value) -> Needs {
+        needs(&json!({"containers": [{"name": "worker", "resources": {"requests": requests}}]}))
     }
 
     fn reason(needs: &Needs, nodes: &Nodes) -> Option<String> {
@@ -316,7 +316,7 @@ mod tests {
                 Some("3 cores and 9 GiB of memory, and no node has that together"),
             ),
         ] {
-            let reason = reason(&plain(requests.clone()), &two);
+            let reason = reason(&plain(&requests), &two);
             match expected {
                 None => assert_eq!(reason, None, "{requests}"),
                 Some(words) => assert!(
@@ -326,7 +326,7 @@ mod tests {
             }
         }
         assert_eq!(
-            reason(&plain(json!({"cpu": "5"})), &Nodes::default()),
+            reason(&plain(&json!({"cpu": "5"})), &Nodes::default()),
             None,
             "no node was reported"
         );
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn the_containers_of_webhooks_count() {
         let of = |requests: &str| json!({"requests": {"cpu": requests}});
-        let needs = needs(json!({
+        let needs = needs(&json!({
             "containers": [{"name": "worker", "resources": of("1")}, {"name": "proxy", "resources": of("500m")}],
             "initContainers": [
                 {"name": "log", "resources": of("250m"), "restartPolicy": "Always"},

@@ -94,3 +94,6 @@ async fn events(cluster: &Cluster, pod: &str) -> Result<Vec<Event>, ClusterError
         .await?;
     Ok(list.items)
 }
+
+#[cfg(test)]
+mod tests;

@@ -322,3 +322,6 @@ fn class(labels: &BTreeMap<String, String>) -> ClassId {
 pub(super) fn cohort(job: &Job) -> Option<u32> {
     job.meta().labels.as_ref()?.get(COHORT_LABEL)?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -328,6 +328,11 @@ pub(crate) const ROWS: &[Row] = &[
         &["secret key: password", "KubernetesOptions::secret_file"],
     ),
     row(
+        "mount-run-secret-missing",
+        Stuck(SecondLook),
+        &["pp-backfill-2026-11", "restart the run"],
+    ),
+    row(
         "mount-config-map-missing",
         Stuck(SecondLook),
         &["\"routes\" not found", "KubernetesOptions::config_map_file"],
