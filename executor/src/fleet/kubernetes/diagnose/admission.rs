@@ -106,7 +106,8 @@ fn quota(message: &str) -> Verdict {
 }
 
 /// The resources of which one pod asks for more than the quota's hard limit.
-// `exceeded quota: q, requested: limits.memory=2Gi,pods=1, used: limits.memory=0,pods=3, limited: limits.memory=1Gi,pods=3`
+// `exceeded quota: q, requested: limits.memory=2Gi,pods=1, used: limits.memory=0,pods=3, limited:
+// limits.memory=1Gi,pods=3`
 fn beyond(message: &str) -> Vec<&str> {
     let part = |name: &str| -> Vec<(&str, u128)> {
         let text = message.split(name).nth(1).unwrap_or_default();

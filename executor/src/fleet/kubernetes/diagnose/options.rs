@@ -39,7 +39,8 @@ pub fn of_resource(resource: &str) -> Option<&'static str> {
     })
 }
 
-/// The option behind a field of a Job, as the API names fields that it refuses: `spec.template.spec.tolerations[0].key`.
+/// The option behind a field of a Job, as the API names a field that it refuses:
+/// `spec.template.spec.tolerations[0].key`.
 #[must_use]
 pub fn of_field(field: &str) -> Option<&'static str> {
     // The first that occurs counts, so a part comes before what it is part of.
