@@ -32,12 +32,22 @@ pub fn ready(program: &str) -> bool {
         eprintln!("left out: {why}");
         return false;
     };
-    LOADED.get_or_init(|| {
-        let loaded = Command::new(load)
-            .args([IMAGE, "/fleet-pod", &format!("{program}=/fleet-pod")])
-            .status()
-            .unwrap();
-        assert!(loaded.success(), "the image was not loaded: {loaded}");
-    });
+    LOADED.get_or_init(|| run_load(&load, IMAGE, "/fleet-pod", program));
     true
+}
+
+/// Loads an image with this entrypoint onto the nodes; the file at `source` is its `/fleet-pod`. After [`ready`].
+///
+/// # Panics
+/// If the image cannot be loaded.
+pub fn load(image: &str, entrypoint: &str, source: &str) {
+    let load = env::var("PODPOOL_TEST_LOAD_IMAGE").unwrap();
+    run_load(&load, image, entrypoint, source);
+}
+
+fn run_load(load: &str, image: &str, entrypoint: &str, source: &str) {
+    let file = format!("{source}=/fleet-pod");
+    let loaded = Command::new(load).args([image, entrypoint, &file]).status();
+    let loaded = loaded.unwrap();
+    assert!(loaded.success(), "the image was not loaded: {loaded}");
 }

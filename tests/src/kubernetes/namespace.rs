@@ -7,8 +7,9 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::{ClusterResourceScope, NamespaceResourceScope};
 use kube::runtime::wait::await_condition;
-use kube::{Api, Client, Config, ResourceExt};
+use kube::{Api, Client, Config, Resource, ResourceExt};
 use podpool::kubernetes::client::Cluster;
 use podpool_core::id::WorkerId;
 use serde_json::json;
@@ -125,11 +126,48 @@ impl Own {
         serde_json::to_string(&file).unwrap()
     }
 
-    /// Allows no more than so many pods. Returns when the quota is in force: it is once its use was counted.
+    /// Makes an object in the namespace.
+    pub async fn make<K>(&self, object: serde_json::Value)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+    {
+        let object: K = serde_json::from_value(object).unwrap();
+        let all: Api<K> = Api::namespaced(self.client.clone(), &self.name);
+        all.create(&PostParams::default(), &object).await.unwrap();
+    }
+
+    /// Makes an object of the whole cluster; what it does must be limited to this namespace.
+    pub async fn make_in_cluster<K>(&self, object: serde_json::Value)
+    where
+        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>,
+        K: Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+    {
+        let object: K = serde_json::from_value(object).unwrap();
+        let all: Api<K> = Api::all(self.client.clone());
+        all.create(&PostParams::default(), &object).await.unwrap();
+    }
+
+    /// Removes an object of the whole cluster.
+    pub async fn remove_from_cluster<K>(&self, name: &str)
+    where
+        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>,
+        K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+    {
+        let all: Api<K> = Api::all(self.client.clone());
+        all.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// Allows no more than so many pods.
     pub async fn quota(&self, pods: u32) {
+        self.quota_of(json!({"pods": pods.to_string()})).await;
+    }
+
+    /// Allows no more than these amounts. Returns when the quota is in force: it is once its use was counted.
+    pub async fn quota_of(&self, hard: serde_json::Value) {
         let quota: ResourceQuota = serde_json::from_value(json!({
             "metadata": {"name": "small"},
-            "spec": {"hard": {"pods": pods.to_string()}},
+            "spec": {"hard": hard},
         }))
         .unwrap();
         let quotas: Api<ResourceQuota> = Api::namespaced(self.client.clone(), &self.name);

@@ -2,14 +2,14 @@
 
 mod error;
 mod login;
-mod refused;
+pub(super) mod refused;
 
 use std::env;
 use std::fmt;
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, Pod, Secret};
+use k8s_openapi::api::core::v1::{Event, Node, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::LogParams;
 use kube::config::KubeConfigOptions;
@@ -167,6 +167,12 @@ impl Cluster {
         self.api()
     }
 
+    /// The nodes of the whole cluster. Few masters may list them: a Role of a namespace does not give the right.
+    #[must_use]
+    pub fn nodes(&self) -> Api<Node> {
+        Api::all(self.client.clone())
+    }
+
     /// The last lines that a worker printed, some hundred bytes in one line; empty if it printed nothing.
     ///
     /// # Errors
@@ -247,13 +253,11 @@ impl Cluster {
         } else {
             format!("; {advice}")
         };
-        ClusterError {
-            kind,
-            reason: format!(
-                "cannot {verb} {resource} in namespace {namespace}: {}{advice}",
-                status.message
-            ),
-        }
+        let reason = format!(
+            "cannot {verb} {resource} in namespace {namespace}: {}{advice}",
+            status.message
+        );
+        ClusterError::of(kind, reason)
     }
 
     /// The Job or pod of the master, so that its workers are deleted with it. Without the right to read its pod, the

@@ -14,11 +14,12 @@ mod jobs;
 mod notices;
 mod pod;
 mod pods;
+mod room;
 mod supply;
 mod trouble;
 mod view;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,11 +33,13 @@ use cohort::Cohort;
 use greeting::Greetings;
 use notices::Notices;
 use pod::Pod;
+use room::Rooms;
 use supply::pause;
 use view::ReportedSupply;
 
 pub use effect::{Effect, OpenError};
 pub use notices::Notice;
+pub use room::RoomReport;
 
 /// Time to wait for the status of a failed worker's pod after its Job has failed: the watches of Jobs and pods are not
 /// ordered, and the pod's termination message is more precise than the Job's condition.
@@ -44,6 +47,12 @@ pub use notices::Notice;
 // <https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>
 // The kubelet reported the exit before the Job controller could act on it, so the pod's event is on its way already.
 const STATUS_DELAY: Duration = Duration::from_secs(2);
+/// How long an object that a pod names may be missing.
+// The kubelet looks again 10 s to 15 s after its first look, and mounts of volumes and the Job controller sooner.
+// <https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/kubelet/kubelet.go>, `backOffPeriod`.
+const SECOND_LOOK: Duration = Duration::from_secs(16);
+/// How long a node may be unable to make a container, while other workers may be made elsewhere.
+const NODE: Duration = Duration::from_secs(180);
 
 /// Bounds of a fleet.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +65,20 @@ pub struct Limits {
     pub start: Duration,
     /// How long workers may wait for a node or a quota.
     pub schedule: Duration,
+}
+
+impl Limits {
+    /// How long trouble of this kind is accepted. `pulled`: workers of the class have had their image.
+    fn patience(&self, kind: Patience, pulled: bool) -> Duration {
+        match kind {
+            Patience::Final => Duration::ZERO,
+            Patience::SecondLook => SECOND_LOOK.min(self.start),
+            Patience::Pull | Patience::AsBefore if pulled => self.schedule.max(self.start),
+            Patience::Start | Patience::Pull | Patience::AsBefore => self.start,
+            Patience::Node => NODE.min(self.schedule),
+            Patience::Registry | Patience::Schedule => self.schedule,
+        }
+    }
 }
 
 /// A pod, as its labels name it.
@@ -94,6 +117,10 @@ pub struct Cohorts {
     /// Pods whose end was reported. They may be listed again until their Job is deleted.
     // An ended pod stays as an object until its Job is deleted, so the map is bounded by the pods of the run.
     gone: HashMap<Arc<str>, EndedPod>,
+    /// Classes of which a worker has had its image.
+    pulled: BTreeSet<ClassId>,
+    /// What is known of the room that nodes have for pods without one.
+    rooms: Rooms,
     /// Cohorts that could not be completed: later events of their Jobs are ignored.
     refusals: HashSet<u32>,
     // Never decreases: a number that is used twice would name two Jobs, and two sets of control subscriptions, alike.
@@ -145,6 +172,8 @@ impl Cohorts {
             pods: HashMap::new(),
             greetings: Greetings::default(),
             gone: HashMap::new(),
+            pulled: BTreeSet::new(),
+            rooms: Rooms::default(),
             refusals: HashSet::new(),
             next: 0,
             jobs_known: false,
@@ -286,6 +315,7 @@ impl Cohorts {
             .chain(untaken)
             .chain(self.notices.deadline(now))
             .chain(self.greetings.due(self.limits.start))
+            .chain(self.rooms.due())
             .min()
     }
 
@@ -336,6 +366,7 @@ impl Cohorts {
         // for what is missing, and the notices last, so that they describe the result.
         self.note_untaken(now);
         self.note_ungreeted(now);
+        self.look_for_room(now);
         self.judge(now);
         // A broken fleet opens nothing and issues no notice: dispatch reports the reason of the break itself.
         if self.broken {
@@ -366,14 +397,6 @@ impl Cohorts {
 
     fn report(&mut self, event: FleetEvent) {
         self.effects.push(Effect::Report(event));
-    }
-}
-
-/// How long trouble of this kind is accepted.
-const fn patience(limits: &Limits, patience: Patience) -> Duration {
-    match patience {
-        Patience::Start => limits.start,
-        Patience::Schedule => limits.schedule,
     }
 }
 

@@ -3,8 +3,15 @@
 //! Pure. A task is charged only with proof: a pod that was deleted, disrupted, or on a node that was silent counts as
 //! lost, whatever its exit code.
 
+mod admission;
 mod end;
+mod image;
 mod job;
+mod loss;
+mod notes;
+mod options;
+mod quantity;
+mod room;
 mod waiting;
 
 use std::sync::Arc;
@@ -14,14 +21,20 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use podpool_core::fleet::{Departure, End};
 use podpool_core::id::{Attempt, ExecutionId, TaskId};
 
-pub use self::job::{JobVerdict, completed_indexes, judge_job};
-pub use self::waiting::{judge_job_note, judge_pod_note};
+pub use self::admission::judge_job_note;
+pub use self::job::{JOBS_DELETED, JobVerdict, completed_indexes, judge_job};
+pub use self::notes::judge_pod_note;
+pub use self::options::{of_field, of_resource};
+pub use self::room::{Autoscaler, Needs, Nodes, Room, autoscaler, room};
 
 /// What a pod's status means for the fleet.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// It is starting, and nothing is wrong.
     Starting,
+    /// It is starting, and its node has mounted its volumes and made its network: what warnings reported about these is
+    /// over.
+    SetUp,
     /// It is assigned to a node that has not started it yet: the node may be lost without the cluster having noticed.
     Assigned,
     /// Its worker runs.
@@ -42,6 +55,13 @@ pub enum Verdict {
         /// How long the trouble is accepted, because it may pass by itself.
         patience: Patience,
     },
+    /// No node has room for it now. [`room`] shows whether one could have.
+    Unplaced {
+        /// Why, and what to do.
+        reason: String,
+        /// What it asks of a node.
+        needs: Box<Needs>,
+    },
     /// Its worker has ended.
     Gone(Box<Gone>),
 }
@@ -49,10 +69,34 @@ pub enum Verdict {
 /// How long trouble may last before it counts as permanent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
-    /// The start timeout: wrong images and settings seldom become right.
+    /// No time: waiting does not heal it, and the cluster would refuse another pod in the same way.
+    Final,
+    /// Some seconds, in which the node looks a second time: the object that is missing may be about to be made.
+    SecondLook,
+    /// The start timeout: other settings seldom become right.
     Start,
-    /// The schedule timeout: nodes, quotas and registries need time.
+    /// The start timeout; the schedule timeout once a worker of the class has had its image: then the image exists.
+    Pull,
+    /// Three minutes: a node that cannot make a container may recover, or another process on it may.
+    Node,
+    /// The schedule timeout, for a registry that does not serve now.
+    Registry,
+    /// The schedule timeout: nodes, quotas and volumes need time.
     Schedule,
+    /// The node repeats an earlier failure without its cause: what is known of it stays. Without an earlier one, as
+    /// [`Pull`](Self::Pull).
+    AsBefore,
+}
+
+impl Patience {
+    /// Whether time goes on when a report of this kind follows one of the other kind: both are about one failure.
+    // A node reports one image that it cannot pull by turns as not found and as not reached, where a registry has
+    // several addresses.
+    #[must_use]
+    pub fn continues(self, other: Self) -> bool {
+        let pulls = |it| matches!(it, Self::Pull | Self::Registry | Self::AsBefore);
+        self == other || (pulls(self) && pulls(other))
+    }
 }
 
 /// A worker's end.
@@ -176,4 +220,4 @@ impl<'a> View<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -2,11 +2,14 @@
 
 mod detach;
 mod end;
+#[cfg(test)]
+mod fake_api;
 mod find;
 mod list;
 mod open;
 mod remove;
 mod replace;
+mod room;
 mod watch;
 
 use std::future::pending;
@@ -25,10 +28,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
 
 use super::client::Cluster;
-use super::cohorts::{Cohorts, Effect, Limits, Notice, OpenError};
+use super::cohorts::{Cohorts, Effect, Limits, Notice, OpenError, RoomReport};
+use super::diagnose::Needs;
 use super::job::{RunSecret, job_name};
 use super::spec::WorkerSpec;
 use open::{Opened, Opener};
+use room::find_room;
 use watch::Watches;
 
 pub use self::find::Garbage;
@@ -113,6 +118,8 @@ struct Work {
     retiring: JoinSet<()>,
     /// Logs that are read, each with its pod.
     quoting: JoinSet<(Arc<str>, Result<String, String>)>,
+    /// What nodes have for pods without one, each with what was asked.
+    looking: JoinSet<(Needs, RoomReport)>,
     /// The uid of the Secret that this fleet made.
     secret: Option<String>,
     /// Something may exist on the cluster.
@@ -138,6 +145,7 @@ impl Work {
             probe: None,
             retiring: JoinSet::new(),
             quoting: JoinSet::new(),
+            looking: JoinSet::new(),
             secret: None,
             touched: false,
             opener: Arc::new(Opener {
@@ -188,6 +196,9 @@ impl Work {
                 (since, answer) = answered(&mut self.probe) => self.on_answer(since, answer),
                 Some(Ok((pod, log))) = self.quoting.join_next() => {
                     self.state.on_log(Instant::now(), &pod, log);
+                }
+                Some(Ok((needs, report))) = self.looking.join_next() => {
+                    self.state.on_room(Instant::now(), &needs, report);
                 }
                 () = tick => self.state.on_tick(Instant::now()),
             }
@@ -265,6 +276,13 @@ impl Work {
                     self.quoting.spawn(async move {
                         let log = cluster.last_lines(&pod).await;
                         (pod, log)
+                    });
+                }
+                Effect::FindRoom { pod, needs } => {
+                    let cluster = self.opener.cluster().clone();
+                    self.looking.spawn(async move {
+                        let report = find_room(&cluster, &pod, &needs).await;
+                        (needs, report)
                     });
                 }
             }

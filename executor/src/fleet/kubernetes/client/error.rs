@@ -70,10 +70,12 @@ impl ClusterError {
     }
 
     pub(super) fn passing(reason: String) -> Self {
-        Self {
-            kind: Refused::Passing,
-            reason,
-        }
+        Self::of(Refused::Passing, reason)
+    }
+
+    /// A failure of this kind.
+    pub(in super::super) const fn of(kind: Refused, reason: String) -> Self {
+        Self { kind, reason }
     }
 }
 

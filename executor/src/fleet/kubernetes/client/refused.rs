@@ -2,6 +2,7 @@
 
 use kube::core::Status;
 
+use super::super::diagnose::of_field;
 use super::{Ask, Refused};
 
 /// The cause that the API names when it makes nothing more in a namespace.
@@ -9,7 +10,7 @@ use super::{Ask, Refused};
 const TERMINATING: &str = "NamespaceTerminating";
 
 /// The kind of a refusal, and what to do about it.
-pub(super) fn judge(ask: Ask, namespace: &str, status: &Status) -> (Refused, String) {
+pub(in super::super) fn judge(ask: Ask, namespace: &str, status: &Status) -> (Refused, String) {
     let kind = kind(status);
     (kind, advice(kind, ask, namespace, status))
 }
@@ -52,8 +53,27 @@ fn advice(kind: Refused, Ask(verb, resource): Ask, namespace: &str, status: &Sta
         Refused::NotFound => format!(
             "check that namespace {namespace} exists; PODPOOL_NAMESPACE or KubernetesOptions::namespace sets it, else the kubeconfig"
         ),
-        Refused::Invalid => "correct the setting".to_owned(),
+        Refused::Invalid => correct(status),
         Refused::Exists | Refused::Another | Refused::Passing => String::new(),
+    }
+}
+
+/// The options behind the fields that the API names: in its causes, or in its message where it gives none.
+fn correct(status: &Status) -> String {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let mut options: Vec<&str> = Vec::new();
+    for cause in causes {
+        if let Some(option) = of_field(&cause.field).filter(|option| !options.contains(option)) {
+            options.push(option);
+        }
+    }
+    if options.is_empty() {
+        options.extend(of_field(&status.message));
+    }
+    if options.is_empty() {
+        "correct the setting".to_owned()
+    } else {
+        format!("correct {}", options.join(" and "))
     }
 }
 

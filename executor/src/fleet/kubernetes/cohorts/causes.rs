@@ -76,11 +76,17 @@ impl Cohorts {
             // Trouble with a patience does not pass by itself: it only counts when its time is over, and postpones
             // nothing. A start without trouble postpones the end until the schedule timeout.
             Some(Cause {
-                end: trouble.end(&self.limits),
+                end: trouble.end(&self.limits, self.has_pulled(pod.cohort)),
                 may_pass: trouble.patience.is_none() && self.greetings.counts(trouble.since),
                 source: Source::Pod(name, trouble),
             })
         })
+    }
+
+    /// Whether a worker of the class of this cohort has had its image: then it exists, and nodes may pull it.
+    fn has_pulled(&self, cohort: u32) -> bool {
+        let cohort = self.cohorts.get(&cohort);
+        cohort.is_some_and(|cohort| self.pulled.contains(&cohort.class))
     }
 
     fn cohort_causes(&self) -> impl Iterator<Item = Cause<'_>> {
@@ -148,7 +154,8 @@ impl Cohort {
     /// When it has had fewer pods than it should for too long.
     fn trouble_end(&self, limits: &Limits) -> Option<Instant> {
         match &self.trouble {
-            Some(trouble) => trouble.end(limits),
+            // No pod exists, so there was no pull.
+            Some(trouble) => trouble.end(limits, false),
             None => Some(after(self.since, limits.schedule)),
         }
     }

@@ -53,14 +53,12 @@ impl Cohort {
         }
     }
 
-    /// While its Job is suspended, no time counts against it.
-    pub(super) fn hold(&mut self, now: Instant, held: bool) {
+    /// While its Job is suspended, for this reason, no time counts against it.
+    pub(super) fn hold(&mut self, now: Instant, held: Option<&str>) {
         let was_held = self.trouble.as_ref().is_some_and(Trouble::is_hold);
-        if held && !was_held {
-            let reason =
-                "their Job is suspended: a queue of the cluster, or a person, has to resume it";
+        if let Some(reason) = held {
             self.trouble = Some(Trouble::new(now, None, reason.to_owned()));
-        } else if was_held && !held {
+        } else if was_held {
             self.trouble = None;
             // The timeout for pods starts again: while the Job was suspended, none could be created.
             self.since = now;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use podpool_core::broker::Cohort;
 use podpool_core::fleet::FleetEvent;
 
+use super::super::diagnose::Needs;
 #[cfg(doc)]
 use super::Cohorts;
 use super::notices::Notice;
@@ -24,6 +25,13 @@ pub enum Effect {
     Notify(Notice),
     /// Read the end of this pod's log; the result is passed to [`Cohorts::on_log`].
     ReadLog(Arc<str>),
+    /// Compare what this pod asks for with the nodes of the cluster; the result is passed to [`Cohorts::on_room`].
+    FindRoom {
+        /// The pod.
+        pod: Arc<str>,
+        /// What it asks for.
+        needs: Needs,
+    },
 }
 
 /// Why a cohort could not be made.

@@ -6,7 +6,7 @@ use podpool_core::broker;
 use podpool_core::instant::after;
 use tokio::time::Instant;
 
-use super::super::diagnose::{JobVerdict, Verdict, judge_job_note};
+use super::super::diagnose::{JOBS_DELETED, JobVerdict, Patience, Verdict, judge_job_note};
 use super::trouble::Trouble;
 use super::{Cohorts, Effect, Notice, STATUS_DELAY};
 
@@ -40,7 +40,7 @@ impl Cohorts {
         let known = self.cohort(now, cohort, class);
         known.size = size;
         let fresh = !std::mem::replace(&mut known.listed, true);
-        if fresh && !known.ours && matches!(verdict, JobVerdict::Going | JobVerdict::Held) {
+        if fresh && !known.ours && matches!(verdict, JobVerdict::Going | JobVerdict::Held(_)) {
             let adopted = known.named(cohort);
             self.effects.push(Effect::Adopt(adopted));
         }
@@ -50,8 +50,13 @@ impl Cohorts {
         if known.finished {
             return self.settle(now);
         }
-        if matches!(verdict, JobVerdict::Going | JobVerdict::Held) {
-            known.hold(now, *verdict == JobVerdict::Held);
+        let held = match verdict {
+            JobVerdict::Going => Some(None),
+            JobVerdict::Held(why) => Some(Some(why)),
+            _ => None,
+        };
+        if let Some(held) = held {
+            known.hold(now, held.map(String::as_str));
             return self.settle(now);
         }
         // Its pods may still run; only its supply of new pods has ended.
@@ -63,17 +68,14 @@ impl Cohorts {
             return self.settle(now);
         }
         match verdict {
-            JobVerdict::Going | JobVerdict::Held | JobVerdict::Done => {}
+            JobVerdict::Going | JobVerdict::Held(_) | JobVerdict::Done => {}
             JobVerdict::Refused(message) => {
                 // `STATUS_DELAY` later, so that the pod's own message can replace this one: see `pod_gone`.
                 let reason =
                     format!("a worker failed for a reason that holds for all workers: {message}");
                 self.fatal(after(now, STATUS_DELAY), reason);
             }
-            JobVerdict::Overdue => {
-                let reason = "the run's deadline has passed and its workers were stopped; set a later one with KubernetesOptions::run_deadline";
-                self.fatal(now, reason.to_owned());
-            }
+            JobVerdict::Overdue(reason) => self.fatal(now, reason.clone()),
             JobVerdict::Failed(message) => {
                 let text = format!("Job c{cohort} creates no more pods: {message}");
                 self.effects.push(Effect::Notify(Notice::trouble(text)));
@@ -96,8 +98,7 @@ impl Cohorts {
         // While another Job goes on, its workers do the work, and the deletion of one Job is a loss of its workers
         // only.
         if by_hand && self.cohorts.values().all(|cohort| cohort.finished) {
-            let reason = "the run's Jobs were deleted, by hand or with their namespace; restart the run if that was unintended";
-            self.fatal(now, reason.to_owned());
+            self.fatal(now, JOBS_DELETED.to_owned());
         }
         self.retire_ended();
         self.settle(now);
@@ -129,6 +130,13 @@ impl Cohorts {
         if let Some(Verdict::CannotStart { reason, patience }) = verdict
             && let Some(known) = self.cohorts.get_mut(&cohort)
         {
+            // Events last for an hour, and are listed when a master starts: what is told of an earlier master's Job may
+            // be over.
+            let patience = if known.ours {
+                patience
+            } else {
+                Patience::Start
+            };
             let newer = Trouble::new(now, Some(patience), reason);
             known.trouble = Some(match known.trouble.take() {
                 Some(trouble) => trouble.renewed(newer),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use podpool_core::instant::after;
 use tokio::time::Instant;
 
-use super::super::diagnose::{Patience, Verdict};
+use super::super::diagnose::{Needs, Patience, Verdict};
 use super::trouble::Trouble;
 
 /// How long a node may take to acknowledge a pod. A node that works does so within one or two seconds, before it pulls
@@ -23,6 +23,15 @@ pub(super) struct Pod {
     pub(super) cohort: u32,
     pub(super) node: Option<Arc<str>>,
     pub(super) life: Life,
+    /// What it asks for and the scheduler's reason, while no node has room for it.
+    pub(super) unplaced: Option<Unplaced>,
+}
+
+/// A pod for which no node has room now.
+#[derive(Clone, Debug)]
+pub(super) struct Unplaced {
+    pub(super) reason: String,
+    pub(super) needs: Box<Needs>,
 }
 
 /// What is known of a pod that has not ended. The four parts are independent: each combination occurs.
@@ -56,6 +65,8 @@ pub(super) enum Taking {
     Assigned { since: Instant },
     /// The node has not begun within [`TAKEN`].
     Overdue,
+    /// It has begun, and has made volumes and network: warnings about these are old.
+    SetUp,
 }
 
 /// Whether the node was silent before the present phase. If it was, the exit code of the pod proves nothing against a
@@ -114,6 +125,7 @@ impl Pod {
             cohort,
             node: None,
             life: Life::new(now),
+            unplaced: None,
         }
     }
 
@@ -274,6 +286,10 @@ impl Phase {
         };
         match verdict {
             Verdict::Starting => starting(self.lasting_trouble(now)),
+            Verdict::SetUp => Self::Starting {
+                trouble: self.trouble_once_set_up(now),
+                taking: Taking::SetUp,
+            },
             Verdict::Assigned => Self::Starting {
                 // Read before `lasting_trouble` consumes the phase.
                 taking: self.taking_when_assigned(now),
@@ -281,13 +297,8 @@ impl Phase {
             },
             // No time counts against a held pod: it may be released at any time.
             Verdict::Waiting { word } => starting(Trouble::new(now, None, word)),
-            Verdict::CannotStart { reason, patience } => {
-                let newer = Trouble::new(now, Some(patience), reason);
-                starting(match self {
-                    Self::Starting { trouble, .. } => trouble.renewed(newer),
-                    _ => newer,
-                })
-            }
+            Verdict::CannotStart { reason, patience } => self.stuck(now, patience, reason),
+            Verdict::Unplaced { reason, .. } => self.stuck(now, Patience::Schedule, reason),
             Verdict::Running => Self::Running,
             Verdict::Silent => Self::NodeSilent,
             // A deletion proves nothing about the node: a pod that no node has taken stays untaken while it is deleted.
@@ -295,6 +306,33 @@ impl Phase {
             Verdict::Leaving | Verdict::Gone(_) => Self::Leaving {
                 untaken: self.is_untaken(),
             },
+        }
+    }
+
+    fn stuck(self, now: Instant, patience: Patience, reason: String) -> Self {
+        let newer = Trouble::new(now, Some(patience), reason);
+        match self {
+            Self::Starting { trouble, taking } => Self::Starting {
+                trouble: trouble.renewed(newer),
+                taking: match taking {
+                    Taking::SetUp => Taking::SetUp,
+                    _ => Taking::NotExpected,
+                },
+            },
+            _ => Self::Starting {
+                trouble: newer,
+                taking: Taking::NotExpected,
+            },
+        }
+    }
+
+    /// What warnings reported is over, and so is a hold. The time since which nothing is wrong goes on.
+    fn trouble_once_set_up(self, now: Instant) -> Trouble {
+        match self {
+            Self::Starting { trouble, .. } if trouble.patience.is_none() && !trouble.is_hold() => {
+                trouble
+            }
+            _ => Trouble::none(now),
         }
     }
 
@@ -324,7 +362,9 @@ impl Phase {
     fn warn(&mut self, now: Instant, patience: Patience, reason: String) {
         // Warnings and statuses come through two watches that are not ordered: a warning about the start may arrive
         // when the pod already runs, and is of no use then.
-        if let Self::Starting { trouble, .. } = self {
+        if let Self::Starting { trouble, taking } = self
+            && *taking != Taking::SetUp
+        {
             let newer = Trouble::new(now, Some(patience), reason).by_warning();
             *trouble = trouble.clone().renewed(newer);
         }
@@ -342,6 +382,10 @@ impl Phase {
     /// The worker runs, whatever the status shows: so its node has begun with it.
     const fn take(&mut self) {
         match self {
+            Self::Starting {
+                taking: Taking::SetUp,
+                ..
+            } => {}
             Self::Starting { taking, .. } => *taking = Taking::NotExpected,
             Self::Leaving { untaken } => *untaken = false,
             Self::Running | Self::NodeSilent => {}

@@ -8,7 +8,7 @@ use podpool_core::fleet::{End, FleetEvent};
 use tokio::time::Instant;
 
 use super::super::diagnose::{Context, Gone, Verdict, judge_pod_note};
-use super::pod::{Phase, Pod, Report};
+use super::pod::{Phase, Pod, Report, Unplaced};
 use super::{Cohorts, EarlyEnds, EndedPod, PodName};
 
 /// The reason of a pod's end that is known only by a new list, which does not show it.
@@ -44,6 +44,7 @@ impl Cohorts {
             .seen
             .insert(pod.index);
         let fresh = !self.pods.contains_key(&pod.name);
+        self.note_pull(pod.class, &verdict);
         if let Verdict::Gone(gone) = verdict {
             self.pod_gone(now, pod, *gone);
         } else {
@@ -149,11 +150,31 @@ impl Cohorts {
         self.settle(now);
     }
 
+    /// A container was made, so its node has the image.
+    fn note_pull(&mut self, class: ClassId, verdict: &Verdict) {
+        let made = match verdict {
+            Verdict::Running | Verdict::Silent => true,
+            Verdict::Gone(gone) => gone.end != End::Lost,
+            _ => false,
+        };
+        if made {
+            self.pulled.insert(class);
+        }
+    }
+
     /// Applies a status; true if the pod counts as supply again, after its node was silent or had not begun with it.
     fn move_pod(&mut self, now: Instant, pod: PodName, verdict: Verdict) -> bool {
         let name = pod.name.clone();
         let entry = self.pods.entry(pod.name);
         let entry = entry.or_insert_with(|| Pod::new(now, pod.cohort));
+        entry.unplaced = match &verdict {
+            Verdict::Unplaced { reason, needs } => Some(Unplaced {
+                reason: reason.clone(),
+                needs: needs.clone(),
+            }),
+            _ => None,
+        };
+        let verdict = self.rooms.applied(now, &name, verdict);
         // A late status may lack the node, and a node is never taken away again.
         entry.node = pod.node.or_else(|| entry.node.take());
         // Read before the report is applied: what it returns from decides whether its place may be taken.

@@ -13,6 +13,8 @@ mod jobs;
 mod notices;
 mod opening;
 mod pods;
+mod room;
+mod seconds;
 
 const SECOND: Duration = Duration::from_secs(1);
 

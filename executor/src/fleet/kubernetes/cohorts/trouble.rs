@@ -4,7 +4,7 @@ use podpool_core::instant::after;
 use tokio::time::Instant;
 
 use super::super::diagnose::Patience;
-use super::{Limits, patience};
+use super::Limits;
 
 /// Why something does not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,25 +61,30 @@ impl Trouble {
         self.patience.is_none() && !self.reason.is_empty()
     }
 
-    /// Takes the newer reason. The time goes on while it is the same kind of trouble, so that reasons which alternate
+    /// Takes the newer reason. The time goes on while it is about the same failure, so that reasons which alternate
     /// cannot extend it.
     pub(super) fn renewed(self, newer: Self) -> Self {
         // The reason is not compared: a node alternates between ErrImagePull and ImagePullBackOff for one missing
         // image. <https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff>
-        if self.patience == newer.patience {
-            Self {
+        match (self.patience, newer.patience) {
+            (Some(known), Some(Patience::AsBefore)) if known.continues(Patience::AsBefore) => self,
+            (Some(known), Some(kind)) if known.continues(kind) => Self {
+                patience: newer.patience,
                 reason: newer.reason,
                 ..self
-            }
-        } else {
-            newer
+            },
+            (None, None) => Self {
+                reason: newer.reason,
+                ..self
+            },
+            _ => newer,
         }
     }
 
-    /// When it has lasted too long; none for a pod that is held.
-    pub(super) fn end(&self, limits: &Limits) -> Option<Instant> {
+    /// When it has lasted too long; none for a pod that is held. `pulled`: workers of its class have had their image.
+    pub(super) fn end(&self, limits: &Limits, pulled: bool) -> Option<Instant> {
         match self.patience {
-            Some(kind) => Some(after(self.since, patience(limits, kind))),
+            Some(kind) => Some(after(self.since, limits.patience(kind, pulled))),
             None if self.reason.is_empty() => Some(after(self.since, limits.schedule)),
             None => None,
         }

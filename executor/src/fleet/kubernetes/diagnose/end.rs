@@ -1,4 +1,4 @@
-//! Pods that have ended: lost, drained, crashed, or out of memory.
+//! Pods that have ended: drained, crashed, or out of memory. `loss` has those that are lost without a fault of theirs.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,8 +7,10 @@ use podpool_core::fleet::End;
 use podpool_core::outcome::Exit;
 use podpool_core::size::size;
 
-use super::super::job::FATAL_EXITS;
+use super::super::job::{CONTAINER, FATAL_EXITS};
 use super::super::termination_message::TerminationMessage;
+use super::loss::{loss, own_disk};
+use super::options::{INIT_CONTAINER, MEMORY, SCRATCH};
 use super::{Gone, View, waiting};
 
 /// A worker that ends this soon after its start counts as an early end.
@@ -34,15 +36,44 @@ pub(super) fn gone(view: &View<'_>) -> Option<Gone> {
     // pod up: by default it deletes the pods of a node 300 s after the node became unreachable.
     // <https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-based-evictions>
     let given_up = view.context.silent && view.pod.metadata.deletion_timestamp.is_some();
-    (over || given_up).then(|| Gone {
-        end: End::Lost,
-        reason: loss(view).unwrap_or_else(|| "it ended, and its exit status is unknown".to_owned()),
-        node: view.node(),
-        at: None,
-        running: Vec::new(),
-        fatal: false,
-        brief: false,
-        by_itself: false,
+    (over || given_up).then(|| {
+        let lost = loss(view).or_else(|| own_disk(view).map(disk_full));
+        // No task ran. It counts as an early end, because the next pod mostly ends in the same way.
+        let failed = if lost.is_none() {
+            failed_before(view)
+        } else {
+            None
+        };
+        let never_began = failed.is_some();
+        let unknown = || "it ended, and its exit status is unknown".to_owned();
+        Gone {
+            end: End::Lost,
+            reason: lost.or(failed).unwrap_or_else(unknown),
+            node: view.node(),
+            at: None,
+            running: Vec::new(),
+            fatal: false,
+            brief: never_began,
+            by_itself: never_began,
+        }
+    })
+}
+
+/// The init container that failed before the worker could begin, if one did.
+fn failed_before(view: &View<'_>) -> Option<String> {
+    let status = view.pod.status.as_ref()?;
+    let mut all = status.init_container_statuses.iter().flatten();
+    all.find_map(|container| {
+        let ended = container.state.as_ref()?.terminated.as_ref()?;
+        let message = TerminationMessage::read(ended.message.as_deref().unwrap_or_default()).text;
+        let message = if message.is_empty() { message } else { format!(": {message}") };
+        (ended.exit_code != 0).then(|| {
+            format!(
+                "an init container of the worker's pod failed: {:?} ended with {}{message}; a webhook of the cluster adds it, or {INIT_CONTAINER} does",
+                container.name,
+                exit(ended.exit_code)
+            )
+        })
     })
 }
 
@@ -102,32 +133,54 @@ fn judge(view: &View<'_>, ended: &ContainerStateTerminated) -> (End, String) {
     if let Some(reason) = loss(view) {
         return (End::Lost, format!("{reason} ({})", exit(code)));
     }
-    if out_of_memory {
-        let limit = memory_limit(view);
-        let at = limit.map_or_else(String::new, |bytes| {
-            format!(" at its limit of {}", size(bytes))
-        });
-        let reason = format!("it ran out of memory{at} (OOMKilled, exit code {code})");
-        return (End::OutOfMemory(limit), reason);
+    if let Some(message) = own_disk(view) {
+        return (
+            End::Died(exit(code)),
+            format!("{} ({})", disk_full(message), exit(code)),
+        );
     }
-    by_code(word, code, ended.message.as_deref().unwrap_or_default())
+    if out_of_memory {
+        return oom(view, code);
+    }
+    by_code(view, ended)
+}
+
+fn disk_full(message: &str) -> String {
+    format!(
+        "it used more disk than it may: {}; raise {SCRATCH}, or write less",
+        message.trim().trim_end_matches('.')
+    )
+}
+
+fn oom(view: &View<'_>, code: i32) -> (End, String) {
+    let limit = memory_limit(view);
+    let at = limit.map_or_else(String::new, |bytes| {
+        format!(" at its limit of {}", size(bytes))
+    });
+    // The kernel killed a slot alone, and the worker ended in order.
+    let who = if code == 0 { "a process of it" } else { "it" };
+    let reason = format!(
+        "{who} ran out of memory{at} (OOMKilled, exit code {code}); raise {MEMORY}, or run fewer tasks at a time with slots_per_worker"
+    );
+    (End::OutOfMemory(limit), reason)
 }
 
 /// The end of a container by the reason that its node reports, and its exit code.
-fn by_code(word: &str, code: i32, message: &str) -> (End, String) {
+fn by_code(view: &View<'_>, ended: &ContainerStateTerminated) -> (End, String) {
+    let code = ended.exit_code;
+    let word = ended.reason.as_deref().unwrap_or_default();
+    let message = ended.message.as_deref().unwrap_or_default();
+    let died = |what: String| (End::Died(exit(code)), what);
     match (word, code) {
         // The reasons that a node reports for containers whose state it has lost.
         ("ContainerStatusUnknown" | "Unknown", _) => (
             End::Lost,
             format!("its node lost track of it ({word}, {})", exit(code)),
         ),
-        ("StartError" | "ContainerCannotRun", _) => {
-            let hint = waiting::hint(message);
-            (
-                End::Died(Exit::Code(code)),
-                format!("its program cannot be started{hint}"),
-            )
-        }
+        ("StartError" | "ContainerCannotRun", _) => (
+            End::Died(Exit::Code(code)),
+            format!("its program cannot be started{}", hint(view, message)),
+        ),
         (_, TEMPORARY) => (
             End::Lost,
             "it could not do its work (exit code 75)".to_owned(),
@@ -140,51 +193,38 @@ fn by_code(word: &str, code: i32, message: &str) -> (End, String) {
             End::Lost,
             "it was stopped with SIGTERM (exit code 143)".to_owned(),
         ),
-        _ => (End::Died(exit(code)), format!("it died: {}", exit(code))),
+        (_, 137) => died(format!(
+            "it died: {}, and not by its memory limit: its grace was over, a probe failed, or its node ran out of memory",
+            exit(code)
+        )),
+        (_, 101) => died("it died: a panic outside of a task (exit code 101)".to_owned()),
+        // Kernels refuse a file of another architecture only when it is executed; the shell or the runtime then exits
+        // with 1 or 255, and its words are the end of the log.
+        (_, 1 | 126 | 255) if message.contains("exec format error") => died(format!(
+            "its program cannot be started{}",
+            hint(view, message)
+        )),
+        (_, 64 | 65 | 77 | 78) => died(format!("it died: {}, {}", exit(code), fatal(code))),
+        _ => died(format!("it died: {}", exit(code))),
     }
 }
 
-/// Why the pod is lost rather than dead, if it is.
-fn loss(view: &View<'_>) -> Option<String> {
-    // The condition is set before the pod is deleted or its containers are killed, so it is in the last status too.
-    if let Some(target) = view.condition("DisruptionTarget")
-        && target.status == "True"
-    {
-        let message = target.message.as_deref().unwrap_or_default();
-        return Some(match target.reason.as_deref().unwrap_or_default() {
-            "PreemptionByScheduler" | "PreemptionByKubeScheduler" => {
-                "pre-empted by a pod of higher priority".to_owned()
-            }
-            "DeletionByTaintManager" => "its node was tainted or not ready".to_owned(),
-            "EvictionByEvictionAPI" => "evicted: its node is being drained".to_owned(),
-            "DeletionByPodGC" => "its node is gone".to_owned(),
-            "TerminationByKubelet" => format!("stopped by its node: {message}"),
-            other => format!("disrupted ({other}): {message}"),
-        });
+/// What a worker means by an exit code that holds for all workers.
+const fn fatal(code: i32) -> &'static str {
+    match code {
+        64 => "the arguments of the program are wrong",
+        65 => "it has other tasks or another wire format than the master",
+        77 => "it may not use its queues",
+        _ => "its settings are wrong",
     }
-    let status = view.pod.status.as_ref();
-    let reason = status.and_then(|status| status.reason.as_deref());
-    let message = status.and_then(|status| status.message.as_deref());
-    let message = message.unwrap_or_default();
-    match reason {
-        // A node evicts a pod that used more disk than its limit: the pod's own tasks are the cause, so it is no loss.
-        // An eviction by pressure on the node may have any pod as its victim.
-        // <https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/>
-        Some("Evicted") if message.contains("exceeds") => None,
-        Some("Evicted") => Some(format!("evicted: {message}")),
-        Some("NodeLost") => Some("its node is gone".to_owned()),
-        Some("Terminated" | "Shutdown" | "NodeShutdown") => {
-            Some(format!("its node was shut down: {message}"))
-        }
-        // Admission by the kubelet failed (OutOfcpu, NodeAffinity and the like): no container was ever made.
-        Some(word) if view.container.is_none() => {
-            Some(format!("its node rejected it ({word}): {message}"))
-        }
-        _ if view.context.silent => Some("its node fell silent".to_owned()),
-        _ if view.pod.metadata.deletion_timestamp.is_some() => Some("deleted".to_owned()),
-        _ if view.context.removed => Some("removed".to_owned()),
-        _ => None,
-    }
+}
+
+fn hint(view: &View<'_>, message: &str) -> String {
+    let node = view.node();
+    let node = node.as_deref().unwrap_or("of the pod");
+    let image = view.container.map_or("", |container| &container.image);
+    let hint = waiting::unstartable(message, image, node);
+    hint.map_or_else(String::new, |hint| format!("; {hint}"))
 }
 
 fn exit(code: i32) -> Exit {
@@ -198,10 +238,7 @@ fn exit(code: i32) -> Exit {
 /// The memory limit of the pod, in bytes.
 fn memory_limit(view: &View<'_>) -> Option<u64> {
     let spec = view.pod.spec.as_ref()?;
-    let container = spec
-        .containers
-        .iter()
-        .find(|one| one.name == super::super::job::CONTAINER)?;
+    let container = spec.containers.iter().find(|one| one.name == CONTAINER)?;
     let limit = container
         .resources
         .as_ref()?

@@ -2,19 +2,28 @@
 
 use k8s_openapi::api::batch::v1::Job;
 
+use super::options::{QUEUE, RUN_DEADLINE};
+
+/// The label by which Kueue puts a Job into a queue. <https://kueue.sigs.k8s.io/docs/tasks/run/jobs/>
+const QUEUE_LABEL: &str = "kueue.x-k8s.io/queue-name";
+
+/// Why a run ends whose Jobs are gone.
+pub const JOBS_DELETED: &str = "the run's Jobs were deleted, by hand or with their namespace; restart the run if that was unintended";
+
 /// The state of a cohort's Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobVerdict {
     /// It creates pods.
     Going,
-    /// It is suspended: by the fleet for a moment, or by a queue of the cluster that resumes it when there is room.
-    Held,
+    /// It is suspended: by the fleet for a moment, or by a queue of the cluster that resumes it when there is room. The
+    /// cause, for the user.
+    Held(String),
     /// Every worker has left.
     Done,
     /// It creates no more pods: a worker exited with a code that holds for all workers. The message is Kubernetes' own.
     Refused(String),
-    /// The run's deadline has passed.
-    Overdue,
+    /// The run's deadline has passed. What to do, for the user.
+    Overdue(String),
     /// It creates no more pods, for a reason that does not affect other Jobs.
     Failed(String),
 }
@@ -59,8 +68,10 @@ pub fn judge_job(job: &Job) -> JobVerdict {
         let message = failed.message.as_deref().unwrap_or_default();
         return match reason {
             "PodFailurePolicy" => JobVerdict::Refused(message.to_owned()),
-            "DeadlineExceeded" => JobVerdict::Overdue,
-            _ => JobVerdict::Failed(format!("{reason}: {message}")),
+            "DeadlineExceeded" => JobVerdict::Overdue(format!(
+                "the run's deadline has passed and its workers were stopped; set a later one with {RUN_DEADLINE}"
+            )),
+            _ => JobVerdict::Failed(format!("{reason}: {message}{}", failed_indexes(job))),
         };
     }
     if holds(["SuccessCriteriaMet", "Complete"]).is_some() {
@@ -68,7 +79,27 @@ pub fn judge_job(job: &Job) -> JobVerdict {
     }
     let suspended = job.spec.as_ref().and_then(|spec| spec.suspend);
     if suspended.unwrap_or(false) {
-        return JobVerdict::Held;
+        return JobVerdict::Held(held(job));
     }
     JobVerdict::Going
+}
+
+/// Who has to resume a Job.
+fn held(job: &Job) -> String {
+    let labels = job.metadata.labels.as_ref();
+    match labels.and_then(|labels| labels.get(QUEUE_LABEL)) {
+        Some(queue) => format!(
+            "their Job waits in a queue of Kueue: {queue:?} admits it when there is room for all its workers; ask for fewer with max_workers, or set another queue with {QUEUE}"
+        ),
+        None => "their Job is suspended: a queue of the cluster, or a person, has to resume it"
+            .to_owned(),
+    }
+}
+
+/// The indexes that failed for good, where the Job counts failures by index.
+fn failed_indexes(job: &Job) -> String {
+    let status = job.status.as_ref();
+    let failed = status.and_then(|status| status.failed_indexes.as_deref());
+    let failed = failed.filter(|indexes| !indexes.is_empty());
+    failed.map_or_else(String::new, |indexes| format!(" (indexes {indexes})"))
 }

@@ -1,46 +1,149 @@
 //! Pods that do not run yet: the cause, and whether it may pass.
 
-use k8s_openapi::api::core::v1::PodCondition;
+use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition};
 
-use super::{Patience, Verdict, View};
+use super::options::{
+    CONFIG_MAP_ENV, CPU, ENV_FROM_CONFIG_MAP, ENV_FROM_SECRET, IMAGE, INIT_CONTAINER, MEMORY,
+    NODE_SELECTOR, PVC, RUN_AS_USER, SECRET_ENV, SECRET_FILE, SIDECAR, TOLERATION, of_resource,
+};
+use super::{Needs, Patience, Verdict, View, image};
 
 pub(super) fn judge(view: &View<'_>) -> Verdict {
     if let Some(condition) = view.condition("PodScheduled")
         && condition.status == "False"
     {
-        return unscheduled(condition);
+        return unscheduled(view, condition);
     }
-    let state = view
-        .container
-        .and_then(|container| container.state.as_ref());
-    let Some(waiting) = state.and_then(|state| state.waiting.as_ref()) else {
+    let Some((word, message)) = view.container.and_then(waits) else {
         return without_container(view);
     };
-    let image = view.container.map(|container| container.image.as_str());
-    by_reason(
+    let node = view.node();
+    let node = node.as_deref().unwrap_or("of the pod");
+    let image = view.container.map_or("", |container| &container.image);
+    if let Some(verdict) = by_reason(word, message, image, node) {
+        return verdict;
+    }
+    // A container beside it may keep this one from being made.
+    if let Some(verdict) = added(view, node) {
+        return verdict;
+    }
+    set_up(view)
+}
+
+/// Why a container waits, and the node's words.
+fn waits(container: &ContainerStatus) -> Option<(&str, &str)> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    Some((
         waiting.reason.as_deref().unwrap_or_default(),
         waiting.message.as_deref().unwrap_or_default(),
-        image.unwrap_or_default(),
-    )
+    ))
 }
 
 /// The verdict on a pod that has no node, by the scheduler's condition.
-fn unscheduled(condition: &PodCondition) -> Verdict {
+fn unscheduled(view: &View<'_>, condition: &PodCondition) -> Verdict {
     let message = condition.message.as_deref().unwrap_or_default();
     match condition.reason.as_deref() {
         // <https://kubernetes.io/docs/concepts/scheduling-eviction/pod-scheduling-readiness/>
         Some("SchedulingGated") => Verdict::Waiting {
-            word: format!("held by a scheduling gate: {message}"),
-        },
-        Some("Unschedulable") => cannot(
-            Patience::Schedule,
-            format!(
-                "no node has {} for a worker ({message}); ask for less with KubernetesOptions::cpu (PODPOOL_CPU) and memory (PODPOOL_MEMORY), or add nodes",
-                lacking(message)
+            word: format!(
+                "held by a scheduling gate: {}; what set it on the pods has to remove it",
+                gates(view).unwrap_or_else(|| message.to_owned())
             ),
-        ),
+        },
+        Some("Unschedulable") => unplaced(view, message),
         _ => Verdict::Starting,
     }
+}
+
+/// The names of the gates, which the condition does not repeat.
+fn gates(view: &View<'_>) -> Option<String> {
+    let gates = view.pod.spec.as_ref()?.scheduling_gates.as_ref()?;
+    let names: Vec<&str> = gates.iter().map(|gate| &*gate.name).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+fn unplaced(view: &View<'_>, message: &str) -> Verdict {
+    let own = without_preemption(message);
+    let (lack, advice) = lacking(own);
+    let reason = format!("{lack} ({own}); {advice}");
+    if own.contains(INSUFFICIENT) {
+        let needs = Box::new(Needs::of(view.pod, own));
+        Verdict::Unplaced { reason, needs }
+    } else {
+        cannot(Patience::Schedule, reason)
+    }
+}
+
+const INSUFFICIENT: &str = "Insufficient ";
+
+/// The scheduler's message without its end, which repeats it for pre-emption.
+// `0/5 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: 0/5 nodes are available: …`
+fn without_preemption(message: &str) -> &str {
+    let own = message.split(" preemption:").next().unwrap_or_default();
+    own.strip_suffix(" no new claims to deallocate,")
+        .unwrap_or(own)
+}
+
+/// What nodes lack, by the scheduler's message, and what to do.
+fn lacking(message: &str) -> (String, String) {
+    let short = resources(message);
+    if !short.is_empty() {
+        let options: Vec<&str> = short.iter().filter_map(|name| of_resource(name)).collect();
+        let with = if options.is_empty() {
+            String::new()
+        } else {
+            format!(" with {}", options.join(" and "))
+        };
+        return (
+            format!("no node has enough {} for a worker", short.join(" and ")),
+            format!("ask for less{with}, or add nodes"),
+        );
+    }
+    let others = [
+        (
+            "didn't match Pod's node affinity/selector",
+            "no node has the labels that workers ask for",
+            format!("correct {NODE_SELECTOR}, or label nodes"),
+        ),
+        (
+            "untolerated taint",
+            "every node has a taint that keeps workers off",
+            format!("tolerate the taint with {TOLERATION}, or add nodes without it"),
+        ),
+        (
+            "were unschedulable",
+            "every node is cordoned",
+            "`kubectl uncordon` a node, or add nodes".to_owned(),
+        ),
+        (
+            "Too many pods",
+            "no node has a place for one more pod",
+            "add nodes, or ask for fewer workers with more slots_per_worker".to_owned(),
+        ),
+        (
+            "persistentvolumeclaim",
+            "a volume of the workers is not there",
+            format!("create the claim, wait until it is bound, or correct {PVC}"),
+        ),
+    ];
+    let known = others
+        .into_iter()
+        .find(|(words, ..)| message.contains(words));
+    let room = || {
+        let advice = format!("ask for less with {CPU} and {MEMORY}, or add nodes");
+        ("no node has room for a worker".to_owned(), advice)
+    };
+    known.map_or_else(room, |(_, lack, advice)| (lack.to_owned(), advice))
+}
+
+/// The resources of which nodes have too little, each once, in the order of their names.
+fn resources(message: &str) -> Vec<&str> {
+    let parts = message.split(INSUFFICIENT).skip(1);
+    let names = parts.filter_map(|rest| rest.split([',', ' ']).next());
+    let mut names: Vec<&str> = names.map(|name| name.trim_end_matches('.')).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Whether the node has begun with a pod of which no container is reported yet.
@@ -50,153 +153,130 @@ fn without_container(view: &View<'_>) -> Verdict {
     let status = view.pod.status.as_ref();
     match status.and_then(|status| status.start_time.as_ref()) {
         None if view.is("PodScheduled", "True") => Verdict::Assigned,
-        _ => Verdict::Starting,
+        _ => set_up(view),
     }
 }
 
-/// The resource that nodes lack, by the scheduler's message.
-fn lacking(message: &str) -> &'static str {
-    let cpu = message.contains("Insufficient cpu");
-    match (cpu, message.contains("Insufficient memory")) {
-        (true, true) => "enough cpu and memory",
-        (true, false) => "enough cpu",
-        (false, true) => "enough memory",
-        (false, false) => "room",
+/// The kubelet mounts all volumes, then makes the pod's network, and then sets this condition.
+/// <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-has-network>
+fn set_up(view: &View<'_>) -> Verdict {
+    if view.is("PodReadyToStartContainers", "True") {
+        Verdict::SetUp
+    } else {
+        Verdict::Starting
     }
 }
 
-/// The verdict by the reason that a node reports for a waiting container.
+/// The verdict by the reason that a node reports for a waiting container; none while nothing is wrong.
 // The API does not define these reasons: the kubelet chooses them, so an unknown one counts as a start.
-fn by_reason(word: &str, message: &str, image: &str) -> Verdict {
-    match word {
-        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {
-            pull(message, image)
-        }
-        "InvalidImageName" => cannot(
-            Patience::Start,
-            format!("the image name {image:?} is invalid ({message}); correct image"),
-        ),
-        "ErrImageNeverPull" => cannot(
-            Patience::Start,
-            format!(
-                "image {image:?} is not on the node and its pull policy is Never ({message}); load it, or change KubernetesOptions::pull_policy"
-            ),
-        ),
-        // A Secret, a key or a variable is missing, or the image runs as root. The kubelet tries again, so the
-        // container starts once the object exists.
-        "CreateContainerConfigError" => cannot(
-            Patience::Start,
-            format!(
-                "the settings of a worker cannot be read: {message}; create what is missing, or correct KubernetesOptions::env_from_secret (PODPOOL_ENV_FROM_SECRETS), secret_file or image"
-            ),
-        ),
-        "CreateContainerError" | "RunContainerError" | "PostStartHookError" => cannot(
-            Patience::Schedule,
-            format!(
-                "a worker's container cannot be started: {message}{}",
-                hint(message)
-            ),
-        ),
+fn by_reason(word: &str, message: &str, image: &str, node: &str) -> Option<Verdict> {
+    Some(match word {
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "RegistryUnavailable"
+        | "SignatureValidationFailed" => image::pull(message, image),
+        "InvalidImageName" => image::misnamed(message, image),
+        "ErrImageNeverPull" => image::never(message, image, node),
+        "ImageInspectError" => image::unreadable(message, image, node),
+        "CreateContainerConfigError" => misconfigured(message, image),
+        "CreateContainerError"
+        | "RunContainerError"
+        | "PreCreateHookError"
+        | "PreStartHookError"
+        | "PostStartHookError" => not_made(message, image, node),
         // ContainerCreating, PodInitializing, and reasons that later versions add.
-        _ => Verdict::Starting,
-    }
+        _ => return None,
+    })
 }
 
-fn pull(message: &str, image: &str) -> Verdict {
-    // Each runtime and registry spells these words in its own way; the status has no code for them. Passing causes are
-    // tested first: to wait too long for an image that is denied costs less than to give up where a pull may succeed.
+/// A Secret, a ConfigMap, a key or a user is missing. The kubelet tries again, so the container starts once the object
+/// exists.
+fn misconfigured(message: &str, image: &str) -> Verdict {
     let lower = message.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    let passing = has(&[
-        "toomanyrequests",
-        "too many requests",
-        "429",
-        "timeout",
-        "503",
-    ]);
-    let (patience, advice) = if passing {
-        (
-            Patience::Schedule,
-            "the registry may be reachable again later",
-        )
-    } else if has(&["unauthorized", "denied", "forbidden", "401", "403"]) {
-        (
-            Patience::Start,
-            "allow the nodes to pull it, or set a secret with KubernetesOptions::pull_secret",
-        )
+    if has(&["runasnonroot", "non-numeric user"]) {
+        let reason = format!(
+            "the image runs as a user that pods may not have: {image:?} ({message}); give it a USER with a number other than 0 ({IMAGE}), or set {RUN_AS_USER}"
+        );
+        return cannot(Patience::Final, reason);
+    }
+    // A key is named by the variable that takes it; an object that is not there, by either kind of option.
+    let (what, option) = if has(&["couldn't find key", "non-existent"]) && has(&["configmap"]) {
+        ("a key of a ConfigMap is missing", CONFIG_MAP_ENV.to_owned())
+    } else if has(&["couldn't find key", "non-existent"]) {
+        ("a key of a Secret is missing", SECRET_ENV.to_owned())
+    } else if has(&["not found"]) && has(&["configmap"]) {
+        let options = format!("{ENV_FROM_CONFIG_MAP} or {CONFIG_MAP_ENV}");
+        ("a ConfigMap is missing", options)
+    } else if has(&["not found"]) && has(&["secret"]) {
+        let options = format!("{ENV_FROM_SECRET} or {SECRET_ENV}");
+        ("a Secret is missing", options)
     } else {
-        (Patience::Start, "correct image, or push it")
+        let reason = format!(
+            "the settings of a worker cannot be read: {message}; create what is missing, or correct {ENV_FROM_SECRET}, {SECRET_FILE} or {IMAGE}"
+        );
+        return cannot(Patience::Start, reason);
     };
     cannot(
-        patience,
-        format!("nodes cannot pull image {image:?} ({message}); {advice}"),
+        Patience::SecondLook,
+        format!(
+            "{what}: {message}; create it in the namespace of the workers, or correct {option}"
+        ),
     )
 }
 
-/// The usual cause of a container that does not start.
-pub(super) fn hint(message: &str) -> &'static str {
-    if message.contains("exec format error") {
-        "; the image is built for another processor than the node's"
-    } else if message.contains("no such file") || message.contains("not found") {
-        "; the program or one of its libraries is not in the image"
+fn not_made(message: &str, image: &str, node: &str) -> Verdict {
+    let known = unstartable(message, image, node);
+    let patience = if known.is_some() {
+        Patience::Final
     } else {
-        ""
-    }
-}
-
-/// Judges a warning about a pod that has not started; none if it adds nothing to the status.
-#[must_use]
-pub fn judge_pod_note(reason: &str, message: &str) -> Option<Verdict> {
-    // A Secret that is not found does not appear by itself; a volume that is still attached elsewhere is detached in
-    // time.
-    let patience = match reason {
-        "FailedMount" if message.contains("not found") => Patience::Start,
-        "FailedMount" | "FailedAttachVolume" | "FailedCreatePodSandBox" => Patience::Schedule,
-        _ => return None,
+        Patience::Node
     };
-    let advice = match patience {
-        Patience::Start => "; create what is missing, or correct KubernetesOptions::secret_file",
-        Patience::Schedule => "",
-    };
-    Some(cannot(
+    let what = known.unwrap_or_else(|| format!("look at node {node}, or run the image elsewhere"));
+    cannot(
         patience,
-        format!("a worker's pod cannot be set up: {message}{advice}"),
-    ))
+        format!("a worker's container cannot be started: {message}; {what}"),
+    )
 }
 
-/// Judges a warning about a Job that creates no pods; none if it is about something else.
-#[must_use]
-pub fn judge_job_note(reason: &str, message: &str) -> Option<Verdict> {
-    if reason != "FailedCreate" {
-        return None;
-    }
-    // The quota is free again when other pods of the namespace end.
-    if message.contains("exceeded quota") {
-        return Some(cannot(
-            Patience::Schedule,
-            format!(
-                "a ResourceQuota allows no more pods ({message}); raise it, or ask for fewer workers with max_workers"
-            ),
+/// Why no container of this image can start on this node, and what to do; none if the words are of something else.
+pub(super) fn unstartable(message: &str, image: &str, node: &str) -> Option<String> {
+    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if has(&["exec format error"]) {
+        return Some(format!(
+            "the image {image:?} is built for another architecture than that of node {node}, which `kubectl get node {node} -L kubernetes.io/arch` shows: build it for that one too ({IMAGE}), or choose nodes with {NODE_SELECTOR}(\"kubernetes.io/arch\", …)"
         ));
     }
-    let (patience, advice) =
-        if message.contains("service account") || message.contains("serviceaccount") {
-            (
-                Patience::Start,
-                "create it, or correct KubernetesOptions::service_account",
-            )
-        } else {
-            (
-                Patience::Start,
-                "ask the cluster's administrator what it allows",
-            )
-        };
-    Some(cannot(
-        patience,
-        format!("the cluster refuses workers' pods: {message}; {advice}"),
-    ))
+    if has(&["no such file or directory", "executable file not found"]) {
+        return Some(format!(
+            "the executable, or the loader that it needs, is not in the image {image:?}: correct its ENTRYPOINT, or {IMAGE}"
+        ));
+    }
+    has(&["permission denied"]).then(|| {
+        format!("the executable in the image {image:?} may not be run by the workers' user: make it executable for all, or correct {IMAGE}")
+    })
 }
 
-fn cannot(patience: Patience, reason: String) -> Verdict {
+/// The trouble of a container that is not the worker's: an admission webhook of the cluster, or the user, added it.
+// An init container that fails ends the pod, and is judged there.
+fn added(view: &View<'_>, node: &str) -> Option<Verdict> {
+    let status = view.pod.status.as_ref()?;
+    let init = status.init_container_statuses.iter().flatten();
+    let mut all = init.chain(status.container_statuses.iter().flatten());
+    all.find_map(|container| {
+        let (word, message) = waits(container)?;
+        let verdict = by_reason(word, message, &container.image, node)?;
+        let Verdict::CannotStart { patience, .. } = verdict else {
+            return Some(verdict);
+        };
+        let reason = format!(
+            "a container beside the worker's does not start: {:?}: {word}: {message}; a webhook of the cluster adds it, or {SIDECAR} or {INIT_CONTAINER} does",
+            container.name
+        );
+        Some(cannot(patience, reason))
+    })
+}
+
+pub(super) fn cannot(patience: Patience, reason: String) -> Verdict {
     Verdict::CannotStart { reason, patience }
 }

@@ -242,7 +242,7 @@ impl Watches {
 
 /// Whether a Job makes no more pods, or is being deleted.
 pub(super) fn has_ended(job: &Job) -> bool {
-    let goes_on = matches!(judge_job(job), JobVerdict::Going | JobVerdict::Held);
+    let goes_on = matches!(judge_job(job), JobVerdict::Going | JobVerdict::Held(_));
     !goes_on || job.metadata.deletion_timestamp.is_some()
 }
 
@@ -322,3 +322,6 @@ fn class(labels: &BTreeMap<String, String>) -> ClassId {
 pub(super) fn cohort(job: &Job) -> Option<u32> {
     job.meta().labels.as_ref()?.get(COHORT_LABEL)?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

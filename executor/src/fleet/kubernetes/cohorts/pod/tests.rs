@@ -20,7 +20,7 @@ const PHASES: [&str; 10] = [
 
 /// The phase after each report in each of [`PHASES`], in their order. `=`: the phase does not change, nor does its
 /// time.
-const TRANSITIONS: [(&str, [&str; 10]); 12] = [
+const TRANSITIONS: [(&str, [&str; 10]); 13] = [
     (
         "Starting",
         [
@@ -43,6 +43,7 @@ const TRANSITIONS: [(&str, [&str; 10]); 12] = [
             "overdue",
         ],
     ),
+    ("SetUp", ["set up"; 10]),
     ("Waiting", ["held"; 10]),
     (
         "CannotStart",
@@ -117,6 +118,7 @@ fn phase(name: &str, now: Instant) -> Phase {
     let unplaced = || Trouble::new(now, Some(Patience::Schedule), REFUSED.to_owned());
     match name {
         "starting" => starting(none(), Taking::NotExpected),
+        "set up" => starting(none(), Taking::SetUp),
         "held" => starting(held(), Taking::NotExpected),
         "held and assigned" => starting(held(), assigned),
         "refused" => starting(refused(), Taking::NotExpected),
@@ -143,6 +145,7 @@ fn report(name: &str) -> Report {
     };
     match name {
         "Starting" => Report::Status(Verdict::Starting),
+        "SetUp" => Report::Status(Verdict::SetUp),
         "Assigned" => Report::Status(Verdict::Assigned),
         "Waiting" => Report::Status(Verdict::Waiting {
             word: "held by a gate".to_owned(),
@@ -214,6 +217,35 @@ fn the_time_of_one_kind_of_trouble_does_not_restart() {
     assert_eq!(since("starting", "Assigned"), Some(start));
     assert_eq!(since("held", "Waiting"), Some(now));
     assert_eq!(since("running", "Starting"), Some(now));
+}
+
+/// A warning about a mount may arrive after the mount: the two watches are not ordered.
+#[test]
+fn no_warning_counts_once_the_node_has_set_the_pod_up() {
+    let start = Instant::now();
+    let set_up = life(phase("set up", start), start);
+    let warned = set_up.clone().after(start, report("a warning"));
+    assert_eq!(warned, set_up);
+    let refused = set_up.after(start, report("CannotStart"));
+    let warned = refused.clone().after(start, report("a warning"));
+    assert_eq!(warned, refused, "its image cannot be pulled");
+    let renewed = refused.after(start + SECOND, report("SetUp"));
+    assert_eq!(renewed.trouble().unwrap().since, start + SECOND);
+}
+
+#[test]
+fn a_failure_that_is_repeated_without_its_cause_keeps_cause_and_time() {
+    let start = Instant::now();
+    let told =
+        |since, patience, reason: &str| Trouble::new(since, Some(patience), reason.to_owned());
+    let repeated = || told(start + SECOND, Patience::AsBefore, "no cause");
+    let limited = told(start, Patience::Registry, "429");
+    assert_eq!(limited.clone().renewed(repeated()), limited);
+    let other = told(start, Patience::Start, "settings");
+    assert_eq!(other.renewed(repeated()), repeated());
+    // A registry with several addresses: not reached and not found by turns.
+    let found = limited.renewed(told(start + SECOND, Patience::Pull, "404"));
+    assert_eq!(found, told(start, Patience::Pull, "404"));
 }
 
 #[test]

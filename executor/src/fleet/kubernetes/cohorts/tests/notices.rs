@@ -4,7 +4,7 @@ use super::*;
 
 impl World {
     /// The notices so far, with the time in seconds.
-    fn notices(&self) -> Vec<(u128, &str)> {
+    pub(super) fn notices(&self) -> Vec<(u128, &str)> {
         let notices = self.log.iter().filter_map(|(at, effect)| match effect {
             Effect::Notify(notice) => Some((at / 1_000, &*notice.text)),
             _ => None,
