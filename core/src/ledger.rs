@@ -35,8 +35,8 @@ pub use self::identity::{Content, Identity};
 pub use self::listed::{Listed, ListedEnd};
 pub use self::opening::{Holder, Master, NUMBERS, Opened, Opening, RunRecord, Which};
 pub use self::record::{
-    AttemptRecord, End, EndRecord, PublishedRecord, Record, Status, TaskRecord, TypeId, TypeRecord,
-    Why,
+    AttemptRecord, End, EndRecord, PlaceRecord, PublishedRecord, Record, Status, TaskRecord,
+    TypeId, TypeRecord, Why,
 };
 pub use self::word::Word;
 
@@ -168,11 +168,18 @@ pub trait ReadRun: fmt::Debug + Send {
     /// Why they cannot be read.
     fn outputs(&mut self, tasks: &[TaskId]) -> Result<Vec<(TaskId, Bytes)>, LedgerError>;
 
-    /// The attempts of a task that gave no result, oldest first.
+    /// The attempts of a task that gave no result, oldest first. The place of each is that of its worker, as it is
+    /// known now.
     ///
     /// # Errors
     /// Why they cannot be read.
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError>;
+
+    /// The places of its workers, in the order of their names: the newest of each name.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    fn places(&mut self) -> Result<Vec<PlaceRecord>, LedgerError>;
 
     /// What happened to the run as a whole.
     ///

@@ -37,8 +37,10 @@ use serde::de::DeserializeOwned;
 
 pub use podpool_core::ledger::{
     AttemptRecord, Command, CommandId, CommandRecord, Durability, EndRecord, EventRecord, Events,
-    Holder, LedgerError, Listed, ListedEnd, Master, RunRecord, Status, TaskRecord, TypeRecord, Why,
+    Holder, LedgerError, Listed, ListedEnd, Master, PlaceRecord, RunRecord, Status, TaskRecord,
+    TypeRecord, Why,
 };
+pub use podpool_core::place::WorkerPlace;
 
 pub use self::sqlite::SqliteLedger;
 use crate::named_run;
@@ -234,6 +236,15 @@ impl Run {
     /// [`LedgerError`].
     pub fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
         self.0.attempts(task)
+    }
+
+    /// Where its workers ran, by their names: pod, zone, whether the node was spot, and image, as far as the cluster
+    /// showed it. Each end of a [task](Self::tasks) and each [attempt](Self::attempts) has the place of its worker.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn places(&mut self) -> Result<Vec<PlaceRecord>, LedgerError> {
+        self.0.places()
     }
 
     /// What happened to the run as a whole: workers that came and went, notices, why the pool broke. The newest 10,000,

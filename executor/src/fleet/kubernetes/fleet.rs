@@ -4,6 +4,7 @@ mod detach;
 mod end;
 mod find;
 mod list;
+mod nodes;
 mod open;
 mod remove;
 mod replace;
@@ -27,6 +28,7 @@ use tracing::{debug, warn};
 use super::client::Cluster;
 use super::cohorts::{Cohorts, Effect, Limits, Notice, OpenError};
 use super::job::{RunSecret, job_name};
+use super::places::{Answer, Places};
 use super::spec::WorkerSpec;
 use open::{Opened, Opener};
 use watch::Watches;
@@ -113,6 +115,9 @@ struct Work {
     retiring: JoinSet<()>,
     /// Logs that are read, each with its pod.
     quoting: JoinSet<(Arc<str>, Result<String, String>)>,
+    /// Where pods run, and the nodes that are read for it.
+    places: Places,
+    asking: JoinSet<(Arc<str>, Answer)>,
     /// The uid of the Secret that this fleet made.
     secret: Option<String>,
     /// Something may exist on the cluster.
@@ -138,6 +143,8 @@ impl Work {
             probe: None,
             retiring: JoinSet::new(),
             quoting: JoinSet::new(),
+            places: Places::default(),
+            asking: JoinSet::new(),
             secret: None,
             touched: false,
             opener: Arc::new(Opener {
@@ -155,6 +162,7 @@ impl Work {
             // Effects first: an order that was handled in the last turn may have requested a cohort.
             self.perform();
             self.report_supply();
+            self.report_places();
             let deadline = self.state.deadline(Instant::now());
             let tick = async {
                 match deadline {
@@ -189,12 +197,14 @@ impl Work {
                 Some(Ok((pod, log))) = self.quoting.join_next() => {
                     self.state.on_log(Instant::now(), &pod, log);
                 }
+                Some(Ok((node, answer))) = self.asking.join_next() => self.on_node(&node, answer),
                 () = tick => self.state.on_tick(Instant::now()),
             }
         }
     }
 
     fn apply(&mut self, event: watch::ClusterEvent) {
+        self.note_place(&event);
         let opener = self.opener.clone();
         let is_ours = |meta: &_| opener.is_ours(meta);
         let now = Instant::now();

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use podpool_core::id::{RunId, RunName, TaskId};
 use podpool_core::ledger::{
     AttemptRecord, Command, CommandId, CommandRecord, EndRecord, Events, Folded, LedgerError,
-    Listed, Master as Process, NUMBERS, Opened, Opening, ReadRun, Record, RunLedger, RunRecord,
-    TaskRecord, TypeRecord,
+    Listed, Master as Process, NUMBERS, Opened, Opening, PlaceRecord, ReadRun, Record, RunLedger,
+    RunRecord, TaskRecord, TypeRecord,
 };
 use rusqlite::Connection;
 
@@ -332,6 +332,10 @@ impl ReadRun for Master {
 
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
         self.file.attempts(task)
+    }
+
+    fn places(&mut self) -> Result<Vec<PlaceRecord>, LedgerError> {
+        self.file.places()
     }
 
     fn events(&mut self) -> Result<Events, LedgerError> {
