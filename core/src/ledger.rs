@@ -17,6 +17,7 @@ mod listed;
 pub mod memory;
 mod opening;
 mod record;
+mod unfinished;
 mod word;
 
 use std::fmt;
@@ -38,6 +39,7 @@ pub use self::record::{
     AttemptRecord, End, EndRecord, PlaceRecord, PublishedRecord, Record, Status, TaskRecord,
     TypeId, TypeRecord, Why,
 };
+pub use self::unfinished::{ENDS_AFTER, Unfinished, UnfinishedRun, stopped};
 pub use self::word::Word;
 
 /// A place that holds runs.
@@ -57,6 +59,16 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`LedgerError`] where the place itself cannot be read.
     fn runs(&self) -> Result<Vec<Result<RunRecord, LedgerError>>, LedgerError>;
+
+    /// The runs whose newest master is gone and that have tasks which have not ended. Of those that may be among them,
+    /// so many are looked at, the newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`] where the place cannot be read. A run that cannot be read is left out.
+    fn unfinished(&self, most: usize) -> Result<Unfinished, LedgerError> {
+        let _ = most;
+        unfinished::look_at_all(self)
+    }
 
     /// Opens a run to read it, beside a living master or without one.
     ///

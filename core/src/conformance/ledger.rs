@@ -42,7 +42,7 @@ pub use self::reading::{
 };
 pub use self::runs::{
     a_deleted_run_is_gone, a_held_run_is_not_deleted, a_name_is_one_run,
-    an_unknown_run_is_an_error, runs_are_listed_youngest_first,
+    an_unknown_run_is_an_error, runs_are_listed_youngest_first, unfinished_runs_are_found,
 };
 pub use self::samples::valid_records;
 use crate::ledger::Ledger;
@@ -98,6 +98,7 @@ pub fn all(make: &dyn Fn() -> Place) {
         a_name_is_one_run,
         an_unknown_run_is_an_error,
         runs_are_listed_youngest_first,
+        unfinished_runs_are_found,
         epochs_count_the_masters,
         no_number_is_given_twice,
         a_living_master_holds_its_run,

@@ -11,7 +11,7 @@ use crate::ledger::memory::MemoryLedger;
 use crate::ledger::{
     AttemptRecord, Command, CommandId, CommandRecord, EndRecord, Events, Fold, Folded, LedgerError,
     Listed, Master, Opened, Opening, PlaceRecord, ReadRun, Record, RunLedger, RunRecord,
-    TaskRecord, TypeRecord,
+    TaskRecord, TypeRecord, Unfinished, UnfinishedRun,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,7 @@ enum Fault {
     TakesCommandsForNobody,
     ListsTasksBackwards,
     ListsRunsBackwards,
+    ListsHeldRuns,
     MakesARunAnew,
     DeletesNothing,
 }
@@ -69,6 +70,20 @@ impl Ledger for Broken {
             runs.reverse();
         }
         Ok(runs)
+    }
+
+    fn unfinished(&self, most: usize) -> Result<Unfinished, LedgerError> {
+        let mut found = self.0.unfinished(most)?;
+        for run in self.0.runs()?.into_iter().flatten() {
+            if self.1 == Fault::ListsHeldRuns && run.held {
+                found.runs.push(UnfinishedRun {
+                    stopped: run.created,
+                    unended: 1,
+                    run,
+                });
+            }
+        }
+        Ok(found)
     }
 
     fn read(&self, run: &RunId) -> Result<Box<dyn ReadRun>, LedgerError> {
@@ -220,7 +235,7 @@ fn the_wrapper_without_a_fault_keeps_every_promise() {
 
 #[test]
 fn broken_ledgers_are_refused() {
-    let broken: [(Fault, Check); 18] = [
+    let broken: [(Fault, Check); 19] = [
         (Fault::IgnoresTheHolder, a_living_master_holds_its_run),
         (Fault::StoresInPart, a_failed_transaction_leaves_nothing),
         (
@@ -249,6 +264,7 @@ fn broken_ledgers_are_refused() {
             tasks_come_in_the_order_of_their_numbers,
         ),
         (Fault::ListsRunsBackwards, runs_are_listed_youngest_first),
+        (Fault::ListsHeldRuns, unfinished_runs_are_found),
         (Fault::MakesARunAnew, of_many_openers_one_wins),
         (Fault::DeletesNothing, a_deleted_run_is_gone),
     ];

@@ -305,6 +305,16 @@ impl RunFile {
         rows().map_err(|error| self.error("read", error))
     }
 
+    /// How many tasks have not ended.
+    pub(super) fn unended(&self) -> Result<u64, LedgerError> {
+        // Each end is of a task of its own.
+        let count = "SELECT (SELECT count(*) FROM tasks) - (SELECT count(*) FROM ends)";
+        let count = self.all(count, (), |row| row.get::<_, i64>(0))?;
+        Ok(count
+            .first()
+            .map_or(0, |count| u64::try_from(*count).unwrap_or(0)))
+    }
+
     fn places_by_worker(&self) -> Result<Places, LedgerError> {
         let places = "SELECT name, pod, zone, spot, image FROM workers";
         let places = self.all(places, (), place)?;
