@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::broker::ClassId;
 use crate::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
 use crate::shape::Fingerprint;
+use crate::wall::WallTime;
 
 pub use self::arguments::Arguments;
 pub use self::mac::MacKey;
@@ -33,7 +34,7 @@ pub use self::reference::Reference;
 /// The version of the wire format; the first byte of every message.
 // To be raised with each change of a header below: bincode has no field names, so an older reader would misread the
 // bytes.
-pub const VERSION: u8 = 7;
+pub const VERSION: u8 = 8;
 
 /// Most bytes of a [`Control`] message: each worker reads one at every change and every few seconds.
 // Each worker has a subscription of its own, so with 1,000 workers one message of this size is about 64 MB of traffic.
@@ -94,6 +95,9 @@ pub struct Results {
     /// How many lines the worker's slots had printed by then. The master has received all of them when
     /// [`Printed::through`] has reached this number.
     pub lines: u64,
+    /// When the worker made the message. With [`Alive::at`], from which the master learns by how much the two clocks
+    /// differ, and with the time that each execution took, it tells when each began: so no entry carries a time.
+    pub at: WallTime,
 }
 
 /// Attempts at tasks whose numbers follow each other: most batches are one such run.
@@ -191,6 +195,8 @@ pub struct Alive {
     pub epoch: u64,
     /// The same count as [`Hello::sequence`].
     pub sequence: u64,
+    /// When the worker made it.
+    pub at: WallTime,
 }
 
 /// The state of the run, as the master sends it to the workers.

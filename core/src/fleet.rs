@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use crate::broker::{ClassId, Cohort};
 use crate::id::{Attempt, ExecutionId, TaskId};
 use crate::outcome::Exit;
+use crate::place::WorkerPlace;
 
 /// An order to a fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,13 @@ pub enum FleetEvent {
     Gone(Departure),
     /// A worker is surplus: it should be drained when it greets.
     Surplus(Arc<str>),
+    /// Where a worker runs is known, or known better. It may come before the worker greets, or after. For people.
+    Placed {
+        /// The worker's name.
+        worker: Arc<str>,
+        /// Where it runs.
+        place: WorkerPlace,
+    },
     /// A group of workers was asked for, or taken over from an earlier master: a Job on a cluster. For people.
     Cohort {
         /// Its number, class and size.

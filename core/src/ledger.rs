@@ -17,6 +17,7 @@ mod listed;
 pub mod memory;
 mod opening;
 mod record;
+mod unfinished;
 mod word;
 
 use std::fmt;
@@ -35,9 +36,10 @@ pub use self::identity::{Content, Identity};
 pub use self::listed::{Listed, ListedEnd};
 pub use self::opening::{Holder, Master, NUMBERS, Opened, Opening, RunRecord, Which};
 pub use self::record::{
-    AttemptRecord, End, EndRecord, PublishedRecord, Record, Status, TaskRecord, TypeId, TypeRecord,
-    Why,
+    AttemptRecord, End, EndRecord, PlaceRecord, PublishedRecord, Record, Status, TaskRecord,
+    TypeId, TypeRecord, Why,
 };
+pub use self::unfinished::{ENDS_AFTER, Unfinished, UnfinishedRun, stopped};
 pub use self::word::Word;
 
 /// A place that holds runs.
@@ -57,6 +59,16 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`LedgerError`] where the place itself cannot be read.
     fn runs(&self) -> Result<Vec<Result<RunRecord, LedgerError>>, LedgerError>;
+
+    /// The runs whose newest master is gone and that have tasks which have not ended. Of those that may be among them,
+    /// so many are looked at, the newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`] where the place cannot be read. A run that cannot be read is left out.
+    fn unfinished(&self, most: usize) -> Result<Unfinished, LedgerError> {
+        let _ = most;
+        unfinished::look_at_all(self)
+    }
 
     /// Opens a run to read it, beside a living master or without one.
     ///
@@ -168,11 +180,18 @@ pub trait ReadRun: fmt::Debug + Send {
     /// Why they cannot be read.
     fn outputs(&mut self, tasks: &[TaskId]) -> Result<Vec<(TaskId, Bytes)>, LedgerError>;
 
-    /// The attempts of a task that gave no result, oldest first.
+    /// The attempts of a task that gave no result, oldest first. The place of each is that of its worker, as it is
+    /// known now.
     ///
     /// # Errors
     /// Why they cannot be read.
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError>;
+
+    /// The places of its workers, in the order of their names: the newest of each name.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    fn places(&mut self) -> Result<Vec<PlaceRecord>, LedgerError>;
 
     /// What happened to the run as a whole.
     ///

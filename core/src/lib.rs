@@ -30,6 +30,7 @@ pub mod notice;
 pub mod outcome;
 pub mod panics;
 pub mod permanent;
+pub mod place;
 pub mod queue;
 pub mod registry;
 pub mod retry;
@@ -44,6 +45,7 @@ pub mod task;
 pub mod thrown;
 #[doc(hidden)]
 pub mod unstarted;
+pub mod wall;
 pub mod worker;
 
 #[doc(hidden)]

@@ -17,6 +17,7 @@ pub use podpool_core::commit::CommitError;
 pub(crate) use podpool_core::error::Subject;
 pub use podpool_core::error::{AttemptReport, TaskError, TaskErrorKind};
 pub use podpool_core::outcome::{Cause, Exit};
+pub use podpool_core::place::WorkerPlace;
 
 /// Why an executor could not be built. Nothing was started.
 ///

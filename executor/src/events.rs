@@ -2,3 +2,4 @@
 
 pub use crate::client::events::Events;
 pub use crate::master::events::{Event, EventKind, TaskInfo};
+pub use podpool_core::place::WorkerPlace;

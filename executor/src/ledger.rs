@@ -37,11 +37,13 @@ use serde::de::DeserializeOwned;
 
 pub use podpool_core::ledger::{
     AttemptRecord, Command, CommandId, CommandRecord, Durability, EndRecord, EventRecord, Events,
-    Holder, LedgerError, Listed, ListedEnd, Master, RunRecord, Status, TaskRecord, TypeRecord, Why,
+    Holder, LedgerError, Listed, ListedEnd, Master, PlaceRecord, RunRecord, Status, TaskRecord,
+    TypeRecord, UnfinishedRun, Why,
 };
+pub use podpool_core::place::WorkerPlace;
 
 pub use self::sqlite::SqliteLedger;
-use crate::named_run;
+use crate::named_run::{self, is_elsewhere};
 use crate::process::this_process;
 
 /// The ledger in a directory.
@@ -54,12 +56,55 @@ impl Ledger {
         Self(Arc::new(SqliteLedger::new(directory)))
     }
 
+    /// Where it is, for messages.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn place(&self) -> String {
+        self.0.place()
+    }
+
     /// The runs, the youngest first. One that cannot be read is an error in its place.
     ///
     /// # Errors
     /// [`LedgerError`] where the directory cannot be read.
     pub fn runs(&self) -> Result<Vec<Result<RunRecord, LedgerError>>, LedgerError> {
         self.0.runs()
+    }
+
+    /// The runs whose master is gone and that have tasks which have not ended: of a program that was killed, stopped,
+    /// or detached. The one that stopped last is the first. The same program with the run's name picks a run up; and
+    /// [`delete`](Self::delete) removes one, or `podpool::gc::remove_run` where it ran on a cluster.
+    ///
+    /// A program that begins another run in this ledger is told of them by a notice. Runs past their
+    /// [deadline](UnfinishedRun::deadline) are here, and not in the notice.
+    ///
+    /// ```no_run
+    /// use podpool::ledger::Ledger;
+    ///
+    /// # fn show() -> Result<(), podpool::error::LedgerError> {
+    /// for left in Ledger::open("runs").unfinished()? {
+    ///     println!("{}: {} tasks since {:?}", left.run.name, left.unended, left.stopped);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`LedgerError`] where the directory cannot be read. A run that cannot be read is left out; [`runs`](Self::runs)
+    /// shows it.
+    pub fn unfinished(&self) -> Result<Vec<UnfinishedRun>, LedgerError> {
+        Ok(self.0.unfinished(usize::MAX)?.runs)
+    }
+
+    /// Deletes a run with all its results, and returns its id. The run is named as for [`run`](Self::run). What it has
+    /// on a cluster stays: see `podpool::gc::remove_run`.
+    ///
+    /// # Errors
+    /// [`LedgerError::NoRun`] where there is none, [`LedgerError::Held`] while a master lives; else why it cannot be
+    /// deleted.
+    pub fn delete(&self, which: &str) -> Result<RunId, LedgerError> {
+        let run = named_run::find(&*self.0, which)?;
+        self.0.delete(&run)?;
+        Ok(run)
     }
 
     /// A run, by its id, or by its name: then the youngest of that name.
@@ -154,13 +199,6 @@ struct Stored {
     unended: bool,
 }
 
-/// Whether the workers of a run's newest master were on a cluster.
-fn is_elsewhere(run: &RunRecord) -> bool {
-    let settings = run.masters.last().map(|newest| &newest.master.settings);
-    let elsewhere = |(name, value): &(String, String)| name == "back-end" && value != "local";
-    settings.is_some_and(|settings| settings.iter().any(elsewhere))
-}
-
 fn last_use(run: &RunRecord) -> SystemTime {
     let last = run.masters.last();
     last.map_or(run.created, |last| last.until.unwrap_or(last.since))
@@ -234,6 +272,15 @@ impl Run {
     /// [`LedgerError`].
     pub fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
         self.0.attempts(task)
+    }
+
+    /// Where its workers ran, by their names: pod, zone, whether the node was spot, and image, as far as the cluster
+    /// showed it. Each end of a [task](Self::tasks) and each [attempt](Self::attempts) has the place of its worker.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn places(&mut self) -> Result<Vec<PlaceRecord>, LedgerError> {
+        self.0.places()
     }
 
     /// What happened to the run as a whole: workers that came and went, notices, why the pool broke. The newest 10,000,

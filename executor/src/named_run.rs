@@ -1,7 +1,7 @@
 //! A run of a ledger, as people name it.
 
 use podpool_core::id::RunId;
-use podpool_core::ledger::{Ledger, LedgerError};
+use podpool_core::ledger::{Ledger, LedgerError, RunRecord};
 
 /// The run of this id, or the youngest of this name.
 ///
@@ -27,4 +27,11 @@ pub(crate) fn find(ledger: &dyn Ledger, which: &str) -> Result<RunId, LedgerErro
         place: ledger.place(),
         which: which.to_owned(),
     }))
+}
+
+/// Whether the workers of a run's newest master were on a cluster.
+pub(crate) fn is_elsewhere(run: &RunRecord) -> bool {
+    let settings = run.masters.last().map(|newest| &newest.master.settings);
+    let elsewhere = |(name, value): &(String, String)| name == "back-end" && value != "local";
+    settings.is_some_and(|settings| settings.iter().any(elsewhere))
 }

@@ -10,8 +10,8 @@ use podpool_core::id::{RunId, TaskId};
 use podpool_core::ledger::memory::MemoryLedger;
 use podpool_core::ledger::{
     AttemptRecord, Command, CommandId, CommandRecord, EndRecord, Events, Folded, Ledger,
-    LedgerError, Listed, Master, Opened, Opening, ReadRun, Record, RunLedger, RunRecord,
-    TaskRecord, TypeRecord,
+    LedgerError, Listed, Master, Opened, Opening, PlaceRecord, ReadRun, Record, RunLedger,
+    RunRecord, TaskRecord, TypeRecord,
 };
 
 /// How a ledger answers.
@@ -197,6 +197,10 @@ impl ReadRun for Run {
 
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
         self.run.attempts(task)
+    }
+
+    fn places(&mut self) -> Result<Vec<PlaceRecord>, LedgerError> {
+        self.run.places()
     }
 
     fn events(&mut self) -> Result<Events, LedgerError> {

@@ -36,13 +36,13 @@ pub use self::masters::{
     what_a_killed_master_stored_is_there,
 };
 pub use self::reading::{
-    a_list_agrees_with_the_records, a_reader_does_not_disturb_the_master,
-    a_reader_sees_what_is_added_meanwhile, tasks_come_in_the_order_of_their_numbers,
-    what_is_not_there_is_none,
+    a_list_agrees_with_the_records, a_place_is_that_of_all_its_workers_tasks,
+    a_reader_does_not_disturb_the_master, a_reader_sees_what_is_added_meanwhile,
+    tasks_come_in_the_order_of_their_numbers, what_is_not_there_is_none,
 };
 pub use self::runs::{
     a_deleted_run_is_gone, a_held_run_is_not_deleted, a_name_is_one_run,
-    an_unknown_run_is_an_error, runs_are_listed_youngest_first,
+    an_unknown_run_is_an_error, runs_are_listed_youngest_first, unfinished_runs_are_found,
 };
 pub use self::samples::valid_records;
 use crate::ledger::Ledger;
@@ -98,6 +98,7 @@ pub fn all(make: &dyn Fn() -> Place) {
         a_name_is_one_run,
         an_unknown_run_is_an_error,
         runs_are_listed_youngest_first,
+        unfinished_runs_are_found,
         epochs_count_the_masters,
         no_number_is_given_twice,
         a_living_master_holds_its_run,
@@ -118,6 +119,7 @@ pub fn all(make: &dyn Fn() -> Place) {
         random_records_are_read_as_they_fold,
         tasks_come_in_the_order_of_their_numbers,
         a_list_agrees_with_the_records,
+        a_place_is_that_of_all_its_workers_tasks,
         what_is_not_there_is_none,
         a_reader_sees_what_is_added_meanwhile,
         a_reader_does_not_disturb_the_master,

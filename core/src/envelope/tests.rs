@@ -95,6 +95,7 @@ fn results() -> (Results, Vec<u8>) {
         epoch: 3,
         count: 2,
         lines: 300,
+        at: WallTime(1_796_000_000_123_456),
     };
     let mut body = Vec::new();
     let output = |body: &mut Vec<u8>| {
@@ -142,6 +143,7 @@ fn alive() -> Alive {
         replays: 6,
         epoch: 3,
         sequence: 300,
+        at: WallTime(1_796_000_000_123_456),
     }
 }
 

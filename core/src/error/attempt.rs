@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::id::{Attempt, ExecutionId};
 use crate::outcome::{Cause, Exit, Failure, Ran, cut, cut_all};
+use crate::place::WorkerPlace;
 use crate::size::size;
 
 /// Most bytes of a message, of causes and of lines that are kept of an attempt before the last.
@@ -30,9 +31,18 @@ pub struct AttemptReport {
     pub node: Option<Arc<str>>,
     /// The process id of the slot, on that host; none when no slot had begun it, or the slot was a thread.
     pub pid: Option<u32>,
-    /// When it started, for people: the wall clock of that host. None when it did not start.
+    /// Where the worker runs, as its fleet reports it; none on one machine, and while the cluster has not shown its
+    /// pod.
+    pub place: Option<Arc<WorkerPlace>>,
+    /// When it started, for people; none when it did not start, or nobody reported that. By the master's clock: the
+    /// worker's time, corrected by the difference of the two clocks that its messages of the last minutes show, so it
+    /// is late by the time of the fastest of them. Of an attempt whose result was sent to an earlier master, and of one
+    /// that was lost, it is as exact as what is known: the worker's own clock, or when the master read of its begin.
     pub started: Option<SystemTime>,
-    /// How long it ran.
+    /// How long it waited from its publish until it started, with the time of executions of it that were lost before.
+    /// None where it did not start, and where an earlier master published it.
+    pub queued: Option<Duration>,
+    /// How long it ran, by a monotonic clock of its host.
     pub elapsed: Option<Duration>,
     /// Why there is no result.
     pub cause: Cause,
@@ -69,7 +79,9 @@ impl AttemptReport {
             worker: None,
             node: None,
             pid,
+            place: None,
             started,
+            queued: None,
             elapsed: None,
             cause: failure.cause,
             retryable: failure.retryable,
@@ -80,6 +92,36 @@ impl AttemptReport {
             cpu,
             output: failure.output,
         }
+    }
+
+    /// The pod of the worker.
+    #[must_use]
+    pub fn pod(&self) -> Option<&str> {
+        self.place.as_ref()?.pod.as_deref()
+    }
+
+    /// The zone of the worker's node.
+    #[must_use]
+    pub fn zone(&self) -> Option<&str> {
+        self.place.as_ref()?.zone.as_deref()
+    }
+
+    /// Whether the worker's node is a spot machine, which the provider may take away at any time.
+    #[must_use]
+    pub fn is_spot(&self) -> Option<bool> {
+        self.place.as_ref()?.spot
+    }
+
+    /// The digest of the image that the worker runs.
+    #[must_use]
+    pub fn image(&self) -> Option<&str> {
+        self.place.as_ref()?.image.as_deref()
+    }
+
+    /// When the attempt was published, by the master's clock.
+    #[must_use]
+    pub fn published(&self) -> Option<SystemTime> {
+        self.started?.checked_sub(self.queued?)
     }
 
     /// Adds an attempt to the earlier ones. A task may have many: the report of the attempt before it is shortened, and
@@ -118,17 +160,20 @@ impl AttemptReport {
         cut_all(&mut self.output, EARLIER);
     }
 
-    /// Where it ran: `on worker pool-0 (node n1, pid 77)`.
+    /// Where it ran: `on worker pool-0 (node n1, zone z1, spot, pid 77)`.
     fn write_place(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(worker) = &self.worker else {
             return Ok(());
         };
         write!(f, " on worker {worker}")?;
-        match (&self.node, self.pid) {
-            (Some(node), Some(pid)) => write!(f, " (node {node}, pid {pid})"),
-            (Some(node), None) => write!(f, " (node {node})"),
-            (None, Some(pid)) => write!(f, " (pid {pid})"),
-            (None, None) => Ok(()),
+        let node = self.node.as_ref().map(|node| format!("node {node}"));
+        let place = self.place.as_ref().map(|place| place.to_string());
+        let pid = self.pid.map(|pid| format!("pid {pid}"));
+        let known = [node, place.filter(|place| !place.is_empty()), pid];
+        let known: Vec<_> = known.into_iter().flatten().collect();
+        match known.is_empty() {
+            true => Ok(()),
+            false => write!(f, " ({})", known.join(", ")),
         }
     }
 }
@@ -141,6 +186,9 @@ impl fmt::Display for AttemptReport {
         write!(f, " {}", self.cause.phrase())?;
         if let Some(elapsed) = self.elapsed {
             write!(f, " after {elapsed:.1?}")?;
+        }
+        if let Some(queued) = self.queued {
+            write!(f, ", queued for {queued:.1?}")?;
         }
         if let Some(exit) = self.exit {
             write!(f, ", {exit}")?;
@@ -176,6 +224,25 @@ mod tests {
             "attempt 2 on worker pool-0 (node n1, pid 77) crashed its process after 1.2s, \
              signal 11 (SIGSEGV), peak memory at least 3 MiB"
         );
+        report.queued = Some(Duration::from_millis(3_400));
+        report.place = Some(Arc::new(WorkerPlace {
+            zone: Some("z1".into()),
+            spot: Some(true),
+            ..WorkerPlace::default()
+        }));
+        report.exit = None;
+        report.peak_rss = None;
+        assert_eq!(
+            report.to_string(),
+            "attempt 2 on worker pool-0 (node n1, zone z1, spot, pid 77) crashed its process after 1.2s, \
+             queued for 3.4s"
+        );
+        assert_eq!((report.zone(), report.is_spot()), (Some("z1"), Some(true)));
+        assert_eq!((report.pod(), report.image()), (None, None));
+        assert_eq!(report.published(), None, "it is not known when it started");
+        report.started = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(60));
+        let published = SystemTime::UNIX_EPOCH + Duration::from_millis(56_600);
+        assert_eq!(report.published(), Some(published));
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Fold {
                 task.attempts = task.attempts.max(it.report.attempt.0);
                 Ok(())
             }
-            Record::Reserved(_) | Record::Event(_) => Ok(()),
+            Record::Reserved(_) | Record::Event(_) | Record::Place(_) => Ok(()),
             Record::End(it) => {
                 self.unended(it.task)?.status = it.end.status();
                 Ok(())

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::TaskErrorKind;
 use crate::id::{Attempt, TaskId};
+use crate::place::WorkerPlace;
 
 use super::{Identity, Status, TypeId, Why};
 
@@ -44,12 +45,18 @@ pub struct ListedEnd {
     pub stored: (u64, SystemTime),
     /// The attempt that ended it.
     pub attempt: Attempt,
+    /// When that attempt started, by the master's clock.
+    pub started: Option<SystemTime>,
+    /// How long it waited before, from its publish.
+    pub queued: Option<Duration>,
     /// How long its execution took.
     pub elapsed: Option<Duration>,
     /// The worker that ran it.
     pub worker: Option<Arc<str>>,
     /// The node of that worker.
     pub node: Option<Arc<str>>,
+    /// Where that worker runs, beside its node.
+    pub place: Option<Arc<WorkerPlace>>,
     /// Its error: the kind, and one line.
     pub error: Option<(TaskErrorKind, String)>,
 }

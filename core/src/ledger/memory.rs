@@ -1,6 +1,8 @@
 //! The reference: a ledger in memory, for tests and as the meaning of the contract.
 
-use std::collections::{HashMap, VecDeque};
+mod reader;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -8,11 +10,13 @@ use bytes::Bytes;
 
 use crate::id::{RunId, RunName, TaskId};
 use crate::lock::lock;
+use crate::place::WorkerPlace;
 
+use self::reader::Reader;
 use super::{
     AttemptRecord, Command, CommandId, CommandRecord, End, EndRecord, EventRecord, Events, Fold,
     Folded, Holder, Ledger, LedgerError, Listed, ListedEnd, MOST_EVENTS, Master, NUMBERS, Opened,
-    Opening, ReadRun, Record, RunLedger, RunRecord, TaskRecord, TypeRecord, Which,
+    Opening, PlaceRecord, ReadRun, Record, RunLedger, RunRecord, TaskRecord, TypeRecord, Which,
 };
 
 /// Runs in memory. Clones share them.
@@ -40,6 +44,8 @@ struct Run {
     events: VecDeque<EventRecord>,
     dropped: u64,
     commands: Vec<CommandRecord>,
+    /// Where workers run, by their names.
+    places: BTreeMap<Arc<str>, Arc<WorkerPlace>>,
     /// The first number of a task that belongs to no master.
     reserved: u64,
 }
@@ -194,6 +200,7 @@ impl Run {
             events: VecDeque::new(),
             dropped: 0,
             commands: Vec::new(),
+            places: BTreeMap::new(),
             reserved: 0,
         }
     }
@@ -275,6 +282,10 @@ impl Run {
                     self.note(it.clone());
                     continue;
                 }
+                Record::Place(it) => {
+                    self.places.insert(it.worker.clone(), it.place.clone());
+                    continue;
+                }
                 other => other.clone(),
             };
             if let Some(task) = task_of(&record) {
@@ -345,15 +356,22 @@ impl Run {
             ended: ended.map(|(end, stored)| ListedEnd {
                 stored,
                 attempt: end.attempt,
+                started: end.started,
+                queued: end.queued,
                 elapsed: end.elapsed,
                 worker: end.worker.clone(),
                 node: end.node.clone(),
+                place: self.place_of(end.worker.as_ref()),
                 error: match &end.end {
                     End::Failed { kind, message } => Some((*kind, message.clone())),
                     _ => None,
                 },
             }),
         })
+    }
+
+    fn place_of(&self, worker: Option<&Arc<str>>) -> Option<Arc<WorkerPlace>> {
+        self.places.get(worker?).cloned()
     }
 
     /// What is stored of a task, oldest first.
@@ -365,111 +383,11 @@ impl Run {
 
 fn task_of(record: &Record) -> Option<TaskId> {
     match record {
-        Record::Type(_) | Record::Reserved(_) | Record::Event(_) => None,
+        Record::Type(_) | Record::Reserved(_) | Record::Event(_) | Record::Place(_) => None,
         Record::Task(it) => Some(it.task),
         Record::Published(it) => Some(it.task),
         Record::Attempt(it) | Record::Amended(it) => Some(it.task),
         Record::End(it) => Some(it.task),
-    }
-}
-
-#[derive(Debug)]
-struct Reader {
-    ledger: MemoryLedger,
-    run: RunId,
-}
-
-impl Reader {
-    fn with<T>(&self, read: impl FnOnce(&Run) -> T) -> Result<T, LedgerError> {
-        self.ledger.with(&self.run, |run| Ok(read(run)))
-    }
-}
-
-impl ReadRun for Reader {
-    fn run(&mut self) -> Result<RunRecord, LedgerError> {
-        self.with(|run| run.record.clone())
-    }
-
-    fn types(&mut self) -> Result<Vec<TypeRecord>, LedgerError> {
-        self.with(|run| {
-            let types = run.records.iter().filter_map(|record| match record {
-                Record::Type(it) => Some(it.clone()),
-                _ => None,
-            });
-            types.collect()
-        })
-    }
-
-    fn tasks(&mut self, each: &mut dyn FnMut(Folded)) -> Result<(), LedgerError> {
-        // `each` may call the ledger, so the lock is not held meanwhile.
-        let tasks: Vec<_> = self.with(|run| run.fold.tasks().collect())?;
-        tasks.into_iter().for_each(each);
-        Ok(())
-    }
-
-    fn list(&mut self, each: &mut dyn FnMut(Listed)) -> Result<(), LedgerError> {
-        let listed = |run: &Run| {
-            let tasks = run.fold.tasks();
-            tasks
-                .filter_map(|task| run.listed(task))
-                .collect::<Vec<_>>()
-        };
-        self.with(listed)?.into_iter().for_each(each);
-        Ok(())
-    }
-
-    fn task(&mut self, task: TaskId) -> Result<Option<TaskRecord>, LedgerError> {
-        self.with(|run| {
-            run.of(task).find_map(|record| match record {
-                Record::Task(it) => Some(it.clone()),
-                _ => None,
-            })
-        })
-    }
-
-    fn end(&mut self, task: TaskId) -> Result<Option<EndRecord>, LedgerError> {
-        self.with(|run| {
-            run.of(task).find_map(|record| match record {
-                Record::End(it) => Some(it.clone()),
-                _ => None,
-            })
-        })
-    }
-
-    fn outputs(&mut self, tasks: &[TaskId]) -> Result<Vec<(TaskId, Bytes)>, LedgerError> {
-        self.with(|run| {
-            let output = |task: &TaskId| {
-                run.of(*task).find_map(|record| match record {
-                    Record::End(it) => match &it.end {
-                        End::Done(output) => Some((*task, output.clone())),
-                        _ => None,
-                    },
-                    _ => None,
-                })
-            };
-            tasks.iter().filter_map(output).collect()
-        })
-    }
-
-    fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
-        self.with(|run| {
-            let attempts = run.of(task).filter_map(|record| match record {
-                Record::Attempt(it) => Some(it.clone()),
-                _ => None,
-            });
-            attempts.collect()
-        })
-    }
-
-    fn events(&mut self) -> Result<Events, LedgerError> {
-        self.with(|run| Events {
-            dropped: run.dropped,
-            newest: run.events.iter().cloned().collect(),
-        })
-    }
-
-    fn asked(&mut self) -> Result<Vec<CommandRecord>, LedgerError> {
-        self.with(|run| run.commands.clone())
     }
 }
 
@@ -571,6 +489,10 @@ impl ReadRun for Appender {
 
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
         self.reader.attempts(task)
+    }
+
+    fn places(&mut self) -> Result<Vec<PlaceRecord>, LedgerError> {
+        self.reader.places()
     }
 
     fn events(&mut self) -> Result<Events, LedgerError> {

@@ -1,13 +1,14 @@
 //! What a master appends.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
 use crate::broker::ClassId;
 use crate::error::{AttemptReport, TaskErrorKind};
 use crate::id::{Attempt, ExecutionId, TaskId};
+use crate::place::WorkerPlace;
 use crate::shape::Fingerprint;
 use crate::task::CallOptions;
 
@@ -35,6 +36,8 @@ pub enum Record {
     Reserved(TaskId),
     /// Something happened to the run as a whole. It changes no task.
     Event(EventRecord),
+    /// Where a worker runs is known, or known better. It is the place of all that the worker has run, or will.
+    Place(PlaceRecord),
 }
 
 /// The number of a task type in its run. The ledger's own: a registry's indexes change with the program.
@@ -143,6 +146,21 @@ pub struct PublishedRecord {
     pub attempt: Attempt,
 }
 
+/// Where a worker runs.
+// One for each worker, and not with each task: nearly all tasks of a run repeat it, and a fleet may learn it after the
+// first of them have ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "stores make it, column by column"
+)]
+pub struct PlaceRecord {
+    /// The worker's name.
+    pub worker: Arc<str>,
+    /// Where it runs.
+    pub place: Arc<WorkerPlace>,
+}
+
 /// An attempt that gave no result.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(
@@ -152,7 +170,7 @@ pub struct PublishedRecord {
 pub struct AttemptRecord {
     /// Its task.
     pub task: TaskId,
-    /// What is known of it.
+    /// What is known of it. Its place is not stored with it, but with its [worker](PlaceRecord).
     pub report: AttemptReport,
 }
 
@@ -175,6 +193,10 @@ pub struct EndRecord {
     pub task: TaskId,
     /// The attempt that ended it.
     pub attempt: Attempt,
+    /// When that attempt started, as [`AttemptReport::started`] says.
+    pub started: Option<SystemTime>,
+    /// How long it waited before, from its publish.
+    pub queued: Option<Duration>,
     /// How long its execution took.
     pub elapsed: Option<Duration>,
     /// The worker that ran it: a pod's name, or `local`.

@@ -37,7 +37,7 @@ const READ: usize = 64 * 1024;
 // Of the next long message so much at most is read into the shared buffer, and copied from there.
 const BEGINNING: usize = 4 * 1024;
 /// Room before a message's body: the header of a message of results takes that of the slot's.
-// A message of results has 8 bytes of prefix and a header of 82 at most (a run's id of 40 bytes, five numbers): 90, so
+// A message of results has 8 bytes of prefix and a header of 91 at most (a run's id of 40 bytes, six numbers): 99, so
 // a slot's results become the worker's message without a copy.
 const GAP: usize = 128;
 /// Room behind it: a MAC.

@@ -27,6 +27,7 @@ use crate::queue::publisher::Publisher;
 use crate::queue::refusals::{BROKER_TIMEOUT, Refusals};
 use crate::queue::{Delivery, Queue, QueueError};
 use crate::slot::{Launch, Running, Slot, SlotEvent, SlotId};
+use crate::wall;
 
 use super::conduct::{Conduct, Left, WaitLimits};
 use super::effect::{Effect, Probe, Receipt};
@@ -304,6 +305,7 @@ impl RunningWorker {
         self.start_pull();
         let woken = self.wait().await;
         let now = Instant::now();
+        self.state.set_wall(wall::now());
         match woken {
             Woken::Slots => self.on_slots(now),
             Woken::Stored(receipts) => self.on_stored(now, receipts),

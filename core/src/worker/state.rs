@@ -24,7 +24,7 @@ mod tick;
 mod waiting;
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -36,6 +36,7 @@ use crate::key::ShownKey;
 use crate::outcome::Failure;
 use crate::queue::LeaseId;
 use crate::slot::SlotId;
+use crate::wall::WallTime;
 
 use self::replay::Arrival;
 use self::slots::SlotState;
@@ -121,6 +122,8 @@ pub struct WorkerState {
     outdated: Option<Failure>,
     /// Lines that slots printed.
     lines: u64,
+    /// What the wall clock showed at the beginning of this turn.
+    wall: WallTime,
     effects: Vec<Effect>,
 }
 
@@ -158,6 +161,7 @@ impl WorkerState {
             broken: None,
             outdated: None,
             lines: 0,
+            wall: WallTime::default(),
             effects: Vec::new(),
         }
     }
@@ -297,6 +301,11 @@ impl WorkerState {
         self.empty_pulls = self.empty_pulls.saturating_add(1);
     }
 
+    /// What the wall clock shows, once in each turn: messages state it, and nothing is decided by it.
+    pub fn set_wall(&mut self, wall: SystemTime) {
+        self.wall = wall.into();
+    }
+
     /// A message is safe.
     pub fn on_published(&mut self, now: Instant, receipt: Receipt) {
         let quarantined = self.quarantined;
@@ -411,6 +420,7 @@ impl WorkerState {
             replays: self.replays,
             epoch: self.epoch(),
             sequence: self.next_sequence(),
+            at: self.wall,
         }
     }
 

@@ -11,6 +11,7 @@ mod kubernetes;
 mod ledger;
 mod limits;
 mod run_key;
+mod unfinished;
 
 use std::fmt;
 use std::num::NonZeroUsize;

@@ -22,12 +22,16 @@
 //! # }
 //! ```
 //!
+//! With the feature `ledger`, `remove_run` removes a run of a ledger from all places and from the ledger.
+//!
 //! A run that is chosen by its id or its name is removed **whether it is running or not**: its tasks end with its
 //! workers, and its pool breaks. Messages that a run left on an administrator's topics are removed by
 //! [`Admin::purge`](crate::broker::pubsub::Admin::purge).
 
 mod error;
 mod look;
+#[cfg(feature = "ledger")]
+mod run;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -40,6 +44,8 @@ use crate::fleet::kubernetes::fleet::{self, Found};
 
 pub use self::error::GcError;
 use self::look::Sight;
+#[cfg(feature = "ledger")]
+pub use self::run::remove_run;
 pub use podpool_core::broker::Which;
 
 /// The places where runs may have left something. Settings that are not given are read from the environment, as
@@ -127,6 +133,8 @@ pub struct Removed {
     pub removed: Vec<Leftover>,
     /// Leftovers that are still there, and why.
     pub failed: Vec<(Leftover, String)>,
+    /// Whether the run was deleted from its ledger too; only where it was removed by its ledger.
+    pub forgotten: bool,
 }
 
 /// Finds leftovers, in the order in which [`remove`] removes them: Secrets, Jobs, pods, payloads, subscriptions,

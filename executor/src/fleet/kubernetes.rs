@@ -10,6 +10,7 @@ pub mod cohorts;
 pub mod diagnose;
 pub mod fleet;
 pub mod job;
+mod places;
 pub(crate) mod reach;
 pub mod spec;
 pub mod termination_message;

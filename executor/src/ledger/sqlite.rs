@@ -3,7 +3,8 @@
 //! ```text
 //! _index.sqlite                 which run has a name now
 //! nightly-5c0x8m2r7kqd.sqlite   a run, in WAL mode: readers and the master do not wait for each other
-//! nightly-5c0x8m2r7kqd.3.lock   locked by the run's third master, while that process lives
+//! nightly-5c0x8m2r7kqd.3.lock   locked by the run's third master, while that process lives; it stays where the master
+//!                               was killed, or left tasks that have not ended
 //! ```
 //! All calls block, and wait at most [`BUSY`] for another process.
 
@@ -20,6 +21,7 @@ mod reader;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 mod value;
 mod writer;
 
@@ -29,7 +31,7 @@ use std::time::{Duration, SystemTime};
 use podpool_core::id::{RunId, RunName};
 use podpool_core::ledger::{
     Command, CommandId, Durability, Ledger, LedgerError, Master as Process, Opened, Opening,
-    ReadRun, RunRecord, Which,
+    ReadRun, RunRecord, Unfinished, Which,
 };
 
 use self::directory::{Directory, run_of};
@@ -164,6 +166,11 @@ impl Ledger for SqliteLedger {
         }
         found.sort_by_key(|(created, _)| std::cmp::Reverse(*created));
         Ok(found.into_iter().map(|(_, record)| record).collect())
+    }
+
+    fn unfinished(&self, most: usize) -> Result<Unfinished, LedgerError> {
+        self.directory.check()?;
+        unfinished::find(&self.directory, most)
     }
 
     fn read(&self, run: &RunId) -> Result<Box<dyn ReadRun>, LedgerError> {

@@ -44,6 +44,7 @@ use podpool_core::panics::caught;
 use podpool_core::queue::publisher::Publisher;
 use podpool_core::queue::{Delivery, QueueError};
 use podpool_core::registry::Registry;
+use podpool_core::wall;
 use podpool_core::worker::{KeptLine, OutputSink};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -227,6 +228,7 @@ impl RunningDispatch {
     async fn step(&mut self) {
         let woken = self.wait().await;
         let now = Instant::now();
+        self.state.set_wall(wall::now());
         self.state
             .set_subscribed(self.observed.hub.has_subscribers());
         let mail = matches!(woken, Woken::Mail);

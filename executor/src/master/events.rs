@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use podpool_core::id::{Attempt, TaskId};
 use podpool_core::panics::contained;
+use podpool_core::place::WorkerPlace;
 
 use crate::error::{AttemptReport, Subject, TaskError};
 use crate::lock::lock;
@@ -77,6 +78,12 @@ pub enum EventKind {
         task: TaskInfo,
         /// `Done`, `Failed` or `Cancelled`.
         state: TaskState,
+        /// The worker that gave the result; none without a result.
+        worker: Option<Arc<str>>,
+        /// When the execution began, by the master's clock; none without a result. See [`AttemptReport::started`].
+        started: Option<SystemTime>,
+        /// How long the attempt waited before, from its publish.
+        queued: Option<Duration>,
         /// How long the execution took that gave the result; none without a result.
         elapsed: Option<Duration>,
         /// Whether the task was skipped: its `skip_if` gave the result, or its `output` was there.
@@ -92,8 +99,19 @@ pub enum EventKind {
         worker: Arc<str>,
         /// Its host.
         node: Arc<str>,
+        /// Where it runs, as far as its fleet has reported that by now; none on one machine.
+        place: Option<Arc<WorkerPlace>>,
         /// How many tasks it runs at once.
         slots: u32,
+    },
+    /// Where a worker runs became known, or better known, after it had come: what the cluster shows of its pod and
+    /// node.
+    #[non_exhaustive]
+    WorkerPlaced {
+        /// Its name.
+        worker: Arc<str>,
+        /// Where it runs.
+        place: Arc<WorkerPlace>,
     },
     /// A worker has ended, or no message has come from it for a lease. Comes for every worker that is there when the
     /// executor ends. A slot that dies is none: see [`Retried`](Self::Retried) and [`Ended`](Self::Ended) of its task.
@@ -128,7 +146,10 @@ pub enum EventKind {
 
 impl EventKind {
     pub(crate) const fn is_of_a_worker(&self) -> bool {
-        matches!(self, Self::WorkerCame { .. } | Self::WorkerWent { .. })
+        matches!(
+            self,
+            Self::WorkerCame { .. } | Self::WorkerPlaced { .. } | Self::WorkerWent { .. }
+        )
     }
 }
 
@@ -280,7 +301,19 @@ impl Subscribers {
                 self.present.push(event);
             }
             EventKind::WorkerWent { worker, .. } => self.leave(worker),
+            EventKind::WorkerPlaced { worker, place } => self.place(worker, place),
             _ => {}
+        }
+    }
+
+    /// Later subscribers get it with the worker's arrival.
+    fn place(&mut self, placed: &str, at: &Arc<WorkerPlace>) {
+        for event in &mut self.present {
+            if let EventKind::WorkerCame { worker, place, .. } = &mut event.kind
+                && **worker == *placed
+            {
+                *place = Some(at.clone());
+            }
         }
     }
 
@@ -457,6 +490,7 @@ mod tests {
         let came = |worker: &str| EventKind::WorkerCame {
             worker: worker.into(),
             node: "node".into(),
+            place: None,
             slots: 2,
         };
         let went = |worker: &str| EventKind::WorkerWent {
@@ -478,6 +512,37 @@ mod tests {
             (next(), next(), next()),
             (Some("-b".into()), Some("-c".into()), None)
         );
+    }
+
+    #[test]
+    fn a_later_subscriber_gets_a_worker_with_its_place() {
+        let hub = Hub::default();
+        let place = Arc::new(WorkerPlace {
+            zone: Some("z1".into()),
+            ..WorkerPlace::default()
+        });
+        let came = |worker: &str| EventKind::WorkerCame {
+            worker: worker.into(),
+            node: "node".into(),
+            place: None,
+            slots: 2,
+        };
+        let placed = EventKind::WorkerPlaced {
+            worker: "b".into(),
+            place: place.clone(),
+        };
+        hub.send(&mut vec![came("a"), came("b"), placed]);
+        let channel = hub.subscribe();
+        let next = || match channel.poll(&Context::from_waker(Waker::noop())) {
+            Poll::Ready(Some(event)) => match event.kind {
+                EventKind::WorkerCame { worker, place, .. } => Some((worker.to_string(), place)),
+                other => panic!("{other:?}"),
+            },
+            Poll::Ready(None) | Poll::Pending => None,
+        };
+        assert_eq!(next(), Some(("a".to_owned(), None)));
+        assert_eq!(next(), Some(("b".to_owned(), Some(place))));
+        assert_eq!(next(), None);
     }
 
     #[test]

@@ -20,7 +20,9 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use podpool_core::id::{RunId, RunName, TaskId};
 use podpool_core::instant::after;
-use podpool_core::ledger::{CommandId, Ledger, LedgerError, Opening, Record, RunLedger};
+use podpool_core::ledger::{
+    CommandId, Ledger, LedgerError, Opening, Record, RunLedger, Unfinished,
+};
 use podpool_core::panics::panic_text;
 use podpool_core::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
@@ -42,6 +44,9 @@ const RECORDS: usize = 4096;
 const FETCHES: usize = 256;
 /// Stack of the thread: it traces the shapes of task types, as the registry's thread does.
 const STACK: usize = 64 << 20;
+/// Most runs that may be unfinished and are looked at when another run begins.
+// A look opens a file and counts rows: a millisecond, or some for a large run. People are shown three.
+const LOOKED_AT: usize = 16;
 /// How often commands of other processes are looked for.
 // A user waits so long at most. A look reads one small table, and where nothing was written only memory.
 const LOOK: Duration = Duration::from_secs(1);
@@ -119,6 +124,8 @@ pub(crate) struct OpenedRun {
     pub(crate) link: LedgerLink,
     /// The ledger itself, for readers.
     pub(crate) ledger: Arc<dyn Ledger>,
+    /// Where the run is fresh: other runs that nobody goes on with.
+    pub(crate) unfinished: Option<Unfinished>,
     /// Closed when the thread has ended and holds the run no longer.
     pub(crate) ended: Option<oneshot::Receiver<()>>,
 }
@@ -139,7 +146,12 @@ pub(crate) async fn open(ledger: Arc<dyn Ledger>, terms: Terms) -> Result<Opened
         let _holds = holds;
         let read = read(&*opens, &terms, known);
         let (facts, store) = match read {
-            Ok((facts, store)) => (Ok(facts), Some(store)),
+            Ok((mut facts, store)) => {
+                if facts.epoch == 1 {
+                    facts.unfinished = unfinished(&*opens);
+                }
+                (Ok(facts), Some(store))
+            }
             Err(error) => (Err(error), None),
         };
         // The future of `build()` may have been dropped: then the channel of requests is closed, and the loop ends.
@@ -161,6 +173,7 @@ pub(crate) async fn open(ledger: Arc<dyn Ledger>, terms: Terms) -> Result<Opened
         mac_key,
         epoch,
         memory,
+        unfinished,
     } = ready.await.map_err(gone)??;
     Ok(OpenedRun {
         run,
@@ -176,8 +189,25 @@ pub(crate) async fn open(ledger: Arc<dyn Ledger>, terms: Terms) -> Result<Opened
         },
         memory,
         ledger,
+        unfinished,
         ended: Some(ended),
     })
+}
+
+/// Runs of a ledger that nobody goes on with. Nothing depends on them, so a ledger that cannot tell has none.
+fn unfinished(ledger: &dyn Ledger) -> Option<Unfinished> {
+    let found = ledger.unfinished(LOOKED_AT);
+    let found = found.inspect_err(|error| debug!(%error, "unfinished runs are not known"));
+    found.ok()
+}
+
+/// The same, for a run that is not remembered there, without blocking the caller.
+pub(crate) async fn look_for_unfinished(ledger: Arc<dyn Ledger>) -> Option<Unfinished> {
+    let (tell, told) = oneshot::channel();
+    let look = move || drop(tell.send(unfinished(&*ledger)));
+    let thread = thread::Builder::new().name("podpool-ledger".to_owned());
+    thread.spawn(look).ok()?;
+    told.await.ok()?
 }
 
 fn failed(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LedgerError {

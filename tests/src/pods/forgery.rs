@@ -10,6 +10,7 @@ use podpool_core::envelope::entry::put_done;
 use podpool_core::envelope::{Alive, Batch, Control, Hello, MacKey, Results, RunState};
 use podpool_core::id::{Attempt, ExecutionId, TaskId, WorkerId};
 use podpool_core::queue::Queue;
+use podpool_core::wall::WallTime;
 
 use super::known::KnownRun;
 
@@ -103,6 +104,7 @@ fn alive(run: &RunId, mac_key: &MacKey) -> Bytes {
         replays: 0,
         epoch: EPOCH,
         sequence: 1,
+        at: WallTime::default(),
     };
     alive.message(mac_key)
 }
@@ -137,6 +139,7 @@ fn result(run: &RunId, mac_key: &MacKey) -> Bytes {
         epoch: EPOCH,
         count: 1,
         lines: 0,
+        at: WallTime::default(),
     };
     results.message(&entries, mac_key)
 }

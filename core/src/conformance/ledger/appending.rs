@@ -8,9 +8,10 @@ use fastrand::Rng;
 
 use crate::error::TaskErrorKind;
 use crate::ledger::{
-    End, EndRecord, LedgerError, MOST_EVENTS, Record, TaskRecord, TypeId, Why, Word,
+    End, EndRecord, LedgerError, MOST_EVENTS, PlaceRecord, Record, TaskRecord, TypeId, Why, Word,
 };
 use crate::outcome::Cause;
+use crate::place::WorkerPlace;
 use crate::task::CallOptions;
 
 use super::Place;
@@ -366,8 +367,18 @@ pub fn strange_texts_are_kept(place: &Place) {
         };
         records.push(Record::End(EndRecord {
             worker: Some(shared.clone()),
-            node: Some(shared),
+            node: Some(shared.clone()),
             ..an_end(number, end)
+        }));
+        let place = WorkerPlace {
+            pod: Some(shared.clone()),
+            zone: Some(shared.clone()),
+            spot: None,
+            image: Some(shared.clone()),
+        };
+        records.push(Record::Place(PlaceRecord {
+            worker: shared,
+            place: Arc::new(place),
         }));
     }
     are_kept(place, "texts", &records, &mut at_once);

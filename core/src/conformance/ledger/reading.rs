@@ -1,9 +1,13 @@
 //! Checks of readers, which need no master and disturb none.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::id::TaskId;
-use crate::ledger::{End, LedgerError, Record, Status};
+use crate::ledger::{End, EndRecord, LedgerError, PlaceRecord, Record, Status};
+use crate::place::WorkerPlace;
 
 use super::Place;
 use super::samples::{a_task, an_attempt, an_end, at, done};
@@ -55,7 +59,12 @@ pub fn a_list_agrees_with_the_records(place: &Place) {
     for (number, end) in (0..).zip(ends) {
         append(&mut *run.ledger, &[Record::Task(a_task(number))]);
         if let Some(end) = end {
-            append(&mut *run.ledger, &[Record::End(an_end(number, end))]);
+            let end = EndRecord {
+                started: Some(at(number)),
+                queued: Some(Duration::from_micros(number)),
+                ..an_end(number, end)
+            };
+            append(&mut *run.ledger, &[Record::End(end)]);
         }
     }
     let mut reader = read(&*place.other, &run.run);
@@ -77,12 +86,68 @@ pub fn a_list_agrees_with_the_records(place: &Place) {
         if let (Some(shown), Some(end)) = (it.ended, end) {
             assert_eq!(shown.stored, (run.epoch, at(1)));
             assert_eq!((shown.attempt, shown.elapsed), (end.attempt, end.elapsed));
+            assert_eq!((shown.started, shown.queued), (end.started, end.queued));
             assert_eq!((shown.worker, shown.node), (end.worker, end.node));
             let error = match end.end {
                 End::Failed { kind, message } => Some((kind, message)),
                 _ => None,
             };
             assert_eq!(shown.error, error);
+        }
+    }
+}
+
+/// The newest place of a worker is that of all that it ran, whether that was stored before or after. A worker without a
+/// place has none, and is in no list of places.
+///
+/// # Panics
+/// When that is not so.
+pub fn a_place_is_that_of_all_its_workers_tasks(place: &Place) {
+    let mut run = begun(&*place.ledger);
+    let seen = |worker: &str, zone: Option<&str>| PlaceRecord {
+        worker: Arc::from(worker),
+        place: Arc::new(WorkerPlace {
+            pod: Some(Arc::from(worker)),
+            zone: zone.map(Arc::from),
+            spot: zone.map(|_| true),
+            image: None,
+        }),
+    };
+    let on = |number, worker: &str| {
+        let mut attempt = an_attempt(number, 1);
+        attempt.report.worker = Some(Arc::from(worker));
+        let end = EndRecord {
+            worker: Some(Arc::from(worker)),
+            ..an_end(number, End::Cancelled)
+        };
+        let task = Record::Task(a_task(number));
+        [task, Record::Attempt(attempt), Record::End(end)]
+    };
+    append(&mut *run.ledger, &on(0, "pool-0"));
+    for zone in [None, Some("z1")] {
+        append(&mut *run.ledger, &[Record::Place(seen("pool-0", zone))]);
+    }
+    append(&mut *run.ledger, &[Record::Place(seen("pool-1", None))]);
+    for (number, worker) in [(1, "pool-0"), (2, "pool-1"), (3, "local")] {
+        append(&mut *run.ledger, &on(number, worker));
+    }
+    let known = [seen("pool-0", Some("z1")), seen("pool-1", None)];
+    // The fourth task's worker has none.
+    let expected = [0, 0, 1, 2].map(|at| known.get(at).map(|it| it.place.clone()));
+    for reader in [
+        &mut *run.ledger as &mut dyn crate::ledger::ReadRun,
+        &mut *read(&*place.other, &run.run),
+    ] {
+        assert_eq!(ok(reader.places(), "places"), known);
+        let mut listed = Vec::new();
+        ok(
+            reader.list(&mut |task| listed.push(task.ended.and_then(|end| end.place))),
+            "a list",
+        );
+        assert_eq!(listed, expected);
+        for (number, place) in (0..).zip(&expected) {
+            let attempts = ok(reader.attempts(TaskId(number)), "attempts");
+            assert_eq!(&attempts[0].report.place, place);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Checks of runs: how they are made, found, listed and deleted.
 
-use crate::ledger::{LedgerError, Opening, Record};
+use crate::ledger::{Ledger, LedgerError, Opening, Record, UnfinishedRun};
 
 use super::Place;
-use super::samples::{a_task, at};
+use super::samples::{a_task, a_type, at, done};
 use super::steps::{
     KEY, append, begun, existing, id, master, name, named, ok, opened, read, refused, runs, tasks,
 };
@@ -95,6 +95,60 @@ pub fn runs_are_listed_youngest_first(place: &Place) {
     assert!(listed[1].masters[0].until.is_some(), "it released the run");
     let one = ok(read(&*place.other, &id("c-0")).run(), "run");
     assert_eq!(one, listed[2], "a run reads of itself what the list shows");
+}
+
+/// Unfinished are the runs whose master is gone, however it went, and that have tasks which have not ended.
+///
+/// # Panics
+/// When others are, or one of them is not.
+pub fn unfinished_runs_are_found(place: &Place) {
+    let made = |name: &str, tasks: u64, ended: u64| {
+        let mut run = opened(&*place.ledger, &named(name, &format!("{name}-0")));
+        append(&mut *run.ledger, &[Record::Type(a_type(0))]);
+        let tasks: Vec<_> = (0..tasks).map(|it| Record::Task(a_task(it))).collect();
+        append(&mut *run.ledger, &tasks);
+        let ends: Vec<_> = (0..ended).map(done).collect();
+        append(&mut *run.ledger, &ends);
+        run
+    };
+    let found = |ledger: &dyn Ledger| {
+        let found = ok(ledger.unfinished(10), "unfinished runs");
+        assert_eq!(found.left_out, 0);
+        let short = |it: UnfinishedRun| {
+            assert!(!it.run.held, "{it:?}");
+            (it.run.run.as_str().to_owned(), it.unended)
+        };
+        let mut found: Vec<_> = found.runs.into_iter().map(short).collect();
+        found.sort();
+        found
+    };
+    let of = |run: &str, unended| (run.to_owned(), unended);
+    assert_eq!(found(&*place.other), [], "an empty ledger");
+    let held = made("held", 3, 1);
+    let mut left = made("left", 4, 1);
+    ok(left.ledger.release(), "release");
+    drop(left);
+    let mut all_done = made("done", 2, 2);
+    ok(all_done.ledger.release(), "release");
+    drop(all_done);
+    let mut without_tasks = made("empty", 0, 0);
+    ok(without_tasks.ledger.release(), "release");
+    drop(without_tasks);
+    // Killed.
+    drop(made("killed", 5, 3));
+    drop(made("killed-when-done", 1, 1));
+    for ledger in [&place.ledger, &place.other] {
+        assert_eq!(found(&**ledger), [of("killed-0", 2), of("left-0", 3)]);
+    }
+    let mut next = opened(&*place.ledger, &named("left", "left-1"));
+    assert_eq!(found(&*place.other), [of("killed-0", 2)], "it is picked up");
+    append(&mut *next.ledger, &[done(1), done(2), done(3)]);
+    ok(next.ledger.release(), "release");
+    drop(next);
+    drop(held);
+    assert_eq!(found(&*place.other), [of("held-0", 2), of("killed-0", 2)]);
+    ok(place.ledger.delete(&id("killed-0")), "delete");
+    assert_eq!(found(&*place.other), [of("held-0", 2)]);
 }
 
 /// A run whose master lives is not deleted, and keeps what it has.

@@ -10,10 +10,11 @@ use crate::broker::ClassId;
 use crate::error::{AttemptReport, TaskErrorKind};
 use crate::id::{Attempt, ExecutionId, TaskId, WorkerId};
 use crate::ledger::{
-    AttemptRecord, Content, End, EndRecord, EventRecord, Identity, PublishedRecord, Record,
-    TaskRecord, TypeId, TypeRecord, Why, Word,
+    AttemptRecord, Content, End, EndRecord, EventRecord, Identity, PlaceRecord, PublishedRecord,
+    Record, TaskRecord, TypeId, TypeRecord, Why, Word,
 };
 use crate::outcome::{Cause, Exit, Failure};
+use crate::place::WorkerPlace;
 use crate::shape::Fingerprint;
 use crate::task::CallOptions;
 
@@ -69,6 +70,8 @@ pub(super) fn an_end(number: u64, end: End) -> EndRecord {
     EndRecord {
         task: TaskId(number),
         attempt: Attempt::FIRST,
+        started: None,
+        queued: None,
         elapsed: None,
         worker: None,
         node: None,
@@ -203,6 +206,7 @@ pub(super) fn full_attempt(rng: &mut Rng, number: u64, cause: Cause) -> AttemptR
     report.node = perhaps(rng, |rng| Arc::from(text(rng)));
     report.pid = perhaps(rng, |rng| pick(rng, &[1, u32::MAX]));
     report.started = perhaps(rng, |rng| at(rng.u64(..1_000_000)));
+    report.queued = perhaps(rng, duration);
     report.elapsed = perhaps(rng, duration);
     report.retryable = rng.bool();
     report.chain = texts(rng);
@@ -231,12 +235,28 @@ pub(super) fn full_end(rng: &mut Rng, number: u64) -> EndRecord {
     };
     EndRecord {
         attempt: Attempt(pick(rng, &[1, 2, u32::MAX])),
+        started: perhaps(rng, |rng| at(rng.u64(..1_000_000))),
+        queued: perhaps(rng, duration),
         elapsed: perhaps(rng, duration),
         worker: perhaps(rng, |rng| Arc::from(text(rng))),
         node: perhaps(rng, |rng| Arc::from(text(rng))),
         execution: perhaps(rng, execution),
         skipped: rng.bool(),
         ..an_end(number, end)
+    }
+}
+
+/// Of a worker that other records may name.
+pub(super) fn full_place(rng: &mut Rng) -> PlaceRecord {
+    let word = |rng: &mut Rng| Arc::from(text(rng));
+    PlaceRecord {
+        worker: Arc::from(text(rng)),
+        place: Arc::new(WorkerPlace {
+            pod: perhaps(rng, word),
+            zone: perhaps(rng, word),
+            spot: perhaps(rng, Rng::bool),
+            image: perhaps(rng, word),
+        }),
     }
 }
 
@@ -265,7 +285,7 @@ pub fn valid_records(seed: u64, count: usize) -> Vec<Record> {
     let mut skipped: Vec<u64> = Vec::new();
     while records.len() < count {
         let known = !unended.is_empty();
-        let record = match rng.u8(..15) {
+        let record = match rng.u8(..16) {
             0 if types < 20 => {
                 types += 1;
                 Record::Type(full_type(&mut rng, types - 1))
@@ -282,6 +302,7 @@ pub fn valid_records(seed: u64, count: usize) -> Vec<Record> {
             10 if known => a_publish(pick(&mut rng, &unended), pick(&mut rng, &[1, 2, u32::MAX])),
             14 => Record::Reserved(TaskId(next + rng.u64(..1_000))),
             13 => Record::Event(full_event(&mut rng)),
+            15 => Record::Place(full_place(&mut rng)),
             // Of any task, also of one that has ended.
             11 if !tasks.is_empty() => a_publish(pick(&mut rng, &tasks), rng.u32(1..4)),
             2..=5 if known => {

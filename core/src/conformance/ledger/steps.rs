@@ -1,11 +1,13 @@
 //! What the checks of ledgers do again and again.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use crate::id::{RunId, RunName};
 use crate::ledger::{
     AttemptRecord, EndRecord, Events, Fold, Folded, Ledger, LedgerError, MOST_EVENTS, Master,
-    Opened, Opening, ReadRun, Record, RunLedger, RunRecord, TaskRecord, TypeRecord, Which,
+    Opened, Opening, PlaceRecord, ReadRun, Record, RunLedger, RunRecord, TaskRecord, TypeRecord,
+    Which,
 };
 
 use super::samples::{a_type, at};
@@ -124,6 +126,7 @@ pub(super) struct Stored {
     tasks: Vec<TaskRecord>,
     pub(super) attempts: Vec<AttemptRecord>,
     ends: Vec<EndRecord>,
+    pub(super) places: Vec<PlaceRecord>,
     pub(super) events: Events,
 }
 
@@ -142,6 +145,7 @@ pub(super) fn stored<R: ReadRun + ?Sized>(run: &mut R) -> Stored {
         tasks,
         attempts,
         ends,
+        places: ok(run.places(), "places"),
         events: ok(run.events(), "events"),
     }
 }
@@ -152,6 +156,7 @@ pub(super) fn expected(records: &[Record]) -> Stored {
     let (mut types, mut tasks) = (Vec::new(), Vec::new());
     let (mut attempts, mut ends) = (Vec::new(), Vec::new());
     let mut events = Events::default();
+    let mut places = BTreeMap::new();
     for record in records {
         ok(fold.apply(record), "the records of a check are valid");
         match record.clone() {
@@ -169,10 +174,15 @@ pub(super) fn expected(records: &[Record]) -> Stored {
             Record::Published(_) | Record::Reserved(_) => {}
             Record::End(it) => ends.push(it),
             Record::Event(it) => events.newest.push(it),
+            Record::Place(it) => drop(places.insert(it.worker, it.place)),
         }
     }
     events.dropped = events.newest.len().saturating_sub(MOST_EVENTS) as u64;
     events.newest.drain(..events.dropped as usize);
+    for AttemptRecord { report, .. } in &mut attempts {
+        let worker = report.worker.as_ref();
+        report.place = worker.and_then(|worker| places.get(worker).cloned());
+    }
     tasks.sort_by_key(|it| it.task);
     // The sort is stable: those of one task stay in their order.
     attempts.sort_by_key(|it| it.task);
@@ -183,6 +193,10 @@ pub(super) fn expected(records: &[Record]) -> Stored {
         tasks,
         attempts,
         ends,
+        places: places
+            .into_iter()
+            .map(|(worker, place)| PlaceRecord { worker, place })
+            .collect(),
         events,
     }
 }

@@ -10,7 +10,8 @@ use crate::id::{RunId, TaskId};
 use crate::ledger::memory::MemoryLedger;
 use crate::ledger::{
     AttemptRecord, Command, CommandId, CommandRecord, EndRecord, Events, Fold, Folded, LedgerError,
-    Listed, Master, Opened, Opening, ReadRun, Record, RunLedger, RunRecord, TaskRecord, TypeRecord,
+    Listed, Master, Opened, Opening, PlaceRecord, ReadRun, Record, RunLedger, RunRecord,
+    TaskRecord, TypeRecord, Unfinished, UnfinishedRun,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ enum Fault {
     WritesAlthoughSuperseded,
     LosesKeys,
     LosesWorkers,
+    LosesTimes,
+    LosesPlaces,
     LosesAttempts,
     LosesPublishes,
     AddsWhatIsAmended,
@@ -30,6 +33,7 @@ enum Fault {
     TakesCommandsForNobody,
     ListsTasksBackwards,
     ListsRunsBackwards,
+    ListsHeldRuns,
     MakesARunAnew,
     DeletesNothing,
 }
@@ -66,6 +70,20 @@ impl Ledger for Broken {
             runs.reverse();
         }
         Ok(runs)
+    }
+
+    fn unfinished(&self, most: usize) -> Result<Unfinished, LedgerError> {
+        let mut found = self.0.unfinished(most)?;
+        for run in self.0.runs()?.into_iter().flatten() {
+            if self.1 == Fault::ListsHeldRuns && run.held {
+                found.runs.push(UnfinishedRun {
+                    stopped: run.created,
+                    unended: 1,
+                    run,
+                });
+            }
+        }
+        Ok(found)
     }
 
     fn read(&self, run: &RunId) -> Result<Box<dyn ReadRun>, LedgerError> {
@@ -134,6 +152,10 @@ impl<R: ReadRun + ?Sized> ReadRun for BrokenRun<R> {
         self.1.attempts(task)
     }
 
+    fn places(&mut self) -> Result<Vec<PlaceRecord>, LedgerError> {
+        self.1.places()
+    }
+
     fn events(&mut self) -> Result<Events, LedgerError> {
         self.1.events()
     }
@@ -159,6 +181,7 @@ impl RunLedger for BrokenRun<dyn RunLedger> {
                     match (fault, record) {
                         (Fault::LosesKeys, Record::Task(it)) => it.options = None,
                         (Fault::LosesWorkers, Record::End(it)) => it.worker = None,
+                        (Fault::LosesTimes, Record::End(it)) => it.queued = None,
                         (Fault::AddsWhatIsAmended, it @ Record::Amended(_)) => added(it),
                         _ => {}
                     }
@@ -167,6 +190,7 @@ impl RunLedger for BrokenRun<dyn RunLedger> {
                     Record::Attempt(_) => fault == Fault::LosesAttempts,
                     Record::Published(_) => fault == Fault::LosesPublishes,
                     Record::Event(_) => fault == Fault::LosesEvents,
+                    Record::Place(_) => fault == Fault::LosesPlaces,
                     Record::Reserved(_) => fault == Fault::LosesReservations,
                     _ => false,
                 };
@@ -211,7 +235,7 @@ fn the_wrapper_without_a_fault_keeps_every_promise() {
 
 #[test]
 fn broken_ledgers_are_refused() {
-    let broken: [(Fault, Check); 16] = [
+    let broken: [(Fault, Check); 19] = [
         (Fault::IgnoresTheHolder, a_living_master_holds_its_run),
         (Fault::StoresInPart, a_failed_transaction_leaves_nothing),
         (
@@ -220,6 +244,8 @@ fn broken_ledgers_are_refused() {
         ),
         (Fault::LosesKeys, every_field_of_a_task_is_kept),
         (Fault::LosesWorkers, every_field_of_an_end_is_kept),
+        (Fault::LosesTimes, every_field_of_an_end_is_kept),
+        (Fault::LosesPlaces, a_place_is_that_of_all_its_workers_tasks),
         (Fault::LosesAttempts, every_field_of_an_attempt_is_kept),
         (Fault::LosesReservations, no_number_is_given_twice),
         (
@@ -238,6 +264,7 @@ fn broken_ledgers_are_refused() {
             tasks_come_in_the_order_of_their_numbers,
         ),
         (Fault::ListsRunsBackwards, runs_are_listed_youngest_first),
+        (Fault::ListsHeldRuns, unfinished_runs_are_found),
         (Fault::MakesARunAnew, of_many_openers_one_wins),
         (Fault::DeletesNothing, a_deleted_run_is_gone),
     ];
@@ -254,7 +281,7 @@ fn the_random_records_are_valid_and_have_all_kinds() {
         let records = valid_records(seed, 400);
         assert_eq!(records, valid_records(seed, 400), "one seed, one sequence");
         let mut fold = Fold::default();
-        let mut kinds = [0; 8];
+        let mut kinds = [0; 9];
         for record in &records {
             assert_eq!(fold.apply(record), Ok(()), "seed {seed}");
             let kind = match record {
@@ -266,6 +293,7 @@ fn the_random_records_are_valid_and_have_all_kinds() {
                 Record::Amended(_) => 5,
                 Record::Event(_) => 6,
                 Record::Reserved(_) => 7,
+                Record::Place(_) => 8,
             };
             kinds[kind] += 1;
         }

@@ -8,6 +8,7 @@ use crate::envelope::entry::{next_result, put_done, put_task};
 use crate::envelope::{Batch, Message, TaskType};
 use crate::id::{Attempt, TaskId, WorkerId};
 use crate::shape::Fingerprint;
+use crate::wall::WallTime;
 
 use super::*;
 
@@ -72,6 +73,7 @@ fn results_of(sizes: &[usize], mac_key: &MacKey) -> Bytes {
         epoch: 1,
         count: u32::try_from(sizes.len()).unwrap(),
         lines: 0,
+        at: WallTime::default(),
     };
     results.message(&body, mac_key)
 }

@@ -74,6 +74,8 @@ fn an_event() -> Record {
 
 fn an_end(task: u64, end: End) -> Record {
     Record::End(EndRecord {
+        started: None,
+        queued: None,
         task: TaskId(task),
         attempt: Attempt::FIRST,
         elapsed: Some(Duration::from_millis(1)),
@@ -127,7 +129,7 @@ fn judge(taken: &[Record], record: &Record) -> Result<(), FoldError> {
     match record {
         Record::Type(it) if it.number.0 == types => Ok(()),
         Record::Type(it) => Err(FoldError::TypeNumber(it.number)),
-        Record::Reserved(_) | Record::Event(_) => Ok(()),
+        Record::Reserved(_) | Record::Event(_) | Record::Place(_) => Ok(()),
         Record::Task(it) if it.task_type.0 >= types => Err(FoldError::UnknownType(it.task)),
         Record::Task(it) if any(&|other| is_task(other, it.task)) => Err(FoldError::Twice(it.task)),
         Record::Task(it) => {

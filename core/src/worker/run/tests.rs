@@ -18,6 +18,7 @@ use crate::queue::{Delivery, LeaseId, QueueError, QueueLimits};
 use crate::shape::Fingerprint;
 use crate::slot::{Program, Setup, Stream};
 use crate::task::Place;
+use crate::wall::WallTime;
 use crate::worker::effect::{Outgoing, Topic};
 use crate::worker::frame::TaskTypeInfo;
 
@@ -543,6 +544,7 @@ async fn lines_that_a_failure_must_follow_are_stored_before_it() {
         epoch: 0,
         count: 0,
         lines: 1,
+        at: WallTime::default(),
     };
     let line = "panicked".to_owned();
     for effect in [

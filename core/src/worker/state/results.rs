@@ -8,7 +8,7 @@ use super::super::effect::{Effect, Receipt, Topic};
 use super::WorkerState;
 
 /// Bytes that a message's prefix, header and MAC may take beside its entries.
-// Prefix 8, header 82 (a run's id of 40 bytes and five numbers), MAC 32: 122 bytes at most. The rest is room for fields
+// Prefix 8, header 91 (a run's id of 40 bytes and six numbers), MAC 32: 131 bytes at most. The rest is room for fields
 // to come.
 const MESSAGE_OVERHEAD: usize = 1024;
 
@@ -36,6 +36,7 @@ impl WorkerState {
             epoch: self.epoch(),
             count,
             lines: self.lines,
+            at: self.wall,
         };
         let message = results.close(entries, &self.settings.mac_key);
         self.publish(

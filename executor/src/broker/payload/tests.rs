@@ -19,6 +19,7 @@ use podpool_core::queue::faulty::{Faults, Faulty};
 use podpool_core::queue::memory::MemoryQueue;
 use podpool_core::queue::{Queue, QueueError, QueueLimits};
 use podpool_core::shape::Fingerprint;
+use podpool_core::wall::WallTime;
 use tokio::time::Instant;
 
 use super::*;
@@ -121,6 +122,7 @@ fn results(payloads: &[Vec<u8>]) -> Bytes {
         epoch: 1,
         count: u32::try_from(payloads.len()).unwrap(),
         lines: 0,
+        at: WallTime::default(),
     };
     results.message(&body, &KEY)
 }

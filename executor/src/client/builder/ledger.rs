@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::select;
 use podpool_core::id::{RunName, TaskId};
-use podpool_core::ledger::{Durability, Ledger, Opening, Which};
+use podpool_core::ledger::{Durability, ENDS_AFTER, Ledger, Opening, Unfinished, Which};
+use podpool_core::notice;
 use podpool_core::queue::refusals::BROKER_TIMEOUT;
 
 use crate::client::join::{self, Run};
@@ -18,6 +19,7 @@ use crate::master::handle::Handle;
 use crate::master::ledger::{self, OpenedRun, Terms};
 use crate::process::this_process;
 
+use super::unfinished::{is_first_in, notice as unfinished_notice};
 use super::{Builder, setting};
 
 /// The variable for the ledger's directory.
@@ -35,6 +37,8 @@ pub(super) struct Wanted {
     /// The name or id of a run that must exist; else the opening names it.
     attached: Option<String>,
     patience: Duration,
+    /// The directory, where it is one: of other runs in it that nobody goes on with, this process tells once.
+    directory: Option<String>,
 }
 
 impl Wanted {
@@ -56,6 +60,7 @@ pub(super) async fn start(mut run: Run, wanted: Option<Wanted>) -> Result<Handle
     run.settings.outlives = run.elsewhere.as_ref().is_some_and(|it| it.outlives);
     let mut freed = None;
     if let Some(mut wanted) = wanted {
+        let directory = wanted.directory.take();
         wanted.opening.master.settings.extend(shown(&run));
         // Workers elsewhere, and queues, outlive a master.
         let mut opened = wanted.open(run.elsewhere.is_some()).await?;
@@ -69,7 +74,14 @@ pub(super) async fn start(mut run: Run, wanted: Option<Wanted>) -> Result<Handle
             (elsewhere.key, elsewhere.epoch) = (opened.mac_key, opened.epoch);
         }
         freed = opened.ended.take();
+        if let Some(unfinished) = opened.unfinished.take()
+            && directory.is_none_or(|directory| is_first_in(&directory))
+        {
+            tell(&run, &unfinished);
+        }
         run.ledger = Some(opened);
+    } else if let Some(unfinished) = beside_a_run_without_a_name().await {
+        tell(&run, &unfinished);
     }
     let started = join::start(run).await;
     if let (Err(_), Some(freed)) = (&started, freed) {
@@ -79,11 +91,32 @@ pub(super) async fn start(mut run: Run, wanted: Option<Wanted>) -> Result<Handle
     started
 }
 
+/// Tells of runs that nobody goes on with.
+fn tell(run: &Run, unfinished: &Unfinished) {
+    if let Some(line) = unfinished_notice(unfinished, now()) {
+        run.settings.reporting.within(|| notice::trouble(line));
+    }
+}
+
+/// Runs that nobody goes on with in the ledger that the variable names, for a run that is not remembered there.
+async fn beside_a_run_without_a_name() -> Option<Unfinished> {
+    let place = Place::Directory(variable()?.into(), LEDGER);
+    if !is_first_in(&place.shown()) {
+        return None;
+    }
+    // Without the feature there is no ledger, and nothing is remembered.
+    let ledger = place.open(Durability::default()).ok()?;
+    ledger::look_for_unfinished(ledger).await
+}
+
 impl Builder {
     /// Where the run is remembered: a directory on a disk of this machine, made if it does not exist. The run needs a
     /// [name](Self::run). Started again with it, the program does what is missing: a call whose task is done resolves to
     /// the stored result at once; one whose task failed, was cancelled or had not ended runs. Default: `PODPOOL_LEDGER`,
     /// else nothing is remembered. Needs the feature `ledger`.
+    ///
+    /// Where the run is fresh and the directory has other runs whose master is gone and that have unended tasks, one
+    /// notice names them: `ledger::Ledger::unfinished` lists them.
     ///
     /// A call is the same task as an earlier one by its [key](podpool_core::task::Call::key), or without a key by its
     /// task and its arguments; of equal calls the first is the first, and so on. Arguments with a map need a key. A stored
@@ -197,7 +230,9 @@ impl Builder {
                 return Err(setting(place.setting(), place.shown(), reason));
             }
         };
+        let directory = matches!(place, Place::Directory(..)).then(|| place.shown());
         Ok(Some(Wanted {
+            directory,
             ledger: place.open(chosen(self.durability)?)?,
             attached,
             opening: Opening {
@@ -235,6 +270,10 @@ fn shown(run: &Run) -> Vec<(String, String)> {
     ];
     let set = perhaps.into_iter();
     shown.extend(set.filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    let lasts = run.elsewhere.as_ref().map(|it| it.lasts);
+    if let Some(lasts) = [lasts, limits.deadline].into_iter().flatten().min() {
+        shown.push((ENDS_AFTER.to_owned(), format!("{} s", lasts.as_secs())));
+    }
     let classes = run.fleet.classes().into_iter();
     shown.extend(classes.map(|(class, what)| (format!("class {class}"), what)));
     shown
@@ -314,3 +353,7 @@ fn in_directory(_: &Path, _: Durability) -> Result<Arc<dyn Ledger>, BuildError> 
 fn now() -> SystemTime {
     SystemTime::now()
 }
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;

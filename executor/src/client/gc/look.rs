@@ -87,23 +87,10 @@ impl Sight {
     /// The payloads that these runs stored.
     #[cfg(feature = "payload")]
     pub(super) async fn payloads(&self, runs: &BTreeSet<RunId>) -> Result<Vec<Leftover>, GcError> {
-        let Some(url) = &self.store else {
-            return Ok(Vec::new());
-        };
-        let stored = crate::broker::payload::PayloadStore::runs(url).await;
-        let stored = stored
-            .map_err(|error| error.to_string())
-            .map_err(GcError::at(url))?;
-        // A store may hold payloads of runs of other clusters; only those of the chosen runs are touched.
-        let of_runs = stored.into_iter().filter(|run| runs.contains(run));
-        let leftover = |run: RunId| Leftover {
-            what: format!("payloads of run {run} in {url}"),
-            run,
-            run_name: None,
-            deadline: None,
-            thing: Thing::Payloads(url.clone()),
-        };
-        Ok(of_runs.map(leftover).collect())
+        match &self.store {
+            Some(url) => payloads(url, runs).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Refuses a store.
@@ -111,13 +98,33 @@ impl Sight {
     pub(super) async fn payloads(&self, _: &BTreeSet<RunId>) -> Result<Vec<Leftover>, GcError> {
         match &self.store {
             None => Ok(Vec::new()),
-            Some(url) => {
-                let reason = "a payload store needs podpool's feature `payload`".to_owned();
-                Err(GcError::at(url)(reason))
-            }
+            Some(url) => Err(GcError::at(url)(NO_STORE.to_owned())),
         }
     }
 }
+
+/// The payloads of these runs in a store.
+#[cfg(feature = "payload")]
+pub(super) async fn payloads(url: &str, runs: &BTreeSet<RunId>) -> Result<Vec<Leftover>, GcError> {
+    let stored = crate::broker::payload::PayloadStore::runs(url).await;
+    let stored = stored
+        .map_err(|error| error.to_string())
+        .map_err(GcError::at(url))?;
+    // A store may hold payloads of runs of other clusters; only those of the chosen runs are touched.
+    let of_runs = stored.into_iter().filter(|run| runs.contains(run));
+    let leftover = |run: RunId| Leftover {
+        what: format!("payloads of run {run} in {url}"),
+        run,
+        run_name: None,
+        deadline: None,
+        thing: Thing::Payloads(url.to_owned()),
+    };
+    Ok(of_runs.map(leftover).collect())
+}
+
+/// Why a store cannot be searched.
+#[cfg(not(feature = "payload"))]
+pub(super) const NO_STORE: &str = "a payload store needs podpool's feature `payload`";
 
 /// Deletes the payloads that a run stored.
 #[cfg(feature = "payload")]

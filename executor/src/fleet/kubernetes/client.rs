@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::job::CONTAINER;
+use super::places::Answer;
 use super::termination_message::TerminationMessage;
 use error::chain;
 
@@ -189,6 +190,20 @@ impl Cluster {
             Ok(Ok(log)) => Ok(TerminationMessage::read(&log).text),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no answer within {LOG:?}")),
+        }
+    }
+
+    /// The labels of a node: an object of the whole cluster, which the master may read only where that was granted.
+    pub(super) async fn node_labels(&self, node: &str) -> Answer {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        // Metadata alone: a node's status lists every image that it has.
+        match timeout(ANSWER, nodes.get_metadata(node)).await {
+            Ok(Ok(node)) => Answer::Labels(node.metadata.labels.unwrap_or_default()),
+            Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => {
+                Answer::Refused(status.message)
+            }
+            Ok(Err(error)) => Answer::Failed(chain(&error)),
+            Err(_) => Answer::Failed(format!("no answer within {ANSWER:?}")),
         }
     }
 

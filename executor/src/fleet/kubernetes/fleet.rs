@@ -6,6 +6,7 @@ mod end;
 mod fake_api;
 mod find;
 mod list;
+mod nodes;
 mod open;
 mod remove;
 mod replace;
@@ -31,6 +32,7 @@ use super::client::Cluster;
 use super::cohorts::{Cohorts, Effect, Limits, Notice, OpenError, RoomReport};
 use super::diagnose::Needs;
 use super::job::{RunSecret, job_name};
+use super::places::{Answer, Places};
 use super::spec::WorkerSpec;
 use open::{Opened, Opener};
 use room::find_room;
@@ -120,6 +122,9 @@ struct Work {
     quoting: JoinSet<(Arc<str>, Result<String, String>)>,
     /// What nodes have for pods without one, each with what was asked.
     looking: JoinSet<(Needs, RoomReport)>,
+    /// Where pods run, and the nodes that are read for it.
+    places: Places,
+    asking: JoinSet<(Arc<str>, Answer)>,
     /// The uid of the Secret that this fleet made.
     secret: Option<String>,
     /// Something may exist on the cluster.
@@ -146,6 +151,8 @@ impl Work {
             retiring: JoinSet::new(),
             quoting: JoinSet::new(),
             looking: JoinSet::new(),
+            places: Places::default(),
+            asking: JoinSet::new(),
             secret: None,
             touched: false,
             opener: Arc::new(Opener {
@@ -163,6 +170,7 @@ impl Work {
             // Effects first: an order that was handled in the last turn may have requested a cohort.
             self.perform();
             self.report_supply();
+            self.report_places();
             let deadline = self.state.deadline(Instant::now());
             let tick = async {
                 match deadline {
@@ -200,12 +208,14 @@ impl Work {
                 Some(Ok((needs, report))) = self.looking.join_next() => {
                     self.state.on_room(Instant::now(), &needs, report);
                 }
+                Some(Ok((node, answer))) = self.asking.join_next() => self.on_node(&node, answer),
                 () = tick => self.state.on_tick(Instant::now()),
             }
         }
     }
 
     fn apply(&mut self, event: watch::ClusterEvent) {
+        self.note_place(&event);
         let opener = self.opener.clone();
         let is_ours = |meta: &_| opener.is_ours(meta);
         let now = Instant::now();

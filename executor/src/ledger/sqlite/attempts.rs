@@ -12,8 +12,8 @@ use super::value::{Bits, OwnTexts, Span, Texts, Time, Worded};
 /// Gives no row where the task has ended. A row with the number of another takes its place.
 pub(super) const WRITE: &str = "\
 INSERT OR REPLACE INTO attempts (task, epoch, stored, attempt, cause, retryable, place, pid, worker_id, execution, \
-started, elapsed, cpu, exit_code, exit_signal, peak_rss, message, chain, output, number) \
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20 \
+started, elapsed, cpu, exit_code, exit_signal, peak_rss, message, chain, output, queued, number) \
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21 \
 WHERE NOT EXISTS (SELECT 1 FROM ends WHERE ends.task = ?1)";
 
 /// The number of a task's last attempt with a number on a worker.
@@ -24,7 +24,7 @@ WHERE task = ? AND attempt = ? AND worker IS ?";
 /// The attempts of one task, oldest first.
 pub(super) const READ: &str = "\
 SELECT task, attempt, cause, retryable, worker, node, pid, worker_id, execution, started, elapsed, cpu, exit_code, \
-exit_signal, peak_rss, message, chain, output \
+exit_signal, peak_rss, message, chain, output, queued \
 FROM attempts LEFT JOIN places ON places.number = place WHERE task = ? ORDER BY attempts.number";
 
 /// Stores an attempt; returns how many rows that made.
@@ -63,6 +63,7 @@ pub(super) fn write(
         report.message,
         Texts(&report.chain),
         Texts(&report.output),
+        report.queued.map(Span),
         replaces,
     ])
 }
@@ -99,6 +100,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
     report.peak_rss = row.get::<_, Option<Bits>>(14)?.map(|it| it.0);
     report.chain = row.get::<_, OwnTexts>(16)?.0;
     report.output = row.get::<_, OwnTexts>(17)?.0;
+    report.queued = span(18)?;
     Ok(AttemptRecord {
         task: TaskId(row.get::<_, Bits>(0)?.0),
         report,

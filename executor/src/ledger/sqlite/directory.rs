@@ -111,6 +111,13 @@ impl Directory {
         modified.unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
+    /// When something was stored of a run last; long ago where that is not known.
+    pub(super) fn written(&self, run: &RunId) -> SystemTime {
+        let wal = fs::metadata(beside(&self.run(run), BESIDE[0])).and_then(|it| it.modified());
+        let wal = wal.unwrap_or(SystemTime::UNIX_EPOCH);
+        wal.max(self.modified(run))
+    }
+
     /// Sets a damaged run aside, so that nothing overwrites it, and tells what became of it, as the end of a sentence.
     pub(super) fn set_aside(&self, run: &RunId) -> String {
         let locks = self.locks(run);
@@ -165,6 +172,12 @@ impl Directory {
 /// The run that a file is of, by its name.
 pub(super) fn run_of(name: &str) -> Option<RunId> {
     RunId::new(name.strip_suffix(RUN)?).ok()
+}
+
+/// The run and the epoch of a lock file, by its name.
+pub(super) fn lock_of(name: &str) -> Option<(RunId, u64)> {
+    let (run, epoch) = name.strip_suffix(LOCK)?.rsplit_once('.')?;
+    Some((RunId::new(run).ok()?, epoch.parse().ok()?))
 }
 
 pub(super) fn exists(path: &Path) -> Result<bool, LedgerError> {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use podpool_core::id::{RunId, RunName, TaskId};
 use podpool_core::ledger::{
     AttemptRecord, Command, CommandId, CommandRecord, EndRecord, Events, Folded, LedgerError,
-    Listed, Master as Process, NUMBERS, Opened, Opening, ReadRun, Record, RunLedger, RunRecord,
-    TaskRecord, TypeRecord,
+    Listed, Master as Process, NUMBERS, Opened, Opening, PlaceRecord, ReadRun, Record, RunLedger,
+    RunRecord, Status, TaskRecord, TypeRecord,
 };
 use rusqlite::Connection;
 
@@ -34,6 +34,8 @@ pub(super) struct Master {
     epoch: u64,
     /// Until the run is released.
     lock: Option<File>,
+    /// How many tasks have not ended, once they were listed or counted.
+    unended: Option<u64>,
 }
 
 #[expect(
@@ -157,6 +159,7 @@ impl Master {
                 places: Places::default(),
                 epoch,
                 lock: Some(lock),
+                unended: None,
             }),
         }
     }
@@ -261,6 +264,14 @@ impl RunLedger for Master {
         if written.is_err() {
             // The numbers that the transaction gave are given no more.
             self.places.clear();
+        } else if let Some(unended) = &mut self.unended {
+            for record in records {
+                match record {
+                    Record::Task(_) => *unended += 1,
+                    Record::End(_) => *unended = unended.saturating_sub(1),
+                    _ => {}
+                }
+            }
         }
         written
     }
@@ -289,12 +300,16 @@ impl RunLedger for Master {
                 .map(drop)
                 .map_err(|error| at(&path, "write", error))
         })?;
-        // Before the next master can be there: that one would write meanwhile.
-        if self.lock.is_some() {
-            self.file.checkpoint();
+        if self.lock.is_none() {
+            return Ok(());
         }
-        if self.lock.take().is_some() {
-            // Where it stays it does no harm: it is not locked.
+        // Before the next master can be there: that one would write meanwhile.
+        self.file.checkpoint();
+        // Where it cannot be counted somebody looks later.
+        let unended = self.unended.or_else(|| self.file.unended().ok());
+        self.lock = None;
+        // Where it stays it does no harm, for it is not locked, and it tells that tasks are left.
+        if unended == Some(0) {
             fs::remove_file(self.file.directory.lock(&self.file.run, epoch)).ok();
         }
         Ok(())
@@ -311,7 +326,14 @@ impl ReadRun for Master {
     }
 
     fn tasks(&mut self, each: &mut dyn FnMut(Folded)) -> Result<(), LedgerError> {
-        self.file.tasks(each)
+        // Counted here: a master lists all tasks when it begins, and so need not count them when it leaves.
+        let mut unended = 0;
+        self.file.tasks(&mut |task| {
+            unended += u64::from(task.status == Status::Unended);
+            each(task);
+        })?;
+        self.unended = Some(unended);
+        Ok(())
     }
 
     fn list(&mut self, each: &mut dyn FnMut(Listed)) -> Result<(), LedgerError> {
@@ -332,6 +354,10 @@ impl ReadRun for Master {
 
     fn attempts(&mut self, task: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
         self.file.attempts(task)
+    }
+
+    fn places(&mut self) -> Result<Vec<PlaceRecord>, LedgerError> {
+        self.file.places()
     }
 
     fn events(&mut self) -> Result<Events, LedgerError> {

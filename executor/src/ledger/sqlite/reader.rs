@@ -1,7 +1,8 @@
 //! Reading a run's file. Each statement shows one state of it, whatever its master writes meanwhile.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -9,9 +10,10 @@ use podpool_core::broker::ClassId;
 use podpool_core::id::{Attempt, ExecutionId, RunId, RunName, TaskId, WorkerId};
 use podpool_core::ledger::{
     AttemptRecord, CommandRecord, Content, End, EndRecord, EventRecord, Events, Folded, Holder,
-    Identity, LedgerError, Listed, ListedEnd, Master, ReadRun, RunRecord, Status, TaskRecord,
-    TypeId, TypeRecord, Why,
+    Identity, LedgerError, Listed, ListedEnd, Master, PlaceRecord, ReadRun, RunRecord, Status,
+    TaskRecord, TypeId, TypeRecord, Why,
 };
+use podpool_core::place::WorkerPlace;
 use podpool_core::shape::Fingerprint;
 use podpool_core::task::CallOptions;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
@@ -147,9 +149,13 @@ fn listed_end(row: &Row<'_>) -> rusqlite::Result<ListedEnd> {
     Ok(ListedEnd {
         stored: (row.get::<_, Bits>(8)?.0, row.get::<_, Time>(9)?.0),
         attempt: Attempt(row.get(10)?),
+        started: row.get::<_, Option<Time>>(16)?.map(|started| started.0),
+        queued: row.get::<_, Option<Span>>(17)?.map(|queued| queued.0),
         elapsed: row.get::<_, Option<Span>>(11)?.map(|elapsed| elapsed.0),
         worker: row.get(12)?,
         node: row.get(13)?,
+        // The worker's, and added by who reads the list.
+        place: None,
         error: match kind {
             Some(Worded(kind)) => Some((kind, row.get(15)?)),
             None => None,
@@ -179,6 +185,18 @@ fn event(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
     })
 }
 
+fn place(row: &Row<'_>) -> rusqlite::Result<PlaceRecord> {
+    Ok(PlaceRecord {
+        worker: row.get(0)?,
+        place: Arc::new(WorkerPlace {
+            pod: row.get(1)?,
+            zone: row.get(2)?,
+            spot: row.get(3)?,
+            image: row.get(4)?,
+        }),
+    })
+}
+
 /// An execution, in this column and the next.
 pub(super) fn execution(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<ExecutionId>> {
     let (worker, number): (Option<Bits>, Option<Bits>) = (row.get(column)?, row.get(column + 1)?);
@@ -204,6 +222,8 @@ fn end(row: &Row<'_>) -> rusqlite::Result<EndRecord> {
     Ok(EndRecord {
         task: TaskId(row.get::<_, Bits>(0)?.0),
         attempt: Attempt(row.get(1)?),
+        started: row.get::<_, Option<Time>>(12)?.map(|started| started.0),
+        queued: row.get::<_, Option<Span>>(13)?.map(|queued| queued.0),
         elapsed: row.get::<_, Option<Span>>(3)?.map(|elapsed| elapsed.0),
         worker: row.get(4)?,
         node: row.get(5)?,
@@ -285,6 +305,23 @@ impl RunFile {
         rows().map_err(|error| self.error("read", error))
     }
 
+    /// How many tasks have not ended.
+    pub(super) fn unended(&self) -> Result<u64, LedgerError> {
+        // Each end is of a task of its own.
+        let count = "SELECT (SELECT count(*) FROM tasks) - (SELECT count(*) FROM ends)";
+        let count = self.all(count, (), |row| row.get::<_, i64>(0))?;
+        Ok(count
+            .first()
+            .map_or(0, |count| u64::try_from(*count).unwrap_or(0)))
+    }
+
+    fn places_by_worker(&self) -> Result<Places, LedgerError> {
+        let places = "SELECT name, pod, zone, spot, image FROM workers";
+        let places = self.all(places, (), place)?;
+        let places = places.into_iter().map(|it| (it.worker, it.place));
+        Ok(places.collect())
+    }
+
     /// The one row that a statement gives of a task, if it gives one.
     fn one<T>(
         &self,
@@ -297,6 +334,13 @@ impl RunFile {
         };
         Ok(self.all(statement, [of], read)?.pop())
     }
+}
+
+/// Where workers run, by their names.
+type Places = HashMap<Arc<str>, Arc<WorkerPlace>>;
+
+fn place_in(places: &Places, worker: Option<&Arc<str>>) -> Option<Arc<WorkerPlace>> {
+    places.get(worker?).cloned()
 }
 
 /// The range of these numbers, where most numbers in it are among them: a map asks for one task after the other.
@@ -348,13 +392,23 @@ impl ReadRun for RunFile {
 
     fn list(&mut self, each: &mut dyn FnMut(Listed)) -> Result<(), LedgerError> {
         let tasks = "SELECT tasks.number, type, identity, key, why, tasks.epoch, submitted, status, ends.epoch, ended, \
-                     attempt, elapsed, worker, node, kind, message \
-                     FROM tasks LEFT JOIN ends ON task = tasks.number LEFT JOIN places ON places.number = place \
-                     ORDER BY tasks.number";
+                     attempt, elapsed, worker, node, kind, message, started, queued \
+                     FROM tasks LEFT JOIN ends ON ends.task = tasks.number \
+                     LEFT JOIN times ON times.task = tasks.number \
+                     LEFT JOIN places ON places.number = place ORDER BY tasks.number";
+        // Joined here, so that all tasks of a worker share its place.
+        let places = self.places_by_worker()?;
         let mut read = || {
             let mut tasks = self.connection.prepare_cached(tasks)?;
             let mut tasks = tasks.query_map((), listed)?;
-            tasks.try_for_each(|task| task.map(&mut *each))
+            tasks.try_for_each(|task| {
+                let mut task = task?;
+                if let Some(end) = &mut task.ended {
+                    end.place = place_in(&places, end.worker.as_ref());
+                }
+                each(task);
+                Ok(())
+            })
         };
         read().map_err(|error| self.error("read", error))
     }
@@ -366,8 +420,9 @@ impl ReadRun for RunFile {
     }
 
     fn end(&mut self, of: TaskId) -> Result<Option<EndRecord>, LedgerError> {
-        let row = "SELECT task, attempt, status, elapsed, worker, node, kind, message, output, worker_id, \
-                   execution, skipped FROM ends LEFT JOIN places ON number = place WHERE task = ?";
+        let row = "SELECT ends.task, attempt, status, elapsed, worker, node, kind, message, output, worker_id, \
+                   execution, skipped, started, queued FROM ends LEFT JOIN times ON times.task = ends.task \
+                   LEFT JOIN places ON number = place WHERE ends.task = ?";
         self.one(row, of, end)
     }
 
@@ -400,10 +455,23 @@ impl ReadRun for RunFile {
     }
 
     fn attempts(&mut self, of: TaskId) -> Result<Vec<AttemptRecord>, LedgerError> {
-        match row(of) {
-            Some(of) => self.all(attempts::READ, [of], attempts::read),
-            None => Ok(Vec::new()),
+        let Some(of) = row(of) else {
+            return Ok(Vec::new());
+        };
+        let mut attempts = self.all(attempts::READ, [of], attempts::read)?;
+        // Nearly all tasks have none.
+        if !attempts.is_empty() {
+            let places = self.places_by_worker()?;
+            for AttemptRecord { report, .. } in &mut attempts {
+                report.place = place_in(&places, report.worker.as_ref());
+            }
         }
+        Ok(attempts)
+    }
+
+    fn places(&mut self) -> Result<Vec<PlaceRecord>, LedgerError> {
+        let places = "SELECT name, pod, zone, spot, image FROM workers ORDER BY name";
+        self.all(places, (), place)
     }
 
     fn events(&mut self) -> Result<Events, LedgerError> {

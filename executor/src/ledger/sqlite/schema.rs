@@ -19,7 +19,7 @@ pub(super) struct Format {
 /// A run: `podp`.
 pub(super) const RUN: Format = Format {
     application: 0x706f_6470,
-    steps: &[RUN_1, RUN_2],
+    steps: &[RUN_1, RUN_2, RUN_3],
 };
 
 /// The index: `podi`.
@@ -68,7 +68,7 @@ CREATE INDEX attempts_by_task ON attempts (task);
 // Columns are added behind the result: who reads them reads it too, and lists read neither.
 // A table of its own for what is published: an update of a task's row writes all its pages anew, those of its arguments too.
 // The index answers which attempt of a task is the highest without a look at the attempts.
-const RUN_2: &str = "
+pub(super) const RUN_2: &str = "
 CREATE TABLE published (task INTEGER PRIMARY KEY REFERENCES tasks, attempt INTEGER NOT NULL) STRICT;
 DROP INDEX attempts_by_task;
 CREATE INDEX attempts_by_task ON attempts (task, attempt);
@@ -86,7 +86,15 @@ ALTER TABLE ends ADD COLUMN execution INTEGER;
 ALTER TABLE ends ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
 ";
 
-/// What a reader has in place of the tables that a file of version 1 lacks.
+// Places are the workers', and not the tasks': what is learned later of a worker counts for what it ran before. Times
+// are a table of their own, because lists read them: behind the result they would cost the pages of the result.
+const RUN_3: &str = "
+CREATE TABLE workers (name TEXT PRIMARY KEY, pod TEXT, zone TEXT, spot INTEGER, image TEXT) STRICT, WITHOUT ROWID;
+CREATE TABLE times (task INTEGER PRIMARY KEY REFERENCES tasks, started INTEGER, queued ANY) STRICT;
+ALTER TABLE attempts ADD COLUMN queued ANY;
+";
+
+/// What a reader has in place of the tables that a file of version 1 lacks, beside those of [`SINCE_2`].
 // Names that stand without a schema are those of `temp` first.
 const SINCE_1: &str = "
 CREATE TEMP TABLE published (task INTEGER PRIMARY KEY, attempt INTEGER NOT NULL);
@@ -96,6 +104,13 @@ CREATE TEMP TABLE commands (
 );
 CREATE TEMP VIEW masters AS SELECT *, NULL AS settings FROM main.masters;
 CREATE TEMP VIEW ends AS SELECT *, NULL AS worker_id, NULL AS execution, 0 AS skipped FROM main.ends;
+";
+
+/// The same for version 2.
+const SINCE_2: &str = "
+CREATE TEMP TABLE workers (name TEXT PRIMARY KEY, pod TEXT, zone TEXT, spot INTEGER, image TEXT);
+CREATE TEMP TABLE times (task INTEGER PRIMARY KEY, started INTEGER, queued ANY);
+CREATE TEMP VIEW attempts AS SELECT *, NULL AS queued FROM main.attempts;
 ";
 
 const INDEX_1: &str = "
@@ -109,10 +124,14 @@ const HEAD: &str = "SELECT (SELECT application_id FROM pragma_application_id), \
 /// Prepares a connection that only reads for a run's file of this version: who reads changes no file, so an old one lacks
 /// what later steps add, until a master opens it.
 pub(super) fn stand_in(connection: &Connection, version: u32) -> rusqlite::Result<()> {
-    match version {
-        1 => connection.execute_batch(SINCE_1),
-        _ => Ok(()),
-    }
+    let lacks: &[&str] = match version {
+        1 => &[SINCE_1, SINCE_2],
+        2 => &[SINCE_2],
+        _ => &[],
+    };
+    lacks
+        .iter()
+        .try_for_each(|lacks| connection.execute_batch(lacks))
 }
 
 impl Format {

@@ -127,6 +127,8 @@ fn done(number: u64) -> Record {
     Record::End(EndRecord {
         task: TaskId(number),
         attempt: Attempt::FIRST,
+        started: None,
+        queued: None,
         elapsed: Some(Duration::from_millis(3)),
         worker: Some("local".into()),
         node: Some("atlas".into()),

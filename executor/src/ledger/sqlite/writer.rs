@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use podpool_core::id::TaskId;
 use podpool_core::ledger::{
-    AttemptRecord, End, EndRecord, EventRecord, FoldError, LedgerError, MOST_EVENTS,
+    AttemptRecord, End, EndRecord, EventRecord, FoldError, LedgerError, MOST_EVENTS, PlaceRecord,
     PublishedRecord, Record, Status, TaskRecord, TypeRecord, Why,
 };
 use rusqlite::{CachedStatement, Connection, Error, ErrorCode, OptionalExtension, ffi, params};
@@ -26,6 +26,11 @@ key, arguments) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const END: &str = "\
 INSERT INTO ends (task, epoch, status, attempt, place, elapsed, ended, kind, message, output, worker_id, execution, \
 skipped) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+const TIMES: &str = "INSERT INTO times (task, started, queued) VALUES (?, ?, ?)";
+
+const PLACE: &str =
+    "INSERT OR REPLACE INTO workers (name, pod, zone, spot, image) VALUES (?, ?, ?, ?, ?)";
 
 /// Changes nothing where the task has ended, or a higher attempt is published.
 const PUBLISHED: &str = "\
@@ -179,6 +184,7 @@ impl<'a> Writer<'a> {
             }
             Record::End(it) => self.end(it),
             Record::Event(it) => self.event(it),
+            Record::Place(it) => self.place(it),
             Record::Reserved(it) => self.reserved(*it),
             _ => {
                 let unknown = "this version does not store records of this kind";
@@ -268,6 +274,23 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    fn place(&self, it: &PlaceRecord) -> Result<(), Refusal> {
+        let place = &*it.place;
+        let values = params![it.worker, place.pod, place.zone, place.spot, place.image];
+        self.connection.prepare_cached(PLACE)?.execute(values)?;
+        Ok(())
+    }
+
+    fn times(&self, it: &EndRecord) -> Result<(), Refusal> {
+        if (it.started, it.queued) == (None, None) {
+            return Ok(());
+        }
+        let mut added = self.connection.prepare_cached(TIMES)?;
+        let (started, queued) = (it.started.map(Time), it.queued.map(Span));
+        added.execute(params![number(it.task)?, started, queued])?;
+        Ok(())
+    }
+
     fn end(&mut self, it: &EndRecord) -> Result<(), Refusal> {
         let place = (it.worker.clone(), it.node.clone());
         let place = self.places.number(self.connection, place)?;
@@ -293,7 +316,7 @@ impl<'a> Writer<'a> {
             it.skipped,
         ]);
         let (ended, dangling) = (FoldError::Ended(it.task), FoldError::UnknownTask(it.task));
-        let added = added.map_err(|error| Refusal::of(error, ended, dangling));
-        added.map(drop)
+        added.map_err(|error| Refusal::of(error, ended, dangling))?;
+        self.times(it)
     }
 }

@@ -1,6 +1,7 @@
 //! The batches that are out, and what is still expected from each.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use podpool_core::broker::ClassId;
 use podpool_core::envelope::TaskRun;
@@ -22,6 +23,10 @@ pub(super) struct Batch {
     pub(super) news: Instant,
     /// When it was packed; `None` once results of it came, or it was published again.
     pub(super) packed: Option<Instant>,
+    /// When it was packed first, by the wall clock; none where an earlier master did that.
+    pub(super) published: Option<SystemTime>,
+    /// When a worker's report came that it has taken it; the newest, where it was delivered again.
+    pub(super) begun: Option<SystemTime>,
     /// Whether it is not stored yet: no worker can have it.
     pub(super) sending: bool,
     /// Whether it is to be published once more when it is stored: the queue lost messages meanwhile.

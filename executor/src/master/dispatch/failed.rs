@@ -5,6 +5,8 @@ use std::time::Duration;
 use podpool_core::id::{Attempt, ExecutionId, TaskId};
 use podpool_core::outcome::Failure;
 
+use super::state::Times;
+
 /// A failure as a worker reported it.
 #[derive(Debug)]
 pub(crate) struct Failed {
@@ -12,5 +14,6 @@ pub(crate) struct Failed {
     pub(crate) attempt: Attempt,
     pub(crate) execution: ExecutionId,
     pub(crate) elapsed: Duration,
+    pub(crate) times: Times,
     pub(crate) failure: Failure,
 }

@@ -80,9 +80,15 @@ impl RunningDispatch {
             EventKind::WorkerCame {
                 worker,
                 node,
+                place,
                 slots,
             } => self.remember_that("worker came", || {
-                format!("worker {worker} came, on node {node}, with {slots} slots")
+                let place = place.as_ref().map_or_else(String::new, |it| it.to_string());
+                let place = match place.is_empty() {
+                    true => String::new(),
+                    false => format!(" ({place})"),
+                };
+                format!("worker {worker} came, on node {node}{place}, with {slots} slots")
             }),
             EventKind::WorkerWent {
                 worker,

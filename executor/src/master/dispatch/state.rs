@@ -26,19 +26,21 @@ mod scale;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod unfit;
 mod workers;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fastrand::Rng;
 use podpool_core::broker::ClassId;
 use podpool_core::envelope::{MacKey, RunState, TaskType};
 use podpool_core::id::{RunId, TaskId, WorkerId};
 use podpool_core::instant::after;
+use podpool_core::place::WorkerPlace;
 use tokio::time::Instant;
 
 use crate::master::cell::Settled;
@@ -51,6 +53,7 @@ pub(crate) use self::life::Life;
 use self::limits::Measures;
 pub(crate) use self::revoked::{MAX_RANGES, Overflow};
 use self::tally::{Ran, Tally};
+pub(crate) use self::timing::Times;
 use self::workers::Worker;
 use super::admission::Admission;
 use super::after_lines::AfterLines;
@@ -163,6 +166,10 @@ pub(crate) struct MasterState {
     remembered: Option<Box<Remembered>>,
     /// Tasks below may be of earlier masters, which had read what workers reported of their begin.
     adopted_below: TaskId,
+    /// Where workers run, by their names: also of those that have not greeted.
+    places: HashMap<Arc<str>, Arc<WorkerPlace>>,
+    /// What the wall clock showed at the beginning of this turn.
+    wall: SystemTime,
     /// Whether the queue of results was read to its end once.
     read_once: bool,
     /// Most workers at a time, where that was changed.
@@ -206,6 +213,8 @@ impl MasterState {
             admission,
             remembered: None,
             adopted_below: TaskId(0),
+            places: HashMap::new(),
+            wall: SystemTime::UNIX_EPOCH,
             read_once: false,
             scaled: None,
             effects: Vec::new(),

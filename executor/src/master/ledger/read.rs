@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use podpool_core::id::{RunId, RunName};
 use podpool_core::ledger::{
-    EventRecord, Ledger, LedgerError, Opened, Opening, Record, RunLedger, Status, TypeRecord, Which,
+    EventRecord, Ledger, LedgerError, Opened, Opening, Record, RunLedger, Status, TypeRecord,
+    Unfinished, Which,
 };
 use podpool_core::registry::Registry;
 use podpool_core::task::TaskSpec;
@@ -21,6 +22,7 @@ pub(super) struct Facts {
     pub(super) mac_key: [u8; 32],
     pub(super) epoch: u64,
     pub(super) memory: Memory,
+    pub(super) unfinished: Option<Unfinished>,
 }
 
 /// Opens a run, and reads what is remembered. `known` is the task of a type in this program.
@@ -72,6 +74,7 @@ pub(super) fn read(
         mac_key,
         epoch,
         memory,
+        unfinished: None,
     };
     Ok((facts, store))
 }

@@ -1,5 +1,7 @@
 //! Lines that tasks print.
 
+use std::time::SystemTime;
+
 use super::*;
 
 #[test]
@@ -22,6 +24,8 @@ fn a_line_has_the_name_and_the_key_of_its_task_and_goes_before_its_failure() {
     };
     bed.state.on_slot(bed.now, S0, line, &bed.script);
     let frame = bed.frames[&S0][0].number;
+    let wall = SystemTime::UNIX_EPOCH + SECOND * 1_796_000_000;
+    bed.state.set_wall(wall);
     let mut entries = Vec::new();
     let failure = Failure::new(Cause::Panicked, "oh");
     put_failed(&mut entries, TaskId(7), Attempt::FIRST, SECOND, &failure);
@@ -48,6 +52,8 @@ fn a_line_has_the_name_and_the_key_of_its_task_and_goes_before_its_failure() {
         panic!("{out:?}");
     };
     assert_eq!(results.lines, 1, "the master waits for that many");
+    assert_eq!(results.at, wall.into(), "when the message was made");
+    assert_eq!(bed.state.alive().at, wall.into());
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn a_later_version_is_refused_by_name_and_left_as_it_is() {
     let is_newer = |error: LedgerError| {
         let text = error.to_string();
         assert!(
-            text.contains("version 99") && text.contains("up to 2"),
+            text.contains("version 99") && text.contains("up to 3"),
             "{text}"
         );
         matches!(error, LedgerError::Newer { version: 99, .. })

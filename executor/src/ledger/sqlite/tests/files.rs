@@ -89,6 +89,55 @@ fn a_run_whose_file_was_removed_makes_room_for_a_fresh_one() {
     assert_eq!((fresh.run.as_str(), fresh.epoch), ("nightly-1", 1));
 }
 
+/// The runs that were opened to be read: a reader leaves two files beside each.
+fn opened(scratch: &Scratch) -> Vec<String> {
+    let names = scratch.names().into_iter();
+    let run = |name: String| name.strip_suffix(".sqlite-shm").map(str::to_owned);
+    names.filter_map(run).collect()
+}
+
+#[test]
+fn only_runs_that_may_be_unfinished_are_opened_and_no_more_than_so_many() {
+    let scratch = Scratch::new();
+    let ledger = scratch.ledger().durability(Durability::Normal);
+    let make = |name: &str, records: &[Record]| {
+        let fresh = format!("{name}-0");
+        let mut run = ledger.open(&named(name, &fresh)).unwrap();
+        run.ledger.append(&[a_type()], at(1)).unwrap();
+        run.ledger.append(records, at(1)).unwrap();
+        run
+    };
+    let written = |name: &str, seconds| {
+        let mut file = fs::File::options();
+        let file = file.write(true).open(scratch.file(name)).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+            .unwrap();
+    };
+    for number in 0..20 {
+        let mut run = make(&format!("done{number}"), &[small(0), done(0)]);
+        run.ledger.release().unwrap();
+    }
+    for (number, seconds) in [(0, 30), (1, 10), (2, 20)] {
+        drop(make(&format!("killed{number}"), &[small(0), small(1)]));
+        written(&format!("killed{number}-0.sqlite"), seconds);
+    }
+    let held = make("held", &[small(0)]);
+    assert!(ledger.unfinished(0).unwrap().runs.is_empty());
+    let seen = |ledger: &SqliteLedger, most| {
+        let found = ledger.unfinished(most).unwrap();
+        let runs: Vec<_> = found.runs.iter().map(|it| it.run.run.to_string()).collect();
+        (runs, found.left_out)
+    };
+    let before = opened(&scratch);
+    assert_eq!(before, ["held-0"], "its master has it open");
+    let newest = ["killed0-0".to_owned(), "killed2-0".to_owned()];
+    assert_eq!(seen(&ledger, 2), (newest.to_vec(), 1));
+    assert_eq!(opened(&scratch), ["held-0", "killed0-0", "killed2-0"]);
+    assert_eq!(seen(&ledger, 9).0.len(), 3);
+    drop(held);
+    assert_eq!(seen(&ledger, 9).0.len(), 4);
+}
+
 #[test]
 fn a_path_that_is_no_directory_is_refused() {
     let scratch = Scratch::new();

@@ -64,6 +64,7 @@ fn read_everything(run: &mut dyn ReadRun) {
         drop((run.task(*task), run.end(*task), run.attempts(*task)));
     }
     drop((run.outputs(&tasks), run.events(), run.asked()));
+    drop(run.places());
 }
 
 #[test]

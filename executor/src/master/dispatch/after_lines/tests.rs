@@ -3,6 +3,7 @@
 use podpool_core::id::{Attempt, ExecutionId};
 use podpool_core::outcome::{Cause, Failure};
 
+use super::super::state::Times;
 use super::*;
 
 const WORKER: WorkerId = WorkerId(7);
@@ -10,6 +11,7 @@ const NONE: [u64; 0] = [];
 
 fn failed(task: u64) -> Failed {
     Failed {
+        times: Times::default(),
         task: TaskId(task),
         attempt: Attempt::FIRST,
         execution: ExecutionId {

@@ -15,6 +15,8 @@ fn batch(left: u32, bytes: usize, news: Instant) -> Batch {
     let mut tasks = Vec::new();
     (0..u64::from(left)).for_each(|n| TaskRun::push(&mut tasks, TaskId(n), Attempt::FIRST));
     Batch {
+        published: None,
+        begun: None,
         tasks,
         class: ClassId::DEFAULT,
         task_type: 0,

@@ -15,6 +15,7 @@ use podpool_core::outcome::{Cause, Failure};
 use podpool_core::queue::QueueLimits;
 use podpool_core::queue::memory::MemoryQueue;
 use podpool_core::task::{Body, TaskOptions, TaskSpec};
+use podpool_core::wall::WallTime;
 use podpool_core::worker::Queues;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
@@ -73,6 +74,7 @@ fn said(body: &[u8], lines: u64) -> bytes::Bytes {
         epoch: 1,
         count: 1,
         lines,
+        at: WallTime::default(),
     };
     results.message(body, &MacKey::Absent)
 }
@@ -254,6 +256,7 @@ fn heartbeat(sequence: u64) -> bytes::Bytes {
         replays: 0,
         epoch: 1,
         sequence,
+        at: WallTime::default(),
     };
     alive.message(&MacKey::Absent)
 }

@@ -1,7 +1,7 @@
 //! Where the tasks of a simulation run: the tasks' queue, the workers, and the ways between them and a master. Whatever
 //! can go wrong there does.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use fastrand::Rng;
@@ -21,6 +21,8 @@ pub(super) const WORKERS: usize = 3;
 pub(super) const LEASE: Duration = Duration::from_secs(5);
 /// Messages that may be replayed.
 const REMEMBERED: usize = 64;
+/// By so much the clock of each worker's host is ahead of that of the one before; the first is behind the master's.
+const APART: Duration = Duration::from_secs(100_000);
 
 /// How often things go wrong, in per cent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,8 +47,15 @@ impl Faults {
     }
 }
 
+/// What the master's wall clock shows so long after the simulation began.
+pub(super) fn wall(since: Duration) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_796_000_000) + since
+}
+
 /// A queue of tasks with its workers.
 pub(super) struct Site {
+    /// When the simulation began.
+    start: Instant,
     pub(super) rng: Rng,
     pub(super) now: Instant,
     pub(super) faults: Faults,
@@ -62,8 +71,9 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) fn new(faults: Faults, now: Instant, mut rng: Rng) -> Self {
+    pub(super) fn new(faults: Faults, (start, now): (Instant, Instant), mut rng: Rng) -> Self {
         Self {
+            start,
             now,
             faults,
             events: Events::default(),
@@ -74,6 +84,14 @@ impl Site {
             batches: Vec::new(),
             ran: Vec::new(),
             rng,
+        }
+    }
+
+    /// What the clocks of the workers' hosts show.
+    pub(super) fn set_walls(&mut self) {
+        let wall = wall(self.now - self.start) - APART;
+        for (number, worker) in (0..).zip(&mut self.workers) {
+            worker.state.set_wall(wall + APART * number);
         }
     }
 
@@ -324,6 +342,7 @@ impl Site {
     /// Does what is due here. Gives back what does not concern the workers.
     pub(super) fn step(&mut self, now: Instant) -> Option<Event> {
         self.now = now;
+        self.set_walls();
         let mut touched = [false; WORKERS];
         for (worker, touched) in self.workers.iter_mut().zip(&mut touched) {
             let Worker { state, slots, .. } = worker;

@@ -9,6 +9,7 @@ use podpool_core::envelope::{Hello, MacKey, Results};
 use podpool_core::fleet::{Departure, End};
 use podpool_core::id::{Attempt, ExecutionId, TaskId, WorkerId};
 use podpool_core::outcome::{Cause, Failure};
+use podpool_core::wall::WallTime;
 
 use super::events::Event;
 use super::worker::{SLOTS, run_id};
@@ -97,6 +98,7 @@ impl World {
             epoch: EPOCH,
             count: 1,
             lines: 0,
+            at: WallTime::default(),
         };
         let failure = Failure::new(cause, "as the test wants it");
         let mut entries = Vec::new();

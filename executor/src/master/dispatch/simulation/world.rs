@@ -22,7 +22,7 @@ use super::end::End;
 use super::events::Event;
 use super::script::Script;
 use super::settings::settings;
-use super::site::{Faults, Site, WORKERS};
+use super::site::{Faults, Site, WORKERS, wall};
 use super::subscriber::Subscriber;
 use super::trace::Trace;
 use super::worker::Worker;
@@ -99,7 +99,7 @@ impl Simulated for World {
             framed: BTreeSet::new(),
             strangers: 0,
             abandoned: false,
-            site: Site::new(Faults::harsh(harsh), now, rng),
+            site: Site::new(Faults::harsh(harsh), (now, now), rng),
         };
         world.master.set_subscribed(world.subscriber.is_some());
         world.plan();
@@ -199,6 +199,8 @@ impl World {
             .flatten()
             .min();
         self.site.now = next.expect("heartbeats never end").max(self.site.now);
+        self.site.set_walls();
+        self.master.set_wall(wall(self.site.now - self.start));
         self.duties.begin(self.site.now);
         self.master.on_lines(self.site.now, Position::default());
         self.master.on_tick(self.site.now);

@@ -164,6 +164,8 @@ impl MasterState {
             }
         }
         self.batches.add(Batch {
+            published: None,
+            begun: None,
             tasks: runs,
             class,
             task_type,

@@ -50,7 +50,7 @@ impl MasterState {
         match failed.failure.cause {
             // Its worker gave it back: that is a loss like any other. The message comes again, so that a new attempt
             // would run beside it.
-            Cause::Interrupted => self.lose(now, failed.task, failed.attempt, Blame::None, &report),
+            Cause::Interrupted => self.lose(now, failed.task, failed.attempt, Blame::None, report),
             _ => self.judge(now, failed, report),
         }
     }
@@ -172,7 +172,8 @@ impl MasterState {
         let Some(mut entry) = self.end(id) else {
             return;
         };
-        let attempts = History::into_attempts(entry.history.take());
+        let mut attempts = History::into_attempts(entry.history.take());
+        self.add_places(&mut attempts);
         let error = TaskError::of_attempts(entry.subject(id), attempts);
         self.settle(id, entry, Err(error), None);
     }
@@ -183,6 +184,9 @@ impl MasterState {
             report.worker = worker.name().cloned();
             report.node = worker.node().cloned();
         }
+        let name = report.worker.as_ref();
+        report.place = name.and_then(|name| self.places.get(name).cloned());
+        (report.started, report.queued) = (failed.times.started, failed.times.queued);
         report.execution = Some(failed.execution);
         report.elapsed = Some(failed.elapsed);
         report

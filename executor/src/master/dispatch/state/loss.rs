@@ -44,8 +44,9 @@ impl MasterState {
                 (true, true) => Blame::Charged,
                 (true, false) => Blame::Suspect,
             };
-            let report = report(departure, attempt, blame);
-            self.lose(now, task, attempt, blame, &report);
+            let mut report = report(departure, attempt, blame);
+            self.complete_loss(task, &mut report);
+            self.lose(now, task, attempt, blame, report);
         }
     }
 
@@ -113,8 +114,9 @@ impl MasterState {
         };
         self.note_departure(&departure);
         for (task, attempt) in self.still_out(each(&holds)) {
-            let report = report(&departure, attempt, Blame::None);
-            self.lose(now, task, attempt, Blame::None, &report);
+            let mut report = report(&departure, attempt, Blame::None);
+            self.complete_loss(task, &mut report);
+            self.lose(now, task, attempt, Blame::None, report);
         }
     }
 
@@ -144,7 +146,7 @@ impl MasterState {
         id: TaskId,
         attempt: Attempt,
         blame: Blame,
-        report: &AttemptReport,
+        mut report: AttemptReport,
     ) {
         let retries = self.settings.retries;
         let Some(entry) = self.table.get_mut(id) else {
@@ -155,11 +157,11 @@ impl MasterState {
         entry.repeated = true;
         let ran = entry.set_pending();
         let policy = policy(entry, retries);
-        let fresh = remember(entry, report);
+        let fresh = remember(entry, &mut report);
         let remembered = self.remembered.as_deref();
         self.effects.extend(match fresh {
-            true => attempt_record(remembered, id, report),
-            false => amended_record(remembered, id, report),
+            true => attempt_record(remembered, id, &report),
+            false => amended_record(remembered, id, &report),
         });
         let ended = Ended::Lost {
             blame,
@@ -199,8 +201,8 @@ impl MasterState {
 }
 
 /// Adds a loss to a task's history. False where it was known: the worker reported it itself, or was silent first. The
-/// fleet's reason replaces the earlier one.
-fn remember(entry: &mut Entry, report: &AttemptReport) -> bool {
+/// fleet's reason replaces the earlier one, and what was known of its times stays.
+fn remember(entry: &mut Entry, report: &mut AttemptReport) -> bool {
     let history = entry.history.get_or_insert_default();
     // The last one alone: losses of one execution are reported one after the other, and another worker's in between
     // makes the next a loss of its own.
@@ -210,6 +212,9 @@ fn remember(entry: &mut Entry, report: &AttemptReport) -> bool {
         .filter(|last| same(last, report))
     {
         Some(last) => {
+            if last.started.is_some() {
+                (report.started, report.queued) = (last.started, last.queued);
+            }
             last.clone_from(report);
             entry.owners.amended(report);
             false

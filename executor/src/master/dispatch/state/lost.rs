@@ -7,7 +7,7 @@ use podpool_core::envelope::reference::{Content, rejected};
 use tokio::time::Instant;
 
 use super::super::failed::Failed;
-use super::MasterState;
+use super::{MasterState, Times};
 
 /// Why the results cannot be had, where this program has no store.
 const NO_STORE: &str =
@@ -25,6 +25,7 @@ impl MasterState {
             // nothing.
             for task in run.tasks() {
                 let failed = Failed {
+                    times: Times::default(),
                     task,
                     attempt: run.attempt,
                     execution,

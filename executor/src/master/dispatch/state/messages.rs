@@ -139,6 +139,7 @@ impl MasterState {
                     && let Some(batch) = self.batches.get_mut(entry.batch)
                 {
                     batch.news = now;
+                    batch.begun = Some(self.wall);
                 }
             }
         }
@@ -195,6 +196,7 @@ impl MasterState {
             return;
         }
         let adopted_below = self.adopted_below;
+        self.note_clock(now, alive.worker, alive.epoch, alive.at);
         self.note_ran(|id, _| id == alive.worker);
         let worker = self.worker(now, alive.worker);
         (worker.reported, worker.runs) = (now, alive.running);
@@ -244,6 +246,10 @@ impl MasterState {
 
     /// The fleet reports.
     pub(crate) fn on_fleet(&mut self, now: Instant, event: FleetEvent) {
+        // It tells nothing of a worker's tasks, so nothing is judged before it.
+        if let FleetEvent::Placed { worker, place } = event {
+            return self.on_placed(worker, place);
+        }
         // What a worker reported of its tasks comes before what its fleet reports of the worker.
         self.judge_all_failures(now);
         match event {

@@ -132,6 +132,8 @@ impl MasterState {
             bytes: draft.body.len(),
             news: now,
             packed: Some(now),
+            published: Some(self.wall),
+            begun: None,
             // Until the queue has stored it no worker can have it, however long an upload of its payload takes: silence
             // proves nothing, and to publish it again would only double it.
             sending: true,

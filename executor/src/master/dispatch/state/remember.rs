@@ -232,6 +232,8 @@ impl MasterState {
         let record = EndRecord {
             task,
             attempt: ran.map_or_else(|| last_attempt(outcome), |ran| ran.attempt),
+            started: ran.and_then(|ran| ran.times.started),
+            queued: ran.and_then(|ran| ran.times.queued),
             elapsed: ran.map(|ran| ran.elapsed),
             worker: worker.and_then(|worker| worker.name().cloned()),
             node: worker.and_then(|worker| worker.node().cloned()),
@@ -273,6 +275,8 @@ fn replaced(task: TaskId) -> Effect {
     Effect::Record(Box::new(Record::End(EndRecord {
         task,
         attempt: Attempt(0),
+        started: None,
+        queued: None,
         elapsed: None,
         worker: None,
         node: None,

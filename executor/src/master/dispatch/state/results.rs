@@ -14,6 +14,7 @@ use crate::master::cell::{INLINE, Output};
 
 use super::super::failed::Failed;
 use super::tally::Ran;
+use super::timing::{Made, Times};
 use super::{MasterState, Phase};
 
 /// Outputs below this are copied out of the message they came in, so that one kept result does not keep the
@@ -36,7 +37,8 @@ impl MasterState {
         // the work of this message is what is done from here on.
         let packed = self.take_packed(results.execution.worker, entries);
         let worked = self.pace.work();
-        let read = self.read_results(results, entries, &mut failures);
+        let made = self.made(now, results);
+        let read = self.read_results((results, made), entries, &mut failures);
         if let Some(packed) = packed {
             let time = now.saturating_duration_since(packed);
             self.pace.travelled(time, worked);
@@ -50,7 +52,7 @@ impl MasterState {
 
     fn read_results(
         &mut self,
-        results: &Results,
+        (results, made): (&Results, Made),
         entries: &Bytes,
         failures: &mut Vec<Failed>,
     ) -> Result<(), WireError> {
@@ -60,9 +62,10 @@ impl MasterState {
         while let Some(head) = result_head(&entries[at..])? {
             if head.done {
                 let output = &entries[at + RESULT_HEAD..at + head.length];
-                self.on_done(&head, results.execution, entries, output, copy);
+                self.on_done(&head, (results.execution, made), entries, output, copy);
             } else {
-                let failed = self.read_failed(results.execution, entries.slice(at..))?;
+                let source = (results.execution, made);
+                let failed = self.read_failed(source, entries.slice(at..))?;
                 failures.extend(failed);
             }
             at += head.length;
@@ -72,7 +75,7 @@ impl MasterState {
 
     fn read_failed(
         &mut self,
-        execution: ExecutionId,
+        (execution, made): (ExecutionId, Made),
         mut entries: Bytes,
     ) -> Result<Option<Failed>, WireError> {
         let Some(ResultEntry {
@@ -86,7 +89,9 @@ impl MasterState {
             return Ok(None);
         };
         self.pace.worked(elapsed);
+        let times = self.times_of_failure(made, (task, attempt), elapsed, &failure);
         Ok(Some(Failed {
+            times,
             task,
             attempt,
             execution,
@@ -101,7 +106,7 @@ impl MasterState {
     fn on_done(
         &mut self,
         result: &ResultHead,
-        execution: ExecutionId,
+        (execution, made): (ExecutionId, Made),
         message: &Bytes,
         output: &[u8],
         copy: bool,
@@ -113,6 +118,11 @@ impl MasterState {
             skipped,
             ..
         } = *result;
+        // Looked up only where somebody will read it: that costs as much as a part of a short task.
+        let times = match self.remembered.is_some() || self.tally.is_subscribed() {
+            true => self.times_of_result(made, id, attempt, elapsed),
+            false => Times::default(),
+        };
         let Some(entry) = self.end(id) else {
             self.on_late(id, attempt);
             return;
@@ -144,6 +154,7 @@ impl MasterState {
             skipped,
             attempt,
             execution,
+            times,
         };
         self.settle(id, entry, Ok(output), Some(ran));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use podpool_core::broker::ClassId;
 use podpool_core::fleet::Departure;
 use podpool_core::id::{Attempt, ExecutionId, TaskId, WorkerId};
+use podpool_core::place::WorkerPlace;
 use tokio::time::Instant;
 
 use crate::error::{AttemptReport, TaskError, TaskErrorKind};
@@ -16,6 +17,7 @@ use crate::master::stats::{Board, Counts, Oldest, Waits, Workers};
 use super::super::classes::Class;
 use super::super::effect::Effect;
 use super::super::table::{Entry, Phase};
+use super::timing::Times;
 use super::{MasterState, Settings};
 
 /// The execution that gave a result.
@@ -29,6 +31,8 @@ pub(super) struct Ran {
     pub(super) attempt: Attempt,
     /// Its number on its worker.
     pub(super) execution: ExecutionId,
+    /// When it began, and how long the attempt had waited; only where somebody reads it.
+    pub(super) times: Times,
 }
 
 /// Counts, and what is known of the fleet.
@@ -66,6 +70,11 @@ impl Tally {
     pub(super) fn forget_written(&mut self) {
         self.workers = Workers::default();
         self.oldest = None;
+    }
+
+    /// Whether a subscriber reads events.
+    pub(super) const fn is_subscribed(&self) -> bool {
+        self.subscribed
     }
 
     /// A worker came or went.
@@ -154,6 +163,9 @@ impl MasterState {
         self.event(|| EventKind::Ended {
             task: task(),
             state,
+            worker: None,
+            started: None,
+            queued: None,
             elapsed: None,
             skipped: false,
             error,
@@ -176,9 +188,16 @@ impl MasterState {
         self.tally.counts.end(state);
         self.tally.stopped(entry.running);
         self.measures.task_ended(outcome.as_ref().err());
+        if !self.tally.subscribed {
+            return;
+        }
+        let worker = ran.map(|ran| self.worker_name(ran.execution.worker));
         self.event(|| EventKind::Ended {
             task: task_info(id, entry),
             state,
+            worker,
+            started: ran.and_then(|ran| ran.times.started),
+            queued: ran.and_then(|ran| ran.times.queued),
             elapsed: ran.map(|ran| ran.elapsed),
             skipped: ran.is_some_and(|ran| ran.skipped),
             error: outcome.as_ref().err().cloned(),
@@ -247,11 +266,18 @@ impl MasterState {
         let Some(greeting) = worker.and_then(|worker| worker.greeting.clone()) else {
             return;
         };
+        let place = self.places.get(&greeting.name).cloned();
         self.always_event(EventKind::WorkerCame {
             worker: greeting.name,
             node: greeting.node,
+            place,
             slots: greeting.slots,
         });
+    }
+
+    /// Where a worker runs became known after it greeted.
+    pub(super) fn note_place(&mut self, worker: Arc<str>, place: Arc<WorkerPlace>) {
+        self.always_event(EventKind::WorkerPlaced { worker, place });
     }
 
     /// A worker is gone.

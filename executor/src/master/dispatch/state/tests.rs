@@ -11,6 +11,7 @@ mod limits;
 mod loss;
 mod memory;
 mod pace;
+mod placing;
 mod publish;
 mod remembering;
 mod republish;
@@ -33,6 +34,7 @@ use podpool_core::id::{Attempt, ExecutionId};
 use podpool_core::ledger::Record;
 use podpool_core::outcome::{Cause, Failure};
 use podpool_core::task::{Body, CallOptions, TaskOptions, TaskSpec};
+use podpool_core::wall::WallTime;
 
 use crate::error::{TaskError, TaskErrorKind};
 use crate::master::cell::{Cell, CellGuard, TaskState, Wakers};
@@ -124,6 +126,8 @@ struct Bed {
     events: Vec<EventKind>,
     /// What is to be stored, where the run is remembered.
     records: Vec<Record>,
+    /// What the clock of the worker's host shows; the beds of most tests have no clocks.
+    worker_wall: WallTime,
 }
 
 fn settings() -> Settings {
@@ -171,6 +175,7 @@ fn bed_with(settings: Settings) -> Bed {
         orders: Vec::new(),
         events: Vec::new(),
         records: Vec::new(),
+        worker_wall: WallTime::default(),
     }
 }
 
@@ -266,6 +271,7 @@ impl Bed {
             epoch: 1,
             count,
             lines: 0,
+            at: self.worker_wall,
         };
         for failed in self.state.on_results(self.now, &results, &body.into()) {
             self.state.on_failed(self.now, &failed);
@@ -330,6 +336,7 @@ impl Bed {
             replays: 0,
             epoch: 1,
             sequence: self.next_sequence(),
+            at: self.worker_wall,
         };
         self.state.on_alive(self.now, alive);
         self.apply();
@@ -348,6 +355,7 @@ impl Bed {
             replays: 0,
             epoch: 1,
             sequence: self.next_sequence(),
+            at: self.worker_wall,
         };
         self.state.on_alive(self.now, alive);
         self.apply();

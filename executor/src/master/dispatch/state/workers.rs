@@ -10,6 +10,7 @@ use podpool_core::id::WorkerId;
 use tokio::time::Instant;
 
 use super::MasterState;
+use super::timing::ClockDifference;
 
 /// Whether a worker's slots start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,6 +124,8 @@ pub(super) struct Worker {
     pub(super) runs: u32,
     /// The newest of its greeting and heartbeats.
     sequence: u64,
+    /// By how much its clock differs.
+    pub(super) clock: ClockDifference,
     /// Envelopes that it acknowledged and did not run again: the sum since its start, which each heartbeat repeats.
     pub(super) replays: u64,
 }
@@ -140,6 +143,7 @@ impl Worker {
             holds: Vec::new(),
             runs: 0,
             sequence: 0,
+            clock: ClockDifference::new(),
             replays: 0,
         }
     }

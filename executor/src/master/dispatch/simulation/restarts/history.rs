@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use podpool_core::id::TaskId;
 use podpool_core::ledger::{End, EndRecord, Identity, Status, TaskRecord, Why};
@@ -10,6 +11,7 @@ use podpool_core::outcome::Cause;
 use crate::error::TaskErrorKind;
 
 use super::super::script::Script;
+use super::super::site::wall;
 use super::lives::{Kind, Life};
 use super::master::Master;
 use super::program::Call;
@@ -46,6 +48,7 @@ impl Restarts {
             let record = record.ok_or_else(|| format!("task {number} is lost"))?;
             let end = self.stored().end(number).unwrap();
             let end = end.ok_or_else(|| format!("task {number} has not ended"))?;
+            self.check_times(&end)?;
             let same = tasks.entry(record.identity).or_default();
             same.push(Stored { record, end });
         }
@@ -64,6 +67,19 @@ impl Restarts {
         match tasks.is_empty() {
             true => Ok(()),
             false => Err(format!("tasks that no call made: {:?}", tasks.keys())),
+        }
+    }
+
+    /// A time in the queue is by one clock: the worker's began before the simulation, or will after it.
+    fn check_times(&self, end: &EndRecord) -> Judged {
+        let Some((started, queued)) = end.started.zip(end.queued) else {
+            return Ok(());
+        };
+        let published = started - queued;
+        let (begin, now) = (wall(Duration::ZERO), wall(self.now - self.start));
+        match begin <= published && started <= now {
+            true => Ok(()),
+            false => Err(format!("task {} began at no time: {end:?}", end.task)),
         }
     }
 

@@ -23,6 +23,7 @@ use crate::report::outlet::Position;
 use super::super::super::commits::{Commits, Held};
 use super::super::super::effect::Effect;
 use super::super::super::state::MasterState;
+use super::super::site::wall;
 use super::lives::Life;
 use super::world::{Outer, Restarts};
 
@@ -126,6 +127,7 @@ impl Restarts {
             return;
         };
         let now = self.now;
+        master.state.set_wall(wall(now - self.start));
         let mail = self.wake(&mut master, woken);
         master.state.on_lines(now, Position::default());
         if master.commits.has_unjudged() && !master.state.holds_failures() {

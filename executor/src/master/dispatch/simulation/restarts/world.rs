@@ -94,7 +94,7 @@ pub(super) struct Place {
 
 pub(super) struct Restarts {
     pub(super) rng: Rng,
-    start: Instant,
+    pub(super) start: Instant,
     pub(super) now: Instant,
     pub(super) trace: Trace,
     faults: Faults,
@@ -391,7 +391,7 @@ impl Restarts {
     fn build_site(&mut self) -> bool {
         let there = self.kind == Kind::Cluster && self.places.contains_key(&self.place);
         if !there {
-            let mut site = Site::new(self.faults, self.now, self.rng.fork());
+            let mut site = Site::new(self.faults, (self.start, self.now), self.rng.fork());
             site.begin();
             let results = TaskQueue::default();
             self.place += 1;

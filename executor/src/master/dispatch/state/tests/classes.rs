@@ -82,6 +82,7 @@ impl Bed {
             replays: 0,
             epoch: 0,
             sequence: self.next_sequence(),
+            at: self.worker_wall,
         };
         self.state.on_alive(self.now, alive);
         self.apply();

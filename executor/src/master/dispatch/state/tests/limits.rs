@@ -76,6 +76,7 @@ impl Bed {
             replays: 0,
             epoch: 1,
             sequence: self.next_sequence(),
+            at: self.worker_wall,
         };
         self.state.on_alive(self.now, alive);
         self.apply();

@@ -7,7 +7,7 @@ use podpool_core::outcome::Exit;
 use super::super::super::remembered::Memory;
 use super::*;
 
-fn remembering() -> Bed {
+pub(super) fn remembering() -> Bed {
     let mut bed = bed();
     bed.state.remember_run(bed.now, Memory::new(Vec::new()));
     bed
@@ -15,7 +15,7 @@ fn remembering() -> Bed {
 
 impl Bed {
     /// All records so far. A ledger takes them.
-    fn recorded(&self) -> &[Record] {
+    pub(super) fn recorded(&self) -> &[Record] {
         let mut fold = Fold::default();
         for record in &self.records {
             assert_eq!(fold.apply(record), Ok(()), "{record:?}");
@@ -23,7 +23,7 @@ impl Bed {
         &self.records
     }
 
-    fn end_of(&self, task: u64) -> &EndRecord {
+    pub(super) fn end_of(&self, task: u64) -> &EndRecord {
         let end = self.recorded().iter().find_map(|record| match record {
             Record::End(it) if it.task == TaskId(task) => Some(it),
             _ => None,

@@ -60,6 +60,7 @@ impl Bed {
                 elapsed,
                 skipped,
                 error,
+                ..
             } => {
                 assert_eq!(elapsed.is_some(), error.is_none());
                 let skipped = if skipped { ", skipped" } else { "" };
@@ -69,7 +70,9 @@ impl Bed {
                 worker,
                 node,
                 slots,
+                ..
             } => format!("{worker} on {node} came with {slots}"),
+            EventKind::WorkerPlaced { worker, place } => format!("{worker} is in {place}"),
             EventKind::WorkerWent { worker, reason, .. } => format!("{worker} went: {reason}"),
             EventKind::Broken { reason } => format!("broken: {reason}"),
             EventKind::RunLimit { reason } => format!("limit: {reason}"),

@@ -18,6 +18,7 @@ impl Bed {
             epoch: 1,
             count: 1,
             lines: 0,
+            at: self.worker_wall,
         };
         for failed in self.state.on_results(self.now, &results, &body.into()) {
             self.state.on_failed(self.now, &failed);
