@@ -95,8 +95,8 @@ struct Contents {
     closed: Option<Closed>,
     /// The executor's end was dropped.
     gone: bool,
-    /// The executor has ended, and answers shutdowns.
-    ended: bool,
+    /// How the executor has ended. It still answers shutdowns.
+    ended: Option<Result<(), ShutdownError>>,
     /// The first signal that ended it.
     signal: Option<i32>,
     sleeper: Option<Sleeper>,
@@ -243,7 +243,12 @@ impl Mailbox {
 
     /// The result of a shutdown whose executor is already gone.
     pub(crate) fn how_it_ended(&self) -> Result<(), ShutdownError> {
-        match &lock(&self.state).closed {
+        let state = lock(&self.state);
+        if let Some(outcome) = &state.ended {
+            return outcome.clone();
+        }
+        // By a panic of its thread.
+        match &state.closed {
             Some(Closed::Broken(reason)) => Err(ShutdownError::Broken {
                 reason: reason.as_ref().into(),
             }),
@@ -256,7 +261,7 @@ impl Mailbox {
     #[cfg_attr(not(unix), expect(dead_code, reason = "no signals are heard there"))]
     pub(crate) fn has_ended(&self) -> bool {
         let state = lock(&self.state);
-        state.ended || state.gone
+        state.ended.is_some() || state.gone
     }
 
     /// How many tasks were submitted so far.
@@ -265,7 +270,7 @@ impl Mailbox {
         Submitted {
             all: state.taken,
             rejected: state.rejected,
-            gone: state.ended || state.gone,
+            gone: state.ended.is_some() || state.gone,
         }
     }
 

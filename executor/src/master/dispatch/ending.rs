@@ -162,7 +162,7 @@ impl RunningDispatch {
             outcome = outcome.and(cleaned);
         }
         // Before the answers: a caller whose shutdown has returned must find that the executor has ended.
-        self.inbox.end();
+        self.inbox.end(outcome.clone());
         self.observed.hub.end();
         self.answer_shutdowns(&outcome);
         // Shutdowns that came meanwhile are answered too, then the mailbox closes for good. One call suffices: the

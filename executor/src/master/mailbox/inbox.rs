@@ -10,6 +10,7 @@ use podpool_core::id::TaskId;
 use podpool_core::task::CallParts;
 
 use super::{Closed, Contents, Mailbox, Sleeper, Submission, WakesFor};
+use crate::error::ShutdownError;
 use crate::lock::lock;
 use crate::master::cell::{Cell, CellGuard};
 use crate::master::command::Command;
@@ -88,9 +89,9 @@ impl Inbox {
         self.0.close(reason);
     }
 
-    /// Marks the executor as ended, before those who wait for it are notified.
-    pub(crate) fn end(&self) {
-        lock(&self.0.state).ended = true;
+    /// Marks the executor as ended, before those who wait for it are notified. Later shutdowns have this outcome too.
+    pub(crate) fn end(&self, outcome: Result<(), ShutdownError>) {
+        lock(&self.0.state).ended = Some(outcome);
     }
 }
 

@@ -61,7 +61,7 @@ fn pools_that_have_ended_do_not_count() {
     let (first, inbox) = Mailbox::new();
     pools.add(&first);
     // Its executor has ended; a future still holds the mailbox.
-    inbox.end();
+    inbox.end(Ok(()));
     assert!(matches!(pools.arrive(STEPS), Answer::NoPool));
     let (second, inbox) = Mailbox::new();
     pools.add(&second);

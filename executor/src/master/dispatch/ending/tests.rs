@@ -177,7 +177,9 @@ async fn last_order(taken_over: bool) -> (FleetOrder, Result<(), ShutdownError>)
     };
     let (order, ()) = tokio::join!(last, dispatch.run());
     drop(second);
-    (order, ended.await.unwrap())
+    let outcome = ended.await.unwrap();
+    assert_eq!(mailbox.how_it_ended(), outcome, "a later shutdown");
+    (order, outcome)
 }
 
 /// Where the end of its tasks is a master's first act after it lost the run, it removes nothing of the run.
