@@ -182,11 +182,16 @@ impl Bed {
 
     /// The next event.
     pub async fn event(&mut self) -> FleetEvent {
-        // The supply changes with every pod. Statistics show it, and the ledger cohorts, and no test of the fleet.
+        // The supply changes with every pod, and each has a place. Statistics show the one, the ledger the other and
+        // cohorts, and no test of the fleet.
         let next = async {
             loop {
                 match self.events.recv().await {
-                    Some(FleetEvent::Supply { .. } | FleetEvent::Cohort { .. }) => {}
+                    Some(
+                        FleetEvent::Supply { .. }
+                        | FleetEvent::Cohort { .. }
+                        | FleetEvent::Placed { .. },
+                    ) => {}
                     event => return event,
                 }
             }
