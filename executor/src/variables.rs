@@ -14,6 +14,7 @@ const PREFIX: &str = "PODPOOL_";
 /// its own processes.
 const KNOWN: &[&str] = &[
     "BACKEND",
+    "BASE_IMAGE",
     "CPU",
     "ENV_FROM_SECRETS",
     "GRACE",
@@ -29,6 +30,8 @@ const KNOWN: &[&str] = &[
     "PROJECT",
     "PULL_POLICY",
     "PULL_SECRETS",
+    "REGISTRY",
+    "REGISTRY_INSECURE",
     "RUN_DEADLINE",
     "SCHEDULE_TIMEOUT",
     "SERVICE_ACCOUNT",
@@ -70,10 +73,11 @@ pub(crate) fn report_unknown() {
 
 /// Emits a notice if settings of a cluster are present but no back-end was chosen, so that tasks run on this machine.
 pub(crate) fn report_unused() {
-    if std::env::var_os("PODPOOL_IMAGE").is_some_and(|image| !image.is_empty()) {
-        trouble(
-            "PODPOOL_IMAGE is set, but no back-end is chosen, so tasks run on this machine; PODPOOL_BACKEND=kubernetes sends them to pods, PODPOOL_BACKEND=local silences this notice",
-        );
+    let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if let Some(name) = ["PODPOOL_IMAGE", "PODPOOL_REGISTRY"].into_iter().find(set) {
+        trouble(format_args!(
+            "{name} is set, but no back-end is chosen, so tasks run on this machine; PODPOOL_BACKEND=kubernetes sends them to pods, PODPOOL_BACKEND=local silences this notice"
+        ));
     }
 }
 

@@ -50,6 +50,12 @@ pub struct WorkerSpec {
     /// How long workers may wait for a node, a quota or a slow start before the pool breaks. Default 5 min;
     /// `PODPOOL_SCHEDULE_TIMEOUT`.
     pub schedule_timeout: Option<Duration>,
+    /// A registry, to which an image of this program is pushed where none is named; `PODPOOL_REGISTRY`.
+    pub registry: Option<String>,
+    /// The base of that image, by its digest; `PODPOOL_BASE_IMAGE`.
+    pub base_image: Option<String>,
+    /// Hosts of registries that are spoken to by plain http; `PODPOOL_REGISTRY_INSECURE`, with commas.
+    pub registry_insecure: Vec<String>,
 }
 
 /// One key of a secret, as a file.

@@ -31,6 +31,14 @@ impl Builder {
         let mut spec = std::mem::take(&mut self.kubernetes.spec);
         spec.start_timeout = self.start_timeout;
         let spec = spec.or_environment(variable).map_err(refused)?;
+        #[cfg(not(feature = "image"))]
+        if spec.asks_for_a_made_image() {
+            return Err(BuildError::FeatureMissing {
+                backend: "image of this program (KubernetesOptions::registry, PODPOOL_REGISTRY)"
+                    .to_owned(),
+                feature: "image",
+            });
+        }
         spec.check().map_err(refused)?;
         if let Some(rate) = self.kubernetes.output_rate {
             self.output_limits.forwarded = checked_rate(rate)?;
@@ -160,6 +168,9 @@ mod tests {
             "schedule_timeout",
             "label",
             "env",
+            "registry",
+            "base_image",
+            "registry_insecure",
         ] {
             let variable = variable_of(option);
             assert!(variables::is_known(&variable), "{variable}");

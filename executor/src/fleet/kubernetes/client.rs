@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 
 use super::job::CONTAINER;
 use super::termination_message::TerminationMessage;
-use error::chain;
+pub(super) use error::chain;
 
 pub use error::{Ask, ClusterError, Refused};
 
@@ -52,6 +52,12 @@ pub struct Cluster {
     namespace: String,
     url: String,
     owner: Option<OwnerReference>,
+    /// The namespace of this process's own pod, where the cluster is the one that runs it.
+    #[cfg_attr(
+        not(feature = "image"),
+        expect(dead_code, reason = "only images are read of it")
+    )]
+    home: Option<String>,
 }
 
 impl fmt::Debug for Cluster {
@@ -79,6 +85,7 @@ impl Cluster {
         if inside && cluster.namespace == home {
             cluster.owner = cluster.find_owner().await;
         }
+        cluster.home = inside.then_some(home);
         Ok(cluster)
     }
 
@@ -105,6 +112,7 @@ impl Cluster {
             namespace,
             url,
             owner: None,
+            home: None,
         };
         // The version needs no right of its own, so this request shows whether the cluster is reached, and nothing
         // else. Two tries with `CONNECT` and the first pause take 8.2 s; the timeout cuts the third try off.
@@ -165,6 +173,24 @@ impl Cluster {
     #[must_use]
     pub fn events(&self) -> Api<Event> {
         self.api()
+    }
+
+    /// The namespace of this process's own pod; none outside the cluster.
+    #[cfg(feature = "image")]
+    pub(super) fn home(&self) -> Option<&str> {
+        self.home.as_deref()
+    }
+
+    /// The pods of another namespace.
+    #[cfg(feature = "image")]
+    pub(super) fn pods_of(&self, namespace: &str) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// The nodes, which belong to no namespace.
+    #[cfg(feature = "image")]
+    pub(super) fn nodes(&self) -> Api<k8s_openapi::api::core::v1::Node> {
+        Api::all(self.client.clone())
     }
 
     /// The last lines that a worker printed, some hundred bytes in one line; empty if it printed nothing.
@@ -256,13 +282,18 @@ impl Cluster {
         }
     }
 
-    /// The Job or pod of the master, so that its workers are deleted with it. Without the right to read its pod, the
-    /// workers have no owner.
-    async fn find_owner(&self) -> Option<OwnerReference> {
+    /// The name of the pod in which this process runs, if it runs in one.
+    pub(super) fn own_pod() -> Option<String> {
         // A pod's host name is the pod's name by default; a pod that sets another one needs `PODPOOL_POD`.
         // <https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>
         let name = env::var("PODPOOL_POD").or_else(|_| env::var("HOSTNAME"));
-        let name = name.ok()?;
+        name.ok()
+    }
+
+    /// The Job or pod of the master, so that its workers are deleted with it. Without the right to read its pod, the
+    /// workers have no owner.
+    async fn find_owner(&self) -> Option<OwnerReference> {
+        let name = Self::own_pod()?;
         let pods = self.pods();
         let asked = self.call(Ask("get", "pods"), || pods.get(&name));
         let pod = timeout(REACH, asked).await.unwrap_or_else(|_| {

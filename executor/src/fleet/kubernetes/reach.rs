@@ -43,10 +43,13 @@ impl Fleet for ClusterFleet {
         let cluster = Cluster::connect(self.spec.namespace.as_deref())
             .await
             .map_err(failed("reach the Kubernetes cluster"))?;
-        Ok(Box::new(ReachedCluster {
-            fleet: *self,
-            cluster,
-        }))
+        let mut fleet = *self;
+        // Last of all that needs the cluster: a push may take minutes.
+        #[cfg(feature = "image")]
+        super::image::provide(&mut fleet.spec, &cluster)
+            .await
+            .map_err(failed("make the image of the workers"))?;
+        Ok(Box::new(ReachedCluster { fleet, cluster }))
     }
 }
 

@@ -4,6 +4,7 @@
 //! before anything is made on a cluster, and an error names the setting.
 
 mod check;
+mod registry;
 mod units;
 
 use std::fmt;
@@ -96,6 +97,9 @@ impl WorkerSpec {
         )?;
         env.fill_list(&mut self.pull_secrets, "PODPOOL_PULL_SECRETS");
         env.fill_list(&mut self.env_from_secrets, "PODPOOL_ENV_FROM_SECRETS");
+        env.fill(&mut self.registry, "PODPOOL_REGISTRY", word)?;
+        env.fill(&mut self.base_image, "PODPOOL_BASE_IMAGE", word)?;
+        env.fill_list(&mut self.registry_insecure, "PODPOOL_REGISTRY_INSECURE");
         self.labels_from(&env)?;
         self.variables_from(&env)?;
         Ok(self)

@@ -18,6 +18,7 @@ impl WorkerSpec {
     /// [`SpecError`] for the first setting that cannot be used.
     pub fn check(&self) -> Result<(), SpecError> {
         self.check_image()?;
+        self.check_registry()?;
         self.check_names()?;
         self.check_sizes()?;
         self.check_times()?;
@@ -32,11 +33,7 @@ impl WorkerSpec {
 
     fn check_image(&self) -> Result<(), SpecError> {
         let Some(image) = &self.image else {
-            return Err(SpecError::new(
-                "image",
-                "",
-                "workers need an image that holds this program: set it, or PODPOOL_IMAGE",
-            ));
+            return self.check_made_image();
         };
         let sound = !image.is_empty()
             && image.len() <= 1024
