@@ -1,6 +1,6 @@
 //! A real registry: the one that `PODPOOL_TEST_REGISTRY` names, open to all, and that of
-//! `PODPOOL_TEST_PRIVATE_REGISTRY`, with `PODPOOL_TEST_REGISTRY_AUTH` as `user:password`. Both are `host:port`, and speak
-//! plain http. Without them a test prints so and passes, except where `CI=true`.
+//! `PODPOOL_TEST_PRIVATE_REGISTRY`, with `PODPOOL_TEST_REGISTRY_AUTH` as `user:password`. Both are `host:port`, and
+//! speak plain http. Without them a test prints so and passes, except where `CI=true`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -146,3 +146,43 @@ async fn a_registry_that_is_not_there_is_named_with_its_variable() {
     );
     assert!(took < SOON + SLACK, "{took:?}");
 }
+
+/// A push may take minutes. Nothing of the run is made meanwhile, so a signal ends the program at once.
+#[cfg(feature = "image")]
+#[tokio::test]
+async fn a_master_that_is_interrupted_during_a_push_ends_at_once() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let (server, _serving) = api().await;
+    // It accepts connections, and answers nothing.
+    let registry = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = registry.local_addr().unwrap().to_string();
+    let dir = Scratch::new();
+    let kubeconfig = dir.path().join("kubeconfig");
+    write_kubeconfig(&kubeconfig, &server);
+    let master = Command::new(env!("CARGO_BIN_EXE_napping-pod"))
+        .env_remove("PUBSUB_EMULATOR_HOST")
+        .env_remove("PODPOOL_IMAGE")
+        .env("KUBECONFIG", &kubeconfig)
+        .env("HOME", dir.path())
+        .env("PODPOOL_BACKEND", "kubernetes")
+        .env("PODPOOL_PROJECT", "demo")
+        .env("PODPOOL_REGISTRY", &host)
+        .env("PODPOOL_REGISTRY_INSECURE", &host)
+        .kill_on_drop(true)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let connected = timeout(Duration::from_secs(60), registry.accept()).await;
+    let _socket = connected.expect("the registry is not asked").unwrap();
+    let began = Instant::now();
+    let pid = Pid::from_raw(i32::try_from(master.id().unwrap()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let ended = timeout(Duration::from_secs(30), master.wait_with_output()).await;
+    let took = began.elapsed();
+    let output = ended.expect("the master goes on").unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    println!("after {took:.1?}: {said}");
+    says(&said, &["interrupted before anything of it was made"]);
+    assert!(took < SOON, "{took:?}");
+}

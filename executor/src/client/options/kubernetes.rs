@@ -171,16 +171,17 @@ impl KubernetesOptions {
     /// of this machine (`SSL_CERT_FILE`, or the system's), `/tmp`, and names for root and user 65532, as which it runs.
     /// There is no shell and no time zone. A library that the program opens by itself at run time (`dlopen`) is named
     /// nowhere in its file and so not found: use a [`base_image`](Self::base_image) that has it. A static program needs
-    /// no library.
+    /// no library. Libraries of other directories than the loader's default ones are in `/podpool/lib`, which the
+    /// image's `LD_LIBRARY_PATH` names: a program that sets this variable for its workers adds that directory.
     ///
     /// Its tag is a hash of this content: an unchanged program pushes nothing and starts at once, a changed one uploads
     /// one layer, with a notice. Workers run the image by its digest, so that they are of this very build. Old images
     /// stay until the registry removes them; a rule for tags that begin with `podpool-` does. Use a release build: a
     /// program without optimisation hashes itself at some MB a second.
     ///
-    /// Logins are those of Docker's tools: `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`, with its helpers.
-    /// Nodes need a right to pull of their own, or a [`pull_secret`](Self::pull_secret). Whoever may push to the
-    /// registry decides what workers run.
+    /// Logins are those of Docker's tools: `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`, with its
+    /// helpers. Nodes need a right to pull of their own, or a [`pull_secret`](Self::pull_secret). Whoever may push to
+    /// the registry decides what workers run.
     ///
     /// All happens in `build()`, before anything of the run is made, and `build()` names what failed: a program that
     /// nodes cannot run (for macOS, for Windows, or for another processor, where the nodes may be listed), a missing

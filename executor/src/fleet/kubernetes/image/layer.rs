@@ -1,7 +1,7 @@
 //! The layer of an image: a tar archive, compressed, that is the same bytes whenever it is made of the same files.
 //!
-//! <https://github.com/opencontainers/image-spec/blob/main/layer.md>. Entries are sorted and have no times; the owner is
-//! root, so that the program cannot change itself.
+//! <https://github.com/opencontainers/image-spec/blob/main/layer.md>. Entries are sorted and have no times; their owner
+//! is root, so that the program cannot change itself.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
@@ -80,8 +80,8 @@ pub(super) fn temporary() -> Result<File, ImageError> {
     Err(because(failed)(last))
 }
 
-/// Makes the layer of these entries, which are sorted by path. It takes seconds for a program of 50 MB, and some hundred
-/// kilobytes of memory.
+/// Makes the layer of these entries, which are sorted by path. It takes seconds for a program of 50 MB, and some
+/// hundred kilobytes of memory.
 ///
 /// # Errors
 /// A file that cannot be read, or that changed meanwhile, and a full disk.

@@ -1,7 +1,7 @@
 //! The documents of an image: manifest, index, configuration.
 //!
-//! <https://github.com/opencontainers/image-spec/blob/main/manifest.md> and `config.md` beside it. Docker's older forms,
-//! which many bases have, differ in their names alone.
+//! <https://github.com/opencontainers/image-spec/blob/main/manifest.md> and `config.md` beside it. Docker's older
+//! forms, which many bases have, differ in their names alone.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

@@ -59,8 +59,8 @@ pub(super) async fn image(cluster: &Cluster, home: &str) -> Result<OwnImage, Ima
     }
 }
 
-/// The image of a pod's container; none while its status does not state it. In a pod of several containers it is that of
-/// the default one, else of the first.
+/// The image of a pod's container; none while its status does not state it. In a pod of several containers it is that
+/// of the default one, else of the first.
 fn of_pod(pod: &Pod) -> Option<OwnImage> {
     let spec = pod.spec.as_ref()?;
     let default = pod
@@ -93,8 +93,8 @@ fn by_digest(id: &str, container: &Container) -> Option<String> {
         Some(repository) if repository.split('/').next().is_some_and(is_host) => {
             Some(id.to_owned())
         }
-        // An image that was loaded onto the nodes, and never was in a registry, has an id alone, by which nothing can be
-        // pulled: its name is what the nodes have.
+        // An image that was loaded onto the nodes, and never was in a registry, has an id alone, by which nothing can
+        // be pulled: its name is what the nodes have.
         _ => container.image.clone(),
     }
 }

@@ -33,10 +33,6 @@ impl WorkerSpec {
         if let Some(base) = &self.base_image {
             let read = BaseImage::parse(base);
             read.map_err(|reason| SpecError::new("base_image", base, reason))?;
-            if self.registry.is_none() && self.image.is_none() {
-                let reason = "no image is pushed without a registry: name one, KubernetesOptions::registry or PODPOOL_REGISTRY, or leave the base out";
-                return Err(SpecError::new("base_image", base, reason));
-            }
         }
         let bad = self.registry_insecure.iter().find(|host| !is_host(host));
         bad.map_or(Ok(()), |host| {
@@ -47,11 +43,6 @@ impl WorkerSpec {
 
     /// `build()` refuses these settings by the name of the feature before.
     #[cfg(not(feature = "image"))]
-    #[expect(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "with the feature there is something to check"
-    )]
     pub(super) const fn check_registry(&self) -> Result<(), SpecError> {
         Ok(())
     }
@@ -60,5 +51,91 @@ impl WorkerSpec {
     #[cfg(not(feature = "image"))]
     pub(crate) fn asks_for_a_made_image(&self) -> bool {
         self.registry.is_some() || self.base_image.is_some() || !self.registry_insecure.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(change: impl FnOnce(&mut WorkerSpec)) -> WorkerSpec {
+        let mut spec = WorkerSpec::default();
+        change(&mut spec);
+        spec
+    }
+
+    /// The name of the setting that is refused, and why.
+    #[cfg(feature = "image")]
+    fn refused(spec: &WorkerSpec) -> (String, String) {
+        let error = spec.check().expect_err("the setting should be refused");
+        (error.setting, error.reason)
+    }
+
+    #[cfg(feature = "image")]
+    #[test]
+    fn a_registry_is_all_that_is_needed() {
+        let registry = || Some("registry.example/team".to_owned());
+        let base = format!("debian@sha256:{}", "a".repeat(64));
+        let all = with(|spec| {
+            spec.registry = registry();
+            spec.base_image = Some(base.clone());
+            spec.registry_insecure = vec!["localhost:5000".to_owned(), "10.0.0.1:81".to_owned()];
+        });
+        assert_eq!(all.check(), Ok(()));
+        let (setting, reason) = refused(&with(|spec| spec.registry = Some("team".to_owned())));
+        assert_eq!(setting, "registry");
+        assert!(reason.contains("registry.example/team"), "{reason}");
+        let (setting, reason) = refused(&with(|spec| {
+            spec.registry = registry();
+            spec.base_image = Some("debian:12".to_owned());
+        }));
+        assert_eq!(setting, "base_image");
+        assert!(reason.contains("digest"), "{reason}");
+        let (setting, _) = refused(&with(|spec| {
+            spec.registry = registry();
+            spec.registry_insecure
+                .push("http://localhost:5000".to_owned());
+        }));
+        assert_eq!(setting, "registry_insecure");
+        let (setting, reason) = refused(&WorkerSpec::default());
+        assert_eq!(setting, "image");
+        assert!(reason.contains("PODPOOL_REGISTRY"), "{reason}");
+    }
+
+    #[cfg(feature = "image")]
+    #[test]
+    fn a_base_alone_makes_no_image() {
+        let base = || Some(format!("debian@sha256:{}", "a".repeat(64)));
+        let named = with(|spec| {
+            spec.base_image = base();
+            spec.image = Some("backfill:1".to_owned());
+        });
+        assert_eq!(named.check(), Ok(()));
+        let alone = with(|spec| spec.base_image = base());
+        assert_eq!(refused(&alone).0, "image");
+    }
+
+    #[test]
+    fn the_environment_sets_each() {
+        let spec = WorkerSpec::default().or_environment(|name| {
+            Some(
+                match name {
+                    "PODPOOL_REGISTRY" => "registry.example/team",
+                    "PODPOOL_BASE_IMAGE" => "debian@sha256:1",
+                    "PODPOOL_REGISTRY_INSECURE" => "one:1, two:2",
+                    _ => return None,
+                }
+                .to_owned(),
+            )
+        });
+        let spec = spec.unwrap();
+        assert_eq!(spec.registry.as_deref(), Some("registry.example/team"));
+        assert_eq!(spec.base_image.as_deref(), Some("debian@sha256:1"));
+        assert_eq!(spec.registry_insecure, ["one:1", "two:2"]);
+        #[cfg(not(feature = "image"))]
+        {
+            assert!(spec.asks_for_a_made_image());
+            assert!(!with(|spec| spec.cpu = Some(1)).asks_for_a_made_image());
+        }
     }
 }

@@ -213,6 +213,22 @@ impl Answer {
         }
     }
 
+    fn bytes(self, head_only: bool) -> Vec<u8> {
+        let (status, length) = (self.status, self.body.len());
+        let mut text = format!(
+            "HTTP/1.1 {status} Status\r\nConnection: close\r\nContent-Length: {length}\r\n"
+        );
+        for (name, value) in &self.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str("\r\n");
+        let mut bytes = text.into_bytes();
+        if !head_only {
+            bytes.extend(self.body);
+        }
+        bytes
+    }
+
     fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
@@ -225,51 +241,21 @@ async fn serve(mut socket: TcpStream, held: Arc<Mutex<Held>>, host: String) {
         return;
     };
     let mut lines = head.lines();
-    let line = lines.next().unwrap_or_default();
-    let mut words = line.split(' ');
+    let mut words = lines.next().unwrap_or_default().split(' ');
     let (method, target) = (
         words.next().unwrap_or_default(),
         words.next().unwrap_or_default(),
     );
-    let asked = format!("{method} {target}");
-    let fault = {
-        let mut held = held.lock().unwrap();
-        held.log.push(asked.clone());
-        match held.faults.front() {
-            Some(fault) if asked.starts_with(&fault.request) => held.faults.pop_front(),
-            _ => None,
-        }
-    };
-    let mut request = parse(method, target, lines);
-    if matches!(
-        fault,
-        Some(Fault {
-            does: Does::Hang,
-            ..
-        })
-    ) {
+    let fault = next_fault(&mut held.lock().unwrap(), &format!("{method} {target}"));
+    if fault == Some(Does::Hang) {
         std::future::pending::<()>().await;
     }
+    let mut request = parse(method, target, lines);
     request.body = rest;
-    let length = request
-        .headers
-        .get("content-length")
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0_usize);
-    let mut piece = vec![0; 64 << 10];
-    while request.body.len() < length {
-        match socket.read(&mut piece).await {
-            Ok(read) if read > 0 => request.body.extend(&piece[..read]),
-            _ => return,
-        }
+    if read_body(&mut socket, &mut request).await.is_none() {
+        return;
     }
-    let answer = match fault.map(|fault| fault.does) {
-        Some(Does::Forget) => {
-            let mut held = held.lock().unwrap();
-            held.tokens.clear();
-            answer(&request, &mut held, &host)
-        }
-        None | Some(Does::Hang) => answer(&request, &mut held.lock().unwrap(), &host),
+    let answer = match fault {
         Some(Does::Close) => return,
         Some(Does::Send(body)) => Answer {
             body,
@@ -282,22 +268,41 @@ async fn serve(mut socket: TcpStream, held: Arc<Mutex<Held>>, host: String) {
                 None => answer,
             }
         }
+        Some(Does::Forget) => {
+            let mut held = held.lock().unwrap();
+            held.tokens.clear();
+            answer(&request, &mut held, &host)
+        }
+        None | Some(Does::Hang) => answer(&request, &mut held.lock().unwrap(), &host),
     };
-    let mut text = format!(
-        "HTTP/1.1 {} Status\r\nConnection: close\r\nContent-Length: {}\r\n",
-        answer.status,
-        answer.body.len()
-    );
-    for (name, value) in &answer.headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    text.push_str("\r\n");
-    let mut bytes = text.into_bytes();
-    if request.method != "HEAD" {
-        bytes.extend(answer.body);
-    }
+    let bytes = answer.bytes(request.method == "HEAD");
     socket.write_all(&bytes).await.ok();
     socket.shutdown().await.ok();
+}
+
+/// Notes the request, and takes the fault that it meets.
+fn next_fault(held: &mut Held, asked: &str) -> Option<Does> {
+    held.log.push(asked.to_owned());
+    let meets = held
+        .faults
+        .front()
+        .is_some_and(|fault| asked.starts_with(&fault.request));
+    let fault = meets.then(|| held.faults.pop_front()).flatten();
+    fault.map(|fault| fault.does)
+}
+
+/// The rest of the body; none where the client breaks off.
+async fn read_body(socket: &mut TcpStream, request: &mut Request) -> Option<()> {
+    let length = request.headers.get("content-length");
+    let length = length.and_then(|text| text.parse().ok()).unwrap_or(0_usize);
+    let mut piece = vec![0; 64 << 10];
+    while request.body.len() < length {
+        match socket.read(&mut piece).await {
+            Ok(read) if read > 0 => request.body.extend(&piece[..read]),
+            _ => return None,
+        }
+    }
+    Some(())
 }
 
 async fn read_head(socket: &mut TcpStream) -> Option<(String, Vec<u8>)> {
