@@ -53,10 +53,6 @@ pub struct Cluster {
     url: String,
     owner: Option<OwnerReference>,
     /// The namespace of this process's own pod, where the cluster is the one that runs it.
-    #[cfg_attr(
-        not(feature = "image"),
-        expect(dead_code, reason = "only images are read of it")
-    )]
     home: Option<String>,
 }
 
