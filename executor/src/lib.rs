@@ -79,6 +79,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `kubernetes` | workers as pods of a Kubernetes cluster, with Pub/Sub as their queue |
+//! | `image` | the same, with an image of the program itself that [`registry`](options::KubernetesOptions::registry) pushes, without Docker |
 //! | `pubsub` | Google Cloud Pub/Sub alone, for programs that administer its topics |
 //! | `ledger` | a directory that remembers runs; it compiles SQLite |
 //! | `payload` | a directory for arguments and results that no message carries |

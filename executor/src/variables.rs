@@ -16,6 +16,7 @@ const KNOWN: &[&str] = &[
     "ADD_CAPABILITIES",
     "ANNOTATIONS",
     "BACKEND",
+    "BASE_IMAGE",
     "COMPUTE_CLASS",
     "CONFIG",
     "CONFIG_MAP_ENV",
@@ -58,6 +59,8 @@ const KNOWN: &[&str] = &[
     "PVCS",
     "QOS",
     "READ_ONLY_ROOT",
+    "REGISTRY",
+    "REGISTRY_INSECURE",
     "REQUIRE_SAME_BUILD",
     "RESOURCES",
     "RUNTIME_CLASS",
@@ -116,10 +119,11 @@ pub(crate) fn report_unknown() {
 
 /// Emits a notice if settings of a cluster are present but no back-end was chosen, so that tasks run on this machine.
 pub(crate) fn report_unused() {
-    if std::env::var_os("PODPOOL_IMAGE").is_some_and(|image| !image.is_empty()) {
-        trouble(
-            "PODPOOL_IMAGE is set, but no back-end is chosen, so tasks run on this machine; PODPOOL_BACKEND=kubernetes sends them to pods, PODPOOL_BACKEND=local silences this notice",
-        );
+    let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if let Some(name) = ["PODPOOL_IMAGE", "PODPOOL_REGISTRY"].into_iter().find(set) {
+        trouble(format_args!(
+            "{name} is set, but no back-end is chosen, so tasks run on this machine; PODPOOL_BACKEND=kubernetes sends them to pods, PODPOOL_BACKEND=local silences this notice"
+        ));
     }
 }
 

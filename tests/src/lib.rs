@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 pub mod address;
+#[cfg(feature = "kubernetes")]
+pub mod api;
 pub mod bed;
 pub mod block;
 pub mod directory;
@@ -26,6 +28,8 @@ pub mod pods;
 #[cfg(feature = "pubsub")]
 pub mod pubsub;
 pub mod refusing;
+#[cfg(feature = "image")]
+pub mod registry;
 pub mod run;
 pub mod scratch;
 pub mod seeds;

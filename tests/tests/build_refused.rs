@@ -3,16 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 #![expect(clippy::print_stdout, reason = "how long things took is worth knowing")]
 
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use podpool_tests::api::{api, nobody, write_kubeconfig};
 use podpool_tests::scratch::Scratch;
-use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::process::Command;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Within this time a wrong address is reported.
@@ -21,46 +18,6 @@ const SOON: Duration = Duration::from_secs(5);
 const MUTE: Duration = Duration::from_secs(10);
 /// The time that a busy machine may add.
 const SLACK: Duration = Duration::from_secs(3);
-
-/// An address without a listener.
-async fn nobody() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().to_string()
-}
-
-/// An API server that answers with its version, and nothing else.
-async fn api() -> (String, JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let version = json!({
-        "major": "1", "minor": "34", "gitVersion": "v1.34.0", "gitCommit": "", "gitTreeState": "",
-        "buildDate": "", "goVersion": "", "compiler": "", "platform": "",
-    })
-    .to_string();
-    let answer = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{version}",
-        version.len()
-    );
-    let serving = tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            let asked = socket.read(&mut [0; 4096]).await;
-            if asked.is_ok_and(|bytes| bytes > 0) {
-                socket.write_all(answer.as_bytes()).await.ok();
-            }
-        }
-    });
-    (address, serving)
-}
-
-fn write_kubeconfig(path: &Path, server: &str) {
-    let config = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "it",
-        "clusters": [{"name": "it", "cluster": {"server": format!("http://{server}")}}],
-        "users": [{"name": "it", "user": {}}],
-        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
-    });
-    std::fs::write(path, config.to_string()).unwrap();
-}
 
 /// The error of `build()` with this API server and these variables beside it, and how long it took.
 async fn refused(server: &str, variables: &[(&str, &str)]) -> (String, Duration) {
@@ -153,4 +110,79 @@ async fn a_cluster_that_does_not_answer_is_named_with_its_variable() {
     let (said, took) = refused(&server, &[("PODPOOL_PROJECT", "demo")]).await;
     says(&said, &[&server, "KUBECONFIG", "no answer"]);
     assert!(took < MUTE + SLACK, "{took:?}");
+}
+
+/// Without the feature the setting is refused by the feature's name, and with it by what it may be.
+#[tokio::test]
+async fn a_registry_that_is_none_is_refused_with_what_to_do() {
+    let variables = [
+        ("PODPOOL_PROJECT", "demo"),
+        ("PODPOOL_IMAGE", ""),
+        ("PODPOOL_REGISTRY", "team"),
+    ];
+    let (said, took) = refused(&nobody().await, &variables).await;
+    match cfg!(feature = "image") {
+        true => says(&said, &["PODPOOL_REGISTRY", "registry.example/team"]),
+        false => says(&said, &["PODPOOL_REGISTRY", "features = [\"image\"]"]),
+    }
+    assert!(took < SOON, "{took:?}");
+}
+
+#[cfg(feature = "image")]
+#[tokio::test]
+async fn a_registry_that_is_not_there_is_named_with_its_variable() {
+    let (server, _serving) = api().await;
+    let registry = nobody().await;
+    let variables = [
+        ("PODPOOL_PROJECT", "demo"),
+        ("PODPOOL_IMAGE", ""),
+        ("PODPOOL_REGISTRY", &*registry),
+        ("PODPOOL_REGISTRY_INSECURE", &registry),
+    ];
+    let (said, took) = refused(&server, &variables).await;
+    says(
+        &said,
+        &[&registry, "pod-master", "PODPOOL_REGISTRY", "refused"],
+    );
+    assert!(took < SOON + SLACK, "{took:?}");
+}
+
+/// A push may take minutes. Nothing of the run is made meanwhile, so a signal ends the program at once.
+#[cfg(feature = "image")]
+#[tokio::test]
+async fn a_master_that_is_interrupted_during_a_push_ends_at_once() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let (server, _serving) = api().await;
+    // It accepts connections, and answers nothing.
+    let registry = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = registry.local_addr().unwrap().to_string();
+    let dir = Scratch::new();
+    let kubeconfig = dir.path().join("kubeconfig");
+    write_kubeconfig(&kubeconfig, &server);
+    let master = Command::new(env!("CARGO_BIN_EXE_napping-pod"))
+        .env_remove("PUBSUB_EMULATOR_HOST")
+        .env_remove("PODPOOL_IMAGE")
+        .env("KUBECONFIG", &kubeconfig)
+        .env("HOME", dir.path())
+        .env("PODPOOL_BACKEND", "kubernetes")
+        .env("PODPOOL_PROJECT", "demo")
+        .env("PODPOOL_REGISTRY", &host)
+        .env("PODPOOL_REGISTRY_INSECURE", &host)
+        .kill_on_drop(true)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let connected = timeout(Duration::from_secs(60), registry.accept()).await;
+    let _socket = connected.expect("the registry is not asked").unwrap();
+    let began = Instant::now();
+    let pid = Pid::from_raw(i32::try_from(master.id().unwrap()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let ended = timeout(Duration::from_secs(30), master.wait_with_output()).await;
+    let took = began.elapsed();
+    let output = ended.expect("the master goes on").unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    println!("after {took:.1?}: {said}");
+    says(&said, &["interrupted before anything of it was made"]);
+    assert!(took < SOON, "{took:?}");
 }

@@ -35,6 +35,9 @@ fn all() -> Builder {
         .run_deadline(60 * minute)
         .idle_timeout(5 * minute)
         .schedule_timeout(5 * minute)
+        .registry("registry.example/team")
+        .base_image(format!("debian@sha256:{}", "0".repeat(64)))
+        .registry_insecure("localhost:5000")
         .require_same_build();
     let pubsub = PubSubOptions::default()
         .project("demo")

@@ -10,6 +10,7 @@ mod prepare;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use podpool_core::broker::Broker;
@@ -113,14 +114,23 @@ async fn live(
     observed: Arc<Observed>,
 ) {
     let elsewhere = run.elsewhere.is_some();
-    let mut preparing = pin!(prepare::prepare(run));
-    // The future is pinned outside, so that a command cancels nothing: it is awaited to its end in both branches. To
+    let making = AtomicBool::new(false);
+    let mut preparing = pin!(prepare::prepare(run, &making));
+    // The future is pinned outside, so that a command cancels nothing that is made: it is awaited to its end then. To
     // drop it would leave queues that were made halfway. Not `biased`: both orders give the same result.
     let prepared = tokio::select! {
         prepared = &mut preparing => prepared,
         () = inbox.commanded() => {
+            let interrupted = elsewhere && inbox.signal().is_some();
+            // The push of an image may take minutes, and leaves nothing of the run.
+            if interrupted && !making.load(Ordering::Relaxed) {
+                let reason = "it was interrupted before anything of it was made";
+                // The future of `build()` may have been dropped.
+                ready.send(Err(failed("prepare the run")(reason))).ok();
+                return;
+            }
             // The run is made completely, so that it can be removed completely.
-            if elsewhere && inbox.signal().is_some() {
+            if interrupted {
                 notice::trouble("interrupted while the run is made; it is removed as soon as it is");
             }
             preparing.await

@@ -148,6 +148,12 @@ pub struct WorkerSpec {
     pub start_timeout: Option<Duration>,
     /// How long workers may wait for a node, a quota or a slow start before the pool breaks.
     pub schedule_timeout: Option<Duration>,
+    /// A registry, to which an image of this program is pushed where none is named; `PODPOOL_REGISTRY`.
+    pub registry: Option<String>,
+    /// The base of that image, by its digest; `PODPOOL_BASE_IMAGE`.
+    pub base_image: Option<String>,
+    /// Hosts of registries that are spoken to by plain http; `PODPOOL_REGISTRY_INSECURE`, with commas.
+    pub registry_insecure: Vec<String>,
 
     /// The queue of Kueue that admits the Jobs.
     pub kueue_queue: Option<String>,

@@ -28,6 +28,14 @@ impl Builder {
         let mut spec = std::mem::take(&mut self.kubernetes.spec);
         spec.start_timeout = self.start_timeout;
         let spec = spec.resolved().map_err(cluster_option)?;
+        #[cfg(not(feature = "image"))]
+        if spec.asks_for_a_made_image() {
+            return Err(BuildError::FeatureMissing {
+                backend: "image of this program (KubernetesOptions::registry, PODPOOL_REGISTRY)"
+                    .to_owned(),
+                feature: "image",
+            });
+        }
         spec.check().map_err(cluster_option)?;
         job::check(&spec).map_err(cluster_option)?;
         if let Some(rate) = spec.output_rate {

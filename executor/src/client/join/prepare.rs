@@ -2,6 +2,7 @@
 //! afterwards: the fleet, the guard of the queues, and the dispatcher.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use podpool_core::broker::{ClassId, RunFacts, RunQueues};
@@ -54,13 +55,14 @@ pub(super) struct Prepared {
 }
 
 /// Reaches the services that the run needs, and makes its queues. The first failure is the error, and nothing is left
-/// then.
-pub(super) async fn prepare(run: Run) -> Result<Prepared, BuildError> {
+/// then. Until `making` is true nothing of the run is made, and the future may be dropped.
+pub(super) async fn prepare(run: Run, making: &AtomicBool) -> Result<Prepared, BuildError> {
     let slots = run.slots();
     // In this order, so that each error comes before anything is made: settings first, which need no service, then the
     // cluster, then the payload store. Only `open` makes something, and it removes what it made where it fails.
     run.broker.check().await?;
     let fleet = run.fleet.reach().await?;
+    making.store(true, Ordering::Relaxed);
     let (settings, store) = (run.settings, run.payload_store);
     let payloads = Payloads::open(store.as_deref(), &settings.run).await?;
     let default_lease = run.broker.limits().default_lease;

@@ -58,8 +58,9 @@ pub struct KubernetesOptions {
 }
 
 impl KubernetesOptions {
-    /// The workers' image, which holds this very program. Needed, here or in the worker's container of a pod template;
-    /// or `PODPOOL_IMAGE`.
+    /// The workers' image, which holds this very program; or `PODPOOL_IMAGE`, or the image of the worker's container in a
+    /// pod template. Default: one that podpool makes where a [`registry`](Self::registry) is named, and for a master in
+    /// a pod, with the feature `image`, that of its pod.
     pub fn image(mut self, image: impl Into<String>) -> Self {
         self.spec.image = Some(image.into());
         self
@@ -157,6 +158,55 @@ impl KubernetesOptions {
     /// same source.
     pub const fn require_same_build(mut self) -> Self {
         self.spec.same_build = Some(true);
+        self
+    }
+
+    /// A registry, with the beginning of the names of repositories: `registry.example/team`, `docker.io/ada`,
+    /// `localhost:5000`; or `PODPOOL_REGISTRY`. Where no [`image`](Self::image) is named, a master outside the cluster
+    /// makes an image of its very executable, and pushes it to a repository with the program's name there. Needs the
+    /// feature `image`; neither Docker nor another tool.
+    ///
+    /// The image holds the executable, the loader and the libraries that it links with, the certificates of authorities
+    /// of this machine (`SSL_CERT_FILE`, or the system's), `/tmp`, and names for root and user 65532, as which it runs.
+    /// There is no shell and no time zone. A library that the program opens by itself at run time (`dlopen`) is named
+    /// nowhere in its file and so not found: use a [`base_image`](Self::base_image) that has it. A static program needs
+    /// no library. Libraries of other directories than the loader's default ones are in `/podpool/lib`, which the
+    /// image's `LD_LIBRARY_PATH` names: a program that sets this variable for its workers adds that directory.
+    ///
+    /// Its tag is a hash of this content: an unchanged program pushes nothing and starts at once, a changed one uploads
+    /// one layer, with a notice. Workers run the image by its digest, so that they are of this very build. Old images
+    /// stay until the registry removes them; a rule for tags that begin with `podpool-` does. Use a release build: a
+    /// program without optimisation hashes itself at some MB a second.
+    ///
+    /// Logins are those of Docker's tools: `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`, with its
+    /// helpers. Nodes need a right to pull of their own, or a [`pull_secret`](Self::pull_secret). Whoever may push to
+    /// the registry decides what workers run.
+    ///
+    /// All happens in `build()`, before anything of the run is made, and `build()` names what failed: a program that
+    /// nodes cannot run (for macOS, for Windows, or for another processor, where the nodes may be listed), a missing
+    /// library, a login that is not accepted. A master that itself runs in a pod of the cluster pushes nothing: it uses
+    /// the image of its pod.
+    pub fn registry(mut self, place: impl Into<String>) -> Self {
+        self.spec.registry = Some(place.into());
+        self
+    }
+
+    /// An image on top of which the executable is put, by its digest: `gcr.io/distroless/cc-debian12@sha256:…`; or
+    /// `PODPOOL_BASE_IMAGE`. Its layers are copied to the [`registry`](Self::registry). Default: none.
+    ///
+    /// The base brings everything but the executable. `build()` refuses one whose glibc is older than the executable
+    /// needs, with both versions, and one without a library that it links with, before anything is pushed; for this the
+    /// base is downloaded once, and what it has is noted below `$XDG_CACHE_HOME/podpool`, or `~/.cache`.
+    pub fn base_image(mut self, image: impl Into<String>) -> Self {
+        self.spec.base_image = Some(image.into());
+        self
+    }
+
+    /// A host of a registry that is spoken to by plain http, with its port: `localhost:5000`; may be called more than
+    /// once. Or `PODPOOL_REGISTRY_INSECURE`, with commas. For tests: logins go unencrypted. Nodes decide for themselves
+    /// how they pull.
+    pub fn registry_insecure(mut self, host: impl Into<String>) -> Self {
+        self.spec.registry_insecure.push(host.into());
         self
     }
 }

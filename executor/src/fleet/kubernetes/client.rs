@@ -21,7 +21,7 @@ use tracing::{debug, info, warn};
 use super::job::CONTAINER;
 use super::places::Answer;
 use super::termination_message::TerminationMessage;
-use error::chain;
+pub(super) use error::chain;
 
 pub use error::{Ask, ClusterError, Refused};
 
@@ -53,6 +53,8 @@ pub struct Cluster {
     namespace: String,
     url: String,
     owner: Option<OwnerReference>,
+    /// The namespace of this process's own pod, where the cluster is the one that runs it.
+    home: Option<String>,
 }
 
 impl fmt::Debug for Cluster {
@@ -80,6 +82,7 @@ impl Cluster {
         if inside && cluster.namespace == home {
             cluster.owner = cluster.find_owner().await;
         }
+        cluster.home = inside.then_some(home);
         Ok(cluster)
     }
 
@@ -106,6 +109,7 @@ impl Cluster {
             namespace,
             url,
             owner: None,
+            home: None,
         };
         // The version needs no right of its own, so this request shows whether the cluster is reached, and nothing
         // else. Two tries with `CONNECT` and the first pause take 8.2 s; the timeout cuts the third try off.
@@ -166,6 +170,18 @@ impl Cluster {
     #[must_use]
     pub fn events(&self) -> Api<Event> {
         self.api()
+    }
+
+    /// The namespace of this process's own pod; none outside the cluster.
+    #[cfg(feature = "image")]
+    pub(super) fn home(&self) -> Option<&str> {
+        self.home.as_deref()
+    }
+
+    /// The pods of another namespace.
+    #[cfg(feature = "image")]
+    pub(super) fn pods_of(&self, namespace: &str) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), namespace)
     }
 
     /// The nodes of the whole cluster. Few masters may list them: a Role of a namespace does not give the right.
@@ -275,13 +291,18 @@ impl Cluster {
         ClusterError::of(kind, reason)
     }
 
-    /// The Job or pod of the master, so that its workers are deleted with it. Without the right to read its pod, the
-    /// workers have no owner.
-    async fn find_owner(&self) -> Option<OwnerReference> {
+    /// The name of the pod in which this process runs, if it runs in one.
+    pub(super) fn own_pod() -> Option<String> {
         // A pod's host name is the pod's name by default; a pod that sets another one needs `PODPOOL_POD`.
         // <https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>
         let name = env::var("PODPOOL_POD").or_else(|_| env::var("HOSTNAME"));
-        let name = name.ok()?;
+        name.ok()
+    }
+
+    /// The Job or pod of the master, so that its workers are deleted with it. Without the right to read its pod, the
+    /// workers have no owner.
+    async fn find_owner(&self) -> Option<OwnerReference> {
+        let name = Self::own_pod()?;
         let pods = self.pods();
         let asked = self.call(Ask("get", "pods"), || pods.get(&name));
         let pod = timeout(REACH, asked).await.unwrap_or_else(|_| {

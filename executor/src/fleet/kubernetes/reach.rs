@@ -43,11 +43,23 @@ impl Fleet for ClusterFleet {
         let cluster = Cluster::connect(self.spec.namespace.as_deref())
             .await
             .map_err(failed("reach the Kubernetes cluster"))?;
-        Ok(Box::new(ReachedCluster {
-            fleet: *self,
-            cluster,
-        }))
+        let fleet = *self;
+        // Last of all that needs the cluster: a push may take minutes.
+        #[cfg(feature = "image")]
+        let fleet = with_image(fleet, &cluster).await?;
+        Ok(Box::new(ReachedCluster { fleet, cluster }))
     }
+}
+
+/// The same with an image, where none is named.
+#[cfg(feature = "image")]
+async fn with_image(
+    mut fleet: ClusterFleet,
+    cluster: &Cluster,
+) -> Result<ClusterFleet, BuildError> {
+    let provided = super::image::provide(&mut fleet.spec, cluster).await;
+    provided.map_err(failed("make the image of the workers"))?;
+    Ok(fleet)
 }
 
 #[async_trait]

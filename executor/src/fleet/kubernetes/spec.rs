@@ -10,6 +10,7 @@ mod config_file;
 pub(crate) mod draft;
 mod given;
 pub(crate) mod names;
+mod registry;
 mod row;
 mod rows;
 mod settings;

@@ -108,6 +108,9 @@ fn builder() -> Builder {
         .run_deadline(60 * minute)
         .idle_timeout(5 * minute)
         .schedule_timeout(5 * minute)
+        .registry("registry.example/team")
+        .base_image(format!("debian@sha256:{}", "0".repeat(64)))
+        .registry_insecure("localhost:5000")
         .require_same_build();
     PodPoolExecutor::builder()
         .kubernetes(placed(kubernetes))

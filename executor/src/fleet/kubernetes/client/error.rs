@@ -81,7 +81,7 @@ impl ClusterError {
 
 /// An error with its causes, each once.
 // Some error types repeat the text of their source in their own: such a cause would appear twice.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(in super::super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -12,6 +12,7 @@ mod network;
 mod nodes;
 mod placement;
 mod queue;
+mod registry;
 mod security;
 mod size;
 mod template;
@@ -21,9 +22,10 @@ mod volumes;
 use super::row::Row;
 
 /// The rows by their groups, in the order in which they are written into a pod.
-const GROUPS: [&[Row]; 14] = [
+const GROUPS: [&[Row]; 15] = [
     &template::ROWS,
     &image::ROWS,
+    &registry::ROWS,
     &placement::ROWS,
     &size::ROWS,
     &labels::ROWS,

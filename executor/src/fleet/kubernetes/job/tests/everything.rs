@@ -24,6 +24,9 @@ fn sized(options: KubernetesOptions) -> KubernetesOptions {
         .image("registry.example/prices:1.4")
         .pull_policy(PullPolicy::IfNotPresent)
         .pull_secret("registry")
+        .registry("registry.example/team")
+        .base_image(format!("debian@sha256:{}", "a".repeat(64)))
+        .registry_insecure("localhost:5000")
         .namespace("etl")
         .service_account("podpool-worker")
         .priority_class("batch-low")
@@ -122,6 +125,12 @@ pub(super) const VARIABLES: &[(&str, &str)] = &[
     ("PODPOOL_IMAGE", "registry.example/prices:1.4"),
     ("PODPOOL_PULL_POLICY", "ifnotpresent"),
     ("PODPOOL_PULL_SECRETS", "registry"),
+    ("PODPOOL_REGISTRY", "registry.example/team"),
+    (
+        "PODPOOL_BASE_IMAGE",
+        "debian@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    ),
+    ("PODPOOL_REGISTRY_INSECURE", "localhost:5000"),
     ("PODPOOL_NAMESPACE", "etl"),
     ("PODPOOL_SERVICE_ACCOUNT", "podpool-worker"),
     ("PODPOOL_PRIORITY_CLASS", "batch-low"),

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::LocalObjectReference;
 
 use super::super::given::{fill, fill_list, one_of, word, words};
 use super::super::names;
-use super::super::row::{Check, Row, Wrong, list, one};
+use super::super::row::{Check, Row, list, one};
 use crate::fleet::worker_spec::{PullPolicy, WorkerSpec};
 
 const POLICIES: [PullPolicy; 3] = [
@@ -69,9 +69,6 @@ fn check_image(spec: &WorkerSpec) -> Check {
     match &spec.image {
         Some(image) => names::image(image),
         None if spec.template_image().is_some() => Ok(()),
-        None => Err(Wrong::new(
-            "",
-            "workers need an image that holds this program: set it, or PODPOOL_IMAGE",
-        )),
+        None => spec.check_made_image(),
     }
 }
