@@ -72,7 +72,6 @@ fn write_run(dir: &Path, emulator: &str, start_timeout: Duration, idle: Duration
     });
     let body = json!({
         "run": run,
-        "epoch": 1,
         "queues": { "tag": TAG, "body": queues.to_string() },
         "wire": VERSION,
         "lease": lease,
@@ -90,7 +89,7 @@ fn write_run(dir: &Path, emulator: &str, start_timeout: Duration, idle: Duration
     })
     .to_string();
     let hash = blake3::keyed_hash(&key, body.as_bytes()).to_hex();
-    let descriptor = format!("podpool descriptor 3\n{hash}\n{body}");
+    let descriptor = format!("podpool descriptor 2\n{hash}\n{body}");
     std::fs::write(dir.join("key"), key).expect("a file");
     std::fs::write(dir.join("descriptor"), descriptor).expect("a file");
 }

@@ -80,7 +80,7 @@ async fn serve(run: RunId, index: u32) -> anyhow::Result<()> {
             start_timeout: START,
             message_bytes: queues.results.limits().message_bytes,
             shared_memory: None,
-            started_by: None,
+            types: None,
         },
         launch: Launch {
             program: Program::this_executable()?,

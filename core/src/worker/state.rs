@@ -29,7 +29,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use crate::envelope::entry::task_head;
-use crate::envelope::{Alive, Control, MacKey, TaskRun};
+use crate::envelope::{Alive, Control, MacKey, TaskRun, TaskType};
 use crate::id::{Attempt, ExecutionId, RunId, TaskId, WorkerId};
 use crate::instant::after;
 use crate::key::ShownKey;
@@ -72,9 +72,10 @@ pub struct Settings {
     pub message_bytes: usize,
     /// Bytes that the tasks which run share by what they declare; none where each slot has memory of its own.
     pub shared_memory: Option<u64>,
-    /// The epoch of the master that started this worker: a master of a higher epoch may have another program. None where
-    /// workers end with their master.
-    pub started_by: Option<u64>,
+    /// The task types of the master that started this worker: another type is that of a later master, whose program is
+    /// another one. None where workers end with their master.
+    // Not its epoch: the next master takes over workers whose description is its own, letter for letter.
+    pub types: Option<Vec<TaskType>>,
 }
 
 /// The worker.

@@ -158,7 +158,7 @@ fn worker(run: FleetRun, program: Program) -> Result<Worker, String> {
             broker_timeout: run.broker_timeout,
             ..Conduct::default()
         },
-        started_by: None,
+        types: None,
     })
 }
 

@@ -1,7 +1,7 @@
 //! The description of a run for workers in other processes, authenticated with the run's key.
 //!
 //! ```text
-//! podpool descriptor 3 ⏎ keyed hash of the rest, in hexadecimal ⏎ JSON
+//! podpool descriptor 2 ⏎ keyed hash of the rest, in hexadecimal ⏎ JSON
 //! ```
 
 use std::time::Duration;
@@ -15,14 +15,12 @@ use serde::{Deserialize, Serialize};
 use super::settings::WorkerSettings;
 
 /// The first line.
-const HEAD: &str = "podpool descriptor 3";
+const HEAD: &str = "podpool descriptor 2";
 
 /// A run, as its workers receive it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Descriptor {
     pub(crate) run: RunId,
-    /// The master that described it: a later one may have another program.
-    pub(crate) epoch: u64,
     /// How its queues are opened.
     pub(crate) queues: Description,
     /// Bytes of its first byte: how the wire is versioned.

@@ -305,7 +305,7 @@ fn site(
             forward_output: true,
             queue_outlives: opened.outlive,
         },
-        started_by: Some(descriptor.epoch),
+        types: Some(descriptor.tasks.clone()),
     })
 }
 

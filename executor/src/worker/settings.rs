@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use podpool_core::broker::ClassId;
-use podpool_core::envelope::MacKey;
+use podpool_core::envelope::{MacKey, TaskType};
 use podpool_core::id::{RunId, WorkerId};
 use podpool_core::registry::Registry;
 use podpool_core::slot::{Launch, OutputLimits, Program, Setup};
@@ -50,8 +50,8 @@ pub(crate) struct Site {
     pub(crate) class: ClassId,
     pub(crate) build: String,
     pub(crate) conduct: Conduct,
-    /// The epoch of its master; none where it ends with that master.
-    pub(crate) started_by: Option<u64>,
+    /// The task types of its master; none where it ends with that master.
+    pub(crate) types: Option<Vec<TaskType>>,
 }
 
 impl WorkerSettings {
@@ -71,7 +71,7 @@ impl WorkerSettings {
             class,
             build,
             conduct,
-            started_by,
+            types,
         } = site;
         let place = Place {
             run: run.clone(),
@@ -89,7 +89,7 @@ impl WorkerSettings {
                 start_timeout: self.start_timeout,
                 message_bytes: queues.results.limits().message_bytes,
                 shared_memory: self.shared_memory,
-                started_by,
+                types,
             },
             launch: Launch {
                 program,

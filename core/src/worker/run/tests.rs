@@ -77,7 +77,7 @@ fn worker(queues: Queues) -> Worker {
             start_timeout: LEASE,
             message_bytes: 1 << 20,
             shared_memory: None,
-            started_by: None,
+            types: None,
         },
         queues,
         launch: Launch {
@@ -227,8 +227,8 @@ async fn a_worker_of_an_earlier_program_leaves_what_it_cannot_run_to_others() {
     let queues = queues();
     put(&queues.tasks, vec![batch(&KEY); 3]).await;
     let mut worker = worker(queues.clone());
-    // The batches are of a master after the one that started the worker.
-    worker.settings.started_by = Some(0);
+    // The master that started the worker has no task of these types.
+    worker.settings.types = Some(Vec::new());
     let (_orders, orders_rx) = mpsc::unbounded_channel();
     let left = timeout(LEASE, worker.run(orders_rx)).await;
     assert_eq!(left.expect("it stays").unwrap(), Left::Drained);

@@ -139,16 +139,21 @@ impl WorkerState {
         Ok(())
     }
 
-    /// Why a batch is for workers of a later program: a master after the one that started this worker published it, and
-    /// this program cannot run a task type of it.
+    /// Why a batch is for workers of a later program: this one cannot run a task type of it, and the master that started
+    /// this worker does not have that type.
     fn outdated_by(
         &self,
         batch: &Batch,
         looked_up: &[Result<TaskTypeInfo, Failure>],
     ) -> Option<Failure> {
-        let later = self.settings.started_by.is_some_and(|by| batch.epoch > by);
-        let mut failures = looked_up.iter().filter_map(|info| info.as_ref().err());
-        failures.find(|_| later).cloned()
+        let expected = self.settings.types.as_ref()?;
+        let mut types = batch.task_types.iter().zip(looked_up);
+        types.find_map(|(it, info)| {
+            info.as_ref()
+                .err()
+                .filter(|_| !expected.contains(it))
+                .cloned()
+        })
     }
 
     pub(super) fn hold(

@@ -100,9 +100,15 @@ struct Bed {
     refuses: bool,
     /// Whether slots ignore every request.
     deaf: bool,
-    /// The number of the batch that came last, and the master that batches are of.
+    /// The number of the batch that came last.
     newest: u64,
-    master: u64,
+}
+
+fn task_type(name: &str) -> TaskType {
+    TaskType {
+        name: name.into(),
+        fingerprint: Fingerprint([0; 16]),
+    }
 }
 
 fn bed(slots: u32) -> Bed {
@@ -116,7 +122,7 @@ fn bed(slots: u32) -> Bed {
         start_timeout: START,
         message_bytes: 1 << 20,
         shared_memory: Some(5 << 30),
-        started_by: Some(1),
+        types: Some(vec![task_type("unknown")]),
     };
     Bed {
         state: WorkerState::new(settings),
@@ -137,7 +143,6 @@ fn bed(slots: u32) -> Bed {
         refuses: false,
         deaf: false,
         newest: 0,
-        master: 1,
     }
 }
 
@@ -156,13 +161,10 @@ impl Bed {
 
     fn take_in(&mut self, lease: &str, task_type: &str, count: u32, entries: Bytes, alone: bool) {
         self.newest += 1;
-        let task_types = vec![TaskType {
-            name: task_type.into(),
-            fingerprint: Fingerprint([0; 16]),
-        }];
+        let task_types = vec![self::task_type(task_type)];
         let batch = Batch {
             run: RunId::new("test").unwrap(),
-            epoch: self.master,
+            epoch: 1,
             number: self.newest,
             alone,
             task_types,
@@ -435,7 +437,7 @@ fn revoke(bed: &mut Bed, first: u64, last: u64) {
 #[tokio::test(start_paused = true)]
 async fn unknown_task_types_are_rejected_and_acknowledged() {
     let mut bed = bed(1);
-    bed.batch("a", "nobody", 0, 2, false);
+    bed.batch("a", "unknown", 0, 2, false);
     assert_eq!(bed.causes(), [(0, Cause::Rejected), (1, Cause::Rejected)]);
     bed.confirm();
     assert_eq!(bed.acks, ["a"]);

@@ -181,7 +181,6 @@ fn describe(
 ) -> Result<RunFiles, BuildError> {
     let descriptor = Descriptor {
         run: settings.run.clone(),
-        epoch: elsewhere.epoch,
         queues: opened.description(),
         wire: VERSION,
         lease,

@@ -21,7 +21,7 @@ fn worker() -> WorkerState {
         start_timeout: Duration::from_secs(20),
         message_bytes: 1 << 20,
         shared_memory: None,
-        started_by: None,
+        types: None,
     })
 }
 

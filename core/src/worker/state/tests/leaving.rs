@@ -24,7 +24,6 @@ async fn draining_gives_back_what_has_not_begun_and_lets_the_rest_end() {
 async fn what_a_later_master_has_for_other_programs_is_given_back() {
     let mut bed = bed(1);
     bed.batch("a", "fast", 0, 1, false);
-    bed.master = 2;
     // A task type that both programs have.
     bed.batch("b", "fast", 1, 1, false);
     assert_eq!(bed.state.outdated(), None);

@@ -71,7 +71,7 @@ impl Worker {
             start_timeout: GRACE,
             message_bytes: 1 << 20,
             shared_memory: None,
-            started_by: None,
+            types: None,
         };
         Self {
             id,
