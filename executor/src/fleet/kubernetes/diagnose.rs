@@ -55,7 +55,7 @@ pub enum Verdict {
         /// How long the trouble is accepted, because it may pass by itself.
         patience: Patience,
     },
-    /// No node has room for it now. [`room`] shows whether one could have.
+    /// No node has room for it now. The module `room` shows whether one could have.
     Unplaced {
         /// Why, and what to do.
         reason: String,
