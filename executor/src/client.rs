@@ -5,6 +5,7 @@ pub(crate) mod at_exit;
 pub mod blocking;
 pub(crate) mod builder;
 pub(crate) mod detach;
+pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod executor;
 pub(crate) mod future;
@@ -22,5 +23,15 @@ impl executor::PodPoolExecutor {
     /// Settings of a new executor.
     pub fn builder() -> builder::Builder {
         builder::Builder::default()
+    }
+}
+
+// The same: an object's file in the fleet names no options of the client.
+#[cfg(feature = "kubernetes")]
+impl crate::fleet::kubernetes::manifest::Manifest {
+    /// Options of the workers: for [`template`](crate::manifest::template). Their image, namespace and service account
+    /// are the manifest's where the options have none.
+    pub fn workers(self, options: options::KubernetesOptions) -> Self {
+        self.with_workers(options.spec)
     }
 }

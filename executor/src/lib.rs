@@ -36,6 +36,7 @@
 //! | call tasks by name, with JSON | [`json`] |
 //! | limit memory, or share it | [the table of options](options#memory) |
 //! | run in pods | [`Builder::backend`], [`KubernetesOptions`](options::KubernetesOptions) |
+//! | know what is missing before a run starts | [`Builder::doctor`] |
 //! | write a program without `async` | [`blocking`] |
 //! | take what tasks print | [`Builder::output`] |
 //! | read notices, tracing, log | [`Notices`](options::Notices) |
@@ -98,6 +99,7 @@ mod report;
 mod variables;
 mod worker;
 
+pub mod doctor;
 pub mod error;
 pub mod events;
 pub mod future;
@@ -140,6 +142,8 @@ pub use self::error::{TaskError, TaskErrorKind};
 #[cfg(feature = "kubernetes")]
 #[doc(hidden)]
 pub use self::fleet::kubernetes;
+#[cfg(feature = "kubernetes")]
+pub use self::fleet::kubernetes::manifest;
 pub use self::master::cell::TaskState;
 pub use self::master::command::{CancelOutcome, ShutdownBehavior};
 pub use self::worker::roles::{init, init_with};

@@ -1,6 +1,7 @@
 //! The settings and the start of an executor. This file alone names all back-ends.
 
 mod backend;
+mod doctor;
 #[cfg(test)]
 mod fuzz;
 #[cfg(unix)]
@@ -337,6 +338,15 @@ impl Builder {
     /// # Errors
     /// [`BuildError`]; nothing was started then.
     pub async fn build(self) -> Result<PodPoolExecutor, BuildError> {
+        let started = match self.checked_backend()? {
+            Backend::Local => self.start_here().await,
+            Backend::Kubernetes => self.start_on_cluster().await,
+        };
+        started.map(PodPoolExecutor::new)
+    }
+
+    /// The back-end, where the settings of every back-end, the role of this process and its tasks can be used.
+    fn checked_backend(&self) -> Result<Backend, BuildError> {
         let backend = self.chosen_backend()?;
         if let Some(bytes) = self.slot_memory.filter(|bytes| *bytes < SMALLEST_MEMORY) {
             let reason =
@@ -362,11 +372,7 @@ impl Builder {
         registry
             .trace()
             .map_err(|error| BuildError::Registry(Box::new(error)))?;
-        let started = match backend {
-            Backend::Local => self.start_here().await,
-            Backend::Kubernetes => self.start_on_cluster().await,
-        };
-        started.map(PodPoolExecutor::new)
+        Ok(backend)
     }
 
     async fn start_here(mut self) -> Result<Handle, BuildError> {
@@ -427,15 +433,20 @@ impl Builder {
     }
 
     fn into_local(self) -> Result<RunSettings, BuildError> {
+        let slots = self.local_slots()?;
+        let name = self.run_name()?;
+        let run = self.run_id(name.as_ref());
+        self.into_settings(run, name, slots)
+    }
+
+    /// The checked number of slots on this machine, and their start timeout.
+    fn local_slots(&self) -> Result<(u32, Duration), BuildError> {
         let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         if let Some(lease) = self.lease.filter(|lease| *lease < SHORTEST_LEASE) {
             let reason = "a worker cannot renew it in time; use 1 ms or more, or leave it out";
             return Err(setting("lease", format_args!("{lease:?}"), reason));
         }
-        let (slots, start_timeout) = (self.workers(workers)?, self.slot_start_timeout()?);
-        let name = self.run_name()?;
-        let run = self.run_id(name.as_ref());
-        self.into_settings(run, name, (slots, start_timeout))
+        Ok((self.workers(workers)?, self.slot_start_timeout()?))
     }
 
     /// The settings of every back-end, with its number of slots for each worker and their start timeout.

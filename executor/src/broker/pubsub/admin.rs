@@ -2,6 +2,7 @@
 
 mod collect;
 mod create;
+mod look;
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Pub/Sub as the broker of runs: their topics and subscriptions are made, described to workers, and found again.
 
+mod doctor;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 

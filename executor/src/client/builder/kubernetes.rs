@@ -10,7 +10,7 @@ use crate::client::options::PubSubOptions;
 use crate::error::BuildError;
 use crate::error::start::failed;
 use crate::fleet::kubernetes::reach::ClusterFleet;
-use crate::fleet::kubernetes::spec::SpecError;
+use crate::fleet::kubernetes::spec::{SpecError, WorkerSpec};
 use crate::master::handle::Handle;
 use crate::worker::build_id;
 
@@ -27,25 +27,10 @@ const WORKERS: usize = 10;
 
 impl Builder {
     pub(super) async fn start_on_cluster(mut self) -> Result<Handle, BuildError> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let mut spec = std::mem::take(&mut self.kubernetes.spec);
-        spec.start_timeout = self.start_timeout;
-        let spec = spec.or_environment(variable).map_err(refused)?;
-        spec.check().map_err(refused)?;
-        if let Some(rate) = self.kubernetes.output_rate {
-            self.output_limits.forwarded = checked_rate(rate)?;
-        }
+        let spec = self.worker_spec()?;
         // All settings are checked before the cluster or Pub/Sub is called: a wrong one costs no time and leaves
         // nothing.
-        let broker = broker(
-            std::mem::take(&mut self.pubsub),
-            &spec.env,
-            variable(PREFIX),
-        )?;
-        if let Some(lease) = self.lease {
-            check_lease(lease)
-                .map_err(|error| setting("lease", format_args!("{lease:?}"), error))?;
-        }
+        let broker = self.pubsub_broker(&spec.env)?;
         let name = self.run_name()?;
         let wanted = self.wanted_run()?;
         let (run, key, epoch) = match self.hooks.succession.take() {
@@ -53,7 +38,7 @@ impl Builder {
             Some(succession) => succession,
             None => (self.run_id(name.as_ref()), fresh_key()?, 1),
         };
-        let workers = self.workers(WORKERS)?;
+        let workers = self.pods()?;
         let payload_store = asked_for(self.payload_store.take());
         let slots = (spec.slots(), spec.start_time());
         let elsewhere = Elsewhere {
@@ -80,6 +65,44 @@ impl Builder {
         };
         ledger::start(run, wanted).await
     }
+}
+
+impl Builder {
+    /// The checked settings of the workers, with those of the environment; they leave the builder.
+    pub(super) fn worker_spec(&mut self) -> Result<WorkerSpec, BuildError> {
+        let mut spec = std::mem::take(&mut self.kubernetes.spec);
+        spec.start_timeout = self.start_timeout;
+        let spec = spec.or_environment(variable).map_err(refused)?;
+        spec.check().map_err(refused)?;
+        if let Some(rate) = self.kubernetes.output_rate {
+            self.output_limits.forwarded = checked_rate(rate)?;
+        }
+        Ok(spec)
+    }
+
+    /// Pub/Sub as it is set, with the lease of the run checked.
+    pub(super) fn pubsub_broker(
+        &mut self,
+        worker_env: &[(String, String)],
+    ) -> Result<PubSubBroker, BuildError> {
+        let options = std::mem::take(&mut self.pubsub);
+        let broker = broker(options, worker_env, variable(PREFIX))?;
+        if let Some(lease) = self.lease {
+            check_lease(lease)
+                .map_err(|error| setting("lease", format_args!("{lease:?}"), error))?;
+        }
+        Ok(broker)
+    }
+
+    /// The checked number of workers.
+    pub(super) fn pods(&self) -> Result<u32, BuildError> {
+        self.workers(WORKERS)
+    }
+}
+
+/// A variable of this process that is not empty.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Pub/Sub with these options; `prefix` is the environment's.

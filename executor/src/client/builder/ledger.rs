@@ -21,7 +21,7 @@ use crate::process::this_process;
 use super::{Builder, setting};
 
 /// The variable for the ledger's directory.
-const LEDGER: &str = "PODPOOL_LEDGER";
+pub(super) const LEDGER: &str = "PODPOOL_LEDGER";
 /// The variable for what its commits survive.
 const DURABILITY: &str = "PODPOOL_LEDGER_DURABILITY";
 
@@ -38,6 +38,19 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// The ledger, and the name or id of the run in it. Nothing is opened.
+    pub(super) fn seen(self) -> (Arc<dyn Ledger>, String, bool) {
+        let name = match self.opening.which {
+            Which::Named { name, .. } => name.to_string(),
+            _ => String::new(),
+        };
+        (
+            self.ledger,
+            self.attached.unwrap_or(name),
+            self.opening.take_over,
+        )
+    }
+
     async fn open(self, adopts: bool) -> Result<OpenedRun, BuildError> {
         let terms = Terms {
             opening: self.opening,

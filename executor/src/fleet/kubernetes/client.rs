@@ -124,6 +124,11 @@ impl Cluster {
         &self.namespace
     }
 
+    /// The client, for requests that a run does not make.
+    pub(super) const fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Where the API is.
     #[must_use]
     pub fn url(&self) -> &str {
