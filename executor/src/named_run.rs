@@ -31,7 +31,7 @@ pub(crate) fn find(ledger: &dyn Ledger, which: &str) -> Result<RunId, LedgerErro
 
 /// Whether the workers of a run's newest master were on a cluster.
 pub(crate) fn is_elsewhere(run: &RunRecord) -> bool {
-    let settings = run.masters.last().map(|newest| &newest.master.settings);
-    let elsewhere = |(name, value): &(String, String)| name == "back-end" && value != "local";
-    settings.is_some_and(|settings| settings.iter().any(elsewhere))
+    let newest = run.masters.last();
+    let back_end = newest.and_then(|newest| newest.master.setting("back-end"));
+    back_end.is_some_and(|back_end| back_end != "local")
 }

@@ -58,6 +58,16 @@ pub struct Master {
     pub settings: Vec<(String, String)>,
 }
 
+impl Master {
+    /// The setting of this name, if it was recorded.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        let mut settings = self.settings.iter();
+        let found = settings.find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
 /// A master that has, or had, a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(

@@ -27,8 +27,7 @@ impl UnfinishedRun {
     #[must_use]
     pub fn deadline(&self) -> Option<SystemTime> {
         let newest = self.run.masters.last()?;
-        let mut settings = newest.master.settings.iter();
-        let (_, after) = settings.find(|(name, _)| name == ENDS_AFTER)?;
+        let after = newest.master.setting(ENDS_AFTER)?;
         let seconds = after.strip_suffix(" s")?.parse().ok()?;
         newest.since.checked_add(Duration::from_secs(seconds))
     }

@@ -41,7 +41,9 @@ pub async fn remove_run(places: &Places, ledger: &Ledger, which: &str) -> Result
     }
     let mut places = places.clone();
     if places.payload_store.is_none() && crate::broker::run_payloads::asked_for(None).is_none() {
-        places.payload_store = setting(&record, "payload store");
+        let newest = record.masters.last();
+        let store = newest.and_then(|newest| newest.master.setting("payload store"));
+        places.payload_store = store.map(str::to_owned);
     }
     let mut removed = match is_elsewhere(&record) {
         true => remove(&places, &Which::Run(record.run.clone())).await?,
@@ -73,13 +75,6 @@ fn held(record: &RunRecord) -> Option<String> {
         "{} has run {}; stop it, or wait for its end",
         holder.master, record.run
     ))
-}
-
-/// What the newest master has recorded of its settings under this name.
-fn setting(record: &RunRecord, wanted: &str) -> Option<String> {
-    let settings = &record.masters.last()?.master.settings;
-    let found = settings.iter().find(|(name, _)| name == wanted);
-    found.map(|(_, value)| value.clone())
 }
 
 /// The payloads of a run on this machine.
