@@ -54,30 +54,10 @@ pub(super) struct Layer {
 
 /// A file in the directory of temporary files that has no name, so that nothing is left of a killed master.
 pub(super) fn temporary() -> Result<File, ImageError> {
-    let directory = std::env::temp_dir();
-    let failed = format!(
+    tempfile::tempfile().map_err(because(format!(
         "no temporary file can be made in {} (set TMPDIR to a directory with room for the program)",
-        directory.display()
-    );
-    // A name that another process has taken is drawn again.
-    let mut last = io::Error::other("no name is free");
-    for _ in 0..8 {
-        let path = directory.join(format!("podpool-{:016x}", fastrand::u64(..)));
-        let made = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path);
-        match made {
-            Ok(file) => {
-                // Where an open file keeps its name it is left behind; only Windows does so.
-                std::fs::remove_file(&path).ok();
-                return Ok(file);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(because(failed)(last))
+        std::env::temp_dir().display()
+    )))
 }
 
 /// Makes the layer of these entries, which are sorted by path. It takes seconds for a program of 50 MB, and some

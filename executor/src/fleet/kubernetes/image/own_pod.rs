@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
+use podpool_core::instant::after;
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
@@ -36,7 +37,7 @@ pub(super) async fn image(cluster: &Cluster, home: &str) -> Result<OwnImage, Ima
         )));
     };
     let pods = cluster.pods_of(home);
-    let end = Instant::now() + PATIENCE;
+    let end = after(Instant::now(), PATIENCE);
     loop {
         let asked = cluster.call(Ask("get", "pods"), || pods.get(&name)).await;
         let pod = asked.map_err(because(format!(

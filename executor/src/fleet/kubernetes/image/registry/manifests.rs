@@ -28,26 +28,14 @@ impl Registry {
                 http.head(url.clone()).header(ACCEPT, &accepted)
             })
             .await?;
-        match answer.status() {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Ok(None),
-            // An answer to HEAD has no body, and so no reason: the same question by GET has.
-            _ => {
-                let answer = self
-                    .send(&what, |http| {
-                        http.get(url.clone()).header(ACCEPT, &accepted)
-                    })
-                    .await?;
-                return match answer.status() {
-                    StatusCode::NOT_FOUND => Ok(None),
-                    StatusCode::OK => self.digest_of(&what, answer).await.map(Some),
-                    _ => Err(self.refused(&what, answer).await),
-                };
-            }
-        }
         let stated = answer.headers().get(DIGEST).map(HeaderValue::to_str);
-        if let Some(digest) = stated.and_then(|text| Digest::parse(text.ok()?)) {
-            return Ok(Some(digest));
+        match (answer.status(), stated) {
+            (StatusCode::NOT_FOUND, _) => return Ok(None),
+            (StatusCode::OK, Some(Ok(text))) if Digest::parse(text).is_some() => {
+                return Ok(Digest::parse(text));
+            }
+            // An answer to HEAD has no body, and so no reason, and some state no digest: the same by GET has both.
+            _ => {}
         }
         let answer = self
             .send(&what, |http| {
@@ -55,6 +43,7 @@ impl Registry {
             })
             .await?;
         match answer.status() {
+            StatusCode::NOT_FOUND => Ok(None),
             StatusCode::OK => self.digest_of(&what, answer).await.map(Some),
             _ => Err(self.refused(&what, answer).await),
         }
