@@ -3,7 +3,8 @@
 //! A fleet is a list of *cohorts*, each a Job that is never resized. A Job's own replacements of lost pods come after a
 //! back-off that grows with every loss, so the fleet opens a small top-up cohort instead, and a replacement that the
 //! controller creates later is drained. Pure: `job` (spec to objects), `diagnose` (pod to verdict), `cohorts` (what to
-//! open and which events and notices follow). `image` makes an image of this program. `client` calls the API, `fleet` is the loop between them.
+//! open and which events and notices follow), `places` (where pods run). `client` calls the API, `image` makes an image
+//! of this program, `fleet` is the loop between them.
 
 pub mod client;
 pub mod cohorts;
@@ -15,4 +16,5 @@ pub mod job;
 mod places;
 pub(crate) mod reach;
 pub mod spec;
+mod spot;
 pub mod termination_message;

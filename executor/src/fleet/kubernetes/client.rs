@@ -211,7 +211,7 @@ impl Cluster {
 
     /// The labels of a node: an object of the whole cluster, which the master may read only where that was granted.
     pub(super) async fn node_labels(&self, node: &str) -> Answer {
-        let nodes: Api<Node> = Api::all(self.client.clone());
+        let nodes = self.nodes();
         // Metadata alone: a node's status lists every image that it has.
         match timeout(ANSWER, nodes.get_metadata(node)).await {
             Ok(Ok(node)) => Answer::Labels(node.metadata.labels.unwrap_or_default()),

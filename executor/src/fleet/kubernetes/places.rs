@@ -12,23 +12,15 @@ use podpool_core::place::WorkerPlace;
 use tracing::debug;
 
 use super::job::CONTAINER;
+use super::spot;
 
 /// Most nodes that are read at once.
 // A large cohort may come to hundreds of nodes in a second, and nobody waits for the answers.
 const MOST_ASKED: usize = 4;
 /// <https://kubernetes.io/docs/reference/labels-annotations-taints/#topologykubernetesiozone>
 const ZONE: &str = "topology.kubernetes.io/zone";
-/// Labels of nodes that may be taken away at any time, and their values.
-// <https://cloud.google.com/kubernetes-engine/docs/concepts/spot-vms>,
-// <https://docs.aws.amazon.com/eks/latest/userguide/managed-node-groups.html>,
-// <https://karpenter.sh/docs/concepts/scheduling/>, <https://learn.microsoft.com/azure/aks/spot-node-pool>
-const SPOT: [(&str, &str); 5] = [
-    ("cloud.google.com/gke-spot", "true"),
-    ("cloud.google.com/gke-preemptible", "true"),
-    ("eks.amazonaws.com/capacityType", "spot"),
-    ("karpenter.sh/capacity-type", "spot"),
-    ("kubernetes.azure.com/scalesetpriority", "spot"),
-];
+/// GKE's older kind of spot nodes. <https://cloud.google.com/kubernetes-engine/docs/how-to/preemptible-vms>
+const PREEMPTIBLE: (&str, &str) = ("cloud.google.com/gke-preemptible", "true");
 /// Labels of nodes whose provider marks those that are spot: without a mark they are not.
 const MARKED: [&str; 4] = [
     "cloud.google.com/gke-nodepool",
@@ -46,12 +38,13 @@ struct NodePlace {
 
 impl NodePlace {
     fn of(labels: &BTreeMap<String, String>) -> Self {
-        let is = |(name, value): &(&str, &str)| {
+        let is = |(name, value): (&str, &str)| {
             labels
-                .get(*name)
+                .get(name)
                 .is_some_and(|it| it.eq_ignore_ascii_case(value))
         };
-        let spot = SPOT.iter().any(is);
+        let mut all = spot::LABELS.iter().map(|(_, name, value)| (*name, *value));
+        let spot = all.any(is) || is(PREEMPTIBLE);
         let known = spot || MARKED.iter().any(|name| labels.contains_key(*name));
         let zone = labels.get(ZONE).filter(|zone| !zone.is_empty());
         Self {

@@ -72,3 +72,60 @@ pub fn of_field(field: &str) -> Option<&'static str> {
     let part = PARTS.iter().find(|(part, _)| field.contains(part));
     part.map(|(_, option)| *option)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::kubernetes::spec::rows;
+
+    #[test]
+    fn each_option_is_a_row_of_the_table_of_settings() {
+        let of_fields = [
+            "envFrom",
+            ".env[",
+            "terminationGracePeriodSeconds",
+            "labels",
+        ];
+        let of_fields = of_fields.iter().filter_map(|field| of_field(field));
+        let of_resources = ["nvidia.com/gpu", "example.com/dongle"];
+        let of_resources = of_resources.iter().filter_map(|it| of_resource(it));
+        let named = [
+            CONFIG_MAP_FILE,
+            CPU,
+            ENV_FROM_CONFIG_MAP,
+            CONFIG_MAP_ENV,
+            ENV_FROM_SECRET,
+            INIT_CONTAINER,
+            IMAGE,
+            MEMORY,
+            NODE_SELECTOR,
+            PRIORITY_CLASS,
+            PULL_POLICY,
+            PULL_SECRET,
+            PVC,
+            QUEUE,
+            RUN_AS_USER,
+            RUNTIME_CLASS,
+            RUN_DEADLINE,
+            SCRATCH,
+            SECRET_ENV,
+            SECRET_FILE,
+            SIDECAR,
+            SERVICE_ACCOUNT,
+            TOLERATION,
+        ];
+        for text in named.into_iter().chain(of_fields).chain(of_resources) {
+            let (option, variable) = match text.split_once(" (") {
+                Some((option, variable)) => (option, variable.strip_suffix(')')),
+                None => (text, None),
+            };
+            let option = option.strip_prefix("KubernetesOptions::").unwrap();
+            let row = rows().find(|row| row.option == option);
+            let row = row.unwrap_or_else(|| panic!("no setting is called {option}"));
+            assert!(
+                variable.is_none_or(|variable| variable == row.variable),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,21 +1,13 @@
-//! Spot nodes: their labels and taints, by cloud.
+//! Workers on spot nodes alone: what their pods ask for and tolerate.
 
 use k8s_openapi::api::core::v1::NodeSelectorRequirement;
 
 use super::super::super::draft::Draft;
 use super::tolerated;
+use crate::fleet::kubernetes::spot::LABELS;
 use crate::fleet::worker_spec::{Spot, TaintEffect, Toleration, WorkerSpec};
 
 pub(super) const CLOUDS: [Spot; 5] = [Spot::Any, Spot::Gke, Spot::Karpenter, Spot::Eks, Spot::Aks];
-
-/// The label of each cloud's spot nodes, which is the taint's key and value too.
-// The pages that `Spot` links describe them.
-const LABELS: [(Spot, &str, &str); 4] = [
-    (Spot::Gke, "cloud.google.com/gke-spot", "true"),
-    (Spot::Karpenter, "karpenter.sh/capacity-type", "spot"),
-    (Spot::Eks, "eks.amazonaws.com/capacityType", "SPOT"),
-    (Spot::Aks, "kubernetes.azure.com/scalesetpriority", "spot"),
-];
 
 /// One cloud's label is a plain selector, which GKE's Autopilot understands best. Of several a node has one: these are
 /// alternatives of its affinity.
