@@ -213,9 +213,10 @@ impl Builder {
     /// A slot's time runs from the start of its process to its first task: `main` up to `init()`, and the
     /// [`initializer`](Self::initializer), which must end within it. A slot that is late is killed, its start has
     /// failed, and the reason shows the last lines that it printed. Where no slot was ever ready the pool is broken
-    /// then; where one was, starts are tried again with back-off. On a cluster it is also how long an image or a
-    /// setting may be refused before the pool breaks, and within which a worker whose container runs must greet its
-    /// master; one that does not has failed to start, and the reason shows the end of its log.
+    /// then; where one was, starts are tried again with back-off. On a cluster it is also how long an image may be
+    /// refused before the pool breaks; what waiting cannot heal, such as an image that may not be pulled or a missing
+    /// secret, breaks it within seconds. A worker whose container runs must greet its master within it; one that does not
+    /// has failed to start, and the reason shows the end of its log.
     pub const fn start_timeout(mut self, timeout: Duration) -> Self {
         self.start_timeout = Some(timeout);
         self

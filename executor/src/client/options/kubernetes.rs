@@ -130,7 +130,8 @@ impl KubernetesOptions {
         self
     }
 
-    /// How long workers may wait for a node or a quota before the pool breaks, 1 s at least. Default: 5 min; or
+    /// How long workers may wait for a node, a quota, or a registry that limits its rate, before the pool breaks, 1 s at
+    /// least. Default: 5 min; or
     /// `PODPOOL_SCHEDULE_TIMEOUT`. `Duration::MAX`: until the run's deadline.
     pub const fn schedule_timeout(mut self, timeout: Duration) -> Self {
         self.spec.schedule_timeout = Some(timeout);
